@@ -1,0 +1,262 @@
+//! What is wrong with a request, in the store's form: `{"code", "detail"}`.
+//!
+//! The gate answers in this form too when the fault is the request's, so a caller meets one set of words.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::{Language, Text, headers};
+
+/// Every code of the API. Status, number and standard sentence stand in one table, [`ErrorCode::row`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// A field is wrong.
+    Validation,
+    /// The module is not deployed from packages.
+    UnsupportedSourceOrigin,
+    /// Same version, no `allow_overwrite`.
+    PackageAlreadyExists,
+    /// The source's bytes are over the limit.
+    PackageTooLarge,
+    /// The source refused, broke off or could not be reached.
+    SourceUnreachable,
+    /// The source was too slow.
+    SourceTimeout,
+    /// Blob storage failed.
+    ObjectStore,
+    /// No room on the disk.
+    InsufficientStorage,
+    /// The store is shutting down.
+    Unavailable,
+    /// A fault of ours.
+    Internal,
+    /// The body is not JSON.
+    ParseError,
+    /// The gate's token is missing, broken or expired.
+    NotAuthenticated,
+    /// The gate vouches for the caller, but not for an application and a user.
+    PermissionDenied,
+    /// No such route, or no such module.
+    NotFound,
+    /// The route knows other methods.
+    MethodNotAllowed,
+    /// The body is over the limit.
+    BodyTooLarge,
+    /// Not `application/json`.
+    UnsupportedMediaType,
+}
+
+struct Row {
+    name: &'static str,
+    status: u16,
+    number: Option<u32>,
+    text: Text,
+}
+
+impl ErrorCode {
+    /// Every code, for tables and tests.
+    pub const ALL: [Self; 17] = [
+        Self::Validation,
+        Self::UnsupportedSourceOrigin,
+        Self::PackageAlreadyExists,
+        Self::PackageTooLarge,
+        Self::SourceUnreachable,
+        Self::SourceTimeout,
+        Self::ObjectStore,
+        Self::InsufficientStorage,
+        Self::Unavailable,
+        Self::Internal,
+        Self::ParseError,
+        Self::NotAuthenticated,
+        Self::PermissionDenied,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::BodyTooLarge,
+        Self::UnsupportedMediaType,
+    ];
+
+    /// The one table of the API's errors. `ERROR` is what BlueKing's framework itself refuses.
+    fn row(self) -> Row {
+        let row = |name, status, number, zh, en| Row { name, status, number, text: Text::fixed(zh, en) };
+        match self {
+            Self::Validation => row("VALIDATION_ERROR", 400, None, "参数错误", "Invalid parameters"),
+            Self::UnsupportedSourceOrigin => {
+                row("UNSUPPORTED_SOURCE_ORIGIN", 400, Some(4_312_008), "未支持的源码来源", "Unsupported source origin")
+            }
+            Self::PackageAlreadyExists => {
+                row("PACKAGE_ALREADY_EXISTS", 400, Some(4_312_009), "源码包已存在", "The source package already exists")
+            }
+            Self::PackageTooLarge => row("PACKAGE_TOO_LARGE", 400, None, "源码包过大", "The package is too large"),
+            Self::SourceUnreachable => {
+                row("SOURCE_UNREACHABLE", 502, None, "无法读取源码包下载地址", "The package_url could not be read")
+            }
+            Self::SourceTimeout => {
+                row("SOURCE_TIMEOUT", 504, None, "读取源码包下载地址超时", "Reading the package_url timed out")
+            }
+            Self::ObjectStore => {
+                row("OBJECT_STORE_EXCEPTION", 500, Some(4_312_011), "对象存储异常", "The object storage failed")
+            }
+            Self::InsufficientStorage => row("INSUFFICIENT_STORAGE", 507, None, "存储空间不足", "Not enough storage"),
+            Self::Unavailable => {
+                row("SERVICE_UNAVAILABLE", 503, None, "服务正在停止，请重试", "The service is stopping, try again")
+            }
+            Self::Internal => row("ERROR", 500, None, "服务内部错误", "Internal server error"),
+            Self::ParseError => row("ERROR", 400, None, "JSON 解析错误", "JSON parse error"),
+            Self::NotAuthenticated => {
+                row("ERROR", 401, None, "身份认证信息未提供或无效", "Authentication is missing or invalid")
+            }
+            Self::PermissionDenied => row("ERROR", 403, None, "没有执行该操作的权限", "Permission denied"),
+            Self::NotFound => row("ERROR", 404, None, "未找到", "Not found"),
+            Self::MethodNotAllowed => row("ERROR", 405, None, "不允许的请求方法", "Method not allowed"),
+            Self::BodyTooLarge => row("ERROR", 413, None, "请求体过大", "The request body is too large"),
+            Self::UnsupportedMediaType => row(
+                "ERROR",
+                415,
+                None,
+                "不支持的请求媒体类型，请使用 application/json",
+                "Unsupported media type, use application/json",
+            ),
+        }
+    }
+
+    /// The name in `code`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        self.row().status
+    }
+
+    /// The number in `bkapi-error-code-num`, where BlueKing gave one.
+    #[must_use]
+    pub fn number(self) -> Option<u32> {
+        self.row().number
+    }
+}
+
+/// A refusal in the store's form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    code: ErrorCode,
+    detail: Text,
+    /// Sorted, so that the alphabetically first field is the one that `detail` names.
+    fields: BTreeMap<&'static str, Vec<Text>>,
+}
+
+impl Problem {
+    /// The key of messages that belong to no single field; `detail` leaves it out.
+    pub const NO_FIELD: &'static str = "non_field_errors";
+
+    /// A refusal with its code's standard sentence.
+    #[must_use]
+    pub fn new(code: ErrorCode) -> Self {
+        Self::with_detail(code, code.row().text)
+    }
+
+    /// A refusal with a sentence of its own.
+    #[must_use]
+    pub fn with_detail(code: ErrorCode, detail: Text) -> Self {
+        Self { code, detail, fields: BTreeMap::new() }
+    }
+
+    /// One wrong field.
+    #[must_use]
+    pub fn field(name: &'static str, message: Text) -> Self {
+        Self::fields(BTreeMap::from([(name, vec![message])]))
+    }
+
+    /// Several wrong fields, each with at least one message.
+    #[must_use]
+    pub fn fields(fields: BTreeMap<&'static str, Vec<Text>>) -> Self {
+        Self { fields, ..Self::new(ErrorCode::Validation) }
+    }
+
+    /// The code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    /// The sentence, as the caller reads it.
+    #[must_use]
+    pub fn detail(&self, language: Language) -> String {
+        let first = self.fields.iter().find_map(|(name, messages)| Some((name, messages.first()?)));
+        match first {
+            Some((&Self::NO_FIELD, message)) => message.in_language(language).to_owned(),
+            Some((name, message)) => format!("{name}: {}", message.in_language(language)),
+            None => self.detail.in_language(language).to_owned(),
+        }
+    }
+
+    /// The whole body.
+    #[must_use]
+    pub fn body(&self, language: Language) -> String {
+        let mut body = json!({"code": self.code.name(), "detail": self.detail(language)});
+        if let (Some(object), false) = (body.as_object_mut(), self.fields.is_empty()) {
+            let fields = self.fields.iter().map(|(name, messages)| {
+                let messages: Vec<Value> = messages.iter().map(|m| m.in_language(language).into()).collect();
+                ((*name).to_owned(), Value::from(messages))
+            });
+            object.insert("fields_detail".into(), Value::Object(fields.collect::<Map<_, _>>()));
+        }
+        body.to_string()
+    }
+
+    /// The headers beside the body.
+    #[must_use]
+    pub fn headers(&self) -> Vec<(&'static str, String)> {
+        let mut list = vec![
+            (headers::CONTENT_TYPE, "application/json".to_owned()),
+            (headers::API_ERROR_CODE, self.code.name().to_owned()),
+        ];
+        if let Some(number) = self.code.number() {
+            list.push((headers::API_ERROR_NUMBER, number.to_string()));
+        }
+        list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_reads_as_the_api_document_shows() {
+        let problem = Problem::new(ErrorCode::UnsupportedSourceOrigin);
+        assert_eq!(
+            problem.body(Language::Chinese),
+            r#"{"code":"UNSUPPORTED_SOURCE_ORIGIN","detail":"未支持的源码来源"}"#
+        );
+        assert_eq!(
+            problem.headers(),
+            [
+                ("content-type", "application/json".to_owned()),
+                ("bkapi-error-code", "UNSUPPORTED_SOURCE_ORIGIN".to_owned()),
+                ("bkapi-error-code-num", "4312008".to_owned()),
+            ]
+        );
+    }
+
+    #[test]
+    fn detail_names_the_first_field_and_fields_detail_all() {
+        let message = || vec![Text::fixed("坏", "bad")];
+        let problem = Problem::fields(BTreeMap::from([("version", message()), ("package_url", message())]));
+        assert_eq!(
+            problem.body(Language::English),
+            r#"{"code":"VALIDATION_ERROR","detail":"package_url: bad","fields_detail":{"package_url":["bad"],"version":["bad"]}}"#
+        );
+    }
+
+    #[test]
+    fn every_code_is_an_error_and_names_are_in_the_api_style() {
+        for code in ErrorCode::ALL {
+            assert!((400..600).contains(&code.status()), "{code:?}");
+            assert!(code.name().bytes().all(|b| b.is_ascii_uppercase() || b == b'_'), "{code:?}");
+        }
+    }
+}

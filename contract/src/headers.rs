@@ -1,0 +1,26 @@
+//! Header names on the wire, in lower case as HTTP/2 and Envoy carry them.
+
+/// The caller's credentials, a JSON object.
+pub const AUTHORIZATION: &str = "x-bkapi-authorization";
+/// The gate's signed word on who is calling.
+pub const JWT: &str = "x-bkapi-jwt";
+/// The gateway's id of this request, the same as [`X_REQUEST_ID`].
+pub const REQUEST_ID: &str = "x-bkapi-request-id";
+/// The proxy's id of this request.
+pub const X_REQUEST_ID: &str = "x-request-id";
+/// Numeric code of a reply that the gateway made itself.
+pub const GATEWAY_ERROR_CODE: &str = "x-bkapi-error-code";
+/// Message of a reply that the gateway made itself.
+pub const GATEWAY_ERROR_MESSAGE: &str = "x-bkapi-error-message";
+/// Name of the API's error, beside the body's `code`.
+pub const API_ERROR_CODE: &str = "bkapi-error-code";
+/// Number of the API's error, where it has one.
+pub const API_ERROR_NUMBER: &str = "bkapi-error-code-num";
+/// BlueKing's own way to choose the language of `detail`.
+pub const LANGUAGE: &str = "blueking-language";
+/// HTTP's way to choose the language of `detail`.
+pub const ACCEPT_LANGUAGE: &str = "accept-language";
+/// Media type of the body.
+pub const CONTENT_TYPE: &str = "content-type";
+/// What every header that the gate vouches for begins with; a caller's own copy is dropped.
+pub const TRUSTED_PREFIX: &str = "x-bkapi-";

@@ -1,0 +1,27 @@
+//! The words that the gate and the store share.
+//!
+//! Promises: pure code, no I/O, no clock, the same answers on every target; whatever the gate accepts here the store
+//! accepts too, because both call it. Refuses: anything that can be read in two ways, rather than picking one reading.
+
+mod allow;
+mod app;
+mod claims;
+mod error;
+pub mod headers;
+mod language;
+mod package;
+mod path;
+mod request;
+mod url;
+mod version;
+
+pub use allow::{AllowList, HostRule, InvalidHostRule};
+pub use app::{AppCode, InvalidName, ModuleName};
+pub use claims::{AppClaim, Claims, UserClaim};
+pub use error::{ErrorCode, Problem};
+pub use language::{Language, Text};
+pub use package::{PackageName, SourcePackage};
+pub use path::{InvalidPrefix, PathPrefix, UploadPath};
+pub use request::{LinkRequest, MediaType};
+pub use url::{InvalidUrl, PackageUrl};
+pub use version::{InvalidVersion, PackageVersion};

@@ -1,0 +1,259 @@
+//! The body of an upload, read once and the same way by the gate and the store.
+//!
+//! Promises: every wrong field is named, not only the first. Refuses anything but a JSON object; ignores unknown fields,
+//! as BlueKing does.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::{AllowList, ErrorCode, PackageUrl, PackageVersion, Problem, Text};
+
+/// A checked upload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkRequest {
+    /// Where the package is.
+    pub package_url: PackageUrl,
+    /// Its version; absent: the package itself says.
+    pub version: Option<PackageVersion>,
+    /// Whether a package of the same version is replaced.
+    pub allow_overwrite: bool,
+}
+
+/// What the caller says the body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaType {
+    /// `application/json`, with any parameters.
+    Json,
+    /// Anything else, or nothing.
+    Other,
+}
+
+impl MediaType {
+    /// Reads a `Content-Type`.
+    #[must_use]
+    pub fn from_header(value: Option<&[u8]>) -> Self {
+        let essence = value.and_then(|v| v.split(|&b| b == b';').next()).unwrap_or_default().trim_ascii();
+        if essence.eq_ignore_ascii_case(b"application/json") { Self::Json } else { Self::Other }
+    }
+}
+
+const REQUIRED: Text = Text::fixed("该字段是必填项。", "This field is required.");
+const NOT_NULL: Text = Text::fixed("该字段不能为 null。", "This field may not be null.");
+const NOT_STRING: Text = Text::fixed("请输入有效的字符串。", "Not a valid string.");
+const NOT_BOOLEAN: Text = Text::fixed("请输入有效的布尔值。", "Must be a valid boolean.");
+
+impl LinkRequest {
+    /// Reads and checks a body. An empty one counts as an object without fields, whatever its media type.
+    ///
+    /// # Errors
+    /// The [`Problem`] to answer with.
+    pub fn read(media_type: MediaType, body: &[u8], allowed: &AllowList) -> Result<Self, Problem> {
+        let fields = read_object(media_type, body)?;
+        let mut wrong = BTreeMap::new();
+        let mut note = |name, message| {
+            wrong.insert(name, vec![message]);
+        };
+        let package_url = read_package_url(fields.get("package_url"), allowed).map_err(|m| note("package_url", m)).ok();
+        let version = read_version(fields.get("version")).map_err(|m| note("version", m)).ok();
+        let allow_overwrite = read_boolean(fields.get("allow_overwrite")).map_err(|m| note("allow_overwrite", m)).ok();
+        match (package_url, version, allow_overwrite) {
+            (Some(package_url), Some(version), Some(allow_overwrite)) => {
+                Ok(Self { package_url, version, allow_overwrite })
+            }
+            _ => Err(Problem::fields(wrong)),
+        }
+    }
+}
+
+fn read_object(media_type: MediaType, body: &[u8]) -> Result<Map<String, Value>, Problem> {
+    if body.is_empty() {
+        return Ok(Map::new());
+    }
+    if media_type != MediaType::Json {
+        return Err(Problem::new(ErrorCode::UnsupportedMediaType));
+    }
+    let value: Value = serde_json::from_slice(body).map_err(|e| {
+        let text = Text::made(format!("JSON 解析错误 - {e}"), format!("JSON parse error - {e}"));
+        Problem::with_detail(ErrorCode::ParseError, text)
+    })?;
+    let found = match value {
+        Value::Object(fields) => return Ok(fields),
+        Value::Array(_) => "list",
+        Value::String(_) => "str",
+        Value::Number(_) => "number",
+        Value::Bool(_) => "bool",
+        Value::Null => "null",
+    };
+    Err(Problem::field(
+        Problem::NO_FIELD,
+        Text::made(
+            format!("无效数据。期待为字典类型，得到的是 {found}。"),
+            format!("Invalid data. Expected a dictionary, but got {found}."),
+        ),
+    ))
+}
+
+fn read_package_url(value: Option<&Value>, allowed: &AllowList) -> Result<PackageUrl, Text> {
+    let url = match value {
+        None => return Err(REQUIRED),
+        Some(Value::Null) => return Err(NOT_NULL),
+        Some(Value::String(link)) => PackageUrl::new(link).map_err(|e| e.text())?,
+        Some(_) => return Err(NOT_STRING),
+    };
+    if allowed.allows(&url) { Ok(url) } else { Err(not_allowed(&url, allowed)) }
+}
+
+/// Names the host, so that a caller can ask the operator for it.
+fn not_allowed(url: &PackageUrl, allowed: &AllowList) -> Text {
+    if allowed.is_empty() {
+        return Text::fixed(
+            "通过链接上传源码包的功能未开启，请联系管理员。",
+            "Uploading by link is not enabled: no host is allowed. Ask the operator.",
+        );
+    }
+    let host = url.host().map(|h| h.to_string()).unwrap_or_default();
+    let port = url.port();
+    Text::made(
+        format!("主机 '{host}'（端口 {port}）不在允许的白名单中。"),
+        format!("Host '{host}' (port {port}) is not in the allow-list."),
+    )
+}
+
+fn read_version(value: Option<&Value>) -> Result<Option<PackageVersion>, Text> {
+    let text = match value {
+        None => return Ok(None),
+        Some(Value::Null) => return Err(NOT_NULL),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) => number.to_string(),
+        Some(_) => return Err(NOT_STRING),
+    };
+    PackageVersion::new(&text).map(Some).map_err(|e| e.text())
+}
+
+/// Everything that callers send for a boolean today, as BlueKing's framework reads it.
+fn read_boolean(value: Option<&Value>) -> Result<bool, Text> {
+    let text = match value {
+        None | Some(Value::Null) => return Ok(false),
+        Some(Value::Bool(flag)) => return Ok(*flag),
+        Some(Value::Number(number)) => number.to_string(),
+        Some(Value::String(text)) => text.trim().to_ascii_lowercase(),
+        Some(_) => return Err(NOT_BOOLEAN),
+    };
+    match text.as_str() {
+        "true" | "t" | "y" | "yes" | "on" | "1" | "1.0" => Ok(true),
+        "false" | "f" | "n" | "no" | "off" | "0" | "0.0" | "" | "null" => Ok(false),
+        _ => Err(NOT_BOOLEAN),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{HostRule, Language};
+
+    fn read(body: &Value) -> Result<LinkRequest, Problem> {
+        let allowed = AllowList::new(vec![HostRule::new("example.com").unwrap()]);
+        LinkRequest::read(MediaType::Json, body.to_string().as_bytes(), &allowed)
+    }
+
+    fn detail(body: &Value) -> String {
+        read(body).expect_err(&body.to_string()).detail(Language::English)
+    }
+
+    const URL: &str = "https://example.com/generic/example.tar.gz";
+
+    #[test]
+    fn the_request_of_the_api_document_is_read() {
+        let request = read(&json!({"package_url": URL, "version": "0.0.5", "unknown": 1})).unwrap();
+        assert_eq!(request.package_url.as_url().as_str(), URL);
+        assert_eq!(request.version.unwrap().as_str(), "0.0.5");
+        assert!(!request.allow_overwrite);
+    }
+
+    #[test]
+    fn a_version_may_be_a_number_or_absent_but_not_null() {
+        let version = |v: Value| read(&json!({"package_url": URL, "version": v})).map(|r| r.version.unwrap());
+        assert_eq!(version(json!(7)).unwrap().as_str(), "7");
+        assert_eq!(version(json!(1.5)).unwrap().as_str(), "1.5");
+        assert_eq!(read(&json!({"package_url": URL})).unwrap().version, None);
+        assert_eq!(detail(&json!({"package_url": URL, "version": null})), "version: This field may not be null.");
+        assert_eq!(detail(&json!({"package_url": URL, "version": "  "})), "version: This field may not be blank.");
+        assert_eq!(detail(&json!({"package_url": URL, "version": [1]})), "version: Not a valid string.");
+        assert_eq!(detail(&json!({"package_url": URL, "version": true})), "version: Not a valid string.");
+    }
+
+    #[test]
+    fn booleans_are_taken_as_callers_send_them() {
+        let flag = |v: Value| read(&json!({"package_url": URL, "allow_overwrite": v})).map(|r| r.allow_overwrite);
+        for yes in [json!(true), json!("true"), json!("T"), json!("y"), json!("YES"), json!("On"), json!("1"), json!(1)]
+        {
+            assert_eq!(flag(yes.clone()), Ok(true), "{yes}");
+        }
+        for no in
+            [json!(false), json!("False"), json!("n"), json!("off"), json!(0), json!(null), json!(""), json!("null")]
+        {
+            assert_eq!(flag(no.clone()), Ok(false), "{no}");
+        }
+        for bad in [json!("maybe"), json!(2), json!([]), json!({}), json!(-1), json!(0.5)] {
+            let problem = flag(bad.clone()).expect_err(&bad.to_string());
+            assert_eq!(problem.detail(Language::English), "allow_overwrite: Must be a valid boolean.");
+        }
+    }
+
+    #[test]
+    fn links_are_required_valid_and_allowed() {
+        assert_eq!(detail(&json!({})), "package_url: This field is required.");
+        assert_eq!(detail(&json!({"package_url": null})), "package_url: This field may not be null.");
+        assert_eq!(detail(&json!({"package_url": " "})), "package_url: This field may not be blank.");
+        assert_eq!(detail(&json!({"package_url": "nonsense"})), "package_url: Enter a valid URL.");
+        assert_eq!(detail(&json!({"package_url": 7})), "package_url: Not a valid string.");
+        assert_eq!(
+            detail(&json!({"package_url": "https://evil.example/a"})),
+            "package_url: Host 'evil.example' (port 443) is not in the allow-list."
+        );
+    }
+
+    #[test]
+    fn without_allowed_hosts_the_caller_is_sent_to_the_operator() {
+        let body = json!({"package_url": URL}).to_string();
+        let problem = LinkRequest::read(MediaType::Json, body.as_bytes(), &AllowList::default()).unwrap_err();
+        assert!(problem.detail(Language::English).contains("no host is allowed"));
+    }
+
+    #[test]
+    fn all_wrong_fields_are_named() {
+        let problem = read(&json!({"version": null, "allow_overwrite": "perhaps"})).unwrap_err();
+        let body: Value = serde_json::from_str(&problem.body(Language::English)).unwrap();
+        assert_eq!(body["detail"], "allow_overwrite: Must be a valid boolean.");
+        let fields: Vec<_> = body["fields_detail"].as_object().unwrap().keys().collect();
+        assert_eq!(fields, ["allow_overwrite", "package_url", "version"]);
+    }
+
+    #[test]
+    fn only_a_json_object_is_a_request() {
+        let allowed = AllowList::default();
+        let read = |media, body: &[u8]| LinkRequest::read(media, body, &allowed).unwrap_err();
+        assert_eq!(read(MediaType::Json, b"{").code(), ErrorCode::ParseError);
+        assert_eq!(read(MediaType::Json, b"\xff").code(), ErrorCode::ParseError);
+        assert_eq!(read(MediaType::Json, "[".repeat(10_000).as_bytes()).code(), ErrorCode::ParseError);
+        assert_eq!(read(MediaType::Other, b"{}").code(), ErrorCode::UnsupportedMediaType);
+        let list = read(MediaType::Json, b"[]");
+        assert_eq!(list.code(), ErrorCode::Validation);
+        assert_eq!(list.detail(Language::English), "Invalid data. Expected a dictionary, but got list.");
+        assert_eq!(read(MediaType::Other, b"").detail(Language::English), "package_url: This field is required.");
+    }
+
+    #[test]
+    fn media_types_are_compared_without_parameters_and_case() {
+        for json in ["application/json", "Application/JSON; charset=utf-8", " application/json ;x"] {
+            assert_eq!(MediaType::from_header(Some(json.as_bytes())), MediaType::Json, "{json}");
+        }
+        for other in ["text/plain", "application/jsonx", "application/x-www-form-urlencoded", ""] {
+            assert_eq!(MediaType::from_header(Some(other.as_bytes())), MediaType::Other, "{other}");
+        }
+        assert_eq!(MediaType::from_header(None), MediaType::Other);
+    }
+}

@@ -1,0 +1,251 @@
+//! The link itself: parsed once, by the parser that also connects.
+//!
+//! Promises: what the allow-list judged is what the HTTP client gets, for both read the same [`Url`]. Refuses every form
+//! in which parsers are known to disagree about the host: user-info, backslashes, control characters and white space,
+//! missing or extra slashes after the scheme, port 0.
+
+use std::fmt;
+
+use url::{Host, Url};
+
+use crate::Text;
+
+/// A package's link, checked: absolute `http` or `https`, a host, no user-info, at most [`PackageUrl::MAX_BYTES`].
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct PackageUrl(Url);
+
+/// Why a text is no link that we fetch.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidUrl {
+    /// Nothing but white space.
+    #[error("is blank")]
+    Blank,
+    /// Over [`PackageUrl::MAX_BYTES`].
+    #[error("is longer than {max} bytes", max = PackageUrl::MAX_BYTES)]
+    TooLong,
+    /// Not an absolute URL with a host.
+    #[error("is not a valid URL")]
+    Malformed,
+    /// A scheme other than `http` and `https`.
+    #[error("has a scheme that is not http or https")]
+    Scheme,
+    /// `user:password@`.
+    #[error("carries user information")]
+    UserInfo,
+    /// White space, a control character or a backslash.
+    #[error("has white space, a control character or a backslash")]
+    ForbiddenCharacter,
+    /// `:0`.
+    #[error("has port 0")]
+    PortZero,
+}
+
+impl PackageUrl {
+    /// Room for the longest presigned links seen (about 4 KiB), twice.
+    pub const MAX_BYTES: usize = 8192;
+
+    /// Trims, checks and takes a link.
+    ///
+    /// # Errors
+    /// [`InvalidUrl`] says which rule it breaks.
+    pub fn new(link: &str) -> Result<Self, InvalidUrl> {
+        let link = link.trim();
+        if link.is_empty() {
+            return Err(InvalidUrl::Blank);
+        }
+        if link.len() > Self::MAX_BYTES {
+            return Err(InvalidUrl::TooLong);
+        }
+        // `http://evil.example\@good.example/` is evil.example to one parser and good.example to another.
+        if link.chars().any(|c| c == '\\' || c.is_control() || c.is_whitespace()) {
+            return Err(InvalidUrl::ForbiddenCharacter);
+        }
+        if authority(link)?.contains('@') {
+            return Err(InvalidUrl::UserInfo);
+        }
+        let url = Url::parse(link).map_err(|_| InvalidUrl::Malformed)?;
+        Self::judge(url)
+    }
+
+    /// Takes the target of a redirect, which may be relative to this link.
+    ///
+    /// # Errors
+    /// [`InvalidUrl`] says which rule the target breaks.
+    pub fn join(&self, location: &str) -> Result<Self, InvalidUrl> {
+        if location.contains("://") {
+            return Self::new(location);
+        }
+        if location.chars().any(|c| c == '\\' || c.is_control() || c.is_whitespace()) {
+            return Err(InvalidUrl::ForbiddenCharacter);
+        }
+        let url = self.0.join(location).map_err(|_| InvalidUrl::Malformed)?;
+        Self::new(url.as_str())
+    }
+
+    fn judge(url: Url) -> Result<Self, InvalidUrl> {
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(InvalidUrl::Scheme);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(InvalidUrl::UserInfo);
+        }
+        if url.port() == Some(0) {
+            return Err(InvalidUrl::PortZero);
+        }
+        if url.host().is_none() {
+            return Err(InvalidUrl::Malformed);
+        }
+        Ok(Self(url))
+    }
+
+    /// The parsed form, to connect with.
+    #[must_use]
+    pub fn as_url(&self) -> &Url {
+        &self.0
+    }
+
+    /// The host, judged in its parsed form and never as text.
+    #[must_use]
+    pub fn host(&self) -> Option<Host<&str>> {
+        self.0.host()
+    }
+
+    /// The port, given or implied by the scheme.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.0.port().unwrap_or(self.default_port())
+    }
+
+    /// The port that the scheme implies.
+    #[must_use]
+    pub fn default_port(&self) -> u16 {
+        if self.0.scheme() == "https" { 443 } else { 80 }
+    }
+
+    /// The last path segment, as it stands in the link.
+    #[must_use]
+    pub fn file_name(&self) -> &str {
+        self.0.path().rsplit('/').next().unwrap_or_default()
+    }
+}
+
+/// What stands between `scheme://` and the first `/`, `?` or `#`.
+fn authority(link: &str) -> Result<&str, InvalidUrl> {
+    let (scheme, rest) = link.split_once(':').ok_or(InvalidUrl::Malformed)?;
+    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+        return Err(InvalidUrl::Scheme);
+    }
+    // The parser would also read `http:host`, `http:/host` and `http:///host`; others would not.
+    let rest = rest.strip_prefix("//").ok_or(InvalidUrl::Malformed)?;
+    match rest.split(['/', '?', '#']).next() {
+        Some(authority) if !authority.is_empty() => Ok(authority),
+        _ => Err(InvalidUrl::Malformed),
+    }
+}
+
+/// Without the query: it is where signed links carry their secrets.
+impl fmt::Display for PackageUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.0.origin().ascii_serialization(), self.0.path())
+    }
+}
+
+impl fmt::Debug for PackageUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PackageUrl({self})")
+    }
+}
+
+impl InvalidUrl {
+    /// The caller's sentence.
+    #[must_use]
+    pub fn text(&self) -> Text {
+        match self {
+            Self::Blank => Text::fixed("该字段不能为空。", "This field may not be blank."),
+            Self::TooLong => {
+                Text::fixed("请确保该字段不超过 8192 个字符。", "Ensure this field has no more than 8192 characters.")
+            }
+            Self::Malformed => Text::fixed("请输入有效的 URL。", "Enter a valid URL."),
+            Self::Scheme => Text::fixed("仅支持 http 和 https 协议的 URL。", "Only http and https URLs are supported."),
+            Self::UserInfo => {
+                Text::fixed("URL 中不允许包含用户名或密码。", "The URL may not contain a user name or password.")
+            }
+            Self::ForbiddenCharacter => Text::fixed(
+                "URL 中不允许包含空白字符、控制字符或反斜杠。",
+                "The URL may not contain white space, control characters or backslashes.",
+            ),
+            Self::PortZero => Text::fixed("URL 的端口不能为 0。", "The port of the URL may not be 0."),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(link: &str) -> InvalidUrl {
+        PackageUrl::new(link).expect_err(link)
+    }
+
+    #[test]
+    fn a_link_keeps_its_host_port_and_file_name() {
+        let url = PackageUrl::new(" https://Example.com/generic/example.tar.gz?sign=s3cret#top ").unwrap();
+        assert_eq!(url.host(), Some(Host::Domain("example.com")));
+        assert_eq!((url.port(), url.default_port()), (443, 443));
+        assert_eq!(url.file_name(), "example.tar.gz");
+    }
+
+    #[test]
+    fn a_query_is_neither_shown_nor_debugged() {
+        let url = PackageUrl::new("https://example.com:8443/a.zip?sign=s3cret").unwrap();
+        assert_eq!(url.to_string(), "https://example.com:8443/a.zip");
+        assert!(!format!("{url:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn links_that_parsers_disagree_about_are_refused() {
+        assert_eq!(refused(r"http://evil.com\@example.com/"), InvalidUrl::ForbiddenCharacter);
+        assert_eq!(refused("http://user@example.com/"), InvalidUrl::UserInfo);
+        assert_eq!(refused("http://@example.com/"), InvalidUrl::UserInfo);
+        assert_eq!(refused("http://user:pass@example.com/"), InvalidUrl::UserInfo);
+        assert_eq!(refused("http://exa\tmple.com/"), InvalidUrl::ForbiddenCharacter);
+        assert_eq!(refused("http://example.com/a b"), InvalidUrl::ForbiddenCharacter);
+        assert_eq!(refused("http://example.com/\u{a0}x"), InvalidUrl::ForbiddenCharacter);
+        for malformed in ["http:example.com", "http:/example.com", "http:///example.com", "example.com", "http://"] {
+            assert_eq!(refused(malformed), InvalidUrl::Malformed, "{malformed}");
+        }
+        for malformed in ["http://[::1/", "http://example.com:99999/", "http://%00/", "http://?a"] {
+            assert_eq!(refused(malformed), InvalidUrl::Malformed, "{malformed}");
+        }
+        assert_eq!(refused("http://example.com:0/"), InvalidUrl::PortZero);
+        assert_eq!(refused("ftp://example.com/"), InvalidUrl::Scheme);
+        assert_eq!(refused("file:///etc/passwd"), InvalidUrl::Scheme);
+        assert_eq!(refused("   "), InvalidUrl::Blank);
+        assert_eq!(refused(&format!("http://example.com/{}", "a".repeat(8192))), InvalidUrl::TooLong);
+    }
+
+    #[test]
+    fn an_at_sign_outside_the_authority_is_harmless() {
+        assert!(PackageUrl::new("http://example.com/@scope/pkg.tgz?mail=a@b").is_ok());
+    }
+
+    #[test]
+    fn numeric_hosts_are_judged_as_addresses() {
+        for link in ["http://2130706433/", "http://0x7f.1/", "http://127.1/"] {
+            let url = PackageUrl::new(link).unwrap();
+            assert_eq!(url.host(), Some(Host::Ipv4(std::net::Ipv4Addr::LOCALHOST)), "{link}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_may_be_relative_but_not_sly() {
+        let base = PackageUrl::new("https://example.com/a/b.tgz?k=v").unwrap();
+        assert_eq!(base.join("../c.tgz").unwrap().to_string(), "https://example.com/c.tgz");
+        assert_eq!(base.join("//other.example/c").unwrap().to_string(), "https://other.example/c");
+        assert_eq!(base.join("http://other.example/c").unwrap().to_string(), "http://other.example/c");
+        assert_eq!(base.join(r"\\evil.example/c"), Err(InvalidUrl::ForbiddenCharacter));
+        assert_eq!(base.join("//user@other.example/"), Err(InvalidUrl::UserInfo));
+        assert_eq!(base.join("ftp://other.example/"), Err(InvalidUrl::Scheme));
+        assert_eq!(base.join("data:text/plain,x"), Err(InvalidUrl::Scheme));
+    }
+}
