@@ -1,0 +1,62 @@
+//! The head of a request: its headers as bytes, for HTTP admits octets that are not UTF-8.
+
+/// Headers and pseudo-headers (`:method`, `:path`) in their order, borrowed from the host's buffer.
+pub struct Head<'a> {
+    /// Name and value, as they came.
+    pub pairs: &'a [(&'a [u8], &'a [u8])],
+    /// Whether no body follows.
+    pub end_of_stream: bool,
+    /// Seconds since the epoch.
+    pub now: i64,
+    /// Sixteen random bytes, asked for only when the proxy gave the request no id.
+    pub entropy: fn() -> [u8; 16],
+}
+
+impl<'a> Head<'a> {
+    /// Every value of a header.
+    pub fn all(&self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+        self.pairs.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| *value)
+    }
+
+    /// The first value of a header, if it is text.
+    #[must_use]
+    pub fn text(&self, name: &'static str) -> Option<&'a str> {
+        self.all(name).next().and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// The id that the proxy gave the request, or a fresh one; never one that could break a header or a log line.
+    #[must_use]
+    pub fn request_id(&self) -> String {
+        let plain =
+            |id: &&str| (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let given = self.text(linkgate_contract::headers::X_REQUEST_ID).filter(plain);
+        given.map_or_else(|| hex::encode((self.entropy)()), str::to_owned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head<'a>(pairs: &'a [(&'a [u8], &'a [u8])]) -> Head<'a> {
+        Head { pairs, end_of_stream: false, now: 0, entropy: || [7; 16] }
+    }
+
+    #[test]
+    fn a_header_is_found_in_any_case_and_every_copy_of_it() {
+        let pairs: [(&[u8], &[u8]); 3] = [(b"X-A", b"1"), (b"b", b"\xff"), (b"x-a", b"2")];
+        assert_eq!(head(&pairs).all("x-a").collect::<Vec<_>>(), [b"1", b"2"]);
+        assert_eq!(head(&pairs).text("x-a"), Some("1"));
+        assert_eq!(head(&pairs).text("b"), None);
+    }
+
+    #[test]
+    fn an_id_that_could_break_a_line_is_replaced() {
+        let with = |id: &[u8]| head(&[(b"x-request-id", id)]).request_id();
+        assert_eq!(with(b"2f1c-AB"), "2f1c-AB");
+        for bad in [&b""[..], b"a\r\nb", b"\xff", &[b'a'; 65]] {
+            assert_eq!(with(bad), "07".repeat(16));
+        }
+        assert_eq!(head(&[]).request_id(), "07".repeat(16));
+    }
+}

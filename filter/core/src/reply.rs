@@ -1,0 +1,143 @@
+//! What the gate answers by itself: the gateway's envelope for who asks and for the gateway, the store's form for the
+//! request. The only table of the gate's errors.
+
+use linkgate_contract::{Language, Problem, headers};
+use serde_json::json;
+
+/// A refusal in the gateway's envelope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GatewayError {
+    /// Who asks could not be established; the reason is one that callers match on.
+    NotAuthenticated {
+        /// Free of anything the caller sent.
+        reason: &'static str,
+    },
+    /// No such route, or another method on it.
+    ApiNotFound,
+    /// The body is over the policy's limit.
+    BodyTooLarge,
+    /// The request target is over the policy's limit.
+    UriTooLarge,
+    /// The gate itself failed.
+    Internal,
+}
+
+struct Row {
+    code: u32,
+    name: &'static str,
+    status: u16,
+    message: &'static str,
+}
+
+impl GatewayError {
+    fn row(&self) -> Row {
+        let row = |code, name, status, message| Row { code, name, status, message };
+        match self {
+            Self::NotAuthenticated { .. } => row(1_640_001, "INVALID_ARGS", 400, "Parameters error"),
+            Self::ApiNotFound => row(1_640_401, "API_NOT_FOUND", 404, "API not found"),
+            Self::BodyTooLarge => row(1_641_301, "BODY_SIZE_LIMIT_EXCEED", 413, "Request body size too large."),
+            Self::UriTooLarge => row(1_641_401, "URI_SIZE_LIMIT_EXCEED", 414, "Request uri size too large."),
+            Self::Internal => row(1_650_001, "INTERNAL_SERVER_ERROR", 500, "Internal Server Error"),
+        }
+    }
+
+    fn message(&self) -> String {
+        let message = self.row().message;
+        match self {
+            Self::NotAuthenticated { reason } => format!("{message} [reason=\"{reason}\"]"),
+            _ => message.to_owned(),
+        }
+    }
+}
+
+/// A reply that the gate sends itself, ready for the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers beside those that the proxy adds.
+    pub headers: Vec<(&'static str, String)>,
+    /// JSON.
+    pub body: String,
+    /// Which decision this was, for the proxy's access log: [`Reply::DETAILS_PREFIX`] and the code's name.
+    pub details: String,
+}
+
+impl Reply {
+    /// Tells the gate's own replies from the proxy's, which `envoy.yaml` rewrites.
+    pub const DETAILS_PREFIX: &'static str = "linkgate.";
+
+    /// The envelope of BlueKing's gateway; an empty id is left to the proxy.
+    #[must_use]
+    pub fn gateway(error: &GatewayError, request_id: &str) -> Self {
+        let row = error.row();
+        let message = error.message();
+        let body = json!({
+            "code": row.code, "code_name": row.name, "message": message, "result": false, "data": null,
+        });
+        let list = vec![
+            (headers::CONTENT_TYPE, "application/json".to_owned()),
+            (headers::GATEWAY_ERROR_CODE, row.code.to_string()),
+            (headers::GATEWAY_ERROR_MESSAGE, message),
+        ];
+        Self::new(row.status, list, body.to_string(), row.name, request_id)
+    }
+
+    /// The store's own form, for a fault of the request.
+    #[must_use]
+    pub fn problem(problem: &Problem, language: Language, request_id: &str) -> Self {
+        let code = problem.code();
+        Self::new(code.status(), problem.headers(), problem.body(language), code.name(), request_id)
+    }
+
+    fn new(
+        status: u16,
+        mut list: Vec<(&'static str, String)>,
+        body: String,
+        name: &'static str,
+        request_id: &str,
+    ) -> Self {
+        if !request_id.is_empty() {
+            list.push((headers::REQUEST_ID, request_id.to_owned()));
+            list.push((headers::X_REQUEST_ID, request_id.to_owned()));
+        }
+        Self { status, headers: list, body, details: format!("{}{name}", Self::DETAILS_PREFIX) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_envelope_is_that_of_the_gateway() {
+        let cases = [
+            (
+                GatewayError::NotAuthenticated { reason: "app code cannot be empty" },
+                400,
+                1_640_001,
+                "INVALID_ARGS",
+                "Parameters error [reason=\"app code cannot be empty\"]",
+            ),
+            (GatewayError::ApiNotFound, 404, 1_640_401, "API_NOT_FOUND", "API not found"),
+            (GatewayError::BodyTooLarge, 413, 1_641_301, "BODY_SIZE_LIMIT_EXCEED", "Request body size too large."),
+            (GatewayError::UriTooLarge, 414, 1_641_401, "URI_SIZE_LIMIT_EXCEED", "Request uri size too large."),
+            (GatewayError::Internal, 500, 1_650_001, "INTERNAL_SERVER_ERROR", "Internal Server Error"),
+        ];
+        for (error, status, code, name, message) in cases {
+            let reply = Reply::gateway(&error, "id-1");
+            let body: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+            let want = json!({"code": code, "code_name": name, "message": message, "result": false, "data": null});
+            assert_eq!((reply.status, body), (status, want));
+            let want = [
+                ("content-type", "application/json".to_owned()),
+                ("x-bkapi-error-code", code.to_string()),
+                ("x-bkapi-error-message", message.to_owned()),
+                ("x-bkapi-request-id", "id-1".to_owned()),
+                ("x-request-id", "id-1".to_owned()),
+            ];
+            assert_eq!(reply.headers, want);
+            assert_eq!(reply.details, format!("linkgate.{name}"));
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! One request: callbacks in, host calls out.
+
+use std::rc::Rc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use linkgate_gate::{Forward, Gate, Head, Pending, Reply, Verdict};
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+
+use crate::host::{self, Buffer, HostError};
+
+/// How far a request has come.
+enum Stage {
+    /// Nothing seen yet.
+    Head,
+    /// The head was good, the headers are held, the body is coming.
+    Body(Pending),
+    /// Sent on; what still comes passes.
+    Forwarded,
+    /// Answered here; nothing more may pass, and nothing more is answered.
+    Refused,
+}
+
+/// A request on its way through the gate.
+pub struct Request {
+    gate: Option<Rc<Gate>>,
+    stage: Stage,
+}
+
+impl Request {
+    /// A request for the gate that is in force; without one it will be refused.
+    pub fn new(gate: Option<Rc<Gate>>) -> Self {
+        Self { gate, stage: Stage::Head }
+    }
+
+    fn refuse(&mut self, reply: &Reply) -> Action {
+        self.stage = Stage::Refused;
+        if host::send_reply(reply).is_err() {
+            host::log(host::Level::Error, "the host did not take the refusal; the request stays held");
+        }
+        Action::Pause
+    }
+
+    fn forward(&mut self, forward: &Forward) -> Action {
+        match apply(forward) {
+            Ok(()) => {
+                self.stage = Stage::Forwarded;
+                Action::Continue
+            }
+            Err(error) => {
+                host::log(host::Level::Error, &format!("the request could not be changed: {error}"));
+                self.refuse(&forward.failed())
+            }
+        }
+    }
+
+    fn obey(&mut self, verdict: Verdict) -> Action {
+        match verdict {
+            Verdict::NeedBody(pending) => {
+                self.stage = Stage::Body(pending);
+                Action::Pause
+            }
+            Verdict::Forward(forward) => self.forward(&forward),
+            Verdict::Refuse(reply) => self.refuse(&reply),
+        }
+    }
+
+    fn judge_head(&self, end_of_stream: bool) -> Result<Verdict, HostError> {
+        let Some(gate) = &self.gate else { return Ok(Verdict::Refuse(Gate::unavailable())) };
+        let raw = host::request_headers()?;
+        let pairs = host::parse_pairs(&raw).ok_or(HostError { call: "parse_pairs", status: 0 })?;
+        Ok(gate.on_headers(&Head { pairs: &pairs, end_of_stream, now: now(), entropy }))
+    }
+
+    /// The whole body is there; `size` is what the host says it holds.
+    fn judge_body(&mut self, pending: Pending, size: usize) -> Action {
+        let Some(gate) = self.gate.clone() else { return self.refuse(&Gate::unavailable()) };
+        match host::buffer(Buffer::RequestBody, size) {
+            Ok(body) => self.obey(pending.on_body(&gate, &body, now())),
+            Err(_) => self.refuse(&pending.failed()),
+        }
+    }
+}
+
+impl Context for Request {}
+
+impl HttpContext for Request {
+    fn on_http_request_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
+        match self.judge_head(end_of_stream) {
+            Ok(verdict) => self.obey(verdict),
+            Err(error) => {
+                host::log(host::Level::Error, &format!("the head could not be read: {error}"));
+                self.refuse(&Gate::unavailable())
+            }
+        }
+    }
+
+    /// While the body is held, `size` is the total so far, not the latest part.
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        match std::mem::replace(&mut self.stage, Stage::Refused) {
+            Stage::Body(pending) => {
+                let refusal = self.gate.as_deref().and_then(|gate| pending.over_limit(gate, size));
+                match (refusal, end_of_stream) {
+                    (Some(reply), _) => self.refuse(&reply),
+                    (None, true) => self.judge_body(pending, size),
+                    (None, false) => {
+                        self.stage = Stage::Body(pending);
+                        Action::Pause
+                    }
+                }
+            }
+            Stage::Forwarded => {
+                self.stage = Stage::Forwarded;
+                Action::Continue
+            }
+            Stage::Head => self.refuse(&Gate::unavailable()),
+            Stage::Refused => Action::Pause,
+        }
+    }
+
+    /// Trailers end a body that was not marked as ended.
+    fn on_http_request_trailers(&mut self, _num_trailers: usize) -> Action {
+        match std::mem::replace(&mut self.stage, Stage::Refused) {
+            Stage::Body(pending) => self.judge_body(pending, usize::MAX),
+            Stage::Forwarded => {
+                self.stage = Stage::Forwarded;
+                Action::Continue
+            }
+            Stage::Head => self.refuse(&Gate::unavailable()),
+            Stage::Refused => Action::Pause,
+        }
+    }
+}
+
+fn apply(forward: &Forward) -> Result<(), HostError> {
+    forward.remove.iter().try_for_each(|name| host::remove_request_header(name))?;
+    forward.set.iter().try_for_each(|(name, value)| host::set_request_header(name, value))
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Only names a request that the proxy left unnamed: without randomness the id is zeros, not a trap.
+fn entropy() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    if getrandom::fill(&mut bytes).is_err() {
+        bytes = [0; 16];
+    }
+    bytes
+}
