@@ -44,6 +44,7 @@ pub enum Buffer {
 }
 
 const REQUEST_HEADERS: u32 = 0;
+const RESPONSE_HEADERS: u32 = 2;
 const OK: u32 = 0;
 const NO_GRPC_STATUS: i32 = -1;
 
@@ -148,10 +149,17 @@ pub fn remove_request_header(name: &str) -> Result<(), HostError> {
 
 /// Sets a request header, replacing the one that is there.
 pub fn set_request_header(name: &str, value: &str) -> Result<(), HostError> {
+    set_header(REQUEST_HEADERS, name, value)
+}
+
+/// Sets a response header, replacing the one that is there.
+pub fn set_response_header(name: &str, value: &str) -> Result<(), HostError> {
+    set_header(RESPONSE_HEADERS, name, value)
+}
+
+fn set_header(map: u32, name: &str, value: &str) -> Result<(), HostError> {
     // SAFETY: pointers and lengths are of live strings.
-    let status = unsafe {
-        proxy_replace_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len(), value.as_ptr(), value.len())
-    };
+    let status = unsafe { proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
     check("replace_header_map_value", status)
 }
 

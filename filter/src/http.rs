@@ -25,12 +25,14 @@ enum Stage {
 pub struct Request {
     gate: Option<Rc<Gate>>,
     stage: Stage,
+    /// Goes onto every reply; empty until the head was read.
+    id: String,
 }
 
 impl Request {
     /// A request for the gate that is in force; without one it will be refused.
     pub fn new(gate: Option<Rc<Gate>>) -> Self {
-        Self { gate, stage: Stage::Head }
+        Self { gate, stage: Stage::Head, id: String::new() }
     }
 
     fn refuse(&mut self, reply: &Reply) -> Action {
@@ -65,11 +67,13 @@ impl Request {
         }
     }
 
-    fn judge_head(&self, end_of_stream: bool) -> Result<Verdict, HostError> {
-        let Some(gate) = &self.gate else { return Ok(Verdict::Refuse(Gate::unavailable())) };
+    fn judge_head(&mut self, end_of_stream: bool) -> Result<Verdict, HostError> {
+        let Some(gate) = self.gate.clone() else { return Ok(Verdict::Refuse(Gate::unavailable())) };
         let raw = host::request_headers()?;
         let pairs = host::parse_pairs(&raw).ok_or(HostError { call: "parse_pairs", status: 0 })?;
-        Ok(gate.on_headers(&Head { pairs: &pairs, end_of_stream, now: now(), entropy }))
+        let head = Head::new(&pairs, end_of_stream, now(), entropy);
+        head.request_id().clone_into(&mut self.id);
+        Ok(gate.on_headers(&head))
     }
 
     /// The whole body is there; `size` is what the host says it holds.
@@ -129,6 +133,14 @@ impl HttpContext for Request {
             Stage::Head => self.refuse(&Gate::unavailable()),
             Stage::Refused => Action::Pause,
         }
+    }
+
+    /// Every reply names the request, whoever gave it: the store, the proxy or this gate.
+    fn on_http_response_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
+        if !self.id.is_empty() && host::set_response_header(Gate::REQUEST_ID_HEADER, &self.id).is_err() {
+            host::log(host::Level::Error, "the reply could not be given its request id");
+        }
+        Action::Continue
     }
 }
 

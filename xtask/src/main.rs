@@ -1,2 +1,74 @@
-//! Placeholder.
-fn main() {}
+//! The workshop: `cargo xtask up` shows Linkgate working, `test` and `check` keep it so, the rest helps them.
+//!
+//! Promises: whatever it starts it stops; what it downloads is checked by digest and kept under `target/`. Imports none
+//! of our crates, so that it builds while they do not.
+
+mod arrows;
+mod bench;
+mod check;
+mod envoy;
+mod error;
+mod run;
+mod test;
+mod up;
+mod wasm;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Outcome;
+use crate::workspace::Workspace;
+
+/// The workshop of Linkgate.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+/// What there is to do.
+#[derive(Subcommand)]
+enum Task {
+    /// Run the gate, the store and a sample origin on this machine, and link a package through them
+    Up(up::Options),
+    /// Run every test, through the built filter and a real Envoy too
+    Test {
+        /// Passed on to the test runner
+        #[arg(last = true)]
+        runner: Vec<String>,
+    },
+    /// Format, lints, docs, import arrows, licences
+    Check,
+    /// Measure
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    /// Build the filter that Envoy loads, and weigh it
+    BuildWasm,
+    /// Find Envoy, fetch it if there is none, and print its path
+    Envoy,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\nerror: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Outcome<()> {
+    let workspace = Workspace::find()?;
+    match task {
+        Task::Up(options) => up::up(&workspace, &options),
+        Task::Test { runner } => test::test(&workspace, &runner),
+        Task::Check => check::check(&workspace),
+        Task::Bench(bench) => bench::bench(&workspace, &bench),
+        Task::BuildWasm => wasm::build(&workspace).map(drop),
+        Task::Envoy => envoy::find(&workspace).map(|path| println!("{}", path.display())),
+    }
+}

@@ -152,7 +152,7 @@ mod tests {
 
     fn read_all(values: &[&[u8]]) -> Result<Credentials, Reason> {
         let pairs: Vec<(&[u8], &[u8])> = values.iter().map(|v| (&b"x-bkapi-authorization"[..], *v)).collect();
-        Credentials::read(&Head { pairs: &pairs, end_of_stream: false, now: 0, entropy: || [0; 16] })
+        Credentials::read(&Head::new(&pairs, false, 0, || [0; 16]))
     }
 
     fn read(value: &str) -> Result<Credentials, Reason> {

@@ -63,6 +63,9 @@ impl Forward {
 }
 
 impl Gate {
+    /// The header that names the request on every reply.
+    pub const REQUEST_ID_HEADER: &'static str = headers::REQUEST_ID;
+
     /// Puts a policy to work.
     #[must_use]
     pub fn new(policy: Policy, key: SigningKey) -> Self {
@@ -73,10 +76,9 @@ impl Gate {
     /// Judges the head of a request.
     #[must_use]
     pub fn on_headers(&self, head: &Head<'_>) -> Verdict {
-        let request_id = head.request_id();
         let pending = match self.judge_head(head) {
-            Ok((path, caller)) => Pending::new(head, path, caller, request_id),
-            Err(error) => return Verdict::Refuse(Reply::gateway(&error, &request_id)),
+            Ok((path, caller)) => Pending::new(head, path, caller),
+            Err(error) => return Verdict::Refuse(Reply::gateway(&error, head.request_id())),
         };
         if head.end_of_stream { pending.on_body(self, &[], head.now) } else { Verdict::NeedBody(pending) }
     }
@@ -126,13 +128,13 @@ impl Gate {
 }
 
 impl Pending {
-    fn new(head: &Head<'_>, path: UploadPath, caller: Caller, request_id: String) -> Self {
+    fn new(head: &Head<'_>, path: UploadPath, caller: Caller) -> Self {
         Self {
             caller,
             path,
             media_type: MediaType::from_header(head.all(headers::CONTENT_TYPE).next()),
             language: Language::choose(head.text(headers::LANGUAGE), head.text(headers::ACCEPT_LANGUAGE)),
-            request_id,
+            request_id: head.request_id().to_owned(),
             remove: names_to_remove(head),
         }
     }

@@ -2,17 +2,33 @@
 
 /// Headers and pseudo-headers (`:method`, `:path`) in their order, borrowed from the host's buffer.
 pub struct Head<'a> {
-    /// Name and value, as they came.
-    pub pairs: &'a [(&'a [u8], &'a [u8])],
-    /// Whether no body follows.
-    pub end_of_stream: bool,
-    /// Seconds since the epoch.
-    pub now: i64,
-    /// Sixteen random bytes, asked for only when the proxy gave the request no id.
-    pub entropy: fn() -> [u8; 16],
+    pub(crate) pairs: &'a [(&'a [u8], &'a [u8])],
+    pub(crate) end_of_stream: bool,
+    pub(crate) now: i64,
+    request_id: String,
 }
 
 impl<'a> Head<'a> {
+    /// Takes the pairs as they came, whether no body follows, and the time in seconds since the epoch. Random bytes are
+    /// asked for only when the proxy gave the request no id.
+    #[must_use]
+    pub fn new(
+        pairs: &'a [(&'a [u8], &'a [u8])],
+        end_of_stream: bool,
+        now: i64,
+        entropy: impl FnOnce() -> [u8; 16],
+    ) -> Self {
+        let mut head = Self { pairs, end_of_stream, now, request_id: String::new() };
+        head.request_id = head.given_id().map_or_else(|| hex::encode(entropy()), str::to_owned);
+        head
+    }
+
+    /// The id that the proxy gave the request, or a fresh one.
+    #[must_use]
+    pub fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
     /// Every value of a header.
     pub fn all(&self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
         self.pairs.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| *value)
@@ -24,13 +40,11 @@ impl<'a> Head<'a> {
         self.all(name).next().and_then(|value| std::str::from_utf8(value).ok())
     }
 
-    /// The id that the proxy gave the request, or a fresh one; never one that could break a header or a log line.
-    #[must_use]
-    pub fn request_id(&self) -> String {
+    /// Only an id that could not break a header or a log line.
+    fn given_id(&self) -> Option<&'a str> {
         let plain =
             |id: &&str| (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        let given = self.text(linkgate_contract::headers::X_REQUEST_ID).filter(plain);
-        given.map_or_else(|| hex::encode((self.entropy)()), str::to_owned)
+        self.text(linkgate_contract::headers::X_REQUEST_ID).filter(plain)
     }
 }
 
@@ -39,7 +53,7 @@ mod tests {
     use super::*;
 
     fn head<'a>(pairs: &'a [(&'a [u8], &'a [u8])]) -> Head<'a> {
-        Head { pairs, end_of_stream: false, now: 0, entropy: || [7; 16] }
+        Head::new(pairs, false, 0, || [7; 16])
     }
 
     #[test]
@@ -52,7 +66,7 @@ mod tests {
 
     #[test]
     fn an_id_that_could_break_a_line_is_replaced() {
-        let with = |id: &[u8]| head(&[(b"x-request-id", id)]).request_id();
+        let with = |id: &[u8]| head(&[(b"x-request-id", id)]).request_id().to_owned();
         assert_eq!(with(b"2f1c-AB"), "2f1c-AB");
         for bad in [&b""[..], b"a\r\nb", b"\xff", &[b'a'; 65]] {
             assert_eq!(with(bad), "07".repeat(16));

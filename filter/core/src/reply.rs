@@ -2,7 +2,7 @@
 //! request. The only table of the gate's errors.
 
 use linkgate_contract::{Language, Problem, headers};
-use serde_json::json;
+use serde::Serialize;
 
 /// A refusal in the gateway's envelope.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,16 @@ pub enum GatewayError {
     UriTooLarge,
     /// The gate itself failed.
     Internal,
+}
+
+/// The gateway's envelope, its fields in the order of the gateway.
+#[derive(Serialize)]
+struct Envelope<'a> {
+    code: u32,
+    code_name: &'static str,
+    message: &'a str,
+    result: bool,
+    data: Option<()>,
 }
 
 struct Row {
@@ -72,15 +82,14 @@ impl Reply {
     pub fn gateway(error: &GatewayError, request_id: &str) -> Self {
         let row = error.row();
         let message = error.message();
-        let body = json!({
-            "code": row.code, "code_name": row.name, "message": message, "result": false, "data": null,
-        });
+        let envelope = Envelope { code: row.code, code_name: row.name, message: &message, result: false, data: None };
+        let body = serde_json::to_string(&envelope).unwrap_or_default();
         let list = vec![
             (headers::CONTENT_TYPE, "application/json".to_owned()),
             (headers::GATEWAY_ERROR_CODE, row.code.to_string()),
             (headers::GATEWAY_ERROR_MESSAGE, message),
         ];
-        Self::new(row.status, list, body.to_string(), row.name, request_id)
+        Self::new(row.status, list, body, row.name, request_id)
     }
 
     /// The store's own form, for a fault of the request.
@@ -126,9 +135,10 @@ mod tests {
         ];
         for (error, status, code, name, message) in cases {
             let reply = Reply::gateway(&error, "id-1");
-            let body: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
-            let want = json!({"code": code, "code_name": name, "message": message, "result": false, "data": null});
-            assert_eq!((reply.status, body), (status, want));
+            let quoted = serde_json::to_string(message).unwrap();
+            let want =
+                format!(r#"{{"code":{code},"code_name":"{name}","message":{quoted},"result":false,"data":null}}"#);
+            assert_eq!((reply.status, reply.body), (status, want));
             let want = [
                 ("content-type", "application/json".to_owned()),
                 ("x-bkapi-error-code", code.to_string()),

@@ -61,7 +61,7 @@ fn with<'a>(name: &'a str, value: &'a [u8]) -> Pairs<'a> {
 }
 
 fn judge(gate: &Gate, pairs: &Pairs<'_>, body: &[u8]) -> Verdict {
-    let head = Head { pairs, end_of_stream: body.is_empty(), now: 1_000, entropy: || [1; 16] };
+    let head = Head::new(pairs, body.is_empty(), 1_000, || [1; 16]);
     match gate.on_headers(&head) {
         Verdict::NeedBody(pending) => pending.on_body(gate, body, 1_000),
         verdict => verdict,
@@ -156,7 +156,8 @@ fn the_app_is_verified_before_the_user() {
 fn a_body_over_the_limit_is_refused_as_soon_as_it_is_known() {
     let gate = gate();
     assert_eq!(refusal(&with("content-length", b"1025"), BODY.as_bytes()).status, 413);
-    let head = Head { pairs: &pairs(), end_of_stream: false, now: 0, entropy: || [1; 16] };
+    let pairs = pairs();
+    let head = Head::new(&pairs, false, 0, || [1; 16]);
     let Verdict::NeedBody(pending) = gate.on_headers(&head) else { panic!("no body asked for") };
     assert!(pending.over_limit(&gate, 1024).is_none());
     assert_eq!(pending.over_limit(&gate, 1025).unwrap().status, 413);
@@ -204,14 +205,7 @@ fn mutated() -> impl Strategy<Value = (OwnedPairs, Vec<u8>, bool)> {
     )
 }
 
-fn mutate(
-    list: &mut OwnedPairs,
-    body: &mut Vec<u8>,
-    kind: usize,
-    n: usize,
-    at: prop::sample::Index,
-    noise: Vec<u8>,
-) {
+fn mutate(list: &mut OwnedPairs, body: &mut Vec<u8>, kind: usize, n: usize, at: prop::sample::Index, noise: Vec<u8>) {
     match (kind, list.get_mut(n)) {
         (0, Some(pair)) => pair.1 = noise,
         (1, Some(pair)) => pair.0 = noise,
@@ -249,7 +243,7 @@ proptest! {
     fn no_mutation_makes_the_gate_panic_or_let_a_stranger_in((list, body, end_of_stream) in mutated()) {
         thread_local!(static GATE: Gate = gate());
         let pairs: Pairs<'_> = list.iter().map(|(n, v)| (n.as_slice(), v.as_slice())).collect();
-        let head = Head { pairs: &pairs, end_of_stream, now: 1_000, entropy: || [1; 16] };
+        let head = Head::new(&pairs, end_of_stream, 1_000, || [1; 16]);
         let verdict = GATE.with(|gate| match gate.on_headers(&head) {
             Verdict::NeedBody(pending) => pending.on_body(gate, &body, 1_000),
             verdict => verdict,

@@ -1,0 +1,84 @@
+//! What can go wrong, in words that say what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A failure of a command.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file that was read is wrong; one line per fault, `file:line:column: …`.
+    #[error("{}", .0.join("\n"))]
+    Faults(Vec<String>),
+    /// A file is larger than it has any reason to be.
+    #[error("{}: is over {limit_bytes} bytes", .path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// A file is not UTF-8.
+    #[error("{}: is not UTF-8 text", .0.display())]
+    NotText(PathBuf),
+    /// A key would have been overwritten.
+    #[error("{} is already there and is not overwritten: move it away first, or choose another folder with --to", .0.display())]
+    KeyExists(PathBuf),
+    /// The filter is not where it is looked for.
+    #[error("{} is not there: copy the filter to this place, or name it with --wasm PATH", .0.display())]
+    NoWasm(PathBuf),
+    /// The folder to deploy to is missing.
+    #[error("{} is no folder: make it first, or choose another with --to", .0.display())]
+    NoFolder(PathBuf),
+    /// A path cannot be written into JSON.
+    #[error("{}: the path is not UTF-8, Envoy could not be told of it", .0.display())]
+    PathNotText(PathBuf),
+    /// The secret is empty.
+    #[error("the secret is empty: pipe it in, for example `linkgate secret hash < secret.txt`")]
+    EmptySecret,
+    /// The secret is longer than any credential.
+    #[error("the secret is over {limit_bytes} bytes")]
+    LongSecret {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// The system gave no random bytes.
+    #[error("the system gave no random bytes: {0}")]
+    Random(getrandom::Error),
+    /// A key could not be written down.
+    #[error("the key could not be encoded: {0}")]
+    Encode(String),
+    /// The system refused something.
+    #[error("cannot {action} {subject}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        subject: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// An error of the system.
+    pub fn io(action: &'static str, subject: &str, source: io::Error) -> Self {
+        Self::Io { action, subject: subject.to_owned(), source }
+    }
+
+    /// An error of the system about a file.
+    pub fn file(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { action, subject: path.display().to_string(), source }
+    }
+
+    /// 1: what was given is wrong. 2: the command could not work.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Faults(_)
+            | Self::TooLarge { .. }
+            | Self::NotText(_)
+            | Self::EmptySecret
+            | Self::LongSecret { .. } => 1,
+            _ => 2,
+        }
+    }
+}

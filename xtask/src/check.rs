@@ -1,0 +1,68 @@
+//! `cargo xtask check`: everything that keeps the rules, short of running the tests.
+//!
+//! Promises: every step runs, also after one that failed; the summary names all that did.
+
+use std::time::Instant;
+
+use crate::error::{Failure, Outcome};
+use crate::run::{probe, run};
+use crate::workspace::Workspace;
+use crate::{arrows, wasm};
+
+type Step = (&'static str, fn(&Workspace) -> Outcome<()>);
+
+const STEPS: [Step; 6] = [
+    ("format", format),
+    ("lints", lints),
+    ("lints of the filter, for its target", filter_lints),
+    ("docs", docs),
+    ("import arrows", arrows::check),
+    ("licences, bans and sources", deny),
+];
+
+/// Runs every step.
+pub fn check(workspace: &Workspace) -> Outcome<()> {
+    let mut failed = Vec::new();
+    for (name, step) in STEPS {
+        println!("== {name}");
+        let start = Instant::now();
+        let outcome = step(workspace);
+        let seconds = start.elapsed().as_secs_f32();
+        match outcome {
+            Ok(()) => println!("== {name}: ok, {seconds:.1} s\n"),
+            Err(failure) => {
+                println!("{failure}\n== {name}: FAILED, {seconds:.1} s\n");
+                failed.push(name);
+            }
+        }
+    }
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{} of {} steps failed: {}", failed.len(), STEPS.len(), failed.join("; "))))
+}
+
+fn format(workspace: &Workspace) -> Outcome<()> {
+    run(workspace.cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn lints(workspace: &Workspace) -> Outcome<()> {
+    run(workspace.cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+fn filter_lints(workspace: &Workspace) -> Outcome<()> {
+    wasm::need_target(workspace)?;
+    run(workspace.cargo().args(["clippy", "-p", "linkgate-filter", "--target", wasm::TARGET, "--", "-D", "warnings"]))
+}
+
+fn docs(workspace: &Workspace) -> Outcome<()> {
+    run(workspace.cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn deny(workspace: &Workspace) -> Outcome<()> {
+    if probe("cargo", &["deny", "--version"]).is_none() {
+        println!("not run: cargo-deny is not installed");
+        return Ok(());
+    }
+    run(workspace.cargo().args(["deny", "check", "bans", "licenses", "sources"]))
+}

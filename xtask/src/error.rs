@@ -1,0 +1,35 @@
+//! A failure is a sentence for the person at the terminal: what went wrong, and what to do.
+
+use std::fmt;
+
+/// Why a task stopped.
+#[derive(Debug)]
+pub struct Failure(String);
+
+/// What a task comes to.
+pub type Outcome<T> = Result<T, Failure>;
+
+impl Failure {
+    /// A sentence.
+    pub fn new(sentence: impl Into<String>) -> Self {
+        Self(sentence.into())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Says what was tried when something else's error comes up.
+pub trait Trying<T> {
+    /// `what` goes behind "cannot".
+    fn trying(self, what: impl FnOnce() -> String) -> Outcome<T>;
+}
+
+impl<T, E: fmt::Display> Trying<T> for Result<T, E> {
+    fn trying(self, what: impl FnOnce() -> String) -> Outcome<T> {
+        self.map_err(|error| Failure(format!("cannot {}: {error}", what())))
+    }
+}

@@ -1,0 +1,35 @@
+//! Running other programs in the foreground.
+
+use std::ffi::OsStr;
+use std::process::{Command, Output, Stdio};
+
+use crate::error::{Failure, Outcome, Trying};
+
+/// Runs a command with our output, and fails if it does.
+pub fn run(command: &mut Command) -> Outcome<()> {
+    let shown = shown(command);
+    let status = command.status().trying(|| format!("run `{shown}`"))?;
+    if status.success() { Ok(()) } else { Err(Failure::new(format!("`{shown}` failed ({status})"))) }
+}
+
+/// Runs a command and takes what it prints; its complaints go to our standard error.
+pub fn capture(command: &mut Command) -> Outcome<String> {
+    let shown = shown(command);
+    let output = command.stderr(Stdio::inherit()).output().trying(|| format!("run `{shown}`"))?;
+    if !output.status.success() {
+        return Err(Failure::new(format!("`{shown}` failed ({})", output.status)));
+    }
+    String::from_utf8(output.stdout).trying(|| format!("read what `{shown}` printed"))
+}
+
+/// Runs a command silently; nothing if it cannot be started or fails.
+pub fn probe(program: impl AsRef<OsStr>, args: &[&str]) -> Option<String> {
+    let Output { status, stdout, .. } = Command::new(program).args(args).stdin(Stdio::null()).output().ok()?;
+    status.success().then(|| String::from_utf8_lossy(&stdout).into_owned())
+}
+
+/// The command as a person would type it.
+fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
+}

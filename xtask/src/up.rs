@@ -1,0 +1,161 @@
+//! `cargo xtask up`: the whole of Linkgate on one machine, with a package linked through it.
+//!
+//! Promises: it stays up until Ctrl-C and stops all that it started, whatever ends it; what it keeps is in one folder,
+//! and a second start takes it up again. With `--check` it uses a fresh folder and free ports, compares the reply field
+//! by field, and ends. Refuses to start over a port that is in use. A demo: it listens on this machine only.
+
+mod children;
+mod demo;
+mod http;
+mod link;
+mod place;
+mod ports;
+mod sample;
+mod stop;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::error::{Outcome, Trying};
+use crate::workspace::{Profile, Workspace};
+use crate::{envoy, wasm};
+use children::Children;
+use demo::Credentials;
+use place::{Place, read_text};
+use ports::Ports;
+use sample::Sample;
+use stop::Stop;
+
+/// Flags of `up`.
+#[derive(Args)]
+pub struct Options {
+    /// Where callers send requests
+    #[arg(long, default_value_t = 8080)]
+    pub gateway_port: u16,
+    /// Where the store listens
+    #[arg(long, default_value_t = 8081)]
+    pub store_port: u16,
+    /// Where the sample package is served
+    #[arg(long, default_value_t = 8090)]
+    pub sample_port: u16,
+    /// Envoy's own pages
+    #[arg(long, default_value_t = 9901)]
+    pub admin_port: u16,
+    /// What is kept between two starts
+    #[arg(long, value_name = "DIR", default_value = ".linkgate")]
+    pub data_dir: PathBuf,
+    /// Build the store to be fast instead of to be built fast
+    #[arg(long)]
+    pub release: bool,
+    /// Start once, apart from any other, on free ports; end with 0 only if the reply is right in every field
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// The programs that are started.
+struct Programs {
+    wasm: PathBuf,
+    envoy: PathBuf,
+    bin: PathBuf,
+}
+
+impl Programs {
+    fn build(workspace: &Workspace, profile: Profile) -> Outcome<Self> {
+        let wasm = wasm::build(workspace)?;
+        let bin = workspace.build(profile, &["linkgate-store", "linkgate-cli"])?;
+        Ok(Self { wasm, envoy: envoy::find(workspace)?, bin })
+    }
+
+    /// A command without variables of ours that happen to be set: the demo is the same everywhere.
+    fn ours(program: &Path) -> Command {
+        let mut command = Command::new(program);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LINKGATE_")) {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    fn linkgate(&self) -> Command {
+        Self::ours(&self.bin.join("linkgate"))
+    }
+}
+
+/// Starts everything, links the sample, and stays.
+pub fn up(workspace: &Workspace, options: &Options) -> Outcome<()> {
+    let stop = Stop::listen()?;
+    let profile = if options.release { Profile::Release } else { Profile::Dev };
+    let programs = Programs::build(workspace, profile)?;
+    if options.check {
+        let folder = tempfile::Builder::new().prefix("up-check-").tempdir_in(&workspace.target);
+        let folder = folder.trying(|| format!("make a folder in {}", workspace.target.display()))?;
+        return session(workspace, &programs, folder.path(), Ports::free()?, &stop, true);
+    }
+    let ports = Ports::given(options)?;
+    session(workspace, &programs, &workspace.path(&options.data_dir), ports, &stop, false)
+}
+
+fn session(
+    workspace: &Workspace,
+    programs: &Programs,
+    folder: &Path,
+    ports: Ports,
+    stop: &Stop,
+    check: bool,
+) -> Outcome<()> {
+    let place = Place::prepare(folder)?;
+    let (numbers, listener) = ports.into_parts();
+    let credentials = Credentials::keep(&place)?;
+    demo::prepare(workspace, programs, &place, &credentials, &numbers)?;
+    let sample = Sample::serve(&workspace.path("samples"), listener)?;
+
+    let mut children = Children::default();
+    children.start("store", &mut store(programs, &place, &numbers), &place.store_log())?;
+    stop.wait(&mut children, "the store", || answers(numbers.store, "/readyz"))?;
+    children.start("envoy", &mut envoy(programs, &place)?, &place.envoy_log())?;
+    stop.wait(&mut children, "Envoy", || answers(numbers.admin, "/ready") && http::listens(numbers.gateway))?;
+
+    let reply = link::send(numbers.gateway, &credentials, &sample.url)?;
+    println!("\n{reply}\n");
+    if check {
+        link::compare(&reply, &sample)?;
+        link::refuses_a_wrong_secret(numbers.gateway, &credentials, &sample.url)?;
+        println!("ok: the reply is right in every field, and a wrong secret is refused");
+        return Ok(());
+    }
+    reply.is_success(&place)?;
+    println!("{}", link::help(&numbers, &credentials, &sample.url, &place));
+    stop.stay(&mut children)
+}
+
+fn answers(port: u16, path: &str) -> bool {
+    http::get(port, path).is_ok_and(|response| response.status == 200)
+}
+
+fn store(programs: &Programs, place: &Place, ports: &ports::Numbers) -> Command {
+    let sample = format!("127.0.0.1:{}", ports.sample);
+    let mut command = Programs::ours(&programs.bin.join("linkgate-store"));
+    command
+        .env("LINKGATE_STORE_LISTEN", format!("127.0.0.1:{}", ports.store))
+        .env("LINKGATE_DATA_DIR", place.data())
+        .env("LINKGATE_JWT_PUBLIC_KEYS", format!("linkgate={}", place.public_key().display()))
+        .env("LINKGATE_FETCH_ALLOWED_HOSTS", &sample)
+        .env("LINKGATE_FETCH_PRIVATE_HOSTS", &sample);
+    command
+}
+
+fn envoy(programs: &Programs, place: &Place) -> Outcome<Command> {
+    let key = read_text(&place.private_key())?;
+    let mut command = Programs::ours(&programs.envoy);
+    command
+        .arg("-c")
+        .arg(place.envoy_config())
+        .args(["--concurrency", "2", "--use-dynamic-base-id"])
+        .env("LINKGATE_JWT_PRIVATE_KEY", key);
+    Ok(command)
+}
+
+/// How long anything may take to get ready.
+const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,0 +1,144 @@
+//! What a demo needs before it starts: credentials, keys, a policy, Envoy's configuration.
+//!
+//! Promises: what is there already is kept, so that a policy that was edited stays edited.
+
+use std::fs;
+
+use sha2::{Digest, Sha256};
+
+use super::Programs;
+use super::place::{Place, read_text, write_whole};
+use super::ports::Numbers;
+use crate::error::{Failure, Outcome, Trying};
+use crate::run::run;
+use crate::wasm;
+use crate::workspace::Workspace;
+
+/// The app of the API document.
+pub const APP: &str = "apigw-api-test";
+/// Whom the ticket belongs to.
+pub const USER: &str = "admin";
+/// The host of the sample, as the committed policy has it.
+const COMMITTED_SAMPLE: &str = "127.0.0.1:8090";
+const SECRET_VARIABLE: &str = "LINKGATE_DEMO_APP_SECRET";
+const TICKET_VARIABLE: &str = "LINKGATE_DEMO_TICKET";
+
+/// What the demo's caller shows.
+pub struct Credentials {
+    /// The app's secret.
+    pub secret: String,
+    /// The user's ticket.
+    pub ticket: String,
+}
+
+impl Credentials {
+    /// Reads them, or makes them the first time.
+    pub fn keep(place: &Place) -> Outcome<Self> {
+        let path = place.credentials();
+        if !path.exists() {
+            let text = format!("{SECRET_VARIABLE}={}\n{TICKET_VARIABLE}={}\n", random()?, random()?);
+            write_whole(&path, text.as_bytes(), 0o600)?;
+        }
+        let text = read_text(&path)?;
+        let value = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            line.map(str::to_owned).ok_or_else(|| {
+                Failure::new(format!("{} has no {name}: remove the file and policy.yaml beside it", path.display()))
+            })
+        };
+        Ok(Self { secret: value(SECRET_VARIABLE)?, ticket: value(TICKET_VARIABLE)? })
+    }
+}
+
+fn random() -> Outcome<String> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).trying(|| "get random bytes".to_owned())?;
+    Ok(hex::encode(bytes))
+}
+
+/// Puts everything in its place.
+pub fn prepare(
+    workspace: &Workspace,
+    programs: &Programs,
+    place: &Place,
+    credentials: &Credentials,
+    ports: &Numbers,
+) -> Outcome<()> {
+    if !place.private_key().exists() {
+        run(programs.linkgate().args(["keys", "generate", "--to"]).arg(place.keys()))?;
+    }
+    keep_policy(workspace, place, credentials, ports)?;
+    let filter = fs::read(&programs.wasm).trying(|| format!("read {}", programs.wasm.display()))?;
+    write_whole(&place.watched().join(wasm::FILE), &filter, 0o644)?;
+    run(programs.linkgate().args(["policy", "deploy"]).arg(place.policy()).arg("--to").arg(place.watched()))?;
+    let mut render = programs.linkgate();
+    render.args(["envoy", "render"]).arg(workspace.path("envoy.yaml")).arg("--to").arg(place.envoy_config());
+    let variables = [
+        ("LINKGATE_GATEWAY_PORT", ports.gateway),
+        ("LINKGATE_UPSTREAM_PORT", ports.store),
+        ("LINKGATE_ADMIN_PORT", ports.admin),
+    ];
+    render.envs(variables.map(|(name, port)| (name, port.to_string())));
+    run(render.env("LINKGATE_POLICY_DIR", place.watched()))
+}
+
+/// Makes the policy from the committed one, unless there is one already.
+fn keep_policy(workspace: &Workspace, place: &Place, credentials: &Credentials, ports: &Numbers) -> Outcome<()> {
+    let path = place.policy();
+    let sample = format!("127.0.0.1:{}", ports.sample);
+    if !path.exists() {
+        let committed = read_text(&workspace.path("policy.yaml"))?;
+        return write_whole(&path, fill_in(&committed, credentials, &sample)?.as_bytes(), 0o600);
+    }
+    if read_text(&path)?.contains(&sample) {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "{} does not allow the sample's host {sample}: add it under packages.allowed_hosts, or remove the file to have it made anew",
+        path.display()
+    )))
+}
+
+/// Puts the digests where the committed policy has zeros, and the sample's port.
+fn fill_in(committed: &str, credentials: &Credentials, sample: &str) -> Outcome<String> {
+    let zeros = "0".repeat(64);
+    if committed.matches(&zeros).count() != 2 || !committed.contains(COMMITTED_SAMPLE) {
+        return Err(Failure::new(format!(
+            "policy.yaml must hold two digests of zeros, {APP}'s secret and {USER}'s ticket, and the host {COMMITTED_SAMPLE}"
+        )));
+    }
+    let digest = |secret: &str| hex::encode(Sha256::digest(secret));
+    let filled = committed.replacen(&zeros, &digest(&credentials.secret), 1);
+    let filled = filled.replacen(&zeros, &digest(&credentials.ticket), 1);
+    Ok(filled.replace(COMMITTED_SAMPLE, sample))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credentials() -> Credentials {
+        Credentials { secret: "abc".to_owned(), ticket: "t".to_owned() }
+    }
+
+    #[test]
+    fn the_digests_go_where_the_zeros_were() {
+        let zeros = "0".repeat(64);
+        let committed = format!("hosts: [\"127.0.0.1:8090\"]\napp: {zeros}\nuser: {zeros}\n");
+        let filled = fill_in(&committed, &credentials(), "127.0.0.1:9").unwrap();
+        assert!(filled.starts_with("hosts: [\"127.0.0.1:9\"]\napp: ba7816bf8f01cfea"), "{filled}");
+        assert!(!filled.contains(&zeros));
+        assert!(fill_in(&zeros, &credentials(), "127.0.0.1:9").is_err());
+    }
+
+    #[test]
+    fn credentials_are_made_once_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::prepare(folder.path()).unwrap();
+        let first = Credentials::keep(&place).unwrap();
+        let second = Credentials::keep(&place).unwrap();
+        assert_eq!((&first.secret, &first.ticket), (&second.secret, &second.ticket));
+        assert_ne!(first.secret, first.ticket);
+        assert_eq!(first.secret.len(), 32);
+    }
+}

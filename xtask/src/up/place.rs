@@ -1,0 +1,91 @@
+//! The folder of a demo: what lies where in it.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf, absolute};
+
+use crate::error::{Outcome, Trying};
+
+/// The folder, absolute.
+pub struct Place(PathBuf);
+
+impl Place {
+    /// Makes the folder, for its owner only: it holds keys.
+    pub fn prepare(folder: &Path) -> Outcome<Self> {
+        let folder = absolute(folder).trying(|| format!("find {}", folder.display()))?;
+        let place = Self(folder);
+        for path in [&place.0, &place.watched()] {
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+            made.trying(|| format!("make {}", path.display()))?;
+        }
+        Ok(place)
+    }
+
+    /// Where the store keeps packages and books.
+    pub fn data(&self) -> PathBuf {
+        self.0.join("data")
+    }
+
+    /// The folder of the keys.
+    pub fn keys(&self) -> PathBuf {
+        self.0.join("keys")
+    }
+
+    /// What the gate signs with.
+    pub fn private_key(&self) -> PathBuf {
+        self.keys().join("jwt-private.pem")
+    }
+
+    /// What the store believes.
+    pub fn public_key(&self) -> PathBuf {
+        self.keys().join("jwt-public.pem")
+    }
+
+    /// The demo's credentials.
+    pub fn credentials(&self) -> PathBuf {
+        self.0.join("demo.env")
+    }
+
+    /// The demo's policy.
+    pub fn policy(&self) -> PathBuf {
+        self.0.join("policy.yaml")
+    }
+
+    /// The folder that Envoy watches for a new policy.
+    pub fn watched(&self) -> PathBuf {
+        self.0.join("envoy")
+    }
+
+    /// Envoy's configuration.
+    pub fn envoy_config(&self) -> PathBuf {
+        self.0.join("envoy.yaml")
+    }
+
+    /// Envoy's log.
+    pub fn envoy_log(&self) -> PathBuf {
+        self.0.join("envoy.log")
+    }
+
+    /// The store's log.
+    pub fn store_log(&self) -> PathBuf {
+        self.0.join("store.log")
+    }
+}
+
+/// Writes a whole file or nothing: aside, then renamed.
+pub fn write_whole(path: &Path, content: &[u8], mode: u32) -> Outcome<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let write = || {
+        let mut aside = tempfile::Builder::new().prefix(".xtask-").tempfile_in(folder)?;
+        aside.write_all(content)?;
+        aside.as_file().set_permissions(Permissions::from_mode(mode))?;
+        aside.persist(path).map(drop).map_err(std::io::Error::from)
+    };
+    write().trying(|| format!("write {}", path.display()))
+}
+
+/// Reads a text.
+pub fn read_text(path: &Path) -> Outcome<String> {
+    fs::read_to_string(path).trying(|| format!("read {}", path.display()))
+}

@@ -1,0 +1,129 @@
+//! The origin of the demo: a small package, packed the same way every time, and a server for it.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use flate2::{Compression, GzBuilder};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Outcome, Trying};
+
+/// The folder under `samples/`, and the name of the archive.
+const NAME: &str = "example";
+const PATH: &str = "/generic/example.tar.gz";
+/// A request line and headers longer than this are not meant for us.
+const HEAD_BYTES: u64 = 16 << 10;
+
+/// The package that is served.
+pub struct Sample {
+    /// Where it is.
+    pub url: String,
+    /// Its size.
+    pub bytes: usize,
+    /// Its SHA-256, computed here.
+    pub sha256: String,
+}
+
+impl Sample {
+    /// Packs the sample and serves it until the process ends.
+    pub fn serve(samples: &Path, listener: TcpListener) -> Outcome<Self> {
+        let archive = pack(&samples.join(NAME))?;
+        let port = listener.local_addr().trying(|| "ask for the sample's port".to_owned())?.port();
+        let sample = Self {
+            url: format!("http://127.0.0.1:{port}{PATH}"),
+            bytes: archive.len(),
+            sha256: hex::encode(Sha256::digest(&archive)),
+        };
+        let accept = move || {
+            for stream in listener.incoming().flatten() {
+                // The other side sees a broken connection; there is nobody else to tell.
+                let _ = answer(&stream, &archive);
+            }
+        };
+        thread::Builder::new().name("sample".to_owned()).spawn(accept).trying(|| "start a thread".to_owned())?;
+        Ok(sample)
+    }
+}
+
+/// A tar.gz of the folder's files, sorted, without times or owners.
+fn pack(folder: &Path) -> Outcome<Vec<u8>> {
+    let packing = || format!("pack {}", folder.display());
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect())
+        .trying(packing)?;
+    files.sort();
+    let mut archive = tar::Builder::new(GzBuilder::new().write(Vec::new(), Compression::best()));
+    for file in files {
+        let content = fs::read(&file).trying(packing)?;
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        header.set_mtime(0);
+        let name = Path::new(NAME).join(file.file_name().unwrap_or_default());
+        archive.append_data(&mut header, name, content.as_slice()).trying(packing)?;
+    }
+    archive.into_inner().and_then(|gzip| gzip.finish()).trying(packing)
+}
+
+fn answer(stream: &TcpStream, archive: &[u8]) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.set_write_timeout(Some(Duration::from_secs(30)))?;
+    let mut lines = BufReader::new(stream.take(HEAD_BYTES)).lines();
+    let request = lines.next().transpose()?.unwrap_or_default();
+    // The rest of the head is read, or closing the connection would cut off the answer.
+    for line in lines {
+        if line?.is_empty() {
+            break;
+        }
+    }
+    let (method, target) = request.split_once(' ').unwrap_or_default();
+    let path = target.split([' ', '?']).next().unwrap_or_default();
+    let (status, body) = match (method, path) {
+        ("GET" | "HEAD", PATH) => ("200 OK", archive),
+        ("GET" | "HEAD", _) => ("404 Not Found", &b"no such package\n"[..]),
+        _ => ("405 Method Not Allowed", &b"GET or HEAD\n"[..]),
+    };
+    let length = body.len();
+    let mut out = stream;
+    write!(
+        out,
+        "HTTP/1.1 {status}\r\ncontent-type: application/octet-stream\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+    )?;
+    if method != "HEAD" {
+        out.write_all(body)?;
+    }
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::http;
+    use super::*;
+
+    fn samples() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("samples")
+    }
+
+    #[test]
+    fn the_archive_is_the_same_every_time_and_holds_the_files() {
+        let archive = pack(&samples().join(NAME)).unwrap();
+        assert_eq!(archive, pack(&samples().join(NAME)).unwrap());
+        let mut reader = tar::Archive::new(flate2::read::GzDecoder::new(archive.as_slice()));
+        let names: Vec<_> = reader.entries().unwrap().map(|e| e.unwrap().path().unwrap().into_owned()).collect();
+        assert_eq!(names, ["example/README.md", "example/app_desc.yaml", "example/main.py"].map(PathBuf::from));
+    }
+
+    #[test]
+    fn only_the_package_is_served() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let sample = Sample::serve(&samples(), listener).unwrap();
+        assert_eq!(sample.url, format!("http://127.0.0.1:{port}/generic/example.tar.gz"));
+        assert_eq!(http::get(port, "/generic/other.tar.gz").unwrap().status, 404);
+        assert_eq!(http::post(port, PATH, &[], "{}").unwrap().status, 405);
+    }
+}

@@ -1,0 +1,45 @@
+//! `cargo xtask build-wasm`: the filter that Envoy loads.
+//!
+//! Promises: the file is within its size budget, or the task fails.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::error::{Failure, Outcome, Trying};
+use crate::run::{capture, run};
+use crate::workspace::Workspace;
+
+/// The target of the filter.
+pub const TARGET: &str = "wasm32-wasip1";
+/// The name of the file.
+pub const FILE: &str = "linkgate_filter.wasm";
+/// Every worker of Envoy compiles and holds a copy.
+const BUDGET_BYTES: u64 = 1_500_000;
+
+/// Builds the filter and returns its path.
+pub fn build(workspace: &Workspace) -> Outcome<PathBuf> {
+    need_target(workspace)?;
+    run(workspace.cargo().args(["build", "--profile", "wasm", "-p", "linkgate-filter", "--target", TARGET]))?;
+    let path = workspace.target.join(TARGET).join("wasm").join(FILE);
+    let bytes = fs::metadata(&path).trying(|| format!("find the built filter {}", path.display()))?.len();
+    if bytes > BUDGET_BYTES {
+        return Err(Failure::new(format!(
+            "{FILE} has {bytes} bytes, the budget is {BUDGET_BYTES}: find what made it grow, for example with twiggy"
+        )));
+    }
+    println!("{}: {bytes} bytes of {BUDGET_BYTES}", path.display());
+    Ok(path)
+}
+
+/// Adds the target to the toolchain in use if it is not there.
+pub fn need_target(workspace: &Workspace) -> Outcome<()> {
+    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    rustc.current_dir(&workspace.root).args(["--print", "target-libdir", "--target", TARGET]);
+    if PathBuf::from(capture(&mut rustc)?.trim()).is_dir() {
+        return Ok(());
+    }
+    run(Command::new("rustup").current_dir(&workspace.root).args(["target", "add", TARGET])).map_err(|failure| {
+        Failure::new(format!("the Rust target {TARGET} is missing and could not be added: {failure}"))
+    })
+}

@@ -1,0 +1,86 @@
+//! Where things are: asked of cargo, so a target folder elsewhere is respected.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::Deserialize;
+
+use crate::error::{Outcome, Trying};
+use crate::run::{capture, run};
+
+/// The workspace as cargo sees it.
+#[derive(Deserialize)]
+pub struct Workspace {
+    /// The folder of the root `Cargo.toml`.
+    #[serde(rename = "workspace_root")]
+    pub root: PathBuf,
+    /// Where cargo builds.
+    #[serde(rename = "target_directory")]
+    pub target: PathBuf,
+    /// Our crates.
+    pub packages: Vec<Package>,
+}
+
+/// One of our crates.
+#[derive(Deserialize)]
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// What its manifest asks for.
+    pub dependencies: Vec<Dependency>,
+}
+
+/// A line of a manifest.
+#[derive(Deserialize)]
+pub struct Dependency {
+    /// The crate.
+    pub name: String,
+}
+
+/// How a program of ours is built.
+#[derive(Clone, Copy)]
+pub enum Profile {
+    /// Quickly.
+    Dev,
+    /// To be fast.
+    Release,
+}
+
+impl Workspace {
+    /// Asks cargo about the folder that we are in.
+    pub fn find() -> Outcome<Self> {
+        let text = capture(cargo().args(["metadata", "--no-deps", "--format-version", "1"]))?;
+        serde_json::from_str(&text).trying(|| "read what `cargo metadata` printed".to_owned())
+    }
+
+    /// A cargo command in the root folder.
+    pub fn cargo(&self) -> Command {
+        let mut command = cargo();
+        command.current_dir(&self.root);
+        command
+    }
+
+    /// Builds programs of ours and returns the folder that they are in.
+    pub fn build(&self, profile: Profile, packages: &[&str]) -> Outcome<PathBuf> {
+        let mut command = self.cargo();
+        command.arg("build").args(packages.iter().flat_map(|package| ["-p", package]));
+        let folder = match profile {
+            Profile::Dev => "debug",
+            Profile::Release => {
+                command.arg("--release");
+                "release"
+            }
+        };
+        run(&mut command)?;
+        Ok(self.target.join(folder))
+    }
+
+    /// A path from the root.
+    pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
+        self.root.join(relative)
+    }
+}
+
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
