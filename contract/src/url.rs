@@ -72,7 +72,9 @@ impl PackageUrl {
     /// # Errors
     /// [`InvalidUrl`] says which rule the target breaks.
     pub fn join(&self, location: &str) -> Result<Self, InvalidUrl> {
-        if location.contains("://") {
+        // A colon before any other separator ends a scheme; one in a path or a query means nothing.
+        let before_any_path = location.split(['/', '?', '#']).next().unwrap_or_default();
+        if before_any_path.contains(':') {
             return Self::new(location);
         }
         if location.chars().any(|c| c == '\\' || c.is_control() || c.is_whitespace()) {
@@ -243,6 +245,8 @@ mod tests {
         assert_eq!(base.join("../c.tgz").unwrap().to_string(), "https://example.com/c.tgz");
         assert_eq!(base.join("//other.example/c").unwrap().to_string(), "https://other.example/c");
         assert_eq!(base.join("http://other.example/c").unwrap().to_string(), "http://other.example/c");
+        let with_link = base.join("/ok?u=https://x.example/y").unwrap();
+        assert_eq!(with_link.as_url().as_str(), "https://example.com/ok?u=https://x.example/y");
         assert_eq!(base.join(r"\\evil.example/c"), Err(InvalidUrl::ForbiddenCharacter));
         assert_eq!(base.join("//user@other.example/"), Err(InvalidUrl::UserInfo));
         assert_eq!(base.join("ftp://other.example/"), Err(InvalidUrl::Scheme));

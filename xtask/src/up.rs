@@ -47,12 +47,37 @@ pub struct Options {
     /// What is kept between two starts
     #[arg(long, value_name = "DIR", default_value = ".linkgate")]
     pub data_dir: PathBuf,
+    /// A further host that links may point to, `host` or `host:port`; may be given several times
+    #[arg(long, value_name = "HOST")]
+    pub allow_host: Vec<String>,
+    /// The same for a host with a private address, on this machine or in this network
+    #[arg(long, value_name = "HOST")]
+    pub private_host: Vec<String>,
     /// Build the store to be fast instead of to be built fast
     #[arg(long)]
     pub release: bool,
     /// Start once, apart from any other, on free ports; end with 0 only if the reply is right in every field
     #[arg(long)]
     pub check: bool,
+}
+
+/// Where links may point to.
+struct Hosts {
+    /// On this machine or in its network; the sample's host is the first of them.
+    private: Vec<String>,
+    public: Vec<String>,
+}
+
+impl Hosts {
+    fn of(ports: &ports::Numbers, options: &Options) -> Self {
+        let sample = format!("127.0.0.1:{}", ports.sample);
+        let private = std::iter::once(sample).chain(options.private_host.iter().cloned()).collect();
+        Self { private, public: options.allow_host.clone() }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &str> {
+        self.private.iter().chain(&self.public).map(String::as_str)
+    }
 }
 
 /// The programs that are started.
@@ -91,10 +116,10 @@ pub fn up(workspace: &Workspace, options: &Options) -> Outcome<()> {
     if options.check {
         let folder = tempfile::Builder::new().prefix("up-check-").tempdir_in(&workspace.target);
         let folder = folder.trying(|| format!("make a folder in {}", workspace.target.display()))?;
-        return session(workspace, &programs, folder.path(), Ports::free()?, &stop, true);
+        return session(workspace, &programs, folder.path(), Ports::free()?, &stop, options);
     }
     let ports = Ports::given(options)?;
-    session(workspace, &programs, &workspace.path(&options.data_dir), ports, &stop, false)
+    session(workspace, &programs, &workspace.path(&options.data_dir), ports, &stop, options)
 }
 
 fn session(
@@ -103,23 +128,24 @@ fn session(
     folder: &Path,
     ports: Ports,
     stop: &Stop,
-    check: bool,
+    options: &Options,
 ) -> Outcome<()> {
     let place = Place::prepare(folder)?;
     let (numbers, listener) = ports.into_parts();
     let credentials = Credentials::keep(&place)?;
-    demo::prepare(workspace, programs, &place, &credentials, &numbers)?;
+    let hosts = Hosts::of(&numbers, options);
+    demo::prepare(workspace, programs, &place, &credentials, &numbers, &hosts)?;
     let sample = Sample::serve(&workspace.path("samples"), listener)?;
 
     let mut children = Children::default();
-    children.start("store", &mut store(programs, &place, &numbers), &place.store_log())?;
+    children.start("store", &mut store(programs, &place, &numbers, &hosts), &place.store_log())?;
     stop.wait(&mut children, "the store", || answers(numbers.store, "/readyz"))?;
     children.start("envoy", &mut envoy(programs, &place)?, &place.envoy_log())?;
     stop.wait(&mut children, "Envoy", || answers(numbers.admin, "/ready") && http::listens(numbers.gateway))?;
 
     let reply = link::send(numbers.gateway, &credentials, &sample.url)?;
     println!("\n{reply}\n");
-    if check {
+    if options.check {
         link::compare(&reply, &sample)?;
         link::refuses_a_wrong_secret(numbers.gateway, &credentials, &sample.url)?;
         println!("ok: the reply is right in every field, and a wrong secret is refused");
@@ -134,15 +160,14 @@ fn answers(port: u16, path: &str) -> bool {
     http::get(port, path).is_ok_and(|response| response.status == 200)
 }
 
-fn store(programs: &Programs, place: &Place, ports: &ports::Numbers) -> Command {
-    let sample = format!("127.0.0.1:{}", ports.sample);
+fn store(programs: &Programs, place: &Place, ports: &ports::Numbers, hosts: &Hosts) -> Command {
     let mut command = Programs::ours(&programs.bin.join("linkgate-store"));
     command
         .env("LINKGATE_STORE_LISTEN", format!("127.0.0.1:{}", ports.store))
         .env("LINKGATE_DATA_DIR", place.data())
         .env("LINKGATE_JWT_PUBLIC_KEYS", format!("linkgate={}", place.public_key().display()))
-        .env("LINKGATE_FETCH_ALLOWED_HOSTS", &sample)
-        .env("LINKGATE_FETCH_PRIVATE_HOSTS", &sample);
+        .env("LINKGATE_FETCH_ALLOWED_HOSTS", hosts.all().collect::<Vec<_>>().join(","))
+        .env("LINKGATE_FETCH_PRIVATE_HOSTS", hosts.private.join(","));
     command
 }
 

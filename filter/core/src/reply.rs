@@ -51,6 +51,14 @@ impl GatewayError {
         }
     }
 
+    /// For the access log: the code's name and, of those who are not known, the reason as one word.
+    fn details(&self) -> String {
+        match self {
+            Self::NotAuthenticated { reason } => format!("{}:{}", self.row().name, reason.replace(' ', "_")),
+            _ => self.row().name.to_owned(),
+        }
+    }
+
     fn message(&self) -> String {
         let message = self.row().message;
         match self {
@@ -89,7 +97,7 @@ impl Reply {
             (headers::GATEWAY_ERROR_CODE, row.code.to_string()),
             (headers::GATEWAY_ERROR_MESSAGE, message),
         ];
-        Self::new(row.status, list, body, row.name, request_id)
+        Self::new(row.status, list, body, &error.details(), request_id)
     }
 
     /// The store's own form, for a fault of the request.
@@ -99,18 +107,12 @@ impl Reply {
         Self::new(code.status(), problem.headers(), problem.body(language), code.name(), request_id)
     }
 
-    fn new(
-        status: u16,
-        mut list: Vec<(&'static str, String)>,
-        body: String,
-        name: &'static str,
-        request_id: &str,
-    ) -> Self {
+    fn new(status: u16, mut list: Vec<(&'static str, String)>, body: String, details: &str, request_id: &str) -> Self {
         if !request_id.is_empty() {
             list.push((headers::REQUEST_ID, request_id.to_owned()));
             list.push((headers::X_REQUEST_ID, request_id.to_owned()));
         }
-        Self { status, headers: list, body, details: format!("{}{name}", Self::DETAILS_PREFIX) }
+        Self { status, headers: list, body, details: format!("{}{details}", Self::DETAILS_PREFIX) }
     }
 }
 
@@ -147,7 +149,8 @@ mod tests {
                 ("x-request-id", "id-1".to_owned()),
             ];
             assert_eq!(reply.headers, want);
-            assert_eq!(reply.details, format!("linkgate.{name}"));
+            let reason = if code == 1_640_001 { ":app_code_cannot_be_empty" } else { "" };
+            assert_eq!(reply.details, format!("linkgate.{name}{reason}"));
         }
     }
 }

@@ -6,9 +6,9 @@ use std::fs;
 
 use sha2::{Digest, Sha256};
 
-use super::Programs;
 use super::place::{Place, read_text, write_whole};
 use super::ports::Numbers;
+use super::{Hosts, Programs};
 use crate::error::{Failure, Outcome, Trying};
 use crate::run::run;
 use crate::wasm;
@@ -63,11 +63,12 @@ pub fn prepare(
     place: &Place,
     credentials: &Credentials,
     ports: &Numbers,
+    hosts: &Hosts,
 ) -> Outcome<()> {
     if !place.private_key().exists() {
         run(programs.linkgate().args(["keys", "generate", "--to"]).arg(place.keys()))?;
     }
-    keep_policy(workspace, place, credentials, ports)?;
+    keep_policy(workspace, place, credentials, hosts)?;
     let filter = fs::read(&programs.wasm).trying(|| format!("read {}", programs.wasm.display()))?;
     write_whole(&place.watched().join(wasm::FILE), &filter, 0o644)?;
     run(programs.linkgate().args(["policy", "deploy"]).arg(place.policy()).arg("--to").arg(place.watched()))?;
@@ -83,34 +84,38 @@ pub fn prepare(
 }
 
 /// Makes the policy from the committed one, unless there is one already.
-fn keep_policy(workspace: &Workspace, place: &Place, credentials: &Credentials, ports: &Numbers) -> Outcome<()> {
+fn keep_policy(workspace: &Workspace, place: &Place, credentials: &Credentials, hosts: &Hosts) -> Outcome<()> {
     let path = place.policy();
-    let sample = format!("127.0.0.1:{}", ports.sample);
     if !path.exists() {
         let committed = read_text(&workspace.path("policy.yaml"))?;
-        return write_whole(&path, fill_in(&committed, credentials, &sample)?.as_bytes(), 0o600);
+        return write_whole(&path, fill_in(&committed, credentials, hosts)?.as_bytes(), 0o600);
     }
-    if read_text(&path)?.contains(&sample) {
-        return Ok(());
+    let kept = read_text(&path)?;
+    match hosts.all().find(|host| !kept.contains(host)) {
+        None => Ok(()),
+        Some(host) => Err(Failure::new(format!(
+            "{} does not allow the host {host}: add it under packages.allowed_hosts, or remove the file to have it made anew",
+            path.display()
+        ))),
     }
-    Err(Failure::new(format!(
-        "{} does not allow the sample's host {sample}: add it under packages.allowed_hosts, or remove the file to have it made anew",
-        path.display()
-    )))
 }
 
-/// Puts the digests where the committed policy has zeros, and the sample's port.
-fn fill_in(committed: &str, credentials: &Credentials, sample: &str) -> Outcome<String> {
+/// Puts the digests where the committed policy has zeros, and the hosts where it has the sample's.
+fn fill_in(committed: &str, credentials: &Credentials, hosts: &Hosts) -> Outcome<String> {
     let zeros = "0".repeat(64);
-    if committed.matches(&zeros).count() != 2 || !committed.contains(COMMITTED_SAMPLE) {
+    let entry = format!("- {COMMITTED_SAMPLE}\n");
+    let Some((before, _)) = committed.split_once(&entry).filter(|_| committed.matches(&zeros).count() == 2) else {
         return Err(Failure::new(format!(
             "policy.yaml must hold two digests of zeros, {APP}'s secret and {USER}'s ticket, and the host {COMMITTED_SAMPLE}"
         )));
-    }
+    };
     let digest = |secret: &str| hex::encode(Sha256::digest(secret));
     let filled = committed.replacen(&zeros, &digest(&credentials.secret), 1);
     let filled = filled.replacen(&zeros, &digest(&credentials.ticket), 1);
-    Ok(filled.replace(COMMITTED_SAMPLE, sample))
+    let indent = before.rsplit('\n').next().unwrap_or_default();
+    // In quotes, so that whatever was typed stays one item; the check that follows refuses what is no host.
+    let entries: Vec<_> = hosts.all().map(|host| format!("- {}\n", serde_json::Value::from(host))).collect();
+    Ok(filled.replacen(&entry, &entries.join(indent), 1))
 }
 
 #[cfg(test)]
@@ -122,13 +127,17 @@ mod tests {
     }
 
     #[test]
-    fn the_digests_go_where_the_zeros_were() {
+    fn the_digests_go_where_the_zeros_were_and_the_hosts_where_the_sample_was() {
         let zeros = "0".repeat(64);
-        let committed = format!("hosts: [\"127.0.0.1:8090\"]\napp: {zeros}\nuser: {zeros}\n");
-        let filled = fill_in(&committed, &credentials(), "127.0.0.1:9").unwrap();
-        assert!(filled.starts_with("hosts: [\"127.0.0.1:9\"]\napp: ba7816bf8f01cfea"), "{filled}");
+        let hosts = Hosts { private: vec!["127.0.0.1:9".to_owned()], public: vec!["example.net".to_owned()] };
+        let committed = format!("hosts:\n  - 127.0.0.1:8090\napp: {zeros}\nuser: {zeros}\n");
+        let filled = fill_in(&committed, &credentials(), &hosts).unwrap();
+        assert!(
+            filled.starts_with("hosts:\n  - \"127.0.0.1:9\"\n  - \"example.net\"\napp: ba7816bf8f01cfea"),
+            "{filled}"
+        );
         assert!(!filled.contains(&zeros));
-        assert!(fill_in(&zeros, &credentials(), "127.0.0.1:9").is_err());
+        assert!(fill_in(&zeros, &credentials(), &hosts).is_err());
     }
 
     #[test]

@@ -97,6 +97,8 @@ mod tests {
             admin_port: ports.admin,
             data_dir: PathBuf::new(),
             release: false,
+            allow_host: Vec::new(),
+            private_host: Vec::new(),
             check: false,
         }
     }
