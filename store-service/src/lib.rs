@@ -1,1 +1,82 @@
-//! Placeholder.
+//! The store: takes a package by its link, keeps it and books it.
+//!
+//! Promises: no row without its blob; a caller is told of success only when both are durable. Refuses every caller whom
+//! the gate does not vouch for by signature, and every link until the operator allows hosts.
+//!
+//! Rooms: `http` speaks to callers, `link` is the use case, `fetch`, `blob` and `ledger` are what it stands on and know
+//! nothing of each other. This file wires them.
+
+pub mod config;
+pub mod data_dir;
+pub mod telemetry;
+
+mod blob;
+mod fetch;
+mod http;
+mod ledger;
+pub mod link;
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+
+use blob::FsBlobs;
+use config::Config;
+use data_dir::{DataDir, DataDirError};
+use fetch::HttpSource;
+use ledger::{LedgerStartError, SqliteLedger};
+use link::Linker;
+
+/// Why the store cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The packages in it.
+    #[error("the packages' directories cannot be used: {0}")]
+    Blobs(std::io::Error),
+    /// The books in it.
+    #[error("the books cannot be used: {0}")]
+    Ledger(#[from] LedgerStartError),
+    /// The HTTP client, for example when this machine has no root certificates.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Fetch(#[from] reqwest::Error),
+    /// The listener.
+    #[error("the listener cannot be used: {0}")]
+    Listener(std::io::Error),
+}
+
+/// Serves until `shutdown` is ready; then running uploads get [`config::ServerConfig::shutdown_grace`] to finish.
+///
+/// # Errors
+/// [`StartError`] says why it cannot start. Once it serves, nothing ends it but `shutdown`.
+pub async fn run(
+    listener: TcpListener,
+    config: Config,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), StartError> {
+    let data_dir = DataDir::lock(&config.data_dir)?;
+    let blobs = FsBlobs::open(data_dir.path()).map_err(StartError::Blobs)?;
+    let ledger = SqliteLedger::open(&data_dir.ledger_file()?).await?;
+    if config.fetch.allowed_hosts.is_empty() {
+        warn!("Every link will be refused: LINKGATE_FETCH_ALLOWED_HOSTS names no host");
+    }
+    let source = HttpSource::new(config.fetch.clone())?;
+    let linker = Linker::new(source, blobs, ledger.clone(), config.modules);
+    let api = http::Api {
+        linker: Arc::new(linker),
+        verifier: http::Verifier::new(config.auth),
+        allowed_hosts: config.fetch.allowed_hosts,
+        time_zone: config.time_zone,
+        max_body_bytes: config.server.max_body_bytes,
+        body_timeout: config.server.header_timeout,
+    };
+    info!("Listening on {}", listener.local_addr().map_err(StartError::Listener)?);
+    http::serve(listener, Arc::new(api), &config.server, shutdown).await;
+    ledger.close().await;
+    // Unlocked last, once nothing of this store can touch the directory any more.
+    drop(data_dir);
+    Ok(())
+}

@@ -1,2 +1,53 @@
-//! Placeholder.
-fn main() {}
+//! The store's process: settings, port, signals; everything else is in the library.
+
+use std::process::ExitCode;
+
+use linkgate_store::config::{Config, Env};
+use linkgate_store::{run, telemetry};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{error, info};
+
+/// The HTTP client takes a new buffer of up to 400 KiB for nearly every read. The system's allocator gives such buffers
+/// back to the kernel each time, and faulting their pages in again costs more than the rest of the reading.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// `EX_USAGE` of sysexits.h: a restart will not help.
+const BAD_CONFIG: u8 = 64;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let config = match Config::from_vars(&Env) {
+        Ok(config) => config,
+        Err(bad) => {
+            eprintln!("{bad}");
+            return ExitCode::from(BAD_CONFIG);
+        }
+    };
+    telemetry::start(&config.log);
+    match serve(config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            error!("The store cannot run: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+    let listen = config.server.listen;
+    let listener = TcpListener::bind(listen).await.map_err(|e| format!("{listen} cannot be listened on: {e}"))?;
+    // Before the store runs, so that no signal in between kills it.
+    let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    run(listener, config, shutdown(terminate, interrupt)).await?;
+    info!("Stopped");
+    Ok(())
+}
+
+async fn shutdown(mut terminate: Signal, mut interrupt: Signal) {
+    tokio::select! {
+        _ = terminate.recv() => info!("Stopping: SIGTERM"),
+        _ = interrupt.recv() => info!("Stopping: SIGINT"),
+    }
+}

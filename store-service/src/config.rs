@@ -1,0 +1,263 @@
+//! Settings: what the operator decides, read once from the environment before the port is bound.
+//!
+//! Promises: every fault is found and named in one go, and nothing is guessed in its place. Refuses unknown variables
+//! that begin like ours, because a typo must not silently become a default. This is the only room that reads the
+//! environment, and it does so through [`Vars`], so tests bring their own.
+
+mod auth;
+mod fetch;
+mod log;
+mod modules;
+mod server;
+mod vars;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use jiff::tz::TimeZone;
+
+pub use auth::{AuthConfig, InvalidKey, TrustedKey};
+pub use fetch::FetchConfig;
+pub use log::{LogConfig, LogFormat};
+pub use server::ServerConfig;
+pub use vars::{Env, Vars};
+
+use crate::link::ModuleRules;
+use vars::Reader;
+
+/// Everything that the operator decides.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How callers are served.
+    pub server: ServerConfig,
+    /// Whose tokens are believed.
+    pub auth: AuthConfig,
+    /// How links are read.
+    pub fetch: FetchConfig,
+    /// Which modules take packages.
+    pub modules: ModuleRules,
+    /// `LINKGATE_DATA_DIR`: packages and books. Required; made when it is missing; used by one store at a time.
+    pub data_dir: PathBuf,
+    /// `LINKGATE_TIME_ZONE`: the zone in which replies show times, an IANA name. Default `Asia/Shanghai`.
+    pub time_zone: TimeZone,
+    /// What is logged.
+    pub log: LogConfig,
+}
+
+/// One setting that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadVar {
+    /// The variable.
+    pub name: String,
+    /// What is wrong, as the end of a sentence that begins with its name.
+    pub fault: String,
+}
+
+/// All settings that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct BadConfig(pub Vec<BadVar>);
+
+impl fmt::Display for BadConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let one_or_many = if self.0.len() == 1 { "setting" } else { "settings" };
+        write!(f, "{} {one_or_many} cannot be used:", self.0.len())?;
+        self.0.iter().try_for_each(|bad| write!(f, "\n  {} {}", bad.name, bad.fault))
+    }
+}
+
+/// Every variable that the store reads.
+pub const VARIABLES: [&str; 17] = [
+    server::LISTEN,
+    server::MAX_CONNECTIONS,
+    server::HEADER_TIMEOUT,
+    server::MAX_BODY_BYTES,
+    server::SHUTDOWN_GRACE,
+    DATA_DIR,
+    auth::PUBLIC_KEYS,
+    fetch::ALLOWED_HOSTS,
+    fetch::PRIVATE_HOSTS,
+    fetch::MAX_BYTES,
+    fetch::CONNECT_TIMEOUT,
+    fetch::IDLE_TIMEOUT,
+    fetch::TOTAL_TIMEOUT,
+    modules::FILE,
+    TIME_ZONE,
+    log::FILTER,
+    log::FORMAT,
+];
+
+const DATA_DIR: &str = "LINKGATE_DATA_DIR";
+const TIME_ZONE: &str = "LINKGATE_TIME_ZONE";
+/// Variables of these families are ours alone, so one that we do not know is a typo.
+const OWN_PREFIXES: [&str; 2] = ["LINKGATE_STORE_", "LINKGATE_FETCH_"];
+
+impl Config {
+    /// Reads all settings.
+    ///
+    /// # Errors
+    /// [`BadConfig`] names every setting that cannot be used, not only the first.
+    pub fn from_vars(vars: &impl Vars) -> Result<Self, BadConfig> {
+        let mut reader = Reader::new(vars);
+        refuse_typos(&mut reader);
+        let config = Self {
+            server: ServerConfig::read(&mut reader),
+            auth: AuthConfig::read(&mut reader),
+            fetch: FetchConfig::read(&mut reader),
+            modules: modules::read(&mut reader),
+            data_dir: reader.required(DATA_DIR).map(PathBuf::from).unwrap_or_default(),
+            time_zone: read_time_zone(&mut reader),
+            log: LogConfig::read(&mut reader),
+        };
+        reader.finish(config)
+    }
+}
+
+fn refuse_typos(reader: &mut Reader<'_, impl Vars>) {
+    for name in reader.names() {
+        if OWN_PREFIXES.iter().any(|p| name.starts_with(p)) && !VARIABLES.contains(&name.as_str()) {
+            reader.fault(&name, "is not a setting of the store");
+        }
+    }
+}
+
+fn read_time_zone(reader: &mut Reader<'_, impl Vars>) -> TimeZone {
+    let name = reader.text(TIME_ZONE).unwrap_or_else(|| "Asia/Shanghai".to_owned());
+    TimeZone::get(&name).unwrap_or_else(|_| {
+        reader.fault(TIME_ZONE, format!("is `{name}`, which is no IANA time zone such as `Asia/Shanghai`"));
+        TimeZone::UTC
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::io::Write as _;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// The public half of an Ed25519 key, from RFC 8410.
+    const PEM: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    fn read(key: &tempfile::NamedTempFile, more: &[(&str, &str)]) -> Result<Config, BadConfig> {
+        let keys = format!("apigw={}", key.path().display());
+        let mut vars: BTreeMap<String, String> =
+            [(DATA_DIR, "/data"), (auth::PUBLIC_KEYS, keys.as_str())].map(|(k, v)| (k.into(), v.into())).into();
+        vars.extend(more.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+        Config::from_vars(&vars)
+    }
+
+    fn fault(more: &[(&str, &str)]) -> String {
+        read(&file(PEM), more).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_defaults_are_the_documented_ones() {
+        let config = read(&file(PEM), &[]).unwrap();
+        assert_eq!(config.server.listen.to_string(), "127.0.0.1:8081");
+        assert_eq!(config.server.max_connections, 1024);
+        assert_eq!(config.server.header_timeout, Duration::from_secs(10));
+        assert_eq!(config.server.max_body_bytes, 1 << 20);
+        assert_eq!(config.server.shutdown_grace, Duration::from_secs(30));
+        assert!(config.fetch.allowed_hosts.is_empty() && config.fetch.private_hosts.is_empty());
+        assert_eq!(config.fetch.max_bytes, 1 << 30);
+        assert_eq!(config.fetch.connect_timeout, Duration::from_secs(10));
+        assert_eq!(config.fetch.idle_timeout, Duration::from_secs(30));
+        assert_eq!(config.fetch.total_timeout, Duration::from_secs(600));
+        assert_eq!(config.time_zone.iana_name(), Some("Asia/Shanghai"));
+        assert_eq!(config.log.format, LogFormat::Text);
+        assert_eq!(config.data_dir, PathBuf::from("/data"));
+    }
+
+    #[test]
+    fn all_faults_are_named_at_once() {
+        let none: BTreeMap<String, String> = [
+            ("LINKGATE_STORE_LISTEN", "somewhere"),
+            ("LINKGATE_STORE_MAX_BODYBYTES", "1"),
+            ("LINKGATE_FETCH_MAX_BYTES", "1G"),
+            ("LINKGATE_FETCH_ALLOWED_HOSTS", "good.example,https://bad.example"),
+            ("LINKGATE_TIME_ZONE", "Mars/Olympus"),
+            ("LINKGATE_LOG_FORMAT", "xml"),
+        ]
+        .map(|(k, v)| (k.into(), v.into()))
+        .into();
+        let text = Config::from_vars(&none).unwrap_err().to_string();
+        for part in [
+            "8 settings cannot be used",
+            "LINKGATE_STORE_LISTEN is `somewhere`",
+            "LINKGATE_STORE_MAX_BODYBYTES is not a setting of the store",
+            "LINKGATE_DATA_DIR is required",
+            "LINKGATE_JWT_PUBLIC_KEYS is required",
+            "LINKGATE_FETCH_MAX_BYTES is `1G`",
+            "`https://bad.example` must be `host` or `host:port`",
+            "LINKGATE_TIME_ZONE is `Mars/Olympus`",
+            "LINKGATE_LOG_FORMAT is `xml`",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn numbers_out_of_their_range_are_refused() {
+        for (name, value) in [
+            (server::MAX_CONNECTIONS, "0"),
+            (server::HEADER_TIMEOUT, "0"),
+            (fetch::MAX_BYTES, "-1"),
+            (fetch::IDLE_TIMEOUT, "1.5"),
+            (fetch::TOTAL_TIMEOUT, "99999999999999999999"),
+        ] {
+            assert!(fault(&[(name, value)]).contains(name), "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn an_empty_value_counts_as_not_given() {
+        assert_eq!(read(&file(PEM), &[(server::MAX_CONNECTIONS, " ")]).unwrap().server.max_connections, 1024);
+    }
+
+    #[test]
+    fn only_public_keys_of_the_two_kinds_are_taken() {
+        let cases = [
+            ("nothing", "holds no PEM public key"),
+            (&PEM.replace("PUBLIC", "PRIVATE"), "holds a private key"),
+            (
+                "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEEVs/o5+uQbTjL3chynL4wXgUg2R9\nq9UU8I5mEovUf86QZ7kOBIjJwqnzD1omageEHWwHdBO6B+dFabmdT9POxg==\n-----END PUBLIC KEY-----\n",
+                "neither an Ed25519 nor an RSA",
+            ),
+        ];
+        for (pem, want) in cases {
+            let text = read(&file(pem), &[]).unwrap_err().to_string();
+            assert!(text.contains(want), "{want} in {text}");
+        }
+        assert!(fault(&[(auth::PUBLIC_KEYS, "kid=/no/such/file")]).contains("/no/such/file"));
+        assert!(fault(&[(auth::PUBLIC_KEYS, "/no/kid")]).contains("must be `kid=/path/to/public.pem`"));
+    }
+
+    #[test]
+    fn a_modules_file_is_read_and_its_faults_have_a_position() {
+        let good = file(
+            "unknown_modules = \"refuse\"\n[[modules]]\napp_code = \"app\"\nmodule = \"web\"\nsource_origin = \"s_mart\"\n",
+        );
+        assert!(read(&file(PEM), &[(modules::FILE, good.path().to_str().unwrap())]).is_ok());
+        for (text, want) in [
+            ("unknown_modules = \"maybe\"\n", "line 1"),
+            ("unknown_modules = \"refuse\"\nother = 1\n", "line 2"),
+            ("[[modules]]\napp_code = \"app\"\nmodule = \"web\"\nsource_origin = 3\n", "line 4"),
+            ("[[modules]]\napp_code = \"a b\"\nmodule = \"web\"\nsource_origin = \"s_mart\"\n", "line 2"),
+            (
+                "[[modules]]\napp_code = \"a\"\nmodule = \"m\"\nsource_origin = \"s_mart\"\n[[modules]]\napp_code = \"a\"\nmodule = \"m\"\nsource_origin = \"ai_agent\"\n",
+                "`a`/`m` twice",
+            ),
+        ] {
+            let path = file(text);
+            let fault = fault(&[(modules::FILE, path.path().to_str().unwrap())]);
+            assert!(fault.contains(want), "{want} in {fault}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Whose tokens are believed.
+//!
+//! Refuses private keys (a store has no use for one, and a leaked copy would sign anything) and every kind of key
+//! other than Ed25519 and RSA.
+
+use jsonwebtoken::{Algorithm, DecodingKey};
+
+use super::vars::{Reader, Vars};
+
+pub(super) const PUBLIC_KEYS: &str = "LINKGATE_JWT_PUBLIC_KEYS";
+
+/// Whose tokens are believed.
+#[derive(Clone, Debug)]
+pub struct AuthConfig {
+    /// `LINKGATE_JWT_PUBLIC_KEYS`: comma list of `kid=/path/to/public.pem`, Ed25519 or RSA (2048 bits and more).
+    /// Several may share a `kid`, so that keys can be rotated. Required.
+    pub keys: Vec<TrustedKey>,
+}
+
+/// A public key and the one algorithm that goes with its kind: a token cannot choose another.
+#[derive(Clone, Debug)]
+pub struct TrustedKey {
+    kid: String,
+    algorithm: Algorithm,
+    key: DecodingKey,
+}
+
+/// Why a PEM text is no key that we trust.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidKey {
+    /// Half of a secret.
+    #[error("holds a private key; give the public one only")]
+    Private,
+    /// Something else, or nothing.
+    #[error("holds no PEM public key")]
+    NoPublicKey,
+    /// Another kind, for example ECDSA.
+    #[error("holds a key that is neither an Ed25519 nor an RSA public key")]
+    OtherKind,
+}
+
+impl TrustedKey {
+    /// Reads a PEM public key (`PUBLIC KEY` or `RSA PUBLIC KEY`).
+    ///
+    /// # Errors
+    /// [`InvalidKey`] says why it is refused.
+    pub fn from_pem(kid: &str, pem: &[u8]) -> Result<Self, InvalidKey> {
+        let text = String::from_utf8_lossy(pem);
+        if text.contains("PRIVATE KEY-----") {
+            return Err(InvalidKey::Private);
+        }
+        if !text.contains("PUBLIC KEY-----") {
+            return Err(InvalidKey::NoPublicKey);
+        }
+        let (algorithm, key) = match (DecodingKey::from_ed_pem(pem), DecodingKey::from_rsa_pem(pem)) {
+            (Ok(key), _) => (Algorithm::EdDSA, key),
+            (_, Ok(key)) => (Algorithm::RS512, key),
+            _ => return Err(InvalidKey::OtherKind),
+        };
+        Ok(Self { kid: kid.to_owned(), algorithm, key })
+    }
+
+    /// The name by which a token asks for it.
+    #[must_use]
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The one algorithm of its kind.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The key itself.
+    #[must_use]
+    pub fn key(&self) -> &DecodingKey {
+        &self.key
+    }
+}
+
+impl AuthConfig {
+    pub(super) fn read(reader: &mut Reader<'_, impl Vars>) -> Self {
+        let mut keys = Vec::new();
+        for entry in reader.required(PUBLIC_KEYS).iter().flat_map(|list| list.split(',')).map(str::trim) {
+            match read_entry(entry) {
+                Ok(key) => keys.push(key),
+                Err(fault) => reader.fault(PUBLIC_KEYS, fault),
+            }
+        }
+        Self { keys }
+    }
+}
+
+fn read_entry(entry: &str) -> Result<TrustedKey, String> {
+    let (kid, path) = entry
+        .split_once('=')
+        .filter(|(kid, path)| !kid.is_empty() && !path.is_empty())
+        .ok_or_else(|| format!("has the entry `{entry}`, which must be `kid=/path/to/public.pem`"))?;
+    let pem = std::fs::read(path).map_err(|e| format!("names {path}, which cannot be read: {e}"))?;
+    TrustedKey::from_pem(kid, &pem).map_err(|e| format!("names {path}, which {e}"))
+}

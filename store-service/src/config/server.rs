@@ -1,0 +1,42 @@
+//! Settings of the listener.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::vars::{Reader, Vars};
+
+pub(super) const LISTEN: &str = "LINKGATE_STORE_LISTEN";
+pub(super) const MAX_CONNECTIONS: &str = "LINKGATE_STORE_MAX_CONNECTIONS";
+pub(super) const HEADER_TIMEOUT: &str = "LINKGATE_STORE_HEADER_TIMEOUT_S";
+pub(super) const MAX_BODY_BYTES: &str = "LINKGATE_STORE_MAX_BODY_BYTES";
+pub(super) const SHUTDOWN_GRACE: &str = "LINKGATE_STORE_SHUTDOWN_GRACE_S";
+
+/// How callers are served.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// `LINKGATE_STORE_LISTEN`: `address:port` to listen on. Default `127.0.0.1:8081`.
+    pub listen: SocketAddr,
+    /// `LINKGATE_STORE_MAX_CONNECTIONS`: open connections at once; further ones wait in the kernel. Default 1024.
+    pub max_connections: usize,
+    /// `LINKGATE_STORE_HEADER_TIMEOUT_S`: seconds for a request's head, and again for its body. An idle HTTP/1
+    /// connection is closed after it too. Default 10.
+    pub header_timeout: Duration,
+    /// `LINKGATE_STORE_MAX_BODY_BYTES`: largest request body, whatever `Content-Length` says. Default 1048576, the most
+    /// that a policy can let through; the policy is where it is narrowed.
+    pub max_body_bytes: usize,
+    /// `LINKGATE_STORE_SHUTDOWN_GRACE_S`: seconds that running uploads get to finish at shutdown. Default 30.
+    pub shutdown_grace: Duration,
+}
+
+impl ServerConfig {
+    pub(super) fn read(reader: &mut Reader<'_, impl Vars>) -> Self {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 8081));
+        Self {
+            listen: reader.parsed(LISTEN, listen, "an `address:port` such as `127.0.0.1:8081`"),
+            max_connections: reader.number(MAX_CONNECTIONS, 1024, 1..=1_000_000),
+            header_timeout: reader.seconds(HEADER_TIMEOUT, 10),
+            max_body_bytes: reader.number(MAX_BODY_BYTES, 1 << 20, 1..=16 << 20),
+            shutdown_grace: Duration::from_secs(reader.number(SHUTDOWN_GRACE, 30, 0..=86_400)),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Speaks HTTP to callers: routes, tokens, bodies, replies.
+//!
+//! Promises: every reply has the form that the contract gives it; who calls is settled before anything else of an upload
+//! is looked at. Refuses whatever takes too long or is too large to read. What an upload means is `link`'s affair.
+
+mod auth;
+mod body;
+mod reply;
+mod routes;
+mod server;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use linkgate_contract::AllowList;
+
+use crate::link::Linker;
+
+pub use auth::Verifier;
+pub use server::serve;
+
+/// What answering a request needs.
+pub struct Api<S, B, L> {
+    /// The use case.
+    pub linker: Arc<Linker<S, B, L>>,
+    /// Who is believed.
+    pub verifier: Verifier,
+    /// Where links may point to.
+    pub allowed_hosts: AllowList,
+    /// In which zone times are shown.
+    pub time_zone: TimeZone,
+    /// Largest body.
+    pub max_body_bytes: usize,
+    /// How long a body may take.
+    pub body_timeout: Duration,
+}

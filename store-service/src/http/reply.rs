@@ -1,0 +1,228 @@
+//! What callers read. The only file that turns failures into codes.
+//!
+//! Promises: one table per kind of failure. Refuses to pass on what a caller must not learn: addresses that our resolver
+//! saw, paths, database messages. Those are for the log.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use linkgate_contract::{ErrorCode, Language, Problem, SourcePackage, Text};
+use warp::http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
+use warp::http::{HeaderValue, Response, StatusCode};
+
+use super::auth::AuthError;
+use super::body::BodyError;
+use crate::link::ports::{BlobError, Entry, SourceError};
+use crate::link::{LinkError, NotReady};
+
+/// A reply with its whole body.
+pub(super) type Reply = Response<Bytes>;
+
+/// A refusal, in the caller's language.
+pub(super) fn refusal(problem: &Problem, language: Language) -> Reply {
+    let mut reply = with_status(problem.code().status(), problem.body(language));
+    for (name, value) in problem.headers() {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            reply.headers_mut().insert(name, value);
+        }
+    }
+    if problem.code() == ErrorCode::NotAuthenticated {
+        reply.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("X-Bkapi-JWT"));
+    }
+    reply
+}
+
+/// A refusal of the method.
+pub(super) fn method_refusal(allowed: &'static str, language: Language) -> Reply {
+    let mut reply = refusal(&Problem::new(ErrorCode::MethodNotAllowed), language);
+    reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    reply
+}
+
+/// A success with a JSON body.
+pub(super) fn json(body: String) -> Reply {
+    let mut reply = with_status(200, body);
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    reply
+}
+
+fn with_status(status: u16, body: String) -> Reply {
+    let mut reply = Response::new(Bytes::from(body));
+    *reply.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    reply
+}
+
+/// A booked package, as the caller reads it.
+pub(super) fn package(entry: Entry, zone: &TimeZone) -> SourcePackage {
+    SourcePackage {
+        id: entry.id,
+        version: entry.version,
+        package_name: entry.package_name,
+        package_size: entry.size_bytes.to_string(),
+        sha256_signature: entry.sha256,
+        is_deleted: entry.is_deleted,
+        updated: show(entry.updated_ms, zone),
+        created: show(entry.created_ms, zone),
+        operator: entry.operator,
+    }
+}
+
+fn show(ms: i64, zone: &TimeZone) -> String {
+    let time = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH);
+    time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+impl From<&AuthError> for Problem {
+    fn from(error: &AuthError) -> Self {
+        let text = match error {
+            AuthError::App | AuthError::User => return Self::new(ErrorCode::PermissionDenied),
+            AuthError::Missing => return Self::new(ErrorCode::NotAuthenticated),
+            AuthError::Expired => Text::fixed("身份认证信息已过期", "The authentication has expired"),
+            _ => Text::fixed("身份认证信息无效", "The authentication is invalid"),
+        };
+        Self::with_detail(ErrorCode::NotAuthenticated, text)
+    }
+}
+
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Self {
+        let text = match error {
+            BodyError::TooLarge => return Self::new(ErrorCode::BodyTooLarge),
+            BodyError::TooSlow => Text::fixed("读取请求体超时", "The request body did not arrive in time"),
+            BodyError::Broken => Text::fixed("请求体不完整", "The request body is incomplete"),
+        };
+        Self::with_detail(ErrorCode::ParseError, text)
+    }
+}
+
+impl From<&LinkError> for Problem {
+    fn from(error: &LinkError) -> Self {
+        match error {
+            LinkError::UnknownModule => Self::new(ErrorCode::NotFound),
+            LinkError::UnsupportedOrigin(_) => Self::new(ErrorCode::UnsupportedSourceOrigin),
+            LinkError::VersionMissing => Self::field(
+                "version",
+                Text::fixed(
+                    "请提供版本号：目前不会从源码包中读取版本。",
+                    "Give a version: it is not read from the package yet.",
+                ),
+            ),
+            LinkError::AlreadyExists => Self::new(ErrorCode::PackageAlreadyExists),
+            LinkError::Source(error) => source_problem(error),
+            LinkError::Blob(BlobError::NoSpace(_)) => Self::new(ErrorCode::InsufficientStorage),
+            LinkError::Blob(_) => Self::new(ErrorCode::ObjectStore),
+            LinkError::Ledger(_) => Self::new(ErrorCode::Internal),
+            LinkError::Stopping => Self::new(ErrorCode::Unavailable),
+        }
+    }
+}
+
+fn source_problem(error: &SourceError) -> Problem {
+    let unreachable = |zh: String, en: String| {
+        let text =
+            Text::made(format!("无法读取源码包下载地址：{zh}"), format!("The package_url could not be read: {en}"));
+        Problem::with_detail(ErrorCode::SourceUnreachable, text)
+    };
+    match error {
+        SourceError::ForbiddenAddress { .. } => {
+            Problem::field("package_url", Text::fixed("不允许从该主机下载。", "The host may not be fetched from."))
+        }
+        SourceError::RedirectNotAllowed { host } => Problem::field(
+            "package_url",
+            Text::made(
+                format!("下载地址被重定向到主机 '{host}'，该主机不在允许的白名单中。"),
+                format!("The link redirects to host '{host}', which is not in the allow-list."),
+            ),
+        ),
+        SourceError::RedirectInvalid(_) => {
+            unreachable("重定向到无效的地址".into(), "it redirects to something that is no valid link".into())
+        }
+        SourceError::RedirectDowngrade => {
+            unreachable("从 https 重定向到 http".into(), "it redirects from https to http".into())
+        }
+        SourceError::TooManyRedirects { limit } => {
+            unreachable(format!("重定向超过 {limit} 次"), format!("it redirects more than {limit} times"))
+        }
+        SourceError::Status { status } => {
+            unreachable(format!("源站返回 {status}"), format!("the source answered {status}"))
+        }
+        SourceError::Encoded => {
+            unreachable("源站返回了压缩编码的内容".into(), "the source answered with a content encoding".into())
+        }
+        SourceError::TooLarge { limit_bytes } => Problem::with_detail(
+            ErrorCode::PackageTooLarge,
+            Text::made(
+                format!("源码包过大，上限为 {limit_bytes} 字节"),
+                format!("The package is too large, the limit is {limit_bytes} bytes"),
+            ),
+        ),
+        SourceError::TimedOut { .. } => Problem::new(ErrorCode::SourceTimeout),
+        SourceError::Transport { .. } => Problem::new(ErrorCode::SourceUnreachable),
+    }
+}
+
+/// Names what fails, not how: probes are not authenticated.
+pub(super) fn not_ready(failed: &[NotReady]) -> Problem {
+    let name = |f: &NotReady| match f {
+        NotReady::Blobs(_) => ("源码包存储", "the blob storage"),
+        NotReady::Ledger(_) => ("数据库", "the database"),
+    };
+    let (zh, en): (Vec<_>, Vec<_>) = failed.iter().map(name).unzip();
+    let text = Text::made(format!("无法写入：{}", zh.join("、")), format!("Cannot be written: {}", en.join(", ")));
+    Problem::with_detail(ErrorCode::Unavailable, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::SourceOrigin;
+    use crate::link::ports::{LedgerError, Phase};
+
+    #[test]
+    fn every_failure_has_its_code_and_none_tells_too_much() {
+        use ErrorCode as C;
+        let io = || std::io::Error::other("SECRET /data");
+        let source = |e: SourceError| LinkError::Source(e);
+        let cases = [
+            (LinkError::UnknownModule, C::NotFound),
+            (LinkError::UnsupportedOrigin(SourceOrigin::AuthorizedVcs), C::UnsupportedSourceOrigin),
+            (LinkError::VersionMissing, C::Validation),
+            (LinkError::AlreadyExists, C::PackageAlreadyExists),
+            (LinkError::Stopping, C::Unavailable),
+            (LinkError::Blob(BlobError::NoSpace(io())), C::InsufficientStorage),
+            (LinkError::Blob(BlobError::Io { doing: "SECRET", cause: io() }), C::ObjectStore),
+            (LinkError::Blob(BlobError::WriterGone), C::ObjectStore),
+            (LinkError::Ledger(LedgerError::Database(io().into())), C::Internal),
+            (
+                source(SourceError::ForbiddenAddress { host: "SECRET".into(), address: [10, 0, 0, 1].into() }),
+                C::Validation,
+            ),
+            (source(SourceError::RedirectNotAllowed { host: "other.example".into() }), C::Validation),
+            (source(SourceError::RedirectDowngrade), C::SourceUnreachable),
+            (source(SourceError::TooManyRedirects { limit: 5 }), C::SourceUnreachable),
+            (source(SourceError::Status { status: 404 }), C::SourceUnreachable),
+            (source(SourceError::Encoded), C::SourceUnreachable),
+            (source(SourceError::TooLarge { limit_bytes: 7 }), C::PackageTooLarge),
+            (
+                source(SourceError::TimedOut { phase: Phase::Body, after: std::time::Duration::from_secs(1) }),
+                C::SourceTimeout,
+            ),
+            (source(SourceError::Transport { phase: Phase::Body, cause: io().into() }), C::SourceUnreachable),
+        ];
+        for (error, want) in cases {
+            let problem = Problem::from(&error);
+            assert_eq!(problem.code(), want, "{error:?}");
+            for language in [Language::Chinese, Language::English] {
+                let body = problem.body(language);
+                assert!(!body.contains("SECRET") && !body.contains("10.0.0.1"), "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn times_are_shown_in_the_zone_of_the_operator() {
+        let shanghai = TimeZone::get("Asia/Shanghai").unwrap();
+        assert_eq!(show(1_724_153_820_999, &shanghai), "2024-08-20 19:37:00");
+        assert_eq!(show(1_724_153_820_000, &TimeZone::UTC), "2024-08-20 11:37:00");
+    }
+}

@@ -1,0 +1,174 @@
+//! Which request means what, in one dispatching filter: warp's own routing piles up rejections, and there the refusal of
+//! one route can hide that of another.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Buf;
+use futures_util::Stream;
+use linkgate_contract::{ErrorCode, Language, LinkRequest, MediaType, PathPrefix, Problem, UploadPath, headers};
+use tracing::{info, warn};
+use warp::Filter;
+use warp::filters::path::FullPath;
+use warp::http::{HeaderMap, Method};
+
+use super::auth::Caller;
+use super::reply::{self, Reply};
+use super::{Api, body};
+use crate::link::ports::{Blobs, Ledger, Source};
+use crate::link::{Upload, chain};
+
+/// What a request asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Route {
+    Healthz,
+    Readyz,
+    Link(UploadPath),
+    WrongMethod { allowed: &'static str },
+    Unknown,
+}
+
+impl Route {
+    /// Reads method and path, the latter as it stands: what would need decoding is not ours.
+    fn of(method: &Method, path: &str) -> Self {
+        let reads = matches!(*method, Method::GET | Method::HEAD);
+        match path {
+            "/healthz" if reads => Self::Healthz,
+            "/readyz" if reads => Self::Readyz,
+            "/healthz" | "/readyz" => Self::WrongMethod { allowed: "GET, HEAD" },
+            _ => match read_upload_path(path) {
+                Some(upload) if *method == Method::POST => Self::Link(upload),
+                Some(_) => Self::WrongMethod { allowed: "POST" },
+                None => Self::Unknown,
+            },
+        }
+    }
+}
+
+/// Only the canonical form: the gate has stripped every prefix.
+fn read_upload_path(path: &str) -> Option<UploadPath> {
+    UploadPath::read(path, &[PathPrefix::new("").ok()?])
+}
+
+/// What of a request is read besides its body.
+struct Head {
+    method: Method,
+    path: FullPath,
+    headers: HeaderMap,
+}
+
+impl Head {
+    fn text(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    fn language(&self) -> Language {
+        Language::choose(self.text(headers::LANGUAGE), self.text(headers::ACCEPT_LANGUAGE))
+    }
+
+    fn request_id(&self) -> &str {
+        self.text(headers::REQUEST_ID).or_else(|| self.text(headers::X_REQUEST_ID)).unwrap_or_default()
+    }
+}
+
+/// The whole API.
+pub(super) fn filter<S: Source, B: Blobs, L: Ledger>(
+    api: Arc<Api<S, B, L>>,
+) -> impl Filter<Extract = (Reply,), Error = warp::Rejection> + Clone {
+    warp::any()
+        .map(move || Arc::clone(&api))
+        .and(warp::method())
+        .and(warp::path::full())
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .and_then(|api: Arc<Api<S, B, L>>, method, path, headers, body| async move {
+            Ok::<_, warp::Rejection>(answer(&api, &Head { method, path, headers }, body).await)
+        })
+}
+
+/// Answers and writes the closing line. The query is not logged: callers put secrets there.
+async fn answer<S: Source, B: Blobs, L: Ledger, D: Buf>(
+    api: &Api<S, B, L>,
+    head: &Head,
+    body: impl Stream<Item = Result<D, warp::Error>>,
+) -> Reply {
+    let begun = Instant::now();
+    let reply = dispatch(api, head, body).await;
+    let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let (method, path, status) = (&head.method, head.path.as_str(), reply.status().as_u16());
+    info!(
+        http.method = %method,
+        http.path = path,
+        http.status = status,
+        http.duration_ms = ms,
+        request.id = head.request_id(),
+        "Answered {method} {path} with {status}"
+    );
+    reply
+}
+
+async fn dispatch<S: Source, B: Blobs, L: Ledger, D: Buf>(
+    api: &Api<S, B, L>,
+    head: &Head,
+    body: impl Stream<Item = Result<D, warp::Error>>,
+) -> Reply {
+    let language = head.language();
+    let outcome = match Route::of(&head.method, head.path.as_str()) {
+        Route::Healthz => Ok(reply::json(r#"{"status":"ok"}"#.into())),
+        Route::Readyz => ready(api).await,
+        Route::Link(module) => link(api, head, module, body).await,
+        Route::WrongMethod { allowed } => Ok(reply::method_refusal(allowed, language)),
+        Route::Unknown => Err(Problem::new(ErrorCode::NotFound)),
+    };
+    outcome.unwrap_or_else(|problem| reply::refusal(&problem, language))
+}
+
+async fn ready<S: Source, B: Blobs, L: Ledger>(api: &Api<S, B, L>) -> Result<Reply, Problem> {
+    match api.linker.ready().await {
+        Ok(()) => Ok(reply::json(r#"{"status":"ready"}"#.into())),
+        Err(failed) => {
+            failed.iter().for_each(|f| warn!("Not ready: {}", chain(f)));
+            Err(reply::not_ready(&failed))
+        }
+    }
+}
+
+async fn link<S: Source, B: Blobs, L: Ledger, D: Buf>(
+    api: &Api<S, B, L>,
+    head: &Head,
+    module: UploadPath,
+    body: impl Stream<Item = Result<D, warp::Error>>,
+) -> Result<Reply, Problem> {
+    let Caller { app_code, username } = api.verifier.caller(&head.headers).map_err(|e| {
+        warn!(request.id = head.request_id(), "Refused a token: {e}");
+        Problem::from(&e)
+    })?;
+    info!(request.id = head.request_id(), caller.app = app_code, caller.user = username, "Linking for `{username}`");
+    let body = body::read(body, api.max_body_bytes, api.body_timeout).await?;
+    let media_type = MediaType::from_header(head.headers.get(headers::CONTENT_TYPE).map(|v| v.as_bytes()));
+    let request = LinkRequest::read(media_type, &body, &api.allowed_hosts)?;
+    let upload = Upload { module, request, operator: username, request_id: head.request_id().to_owned() };
+    let entry = api.linker.link(upload).await.map_err(|e| Problem::from(&e))?;
+    let package = reply::package(entry, &api.time_zone);
+    serde_json::to_string(&package).map(reply::json).map_err(|_| Problem::new(ErrorCode::Internal))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATH: &str = "/bkapps/applications/app/modules/default/source_package/link/";
+
+    #[test]
+    fn only_the_canonical_path_and_the_two_probes_are_known() {
+        assert!(matches!(Route::of(&Method::POST, PATH), Route::Link(_)));
+        assert_eq!(Route::of(&Method::GET, PATH), Route::WrongMethod { allowed: "POST" });
+        assert_eq!(Route::of(&Method::GET, "/healthz"), Route::Healthz);
+        assert_eq!(Route::of(&Method::HEAD, "/readyz"), Route::Readyz);
+        assert_eq!(Route::of(&Method::POST, "/readyz"), Route::WrongMethod { allowed: "GET, HEAD" });
+        for unknown in ["/", "/stag", &format!("/stag{PATH}"), &PATH.replace("app/", "a%2Fb/"), &PATH[..PATH.len() - 1]]
+        {
+            assert_eq!(Route::of(&Method::POST, unknown), Route::Unknown, "{unknown}");
+        }
+    }
+}

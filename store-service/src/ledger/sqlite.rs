@@ -1,0 +1,275 @@
+//! The books in SQLite. The only room with SQL.
+//!
+//! Promises: a booked package survives a power cut (WAL with `synchronous = FULL`); there is one writer at a time, which
+//! takes its lock before it reads, so it never works on a stale view; readers are not held up. Refuses to start on an
+//! SQLite older than 3.51.3, which can corrupt a database in WAL mode.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use linkgate_contract::{PackageVersion, UploadPath};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::{Row, Sqlite, SqlitePool, Transaction};
+
+use crate::link::SourceOrigin;
+use crate::link::ports::{Entry, Ledger, LedgerError, NewEntry, Recorded, Sha256Hex};
+
+/// The first release without the WAL-reset corruption.
+const OLDEST_SQLITE: [u32; 3] = [3, 51, 3];
+/// Readers at once; their queries take well under a millisecond.
+const READERS: u32 = 4;
+/// How long to wait for a connection, or for another process (a backup, a shell) to release the database.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Takes the write lock at once: a transaction that reads first and writes later fails when another wrote in between,
+/// and no waiting helps it.
+const BEGIN: &str = "begin immediate";
+
+/// The books in SQLite. A copy is another handle on the same books.
+#[derive(Clone)]
+pub struct SqliteLedger {
+    writer: SqlitePool,
+    reader: SqlitePool,
+    path: std::path::PathBuf,
+}
+
+/// Why the books cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerStartError {
+    /// See [`SqliteLedger`].
+    #[error("SQLite {found} is too old, {}.{}.{} or later is needed", OLDEST_SQLITE[0], OLDEST_SQLITE[1], OLDEST_SQLITE[2])]
+    OldSqlite {
+        /// Its version.
+        found: String,
+    },
+    /// The file is no database, or cannot be read or written.
+    #[error("the database cannot be opened: {0}")]
+    Open(#[from] sqlx::Error),
+    /// The database was made by a later release, or a migration was edited.
+    #[error("the database cannot be brought up to date: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+impl SqliteLedger {
+    /// Opens an existing, possibly empty file and brings it up to date.
+    ///
+    /// # Errors
+    /// [`LedgerStartError`] says why it cannot be used.
+    pub async fn open(path: &Path) -> Result<Self, LedgerStartError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(false)
+            .foreign_keys(true)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(PATIENCE);
+        let pool = |size| SqlitePoolOptions::new().max_connections(size).acquire_timeout(PATIENCE);
+        // The journal mode is set once, by the writer, before anybody reads: changing it needs the database alone.
+        let writer = pool(1).connect_with(options.clone().journal_mode(SqliteJournalMode::Wal)).await?;
+        refuse_old_sqlite(&writer).await?;
+        sqlx::migrate!("migrations/sqlite").run(&writer).await?;
+        let reader = pool(READERS).connect_with(options.pragma("query_only", "on")).await?;
+        Ok(Self { writer, reader, path: path.to_owned() })
+    }
+
+    /// Closes the database; its journal is folded into the file.
+    pub async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+}
+
+async fn refuse_old_sqlite(pool: &SqlitePool) -> Result<(), LedgerStartError> {
+    let found: String = sqlx::query_scalar("select sqlite_version()").fetch_one(pool).await?;
+    if is_new_enough(&found) { Ok(()) } else { Err(LedgerStartError::OldSqlite { found }) }
+}
+
+fn is_new_enough(version: &str) -> bool {
+    let numbers: Vec<u32> = version.split('.').map_while(|part| part.parse().ok()).collect();
+    numbers.as_slice() >= OLDEST_SQLITE.as_slice()
+}
+
+fn failed(error: sqlx::Error) -> LedgerError {
+    // Postgres names the broken constraint, SQLite does not; so there is one unique rule per table.
+    match &error {
+        sqlx::Error::Database(e) if e.is_unique_violation() => LedgerError::AlreadyExists,
+        _ => LedgerError::Database(error.into()),
+    }
+}
+
+fn now_ms() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The row that an upload would replace.
+struct Live {
+    id: i64,
+    sha256: String,
+}
+
+async fn find_live(tx: &mut Transaction<'_, Sqlite>, entry: &NewEntry) -> Result<Option<Live>, sqlx::Error> {
+    let row = sqlx::query(
+        "select id, sha256 from source_package where app_code = ? and module = ? and version = ? and is_deleted = 0",
+    )
+    .bind(entry.module.app_code.as_str())
+    .bind(entry.module.module.as_str())
+    .bind(entry.version.as_str())
+    .fetch_optional(&mut **tx)
+    .await?;
+    row.map(|row| Ok(Live { id: row.try_get("id")?, sha256: row.try_get("sha256")? })).transpose()
+}
+
+async fn register_module(tx: &mut Transaction<'_, Sqlite>, entry: &NewEntry, now: i64) -> Result<(), sqlx::Error> {
+    // Another first upload to the same module may have been quicker; both register the same origin.
+    sqlx::query(
+        "insert into module (app_code, module, source_origin, created_ms) values (?, ?, ?, ?) on conflict do nothing",
+    )
+    .bind(entry.module.app_code.as_str())
+    .bind(entry.module.module.as_str())
+    .bind(SourceOrigin::BkLesscode.number())
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn insert(tx: &mut Transaction<'_, Sqlite>, entry: &NewEntry, now: i64) -> Result<Entry, sqlx::Error> {
+    let row = sqlx::query(
+        "insert into source_package
+            (app_code, module, version, package_name, size_bytes, sha256, operator, created_ms, updated_ms)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8) returning *",
+    )
+    .bind(entry.module.app_code.as_str())
+    .bind(entry.module.module.as_str())
+    .bind(entry.version.as_str())
+    .bind(&entry.package_name)
+    .bind(signed(entry.size_bytes)?)
+    .bind(entry.sha256.as_str())
+    .bind(&entry.operator)
+    .bind(now)
+    .fetch_one(&mut **tx)
+    .await?;
+    read_entry(&row)
+}
+
+async fn replace(tx: &mut Transaction<'_, Sqlite>, id: i64, entry: &NewEntry, now: i64) -> Result<Entry, sqlx::Error> {
+    let row = sqlx::query(
+        "update source_package
+         set package_name = ?2, size_bytes = ?3, sha256 = ?4, operator = ?5, updated_ms = ?6
+         where id = ?1 returning *",
+    )
+    .bind(id)
+    .bind(&entry.package_name)
+    .bind(signed(entry.size_bytes)?)
+    .bind(entry.sha256.as_str())
+    .bind(&entry.operator)
+    .bind(now)
+    .fetch_one(&mut **tx)
+    .await?;
+    read_entry(&row)
+}
+
+fn signed(size_bytes: u64) -> Result<i64, sqlx::Error> {
+    i64::try_from(size_bytes).map_err(|e| sqlx::Error::Encode(e.into()))
+}
+
+fn read_entry(row: &SqliteRow) -> Result<Entry, sqlx::Error> {
+    Ok(Entry {
+        id: row.try_get("id")?,
+        version: row.try_get("version")?,
+        package_name: row.try_get("package_name")?,
+        size_bytes: row.try_get("size_bytes")?,
+        sha256: row.try_get("sha256")?,
+        is_deleted: row.try_get("is_deleted")?,
+        created_ms: row.try_get("created_ms")?,
+        updated_ms: row.try_get("updated_ms")?,
+        operator: row.try_get("operator")?,
+    })
+}
+
+impl Ledger for SqliteLedger {
+    async fn module_origin(&self, module: &UploadPath) -> Result<Option<SourceOrigin>, LedgerError> {
+        let number: Option<i64> =
+            sqlx::query_scalar("select source_origin from module where app_code = ? and module = ?")
+                .bind(module.app_code.as_str())
+                .bind(module.module.as_str())
+                .fetch_optional(&self.reader)
+                .await
+                .map_err(failed)?;
+        Ok(number.and_then(SourceOrigin::from_number))
+    }
+
+    async fn has_live(&self, module: &UploadPath, version: &PackageVersion) -> Result<bool, LedgerError> {
+        sqlx::query_scalar(
+            "select exists(select 1 from source_package
+                where app_code = ? and module = ? and version = ? and is_deleted = 0)",
+        )
+        .bind(module.app_code.as_str())
+        .bind(module.module.as_str())
+        .bind(version.as_str())
+        .fetch_one(&self.reader)
+        .await
+        .map_err(failed)
+    }
+
+    async fn record(&self, entry: NewEntry) -> Result<Recorded, LedgerError> {
+        let now = now_ms();
+        let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
+        let live = find_live(&mut tx, &entry).await.map_err(failed)?;
+        let (row, replaced) = match live {
+            Some(_) if !entry.allow_overwrite => return Err(LedgerError::AlreadyExists),
+            Some(Live { id, sha256 }) => (replace(&mut tx, id, &entry, now).await, Sha256Hex::from_hex(&sha256)),
+            None => (insert(&mut tx, &entry, now).await, None),
+        };
+        if entry.registers_module {
+            register_module(&mut tx, &entry, now).await.map_err(failed)?;
+        }
+        let recorded = Recorded { entry: row.map_err(failed)?, replaced };
+        tx.commit().await.map_err(failed)?;
+        Ok(recorded)
+    }
+
+    async fn points_at(&self, sha256: &Sha256Hex) -> Result<bool, LedgerError> {
+        sqlx::query_scalar("select exists(select 1 from source_package where sha256 = ?)")
+            .bind(sha256.as_str())
+            .fetch_one(&self.reader)
+            .await
+            .map_err(failed)
+    }
+
+    async fn check(&self) -> Result<(), LedgerError> {
+        // An open database goes on working after its file was removed, and everything booked then is lost. Its file must
+        // not be opened to find out: closing it would drop SQLite's own locks.
+        tokio::fs::metadata(&self.path).await.map_err(|e| LedgerError::Database(e.into()))?;
+        let tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
+        tx.rollback().await.map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_by_number() {
+        for good in ["3.51.3", "3.51.10", "3.52", "3.100.0", "4.0.0"] {
+            assert!(is_new_enough(good), "{good}");
+        }
+        for bad in ["3.51.2", "3.9.100", "2.99.99", "", "x"] {
+            assert!(!is_new_enough(bad), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_bundled_sqlite_is_new_enough_and_durable() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let ledger = SqliteLedger::open(file.path()).await.unwrap();
+        let version: String = sqlx::query_scalar("select sqlite_version()").fetch_one(&ledger.reader).await.unwrap();
+        assert!(is_new_enough(&version), "{version}");
+        let mode: String = sqlx::query_scalar("pragma journal_mode").fetch_one(&ledger.writer).await.unwrap();
+        let sync: i64 = sqlx::query_scalar("pragma synchronous").fetch_one(&ledger.writer).await.unwrap();
+        assert_eq!((mode.as_str(), sync), ("wal", 2));
+        let refused = sqlx::query("delete from module").execute(&ledger.reader).await;
+        assert!(refused.is_err(), "a reader must not write");
+    }
+}

@@ -1,0 +1,294 @@
+//! The use case: a package is linked.
+//!
+//! Promises: an upload is all or nothing. A row is booked only after its blob is durable; a refused or failed upload
+//! leaves no row, no blob and no temporary file; an overwrite shows the old or the new, never a mix. An upload runs in
+//! its own task, so a caller that hangs up does not kill it. Refuses modules that are not deployed from packages, before
+//! anything is downloaded. Does not retry: a link that failed is for its caller to judge.
+
+mod modules;
+pub mod ports;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use linkgate_contract::{LinkRequest, PackageName, PackageUrl, PackageVersion, UploadPath};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+pub use modules::{ModuleRules, SourceOrigin, UnknownModules};
+use ports::{
+    BlobError, Blobs, Draft, Entry, Ledger, LedgerError, NewEntry, Recorded, Sealed, Sha256Hex, Source, SourceError,
+    SourceStream,
+};
+
+/// A package to link.
+#[derive(Clone, Debug)]
+pub struct Upload {
+    /// Whose it is.
+    pub module: UploadPath,
+    /// What the caller asked for.
+    pub request: LinkRequest,
+    /// Who asked.
+    pub operator: String,
+    /// The gateway's id of the request, by which its log lines are found. May be empty.
+    pub request_id: String,
+}
+
+/// Why a package was not linked.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The module is not known, and the operator refuses unknown ones.
+    #[error("the module is not known")]
+    UnknownModule,
+    /// The module is not deployed from packages.
+    #[error("the module gets its source by {0:?}")]
+    UnsupportedOrigin(SourceOrigin),
+    /// The caller gave no version, and packages are not read for one yet.
+    #[error("no version was given")]
+    VersionMissing,
+    /// The version is there and may not be overwritten.
+    #[error("the version is there already")]
+    AlreadyExists,
+    /// The source gave no package.
+    #[error("the source gave no package")]
+    Source(#[from] SourceError),
+    /// The package could not be kept.
+    #[error("the package could not be kept")]
+    Blob(#[from] BlobError),
+    /// The package could not be booked.
+    #[error("the package could not be booked")]
+    Ledger(#[source] LedgerError),
+    /// The store is stopping.
+    #[error("the store is stopping")]
+    Stopping,
+}
+
+impl From<LedgerError> for LinkError {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::AlreadyExists => Self::AlreadyExists,
+            failed @ LedgerError::Database(_) => Self::Ledger(failed),
+        }
+    }
+}
+
+/// Which part of the store is not ready.
+#[derive(Debug, thiserror::Error)]
+pub enum NotReady {
+    /// Packages cannot be written.
+    #[error("packages cannot be written")]
+    Blobs(#[source] BlobError),
+    /// The books cannot be written.
+    #[error("the books cannot be written")]
+    Ledger(#[source] LedgerError),
+}
+
+/// Links packages, over whatever source, blob storage and books it is given.
+pub struct Linker<S, B, L> {
+    source: S,
+    blobs: B,
+    ledger: L,
+    rules: ModuleRules,
+    /// Held while blobs and rows are brought in line. Without it, one upload could remove a blob as pointed at by no row
+    /// while another is about to book a row for the same bytes.
+    publishing: Mutex<()>,
+    uploads: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
+    /// Brings the parts together.
+    pub fn new(source: S, blobs: B, ledger: L, rules: ModuleRules) -> Self {
+        let (uploads, stop) = (TaskTracker::new(), CancellationToken::new());
+        Self { source, blobs, ledger, rules, publishing: Mutex::new(()), uploads, stop }
+    }
+
+    /// Links a package in a task of its own and waits for it; the task goes on when the waiting is given up.
+    ///
+    /// # Errors
+    /// [`LinkError`] says why it was not linked.
+    pub async fn link(self: &Arc<Self>, upload: Upload) -> Result<Entry, LinkError> {
+        let this = Arc::clone(self);
+        let task = self.uploads.spawn(async move { this.run(upload).await });
+        // The task is never aborted, so it is gone only if it panicked or the runtime stops.
+        task.await.unwrap_or(Err(LinkError::Stopping))
+    }
+
+    /// Waits until no upload runs.
+    pub async fn idle(&self) {
+        self.uploads.close();
+        self.uploads.wait().await;
+    }
+
+    /// Ends all downloads; what they left is removed.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Proves that a package could be taken now.
+    ///
+    /// # Errors
+    /// [`NotReady`] lists what could not.
+    pub async fn ready(&self) -> Result<(), Vec<NotReady>> {
+        let (blobs, ledger) = tokio::join!(self.blobs.check(), self.ledger.check());
+        let failed: Vec<_> =
+            blobs.map_err(NotReady::Blobs).err().into_iter().chain(ledger.map_err(NotReady::Ledger).err()).collect();
+        if failed.is_empty() { Ok(()) } else { Err(failed) }
+    }
+
+    async fn run(&self, upload: Upload) -> Result<Entry, LinkError> {
+        let begun = Instant::now();
+        let asked = upload.clone();
+        let outcome = self.steps(upload).await;
+        log(&asked, begun, &outcome);
+        outcome
+    }
+
+    async fn steps(&self, upload: Upload) -> Result<Entry, LinkError> {
+        let registers_module = self.admit(&upload.module).await?;
+        let Some(version) = upload.request.version.clone() else { return Err(LinkError::VersionMissing) };
+        self.refuse_early(&upload, &version).await?;
+        let sealed = self.download(&upload.request.package_url).await?;
+        let entry = NewEntry {
+            module: upload.module,
+            registers_module,
+            package_name: PackageName::new(&upload.request.package_url, &version).as_str().to_owned(),
+            version,
+            size_bytes: sealed.size_bytes(),
+            sha256: sealed.sha256(),
+            operator: upload.operator,
+            allow_overwrite: upload.request.allow_overwrite,
+        };
+        self.publish(sealed, entry).await
+    }
+
+    /// Whether the module takes packages; `true` if it must be registered with its first one.
+    async fn admit(&self, module: &UploadPath) -> Result<bool, LinkError> {
+        let origin = match self.rules.declared(module) {
+            Some(origin) => Some(origin),
+            None => self.ledger.module_origin(module).await?,
+        };
+        match (origin, self.rules.unknown()) {
+            (Some(origin), _) if origin.takes_packages() => Ok(false),
+            (Some(origin), _) => Err(LinkError::UnsupportedOrigin(origin)),
+            (None, UnknownModules::Register) => Ok(true),
+            (None, UnknownModules::Refuse) => Err(LinkError::UnknownModule),
+        }
+    }
+
+    /// Saves the download of a package that would be refused anyway. [`Linker::publish`] judges again.
+    async fn refuse_early(&self, upload: &Upload, version: &PackageVersion) -> Result<(), LinkError> {
+        let refused = !upload.request.allow_overwrite && self.ledger.has_live(&upload.module, version).await?;
+        if refused { Err(LinkError::AlreadyExists) } else { Ok(()) }
+    }
+
+    /// Fetches, hashes and writes in one pass.
+    async fn download(&self, url: &PackageUrl) -> Result<B::Sealed, LinkError> {
+        let stopped = || self.stop.cancelled();
+        let mut stream = tokio::select! {
+            opened = self.source.open(url) => opened?,
+            () = stopped() => return Err(LinkError::Stopping),
+        };
+        let mut draft = self.blobs.draft().await?;
+        let copied = tokio::select! {
+            copied = copy(&mut stream, &mut draft) => copied,
+            () = stopped() => Err(LinkError::Stopping),
+        };
+        match copied {
+            Ok(()) => Ok(draft.seal().await?),
+            Err(error) => {
+                draft.discard().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Keeps the blob, books the row, and removes whatever no row points at afterwards.
+    async fn publish(&self, sealed: B::Sealed, entry: NewEntry) -> Result<Entry, LinkError> {
+        let _one_at_a_time = self.publishing.lock().await;
+        let sha256 = entry.sha256.clone();
+        let is_new = self.blobs.keep(sealed).await?;
+        match self.ledger.record(entry).await {
+            Ok(Recorded { entry, replaced }) => {
+                if let Some(old) = replaced.filter(|old| *old != sha256) {
+                    self.remove_unless_booked(old).await;
+                }
+                Ok(entry)
+            }
+            Err(error) => {
+                if is_new {
+                    self.remove_unless_booked(sha256).await;
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// A blob too many costs room, a blob too few costs a package: whenever the books do not answer, it stays.
+    async fn remove_unless_booked(&self, sha256: Sha256Hex) {
+        match self.ledger.points_at(&sha256).await {
+            Ok(true) => {}
+            Ok(false) => {
+                if let Err(e) = self.blobs.remove(sha256.clone()).await {
+                    warn!(package.sha256 = sha256.as_str(), error = chain(&e), "An unused blob could not be removed");
+                }
+            }
+            Err(e) => {
+                warn!(package.sha256 = sha256.as_str(), error = chain(&e), "A blob stays, the books did not answer");
+            }
+        }
+    }
+}
+
+async fn copy(stream: &mut impl SourceStream, draft: &mut impl Draft) -> Result<(), LinkError> {
+    while let Some(bytes) = stream.next().await? {
+        draft.write(bytes).await?;
+    }
+    Ok(())
+}
+
+/// An error with its causes, for the log.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |e| e.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// The closing line of an upload. A link is shown without its query, where signed links carry their secrets.
+fn log(asked: &Upload, begun: Instant, outcome: &Result<Entry, LinkError>) {
+    let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let (app, name) = (asked.module.app_code.as_str(), asked.module.module.as_str());
+    let (id, url) = (asked.request_id.as_str(), &asked.request.package_url);
+    match outcome {
+        Ok(entry) => info!(
+            request.id = id,
+            app.code = app,
+            module.name = name,
+            package.url = %url,
+            package.size_bytes = entry.size_bytes,
+            package.sha256 = entry.sha256,
+            upload.duration_ms = ms,
+            "Stored `{}` for `{app}`/`{name}`",
+            entry.version
+        ),
+        Err(e @ (LinkError::Blob(_) | LinkError::Ledger(_))) => error!(
+            request.id = id,
+            app.code = app,
+            module.name = name,
+            package.url = %url,
+            upload.duration_ms = ms,
+            error = chain(e),
+            "Failed to store a package for `{app}`/`{name}`"
+        ),
+        Err(e) => info!(
+            request.id = id,
+            app.code = app,
+            module.name = name,
+            package.url = %url,
+            upload.duration_ms = ms,
+            error = chain(e),
+            "Refused a package for `{app}`/`{name}`"
+        ),
+    }
+}
