@@ -1,1 +1,45 @@
-//! Placeholder.
+//! What the tests share: a store in this process or its own, a source that misbehaves on demand, tokens, requests.
+//!
+//! Promises: builders start valid and a test changes one thing; a store that leaves a temporary file behind fails its
+//! test when it is dropped. Nothing here uses the code under test to make what it checks: tokens are signed and packages
+//! are hashed by other crates than the store's.
+
+// Panicking is how a test says no; clippy knows that of test functions, but not of their helpers.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+pub mod gateway;
+pub mod process;
+pub mod request;
+pub mod shelf;
+pub mod source;
+pub mod store;
+pub mod token;
+
+pub use gateway::{Gateway, GatewayPlan};
+pub use process::StoreProcess;
+pub use request::{LinkRequestBuilder, Reply};
+pub use shelf::{Row, Shelf};
+pub use source::{Behaviour, FakeSource};
+pub use store::{TestStore, trust};
+pub use token::TokenMint;
+
+/// SHA-256 in hex, by another crate than the store's.
+#[must_use]
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    hex::encode(sha2::Sha256::digest(bytes))
+}
+
+/// That many bytes that do not repeat soon.
+#[must_use]
+pub fn bytes(len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    std::iter::repeat_with(move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    })
+    .take(len)
+    .collect()
+}

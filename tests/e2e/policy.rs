@@ -1,0 +1,86 @@
+//! Policies that change while requests run.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::bed::Bed;
+
+fn without_hosts(policy: &Value) -> Value {
+    let mut policy = policy.clone();
+    policy["packages"]["allowed_hosts"] = json!(["other.example"]);
+    policy
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_policy_changes_the_verdicts_without_one_failed_request() {
+    let bed = Bed::new().await;
+    let (stop, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let callers: Vec<_> = (0..4)
+        .map(|_| {
+            let (base, stop, asked) = (bed.gateway.base().to_owned(), Arc::clone(&stop), Arc::clone(&asked));
+            let request = bed.request(bed.source.url()).overwriting().in_english();
+            tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    let reply = request.clone().send(&base).await;
+                    let refused = reply.body.contains("is not in the allow-list");
+                    assert!(reply.status == 200 || (reply.status == 400 && refused), "{reply:?}");
+                    asked.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    for round in 0..10 {
+        let allow = round % 2 == 1;
+        let policy = if allow { bed.policy.clone() } else { without_hosts(&bed.policy) };
+        bed.gateway.deploy(&policy).await.unwrap();
+        let settled = settled_verdict(&bed, if allow { 200 } else { 400 }).await;
+        assert!(settled, "round {round}: the verdict did not change");
+    }
+    stop.store(true, Ordering::Relaxed);
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    assert!(asked.load(Ordering::Relaxed) > 50, "requests ran all the while");
+}
+
+/// Envoy's workers take a configuration one after the other: several requests in a row must agree.
+async fn settled_verdict(bed: &Bed, status: u16) -> bool {
+    let mut in_a_row = 0;
+    for _ in 0..200 {
+        let reply = bed.send(bed.request(bed.source.url()).overwriting()).await;
+        in_a_row = if reply.status == status { in_a_row + 1 } else { 0 };
+        if in_a_row == 10 {
+            return true;
+        }
+    }
+    false
+}
+
+#[tokio::test]
+async fn a_broken_policy_is_refused_by_the_command_line_and_by_envoy_and_the_old_one_serves() {
+    let bed = Bed::new().await;
+    let before = bed.gateway.resource();
+    let mut broken = bed.policy.clone();
+    broken["apps"][0]["secret_sha256"][0] = "nonsense".into();
+    broken["grants"] = json!([]);
+    let said = bed.gateway.deploy(&broken).await.unwrap_err();
+    assert!(said.contains("grants"), "{said}");
+    assert_eq!(bed.gateway.resource(), before, "nothing was deployed");
+
+    // Past the command line, the filter itself refuses.
+    let mut resource = before.clone();
+    resource["version_info"] = "broken".into();
+    let configuration = &mut resource["resources"][0]["typed_config"]["config"]["configuration"];
+    configuration["value"] = broken.to_string().into();
+    bed.gateway.place_and_see_it_refused(&resource).await;
+    assert!(bed.gateway.log().contains("policy refused: grants: unknown key"), "{}", bed.gateway.log());
+    for version in ["1", "2", "3", "4"] {
+        let reply = bed.send(bed.request(bed.source.url()).version(version)).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+    }
+    // And a good one is taken again.
+    bed.gateway.deploy(&without_hosts(&bed.policy)).await.unwrap();
+    assert!(settled_verdict(&bed, 400).await);
+}

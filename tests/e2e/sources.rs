@@ -1,0 +1,126 @@
+//! Sources that are not what they should be: each ends in a clear refusal, and nothing is kept.
+
+use std::time::Duration;
+
+use linkgate_tests::Behaviour;
+
+use crate::bed::{Bed, assert_problem};
+
+const IMPATIENT: &[(&str, &str)] = &[
+    ("LINKGATE_FETCH_CONNECT_TIMEOUT_S", "1"),
+    ("LINKGATE_FETCH_IDLE_TIMEOUT_S", "1"),
+    ("LINKGATE_FETCH_TOTAL_TIMEOUT_S", "3"),
+    ("LINKGATE_FETCH_MAX_BYTES", "1000"),
+];
+
+fn problem(code: &str, detail: &str) -> String {
+    format!(r#"{{"code":"{code}","detail":"{detail}"}}"#)
+}
+
+#[tokio::test]
+async fn a_source_that_fails_is_named_as_the_cause() {
+    let bed = Bed::with(IMPATIENT).await;
+    let body = || linkgate_tests::bytes(500);
+    let cases = [
+        ("/404", Behaviour::Status(404), "SOURCE_UNREACHABLE", 502),
+        ("/500", Behaviour::Status(500), "SOURCE_UNREACHABLE", 502),
+        ("/lies-more", Behaviour::Announce(900, body()), "SOURCE_UNREACHABLE", 502),
+        ("/broken-chunks", Behaviour::BrokenChunks(body()), "SOURCE_UNREACHABLE", 502),
+        ("/closes", Behaviour::Raw(Vec::new()), "SOURCE_UNREACHABLE", 502),
+        ("/nonsense", Behaviour::Raw(b"nonsense\r\n\r\n".to_vec()), "SOURCE_UNREACHABLE", 502),
+        ("/gzip", Behaviour::Encoded("gzip", body()), "SOURCE_UNREACHABLE", 502),
+        ("/stalls", Behaviour::StallBeforeHead, "SOURCE_TIMEOUT", 504),
+        ("/stalls-within", Behaviour::StallInBody(body()), "SOURCE_TIMEOUT", 504),
+        ("/drips", Behaviour::Drip(body(), Duration::from_millis(100)), "SOURCE_TIMEOUT", 504),
+    ];
+    for (path, behaviour, code, status) in cases {
+        let reply = bed.refuse(bed.request(bed.link_to(path, behaviour))).await;
+        assert_eq!((reply.status, reply.json()["code"].as_str()), (status, Some(code)), "{path}: {reply:?}");
+        assert_eq!(reply.header("bkapi-error-code"), Some(code));
+        let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+        assert!(!detail.is_empty() && !detail.contains("127.0.0.1"), "{path}: {detail}");
+    }
+    let reply = bed.refuse(bed.request(bed.source.url_of("/404"))).await;
+    assert!(reply.body.contains("404"), "{reply:?}");
+}
+
+#[tokio::test]
+async fn the_size_limit_holds_whatever_the_source_says() {
+    let bed = Bed::with(IMPATIENT).await;
+    let bytes = |len| linkgate_tests::bytes(len);
+    let cases = [
+        ("/over", Behaviour::Bytes(bytes(1_001))),
+        ("/over-in-chunks", Behaviour::Chunked(bytes(1_001), 100)),
+        ("/over-until-close", Behaviour::UntilClose(bytes(1_001))),
+        ("/endless", Behaviour::Endless),
+    ];
+    for (path, behaviour) in cases {
+        let reply = bed.refuse(bed.request(bed.link_to(path, behaviour))).await;
+        assert_eq!((reply.status, reply.json()["code"].as_str()), (400, Some("PACKAGE_TOO_LARGE")), "{path}");
+        assert!(reply.body.contains("1000 bytes"), "{reply:?}");
+    }
+    let good = [
+        ("/below", Behaviour::Bytes(bytes(999))),
+        ("/at", Behaviour::Bytes(bytes(1_000))),
+        ("/at-in-chunks", Behaviour::Chunked(bytes(1_000), 100)),
+    ];
+    for (path, behaviour) in good {
+        let reply = bed.send(bed.request(bed.link_to(path, behaviour)).version(path)).await;
+        assert_eq!(reply.status, 200, "{path}: {reply:?}");
+    }
+    assert_eq!(bed.shelf().rows().await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_link_leads_only_where_it_may() {
+    let bed = Bed::new().await;
+    let other = linkgate_tests::FakeSource::serving("elsewhere").await;
+    let cases = [
+        bed.link_to("/leaves", Behaviour::Redirect(302, other.url())),
+        bed.link_to("/leaves-by-name", Behaviour::Redirect(307, format!("http://localhost:{}/", other.port()))),
+        bed.link_to("/metadata", Behaviour::Redirect(302, "http://169.254.169.254/latest/".to_owned())),
+        // Allowed as a host, but its address is not public, and it is not listed as private.
+        format!("http://localhost:{}/generic/example.tar.gz", bed.source.port()),
+    ];
+    for link in cases {
+        let reply = bed.refuse(bed.request(&link)).await;
+        assert_eq!((reply.status, reply.json()["code"].as_str()), (400, Some("VALIDATION_ERROR")), "{link}: {reply:?}");
+        assert!(reply.json()["fields_detail"]["package_url"].is_array(), "{reply:?}");
+    }
+    assert!(other.requests().is_empty(), "the host that is not allowed was never asked");
+    let looped = bed.link_to("/loop", Behaviour::Redirect(302, "/loop".to_owned()));
+    let reply = bed.refuse(bed.request(looped)).await;
+    assert_eq!(reply.json()["code"], "SOURCE_UNREACHABLE", "{reply:?}");
+    let within = bed.link_to("/moved", Behaviour::Redirect(302, "/generic/example.tar.gz".to_owned()));
+    assert_eq!(bed.send(bed.request(within)).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_version_that_is_absent_is_asked_for() {
+    let bed = Bed::new().await;
+    let reply = bed.refuse(bed.request(bed.source.url()).without("version")).await;
+    assert_eq!((reply.status, reply.json()["code"].as_str()), (400, Some("VALIDATION_ERROR")));
+    assert!(reply.json()["fields_detail"]["version"].is_array(), "{reply:?}");
+    assert!(bed.source.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_module_that_takes_no_packages_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let modules = dir.path().join("modules.toml");
+    let text = "unknown_modules = \"refuse\"\n[[modules]]\napp_code = \"app_code\"\nmodule = \"git\"\nsource_origin = \"authorized_vcs\"\n";
+    std::fs::write(&modules, text).unwrap();
+    let bed = Bed::with(&[("LINKGATE_MODULES_FILE", modules.to_str().unwrap())]).await;
+    let on = |module: &str| {
+        bed.request(bed.source.url())
+            .path(format!("/stag/bkapps/applications/app_code/modules/{module}/source_package/link/"))
+    };
+    let chinese = bed.send(on("git")).await;
+    let body = r#"{"code":"UNSUPPORTED_SOURCE_ORIGIN","detail":"未支持的源码来源"}"#;
+    assert_problem(&chinese, 400, "UNSUPPORTED_SOURCE_ORIGIN", Some("4312008"), body);
+    let english = bed.refuse(on("git")).await;
+    let body = problem("UNSUPPORTED_SOURCE_ORIGIN", "Unsupported source origin");
+    assert_problem(&english, 400, "UNSUPPORTED_SOURCE_ORIGIN", Some("4312008"), &body);
+    assert_eq!(bed.refuse(on("unknown")).await.status, 404);
+    assert!(bed.source.requests().is_empty());
+}

@@ -1,0 +1,138 @@
+//! What a good request gets, and what the store sees of it.
+
+use linkgate_tests::gateway::{GatewayPlan, USER};
+use linkgate_tests::{Behaviour, sha256_hex};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::bed::{Bed, PACKAGE, assert_named, authorized, stranger};
+
+#[tokio::test]
+async fn the_request_of_the_api_document_gets_its_reply() {
+    let bed = Bed::new().await;
+    let reply = bed.send(bed.request(bed.source.url())).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    assert_named(&reply);
+    let package = reply.json();
+    let stamp = package["created"].as_str().unwrap().to_owned();
+    let sha256 = sha256_hex(PACKAGE);
+    assert_eq!(
+        reply.body,
+        format!(
+            r#"{{"id":1,"version":"0.0.5","package_name":"example:0.0.5","package_size":"{}","sha256_signature":"{sha256}","is_deleted":false,"updated":"{stamp}","created":"{stamp}","operator":"{USER}"}}"#,
+            PACKAGE.len()
+        )
+    );
+    assert_eq!(stamp.len(), "YYYY-MM-DD HH:MM:SS".len());
+    assert_eq!(bed.shelf().stored_files(), [sha256]);
+    assert_eq!(bed.shelf().rows().await.len(), 1);
+}
+
+#[tokio::test]
+async fn every_prefix_and_either_login_proof_leads_to_the_store() {
+    let bed = Bed::new().await;
+    let path = "/bkapps/applications/app_code/modules/default/source_package/link/";
+    for (n, prefix) in ["", "/stag", "/api/bkpaas3/prod"].into_iter().enumerate() {
+        let request = bed.request(bed.source.url()).path(format!("{prefix}{path}?x=1")).version(&n.to_string());
+        assert_eq!(bed.send(request).await.status, 200, "{prefix}");
+    }
+    let c = bed.gateway.credentials();
+    let by_token = format!(r#"{{"app_code":"apigw-api-test","app_secret":"{}","bk_token":"{}"}}"#, c.secret, c.token);
+    let request = stranger(bed.source.url()).header("X-Bkapi-Authorization", &by_token).version("by-token");
+    let reply = bed.send(request).await;
+    assert_eq!((reply.status, reply.json()["operator"].as_str()), (200, Some(USER)), "{reply:?}");
+}
+
+/// Takes one request as the store would, and gives its head.
+async fn record_one(listener: tokio::net::TcpListener) -> String {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"}") {
+        assert_ne!(stream.read_buf(&mut seen).await.unwrap(), 0);
+    }
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
+    String::from_utf8(seen).unwrap()
+}
+
+#[tokio::test]
+async fn the_store_sees_one_form_of_the_request_and_no_credentials() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let plan = GatewayPlan::new();
+    plan.deploy(&plan.credentials().policy(&["example.com".to_owned()]));
+    let gateway = plan.start(listener.local_addr().unwrap()).await;
+    let recorded = tokio::spawn(record_one(listener));
+    let request = authorized(stranger("https://example.com/a.tgz"), gateway.credentials())
+        .path("/stag/bkapps/applications/app_code/modules/default/source_package/link/?bk_app_secret=x")
+        .header("cookie", "bk_token=c00kie")
+        .header("authorization", "Basic c00kie")
+        .header("x-bkapi-jwt", "forged")
+        .header("x-bkapi-app", "forged")
+        .header("x_bkapi_jwt", "forged")
+        .header("x-request-id", "forged");
+    let reply = request.send(gateway.base()).await;
+    assert_eq!(reply.status, 200);
+    assert_named(&reply);
+    let seen = recorded.await.unwrap();
+    let path = "/bkapps/applications/app_code/modules/default/source_package/link/";
+    assert!(seen.starts_with(&format!("POST {path} HTTP/1.1\r\n")), "{seen}");
+    for absent in ["forged", "c00kie", "x-bkapi-authorization", "bk_app_secret", &gateway.credentials().ticket] {
+        assert!(!seen.contains(absent), "{absent} in {seen}");
+    }
+    let tokens: Vec<_> = seen.lines().filter_map(|line| line.strip_prefix("x-bkapi-jwt: ")).collect();
+    assert_eq!((tokens.len(), tokens[0].split('.').count()), (1, 3), "{seen}");
+    let id = reply.header("x-request-id").unwrap();
+    for name in ["x-request-id", "x-bkapi-request-id"] {
+        assert_eq!(seen.lines().filter(|line| *line == format!("{name}: {id}")).count(), 1, "{name} in {seen}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_serves_several_requests_of_its_caller() {
+    let bed = Bed::new().await;
+    for version in ["1", "2", "3"] {
+        assert_eq!(bed.send(bed.request(bed.source.url()).version(version)).await.status, 200);
+    }
+    assert_eq!(bed.shelf().rows().await.len(), 3);
+    assert_eq!(bed.shelf().stored_files().len(), 1, "the same bytes are kept once");
+}
+
+#[tokio::test]
+async fn a_large_package_goes_through_in_flat_memory() {
+    const SIZE: u64 = 300 << 20;
+    let bed = Bed::new().await;
+    let url = bed.link_to("/large.tgz", Behaviour::Generated(SIZE));
+    let reply = bed.send(bed.request(url)).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let package: Value = reply.json();
+    assert_eq!(package["package_size"], SIZE.to_string());
+    assert_eq!(package["sha256_signature"], linkgate_tests::source::generated_sha256(SIZE));
+    let peak = bed.store.peak_memory_kib();
+    assert!(peak < 64 << 10, "the store held {peak} KiB");
+}
+
+#[tokio::test]
+async fn no_secret_is_in_any_log() {
+    let bed = Bed::new().await;
+    let url = bed.source.url_of("/generic/example.tar.gz?sign=url-c4nary");
+    assert_eq!(bed.send(bed.request(&url)).await.status, 200);
+    let wrong =
+        bed.request(&url).path("/elsewhere?bk_app_secret=query-c4nary").header("cookie", "bk_token=cookie-c4nary");
+    assert_eq!(bed.send(wrong).await.status, 404);
+    let bad = stranger(&url)
+        .header("x-bkapi-authorization", r#"{"bk_app_code":"apigw-api-test","bk_app_secret":"wrong-c4nary"}"#);
+    assert_eq!(bed.send(bad).await.status, 400);
+    let failed = bed.link_to("/gone.tgz?sign=url-c4nary", Behaviour::Status(404));
+    assert_eq!(bed.send(bed.request(failed).version("2")).await.status, 502);
+    // Both write their last lines a moment after the reply.
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let store = bed.store.log().join("\n");
+    assert!(store.contains("0.0.5"), "the store logs: {store}");
+    let all = format!("{store}\n{}", bed.gateway.log());
+    let c = bed.gateway.credentials();
+    assert!(all.contains(r#""status":404"#) && all.contains(r#""status":200"#), "the access log is written: {all}");
+    for canary in ["-c4nary", &c.secret, &c.token, &c.ticket, "PRIVATE KEY", "eyJ"] {
+        let line = all.lines().find(|line| line.contains(canary));
+        assert_eq!(line, None, "{canary}");
+    }
+}

@@ -1,0 +1,171 @@
+//! Callers that hang up, stops, kills and restarts.
+
+use std::time::{Duration, Instant};
+
+use linkgate_tests::{Behaviour, FakeSource, StoreProcess, TestStore, bytes, sha256_hex, trust};
+use tokio::time::timeout;
+
+/// Waits until a condition holds.
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds().await {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what} takes too long");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_hangs_up_does_not_kill_its_upload() {
+    let body = bytes(200_000);
+    let source = FakeSource::start(Behaviour::Held(body.clone())).await;
+    let store = TestStore::trusting(&source).await;
+    let caller = tokio::spawn(store.request(source.url()).try_send_owned(store.base()));
+    source.wait_for_requests(1).await;
+    caller.abort();
+    assert!(caller.await.unwrap_err().is_cancelled());
+    source.release();
+    until("the package", async || store.rows().await.len() == 1).await;
+    assert_eq!(store.stored_files(), [sha256_hex(&body)]);
+    store.finish().await;
+}
+
+#[tokio::test]
+async fn a_stop_lets_running_uploads_finish_and_takes_no_new_ones() {
+    let source = FakeSource::start(Behaviour::Held(bytes(200_000))).await;
+    let mut store = TestStore::trusting(&source).await;
+    let running = tokio::spawn(store.request(source.url()).try_send_owned(store.base()));
+    source.wait_for_requests(1).await;
+    store.begin_stop();
+    let late = store.request(source.url());
+    until("the listener's end", async || late.clone().try_send(store.base()).await.is_err()).await;
+    assert!(!running.is_finished());
+    source.release();
+    assert_eq!(running.await.unwrap().unwrap().status, 200);
+    assert_eq!(store.rows().await.len(), 1);
+    timeout(Duration::from_secs(5), store.finish()).await.expect("it ends at once when nothing runs any more");
+}
+
+#[tokio::test]
+async fn uploads_that_outlast_the_grace_are_cancelled_and_leave_nothing() {
+    let stalls = FakeSource::start(Behaviour::StallInBody(bytes(3_000_000))).await;
+    let silent = FakeSource::start(Behaviour::StallBeforeHead).await;
+    let mut store = TestStore::with(|c| {
+        trust(c, &[&stalls, &silent]);
+        c.server.shutdown_grace = Duration::from_millis(300);
+    })
+    .await;
+    let requests = [store.request(stalls.url()).in_english(), store.request(silent.url()).version("2").in_english()];
+    let running = requests.map(|request| tokio::spawn(request.try_send_owned(store.base())));
+    stalls.wait_for_requests(1).await;
+    silent.wait_for_requests(1).await;
+    until("the temporary file", async || store.shelf().temp_files().len() == 1).await;
+    store.begin_stop();
+    for caller in running {
+        let reply = caller.await.unwrap().unwrap();
+        assert_eq!((reply.status, reply.json()["code"].as_str()), (503, Some("SERVICE_UNAVAILABLE")));
+        assert_eq!(reply.json()["detail"], "The service is stopping, try again");
+    }
+    let shelf = store.shelf().clone();
+    timeout(Duration::from_secs(5), store.finish()).await.expect("it ends soon after the grace");
+    assert!(shelf.temp_files().is_empty() && shelf.stored_files().is_empty());
+}
+
+#[tokio::test]
+async fn an_idle_connection_does_not_hold_up_a_stop() {
+    let store = TestStore::with(|_| {}).await;
+    let _idle = tokio::net::TcpStream::connect(store.base().trim_start_matches("http://")).await.unwrap();
+    // Asked over another connection, so the idle one was taken before.
+    assert_eq!(store.get("/healthz").await.status, 200);
+    timeout(Duration::from_secs(5), store.finish()).await.expect("an idle connection is closed at once");
+}
+
+#[tokio::test]
+async fn readiness_names_what_cannot_be_written() {
+    let store = TestStore::with(|_| {}).await;
+    assert_eq!(store.get("/readyz").await.status, 200);
+    std::fs::remove_dir_all(store.shelf().path().join("tmp")).unwrap();
+    let reply = store.get("/readyz").await;
+    assert_eq!((reply.status, reply.json()["detail"].as_str()), (503, Some("无法写入：源码包存储")));
+    std::fs::remove_dir_all(store.shelf().path()).unwrap();
+    let reply = store.get("/readyz").await;
+    assert_eq!((reply.status, reply.json()["detail"].as_str()), (503, Some("无法写入：源码包存储、数据库")));
+    assert_eq!(reply.header("bkapi-error-code"), Some("SERVICE_UNAVAILABLE"));
+    assert_eq!(store.get("/healthz").await.status, 200, "the process itself is well");
+}
+
+#[tokio::test]
+async fn two_stores_cannot_share_a_data_directory() {
+    let store = TestStore::with(|_| {}).await;
+    let mut other = std::collections::BTreeMap::new();
+    other.insert("LINKGATE_DATA_DIR".to_owned(), store.shelf().path().display().to_string());
+    other.insert("LINKGATE_JWT_PUBLIC_KEYS".to_owned(), store.mint().setting());
+    let config = linkgate_store::config::Config::from_vars(&other).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let refused = linkgate_store::run(listener, config, std::future::pending()).await.unwrap_err();
+    assert!(refused.to_string().contains("is used by another store"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_killed_store_leaves_nothing_after_its_restart_and_the_same_request_succeeds() {
+    let dir = tempfile::tempdir().unwrap();
+    let body = bytes(5_000_000);
+    let source = FakeSource::start(Behaviour::Held(body.clone())).await;
+    let hosts = source.host();
+    let settings = [("LINKGATE_FETCH_ALLOWED_HOSTS", hosts.as_str()), ("LINKGATE_FETCH_PRIVATE_HOSTS", &hosts)];
+    let mut store = StoreProcess::start(dir.path(), &settings);
+    let running = tokio::spawn(store.request(source.url()).try_send_owned(store.base()));
+    source.wait_for_requests(1).await;
+    until("the temporary file", async || store.shelf().temp_files().len() == 1).await;
+    store.kill_9();
+    assert!(running.await.unwrap().is_err(), "the connection breaks");
+    assert_eq!(store.shelf().temp_files().len(), 1, "the kill left something to clean up");
+
+    source.release();
+    let store = StoreProcess::start(dir.path(), &settings);
+    store.shelf().assert_empty().await;
+    let reply = store.request(source.url()).send(store.base()).await;
+    assert_eq!((reply.status, reply.json()["sha256_signature"].as_str()), (200, Some(sha256_hex(&body).as_str())));
+    assert_eq!(store.shelf().stored_files(), [sha256_hex(&body)]);
+    assert_eq!(store.shelf().rows().await.len(), 1);
+}
+
+#[tokio::test]
+async fn sigterm_stops_the_process_cleanly_and_its_books_survive() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = FakeSource::serving("x").await;
+    let hosts = source.host();
+    let settings = [
+        ("LINKGATE_FETCH_ALLOWED_HOSTS", hosts.as_str()),
+        ("LINKGATE_FETCH_PRIVATE_HOSTS", &hosts),
+        ("LINKGATE_LOG_FORMAT", "json"),
+    ];
+    let mut store = StoreProcess::start(dir.path(), &settings);
+    let link = format!("{}?sign=s3cret", source.url());
+    let request = store.request(link).header("x-bkapi-request-id", "request-1");
+    assert_eq!(request.clone().send(store.base()).await.status, 200);
+    store.terminate();
+    assert!(store.wait().success());
+    let log = store.log().join("\n");
+    assert!(log.contains("request-1") && log.contains("Answered POST") && log.contains("Stored `0.0.5`"), "{log}");
+    for secret in ["s3cret", "eyJ", "PUBLIC KEY"] {
+        assert!(!log.contains(secret), "{secret} in {log}");
+    }
+    let store = StoreProcess::start(dir.path(), &settings);
+    let again = store.request(source.url()).send(store.base()).await;
+    assert_eq!(again.json()["code"], "PACKAGE_ALREADY_EXISTS");
+}
+
+#[test]
+fn bad_settings_end_the_process_with_64_and_all_faults() {
+    let output = std::process::Command::new(linkgate_tests::process::binary("linkgate-store"))
+        .env_clear()
+        .env("LINKGATE_STORE_LISTEN", "nowhere")
+        .env("LINKGATE_STORE_TYPO", "1")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let text = String::from_utf8(output.stderr).unwrap();
+    for name in ["LINKGATE_STORE_LISTEN", "LINKGATE_STORE_TYPO", "LINKGATE_DATA_DIR", "LINKGATE_JWT_PUBLIC_KEYS"] {
+        assert!(text.contains(name), "{name} in {text}");
+    }
+}

@@ -1,0 +1,41 @@
+//! Behaviour of the store, over real sockets, one binary.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests and their helpers fail by panicking")]
+
+mod auth;
+mod conflicts;
+mod disk;
+mod http;
+mod lifecycle;
+mod modules;
+mod redirects;
+mod source;
+mod success;
+
+use linkgate_tests::{LinkRequestBuilder, Reply, TestStore};
+use serde_json::{Value, json};
+
+/// A refusal's whole reply: status, headers and body.
+#[track_caller]
+fn assert_problem(reply: &Reply, status: u16, number: Option<&str>, body: &Value) {
+    assert_eq!((reply.status, reply.json()), (status, body.clone()));
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    assert_eq!(reply.header("bkapi-error-code"), body["code"].as_str());
+    assert_eq!(reply.header("bkapi-error-code-num"), number);
+}
+
+/// Sends a request in English, expects this refusal and that nothing is stored.
+async fn assert_refused(store: &TestStore, request: LinkRequestBuilder, status: u16, code: &str, detail: &str) {
+    let reply = store.link(request.in_english()).await;
+    assert_problem(&reply, status, None, &json!({"code": code, "detail": detail}));
+    store.shelf().assert_empty().await;
+}
+
+/// Sends a request in English, expects that this one field is refused and that nothing is stored.
+async fn assert_field_refused(store: &TestStore, request: LinkRequestBuilder, field: &str, message: &str) {
+    let reply = store.link(request.in_english()).await;
+    let detail = format!("{field}: {message}");
+    let body = json!({"code": "VALIDATION_ERROR", "detail": detail, "fields_detail": {field: [message]}});
+    assert_problem(&reply, 400, None, &body);
+    store.shelf().assert_empty().await;
+}

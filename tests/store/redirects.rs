@@ -1,0 +1,114 @@
+//! Redirects: every hop is judged like the first.
+
+use linkgate_contract::{AllowList, HostRule};
+use linkgate_tests::{Behaviour, FakeSource, TestStore, sha256_hex, trust};
+
+use crate::{assert_field_refused, assert_refused};
+
+const UNREACHABLE: &str = "The package_url could not be read";
+
+fn to(location: impl Into<String>) -> Behaviour {
+    Behaviour::Redirect(302, location.into())
+}
+
+#[tokio::test]
+async fn redirects_of_every_kind_are_followed_to_allowed_hosts() {
+    let target = FakeSource::serving("target").await;
+    for status in [301, 302, 303, 307, 308] {
+        let first = FakeSource::start(Behaviour::Redirect(status, target.url_of("/elsewhere.tgz"))).await;
+        let store = TestStore::with(|c| trust(c, &[&first, &target])).await;
+        let reply = store.link(store.request(first.url())).await;
+        assert_eq!(reply.status, 200, "{status}");
+        assert_eq!(reply.json()["sha256_signature"], sha256_hex(b"target"));
+        assert_eq!(reply.json()["package_name"], "example:0.0.5", "named by the caller's link, not by the target");
+    }
+    let heads = target.requests().join("").to_ascii_lowercase();
+    assert!(!heads.contains("referer"), "a signed link must not travel on: {heads}");
+}
+
+#[tokio::test]
+async fn a_relative_redirect_stays_on_its_host() {
+    let source = FakeSource::start(to("../other.tgz")).await;
+    source.on("/other.tgz", Behaviour::Bytes(b"other".to_vec()));
+    let store = TestStore::trusting(&source).await;
+    assert_eq!(store.link(store.request(source.url())).await.json()["sha256_signature"], sha256_hex(b"other"));
+}
+
+#[tokio::test]
+async fn five_redirects_are_followed_and_six_are_not() {
+    let source = FakeSource::serving("end").await;
+    for i in 1..=6 {
+        source.on(&format!("/{i}"), to(if i == 1 { "/end".to_owned() } else { format!("/{}", i - 1) }));
+    }
+    let store = TestStore::trusting(&source).await;
+    let detail = format!("{UNREACHABLE}: it redirects more than 5 times");
+    assert_refused(&store, store.request(source.url_of("/6")), 502, "SOURCE_UNREACHABLE", &detail).await;
+    assert_eq!(source.requests().len(), 6);
+    assert_eq!(store.link(store.request(source.url_of("/5"))).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_loop_ends() {
+    let source = FakeSource::start(to("/generic/example.tar.gz")).await;
+    let store = TestStore::trusting(&source).await;
+    let detail = format!("{UNREACHABLE}: it redirects more than 5 times");
+    assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", &detail).await;
+}
+
+#[tokio::test]
+async fn a_redirect_may_not_leave_the_allow_list() {
+    let elsewhere = FakeSource::serving("x").await;
+    let source = FakeSource::start(to("http://evil.example/x?token=t")).await;
+    source.on("/port", to(elsewhere.url()));
+    source.on("/scheme-relative", to("//evil.example/x"));
+    let store = TestStore::trusting(&source).await;
+    for (path, host) in [("/", "evil.example"), ("/scheme-relative", "evil.example"), ("/port", "127.0.0.1")] {
+        let message = format!("The link redirects to host '{host}', which is not in the allow-list.");
+        assert_field_refused(&store, store.request(source.url_of(path)), "package_url", &message).await;
+    }
+    assert!(elsewhere.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_redirect_to_an_allowed_host_with_a_private_address_is_refused() {
+    let inside = FakeSource::serving("secret").await;
+    let source = FakeSource::start(to(inside.url())).await;
+    source.on("/name", to(format!("http://localhost:{}/x", inside.port())));
+    let store = TestStore::with(|c| {
+        let rule = |host: String| HostRule::new(&host).unwrap();
+        let allowed = vec![rule(source.host()), rule(inside.host()), rule(format!("localhost:{}", inside.port()))];
+        c.fetch.allowed_hosts = AllowList::new(allowed);
+        c.fetch.private_hosts = AllowList::new(vec![rule(source.host())]);
+    })
+    .await;
+    for path in ["/", "/name"] {
+        let request = store.request(source.url_of(path));
+        assert_field_refused(&store, request, "package_url", "The host may not be fetched from.").await;
+    }
+    assert!(inside.requests().is_empty());
+}
+
+#[tokio::test]
+async fn redirects_to_something_else_than_a_link_are_refused() {
+    for location in [
+        "ftp://127.0.0.1/x",
+        "file:///etc/passwd",
+        "http://user:pass@127.0.0.1/x",
+        "http:///x",
+        "//127.0.0.1\\@evil.example/",
+        "http://127.0.0.1:0/",
+    ] {
+        let source = FakeSource::start(to(location)).await;
+        let store = TestStore::trusting(&source).await;
+        let detail = format!("{UNREACHABLE}: it redirects to something that is no valid link");
+        assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", &detail).await;
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_without_a_location_is_only_a_status() {
+    let source = FakeSource::start(Behaviour::Status(302)).await;
+    let store = TestStore::trusting(&source).await;
+    let detail = format!("{UNREACHABLE}: the source answered 302");
+    assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", &detail).await;
+}

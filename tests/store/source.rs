@@ -1,0 +1,226 @@
+//! Sources that misbehave, and addresses that may not be asked.
+
+use std::time::Duration;
+
+use linkgate_contract::{AllowList, HostRule};
+use linkgate_tests::{Behaviour, FakeSource, TestStore, bytes, sha256_hex, trust};
+
+use crate::{assert_field_refused, assert_refused};
+
+const UNREACHABLE: &str = "The package_url could not be read";
+
+fn list(entries: &[String]) -> AllowList {
+    AllowList::new(entries.iter().map(|e| HostRule::new(e).unwrap()).collect())
+}
+
+/// A store with a limit of 1000 bytes and short timeouts.
+async fn strict_store(source: &FakeSource) -> TestStore {
+    TestStore::with(|c| {
+        trust(c, &[source]);
+        c.fetch.max_bytes = 1_000;
+        c.fetch.connect_timeout = Duration::from_millis(500);
+        c.fetch.idle_timeout = Duration::from_millis(300);
+        c.fetch.total_timeout = Duration::from_millis(1_500);
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_size_limit_is_exact_whatever_the_length_says() {
+    for (len, passes) in [(999, true), (1_000, true), (1_001, false), (100_000, false)] {
+        for behaviour in
+            [Behaviour::Bytes(bytes(len)), Behaviour::Chunked(bytes(len), 64), Behaviour::UntilClose(bytes(len))]
+        {
+            let source = FakeSource::start(behaviour.clone()).await;
+            let store = strict_store(&source).await;
+            let request = store.request(source.url());
+            if passes {
+                assert_eq!(store.link(request).await.status, 200, "{len}");
+                assert_eq!(store.stored_files(), [sha256_hex(&bytes(len))]);
+            } else {
+                let detail = "The package is too large, the limit is 1000 bytes";
+                assert_refused(&store, request, 400, "PACKAGE_TOO_LARGE", detail).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_length_over_the_limit_is_refused_before_the_body() {
+    // Were the body waited for, the idle timeout would answer instead.
+    let head = b"HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551615\r\n\r\n".to_vec();
+    let source = FakeSource::start(Behaviour::Raw(head)).await;
+    let store = strict_store(&source).await;
+    let reply = store.link(store.request(source.url())).await;
+    assert!(matches!(reply.json()["code"].as_str(), Some("PACKAGE_TOO_LARGE" | "SOURCE_UNREACHABLE")), "{reply:?}");
+    let source = FakeSource::start(Behaviour::Announce(1_001, Vec::new())).await;
+    let store = strict_store(&source).await;
+    assert_eq!(store.link(store.request(source.url())).await.json()["code"], "PACKAGE_TOO_LARGE");
+    store.shelf().assert_empty().await;
+}
+
+#[tokio::test]
+async fn an_endless_source_is_cut_at_the_limit() {
+    let source = FakeSource::start(Behaviour::Endless).await;
+    let store = strict_store(&source).await;
+    let detail = "The package is too large, the limit is 1000 bytes";
+    assert_refused(&store, store.request(source.url()), 400, "PACKAGE_TOO_LARGE", detail).await;
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_no_package() {
+    for (name, behaviour) in [
+        ("shorter than announced", Behaviour::Announce(500, bytes(499))),
+        ("nothing of what was announced", Behaviour::Announce(500, Vec::new())),
+        ("chunks without an end", Behaviour::BrokenChunks(bytes(100))),
+        ("no reply at all", Behaviour::Raw(Vec::new())),
+        ("not HTTP", Behaviour::Raw(b"SSH-2.0-OpenSSH_9.9\r\n".to_vec())),
+    ] {
+        let source = FakeSource::start(behaviour).await;
+        let store = strict_store(&source).await;
+        let reply = store.link(store.request(source.url()).in_english()).await;
+        assert_eq!((reply.status, reply.json()["code"].as_str()), (502, Some("SOURCE_UNREACHABLE")), "{name}");
+        assert_eq!(reply.json()["detail"], UNREACHABLE, "{name}");
+        store.shelf().assert_empty().await;
+        assert_eq!(source.requests().len(), 1, "{name}: not retried");
+    }
+}
+
+#[tokio::test]
+async fn bytes_after_the_announced_length_are_not_part_of_the_package() {
+    let source = FakeSource::start(Behaviour::Announce(10, bytes(500))).await;
+    let store = strict_store(&source).await;
+    let reply = store.link(store.request(source.url())).await.json();
+    assert_eq!(
+        (reply["package_size"].as_str(), reply["sha256_signature"].as_str()),
+        (Some("10"), Some(sha256_hex(&bytes(10)).as_str()))
+    );
+}
+
+#[tokio::test]
+async fn every_kind_of_slowness_times_out() {
+    for (name, behaviour) in [
+        ("no head", Behaviour::StallBeforeHead),
+        ("stalls in the body", Behaviour::StallInBody(bytes(100))),
+        ("drips for ever", Behaviour::Drip(bytes(900), Duration::from_millis(100))),
+    ] {
+        let source = FakeSource::start(behaviour).await;
+        let store = strict_store(&source).await;
+        let begun = std::time::Instant::now();
+        let request = store.request(source.url());
+        assert_refused(&store, request, 504, "SOURCE_TIMEOUT", "Reading the package_url timed out").await;
+        assert!(begun.elapsed() < Duration::from_secs(5), "{name} took {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_status_other_than_200_is_named() {
+    for status in [201, 204, 206, 304, 400, 401, 403, 404, 500, 503] {
+        let source = FakeSource::start(Behaviour::Status(status)).await;
+        let store = strict_store(&source).await;
+        let detail = format!("{UNREACHABLE}: the source answered {status}");
+        assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", &detail).await;
+    }
+}
+
+#[tokio::test]
+async fn an_encoded_body_is_refused() {
+    for encoding in ["gzip", "br", "zstd", "deflate", "x", "identity, gzip"] {
+        let source = FakeSource::start(Behaviour::Encoded(encoding, bytes(100))).await;
+        let store = strict_store(&source).await;
+        let detail = format!("{UNREACHABLE}: the source answered with a content encoding");
+        assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", &detail).await;
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_connected_to_is_unreachable() {
+    let source = FakeSource::serving("plain, no TLS").await;
+    let closed = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let hosts =
+        [format!("127.0.0.1:{}", source.port()), format!("127.0.0.1:{closed}"), "no-such-host.invalid".to_owned()];
+    let store = TestStore::with(|c| {
+        c.fetch.allowed_hosts = list(&hosts);
+        c.fetch.private_hosts = list(&hosts);
+        c.fetch.connect_timeout = Duration::from_secs(5);
+    })
+    .await;
+    for url in [
+        format!("http://127.0.0.1:{closed}/refused.tgz"),
+        format!("https://127.0.0.1:{}/no-tls.tgz", source.port()),
+        "http://no-such-host.invalid/a.tgz".to_owned(),
+    ] {
+        let reply = store.link(store.request(url.clone()).in_english()).await;
+        let code = reply.json()["code"].as_str().unwrap().to_owned();
+        // A machine without a network may only find out by waiting that a name does not exist.
+        let dns_is_slow = url.contains("invalid") && code == "SOURCE_TIMEOUT";
+        assert!(code == "SOURCE_UNREACHABLE" || dns_is_slow, "{url}: {reply:?}");
+        store.shelf().assert_empty().await;
+    }
+}
+
+#[tokio::test]
+async fn hosts_that_are_not_allowed_are_not_asked() {
+    let source = FakeSource::serving("x").await;
+    let store = TestStore::with(|_| {}).await;
+    let nothing_allowed = "Uploading by link is not enabled: no host is allowed. Ask the operator.";
+    assert_field_refused(&store, store.request(source.url()), "package_url", nothing_allowed).await;
+    let store = TestStore::with(|c| c.fetch.allowed_hosts = list(&["example.com".into()])).await;
+    let message = format!("Host '127.0.0.1' (port {}) is not in the allow-list.", source.port());
+    assert_field_refused(&store, store.request(source.url()), "package_url", &message).await;
+    assert!(source.requests().is_empty());
+}
+
+#[tokio::test]
+async fn an_allowed_host_with_a_private_address_is_refused_in_every_disguise() {
+    let source = FakeSource::serving("secret").await;
+    let port = source.port();
+    let hosts =
+        ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "[64:ff9b::7f00:1]", "169.254.169.254"];
+    let allowed: Vec<String> = hosts.iter().map(|h| format!("{h}:{port}")).collect();
+    // The right host with the wrong port is not listed as private.
+    let private = ["127.0.0.1:1".to_owned(), "localhost".to_owned()];
+    let store = TestStore::with(|c| {
+        c.fetch.allowed_hosts = list(&allowed);
+        c.fetch.private_hosts = list(&private);
+    })
+    .await;
+    for host in [
+        "127.0.0.1",
+        "localhost",
+        "LOCALHOST",
+        "127.1",
+        "0x7f.1",
+        "0x7f000001",
+        "2130706433",
+        "0177.0.0.1",
+        "[::1]",
+        "[0:0:0:0:0:0:0:1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "0.0.0.0",
+        "0",
+        "[64:ff9b::7f00:1]",
+        "169.254.169.254",
+    ] {
+        let request = store.request(format!("http://{host}:{port}/a.tgz"));
+        assert_field_refused(&store, request, "package_url", "The host may not be fetched from.").await;
+    }
+    assert!(source.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_name_that_is_listed_as_private_may_have_a_local_address() {
+    let source = FakeSource::serving("x").await;
+    let host = [format!("localhost:{}", source.port())];
+    let store = TestStore::with(|c| {
+        c.fetch.allowed_hosts = list(&host);
+        c.fetch.private_hosts = list(&host);
+    })
+    .await;
+    let reply = store.link(store.request(format!("http://{}/a.tgz", host[0]))).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+}

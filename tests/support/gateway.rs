@@ -1,0 +1,296 @@
+//! The gateway as it is shipped: real Envoy, the built filter, `envoy.yaml` and policies deployed by the real command line.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::process::binary;
+use crate::request::get;
+use crate::sha256_hex;
+
+/// How long Envoy may take to start, or to take a policy, on a busy machine.
+const WITHIN: Duration = Duration::from_secs(30);
+
+/// The app that the policy lists.
+pub const APP: &str = "apigw-api-test";
+/// The user whom it lists.
+pub const USER: &str = "admin";
+
+/// A path from a variable that `cargo xtask test` sets.
+#[must_use]
+pub fn path_from(variable: &str) -> PathBuf {
+    let path = std::env::var_os(variable).unwrap_or_else(|| panic!("{variable} is not set: run `cargo xtask test`"));
+    PathBuf::from(path)
+}
+
+/// What the caller shows; made anew for each gateway.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// The app's secret.
+    pub secret: String,
+    /// The user's `bk_token`.
+    pub token: String,
+    /// The user's `bk_ticket`.
+    pub ticket: String,
+}
+
+impl Credentials {
+    fn new() -> Self {
+        let random = || {
+            let mut bytes = [0_u8; 16];
+            getrandom::fill(&mut bytes).unwrap();
+            hex::encode(bytes)
+        };
+        Self { secret: random(), token: random(), ticket: random() }
+    }
+
+    /// The header that is good.
+    #[must_use]
+    pub fn header(&self) -> String {
+        json!({"bk_app_code": APP, "bk_app_secret": self.secret, "bk_ticket": self.ticket}).to_string()
+    }
+
+    /// A policy that admits them and links to these hosts.
+    #[must_use]
+    pub fn policy(&self, allowed_hosts: &[String]) -> Value {
+        let digest = |secret: &str| sha256_hex(secret.as_bytes());
+        json!({
+            "version": 1,
+            "gateway": "linkgate",
+            "routes": {"prefixes": ["", "/stag", "/api/bkpaas3/prod"]},
+            "limits": {"body_bytes": 65_536, "uri_bytes": 1_024},
+            "packages": {"allowed_hosts": allowed_hosts},
+            "apps": [{"app_code": APP, "secret_sha256": [digest(&self.secret)]}],
+            "users": [{
+                "username": USER,
+                "bk_token_sha256": [digest(&self.token)],
+                "bk_ticket_sha256": [digest(&self.ticket)],
+            }],
+        })
+    }
+}
+
+/// What stands in the way of a gateway before it starts.
+pub struct GatewayPlan {
+    dir: tempfile::TempDir,
+    credentials: Credentials,
+    edits: Vec<(String, String)>,
+}
+
+impl Default for GatewayPlan {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl GatewayPlan {
+    /// Makes keys and credentials.
+    #[must_use]
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("policy")).unwrap();
+        let mut generate = Command::new(binary("linkgate"));
+        generate.args(["keys", "generate", "--to"]).arg(dir.path().join("keys"));
+        assert!(generate.stdout(Stdio::null()).status().unwrap().success());
+        Self { dir, credentials: Credentials::new(), edits: Vec::new() }
+    }
+
+    /// What the caller will show.
+    #[must_use]
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// `LINKGATE_JWT_PUBLIC_KEYS` of a store that believes this gateway.
+    #[must_use]
+    pub fn public_keys(&self) -> String {
+        format!("linkgate={}", self.dir.path().join("keys/jwt-public.pem").display())
+    }
+
+    /// Changes a text of `envoy.yaml`, which must be there.
+    #[must_use]
+    pub fn editing(mut self, from: &str, to: &str) -> Self {
+        self.edits.push((from.to_owned(), to.to_owned()));
+        self
+    }
+
+    /// Puts a policy in place with the command line.
+    pub fn deploy(&self, policy: &Value) {
+        deploy(self.dir.path(), policy).unwrap();
+    }
+
+    /// Puts any resource in place, past the command line.
+    pub fn place(&self, resource: &Value) {
+        place(self.dir.path(), resource);
+    }
+
+    /// Starts Envoy before this upstream.
+    pub async fn start(self, upstream: SocketAddr) -> Gateway {
+        let config = self.render(upstream);
+        let log = self.dir.path().join("envoy.log");
+        let output = std::fs::File::create(&log).unwrap();
+        let admin_path = self.dir.path().join("admin");
+        let mut command = Command::new(path_from("LINKGATE_ENVOY"));
+        command.arg("-c").arg(config).args(["--use-dynamic-base-id", "--concurrency", "2", "--admin-address-path"]);
+        command
+            .arg(&admin_path)
+            .args(["--file-flush-interval-msec", "100"])
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output);
+        let key = std::fs::read_to_string(self.dir.path().join("keys/jwt-private.pem")).unwrap();
+        command.env("LINKGATE_JWT_PRIVATE_KEY", key);
+        let child = command.spawn().unwrap();
+        let (dir, credentials) = (self.dir, self.credentials);
+        let mut gateway = Gateway { child, dir, credentials, base: String::new(), admin: String::new() };
+        gateway.wait_until_ready(&admin_path).await;
+        gateway
+    }
+
+    fn render(&self, upstream: SocketAddr) -> PathBuf {
+        let mut text = std::fs::read_to_string(path_from("LINKGATE_ROOT").join("envoy.yaml")).unwrap();
+        for (from, to) in &self.edits {
+            assert!(text.contains(from.as_str()), "envoy.yaml has no {from}");
+            text = text.replace(from.as_str(), to);
+        }
+        let (source, target) = (self.dir.path().join("source.yaml"), self.dir.path().join("envoy.yaml"));
+        std::fs::write(&source, text).unwrap();
+        let mut render = Command::new(binary("linkgate"));
+        render.args(["envoy", "render"]).arg(&source).arg("--to").arg(&target).stdout(Stdio::null());
+        render.env("LINKGATE_GATEWAY_PORT", "0").env("LINKGATE_ADMIN_PORT", "0");
+        render.env("LINKGATE_UPSTREAM_ADDRESS", upstream.ip().to_string());
+        render.env("LINKGATE_UPSTREAM_PORT", upstream.port().to_string());
+        render.env("LINKGATE_POLICY_DIR", self.dir.path().join("policy"));
+        assert!(render.status().unwrap().success());
+        target
+    }
+}
+
+/// A running gateway; killed when dropped.
+pub struct Gateway {
+    child: Child,
+    dir: tempfile::TempDir,
+    credentials: Credentials,
+    base: String,
+    admin: String,
+}
+
+impl Gateway {
+    /// `http://host:port`.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.base.trim_start_matches("http://").parse().unwrap()
+    }
+
+    /// What the caller shows.
+    #[must_use]
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// All that Envoy has printed: its log, the filter's, and the access log.
+    #[must_use]
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.dir.path().join("envoy.log")).unwrap()).into_owned()
+    }
+
+    /// Deploys a policy with the command line and waits until Envoy has taken it.
+    ///
+    /// # Errors
+    /// What the command line printed when it refused.
+    pub async fn deploy(&self, policy: &Value) -> Result<(), String> {
+        let before = self.counter("update_success").await;
+        deploy(self.dir.path(), policy)?;
+        self.wait_for_counter("update_success", before + 1).await;
+        Ok(())
+    }
+
+    /// Puts any resource in place, past the command line, and waits until Envoy has refused it.
+    pub async fn place_and_see_it_refused(&self, resource: &Value) {
+        let before = self.counter("update_rejected").await;
+        place(self.dir.path(), resource);
+        self.wait_for_counter("update_rejected", before + 1).await;
+    }
+
+    /// Puts any resource in place, past the command line, and waits until Envoy has taken it.
+    pub async fn place_and_see_it_taken(&self, resource: &Value) {
+        let before = self.counter("update_success").await;
+        place(self.dir.path(), resource);
+        self.wait_for_counter("update_success", before + 1).await;
+    }
+
+    /// The resource that is deployed now.
+    #[must_use]
+    pub fn resource(&self) -> Value {
+        let text = std::fs::read(self.dir.path().join("policy/linkgate.ecds.json")).unwrap();
+        serde_json::from_slice(&text).unwrap()
+    }
+
+    /// Sum of the counters of the filter's configuration whose names end so.
+    async fn counter(&self, name: &str) -> u64 {
+        let text = get(&self.admin, "/stats?filter=extension_config_discovery").await.body;
+        let values = text.lines().filter_map(|line| line.split_once(": ")).filter(|(key, _)| key.ends_with(name));
+        values.map(|(_, value)| value.trim().parse::<u64>().unwrap()).sum()
+    }
+
+    async fn wait_for_counter(&self, name: &str, at_least: u64) {
+        let deadline = Instant::now() + WITHIN;
+        while self.counter(name).await < at_least {
+            assert!(Instant::now() < deadline, "Envoy did not count {name}:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn wait_until_ready(&mut self, admin_path: &Path) {
+        let deadline = Instant::now() + WITHIN;
+        loop {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none() && Instant::now() < deadline, "Envoy did not start:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let Ok(admin) = std::fs::read_to_string(admin_path) else { continue };
+            if admin.is_empty() {
+                continue;
+            }
+            self.admin = format!("http://{}", admin.trim());
+            if get(&self.admin, "/ready").await.status == 200 {
+                break;
+            }
+        }
+        let listeners = get(&self.admin, "/listeners?format=json").await.json();
+        let socket = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
+        self.base = format!("http://{}:{}", socket["address"].as_str().unwrap(), socket["port_value"]);
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // Fails when it has ended already, which is fine.
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+fn deploy(dir: &Path, policy: &Value) -> Result<(), String> {
+    // JSON is YAML.
+    let file = dir.join("policy.yaml");
+    std::fs::write(&file, policy.to_string()).unwrap();
+    let mut command = Command::new(binary("linkgate"));
+    command.args(["policy", "deploy"]).arg(file).arg("--to").arg(dir.join("policy"));
+    let output = command.arg("--wasm").arg(path_from("LINKGATE_WASM")).output().unwrap();
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+fn place(dir: &Path, resource: &Value) {
+    let (aside, target) = (dir.join("policy/aside"), dir.join("policy/linkgate.ecds.json"));
+    std::fs::write(&aside, resource.to_string()).unwrap();
+    std::fs::rename(aside, target).unwrap();
+}

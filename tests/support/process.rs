@@ -1,0 +1,142 @@
+//! The store as its own process: the binary that is shipped.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::{LinkRequestBuilder, Shelf, TokenMint};
+
+/// How long a start may take on a busy machine.
+const START_WITHIN: Duration = Duration::from_secs(30);
+
+/// A running store process; killed when dropped.
+pub struct StoreProcess {
+    child: Child,
+    base: String,
+    mint: TokenMint,
+    shelf: Shelf,
+    log: mpsc::Receiver<String>,
+}
+
+/// The binary, from the directory that `LINKGATE_BIN_DIR` names.
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
+    let dir = std::env::var_os("LINKGATE_BIN_DIR").expect("LINKGATE_BIN_DIR is not set: run `cargo xtask test`");
+    let path = Path::new(&dir).join(name);
+    assert!(path.is_file(), "{} is missing: run `cargo xtask test`", path.display());
+    path
+}
+
+impl StoreProcess {
+    /// Starts a store on this data directory, on a free port, with further settings.
+    #[must_use]
+    pub fn start(data_dir: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::start_with_mint(data_dir, settings, TokenMint::new())
+    }
+
+    /// The same, believing this key.
+    #[must_use]
+    pub fn start_with_mint(data_dir: &Path, settings: &[(&str, &str)], mint: TokenMint) -> Self {
+        let mut vars = BTreeMap::from([
+            ("LINKGATE_STORE_LISTEN", "127.0.0.1:0".to_owned()),
+            ("LINKGATE_DATA_DIR", data_dir.display().to_string()),
+            ("LINKGATE_JWT_PUBLIC_KEYS", mint.setting()),
+        ]);
+        vars.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        let mut command = Command::new(binary("linkgate-store"));
+        command.env_clear().envs(vars).stdin(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let log = read_lines(child.stderr.take().unwrap());
+        let base = format!("http://{}", wait_for_address(&log));
+        Self { child, base, mint, shelf: Shelf::new(data_dir), log }
+    }
+
+    /// `http://host:port`.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The key whose tokens it believes.
+    #[must_use]
+    pub fn mint(&self) -> &TokenMint {
+        &self.mint
+    }
+
+    /// What it keeps.
+    #[must_use]
+    pub fn shelf(&self) -> &Shelf {
+        &self.shelf
+    }
+
+    /// A valid request for a link, to be changed.
+    #[must_use]
+    pub fn request(&self, package_url: impl Into<String>) -> LinkRequestBuilder {
+        LinkRequestBuilder::new(package_url, &self.mint)
+    }
+
+    /// Kills it the hard way and waits until it is gone.
+    pub fn kill_9(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Sends SIGTERM, without waiting.
+    pub fn terminate(&self) {
+        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
+    /// Log lines since the last call.
+    #[must_use]
+    pub fn log(&self) -> Vec<String> {
+        self.log.try_iter().collect()
+    }
+
+    /// The most memory that it ever held, in KiB.
+    #[must_use]
+    pub fn peak_memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("Linux tells VmHWM");
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for StoreProcess {
+    fn drop(&mut self) {
+        // Fails when it has ended already, which is fine.
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+fn read_lines(stderr: std::process::ChildStderr) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            // Nobody may be listening any more; the pipe must be emptied all the same.
+            let _unheard = sender.send(line);
+        }
+    });
+    receiver
+}
+
+/// Reads the log up to `Listening on …`, in either format.
+fn wait_for_address(log: &mpsc::Receiver<String>) -> String {
+    let mut seen = Vec::new();
+    loop {
+        let Ok(line) = log.recv_timeout(START_WITHIN) else { panic!("the store did not start:\n{}", seen.join("\n")) };
+        if let Some((_, rest)) = line.split_once("Listening on ") {
+            return rest.chars().take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':')).collect();
+        }
+        seen.push(line);
+    }
+}

@@ -1,0 +1,122 @@
+//! What a store keeps, seen from outside: its data directory.
+
+use std::path::{Path, PathBuf};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions as _, Row as _};
+
+/// A data directory.
+#[derive(Clone, Debug)]
+pub struct Shelf {
+    path: PathBuf,
+}
+
+/// A row of `source_package`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the columns are explained in the migration")]
+pub struct Row {
+    pub id: i64,
+    pub app_code: String,
+    pub module: String,
+    pub version: String,
+    pub package_name: String,
+    pub size_bytes: i64,
+    pub sha256: String,
+    pub operator: String,
+    pub is_deleted: bool,
+    pub created_ms: i64,
+    pub updated_ms: i64,
+}
+
+impl Shelf {
+    /// Looks into this directory.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Names of the packages that are kept, sorted. Fails on anything that lies in the wrong folder or holds other bytes
+    /// than its name says.
+    #[must_use]
+    pub fn stored_files(&self) -> Vec<String> {
+        let mut names: Vec<String> = files_below(&self.path.join("blobs")).iter().map(|path| checked(path)).collect();
+        names.sort();
+        names
+    }
+
+    /// Temporary files that are there now.
+    #[must_use]
+    pub fn temp_files(&self) -> Vec<PathBuf> {
+        files_below(&self.path.join("tmp"))
+    }
+
+    /// All rows, by id.
+    pub async fn rows(&self) -> Vec<Row> {
+        let rows = sqlx::query("select * from source_package order by id").fetch_all(&mut self.open().await).await;
+        let read = |row: &sqlx::sqlite::SqliteRow| Row {
+            id: row.get("id"),
+            app_code: row.get("app_code"),
+            module: row.get("module"),
+            version: row.get("version"),
+            package_name: row.get("package_name"),
+            size_bytes: row.get("size_bytes"),
+            sha256: row.get("sha256"),
+            operator: row.get("operator"),
+            is_deleted: row.get("is_deleted"),
+            created_ms: row.get("created_ms"),
+            updated_ms: row.get("updated_ms"),
+        };
+        rows.unwrap().iter().map(read).collect()
+    }
+
+    /// Registered modules as `app/module/origin`.
+    pub async fn modules(&self) -> Vec<String> {
+        let text = "select app_code || '/' || module || '/' || source_origin from module order by 1";
+        sqlx::query_scalar(text).fetch_all(&mut self.open().await).await.unwrap()
+    }
+
+    /// Changes the books behind the store's back.
+    pub async fn execute(&self, statement: &'static str) {
+        sqlx::query(statement).execute(&mut self.open().await).await.unwrap();
+    }
+
+    /// Fails unless nothing at all is stored.
+    pub async fn assert_empty(&self) {
+        assert_eq!(self.stored_files(), Vec::<String>::new(), "no package may be kept");
+        assert_eq!(self.rows().await, [], "no row may be booked");
+        assert_eq!(self.modules().await, Vec::<String>::new(), "no module may be registered");
+        assert_eq!(self.temp_files(), Vec::<PathBuf>::new(), "no temporary file may be left");
+    }
+
+    async fn open(&self) -> SqliteConnection {
+        let path = self.path.join("ledger.sqlite3");
+        SqliteConnectOptions::new().filename(path).create_if_missing(false).connect().await.unwrap()
+    }
+}
+
+fn checked(path: &Path) -> String {
+    let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+    let folder = path.parent().unwrap().file_name().unwrap().to_str().unwrap();
+    assert_eq!(folder, &name[..2], "{} lies in the wrong folder", path.display());
+    assert_eq!(crate::sha256_hex(&std::fs::read(path).unwrap()), name, "a package must hold what its name says");
+    name
+}
+
+fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let mut found = Vec::new();
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            found.extend(files_below(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}

@@ -1,0 +1,267 @@
+//! A source on this machine that does what a test asks, also what no HTTP server would.
+//!
+//! It speaks no TLS: a client that begins to is answered in plain text, as by a web server on the wrong port.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// What the source does with a request.
+#[derive(Clone, Debug)]
+pub enum Behaviour {
+    /// Answers 200 with a `Content-Length`.
+    Bytes(Vec<u8>),
+    /// Answers 200 in chunks of this many bytes, without a `Content-Length`.
+    Chunked(Vec<u8>, usize),
+    /// Answers 200 with neither; the body ends when the connection does.
+    UntilClose(Vec<u8>),
+    /// Answers 200 with that many bytes of [`generated_block`], without holding them in memory.
+    Generated(u64),
+    /// Answers with this status and a small page.
+    Status(u16),
+    /// Answers with this status and this `Location`.
+    Redirect(u16, String),
+    /// Takes the request and says nothing.
+    StallBeforeHead,
+    /// Sends all but the last byte of a body and then nothing.
+    StallInBody(Vec<u8>),
+    /// Says that the body has this many bytes, sends these and closes.
+    Announce(u64, Vec<u8>),
+    /// Sends a chunk and closes without the last one.
+    BrokenChunks(Vec<u8>),
+    /// Never stops sending.
+    Endless,
+    /// Answers 200 with this `Content-Encoding`.
+    Encoded(&'static str, Vec<u8>),
+    /// Sends a byte, pauses, sends a byte, …
+    Drip(Vec<u8>, Duration),
+    /// Sends half, waits for [`FakeSource::release`], sends the rest.
+    Held(Vec<u8>),
+    /// Sends exactly this and closes.
+    Raw(Vec<u8>),
+}
+
+/// A source. Stops when dropped.
+pub struct FakeSource {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+struct Shared {
+    behaviour: Behaviour,
+    paths: Mutex<HashMap<String, Behaviour>>,
+    requests: watch::Sender<Vec<String>>,
+    released: watch::Sender<bool>,
+}
+
+impl FakeSource {
+    /// Serves these bytes with a `Content-Length`.
+    pub async fn serving(bytes: impl Into<Vec<u8>>) -> Self {
+        Self::start(Behaviour::Bytes(bytes.into())).await
+    }
+
+    /// Behaves like this on every path that has no behaviour of its own.
+    pub async fn start(behaviour: Behaviour) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            behaviour,
+            paths: Mutex::default(),
+            requests: watch::Sender::new(Vec::new()),
+            released: watch::Sender::new(false),
+        });
+        let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        Self { address, shared, task }
+    }
+
+    /// Behaves differently on one path.
+    pub fn on(&self, path: &str, behaviour: Behaviour) {
+        self.shared.paths.lock().unwrap().insert(path.to_owned(), behaviour);
+    }
+
+    /// `127.0.0.1:port`, as an allow-list has it.
+    #[must_use]
+    pub fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// The port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// A link to `example.tar.gz`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.url_of("/generic/example.tar.gz")
+    }
+
+    /// A link to any path.
+    #[must_use]
+    pub fn url_of(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// The heads of all requests so far.
+    #[must_use]
+    pub fn requests(&self) -> Vec<String> {
+        self.shared.requests.borrow().clone()
+    }
+
+    /// Waits until that many requests have come.
+    pub async fn wait_for_requests(&self, count: usize) {
+        let mut requests = self.shared.requests.subscribe();
+        let waited = tokio::time::timeout(Duration::from_secs(20), requests.wait_for(|seen| seen.len() >= count)).await;
+        waited.expect("the requests come in time").unwrap();
+    }
+
+    /// Lets every [`Behaviour::Held`] go on, now and later.
+    pub fn release(&self) {
+        self.shared.released.send_replace(true);
+    }
+}
+
+impl Drop for FakeSource {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A MiB that [`Behaviour::Generated`] repeats.
+#[must_use]
+pub fn generated_block() -> Vec<u8> {
+    crate::bytes(1 << 20)
+}
+
+/// The SHA-256 of what [`Behaviour::Generated`] serves.
+#[must_use]
+pub fn generated_sha256(len: u64) -> String {
+    let (block, mut hash) = (generated_block(), Sha256::new());
+    for at in (0..len).step_by(block.len()) {
+        let left = usize::try_from(len - at).unwrap().min(block.len());
+        hash.update(&block[..left]);
+    }
+    hex::encode(hash.finalize())
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let shared = Arc::clone(&shared);
+        // The reader may go away at any time; that is its right.
+        tokio::spawn(async move { drop(serve(stream, &shared).await) });
+    }
+}
+
+async fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
+    let head = read_head(&mut stream).await?;
+    let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+    let own = shared.paths.lock().unwrap().get(&path).cloned();
+    shared.requests.send_modify(|seen| seen.push(head));
+    play(&mut stream, own.as_ref().unwrap_or(&shared.behaviour), shared).await?;
+    stream.shutdown().await
+}
+
+/// The first byte of every TLS connection.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+async fn read_head(stream: &mut TcpStream) -> std::io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+        if head == [TLS_HANDSHAKE] {
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await?;
+            return Err(std::io::ErrorKind::InvalidData.into());
+        }
+    }
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
+async fn play(stream: &mut TcpStream, behaviour: &Behaviour, shared: &Shared) -> std::io::Result<()> {
+    match behaviour {
+        Behaviour::Bytes(body) => whole(stream, 200, "", body).await,
+        Behaviour::Status(status) => whole(stream, *status, "", b"<html>a page</html>").await,
+        Behaviour::Redirect(status, to) => whole(stream, *status, &format!("location: {to}\r\n"), b"").await,
+        Behaviour::Encoded(encoding, body) => {
+            whole(stream, 200, &format!("content-encoding: {encoding}\r\n"), body).await
+        }
+        Behaviour::Raw(bytes) => stream.write_all(bytes).await,
+        Behaviour::Announce(len, body) => announce(stream, *len, body).await,
+        Behaviour::StallBeforeHead => std::future::pending().await,
+        Behaviour::StallInBody(body) => {
+            announce(stream, body.len() as u64 + 1, body).await?;
+            std::future::pending().await
+        }
+        Behaviour::UntilClose(body) => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await?;
+            stream.write_all(body).await
+        }
+        Behaviour::Chunked(body, size) => {
+            chunks(stream, body, *size).await?;
+            stream.write_all(b"0\r\n\r\n").await
+        }
+        Behaviour::BrokenChunks(body) => chunks(stream, body, body.len().max(1)).await,
+        Behaviour::Generated(len) => generate(stream, *len).await,
+        Behaviour::Endless => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await?;
+            loop {
+                stream.write_all(&[b'x'; 65_536]).await?;
+            }
+        }
+        Behaviour::Drip(body, pause) => {
+            announce(stream, body.len() as u64, b"").await?;
+            for byte in body {
+                tokio::time::sleep(*pause).await;
+                stream.write_all(&[*byte]).await?;
+            }
+            Ok(())
+        }
+        Behaviour::Held(body) => {
+            let (first, rest) = body.split_at(body.len() / 2);
+            announce(stream, body.len() as u64, first).await?;
+            let mut released = shared.released.subscribe();
+            // An error means that the source was dropped while it held.
+            drop(released.wait_for(|go| *go).await);
+            stream.write_all(rest).await
+        }
+    }
+}
+
+async fn whole(stream: &mut TcpStream, status: u16, headers: &str, body: &[u8]) -> std::io::Result<()> {
+    let head = format!("HTTP/1.1 {status} Any\r\n{headers}content-length: {}\r\n\r\n", body.len());
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(body).await
+}
+
+async fn announce(stream: &mut TcpStream, len: u64, body: &[u8]) -> std::io::Result<()> {
+    stream.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {len}\r\n\r\n").as_bytes()).await?;
+    stream.write_all(body).await
+}
+
+async fn chunks(stream: &mut TcpStream, body: &[u8], size: usize) -> std::io::Result<()> {
+    stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await?;
+    for chunk in body.chunks(size) {
+        stream.write_all(format!("{:x}\r\n", chunk.len()).as_bytes()).await?;
+        stream.write_all(chunk).await?;
+        stream.write_all(b"\r\n").await?;
+    }
+    Ok(())
+}
+
+async fn generate(stream: &mut TcpStream, len: u64) -> std::io::Result<()> {
+    announce(stream, len, b"").await?;
+    let block = generated_block();
+    for at in (0..len).step_by(block.len()) {
+        let left = usize::try_from(len - at).unwrap_or(usize::MAX).min(block.len());
+        stream.write_all(&block[..left]).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! The store in this process, on a free port, with a data directory of its own.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use linkgate_contract::{AllowList, HostRule};
+use linkgate_store::StartError;
+use linkgate_store::config::Config;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::{FakeSource, LinkRequestBuilder, Reply, Row, Shelf, TokenMint};
+
+/// A running store. Dropping it fails the test if a temporary file is left.
+pub struct TestStore {
+    base: String,
+    mint: TokenMint,
+    shelf: Shelf,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<Result<(), StartError>>,
+    _dir: tempfile::TempDir,
+}
+
+/// Lets a store read these sources, though they are on this machine.
+pub fn trust(config: &mut Config, sources: &[&FakeSource]) {
+    let rules = || sources.iter().map(|s| HostRule::new(&s.host()).unwrap()).collect();
+    config.fetch.allowed_hosts = AllowList::new(rules());
+    config.fetch.private_hosts = AllowList::new(rules());
+}
+
+impl TestStore {
+    /// A store with the default settings that may read this source.
+    pub async fn trusting(source: &FakeSource) -> Self {
+        Self::with(|config| trust(config, &[source])).await
+    }
+
+    /// A store with the default settings and one change.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let (dir, mint) = (tempfile::tempdir().unwrap(), TokenMint::new());
+        let data_dir = dir.path().join("data");
+        let vars: BTreeMap<String, String> =
+            [("LINKGATE_DATA_DIR", data_dir.display().to_string()), ("LINKGATE_JWT_PUBLIC_KEYS", mint.setting())]
+                .map(|(name, value)| (name.to_owned(), value))
+                .into();
+        let mut config = Config::from_vars(&vars).unwrap();
+        change(&mut config);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let (stop, stopped) = oneshot::channel();
+        let shelf = Shelf::new(config.data_dir.clone());
+        let task = tokio::spawn(linkgate_store::run(listener, config, async {
+            let _told_or_dropped = stopped.await;
+        }));
+        let store = Self { base, mint, shelf, stop: Some(stop), task, _dir: dir };
+        // Answers once it has started; until then the connection waits in the kernel's queue.
+        assert_eq!(store.get("/healthz").await.status, 200);
+        store
+    }
+
+    /// `http://host:port`.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The key whose tokens it believes.
+    #[must_use]
+    pub fn mint(&self) -> &TokenMint {
+        &self.mint
+    }
+
+    /// What it keeps.
+    #[must_use]
+    pub fn shelf(&self) -> &Shelf {
+        &self.shelf
+    }
+
+    /// Names of the packages that it keeps.
+    #[must_use]
+    pub fn stored_files(&self) -> Vec<String> {
+        self.shelf.stored_files()
+    }
+
+    /// Its rows.
+    pub async fn rows(&self) -> Vec<Row> {
+        self.shelf.rows().await
+    }
+
+    /// A valid request for a link, to be changed.
+    #[must_use]
+    pub fn request(&self, package_url: impl Into<String>) -> LinkRequestBuilder {
+        LinkRequestBuilder::new(package_url, &self.mint)
+    }
+
+    /// Sends a request.
+    pub async fn link(&self, request: LinkRequestBuilder) -> Reply {
+        request.send(&self.base).await
+    }
+
+    /// Fetches a path.
+    pub async fn get(&self, path: &str) -> Reply {
+        crate::request::get(&self.base, path).await
+    }
+
+    /// Begins to stop, without waiting.
+    pub fn begin_stop(&mut self) {
+        drop(self.stop.take());
+    }
+
+    /// Stops it and waits; fails if anything is left.
+    pub async fn finish(mut self) {
+        self.begin_stop();
+        (&mut self.task).await.unwrap().unwrap();
+    }
+}
+
+impl Drop for TestStore {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(self.shelf.temp_files(), Vec::<PathBuf>::new(), "no temporary file may be left");
+        }
+    }
+}
