@@ -27,6 +27,8 @@ pub enum ErrorCode {
     ObjectStore,
     /// No room on the disk.
     InsufficientStorage,
+    /// As many uploads are running as the store takes at once.
+    TooManyUploads,
     /// The store is shutting down.
     Unavailable,
     /// A fault of ours.
@@ -56,7 +58,7 @@ struct Row {
 
 impl ErrorCode {
     /// Every code, for tables and tests.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Validation,
         Self::UnsupportedSourceOrigin,
         Self::PackageAlreadyExists,
@@ -65,6 +67,7 @@ impl ErrorCode {
         Self::SourceTimeout,
         Self::ObjectStore,
         Self::InsufficientStorage,
+        Self::TooManyUploads,
         Self::Unavailable,
         Self::Internal,
         Self::ParseError,
@@ -98,6 +101,13 @@ impl ErrorCode {
                 row("OBJECT_STORE_EXCEPTION", 500, Some(4_312_011), "对象存储异常", "The object storage failed")
             }
             Self::InsufficientStorage => row("INSUFFICIENT_STORAGE", 507, None, "存储空间不足", "Not enough storage"),
+            Self::TooManyUploads => row(
+                "TOO_MANY_UPLOADS",
+                429,
+                None,
+                "正在进行的上传过多，请稍后重试",
+                "Too many uploads are running, try again in a moment",
+            ),
             Self::Unavailable => {
                 row("SERVICE_UNAVAILABLE", 503, None, "服务正在停止，请重试", "The service is stopping, try again")
             }

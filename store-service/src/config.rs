@@ -66,9 +66,10 @@ impl fmt::Display for BadConfig {
 }
 
 /// Every variable that the store reads.
-pub const VARIABLES: [&str; 17] = [
+pub const VARIABLES: [&str; 18] = [
     server::LISTEN,
     server::MAX_CONNECTIONS,
+    server::MAX_UPLOADS,
     server::HEADER_TIMEOUT,
     server::MAX_BODY_BYTES,
     server::SHUTDOWN_GRACE,
@@ -162,6 +163,7 @@ mod tests {
         let config = read(&file(PEM), &[]).unwrap();
         assert_eq!(config.server.listen.to_string(), "127.0.0.1:8081");
         assert_eq!(config.server.max_connections, 1024);
+        assert_eq!(config.server.max_uploads, 64);
         assert_eq!(config.server.header_timeout, Duration::from_secs(10));
         assert_eq!(config.server.max_body_bytes, 1 << 20);
         assert_eq!(config.server.shutdown_grace, Duration::from_secs(30));

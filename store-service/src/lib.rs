@@ -64,7 +64,7 @@ pub async fn run(
         warn!("Every link will be refused: LINKGATE_FETCH_ALLOWED_HOSTS names no host");
     }
     let source = HttpSource::new(config.fetch.clone())?;
-    let linker = Linker::new(source, blobs, ledger.clone(), config.modules);
+    let linker = Linker::new(source, blobs, ledger.clone(), config.modules, config.server.max_uploads);
     let api = http::Api {
         linker: Arc::new(linker),
         verifier: http::Verifier::new(config.auth),

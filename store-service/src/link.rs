@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use linkgate_contract::{LinkRequest, PackageName, PackageUrl, PackageVersion, UploadPath};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
@@ -51,6 +51,9 @@ pub enum LinkError {
     /// The version is there and may not be overwritten.
     #[error("the version is there already")]
     AlreadyExists,
+    /// As many uploads are running as may.
+    #[error("too many uploads are running")]
+    Busy,
     /// The source gave no package.
     #[error("the source gave no package")]
     Source(#[from] SourceError),
@@ -94,15 +97,18 @@ pub struct Linker<S, B, L> {
     /// Held while blobs and rows are brought in line. Without it, one upload could remove a blob as pointed at by no row
     /// while another is about to book a row for the same bytes.
     publishing: Mutex<()>,
+    /// One for each download: each holds buffers and a connection.
+    slots: Semaphore,
     uploads: TaskTracker,
     stop: CancellationToken,
 }
 
 impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
-    /// Brings the parts together.
-    pub fn new(source: S, blobs: B, ledger: L, rules: ModuleRules) -> Self {
+    /// Brings the parts together; at most `max_uploads` download at once.
+    pub fn new(source: S, blobs: B, ledger: L, rules: ModuleRules, max_uploads: usize) -> Self {
+        let (publishing, slots) = (Mutex::new(()), Semaphore::new(max_uploads));
         let (uploads, stop) = (TaskTracker::new(), CancellationToken::new());
-        Self { source, blobs, ledger, rules, publishing: Mutex::new(()), uploads, stop }
+        Self { source, blobs, ledger, rules, publishing, slots, uploads, stop }
     }
 
     /// Links a package in a task of its own and waits for it; the task goes on when the waiting is given up.
@@ -150,6 +156,7 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
         let registers_module = self.admit(&upload.module).await?;
         let Some(version) = upload.request.version.clone() else { return Err(LinkError::VersionMissing) };
         self.refuse_early(&upload, &version).await?;
+        let _held_until_booked = self.slots.try_acquire().map_err(|_| LinkError::Busy)?;
         let sealed = self.download(&upload.request.package_url).await?;
         let entry = NewEntry {
             module: upload.module,

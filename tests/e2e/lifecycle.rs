@@ -3,7 +3,7 @@
 use linkgate_tests::gateway::GatewayPlan;
 use linkgate_tests::{Behaviour, FakeSource, StoreProcess, sha256_hex};
 
-use crate::bed::{assert_envelope, authorized, stranger};
+use crate::bed::{Bed, assert_envelope, assert_problem, authorized, stranger};
 
 /// A port that was free a moment ago: the store must come back where Envoy looks for it.
 fn free_port() -> u16 {
@@ -43,4 +43,16 @@ async fn a_store_that_is_killed_in_mid_download_leaves_nothing_and_takes_the_sam
     let reply = request().send(gateway.base()).await;
     assert_eq!(reply.status, 200, "{reply:?}");
     assert_eq!(store.shelf().stored_files(), [sha256_hex(&package)]);
+}
+
+#[tokio::test]
+async fn a_blob_storage_that_fails_says_so_and_recovers_by_itself() {
+    let bed = Bed::new().await;
+    let temp = bed.shelf().path().join("tmp");
+    std::fs::remove_dir(&temp).unwrap();
+    let reply = bed.refuse(bed.request(bed.source.url())).await;
+    let body = r#"{"code":"OBJECT_STORE_EXCEPTION","detail":"The object storage failed"}"#;
+    assert_problem(&reply, 500, "OBJECT_STORE_EXCEPTION", Some("4312011"), body);
+    std::fs::create_dir(&temp).unwrap();
+    assert_eq!(bed.send(bed.request(bed.source.url())).await.status, 200);
 }

@@ -30,6 +30,28 @@ async fn a_caller_that_hangs_up_does_not_kill_its_upload() {
 }
 
 #[tokio::test]
+async fn more_uploads_than_may_run_at_once_are_sent_away_for_a_moment() {
+    let source = FakeSource::start(Behaviour::Held(bytes(100_000))).await;
+    let store = TestStore::with(|config| {
+        trust(config, &[&source]);
+        config.server.max_uploads = 1;
+    })
+    .await;
+    let running = tokio::spawn(store.request(source.url()).try_send_owned(store.base()));
+    source.wait_for_requests(1).await;
+    let busy = store.link(store.request(source.url()).version("2").in_english()).await;
+    assert_eq!((busy.status, busy.header("retry-after")), (429, Some("5")));
+    assert_eq!(
+        busy.body,
+        r#"{"code":"TOO_MANY_UPLOADS","detail":"Too many uploads are running, try again in a moment"}"#
+    );
+    source.release();
+    assert_eq!(running.await.unwrap().unwrap().status, 200);
+    assert_eq!(store.link(store.request(source.url()).version("2")).await.status, 200);
+    assert_eq!(store.rows().await.len(), 2);
+}
+
+#[tokio::test]
 async fn a_stop_lets_running_uploads_finish_and_takes_no_new_ones() {
     let source = FakeSource::start(Behaviour::Held(bytes(200_000))).await;
     let mut store = TestStore::trusting(&source).await;

@@ -7,6 +7,7 @@ use super::vars::{Reader, Vars};
 
 pub(super) const LISTEN: &str = "LINKGATE_STORE_LISTEN";
 pub(super) const MAX_CONNECTIONS: &str = "LINKGATE_STORE_MAX_CONNECTIONS";
+pub(super) const MAX_UPLOADS: &str = "LINKGATE_STORE_MAX_UPLOADS";
 pub(super) const HEADER_TIMEOUT: &str = "LINKGATE_STORE_HEADER_TIMEOUT_S";
 pub(super) const MAX_BODY_BYTES: &str = "LINKGATE_STORE_MAX_BODY_BYTES";
 pub(super) const SHUTDOWN_GRACE: &str = "LINKGATE_STORE_SHUTDOWN_GRACE_S";
@@ -18,6 +19,9 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// `LINKGATE_STORE_MAX_CONNECTIONS`: open connections at once; further ones wait in the kernel. Default 1024.
     pub max_connections: usize,
+    /// `LINKGATE_STORE_MAX_UPLOADS`: uploads that download at once, at up to 3 MiB of memory each; further ones are
+    /// answered 429. Default 64.
+    pub max_uploads: usize,
     /// `LINKGATE_STORE_HEADER_TIMEOUT_S`: seconds for a request's head, and again for its body. An idle HTTP/1
     /// connection is closed after it too. Default 10.
     pub header_timeout: Duration,
@@ -34,6 +38,7 @@ impl ServerConfig {
         Self {
             listen: reader.parsed(LISTEN, listen, "an `address:port` such as `127.0.0.1:8081`"),
             max_connections: reader.number(MAX_CONNECTIONS, 1024, 1..=1_000_000),
+            max_uploads: reader.number(MAX_UPLOADS, 64, 1..=10_000),
             header_timeout: reader.seconds(HEADER_TIMEOUT, 10),
             max_body_bytes: reader.number(MAX_BODY_BYTES, 1 << 20, 1..=16 << 20),
             shutdown_grace: Duration::from_secs(reader.number(SHUTDOWN_GRACE, 30, 0..=86_400)),

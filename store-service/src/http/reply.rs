@@ -7,7 +7,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use linkgate_contract::{ErrorCode, Language, Problem, SourcePackage, Text};
-use warp::http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
+use warp::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::http::{HeaderValue, Response, StatusCode};
 
 use super::auth::AuthError;
@@ -26,9 +26,12 @@ pub(super) fn refusal(problem: &Problem, language: Language) -> Reply {
             reply.headers_mut().insert(name, value);
         }
     }
-    if problem.code() == ErrorCode::NotAuthenticated {
-        reply.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("X-Bkapi-JWT"));
-    }
+    let more = match problem.code() {
+        ErrorCode::NotAuthenticated => Some((WWW_AUTHENTICATE, HeaderValue::from_static("X-Bkapi-JWT"))),
+        ErrorCode::TooManyUploads => Some((RETRY_AFTER, HeaderValue::from_static("5"))),
+        _ => None,
+    };
+    reply.headers_mut().extend(more);
     reply
 }
 
@@ -108,6 +111,7 @@ impl From<&LinkError> for Problem {
                 ),
             ),
             LinkError::AlreadyExists => Self::new(ErrorCode::PackageAlreadyExists),
+            LinkError::Busy => Self::new(ErrorCode::TooManyUploads),
             LinkError::Source(error) => source_problem(error),
             LinkError::Blob(BlobError::NoSpace(_)) => Self::new(ErrorCode::InsufficientStorage),
             LinkError::Blob(_) => Self::new(ErrorCode::ObjectStore),
@@ -188,6 +192,7 @@ mod tests {
             (LinkError::UnsupportedOrigin(SourceOrigin::AuthorizedVcs), C::UnsupportedSourceOrigin),
             (LinkError::VersionMissing, C::Validation),
             (LinkError::AlreadyExists, C::PackageAlreadyExists),
+            (LinkError::Busy, C::TooManyUploads),
             (LinkError::Stopping, C::Unavailable),
             (LinkError::Blob(BlobError::NoSpace(io())), C::InsufficientStorage),
             (LinkError::Blob(BlobError::Io { doing: "SECRET", cause: io() }), C::ObjectStore),
