@@ -48,6 +48,13 @@ const RESPONSE_HEADERS: u32 = 2;
 const OK: u32 = 0;
 const NO_GRPC_STATUS: i32 = -1;
 
+const REALTIME: i32 = 0;
+
+#[link(wasm_import_module = "wasi_snapshot_preview1")]
+unsafe extern "C" {
+    fn clock_time_get(clock: i32, precision: u64, nanoseconds: *mut u64) -> i32;
+}
+
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
     fn proxy_log(level: u32, message: *const u8, size: usize) -> u32;
@@ -71,6 +78,15 @@ unsafe extern "C" {
         headers_size: usize,
         grpc_status: i32,
     ) -> u32;
+}
+
+/// The host's clock in its simplest form: seconds since the epoch. The standard library's would trap if it failed.
+pub fn now_s() -> Result<i64, HostError> {
+    let mut nanoseconds: u64 = 0;
+    // SAFETY: the out-pointer is live for the call.
+    let status = unsafe { clock_time_get(REALTIME, 1_000_000_000, &raw mut nanoseconds) };
+    check("clock_time_get", u32::try_from(status).unwrap_or(u32::MAX))?;
+    i64::try_from(nanoseconds / 1_000_000_000).map_err(|_| HostError { call: "clock_time_get", status: 0 })
 }
 
 fn check(call: &'static str, status: u32) -> Result<(), HostError> {

@@ -1,7 +1,6 @@
 //! One request: callbacks in, host calls out.
 
 use std::rc::Rc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use linkgate_gate::{Forward, Gate, Head, Pending, Reply, Verdict};
 use proxy_wasm::traits::{Context, HttpContext};
@@ -71,7 +70,7 @@ impl Request {
         let Some(gate) = self.gate.clone() else { return Ok(Verdict::Refuse(Gate::unavailable())) };
         let raw = host::request_headers()?;
         let pairs = host::parse_pairs(&raw).ok_or(HostError { call: "parse_pairs", status: 0 })?;
-        let head = Head::new(&pairs, end_of_stream, now(), entropy);
+        let head = Head::new(&pairs, end_of_stream, host::now_s()?, entropy);
         head.request_id().clone_into(&mut self.id);
         Ok(gate.on_headers(&head))
     }
@@ -79,9 +78,12 @@ impl Request {
     /// The whole body is there; `size` is what the host says it holds.
     fn judge_body(&mut self, pending: Pending, size: usize) -> Action {
         let Some(gate) = self.gate.clone() else { return self.refuse(&Gate::unavailable()) };
-        match host::buffer(Buffer::RequestBody, size) {
-            Ok(body) => self.obey(pending.on_body(&gate, &body, now())),
-            Err(_) => self.refuse(&pending.failed()),
+        match host::buffer(Buffer::RequestBody, size).and_then(|body| Ok((body, host::now_s()?))) {
+            Ok((body, now)) => self.obey(pending.on_body(&gate, &body, now)),
+            Err(error) => {
+                host::log(host::Level::Error, &format!("the body could not be read: {error}"));
+                self.refuse(&pending.failed())
+            }
         }
     }
 }
@@ -147,11 +149,6 @@ impl HttpContext for Request {
 fn apply(forward: &Forward) -> Result<(), HostError> {
     forward.remove.iter().try_for_each(|name| host::remove_request_header(name))?;
     forward.set.iter().try_for_each(|(name, value)| host::set_request_header(name, value))
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Only names a request that the proxy left unnamed: without randomness the id is zeros, not a trap.

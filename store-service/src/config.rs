@@ -238,6 +238,9 @@ mod tests {
             assert!(text.contains(want), "{want} in {text}");
         }
         assert!(fault(&[(auth::PUBLIC_KEYS, "kid=/no/such/file")]).contains("/no/such/file"));
+        let pasted =
+            fault(&[(auth::PUBLIC_KEYS, "kid=-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----")]);
+        assert!(pasted.contains("holds the text of a key") && !pasted.contains("c2VjcmV0"), "{pasted}");
         assert!(fault(&[(auth::PUBLIC_KEYS, "/no/kid")]).contains("must be `kid=/path/to/public.pem`"));
     }
 

@@ -10,7 +10,7 @@ mod download;
 mod guard;
 
 use linkgate_contract::PackageUrl;
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue, LOCATION};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue, LOCATION, TRANSFER_ENCODING};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
 use tokio::time::{Instant, timeout};
@@ -131,7 +131,10 @@ impl Source for HttpSource {
             return Err(SourceError::Status { status: answer.status().as_u16() });
         }
         // We asked for the bytes as they are; anything else would be hashed and kept in a form nobody named.
-        if answer.headers().get_all(CONTENT_ENCODING).iter().any(|v| !v.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        let other_than = |name, plain: &[u8]| {
+            answer.headers().get_all(name).iter().any(|v| !v.as_bytes().eq_ignore_ascii_case(plain))
+        };
+        if other_than(CONTENT_ENCODING, b"identity") || other_than(TRANSFER_ENCODING, b"chunked") {
             return Err(SourceError::Encoded);
         }
         Download::new(answer, &self.config, deadline)

@@ -1,7 +1,8 @@
 //! The use case: a package is linked.
 //!
-//! Promises: an upload is all or nothing. A row is booked only after its blob is durable; a refused or failed upload
-//! leaves no row, no blob and no temporary file; an overwrite shows the old or the new, never a mix. An upload runs in
+//! Promises: an upload is all or nothing. A row is booked only after its blob is durable; a refused upload leaves no row,
+//! no blob and no temporary file; an overwrite shows the old or the new, never a mix. When disk or books fail half-way a
+//! blob that no row points at may stay, never a row without its blob. An upload runs in
 //! its own task, so a caller that hangs up does not kill it. Refuses modules that are not deployed from packages, before
 //! anything is downloaded. Does not retry: a link that failed is for its caller to judge.
 
@@ -225,7 +226,9 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
                 Ok(entry)
             }
             Err(error) => {
-                if is_new {
+                // Only a clear refusal: a commit that reports a failure may yet be found done after a crash, and its row
+                // must then find its blob.
+                if is_new && matches!(error, LedgerError::AlreadyExists) {
                     self.remove_unless_booked(sha256).await;
                 }
                 Err(error.into())
@@ -299,3 +302,6 @@ fn log(asked: &Upload, begun: Instant, outcome: &Result<Entry, LinkError>) {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;

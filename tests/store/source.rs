@@ -134,6 +134,15 @@ async fn an_encoded_body_is_refused() {
 }
 
 #[tokio::test]
+async fn an_encoding_on_the_way_is_refused_too() {
+    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n";
+    let source = FakeSource::start(Behaviour::Raw(format!("{head}1\r\nx\r\n0\r\n\r\n").into_bytes())).await;
+    let store = strict_store(&source).await;
+    let detail = format!("{UNREACHABLE}: the source answered with a content encoding");
+    assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", &detail).await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_connected_to_is_unreachable() {
     let source = FakeSource::serving("plain, no TLS").await;
     let closed = {

@@ -1,6 +1,6 @@
 //! Who is known: the port through which the gate asks, and the embedded answer, the policy's own list.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::secret::Digest;
 
@@ -35,13 +35,13 @@ pub trait Directory {
 /// The apps and users that the policy lists.
 #[derive(Debug, Default)]
 pub struct Listed {
-    apps: HashMap<String, Vec<Digest>>,
+    apps: BTreeMap<String, Vec<Digest>>,
     tokens: Logins,
     tickets: Logins,
 }
 
 #[derive(Debug, Default)]
-struct Logins(HashMap<[u8; 8], Vec<(Digest, String)>>);
+struct Logins(BTreeMap<[u8; 8], Vec<(Digest, String)>>);
 
 impl Logins {
     fn find(&self, proof: &Digest) -> Option<&str> {

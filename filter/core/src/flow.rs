@@ -3,6 +3,8 @@
 //! The order is part of the contract: size of the target, route, app, user, size of the body, body. A caller who may not
 //! know the route learns nothing about credentials, and one who is not known learns nothing about the body.
 
+use std::collections::BTreeSet;
+
 use linkgate_contract::{Language, LinkRequest, MediaType, UploadPath, headers};
 
 use crate::credentials::{Credentials, Reason, UserCredential};
@@ -32,7 +34,7 @@ pub enum Verdict {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Forward {
     /// Headers to drop first, every copy.
-    pub remove: Vec<String>,
+    pub remove: BTreeSet<String>,
     /// Headers to set then, pseudo-headers among them.
     pub set: Vec<(&'static str, String)>,
 }
@@ -44,7 +46,7 @@ pub struct Pending {
     media_type: MediaType,
     language: Language,
     request_id: String,
-    remove: Vec<String>,
+    remove: BTreeSet<String>,
 }
 
 /// Who calls, verified.
@@ -180,16 +182,16 @@ impl Pending {
 }
 
 /// Credentials, which the store has no use for, and every header of ours that the caller made up.
-fn names_to_remove(head: &Head<'_>) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
+fn names_to_remove(head: &Head<'_>) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
     for (name, _) in head.pairs {
         let Ok(name) = std::str::from_utf8(name) else { continue };
         let name = name.to_ascii_lowercase();
         let credential = matches!(name.as_str(), "authorization" | "cookie" | "proxy-authorization");
         // Back ends of the CGI kind read `x_bkapi_jwt` as `X-Bkapi-JWT`.
         let ours = name.replace('_', "-").starts_with(headers::TRUSTED_PREFIX);
-        if (credential || ours) && !names.contains(&name) {
-            names.push(name);
+        if credential || ours {
+            names.insert(name);
         }
     }
     names

@@ -16,5 +16,5 @@ mod token;
 pub use flow::{Forward, Gate, Pending, Verdict};
 pub use head::Head;
 pub use reply::{GatewayError, Reply};
-pub use secret::Digest;
+pub use secret::{Digest, InvalidDigest};
 pub use token::{InvalidKey, SigningKey};

@@ -39,6 +39,8 @@ impl FsBlobs {
             fs::remove_file(left_over?.path())?;
         }
         sync_dir(data_dir)?;
+        // A folder of an earlier store that died before it could sync this.
+        sync_dir(&blobs)?;
         Ok(Self { dirs: Arc::new(Dirs { blobs, temp, next_temp: AtomicU64::new(0) }) })
     }
 
@@ -72,16 +74,11 @@ impl Dirs {
         if make_dir(&dir)? {
             sync_dir(&self.blobs)?;
         }
-        // A file of another length is damaged; the rename below heals it.
-        let before = fs::metadata(&path).ok().map(|m| m.len());
-        if before == Some(sealed.size_bytes) {
-            drop(sealed);
-        } else {
-            sealed.temp.rename_to(&path)?;
-        }
-        // Also for a blob that was there: its upload may have died between the rename and this.
+        let is_new = !path.try_exists()?;
+        // Also over a blob that is there: these bytes were hashed a moment ago, and a damaged file is healed.
+        sealed.temp.rename_to(&path)?;
         sync_dir(&dir)?;
-        Ok(before.is_none())
+        Ok(is_new)
     }
 
     /// Keeps the directory: making it anew would cost a sync of its parent.

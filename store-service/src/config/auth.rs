@@ -93,6 +93,10 @@ impl AuthConfig {
 }
 
 fn read_entry(entry: &str) -> Result<TrustedKey, String> {
+    // The gate's variable takes the key's text, so it is easily put here too; and it might be the private one.
+    if entry.contains("-----") || entry.contains(char::is_control) {
+        return Err("holds the text of a key; it must hold `kid=/path/to/public.pem`".to_owned());
+    }
     let (kid, path) = entry
         .split_once('=')
         .filter(|(kid, path)| !kid.is_empty() && !path.is_empty())

@@ -12,6 +12,9 @@ pub(super) const HEADER_TIMEOUT: &str = "LINKGATE_STORE_HEADER_TIMEOUT_S";
 pub(super) const MAX_BODY_BYTES: &str = "LINKGATE_STORE_MAX_BODY_BYTES";
 pub(super) const SHUTDOWN_GRACE: &str = "LINKGATE_STORE_SHUTDOWN_GRACE_S";
 
+/// Each upload holds one of the runtime's 512 threads for blocking work; the rest is for names, probes and books.
+const MOST_UPLOADS: usize = 256;
+
 /// How callers are served.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
@@ -38,7 +41,7 @@ impl ServerConfig {
         Self {
             listen: reader.parsed(LISTEN, listen, "an `address:port` such as `127.0.0.1:8081`"),
             max_connections: reader.number(MAX_CONNECTIONS, 1024, 1..=1_000_000),
-            max_uploads: reader.number(MAX_UPLOADS, 64, 1..=10_000),
+            max_uploads: reader.number(MAX_UPLOADS, 64, 1..=MOST_UPLOADS),
             header_timeout: reader.seconds(HEADER_TIMEOUT, 10),
             max_body_bytes: reader.number(MAX_BODY_BYTES, 1 << 20, 1..=16 << 20),
             shutdown_grace: Duration::from_secs(reader.number(SHUTDOWN_GRACE, 30, 0..=86_400)),

@@ -11,6 +11,8 @@ use warp::http::HeaderMap;
 
 use crate::config::{AuthConfig, TrustedKey};
 
+/// A name goes into the books and the log: bounded, and nothing that could break a line.
+const MAX_NAME_BYTES: usize = 256;
 /// How far the gate's clock may be off.
 const SKEW_S: u64 = 60;
 
@@ -110,7 +112,9 @@ fn vouched_for(claims: Claims) -> Result<Caller, AuthError> {
     if !claims.app.verified || claims.app.app_code.trim().is_empty() {
         return Err(AuthError::App);
     }
-    if !claims.user.verified || claims.user.username.trim().is_empty() {
+    let name = claims.user.username.as_str();
+    let is_name = !name.trim().is_empty() && name.len() <= MAX_NAME_BYTES && !name.contains(char::is_control);
+    if !claims.user.verified || !is_name {
         return Err(AuthError::User);
     }
     Ok(Caller { app_code: claims.app.app_code, username: claims.user.username })

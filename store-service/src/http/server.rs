@@ -1,20 +1,18 @@
 //! Takes connections and serves them until told to stop.
 //!
-//! Promises: at most so many connections at once; a head that does not come in time ends its connection, also before the
-//! protocol is known; a failing accept (no file descriptors left) neither ends the loop nor spins. At shutdown nothing
+//! Promises: at most so many connections at once, none of which can be held without asking something; a failing accept (no file descriptors left) neither ends the loop nor spins. At shutdown nothing
 //! new is taken, running uploads get their grace, and what is left then is cancelled and cleaned up before this returns.
-//! warp's own server has none of the timeouts and no deadline.
+//! warp's own server has none of the timeouts and no deadline. Speaks HTTP/1.1, as the proxy does with its upstreams: with
+//! HTTP/2 a peer could hold a connection by answering pings.
 
 use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper::server::conn::http1::Builder;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -32,9 +30,8 @@ use crate::link::ports::{Blobs, Ledger, Source};
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// For the replies to cancelled uploads to reach their callers.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// HTTP/2: how often a silent peer is pinged, and how many requests it may have under way.
-const PING_EVERY: Duration = Duration::from_secs(20);
-const MAX_STREAMS: u32 = 128;
+/// What a proxy lets through (100 in the reference wiring) and what it and the gate add.
+const MAX_HEADERS: usize = 128;
 
 /// Serves until `shutdown` is ready, then drains.
 pub async fn serve<S: Source, B: Blobs, L: Ledger>(
@@ -65,8 +62,7 @@ pub async fn serve<S: Source, B: Blobs, L: Ledger>(
 }
 
 struct Connections {
-    builder: Builder<TokioExecutor>,
-    first_request_within: Duration,
+    builder: Builder,
     slots: Arc<Semaphore>,
     graceful: GracefulShutdown,
     open: TaskTracker,
@@ -75,17 +71,11 @@ struct Connections {
 
 impl Connections {
     fn new(config: &ServerConfig) -> Self {
-        let mut builder = Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(config.header_timeout);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .keep_alive_interval(PING_EVERY)
-            .keep_alive_timeout(config.header_timeout)
-            .max_concurrent_streams(MAX_STREAMS);
+        let mut builder = Builder::new();
+        // The timer runs whenever a head is awaited, so it also ends connections that ask nothing (more).
+        builder.timer(TokioTimer::new()).header_read_timeout(config.header_timeout).max_headers(MAX_HEADERS);
         Self {
             builder,
-            first_request_within: config.header_timeout,
             slots: Arc::new(Semaphore::new(config.max_connections)),
             graceful: GracefulShutdown::new(),
             open: TaskTracker::new(),
@@ -136,28 +126,12 @@ impl Connections {
             debug!("TCP_NODELAY was refused: {e}");
         }
         let service = TowerToHyperService::new(warp::service(routes::filter(api)));
-        let asked = Arc::new(AtomicBool::new(false));
-        let has_asked = Arc::clone(&asked);
-        let service = service_fn(move |request| {
-            asked.store(true, Ordering::Relaxed);
-            service.call(request)
-        });
-        let connection = self.builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = self.graceful.watch(connection);
-        let (cut, patience) = (self.cut.clone(), self.first_request_within);
+        let connection = self.graceful.watch(self.builder.serve_connection(TokioIo::new(stream), service));
+        let cut = self.cut.clone();
         self.open.spawn(async move {
             let _held_while_open = slot;
-            let mut connection = pin!(connection);
-            // hyper's own timer starts only once the protocol is known, and a peer may never get that far.
-            let silent = async {
-                sleep(patience).await;
-                if has_asked.load(Ordering::Relaxed) {
-                    std::future::pending::<()>().await;
-                }
-            };
             tokio::select! {
-                ended = &mut connection => if let Err(e) = ended { debug!("A connection ended: {e}"); },
-                () = silent => debug!("Closed a connection that asked nothing"),
+                ended = connection => if let Err(e) = ended { debug!("A connection ended: {e}"); },
                 () = cut.cancelled() => info!("Cut a connection that would not end"),
             }
         });

@@ -88,7 +88,8 @@ fn a_good_request_is_forwarded_without_credentials_and_with_a_token() {
     pairs.push((b"x-bkapi-app", b"forged"));
     pairs.push((b"x_bkapi_jwt", b"forged"));
     let Verdict::Forward(forward) = judge(&gate(), &pairs, BODY.as_bytes()) else { panic!("refused") };
-    assert_eq!(forward.remove, ["x-bkapi-authorization", "cookie", "x-bkapi-jwt", "x-bkapi-app", "x_bkapi_jwt"]);
+    let removed: Vec<_> = forward.remove.iter().map(String::as_str).collect();
+    assert_eq!(removed, ["cookie", "x-bkapi-app", "x-bkapi-authorization", "x-bkapi-jwt", "x_bkapi_jwt"]);
     let names: Vec<_> = forward.set.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, [":path", "x-bkapi-jwt", "x-bkapi-request-id", "x-request-id"]);
     assert_eq!(forward.set[0].1, CANONICAL);

@@ -1,0 +1,135 @@
+//! What happens to a blob when the books refuse or fail: the one thing that no real disk does on demand.
+
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use linkgate_contract::{AppCode, ModuleName};
+
+use super::*;
+use crate::link::ports::SourceError;
+
+struct OneByte(bool);
+
+struct AnySource;
+
+impl Source for AnySource {
+    type Stream = OneByte;
+
+    async fn open(&self, _url: &PackageUrl) -> Result<OneByte, SourceError> {
+        Ok(OneByte(false))
+    }
+}
+
+impl SourceStream for OneByte {
+    async fn next(&mut self) -> Result<Option<Bytes>, SourceError> {
+        let first = !std::mem::replace(&mut self.0, true);
+        Ok(first.then(|| Bytes::from_static(b"x")))
+    }
+}
+
+/// Keeps nothing and remembers what it was told to remove.
+#[derive(Clone, Default)]
+struct Shelf(Arc<Mutex<Vec<Sha256Hex>>>);
+
+struct Written;
+
+fn name() -> Sha256Hex {
+    Sha256Hex::from_digest([7; 32])
+}
+
+impl Blobs for Shelf {
+    type Draft = Written;
+    type Sealed = Written;
+
+    async fn draft(&self) -> Result<Written, BlobError> {
+        Ok(Written)
+    }
+
+    async fn keep(&self, _sealed: Written) -> Result<bool, BlobError> {
+        Ok(true)
+    }
+
+    async fn remove(&self, sha256: Sha256Hex) -> Result<(), BlobError> {
+        self.0.lock().unwrap().push(sha256);
+        Ok(())
+    }
+
+    async fn check(&self) -> Result<(), BlobError> {
+        Ok(())
+    }
+}
+
+impl Draft for Written {
+    type Sealed = Self;
+
+    async fn write(&mut self, _bytes: Bytes) -> Result<(), BlobError> {
+        Ok(())
+    }
+
+    async fn seal(self) -> Result<Self, BlobError> {
+        Ok(self)
+    }
+
+    async fn discard(self) {}
+}
+
+impl Sealed for Written {
+    fn sha256(&self) -> Sha256Hex {
+        name()
+    }
+
+    fn size_bytes(&self) -> u64 {
+        1
+    }
+}
+
+/// Books nothing, each time for this reason.
+struct Books(fn() -> LedgerError);
+
+impl Ledger for Books {
+    async fn module_origin(&self, _module: &UploadPath) -> Result<Option<SourceOrigin>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn has_live(&self, _module: &UploadPath, _version: &PackageVersion) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
+    async fn record(&self, _entry: NewEntry) -> Result<Recorded, LedgerError> {
+        Err((self.0)())
+    }
+
+    async fn points_at(&self, _sha256: &Sha256Hex) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
+    async fn check(&self) -> Result<(), LedgerError> {
+        Ok(())
+    }
+}
+
+async fn removed_after(reason: fn() -> LedgerError) -> Vec<Sha256Hex> {
+    let shelf = Shelf::default();
+    let linker = Arc::new(Linker::new(AnySource, shelf.clone(), Books(reason), ModuleRules::default(), 1));
+    let request = LinkRequest {
+        package_url: PackageUrl::new("https://example.com/a.tgz").unwrap(),
+        version: Some(PackageVersion::new("1").unwrap()),
+        allow_overwrite: false,
+    };
+    let module = UploadPath { app_code: AppCode::new("app").unwrap(), module: ModuleName::new("default").unwrap() };
+    let upload = Upload { module, request, operator: "admin".into(), request_id: String::new() };
+    assert!(linker.link(upload).await.is_err());
+    let removed = shelf.0.lock().unwrap();
+    removed.clone()
+}
+
+#[tokio::test]
+async fn a_lost_race_takes_its_blob_along() {
+    assert_eq!(removed_after(|| LedgerError::AlreadyExists).await, [name()]);
+}
+
+#[tokio::test]
+async fn a_commit_of_unknown_outcome_leaves_its_blob() {
+    // SQLite may report a failed sync and show the row again after a crash.
+    assert_eq!(removed_after(|| LedgerError::Database("disk I/O error".into())).await, []);
+}

@@ -1,0 +1,140 @@
+//! One VM with the filter in it, and the callbacks in the order of a host.
+
+use std::sync::OnceLock;
+
+use wasmi::{Config, Engine, Linker, Memory, Module, Store, WasmParams, WasmResults};
+
+use crate::world::World;
+use crate::{abi, fixture, wasi};
+
+/// What the filter answers to a callback about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    Continue,
+    Pause,
+}
+
+/// The root context of [`Vm::configured`].
+pub const ROOT: u32 = 1;
+
+/// A VM. What cannot work fails the test that asked for it.
+pub struct Vm {
+    store: Store<World>,
+    instance: wasmi::Instance,
+    last_context: u32,
+}
+
+fn module() -> &'static Module {
+    static MODULE: OnceLock<Module> = OnceLock::new();
+    MODULE.get_or_init(|| {
+        let path = std::env::var_os("LINKGATE_WASM").expect("LINKGATE_WASM is not set: run `cargo xtask test`");
+        let wasm =
+            std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}: run `cargo xtask test`", path.to_string_lossy()));
+        // What came after WebAssembly 2.0 is not on every host.
+        let mut plain = Config::default();
+        plain.wasm_tail_call(false).wasm_extended_const(false).wasm_multi_memory(false).wasm_memory64(false);
+        plain.wasm_custom_page_sizes(false).wasm_wide_arithmetic(false);
+        Module::new(&Engine::new(&plain), wasm).expect("the filter is valid wasm")
+    })
+}
+
+/// Names of all that the filter exports.
+pub fn exports() -> Vec<&'static str> {
+    module().exports().map(|export| export.name()).collect()
+}
+
+/// Names of all that the filter imports from one module.
+pub fn imports(from: &str) -> Vec<&'static str> {
+    module().imports().filter(|import| import.module() == from).map(|import| import.name()).collect()
+}
+
+impl Vm {
+    /// Loaded and initialised, with this environment; no context yet.
+    pub fn new(environ: Vec<String>) -> Self {
+        let module = module();
+        let mut linker = Linker::new(module.engine());
+        abi::offer(&mut linker, module);
+        wasi::offer(&mut linker);
+        let world = World::new(environ, fixture::NOW_S);
+        let mut store = Store::new(module.engine(), world);
+        let instance = linker.instantiate_and_start(&mut store, module).expect("the host offers all imports");
+        let mut vm = Self { store, instance, last_context: 0 };
+        vm.call::<(), ()>("_initialize", ());
+        vm
+    }
+
+    /// With a good key and a root under the good policy.
+    pub fn configured() -> Self {
+        let mut vm = Self::new(vec![fixture::key_variable(&fixture::key_text())]);
+        assert_eq!(vm.add_root(fixture::policy()), (ROOT, true), "{}", vm.world().log_text());
+        vm
+    }
+
+    /// Makes a root with this configuration, as a host does for each version of it; says its id and whether it took.
+    pub fn add_root(&mut self, configuration: impl ToString) -> (u32, bool) {
+        let root = self.create_context(0);
+        assert_eq!(self.call::<(u32, u32), u32>("proxy_on_vm_start", (root, 0)), 1, "the VM starts");
+        (root, self.configure(root, configuration))
+    }
+
+    /// Configures a root anew.
+    pub fn configure(&mut self, root: u32, configuration: impl ToString) -> bool {
+        self.configure_with_bytes(root, configuration.to_string().into_bytes())
+    }
+
+    /// Configures a root anew with what need not be text.
+    pub fn configure_with_bytes(&mut self, root: u32, configuration: Vec<u8>) -> bool {
+        let size = u32::try_from(configuration.len()).unwrap();
+        self.world().configuration = configuration;
+        self.world().context = root;
+        self.call::<(u32, u32), u32>("proxy_on_configure", (root, size)) == 1
+    }
+
+    /// A new context; of the root 0 it is a root itself.
+    pub fn create_context(&mut self, root: u32) -> u32 {
+        self.last_context += 1;
+        let context = self.last_context;
+        self.world().context = context;
+        self.call::<(u32, u32), ()>("proxy_on_context_create", (context, root));
+        context
+    }
+
+    /// A callback about a request whose answer is an action.
+    pub fn ask<P: WasmParams>(&mut self, callback: &str, context: u32, params: P) -> Action {
+        self.world().context = context;
+        match self.call::<P, u32>(callback, params) {
+            0 => Action::Continue,
+            1 => Action::Pause,
+            other => panic!("{callback} answered {other}"),
+        }
+    }
+
+    /// The end of a context.
+    pub fn delete(&mut self, context: u32) {
+        self.world().context = context;
+        assert_eq!(self.call::<u32, u32>("proxy_on_done", context), 1, "nothing is left to wait for");
+        self.call::<u32, ()>("proxy_on_log", context);
+        self.call::<u32, ()>("proxy_on_delete", context);
+        self.world().streams.remove(&context);
+    }
+
+    /// The host's side.
+    pub fn world(&mut self) -> &mut World {
+        self.store.data_mut()
+    }
+
+    /// Size of the filter's memory in bytes.
+    pub fn memory_bytes(&mut self) -> usize {
+        self.memory().data_size(&self.store)
+    }
+
+    fn memory(&self) -> Memory {
+        self.instance.get_memory(&self.store, "memory").expect("the filter exports its memory")
+    }
+
+    fn call<P: WasmParams, R: WasmResults>(&mut self, export: &str, params: P) -> R {
+        let function = self.instance.get_typed_func::<P, R>(&self.store, export);
+        let result = function.unwrap_or_else(|e| panic!("{export}: {e}")).call(&mut self.store, params);
+        result.unwrap_or_else(|e| panic!("the filter trapped in {export}: {e}\n{}", self.store.data().log_text()))
+    }
+}

@@ -1,0 +1,139 @@
+//! What the host holds: streams, log, clock, randomness, and the faults that a test orders.
+
+use std::collections::BTreeMap;
+
+/// Names and values as bytes: HTTP admits octets that are not UTF-8.
+pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Statuses of the ABI that the host gives of its own accord.
+pub const OK: i32 = 0;
+pub const NOT_FOUND: i32 = 1;
+pub const BAD_ARGUMENT: i32 = 2;
+pub const UNIMPLEMENTED: i32 = 12;
+
+/// An answer that the filter sent itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    pub status: i32,
+    pub details: String,
+    pub body: String,
+    pub headers: Vec<(String, String)>,
+    pub grpc_status: i32,
+}
+
+impl Reply {
+    /// The first value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// One request as the host holds it.
+#[derive(Clone, Default)]
+pub struct Stream {
+    pub request_headers: Pairs,
+    /// Handed over in place of the serialised headers, for maps that are broken.
+    pub raw_map: Option<Vec<u8>>,
+    /// What is held of the body so far.
+    pub body: Vec<u8>,
+    pub response_headers: Pairs,
+    pub replies: Vec<Reply>,
+}
+
+/// One call that the filter makes.
+pub struct Call<'a> {
+    pub name: &'a str,
+    /// How many were made before it since [`World::fail`].
+    pub nth: usize,
+}
+
+/// Decides which calls fail, and with which status.
+pub type Fault = Box<dyn Fn(&Call<'_>) -> Option<i32>>;
+
+/// The host's side of one VM.
+#[derive(Default)]
+pub struct World {
+    /// The WASI environment, `NAME=value`.
+    pub environ: Vec<String>,
+    pub configuration: Vec<u8>,
+    pub streams: BTreeMap<u32, Stream>,
+    /// The context whose callback runs.
+    pub context: u32,
+    /// Level and message, in order.
+    pub log: Vec<(i32, String)>,
+    /// Seconds since the epoch.
+    pub now_s: u64,
+    /// Every call by name, in order, since [`World::fail`].
+    pub calls: Vec<&'static str>,
+    /// Calls that a request has no need of, ever.
+    pub needless: Vec<String>,
+    fault: Option<Fault>,
+    random: u64,
+}
+
+impl World {
+    /// With this environment and clock, and nothing else yet.
+    pub fn new(environ: Vec<String>, now_s: u64) -> Self {
+        Self { environ, now_s, ..Self::default() }
+    }
+
+    /// From here on these calls fail.
+    pub fn fail(&mut self, fault: impl Fn(&Call<'_>) -> Option<i32> + 'static) {
+        self.calls.clear();
+        self.fault = Some(Box::new(fault));
+    }
+
+    /// Notes a call; `Some` is the status to give without doing it.
+    pub fn called(&mut self, name: &'static str) -> Option<i32> {
+        let call = Call { name, nth: self.calls.len() };
+        let status = self.fault.as_ref().and_then(|fault| fault(&call));
+        self.calls.push(name);
+        status
+    }
+
+    /// The stream whose callback runs; a root has none.
+    pub fn stream(&mut self) -> Option<&mut Stream> {
+        self.streams.get_mut(&self.context)
+    }
+
+    /// Bytes that no two calls share.
+    pub fn randomness(&mut self, len: usize) -> Vec<u8> {
+        self.random += 1;
+        let block = self.random.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
+        block.into_iter().cycle().take(len).collect()
+    }
+
+    /// All messages, one a line.
+    pub fn log_text(&self) -> String {
+        self.log.iter().map(|(level, message)| format!("[{level}] {message}\n")).collect()
+    }
+}
+
+/// The ABI's own form of a header map.
+pub fn serialize(pairs: &Pairs) -> Vec<u8> {
+    let number = |n: usize| u32::try_from(n).unwrap().to_le_bytes();
+    let mut raw = number(pairs.len()).to_vec();
+    for (name, value) in pairs {
+        raw.extend(number(name.len()).into_iter().chain(number(value.len())));
+    }
+    for text in pairs.iter().flat_map(|(name, value)| [name, value]) {
+        raw.extend(text.iter().chain(&[0]));
+    }
+    raw
+}
+
+/// The reverse, and not one byte more or less.
+pub fn deserialize(raw: &[u8]) -> Vec<(String, String)> {
+    let number = |at: usize| usize::try_from(u32::from_le_bytes(raw[at..at + 4].try_into().unwrap())).unwrap();
+    let count = number(0);
+    let mut at = 4 + count * 8;
+    let mut text = |len: usize| {
+        let text = String::from_utf8(raw[at..at + len].to_vec()).unwrap();
+        assert_eq!(raw[at + len], 0, "a NUL ends each text");
+        at += len + 1;
+        text
+    };
+    let pairs = (0..count).map(|n| (text(number(4 + n * 8)), text(number(8 + n * 8)))).collect();
+    assert_eq!(at, raw.len(), "nothing follows the last header");
+    pairs
+}
