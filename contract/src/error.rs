@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{Language, Text, headers};
 
-/// Every code of the API. Status, number and standard sentence stand in one table, [`ErrorCode::row`].
+/// Every code of the API. Status, number and standard sentence stand in one table, in `row`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
     /// A field is wrong.
