@@ -1,12 +1,12 @@
 //! The byte path: from the network to the disk in one pass.
 //!
-//! Promises: every byte is hashed and written once, in order; memory stays flat, for a draft owns [`BUFFERS`] buffers and
-//! never more. Whatever ends a draft other than sealing (an error, a cancellation, a panic) removes its file.
+//! Promises: every byte is hashed and written once, in order; memory stays flat, for at most [`QUEUED_BATCHES`] batches and
+//! the two at either end are held. Whatever ends a draft other than sealing (an error, a cancellation, a panic) removes
+//! its file.
 //!
-//! Hashing is done where the bytes arrive, while they are still in the cache of the core that read them, a fraction of a
-//! millisecond at a time; writing goes on in a thread of its own meanwhile. On two cores that splits the work of a
-//! download about evenly. Bytes are copied into buffers of our own, which come back for the next batch: handing the
-//! network's buffers over would save the copy, but then each read needs a new one, and its page faults cost more.
+//! Hashing is done where the bytes arrive, while they are still in the cache of the core that read them; writing goes on
+//! in a thread of its own meanwhile. The network's buffers are handed over as they are. That needs an allocator that
+//! reuses large blocks without giving them back in between (`main` chooses one), or page faults cost more than the copy.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -19,10 +19,12 @@ use tokio::task::JoinHandle;
 
 use crate::link::ports::{BlobError, Draft, Sealed, Sha256Hex};
 
-/// How much is written at a time.
-const BUFFER_BYTES: usize = 512 << 10;
-/// One is being filled, one is being written, the others bridge the time when either side is held up.
-const BUFFERS: usize = 4;
+/// How much is handed to the writer at a time, at least.
+const BATCH_BYTES: usize = 512 << 10;
+/// And in how many parts: a source that sends byte by byte fills its batch with the network's buffers, not with bytes.
+const BATCH_PARTS: usize = 64;
+/// One is being written, the others bridge the time when either side is held up.
+const QUEUED_BATCHES: usize = 2;
 
 /// A file that is removed unless it is renamed.
 pub struct TempFile {
@@ -75,8 +77,9 @@ impl Sealed for SealedFile {
     }
 }
 
+/// What goes to the writer's thread: a batch of parts to write in order, or nothing to end.
 enum Order {
-    Write(Vec<u8>),
+    Write(Vec<Bytes>),
     Seal,
 }
 
@@ -84,31 +87,23 @@ enum Order {
 pub struct FsDraft {
     hash: Context,
     size_bytes: u64,
-    buffer: Vec<u8>,
+    batch: Vec<Bytes>,
+    batch_bytes: usize,
     orders: mpsc::Sender<Order>,
-    written: mpsc::Receiver<Vec<u8>>,
     writer: JoinHandle<Result<TempFile, BlobError>>,
 }
 
 impl FsDraft {
     pub(super) fn start(temp: TempFile) -> Self {
-        let (orders, queue) = mpsc::channel(BUFFERS);
-        let (give_back, written) = mpsc::channel(BUFFERS);
-        // Empty buffers take no memory: a small package fills one only, and only as far as it reaches.
-        (1..BUFFERS).for_each(|_| drop(give_back.try_send(Vec::new())));
-        let writer = tokio::task::spawn_blocking(move || write_all(temp, queue, &give_back));
-        Self { hash: Context::new(&SHA256), size_bytes: 0, buffer: Vec::new(), orders, written, writer }
+        let (orders, queue) = mpsc::channel(QUEUED_BATCHES);
+        let writer = tokio::task::spawn_blocking(move || write_all(temp, queue));
+        Self { hash: Context::new(&SHA256), size_bytes: 0, batch: Vec::new(), batch_bytes: 0, orders, writer }
     }
 
-    /// Hands the buffer over and waits for another one.
     async fn flush(&mut self) -> Result<(), BlobError> {
-        let full = std::mem::take(&mut self.buffer);
-        self.order(Order::Write(full)).await?;
-        match self.written.recv().await {
-            Some(buffer) => self.buffer = buffer,
-            None => return Err(self.failure().await),
-        }
-        Ok(())
+        self.batch_bytes = 0;
+        let batch = std::mem::take(&mut self.batch);
+        self.order(Order::Write(batch)).await
     }
 
     async fn order(&mut self, order: Order) -> Result<(), BlobError> {
@@ -133,14 +128,10 @@ impl Draft for FsDraft {
     async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
         self.hash.update(&bytes);
         self.size_bytes += bytes.len() as u64;
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            let (now, later) = rest.split_at(rest.len().min(BUFFER_BYTES - self.buffer.len()));
-            self.buffer.extend_from_slice(now);
-            rest = later;
-            if self.buffer.len() == BUFFER_BYTES {
-                self.flush().await?;
-            }
+        self.batch_bytes += bytes.len();
+        self.batch.push(bytes);
+        if self.batch_bytes >= BATCH_BYTES || self.batch.len() >= BATCH_PARTS {
+            self.flush().await?;
         }
         Ok(())
     }
@@ -165,19 +156,14 @@ impl Draft for FsDraft {
 }
 
 /// The writer's thread. Ends without a file when the orders end without a seal.
-fn write_all(
-    mut temp: TempFile,
-    mut queue: mpsc::Receiver<Order>,
-    give_back: &mpsc::Sender<Vec<u8>>,
-) -> Result<TempFile, BlobError> {
+fn write_all(mut temp: TempFile, mut queue: mpsc::Receiver<Order>) -> Result<TempFile, BlobError> {
     let failed = |e| BlobError::from_io("writing a package", e);
     while let Some(order) = queue.blocking_recv() {
         match order {
-            Order::Write(mut buffer) => {
-                temp.file().write_all(&buffer).map_err(failed)?;
-                buffer.clear();
-                // There is room for every buffer; it fails only when nobody wants one any more.
-                drop(give_back.try_send(buffer));
+            Order::Write(batch) => {
+                for part in batch {
+                    temp.file().write_all(&part).map_err(failed)?;
+                }
             }
             Order::Seal => {
                 temp.file().sync_all().map_err(failed)?;

@@ -22,7 +22,7 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// `LINKGATE_STORE_MAX_CONNECTIONS`: open connections at once; further ones wait in the kernel. Default 1024.
     pub max_connections: usize,
-    /// `LINKGATE_STORE_MAX_UPLOADS`: uploads that download at once, at up to 3 MiB of memory each; further ones are
+    /// `LINKGATE_STORE_MAX_UPLOADS`: uploads that download at once, at up to 4 MiB of memory each; further ones are
     /// answered 429. Default 64.
     pub max_uploads: usize,
     /// `LINKGATE_STORE_HEADER_TIMEOUT_S`: seconds for a request's head, and again for its body. An idle HTTP/1
