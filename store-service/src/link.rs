@@ -270,36 +270,31 @@ fn log(asked: &Upload, begun: Instant, outcome: &Result<Entry, LinkError>) {
     let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (app, name) = (asked.module.app_code.as_str(), asked.module.module.as_str());
     let (id, url) = (asked.request_id.as_str(), &asked.request.package_url);
+    /// One line, at its level; what every line says stands here.
+    macro_rules! line {
+        ($level:ident, $($own:tt)*) => {
+            $level!(
+                request.id = id,
+                app.code = app,
+                module.name = name,
+                package.url = %url,
+                upload.duration_ms = ms,
+                $($own)*
+            )
+        };
+    }
     match outcome {
-        Ok(entry) => info!(
-            request.id = id,
-            app.code = app,
-            module.name = name,
-            package.url = %url,
+        Ok(entry) => line!(
+            info,
             package.size_bytes = entry.size_bytes,
             package.sha256 = entry.sha256,
-            upload.duration_ms = ms,
             "Stored `{}` for `{app}`/`{name}`",
             entry.version
         ),
-        Err(e @ (LinkError::Blob(_) | LinkError::Ledger(_))) => error!(
-            request.id = id,
-            app.code = app,
-            module.name = name,
-            package.url = %url,
-            upload.duration_ms = ms,
-            error = chain(e),
-            "Failed to store a package for `{app}`/`{name}`"
-        ),
-        Err(e) => info!(
-            request.id = id,
-            app.code = app,
-            module.name = name,
-            package.url = %url,
-            upload.duration_ms = ms,
-            error = chain(e),
-            "Refused a package for `{app}`/`{name}`"
-        ),
+        Err(e @ (LinkError::Blob(_) | LinkError::Ledger(_))) => {
+            line!(error, error = chain(e), "Failed to store a package for `{app}`/`{name}`");
+        }
+        Err(e) => line!(info, error = chain(e), "Refused a package for `{app}`/`{name}`"),
     }
 }
 
