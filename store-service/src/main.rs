@@ -3,9 +3,8 @@
 use std::process::ExitCode;
 
 use linkgate_store::config::{Config, Env};
-use linkgate_store::{run, telemetry};
+use linkgate_store::{run, runtime, telemetry};
 use tokio::net::TcpListener;
-use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
 
@@ -17,7 +16,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// `EX_USAGE` of sysexits.h: a restart will not help.
 const BAD_CONFIG: u8 = 64;
 
+/// Takes packages in by link, keeps them and books them.
+#[derive(clap::Parser)]
+#[command(version, after_help = "Settings are variables of the environment: docs/CONFIGURATION.md lists them.")]
+struct Cli {}
+
 fn main() -> ExitCode {
+    let Cli {} = clap::Parser::parse();
     let config = match Config::from_vars(&Env) {
         Ok(config) => config,
         Err(bad) => {
@@ -33,13 +38,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// A download is read and hashed by one of these workers and written by a thread beside it. With a worker for every core
-/// the two halves of a download would be passed from core to core: on two cores that cost 8 % and 16 MiB.
-fn runtime() -> std::io::Result<Runtime> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    Builder::new_multi_thread().worker_threads(cores.div_ceil(2)).enable_all().build()
 }
 
 async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {

@@ -178,6 +178,19 @@ async fn sigterm_stops_the_process_cleanly_and_its_books_survive() {
 }
 
 #[test]
+fn the_process_says_what_it_is_and_refuses_arguments_that_it_has_not() {
+    let run = |argument: &str| {
+        let mut command = std::process::Command::new(linkgate_tests::process::binary("linkgate-store"));
+        command.arg(argument).env_clear().output().unwrap()
+    };
+    let version = run("--version");
+    assert_eq!(version.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&version.stdout), format!("linkgate-store {}\n", env!("CARGO_PKG_VERSION")));
+    assert!(String::from_utf8_lossy(&run("--help").stdout).contains("docs/CONFIGURATION.md"));
+    assert_eq!(run("--port").status.code(), Some(2));
+}
+
+#[test]
 fn bad_settings_end_the_process_with_64_and_all_faults() {
     let output = std::process::Command::new(linkgate_tests::process::binary("linkgate-store"))
         .env_clear()
