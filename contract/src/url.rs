@@ -56,10 +56,7 @@ impl PackageUrl {
         if link.len() > Self::MAX_BYTES {
             return Err(InvalidUrl::TooLong);
         }
-        // `http://evil.example\@good.example/` is evil.example to one parser and good.example to another.
-        if link.chars().any(|c| c == '\\' || c.is_control() || c.is_whitespace()) {
-            return Err(InvalidUrl::ForbiddenCharacter);
-        }
+        refuse_forbidden_characters(link)?;
         if authority(link)?.contains('@') {
             return Err(InvalidUrl::UserInfo);
         }
@@ -77,9 +74,7 @@ impl PackageUrl {
         if before_any_path.contains(':') {
             return Self::new(location);
         }
-        if location.chars().any(|c| c == '\\' || c.is_control() || c.is_whitespace()) {
-            return Err(InvalidUrl::ForbiddenCharacter);
-        }
+        refuse_forbidden_characters(location)?;
         let url = self.0.join(location).map_err(|_| InvalidUrl::Malformed)?;
         Self::new(url.as_str())
     }
@@ -129,6 +124,12 @@ impl PackageUrl {
     pub fn file_name(&self) -> &str {
         self.0.path().rsplit('/').next().unwrap_or_default()
     }
+}
+
+/// `http://evil.example\@good.example/` is evil.example to one parser and good.example to another.
+fn refuse_forbidden_characters(text: &str) -> Result<(), InvalidUrl> {
+    let forbidden = |c: char| c == '\\' || c.is_control() || c.is_whitespace();
+    if text.contains(forbidden) { Err(InvalidUrl::ForbiddenCharacter) } else { Ok(()) }
 }
 
 /// What stands between `scheme://` and the first `/`, `?` or `#`.

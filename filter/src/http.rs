@@ -42,6 +42,11 @@ impl Request {
         Action::Pause
     }
 
+    /// Something of ours or the host's failed: nothing passes.
+    fn refuse_failed(&mut self) -> Action {
+        self.refuse(&Gate::failed(&self.id))
+    }
+
     fn forward(&mut self, forward: &Forward) -> Action {
         match apply(forward) {
             Ok(()) => {
@@ -50,7 +55,7 @@ impl Request {
             }
             Err(error) => {
                 host::log(host::Level::Error, &format!("the request could not be changed: {error}"));
-                self.refuse(&forward.failed())
+                self.refuse_failed()
             }
         }
     }
@@ -67,7 +72,7 @@ impl Request {
     }
 
     fn judge_head(&mut self, end_of_stream: bool) -> Result<Verdict, HostError> {
-        let Some(gate) = self.gate.clone() else { return Ok(Verdict::Refuse(Gate::unavailable())) };
+        let Some(gate) = self.gate.clone() else { return Ok(Verdict::Refuse(Gate::failed(&self.id))) };
         let raw = host::request_headers()?;
         let pairs = host::parse_pairs(&raw).ok_or(HostError { call: "parse_pairs", status: 0 })?;
         let head = Head::new(&pairs, end_of_stream, host::now_s()?, entropy);
@@ -75,14 +80,27 @@ impl Request {
         Ok(gate.on_headers(&head))
     }
 
+    /// The request whose body is awaited, or what becomes of anything else that still comes.
+    fn awaiting_body(&mut self) -> Result<Pending, Action> {
+        match std::mem::replace(&mut self.stage, Stage::Refused) {
+            Stage::Body(pending) => Ok(pending),
+            Stage::Forwarded => {
+                self.stage = Stage::Forwarded;
+                Err(Action::Continue)
+            }
+            Stage::Head => Err(self.refuse_failed()),
+            Stage::Refused => Err(Action::Pause),
+        }
+    }
+
     /// The whole body is there; `size` is what the host says it holds.
     fn judge_body(&mut self, pending: Pending, size: usize) -> Action {
-        let Some(gate) = self.gate.clone() else { return self.refuse(&Gate::unavailable()) };
+        let Some(gate) = self.gate.clone() else { return self.refuse_failed() };
         match host::buffer(Buffer::RequestBody, size).and_then(|body| Ok((body, host::now_s()?))) {
             Ok((body, now)) => self.obey(pending.on_body(&gate, &body, now)),
             Err(error) => {
                 host::log(host::Level::Error, &format!("the body could not be read: {error}"));
-                self.refuse(&pending.failed())
+                self.refuse_failed()
             }
         }
     }
@@ -96,44 +114,33 @@ impl HttpContext for Request {
             Ok(verdict) => self.obey(verdict),
             Err(error) => {
                 host::log(host::Level::Error, &format!("the head could not be read: {error}"));
-                self.refuse(&Gate::unavailable())
+                self.refuse_failed()
             }
         }
     }
 
     /// While the body is held, `size` is the total so far, not the latest part.
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        match std::mem::replace(&mut self.stage, Stage::Refused) {
-            Stage::Body(pending) => {
-                let refusal = self.gate.as_deref().and_then(|gate| pending.over_limit(gate, size));
-                match (refusal, end_of_stream) {
-                    (Some(reply), _) => self.refuse(&reply),
-                    (None, true) => self.judge_body(pending, size),
-                    (None, false) => {
-                        self.stage = Stage::Body(pending);
-                        Action::Pause
-                    }
-                }
+        let pending = match self.awaiting_body() {
+            Ok(pending) => pending,
+            Err(action) => return action,
+        };
+        let refusal = self.gate.as_deref().and_then(|gate| pending.over_limit(gate, size));
+        match (refusal, end_of_stream) {
+            (Some(reply), _) => self.refuse(&reply),
+            (None, true) => self.judge_body(pending, size),
+            (None, false) => {
+                self.stage = Stage::Body(pending);
+                Action::Pause
             }
-            Stage::Forwarded => {
-                self.stage = Stage::Forwarded;
-                Action::Continue
-            }
-            Stage::Head => self.refuse(&Gate::unavailable()),
-            Stage::Refused => Action::Pause,
         }
     }
 
     /// Trailers end a body that was not marked as ended.
     fn on_http_request_trailers(&mut self, _num_trailers: usize) -> Action {
-        match std::mem::replace(&mut self.stage, Stage::Refused) {
-            Stage::Body(pending) => self.judge_body(pending, usize::MAX),
-            Stage::Forwarded => {
-                self.stage = Stage::Forwarded;
-                Action::Continue
-            }
-            Stage::Head => self.refuse(&Gate::unavailable()),
-            Stage::Refused => Action::Pause,
+        match self.awaiting_body() {
+            Ok(pending) => self.judge_body(pending, usize::MAX),
+            Err(action) => action,
         }
     }
 

@@ -55,15 +55,6 @@ struct Caller {
     username: String,
 }
 
-impl Forward {
-    /// The refusal when the host could not make the changes.
-    #[must_use]
-    pub fn failed(&self) -> Reply {
-        let id = self.set.iter().find(|(name, _)| *name == headers::REQUEST_ID).map_or("", |(_, id)| id);
-        Reply::gateway(&GatewayError::Internal, id)
-    }
-}
-
 impl Gate {
     /// The header that names the request on every reply.
     pub const REQUEST_ID_HEADER: &'static str = headers::REQUEST_ID;
@@ -85,10 +76,10 @@ impl Gate {
         if head.end_of_stream { pending.on_body(self, &[], head.now) } else { Verdict::NeedBody(pending) }
     }
 
-    /// The refusal of a request that the host cannot hand over, or that has no gate to judge it.
+    /// The refusal when the gate or its host failed; an id that is not known yet is empty.
     #[must_use]
-    pub fn unavailable() -> Reply {
-        Reply::gateway(&GatewayError::Internal, "")
+    pub fn failed(request_id: &str) -> Reply {
+        Reply::gateway(&GatewayError::Internal, request_id)
     }
 
     fn judge_head(&self, head: &Head<'_>) -> Result<(UploadPath, Caller), GatewayError> {
@@ -159,14 +150,8 @@ impl Pending {
         }
         match gate.tokens.issue(&self.caller.app_code, &self.caller.username, now) {
             Some(token) => Verdict::Forward(self.forward(token)),
-            None => Verdict::Refuse(self.failed()),
+            None => Verdict::Refuse(Gate::failed(&self.request_id)),
         }
-    }
-
-    /// The refusal when the gate or its host failed half-way.
-    #[must_use]
-    pub fn failed(&self) -> Reply {
-        Reply::gateway(&GatewayError::Internal, &self.request_id)
     }
 
     fn forward(self, token: String) -> Forward {

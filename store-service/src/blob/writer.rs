@@ -77,7 +77,7 @@ impl Sealed for SealedFile {
     }
 }
 
-/// What goes to the writer's thread: a batch of parts to write in order, or nothing to end.
+/// What the writer's thread is told: write these parts in order, or sync the file and give it back.
 enum Order {
     Write(Vec<Bytes>),
     Seal,

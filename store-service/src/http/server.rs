@@ -1,7 +1,8 @@
 //! Takes connections and serves them until told to stop.
 //!
-//! Promises: at most so many connections at once, none of which can be held without asking something; a failing accept (no file descriptors left) neither ends the loop nor spins. At shutdown nothing
-//! new is taken, running uploads get their grace, and what is left then is cancelled and cleaned up before this returns.
+//! Promises: at most so many connections at once, none of which can be held without asking something; a failing accept
+//! (no file descriptors left) neither ends the loop nor spins. At shutdown nothing new is taken, running uploads get
+//! their grace, and what is left then is cancelled and cleaned up before this returns.
 //! warp's own server has none of the timeouts and no deadline. Speaks HTTP/1.1, as the proxy does with its upstreams: with
 //! HTTP/2 a peer could hold a connection by answering pings.
 
