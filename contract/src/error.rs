@@ -19,6 +19,8 @@ pub enum ErrorCode {
     PackageAlreadyExists,
     /// The source's bytes are over the limit.
     PackageTooLarge,
+    /// The source's bytes are not those that the caller named.
+    ChecksumMismatch,
     /// The source refused, broke off or could not be reached.
     SourceUnreachable,
     /// The source was too slow.
@@ -58,11 +60,12 @@ struct Row {
 
 impl ErrorCode {
     /// Every code, for tables and tests.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Validation,
         Self::UnsupportedSourceOrigin,
         Self::PackageAlreadyExists,
         Self::PackageTooLarge,
+        Self::ChecksumMismatch,
         Self::SourceUnreachable,
         Self::SourceTimeout,
         Self::ObjectStore,
@@ -91,6 +94,9 @@ impl ErrorCode {
                 row("PACKAGE_ALREADY_EXISTS", 400, Some(4_312_009), "源码包已存在", "The source package already exists")
             }
             Self::PackageTooLarge => row("PACKAGE_TOO_LARGE", 400, None, "源码包过大", "The package is too large"),
+            Self::ChecksumMismatch => {
+                row("CHECKSUM_MISMATCH", 400, None, "源码包的 SHA-256 不一致", "The package has another SHA-256")
+            }
             Self::SourceUnreachable => {
                 row("SOURCE_UNREACHABLE", 502, None, "无法读取源码包下载地址", "The package_url could not be read")
             }

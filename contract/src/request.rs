@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::{AllowList, ErrorCode, PackageUrl, PackageVersion, Problem, Text};
+use crate::{AllowList, ErrorCode, PackageUrl, PackageVersion, Problem, Sha256, Text};
 
 /// A checked upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,30 @@ pub struct LinkRequest {
     pub version: Option<PackageVersion>,
     /// Whether a package of the same version is replaced.
     pub allow_overwrite: bool,
+    /// What its bytes must hash to; absent: whatever comes is taken.
+    pub sha256: Option<Sha256>,
+}
+
+/// What the reader of a request allows; the gate and the store have lists of their own.
+pub trait LinkRules {
+    /// Whether links may point there.
+    fn allows(&self, url: &PackageUrl) -> bool;
+    /// Whether no link at all is allowed, so that the caller is told to ask the operator.
+    fn allows_nothing(&self) -> bool;
+    /// Whether the request must say the package's SHA-256. Asked for a link that is allowed.
+    fn requires_sha256(&self, _url: &PackageUrl) -> bool {
+        false
+    }
+}
+
+impl LinkRules for AllowList {
+    fn allows(&self, url: &PackageUrl) -> bool {
+        Self::allows(self, url)
+    }
+
+    fn allows_nothing(&self) -> bool {
+        self.is_empty()
+    }
 }
 
 /// What the caller says the body is.
@@ -48,25 +72,38 @@ impl LinkRequest {
     ///
     /// # Errors
     /// The [`Problem`] to answer with.
-    pub fn read(media_type: MediaType, body: &[u8], allowed: &AllowList) -> Result<Self, Problem> {
-        let fields = read_object(media_type, body)?;
+    pub fn read(media_type: MediaType, body: &[u8], rules: &dyn LinkRules) -> Result<Self, Problem> {
+        Self::from_fields(&read_fields(media_type, body)?, rules)
+    }
+
+    /// Checks the fields of a body that was read.
+    ///
+    /// # Errors
+    /// The [`Problem`] to answer with.
+    pub fn from_fields(fields: &Map<String, Value>, rules: &dyn LinkRules) -> Result<Self, Problem> {
         let mut wrong = BTreeMap::new();
         let mut note = |name, message| {
             wrong.insert(name, vec![message]);
         };
-        let package_url = read_package_url(fields.get("package_url"), allowed).map_err(|m| note("package_url", m)).ok();
+        let package_url = read_package_url(fields.get("package_url"), rules).map_err(|m| note("package_url", m)).ok();
         let version = read_version(fields.get("version")).map_err(|m| note("version", m)).ok();
         let allow_overwrite = read_boolean(fields.get("allow_overwrite")).map_err(|m| note("allow_overwrite", m)).ok();
-        match (package_url, version, allow_overwrite) {
-            (Some(package_url), Some(version), Some(allow_overwrite)) => {
-                Ok(Self { package_url, version, allow_overwrite })
+        let needs_sha256 = package_url.as_ref().is_some_and(|url| rules.requires_sha256(url));
+        let sha256 = read_sha256(fields.get("sha256"), needs_sha256).map_err(|m| note("sha256", m)).ok();
+        match (package_url, version, allow_overwrite, sha256) {
+            (Some(package_url), Some(version), Some(allow_overwrite), Some(sha256)) => {
+                Ok(Self { package_url, version, allow_overwrite, sha256 })
             }
             _ => Err(Problem::fields(wrong)),
         }
     }
 }
 
-fn read_object(media_type: MediaType, body: &[u8]) -> Result<Map<String, Value>, Problem> {
+/// Reads a body as far as its fields. An empty one has none, whatever its media type.
+///
+/// # Errors
+/// The [`Problem`] to answer with: another media type, no JSON, or no object.
+pub fn read_fields(media_type: MediaType, body: &[u8]) -> Result<Map<String, Value>, Problem> {
     if body.is_empty() {
         return Ok(Map::new());
     }
@@ -94,19 +131,19 @@ fn read_object(media_type: MediaType, body: &[u8]) -> Result<Map<String, Value>,
     ))
 }
 
-fn read_package_url(value: Option<&Value>, allowed: &AllowList) -> Result<PackageUrl, Text> {
+fn read_package_url(value: Option<&Value>, rules: &dyn LinkRules) -> Result<PackageUrl, Text> {
     let url = match value {
         None => return Err(REQUIRED),
         Some(Value::Null) => return Err(NOT_NULL),
         Some(Value::String(link)) => PackageUrl::new(link).map_err(|e| e.text())?,
         Some(_) => return Err(NOT_STRING),
     };
-    if allowed.allows(&url) { Ok(url) } else { Err(not_allowed(&url, allowed)) }
+    if rules.allows(&url) { Ok(url) } else { Err(not_allowed(&url, rules)) }
 }
 
 /// Names the host, so that a caller can ask the operator for it.
-fn not_allowed(url: &PackageUrl, allowed: &AllowList) -> Text {
-    if allowed.is_empty() {
+fn not_allowed(url: &PackageUrl, rules: &dyn LinkRules) -> Text {
+    if rules.allows_nothing() {
         return Text::fixed(
             "通过链接上传源码包的功能未开启，请联系管理员。",
             "Uploading by link is not enabled: no host is allowed. Ask the operator.",
@@ -129,6 +166,20 @@ fn read_version(value: Option<&Value>) -> Result<Option<PackageVersion>, Text> {
         Some(_) => return Err(NOT_STRING),
     };
     PackageVersion::new(&text).map(Some).map_err(|e| e.text())
+}
+
+/// Nothing, null and blank are one: callers fill the fields they do not use with either.
+fn read_sha256(value: Option<&Value>, required: bool) -> Result<Option<Sha256>, Text> {
+    let digits = match value {
+        None | Some(Value::Null) => "",
+        Some(Value::String(digits)) => digits.trim(),
+        Some(_) => return Err(NOT_STRING),
+    };
+    match digits {
+        "" if required => Err(REQUIRED),
+        "" => Ok(None),
+        _ => Sha256::new(digits).map(Some).map_err(|e| e.text()),
+    }
 }
 
 /// Everything that callers send for a boolean today, as BlueKing's framework reads it.
@@ -224,12 +275,76 @@ mod tests {
     }
 
     #[test]
+    fn a_digest_is_taken_in_any_case_and_may_be_left_empty() {
+        let digest = |v: Value| read(&json!({"package_url": URL, "sha256": v})).map(|r| r.sha256);
+        let digits = "ab".repeat(32);
+        for given in [json!(digits), json!(digits.to_uppercase())] {
+            assert_eq!(digest(given).unwrap().unwrap().as_str(), digits);
+        }
+        for none in [json!(null), json!(""), json!("  ")] {
+            assert_eq!(digest(none.clone()), Ok(None), "{none}");
+        }
+        assert_eq!(read(&json!({"package_url": URL})).unwrap().sha256, None);
+        for bad in [json!("ab"), json!("x".repeat(64))] {
+            let sentence = "sha256: Must be 64 hexadecimal digits, the SHA-256 of the package.";
+            assert_eq!(digest(bad.clone()).expect_err(&bad.to_string()).detail(Language::English), sentence);
+        }
+        for bad in [json!(7), json!([]), json!(true)] {
+            let problem = digest(bad.clone()).expect_err(&bad.to_string());
+            assert_eq!(problem.detail(Language::English), "sha256: Not a valid string.");
+        }
+    }
+
+    /// Allows every link and requires the digest of all but those to `trusted.example`.
+    struct Pinned;
+
+    impl LinkRules for Pinned {
+        fn allows(&self, _url: &PackageUrl) -> bool {
+            true
+        }
+
+        fn allows_nothing(&self) -> bool {
+            false
+        }
+
+        fn requires_sha256(&self, url: &PackageUrl) -> bool {
+            url.host() != Some(url::Host::Domain("trusted.example"))
+        }
+    }
+
+    #[test]
+    fn a_digest_is_required_where_the_rules_say_so() {
+        let read = |body: Value| LinkRequest::read(MediaType::Json, body.to_string().as_bytes(), &Pinned);
+        for none in [
+            json!({"package_url": URL}),
+            json!({"package_url": URL, "sha256": null}),
+            json!({"package_url": URL, "sha256": " "}),
+        ] {
+            let problem = read(none.clone()).expect_err(&none.to_string());
+            assert_eq!(problem.detail(Language::English), "sha256: This field is required.");
+        }
+        assert!(read(json!({"package_url": URL, "sha256": "0".repeat(64)})).is_ok());
+        assert!(read(json!({"package_url": "https://trusted.example/a"})).is_ok());
+        let elsewhere = read(json!({"package_url": 7})).unwrap_err();
+        assert!(!elsewhere.body(Language::English).contains("sha256"), "the link comes first");
+    }
+
+    #[test]
+    fn fields_that_are_read_apart_make_the_same_request() {
+        let body = json!({"package_url": URL, "version": 7, "bk_token": "secret"}).to_string();
+        let mut fields = read_fields(MediaType::Json, body.as_bytes()).unwrap();
+        assert_eq!(fields.remove("bk_token"), Some(json!("secret")));
+        let whole = LinkRequest::read(MediaType::Json, body.as_bytes(), &Pinned);
+        assert_eq!(LinkRequest::from_fields(&fields, &Pinned), whole);
+    }
+
+    #[test]
     fn all_wrong_fields_are_named() {
-        let problem = read(&json!({"version": null, "allow_overwrite": "perhaps"})).unwrap_err();
+        let problem = read(&json!({"version": null, "allow_overwrite": "perhaps", "sha256": 1})).unwrap_err();
         let body: Value = serde_json::from_str(&problem.body(Language::English)).unwrap();
         assert_eq!(body["detail"], "allow_overwrite: Must be a valid boolean.");
         let fields: Vec<_> = body["fields_detail"].as_object().unwrap().keys().collect();
-        assert_eq!(fields, ["allow_overwrite", "package_url", "version"]);
+        assert_eq!(fields, ["allow_overwrite", "package_url", "sha256", "version"]);
     }
 
     #[test]

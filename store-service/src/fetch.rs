@@ -1,15 +1,15 @@
 //! Reads a source package from the caller's link, once, as a stream.
 //!
 //! Promises: every hop is judged anew, by the same [`PackageUrl`] that is then connected to: allow-list, no step down
-//! from https, and addresses that are public unless the operator lists that very host and port as private. The
-//! connection goes to an address that was checked. At most [`FetchConfig::max_bytes`] are read, whatever the source
+//! from https, and addresses that are public unless the operator, or the caller of this one download, lists that very host
+//! and port as private. The connection goes to an address that was checked. At most [`FetchConfig::max_bytes`] are read, whatever the source
 //! says. Refuses encoded bodies, statuses other than 200 and more than [`MAX_REDIRECTS`] redirects. Sends no cookies, no
 //! referer, no credentials; uses no proxy; never retries.
 
 mod download;
 mod guard;
 
-use linkgate_contract::PackageUrl;
+use linkgate_contract::{AllowList, PackageUrl};
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue, LOCATION, TRANSFER_ENCODING};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
@@ -28,7 +28,7 @@ pub struct HttpSource {
     config: FetchConfig,
     /// For all hosts: resolves to public addresses or not at all.
     public: Client,
-    /// For links that the operator lists as private: resolves to anything.
+    /// For links that are listed as private: resolves to anything.
     private: Client,
 }
 
@@ -45,8 +45,8 @@ impl HttpSource {
 
     /// Judges one hop and asks it. The client that is chosen here resolves the name and connects, so what was judged is
     /// what is connected to.
-    async fn ask(&self, url: &PackageUrl) -> Result<Response, SourceError> {
-        let client = if self.config.private_hosts.allows(url) {
+    async fn ask(&self, url: &PackageUrl, private: &AllowList) -> Result<Response, SourceError> {
+        let client = if self.config.private_hosts.allows(url) || private.allows(url) {
             &self.private
         } else {
             // A literal address never reaches the resolver.
@@ -76,10 +76,10 @@ impl HttpSource {
         SourceError::Transport { phase, cause: error.without_url().into() }
     }
 
-    async fn follow(&self, first: &PackageUrl) -> Result<Response, SourceError> {
+    async fn follow(&self, first: &PackageUrl, private: &AllowList) -> Result<Response, SourceError> {
         let mut url = first.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let answer = self.ask(&url).await?;
+            let answer = self.ask(&url, private).await?;
             match redirect_target(&answer) {
                 Some(location) => url = self.next_hop(&url, location)?,
                 None => return Ok(answer),
@@ -121,10 +121,10 @@ fn redirect_target(answer: &Response) -> Option<&HeaderValue> {
 impl Source for HttpSource {
     type Stream = Download;
 
-    async fn open(&self, url: &PackageUrl) -> Result<Download, SourceError> {
+    async fn open(&self, url: &PackageUrl, private: &AllowList) -> Result<Download, SourceError> {
         let total = self.config.total_timeout;
         let deadline = Instant::now() + total;
-        let answer = tokio::time::timeout_at(deadline, self.follow(url))
+        let answer = tokio::time::timeout_at(deadline, self.follow(url, private))
             .await
             .unwrap_or(Err(SourceError::TimedOut { phase: Phase::Whole, after: total }))?;
         if answer.status() != StatusCode::OK {

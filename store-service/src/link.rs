@@ -2,9 +2,9 @@
 //!
 //! Promises: an upload is all or nothing. A row is booked only after its blob is durable; a refused upload leaves no row,
 //! no blob and no temporary file; an overwrite shows the old or the new, never a mix. When disk or books fail half-way a
-//! blob that no row points at may stay, never a row without its blob. An upload runs in
-//! its own task, so a caller that hangs up does not kill it. Refuses modules that are not deployed from packages, before
-//! anything is downloaded. Does not retry: a link that failed is for its caller to judge.
+//! blob that no row points at may stay, never a row without its blob. An upload runs in its own task, so a caller that
+//! hangs up does not kill it. Refuses modules that are not deployed from packages, before anything is downloaded, and bytes
+//! other than those that the caller named. Does not retry: a link that failed is for its caller to judge.
 
 mod modules;
 pub mod ports;
@@ -12,7 +12,7 @@ pub mod ports;
 use std::sync::Arc;
 use std::time::Instant;
 
-use linkgate_contract::{LinkRequest, PackageName, PackageUrl, PackageVersion, UploadPath};
+use linkgate_contract::{AllowList, LinkRequest, PackageName, PackageVersion, Sha256, UploadPath};
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -33,6 +33,8 @@ pub struct Upload {
     pub request: LinkRequest,
     /// Who asked.
     pub operator: String,
+    /// Hosts that may have addresses which are not public, for this upload, beside those that the source itself knows.
+    pub private_hosts: AllowList,
     /// The gateway's id of the request, by which its log lines are found. May be empty.
     pub request_id: String,
 }
@@ -58,6 +60,14 @@ pub enum LinkError {
     /// The source gave no package.
     #[error("the source gave no package")]
     Source(#[from] SourceError),
+    /// The bytes are not those that the caller named.
+    #[error("expected a package with the SHA-256 {expected}, got {}", found.as_str())]
+    ChecksumMismatch {
+        /// What the caller named.
+        expected: Sha256,
+        /// What came.
+        found: Sha256Hex,
+    },
     /// The package could not be kept.
     #[error("the package could not be kept")]
     Blob(#[from] BlobError),
@@ -158,7 +168,8 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
         let Some(version) = upload.request.version.clone() else { return Err(LinkError::VersionMissing) };
         self.refuse_early(&upload, &version).await?;
         let _held_until_booked = self.slots.try_acquire().map_err(|_| LinkError::Busy)?;
-        let sealed = self.download(&upload.request.package_url).await?;
+        let sealed = self.download(&upload).await?;
+        compare(upload.request.sha256, &sealed)?;
         let entry = NewEntry {
             module: upload.module,
             registers_module,
@@ -193,10 +204,10 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
     }
 
     /// Fetches, hashes and writes in one pass.
-    async fn download(&self, url: &PackageUrl) -> Result<B::Sealed, LinkError> {
+    async fn download(&self, upload: &Upload) -> Result<B::Sealed, LinkError> {
         let stopped = || self.stop.cancelled();
         let mut stream = tokio::select! {
-            opened = self.source.open(url) => opened?,
+            opened = self.source.open(&upload.request.package_url, &upload.private_hosts) => opened?,
             () = stopped() => return Err(LinkError::Stopping),
         };
         let mut draft = self.blobs.draft().await?;
@@ -257,6 +268,15 @@ async fn copy(stream: &mut impl SourceStream, draft: &mut impl Draft) -> Result<
         draft.write(bytes).await?;
     }
     Ok(())
+}
+
+/// A caller that named no digest takes whatever comes.
+fn compare(expected: Option<Sha256>, sealed: &impl Sealed) -> Result<(), LinkError> {
+    let found = sealed.sha256();
+    match expected {
+        Some(expected) if expected.as_str() != found.as_str() => Err(LinkError::ChecksumMismatch { expected, found }),
+        _ => Ok(()),
+    }
 }
 
 /// An error with its causes, for the log.

@@ -101,6 +101,8 @@ async fn both_give_the_same_answer_to_every_body_that_is_wrong() {
         json!({"package_url": url, "version": "v".repeat(129)}),
         json!({"package_url": url, "version": "a\u{0}b"}),
         json!({"package_url": url, "allow_overwrite": "perhaps"}),
+        json!({"package_url": url, "sha256": "abc"}),
+        json!({"package_url": url, "sha256": 7}),
         json!([]),
         json!("text"),
         json!(7),

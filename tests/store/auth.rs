@@ -1,5 +1,6 @@
 //! Who is believed.
 
+use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
@@ -155,6 +156,72 @@ async fn the_user_becomes_the_operator() {
 }
 
 #[tokio::test]
+async fn an_application_that_needs_no_user_is_its_own_operator() {
+    let source = FakeSource::serving("x").await;
+    let store = TestStore::trusting(&source).await;
+    let without_user = |name: &str| {
+        changed(|c| {
+            c["user"] = json!({"version": 1, "username": name, "verified": false, "valid_error_message": "no user"});
+            c["linkgate"] = json!({"user_optional": true});
+        })
+    };
+    for (version, claims, operator) in [
+        ("1", without_user(""), "app_code"),
+        ("2", without_user("root"), "app_code"),
+        ("3", changed(|c| c["linkgate"] = json!({"user_optional": true})), "admin"),
+        ("4", changed(|c| c["linkgate"] = json!({"user_optional": false})), "admin"),
+        ("5", changed(|c| c["linkgate"] = json!({"later": [1]})), "admin"),
+    ] {
+        let token = store.mint().sign(&claims);
+        let reply = store.link(store.request(source.url()).version(version).token(Some(token))).await;
+        assert_eq!((reply.status, &reply.json()["operator"]), (200, &json!(operator)), "{claims}");
+        assert_eq!(store.rows().await.last().unwrap().operator, operator);
+    }
+}
+
+#[tokio::test]
+async fn a_user_may_be_missing_only_where_a_verified_application_needs_none() {
+    let source = FakeSource::serving("x").await;
+    let store = TestStore::trusting(&source).await;
+    let optional = |app: bool, extension: Value| {
+        changed(|c| {
+            c["app"]["verified"] = app.into();
+            c["user"]["verified"] = false.into();
+            c["linkgate"] = extension;
+        })
+    };
+    for claims in [
+        optional(false, json!({"user_optional": true})),
+        optional(true, json!({"user_optional": false})),
+        optional(true, json!({})),
+        changed(|c| {
+            c["app"]["app_code"] = "".into();
+            c["user"]["verified"] = false.into();
+            c["linkgate"] = json!({"user_optional": true});
+        }),
+        changed(|c| {
+            c["user"]["username"] = "".into();
+            c["linkgate"] = json!({"user_optional": true});
+        }),
+        // Not where the gate says it.
+        changed(|c| {
+            c["user"]["verified"] = false.into();
+            c["user_optional"] = true.into();
+        }),
+    ] {
+        let token = store.mint().sign(&claims);
+        let reply = store.link(store.request(source.url()).token(Some(token)).in_english()).await;
+        assert_problem(&reply, 403, None, &json!({"code": "ERROR", "detail": "Permission denied"}));
+    }
+    for extension in [json!({"user_optional": "true"}), json!({"user_optional": null}), json!(true), json!(null)] {
+        let token = store.mint().sign(&optional(true, extension));
+        assert_not_believed(&store, &source, "another type", Some(token), INVALID).await;
+    }
+    store.shelf().assert_empty().await;
+    assert!(source.requests().is_empty());
+}
+
+#[tokio::test]
 async fn keys_of_one_name_rotate() {
     let source = FakeSource::serving("x").await;
     let (old, new) = (TokenMint::new(), TokenMint::new());
@@ -196,4 +263,40 @@ async fn a_gateway_with_an_rsa_key_is_believed_with_rs512_only() {
     assert_eq!(send(token("RS256", &RSA_PKCS1_SHA256)).await.status, 401);
     assert_eq!(send(token("RS512", &RSA_PKCS1_SHA256)).await.status, 401);
     assert_eq!(send(token("RS512", &RSA_PKCS1_SHA512)).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_token_just_as_the_blueking_gateway_makes_it_is_believed() {
+    let source = FakeSource::serving("x").await;
+    let key = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+    let der: PublicKeyX509Der<'_> = key.public_key().as_der().unwrap();
+    let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der.as_ref()));
+    let store = TestStore::with(|c| {
+        trust(c, &[&source]);
+        c.auth.keys = vec![TrustedKey::from_pem("bkpaas3", pem.as_bytes()).unwrap()];
+    })
+    .await;
+    let now = now_s();
+    let claims = |issuer: &str, user_verified: bool| {
+        json!({
+            "iss": issuer,
+            "nbf": now - 300,
+            "exp": now + 1_500,
+            "app": {"version": 1, "app_code": "bk_caller", "verified": true, "valid_error_message": ""},
+            "user": {"version": 1, "username": "admin", "verified": user_verified, "valid_error_message": ""},
+        })
+    };
+    let sign = |header: &Value, claims: &Value| jws(header, claims, |m| rsa_sign(&key, &RSA_PKCS1_SHA512, m));
+    let header = json!({"kid": "bkpaas3", "typ": "JWT", "alg": "RS512", "iat": now});
+    let mut header_with_issuer = header.clone();
+    header_with_issuer["iss"] = "bk-region".into();
+    for (version, header, issuer) in [("1", &header, "APIGW"), ("2", &header_with_issuer, "bk-region")] {
+        let token = sign(header, &claims(issuer, true));
+        let reply = store.link(store.request(source.url()).version(version).token(Some(token))).await;
+        assert_eq!((reply.status, &reply.json()["operator"]), (200, &json!("admin")), "{header}");
+    }
+    let unverified = sign(&header, &claims("APIGW", false));
+    let reply = store.link(store.request(source.url()).version("3").token(Some(unverified))).await;
+    assert_eq!(reply.status, 403, "that gateway has no users that may be missing");
+    assert_eq!(store.rows().await.len(), 2);
 }

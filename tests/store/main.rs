@@ -3,11 +3,13 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests and their helpers fail by panicking")]
 
 mod auth;
+mod checksum;
 mod conflicts;
 mod disk;
 mod http;
 mod lifecycle;
 mod modules;
+mod private;
 mod redirects;
 mod source;
 mod success;

@@ -1,12 +1,13 @@
 //! Who is calling, by the gate's word.
 //!
 //! Promises: the signature is checked before any claim is believed, and with the one algorithm of the key's kind, so a
-//! token cannot pick a weaker one or pass a public key off as a shared secret. Refuses a second token beside the first.
+//! token cannot pick a weaker one or pass a public key off as a shared secret. An application is always verified; a user
+//! too, unless the gate says that this application needs none. Refuses a second token beside the first.
 //! A caller learns whether its token is expired or invalid and nothing more; the log has the reason.
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
-use linkgate_contract::{Claims, headers};
+use linkgate_contract::{AllowList, AppClaim, Claims, Extension, HostRule, InvalidHostRule, UserClaim, headers};
 use warp::http::HeaderMap;
 
 use crate::config::{AuthConfig, TrustedKey};
@@ -25,7 +26,10 @@ pub struct Verifier {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Caller {
     pub(super) app_code: String,
-    pub(super) username: String,
+    /// Who stands in the books: the user, or the application where it needs none.
+    pub(super) operator: String,
+    /// Hosts that this caller's links may go to though their addresses are not public.
+    pub(super) private_hosts: AllowList,
 }
 
 /// Why a token is not believed.
@@ -45,6 +49,10 @@ pub(super) enum AuthError {
     Expired,
     #[error("the token is not believed: {0:?}")]
     Invalid(ErrorKind),
+    #[error("the token has {count} private hosts, the limit is {max}", max = Extension::MAX_PRIVATE_HOSTS)]
+    TooManyPrivateHosts { count: usize },
+    #[error("a private host of the token {0}")]
+    PrivateHost(InvalidHostRule),
     #[error("the application is not verified")]
     App,
     #[error("the user is not verified")]
@@ -109,13 +117,93 @@ fn validation(algorithm: Algorithm) -> Validation {
 }
 
 fn vouched_for(claims: Claims) -> Result<Caller, AuthError> {
-    if !claims.app.verified || claims.app.app_code.trim().is_empty() {
+    let Claims { app, user, linkgate, .. } = claims;
+    let private_hosts = private_hosts(&linkgate)?;
+    let operator = operator(&app, user, linkgate.user_optional)?;
+    Ok(Caller { app_code: app.app_code, operator, private_hosts })
+}
+
+fn private_hosts(said: &Extension) -> Result<AllowList, AuthError> {
+    let count = said.private_hosts.len();
+    if count > Extension::MAX_PRIVATE_HOSTS {
+        return Err(AuthError::TooManyPrivateHosts { count });
+    }
+    let rules: Result<_, _> = said.private_hosts.iter().map(|entry| HostRule::new(entry)).collect();
+    rules.map(AllowList::new).map_err(AuthError::PrivateHost)
+}
+
+/// A user who is not verified never becomes the operator, whatever name the token has for them.
+fn operator(app: &AppClaim, user: UserClaim, user_optional: bool) -> Result<String, AuthError> {
+    if !app.verified || !is_name(&app.app_code) {
         return Err(AuthError::App);
     }
-    let name = claims.user.username.as_str();
-    let is_name = !name.trim().is_empty() && name.len() <= MAX_NAME_BYTES && !name.contains(char::is_control);
-    if !claims.user.verified || !is_name {
-        return Err(AuthError::User);
+    match user.verified {
+        true if is_name(&user.username) => Ok(user.username),
+        false if user_optional => Ok(app.app_code.clone()),
+        _ => Err(AuthError::User),
     }
-    Ok(Caller { app_code: claims.app.app_code, username: claims.user.username })
+}
+
+fn is_name(name: &str) -> bool {
+    !name.trim().is_empty() && name.len() <= MAX_NAME_BYTES && !name.contains(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims(app: AppClaim, user: UserClaim, user_optional: bool) -> Claims {
+        let mut claims = Claims::new(app, user, 0, 0);
+        claims.linkgate.user_optional = user_optional;
+        claims
+    }
+
+    fn operator_of(claims: Claims) -> Result<String, AuthError> {
+        vouched_for(claims).map(|caller| caller.operator)
+    }
+
+    #[test]
+    fn the_operator_is_the_user_and_without_one_the_application_that_needs_none() {
+        let app = || AppClaim::verified("app");
+        let named = || UserClaim::unverified("root", "not verified");
+        for optional in [false, true] {
+            let user = UserClaim::verified("admin");
+            assert_eq!(operator_of(claims(app(), user, optional)).as_deref(), Ok("admin"), "{optional}");
+        }
+        assert_eq!(operator_of(claims(app(), named(), true)).as_deref(), Ok("app"));
+        assert_eq!(operator_of(claims(app(), UserClaim::unverified("", "none"), true)).as_deref(), Ok("app"));
+        assert_eq!(operator_of(claims(app(), named(), false)), Err(AuthError::User));
+    }
+
+    #[test]
+    fn an_application_is_always_verified_and_every_name_fit_for_the_books() {
+        let nobody = || UserClaim::unverified("", "none");
+        for optional in [false, true] {
+            let app = AppClaim::unverified("app", "no secret");
+            assert_eq!(operator_of(claims(app.clone(), nobody(), optional)), Err(AuthError::App));
+            assert_eq!(operator_of(claims(app, UserClaim::verified("admin"), optional)), Err(AuthError::App));
+        }
+        for bad in ["", " ", "a\nb", &"a".repeat(MAX_NAME_BYTES + 1)] {
+            assert_eq!(operator_of(claims(AppClaim::verified(bad), nobody(), true)), Err(AuthError::App), "{bad:?}");
+            let user = UserClaim::verified(bad);
+            assert_eq!(operator_of(claims(AppClaim::verified("app"), user, true)), Err(AuthError::User), "{bad:?}");
+        }
+    }
+
+    fn with_hosts(hosts: Vec<String>) -> Result<AllowList, AuthError> {
+        let mut claims = Claims::verified("app", "admin", 0, 0);
+        claims.linkgate.private_hosts = hosts;
+        vouched_for(claims).map(|caller| caller.private_hosts)
+    }
+
+    #[test]
+    fn private_hosts_are_few_and_well_formed_or_the_token_is_not_believed() {
+        let hosts = |count: usize| (0..count).map(|i| format!("10.0.0.1:{}", i + 1)).collect::<Vec<_>>();
+        let max = Extension::MAX_PRIVATE_HOSTS;
+        assert!(with_hosts(hosts(0)).unwrap().is_empty());
+        assert!(!with_hosts(hosts(max)).unwrap().is_empty());
+        assert_eq!(with_hosts(hosts(max + 1)), Err(AuthError::TooManyPrivateHosts { count: max + 1 }));
+        let good_and_bad = vec!["10.0.0.1".to_owned(), "10.0.0.0/8".to_owned()];
+        assert_eq!(with_hosts(good_and_bad), Err(AuthError::PrivateHost(InvalidHostRule::NotHostPort)));
+    }
 }

@@ -113,6 +113,13 @@ impl From<&LinkError> for Problem {
             LinkError::AlreadyExists => Self::new(ErrorCode::PackageAlreadyExists),
             LinkError::Busy => Self::new(ErrorCode::TooManyUploads),
             LinkError::Source(error) => source_problem(error),
+            LinkError::ChecksumMismatch { expected, found } => Self::with_detail(
+                ErrorCode::ChecksumMismatch,
+                Text::made(
+                    format!("源码包的 SHA-256 不一致：应为 {expected}，实际为 {}", found.as_str()),
+                    format!("The package has another SHA-256: expected {expected}, got {}", found.as_str()),
+                ),
+            ),
             LinkError::Blob(BlobError::NoSpace(_)) => Self::new(ErrorCode::InsufficientStorage),
             LinkError::Blob(_) => Self::new(ErrorCode::ObjectStore),
             LinkError::Ledger(_) => Self::new(ErrorCode::Internal),
@@ -179,8 +186,10 @@ pub(super) fn not_ready(failed: &[NotReady]) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use linkgate_contract::Sha256;
+
     use crate::link::SourceOrigin;
-    use crate::link::ports::{LedgerError, Phase};
+    use crate::link::ports::{LedgerError, Phase, Sha256Hex};
 
     #[test]
     fn every_failure_has_its_code_and_none_tells_too_much() {
@@ -193,6 +202,13 @@ mod tests {
             (LinkError::VersionMissing, C::Validation),
             (LinkError::AlreadyExists, C::PackageAlreadyExists),
             (LinkError::Busy, C::TooManyUploads),
+            (
+                LinkError::ChecksumMismatch {
+                    expected: Sha256::new(&"a".repeat(64)).unwrap(),
+                    found: Sha256Hex::from_digest([0; 32]),
+                },
+                C::ChecksumMismatch,
+            ),
             (LinkError::Stopping, C::Unavailable),
             (LinkError::Blob(BlobError::NoSpace(io())), C::InsufficientStorage),
             (LinkError::Blob(BlobError::Io { doing: "SECRET", cause: io() }), C::ObjectStore),

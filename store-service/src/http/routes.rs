@@ -139,15 +139,15 @@ async fn link<S: Source, B: Blobs, L: Ledger, D: Buf>(
     module: UploadPath,
     body: impl Stream<Item = Result<D, warp::Error>>,
 ) -> Result<Reply, Problem> {
-    let Caller { app_code, username } = api.verifier.caller(&head.headers).map_err(|e| {
+    let Caller { app_code, operator, private_hosts } = api.verifier.caller(&head.headers).map_err(|e| {
         warn!(request.id = head.request_id(), "Refused a token: {e}");
         Problem::from(&e)
     })?;
-    info!(request.id = head.request_id(), caller.app = app_code, caller.user = username, "Linking for `{username}`");
+    info!(request.id = head.request_id(), caller.app = app_code, caller.user = operator, "Linking for `{operator}`");
     let body = body::read(body, api.max_body_bytes, api.body_timeout).await?;
     let media_type = MediaType::from_header(head.headers.get(headers::CONTENT_TYPE).map(|v| v.as_bytes()));
     let request = LinkRequest::read(media_type, &body, &api.allowed_hosts)?;
-    let upload = Upload { module, request, operator: username, request_id: head.request_id().to_owned() };
+    let upload = Upload { module, request, operator, private_hosts, request_id: head.request_id().to_owned() };
     let entry = api.linker.link(upload).await.map_err(|e| Problem::from(&e))?;
     let package = reply::package(entry, &api.time_zone);
     serde_json::to_string(&package).map(reply::json).map_err(|_| Problem::new(ErrorCode::Internal))

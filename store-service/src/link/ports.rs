@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use linkgate_contract::{InvalidUrl, PackageUrl, PackageVersion, UploadPath};
+use linkgate_contract::{AllowList, InvalidUrl, PackageUrl, PackageVersion, UploadPath};
 
 use super::SourceOrigin;
 
@@ -19,8 +19,13 @@ pub trait Source: Send + Sync + 'static {
     /// One download.
     type Stream: SourceStream;
 
-    /// Asks for the link and waits until its body begins.
-    fn open(&self, url: &PackageUrl) -> impl Future<Output = Result<Self::Stream, SourceError>> + Send;
+    /// Asks for the link and waits until its body begins. Hosts in `private` may have addresses that are not public, in
+    /// this download and beside those that the source knows as such; they must be allowed like any other.
+    fn open(
+        &self,
+        url: &PackageUrl,
+        private: &AllowList,
+    ) -> impl Future<Output = Result<Self::Stream, SourceError>> + Send;
 }
 
 /// The bytes of one download, in order.

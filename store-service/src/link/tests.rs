@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use bytes::Bytes;
-use linkgate_contract::{AppCode, ModuleName};
+use linkgate_contract::{AppCode, ModuleName, PackageUrl};
 
 use super::*;
 use crate::link::ports::SourceError;
@@ -15,7 +15,7 @@ struct AnySource;
 impl Source for AnySource {
     type Stream = OneByte;
 
-    async fn open(&self, _url: &PackageUrl) -> Result<OneByte, SourceError> {
+    async fn open(&self, _url: &PackageUrl, _private: &AllowList) -> Result<OneByte, SourceError> {
         Ok(OneByte(false))
     }
 }
@@ -115,9 +115,11 @@ async fn removed_after(reason: fn() -> LedgerError) -> Vec<Sha256Hex> {
         package_url: PackageUrl::new("https://example.com/a.tgz").unwrap(),
         version: Some(PackageVersion::new("1").unwrap()),
         allow_overwrite: false,
+        sha256: None,
     };
     let module = UploadPath { app_code: AppCode::new("app").unwrap(), module: ModuleName::new("default").unwrap() };
-    let upload = Upload { module, request, operator: "admin".into(), request_id: String::new() };
+    let private_hosts = AllowList::default();
+    let upload = Upload { module, request, operator: "admin".into(), private_hosts, request_id: String::new() };
     assert!(linker.link(upload).await.is_err());
     let removed = shelf.0.lock().unwrap();
     removed.clone()

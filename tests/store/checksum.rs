@@ -1,0 +1,85 @@
+//! Packages that the caller named by their SHA-256.
+
+use linkgate_tests::{Behaviour, FakeSource, TestStore, sha256_hex};
+use serde_json::json;
+
+use crate::{assert_field_refused, assert_problem, assert_refused};
+
+/// What the caller reads in English.
+fn mismatch(expected: &str, found: &str) -> String {
+    format!("The package has another SHA-256: expected {expected}, got {found}")
+}
+
+#[tokio::test]
+async fn the_package_that_was_named_is_stored() {
+    let source = FakeSource::serving("package").await;
+    let store = TestStore::trusting(&source).await;
+    let digest = sha256_hex(b"package");
+    for (version, given) in [
+        ("1", json!(digest)),
+        ("2", json!(digest.to_uppercase())),
+        ("3", json!(format!(" {digest} "))),
+        ("4", json!(null)),
+        ("5", json!("")),
+    ] {
+        let reply = store.link(store.request(source.url()).version(version).field("sha256", given)).await;
+        assert_eq!((reply.status, &reply.json()["sha256_signature"]), (200, &json!(digest)), "{version}");
+    }
+    assert_eq!(store.stored_files(), [digest]);
+}
+
+#[tokio::test]
+async fn another_package_than_was_named_is_refused_and_leaves_nothing() {
+    let source = FakeSource::serving("package").await;
+    source.on("/empty", Behaviour::Bytes(Vec::new()));
+    let store = TestStore::trusting(&source).await;
+    let named = sha256_hex(b"another");
+    for (path, found) in [("/", sha256_hex(b"package")), ("/empty", sha256_hex(b""))] {
+        let request = || store.request(source.url_of(path)).field("sha256", named.to_uppercase());
+        assert_refused(&store, request(), 400, "CHECKSUM_MISMATCH", &mismatch(&named, &found)).await;
+        let reply = store.link(request()).await;
+        let detail = format!("源码包的 SHA-256 不一致：应为 {named}，实际为 {found}");
+        assert_problem(&reply, 400, None, &json!({"code": "CHECKSUM_MISMATCH", "detail": detail}));
+        store.shelf().assert_empty().await;
+    }
+}
+
+#[tokio::test]
+async fn an_overwrite_with_another_package_leaves_the_old_one_untouched() {
+    let source = FakeSource::serving("old").await;
+    source.on("/new", Behaviour::Bytes(b"new".to_vec()));
+    let store = TestStore::trusting(&source).await;
+    assert_eq!(store.link(store.request(source.url())).await.status, 200);
+    let before = store.rows().await;
+    let (old, new) = (sha256_hex(b"old"), sha256_hex(b"new"));
+    // Also where the old digest is named: it is what comes that counts.
+    for (path, named, found) in [("/new", &old, &new), ("/generic/example.tar.gz", &new, &old)] {
+        let request = store.request(source.url_of(path)).overwriting().field("sha256", named.as_str()).in_english();
+        let body = json!({"code": "CHECKSUM_MISMATCH", "detail": mismatch(named, found)});
+        assert_problem(&store.link(request).await, 400, None, &body);
+        assert_eq!(store.rows().await, before);
+        assert_eq!(store.stored_files(), [sha256_hex(b"old")]);
+        assert!(store.shelf().temp_files().is_empty());
+    }
+    let right = store.request(source.url_of("/new")).overwriting().field("sha256", new.as_str());
+    assert_eq!(store.link(right).await.status, 200);
+    assert_eq!(store.stored_files(), [new]);
+}
+
+#[tokio::test]
+async fn what_is_no_digest_is_refused_before_a_download() {
+    let source = FakeSource::serving("package").await;
+    let store = TestStore::trusting(&source).await;
+    let digits = "Must be 64 hexadecimal digits, the SHA-256 of the package.";
+    for (given, message) in [
+        (json!("abc"), digits),
+        (json!("g".repeat(64)), digits),
+        (json!(format!("sha256:{}", sha256_hex(b"package"))), digits),
+        (json!(7), "Not a valid string."),
+        (json!({}), "Not a valid string."),
+        (json!(false), "Not a valid string."),
+    ] {
+        assert_field_refused(&store, store.request(source.url()).field("sha256", given), "sha256", message).await;
+    }
+    assert!(source.requests().is_empty());
+}
