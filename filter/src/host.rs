@@ -1,8 +1,11 @@
 //! The host's calls, as results.
 //!
-//! The SDK's own wrappers end in a trap on any status they do not list, and on header names that are not UTF-8. One such
-//! trap takes down every request of a worker, so the few calls that a request needs are imported here and checked.
-//! Promises: no call traps; buffers that the host allocated are owned once and freed.
+//! Any status may come back from any call, and a trap takes down every request of a worker, so each status is checked
+//! and handed on. Promises: no call traps; buffers that the host allocated are owned once and freed.
+#![allow(dead_code, reason = "wired in the next commit")]
+
+pub mod pairs;
+mod sys;
 
 use std::fmt;
 
@@ -39,54 +42,42 @@ pub enum Level {
 pub enum Buffer {
     /// The request's body, as far as it is held.
     RequestBody = 0,
+    /// The body of the answer to an outside call, while its callback runs.
+    HttpCallResponseBody = 4,
     /// The plugin's configuration.
     PluginConfiguration = 7,
 }
 
+/// Kinds of metrics of the ABI.
+#[derive(Clone, Copy)]
+pub enum Metric {
+    /// Only grows.
+    Counter = 0,
+    /// Goes up and down; one for all workers.
+    Gauge = 1,
+    /// A distribution of values.
+    Histogram = 2,
+}
+
 const REQUEST_HEADERS: u32 = 0;
 const RESPONSE_HEADERS: u32 = 2;
-const OK: u32 = 0;
-const NO_GRPC_STATUS: i32 = -1;
+const HTTP_CALL_RESPONSE_HEADERS: u32 = 6;
+const REQUEST_STREAM: u32 = 0;
 
+const OK: u32 = 0;
+const NOT_FOUND: u32 = 1;
+const CAS_MISMATCH: u32 = 8;
+
+const NO_GRPC_STATUS: i32 = -1;
 const REALTIME: i32 = 0;
 
-#[link(wasm_import_module = "wasi_snapshot_preview1")]
-unsafe extern "C" {
-    fn clock_time_get(clock: i32, precision: u64, nanoseconds: *mut u64) -> i32;
-}
-
-#[link(wasm_import_module = "env")]
-unsafe extern "C" {
-    fn proxy_log(level: u32, message: *const u8, size: usize) -> u32;
-    fn proxy_get_buffer_bytes(buffer: u32, start: usize, max: usize, data: *mut *mut u8, size: *mut usize) -> u32;
-    fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
-    fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize) -> u32;
-    fn proxy_replace_header_map_value(
-        map: u32,
-        key: *const u8,
-        key_size: usize,
-        value: *const u8,
-        value_size: usize,
-    ) -> u32;
-    fn proxy_send_local_response(
-        status: u32,
-        details: *const u8,
-        details_size: usize,
-        body: *const u8,
-        body_size: usize,
-        headers: *const u8,
-        headers_size: usize,
-        grpc_status: i32,
-    ) -> u32;
-}
-
-/// The host's clock in its simplest form: seconds since the epoch. The standard library's would trap if it failed.
-pub fn now_s() -> Result<i64, HostError> {
-    let mut nanoseconds: u64 = 0;
+/// The host's clock: nanoseconds since the epoch. The standard library's would trap if it failed.
+pub fn now_ns() -> Result<u64, HostError> {
+    let mut nanoseconds = 0;
     // SAFETY: the out-pointer is live for the call.
-    let status = unsafe { clock_time_get(REALTIME, 1_000_000_000, &raw mut nanoseconds) };
+    let status = unsafe { sys::clock_time_get(REALTIME, 1, &raw mut nanoseconds) };
     check("clock_time_get", u32::try_from(status).unwrap_or(u32::MAX))?;
-    i64::try_from(nanoseconds / 1_000_000_000).map_err(|_| HostError { call: "clock_time_get", status: 0 })
+    Ok(nanoseconds)
 }
 
 fn check(call: &'static str, status: u32) -> Result<(), HostError> {
@@ -101,69 +92,87 @@ fn owned(call: &'static str, run: impl FnOnce(*mut *mut u8, *mut usize) -> u32) 
     if data.is_null() || size == 0 {
         return Ok(Vec::new());
     }
-    // SAFETY: the host allocated these bytes through our exported `proxy_on_memory_allocate`, which boxes a slice of
-    // exactly this size and gives up its ownership.
+    // SAFETY: the host allocated these bytes through our exported `proxy_on_memory_allocate`, which allocates exactly
+    // this size and gives up its ownership.
     Ok(unsafe { Vec::from_raw_parts(data, size, size) })
+}
+
+/// What is not there is no failure.
+fn if_found<T>(result: Result<T, HostError>) -> Result<Option<T>, HostError> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(HostError { status: NOT_FOUND, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Writes a line to the proxy's log. A host that cannot log is no reason to fail.
 pub fn log(level: Level, message: &str) {
     // SAFETY: pointer and length are of one live string.
-    let _ = unsafe { proxy_log(level as u32, message.as_ptr(), message.len()) };
+    let _ = unsafe { sys::proxy_log(level as u32, message.as_ptr(), message.len()) };
+}
+
+/// Makes the calls that follow in this callback be about another context. An error if the host no longer has it.
+pub fn set_effective_context(id: u32) -> Result<(), HostError> {
+    // SAFETY: only a number crosses.
+    check("set_effective_context", unsafe { sys::proxy_set_effective_context(id) })
+}
+
+/// Takes a step whose calls are about the context `id`, and goes back to `own`, whose callback runs. An error, and no
+/// step, if the host no longer has it.
+pub fn on_behalf_of<R>(id: u32, own: u32, step: impl FnOnce() -> R) -> Result<R, HostError> {
+    set_effective_context(id)?;
+    let answer = step();
+    if let Err(error) = set_effective_context(own) {
+        log(Level::Error, &format!("the host did not go back to the context whose callback runs: {error}"));
+    }
+    Ok(answer)
+}
+
+/// Has the root's `on_tick` called at this interval; 0 ends it.
+pub fn set_tick_period(ms: u32) -> Result<(), HostError> {
+    // SAFETY: only a number crosses.
+    check("set_tick_period", unsafe { sys::proxy_set_tick_period_milliseconds(ms) })
 }
 
 /// At most `max` bytes of a buffer.
 pub fn buffer(buffer: Buffer, max: usize) -> Result<Vec<u8>, HostError> {
     // SAFETY: both out-pointers are live for the call.
-    owned("get_buffer_bytes", |data, size| unsafe { proxy_get_buffer_bytes(buffer as u32, 0, max, data, size) })
+    owned("get_buffer_bytes", |data, size| unsafe { sys::proxy_get_buffer_bytes(buffer as u32, 0, max, data, size) })
 }
 
-/// The request's headers in the ABI's own form; read them with [`parse_pairs`].
+/// Puts another body in place of all that is held of the request's. A `content-length` is not changed with it.
+pub fn set_request_body(body: &[u8]) -> Result<(), HostError> {
+    // Hosts replace a part only at an end, if at all; a length that no body has stands for the whole.
+    // SAFETY: pointer and length are of one live slice.
+    let status =
+        unsafe { sys::proxy_set_buffer_bytes(Buffer::RequestBody as u32, 0, usize::MAX, body.as_ptr(), body.len()) };
+    check("set_buffer_bytes", status)
+}
+
+/// The request's headers in the ABI's own form; read them with [`pairs::parse`].
 pub fn request_headers() -> Result<Vec<u8>, HostError> {
+    header_map(REQUEST_HEADERS)
+}
+
+/// The same of the answer to an outside call, while its callback runs. There are none if no answer came.
+pub fn http_call_response_headers() -> Result<Vec<u8>, HostError> {
+    header_map(HTTP_CALL_RESPONSE_HEADERS)
+}
+
+fn header_map(map: u32) -> Result<Vec<u8>, HostError> {
     // SAFETY: both out-pointers are live for the call.
-    owned("get_header_map_pairs", |data, size| unsafe { proxy_get_header_map_pairs(REQUEST_HEADERS, data, size) })
-}
-
-/// Reads the ABI's header map: a count, then a pair of lengths for each header, then each name and value with a NUL
-/// behind it; numbers are 32 bits, little endian. `None` if it is cut short.
-pub fn parse_pairs(raw: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
-    if raw.is_empty() {
-        return Some(Vec::new());
-    }
-    let (count, lengths) = take_u32(raw)?;
-    let mut texts = lengths.get(count.checked_mul(8)?..)?;
-    let mut lengths = lengths;
-    let mut pairs = Vec::with_capacity(count);
-    for _ in 0..count {
-        let (name_len, rest) = take_u32(lengths)?;
-        let (value_len, rest) = take_u32(rest)?;
-        lengths = rest;
-        let (name, rest) = take_text(texts, name_len)?;
-        let (value, rest) = take_text(rest, value_len)?;
-        texts = rest;
-        pairs.push((name, value));
-    }
-    Some(pairs)
-}
-
-fn take_u32(raw: &[u8]) -> Option<(usize, &[u8])> {
-    let (number, rest) = raw.split_first_chunk::<4>()?;
-    Some((usize::try_from(u32::from_le_bytes(*number)).ok()?, rest))
-}
-
-fn take_text(raw: &[u8], len: usize) -> Option<(&[u8], &[u8])> {
-    let text = raw.get(..len)?;
-    Some((text, raw.get(len.checked_add(1)?..)?))
+    owned("get_header_map_pairs", |data, size| unsafe { sys::proxy_get_header_map_pairs(map, data, size) })
 }
 
 /// Drops every copy of a request header.
 pub fn remove_request_header(name: &str) -> Result<(), HostError> {
     // SAFETY: pointer and length are of one live string.
-    let status = unsafe { proxy_remove_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len()) };
+    let status = unsafe { sys::proxy_remove_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len()) };
     check("remove_header_map_value", status)
 }
 
-/// Sets a request header, replacing the one that is there.
+/// Sets a request header, replacing the one that is there. Not after [`continue_request`]: they are gone then.
 pub fn set_request_header(name: &str, value: &str) -> Result<(), HostError> {
     set_header(REQUEST_HEADERS, name, value)
 }
@@ -175,16 +184,17 @@ pub fn set_response_header(name: &str, value: &str) -> Result<(), HostError> {
 
 fn set_header(map: u32, name: &str, value: &str) -> Result<(), HostError> {
     // SAFETY: pointers and lengths are of live strings.
-    let status = unsafe { proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+    let status =
+        unsafe { sys::proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
     check("replace_header_map_value", status)
 }
 
 /// Answers the request here.
 pub fn send_reply(reply: &Reply) -> Result<(), HostError> {
-    let headers = serialize_pairs(&reply.headers);
+    let headers = pairs::serialize(&reply.headers);
     // SAFETY: pointers and lengths are of live buffers.
     let status = unsafe {
-        proxy_send_local_response(
+        sys::proxy_send_local_response(
             u32::from(reply.status),
             reply.details.as_ptr(),
             reply.details.len(),
@@ -198,17 +208,91 @@ pub fn send_reply(reply: &Reply) -> Result<(), HostError> {
     check("send_local_response", status)
 }
 
-/// The reverse of [`parse_pairs`].
-fn serialize_pairs(pairs: &[(&'static str, String)]) -> Vec<u8> {
-    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
-    let mut raw = number(pairs.len()).to_vec();
-    for (name, value) in pairs {
-        raw.extend(number(name.len()));
-        raw.extend(number(value.len()));
+/// Sends a request on that a callback has paused.
+pub fn continue_request() -> Result<(), HostError> {
+    // SAFETY: only a number crosses.
+    check("continue_stream", unsafe { sys::proxy_continue_stream(REQUEST_STREAM) })
+}
+
+/// Starts a call to another service and gives its token; the root is called with it when the call has ended, one way or
+/// the other. The headers need `:method`, `:path` and `:authority`. A timeout of 0 would be none, and is taken as 1.
+pub fn http_call(cluster: &str, headers: &[(&str, &str)], body: &[u8], timeout_ms: u32) -> Result<u32, HostError> {
+    let headers = pairs::serialize(headers);
+    let trailers = pairs::serialize::<&str, &str>(&[]);
+    let mut token = 0;
+    // SAFETY: pointers and lengths are of live buffers, and the out-pointer is live for the call.
+    let status = unsafe {
+        sys::proxy_http_call(
+            cluster.as_ptr(),
+            cluster.len(),
+            headers.as_ptr(),
+            headers.len(),
+            body.as_ptr(),
+            body.len(),
+            trailers.as_ptr(),
+            trailers.len(),
+            timeout_ms.max(1),
+            &raw mut token,
+        )
+    };
+    check("http_call", status)?;
+    Ok(token)
+}
+
+/// What all VMs of this plugin share under a key, with its version for [`set_shared_data`].
+pub fn get_shared_data(key: &str) -> Result<Option<(Vec<u8>, u32)>, HostError> {
+    let mut cas = 0;
+    // SAFETY: pointer and length are of one live string, and the out-pointers are live for the call.
+    let value = owned("get_shared_data", |data, size| unsafe {
+        sys::proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut cas)
+    });
+    Ok(if_found(value)?.map(|value| (value, cas)))
+}
+
+/// Shares a value; false if the one that is there has another version than `cas`. A `cas` of 0 is none, and a key that
+/// is not there takes any. Keys are never freed, so they must be few.
+pub fn set_shared_data(key: &str, value: &[u8], cas: u32) -> Result<bool, HostError> {
+    // SAFETY: pointers and lengths are of live buffers.
+    let status = unsafe { sys::proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) };
+    if status == CAS_MISMATCH {
+        return Ok(false);
     }
-    for (name, value) in pairs {
-        raw.extend(name.bytes().chain([0]));
-        raw.extend(value.bytes().chain([0]));
-    }
-    raw
+    check("set_shared_data", status).map(|()| true)
+}
+
+/// Names a metric and gives its id. Each call makes a new one, even for the same name: once in a VM is enough.
+pub fn define_metric(kind: Metric, name: &str) -> Result<u32, HostError> {
+    let mut id = 0;
+    // SAFETY: pointer and length are of one live string, and the out-pointer is live for the call.
+    let status = unsafe { sys::proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &raw mut id) };
+    check("define_metric", status)?;
+    Ok(id)
+}
+
+/// Adds to a counter, which takes no less than 1, or to a gauge.
+pub fn increment_metric(id: u32, delta: i64) -> Result<(), HostError> {
+    // SAFETY: only numbers cross.
+    check("increment_metric", unsafe { sys::proxy_increment_metric(id, delta) })
+}
+
+/// Sets a gauge, or adds a value to a histogram.
+pub fn record_metric(id: u32, value: u64) -> Result<(), HostError> {
+    // SAFETY: only numbers cross.
+    check("record_metric", unsafe { sys::proxy_record_metric(id, value) })
+}
+
+/// What the host knows of the request under this path.
+pub fn get_property(path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
+    let path = path.join("\0");
+    // SAFETY: pointer and length are of one live string, and the out-pointers are live for the call.
+    if_found(owned("get_property", |data, size| unsafe {
+        sys::proxy_get_property(path.as_ptr(), path.len(), data, size)
+    }))
+}
+
+/// Leaves a value with the request, for its access log. A root has no request to leave it with.
+pub fn set_property(path: &[&str], value: &[u8]) -> Result<(), HostError> {
+    let path = path.join("\0");
+    // SAFETY: pointers and lengths are of live buffers.
+    check("set_property", unsafe { sys::proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len()) })
 }

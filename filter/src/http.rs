@@ -3,10 +3,9 @@
 use std::rc::Rc;
 
 use linkgate_gate::{Forward, Gate, Head, Pending, Reply, Verdict};
-use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::Action;
 
-use crate::host::{self, Buffer, HostError};
+use crate::abi::Action;
+use crate::host::{self, Buffer, HostError, pairs};
 
 /// How far a request has come.
 enum Stage {
@@ -22,6 +21,7 @@ enum Stage {
 
 /// A request on its way through the gate.
 pub struct Request {
+    root_id: u32,
     gate: Option<Rc<Gate>>,
     stage: Stage,
     /// Goes onto every reply; empty until the head was read.
@@ -30,8 +30,13 @@ pub struct Request {
 
 impl Request {
     /// A request for the gate that is in force; without one it will be refused.
-    pub fn new(gate: Option<Rc<Gate>>) -> Self {
-        Self { gate, stage: Stage::Head, id: String::new() }
+    pub fn new(root_id: u32, gate: Option<Rc<Gate>>) -> Self {
+        Self { root_id, gate, stage: Stage::Head, id: String::new() }
+    }
+
+    /// The root under which it came, and to which the answers of outside calls go.
+    pub fn root_id(&self) -> u32 {
+        self.root_id
     }
 
     fn refuse(&mut self, reply: &Reply) -> Action {
@@ -74,8 +79,8 @@ impl Request {
     fn judge_head(&mut self, end_of_stream: bool) -> Result<Verdict, HostError> {
         let Some(gate) = self.gate.clone() else { return Ok(Verdict::Refuse(Gate::failed(&self.id))) };
         let raw = host::request_headers()?;
-        let pairs = host::parse_pairs(&raw).ok_or(HostError { call: "parse_pairs", status: 0 })?;
-        let head = Head::new(&pairs, end_of_stream, host::now_s()?, entropy);
+        let pairs = pairs::parse(&raw).ok_or(HostError { call: "parse_pairs", status: 0 })?;
+        let head = Head::new(&pairs, end_of_stream, now_s()?, entropy);
         head.request_id().clone_into(&mut self.id);
         Ok(gate.on_headers(&head))
     }
@@ -96,7 +101,7 @@ impl Request {
     /// The whole body is there; `size` is what the host says it holds.
     fn judge_body(&mut self, pending: Pending, size: usize) -> Action {
         let Some(gate) = self.gate.clone() else { return self.refuse_failed() };
-        match host::buffer(Buffer::RequestBody, size).and_then(|body| Ok((body, host::now_s()?))) {
+        match host::buffer(Buffer::RequestBody, size).and_then(|body| Ok((body, now_s()?))) {
             Ok((body, now)) => self.obey(pending.on_body(&gate, &body, now)),
             Err(error) => {
                 host::log(host::Level::Error, &format!("the body could not be read: {error}"));
@@ -104,12 +109,9 @@ impl Request {
             }
         }
     }
-}
 
-impl Context for Request {}
-
-impl HttpContext for Request {
-    fn on_http_request_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
+    /// The head is there; it is held until the request was judged.
+    pub fn on_request_headers(&mut self, end_of_stream: bool) -> Action {
         match self.judge_head(end_of_stream) {
             Ok(verdict) => self.obey(verdict),
             Err(error) => {
@@ -120,7 +122,7 @@ impl HttpContext for Request {
     }
 
     /// While the body is held, `size` is the total so far, not the latest part.
-    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+    pub fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         let pending = match self.awaiting_body() {
             Ok(pending) => pending,
             Err(action) => return action,
@@ -137,7 +139,7 @@ impl HttpContext for Request {
     }
 
     /// Trailers end a body that was not marked as ended.
-    fn on_http_request_trailers(&mut self, _num_trailers: usize) -> Action {
+    pub fn on_request_trailers(&mut self) -> Action {
         match self.awaiting_body() {
             Ok(pending) => self.judge_body(pending, usize::MAX),
             Err(action) => action,
@@ -145,7 +147,7 @@ impl HttpContext for Request {
     }
 
     /// Every reply names the request, whoever gave it: the store, the proxy or this gate.
-    fn on_http_response_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
+    pub fn on_response_headers(&mut self) -> Action {
         if !self.id.is_empty() && host::set_response_header(Gate::REQUEST_ID_HEADER, &self.id).is_err() {
             host::log(host::Level::Error, "the reply could not be given its request id");
         }
@@ -156,6 +158,11 @@ impl HttpContext for Request {
 fn apply(forward: &Forward) -> Result<(), HostError> {
     forward.remove.iter().try_for_each(|name| host::remove_request_header(name))?;
     forward.set.iter().try_for_each(|(name, value)| host::set_request_header(name, value))
+}
+
+/// Seconds since the epoch by the host's clock.
+fn now_s() -> Result<i64, HostError> {
+    Ok(i64::try_from(host::now_ns()? / 1_000_000_000).unwrap_or(i64::MAX))
 }
 
 /// Only names a request that the proxy left unnamed: without randomness the id is zeros, not a trap.

@@ -7,11 +7,8 @@ use std::rc::Rc;
 
 use linkgate_gate::policy::{Fault, Policy};
 use linkgate_gate::{Gate, SigningKey};
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::ContextType;
 
 use crate::host::{self, Buffer, Level};
-use crate::http::Request;
 
 /// Where the proxy's environment holds the private key.
 const KEY_VARIABLE: &str = "LINKGATE_JWT_PRIVATE_KEY";
@@ -22,10 +19,14 @@ pub struct Root {
     gate: Option<Rc<Gate>>,
 }
 
-impl Context for Root {}
+impl Root {
+    /// The gate that is in force, for a request that begins.
+    pub fn gate(&self) -> Option<Rc<Gate>> {
+        self.gate.clone()
+    }
 
-impl RootContext for Root {
-    fn on_configure(&mut self, size: usize) -> bool {
+    /// Puts a policy of this size into force, or says why not and keeps the one before.
+    pub fn on_configure(&mut self, size: usize) -> bool {
         match configure(size) {
             Ok(gate) => {
                 self.gate = Some(Rc::new(gate));
@@ -40,12 +41,12 @@ impl RootContext for Root {
         }
     }
 
-    fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Request::new(self.gate.clone())))
-    }
+    /// Nothing is due.
+    pub fn on_tick(&mut self) {}
 
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
+    /// An outside call has ended. None is made yet, so every token is unknown.
+    pub fn on_http_call_response(&mut self, token: u32, _num_headers: usize, _body_size: usize) {
+        host::log(Level::Error, &format!("the answer to call {token} is ignored: no such call was made"));
     }
 }
 

@@ -1,7 +1,9 @@
-//! The calls of proxy-wasm 0.2.1 that a request needs, and a stub with a note for each other one.
+//! The calls of proxy-wasm 0.2.1 about a stream, and a stub with a note for each that the host does not offer.
 
 use wasmi::{Caller, Extern, ExternType, Linker, Memory, Module, Val};
 
+use crate::outside;
+use crate::request::assert_clean;
 use crate::world::{self, BAD_ARGUMENT, NOT_FOUND, OK, Pairs, Reply, UNIMPLEMENTED, World};
 
 /// A call of the filter, on its way through the host.
@@ -9,8 +11,11 @@ pub type Guest<'a> = Caller<'a, World>;
 
 const MAP_REQUEST_HEADERS: i32 = 0;
 const MAP_RESPONSE_HEADERS: i32 = 2;
+const MAP_HTTP_CALL_RESPONSE_HEADERS: i32 = 6;
 const BUFFER_REQUEST_BODY: i32 = 0;
+const BUFFER_HTTP_CALL_RESPONSE_BODY: i32 = 4;
 const BUFFER_PLUGIN_CONFIGURATION: i32 = 7;
+const STREAM_REQUEST: i32 = 0;
 
 /// All calls of ABI 0.2.1.
 #[rustfmt::skip]
@@ -35,10 +40,13 @@ pub const CALLS: [&str; 38] = [
 pub fn offer(linker: &mut Linker<World>, module: &Module) {
     linker.func_wrap("env", "proxy_log", log).unwrap();
     linker.func_wrap("env", "proxy_get_buffer_bytes", get_buffer_bytes).unwrap();
+    linker.func_wrap("env", "proxy_set_buffer_bytes", set_buffer_bytes).unwrap();
     linker.func_wrap("env", "proxy_get_header_map_pairs", get_header_map_pairs).unwrap();
     linker.func_wrap("env", "proxy_remove_header_map_value", remove_header_map_value).unwrap();
     linker.func_wrap("env", "proxy_replace_header_map_value", replace_header_map_value).unwrap();
     linker.func_wrap("env", "proxy_send_local_response", send_local_response).unwrap();
+    linker.func_wrap("env", "proxy_continue_stream", continue_stream).unwrap();
+    outside::offer(linker);
     for import in module.imports().filter(|import| import.module() == "env") {
         let (name, ExternType::Func(ty)) = (import.name().to_owned(), import.ty().clone()) else {
             panic!("the filter imports {}, which is no function", import.name());
@@ -69,7 +77,8 @@ pub fn read(guest: &Guest<'_>, at: i32, len: i32) -> Vec<u8> {
     bytes.unwrap_or_else(|| panic!("the filter points at {len} bytes from {at}, outside of its memory")).to_vec()
 }
 
-fn read_text(guest: &Guest<'_>, at: i32, len: i32) -> String {
+/// The same as text.
+pub fn read_text(guest: &Guest<'_>, at: i32, len: i32) -> String {
     String::from_utf8(read(guest, at, len)).expect("the filter speaks UTF-8")
 }
 
@@ -79,7 +88,7 @@ pub fn write(guest: &mut Guest<'_>, at: i32, bytes: &[u8]) {
 }
 
 /// Hands bytes over in memory that the guest allocates for it.
-fn hand_over(guest: &mut Guest<'_>, bytes: &[u8], data_at: i32, size_at: i32) -> i32 {
+pub fn hand_over(guest: &mut Guest<'_>, bytes: &[u8], data_at: i32, size_at: i32) -> i32 {
     let len = i32::try_from(bytes.len()).unwrap();
     let mut data = 0;
     if len > 0 {
@@ -108,6 +117,7 @@ fn get_buffer_bytes(mut guest: Guest<'_>, buffer: i32, start: i32, max: i32, dat
     let world = guest.data_mut();
     let bytes = match buffer {
         BUFFER_REQUEST_BODY => world.stream().map(|stream| stream.body.clone()),
+        BUFFER_HTTP_CALL_RESPONSE_BODY => world.outside.answer.as_ref().map(|answer| answer.body.clone()),
         BUFFER_PLUGIN_CONFIGURATION => Some(world.configuration.clone()),
         _ => return BAD_ARGUMENT,
     };
@@ -117,14 +127,40 @@ fn get_buffer_bytes(mut guest: Guest<'_>, buffer: i32, start: i32, max: i32, dat
     hand_over(&mut guest, part, data_at, size_at)
 }
 
+/// As the hosts do that have least: at the start, all or nothing is replaced.
+fn set_buffer_bytes(mut guest: Guest<'_>, buffer: i32, start: i32, len: i32, at: i32, size: i32) -> i32 {
+    if let Some(status) = guest.data_mut().called("proxy_set_buffer_bytes") {
+        return status;
+    }
+    let bytes = read(&guest, at, size);
+    if buffer != BUFFER_REQUEST_BODY {
+        return BAD_ARGUMENT;
+    }
+    let Some(stream) = guest.data_mut().stream() else { return NOT_FOUND };
+    match (unsigned(start), unsigned(len)) {
+        (0, 0) => drop(stream.body.splice(..0, bytes)),
+        (0, len) if len >= stream.body.len() => stream.body = bytes,
+        (start, _) if start > 0 && start >= stream.body.len() => stream.body.extend(bytes),
+        _ => return BAD_ARGUMENT,
+    }
+    OK
+}
+
 fn get_header_map_pairs(mut guest: Guest<'_>, map: i32, data_at: i32, size_at: i32) -> i32 {
     if let Some(status) = guest.data_mut().called("proxy_get_header_map_pairs") {
         return status;
     }
-    let Some(stream) = guest.data_mut().stream() else { return NOT_FOUND };
-    let raw = match (map, &stream.raw_map) {
-        (MAP_REQUEST_HEADERS, Some(raw)) => raw.clone(),
-        (MAP_REQUEST_HEADERS, None) => world::serialize(&stream.request_headers),
+    let world = guest.data_mut();
+    let raw = match map {
+        // A map that is not there is an empty one, in fewer bytes than a count.
+        MAP_HTTP_CALL_RESPONSE_HEADERS => {
+            world.outside.answer.as_ref().map(|answer| world::serialize(&answer.headers)).unwrap_or_default()
+        }
+        MAP_REQUEST_HEADERS => match world.stream() {
+            None => return NOT_FOUND,
+            Some(stream) if stream.resumed => Vec::new(),
+            Some(stream) => stream.raw_map.clone().unwrap_or_else(|| world::serialize(&stream.request_headers)),
+        },
         _ => return BAD_ARGUMENT,
     };
     hand_over(&mut guest, &raw, data_at, size_at)
@@ -134,7 +170,7 @@ fn get_header_map_pairs(mut guest: Guest<'_>, map: i32, data_at: i32, size_at: i
 fn headers<'a>(guest: &'a mut Guest<'_>, map: i32) -> Option<&'a mut Pairs> {
     let stream = guest.data_mut().stream()?;
     match map {
-        MAP_REQUEST_HEADERS => Some(&mut stream.request_headers),
+        MAP_REQUEST_HEADERS if !stream.resumed => Some(&mut stream.request_headers),
         MAP_RESPONSE_HEADERS => Some(&mut stream.response_headers),
         _ => None,
     }
@@ -188,5 +224,31 @@ fn send_local_response(
     let headers = world::deserialize(&read(&guest, headers_at, headers_len));
     let Some(stream) = guest.data_mut().stream() else { return BAD_ARGUMENT };
     stream.replies.push(Reply { status, details, body, headers, grpc_status });
+    if let Some(callback) = guest.data_mut().reenter.take() {
+        reenter(&mut guest, callback);
+    }
+    OK
+}
+
+/// Makes a callback about the context whose callback runs, with ones for all that it takes besides.
+fn reenter(guest: &mut Guest<'_>, callback: &str) {
+    let function = guest.get_export(callback).and_then(Extern::into_func).expect("the filter exports it");
+    let ty = function.ty(&*guest);
+    let mut params = vec![Val::I32(1); ty.params().len()];
+    params[0] = Val::I32(guest.data().context.cast_signed());
+    let mut results = vec![Val::I32(0); ty.results().len()];
+    function.call(&mut *guest, &params, &mut results).expect("the filter does not trap");
+}
+
+/// Sends a request on. What must hold when a callback lets it go must hold here.
+fn continue_stream(mut guest: Guest<'_>, kind: i32) -> i32 {
+    if let Some(status) = guest.data_mut().called("proxy_continue_stream") {
+        return status;
+    }
+    let Some(stream) = guest.data_mut().stream().filter(|_| kind == STREAM_REQUEST) else { return BAD_ARGUMENT };
+    assert!(!stream.resumed, "sent on twice");
+    assert_eq!(stream.replies, [], "answered, and sent on");
+    assert_clean(&stream.request_headers);
+    stream.resumed = true;
     OK
 }

@@ -143,7 +143,7 @@ fn a_request_needs_six_calls_of_the_abi_and_two_of_wasi() {
     vm.send(&Request::good().without("x-request-id"));
     vm.send(&Request::good().body("not JSON"));
     assert!(vm.configure(ROOT, fixture::policy()));
-    let mut calls = std::mem::take(&mut vm.world().calls);
+    let mut calls = std::mem::take(&mut vm.world().made);
     calls.sort_unstable();
     calls.dedup();
     let abi = [

@@ -53,7 +53,7 @@ fn each_single_call_may_fail_and_the_next_request_is_as_good_as_ever() {
     let mut vm = Vm::configured();
     vm.world().fail(|_| None);
     vm.send(&request()).forwarded();
-    let calls = vm.world().calls.clone();
+    let calls = vm.world().made.clone();
     let headers_set = calls.iter().filter(|call| **call == "proxy_replace_header_map_value").count();
     assert_eq!(headers_set, 5, "four of the request, one of the answer: {calls:?}");
     for (nth, call) in calls.iter().enumerate().filter(|(_, call)| ABI.contains(call)) {

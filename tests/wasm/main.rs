@@ -7,6 +7,7 @@
 
 mod abi;
 mod fixture;
+mod outside;
 mod request;
 mod vm;
 mod wasi;
@@ -15,6 +16,7 @@ mod world;
 mod accept;
 mod body;
 mod configure;
+mod contexts;
 mod faults;
 mod hostile;
 mod lifetime;

@@ -262,7 +262,7 @@ impl Vm {
 
 /// A request that goes on is the gate's word: none of the caller's credentials, nothing in our name but our own.
 #[track_caller]
-fn assert_clean(headers: &Pairs) {
+pub fn assert_clean(headers: &Pairs) {
     let ours = ["x-bkapi-jwt", "x-bkapi-request-id"];
     for (name, value) in headers {
         let name = String::from_utf8_lossy(name).to_ascii_lowercase();

@@ -51,11 +51,22 @@ pub fn imports(from: &str) -> Vec<&'static str> {
 impl Vm {
     /// Loaded and initialised, with this environment; no context yet.
     pub fn new(environ: Vec<String>) -> Self {
+        Self::of(World::new(environ, fixture::NOW_S))
+    }
+
+    /// Another VM of the same plugin, as another worker has, with no context yet. They share what the ABI shares.
+    pub fn beside(&mut self) -> Self {
+        let world = self.world();
+        let mut twin = World::new(world.environ.clone(), world.now_s);
+        twin.outside = world.outside.beside();
+        Self::of(twin)
+    }
+
+    fn of(world: World) -> Self {
         let module = module();
         let mut linker = Linker::new(module.engine());
         abi::offer(&mut linker, module);
         wasi::offer(&mut linker);
-        let world = World::new(environ, fixture::NOW_S);
         let mut store = Store::new(module.engine(), world);
         let instance = linker.instantiate_and_start(&mut store, module).expect("the host offers all imports");
         let mut vm = Self { store, instance, last_context: 0 };
@@ -86,7 +97,7 @@ impl Vm {
     pub fn configure_with_bytes(&mut self, root: u32, configuration: Vec<u8>) -> bool {
         let size = u32::try_from(configuration.len()).unwrap();
         self.world().configuration = configuration;
-        self.world().context = root;
+        self.enter(root);
         self.call::<(u32, u32), u32>("proxy_on_configure", (root, size)) == 1
     }
 
@@ -94,14 +105,21 @@ impl Vm {
     pub fn create_context(&mut self, root: u32) -> u32 {
         self.last_context += 1;
         let context = self.last_context;
-        self.world().context = context;
+        self.world().contexts.insert(context, root);
+        self.enter(context);
         self.call::<(u32, u32), ()>("proxy_on_context_create", (context, root));
         context
     }
 
+    /// Before each callback: the filter's calls are about its context again.
+    pub fn enter(&mut self, context: u32) {
+        let world = self.world();
+        (world.context, world.effective) = (context, None);
+    }
+
     /// A callback about a request whose answer is an action.
     pub fn ask<P: WasmParams>(&mut self, callback: &str, context: u32, params: P) -> Action {
-        self.world().context = context;
+        self.enter(context);
         match self.call::<P, u32>(callback, params) {
             0 => Action::Continue,
             1 => Action::Pause,
@@ -111,11 +129,14 @@ impl Vm {
 
     /// The end of a context.
     pub fn delete(&mut self, context: u32) {
-        self.world().context = context;
+        self.enter(context);
         assert_eq!(self.call::<u32, u32>("proxy_on_done", context), 1, "nothing is left to wait for");
         self.call::<u32, ()>("proxy_on_log", context);
         self.call::<u32, ()>("proxy_on_delete", context);
-        self.world().streams.remove(&context);
+        let world = self.world();
+        world.streams.remove(&context);
+        world.contexts.remove(&context);
+        world.outside.forget(context);
     }
 
     /// The host's side.
@@ -132,7 +153,8 @@ impl Vm {
         self.instance.get_memory(&self.store, "memory").expect("the filter exports its memory")
     }
 
-    fn call<P: WasmParams, R: WasmResults>(&mut self, export: &str, params: P) -> R {
+    /// Calls an export as it is; a trap fails the test.
+    pub fn call<P: WasmParams, R: WasmResults>(&mut self, export: &str, params: P) -> R {
         let function = self.instance.get_typed_func::<P, R>(&self.store, export);
         let result = function.unwrap_or_else(|e| panic!("{export}: {e}")).call(&mut self.store, params);
         result.unwrap_or_else(|e| panic!("the filter trapped in {export}: {e}\n{}", self.store.data().log_text()))

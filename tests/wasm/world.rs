@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::outside::Outside;
+
 /// Names and values as bytes: HTTP admits octets that are not UTF-8.
 pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -9,6 +11,7 @@ pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 pub const OK: i32 = 0;
 pub const NOT_FOUND: i32 = 1;
 pub const BAD_ARGUMENT: i32 = 2;
+pub const CAS_MISMATCH: i32 = 8;
 pub const UNIMPLEMENTED: i32 = 12;
 
 /// An answer that the filter sent itself.
@@ -38,6 +41,10 @@ pub struct Stream {
     pub body: Vec<u8>,
     pub response_headers: Pairs,
     pub replies: Vec<Reply>,
+    /// Whether the filter sent it on outside of its callbacks; the request's headers are out of reach then.
+    pub resumed: bool,
+    /// What the filter left with it, by path.
+    pub properties: BTreeMap<String, Vec<u8>>,
 }
 
 /// One call that the filter makes.
@@ -57,16 +64,24 @@ pub struct World {
     pub environ: Vec<String>,
     pub configuration: Vec<u8>,
     pub streams: BTreeMap<u32, Stream>,
+    /// All contexts with their roots; 0 is the root of roots.
+    pub contexts: BTreeMap<u32, u32>,
     /// The context whose callback runs.
     pub context: u32,
+    /// The context that the filter's calls are about, if it chose another.
+    pub effective: Option<u32>,
+    /// A callback that the host makes while it takes a reply, as none should.
+    pub reenter: Option<&'static str>,
     /// Level and message, in order.
     pub log: Vec<(i32, String)>,
     /// Seconds since the epoch.
     pub now_s: u64,
-    /// Every call by name, in order, since [`World::fail`].
-    pub calls: Vec<&'static str>,
+    /// Every call of the ABI by name, in order, since [`World::fail`].
+    pub made: Vec<&'static str>,
     /// Calls that a request has no need of, ever.
     pub needless: Vec<String>,
+    /// What there is beside streams.
+    pub outside: Outside,
     fault: Option<Fault>,
     random: u64,
 }
@@ -79,21 +94,32 @@ impl World {
 
     /// From here on these calls fail.
     pub fn fail(&mut self, fault: impl Fn(&Call<'_>) -> Option<i32> + 'static) {
-        self.calls.clear();
+        self.made.clear();
         self.fault = Some(Box::new(fault));
     }
 
     /// Notes a call; `Some` is the status to give without doing it.
     pub fn called(&mut self, name: &'static str) -> Option<i32> {
-        let call = Call { name, nth: self.calls.len() };
+        let call = Call { name, nth: self.made.len() };
         let status = self.fault.as_ref().and_then(|fault| fault(&call));
-        self.calls.push(name);
+        self.made.push(name);
         status
     }
 
-    /// The stream whose callback runs; a root has none.
+    /// The context that a call is about. One that is gone meanwhile does not count.
+    pub fn speaker(&self) -> u32 {
+        self.effective.filter(|id| self.contexts.contains_key(id)).unwrap_or(self.context)
+    }
+
+    /// The root of that context, or itself.
+    pub fn root(&self) -> u32 {
+        let speaker = self.speaker();
+        self.contexts.get(&speaker).copied().filter(|root| *root != 0).unwrap_or(speaker)
+    }
+
+    /// The stream that a call is about; a root has none.
     pub fn stream(&mut self) -> Option<&mut Stream> {
-        self.streams.get_mut(&self.context)
+        self.streams.get_mut(&self.speaker())
     }
 
     /// Bytes that no two calls share.

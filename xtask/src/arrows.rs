@@ -36,8 +36,7 @@ const CRATES: [(&str, &[&str]); 7] = [
 ];
 
 /// Crates of others that only some of ours may use.
-const KEPT: [(&str, &[&str]); 2] =
-    [("proxy-wasm", &["linkgate-filter"]), ("sqlx", &["linkgate-store", "linkgate-tests"])];
+const KEPT: [(&str, &[&str]); 1] = [("sqlx", &["linkgate-store", "linkgate-tests"])];
 
 /// Holds the code against the tables.
 pub fn check(workspace: &Workspace) -> Outcome<()> {
