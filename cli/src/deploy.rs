@@ -20,8 +20,13 @@ pub const RESOURCE: &str = "linkgate.ecds.json";
 const WASM: &str = "linkgate_filter.wasm";
 /// The name of the filter, of its VM and of the resource: `envoy.yaml` uses the same.
 const NAME: &str = "linkgate";
-/// The variable of Envoy's process that the filter may read.
-const PRIVATE_KEY: &str = "LINKGATE_JWT_PRIVATE_KEY";
+/// The variables of Envoy's process that the filter may read. Envoy leaves out those that are not set.
+const ENVIRONMENT: [&str; 4] = [
+    "LINKGATE_JWT_PRIVATE_KEY",
+    "LINKGATE_BKAUTH_APP_CODE",
+    "LINKGATE_BKAUTH_APP_SECRET",
+    "LINKGATE_LOGIN_BEARER_TOKEN",
+];
 
 /// Checks the policy and writes the resource; returns what to print.
 pub fn deploy(file: &Path, folder: &Path, wasm: Option<&Path>) -> Result<String, Error> {
@@ -66,7 +71,7 @@ fn discovery_response(version: &str, wasm: &str, policy: &str) -> Value {
             "vm_id": NAME,
             "runtime": "envoy.wasm.runtime.v8",
             "code": {"local": {"filename": wasm}},
-            "environment_variables": {"host_env_keys": [PRIVATE_KEY]},
+            "environment_variables": {"host_env_keys": ENVIRONMENT},
         },
         "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": policy},
     });

@@ -109,6 +109,9 @@ fn a_policy_is_deployed_as_envoy_reads_it() {
     let filename = config["vm_config"]["code"]["local"]["filename"].as_str().unwrap();
     assert_eq!(filename, desk.path("envoy/linkgate_filter.wasm").to_str().unwrap());
     assert_eq!(config["failure_policy"], json!("FAIL_RELOAD"));
+    let readable = &config["vm_config"]["environment_variables"]["host_env_keys"];
+    let bkauth = ["LINKGATE_BKAUTH_APP_CODE", "LINKGATE_BKAUTH_APP_SECRET"];
+    assert_eq!(readable, &json!(["LINKGATE_JWT_PRIVATE_KEY", bkauth[0], bkauth[1], "LINKGATE_LOGIN_BEARER_TOKEN"]));
     let mode = std::fs::metadata(desk.path("envoy/linkgate.ecds.json")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o644);
     assert_eq!(desk.files().len(), 3, "only the policy, the filter and the resource: {:?}", desk.files().keys());

@@ -8,7 +8,10 @@
 mod bed;
 mod conflicts;
 mod lifecycle;
+mod metrics;
+mod outside;
 mod policy;
+mod probe;
 mod proxy;
 mod refusals;
 mod sources;

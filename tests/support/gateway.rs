@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::identity::{Identity, Service};
 use crate::process::binary;
 use crate::request::get;
 use crate::sha256_hex;
@@ -78,6 +79,11 @@ pub struct GatewayPlan {
     dir: tempfile::TempDir,
     credentials: Credentials,
     edits: Vec<(String, String)>,
+    workers: usize,
+    /// Variables for `envoy.yaml`.
+    wiring: Vec<(String, String)>,
+    /// Variables of Envoy's process.
+    environment: Vec<(String, String)>,
 }
 
 impl Default for GatewayPlan {
@@ -95,7 +101,42 @@ impl GatewayPlan {
         let mut generate = Command::new(binary("linkgate"));
         generate.args(["keys", "generate", "--to"]).arg(dir.path().join("keys"));
         assert!(generate.stdout(Stdio::null()).status().unwrap().success());
-        Self { dir, credentials: Credentials::new(), edits: Vec::new() }
+        Self {
+            dir,
+            credentials: Credentials::new(),
+            edits: Vec::new(),
+            workers: 2,
+            wiring: Vec::new(),
+            environment: Vec::new(),
+        }
+    }
+
+    /// Lets the gate ask these identity services, with the credentials that they want.
+    #[must_use]
+    pub fn asking(mut self, identity: &Identity) -> Self {
+        for service in Service::ALL {
+            let (name, address) = (service.cluster().to_uppercase(), identity.address(service));
+            self.wiring.push((format!("LINKGATE_{name}_ADDRESS"), address.ip().to_string()));
+            self.wiring.push((format!("LINKGATE_{name}_PORT"), address.port().to_string()));
+        }
+        for (name, value) in identity.environment() {
+            self = self.env(name, &value);
+        }
+        self
+    }
+
+    /// Sets a variable of Envoy's process; the last of a name counts.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// That many workers, instead of two.
+    #[must_use]
+    pub fn workers(mut self, count: usize) -> Self {
+        self.workers = count;
+        self
     }
 
     /// What the caller will show.
@@ -134,15 +175,16 @@ impl GatewayPlan {
         let output = std::fs::File::create(&log).unwrap();
         let admin_path = self.dir.path().join("admin");
         let mut command = Command::new(path_from("LINKGATE_ENVOY"));
-        command.arg("-c").arg(config).args(["--use-dynamic-base-id", "--concurrency", "2", "--admin-address-path"]);
+        command.arg("-c").arg(config).args(["--use-dynamic-base-id", "--concurrency", &self.workers.to_string()]);
         command
+            .arg("--admin-address-path")
             .arg(&admin_path)
             .args(["--file-flush-interval-msec", "100"])
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())
             .stderr(output);
         let key = std::fs::read_to_string(self.dir.path().join("keys/jwt-private.pem")).unwrap();
-        command.env("LINKGATE_JWT_PRIVATE_KEY", key);
+        command.env("LINKGATE_JWT_PRIVATE_KEY", key).envs(self.environment);
         let child = command.spawn().unwrap();
         let (dir, credentials) = (self.dir, self.credentials);
         let mut gateway = Gateway { child, dir, credentials, base: String::new(), admin: String::new() };
@@ -164,6 +206,7 @@ impl GatewayPlan {
         render.env("LINKGATE_UPSTREAM_ADDRESS", upstream.ip().to_string());
         render.env("LINKGATE_UPSTREAM_PORT", upstream.port().to_string());
         render.env("LINKGATE_POLICY_DIR", self.dir.path().join("policy"));
+        render.envs(self.wiring.iter().map(|(name, value)| (name, value)));
         assert!(render.status().unwrap().success());
         target
     }
@@ -235,9 +278,14 @@ impl Gateway {
         serde_json::from_slice(&text).unwrap()
     }
 
+    /// One of Envoy's own pages.
+    pub async fn admin_page(&self, path: &str) -> String {
+        get(&self.admin, path).await.body
+    }
+
     /// Sum of the counters of the filter's configuration whose names end so.
     async fn counter(&self, name: &str) -> u64 {
-        let text = get(&self.admin, "/stats?filter=extension_config_discovery").await.body;
+        let text = self.admin_page("/stats?filter=extension_config_discovery").await;
         let values = text.lines().filter_map(|line| line.split_once(": ")).filter(|(key, _)| key.ends_with(name));
         values.map(|(_, value)| value.trim().parse::<u64>().unwrap()).sum()
     }

@@ -1,4 +1,5 @@
-//! What the tests share: a store in this process or its own, a source that misbehaves on demand, tokens, requests.
+//! What the tests share: a store in this process or its own, a source and identity services that misbehave on
+//! demand, tokens, requests.
 //!
 //! Promises: builders start valid and a test changes one thing; a store that leaves a temporary file behind fails its
 //! test when it is dropped. Nothing here uses the code under test to make what it checks: tokens are signed and packages
@@ -8,6 +9,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 pub mod gateway;
+pub mod identity;
 pub mod process;
 pub mod request;
 pub mod shelf;
@@ -16,6 +18,7 @@ pub mod store;
 pub mod token;
 
 pub use gateway::{Gateway, GatewayPlan};
+pub use identity::{Identity, Mood, Question, Service};
 pub use process::StoreProcess;
 pub use request::{LinkRequestBuilder, Reply};
 pub use shelf::{Row, Shelf};

@@ -184,7 +184,14 @@ fn client() -> reqwest::Client {
 
 /// Fetches `http://host:port/path`.
 pub async fn get(base: &str, path: &str) -> Reply {
-    let reply = client().get(format!("{base}{path}")).send().await.expect("the store answers");
+    get_with(base, path, &[]).await
+}
+
+/// The same with headers.
+pub async fn get_with(base: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
+    let request = client().get(format!("{base}{path}"));
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let reply = request.send().await.expect("the server answers");
     let (status, headers) = (reply.status().as_u16(), reply.headers().clone());
     Reply { status, headers, body: reply.text().await.unwrap() }
 }

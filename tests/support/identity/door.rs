@@ -1,0 +1,98 @@
+//! The port of one service: open, or closed but kept.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::{Mutex, oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::wire::serve;
+use super::{Mood, Service, Shared};
+
+/// The port of a service.
+pub struct Door {
+    service: Service,
+    address: SocketAddr,
+    mood: watch::Sender<Mood>,
+    state: Mutex<State>,
+    shared: Arc<Shared>,
+}
+
+enum State {
+    /// Listening until the sender is used or dropped.
+    Open(oneshot::Sender<()>, JoinHandle<()>),
+    /// Bound and not listening: the system refuses connections, and nobody else can take the port.
+    Closed(TcpSocket),
+}
+
+impl Door {
+    pub async fn open(service: Service, shared: Arc<Shared>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mood = watch::Sender::new(Mood::Well);
+        let state = listen(service, listener, &mood, &shared);
+        Self { service, address, mood, state: Mutex::new(state), shared }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub async fn set(&self, mood: Mood) {
+        let mut state = self.state.lock().await;
+        self.mood.send_replace(mood);
+        let next = match (mood, &mut *state) {
+            (Mood::Down, State::Open(close, task)) => {
+                let (unused, _) = oneshot::channel();
+                // Fails if the task has ended, which is what is wanted.
+                let _told = std::mem::replace(close, unused).send(());
+                task.await.unwrap();
+                State::Closed(keep(self.address))
+            }
+            (Mood::Down, State::Closed(_)) | (_, State::Open(..)) => return,
+            (_, State::Closed(kept)) => {
+                let socket = std::mem::replace(kept, TcpSocket::new_v4().unwrap());
+                listen(self.service, socket.listen(1_024).unwrap(), &self.mood, &self.shared)
+            }
+        };
+        *state = next;
+    }
+}
+
+fn keep(address: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(address).unwrap();
+    socket
+}
+
+fn listen(service: Service, listener: TcpListener, mood: &watch::Sender<Mood>, shared: &Arc<Shared>) -> State {
+    let (close, closing) = oneshot::channel();
+    let (mood, shared) = (mood.subscribe(), Arc::clone(shared));
+    State::Open(close, tokio::spawn(accept(service, listener, mood, shared, closing)))
+}
+
+async fn accept(
+    service: Service,
+    listener: TcpListener,
+    mood: watch::Receiver<Mood>,
+    shared: Arc<Shared>,
+    mut closing: oneshot::Receiver<()>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            _ = &mut closing => break,
+            Some(_ended) = connections.join_next() => {}
+            accepted = listener.accept() => {
+                let Ok((stream, _)) = accepted else { continue };
+                let (mood, shared) = (mood.clone(), Arc::clone(&shared));
+                // The gate may go away at any time; that is its right.
+                connections.spawn(async move { drop(serve(service, stream, &mood, &shared).await) });
+            }
+        }
+    }
+    drop(listener);
+    connections.shutdown().await;
+}

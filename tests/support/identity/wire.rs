@@ -1,0 +1,88 @@
+//! HTTP/1.1 by hand: as it should be, and as it should not.
+
+use std::io::{Error, ErrorKind, Result};
+
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use super::answers::{answer, question};
+use super::{Asked, HUGE, Mood, Service, Shared};
+
+/// Answers the requests of a connection, one after the other, until somebody closes it.
+pub async fn serve(service: Service, stream: TcpStream, mood: &watch::Receiver<Mood>, shared: &Shared) -> Result<()> {
+    let mut stream = BufReader::new(stream);
+    loop {
+        let asked = read(service, &mut stream).await?;
+        let mood = *mood.borrow();
+        shared.asked.send_modify(|seen| seen.push(asked.clone()));
+        if mood == Mood::Hangup {
+            return stream.shutdown().await;
+        }
+        if let Mood::Slow(delay) = mood {
+            tokio::time::sleep(delay).await;
+        }
+        let (status, body) = answer(&shared.books.lock().unwrap(), &asked);
+        play(stream.get_mut(), mood, status, &body.to_string()).await?;
+        if mood == Mood::CutShort {
+            return stream.shutdown().await;
+        }
+    }
+}
+
+async fn read(service: Service, stream: &mut BufReader<TcpStream>) -> Result<Asked> {
+    let line = read_line(stream).await?;
+    let mut words = line.split(' ');
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let mut headers = Vec::new();
+    loop {
+        let line = read_line(stream).await?;
+        let Some((name, value)) = line.split_once(':') else { break };
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    let length = headers.iter().find(|(name, _)| name == "content-length").map_or("0", |(_, value)| value);
+    let mut body = vec![0; length.parse().map_err(|_| ErrorKind::InvalidData)?];
+    stream.read_exact(&mut body).await?;
+    let question = question(service, method, path);
+    let [method, path, query] = [method, path, query].map(str::to_owned);
+    Ok(Asked { service, question, method, path, query, headers, body })
+}
+
+async fn read_line(stream: &mut BufReader<TcpStream>) -> Result<String> {
+    let mut line = Vec::new();
+    if stream.read_until(b'\n', &mut line).await? == 0 {
+        return Err(Error::from(ErrorKind::UnexpectedEof));
+    }
+    Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
+}
+
+async fn play(stream: &mut TcpStream, mood: Mood, status: u16, body: &str) -> Result<()> {
+    let (whole, half) = (body.len(), &body.as_bytes()[..body.len() / 2]);
+    match mood {
+        Mood::Html => send(stream, 200, "text/html", PAGE.len(), PAGE.as_bytes()).await,
+        Mood::Truncated => send(stream, status, JSON, half.len(), half).await,
+        Mood::CutShort => send(stream, status, JSON, whole, half).await,
+        Mood::Huge => {
+            let padded = format!(r#"{{"padding":"{}",{}"#, "x".repeat(HUGE), &body[1..]);
+            send(stream, status, JSON, padded.len(), padded.as_bytes()).await
+        }
+        Mood::Status(status) => {
+            let body = json!({"code": status, "message": "something is wrong", "data": null}).to_string();
+            send(stream, status, JSON, body.len(), body.as_bytes()).await
+        }
+        Mood::Well | Mood::Slow(_) | Mood::Down | Mood::Hangup => {
+            send(stream, status, JSON, whole, body.as_bytes()).await
+        }
+    }
+}
+
+const JSON: &str = "application/json; charset=utf-8";
+const PAGE: &str = "<!DOCTYPE html><html><body>Please log in</body></html>";
+
+async fn send(stream: &mut TcpStream, status: u16, content_type: &str, length: usize, body: &[u8]) -> Result<()> {
+    let head = format!("HTTP/1.1 {status} Any\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\r\n");
+    // In one piece: a body that comes later would wait for the client's acknowledgement.
+    stream.write_all(&[head.as_bytes(), body].concat()).await
+}
