@@ -23,6 +23,9 @@ pub struct Claims {
 /// What the gate adds to BlueKing's claims; absent in the tokens of other gateways.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Extension {
+    /// Whether the gate lets this user call through an application that is not verified.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub app_optional: bool,
     /// Whether the gate lets this application call without a user.
     #[serde(default, skip_serializing_if = "is_false")]
     pub user_optional: bool,
@@ -157,7 +160,7 @@ mod tests {
         let written = serde_json::to_value(&claims).unwrap();
         assert_eq!(written["linkgate"], json!({"user_optional": true}));
         assert_eq!(serde_json::from_value::<Claims>(written).unwrap(), claims);
-        claims.linkgate = Extension { user_optional: false, private_hosts: vec!["10.0.0.1:8080".into()] };
+        claims.linkgate = Extension { private_hosts: vec!["10.0.0.1:8080".into()], ..Extension::default() };
         let written = serde_json::to_value(&claims).unwrap();
         assert_eq!(written["linkgate"], json!({"private_hosts": ["10.0.0.1:8080"]}));
         assert_eq!(serde_json::from_value::<Claims>(written).unwrap(), claims);

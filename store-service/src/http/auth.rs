@@ -119,7 +119,7 @@ fn validation(algorithm: Algorithm) -> Validation {
 fn vouched_for(claims: Claims) -> Result<Caller, AuthError> {
     let Claims { app, user, linkgate, .. } = claims;
     let private_hosts = private_hosts(&linkgate)?;
-    let operator = operator(&app, user, linkgate.user_optional)?;
+    let operator = operator(&app, user, &linkgate)?;
     Ok(Caller { app_code: app.app_code, operator, private_hosts })
 }
 
@@ -132,14 +132,16 @@ fn private_hosts(said: &Extension) -> Result<AllowList, AuthError> {
     rules.map(AllowList::new).map_err(AuthError::PrivateHost)
 }
 
-/// A user who is not verified never becomes the operator, whatever name the token has for them.
-fn operator(app: &AppClaim, user: UserClaim, user_optional: bool) -> Result<String, AuthError> {
-    if !app.verified || !is_name(&app.app_code) {
+/// Who is not verified never becomes the operator, whatever name the token has for them; somebody must be.
+fn operator(app: &AppClaim, user: UserClaim, said: &Extension) -> Result<String, AuthError> {
+    let app_is_known = app.verified && is_name(&app.app_code);
+    let may_lack_app = !app.verified && said.app_optional && user.verified;
+    if !app_is_known && !may_lack_app {
         return Err(AuthError::App);
     }
     match user.verified {
         true if is_name(&user.username) => Ok(user.username),
-        false if user_optional => Ok(app.app_code.clone()),
+        false if said.user_optional => Ok(app.app_code.clone()),
         _ => Err(AuthError::User),
     }
 }
@@ -160,6 +162,19 @@ mod tests {
 
     fn operator_of(claims: Claims) -> Result<String, AuthError> {
         vouched_for(claims).map(|caller| caller.operator)
+    }
+
+    #[test]
+    fn an_application_may_be_lacking_only_where_the_gate_says_so_and_a_user_is_known() {
+        let lacking = |user: UserClaim, app_optional: bool, user_optional: bool| {
+            let mut claims = claims(AppClaim::unverified("", "none"), user, user_optional);
+            claims.linkgate.app_optional = app_optional;
+            operator_of(claims)
+        };
+        let (admin, nobody) = (UserClaim::verified("admin"), UserClaim::unverified("", "none"));
+        assert_eq!(lacking(admin.clone(), true, false).as_deref(), Ok("admin"));
+        assert_eq!(lacking(admin, false, true), Err(AuthError::App));
+        assert_eq!(lacking(nobody, true, true), Err(AuthError::App));
     }
 
     #[test]
