@@ -26,8 +26,11 @@ impl Checked {
 
     /// One line about it.
     pub fn summary(&self) -> String {
-        let Summary { prefixes, apps, users, allowed_hosts } = self.counts;
-        format!("{}: ok ({prefixes} prefixes, {apps} apps, {users} users, {allowed_hosts} allowed hosts)\n", self.file)
+        let Summary { prefixes, apps, users, grants, allowed_hosts } = self.counts;
+        format!(
+            "{}: ok ({prefixes} prefixes, {grants} grants, {apps} apps, {users} users, {allowed_hosts} allowed hosts)\n",
+            self.file
+        )
     }
 }
 

@@ -14,7 +14,7 @@ const DEPLOY: [&str; 5] = ["policy", "deploy", "policy.yaml", "--to", "envoy"];
 #[test]
 fn a_good_policy_is_counted() {
     let outcome = Desk::new().run(&["policy", "check", "policy.yaml"]);
-    assert_eq!(outcome.out, "policy.yaml: ok (3 prefixes, 1 apps, 1 users, 2 allowed hosts)\n");
+    assert_eq!(outcome.out, "policy.yaml: ok (3 prefixes, 0 grants, 1 apps, 1 users, 2 allowed hosts)\n");
     assert_eq!((outcome.code, outcome.err.as_str()), (0, ""));
 }
 

@@ -118,10 +118,10 @@ extern "C" fn proxy_on_context_create(id: u32, root_id: u32) {
         // The one that is there may have been refused; it must not begin anew.
         host::log(Level::Error, "the host made a context that is there already");
     } else if root_id == 0 {
-        ROOTS.with(|roots| roots.add(id, Root::default()));
+        ROOTS.with(|roots| roots.add(id, Root::new(id)));
     } else {
-        let gate = with_root(root_id, |root| root.gate()).flatten();
-        REQUESTS.with(|requests| requests.add(id, Request::new(root_id, gate)));
+        let plugin = with_root(root_id, |root| root.plugin()).flatten();
+        REQUESTS.with(|requests| requests.add(id, Request::new(id, root_id, plugin)));
     }
 }
 
@@ -147,11 +147,11 @@ extern "C" fn proxy_on_http_call_response(
     id: u32,
     token: u32,
     num_headers: usize,
-    body_size: usize,
+    _body_size: usize,
     _num_trailers: usize,
 ) {
     let root_id = with_request(id, |request| request.root_id()).unwrap_or(id);
-    with_root(root_id, |root| root.on_http_call_response(token, num_headers, body_size));
+    with_root(root_id, |root| root.on_http_call_response(token, num_headers));
 }
 
 #[unsafe(no_mangle)]

@@ -2,14 +2,13 @@
 //!
 //! Any status may come back from any call, and a trap takes down every request of a worker, so each status is checked
 //! and handed on. Promises: no call traps; buffers that the host allocated are owned once and freed.
-#![allow(dead_code, reason = "wired in the next commit")]
 
 pub mod pairs;
 mod sys;
 
 use std::fmt;
 
-use linkgate_gate::Reply;
+use linkgate_gate::{Reply, Time};
 
 /// A host call that did not succeed.
 #[derive(Debug)]
@@ -71,13 +70,13 @@ const CAS_MISMATCH: u32 = 8;
 const NO_GRPC_STATUS: i32 = -1;
 const REALTIME: i32 = 0;
 
-/// The host's clock: nanoseconds since the epoch. The standard library's would trap if it failed.
-pub fn now_ns() -> Result<u64, HostError> {
+/// The host's clock. The standard library's would trap if it failed.
+pub fn now() -> Result<Time, HostError> {
     let mut nanoseconds = 0;
     // SAFETY: the out-pointer is live for the call.
     let status = unsafe { sys::clock_time_get(REALTIME, 1, &raw mut nanoseconds) };
     check("clock_time_get", u32::try_from(status).unwrap_or(u32::MAX))?;
-    Ok(nanoseconds)
+    Ok(Time::from_nanos(nanoseconds))
 }
 
 fn check(call: &'static str, status: u32) -> Result<(), HostError> {

@@ -2,17 +2,20 @@
 
 use std::rc::Rc;
 
-use linkgate_gate::{Forward, Gate, Head, Pending, Reply, Verdict};
+use linkgate_gate::{Asking, Forward, Gate, Head, Landed, Lease, Pending, Record, Refusal, Reply, Time, Verdict};
 
 use crate::abi::Action;
-use crate::host::{self, Buffer, HostError, pairs};
+use crate::host::{self, Buffer, HostError, Level, pairs};
+use crate::plugin::Plugin;
 
 /// How far a request has come.
 enum Stage {
     /// Nothing seen yet.
     Head,
-    /// The head was good, the headers are held, the body is coming.
+    /// The headers are held, the body is coming.
     Body(Pending),
+    /// The request is held, a service is asked.
+    Asking(Asking),
     /// Sent on; what still comes passes.
     Forwarded,
     /// Answered here; nothing more may pass, and nothing more is answered.
@@ -21,17 +24,19 @@ enum Stage {
 
 /// A request on its way through the gate.
 pub struct Request {
+    id: u32,
     root_id: u32,
-    gate: Option<Rc<Gate>>,
+    plugin: Option<Rc<Plugin>>,
     stage: Stage,
     /// Goes onto every reply; empty until the head was read.
-    id: String,
+    name: String,
+    lease: Option<Lease>,
 }
 
 impl Request {
     /// A request for the gate that is in force; without one it will be refused.
-    pub fn new(root_id: u32, gate: Option<Rc<Gate>>) -> Self {
-        Self { root_id, gate, stage: Stage::Head, id: String::new() }
+    pub fn new(id: u32, root_id: u32, plugin: Option<Rc<Plugin>>) -> Self {
+        Self { id, root_id, plugin, stage: Stage::Head, name: String::new(), lease: None }
     }
 
     /// The root under which it came, and to which the answers of outside calls go.
@@ -39,130 +44,195 @@ impl Request {
         self.root_id
     }
 
-    fn refuse(&mut self, reply: &Reply) -> Action {
+    fn reply(&mut self, reply: &Reply) -> Action {
         self.stage = Stage::Refused;
         if host::send_reply(reply).is_err() {
-            host::log(host::Level::Error, "the host did not take the refusal; the request stays held");
+            host::log(Level::Error, "the host did not take the refusal; the request stays held");
         }
         Action::Pause
     }
 
     /// Something of ours or the host's failed: nothing passes.
     fn refuse_failed(&mut self) -> Action {
-        self.refuse(&Gate::failed(&self.id))
+        self.reply(&Gate::failed(&self.name))
     }
 
-    fn forward(&mut self, forward: &Forward) -> Action {
-        match apply(forward) {
+    fn refuse(&mut self, refusal: &Refusal) -> Action {
+        note(&refusal.record);
+        self.reply(&refusal.reply)
+    }
+
+    fn forward(&mut self, forward: Forward) -> Action {
+        note(&forward.record);
+        self.lease = forward.lease;
+        match apply(&forward.remove, &forward.set, forward.body.as_deref()) {
             Ok(()) => {
                 self.stage = Stage::Forwarded;
                 Action::Continue
             }
             Err(error) => {
-                host::log(host::Level::Error, &format!("the request could not be changed: {error}"));
+                host::log(Level::Error, &format!("the request could not be changed: {error}"));
                 self.refuse_failed()
             }
         }
     }
 
-    fn obey(&mut self, verdict: Verdict) -> Action {
+    fn obey(&mut self, verdict: Verdict, now: Time) -> Action {
         match verdict {
             Verdict::NeedBody(pending) => {
                 self.stage = Stage::Body(pending);
                 Action::Pause
             }
-            Verdict::Forward(forward) => self.forward(&forward),
-            Verdict::Refuse(reply) => self.refuse(&reply),
+            Verdict::Ask(asking) => self.ask(asking, now),
+            Verdict::Forward(forward) => self.forward(forward),
+            Verdict::Refuse(refusal) => self.refuse(&refusal),
         }
     }
 
-    fn judge_head(&mut self, end_of_stream: bool) -> Result<Verdict, HostError> {
-        let Some(gate) = self.gate.clone() else { return Ok(Verdict::Refuse(Gate::failed(&self.id))) };
+    /// A request asks a handful of questions at the most, so this comes to an end.
+    fn ask(&mut self, asking: Asking, now: Time) -> Action {
+        let Some(plugin) = self.plugin.clone() else { return self.refuse_failed() };
+        match plugin.ask(&asking, self.id, now) {
+            None => {
+                self.stage = Stage::Asking(asking);
+                Action::Pause
+            }
+            Some(landed) => self.obey(plugin.gate.resume(asking, &landed, now), now),
+        }
+    }
+
+    /// The answer that this request waits for; called on its behalf while another context's callback runs.
+    pub fn on_answer(&mut self, landed: &Landed, now: Time) {
+        let Some(plugin) = self.plugin.clone() else { return };
+        let asking = match std::mem::replace(&mut self.stage, Stage::Refused) {
+            Stage::Asking(asking) => asking,
+            other => return self.stage = other,
+        };
+        let action = self.obey(plugin.gate.resume(asking, landed, now), now);
+        if matches!(action, Action::Continue) && host::continue_request().is_err() {
+            host::log(Level::Error, "the host did not send the request on; it stays held");
+        }
+    }
+
+    fn judge_head(&mut self, end_of_stream: bool) -> Result<Action, HostError> {
+        let Some(plugin) = self.plugin.clone() else { return Ok(self.refuse_failed()) };
         let raw = host::request_headers()?;
         let pairs = pairs::parse(&raw).ok_or(HostError { call: "parse_pairs", status: 0 })?;
-        let head = Head::new(&pairs, end_of_stream, now_s()?, entropy);
-        head.request_id().clone_into(&mut self.id);
-        Ok(gate.on_headers(&head))
-    }
-
-    /// The request whose body is awaited, or what becomes of anything else that still comes.
-    fn awaiting_body(&mut self) -> Result<Pending, Action> {
-        match std::mem::replace(&mut self.stage, Stage::Refused) {
-            Stage::Body(pending) => Ok(pending),
-            Stage::Forwarded => {
-                self.stage = Stage::Forwarded;
-                Err(Action::Continue)
-            }
-            Stage::Head => Err(self.refuse_failed()),
-            Stage::Refused => Err(Action::Pause),
+        let now = host::now()?;
+        let mut head = Head::new(&pairs, end_of_stream, now, entropy);
+        if plugin.gate.wants_source() {
+            head = head.from_source(&host::get_property(&["source", "address"])?.unwrap_or_default());
         }
-    }
-
-    /// The whole body is there; `size` is what the host says it holds.
-    fn judge_body(&mut self, pending: Pending, size: usize) -> Action {
-        let Some(gate) = self.gate.clone() else { return self.refuse_failed() };
-        match host::buffer(Buffer::RequestBody, size).and_then(|body| Ok((body, now_s()?))) {
-            Ok((body, now)) => self.obey(pending.on_body(&gate, &body, now)),
-            Err(error) => {
-                host::log(host::Level::Error, &format!("the body could not be read: {error}"));
-                self.refuse_failed()
-            }
-        }
+        head.request_id().clone_into(&mut self.name);
+        Ok(self.obey(plugin.gate.on_headers(&head), now))
     }
 
     /// The head is there; it is held until the request was judged.
     pub fn on_request_headers(&mut self, end_of_stream: bool) -> Action {
-        match self.judge_head(end_of_stream) {
-            Ok(verdict) => self.obey(verdict),
-            Err(error) => {
-                host::log(host::Level::Error, &format!("the head could not be read: {error}"));
-                self.refuse_failed()
-            }
+        if !matches!(self.stage, Stage::Head) {
+            return self.refuse_failed();
         }
+        self.judge_head(end_of_stream).unwrap_or_else(|error| {
+            host::log(Level::Error, &format!("the head could not be read: {error}"));
+            self.refuse_failed()
+        })
     }
 
     /// While the body is held, `size` is the total so far, not the latest part.
     pub fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        let pending = match self.awaiting_body() {
-            Ok(pending) => pending,
-            Err(action) => return action,
+        let refusal = match (&self.stage, &self.plugin) {
+            (Stage::Body(pending), Some(plugin)) => pending.over_limit(&plugin.gate, size),
+            (Stage::Asking(asking), Some(plugin)) => asking.over_limit(&plugin.gate, size),
+            _ => None,
         };
-        let refusal = self.gate.as_deref().and_then(|gate| pending.over_limit(gate, size));
         match (refusal, end_of_stream) {
-            (Some(reply), _) => self.refuse(&reply),
-            (None, true) => self.judge_body(pending, size),
-            (None, false) => {
-                self.stage = Stage::Body(pending);
-                Action::Pause
+            (Some(refusal), _) => {
+                self.leave();
+                self.refuse(&refusal)
             }
+            (None, true) => self.on_whole_body(size),
+            (None, false) => self.on_more_body(),
         }
     }
 
     /// Trailers end a body that was not marked as ended.
     pub fn on_request_trailers(&mut self) -> Action {
-        match self.awaiting_body() {
-            Ok(pending) => self.judge_body(pending, usize::MAX),
-            Err(action) => action,
+        self.on_whole_body(usize::MAX)
+    }
+
+    fn on_more_body(&mut self) -> Action {
+        match self.stage {
+            Stage::Body(_) | Stage::Asking(_) | Stage::Refused => Action::Pause,
+            Stage::Forwarded => Action::Continue,
+            Stage::Head => self.refuse_failed(),
+        }
+    }
+
+    /// `size` is what the host says it holds.
+    fn on_whole_body(&mut self, size: usize) -> Action {
+        if !matches!(self.stage, Stage::Body(_) | Stage::Asking(_)) {
+            return self.on_more_body();
+        }
+        let read = host::buffer(Buffer::RequestBody, size).and_then(|body| Ok((body, host::now()?)));
+        let (body, now) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                host::log(Level::Error, &format!("the body could not be read: {error}"));
+                self.leave();
+                return self.refuse_failed();
+            }
+        };
+        match (std::mem::replace(&mut self.stage, Stage::Refused), self.plugin.clone()) {
+            (Stage::Body(pending), Some(plugin)) => self.obey(pending.on_body(&plugin.gate, body, now), now),
+            (Stage::Asking(mut asking), Some(_)) => {
+                asking.hold_body(body);
+                self.stage = Stage::Asking(asking);
+                Action::Pause
+            }
+            _ => self.refuse_failed(),
         }
     }
 
     /// Every reply names the request, whoever gave it: the store, the proxy or this gate.
     pub fn on_response_headers(&mut self) -> Action {
-        if !self.id.is_empty() && host::set_response_header(Gate::REQUEST_ID_HEADER, &self.id).is_err() {
-            host::log(host::Level::Error, "the reply could not be given its request id");
+        if !self.name.is_empty() && host::set_response_header(Gate::REQUEST_ID_HEADER, &self.name).is_err() {
+            host::log(Level::Error, "the reply could not be given its request id");
         }
         Action::Continue
     }
+
+    /// Waits for nothing any more.
+    fn leave(&self) {
+        if let (Stage::Asking(asking), Some(plugin)) = (&self.stage, &self.plugin) {
+            plugin.gate.leave(asking, self.id);
+        }
+    }
 }
 
-fn apply(forward: &Forward) -> Result<(), HostError> {
-    forward.remove.iter().try_for_each(|name| host::remove_request_header(name))?;
-    forward.set.iter().try_for_each(|(name, value)| host::set_request_header(name, value))
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.leave();
+        if let (Some(lease), Some(plugin)) = (self.lease.take(), &self.plugin) {
+            plugin.gate.release(&lease);
+        }
+    }
 }
 
-/// Seconds since the epoch by the host's clock.
-fn now_s() -> Result<i64, HostError> {
-    Ok(i64::try_from(host::now_ns()? / 1_000_000_000).unwrap_or(i64::MAX))
+fn apply<'a>(
+    remove: impl IntoIterator<Item = &'a String>,
+    set: &[(&'static str, String)],
+    body: Option<&[u8]>,
+) -> Result<(), HostError> {
+    remove.into_iter().try_for_each(|name| host::remove_request_header(name))?;
+    set.iter().try_for_each(|(name, value)| host::set_request_header(name, value))?;
+    body.map_or(Ok(()), host::set_request_body)
+}
+
+/// Tells the proxy's access log. A host that cannot hear it is no reason to fail.
+fn note(record: &Record) {
+    for (field, value) in record.fields() {
+        let _ = host::set_property(&[&format!("linkgate.{field}")], value.as_bytes());
+    }
 }
 
 /// Only names a request that the proxy left unnamed: without randomness the id is zeros, not a trap.

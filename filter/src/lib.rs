@@ -8,4 +8,6 @@
 mod abi;
 mod host;
 mod http;
+mod memory;
+mod plugin;
 mod root;

@@ -1,35 +1,48 @@
-//! Configuration: policy and key in, a ready gate out, or a refusal that leaves the running policy in place.
+//! Configuration: policy and keys in, a ready gate out, or a refusal that leaves the running policy in place. And what is
+//! done between requests.
 //!
-//! Promises: pure and deterministic (no clock, no calls, no shared state), so the host's canary and every worker come to
-//! the same verdict.
+//! Promises: what a policy comes to is pure and deterministic (no clock, no calls, no shared state), so the host's canary
+//! and every worker come to the same verdict.
 
 use std::rc::Rc;
 
 use linkgate_gate::policy::{Fault, Policy};
-use linkgate_gate::{Gate, SigningKey};
+use linkgate_gate::{Gate, Keys, OwnCredentials, SigningKey};
 
-use crate::host::{self, Buffer, Level};
+use crate::host::{self, Buffer, Level, Metric};
+use crate::memory;
+use crate::plugin::Plugin;
 
-/// Where the proxy's environment holds the private key.
-const KEY_VARIABLE: &str = "LINKGATE_JWT_PRIVATE_KEY";
+/// How often counts are handed over and tokens renewed.
+const TICK_MS: u32 = 1_000;
 
 /// One per policy; requests that are under way keep the gate that they began with.
-#[derive(Default)]
 pub struct Root {
-    gate: Option<Rc<Gate>>,
+    id: u32,
+    plugin: Option<Rc<Plugin>>,
+    /// The gauge of workers that serve this policy, once it counts this one.
+    counted: Option<String>,
 }
 
 impl Root {
-    /// The gate that is in force, for a request that begins.
-    pub fn gate(&self) -> Option<Rc<Gate>> {
-        self.gate.clone()
+    /// A root without a policy.
+    pub fn new(id: u32) -> Self {
+        Self { id, plugin: None, counted: None }
+    }
+
+    /// What is in force, for a request that begins.
+    pub fn plugin(&self) -> Option<Rc<Plugin>> {
+        self.plugin.clone()
     }
 
     /// Puts a policy of this size into force, or says why not and keeps the one before.
     pub fn on_configure(&mut self, size: usize) -> bool {
         match configure(size) {
             Ok(gate) => {
-                self.gate = Some(Rc::new(gate));
+                if let Err(error) = host::set_tick_period(TICK_MS) {
+                    host::log(Level::Error, &format!("counts will not be handed over: {error}"));
+                }
+                self.plugin = Some(Rc::new(Plugin::new(self.id, gate)));
                 true
             }
             Err(faults) => {
@@ -41,12 +54,35 @@ impl Root {
         }
     }
 
-    /// Nothing is due.
-    pub fn on_tick(&mut self) {}
+    /// A second has passed. The host's canary does not live that long, so only what serves is counted as serving.
+    pub fn on_tick(&mut self) {
+        let Some(plugin) = &self.plugin else { return };
+        if self.counted.is_none() {
+            let gauge = format!("linkgate.policy_workers.version.{}", plugin.gate.version());
+            memory::add(Metric::Gauge, &gauge, 1);
+            self.counted = Some(gauge);
+        }
+        match host::now() {
+            Ok(now) => plugin.gate.tick(now),
+            Err(error) => host::log(Level::Error, &format!("tokens are not renewed: {error}")),
+        }
+        memory::flush();
+    }
 
-    /// An outside call has ended. None is made yet, so every token is unknown.
-    pub fn on_http_call_response(&mut self, token: u32, _num_headers: usize, _body_size: usize) {
-        host::log(Level::Error, &format!("the answer to call {token} is ignored: no such call was made"));
+    /// An outside call has ended.
+    pub fn on_http_call_response(&mut self, token: u32, num_headers: usize) {
+        match self.plugin() {
+            Some(plugin) => plugin.on_answer(token, num_headers),
+            None => host::log(Level::Error, &format!("the answer to call {token} is ignored: no such call was made")),
+        }
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        if let Some(gauge) = &self.counted {
+            memory::add(Metric::Gauge, gauge, -1);
+        }
     }
 }
 
@@ -55,13 +91,29 @@ fn configure(size: usize) -> Result<Gate, Vec<Fault>> {
     let text = host::buffer(Buffer::PluginConfiguration, size)
         .map_err(|e| whole(format!("the host did not hand it over: {e}")))?;
     let policy = Policy::from_json(&text)?;
-    #[allow(clippy::disallowed_methods, reason = "the one place where the gate reads its environment")]
-    let key = std::env::var(KEY_VARIABLE).unwrap_or_default();
-    let key = SigningKey::read(&key).map_err(|e| whole(e.to_string()))?;
+    let signing = SigningKey::read(&variable("LINKGATE_JWT_PRIVATE_KEY")).map_err(|e| whole(e.to_string()))?;
+    let own = OwnCredentials::new(
+        variable("LINKGATE_BKAUTH_APP_CODE"),
+        variable("LINKGATE_BKAUTH_APP_SECRET"),
+        variable("LINKGATE_LOGIN_BEARER_TOKEN"),
+    );
     let held = policy.summary();
     host::log(
         Level::Info,
-        &format!("policy in force: {} apps, {} users, {} allowed hosts", held.apps, held.users, held.allowed_hosts),
+        &format!(
+            "policy {} in force: {} grants, {} apps, {} users, {} allowed hosts",
+            policy.version(),
+            held.grants,
+            held.apps,
+            held.users,
+            held.allowed_hosts
+        ),
     );
-    Ok(Gate::new(policy, key))
+    Ok(Gate::new(policy, Keys { signing, own }, memory::worker()))
+}
+
+/// A variable of the proxy's environment; one that is not set is empty.
+fn variable(name: &str) -> String {
+    #[allow(clippy::disallowed_methods, reason = "the one place where the gate reads its environment")]
+    std::env::var(name).unwrap_or_default()
 }

@@ -5,10 +5,12 @@
 // Panicking is how a test says no; clippy knows that of test functions, but not of their helpers.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
+use std::rc::Rc;
+
 use ed25519_dalek::pkcs8::EncodePrivateKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use linkgate_gate::policy::Policy;
-use linkgate_gate::{Forward, Gate, Head, SigningKey, Verdict};
+use linkgate_gate::{Forward, Gate, Head, Keys, OwnCredentials, SigningKey, Time, Unshared, Verdict, Worker};
 use linkgate_tests::gateway::{APP, USER};
 use linkgate_tests::{FakeSource, LinkRequestBuilder, Reply, TestStore, sha256_hex};
 use serde_json::{Value, json};
@@ -22,12 +24,15 @@ fn gate_before(store: &TestStore, source: &FakeSource) -> Gate {
         "gateway": store.mint().kid(),
         "routes": {"prefixes": ["/stag"]},
         "packages": {"allowed_hosts": [source.host()]},
+        "grants": [{"apps": [APP], "applications": ["*"]}],
         "apps": [{"app_code": APP, "secret_sha256": [sha256_hex(b"secret")]}],
         "users": [{"username": USER, "bk_token_sha256": [sha256_hex(b"token")]}],
     }));
     let key = ed25519_dalek::SigningKey::from_bytes(&store.mint().seed());
-    let key = SigningKey::read(&key.to_pkcs8_pem(LineEnding::LF).unwrap()).unwrap();
-    Gate::new(policy.unwrap(), key)
+    let signing = SigningKey::read(&key.to_pkcs8_pem(LineEnding::LF).unwrap()).unwrap();
+    let own = OwnCredentials::new(String::new(), String::new(), String::new());
+    let worker = Worker::new(Box::new(Unshared::default()), 0);
+    Gate::new(policy.unwrap(), Keys { signing, own }, Rc::new(worker))
 }
 
 /// What the gate makes of a body.
@@ -40,9 +45,10 @@ fn judge(gate: &Gate, content_type: &str, language: &str, body: &[u8]) -> Verdic
         (b"accept-language", language.as_bytes()),
         (b"x-bkapi-authorization", credentials.as_bytes()),
     ];
-    let head = Head::new(&pairs, body.is_empty(), linkgate_tests::token::now_s(), || [1; 16]);
+    let now = Time::from_seconds(linkgate_tests::token::now_s().cast_unsigned());
+    let head = Head::new(&pairs, body.is_empty(), now, || [1; 16]);
     match gate.on_headers(&head) {
-        Verdict::NeedBody(pending) => pending.on_body(gate, body, linkgate_tests::token::now_s()),
+        Verdict::NeedBody(pending) => pending.on_body(gate, body.to_vec(), now),
         verdict => verdict,
     }
 }
@@ -121,7 +127,10 @@ async fn both_give_the_same_answer_to_every_body_that_is_wrong() {
     for (content_type, body) in bodies {
         for language in ["zh-CN", "en"] {
             let shown = String::from_utf8_lossy(&body).into_owned();
-            let Verdict::Refuse(ours) = judge(&gate, content_type, language, &body) else { panic!("taken: {shown}") };
+            let Verdict::Refuse(refusal) = judge(&gate, content_type, language, &body) else {
+                panic!("taken: {shown}")
+            };
+            let ours = refusal.reply;
             let theirs = ask_store(&store, content_type, language, &body).await;
             assert_eq!((ours.status, &ours.body), (theirs.status, &theirs.body), "{shown}");
             for name in ["content-type", "bkapi-error-code", "bkapi-error-code-num"] {

@@ -64,9 +64,9 @@ async fn a_broken_policy_is_refused_by_the_command_line_and_by_envoy_and_the_old
     let before = bed.gateway.resource();
     let mut broken = bed.policy.clone();
     broken["apps"][0]["secret_sha256"][0] = "nonsense".into();
-    broken["grants"] = json!([]);
+    broken["granted"] = json!([]);
     let said = bed.gateway.deploy(&broken).await.unwrap_err();
-    assert!(said.contains("grants"), "{said}");
+    assert!(said.contains("granted"), "{said}");
     assert_eq!(bed.gateway.resource(), before, "nothing was deployed");
 
     // Past the command line, the filter itself refuses.
@@ -75,7 +75,7 @@ async fn a_broken_policy_is_refused_by_the_command_line_and_by_envoy_and_the_old
     let configuration = &mut resource["resources"][0]["typed_config"]["config"]["configuration"];
     configuration["value"] = broken.to_string().into();
     bed.gateway.place_and_see_it_refused(&resource).await;
-    assert!(bed.gateway.log().contains("policy refused: grants: unknown key"), "{}", bed.gateway.log());
+    assert!(bed.gateway.log().contains("policy refused: granted: unknown key"), "{}", bed.gateway.log());
     for version in ["1", "2", "3", "4"] {
         let reply = bed.send(bed.request(bed.source.url()).version(version)).await;
         assert_eq!(reply.status, 200, "{reply:?}");

@@ -64,6 +64,7 @@ impl Credentials {
             "routes": {"prefixes": ["", "/stag", "/api/bkpaas3/prod"]},
             "limits": {"body_bytes": 65_536, "uri_bytes": 1_024},
             "packages": {"allowed_hosts": allowed_hosts},
+            "grants": [{"name": "test", "apps": ["*"], "applications": ["*"]}],
             "apps": [{"app_code": APP, "secret_sha256": [digest(&self.secret)]}],
             "users": [{
                 "username": USER,

@@ -137,7 +137,7 @@ fn a_clock_at_either_end_of_its_range_does_no_harm() {
 }
 
 #[test]
-fn a_request_needs_six_calls_of_the_abi_and_two_of_wasi() {
+fn a_request_needs_eight_calls_of_the_abi_and_two_of_wasi() {
     let mut vm = Vm::configured();
     vm.world().fail(|_| None);
     vm.send(&Request::good().without("x-request-id"));
@@ -154,6 +154,8 @@ fn a_request_needs_six_calls_of_the_abi_and_two_of_wasi() {
         "proxy_remove_header_map_value",
         "proxy_replace_header_map_value",
         "proxy_send_local_response",
+        "proxy_set_property",
+        "proxy_set_tick_period_milliseconds",
         "random_get",
     ];
     assert_eq!(calls, abi);

@@ -1,117 +1,200 @@
-//! `X-Bkapi-Authorization`, read as BlueKing's gateway reads it.
+//! What a caller shows, read as BlueKing's gateway reads it.
 //!
-//! Promises: one reading of the header, or a refusal with the reason that callers know. Refuses a repeated header (the
-//! gateway takes the first; what a proxy in between appended must never win). Nothing here is shown by `Debug`.
+//! Promises: one reading, or a refusal with the reason that callers know; a header that is there, even a broken one, shuts
+//! out every other place. Refuses a repeated header (the gateway takes the first; what a proxy in between appended must
+//! never win). Nothing secret here is shown by `Debug`.
 
+use std::borrow::Cow;
+
+use linkgate_contract::headers;
 use serde_json::{Map, Value};
 
 use crate::head::Head;
+use crate::secret::Secret;
 
 /// Why nobody could be authenticated; the texts are what callers match on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reason(pub &'static str);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason(pub Cow<'static, str>);
 
-impl Reason {
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $text:expr;)*) => {
+        impl Reason {
+            $($(#[$doc])* pub const $name: Self = Self(Cow::Borrowed($text));)*
+        }
+    };
+}
+
+reasons! {
     /// More than one header.
-    pub const REPEATED: Self = Self("request header X-Bkapi-Authorization must not be repeated");
+    REPEATED = "request header X-Bkapi-Authorization must not be repeated";
     /// Not JSON, or JSON of no use.
-    pub const NOT_JSON: Self = Self("request header X-Bkapi-Authorization is not a valid JSON");
+    NOT_JSON = "request header X-Bkapi-Authorization is not a valid JSON";
     /// No app code.
-    pub const NO_APP_CODE: Self = Self("app code cannot be empty");
+    NO_APP_CODE = "app code cannot be empty";
     /// App code over 32 bytes.
-    pub const APP_CODE_TOO_LONG: Self = Self("app code cannot be longer than 32 characters");
+    APP_CODE_TOO_LONG = "app code cannot be longer than 32 characters";
+    /// App code that could break the path of a question.
+    APP_CODE_INVALID = "app code contains invalid characters";
     /// Secret over 128 bytes.
-    pub const APP_SECRET_TOO_LONG: Self = Self("app secret cannot be longer than 128 characters");
+    APP_SECRET_TOO_LONG = "app secret cannot be longer than 128 characters";
     /// No secret.
-    pub const NO_APP_SECRET: Self = Self("please provide bk_app_secret or bk_signature to verify app");
+    NO_APP_SECRET = "please provide bk_app_secret or bk_signature to verify app";
     /// Nobody knows the app.
-    pub const APP_NOT_FOUND: Self = Self("app not found");
+    APP_NOT_FOUND = "app not found";
     /// The app is known, the secret is another.
-    pub const WRONG_SECRET: Self = Self("bk_app_code or bk_app_secret is incorrect");
+    WRONG_SECRET = "bk_app_code or bk_app_secret is incorrect";
     /// No user credential at all.
-    pub const NO_USER: Self = Self(
-        "user authentication failed, please provide a valid user identity, such as bk_username, bk_token, access_token",
-    );
+    NO_USER =
+        "user authentication failed, please provide a valid user identity, such as bk_username, bk_token, access_token";
     /// A name and nothing that proves it.
-    pub const USER_NOT_VERIFIED: Self =
-        Self("user authentication failed, the user indicated by bk_username is not verified");
+    USER_NOT_VERIFIED = "user authentication failed, the user indicated by bk_username is not verified";
     /// A login token that nobody knows.
-    pub const BAD_TOKEN: Self = Self("user authentication failed, bk_token is not valid");
+    BAD_TOKEN = "user authentication failed, bk_token is not valid";
     /// A login ticket that nobody knows.
-    pub const BAD_TICKET: Self = Self("user authentication failed, bk_ticket is not valid");
-    /// A kind of credential that nothing here can verify. Never passed over in favour of a weaker one.
-    pub const UNSUPPORTED: Self = Self(
-        "user authentication failed, access_token, jwt and inner_jwt are not supported here, use bk_token or bk_ticket",
-    );
+    BAD_TICKET = "user authentication failed, bk_ticket is not valid";
+    /// A credential longer than any.
+    TOO_LONG = "a credential is longer than 16384 characters";
 }
 
-/// How a user proves who they are.
-pub enum UserCredential {
-    /// A login token.
-    Token(String),
-    /// A login ticket.
-    Ticket(String),
-    /// A name without a proof.
-    Username,
-    /// A kind that is not verified here.
-    Unsupported,
-    /// Nothing.
-    Absent,
+/// The strongest kind of proof that is there decides; a bad one never falls back to a weaker one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Jwt,
+    AccessToken,
+    InnerJwt,
+    Plain,
 }
 
-/// What the header says, bounded and not yet verified.
-pub struct Credentials {
-    /// The calling app.
-    pub app_code: String,
-    /// Its secret.
-    pub app_secret: String,
-    /// The strongest user credential in it.
-    pub user: UserCredential,
+/// What the caller shows, bounded and not yet verified.
+#[derive(Clone, Debug)]
+pub(crate) struct Credentials {
+    pub(crate) app_code: String,
+    pub(crate) app_secret: Secret,
+    pub(crate) jwt: Option<Secret>,
+    pub(crate) access_token: Option<Secret>,
+    pub(crate) inner_jwt: Option<Secret>,
+    pub(crate) bk_token: Option<Secret>,
+    pub(crate) bk_ticket: Option<Secret>,
+    pub(crate) has_username: bool,
 }
 
-/// BlueKing's limits, in bytes.
-const MAX_APP_CODE: usize = 32;
-const MAX_APP_SECRET: usize = 128;
+/// Fields that are credentials wherever they stand; none of them is forwarded.
+pub(crate) const FIELDS: [&str; 14] = [
+    "bk_app_code",
+    "app_code",
+    "bk_app_secret",
+    "app_secret",
+    "bk_username",
+    "username",
+    "bk_token",
+    "bk_ticket",
+    "access_token",
+    "jwt",
+    "inner_jwt",
+    "bk_signature",
+    "bk_nonce",
+    "bk_timestamp",
+];
+
+/// No token or ticket comes near this; hashing more would be work for nothing.
+const MAX_CREDENTIAL: usize = 16 << 10;
 
 impl Credentials {
-    /// Reads the header.
-    ///
-    /// # Errors
-    /// The [`Reason`] to answer with.
-    pub fn read(head: &Head<'_>) -> Result<Self, Reason> {
-        let fields = read_object(head)?;
-        let app_code = alias(&fields, "bk_app_code", "app_code");
-        if app_code.is_empty() {
+    /// Reads the header; `None` if there is none, so that another place may be looked at.
+    pub(crate) fn from_header(head: &Head<'_>) -> Result<Option<Self>, Reason> {
+        let mut copies = head.all(headers::AUTHORIZATION);
+        let Some(value) = copies.next() else { return Ok(None) };
+        if copies.next().is_some() {
+            return Err(Reason::REPEATED);
+        }
+        if value.trim_ascii().is_empty() {
             return Err(Reason::NO_APP_CODE);
         }
-        let app_secret = alias(&fields, "bk_app_secret", "app_secret");
-        if app_secret.is_empty() {
-            return Err(Reason::NO_APP_SECRET);
+        match serde_json::from_slice(value) {
+            Ok(Value::Object(fields)) => Self::from_fields(&fields, &Cookies::read(head)).map(Some),
+            // The gateway's Lua has one table type: an array is an object without fields.
+            Ok(Value::Array(_)) => Self::from_fields(&Map::new(), &Cookies::read(head)).map(Some),
+            _ => Err(Reason::NOT_JSON),
         }
-        if app_code.len() > MAX_APP_CODE {
+    }
+
+    /// Reads the fields of a header, query or body. What a browser adds by itself counts only where the caller shows
+    /// neither token nor ticket.
+    pub(crate) fn from_fields(fields: &Map<String, Value>, cookies: &Cookies) -> Result<Self, Reason> {
+        let [bk_token, bk_ticket] = ["bk_token", "bk_ticket"].map(|name| token(fields, name).map(Secret::new));
+        let (bk_token, bk_ticket) = match (bk_token, bk_ticket) {
+            (None, None) => (cookies.bk_token.clone(), cookies.bk_ticket.clone()),
+            shown => shown,
+        };
+        let credentials = Self {
+            app_code: alias(fields, "bk_app_code", "app_code"),
+            app_secret: Secret::new(alias(fields, "bk_app_secret", "app_secret")),
+            jwt: token(fields, "jwt").map(Secret::new),
+            access_token: token(fields, "access_token").map(Secret::new),
+            inner_jwt: token(fields, "inner_jwt").map(Secret::new),
+            bk_token,
+            bk_ticket,
+            has_username: !alias(fields, "bk_username", "username").is_empty(),
+        };
+        let all = [
+            &credentials.jwt,
+            &credentials.access_token,
+            &credentials.inner_jwt,
+            &credentials.bk_token,
+            &credentials.bk_ticket,
+        ];
+        let long = all.into_iter().flatten().any(|secret| secret.reveal().len() > MAX_CREDENTIAL);
+        if long { Err(Reason::TOO_LONG) } else { Ok(credentials) }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        if self.jwt.is_some() {
+            Kind::Jwt
+        } else if self.access_token.is_some() {
+            Kind::AccessToken
+        } else if self.inner_jwt.is_some() {
+            Kind::InnerJwt
+        } else {
+            Kind::Plain
+        }
+    }
+
+    /// Whether there is an app code to verify, in the form that a service can be asked about.
+    pub(crate) fn check_app_code(&self) -> Result<(), Reason> {
+        if self.app_code.is_empty() {
+            return Err(Reason::NO_APP_CODE);
+        }
+        Ok(())
+    }
+
+    /// BlueKing's limits, in bytes; judged only where there is something to verify, the code before the secret.
+    pub(crate) fn check_lengths(&self) -> Result<(), Reason> {
+        const MAX_APP_CODE: usize = 32;
+        const MAX_APP_SECRET: usize = 128;
+        if self.app_code.len() > MAX_APP_CODE {
             return Err(Reason::APP_CODE_TOO_LONG);
         }
-        if app_secret.len() > MAX_APP_SECRET {
+        if self.app_code.bytes().any(|b| !b.is_ascii_graphic() || b"<>/?#%\\".contains(&b)) {
+            return Err(Reason::APP_CODE_INVALID);
+        }
+        if self.app_secret.reveal().len() > MAX_APP_SECRET {
             return Err(Reason::APP_SECRET_TOO_LONG);
         }
-        Ok(Self { app_code, app_secret, user: read_user(&fields) })
+        Ok(())
     }
 }
 
-fn read_object(head: &Head<'_>) -> Result<Map<String, Value>, Reason> {
-    let mut copies = head.all(linkgate_contract::headers::AUTHORIZATION);
-    let value = copies.next().unwrap_or_default();
-    if copies.next().is_some() {
-        return Err(Reason::REPEATED);
-    }
-    if value.trim_ascii().is_empty() {
-        return Err(Reason::NO_APP_CODE);
-    }
-    match serde_json::from_slice(value) {
-        Ok(Value::Object(fields)) => Ok(fields),
-        // The gateway's Lua has one table type: an array is an object without fields.
-        Ok(Value::Array(_)) => Ok(Map::new()),
-        _ => Err(Reason::NOT_JSON),
+/// Tokens that browsers carry by themselves.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cookies {
+    bk_token: Option<Secret>,
+    bk_ticket: Option<Secret>,
+}
+
+impl Cookies {
+    pub(crate) fn read(head: &Head<'_>) -> Self {
+        let of = |name| cookie(head, name).map(Secret::new);
+        Self { bk_token: of("bk_token"), bk_ticket: of("bk_ticket") }
     }
 }
 
@@ -125,105 +208,34 @@ fn alias(fields: &Map<String, Value>, name: &str, old_name: &str) -> String {
 }
 
 /// A token that is not a string counts as absent.
-fn token<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
-    fields.get(name).and_then(Value::as_str).filter(|token| !token.is_empty())
+fn token(fields: &Map<String, Value>, name: &str) -> Option<String> {
+    fields.get(name).and_then(Value::as_str).filter(|token| !token.is_empty()).map(str::to_owned)
 }
 
-/// The strongest kind that is present decides: a bad one never falls back to a weaker one.
-fn read_user(fields: &Map<String, Value>) -> UserCredential {
-    if ["jwt", "access_token", "inner_jwt"].iter().any(|name| token(fields, name).is_some()) {
-        return UserCredential::Unsupported;
+/// The first cookie of that name, percent-decoded as browsers and BlueKing's pages write it.
+fn cookie(head: &Head<'_>, name: &str) -> Option<String> {
+    let values = head.all("cookie").filter_map(|value| std::str::from_utf8(value).ok());
+    let mut pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let (_, value) = pairs.find(|(key, value)| *key == name && !value.is_empty())?;
+    // A plus sign is itself in a cookie; the decoder of forms would make it a space.
+    let encoded = format!("v={}", value.trim_matches('"').replace('+', "%2B"));
+    let decoded = form_urlencoded::parse(encoded.as_bytes()).next().map(|(_, value)| value.into_owned());
+    decoded.filter(|value| !value.is_empty())
+}
+
+/// The fields of a query or form, decoded.
+pub(crate) fn form_pairs(encoded: &[u8]) -> Vec<(String, String)> {
+    form_urlencoded::parse(encoded).into_owned().collect()
+}
+
+/// As an object; the first of several of one name counts.
+pub(crate) fn form_fields(pairs: &[(String, String)]) -> Map<String, Value> {
+    let mut fields = Map::new();
+    for (name, value) in pairs {
+        fields.entry(name.clone()).or_insert_with(|| Value::String(value.clone()));
     }
-    if let Some(value) = token(fields, "bk_token") {
-        return UserCredential::Token(value.to_owned());
-    }
-    if let Some(value) = token(fields, "bk_ticket") {
-        return UserCredential::Ticket(value.to_owned());
-    }
-    if alias(fields, "bk_username", "username").is_empty() {
-        return UserCredential::Absent;
-    }
-    UserCredential::Username
+    fields
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read_all(values: &[&[u8]]) -> Result<Credentials, Reason> {
-        let pairs: Vec<(&[u8], &[u8])> = values.iter().map(|v| (&b"x-bkapi-authorization"[..], *v)).collect();
-        Credentials::read(&Head::new(&pairs, false, 0, || [0; 16]))
-    }
-
-    fn read(value: &str) -> Result<Credentials, Reason> {
-        read_all(&[value.as_bytes()])
-    }
-
-    #[test]
-    fn the_header_of_the_api_document_is_read() {
-        let c = read(r#"{"bk_app_code": "apigw-api-test", "bk_app_secret": "s", "bk_ticket": "t"}"#).ok().unwrap();
-        assert_eq!((c.app_code.as_str(), c.app_secret.as_str()), ("apigw-api-test", "s"));
-        assert!(matches!(c.user, UserCredential::Ticket(t) if t == "t"));
-    }
-
-    #[test]
-    fn every_refusal_has_the_reason_that_callers_know() {
-        let long_code = format!(r#"{{"bk_app_code":"{}","bk_app_secret":"s"}}"#, "a".repeat(33));
-        let long_secret = format!(r#"{{"bk_app_code":"a","bk_app_secret":"{}"}}"#, "s".repeat(129));
-        let both = format!(r#"{{"bk_app_code":"{}","bk_app_secret":"{}"}}"#, "a".repeat(33), "s".repeat(129));
-        let no_secret = format!(r#"{{"bk_app_code":"{}"}}"#, "a".repeat(33));
-        let cases = [
-            ("", Reason::NO_APP_CODE),
-            ("  ", Reason::NO_APP_CODE),
-            ("{}", Reason::NO_APP_CODE),
-            ("[]", Reason::NO_APP_CODE),
-            (r#"[{"bk_app_code":"a"}]"#, Reason::NO_APP_CODE),
-            (r#"{"bk_app_code":""}"#, Reason::NO_APP_CODE),
-            (r#"{"bk_app_code":"","app_code":"a","app_secret":"s"}"#, Reason::NO_APP_CODE),
-            (r#"{"bk_app_code":null,"app_code":"a","app_secret":"s"}"#, Reason::NO_APP_CODE),
-            (r#"{"bk_app_code":{},"bk_app_secret":"s"}"#, Reason::NO_APP_CODE),
-            ("nonsense", Reason::NOT_JSON),
-            ("{", Reason::NOT_JSON),
-            ("\"text\"", Reason::NOT_JSON),
-            ("7", Reason::NOT_JSON),
-            ("null", Reason::NOT_JSON),
-            (r#"{"bk_app_code":"a"}"#, Reason::NO_APP_SECRET),
-            (r#"{"bk_app_code":"a","bk_app_secret":""}"#, Reason::NO_APP_SECRET),
-            (r#"{"bk_app_code":"a","bk_app_secret":"","app_secret":"s"}"#, Reason::NO_APP_SECRET),
-            (&no_secret, Reason::NO_APP_SECRET),
-            (&long_code, Reason::APP_CODE_TOO_LONG),
-            (&both, Reason::APP_CODE_TOO_LONG),
-            (&long_secret, Reason::APP_SECRET_TOO_LONG),
-        ];
-        for (value, reason) in cases {
-            assert_eq!(read(value).err(), Some(reason), "{value}");
-        }
-        assert_eq!(read_all(&[]).err(), Some(Reason::NO_APP_CODE));
-        assert_eq!(read_all(&[b"{}", b"{}"]).err(), Some(Reason::REPEATED));
-        assert_eq!(read_all(&[b"{\"a\":\"\xff\"}"]).err(), Some(Reason::NOT_JSON));
-        assert_eq!(read(&"[".repeat(100_000)).err(), Some(Reason::NOT_JSON));
-    }
-
-    #[test]
-    fn aliases_and_numbers_are_taken() {
-        let c = read(r#"{"app_code": 7, "app_secret": 12}"#).ok().unwrap();
-        assert_eq!((c.app_code.as_str(), c.app_secret.as_str()), ("7", "12"));
-        let c = read(r#"{"bk_app_code": "a", "app_code": "b", "app_secret": "s"}"#).ok().unwrap();
-        assert_eq!(c.app_code, "a");
-    }
-
-    #[test]
-    fn the_strongest_user_credential_decides() {
-        let user = |rest: &str| read(&format!(r#"{{"bk_app_code":"a","bk_app_secret":"s"{rest}}}"#)).ok().unwrap().user;
-        assert!(matches!(user(r#","bk_token":"t","bk_ticket":"k","bk_username":"u""#), UserCredential::Token(_)));
-        assert!(matches!(user(r#","bk_ticket":"k","bk_username":"u""#), UserCredential::Ticket(_)));
-        assert!(matches!(user(r#","bk_username":"u""#), UserCredential::Username));
-        assert!(matches!(user(r#","bk_username":7"#), UserCredential::Username));
-        assert!(matches!(user(""), UserCredential::Absent));
-        assert!(matches!(user(r#","bk_token":7,"bk_ticket":["k"]"#), UserCredential::Absent));
-        for kind in ["jwt", "access_token", "inner_jwt"] {
-            assert!(matches!(user(&format!(r#","{kind}":"x","bk_token":"t""#)), UserCredential::Unsupported));
-            assert!(matches!(user(&format!(r#","{kind}":7,"bk_token":"t""#)), UserCredential::Token(_)));
-        }
-    }
-}
+mod tests;

@@ -1,185 +1,368 @@
-//! A request's way through the gate: head, then body, each step consuming the one before.
+//! A request's way through the gate, one straight reading that stops where something is missing: the body, or the answer
+//! of a service. What stops it is taken from outside, and the reading goes on.
 //!
-//! The order is part of the contract: size of the target, route, app, user, size of the body, body. A caller who may not
-//! know the route learns nothing about credentials, and one who is not known learns nothing about the body.
+//! The order is part of the contract: size of the target, route, source, app, user, permission, limits, size of the body,
+//! body. A caller who may not know the route learns nothing about credentials, and one who is not known learns nothing
+//! about the body.
 
-use std::collections::BTreeSet;
+mod request;
+mod verdict;
 
-use linkgate_contract::{Language, LinkRequest, MediaType, UploadPath, headers};
+use std::rc::Rc;
 
-use crate::credentials::{Credentials, Reason, UserCredential};
-use crate::directory::{AppAnswer, Directory, LoginKind};
+use linkgate_contract::{AppClaim, AppCode, Extension, LinkRequest, UserClaim, headers};
+use serde_json::{Map, Value};
+
+use self::request::{Request, Shown};
+use self::verdict::{FORWARDED, Stop};
+pub use self::verdict::{Forward, Refusal, Verdict};
+use crate::credentials::{Credentials, FIELDS};
+use crate::gate::Gate;
 use crate::head::Head;
-use crate::policy::Policy;
+use crate::identity::answer::Key;
+use crate::identity::service::Question;
+use crate::identity::signature::Signed;
+use crate::identity::{Halt, Inquiry, Learned, Outcome};
+use crate::limit::Lease;
+use crate::metrics::Metric;
+use crate::record::Record;
 use crate::reply::{GatewayError, Reply};
-use crate::token::{SigningKey, Tokens};
+use crate::rules::Violation;
+use crate::rules::grants::Wish;
+use crate::rules::packages::{ApplicationRules, Checksum};
+use crate::time::Time;
+use crate::token::Subject;
 
-/// A policy at work.
-pub struct Gate {
-    policy: Policy,
-    tokens: Tokens,
+/// A request that waits for its body.
+pub struct Pending(Box<Flow>);
+
+/// A request that waits for a service.
+pub struct Asking {
+    flow: Box<Flow>,
+    pub(crate) question: Question,
+    pub(crate) key: Key,
 }
 
-/// What the proxy is to do next.
-pub enum Verdict {
-    /// Hold the headers and hand over the body.
-    NeedBody(Pending),
-    /// Send the request on, changed.
-    Forward(Forward),
-    /// Answer here.
-    Refuse(Reply),
+/// A request, and what is known of it by now.
+struct Flow {
+    request: Request,
+    learned: Learned,
+    app: Option<AppClaim>,
+    user: Option<UserClaim>,
+    permitted: bool,
+    body: Option<Vec<u8>>,
+    record: Record,
 }
 
-/// How the request is changed before it goes on.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Forward {
-    /// Headers to drop first, every copy.
-    pub remove: BTreeSet<String>,
-    /// Headers to set then, pseudo-headers among them.
-    pub set: Vec<(&'static str, String)>,
-}
-
-/// A request whose head was accepted.
-pub struct Pending {
-    caller: Caller,
-    path: UploadPath,
-    media_type: MediaType,
-    language: Language,
-    request_id: String,
-    remove: BTreeSet<String>,
-}
-
-/// Who calls, verified.
-struct Caller {
-    app_code: String,
-    username: String,
-}
-
-impl Gate {
-    /// The header that names the request on every reply.
-    pub const REQUEST_ID_HEADER: &'static str = headers::REQUEST_ID;
-
-    /// Puts a policy to work.
-    #[must_use]
-    pub fn new(policy: Policy, key: SigningKey) -> Self {
-        let tokens = Tokens::new(&policy.gateway, key);
-        Self { policy, tokens }
-    }
-
-    /// Judges the head of a request.
-    #[must_use]
-    pub fn on_headers(&self, head: &Head<'_>) -> Verdict {
-        let pending = match self.judge_head(head) {
-            Ok((path, caller)) => Pending::new(head, path, caller),
-            Err(error) => return Verdict::Refuse(Reply::gateway(&error, head.request_id())),
-        };
-        if head.end_of_stream { pending.on_body(self, &[], head.now) } else { Verdict::NeedBody(pending) }
-    }
-
-    /// The refusal when the gate or its host failed; an id that is not known yet is empty.
-    #[must_use]
-    pub fn failed(request_id: &str) -> Reply {
-        Reply::gateway(&GatewayError::Internal, request_id)
-    }
-
-    fn judge_head(&self, head: &Head<'_>) -> Result<(UploadPath, Caller), GatewayError> {
-        let path = self.route(head)?;
-        let caller = self.authenticate(head).map_err(|Reason(reason)| GatewayError::NotAuthenticated { reason })?;
-        let announced = head.text("content-length").and_then(|length| length.parse::<u64>().ok());
-        if announced.is_some_and(|length| length > self.policy.limits.body_bytes as u64) {
-            return Err(GatewayError::BodyTooLarge);
+/// Begins a request.
+pub(crate) fn begin(gate: &Gate, head: &Head<'_>) -> Verdict {
+    let mut record = Record::default();
+    match Request::read(&gate.policy, head, &mut record) {
+        Ok(request) => {
+            let body = head.end_of_stream.then(Vec::new);
+            let learned = Learned::default();
+            let flow = Flow { request, learned, app: None, user: None, permitted: false, body, record };
+            Box::new(flow).advance(gate, head.now)
         }
-        Ok((path, caller))
-    }
-
-    fn route(&self, head: &Head<'_>) -> Result<UploadPath, GatewayError> {
-        if head.all(":path").next().is_some_and(|target| target.len() > self.policy.limits.uri_bytes) {
-            return Err(GatewayError::UriTooLarge);
+        Err(violation) => {
+            let Violation { error, rule, .. } = *violation;
+            refuse(gate, Reply::gateway(&error, head.request_id()), error.code_name(), rule, record)
         }
-        let target = head.text(":path").filter(|_| head.text(":method") == Some("POST"));
-        target.and_then(|t| UploadPath::read(t, &self.policy.prefixes)).ok_or(GatewayError::ApiNotFound)
     }
+}
 
-    /// The app first, then the user.
-    fn authenticate(&self, head: &Head<'_>) -> Result<Caller, Reason> {
-        let credentials = Credentials::read(head)?;
-        let directory = &self.policy.directory;
-        match directory.verify_app(&credentials.app_code, &credentials.app_secret) {
-            AppAnswer::Verified => {}
-            AppAnswer::WrongSecret => return Err(Reason::WRONG_SECRET),
-            AppAnswer::NotFound => return Err(Reason::APP_NOT_FOUND),
-        }
-        let username = match &credentials.user {
-            UserCredential::Token(t) => directory.verify_login(LoginKind::Token, t).ok_or(Reason::BAD_TOKEN)?,
-            UserCredential::Ticket(t) => directory.verify_login(LoginKind::Ticket, t).ok_or(Reason::BAD_TICKET)?,
-            UserCredential::Username => return Err(Reason::USER_NOT_VERIFIED),
-            UserCredential::Unsupported => return Err(Reason::UNSUPPORTED),
-            UserCredential::Absent => return Err(Reason::NO_USER),
-        };
-        Ok(Caller { username: username.to_owned(), app_code: credentials.app_code })
+fn refuse(gate: &Gate, reply: Reply, code: &'static str, rule: String, mut record: Record) -> Verdict {
+    record.rule = rule;
+    decide(gate, code, &mut record);
+    Verdict::Refuse(Refusal { reply, record })
+}
+
+/// Notes and counts how a request was decided.
+fn decide(gate: &Gate, code: &'static str, record: &mut Record) {
+    record.decision = code;
+    gate.worker.metrics.count(Metric::Decision { code, rule: record.rule.clone() });
+    for rule in record.reported.split(',').filter(|rule| !rule.is_empty()) {
+        gate.worker.metrics.count(Metric::Reported { rule: rule.to_owned() });
     }
 }
 
 impl Pending {
-    fn new(head: &Head<'_>, path: UploadPath, caller: Caller) -> Self {
-        Self {
-            caller,
-            path,
-            media_type: MediaType::from_header(head.all(headers::CONTENT_TYPE).next()),
-            language: Language::choose(head.text(headers::LANGUAGE), head.text(headers::ACCEPT_LANGUAGE)),
-            request_id: head.request_id().to_owned(),
-            remove: names_to_remove(head),
-        }
+    /// The whole body is there.
+    #[must_use]
+    pub fn on_body(mut self, gate: &Gate, body: Vec<u8>, now: Time) -> Verdict {
+        self.0.body = Some(body);
+        self.0.advance(gate, now)
     }
 
     /// The refusal of a body that is over the limit before it ended; the length is of all that came so far.
     #[must_use]
-    pub fn over_limit(&self, gate: &Gate, received: usize) -> Option<Reply> {
-        (received > gate.policy.limits.body_bytes)
-            .then(|| Reply::gateway(&GatewayError::BodyTooLarge, &self.request_id))
-    }
-
-    /// Judges the whole body.
-    #[must_use]
-    pub fn on_body(self, gate: &Gate, body: &[u8], now: i64) -> Verdict {
-        if let Some(reply) = self.over_limit(gate, body.len()) {
-            return Verdict::Refuse(reply);
-        }
-        if let Err(problem) = LinkRequest::read(self.media_type, body, &gate.policy.allowed_hosts) {
-            return Verdict::Refuse(Reply::problem(&problem, self.language, &self.request_id));
-        }
-        match gate.tokens.issue(&self.caller.app_code, &self.caller.username, now) {
-            Some(token) => Verdict::Forward(self.forward(token)),
-            None => Verdict::Refuse(Gate::failed(&self.request_id)),
-        }
-    }
-
-    fn forward(self, token: String) -> Forward {
-        let set = vec![
-            // The store serves this one form and no query, so it cannot read the path another way.
-            (":path", self.path.canonical()),
-            (headers::JWT, token),
-            (headers::REQUEST_ID, self.request_id.clone()),
-            (headers::X_REQUEST_ID, self.request_id),
-        ];
-        Forward { remove: self.remove, set }
+    pub fn over_limit(&self, gate: &Gate, received: usize) -> Option<Refusal> {
+        self.0.over_limit(gate, received)
     }
 }
 
-/// Credentials, which the store has no use for, and every header of ours that the caller made up.
-fn names_to_remove(head: &Head<'_>) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for (name, _) in head.pairs {
-        let Ok(name) = std::str::from_utf8(name) else { continue };
-        let name = name.to_ascii_lowercase();
-        let credential = matches!(name.as_str(), "authorization" | "cookie" | "proxy-authorization");
-        // Back ends of the CGI kind read `x_bkapi_jwt` as `X-Bkapi-JWT`.
-        let ours = name.replace('_', "-").starts_with(headers::TRUSTED_PREFIX);
-        if credential || ours {
-            names.insert(name);
+impl Asking {
+    /// Which kind of credential it is about.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        self.question.kind()
+    }
+
+    /// The whole body is there, while the answer is not.
+    pub fn hold_body(&mut self, body: Vec<u8>) {
+        self.flow.body = Some(body);
+    }
+
+    /// See [`Pending::over_limit`].
+    #[must_use]
+    pub fn over_limit(&self, gate: &Gate, received: usize) -> Option<Refusal> {
+        self.flow.over_limit(gate, received)
+    }
+
+    pub(crate) fn request_id(&self) -> &str {
+        &self.flow.request.id
+    }
+
+    pub(crate) fn on_outcome(mut self, gate: &Gate, outcome: Outcome, now: Time) -> Verdict {
+        self.flow.learned.add(self.key, outcome);
+        self.flow.advance(gate, now)
+    }
+}
+
+impl Flow {
+    fn advance(mut self: Box<Self>, gate: &Gate, now: Time) -> Verdict {
+        let step = self.step(gate, now);
+        self.record.identity = if self.app.is_some() { self.learned.basis.name() } else { "" };
+        match step {
+            Ok(forward) => Verdict::Forward(forward),
+            Err(Stop::Body) => Verdict::NeedBody(Pending(self)),
+            Err(Stop::Ask(question)) => match question.key(&gate.policy.services) {
+                Some(key) => Verdict::Ask(Asking { flow: self, question, key }),
+                None => self.refuse(gate, &GatewayError::Internal { reason: None }, "identity".to_owned()),
+            },
+            Err(Stop::Refuse { error, rule }) => self.refuse(gate, &error, rule),
+            Err(Stop::Problem(problem)) => {
+                let reply = Reply::problem(&problem, self.request.language, &self.request.id);
+                refuse(gate, reply, problem.code().name(), "request".to_owned(), self.record)
+            }
         }
     }
-    names
+
+    fn refuse(self, gate: &Gate, error: &GatewayError, rule: String) -> Verdict {
+        refuse(gate, Reply::gateway(error, &self.request.id), error.code_name(), rule, self.record)
+    }
+
+    fn over_limit(&self, gate: &Gate, received: usize) -> Option<Refusal> {
+        if received <= gate.policy.body_bytes {
+            return None;
+        }
+        let error = GatewayError::BodyTooLarge;
+        let reply = Reply::gateway(&error, &self.request.id);
+        match refuse(gate, reply, error.code_name(), "limits.body_bytes".to_owned(), self.record.clone()) {
+            Verdict::Refuse(refusal) => Some(refusal),
+            _ => None,
+        }
+    }
+
+    fn step(&mut self, gate: &Gate, now: Time) -> Result<Forward, Stop> {
+        let (app, user) = self.identify(gate, now)?;
+        if !self.permitted {
+            self.permit(gate, &app, &user, now)?;
+            self.permitted = true;
+        }
+        let (link, body) = self.read_body(gate)?;
+        self.judge_package(gate, &link)?;
+        let lease = self.lease(gate, &app, now)?;
+        match self.sign(gate, &app, &user, now) {
+            Some(token) => Ok(self.forward(gate, token, body, lease)),
+            None => {
+                // Nothing was begun: the place is free again, or its lease ends by itself.
+                lease.iter().for_each(|lease| gate.release(lease));
+                Err(Halt::Refuse(GatewayError::Internal { reason: None }).into())
+            }
+        }
+    }
+
+    /// The app first, then the user; each is established once.
+    fn identify(&mut self, gate: &Gate, now: Time) -> Result<(AppClaim, UserClaim), Stop> {
+        let stage = Rc::clone(&self.request.stage);
+        let rules = &stage.authentication;
+        let credentials = self.credentials(rules.from_query)?;
+        let (request, body) = (&self.request, self.body.as_deref());
+        let read_signature = || Ok(Signed::read(&request.signed_parts(body.ok_or(Halt::Body)?), now.seconds())?);
+        let signed = request.is_signed().then_some(&read_signature as &dyn Fn() -> Result<Signed, Halt>);
+        let learned = &mut self.learned;
+        let (policy, worker) = (&gate.policy, gate.worker.as_ref());
+        let mut inquiry = Inquiry { policy, worker, credentials: &credentials, learned, now };
+        let app = match self.app.clone() {
+            Some(app) => app,
+            None => match inquiry.app(signed) {
+                Err(Halt::Refuse(error)) if !rules.app_required => {
+                    AppClaim::unverified(well_formed(&credentials.app_code), reason_of(&error))
+                }
+                found => {
+                    well_formed(&credentials.app_code).clone_into(&mut self.record.app);
+                    found?
+                }
+            },
+        };
+        self.record.app.clone_from(&app.app_code);
+        self.app = Some(app.clone());
+        let exempted = !rules.user_required || (app.verified && rules.exempted_apps.matches(&app.app_code));
+        let user = match self.user.clone() {
+            Some(user) => user,
+            None => match inquiry.user() {
+                Err(Halt::Refuse(error)) if exempted => UserClaim::unverified("", reason_of(&error)),
+                found => found?,
+            },
+        };
+        self.record.user.clone_from(&user.username);
+        self.user = Some(user.clone());
+        if !app.verified && !user.verified {
+            return Err(Halt::Refuse(GatewayError::NotAuthenticated { reason: app.valid_error_message.into() }).into());
+        }
+        Ok((app, user))
+    }
+
+    fn credentials(&mut self, from_query: bool) -> Result<Credentials, Stop> {
+        let Shown::InBody(cookies) = &self.request.shown else {
+            let Shown::Read(credentials) = &self.request.shown else { return Err(Stop::Body) };
+            return Ok(credentials.clone());
+        };
+        let body = self.body.as_deref().ok_or(Stop::Body)?;
+        let mut fields = if from_query { self.request.query_fields() } else { Map::new() };
+        // A body that cannot be read shows nothing; what is wrong with it is for those to know who are known.
+        fields.extend(self.request.body_fields(body).unwrap_or_default());
+        let credentials = Credentials::from_fields(&fields, cookies).map_err(Halt::from)?;
+        self.request.shown = Shown::Read(credentials.clone());
+        Ok(credentials)
+    }
+
+    fn permit(&mut self, gate: &Gate, app: &AppClaim, user: &UserClaim, now: Time) -> Result<(), Stop> {
+        let policy = &gate.policy;
+        if user.verified {
+            self.hold(policy.users.judge(&user.username))?;
+        }
+        let (application, module) = (self.request.path.app_code.as_str(), self.request.path.module.as_str());
+        let caller = if app.verified { app.app_code.as_str() } else { "" };
+        let wish = Wish { app: caller, user: &user.username, application, module };
+        match policy.grants.judge(&wish, now.seconds()) {
+            Ok(name) => name.clone_into(&mut self.record.rule),
+            Err(violation) => self.hold(Some(violation))?,
+        }
+        let shared = gate.worker.shared.as_ref();
+        for violation in policy.traffic.count(shared, caller, &self.request.stage.name, now)? {
+            self.limit(gate, violation)?;
+        }
+        if self.request.announced_bytes.is_some_and(|length| length > policy.body_bytes as u64) {
+            return Err(Stop::Refuse { error: GatewayError::BodyTooLarge, rule: "limits.body_bytes".to_owned() });
+        }
+        Ok(())
+    }
+
+    /// A rule on trial is noted, any other one ends the request.
+    fn hold(&mut self, violation: Option<Violation>) -> Result<(), Stop> {
+        match violation {
+            None => Ok(()),
+            Some(violation) if violation.report => {
+                self.record.report(&violation.rule);
+                Ok(())
+            }
+            Some(violation) => Err(violation.into()),
+        }
+    }
+
+    fn limit(&mut self, gate: &Gate, violation: Violation) -> Result<(), Stop> {
+        if !violation.report {
+            gate.worker.metrics.count(Metric::Limited { rule: violation.rule.clone() });
+        }
+        self.hold(Some(violation))
+    }
+
+    /// The checked request and, where it may not go on as it came, another body.
+    fn read_body(&mut self, gate: &Gate) -> Result<(LinkRequest, Option<Vec<u8>>), Stop> {
+        let body = self.body.as_deref().ok_or(Stop::Body)?;
+        if body.len() > gate.policy.body_bytes {
+            return Err(Stop::Refuse { error: GatewayError::BodyTooLarge, rule: "limits.body_bytes".to_owned() });
+        }
+        let mut fields = self.request.body_fields(body).map_err(Stop::Problem)?;
+        let link = LinkRequest::from_fields(&fields, &self.package_rules(gate)).map_err(Stop::Problem)?;
+        let known = fields.len();
+        fields.retain(|name, _| !FIELDS.contains(&name.as_str()));
+        let changed = self.request.is_form || fields.len() != known;
+        Ok((link, changed.then(|| Value::Object(fields).to_string().into_bytes())))
+    }
+
+    fn package_rules<'a>(&'a self, gate: &'a Gate) -> ApplicationRules<'a> {
+        gate.policy.packages.of(self.request.path.app_code.as_str())
+    }
+
+    /// What is on trial about a package; what is not was part of reading the request.
+    fn judge_package(&mut self, gate: &Gate, link: &LinkRequest) -> Result<(), Stop> {
+        let on_trial = |rule| Some(Violation::new(rule, true, GatewayError::Internal { reason: None }));
+        if self.package_rules(gate).is_on_trial(&link.package_url) {
+            self.hold(on_trial("packages.hosts"))?;
+        }
+        if gate.policy.packages.checksum == Checksum::Report && link.sha256.is_none() {
+            self.hold(on_trial("packages.sha256"))?;
+        }
+        Ok(())
+    }
+
+    fn lease(&mut self, gate: &Gate, app: &AppClaim, now: Time) -> Result<Option<Lease>, Stop> {
+        let shared = gate.worker.shared.as_ref();
+        let (lease, violation) = gate.policy.traffic.lease(shared, &app.app_code, gate.worker.next(), now)?;
+        if let Some(violation) = violation {
+            self.limit(gate, violation)?;
+        }
+        Ok(lease)
+    }
+
+    fn sign(&self, gate: &Gate, app: &AppClaim, user: &UserClaim, now: Time) -> Option<String> {
+        let private_hosts = self.package_rules(gate).private_hosts();
+        let extension = Extension { app_optional: !app.verified, user_optional: !user.verified, private_hosts };
+        let kid = gate.policy.gateway.clone();
+        let subject = Subject { kid, app: app.clone(), user: user.clone(), extension };
+        let issued = gate.worker.tokens.issue(&gate.keys.signing, subject, now.seconds())?;
+        if issued.signed {
+            gate.worker.metrics.count(Metric::TokenSigned);
+        }
+        Some(issued.text)
+    }
+
+    fn forward(&mut self, gate: &Gate, token: String, body: Option<Vec<u8>>, lease: Option<Lease>) -> Forward {
+        let request = &mut self.request;
+        let mut set = vec![
+            // The store serves this one form and no query, so it cannot read the path another way.
+            (":path", request.path.canonical()),
+            (headers::JWT, token),
+            (headers::REQUEST_ID, request.id.clone()),
+        ];
+        if !request.id_was_given {
+            set.push((headers::X_REQUEST_ID, request.id.clone()));
+        }
+        if let Some(body) = &body {
+            set.push(("content-length", body.len().to_string()));
+            set.push((headers::CONTENT_TYPE, "application/json".to_owned()));
+        }
+        self.record.identity = self.learned.basis.name();
+        decide(gate, FORWARDED, &mut self.record);
+        let remove = std::mem::take(&mut request.remove);
+        Forward { remove, set, body, record: std::mem::take(&mut self.record), lease }
+    }
+}
+
+/// An app code that may stand in a log although nobody verified it.
+fn well_formed(app_code: &str) -> &str {
+    if AppCode::new(app_code).is_ok() { app_code } else { "" }
+}
+
+/// Why nobody is verified, as BlueKing's tokens say it.
+fn reason_of(error: &GatewayError) -> String {
+    match error {
+        GatewayError::NotAuthenticated { reason } => reason.clone().into_owned(),
+        _ => "the identity service failed".to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -1,26 +1,40 @@
 //! The head of a request: its headers as bytes, for HTTP admits octets that are not UTF-8.
 
+use std::net::{IpAddr, SocketAddr};
+
+use crate::time::Time;
+
 /// Headers and pseudo-headers (`:method`, `:path`) in their order, borrowed from the host's buffer.
 pub struct Head<'a> {
     pub(crate) pairs: &'a [(&'a [u8], &'a [u8])],
     pub(crate) end_of_stream: bool,
-    pub(crate) now: i64,
+    pub(crate) now: Time,
+    pub(crate) source: Option<IpAddr>,
     request_id: String,
 }
 
 impl<'a> Head<'a> {
-    /// Takes the pairs as they came, whether no body follows, and the time in seconds since the epoch. Random bytes are
-    /// asked for only when the proxy gave the request no id.
+    /// Takes the pairs as they came, whether no body follows, and the time. Random bytes are asked for only
+    /// when the proxy gave the request no id.
     #[must_use]
     pub fn new(
         pairs: &'a [(&'a [u8], &'a [u8])],
         end_of_stream: bool,
-        now: i64,
+        now: Time,
         entropy: impl FnOnce() -> [u8; 16],
     ) -> Self {
-        let mut head = Self { pairs, end_of_stream, now, request_id: String::new() };
+        let mut head = Self { pairs, end_of_stream, now, source: None, request_id: String::new() };
         head.request_id = head.given_id().map_or_else(|| hex::encode(entropy()), str::to_owned);
         head
+    }
+
+    /// Tells where the request comes from: `address:port`, as the proxy says it.
+    #[must_use]
+    pub fn from_source(mut self, address: &[u8]) -> Self {
+        let text = std::str::from_utf8(address).unwrap_or_default();
+        let with_port = text.parse::<SocketAddr>().map(|address| address.ip()).ok();
+        self.source = with_port.or_else(|| text.parse().ok());
+        self
     }
 
     /// The id that the proxy gave the request, or a fresh one.
@@ -53,7 +67,7 @@ mod tests {
     use super::*;
 
     fn head<'a>(pairs: &'a [(&'a [u8], &'a [u8])]) -> Head<'a> {
-        Head::new(pairs, false, 0, || [7; 16])
+        Head::new(pairs, false, Time::default(), || [7; 16])
     }
 
     #[test]
@@ -62,6 +76,16 @@ mod tests {
         assert_eq!(head(&pairs).all("x-a").collect::<Vec<_>>(), [b"1", b"2"]);
         assert_eq!(head(&pairs).text("x-a"), Some("1"));
         assert_eq!(head(&pairs).text("b"), None);
+    }
+
+    #[test]
+    fn a_source_is_an_address_with_or_without_a_port() {
+        let source = |text: &[u8]| head(&[]).from_source(text).source.map(|address| address.to_string());
+        assert_eq!(source(b"10.0.0.1:4711").as_deref(), Some("10.0.0.1"));
+        assert_eq!(source(b"[::1]:80").as_deref(), Some("::1"));
+        assert_eq!(source(b"2001:db8::1").as_deref(), Some("2001:db8::1"));
+        assert_eq!(source(b"/tmp/socket"), None);
+        assert_eq!(source(b"\xff"), None);
     }
 
     #[test]

@@ -1,20 +1,38 @@
 //! The gate: every decision about a request, and nothing about the proxy that carries it.
 //!
-//! Events go in ([`Gate::on_headers`], [`Pending::on_body`]), verdicts come out; there is no clock, no I/O and no
-//! proxy-wasm here, so all of it runs, and is fuzzed, natively. Promises: no input makes it panic, whatever it cannot
-//! understand it refuses, and a secret never leaves it in a reply, a log or a debug print.
+//! Events go in ([`Gate::on_headers`], [`Pending::on_body`], [`Gate::resume`]), verdicts come out; there is no clock, no
+//! I/O and no proxy-wasm here, so all of it runs, and is fuzzed, natively. Promises: no input makes it panic, whatever it
+//! cannot understand it refuses, and a secret never leaves it in a reply, a log or a debug print.
 
-pub mod credentials;
-pub mod directory;
+mod credentials;
+mod directory;
 mod flow;
+mod gate;
 mod head;
+mod identity;
+mod keys;
+mod limit;
+mod metrics;
 pub mod policy;
+mod record;
 mod reply;
+mod rules;
 mod secret;
+mod shared;
+mod time;
 mod token;
+mod worker;
 
-pub use flow::{Forward, Gate, Pending, Verdict};
+pub use flow::{Asking, Forward, Pending, Refusal, Verdict};
+pub use gate::{Errand, Flight, Gate, Keys, Landed};
 pub use head::Head;
+pub use identity::service::{MAX_ANSWER, OutsideCall, OwnCredentials, ServiceKind, ServiceReply};
+pub use keys::{InvalidKey, SigningKey};
+pub use limit::Lease;
+pub use metrics::Counts;
+pub use record::Record;
 pub use reply::{GatewayError, Reply};
 pub use secret::{Digest, InvalidDigest};
-pub use token::{InvalidKey, SigningKey};
+pub use shared::{SharedData, Unavailable, Unshared};
+pub use time::Time;
+pub use worker::Worker;

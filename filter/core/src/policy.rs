@@ -6,28 +6,59 @@
 
 mod compile;
 mod document;
+mod table;
 
-use linkgate_contract::{AllowList, PathPrefix};
+use std::rc::Rc;
+
+use linkgate_contract::PathPrefix;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::directory::Listed;
+use crate::identity::jwt::JwtKeys;
+use crate::identity::service::Services;
+use crate::limit::Traffic;
+use crate::rules::grants::Grants;
+use crate::rules::packages::PackageRules;
+use crate::rules::pattern::Patterns;
+use crate::rules::restrictions::{Sources, Users};
 
 /// A policy that passed every rule, ready to decide by.
 #[derive(Debug)]
 pub struct Policy {
     pub(crate) gateway: String,
-    pub(crate) prefixes: Vec<PathPrefix>,
-    pub(crate) limits: Limits,
-    pub(crate) allowed_hosts: AllowList,
-    pub(crate) directory: Listed,
-    summary: Summary,
-}
-
-/// Sizes beyond which a request is refused.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+    pub(crate) stages: Vec<Rc<Stage>>,
+    /// Sizes beyond which a request is refused.
     pub(crate) body_bytes: usize,
     pub(crate) uri_bytes: usize,
+    pub(crate) services: Services,
+    pub(crate) jwt_keys: JwtKeys,
+    pub(crate) grants: Grants,
+    pub(crate) sources: Sources,
+    pub(crate) users: Users,
+    pub(crate) traffic: Traffic,
+    pub(crate) packages: PackageRules,
+    pub(crate) directory: Listed,
+    summary: Summary,
+    version: String,
+}
+
+/// Prefixes with settings of their own.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) name: String,
+    pub(crate) prefixes: Vec<PathPrefix>,
+    pub(crate) authentication: Authentication,
+}
+
+/// Who must be known, and where they may say who they are.
+#[derive(Debug)]
+pub(crate) struct Authentication {
+    pub(crate) app_required: bool,
+    pub(crate) user_required: bool,
+    pub(crate) exempted_apps: Patterns,
+    pub(crate) from_query: bool,
+    pub(crate) from_body: bool,
 }
 
 /// What a policy holds, in numbers.
@@ -39,6 +70,8 @@ pub struct Summary {
     pub apps: usize,
     /// Users listed.
     pub users: usize,
+    /// Grants.
+    pub grants: usize,
     /// Hosts that links may point to.
     pub allowed_hosts: usize,
 }
@@ -50,6 +83,12 @@ pub struct Fault {
     pub path: String,
     /// What, and what to do.
     pub message: String,
+}
+
+impl Fault {
+    pub(crate) fn new(path: impl Into<String>, message: impl std::fmt::Display) -> Self {
+        Self { path: path.into(), message: message.to_string() }
+    }
 }
 
 impl std::fmt::Display for Fault {
@@ -64,8 +103,7 @@ impl Policy {
     /// # Errors
     /// Every [`Fault`] found; a document of the wrong shape gives the first one.
     pub fn read(document: &Value) -> Result<Self, Vec<Fault>> {
-        let document = document::Document::read(document).map_err(|fault| vec![fault])?;
-        compile::compile(&document)
+        Self::compile(document, document.to_string().as_bytes())
     }
 
     /// Reads and compiles JSON text, as the proxy hands it to the filter.
@@ -73,14 +111,27 @@ impl Policy {
     /// # Errors
     /// Every [`Fault`] found.
     pub fn from_json(text: &[u8]) -> Result<Self, Vec<Fault>> {
-        let not_json = |e: serde_json::Error| vec![Fault { path: String::new(), message: format!("is not JSON: {e}") }];
-        Self::read(&serde_json::from_slice(text).map_err(not_json)?)
+        let not_json = |e: serde_json::Error| vec![Fault::new("", format!("is not JSON: {e}"))];
+        Self::compile(&serde_json::from_slice(text).map_err(not_json)?, text)
+    }
+
+    fn compile(document: &Value, text: &[u8]) -> Result<Self, Vec<Fault>> {
+        let document = document::Document::read(document).map_err(|fault| vec![fault])?;
+        let mut policy = compile::compile(&document)?;
+        policy.version = hex::encode(Sha256::digest(text)).chars().take(12).collect();
+        Ok(policy)
     }
 
     /// What it holds, in numbers.
     #[must_use]
     pub fn summary(&self) -> Summary {
         self.summary
+    }
+
+    /// Twelve hexadecimal digits, the same for the same text.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
     }
 }
 
@@ -111,15 +162,17 @@ mod tests {
     #[test]
     fn a_whole_policy_is_read() {
         let summary = Policy::read(&document()).unwrap().summary();
-        assert_eq!(summary, Summary { prefixes: 2, apps: 1, users: 1, allowed_hosts: 2 });
+        assert_eq!(summary, Summary { prefixes: 2, apps: 1, users: 1, grants: 0, allowed_hosts: 2 });
     }
 
     #[test]
     fn what_may_be_left_out_denies() {
         let policy = Policy::read(&json!({"version": 1, "gateway": "g", "routes": {"prefixes": [""]}})).unwrap();
-        assert!(policy.allowed_hosts.is_empty());
-        assert_eq!((policy.limits.body_bytes, policy.limits.uri_bytes), (65_536, 8_192));
-        assert_eq!(policy.summary(), Summary { prefixes: 1, apps: 0, users: 0, allowed_hosts: 0 });
+        assert!(policy.packages.hosts.is_empty() && policy.grants.0.is_empty());
+        assert!(policy.stages[0].authentication.app_required && policy.stages[0].authentication.user_required);
+        assert!(!policy.stages[0].authentication.from_query && !policy.stages[0].authentication.from_body);
+        assert_eq!((policy.body_bytes, policy.uri_bytes), (65_536, 8_192));
+        assert_eq!(policy.summary(), Summary { prefixes: 1, apps: 0, users: 0, grants: 0, allowed_hosts: 0 });
     }
 
     #[test]
@@ -131,8 +184,12 @@ mod tests {
         };
         let text = one(|d| d["apps"][0]["secrets"] = json!([]));
         assert!(text.starts_with("apps[0].secrets: unknown key, expected `app_code` or `secret_sha256`"), "{text}");
-        let text = one(|d| d["grants"] = json!([]));
-        assert!(text.starts_with("grants: unknown key"), "{text}");
+        let text = one(|d| d["grant"] = json!([]));
+        assert!(text.starts_with("grant: unknown key"), "{text}");
+        let text = one(|d| d["grants"] = json!([["ci"]]));
+        assert!(text.starts_with("grants[0]: invalid type: sequence, expected a table of keys"), "{text}");
+        let text = one(|d| d["limits"]["requests"] = json!({"per_second": 1, "mode": "trial"}));
+        assert!(text.starts_with("limits.requests.mode: unknown variant `trial`, expected"), "{text}");
         let text = one(|d| d["limits"]["body_bytes"] = json!("64k"));
         assert!(text.starts_with("limits.body_bytes: invalid type: string"), "{text}");
         let text = one(|d| {

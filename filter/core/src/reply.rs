@@ -1,25 +1,49 @@
 //! What the gate answers by itself: the gateway's envelope for who asks and for the gateway, the store's form for the
 //! request. The only table of the gate's errors.
 
+use std::borrow::Cow;
+
 use linkgate_contract::{Language, Problem, headers};
 use serde::Serialize;
 
 /// A refusal in the gateway's envelope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GatewayError {
-    /// Who asks could not be established; the reason is one that callers match on.
+    /// Who asks could not be established.
     NotAuthenticated {
-        /// Free of anything the caller sent.
-        reason: &'static str,
+        /// One that callers match on, or an identity service's own word.
+        reason: Cow<'static, str>,
     },
+    /// No grant allows it.
+    AppNoPermission {
+        /// In the words of BlueKing's gateway.
+        reason: String,
+    },
+    /// The address is restricted.
+    IpNotAllowed,
+    /// The user is restricted.
+    UserNotAllowed,
     /// No such route, or another method on it.
     ApiNotFound,
     /// The body is over the policy's limit.
     BodyTooLarge,
     /// The request target is over the policy's limit.
     UriTooLarge,
-    /// The gate itself failed.
-    Internal,
+    /// More requests than a rate admits.
+    RateLimited {
+        /// When one more may come.
+        retry_after_s: u64,
+    },
+    /// More uploads at the same time than are admitted.
+    ConcurrencyLimited {
+        /// When to try again.
+        retry_after_s: u64,
+    },
+    /// The gate or a service that it needs failed.
+    Internal {
+        /// What failed, if the caller may know.
+        reason: Option<String>,
+    },
 }
 
 /// The gateway's envelope, its fields in the order of the gateway.
@@ -44,26 +68,59 @@ impl GatewayError {
         let row = |code, name, status, message| Row { code, name, status, message };
         match self {
             Self::NotAuthenticated { .. } => row(1_640_001, "INVALID_ARGS", 400, "Parameters error"),
+            Self::AppNoPermission { .. } => {
+                row(1_640_301, "APP_NO_PERMISSION", 403, "App has no permission to the resource")
+            }
+            Self::IpNotAllowed => row(1_640_302, "IP_NOT_ALLOWED", 403, "Request rejected by ip restriction"),
+            Self::UserNotAllowed => {
+                row(1_640_303, "BK_USER_NOT_ALLOWED", 403, "Request rejected by bk-user restriction")
+            }
             Self::ApiNotFound => row(1_640_401, "API_NOT_FOUND", 404, "API not found"),
             Self::BodyTooLarge => row(1_641_301, "BODY_SIZE_LIMIT_EXCEED", 413, "Request body size too large."),
             Self::UriTooLarge => row(1_641_401, "URI_SIZE_LIMIT_EXCEED", 414, "Request uri size too large."),
-            Self::Internal => row(1_650_001, "INTERNAL_SERVER_ERROR", 500, "Internal Server Error"),
+            Self::RateLimited { .. } => {
+                row(1_642_902, "RATE_LIMIT_RESTRICTION", 429, "API rate limit exceeded by stage strategy")
+            }
+            Self::ConcurrencyLimited { .. } => {
+                row(1_642_904, "CONCURRENCY_LIMIT_RESTRICTION", 429, "Request concurrency exceeds")
+            }
+            Self::Internal { .. } => row(1_650_001, "INTERNAL_SERVER_ERROR", 500, "Internal Server Error"),
         }
     }
 
-    /// For the access log: the code's name and, of those who are not known, the reason as one word.
+    /// The code's name.
+    pub(crate) fn code_name(&self) -> &'static str {
+        self.row().name
+    }
+
+    fn reason(&self) -> Option<&str> {
+        match self {
+            Self::NotAuthenticated { reason } => Some(reason),
+            Self::AppNoPermission { reason } => Some(reason),
+            Self::Internal { reason } => reason.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// For the access log: the code's name and, of those who are not known, a reason of ours as one word.
     fn details(&self) -> String {
         match self {
-            Self::NotAuthenticated { reason } => format!("{}:{}", self.row().name, reason.replace(' ', "_")),
+            Self::NotAuthenticated { reason: Cow::Borrowed(reason) } => {
+                format!("{}:{}", self.row().name, reason.replace(' ', "_"))
+            }
             _ => self.row().name.to_owned(),
         }
     }
 
     fn message(&self) -> String {
         let message = self.row().message;
+        self.reason().map_or_else(|| message.to_owned(), |reason| format!("{message} [reason=\"{reason}\"]"))
+    }
+
+    fn retry_after_s(&self) -> Option<u64> {
         match self {
-            Self::NotAuthenticated { reason } => format!("{message} [reason=\"{reason}\"]"),
-            _ => message.to_owned(),
+            Self::RateLimited { retry_after_s } | Self::ConcurrencyLimited { retry_after_s } => Some(*retry_after_s),
+            _ => None,
         }
     }
 }
@@ -92,11 +149,12 @@ impl Reply {
         let message = error.message();
         let envelope = Envelope { code: row.code, code_name: row.name, message: &message, result: false, data: None };
         let body = serde_json::to_string(&envelope).unwrap_or_default();
-        let list = vec![
+        let mut list = vec![
             (headers::CONTENT_TYPE, "application/json".to_owned()),
             (headers::GATEWAY_ERROR_CODE, row.code.to_string()),
             (headers::GATEWAY_ERROR_MESSAGE, message),
         ];
+        list.extend(error.retry_after_s().map(|seconds| ("retry-after", seconds.to_string())));
         Self::new(row.status, list, body, &error.details(), request_id)
     }
 
@@ -124,7 +182,7 @@ mod tests {
     fn the_envelope_is_that_of_the_gateway() {
         let cases = [
             (
-                GatewayError::NotAuthenticated { reason: "app code cannot be empty" },
+                GatewayError::NotAuthenticated { reason: "app code cannot be empty".into() },
                 400,
                 1_640_001,
                 "INVALID_ARGS",
@@ -133,7 +191,29 @@ mod tests {
             (GatewayError::ApiNotFound, 404, 1_640_401, "API_NOT_FOUND", "API not found"),
             (GatewayError::BodyTooLarge, 413, 1_641_301, "BODY_SIZE_LIMIT_EXCEED", "Request body size too large."),
             (GatewayError::UriTooLarge, 414, 1_641_401, "URI_SIZE_LIMIT_EXCEED", "Request uri size too large."),
-            (GatewayError::Internal, 500, 1_650_001, "INTERNAL_SERVER_ERROR", "Internal Server Error"),
+            (GatewayError::Internal { reason: None }, 500, 1_650_001, "INTERNAL_SERVER_ERROR", "Internal Server Error"),
+            (
+                GatewayError::Internal { reason: Some("failed to request third-party api, bkauth".into()) },
+                500,
+                1_650_001,
+                "INTERNAL_SERVER_ERROR",
+                "Internal Server Error [reason=\"failed to request third-party api, bkauth\"]",
+            ),
+            (
+                GatewayError::AppNoPermission { reason: "no permission, bk_app_code=ci".into() },
+                403,
+                1_640_301,
+                "APP_NO_PERMISSION",
+                "App has no permission to the resource [reason=\"no permission, bk_app_code=ci\"]",
+            ),
+            (GatewayError::IpNotAllowed, 403, 1_640_302, "IP_NOT_ALLOWED", "Request rejected by ip restriction"),
+            (
+                GatewayError::UserNotAllowed,
+                403,
+                1_640_303,
+                "BK_USER_NOT_ALLOWED",
+                "Request rejected by bk-user restriction",
+            ),
         ];
         for (error, status, code, name, message) in cases {
             let reply = Reply::gateway(&error, "id-1");
@@ -152,5 +232,29 @@ mod tests {
             let reason = if code == 1_640_001 { ":app_code_cannot_be_empty" } else { "" };
             assert_eq!(reply.details, format!("linkgate.{name}{reason}"));
         }
+    }
+
+    #[test]
+    fn a_limit_says_when_to_come_back() {
+        let cases = [
+            (GatewayError::RateLimited { retry_after_s: 7 }, 1_642_902, "API rate limit exceeded by stage strategy"),
+            (GatewayError::ConcurrencyLimited { retry_after_s: 7 }, 1_642_904, "Request concurrency exceeds"),
+        ];
+        for (error, code, message) in cases {
+            let reply = Reply::gateway(&error, "");
+            assert_eq!(reply.status, 429);
+            assert!(
+                reply.body.contains(&format!("\"code\":{code},")) && reply.body.contains(message),
+                "{}",
+                reply.body
+            );
+            assert_eq!(reply.headers.last(), Some(&("retry-after", "7".to_owned())));
+        }
+    }
+
+    #[test]
+    fn a_services_own_words_stay_out_of_the_access_log() {
+        let error = GatewayError::NotAuthenticated { reason: "words of a service".to_owned().into() };
+        assert_eq!(Reply::gateway(&error, "").details, "linkgate.INVALID_ARGS");
     }
 }

@@ -9,6 +9,27 @@ use subtle::ConstantTimeEq;
 #[derive(Clone, Copy)]
 pub struct Digest([u8; 32]);
 
+/// A secret as it came, for as long as it is needed; shown by nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(String);
+
+impl Secret {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, to be hashed or sent to the service that knows it.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
 /// Why a text is no digest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be 64 hexadecimal digits, the SHA-256 of the secret; make it with `linkgate secret hash`")]

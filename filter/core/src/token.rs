@@ -1,188 +1,201 @@
-//! The token by which the store knows the gate: `X-Bkapi-JWT`, signed with Ed25519 and cached.
+//! The token by which the store knows the gate: `X-Bkapi-JWT`, signed and kept.
 //!
-//! Signing costs about 0.1 ms inside a VM, so a token serves its app and user for [`REUSE_S`] seconds. The key comes from
-//! the proxy's environment and is shown by nothing.
+//! Signing costs about 0.1 ms inside a VM with Ed25519 and many times that with RSA, so a token serves whom it names for
+//! [`REUSE_S`] seconds, and one that is in use is signed anew before that, between requests.
 
 use std::cell::RefCell;
-use std::fmt;
 use std::num::NonZeroUsize;
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use ed25519_dalek::Signer;
-use ed25519_dalek::pkcs8::DecodePrivateKey;
-use linkgate_contract::Claims;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use linkgate_contract::{AppClaim, Claims, Extension, UserClaim};
 use lru::LruCache;
 use serde_json::json;
 
+use crate::keys::SigningKey;
+
 /// How long a token is handed out, in seconds.
 pub const REUSE_S: i64 = 600;
-/// How long a token is valid beyond that, in seconds: what a request may take on its way to the store.
+/// When one that is in use is signed anew.
+const RENEW_S: i64 = 480;
+/// How long a token is valid beyond its use, in seconds: what a request may take on its way to the store.
 const MARGIN_S: i64 = 300;
 /// How far back it is valid, in seconds, for a store whose clock is behind.
 const BACKDATE_S: i64 = 300;
-/// Tokens kept; about 600 bytes each.
-const CACHED: NonZeroUsize = match NonZeroUsize::new(1024) {
-    Some(count) => count,
-    None => NonZeroUsize::MIN,
-};
+/// Tokens kept; about a kilobyte each.
+const KEPT: usize = 1024;
 
-/// The gate's private key.
-pub struct SigningKey(ed25519_dalek::SigningKey);
-
-/// Why a text is no key.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidKey {
-    /// Nothing there.
-    #[error("the signing key is missing: set LINKGATE_JWT_PRIVATE_KEY in the proxy's environment")]
-    Missing,
-    /// Not an Ed25519 key.
-    #[error("the signing key must be an Ed25519 private key, PKCS#8 as PEM or as base64 of it")]
-    NotEd25519,
-}
-
-impl SigningKey {
-    /// Reads PKCS#8, as PEM or as base64 of PEM or DER (for places where a variable must stay on one line).
-    ///
-    /// # Errors
-    /// [`InvalidKey`], which never quotes the text.
-    pub fn read(text: &str) -> Result<Self, InvalidKey> {
-        let text = text.trim();
-        if text.is_empty() {
-            return Err(InvalidKey::Missing);
-        }
-        let key = if text.starts_with("-----BEGIN") {
-            ed25519_dalek::SigningKey::from_pkcs8_pem(text).ok()
-        } else {
-            STANDARD.decode(text).ok().and_then(|bytes| from_pem_or_der(&bytes))
-        };
-        key.map(Self).ok_or(InvalidKey::NotEd25519)
-    }
-}
-
-fn from_pem_or_der(bytes: &[u8]) -> Option<ed25519_dalek::SigningKey> {
-    match std::str::from_utf8(bytes) {
-        Ok(pem) if pem.starts_with("-----BEGIN") => ed25519_dalek::SigningKey::from_pkcs8_pem(pem.trim()).ok(),
-        _ => ed25519_dalek::SigningKey::from_pkcs8_der(bytes).ok(),
-    }
-}
-
-impl fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SigningKey(..)")
-    }
-}
-
-/// Makes tokens and keeps them.
-pub(crate) struct Tokens {
-    kid: String,
-    key: SigningKey,
-    /// By app and user, both public names: no secret is a key here.
-    cache: RefCell<LruCache<(String, String), Token>>,
+/// Whom and what a token names; all of it public, so it may be a key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Subject {
+    /// The gateway that vouches.
+    pub(crate) kid: String,
+    pub(crate) app: AppClaim,
+    pub(crate) user: UserClaim,
+    pub(crate) extension: Extension,
 }
 
 struct Token {
     text: String,
-    reuse_until: i64,
+    signed_at: i64,
+    used: bool,
+}
+
+impl Token {
+    /// A clock that was set back makes a token look too young: it is as good, but not for longer than it should.
+    fn is_usable(&self, now: i64) -> bool {
+        (0..REUSE_S).contains(&(now - self.signed_at))
+    }
+}
+
+/// Tokens for reuse.
+pub(crate) struct Tokens(RefCell<LruCache<Subject, Token>>);
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self(RefCell::new(LruCache::new(NonZeroUsize::new(KEPT).unwrap_or(NonZeroUsize::MIN))))
+    }
+}
+
+/// A token, and whether it had to be signed.
+pub(crate) struct Issued {
+    pub(crate) text: String,
+    pub(crate) signed: bool,
 }
 
 impl Tokens {
-    pub(crate) fn new(kid: &str, key: SigningKey) -> Self {
-        Self { kid: kid.to_owned(), key, cache: RefCell::new(LruCache::new(CACHED)) }
-    }
-
-    /// A token for this app and user, valid now; `None` only if claims could not be written, which refuses the request.
-    pub(crate) fn issue(&self, app_code: &str, username: &str, now: i64) -> Option<String> {
-        let slot = (app_code.to_owned(), username.to_owned());
+    /// A token for this subject, valid now; `None` only if it could not be signed, which refuses the request.
+    pub(crate) fn issue(&self, key: &SigningKey, subject: Subject, now: i64) -> Option<Issued> {
         // The gate is not re-entrant; should a host ever make it so, a token is signed anew rather than trapping.
-        let mut cache = self.cache.try_borrow_mut().ok();
-        // A clock that was set back makes a token look too young: it is as good, but not for longer than it should.
-        let usable = |t: &&Token| now < t.reuse_until && t.reuse_until - now <= REUSE_S;
-        if let Some(token) = cache.as_mut().and_then(|c| c.get(&slot)).filter(usable) {
-            return Some(token.text.clone());
+        let mut kept = self.0.try_borrow_mut().ok();
+        let known = kept.as_mut().and_then(|kept| kept.get_mut(&subject)).filter(|token| token.is_usable(now));
+        if let Some(token) = known {
+            token.used = true;
+            return Some(Issued { text: token.text.clone(), signed: false });
         }
-        let text = self.sign(app_code, username, now)?;
-        if let Some(cache) = cache.as_mut() {
-            cache.put(slot, Token { text: text.clone(), reuse_until: now + REUSE_S });
+        let text = sign(key, &subject, now)?;
+        if let Some(kept) = kept.as_mut() {
+            kept.put(subject, Token { text: text.clone(), signed_at: now, used: false });
         }
-        Some(text)
+        Some(Issued { text, signed: true })
     }
 
-    fn sign(&self, app_code: &str, username: &str, now: i64) -> Option<String> {
-        let header = json!({"typ": "JWT", "alg": "EdDSA", "kid": self.kid, "iat": now});
-        let claims = Claims::verified(app_code, username, now - BACKDATE_S, now + REUSE_S + MARGIN_S);
-        let claims = serde_json::to_vec(&claims).ok()?;
-        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(claims));
-        let signature = self.key.0.sign(signed.as_bytes());
-        Some(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes())))
+    /// Signs up to so many tokens anew that are in use and about to run out; gives how many.
+    pub(crate) fn renew(&self, key: &SigningKey, at_most: usize, now: i64) -> usize {
+        let Ok(mut kept) = self.0.try_borrow_mut() else { return 0 };
+        let due = kept.iter_mut().filter(|(_, token)| token.used && now - token.signed_at >= RENEW_S);
+        let mut renewed = 0;
+        for (subject, token) in due.take(at_most) {
+            let Some(text) = sign(key, subject, now) else { continue };
+            *token = Token { text, signed_at: now, used: false };
+            renewed += 1;
+        }
+        renewed
     }
+}
+
+fn sign(key: &SigningKey, subject: &Subject, now: i64) -> Option<String> {
+    let header = json!({"typ": "JWT", "alg": key.algorithm(), "kid": subject.kid, "iat": now});
+    let Subject { app, user, extension, .. } = subject.clone();
+    let mut claims = Claims::new(app, user, now - BACKDATE_S, now + REUSE_S + MARGIN_S);
+    claims.linkgate = extension;
+    let claims = serde_json::to_vec(&claims).ok()?;
+    let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(claims));
+    let signature = key.sign(signed.as_bytes())?;
+    Some(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }
 
 #[cfg(test)]
 mod tests {
-    use ed25519_dalek::Verifier;
-    use ed25519_dalek::pkcs8::EncodePrivateKey;
-    use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
-
     use super::*;
+    use crate::keys::PublicKey;
+    use crate::keys::testing::{Pair, ed25519, rsa};
 
-    fn tokens() -> Tokens {
-        Tokens::new("linkgate", SigningKey(ed25519_dalek::SigningKey::from_bytes(&[7; 32])))
+    fn subject(app: &str, user: &str) -> Subject {
+        let extension = Extension::default();
+        Subject { kid: "linkgate".into(), app: AppClaim::verified(app), user: UserClaim::verified(user), extension }
     }
 
-    #[test]
-    fn a_token_verifies_and_says_who_calls() {
-        let token = tokens().issue("app", "admin", 1_000_000).unwrap();
+    fn key() -> SigningKey {
+        SigningKey::read(&ed25519(7).private).unwrap()
+    }
+
+    fn parts(pair: &Pair, token: &str) -> (serde_json::Value, serde_json::Value) {
         let (signed, signature) = token.rsplit_once('.').unwrap();
         let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
-        let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key();
-        key.verify(signed.as_bytes(), &ed25519_dalek::Signature::from_slice(&signature).unwrap()).unwrap();
+        assert!(PublicKey::read(&pair.public).unwrap().verifies(signed.as_bytes(), &signature));
         let (header, claims) = signed.split_once('.').unwrap();
-        let header: serde_json::Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).unwrap()).unwrap();
-        assert_eq!(header, json!({"typ": "JWT", "alg": "EdDSA", "kid": "linkgate", "iat": 1_000_000}));
-        let claims: serde_json::Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
-        assert_eq!(
-            claims,
-            json!({
-                "iss": "APIGW", "nbf": 999_700, "exp": 1_000_900,
-                "app": {"version": 1, "app_code": "app", "verified": true, "valid_error_message": ""},
-                "user": {"version": 1, "username": "admin", "verified": true, "valid_error_message": ""},
-            })
-        );
+        let read = |part: &str| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
+        (read(header), read(claims))
     }
 
     #[test]
-    fn a_token_serves_its_app_and_user_until_it_is_renewed() {
-        let tokens = tokens();
-        let first = tokens.issue("app", "admin", 1_000).unwrap();
-        assert_eq!(tokens.issue("app", "admin", 1_000 + REUSE_S - 1).unwrap(), first);
-        assert_ne!(tokens.issue("app", "other", 1_000).unwrap(), first);
-        assert_ne!(tokens.issue("app", "admin", 1_000 + REUSE_S).unwrap(), first);
-        assert_ne!(tokens.issue("app", "admin", 10).unwrap(), first, "the clock was set back");
+    fn a_token_verifies_and_says_who_calls_in_blueking_s_form() {
+        for (pair, alg) in [(&ed25519(7), "EdDSA"), (rsa(), "RS512")] {
+            let key = SigningKey::read(&pair.private).unwrap();
+            let token = Tokens::default().issue(&key, subject("app", "admin"), 1_000_000).unwrap();
+            assert!(token.signed);
+            let (header, claims) = parts(pair, &token.text);
+            assert_eq!(header, json!({"typ": "JWT", "alg": alg, "kid": "linkgate", "iat": 1_000_000}));
+            assert_eq!(
+                claims,
+                json!({
+                    "iss": "APIGW", "nbf": 999_700, "exp": 1_000_900,
+                    "app": {"version": 1, "app_code": "app", "verified": true, "valid_error_message": ""},
+                    "user": {"version": 1, "username": "admin", "verified": true, "valid_error_message": ""},
+                })
+            );
+        }
     }
 
     #[test]
-    fn the_cache_is_bounded() {
-        let tokens = tokens();
-        for n in 0..CACHED.get() + 10 {
-            tokens.issue(&n.to_string(), "admin", 0).unwrap();
-        }
-        assert_eq!(tokens.cache.borrow().len(), CACHED.get());
+    fn what_only_the_gate_says_stands_apart() {
+        let mut subject = subject("app", "");
+        subject.user = UserClaim::unverified("", "no user");
+        subject.extension =
+            Extension { user_optional: true, private_hosts: vec!["a.internal:8443".into()], ..Extension::default() };
+        let token = Tokens::default().issue(&key(), subject, 1_000_000).unwrap();
+        let (_, claims) = parts(&ed25519(7), &token.text);
+        assert_eq!(claims["linkgate"], json!({"user_optional": true, "private_hosts": ["a.internal:8443"]}));
+        assert_eq!(claims["user"]["verified"], json!(false));
     }
 
     #[test]
-    fn a_key_is_read_as_pem_or_base64_and_never_shown() {
-        let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
-        let pem = key.to_pkcs8_pem(LineEnding::LF).unwrap();
-        let der = key.to_pkcs8_der().unwrap();
-        for text in [pem.to_string(), STANDARD.encode(pem.as_bytes()), STANDARD.encode(der.as_bytes())] {
-            let read = SigningKey::read(&format!(" {text}\n")).unwrap();
-            assert_eq!(read.0.to_bytes(), [7; 32]);
-            assert_eq!(format!("{read:?}"), "SigningKey(..)");
+    fn a_token_serves_its_subject_until_it_is_renewed() {
+        let (tokens, key) = (Tokens::default(), key());
+        let issue = |app: &str, now| tokens.issue(&key, subject(app, "admin"), now).unwrap();
+        let first = issue("app", 1_000);
+        let again = issue("app", 1_000 + REUSE_S - 1);
+        assert!(again.text == first.text && !again.signed);
+        assert_ne!(issue("other", 1_000).text, first.text);
+        assert!(issue("app", 1_000 + REUSE_S).signed);
+        assert!(issue("app", 10).signed, "the clock was set back");
+    }
+
+    #[test]
+    fn a_token_in_use_is_signed_ahead_and_an_idle_one_is_not() {
+        let (tokens, key) = (Tokens::default(), key());
+        let issue = |app: &str, now| tokens.issue(&key, subject(app, "admin"), now).unwrap();
+        issue("idle", 0);
+        issue("busy", 0);
+        assert!(!issue("busy", 100).signed);
+        assert_eq!(tokens.renew(&key, 4, RENEW_S - 1), 0);
+        assert_eq!(tokens.renew(&key, 4, RENEW_S), 1);
+        assert_eq!(tokens.renew(&key, 4, RENEW_S), 0);
+        assert!(!issue("busy", REUSE_S + 10).signed && issue("idle", REUSE_S + 10).signed);
+        for n in 0..10 {
+            issue(&n.to_string(), 10_000);
+            issue(&n.to_string(), 10_000);
         }
-        assert_eq!(SigningKey::read(" ").unwrap_err(), InvalidKey::Missing);
-        for bad in ["nonsense", "AAAA", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"] {
-            assert_eq!(SigningKey::read(bad).unwrap_err(), InvalidKey::NotEd25519);
+        assert_eq!(tokens.renew(&key, 4, 10_000 + RENEW_S), 4);
+    }
+
+    #[test]
+    fn the_tokens_kept_are_bounded() {
+        let (tokens, key) = (Tokens::default(), key());
+        for n in 0..KEPT + 10 {
+            tokens.issue(&key, subject(&n.to_string(), "admin"), 0).unwrap();
         }
+        assert_eq!(tokens.0.borrow().len(), KEPT);
     }
 }

@@ -1,41 +1,59 @@
 //! The gate's decisions from end to end, and ten thousand hostile requests.
 
+use std::rc::Rc;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::secret::Digest;
+use crate::credentials::Reason;
+use crate::gate::{Errand, Keys};
+use crate::identity::service::{OwnCredentials, ServiceReply};
+use crate::keys::SigningKey;
+use crate::keys::testing::ed25519;
+use crate::policy::Policy;
+use crate::shared::fake::FakeShared;
+use crate::worker::Worker;
+
+mod identities;
+mod rules;
 
 const PATH: &str = "/stag/bkapps/applications/app_code/modules/default/source_package/link/";
 const CANONICAL: &str = "/bkapps/applications/app_code/modules/default/source_package/link/";
 const CREDENTIALS: &str = r#"{"bk_app_code": "apigw-api-test", "bk_app_secret": "s3cret", "bk_ticket": "t1cket"}"#;
 const BODY: &str = r#"{"package_url": "https://example.com/generic/example.tar.gz", "version": "0.0.5"}"#;
+const NOW: Time = Time::from_seconds(1_000);
 
 fn hex_of(secret: &str) -> String {
     use sha2::Digest as _;
     hex::encode(sha2::Sha256::digest(secret))
 }
 
-fn gate() -> Gate {
-    let policy = Policy::read(&json!({
+fn document() -> Value {
+    json!({
         "version": 1,
         "gateway": "linkgate",
         "routes": {"prefixes": ["", "/stag"]},
-        "limits": {"body_bytes": 1024, "uri_bytes": 256},
+        "limits": {"body_bytes": 1024, "uri_bytes": 512},
         "packages": {"allowed_hosts": ["example.com"]},
+        "grants": [{"name": "all", "apps": ["*"], "applications": ["*"]}],
         "apps": [{"app_code": "apigw-api-test", "secret_sha256": [hex_of("s3cret")]}],
         "users": [{"username": "admin", "bk_token_sha256": [hex_of("t0ken")], "bk_ticket_sha256": [hex_of("t1cket")]}],
-    }))
-    .unwrap();
-    assert!(Digest::of("s3cret").matches(&Digest::from_hex(&hex_of("s3cret")).unwrap()));
-    Gate::new(policy, SigningKey::read(&key()).unwrap())
+    })
 }
 
-fn key() -> String {
-    use base64::Engine;
-    use ed25519_dalek::pkcs8::EncodePrivateKey;
-    let der = ed25519_dalek::SigningKey::from_bytes(&[9; 32]).to_pkcs8_der().unwrap();
-    base64::engine::general_purpose::STANDARD.encode(der.as_bytes())
+fn gate_of(document: &Value, worker: &Rc<Worker>) -> Gate {
+    let signing = SigningKey::read(&ed25519(9).private).unwrap();
+    let own = OwnCredentials::new("linkgate".into(), "0wn-secret".into(), "b3arer".into());
+    Gate::new(Policy::read(document).unwrap(), Keys { signing, own }, Rc::clone(worker))
+}
+
+fn worker() -> Rc<Worker> {
+    Rc::new(Worker::new(Box::new(Rc::new(FakeShared::default())), 0))
+}
+
+fn gate() -> Gate {
+    gate_of(&document(), &worker())
 }
 
 type Pairs<'a> = Vec<(&'a [u8], &'a [u8])>;
@@ -61,18 +79,24 @@ fn with<'a>(name: &'a str, value: &'a [u8]) -> Pairs<'a> {
 }
 
 fn judge(gate: &Gate, pairs: &Pairs<'_>, body: &[u8]) -> Verdict {
-    let head = Head::new(pairs, body.is_empty(), 1_000, || [1; 16]);
+    let head = Head::new(pairs, body.is_empty(), NOW, || [1; 16]);
     match gate.on_headers(&head) {
-        Verdict::NeedBody(pending) => pending.on_body(gate, body, 1_000),
+        Verdict::NeedBody(pending) => pending.on_body(gate, body.to_vec(), NOW),
         verdict => verdict,
     }
 }
 
-fn refusal(pairs: &Pairs<'_>, body: &[u8]) -> Reply {
-    match judge(&gate(), pairs, body) {
-        Verdict::Refuse(reply) => reply,
-        _ => panic!("accepted"),
+fn refused(verdict: Verdict) -> Refusal {
+    match verdict {
+        Verdict::Refuse(refusal) => refusal,
+        Verdict::Forward(_) => panic!("accepted"),
+        Verdict::Ask(asking) => panic!("asked about a {}", asking.kind()),
+        Verdict::NeedBody(_) => panic!("asked for the body"),
     }
+}
+
+fn refusal(pairs: &Pairs<'_>, body: &[u8]) -> Reply {
+    refused(judge(&gate(), pairs, body)).reply
 }
 
 fn message(reply: &Reply) -> String {
@@ -91,10 +115,25 @@ fn a_good_request_is_forwarded_without_credentials_and_with_a_token() {
     let removed: Vec<_> = forward.remove.iter().map(String::as_str).collect();
     assert_eq!(removed, ["cookie", "x-bkapi-app", "x-bkapi-authorization", "x-bkapi-jwt", "x_bkapi_jwt"]);
     let names: Vec<_> = forward.set.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, [":path", "x-bkapi-jwt", "x-bkapi-request-id", "x-request-id"]);
+    assert_eq!(names, [":path", "x-bkapi-jwt", "x-bkapi-request-id"]);
     assert_eq!(forward.set[0].1, CANONICAL);
     assert_eq!(forward.set[1].1.split('.').count(), 3);
-    assert_eq!((forward.set[2].1.as_str(), forward.set[3].1.as_str()), ("id-1", "id-1"));
+    assert_eq!(forward.set[2].1, "id-1");
+    assert!(forward.body.is_none() && forward.lease.is_none());
+    let fields: Vec<_> = forward.record.fields().collect();
+    assert_eq!(
+        fields,
+        [
+            ("app", "apigw-api-test"),
+            ("user", "admin"),
+            ("application", "app_code"),
+            ("module", "default"),
+            ("stage", "default"),
+            ("decision", "OK"),
+            ("rule", "grants.all"),
+            ("identity", "listed"),
+        ]
+    );
 }
 
 #[test]
@@ -119,7 +158,7 @@ fn the_route_is_judged_before_who_asks() {
 
 #[test]
 fn the_target_is_bounded() {
-    let at_limit = format!("{PATH}?{}", "a".repeat(256 - PATH.len() - 1));
+    let at_limit = format!("{PATH}?{}", "a".repeat(512 - PATH.len() - 1));
     assert!(matches!(judge(&gate(), &with(":path", at_limit.as_bytes()), BODY.as_bytes()), Verdict::Forward(_)));
     let reply = refusal(&with(":path", format!("{at_limit}a").as_bytes()), b"x");
     assert_eq!((reply.status, message(&reply).as_str()), (414, "Request uri size too large."));
@@ -140,10 +179,10 @@ fn the_app_is_verified_before_the_user() {
             Reason::BAD_TOKEN,
         ),
         (r#"{"bk_app_code":"apigw-api-test","bk_app_secret":"s3cret","bk_ticket":"bad"}"#, Reason::BAD_TICKET),
-        (
-            r#"{"bk_app_code":"apigw-api-test","bk_app_secret":"s3cret","jwt":"x","bk_ticket":"t1cket"}"#,
-            Reason::UNSUPPORTED,
-        ),
+        (r#"{"bk_app_code":"a"}"#, Reason::NO_APP_SECRET),
+        (r#"{"bk_app_code":"a","bk_app_secret":"","app_secret":"s3cret"}"#, Reason::NO_APP_SECRET),
+        ("{}", Reason::NO_APP_CODE),
+        ("nonsense", Reason::NOT_JSON),
     ];
     for (credentials, reason) in cases {
         let reply = refusal(&with("x-bkapi-authorization", credentials.as_bytes()), BODY.as_bytes());
@@ -158,12 +197,16 @@ fn a_body_over_the_limit_is_refused_as_soon_as_it_is_known() {
     let gate = gate();
     assert_eq!(refusal(&with("content-length", b"1025"), BODY.as_bytes()).status, 413);
     let pairs = pairs();
-    let head = Head::new(&pairs, false, 0, || [1; 16]);
+    let head = Head::new(&pairs, false, NOW, || [1; 16]);
     let Verdict::NeedBody(pending) = gate.on_headers(&head) else { panic!("no body asked for") };
     assert!(pending.over_limit(&gate, 1024).is_none());
-    assert_eq!(pending.over_limit(&gate, 1025).unwrap().status, 413);
-    let Verdict::Refuse(reply) = pending.on_body(&gate, &[b' '; 1025], 0) else { panic!("accepted") };
-    assert_eq!(message(&reply), "Request body size too large.");
+    assert_eq!(pending.over_limit(&gate, 1025).unwrap().reply.status, 413);
+    let refusal = refused(pending.on_body(&gate, vec![b' '; 1025], NOW));
+    assert_eq!(message(&refusal.reply), "Request body size too large.");
+    assert_eq!(
+        (refusal.record.decision, refusal.record.rule.as_str()),
+        ("BODY_SIZE_LIMIT_EXCEED", "limits.body_bytes")
+    );
 }
 
 #[test]
@@ -244,13 +287,13 @@ proptest! {
     fn no_mutation_makes_the_gate_panic_or_let_a_stranger_in((list, body, end_of_stream) in mutated()) {
         thread_local!(static GATE: Gate = gate());
         let pairs: Pairs<'_> = list.iter().map(|(n, v)| (n.as_slice(), v.as_slice())).collect();
-        let head = Head::new(&pairs, end_of_stream, 1_000, || [1; 16]);
+        let head = Head::new(&pairs, end_of_stream, NOW, || [1; 16]);
         let verdict = GATE.with(|gate| match gate.on_headers(&head) {
-            Verdict::NeedBody(pending) => pending.on_body(gate, &body, 1_000),
+            Verdict::NeedBody(pending) => pending.on_body(gate, body.clone(), NOW),
             verdict => verdict,
         });
         match verdict {
-            Verdict::Refuse(reply) => {
+            Verdict::Refuse(Refusal { reply, .. }) => {
                 prop_assert!((400..500).contains(&reply.status), "{}", reply.status);
                 prop_assert!(serde_json::from_str::<Value>(&reply.body).is_ok());
                 prop_assert!(reply.headers.iter().all(|(_, v)| v.bytes().all(|b| b >= b' ')));
@@ -263,7 +306,7 @@ proptest! {
                 prop_assert_eq!(&given["bk_app_secret"], "s3cret");
                 prop_assert!(forward.set[0].1.starts_with("/bkapps/applications/"));
             }
-            Verdict::NeedBody(_) => prop_assert!(false, "asked for the body twice"),
+            Verdict::NeedBody(_) | Verdict::Ask(_) => prop_assert!(false, "asked for more than the body"),
         }
     }
 }

@@ -1,13 +1,16 @@
 //! From the document to something to decide by: every rule beyond the shape.
 
+mod identity;
+mod people;
+mod rules;
+
 use std::fmt::Display;
+use std::rc::Rc;
 
-use linkgate_contract::{AllowList, AppCode, HostRule, PathPrefix};
+use linkgate_contract::PathPrefix;
 
-use super::document::{App, Document, User};
-use super::{Fault, Limits, Policy, Summary};
-use crate::directory::{Listed, LoginKind};
-use crate::secret::Digest;
+use super::document::{Authentication as AuthenticationPart, Document, Place, Routes};
+use super::{Authentication, Fault, Policy, Stage, Summary};
 
 /// The version of the document that this code reads.
 const VERSION: u64 = 1;
@@ -15,8 +18,12 @@ const VERSION: u64 = 1;
 const BODY_BYTES: std::ops::RangeInclusive<u64> = 256..=1 << 20;
 /// Envoy itself takes 60 KiB of headers by default.
 const URI_BYTES: std::ops::RangeInclusive<u64> = 256..=48 << 10;
-/// Names of gateways and users.
+/// Names of gateways, stages, grants and users.
 const NAME_MAX: usize = 64;
+/// The stage of the prefixes that stand directly under `routes`.
+const DEFAULT_STAGE: &str = "default";
+/// Stages: each has a counter of its own among the workers.
+const MAX_STAGES: usize = 32;
 
 /// Collects faults, so that an operator meets all of them in one run.
 #[derive(Default)]
@@ -24,12 +31,19 @@ struct Faults(Vec<Fault>);
 
 impl Faults {
     fn add(&mut self, path: impl Into<String>, message: impl Display) {
-        self.0.push(Fault { path: path.into(), message: message.to_string() });
+        self.0.push(Fault::new(path, message));
     }
 
     /// Keeps what was read, or notes why it was not.
     fn keep<T, E: Display>(&mut self, path: impl Into<String>, result: Result<T, E>) -> Option<T> {
         result.map_err(|e| self.add(path, e)).ok()
+    }
+
+    /// A list that is longer than there is room for.
+    fn bound<T>(&mut self, path: &str, list: &[T], most: usize) {
+        if list.len() > most {
+            self.add(path, format!("lists {} entries, the limit is {most}", list.len()));
+        }
     }
 }
 
@@ -40,51 +54,50 @@ pub(super) fn compile(document: &Document) -> Result<Policy, Vec<Fault>> {
     }
     let gateway = &document.gateway;
     if !is_name(gateway) {
-        faults.add("gateway", format!("must be 1 to {NAME_MAX} letters, digits, '-', '_' and '.'"));
+        faults.add("gateway", NAME_RULE);
     }
-    let prefixes = prefixes(&document.routes.prefixes, &mut faults);
-    let limits = Limits {
-        body_bytes: size("limits.body_bytes", document.limits.body_bytes, &BODY_BYTES, &mut faults),
-        uri_bytes: size("limits.uri_bytes", document.limits.uri_bytes, &URI_BYTES, &mut faults),
-    };
-    let allowed_hosts = hosts(&document.packages.allowed_hosts, &mut faults);
-    let mut directory = Listed::default();
-    for (n, app) in document.apps.iter().enumerate() {
-        list_app(&format!("apps[{n}]"), app, &mut directory, &mut faults);
-    }
-    for (n, user) in document.users.iter().enumerate() {
-        list_user(&format!("users[{n}]"), user, &mut directory, &mut faults);
-    }
+    let stages = stages(&document.routes, &mut faults);
+    let (services, jwt_keys) = identity::identity(&document.identity, &mut faults);
+    let grants = rules::grants(&document.grants, &mut faults);
+    let (sources, users) = rules::restrictions(&document.restrictions, &mut faults);
+    let limits = &document.limits;
+    let body_bytes = size("limits.body_bytes", limits.body_bytes, &BODY_BYTES, &mut faults);
+    let uri_bytes = size("limits.uri_bytes", limits.uri_bytes, &URI_BYTES, &mut faults);
+    let traffic = rules::traffic(limits, &mut faults);
+    let packages = rules::packages(&document.packages, &mut faults);
+    let directory = people::directory(&document.apps, &document.users, &mut faults);
     if !faults.0.is_empty() {
         return Err(faults.0);
     }
     let summary = Summary {
-        prefixes: prefixes.len(),
+        prefixes: stages.iter().map(|stage| stage.prefixes.len()).sum(),
         apps: document.apps.len(),
         users: document.users.len(),
-        allowed_hosts: document.packages.allowed_hosts.len(),
+        grants: grants.0.len(),
+        allowed_hosts: packages.hosts.len(),
     };
-    Ok(Policy { gateway: gateway.clone(), prefixes, limits, allowed_hosts, directory, summary })
+    Ok(Policy {
+        gateway: gateway.clone(),
+        stages,
+        body_bytes,
+        uri_bytes,
+        services,
+        jwt_keys,
+        grants,
+        sources,
+        users,
+        traffic,
+        packages,
+        directory,
+        summary,
+        version: String::new(),
+    })
 }
+
+const NAME_RULE: &str = "must be 1 to 64 letters, digits, '-', '_' and '.'";
 
 fn is_name(text: &str) -> bool {
     (1..=NAME_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-}
-
-fn prefixes(texts: &[String], faults: &mut Faults) -> Vec<PathPrefix> {
-    if texts.is_empty() {
-        faults.add("routes.prefixes", "lists no prefix, so nothing would be served; use \"\" for none");
-    }
-    let mut list: Vec<PathPrefix> = Vec::new();
-    for (n, text) in texts.iter().enumerate() {
-        let path = format!("routes.prefixes[{n}]");
-        match faults.keep(&path, PathPrefix::new(text)) {
-            Some(prefix) if list.contains(&prefix) => faults.add(path, "is listed twice"),
-            Some(prefix) => list.push(prefix),
-            None => {}
-        }
-    }
-    list
 }
 
 fn size(path: &str, bytes: u64, range: &std::ops::RangeInclusive<u64>, faults: &mut Faults) -> usize {
@@ -94,46 +107,67 @@ fn size(path: &str, bytes: u64, range: &std::ops::RangeInclusive<u64>, faults: &
     usize::try_from(bytes).unwrap_or_default()
 }
 
-fn hosts(entries: &[String], faults: &mut Faults) -> AllowList {
-    let rules = entries.iter().enumerate();
-    let rules = rules.filter_map(|(n, e)| faults.keep(format!("packages.allowed_hosts[{n}]"), HostRule::new(e)));
-    AllowList::new(rules.collect())
-}
-
-fn digests(path: &str, texts: &[String], faults: &mut Faults) -> Vec<(String, Digest)> {
-    let texts = texts.iter().enumerate().map(|(n, text)| (format!("{path}[{n}]"), text));
-    texts.filter_map(|(at, text)| Some((at.clone(), faults.keep(at, Digest::from_hex(text))?))).collect()
-}
-
-fn list_app(path: &str, app: &App, directory: &mut Listed, faults: &mut Faults) {
-    faults.keep(format!("{path}.app_code"), AppCode::new(app.app_code.as_str()));
-    let secrets_path = format!("{path}.secret_sha256");
-    let secrets = digests(&secrets_path, &app.secret_sha256, faults);
-    if !directory.add_app(&app.app_code, secrets.into_iter().map(|(_, digest)| digest).collect()) {
-        faults.add(format!("{path}.app_code"), "is listed twice; one app may have several secrets");
+fn stages(routes: &Routes, faults: &mut Faults) -> Vec<Rc<Stage>> {
+    if routes.prefixes.is_empty() && routes.stages.is_empty() {
+        faults.add("routes.prefixes", "lists no prefix, so nothing would be served; use \"\" for none");
     }
-    if app.secret_sha256.is_empty() {
-        faults.add(secrets_path, "lists no secret, so the app could never call; remove the app or add a digest");
+    faults.bound("routes.stages", &routes.stages, MAX_STAGES);
+    let mut seen = Vec::new();
+    let mut stages: Vec<Rc<Stage>> = Vec::new();
+    if !routes.prefixes.is_empty() {
+        let prefixes = prefixes("routes.prefixes", &routes.prefixes, &mut seen, faults);
+        let authentication = authentication("routes.authentication", &routes.authentication, faults);
+        stages.push(Rc::new(Stage { name: DEFAULT_STAGE.to_owned(), prefixes, authentication }));
     }
-}
-
-fn list_user(path: &str, user: &User, directory: &mut Listed, faults: &mut Faults) {
-    let length = user.username.chars().count();
-    if !(1..=NAME_MAX).contains(&length) || user.username.chars().any(char::is_control) {
-        faults.add(format!("{path}.username"), format!("must be 1 to {NAME_MAX} characters, no control characters"));
-    }
-    if user.bk_token_sha256.is_empty() && user.bk_ticket_sha256.is_empty() {
-        faults.add(path, "lists neither bk_token_sha256 nor bk_ticket_sha256, so the user could never log in");
-    }
-    let kinds = [
-        (LoginKind::Token, "bk_token_sha256", &user.bk_token_sha256),
-        (LoginKind::Ticket, "bk_ticket_sha256", &user.bk_ticket_sha256),
-    ];
-    for (kind, key, texts) in kinds {
-        for (at, digest) in digests(&format!("{path}.{key}"), texts, faults) {
-            if !directory.add_login(kind, digest, &user.username) {
-                faults.add(at, "is listed already, and one login belongs to one user");
-            }
+    for (n, stage) in routes.stages.iter().enumerate() {
+        let path = format!("routes.stages[{n}]");
+        if !is_name(&stage.name) {
+            faults.add(format!("{path}.name"), NAME_RULE);
         }
+        if stages.iter().any(|other| other.name == stage.name) {
+            faults.add(format!("{path}.name"), "is the name of another stage");
+        }
+        if stage.prefixes.is_empty() {
+            faults.add(format!("{path}.prefixes"), "lists no prefix, so the stage would serve nothing");
+        }
+        let prefixes = prefixes(&format!("{path}.prefixes"), &stage.prefixes, &mut seen, faults);
+        let authentication = authentication(&format!("{path}.authentication"), &stage.authentication, faults);
+        stages.push(Rc::new(Stage { name: stage.name.clone(), prefixes, authentication }));
+    }
+    stages
+}
+
+/// A prefix belongs to one stage.
+fn prefixes(path: &str, texts: &[String], seen: &mut Vec<PathPrefix>, faults: &mut Faults) -> Vec<PathPrefix> {
+    let mut list = Vec::new();
+    for (n, text) in texts.iter().enumerate() {
+        let at = format!("{path}[{n}]");
+        match faults.keep(&at, PathPrefix::new(text)) {
+            Some(prefix) if seen.contains(&prefix) => faults.add(at, "is listed twice"),
+            Some(prefix) => {
+                seen.push(prefix.clone());
+                list.push(prefix);
+            }
+            None => {}
+        }
+    }
+    list
+}
+
+fn authentication(path: &str, part: &AuthenticationPart, faults: &mut Faults) -> Authentication {
+    if !part.verified_app_required && !part.verified_user_required {
+        faults.add(path, "requires neither a verified app nor a verified user, so nobody would be known");
+    }
+    if !part.credentials_from.contains(&Place::Header) {
+        faults.add(format!("{path}.credentials_from"), "must list `header`, which goes before every other place");
+    }
+    let exempted =
+        rules::patterns(&format!("{path}.verified_user_exempted_apps"), &part.verified_user_exempted_apps, faults);
+    Authentication {
+        app_required: part.verified_app_required,
+        user_required: part.verified_user_required,
+        exempted_apps: exempted,
+        from_query: part.credentials_from.contains(&Place::Query),
+        from_body: part.credentials_from.contains(&Place::Body),
     }
 }

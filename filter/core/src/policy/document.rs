@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Fault;
+use super::table::{table, tables};
 
 /// The whole document.
 #[derive(Deserialize)]
@@ -11,36 +12,221 @@ use super::Fault;
 pub(super) struct Document {
     pub(super) version: u64,
     pub(super) gateway: String,
+    #[serde(deserialize_with = "table")]
     pub(super) routes: Routes,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "table")]
+    pub(super) identity: Identity,
+    #[serde(default, deserialize_with = "tables")]
+    pub(super) grants: Vec<Grant>,
+    #[serde(default, deserialize_with = "table")]
+    pub(super) restrictions: Restrictions,
+    #[serde(default, deserialize_with = "table")]
     pub(super) limits: Limits,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "table")]
     pub(super) packages: Packages,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tables")]
     pub(super) apps: Vec<App>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tables")]
     pub(super) users: Vec<User>,
 }
 
-/// Where the API is served.
+/// Where the API is served; the prefixes here are the stage `default`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Routes {
+    #[serde(default)]
     pub(super) prefixes: Vec<String>,
+    #[serde(default, deserialize_with = "table")]
+    pub(super) authentication: Authentication,
+    #[serde(default, deserialize_with = "tables")]
+    pub(super) stages: Vec<Stage>,
 }
 
-/// Sizes, in bytes.
+/// Prefixes with settings of their own.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Stage {
+    pub(super) name: String,
+    pub(super) prefixes: Vec<String>,
+    #[serde(default, deserialize_with = "table")]
+    pub(super) authentication: Authentication,
+}
+
+/// Who must be known on a route, in the terms of BlueKing's gateway.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Authentication {
+    pub(super) verified_app_required: bool,
+    pub(super) verified_user_required: bool,
+    pub(super) verified_user_exempted_apps: Vec<String>,
+    pub(super) credentials_from: Vec<Place>,
+}
+
+impl Default for Authentication {
+    fn default() -> Self {
+        Self {
+            verified_app_required: true,
+            verified_user_required: true,
+            verified_user_exempted_apps: Vec::new(),
+            credentials_from: vec![Place::Header],
+        }
+    }
+}
+
+/// Where credentials may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Place {
+    Header,
+    Query,
+    Body,
+}
+
+/// The services that know apps and users.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Identity {
+    #[serde(deserialize_with = "super::table::maybe_table")]
+    pub(super) bkauth: Option<Service>,
+    #[serde(deserialize_with = "super::table::maybe_table")]
+    pub(super) login: Option<Login>,
+    #[serde(deserialize_with = "super::table::maybe_table")]
+    pub(super) ticket: Option<Ticket>,
+    pub(super) timeout_ms: Option<u32>,
+    #[serde(deserialize_with = "tables")]
+    pub(super) jwt_keys: Vec<JwtKey>,
+    pub(super) inner_jwt_kid: Option<String>,
+}
+
+/// A service behind a cluster of the proxy.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Service {
+    pub(super) cluster: String,
+    pub(super) authority: Option<String>,
+}
+
+/// The login service, for `bk_token`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Login {
+    pub(super) cluster: String,
+    pub(super) authority: Option<String>,
+    #[serde(default)]
+    pub(super) multi_tenant: bool,
+}
+
+/// The service for `bk_ticket`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ticket {
+    pub(super) cluster: String,
+    pub(super) authority: Option<String>,
+    pub(super) path: String,
+}
+
+/// A public key of another gateway.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct JwtKey {
+    pub(super) kid: String,
+    pub(super) public_key: String,
+}
+
+/// Whether a rule refuses, or only says that it would.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Mode {
+    #[default]
+    Enforce,
+    Report,
+}
+
+/// Who may upload for whom.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Grant {
+    pub(super) name: Option<String>,
+    pub(super) apps: Vec<String>,
+    #[serde(default = "anybody")]
+    pub(super) users: Vec<String>,
+    pub(super) applications: Vec<String>,
+    #[serde(default = "anybody")]
+    pub(super) modules: Vec<String>,
+    pub(super) until: Option<String>,
+    #[serde(default)]
+    pub(super) mode: Mode,
+}
+
+fn anybody() -> Vec<String> {
+    vec!["*".to_owned()]
+}
+
+/// Whom the gateway turns away whatever they were granted.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Restrictions {
+    #[serde(deserialize_with = "table")]
+    pub(super) sources: Restriction,
+    #[serde(deserialize_with = "table")]
+    pub(super) users: Restriction,
+}
+
+/// What is on `deny` is refused; where `allow` lists anything, so is what is not on it.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Restriction {
+    pub(super) allow: Vec<String>,
+    pub(super) deny: Vec<String>,
+    pub(super) mode: Mode,
+}
+
+/// Sizes in bytes, and how much may come at a time.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Limits {
     pub(super) body_bytes: u64,
     pub(super) uri_bytes: u64,
+    #[serde(deserialize_with = "super::table::maybe_table")]
+    pub(super) requests: Option<Rate>,
+    #[serde(deserialize_with = "super::table::maybe_table")]
+    pub(super) requests_per_stage: Option<Rate>,
+    #[serde(deserialize_with = "super::table::maybe_table")]
+    pub(super) requests_per_app: Option<Rate>,
+    #[serde(deserialize_with = "super::table::maybe_table")]
+    pub(super) uploads_per_app: Option<Uploads>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body_bytes: 64 << 10, uri_bytes: 8 << 10 }
+        Self {
+            body_bytes: 64 << 10,
+            uri_bytes: 8 << 10,
+            requests: None,
+            requests_per_stage: None,
+            requests_per_app: None,
+            uploads_per_app: None,
+        }
     }
+}
+
+/// Requests in the long run, and how many may come at once.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rate {
+    pub(super) per_second: f64,
+    pub(super) burst: Option<u64>,
+    #[serde(default)]
+    pub(super) mode: Mode,
+}
+
+/// Uploads under way at the same time.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Uploads {
+    pub(super) concurrent: u64,
+    #[serde(default)]
+    pub(super) mode: Mode,
 }
 
 /// What may be uploaded.
@@ -48,6 +234,33 @@ impl Default for Limits {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Packages {
     pub(super) allowed_hosts: Vec<String>,
+    #[serde(deserialize_with = "tables")]
+    pub(super) hosts: Vec<Host>,
+    pub(super) sha256: Checksum,
+}
+
+/// A host with conditions.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Host {
+    pub(super) host: String,
+    #[serde(default = "anybody")]
+    pub(super) applications: Vec<String>,
+    #[serde(default)]
+    pub(super) private: bool,
+    #[serde(default)]
+    pub(super) mode: Mode,
+}
+
+/// Whether the caller must say what the package hashes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Checksum {
+    #[default]
+    Optional,
+    /// Required, but only reported where it is missing.
+    Report,
+    Required,
 }
 
 /// An app that may call.
@@ -72,9 +285,8 @@ pub(super) struct User {
 impl Document {
     /// Reads the shape; the first fault ends it, for what follows could not be told apart from its consequences.
     pub(super) fn read(value: &Value) -> Result<Self, Fault> {
-        // A derived reader would also take a list for a struct.
-        if let Some(fault) = list_for_table(value) {
-            return Err(fault);
+        if value.is_array() {
+            return Err(Fault::new("", "invalid type: sequence, expected a table of keys"));
         }
         serde_path_to_error::deserialize(value).map_err(|e| {
             let path = e.path().to_string();
@@ -83,20 +295,6 @@ impl Document {
             name_unknown_key(path, message)
         })
     }
-}
-
-fn list_for_table(value: &Value) -> Option<Fault> {
-    let at =
-        |path: &str| Fault { path: path.into(), message: "invalid type: sequence, expected a table of keys".into() };
-    if value.is_array() {
-        return Some(at(""));
-    }
-    let section = ["routes", "limits", "packages"].into_iter().find(|key| value.get(key).is_some_and(Value::is_array));
-    let entry = |list: &str| {
-        let items = value.get(list)?.as_array()?;
-        items.iter().position(Value::is_array).map(|n| format!("{list}[{n}]"))
-    };
-    section.map(str::to_owned).or_else(|| entry("apps")).or_else(|| entry("users")).map(|path| at(&path))
 }
 
 /// serde says "unknown field `x`, expected ..." at the path of the table or of the key: point at the key.

@@ -1,0 +1,149 @@
+//! What the head of a request says, and what is judged by it alone.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use linkgate_contract::{Language, MediaType, Problem, UploadPath, headers, read_fields};
+use serde_json::{Map, Value};
+
+use crate::credentials::{Cookies, Credentials, Reason, form_fields, form_pairs};
+use crate::head::Head;
+use crate::identity::signature::{SignedParts, is_signed};
+use crate::policy::{Authentication, Policy, Stage};
+use crate::record::Record;
+use crate::reply::GatewayError;
+use crate::rules::Violation;
+
+/// Where the caller says who it is.
+pub(super) enum Shown {
+    Read(Credentials),
+    /// In the body, with what stands in cookies.
+    InBody(Cookies),
+}
+
+/// A request whose route is ours.
+pub(super) struct Request {
+    pub(super) path: UploadPath,
+    pub(super) stage: Rc<Stage>,
+    pub(super) shown: Shown,
+    pub(super) is_form: bool,
+    media_type: MediaType,
+    pub(super) language: Language,
+    pub(super) id: String,
+    pub(super) id_was_given: bool,
+    pub(super) remove: BTreeSet<String>,
+    pub(super) announced_bytes: Option<u64>,
+    /// As the caller wrote them: they are what is signed.
+    raw_path: String,
+    query: Vec<(String, String)>,
+}
+
+type Refused = Box<Violation>;
+
+fn refused(rule: &str, error: GatewayError) -> Refused {
+    Box::new(Violation::new(rule, false, error))
+}
+
+impl Request {
+    /// Reads a head; a rule on trial is noted in the record.
+    pub(super) fn read(policy: &Policy, head: &Head<'_>, record: &mut Record) -> Result<Self, Refused> {
+        if head.all(":path").next().is_some_and(|target| target.len() > policy.uri_bytes) {
+            return Err(refused("limits.uri_bytes", GatewayError::UriTooLarge));
+        }
+        let (stage, path) = route(policy, head).ok_or_else(|| refused("routes", GatewayError::ApiNotFound))?;
+        let rules = &stage.authentication;
+        stage.name.clone_into(&mut record.stage);
+        path.app_code.as_str().clone_into(&mut record.application);
+        path.module.as_str().clone_into(&mut record.module);
+        match policy.sources.judge(head.source) {
+            Some(violation) if violation.report => record.report(&violation.rule),
+            Some(violation) => return Err(Box::new(violation)),
+            None => {}
+        }
+        let (raw_path, query) = target(head);
+        let shown = shown(rules, head, &query)
+            .map_err(|Reason(reason)| refused("identity", GatewayError::NotAuthenticated { reason }))?;
+        let content_type = head.all(headers::CONTENT_TYPE).next();
+        Ok(Self {
+            path,
+            stage: Rc::clone(stage),
+            shown,
+            is_form: rules.from_body && is_form(content_type),
+            media_type: MediaType::from_header(content_type),
+            language: Language::choose(head.text(headers::LANGUAGE), head.text(headers::ACCEPT_LANGUAGE)),
+            id: head.request_id().to_owned(),
+            id_was_given: head.text(headers::X_REQUEST_ID) == Some(head.request_id()),
+            remove: names_to_remove(head),
+            announced_bytes: head.text("content-length").and_then(|length| length.parse().ok()),
+            raw_path,
+            query,
+        })
+    }
+
+    pub(super) fn is_signed(&self) -> bool {
+        is_signed(&self.query)
+    }
+
+    pub(super) fn signed_parts<'a>(&'a self, body: &'a [u8]) -> SignedParts<'a> {
+        // Only a POST has a route.
+        SignedParts { method: "POST", path: &self.raw_path, query: &self.query, body }
+    }
+
+    pub(super) fn query_fields(&self) -> Map<String, Value> {
+        form_fields(&self.query)
+    }
+
+    pub(super) fn body_fields(&self, body: &[u8]) -> Result<Map<String, Value>, Problem> {
+        if self.is_form { Ok(form_fields(&form_pairs(body))) } else { read_fields(self.media_type, body) }
+    }
+}
+
+fn route<'a>(policy: &'a Policy, head: &Head<'_>) -> Option<(&'a Rc<Stage>, UploadPath)> {
+    let target = head.text(":path").filter(|_| head.text(":method") == Some("POST"))?;
+    policy.stages.iter().find_map(|stage| Some((stage, UploadPath::read(target, &stage.prefixes)?)))
+}
+
+fn target(head: &Head<'_>) -> (String, Vec<(String, String)>) {
+    let target = head.text(":path").unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    (path.to_owned(), form_pairs(query.as_bytes()))
+}
+
+/// A header that is there, even a broken one, shuts out every other place.
+fn shown(rules: &Authentication, head: &Head<'_>, query: &[(String, String)]) -> Result<Shown, Reason> {
+    if let Some(credentials) = Credentials::from_header(head)? {
+        return Ok(Shown::Read(credentials));
+    }
+    let cookies = Cookies::read(head);
+    if rules.from_body {
+        return Ok(Shown::InBody(cookies));
+    }
+    let fields = if rules.from_query { form_fields(query) } else { Map::new() };
+    Credentials::from_fields(&fields, &cookies).map(Shown::Read)
+}
+
+fn is_form(content_type: Option<&[u8]>) -> bool {
+    let essence = content_type.and_then(|value| value.split(|&b| b == b';').next()).unwrap_or_default().trim_ascii();
+    essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+}
+
+/// Credentials, which the store has no use for, and every header of ours that the caller made up.
+fn names_to_remove(head: &Head<'_>) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for (name, _) in head.pairs {
+        let Ok(name) = std::str::from_utf8(name) else { continue };
+        let credential =
+            ["authorization", "cookie", "proxy-authorization"].iter().any(|c| name.eq_ignore_ascii_case(c));
+        if credential || is_ours(name) {
+            names.insert(name.to_ascii_lowercase());
+        }
+    }
+    names
+}
+
+/// Back ends of the CGI kind read `x_bkapi_jwt` as `X-Bkapi-JWT`.
+fn is_ours(name: &str) -> bool {
+    let plain = |b: u8| if b == b'_' { b'-' } else { b.to_ascii_lowercase() };
+    let prefix = headers::TRUSTED_PREFIX.as_bytes();
+    name.len() >= prefix.len() && name.bytes().zip(prefix).all(|(b, want)| plain(b) == *want)
+}

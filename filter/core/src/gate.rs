@@ -1,0 +1,163 @@
+//! A policy at work, and its questions under way.
+
+use std::rc::Rc;
+
+use linkgate_contract::headers;
+
+use crate::flow::{self, Asking, Verdict};
+use crate::head::Head;
+use crate::identity::Outcome;
+use crate::identity::answer::Key;
+use crate::identity::flights::{Flights, Joined};
+use crate::identity::service::{OutsideCall, OwnCredentials, Question, ServiceReply};
+use crate::keys::SigningKey;
+use crate::limit::{Lease, release};
+use crate::metrics::Metric;
+use crate::policy::Policy;
+use crate::reply::{GatewayError, Reply};
+use crate::time::Time;
+use crate::worker::Worker;
+
+/// Tokens signed anew in one tick: with RSA each takes milliseconds in which no request moves.
+const RENEWED_PER_TICK: usize = 4;
+
+/// What the gate itself knows of secrets, from the proxy's environment.
+pub struct Keys {
+    /// What tokens for the store are signed with.
+    pub signing: SigningKey,
+    /// What the identity services are shown.
+    pub own: OwnCredentials,
+}
+
+/// A policy at work.
+pub struct Gate {
+    pub(crate) policy: Policy,
+    pub(crate) keys: Keys,
+    pub(crate) worker: Rc<Worker>,
+    flights: Flights,
+}
+
+/// A question that was sent.
+pub struct Flight {
+    key: Key,
+    question: Question,
+    sent: Time,
+}
+
+/// What the shell does about a request that asks.
+pub enum Errand {
+    /// Send this; the answer goes to [`Gate::land`].
+    Send(OutsideCall, Flight),
+    /// Wait: another request sent it already.
+    Wait,
+    /// Too much is under way: go on at once, as if the service had not answered.
+    GoOn(Landed),
+}
+
+/// An answer for all who waited.
+pub struct Landed {
+    outcome: Outcome,
+    /// Who waited, by the number that they joined with.
+    pub waiters: Vec<u32>,
+}
+
+impl Gate {
+    /// The header that names the request on every reply.
+    pub const REQUEST_ID_HEADER: &'static str = headers::REQUEST_ID;
+
+    /// Puts a policy to work, with what the worker remembers.
+    #[must_use]
+    pub fn new(policy: Policy, keys: Keys, worker: Rc<Worker>) -> Self {
+        Self { policy, keys, worker, flights: Flights::default() }
+    }
+
+    /// The policy's version.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        self.policy.version()
+    }
+
+    /// Whether requests are judged by where they come from, so that [`Head::from_source`] is needed.
+    #[must_use]
+    pub fn wants_source(&self) -> bool {
+        !self.policy.sources.is_empty()
+    }
+
+    /// Judges the head of a request.
+    #[must_use]
+    pub fn on_headers(&self, head: &Head<'_>) -> Verdict {
+        flow::begin(self, head)
+    }
+
+    /// The refusal when the gate or its host failed; an id that is not known yet is empty.
+    #[must_use]
+    pub fn failed(request_id: &str) -> Reply {
+        Reply::gateway(&GatewayError::Internal { reason: None }, request_id)
+    }
+
+    /// Says what is to be done about a request that asks; `waiter` is how the shell finds it again.
+    #[must_use]
+    pub fn join(&self, asking: &Asking, waiter: u32, now: Time) -> Errand {
+        match self.flights.join(asking.key, waiter) {
+            Joined::Waiting => Errand::Wait,
+            Joined::Full => Errand::GoOn(self.failed_call(&asking.question)),
+            Joined::First => match asking.question.call(&self.policy.services, &self.keys.own, asking.request_id()) {
+                Some(call) => {
+                    let question = asking.question.clone();
+                    Errand::Send(call, Flight { key: asking.key, question, sent: now })
+                }
+                None => {
+                    self.flights.land(&asking.key);
+                    Errand::GoOn(self.failed_call(&asking.question))
+                }
+            },
+        }
+    }
+
+    /// Forgets a request that went away while it waited.
+    pub fn leave(&self, asking: &Asking, waiter: u32) {
+        self.flights.leave(&asking.key, waiter);
+    }
+
+    /// Takes what a service answered, or that it did not.
+    #[must_use]
+    pub fn land(&self, flight: &Flight, reply: Option<ServiceReply<'_>>, now: Time) -> Landed {
+        let service = flight.question.service();
+        let read = flight.question.read(reply, now.seconds());
+        self.worker.metrics.count(Metric::Call { service, answered: read.is_ok() });
+        self.worker.metrics.time(service, now.nanos().saturating_sub(flight.sent.nanos()) / 1_000_000);
+        self.worker.answers.note(service, read.is_ok(), now.seconds());
+        let outcome = match read {
+            Ok(answer) => {
+                self.worker.answers.keep(flight.key, &answer, now.seconds());
+                Outcome::Answered(answer)
+            }
+            Err(reason) => Outcome::Failed(reason),
+        };
+        Landed { outcome, waiters: self.flights.land(&flight.key) }
+    }
+
+    fn failed_call(&self, question: &Question) -> Landed {
+        let reason = question.read(None, 0).err().unwrap_or_default();
+        self.worker.metrics.count(Metric::Call { service: question.service(), answered: false });
+        Landed { outcome: Outcome::Failed(reason), waiters: Vec::new() }
+    }
+
+    /// Goes on with a request whose answer came.
+    #[must_use]
+    pub fn resume(&self, asking: Asking, landed: &Landed, now: Time) -> Verdict {
+        asking.on_outcome(self, landed.outcome.clone(), now)
+    }
+
+    /// Gives back the place of an upload that is over.
+    pub fn release(&self, lease: &Lease) {
+        // A place that could not be given back becomes free by itself.
+        let _ = release(self.worker.shared.as_ref(), lease);
+    }
+
+    /// What is done between requests: tokens in use are signed before they run out.
+    pub fn tick(&self, now: Time) {
+        let renewed = self.worker.tokens.renew(&self.keys.signing, RENEWED_PER_TICK, now.seconds());
+        (0..renewed).for_each(|_| self.worker.metrics.count(Metric::TokenSigned));
+    }
+}

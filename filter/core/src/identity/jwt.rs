@@ -1,0 +1,240 @@
+//! Tokens that another gateway signed: `jwt` and `inner_jwt`.
+//!
+//! Promises: the signature is checked, with the algorithm of the policy's key, before any claim is believed; every refusal
+//! says what is wrong in BlueKing's words. Refuses tokens with critical extensions.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::service::is_name;
+use crate::credentials::Reason;
+use crate::keys::PublicKey;
+
+/// How far another gateway's clock may be off, in seconds.
+const SKEW_S: i64 = 60;
+
+/// A key of another gateway.
+#[derive(Debug)]
+pub(crate) struct JwtKey {
+    pub(crate) kid: String,
+    pub(crate) key: PublicKey,
+    /// Tells this key from another one of its name in what is kept.
+    pub(crate) fingerprint: String,
+}
+
+/// Every key of a policy.
+#[derive(Debug, Default)]
+pub(crate) struct JwtKeys {
+    pub(crate) keys: Vec<JwtKey>,
+    /// The one gateway whose `inner_jwt` is believed.
+    pub(crate) inner_kid: Option<String>,
+}
+
+/// What a token says, its signature checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct JwtFacts {
+    pub(crate) kid: String,
+    pub(crate) app: Option<Party>,
+    pub(crate) user: Option<Party>,
+    pub(crate) expires_at: i64,
+}
+
+/// An app or user in a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Party {
+    pub(crate) name: String,
+    pub(crate) verified: bool,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    #[serde(default)]
+    alg: String,
+    kid: Option<String>,
+    crit: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Payload {
+    nbf: Option<i64>,
+    exp: Option<i64>,
+    app: Option<AppPart>,
+    user: Option<UserPart>,
+}
+
+#[derive(Deserialize)]
+struct AppPart {
+    #[serde(default)]
+    app_code: String,
+    #[serde(default)]
+    verified: bool,
+}
+
+#[derive(Deserialize)]
+struct UserPart {
+    #[serde(default)]
+    username: String,
+    #[serde(default)]
+    verified: bool,
+}
+
+fn invalid(what: &str) -> Reason {
+    Reason(format!("parameter jwt is invalid: {what}").into())
+}
+
+fn decode<T: DeserializeOwned>(part: &str) -> Result<T, Reason> {
+    let json = URL_SAFE_NO_PAD.decode(part).map_err(|_| invalid("JWT Token invalid"))?;
+    serde_json::from_slice(&json).map_err(|_| invalid("JWT Token invalid"))
+}
+
+impl JwtKeys {
+    /// The keys that a token's `kid` names, so that what is kept of it ends with them. No signature is checked here.
+    pub(crate) fn fingerprints(&self, token: &str) -> String {
+        let kid = token.split('.').next().and_then(|part| decode::<Header>(part).ok()).and_then(|header| header.kid);
+        let named = self.keys.iter().filter(|key| Some(&key.kid) == kid.as_ref());
+        named.map(|key| key.fingerprint.as_str()).collect::<Vec<_>>().join(",")
+    }
+
+    /// Reads a token.
+    pub(crate) fn read(&self, token: &str, now: i64) -> Result<JwtFacts, Reason> {
+        let malformed = || invalid("JWT Token invalid");
+        let (signed, signature) = token.rsplit_once('.').ok_or_else(malformed)?;
+        let (header_part, payload_part) = signed.split_once('.').ok_or_else(malformed)?;
+        let header: Header = decode(header_part)?;
+        if header.crit.is_some() {
+            return Err(invalid("critical extensions are not supported"));
+        }
+        let kid = header.kid.ok_or_else(|| invalid("missing kid in JWT token"))?;
+        let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| malformed())?;
+        let mut of_kid = self.keys.iter().filter(|key| key.kid == kid).peekable();
+        if of_kid.peek().is_none() {
+            return Err(invalid("failed to get public_key of its gateway"));
+        }
+        let fits = |key: &JwtKey| key.key.algorithm() == header.alg && key.key.verifies(signed.as_bytes(), &signature);
+        if !of_kid.any(fits) {
+            return Err(invalid("failed to verify jwt, signature mismatch"));
+        }
+        facts(kid, decode(payload_part)?, now)
+    }
+}
+
+fn facts(kid: String, payload: Payload, now: i64) -> Result<JwtFacts, Reason> {
+    let (Some(nbf), Some(exp)) = (payload.nbf, payload.exp) else {
+        return Err(invalid("failed to verify jwt, nbf and exp are required"));
+    };
+    if now < nbf.saturating_sub(SKEW_S) {
+        return Err(invalid("failed to verify jwt, it is not valid yet"));
+    }
+    if now >= exp {
+        return Err(invalid("failed to verify jwt, it has expired"));
+    }
+    let party = |name: String, verified: bool| Party { verified: verified && is_name(&name), name };
+    Ok(JwtFacts {
+        kid,
+        app: payload.app.map(|app| party(app.app_code, app.verified)),
+        user: payload.user.map(|user| party(user.username, user.verified)),
+        expires_at: exp,
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+    use crate::keys::{SigningKey, testing::Pair};
+
+    /// A token of these parts.
+    pub(crate) fn sign(pair: &Pair, header: &serde_json::Value, payload: &serde_json::Value) -> String {
+        let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let signed = format!("{}.{}", part(header), part(payload));
+        let signature = SigningKey::read(&pair.private).unwrap().sign(signed.as_bytes()).unwrap();
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    /// A gateway's key.
+    pub(crate) fn key(kid: &str, pair: &Pair) -> JwtKey {
+        let key = PublicKey::read(&pair.public).unwrap();
+        JwtKey { kid: kid.to_owned(), key, fingerprint: pair.public.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::testing::{key, sign};
+    use super::*;
+    use crate::keys::testing::{ed25519, rsa};
+
+    fn payload() -> Value {
+        json!({
+            "iss": "APIGW", "nbf": 700, "exp": 1_900,
+            "app": {"version": 1, "app_code": "ci", "verified": true},
+            "user": {"version": 1, "username": "admin", "verified": true},
+        })
+    }
+
+    fn keys() -> JwtKeys {
+        JwtKeys { keys: vec![key("ed", &ed25519(1)), key("rsa", rsa())], inner_kid: None }
+    }
+
+    fn reason(token: &str) -> String {
+        let reason = keys().read(token, 1_000).unwrap_err().0.into_owned();
+        reason.strip_prefix("parameter jwt is invalid: ").unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_token_of_either_kind_is_read() {
+        for (pair, header) in [
+            (&ed25519(1), json!({"typ": "JWT", "alg": "EdDSA", "kid": "ed"})),
+            (rsa(), json!({"typ": "JWT", "alg": "RS512", "kid": "rsa", "iat": 1_000})),
+        ] {
+            let facts = keys().read(&sign(pair, &header, &payload()), 1_000).unwrap();
+            assert_eq!(facts.app, Some(Party { name: "ci".into(), verified: true }));
+            assert_eq!(facts.user, Some(Party { name: "admin".into(), verified: true }));
+            assert_eq!((facts.expires_at, facts.kid.as_str()), (1_900, header["kid"].as_str().unwrap()));
+        }
+    }
+
+    #[test]
+    fn a_token_cannot_choose_key_or_algorithm() {
+        let ed = ed25519(1);
+        let sign_as = |alg: &str, kid: &str| sign(&ed, &json!({"alg": alg, "kid": kid}), &payload());
+        assert_eq!(reason(&sign_as("RS512", "ed")), "failed to verify jwt, signature mismatch");
+        assert_eq!(reason(&sign_as("none", "ed")), "failed to verify jwt, signature mismatch");
+        assert_eq!(reason(&sign_as("EdDSA", "rsa")), "failed to verify jwt, signature mismatch");
+        assert_eq!(reason(&sign_as("EdDSA", "other")), "failed to get public_key of its gateway");
+        assert_eq!(reason(&sign(&ed, &json!({"alg": "EdDSA"}), &payload())), "missing kid in JWT token");
+        let crit = json!({"alg": "EdDSA", "kid": "ed", "crit": ["x"]});
+        assert_eq!(reason(&sign(&ed, &crit, &payload())), "critical extensions are not supported");
+        let stranger = sign(&ed25519(2), &json!({"alg": "EdDSA", "kid": "ed"}), &payload());
+        assert_eq!(reason(&stranger), "failed to verify jwt, signature mismatch");
+        for malformed in ["", ".", "..", "a.b", "a.b.c", "e30.e30"] {
+            assert_eq!(reason(malformed), "JWT Token invalid", "{malformed:?}");
+        }
+    }
+
+    #[test]
+    fn times_are_required_and_held() {
+        let header = json!({"alg": "EdDSA", "kid": "ed"});
+        let with = |change: fn(&mut Value)| {
+            let mut payload = payload();
+            change(&mut payload);
+            reason(&sign(&ed25519(1), &header, &payload))
+        };
+        assert_eq!(with(|p| p["exp"] = json!(1_000)), "failed to verify jwt, it has expired");
+        assert_eq!(with(|p| p["nbf"] = json!(1_061)), "failed to verify jwt, it is not valid yet");
+        assert_eq!(with(|p| p["exp"] = Value::Null), "failed to verify jwt, nbf and exp are required");
+        assert_eq!(with(|p| p["nbf"] = json!("700")), "JWT Token invalid");
+    }
+
+    #[test]
+    fn a_name_that_could_break_a_line_is_not_verified() {
+        let mut payload = payload();
+        payload["user"]["username"] = json!("a\nb");
+        payload["app"]["verified"] = json!(false);
+        let facts = keys().read(&sign(&ed25519(1), &json!({"alg": "EdDSA", "kid": "ed"}), &payload), 1_000).unwrap();
+        assert!(!facts.user.unwrap().verified && !facts.app.unwrap().verified);
+    }
+}

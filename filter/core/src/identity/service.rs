@@ -1,0 +1,337 @@
+//! The services that know apps and users, and how each is asked.
+//!
+//! The gate only names the question and takes the answer; the shell carries both. Promises: whatever a service answers
+//! becomes an [`Answer`] or a failure, at most [`MAX_ANSWER`] bytes of it are read, and neither a secret nor a service's
+//! body ends up in a message. What a service says of a refusal reaches the caller bounded and without control characters.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Key, TokenFacts};
+use crate::credentials::Reason;
+use crate::secret::Secret;
+
+/// No answer that means anything comes near this.
+pub const MAX_ANSWER: usize = 64 << 10;
+/// What is passed on of a service's own words.
+const MAX_WORDS: usize = 200;
+
+/// Which service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ServiceKind {
+    /// Apps, their secrets, access tokens.
+    Bkauth,
+    /// `bk_token`.
+    Login,
+    /// `bk_ticket`.
+    Ticket,
+}
+
+impl ServiceKind {
+    /// Its name in metrics and reasons.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bkauth => "bkauth",
+            Self::Login => "login",
+            Self::Ticket => "ticket",
+        }
+    }
+}
+
+/// A service behind a cluster of the proxy.
+#[derive(Clone, Debug)]
+pub(crate) struct Service {
+    pub(crate) cluster: String,
+    pub(crate) authority: String,
+}
+
+/// The login service.
+#[derive(Clone, Debug)]
+pub(crate) struct Login {
+    pub(crate) service: Service,
+    pub(crate) multi_tenant: bool,
+}
+
+/// The ticket service.
+#[derive(Clone, Debug)]
+pub(crate) struct Ticket {
+    pub(crate) service: Service,
+    pub(crate) path: String,
+}
+
+/// Every service that a policy names.
+#[derive(Clone, Debug)]
+pub(crate) struct Services {
+    pub(crate) bkauth: Option<Service>,
+    pub(crate) login: Option<Login>,
+    pub(crate) ticket: Option<Ticket>,
+    pub(crate) timeout_ms: u32,
+}
+
+/// What the gateway itself shows to the services.
+#[derive(Clone, Debug)]
+pub struct OwnCredentials {
+    app_code: String,
+    app_secret: Secret,
+    login_token: Secret,
+}
+
+impl OwnCredentials {
+    /// The gateway's app code and secret for bkauth, and its token for a login service with tenants; empty: none.
+    #[must_use]
+    pub fn new(app_code: String, app_secret: String, login_token: String) -> Self {
+        Self { app_code, app_secret: Secret::new(app_secret), login_token: Secret::new(login_token) }
+    }
+}
+
+/// What the gate wants to know.
+#[derive(Clone, Debug)]
+pub(crate) enum Question {
+    /// Whether the secret is the app's.
+    AppSecret { app_code: String, secret: Secret },
+    /// Every secret of an app, to check a signature by.
+    AppKeys { app_code: String },
+    /// Whose access token this is.
+    AccessToken(Secret),
+    /// Whose `bk_token` this is.
+    Token(Secret),
+    /// Whose `bk_ticket` this is.
+    Ticket(Secret),
+}
+
+/// A request to a service, for the shell to send.
+#[derive(Debug)]
+pub struct OutsideCall {
+    /// The proxy's cluster.
+    pub cluster: String,
+    /// Which service that is, for metrics.
+    pub service: ServiceKind,
+    /// Headers, pseudo-headers first.
+    pub headers: Vec<(&'static str, String)>,
+    /// JSON, or nothing.
+    pub body: Vec<u8>,
+    /// How long to wait.
+    pub timeout_ms: u32,
+}
+
+/// What came back.
+#[derive(Clone, Copy, Debug)]
+pub struct ServiceReply<'a> {
+    /// HTTP status.
+    pub status: u16,
+    /// At most [`MAX_ANSWER`] + 1 bytes of the body.
+    pub body: &'a [u8],
+}
+
+impl Question {
+    pub(crate) fn service(&self) -> ServiceKind {
+        match self {
+            Self::AppSecret { .. } | Self::AppKeys { .. } | Self::AccessToken(_) => ServiceKind::Bkauth,
+            Self::Token(_) => ServiceKind::Login,
+            Self::Ticket(_) => ServiceKind::Ticket,
+        }
+    }
+
+    /// The kind of credential, in metrics.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::AppSecret { .. } => "app_secret",
+            Self::AppKeys { .. } => "signature",
+            Self::AccessToken(_) => "access_token",
+            Self::Token(_) => "bk_token",
+            Self::Ticket(_) => "bk_ticket",
+        }
+    }
+
+    /// What its answer is kept under; another service is another question. `None`: there is no such service.
+    pub(crate) fn key(&self, services: &Services) -> Option<Key> {
+        let (service, mode) = services.of(self)?;
+        let place = [self.kind(), &service.cluster, &service.authority, mode];
+        Some(match self {
+            Self::AppSecret { app_code, secret } => Key::of(&place, &[app_code, secret.reveal()]),
+            Self::AppKeys { app_code } => Key::of(&place, &[app_code]),
+            Self::AccessToken(secret) | Self::Token(secret) | Self::Ticket(secret) => {
+                Key::of(&place, &[secret.reveal()])
+            }
+        })
+    }
+
+    /// The request that asks it; `None`: there is no such service.
+    pub(crate) fn call(&self, services: &Services, own: &OwnCredentials, request_id: &str) -> Option<OutsideCall> {
+        let (service, _) = services.of(self)?;
+        let (method, path) = self.target(services);
+        let mut headers = vec![
+            (":method", method.to_owned()),
+            (":path", path),
+            (":authority", service.authority.clone()),
+            ("accept", "application/json".to_owned()),
+            ("x-request-id", request_id.to_owned()),
+        ];
+        match self.service() {
+            ServiceKind::Bkauth => headers.extend([
+                ("x-bk-app-code", own.app_code.clone()),
+                ("x-bk-app-secret", own.app_secret.reveal().to_owned()),
+            ]),
+            ServiceKind::Login if services.login.as_ref().is_some_and(|login| login.multi_tenant) => {
+                headers.push(("authorization", format!("Bearer {}", own.login_token.reveal())));
+            }
+            ServiceKind::Login | ServiceKind::Ticket => {}
+        }
+        let body = match self {
+            Self::AppSecret { secret, .. } => json!({"bk_app_secret": secret.reveal()}).to_string().into_bytes(),
+            Self::AccessToken(secret) => json!({"access_token": secret.reveal()}).to_string().into_bytes(),
+            _ => Vec::new(),
+        };
+        if !body.is_empty() {
+            headers.push(("content-type", "application/json".to_owned()));
+        }
+        let cluster = service.cluster.clone();
+        Some(OutsideCall { cluster, service: self.service(), headers, body, timeout_ms: services.timeout_ms })
+    }
+
+    fn target(&self, services: &Services) -> (&'static str, String) {
+        let query = |path: &str, name: &str, secret: &Secret| {
+            let target = format!("{path}?");
+            let start = target.len();
+            let mut query = form_urlencoded::Serializer::for_suffix(target, start);
+            query.append_pair(name, secret.reveal()).finish()
+        };
+        match self {
+            Self::AppSecret { app_code, .. } => ("POST", format!("/api/v1/apps/{app_code}/access-keys/verify")),
+            Self::AppKeys { app_code } => ("GET", format!("/api/v1/apps/{app_code}/access-keys")),
+            Self::AccessToken(_) => ("POST", "/api/v1/auth/access-tokens/verify".to_owned()),
+            Self::Token(secret) if services.login.as_ref().is_some_and(|login| login.multi_tenant) => {
+                ("GET", query("/login/api/v3/apigw/bk-tokens/verify/", "bk_token", secret))
+            }
+            Self::Token(secret) => ("GET", query("/login/api/v2/is_login/", "bk_token", secret)),
+            Self::Ticket(secret) => {
+                let path = services.ticket.as_ref().map_or("/", |ticket| &ticket.path);
+                ("GET", query(path, "bk_ticket", secret))
+            }
+        }
+    }
+
+    /// What a reply means; `None` for a service that did not answer.
+    ///
+    /// # Errors
+    /// What the caller reads when the service failed.
+    pub(crate) fn read(&self, reply: Option<ServiceReply<'_>>, now: i64) -> Result<Answer, String> {
+        let failed = |what: &str| format!("failed to request third-party api, {}, {what}", self.service().name());
+        let Some(reply) = reply else { return Err(failed("no answer")) };
+        if reply.body.len() > MAX_ANSWER {
+            return Err(failed("the response is too large"));
+        }
+        let failed_with = |what: &str| failed(&format!("{what}, status: {}", reply.status));
+        match (self, reply.status) {
+            (Self::AppSecret { .. } | Self::AppKeys { .. }, 404) => return Ok(Answer::Refused(Reason::APP_NOT_FOUND)),
+            (Self::Token(_), 400) => return Ok(Answer::Refused(Reason("bk_token is not valid".into()))),
+            (Self::AccessToken(_), 200 | 400 | 404 | 422) | (_, 200) => {}
+            _ => return Err(failed("status: ") + &reply.status.to_string()),
+        }
+        let body: Value = serde_json::from_slice(reply.body).map_err(|_| failed_with("response is not valid json"))?;
+        self.understand(&body, reply.status, now).ok_or_else(|| failed_with("response is not as expected"))
+    }
+
+    fn understand(&self, body: &Value, status: u16, now: i64) -> Option<Answer> {
+        match self {
+            Self::AppSecret { .. } => {
+                let is_match = data_of(body)?.get("is_match")?.as_bool()?;
+                Some(if is_match { Answer::AppVerified } else { Answer::Refused(Reason::WRONG_SECRET) })
+            }
+            Self::AppKeys { .. } => {
+                let keys: Vec<AppKey> = Vec::deserialize(data_of(body)?).ok()?;
+                let secrets: Rc<[Secret]> = keys.into_iter().map(|key| Secret::new(key.bk_app_secret)).collect();
+                Some(if secrets.is_empty() { Answer::Refused(Reason::APP_NOT_FOUND) } else { Answer::Keys(secrets) })
+            }
+            Self::AccessToken(token) => {
+                if status == 200
+                    && let Some(data) = data_of(body)
+                {
+                    return token_facts(data, now);
+                }
+                let code = body.get("code")?.as_i64().filter(|code| *code != 0)?;
+                let said = body.get("message").and_then(Value::as_str).unwrap_or_default();
+                let words = words(said, token).unwrap_or_else(|| format!("code: {code}"));
+                Some(Answer::Refused(Reason(Cow::Owned(format!("bkauth error message: {words}")))))
+            }
+            Self::Token(token) => match body.get("result").and_then(Value::as_bool) {
+                Some(false) => Some(refused(body, &["bk_error_msg", "message"], token, Reason::BAD_TOKEN)),
+                // The login service with tenants has no `result`: its status has said it.
+                Some(true) | None => user(body.get("data")?.get("bk_username")?),
+            },
+            Self::Ticket(ticket) => match body.get("ret")?.as_i64()? {
+                0 => user(body.get("data")?.get("username")?),
+                _ => Some(refused(body, &["msg", "message"], ticket, Reason::BAD_TICKET)),
+            },
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct AppKey {
+    bk_app_secret: String,
+}
+
+/// `data` of a reply of bkauth that says it went well.
+fn data_of(body: &Value) -> Option<&Value> {
+    body.get("data").filter(|_| body.get("code").and_then(Value::as_i64) == Some(0))
+}
+
+fn token_facts(data: &Value, now: i64) -> Option<Answer> {
+    let app_code = data.get("bk_app_code")?.as_str().filter(|code| is_name(code))?.to_owned();
+    let username = match data.get("identity").and_then(|identity| identity.get("username")) {
+        None | Some(Value::Null) => String::new(),
+        Some(name) => name.as_str().filter(|name| name.is_empty() || is_name(name))?.to_owned(),
+    };
+    let expires_at = now.saturating_add(data.get("expires_in")?.as_i64()?);
+    Some(Answer::Token(TokenFacts { app_code, username, expires_at }))
+}
+
+fn user(name: &Value) -> Option<Answer> {
+    name.as_str().filter(|name| is_name(name)).map(|name| Answer::User(name.to_owned()))
+}
+
+/// A name that can stand in a log line and a token.
+pub(crate) fn is_name(name: &str) -> bool {
+    (1..=128).contains(&name.len()) && !name.chars().any(char::is_control)
+}
+
+fn refused(body: &Value, keys: &[&str], secret: &Secret, otherwise: Reason) -> Answer {
+    let said = keys.iter().filter_map(|key| body.get(*key).and_then(Value::as_str)).find(|text| !text.is_empty());
+    Answer::Refused(said.and_then(|text| words(text, secret)).map_or(otherwise, |words| Reason(Cow::Owned(words))))
+}
+
+/// A service's own words as a caller may read them; never the secret that was asked about.
+fn words(said: &str, secret: &Secret) -> Option<String> {
+    if said.contains(secret.reveal()) {
+        return None;
+    }
+    let plain = |c: char| match c {
+        '"' => '\'',
+        c if c.is_control() => ' ',
+        c => c,
+    };
+    let words: String = said.chars().map(plain).take(MAX_WORDS).collect();
+    Some(words).filter(|words| !words.trim().is_empty())
+}
+
+impl Services {
+    /// The service that knows the answer, and how it is asked.
+    fn of(&self, question: &Question) -> Option<(&Service, &str)> {
+        match question.service() {
+            ServiceKind::Bkauth => self.bkauth.as_ref().map(|service| (service, "")),
+            ServiceKind::Login => {
+                self.login.as_ref().map(|l| (&l.service, if l.multi_tenant { "tenants" } else { "" }))
+            }
+            ServiceKind::Ticket => self.ticket.as_ref().map(|ticket| (&ticket.service, ticket.path.as_str())),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "service_tests.rs"]
+mod tests;

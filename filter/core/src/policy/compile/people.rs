@@ -1,0 +1,57 @@
+//! Apps and users that the policy itself lists.
+
+use linkgate_contract::AppCode;
+
+use super::{Faults, NAME_MAX};
+use crate::directory::{Listed, LoginKind};
+use crate::policy::document::{App, User};
+use crate::secret::Digest;
+
+pub(super) fn directory(apps: &[App], users: &[User], faults: &mut Faults) -> Listed {
+    let mut directory = Listed::default();
+    for (n, app) in apps.iter().enumerate() {
+        list_app(&format!("apps[{n}]"), app, &mut directory, faults);
+    }
+    for (n, user) in users.iter().enumerate() {
+        list_user(&format!("users[{n}]"), user, &mut directory, faults);
+    }
+    directory
+}
+
+fn digests(path: &str, texts: &[String], faults: &mut Faults) -> Vec<(String, Digest)> {
+    let texts = texts.iter().enumerate().map(|(n, text)| (format!("{path}[{n}]"), text));
+    texts.filter_map(|(at, text)| Some((at.clone(), faults.keep(at, Digest::from_hex(text))?))).collect()
+}
+
+fn list_app(path: &str, app: &App, directory: &mut Listed, faults: &mut Faults) {
+    faults.keep(format!("{path}.app_code"), AppCode::new(app.app_code.as_str()));
+    let secrets_path = format!("{path}.secret_sha256");
+    let secrets = digests(&secrets_path, &app.secret_sha256, faults);
+    if !directory.add_app(&app.app_code, secrets.into_iter().map(|(_, digest)| digest).collect()) {
+        faults.add(format!("{path}.app_code"), "is listed twice; one app may have several secrets");
+    }
+    if app.secret_sha256.is_empty() {
+        faults.add(secrets_path, "lists no secret, so the app could never call; remove the app or add a digest");
+    }
+}
+
+fn list_user(path: &str, user: &User, directory: &mut Listed, faults: &mut Faults) {
+    let length = user.username.chars().count();
+    if !(1..=NAME_MAX).contains(&length) || user.username.chars().any(char::is_control) {
+        faults.add(format!("{path}.username"), format!("must be 1 to {NAME_MAX} characters, no control characters"));
+    }
+    if user.bk_token_sha256.is_empty() && user.bk_ticket_sha256.is_empty() {
+        faults.add(path, "lists neither bk_token_sha256 nor bk_ticket_sha256, so the user could never log in");
+    }
+    let kinds = [
+        (LoginKind::Token, "bk_token_sha256", &user.bk_token_sha256),
+        (LoginKind::Ticket, "bk_ticket_sha256", &user.bk_ticket_sha256),
+    ];
+    for (kind, key, texts) in kinds {
+        for (at, digest) in digests(&format!("{path}.{key}"), texts, faults) {
+            if !directory.add_login(kind, digest, &user.username) {
+                faults.add(at, "is listed already, and one login belongs to one user");
+            }
+        }
+    }
+}

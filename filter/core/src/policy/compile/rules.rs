@@ -1,0 +1,168 @@
+//! Grants, restrictions, limits and package rules.
+
+use std::net::IpAddr;
+use std::time::UNIX_EPOCH;
+
+use ipnet::IpNet;
+use linkgate_contract::{Extension, HostRule};
+
+use super::{Faults, NAME_RULE, is_name};
+use crate::limit::{Rate, Traffic, Uploads};
+use crate::policy::document::{self, Checksum as ChecksumPart, Limits, Mode, Packages, Restrictions};
+use crate::rules::grants::{Grant, Grants};
+use crate::rules::packages::{Checksum, HostEntry, PackageRules};
+use crate::rules::pattern::Patterns;
+use crate::rules::restrictions::{Sources, Users};
+
+/// Every request is held against the lists one by one.
+const MAX_ENTRIES: usize = 1_000;
+const PER_SECOND: std::ops::RangeInclusive<f64> = 0.001..=1e6;
+const BURST: std::ops::RangeInclusive<u64> = 1..=1_000_000;
+const UPLOADS: std::ops::RangeInclusive<u64> = 1..=256;
+
+pub(super) fn patterns(path: &str, texts: &[String], faults: &mut Faults) -> Patterns {
+    faults.bound(path, texts, MAX_ENTRIES);
+    for (n, text) in texts.iter().enumerate() {
+        if !(1..=128).contains(&text.len()) || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            faults.add(format!("{path}[{n}]"), "must be a name or a pattern with `*` and `?`, without white space");
+        }
+    }
+    Patterns::new(texts)
+}
+
+fn reports(mode: Mode) -> bool {
+    mode == Mode::Report
+}
+
+pub(super) fn grants(list: &[document::Grant], faults: &mut Faults) -> Grants {
+    faults.bound("grants", list, MAX_ENTRIES);
+    let mut grants: Vec<Grant> = Vec::new();
+    for (n, part) in list.iter().enumerate() {
+        let path = format!("grants[{n}]");
+        let name = part.name.clone().unwrap_or_else(|| format!("{n}"));
+        if !is_name(&name) {
+            faults.add(format!("{path}.name"), NAME_RULE);
+        }
+        let name = format!("grants.{name}");
+        if grants.iter().any(|other| other.name == name) {
+            faults.add(format!("{path}.name"), "is the name of another grant");
+        }
+        for (key, list) in [
+            ("apps", &part.apps),
+            ("users", &part.users),
+            ("applications", &part.applications),
+            ("modules", &part.modules),
+        ] {
+            if list.is_empty() {
+                faults.add(format!("{path}.{key}"), "is empty, so the grant would allow nothing; use \"*\" for any");
+            }
+        }
+        let until = part.until.as_ref().and_then(|text| moment(&format!("{path}.until"), text, faults));
+        grants.push(Grant {
+            name,
+            apps: patterns(&format!("{path}.apps"), &part.apps, faults),
+            users: patterns(&format!("{path}.users"), &part.users, faults),
+            applications: patterns(&format!("{path}.applications"), &part.applications, faults),
+            modules: patterns(&format!("{path}.modules"), &part.modules, faults),
+            until,
+            report: reports(part.mode),
+        });
+    }
+    Grants(grants)
+}
+
+fn moment(path: &str, text: &str, faults: &mut Faults) -> Option<i64> {
+    let parsed = humantime::parse_rfc3339(text).ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let seconds = parsed.and_then(|since| i64::try_from(since.as_secs()).ok());
+    if seconds.is_none() {
+        faults.add(path, "must be a moment in UTC like 2027-01-31T00:00:00Z");
+    }
+    seconds
+}
+
+pub(super) fn restrictions(part: &Restrictions, faults: &mut Faults) -> (Sources, Users) {
+    let sources = Sources {
+        allow: networks("restrictions.sources.allow", &part.sources.allow, faults),
+        deny: networks("restrictions.sources.deny", &part.sources.deny, faults),
+        report: reports(part.sources.mode),
+    };
+    let users = Users {
+        allow: patterns("restrictions.users.allow", &part.users.allow, faults),
+        deny: patterns("restrictions.users.deny", &part.users.deny, faults),
+        report: reports(part.users.mode),
+    };
+    (sources, users)
+}
+
+fn networks(path: &str, texts: &[String], faults: &mut Faults) -> Vec<IpNet> {
+    faults.bound(path, texts, MAX_ENTRIES);
+    let mut networks = Vec::new();
+    for (n, text) in texts.iter().enumerate() {
+        let net = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        match net {
+            None => faults.add(format!("{path}[{n}]"), "must be an address or a network like 10.0.0.0/8"),
+            Some(net) if net != net.trunc() => {
+                faults.add(format!("{path}[{n}]"), format!("has bits beyond its prefix, write `{}`", net.trunc()));
+            }
+            Some(net) => networks.push(net),
+        }
+    }
+    networks
+}
+
+pub(super) fn traffic(limits: &Limits, faults: &mut Faults) -> Traffic {
+    let mut rate = |key: &str, part: Option<&document::Rate>| {
+        part.map(|part| {
+            let path = format!("limits.{key}");
+            if !PER_SECOND.contains(&part.per_second) {
+                faults.add(format!("{path}.per_second"), "must be from 0.001 to 1000000");
+            }
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float beyond u64 saturates")]
+            let burst = part.burst.unwrap_or(part.per_second.ceil() as u64);
+            if !BURST.contains(&burst) {
+                faults.add(format!("{path}.burst"), "must be from 1 to 1000000");
+            }
+            Rate::new(part.per_second, burst, reports(part.mode))
+        })
+    };
+    let total = rate("requests", limits.requests.as_ref());
+    let per_stage = rate("requests_per_stage", limits.requests_per_stage.as_ref());
+    let per_app = rate("requests_per_app", limits.requests_per_app.as_ref());
+    let uploads = limits.uploads_per_app.as_ref().map(|part| {
+        if !UPLOADS.contains(&part.concurrent) {
+            faults.add("limits.uploads_per_app.concurrent", "must be from 1 to 256");
+        }
+        let concurrent = usize::try_from(part.concurrent).unwrap_or_default();
+        Uploads { concurrent, report: reports(part.mode) }
+    });
+    Traffic { total, per_stage, per_app, uploads }
+}
+
+pub(super) fn packages(part: &Packages, faults: &mut Faults) -> PackageRules {
+    faults.bound("packages.allowed_hosts", &part.allowed_hosts, MAX_ENTRIES);
+    faults.bound("packages.hosts", &part.hosts, MAX_ENTRIES);
+    let mut hosts = Vec::new();
+    for (n, text) in part.allowed_hosts.iter().enumerate() {
+        let Some(rule) = faults.keep(format!("packages.allowed_hosts[{n}]"), HostRule::new(text)) else { continue };
+        let applications = Patterns::new(&["*".to_owned()]);
+        hosts.push(HostEntry { rule, applications, private: false, report: false });
+    }
+    for (n, entry) in part.hosts.iter().enumerate() {
+        let path = format!("packages.hosts[{n}]");
+        let applications = patterns(&format!("{path}.applications"), &entry.applications, faults);
+        let Some(rule) = faults.keep(format!("{path}.host"), HostRule::new(&entry.host)) else { continue };
+        hosts.push(HostEntry { rule, applications, private: entry.private, report: reports(entry.mode) });
+    }
+    let private = hosts.iter().filter(|entry| entry.private).count();
+    if private > Extension::MAX_PRIVATE_HOSTS {
+        let most = Extension::MAX_PRIVATE_HOSTS;
+        faults
+            .add("packages.hosts", format!("lists {private} private hosts, the limit is {most}: they go into tokens"));
+    }
+    let checksum = match part.sha256 {
+        ChecksumPart::Optional => Checksum::Optional,
+        ChecksumPart::Report => Checksum::Report,
+        ChecksumPart::Required => Checksum::Required,
+    };
+    PackageRules { hosts, checksum }
+}

@@ -1,0 +1,36 @@
+//! Names by pattern: `*` stands for any run of characters, `?` for one; everything else for itself.
+
+use wildmatch::WildMatch;
+
+/// Patterns of which one must match.
+#[derive(Debug, Default)]
+pub(crate) struct Patterns(Vec<WildMatch>);
+
+impl Patterns {
+    pub(crate) fn new(texts: &[String]) -> Self {
+        Self(texts.iter().map(|text| WildMatch::new(text)).collect())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn matches(&self, name: &str) -> bool {
+        self.0.iter().any(|pattern| pattern.matches(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_is_any_run_and_a_question_mark_one_character() {
+        let patterns = |list: &[&str]| Patterns::new(&list.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert!(patterns(&["*"]).matches("") && patterns(&["*"]).matches("any-thing"));
+        assert!(patterns(&["ci-*"]).matches("ci-") && !patterns(&["ci-*"]).matches("aci-x"));
+        assert!(patterns(&["a?c", "x"]).matches("abc") && patterns(&["a?c", "x"]).matches("x"));
+        assert!(!patterns(&["a?c"]).matches("ac") && !patterns(&["App"]).matches("app"));
+        assert!(!patterns(&[]).matches("") && patterns(&[]).is_empty());
+    }
+}

@@ -1,0 +1,160 @@
+//! What the workers of one proxy share: a few named values, swapped whole.
+//!
+//! Promises: a value changes only if nobody changed it in between, after a bounded number of tries. Keys are a fixed
+//! set, because a host never frees one.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use crate::secret::Digest;
+
+/// The host's shared data.
+pub trait SharedData {
+    /// A value and its generation; `None` if it was never set.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the host has no answer.
+    fn get(&self, key: &str) -> Result<Option<(Vec<u8>, u32)>, Unavailable>;
+
+    /// Sets a value of this generation; `false` if it has another one by now. Generation 0 sets whatever is there.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the host has no answer.
+    fn set(&self, key: &str, value: &[u8], generation: u32) -> Result<bool, Unavailable>;
+}
+
+/// The host failed, or too many changed one value at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unavailable;
+
+/// Workers are few and a change takes microseconds: so many collisions in a row mean that something is broken.
+const TRIES: usize = 64;
+
+/// Changes a value. `change` sees the present one (empty at first) and leaves the next; `false` from it leaves all as it
+/// is, without a write.
+pub(crate) fn update<T>(
+    data: &dyn SharedData,
+    key: &str,
+    mut change: impl FnMut(&mut Vec<u8>) -> (bool, T),
+) -> Result<T, Unavailable> {
+    for _ in 0..TRIES {
+        let (mut value, generation) = data.get(key)?.unwrap_or_default();
+        let (write, outcome) = change(&mut value);
+        if !write || data.set(key, &value, generation)? {
+            return Ok(outcome);
+        }
+    }
+    Err(Unavailable)
+}
+
+/// Which of a fixed number of slots a name belongs to, and the name's tag within it.
+pub(crate) fn place(name: &str, slots: u64) -> (u64, u64) {
+    let tag = u64::from_le_bytes(Digest::of(name).slot());
+    (tag % slots.max(1), tag)
+}
+
+/// Entries of `N` numbers each, as they lie in a value. A rest that is no whole entry is dropped.
+pub(crate) fn read_entries<const N: usize>(value: &[u8]) -> Vec<[u64; N]> {
+    let numbers = value.chunks_exact(8).map(|bytes| bytes.try_into().map(u64::from_le_bytes).unwrap_or_default());
+    let numbers: Vec<u64> = numbers.collect();
+    numbers.chunks_exact(N).filter_map(|entry| entry.try_into().ok()).collect()
+}
+
+/// The reverse of [`read_entries`].
+pub(crate) fn write_entries<const N: usize>(entries: &[[u64; N]], value: &mut Vec<u8>) {
+    value.clear();
+    value.extend(entries.iter().flatten().flat_map(|number| number.to_le_bytes()));
+}
+
+/// What one worker has for itself alone: for the command line, and wherever a gate runs without a proxy.
+#[derive(Default)]
+pub struct Unshared(RefCell<BTreeMap<String, (Vec<u8>, u32)>>);
+
+impl SharedData for Unshared {
+    fn get(&self, key: &str) -> Result<Option<(Vec<u8>, u32)>, Unavailable> {
+        Ok(self.0.try_borrow().map_err(|_| Unavailable)?.get(key).cloned())
+    }
+
+    fn set(&self, key: &str, value: &[u8], generation: u32) -> Result<bool, Unavailable> {
+        let mut values = self.0.try_borrow_mut().map_err(|_| Unavailable)?;
+        let known = values.get(key).map_or(0, |(_, generation)| *generation);
+        let fits = generation == 0 || known == 0 || generation == known;
+        if fits {
+            values.insert(key.to_owned(), (value.to_vec(), known.wrapping_add(1)));
+        }
+        Ok(fits)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod fake {
+    use std::cell::Cell;
+
+    use super::{SharedData, Unavailable, Unshared};
+
+    /// Shared data of a test; it can fail, and it can make the next writes collide.
+    #[derive(Default)]
+    pub(crate) struct FakeShared {
+        inner: Unshared,
+        pub(crate) down: Cell<bool>,
+        pub(crate) collisions: Cell<u32>,
+    }
+
+    impl FakeShared {
+        pub(crate) fn keys(&self) -> usize {
+            self.inner.0.borrow().len()
+        }
+    }
+
+    impl SharedData for std::rc::Rc<FakeShared> {
+        fn get(&self, key: &str) -> Result<Option<(Vec<u8>, u32)>, Unavailable> {
+            if self.down.get() { Err(Unavailable) } else { self.inner.get(key) }
+        }
+
+        fn set(&self, key: &str, value: &[u8], generation: u32) -> Result<bool, Unavailable> {
+            if self.down.get() {
+                return Err(Unavailable);
+            }
+            if let Some(left) = self.collisions.get().checked_sub(1) {
+                self.collisions.set(left);
+                return Ok(false);
+            }
+            self.inner.set(key, value, generation)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::fake::FakeShared;
+    use super::*;
+
+    #[test]
+    fn a_collision_is_tried_again_and_not_for_ever() {
+        let data = Rc::new(FakeShared::default());
+        let add = |data: &Rc<FakeShared>| {
+            update(data, "k", |value| {
+                value.push(1);
+                (true, value.len())
+            })
+        };
+        assert_eq!(add(&data), Ok(1));
+        data.collisions.set(3);
+        assert_eq!(add(&data), Ok(2));
+        data.collisions.set(u32::MAX);
+        assert_eq!(add(&data), Err(Unavailable));
+        data.down.set(true);
+        assert_eq!(add(&data), Err(Unavailable));
+    }
+
+    #[test]
+    fn entries_are_written_as_they_are_read() {
+        let mut value = vec![9; 3];
+        write_entries(&[[1, 2], [3, u64::MAX]], &mut value);
+        assert_eq!(read_entries::<2>(&value), [[1, 2], [3, u64::MAX]]);
+        assert_eq!(read_entries::<2>(&value[..20]), [[1, 2]]);
+        assert!(read_entries::<2>(&[]).is_empty());
+    }
+}

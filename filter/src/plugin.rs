@@ -1,0 +1,88 @@
+//! A policy in force under one root, and the outside calls that its requests wait for.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use linkgate_gate::{Asking, Errand, Flight, Gate, Landed, MAX_ANSWER, OutsideCall, ServiceReply, Time};
+
+use crate::abi;
+use crate::host::{self, Buffer, HostError, Level, pairs};
+
+/// What a root and its requests have in common.
+pub struct Plugin {
+    root_id: u32,
+    /// Decides.
+    pub gate: Gate,
+    calls: RefCell<BTreeMap<u32, Flight>>,
+}
+
+impl Plugin {
+    /// Puts a gate into force.
+    pub fn new(root_id: u32, gate: Gate) -> Self {
+        Self { root_id, gate, calls: RefCell::default() }
+    }
+
+    /// Has a question answered for a request: `None` once it waits, or at once what came of it.
+    pub fn ask(&self, asking: &Asking, request_id: u32, now: Time) -> Option<Landed> {
+        match self.gate.join(asking, request_id, now) {
+            Errand::Wait => None,
+            Errand::GoOn(landed) => Some(landed),
+            Errand::Send(call, flight) => self.send(&call, flight, now),
+        }
+    }
+
+    fn send(&self, call: &OutsideCall, flight: Flight, now: Time) -> Option<Landed> {
+        let headers: Vec<_> = call.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let sent = host::http_call(&call.cluster, &headers, &call.body, call.timeout_ms);
+        match (sent, self.calls.try_borrow_mut()) {
+            (Ok(token), Ok(mut calls)) => {
+                calls.insert(token, flight);
+                None
+            }
+            (sent, _) => {
+                if let Err(error) = sent {
+                    host::log(Level::Error, &format!("cluster `{}` could not be asked: {error}", call.cluster));
+                }
+                Some(self.gate.land(&flight, None, now))
+            }
+        }
+    }
+
+    /// An outside call has ended: every request that waited for it goes on.
+    pub fn on_answer(&self, token: u32, num_headers: usize) {
+        let flight = self.calls.try_borrow_mut().ok().and_then(|mut calls| calls.remove(&token));
+        let Some(flight) = flight else {
+            host::log(Level::Error, &format!("the answer to call {token} is ignored: no such call was made"));
+            return;
+        };
+        // Nothing that is missing here may leave the others waiting: no answer is an answer too.
+        let now = host::now().unwrap_or_default();
+        let answer = read_answer(num_headers).unwrap_or_else(|error| {
+            host::log(Level::Error, &format!("the answer of a service could not be read: {error}"));
+            None
+        });
+        let reply = answer.as_ref().map(|(status, body)| ServiceReply { status: *status, body });
+        let landed = self.gate.land(&flight, reply, now);
+        for id in &landed.waiters {
+            // One that is gone, for the host or for us, waits for nothing any more.
+            abi::with_request(*id, |request| {
+                host::on_behalf_of(*id, self.root_id, || request.on_answer(&landed, now)).ok()
+            });
+        }
+    }
+}
+
+/// Status and body; `None` if the call did not end in an answer.
+fn read_answer(num_headers: usize) -> Result<Option<(u16, Vec<u8>)>, HostError> {
+    if num_headers == 0 {
+        return Ok(None);
+    }
+    let raw = host::http_call_response_headers()?;
+    let headers = pairs::parse(&raw).unwrap_or_default();
+    let status = headers
+        .iter()
+        .find(|(name, _)| *name == b":status")
+        .and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok());
+    let Some(status) = status else { return Ok(None) };
+    Ok(Some((status, host::buffer(Buffer::HttpCallResponseBody, MAX_ANSWER + 1)?)))
+}
