@@ -95,6 +95,12 @@ impl AppClaim {
         let valid_error_message = reason.into();
         Self { version: CLAIM_VERSION, app_code: app_code.into(), verified: false, valid_error_message }
     }
+
+    /// The code, if it was verified; else empty, like that of no application.
+    #[must_use]
+    pub fn verified_code(&self) -> &str {
+        if self.verified { &self.app_code } else { "" }
+    }
 }
 
 impl UserClaim {

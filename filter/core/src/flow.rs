@@ -8,10 +8,8 @@
 mod request;
 mod verdict;
 
-use std::rc::Rc;
-
 use linkgate_contract::{AppClaim, AppCode, Extension, LinkRequest, UserClaim, headers};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use self::request::{Request, Shown};
 use self::verdict::{FORWARDED, Stop};
@@ -43,13 +41,20 @@ pub struct Asking {
     pub(crate) key: Key,
 }
 
+/// Who calls, established and permitted.
+#[derive(Clone)]
+struct Caller {
+    app: AppClaim,
+    user: UserClaim,
+}
+
 /// A request, and what is known of it by now.
 struct Flow {
     request: Request,
     learned: Learned,
+    /// Established, while the user is not.
     app: Option<AppClaim>,
-    user: Option<UserClaim>,
-    permitted: bool,
+    caller: Option<Caller>,
     body: Option<Vec<u8>>,
     record: Record,
 }
@@ -61,7 +66,7 @@ pub(crate) fn begin(gate: &Gate, head: &Head<'_>) -> Verdict {
         Ok(request) => {
             let body = head.end_of_stream.then(Vec::new);
             let learned = Learned::default();
-            let flow = Flow { request, learned, app: None, user: None, permitted: false, body, record };
+            let flow = Flow { request, learned, app: None, caller: None, body, record };
             Box::new(flow).advance(gate, head.now)
         }
         Err(violation) => {
@@ -132,7 +137,8 @@ impl Asking {
 impl Flow {
     fn advance(mut self: Box<Self>, gate: &Gate, now: Time) -> Verdict {
         let step = self.step(gate, now);
-        self.record.identity = if self.app.is_some() { self.learned.basis.name() } else { "" };
+        let known = self.app.is_some() || self.caller.is_some();
+        self.record.identity = if known { self.learned.basis.name() } else { "" };
         match step {
             Ok(forward) => Verdict::Forward(forward),
             Err(Stop::Body) => Verdict::NeedBody(Pending(self)),
@@ -165,15 +171,15 @@ impl Flow {
     }
 
     fn step(&mut self, gate: &Gate, now: Time) -> Result<Forward, Stop> {
-        let (app, user) = self.identify(gate, now)?;
-        if !self.permitted {
-            self.permit(gate, &app, &user, now)?;
-            self.permitted = true;
+        if self.caller.is_none() {
+            let caller = self.identify(gate, now)?;
+            self.permit(gate, &caller, now)?;
+            self.caller = Some(caller);
         }
         let (link, body) = self.read_body(gate)?;
         self.judge_package(gate, &link)?;
-        let lease = self.lease(gate, &app, now)?;
-        match self.sign(gate, &app, &user, now) {
+        let lease = self.lease(gate, now)?;
+        match self.sign(gate, now) {
             Some(token) => Ok(self.forward(gate, token, body, lease)),
             None => {
                 // Nothing was begun: the place is free again, or its lease ends by itself.
@@ -183,75 +189,71 @@ impl Flow {
         }
     }
 
-    /// The app first, then the user; each is established once.
-    fn identify(&mut self, gate: &Gate, now: Time) -> Result<(AppClaim, UserClaim), Stop> {
-        let stage = Rc::clone(&self.request.stage);
-        let rules = &stage.authentication;
-        let credentials = self.credentials(rules.from_query)?;
-        let (request, body) = (&self.request, self.body.as_deref());
-        let read_signature = || Ok(Signed::read(&request.signed_parts(body.ok_or(Halt::Body)?), now.seconds())?);
+    /// The app first, then the user; the app is established once, whatever has to be asked about the user.
+    fn identify(&mut self, gate: &Gate, now: Time) -> Result<Caller, Stop> {
+        self.read_credentials()?;
+        let Self { request, learned, app, body, record, .. } = self;
+        let Shown::Read(credentials) = &request.shown else { return Err(Stop::Body) };
+        let rules = &request.stage.authentication;
+        let read_signature =
+            || Ok(Signed::read(&request.signed_parts(body.as_deref().ok_or(Halt::Body)?), now.seconds())?);
         let signed = request.is_signed().then_some(&read_signature as &dyn Fn() -> Result<Signed, Halt>);
-        let learned = &mut self.learned;
-        let (policy, worker) = (&gate.policy, gate.worker.as_ref());
-        let mut inquiry = Inquiry { policy, worker, credentials: &credentials, learned, now };
-        let app = match self.app.clone() {
+        let mut inquiry = Inquiry { policy: &gate.policy, worker: gate.worker.as_ref(), credentials, learned, now };
+        let app = match app.take() {
             Some(app) => app,
-            None => match inquiry.app(signed) {
-                Err(Halt::Refuse(error)) if !rules.app_required => {
-                    AppClaim::unverified(well_formed(&credentials.app_code), reason_of(&error))
+            None => {
+                well_formed(&credentials.app_code).clone_into(&mut record.app);
+                match inquiry.app(signed) {
+                    Err(Halt::Refuse(error)) if !rules.app_required => {
+                        AppClaim::unverified(well_formed(&credentials.app_code), reason_of(&error))
+                    }
+                    found => found?,
                 }
-                found => {
-                    well_formed(&credentials.app_code).clone_into(&mut self.record.app);
-                    found?
-                }
-            },
+            }
         };
-        self.record.app.clone_from(&app.app_code);
-        self.app = Some(app.clone());
+        record.app.clone_from(&app.app_code);
         let exempted = !rules.user_required || (app.verified && rules.exempted_apps.matches(&app.app_code));
-        let user = match self.user.clone() {
-            Some(user) => user,
-            None => match inquiry.user() {
-                Err(Halt::Refuse(error)) if exempted => UserClaim::unverified("", reason_of(&error)),
-                found => found?,
-            },
+        let user = match inquiry.user() {
+            Err(Halt::Refuse(error)) if exempted => UserClaim::unverified("", reason_of(&error)),
+            Err(halt) => {
+                self.app = Some(app);
+                return Err(halt.into());
+            }
+            Ok(user) => user,
         };
-        self.record.user.clone_from(&user.username);
-        self.user = Some(user.clone());
+        record.user.clone_from(&user.username);
         if !app.verified && !user.verified {
             return Err(Halt::Refuse(GatewayError::NotAuthenticated { reason: app.valid_error_message.into() }).into());
         }
-        Ok((app, user))
+        Ok(Caller { app, user })
     }
 
-    fn credentials(&mut self, from_query: bool) -> Result<Credentials, Stop> {
-        let Shown::InBody(cookies) = &self.request.shown else {
-            let Shown::Read(credentials) = &self.request.shown else { return Err(Stop::Body) };
-            return Ok(credentials.clone());
-        };
+    /// Reads the credentials from the body, if that is where they are.
+    fn read_credentials(&mut self) -> Result<(), Stop> {
+        let Shown::InBody(cookies) = &self.request.shown else { return Ok(()) };
         let body = self.body.as_deref().ok_or(Stop::Body)?;
-        let mut fields = if from_query { self.request.query_fields() } else { Map::new() };
+        let mut fields = self.request.query_fields();
         // A body that cannot be read shows nothing; what is wrong with it is for those to know who are known.
         fields.extend(self.request.body_fields(body).unwrap_or_default());
-        let credentials = Credentials::from_fields(&fields, cookies).map_err(Halt::from)?;
-        self.request.shown = Shown::Read(credentials.clone());
-        Ok(credentials)
+        self.request.shown = Shown::Read(Credentials::from_fields(&fields, cookies).map_err(Halt::from)?);
+        Ok(())
     }
 
-    fn permit(&mut self, gate: &Gate, app: &AppClaim, user: &UserClaim, now: Time) -> Result<(), Stop> {
+    fn permit(&mut self, gate: &Gate, caller: &Caller, now: Time) -> Result<(), Stop> {
         let policy = &gate.policy;
+        let Caller { app, user } = caller;
         if user.verified {
             self.hold(policy.users.judge(&user.username))?;
         }
         let (application, module) = (self.request.path.app_code.as_str(), self.request.path.module.as_str());
-        let caller = if app.verified { app.app_code.as_str() } else { "" };
-        let wish = Wish { app: caller, user: &user.username, application, module };
+        let app = app.verified_code();
+        let wish = Wish { app, user: &user.username, application, module };
         match policy.grants.judge(&wish, now.seconds()) {
             Ok(name) => name.clone_into(&mut self.record.rule),
             Err(violation) => self.hold(Some(violation))?,
         }
         let shared = gate.worker.shared.as_ref();
-        for violation in policy.traffic.count(shared, caller, &self.request.stage.name, now)? {
+        for violation in policy.traffic.count(shared, app, &self.request.stage.name, now)? {
             self.limit(gate, violation)?;
         }
         if self.request.announced_bytes.is_some_and(|length| length > policy.body_bytes as u64) {
@@ -309,20 +311,22 @@ impl Flow {
         Ok(())
     }
 
-    fn lease(&mut self, gate: &Gate, app: &AppClaim, now: Time) -> Result<Option<Lease>, Stop> {
+    fn lease(&mut self, gate: &Gate, now: Time) -> Result<Option<Lease>, Stop> {
         let shared = gate.worker.shared.as_ref();
-        let (lease, violation) = gate.policy.traffic.lease(shared, &app.app_code, gate.worker.next(), now)?;
+        let app = self.caller.as_ref().map_or("", |caller| caller.app.verified_code());
+        let (lease, violation) = gate.policy.traffic.lease(shared, app, gate.worker.next(), now)?;
         if let Some(violation) = violation {
             self.limit(gate, violation)?;
         }
         Ok(lease)
     }
 
-    fn sign(&self, gate: &Gate, app: &AppClaim, user: &UserClaim, now: Time) -> Option<String> {
+    fn sign(&self, gate: &Gate, now: Time) -> Option<String> {
+        let Caller { app, user } = self.caller.clone()?;
         let private_hosts = self.package_rules(gate).private_hosts();
         let extension = Extension { app_optional: !app.verified, user_optional: !user.verified, private_hosts };
         let kid = gate.policy.gateway.clone();
-        let subject = Subject { kid, app: app.clone(), user: user.clone(), extension };
+        let subject = Subject { kid, app, user, extension };
         let issued = gate.worker.tokens.issue(&gate.keys.signing, subject, now.seconds())?;
         if issued.signed {
             gate.worker.metrics.count(Metric::TokenSigned);

@@ -89,8 +89,9 @@ impl Request {
         SignedParts { method: "POST", path: &self.raw_path, query: &self.query, body }
     }
 
+    /// What the query says, where the policy lets it say anything.
     pub(super) fn query_fields(&self) -> Map<String, Value> {
-        form_fields(&self.query)
+        if self.stage.authentication.from_query { form_fields(&self.query) } else { Map::new() }
     }
 
     pub(super) fn body_fields(&self, body: &[u8]) -> Result<Map<String, Value>, Problem> {
