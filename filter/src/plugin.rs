@@ -31,6 +31,15 @@ impl Plugin {
         }
     }
 
+    /// What is done between requests.
+    pub fn on_tick(&self, now: Time) {
+        self.gate.tick(now);
+        for (call, flight) in self.gate.due(now) {
+            // Who joins it meanwhile is woken by its end, and nobody waits for it yet.
+            let _landed = self.send(&call, flight, now);
+        }
+    }
+
     fn send(&self, call: &OutsideCall, flight: Flight, now: Time) -> Option<Landed> {
         let headers: Vec<_> = call.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let sent = host::http_call(&call.cluster, &headers, &call.body, call.timeout_ms);

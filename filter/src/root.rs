@@ -63,7 +63,7 @@ impl Root {
             self.counted = Some(gauge);
         }
         match host::now() {
-            Ok(now) => plugin.gate.tick(now),
+            Ok(now) => plugin.on_tick(now),
             Err(error) => host::log(Level::Error, &format!("tokens are not renewed: {error}")),
         }
         memory::flush();

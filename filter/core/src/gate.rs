@@ -21,6 +21,11 @@ use crate::worker::Worker;
 /// Tokens signed anew in one tick: with RSA each takes milliseconds in which no request moves.
 const RENEWED_PER_TICK: usize = 4;
 
+/// How a question is named that no request asked.
+const RENEWAL_ID: &str = "linkgate-renewal";
+/// Questions asked in one tick for nobody in particular.
+const ASKED_PER_TICK: usize = 16;
+
 /// What the gate itself knows of secrets, from the proxy's environment.
 pub struct Keys {
     /// What tokens for the store are signed with.
@@ -112,6 +117,20 @@ impl Gate {
                 }
             },
         }
+    }
+
+    /// Questions whose answers are in use and about to end, to be sent between requests.
+    #[must_use]
+    pub fn due(&self, now: Time) -> Vec<(OutsideCall, Flight)> {
+        let services = &self.policy.services;
+        let due = self.worker.ageing.take(ASKED_PER_TICK).into_iter();
+        // Another policy may have left some for services that are not this one's.
+        let due = due.filter(|(key, question)| question.key(services) == Some(*key) && self.flights.begin(*key));
+        due.filter_map(|(key, question)| {
+            let call = question.call(services, &self.keys.own, RENEWAL_ID)?;
+            Some((call, Flight { key, question, sent: now }))
+        })
+        .collect()
     }
 
     /// Forgets a request that went away while it waited.

@@ -223,7 +223,7 @@ impl Inquiry<'_> {
         let keys = &self.policy.jwt_keys;
         let key = Key::of(&["jwt", &keys.fingerprints(token.reveal())], &[token.reveal()]);
         let (answer, basis) = match self.worker.answers.find(&key, self.now_s()) {
-            Found::Fresh(answer) => (answer, Basis::Cached),
+            Found::Fresh(answer) | Found::Ageing(answer) => (answer, Basis::Cached),
             Found::Stale(_) | Found::Nothing => {
                 let read = keys.read(token.reveal(), self.now_s());
                 let answer = read.map_or_else(Answer::Refused, |facts| Answer::Jwt(facts.into()));
@@ -275,12 +275,17 @@ impl Inquiry<'_> {
         let learned = self.learned.outcomes.iter().rev().find(|(of, _)| *of == key).map(|(_, outcome)| outcome.clone());
         let (answer, basis) = match (learned, self.worker.answers.find(&key, now)) {
             (Some(Outcome::Answered(answer)), _) => (answer, Basis::Fresh),
-            (None, Found::Fresh(answer)) => {
-                self.worker.metrics.count(Metric::Cache { kind, result: "hit" });
-                (answer, Basis::Cached)
+            (None, Found::Fresh(answer)) => self.hit(kind, answer),
+            (None, Found::Ageing(answer)) => {
+                self.worker.ageing.add(key, question);
+                self.hit(kind, answer)
             }
-            (Some(Outcome::Failed(_)), Found::Stale(answer) | Found::Fresh(answer)) => self.stale(kind, answer),
+            (Some(Outcome::Failed(_)), Found::Stale(answer) | Found::Ageing(answer) | Found::Fresh(answer)) => {
+                self.stale(kind, answer)
+            }
             (None, Found::Stale(answer)) if self.worker.answers.is_resting(question.service(), now) => {
+                // Whether the service is back is found out between requests.
+                self.worker.ageing.add(key, question);
                 self.stale(kind, answer)
             }
             (Some(Outcome::Failed(reason)), Found::Nothing) => {
@@ -293,6 +298,11 @@ impl Inquiry<'_> {
         };
         self.learned.basis = self.learned.basis.max(basis);
         if let Answer::Refused(reason) = answer { Err(reason.into()) } else { Ok(answer) }
+    }
+
+    fn hit(&self, kind: &'static str, answer: Answer) -> (Answer, Basis) {
+        self.worker.metrics.count(Metric::Cache { kind, result: "hit" });
+        (answer, Basis::Cached)
     }
 
     fn stale(&self, kind: &'static str, answer: Answer) -> (Answer, Basis) {

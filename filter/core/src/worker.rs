@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use crate::identity::answer::Answers;
+use crate::identity::flights::Ageing;
 use crate::metrics::{Counts, Metrics};
 use crate::shared::SharedData;
 use crate::token::Tokens;
@@ -10,6 +11,7 @@ use crate::token::Tokens;
 /// The memory of one worker; policies come and go, this stays.
 pub struct Worker {
     pub(crate) answers: Answers,
+    pub(crate) ageing: Ageing,
     pub(crate) tokens: Tokens,
     pub(crate) metrics: Metrics,
     pub(crate) shared: Box<dyn SharedData>,
@@ -22,6 +24,7 @@ impl Worker {
     pub fn new(shared: Box<dyn SharedData>, seed: u64) -> Self {
         Self {
             answers: Answers::default(),
+            ageing: Ageing::default(),
             tokens: Tokens::default(),
             metrics: Metrics::default(),
             shared,

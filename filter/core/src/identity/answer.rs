@@ -18,6 +18,8 @@ use crate::secret::Secret;
 
 /// How long a good answer counts, in seconds.
 const GOOD_S: i64 = 600;
+/// When a good answer that is in use is asked for again, so that nobody has to wait when it ends.
+const AGEING_S: i64 = 540;
 /// How long a refusal counts.
 const REFUSED_S: i64 = 60;
 /// How long a good answer is taken while its service does not answer.
@@ -86,6 +88,8 @@ impl Answer {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     Fresh(Answer),
+    /// Fresh, but not for long.
+    Ageing(Answer),
     /// Good once; to be taken only while the service does not answer.
     Stale(Answer),
     Nothing,
@@ -124,7 +128,8 @@ impl Answers {
             return Found::Nothing;
         }
         match now - kept.since {
-            0..GOOD_S => Found::Fresh(kept.answer.clone()),
+            0..AGEING_S => Found::Fresh(kept.answer.clone()),
+            AGEING_S..GOOD_S => Found::Ageing(kept.answer.clone()),
             ..STALE_S => Found::Stale(kept.answer.clone()),
             _ => Found::Nothing,
         }
@@ -178,7 +183,9 @@ mod tests {
     fn a_good_answer_is_fresh_then_stale_then_gone() {
         let answers = Answers::default();
         answers.keep(key("a"), &Answer::AppVerified, 1_000);
-        assert_eq!(answers.find(&key("a"), 1_599), Found::Fresh(Answer::AppVerified));
+        assert_eq!(answers.find(&key("a"), 1_539), Found::Fresh(Answer::AppVerified));
+        assert_eq!(answers.find(&key("a"), 1_540), Found::Ageing(Answer::AppVerified));
+        assert_eq!(answers.find(&key("a"), 1_599), Found::Ageing(Answer::AppVerified));
         assert_eq!(answers.find(&key("a"), 1_600), Found::Stale(Answer::AppVerified));
         assert_eq!(answers.find(&key("a"), 1_000 + STALE_S - 1), Found::Stale(Answer::AppVerified));
         assert_eq!(answers.find(&key("a"), 1_000 + STALE_S), Found::Nothing);

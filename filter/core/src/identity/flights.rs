@@ -1,4 +1,5 @@
-//! Questions under way: who asks what another one asked already, waits for the same answer.
+//! Questions under way: who asks what another one asked already, waits for the same answer. And those that are asked for
+//! nobody in particular, so that nobody has to wait.
 //!
 //! Promises: one question of a kind at a time, a bounded number in all, and a request that went away is forgotten at once.
 
@@ -6,9 +7,13 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::answer::Key;
+use super::service::Question;
 
 /// Questions that may be under way in one worker; a service that is flooded helps nobody.
 const MAX_FLIGHTS: usize = 512;
+
+/// Questions that may wait to be asked for nobody.
+const MAX_AGEING: usize = 256;
 
 /// What is to be done about a question.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,6 +44,16 @@ impl Flights {
         Joined::First
     }
 
+    /// Begins a question for which nobody waits; not while much else is under way.
+    pub(crate) fn begin(&self, key: Key) -> bool {
+        let Ok(mut flights) = self.0.try_borrow_mut() else { return false };
+        if flights.contains_key(&key) || flights.len() >= MAX_FLIGHTS / 4 {
+            return false;
+        }
+        flights.insert(key, Vec::new());
+        true
+    }
+
     /// Forgets one who waits; the question goes on for what it will teach.
     pub(crate) fn leave(&self, key: &Key, waiter: u32) {
         if let Ok(mut flights) = self.0.try_borrow_mut()
@@ -51,6 +66,26 @@ impl Flights {
     /// Ends a question and gives all who waited.
     pub(crate) fn land(&self, key: &Key) -> Vec<u32> {
         self.0.try_borrow_mut().ok().and_then(|mut flights| flights.remove(key)).unwrap_or_default()
+    }
+}
+
+/// Questions whose answers are in use and about to end.
+#[derive(Default)]
+pub(crate) struct Ageing(RefCell<BTreeMap<Key, Question>>);
+
+impl Ageing {
+    pub(crate) fn add(&self, key: Key, question: Question) {
+        if let Ok(mut ageing) = self.0.try_borrow_mut()
+            && ageing.len() < MAX_AGEING
+        {
+            ageing.insert(key, question);
+        }
+    }
+
+    /// Takes up to so many.
+    pub(crate) fn take(&self, at_most: usize) -> Vec<(Key, Question)> {
+        let Ok(mut ageing) = self.0.try_borrow_mut() else { return Vec::new() };
+        (0..at_most).map_while(|_| ageing.pop_first()).collect()
     }
 }
 
@@ -85,5 +120,25 @@ mod tests {
         assert_eq!(flights.join(key(0), 1), Joined::Waiting);
         flights.land(&key(0));
         assert_eq!(flights.join(key(MAX_FLIGHTS), 0), Joined::First);
+    }
+
+    #[test]
+    fn a_question_for_nobody_is_asked_once_and_gives_way() {
+        let (flights, ageing) = (Flights::default(), Ageing::default());
+        for n in 0..MAX_AGEING + 10 {
+            ageing.add(key(n), Question::AppKeys { app_code: n.to_string() });
+            ageing.add(key(n), Question::AppKeys { app_code: n.to_string() });
+        }
+        assert_eq!(
+            (ageing.take(16).len(), ageing.take(MAX_AGEING).len(), ageing.take(1).len()),
+            (16, MAX_AGEING - 16, 0)
+        );
+        assert!(flights.begin(key(0)) && !flights.begin(key(0)));
+        assert_eq!(flights.join(key(0), 1), Joined::Waiting);
+        assert_eq!(flights.land(&key(0)), [1]);
+        for n in 0..MAX_FLIGHTS {
+            flights.join(key(n), 0);
+        }
+        assert!(!flights.begin(key(MAX_FLIGHTS)));
     }
 }

@@ -263,6 +263,35 @@ fn while_a_service_is_down_its_last_good_answer_counts_for_a_day() {
 }
 
 #[test]
+fn an_answer_in_use_is_renewed_before_it_ends_and_nobody_waits() {
+    let gate = gate_of(&with_services(), &worker());
+    let good = json!({"bk_app_code": "ci", "bk_app_secret": "good", "bk_ticket": "t1cket"});
+    let renew = |now: Time, reply: Option<ServiceReply<'_>>| {
+        let due = gate.due(now);
+        due.iter().for_each(|(_, flight)| assert!(gate.land(flight, reply, now).waiters.is_empty()));
+        due.len()
+    };
+    let never = |path: &str, _: &str| -> Answered { panic!("{path}") };
+    ask(&gate, &good, at(1_000), &well);
+    ask(&gate, &good, at(1_539), &never);
+    assert_eq!(renew(at(1_539), None), 0);
+    ask(&gate, &good, at(1_540), &never);
+    let body = json!({"code": 0, "data": {"is_match": true}}).to_string();
+    assert_eq!(renew(at(1_541), Some(ServiceReply { status: 200, body: body.as_bytes() })), 1);
+    assert_eq!(caller(ask(&gate, &good, at(2_080), &never).0).2, "cached");
+    // A service that went down is noticed before anybody needs it, and so is that it came back.
+    ask(&gate, &good, at(2_138), &never);
+    assert_eq!(renew(at(2_139), None), 1);
+    for now in 2_141..2_144 {
+        assert_eq!(caller(ask(&gate, &good, at(now), &never).0).2, "stale");
+        assert_eq!(renew(at(now), None), 1);
+    }
+    ask(&gate, &good, at(2_144), &never);
+    assert_eq!(renew(at(2_144), Some(ServiceReply { status: 200, body: body.as_bytes() })), 1);
+    assert_eq!(caller(ask(&gate, &good, at(2_145), &never).0).2, "cached");
+}
+
+#[test]
 fn a_changed_secret_works_at_once_and_a_revoked_one_is_forgotten() {
     let gate = gate_of(&with_services(), &worker());
     let with_secret = |secret: &str| json!({"bk_app_code": "ci", "bk_app_secret": secret, "bk_ticket": "t1cket"});
