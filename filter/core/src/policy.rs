@@ -248,6 +248,92 @@ mod tests {
     }
 
     #[test]
+    fn every_wrong_rule_is_named_at_once() {
+        let found = faults(|d| {
+            d["routes"] = json!({
+                "prefixes": ["/a"],
+                "authentication": {"credentials_from": ["query"], "verified_user_exempted_apps": ["a b"]},
+                "stages": [
+                    {"name": "default", "prefixes": ["/a"]},
+                    {"name": "x y", "prefixes": [], "authentication": {
+                        "verified_app_required": false, "verified_user_required": false,
+                    }},
+                ],
+            });
+            d["identity"] = json!({
+                "bkauth": {"cluster": ""},
+                "ticket": {"cluster": "t", "authority": "a b", "path": "is_login?x"},
+                "timeout_ms": 0,
+                "jwt_keys": [{"kid": "", "public_key": "nonsense"}],
+                "inner_jwt_kid": "other",
+            });
+            d["grants"] = json!([
+                {"name": "a", "apps": [], "applications": ["*"]},
+                {"name": "a", "apps": ["*"], "applications": ["*"], "until": "tomorrow"},
+                {"name": "b c", "apps": [""], "applications": ["*"]},
+            ]);
+            d["restrictions"] = json!({"sources": {"allow": ["10.0.0.1/8"], "deny": ["nowhere"]}});
+            d["limits"] = json!({
+                "requests": {"per_second": 0}, "requests_per_app": {"per_second": 1, "burst": 0},
+                "uploads_per_app": {"concurrent": 257},
+            });
+            d["packages"] = json!({"hosts": [{"host": "::1", "applications": [""]}]});
+        });
+        let paths: Vec<_> = found.iter().map(|f| f.split(": ").next().unwrap()).collect();
+        assert_eq!(
+            paths,
+            [
+                "routes.authentication.credentials_from",
+                "routes.authentication.verified_user_exempted_apps[0]",
+                "routes.stages[0].name",
+                "routes.stages[0].prefixes[0]",
+                "routes.stages[1].name",
+                "routes.stages[1].prefixes",
+                "routes.stages[1].authentication",
+                "identity.timeout_ms",
+                "identity.bkauth.cluster",
+                "identity.bkauth.authority",
+                "identity.ticket.path",
+                "identity.ticket.authority",
+                "identity.jwt_keys[0].kid",
+                "identity.jwt_keys[0].public_key",
+                "identity.inner_jwt_kid",
+                "grants[0].apps",
+                "grants[1].name",
+                "grants[1].until",
+                "grants[2].name",
+                "grants[2].apps[0]",
+                "restrictions.sources.allow[0]",
+                "restrictions.sources.deny[0]",
+                "limits.requests.per_second",
+                "limits.requests.burst",
+                "limits.requests_per_app.burst",
+                "limits.uploads_per_app.concurrent",
+                "packages.hosts[0].applications[0]",
+                "packages.hosts[0].host",
+            ],
+            "{found:#?}"
+        );
+        assert!(found.iter().any(|f| f.ends_with("has bits beyond its prefix, write `10.0.0.0/8`")), "{found:#?}");
+    }
+
+    #[test]
+    fn lists_are_bounded() {
+        let found = faults(|d| {
+            let host = |n| json!({"host": format!("h{n}.internal"), "private": true});
+            d["packages"]["hosts"] = (0..65).map(host).collect();
+            d["grants"] = (0..1_001).map(|_| json!({"apps": ["a"], "applications": ["*"]})).collect();
+        });
+        assert_eq!(
+            found,
+            [
+                "grants: lists 1001 entries, the limit is 1000",
+                "packages.hosts: lists 65 private hosts, the limit is 64: they go into tokens",
+            ]
+        );
+    }
+
+    #[test]
     fn a_policy_is_not_shown_with_its_digests() {
         let shown = format!("{:?}", Policy::read(&document()).unwrap());
         assert!(!shown.contains(&"0".repeat(8)) && !shown.contains(&"1".repeat(8)), "{shown}");
