@@ -173,7 +173,8 @@ impl GatewayPlan {
     pub async fn start(self, upstream: SocketAddr) -> Gateway {
         let config = self.render(upstream);
         let log = self.dir.path().join("envoy.log");
-        let output = std::fs::File::create(&log).unwrap();
+        // Envoy appends its access log through a descriptor of its own; the two must not overwrite each other.
+        let output = std::fs::File::options().append(true).create(true).open(&log).unwrap();
         let admin_path = self.dir.path().join("admin");
         let mut command = Command::new(path_from("LINKGATE_ENVOY"));
         command.arg("-c").arg(config).args(["--use-dynamic-base-id", "--concurrency", &self.workers.to_string()]);
@@ -239,6 +240,23 @@ impl Gateway {
     #[must_use]
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
+    }
+
+    /// Envoy's process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `http://host:port` of Envoy's admin interface.
+    #[must_use]
+    pub fn admin(&self) -> &str {
+        &self.admin
+    }
+
+    /// Forgets what Envoy has printed so far, which many requests make long.
+    pub fn empty_log(&self) {
+        std::fs::File::options().write(true).open(self.dir.path().join("envoy.log")).unwrap().set_len(0).unwrap();
     }
 
     /// All that Envoy has printed: its log, the filter's, and the access log.

@@ -3,7 +3,7 @@
 //! Promises: the file is within its size budget, or the task fails.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::error::{Failure, Outcome, Trying};
@@ -22,14 +22,20 @@ pub fn build(workspace: &Workspace) -> Outcome<PathBuf> {
     need_target(workspace)?;
     run(workspace.cargo().args(["build", "--profile", "wasm", "-p", "linkgate-filter", "--target", TARGET]))?;
     let path = workspace.target.join(TARGET).join("wasm").join(FILE);
-    let bytes = fs::metadata(&path).trying(|| format!("find the built filter {}", path.display()))?.len();
+    weigh(&path)?;
+    Ok(path)
+}
+
+/// Prints the filter's size and holds it against the budget.
+pub fn weigh(path: &Path) -> Outcome<()> {
+    let bytes = fs::metadata(path).trying(|| format!("find the built filter {}", path.display()))?.len();
     if bytes > BUDGET_BYTES {
         return Err(Failure::new(format!(
             "{FILE} has {bytes} bytes, the budget is {BUDGET_BYTES}: find what made it grow, for example with twiggy"
         )));
     }
     println!("{}: {bytes} bytes of {BUDGET_BYTES}", path.display());
-    Ok(path)
+    Ok(())
 }
 
 /// Adds the target to the toolchain in use if it is not there.

@@ -1,0 +1,158 @@
+//! What is compared: the shipped `envoy.yaml`, with another filter in the place of the gate, or none.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use linkgate_tests::gateway::{APP, Gateway, GatewayPlan, USER, path_from};
+use serde_json::{Value, json};
+
+use crate::load::{Ask, Until, press};
+use crate::services::{Authorizer, Upstream};
+
+/// Where links point to.
+pub const HOST: &str = "example.com";
+
+/// An Envoy and what it is asked.
+pub struct Contender {
+    pub name: &'static str,
+    pub gateway: Gateway,
+    pub service: Option<Authorizer>,
+    pub accepted: Arc<[Ask]>,
+    /// Nothing is refused where there is no filter.
+    pub refused: Option<Arc<[Ask]>>,
+    /// A header that the upstream sees if the filter did its work.
+    sign: &'static str,
+}
+
+impl Contender {
+    /// All of them, the one without a filter first.
+    pub async fn all(upstream: SocketAddr) -> Vec<Self> {
+        let plan = shipped();
+        plan.deploy(&plan.credentials().policy(&[HOST.to_owned()]));
+        let gate = Self::start("gate", plan, upstream, "x-bkapi-jwt").await;
+
+        let mut bare = Self::start("no filter", in_the_gates_place(shipped(), None), upstream, "host").await;
+        bare.refused = None;
+
+        let plan = shipped();
+        let lua = lua_filter(&plan.credentials().secret);
+        let lua = Self::start("Lua", in_the_gates_place(plan, Some(&lua)), upstream, SET[0]).await;
+
+        let plan = shipped();
+        let service = Authorizer::start(&plan.credentials().secret);
+        let plan = in_the_gates_place(plan, Some(&authz_filter(service.address)));
+        let plan =
+            plan.editing("\n  clusters:\n", &format!("\n  clusters:\n    - {}\n", authz_cluster(service.address)));
+        let mut authz = Self::start("ext_authz", plan, upstream, SET[0]).await;
+        authz.service = Some(service);
+        vec![bare, gate, lua, authz]
+    }
+
+    async fn start(name: &'static str, plan: GatewayPlan, upstream: SocketAddr, sign: &'static str) -> Self {
+        let mut credentials = plan.credentials().clone();
+        let accepted = [Ask::upload(&credentials.header(), 200)].into();
+        credentials.secret = "0".repeat(credentials.secret.len());
+        let refused = Some([Ask::upload(&credentials.header(), 400)].into());
+        let gateway = plan.start(upstream).await;
+        Self { name, gateway, service: None, accepted, refused, sign }
+    }
+
+    /// Checks that requests are changed and refused as they should be, before anything is measured.
+    pub async fn prove(&self, upstream: &Upstream) {
+        let before = upstream.count();
+        press(self.gateway.address(), &self.accepted, Until::Sent(1)).await;
+        assert_eq!(upstream.count(), before + 1, "{}: the upstream was not asked", self.name);
+        assert!(upstream.saw(self.sign), "{}: the upstream did not see {}", self.name, self.sign);
+        let Some(refused) = &self.refused else { return };
+        press(self.gateway.address(), refused, Until::Sent(1)).await;
+        assert_eq!(upstream.count(), before + 1, "{}: the upstream saw what was refused", self.name);
+    }
+}
+
+/// The headers that the others set: as many as the gate tells the store about the caller and the request.
+const SET: [&str; 3] = ["x-bkapi-app-code", "x-bkapi-username", "x-bkapi-request-id"];
+
+fn envoy_yaml() -> String {
+    std::fs::read_to_string(path_from("LINKGATE_ROOT").join("envoy.yaml")).unwrap()
+}
+
+/// With the shipped `envoy.yaml`, except that closed connections are let go at once.
+///
+/// Whoever is refused before the body's end is cut off, and Envoy keeps the connection until it has waited that long. On
+/// a fast machine that load alone would reach the limit of connections.
+pub fn shipped() -> GatewayPlan {
+    const KEY: &str = "delayed_close_timeout:";
+    let yaml = envoy_yaml();
+    let line = yaml.lines().find(|line| line.contains(KEY)).expect("envoy.yaml says how long it waits");
+    let (indent, _) = line.split_once(KEY).unwrap();
+    GatewayPlan::new().editing(line, &format!("{indent}{KEY} 0.1s")).workers(1)
+}
+
+/// Another filter where `envoy.yaml` has the gate.
+fn in_the_gates_place(plan: GatewayPlan, filter: Option<&Value>) -> GatewayPlan {
+    let yaml = envoy_yaml();
+    let from = yaml.find("                  - name: linkgate\n").expect("envoy.yaml has the gate");
+    let to = yaml.find("                  - name: envoy.filters.http.router\n").expect("and the router behind it");
+    // JSON is YAML.
+    let filter = filter.map(|filter| format!("                  - {filter}\n")).unwrap_or_default();
+    plan.editing(&yaml[from..to], &filter)
+}
+
+/// The cheapest thing that could pass for the gate: strings are matched, nothing is parsed, hashed or signed, and the
+/// body is not looked at.
+fn lua_filter(secret: &str) -> Value {
+    let [app, user, request] = SET;
+    let code = format!(
+        r#"
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  local given = headers:get("x-bkapi-authorization") or ""
+  local code = given:match('"bk_app_code"%s*:%s*"([^"]*)"')
+  local secret = given:match('"bk_app_secret"%s*:%s*"([^"]*)"')
+  if code ~= "{APP}" or secret ~= "{secret}" then
+    handle:respond({{[":status"] = "400", ["content-type"] = "application/json"}}, '{{"code":1640001}}')
+    return
+  end
+  headers:replace("{app}", code)
+  headers:replace("{user}", "{USER}")
+  headers:replace("{request}", headers:get("x-request-id"))
+end
+"#
+    );
+    json!({
+        "name": "envoy.filters.http.lua",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua",
+            "default_source_code": {"inline_string": code},
+        },
+    })
+}
+
+fn authz_filter(service: SocketAddr) -> Value {
+    let exact = |name: &&str| json!({"exact": name});
+    json!({
+        "name": "envoy.filters.http.ext_authz",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+            "transport_api_version": "V3",
+            "allowed_headers": {"patterns": [{"exact": "x-bkapi-authorization"}]},
+            "http_service": {
+                "server_uri": {"uri": format!("http://{service}"), "cluster": "authorizer", "timeout": "5s"},
+                "authorization_response": {
+                    "allowed_upstream_headers": {"patterns": SET.iter().map(exact).collect::<Vec<_>>()},
+                },
+            },
+        },
+    })
+}
+
+fn authz_cluster(service: SocketAddr) -> Value {
+    let socket = json!({"address": service.ip().to_string(), "port_value": service.port()});
+    let endpoint = json!({"endpoint": {"address": {"socket_address": socket}}});
+    json!({
+        "name": "authorizer",
+        "type": "STATIC",
+        "connect_timeout": "2s",
+        "load_assignment": {"cluster_name": "authorizer", "endpoints": [{"lb_endpoints": [endpoint]}]},
+    })
+}

@@ -1,0 +1,93 @@
+//! The table, and the two targets.
+
+/// The most that the gate may cost Envoy over no filter.
+const GATE_US: f64 = 20.0;
+/// How many times that `ext_authz` is to cost.
+const TIMES: f64 = 3.0;
+
+/// What one round measured, for each request.
+#[derive(Clone, Copy)]
+pub struct Round {
+    pub envoy_us: f64,
+    pub service_us: f64,
+    pub per_second: f64,
+    pub instructions: Option<f64>,
+}
+
+impl Round {
+    fn total_us(&self) -> f64 {
+        self.envoy_us + self.service_us
+    }
+}
+
+/// A contender with one kind of request.
+pub struct Row {
+    name: &'static str,
+    case: &'static str,
+    pub rounds: Vec<Round>,
+}
+
+impl Row {
+    pub fn new(name: &'static str, case: &'static str) -> Self {
+        Self { name, case, rounds: Vec::new() }
+    }
+
+    fn median(&self, of: impl Fn(&Round) -> f64) -> f64 {
+        median(self.rounds.iter().map(of).collect())
+    }
+
+    /// The median of the differences, round by round: what slows the machine down for a while slows both.
+    fn over(&self, base: &Self, of: impl Fn(&Round) -> f64) -> f64 {
+        median(self.rounds.iter().zip(&base.rounds).map(|(ours, theirs)| of(ours) - of(theirs)).collect())
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Prints the table and says which target was met.
+pub fn print(rows: &[Row]) {
+    let find = |name, case| rows.iter().find(|row| (row.name, row.case) == (name, case)).unwrap();
+    let bare = find("no filter", "accepted");
+    println!("\n{:<11}{:<10}{:>22}{:>12}{:>9}{:>15}{:>9}", "", "", "Envoy, CPU µs", "service", "", "instructions", "");
+    println!(
+        "{:<11}{:<10}{:>22}{:>12}{:>9}{:>15}{:>9}",
+        "filter", "requests", "each (min to max)", "CPU µs", "req/s", "each", "ratio"
+    );
+    rows.iter().for_each(|row| print_row(row, bare));
+    println!("ratio: CPU of Envoy and the service together, to that of no filter\n");
+
+    let extra = find("gate", "accepted").over(bare, |round| round.envoy_us);
+    println!("the gate over no filter: {extra:.1} µs (target: at most {GATE_US}): {}", verdict(extra <= GATE_US));
+    let authz = find("ext_authz", "accepted");
+    let (in_envoy, total) = (authz.over(bare, |round| round.envoy_us), authz.over(bare, Round::total_us));
+    println!(
+        "ext_authz over the gate: {:.1} times (target: at least {TIMES}): {}; {in_envoy:.1} µs in Envoy, {:.1} µs in the service",
+        total / extra,
+        verdict(total >= TIMES * extra),
+        authz.median(|round| round.service_us),
+    );
+    let lua = find("Lua", "accepted").over(bare, |round| round.envoy_us);
+    println!("Lua over no filter: {lua:.1} µs");
+}
+
+fn verdict(met: bool) -> &'static str {
+    if met { "yes" } else { "MISSED" }
+}
+
+fn print_row(row: &Row, bare: &Row) {
+    let least = row.rounds.iter().map(|round| round.envoy_us).fold(f64::INFINITY, f64::min);
+    let most = row.rounds.iter().map(|round| round.envoy_us).fold(0.0, f64::max);
+    let envoy = format!("{:.1} ({least:.1} to {most:.1})", row.median(|round| round.envoy_us));
+    let service = row.median(|round| round.service_us);
+    let service = if service > 0.0 { format!("{service:.1}") } else { "-".to_owned() };
+    let counted = row.rounds.iter().all(|round| round.instructions.is_some());
+    let instructions = row.median(|round| round.instructions.unwrap_or_default());
+    let instructions = if counted { format!("{instructions:.0}") } else { "not counted".to_owned() };
+    let ratio = row.median(Round::total_us) / bare.median(Round::total_us);
+    let per_second = row.median(|round| round.per_second);
+    let (name, case) = (row.name, row.case);
+    println!("{name:<11}{case:<10}{envoy:>22}{service:>12}{per_second:>9.0}{instructions:>15}{ratio:>9.2}");
+}
