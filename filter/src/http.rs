@@ -30,13 +30,18 @@ pub struct Request {
     stage: Stage,
     /// Goes onto every reply; empty until the head was read.
     name: String,
+    /// The size of the body, once all of it is held.
+    whole: Option<usize>,
     lease: Option<Lease>,
+    /// Whether the store, or the proxy in its place, has answered.
+    answered: bool,
 }
 
 impl Request {
     /// A request for the gate that is in force; without one it will be refused.
     pub fn new(id: u32, root_id: u32, plugin: Option<Rc<Plugin>>) -> Self {
-        Self { id, root_id, plugin, stage: Stage::Head, name: String::new(), lease: None }
+        let (stage, name) = (Stage::Head, String::new());
+        Self { id, root_id, plugin, stage, name, whole: None, lease: None, answered: false }
     }
 
     /// The root under which it came, and to which the answers of outside calls go.
@@ -79,10 +84,13 @@ impl Request {
 
     fn obey(&mut self, verdict: Verdict, now: Time) -> Action {
         match verdict {
-            Verdict::NeedBody(pending) => {
-                self.stage = Stage::Body(pending);
-                Action::Pause
-            }
+            Verdict::NeedBody(pending) => match self.whole {
+                Some(size) => self.judge_body(pending, size),
+                None => {
+                    self.stage = Stage::Body(pending);
+                    Action::Pause
+                }
+            },
             Verdict::Ask(asking) => self.ask(asking, now),
             Verdict::Forward(forward) => self.forward(forward),
             Verdict::Refuse(refusal) => self.refuse(&refusal),
@@ -168,33 +176,32 @@ impl Request {
         }
     }
 
-    /// `size` is what the host says it holds.
+    /// `size` is what the host says it holds. It goes on holding it while a service is asked.
     fn on_whole_body(&mut self, size: usize) -> Action {
-        if !matches!(self.stage, Stage::Body(_) | Stage::Asking(_)) {
-            return self.on_more_body();
+        self.whole = Some(size);
+        match std::mem::replace(&mut self.stage, Stage::Refused) {
+            Stage::Body(pending) => self.judge_body(pending, size),
+            other => {
+                self.stage = other;
+                self.on_more_body()
+            }
         }
-        let read = host::buffer(Buffer::RequestBody, size).and_then(|body| Ok((body, host::now()?)));
-        let (body, now) = match read {
-            Ok(read) => read,
+    }
+
+    fn judge_body(&mut self, pending: Pending, size: usize) -> Action {
+        let Some(plugin) = self.plugin.clone() else { return self.refuse_failed() };
+        match host::buffer(Buffer::RequestBody, size).and_then(|body| Ok((body, host::now()?))) {
+            Ok((body, now)) => self.obey(pending.on_body(&plugin.gate, body, now), now),
             Err(error) => {
                 host::log(Level::Error, &format!("the body could not be read: {error}"));
-                self.leave();
-                return self.refuse_failed();
+                self.refuse_failed()
             }
-        };
-        match (std::mem::replace(&mut self.stage, Stage::Refused), self.plugin.clone()) {
-            (Stage::Body(pending), Some(plugin)) => self.obey(pending.on_body(&plugin.gate, body, now), now),
-            (Stage::Asking(mut asking), Some(_)) => {
-                asking.hold_body(body);
-                self.stage = Stage::Asking(asking);
-                Action::Pause
-            }
-            _ => self.refuse_failed(),
         }
     }
 
     /// Every reply names the request, whoever gave it: the store, the proxy or this gate.
     pub fn on_response_headers(&mut self) -> Action {
+        self.answered = true;
         if !self.name.is_empty() && host::set_response_header(Gate::REQUEST_ID_HEADER, &self.name).is_err() {
             host::log(Level::Error, "the reply could not be given its request id");
         }
@@ -212,7 +219,9 @@ impl Request {
 impl Drop for Request {
     fn drop(&mut self) {
         self.leave();
-        if let (Some(lease), Some(plugin)) = (self.lease.take(), &self.plugin) {
+        // The store goes on when a caller hangs up, so that upload keeps its place until the lease ends by itself.
+        let is_over = self.answered || !matches!(self.stage, Stage::Forwarded);
+        if let (Some(lease), Some(plugin), true) = (self.lease.take(), &self.plugin, is_over) {
             plugin.gate.release(&lease);
         }
     }

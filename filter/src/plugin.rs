@@ -1,6 +1,6 @@
 //! A policy in force under one root, and the outside calls that its requests wait for.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use linkgate_gate::{Asking, Errand, Flight, Gate, Landed, MAX_ANSWER, OutsideCall, ServiceReply, Time};
@@ -14,12 +14,14 @@ pub struct Plugin {
     /// Decides.
     pub gate: Gate,
     calls: RefCell<BTreeMap<u32, Flight>>,
+    /// A proxy that will not send is complained of once; the metrics tell how often.
+    complained: Cell<bool>,
 }
 
 impl Plugin {
     /// Puts a gate into force.
     pub fn new(root_id: u32, gate: Gate) -> Self {
-        Self { root_id, gate, calls: RefCell::default() }
+        Self { root_id, gate, calls: RefCell::default(), complained: Cell::new(false) }
     }
 
     /// Has a question answered for a request: `None` once it waits, or at once what came of it.
@@ -27,7 +29,7 @@ impl Plugin {
         match self.gate.join(asking, request_id, now) {
             Errand::Wait => None,
             Errand::GoOn(landed) => Some(landed),
-            Errand::Send(call, flight) => self.send(&call, flight, now),
+            Errand::Send(call, flight) => self.send(&call, flight, request_id),
         }
     }
 
@@ -36,36 +38,41 @@ impl Plugin {
         self.gate.tick(now);
         for (call, flight) in self.gate.due(now) {
             // Who joins it meanwhile is woken by its end, and nobody waits for it yet.
-            let _landed = self.send(&call, flight, now);
+            let _landed = self.send(&call, flight, self.root_id);
         }
     }
 
-    fn send(&self, call: &OutsideCall, flight: Flight, now: Time) -> Option<Landed> {
+    /// The call is the root's, so that no request's end takes it from the others; `own` is whose callback runs.
+    fn send(&self, call: &OutsideCall, flight: Flight, own: u32) -> Option<Landed> {
         let headers: Vec<_> = call.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let sent = host::http_call(&call.cluster, &headers, &call.body, call.timeout_ms);
+        let send = || host::http_call(&call.cluster, &headers, &call.body, call.timeout_ms);
+        let sent = host::on_behalf_of(self.root_id, own, send).and_then(|sent| sent);
         match (sent, self.calls.try_borrow_mut()) {
             (Ok(token), Ok(mut calls)) => {
                 calls.insert(token, flight);
                 None
             }
             (sent, _) => {
-                if let Err(error) = sent {
+                if let (Err(error), false) = (sent, self.complained.replace(true)) {
                     host::log(Level::Error, &format!("cluster `{}` could not be asked: {error}", call.cluster));
                 }
-                Some(self.gate.land(&flight, None, now))
+                Some(self.gate.unsent(&flight))
             }
         }
     }
 
-    /// An outside call has ended: every request that waited for it goes on.
-    pub fn on_answer(&self, token: u32, num_headers: usize) {
+    /// Whether answers are still to come.
+    pub fn is_waiting(&self) -> bool {
+        self.calls.try_borrow().is_ok_and(|calls| !calls.is_empty())
+    }
+
+    /// An outside call has ended: every request that waited for it goes on. `false`: it was not made here.
+    pub fn on_answer(&self, token: u32, num_headers: usize) -> bool {
         let flight = self.calls.try_borrow_mut().ok().and_then(|mut calls| calls.remove(&token));
-        let Some(flight) = flight else {
-            host::log(Level::Error, &format!("the answer to call {token} is ignored: no such call was made"));
-            return;
-        };
-        // Nothing that is missing here may leave the others waiting: no answer is an answer too.
-        let now = host::now().unwrap_or_default();
+        let Some(flight) = flight else { return false };
+        // Nothing that is missing here may leave the others waiting: no answer is an answer too, and a clock that failed
+        // stands still.
+        let now = host::now().unwrap_or(flight.sent());
         let answer = read_answer(num_headers).unwrap_or_else(|error| {
             host::log(Level::Error, &format!("the answer of a service could not be read: {error}"));
             None
@@ -78,6 +85,7 @@ impl Plugin {
                 host::on_behalf_of(*id, self.root_id, || request.on_answer(&landed, now)).ok()
             });
         }
+        true
     }
 }
 

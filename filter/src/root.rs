@@ -20,6 +20,8 @@ const TICK_MS: u32 = 1_000;
 pub struct Root {
     id: u32,
     plugin: Option<Rc<Plugin>>,
+    /// Those that were replaced under this root, as long as requests wait for their answers.
+    replaced: Vec<Rc<Plugin>>,
     /// The gauge of workers that serve this policy, once it counts this one.
     counted: Option<String>,
 }
@@ -27,7 +29,7 @@ pub struct Root {
 impl Root {
     /// A root without a policy.
     pub fn new(id: u32) -> Self {
-        Self { id, plugin: None, counted: None }
+        Self { id, plugin: None, replaced: Vec::new(), counted: None }
     }
 
     /// What is in force, for a request that begins.
@@ -42,7 +44,8 @@ impl Root {
                 if let Err(error) = host::set_tick_period(TICK_MS) {
                     host::log(Level::Error, &format!("counts will not be handed over: {error}"));
                 }
-                self.plugin = Some(Rc::new(Plugin::new(self.id, gate)));
+                self.replaced.extend(self.plugin.replace(Rc::new(Plugin::new(self.id, gate))));
+                self.replaced.retain(|plugin| plugin.is_waiting());
                 true
             }
             Err(faults) => {
@@ -71,9 +74,9 @@ impl Root {
 
     /// An outside call has ended.
     pub fn on_http_call_response(&mut self, token: u32, num_headers: usize) {
-        match self.plugin() {
-            Some(plugin) => plugin.on_answer(token, num_headers),
-            None => host::log(Level::Error, &format!("the answer to call {token} is ignored: no such call was made")),
+        let mut plugins = self.plugin.iter().chain(&self.replaced);
+        if !plugins.any(|plugin| plugin.on_answer(token, num_headers)) {
+            host::log(Level::Error, &format!("the answer to call {token} is ignored: no such call was made"));
         }
     }
 }

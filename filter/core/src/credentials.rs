@@ -52,8 +52,8 @@ reasons! {
     BAD_TOKEN = "user authentication failed, bk_token is not valid";
     /// A login ticket that nobody knows.
     BAD_TICKET = "user authentication failed, bk_ticket is not valid";
-    /// A credential longer than any.
-    TOO_LONG = "a credential is longer than 16384 characters";
+    /// A token longer than any.
+    TOO_LONG = "a credential is too long, the limit is 16384 characters, for bk_token and bk_ticket 2048";
 }
 
 /// The strongest kind of proof that is there decides; a bad one never falls back to a weaker one.
@@ -96,8 +96,10 @@ pub(crate) const FIELDS: [&str; 14] = [
     "bk_timestamp",
 ];
 
-/// No token or ticket comes near this; hashing more would be work for nothing.
-const MAX_CREDENTIAL: usize = 16 << 10;
+/// No token comes near this; hashing more would be work for nothing.
+const MAX_TOKEN: usize = 16 << 10;
+/// These go into a query: one that a service's front end refuses for its length must not look like a service that fails.
+const MAX_LOGIN: usize = 2 << 10;
 
 impl Credentials {
     /// Reads the header; `None` if there is none, so that another place may be looked at.
@@ -136,15 +138,11 @@ impl Credentials {
             bk_ticket,
             has_username: !alias(fields, "bk_username", "username").is_empty(),
         };
-        let all = [
-            &credentials.jwt,
-            &credentials.access_token,
-            &credentials.inner_jwt,
-            &credentials.bk_token,
-            &credentials.bk_ticket,
-        ];
-        let long = all.into_iter().flatten().any(|secret| secret.reveal().len() > MAX_CREDENTIAL);
-        if long { Err(Reason::TOO_LONG) } else { Ok(credentials) }
+        let is_over = |secret: &Option<Secret>, most| secret.as_ref().is_some_and(|s: &Secret| s.reveal().len() > most);
+        let Self { jwt, access_token, inner_jwt, bk_token, bk_ticket, .. } = &credentials;
+        let is_long = [jwt, access_token, inner_jwt].into_iter().any(|token| is_over(token, MAX_TOKEN))
+            || [bk_token, bk_ticket].into_iter().any(|login| is_over(login, MAX_LOGIN));
+        if is_long { Err(Reason::TOO_LONG) } else { Ok(credentials) }
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -159,7 +157,7 @@ impl Credentials {
         }
     }
 
-    /// Whether there is an app code to verify, in the form that a service can be asked about.
+    /// Whether there is an app code to verify.
     pub(crate) fn check_app_code(&self) -> Result<(), Reason> {
         if self.app_code.is_empty() {
             return Err(Reason::NO_APP_CODE);
@@ -167,8 +165,9 @@ impl Credentials {
         Ok(())
     }
 
-    /// BlueKing's limits, in bytes; judged only where there is something to verify, the code before the secret.
-    pub(crate) fn check_lengths(&self) -> Result<(), Reason> {
+    /// BlueKing's limits, in bytes, and the characters that a service can be asked about; judged only where there is
+    /// something to verify, the code before the secret.
+    pub(crate) fn check_form(&self) -> Result<(), Reason> {
         const MAX_APP_CODE: usize = 32;
         const MAX_APP_SECRET: usize = 128;
         if self.app_code.len() > MAX_APP_CODE {
@@ -184,7 +183,8 @@ impl Credentials {
     }
 }
 
-/// Tokens that browsers carry by themselves.
+/// Tokens that browsers carry by themselves. They count only beside a header that no foreign page can make a browser
+/// send; else such a page could upload in its visitor's name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cookies {
     bk_token: Option<Secret>,
@@ -218,7 +218,7 @@ fn cookie(head: &Head<'_>, name: &str) -> Option<String> {
     let mut pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
     let (_, value) = pairs.find(|(key, value)| *key == name && !value.is_empty())?;
     // A plus sign is itself in a cookie; the decoder of forms would make it a space.
-    let encoded = format!("v={}", value.trim_matches('"').replace('+', "%2B"));
+    let encoded = format!("v={}", value.trim_matches('"').replace('+', "%2B").replace('&', "%26"));
     let decoded = form_urlencoded::parse(encoded.as_bytes()).next().map(|(_, value)| value.into_owned());
     decoded.filter(|value| !value.is_empty())
 }

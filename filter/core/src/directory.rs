@@ -1,4 +1,4 @@
-//! Who is known: the port through which the gate asks, and the embedded answer, the policy's own list.
+//! Who is known by the policy's own list.
 
 use std::collections::BTreeMap;
 
@@ -22,14 +22,6 @@ pub enum LoginKind {
     Token,
     /// `bk_ticket`.
     Ticket,
-}
-
-/// Where the gate learns who someone is.
-pub trait Directory {
-    /// Whether the secret is the app's.
-    fn verify_app(&self, app_code: &str, secret: &str) -> AppAnswer;
-    /// Whose login this is; `None`: nobody's.
-    fn verify_login(&self, kind: LoginKind, proof: &str) -> Option<&str>;
 }
 
 /// The apps and users that the policy lists.
@@ -70,8 +62,14 @@ impl Listed {
     }
 }
 
-impl Directory for Listed {
-    fn verify_app(&self, app_code: &str, secret: &str) -> AppAnswer {
+impl Listed {
+    /// Whether the policy has a word on this app.
+    pub fn has_app(&self, app_code: &str) -> bool {
+        self.apps.contains_key(app_code)
+    }
+
+    /// Whether the secret is the app's.
+    pub fn verify_app(&self, app_code: &str, secret: &str) -> AppAnswer {
         let Some(secrets) = self.apps.get(app_code) else { return AppAnswer::NotFound };
         let given = Digest::of(secret);
         // Every one is compared, so that the time does not tell which of several secrets it was.
@@ -79,7 +77,8 @@ impl Directory for Listed {
         if matches { AppAnswer::Verified } else { AppAnswer::WrongSecret }
     }
 
-    fn verify_login(&self, kind: LoginKind, proof: &str) -> Option<&str> {
+    /// Whose login this is; `None`: nobody's.
+    pub fn verify_login(&self, kind: LoginKind, proof: &str) -> Option<&str> {
         let proof = Digest::of(proof);
         match kind {
             LoginKind::Token => self.tokens.find(&proof),

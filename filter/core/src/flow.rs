@@ -1,12 +1,14 @@
 //! A request's way through the gate, one straight reading that stops where something is missing: the body, or the answer
 //! of a service. What stops it is taken from outside, and the reading goes on.
 //!
-//! The order is part of the contract: size of the target, route, source, app, user, permission, limits, size of the body,
-//! body. A caller who may not know the route learns nothing about credentials, and one who is not known learns nothing
-//! about the body.
+//! The order is part of the contract: size of the target, route, source, app, user, permission, limits, announced size of
+//! the body, body. A caller who may not know the route learns nothing about credentials, and one who is not known learns
+//! nothing about the body; but one that grows beyond the limit ends a request at once, whatever it waits for.
 
 mod request;
 mod verdict;
+
+use std::borrow::Cow;
 
 use linkgate_contract::{AppClaim, AppCode, Extension, LinkRequest, UserClaim, headers};
 use serde_json::Value;
@@ -14,7 +16,7 @@ use serde_json::Value;
 use self::request::{Request, Shown};
 use self::verdict::{FORWARDED, Stop};
 pub use self::verdict::{Forward, Refusal, Verdict};
-use crate::credentials::{Credentials, FIELDS};
+use crate::credentials::{Cookies, Credentials, FIELDS, Reason};
 use crate::gate::Gate;
 use crate::head::Head;
 use crate::identity::answer::Key;
@@ -48,6 +50,16 @@ struct Caller {
     user: UserClaim,
 }
 
+impl Caller {
+    /// Under which name its requests are counted; no app code has a colon.
+    fn bucket(&self) -> Cow<'_, str> {
+        match self.app.verified_code() {
+            "" => Cow::Owned(format!("user:{}", self.user.username)),
+            code => Cow::Borrowed(code),
+        }
+    }
+}
+
 /// A request, and what is known of it by now.
 struct Flow {
     request: Request,
@@ -71,15 +83,16 @@ pub(crate) fn begin(gate: &Gate, head: &Head<'_>) -> Verdict {
         }
         Err(violation) => {
             let Violation { error, rule, .. } = *violation;
-            refuse(gate, Reply::gateway(&error, head.request_id()), error.code_name(), rule, record)
+            let reply = Reply::gateway(&error, head.request_id());
+            Verdict::Refuse(refuse(gate, reply, error.code_name(), rule, record))
         }
     }
 }
 
-fn refuse(gate: &Gate, reply: Reply, code: &'static str, rule: String, mut record: Record) -> Verdict {
+fn refuse(gate: &Gate, reply: Reply, code: &'static str, rule: String, mut record: Record) -> Refusal {
     record.rule = rule;
     decide(gate, code, &mut record);
-    Verdict::Refuse(Refusal { reply, record })
+    Refusal { reply, record }
 }
 
 /// Notes and counts how a request was decided.
@@ -113,11 +126,6 @@ impl Asking {
         self.question.kind()
     }
 
-    /// The whole body is there, while the answer is not.
-    pub fn hold_body(&mut self, body: Vec<u8>) {
-        self.flow.body = Some(body);
-    }
-
     /// See [`Pending::over_limit`].
     #[must_use]
     pub fn over_limit(&self, gate: &Gate, received: usize) -> Option<Refusal> {
@@ -137,8 +145,6 @@ impl Asking {
 impl Flow {
     fn advance(mut self: Box<Self>, gate: &Gate, now: Time) -> Verdict {
         let step = self.step(gate, now);
-        let known = self.app.is_some() || self.caller.is_some();
-        self.record.identity = if known { self.learned.basis.name() } else { "" };
         match step {
             Ok(forward) => Verdict::Forward(forward),
             Err(Stop::Body) => Verdict::NeedBody(Pending(self)),
@@ -149,13 +155,13 @@ impl Flow {
             Err(Stop::Refuse { error, rule }) => self.refuse(gate, &error, rule),
             Err(Stop::Problem(problem)) => {
                 let reply = Reply::problem(&problem, self.request.language, &self.request.id);
-                refuse(gate, reply, problem.code().name(), "request".to_owned(), self.record)
+                Verdict::Refuse(refuse(gate, reply, problem.code().name(), "request".to_owned(), self.record))
             }
         }
     }
 
     fn refuse(self, gate: &Gate, error: &GatewayError, rule: String) -> Verdict {
-        refuse(gate, Reply::gateway(error, &self.request.id), error.code_name(), rule, self.record)
+        Verdict::Refuse(refuse(gate, Reply::gateway(error, &self.request.id), error.code_name(), rule, self.record))
     }
 
     fn over_limit(&self, gate: &Gate, received: usize) -> Option<Refusal> {
@@ -164,10 +170,7 @@ impl Flow {
         }
         let error = GatewayError::BodyTooLarge;
         let reply = Reply::gateway(&error, &self.request.id);
-        match refuse(gate, reply, error.code_name(), "limits.body_bytes".to_owned(), self.record.clone()) {
-            Verdict::Refuse(refusal) => Some(refusal),
-            _ => None,
-        }
+        Some(refuse(gate, reply, error.code_name(), "limits.body_bytes".to_owned(), self.record.clone()))
     }
 
     fn step(&mut self, gate: &Gate, now: Time) -> Result<Forward, Stop> {
@@ -177,7 +180,7 @@ impl Flow {
             self.caller = Some(caller);
         }
         let (link, body) = self.read_body(gate)?;
-        self.judge_package(gate, &link)?;
+        self.judge_package(gate, &link);
         let lease = self.lease(gate, now)?;
         match self.sign(gate, now) {
             Some(token) => Ok(self.forward(gate, token, body, lease)),
@@ -198,44 +201,52 @@ impl Flow {
         let read_signature =
             || Ok(Signed::read(&request.signed_parts(body.as_deref().ok_or(Halt::Body)?), now.seconds())?);
         let signed = request.is_signed().then_some(&read_signature as &dyn Fn() -> Result<Signed, Halt>);
-        let mut inquiry = Inquiry { policy: &gate.policy, worker: gate.worker.as_ref(), credentials, learned, now };
+        let (policy, worker, slots) = (&gate.policy, gate.worker.as_ref(), gate.slots());
+        let mut inquiry = Inquiry { policy, worker, credentials, learned, slots, now };
         let app = match app.take() {
             Some(app) => app,
             None => {
                 well_formed(&credentials.app_code).clone_into(&mut record.app);
                 match inquiry.app(signed) {
-                    Err(Halt::Refuse(error)) if !rules.app_required => {
-                        AppClaim::unverified(well_formed(&credentials.app_code), reason_of(&error))
+                    Err(Halt::Refuse(GatewayError::NotAuthenticated { .. })) if !rules.app_required => {
+                        record.app.clear();
+                        AppClaim::unverified("", "the app is not verified")
                     }
                     found => found?,
                 }
             }
         };
-        record.app.clone_from(&app.app_code);
+        if app.verified {
+            record.app.clone_from(&app.app_code);
+        }
         let exempted = !rules.user_required || (app.verified && rules.exempted_apps.matches(&app.app_code));
         let user = match inquiry.user() {
-            Err(Halt::Refuse(error)) if exempted => UserClaim::unverified("", reason_of(&error)),
+            Err(Halt::Refuse(GatewayError::NotAuthenticated { .. })) if exempted => {
+                UserClaim::unverified("", "the user is not verified")
+            }
             Err(halt) => {
+                record.identity = learned.basis.name();
                 self.app = Some(app);
                 return Err(halt.into());
             }
             Ok(user) => user,
         };
+        record.identity = learned.basis.name();
         record.user.clone_from(&user.username);
         if !app.verified && !user.verified {
-            return Err(Halt::Refuse(GatewayError::NotAuthenticated { reason: app.valid_error_message.into() }).into());
+            return Err(Halt::from(Reason::NO_USER).into());
         }
         Ok(Caller { app, user })
     }
 
     /// Reads the credentials from the body, if that is where they are.
     fn read_credentials(&mut self) -> Result<(), Stop> {
-        let Shown::InBody(cookies) = &self.request.shown else { return Ok(()) };
+        let Shown::InBody = &self.request.shown else { return Ok(()) };
         let body = self.body.as_deref().ok_or(Stop::Body)?;
         let mut fields = self.request.query_fields();
         // A body that cannot be read shows nothing; what is wrong with it is for those to know who are known.
         fields.extend(self.request.body_fields(body).unwrap_or_default());
-        self.request.shown = Shown::Read(Credentials::from_fields(&fields, cookies).map_err(Halt::from)?);
+        self.request.shown = Shown::Read(Credentials::from_fields(&fields, &Cookies::default()).map_err(Halt::from)?);
         Ok(())
     }
 
@@ -246,14 +257,13 @@ impl Flow {
             self.hold(policy.users.judge(&user.username))?;
         }
         let (application, module) = (self.request.path.app_code.as_str(), self.request.path.module.as_str());
-        let app = app.verified_code();
-        let wish = Wish { app, user: &user.username, application, module };
+        let wish = Wish { app: app.verified_code(), user: &user.username, application, module };
         match policy.grants.judge(&wish, now.seconds()) {
             Ok(name) => name.clone_into(&mut self.record.rule),
             Err(violation) => self.hold(Some(violation))?,
         }
-        let shared = gate.worker.shared.as_ref();
-        for violation in policy.traffic.count(shared, app, &self.request.stage.name, now)? {
+        let counted = policy.traffic.count(gate.slots(), &caller.bucket(), &self.request.stage.name, now)?;
+        for violation in counted {
             self.limit(gate, violation)?;
         }
         if self.request.announced_bytes.is_some_and(|length| length > policy.body_bytes as u64) {
@@ -300,21 +310,18 @@ impl Flow {
     }
 
     /// What is on trial about a package; what is not was part of reading the request.
-    fn judge_package(&mut self, gate: &Gate, link: &LinkRequest) -> Result<(), Stop> {
-        let on_trial = |rule| Some(Violation::new(rule, true, GatewayError::Internal { reason: None }));
+    fn judge_package(&mut self, gate: &Gate, link: &LinkRequest) {
         if self.package_rules(gate).is_on_trial(&link.package_url) {
-            self.hold(on_trial("packages.hosts"))?;
+            self.record.report("packages.hosts");
         }
         if gate.policy.packages.checksum == Checksum::Report && link.sha256.is_none() {
-            self.hold(on_trial("packages.sha256"))?;
+            self.record.report("packages.sha256");
         }
-        Ok(())
     }
 
     fn lease(&mut self, gate: &Gate, now: Time) -> Result<Option<Lease>, Stop> {
-        let shared = gate.worker.shared.as_ref();
-        let app = self.caller.as_ref().map_or("", |caller| caller.app.verified_code());
-        let (lease, violation) = gate.policy.traffic.lease(shared, app, gate.worker.next(), now)?;
+        let bucket = self.caller.as_ref().map(Caller::bucket).unwrap_or_default();
+        let (lease, violation) = gate.policy.traffic.lease(gate.slots(), &bucket, gate.worker.next(), now)?;
         if let Some(violation) = violation {
             self.limit(gate, violation)?;
         }
@@ -349,7 +356,6 @@ impl Flow {
             set.push(("content-length", body.len().to_string()));
             set.push((headers::CONTENT_TYPE, "application/json".to_owned()));
         }
-        self.record.identity = self.learned.basis.name();
         decide(gate, FORWARDED, &mut self.record);
         let remove = std::mem::take(&mut request.remove);
         Forward { remove, set, body, record: std::mem::take(&mut self.record), lease }
@@ -359,14 +365,6 @@ impl Flow {
 /// An app code that may stand in a log although nobody verified it.
 fn well_formed(app_code: &str) -> &str {
     if AppCode::new(app_code).is_ok() { app_code } else { "" }
-}
-
-/// Why nobody is verified, as BlueKing's tokens say it.
-fn reason_of(error: &GatewayError) -> String {
-    match error {
-        GatewayError::NotAuthenticated { reason } => reason.clone().into_owned(),
-        _ => "the identity service failed".to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::limit::{Lease, release};
 use crate::metrics::Metric;
 use crate::policy::Policy;
 use crate::reply::{GatewayError, Reply};
+use crate::shared::Slots;
 use crate::time::Time;
 use crate::worker::Worker;
 
@@ -40,6 +41,8 @@ pub struct Gate {
     pub(crate) keys: Keys,
     pub(crate) worker: Rc<Worker>,
     flights: Flights,
+    /// What callers cannot know and all workers have in common.
+    salt: u64,
 }
 
 /// A question that was sent.
@@ -66,6 +69,14 @@ pub struct Landed {
     pub waiters: Vec<u32>,
 }
 
+impl Flight {
+    /// When it was sent.
+    #[must_use]
+    pub fn sent(&self) -> Time {
+        self.sent
+    }
+}
+
 impl Gate {
     /// The header that names the request on every reply.
     pub const REQUEST_ID_HEADER: &'static str = headers::REQUEST_ID;
@@ -73,7 +84,12 @@ impl Gate {
     /// Puts a policy to work, with what the worker remembers.
     #[must_use]
     pub fn new(policy: Policy, keys: Keys, worker: Rc<Worker>) -> Self {
-        Self { policy, keys, worker, flights: Flights::default() }
+        let salt = keys.signing.salt();
+        Self { policy, keys, worker, flights: Flights::default(), salt }
+    }
+
+    pub(crate) fn slots(&self) -> Slots<'_> {
+        Slots { data: self.worker.shared.as_ref(), salt: self.salt }
     }
 
     /// The policy's version.
@@ -105,7 +121,7 @@ impl Gate {
     pub fn join(&self, asking: &Asking, waiter: u32, now: Time) -> Errand {
         match self.flights.join(asking.key, waiter) {
             Joined::Waiting => Errand::Wait,
-            Joined::Full => Errand::GoOn(self.failed_call(&asking.question)),
+            Joined::Full => Errand::GoOn(self.not_sent(&asking.question)),
             Joined::First => match asking.question.call(&self.policy.services, &self.keys.own, asking.request_id()) {
                 Some(call) => {
                     let question = asking.question.clone();
@@ -113,7 +129,7 @@ impl Gate {
                 }
                 None => {
                     self.flights.land(&asking.key);
-                    Errand::GoOn(self.failed_call(&asking.question))
+                    Errand::GoOn(self.not_sent(&asking.question))
                 }
             },
         }
@@ -125,10 +141,10 @@ impl Gate {
         let services = &self.policy.services;
         let due = self.worker.ageing.take(ASKED_PER_TICK).into_iter();
         // Another policy may have left some for services that are not this one's.
-        let due = due.filter(|(key, question)| question.key(services) == Some(*key) && self.flights.begin(*key));
+        let due = due.filter(|(key, question)| question.key(services) == Some(*key));
         due.filter_map(|(key, question)| {
             let call = question.call(services, &self.keys.own, RENEWAL_ID)?;
-            Some((call, Flight { key, question, sent: now }))
+            self.flights.begin(key).then_some((call, Flight { key, question, sent: now }))
         })
         .collect()
     }
@@ -145,21 +161,27 @@ impl Gate {
         let read = flight.question.read(reply, now.seconds());
         self.worker.metrics.count(Metric::Call { service, answered: read.is_ok() });
         self.worker.metrics.time(service, now.nanos().saturating_sub(flight.sent.nanos()) / 1_000_000);
-        self.worker.answers.note(service, read.is_ok(), now.seconds());
+        let is_down = read.as_ref().is_err_and(|failure| failure.is_down);
+        self.worker.answers.note(service, is_down, now.seconds());
         let outcome = match read {
             Ok(answer) => {
                 self.worker.answers.keep(flight.key, &answer, now.seconds());
                 Outcome::Answered(answer)
             }
-            Err(reason) => Outcome::Failed(reason),
+            Err(failure) => Outcome::Failed(failure),
         };
         Landed { outcome, waiters: self.flights.land(&flight.key) }
     }
 
-    fn failed_call(&self, question: &Question) -> Landed {
-        let reason = question.read(None, 0).err().unwrap_or_default();
+    fn not_sent(&self, question: &Question) -> Landed {
         self.worker.metrics.count(Metric::Call { service: question.service(), answered: false });
-        Landed { outcome: Outcome::Failed(reason), waiters: Vec::new() }
+        Landed { outcome: Outcome::Failed(question.not_sent()), waiters: Vec::new() }
+    }
+
+    /// Takes back a question that the proxy would not send.
+    #[must_use]
+    pub fn unsent(&self, flight: &Flight) -> Landed {
+        Landed { waiters: self.flights.land(&flight.key), ..self.not_sent(&flight.question) }
     }
 
     /// Goes on with a request whose answer came.
@@ -171,7 +193,7 @@ impl Gate {
     /// Gives back the place of an upload that is over.
     pub fn release(&self, lease: &Lease) {
         // A place that could not be given back becomes free by itself.
-        let _ = release(self.worker.shared.as_ref(), lease);
+        let _ = release(self.slots(), lease);
     }
 
     /// What is done between requests: tokens in use are signed before they run out.

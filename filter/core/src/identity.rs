@@ -14,13 +14,14 @@ use linkgate_contract::{AppClaim, UserClaim};
 
 use self::answer::{Answer, Found, Key, TokenFacts};
 use self::jwt::{JwtFacts, Party};
-use self::service::{Question, is_name};
+use self::service::{Failure, Question, is_name};
 use self::signature::{BAD_SIGNATURE, Signed};
 use crate::credentials::{Credentials, Kind, Reason};
-use crate::directory::{AppAnswer, Directory, LoginKind};
+use crate::directory::{AppAnswer, LoginKind};
 use crate::metrics::Metric;
 use crate::policy::Policy;
 use crate::reply::GatewayError;
+use crate::shared::Slots;
 use crate::time::Time;
 use crate::worker::Worker;
 
@@ -70,8 +71,7 @@ impl Basis {
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     Answered(Answer),
-    /// The service failed; what the caller reads of it.
-    Failed(String),
+    Failed(Failure),
 }
 
 /// What one request has learned.
@@ -93,6 +93,7 @@ pub(crate) struct Inquiry<'a> {
     pub(crate) worker: &'a Worker,
     pub(crate) credentials: &'a Credentials,
     pub(crate) learned: &'a mut Learned,
+    pub(crate) slots: Slots<'a>,
     pub(crate) now: Time,
 }
 
@@ -155,7 +156,7 @@ impl Inquiry<'_> {
         if !has_secret && signed.is_none() {
             return Err(Reason::NO_APP_SECRET.into());
         }
-        self.credentials.check_lengths()?;
+        self.credentials.check_form()?;
         match signed {
             Some(signed) if !has_secret => self.signed_app(&app_code, &signed()?)?,
             _ => self.app_by_secret(&app_code)?,
@@ -163,12 +164,14 @@ impl Inquiry<'_> {
         Ok(app_code)
     }
 
-    /// The policy's own word on an app is final.
+    /// The policy's own word on an app is final; bkauth is asked only about codes that it can have, for it may take
+    /// `CI` for `ci`.
     fn app_by_secret(&mut self, app_code: &str) -> Result<(), Halt> {
         let secret = &self.credentials.app_secret;
         match self.policy.directory.verify_app(app_code, secret.reveal()) {
             AppAnswer::Verified => return Ok(()),
             AppAnswer::WrongSecret => return Err(Reason::WRONG_SECRET.into()),
+            AppAnswer::NotFound if !may_be_registered(app_code) => return Err(Reason::APP_NOT_FOUND.into()),
             AppAnswer::NotFound => {}
         }
         let question = Question::AppSecret { app_code: app_code.to_owned(), secret: secret.clone() };
@@ -176,6 +179,12 @@ impl Inquiry<'_> {
     }
 
     fn signed_app(&mut self, app_code: &str, signed: &Signed) -> Result<(), Halt> {
+        if self.policy.directory.has_app(app_code) {
+            return Err(UNSIGNED.into());
+        }
+        if !may_be_registered(app_code) {
+            return Err(Reason::APP_NOT_FOUND.into());
+        }
         let question = Question::AppKeys { app_code: app_code.to_owned() };
         let known = self.ask(question.clone(), UNSIGNED)?;
         let fits = |answer: &Answer| matches!(answer, Answer::Keys(keys) if signed.is_by(keys));
@@ -186,7 +195,7 @@ impl Inquiry<'_> {
                 return Err(BAD_SIGNATURE.into());
             }
         }
-        let used = signed.use_up(self.worker.shared.as_ref(), app_code, self.now);
+        let used = signed.use_up(self.slots, app_code, self.now);
         used.map_err(|_| Halt::Refuse(GatewayError::Internal { reason: None }))?.map_err(Halt::from)
     }
 
@@ -275,20 +284,20 @@ impl Inquiry<'_> {
         let learned = self.learned.outcomes.iter().rev().find(|(of, _)| *of == key).map(|(_, outcome)| outcome.clone());
         let (answer, basis) = match (learned, self.worker.answers.find(&key, now)) {
             (Some(Outcome::Answered(answer)), _) => (answer, Basis::Fresh),
-            (None, Found::Fresh(answer)) => self.hit(kind, answer),
+            // One that was asked past what is kept, and failed, leaves what is kept.
+            (Some(Outcome::Failed(_)) | None, Found::Fresh(answer)) => self.hit(kind, answer),
+            (Some(Outcome::Failed(_)), Found::Ageing(answer)) => self.hit(kind, answer),
             (None, Found::Ageing(answer)) => {
                 self.worker.ageing.add(key, question);
                 self.hit(kind, answer)
             }
-            (Some(Outcome::Failed(_)), Found::Stale(answer) | Found::Ageing(answer) | Found::Fresh(answer)) => {
-                self.stale(kind, answer)
-            }
+            (Some(Outcome::Failed(failure)), Found::Stale(answer)) if failure.is_down => self.stale(kind, answer),
             (None, Found::Stale(answer)) if self.worker.answers.is_resting(question.service(), now) => {
                 // Whether the service is back is found out between requests.
                 self.worker.ageing.add(key, question);
                 self.stale(kind, answer)
             }
-            (Some(Outcome::Failed(reason)), Found::Nothing) => {
+            (Some(Outcome::Failed(Failure { reason, .. })), _) => {
                 return Err(Halt::Refuse(GatewayError::Internal { reason: Some(reason) }));
             }
             (None, Found::Stale(_) | Found::Nothing) => {
@@ -321,6 +330,13 @@ impl Inquiry<'_> {
             None => Err(Halt::Ask(question)),
         }
     }
+}
+
+/// The codes that bkauth gives out.
+fn may_be_registered(app_code: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let mut bytes = app_code.bytes();
+    bytes.next().is_some_and(plain) && bytes.all(|b| plain(b) || b == b'-' || b == b'_')
 }
 
 fn user_of(facts: TokenFacts) -> Result<String, Halt> {

@@ -14,7 +14,7 @@ use rsa::pkcs1::{DecodeRsaPrivateKey, DecodeRsaPublicKey};
 use rsa::signature::SignatureEncoding;
 use rsa::traits::PublicKeyParts;
 use rsa::{RsaPrivateKey, RsaPublicKey};
-use sha2::Sha512;
+use sha2::{Digest as _, Sha512};
 
 /// Smaller RSA keys can be broken.
 const MIN_RSA_BITS: u32 = 2048;
@@ -99,6 +99,13 @@ impl SigningKey {
             Private::Ed25519(_) => "EdDSA",
             Private::Rsa(_) => "RS512",
         }
+    }
+
+    /// A number that everybody with this key has, and nobody else.
+    pub(crate) fn salt(&self) -> u64 {
+        let signature = self.sign(b"linkgate: slots of shared data").unwrap_or_default();
+        let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(sha2::Sha256::digest(signature));
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 
     /// Signs; `None` only if the key is broken.

@@ -6,7 +6,7 @@
 
 use crate::reply::GatewayError;
 use crate::rules::Violation;
-use crate::shared::{SharedData, Unavailable, place, read_entries, update, write_entries};
+use crate::shared::{Slots, Unavailable, read_entries, update, write_entries};
 use crate::time::Time;
 
 const SECOND: u64 = 1_000_000_000;
@@ -81,25 +81,23 @@ impl Traffic {
     /// Counts a request; the app first, so that one over its limit takes nothing from the others.
     pub(crate) fn count(
         &self,
-        data: &dyn SharedData,
+        slots: Slots<'_>,
         app: &str,
         stage: &str,
         now: Time,
     ) -> Result<Vec<Violation>, Unavailable> {
         let mut violations = Vec::new();
         if let Some(rate) = self.per_app {
-            violations.extend(violation("limits.requests_per_app", rate, take_app(data, app, rate, now)?));
+            violations.extend(violation("limits.requests_per_app", rate, take_app(slots, app, rate, now))?);
         }
-        let enforced = |list: &[Violation]| list.iter().any(|violation| !violation.report);
         let shared = [
             ("limits.requests_per_stage", self.per_stage, format!("linkgate.rate.stage.{stage}")),
             ("limits.requests", self.total, "linkgate.rate.total".to_owned()),
         ];
         for (rule, rate, key) in shared {
-            if let Some(rate) = rate
-                && !enforced(&violations)
-            {
-                violations.extend(violation(rule, rate, take(data, &key, rate, now)?));
+            let is_refused = violations.iter().any(|violation: &Violation| !violation.report);
+            if let Some(rate) = rate.filter(|_| !is_refused) {
+                violations.extend(violation(rule, rate, take(slots, &key, rate, now))?);
             }
         }
         Ok(violations)
@@ -108,14 +106,14 @@ impl Traffic {
     /// Takes a place for an upload. `nonce` tells leases of one moment apart.
     pub(crate) fn lease(
         &self,
-        data: &dyn SharedData,
+        slots: Slots<'_>,
         app: &str,
         nonce: u64,
         now: Time,
     ) -> Result<(Option<Lease>, Option<Violation>), Unavailable> {
         let Some(uploads) = self.uploads else { return Ok((None, None)) };
-        let (slot, tag) = place(app, APP_SLOTS);
-        let taken = update(data, &uploads_key(slot), |value| {
+        let (slot, tag) = slots.place(app, APP_SLOTS);
+        let taken = update(slots, &uploads_key(slot), |value| {
             let mut leases = read_entries::<3>(value);
             leases.retain(|[_, _, until]| *until > now.nanos());
             let room = leases.iter().filter(|[of, ..]| *of == tag).count() < uploads.concurrent;
@@ -125,10 +123,14 @@ impl Traffic {
             leases.push([tag, nonce, now.nanos().saturating_add(LEASE)]);
             write_entries(&leases, value);
             (true, Some(room))
-        })?;
+        });
+        let taken = match taken {
+            Err(Unavailable) if uploads.report => return Ok((None, None)),
+            taken => taken?,
+        };
         let refusal = || {
             let error = GatewayError::ConcurrencyLimited { retry_after_s: UPLOAD_RETRY_AFTER_S };
-            Violation::new("limits.uploads_per_app", uploads.report && taken.is_some(), error)
+            Violation::new("limits.uploads_per_app", uploads.report, error)
         };
         let violation = (taken != Some(true)).then(refusal);
         Ok((taken.map(|_| Lease { slot, tag, id: nonce }), violation))
@@ -136,8 +138,8 @@ impl Traffic {
 }
 
 /// Gives a place back; one that ran out or was lost is no fault.
-pub(crate) fn release(data: &dyn SharedData, lease: &Lease) -> Result<(), Unavailable> {
-    update(data, &uploads_key(lease.slot), |value| {
+pub(crate) fn release(slots: Slots<'_>, lease: &Lease) -> Result<(), Unavailable> {
+    update(slots, &uploads_key(lease.slot), |value| {
         let mut leases = read_entries::<3>(value);
         let Some(at) = leases.iter().position(|[tag, id, _]| *tag == lease.tag && *id == lease.id) else {
             return (false, ());
@@ -152,14 +154,25 @@ fn uploads_key(slot: u64) -> String {
     format!("linkgate.uploads.{slot}")
 }
 
-fn violation(rule: &str, rate: Rate, taken: Result<(), u64>) -> Option<Violation> {
-    let wait = taken.err()?;
-    Some(Violation::new(rule, rate.report, GatewayError::RateLimited { retry_after_s: wait.div_ceil(SECOND).max(1) }))
+/// What cannot be counted is refused, except by a rule on trial, which refuses nothing.
+fn violation(
+    rule: &str,
+    rate: Rate,
+    taken: Result<Result<(), u64>, Unavailable>,
+) -> Result<Option<Violation>, Unavailable> {
+    let wait = match taken {
+        Ok(Ok(())) => return Ok(None),
+        Ok(Err(wait)) => wait,
+        Err(Unavailable) if rate.report => return Ok(None),
+        Err(Unavailable) => return Err(Unavailable),
+    };
+    let retry_after_s = wait.div_ceil(SECOND).max(1);
+    Ok(Some(Violation::new(rule, rate.report, GatewayError::RateLimited { retry_after_s })))
 }
 
 /// One bucket under one key.
-fn take(data: &dyn SharedData, key: &str, rate: Rate, now: Time) -> Result<Result<(), u64>, Unavailable> {
-    update(data, key, |value| {
+fn take(slots: Slots<'_>, key: &str, rate: Rate, now: Time) -> Result<Result<(), u64>, Unavailable> {
+    update(slots, key, |value| {
         let empty_at = read_entries::<1>(value).first().map_or(0, |[moment]| *moment);
         match rate.take(empty_at, now.nanos()) {
             Ok(next) => {
@@ -172,9 +185,9 @@ fn take(data: &dyn SharedData, key: &str, rate: Rate, now: Time) -> Result<Resul
 }
 
 /// The bucket of an app among those of its slot. Where none is free, the emptiest is shared.
-fn take_app(data: &dyn SharedData, app: &str, rate: Rate, now: Time) -> Result<Result<(), u64>, Unavailable> {
-    let (slot, tag) = place(app, APP_SLOTS);
-    update(data, &format!("linkgate.rate.app.{slot}"), |value| {
+fn take_app(slots: Slots<'_>, app: &str, rate: Rate, now: Time) -> Result<Result<(), u64>, Unavailable> {
+    let (slot, tag) = slots.place(app, APP_SLOTS);
+    update(slots, &format!("linkgate.rate.app.{slot}"), |value| {
         let mut buckets = read_entries::<2>(value);
         let own = buckets.iter().position(|[of, _]| *of == tag);
         let idle = || buckets.iter().position(|[_, empty_at]| *empty_at <= now.nanos());
@@ -207,6 +220,10 @@ mod tests {
     use super::*;
     use crate::shared::fake::FakeShared;
 
+    fn slots(data: &Rc<FakeShared>) -> Slots<'_> {
+        Slots { data, salt: 7 }
+    }
+
     fn at(millis: u64) -> Time {
         Time::from_nanos(1_000 * SECOND + millis * 1_000_000)
     }
@@ -216,7 +233,7 @@ mod tests {
     }
 
     fn passes(traffic: &Traffic, data: &Rc<FakeShared>, app: &str, now: Time) -> bool {
-        traffic.count(data, app, "default", now).unwrap().is_empty()
+        traffic.count(slots(data), app, "default", now).unwrap().is_empty()
     }
 
     #[test]
@@ -234,7 +251,7 @@ mod tests {
     fn a_refusal_says_when_to_come_back() {
         let (traffic, data) = (per_app(0.1, 1), Rc::new(FakeShared::default()));
         assert!(passes(&traffic, &data, "ci", at(0)));
-        let violations = traffic.count(&data, "ci", "default", at(2_500)).unwrap();
+        let violations = traffic.count(slots(&data), "ci", "default", at(2_500)).unwrap();
         assert_eq!(violations[0].error, GatewayError::RateLimited { retry_after_s: 8 });
         assert_eq!((violations[0].rule.as_str(), violations[0].report), ("limits.requests_per_app", false));
     }
@@ -252,7 +269,7 @@ mod tests {
         let traffic = Traffic { per_app: rate(1), per_stage: rate(3), total: rate(2), uploads: None };
         let data = Rc::new(FakeShared::default());
         let rules = |app: &str| -> Vec<String> {
-            traffic.count(&data, app, "prod", at(0)).unwrap().into_iter().map(|v| v.rule).collect()
+            traffic.count(slots(&data), app, "prod", at(0)).unwrap().into_iter().map(|v| v.rule).collect()
         };
         assert!(rules("a").is_empty());
         for _ in 0..5 {
@@ -271,9 +288,9 @@ mod tests {
             ..Traffic::default()
         };
         let data = Rc::new(FakeShared::default());
-        assert!(traffic.count(&data, "a", "s", at(0)).unwrap().is_empty());
+        assert!(traffic.count(slots(&data), "a", "s", at(0)).unwrap().is_empty());
         let found: Vec<_> =
-            traffic.count(&data, "a", "s", at(0)).unwrap().into_iter().map(|v| (v.rule, v.report)).collect();
+            traffic.count(slots(&data), "a", "s", at(0)).unwrap().into_iter().map(|v| (v.rule, v.report)).collect();
         assert_eq!(found, [("limits.requests_per_app".into(), true), ("limits.requests".into(), false)]);
     }
 
@@ -281,7 +298,7 @@ mod tests {
     fn the_keys_are_a_fixed_set_and_a_crowd_shares() {
         let (traffic, data) = (per_app(0.001, 1), Rc::new(FakeShared::default()));
         for n in 0..20_000 {
-            traffic.count(&data, &format!("app-{n}"), "default", at(0)).unwrap();
+            traffic.count(slots(&data), &format!("app-{n}"), "default", at(0)).unwrap();
         }
         assert!(data.keys() as u64 <= APP_SLOTS);
     }
@@ -293,7 +310,7 @@ mod tests {
     #[test]
     fn a_place_is_taken_given_back_and_runs_out() {
         let (traffic, data) = (uploads(2, false), Rc::new(FakeShared::default()));
-        let lease = |app: &str, nonce, now| traffic.lease(&data, app, nonce, now).unwrap();
+        let lease = |app: &str, nonce, now| traffic.lease(slots(&data), app, nonce, now).unwrap();
         let (first, none) = lease("ci", 1, at(0));
         assert!(none.is_none() && lease("ci", 2, at(0)).1.is_none());
         let (third, refused) = lease("ci", 3, at(0));
@@ -301,19 +318,20 @@ mod tests {
         let refused = refused.unwrap();
         assert_eq!((refused.rule.as_str(), refused.report), ("limits.uploads_per_app", false));
         assert!(lease("other", 4, at(0)).1.is_none());
-        release(&data, &first.unwrap()).unwrap();
+        release(slots(&data), &first.unwrap()).unwrap();
         assert!(lease("ci", 5, at(0)).1.is_none() && lease("ci", 6, at(0)).1.is_some());
         assert!(lease("ci", 7, at(700_001)).1.is_none(), "a lost lease ends by itself");
-        release(&data, &Lease { slot: 0, tag: 0, id: 99 }).unwrap();
+        release(slots(&data), &Lease { slot: 0, tag: 0, id: 99 }).unwrap();
     }
 
     #[test]
     fn places_on_trial_are_counted_and_not_refused() {
         let (traffic, data) = (uploads(1, true), Rc::new(FakeShared::default()));
-        assert!(traffic.lease(&data, "ci", 1, at(0)).unwrap().1.is_none());
-        let (lease, violation) = traffic.lease(&data, "ci", 2, at(0)).unwrap();
+        assert!(traffic.lease(slots(&data), "ci", 1, at(0)).unwrap().1.is_none());
+        let (lease, violation) = traffic.lease(slots(&data), "ci", 2, at(0)).unwrap();
         assert!(lease.is_some() && violation.unwrap().report);
         data.down.set(true);
-        assert!(traffic.lease(&data, "ci", 3, at(0)).is_err());
+        assert!(traffic.lease(slots(&data), "ci", 3, at(0)).unwrap().1.is_none());
+        assert!(uploads(1, false).lease(slots(&data), "ci", 3, at(0)).is_err());
     }
 }

@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_rule_is_named_at_once() {
+    fn every_wrong_route_and_service_is_named_at_once() {
         let found = faults(|d| {
             d["routes"] = json!({
                 "prefixes": ["/a"],
@@ -267,17 +267,6 @@ mod tests {
                 "jwt_keys": [{"kid": "", "public_key": "nonsense"}],
                 "inner_jwt_kid": "other",
             });
-            d["grants"] = json!([
-                {"name": "a", "apps": [], "applications": ["*"]},
-                {"name": "a", "apps": ["*"], "applications": ["*"], "until": "tomorrow"},
-                {"name": "b c", "apps": [""], "applications": ["*"]},
-            ]);
-            d["restrictions"] = json!({"sources": {"allow": ["10.0.0.1/8"], "deny": ["nowhere"]}});
-            d["limits"] = json!({
-                "requests": {"per_second": 0}, "requests_per_app": {"per_second": 1, "burst": 0},
-                "uploads_per_app": {"concurrent": 257},
-            });
-            d["packages"] = json!({"hosts": [{"host": "::1", "applications": [""]}]});
         });
         let paths: Vec<_> = found.iter().map(|f| f.split(": ").next().unwrap()).collect();
         assert_eq!(
@@ -298,6 +287,30 @@ mod tests {
                 "identity.jwt_keys[0].kid",
                 "identity.jwt_keys[0].public_key",
                 "identity.inner_jwt_kid",
+            ],
+            "{found:#?}"
+        );
+    }
+
+    #[test]
+    fn every_wrong_rule_is_named_at_once() {
+        let found = faults(|d| {
+            d["grants"] = json!([
+                {"name": "a", "apps": [], "applications": ["*"]},
+                {"name": "a", "apps": ["*"], "applications": ["*"], "until": "tomorrow"},
+                {"name": "b c", "apps": [""], "applications": ["*"]},
+            ]);
+            d["restrictions"] = json!({"sources": {"allow": ["10.0.0.1/8"], "deny": ["nowhere", "::ffff:1.2.3.4"]}});
+            d["limits"] = json!({
+                "requests": {"per_second": 0}, "requests_per_app": {"per_second": 1, "burst": 0},
+                "uploads_per_app": {"concurrent": 257},
+            });
+            d["packages"] = json!({"hosts": [{"host": "::1", "applications": [""]}]});
+        });
+        let paths: Vec<_> = found.iter().map(|f| f.split(": ").next().unwrap()).collect();
+        assert_eq!(
+            paths,
+            [
                 "grants[0].apps",
                 "grants[1].name",
                 "grants[1].until",
@@ -305,6 +318,7 @@ mod tests {
                 "grants[2].apps[0]",
                 "restrictions.sources.allow[0]",
                 "restrictions.sources.deny[0]",
+                "restrictions.sources.deny[1]",
                 "limits.requests.per_second",
                 "limits.requests.burst",
                 "limits.requests_per_app.burst",

@@ -1,12 +1,13 @@
 //! What the workers of one proxy share: a few named values, swapped whole.
 //!
-//! Promises: a value changes only if nobody changed it in between, after a bounded number of tries. Keys are a fixed
-//! set, because a host never frees one.
+//! Promises: a value changes only if nobody changed it in between, after a bounded number of tries. (The first write of a
+//! key is not guarded by hosts, so of two in the same microsecond one may be lost.) Keys are a fixed set, because a host
+//! never frees one, and who has which slot cannot be foreseen from outside.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use crate::secret::Digest;
+use sha2::{Digest, Sha256};
 
 /// The host's shared data.
 pub trait SharedData {
@@ -30,27 +31,39 @@ pub struct Unavailable;
 /// Workers are few and a change takes microseconds: so many collisions in a row mean that something is broken.
 const TRIES: usize = 64;
 
+/// Shared data, and the salt by which names find their slots: without it a caller could choose names that share the
+/// slot of another one.
+#[derive(Clone, Copy)]
+pub(crate) struct Slots<'a> {
+    pub(crate) data: &'a dyn SharedData,
+    pub(crate) salt: u64,
+}
+
 /// Changes a value. `change` sees the present one (empty at first) and leaves the next; `false` from it leaves all as it
 /// is, without a write.
 pub(crate) fn update<T>(
-    data: &dyn SharedData,
+    slots: Slots<'_>,
     key: &str,
     mut change: impl FnMut(&mut Vec<u8>) -> (bool, T),
 ) -> Result<T, Unavailable> {
     for _ in 0..TRIES {
-        let (mut value, generation) = data.get(key)?.unwrap_or_default();
+        let (mut value, generation) = slots.data.get(key)?.unwrap_or_default();
         let (write, outcome) = change(&mut value);
-        if !write || data.set(key, &value, generation)? {
+        if !write || slots.data.set(key, &value, generation)? {
             return Ok(outcome);
         }
     }
     Err(Unavailable)
 }
 
-/// Which of a fixed number of slots a name belongs to, and the name's tag within it.
-pub(crate) fn place(name: &str, slots: u64) -> (u64, u64) {
-    let tag = u64::from_le_bytes(Digest::of(name).slot());
-    (tag % slots.max(1), tag)
+impl Slots<'_> {
+    /// Which of so many slots a name belongs to, and the name's tag within it.
+    pub(crate) fn place(self, name: &str, count: u64) -> (u64, u64) {
+        let salted = Sha256::new().chain_update(self.salt.to_le_bytes()).chain_update(name).finalize();
+        let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(salted);
+        let tag = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        (tag % count.max(1), tag)
+    }
 }
 
 /// Entries of `N` numbers each, as they lie in a value. A rest that is no whole entry is dropped.
@@ -135,7 +148,7 @@ mod tests {
     fn a_collision_is_tried_again_and_not_for_ever() {
         let data = Rc::new(FakeShared::default());
         let add = |data: &Rc<FakeShared>| {
-            update(data, "k", |value| {
+            update(Slots { data, salt: 0 }, "k", |value| {
                 value.push(1);
                 (true, value.len())
             })

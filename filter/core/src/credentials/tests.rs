@@ -31,7 +31,7 @@ fn every_refusal_has_the_reason_that_callers_know() {
         ("\"text\"", Reason::NOT_JSON),
         ("7", Reason::NOT_JSON),
         ("null", Reason::NOT_JSON),
-        (&format!(r#"{{"bk_token":"{}"}}"#, "t".repeat(MAX_CREDENTIAL + 1)), Reason::TOO_LONG),
+        (&format!(r#"{{"bk_token":"{}"}}"#, "t".repeat(MAX_LOGIN + 1)), Reason::TOO_LONG),
     ];
     for (value, reason) in cases {
         assert_eq!(read(value).err(), Some(reason), "{value}");
@@ -47,7 +47,7 @@ fn every_refusal_has_the_reason_that_callers_know() {
 fn an_app_code_is_checked_before_its_secret() {
     let check = |code: &str, secret: &str| {
         let c = read(&format!(r#"{{"bk_app_code":"{code}","bk_app_secret":"{secret}"}}"#)).unwrap();
-        c.check_app_code().and_then(|()| c.check_lengths()).err()
+        c.check_app_code().and_then(|()| c.check_form()).err()
     };
     assert_eq!(check("a", "s"), None);
     assert_eq!(check("", "s"), Some(Reason::NO_APP_CODE));

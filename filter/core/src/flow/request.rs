@@ -17,8 +17,8 @@ use crate::rules::Violation;
 /// Where the caller says who it is.
 pub(super) enum Shown {
     Read(Credentials),
-    /// In the body, with what stands in cookies.
-    InBody(Cookies),
+    /// In the body.
+    InBody,
 }
 
 /// A request whose route is ours.
@@ -115,12 +115,11 @@ fn shown(rules: &Authentication, head: &Head<'_>, query: &[(String, String)]) ->
     if let Some(credentials) = Credentials::from_header(head)? {
         return Ok(Shown::Read(credentials));
     }
-    let cookies = Cookies::read(head);
     if rules.from_body {
-        return Ok(Shown::InBody(cookies));
+        return Ok(Shown::InBody);
     }
     let fields = if rules.from_query { form_fields(query) } else { Map::new() };
-    Credentials::from_fields(&fields, &cookies).map(Shown::Read)
+    Credentials::from_fields(&fields, &Cookies::default()).map(Shown::Read)
 }
 
 fn is_form(content_type: Option<&[u8]>) -> bool {

@@ -28,8 +28,7 @@ pub enum Verdict {
     Refuse(Refusal),
 }
 
-/// How the request is changed before it goes on.
-#[derive(Debug)]
+/// How the request is changed before it goes on. It holds the token, so nothing shows it.
 pub struct Forward {
     /// Headers to drop first, every copy.
     pub remove: BTreeSet<String>,

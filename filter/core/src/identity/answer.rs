@@ -153,14 +153,13 @@ impl Answers {
         }
     }
 
-    /// Notes that a service failed, or that it answers again.
-    pub(crate) fn note(&self, service: ServiceKind, answered: bool, now: i64) {
-        if let Ok(mut resting) = self.resting.try_borrow_mut() {
-            if answered {
-                resting.remove(&service)
-            } else {
-                resting.insert(service, now + REST_S)
-            };
+    /// Notes that a service is down, or that it answers again.
+    pub(crate) fn note(&self, service: ServiceKind, is_down: bool, now: i64) {
+        let Ok(mut resting) = self.resting.try_borrow_mut() else { return };
+        if is_down {
+            resting.insert(service, now + REST_S);
+        } else {
+            resting.remove(&service);
         }
     }
 
@@ -228,11 +227,11 @@ mod tests {
     #[test]
     fn a_service_that_failed_rests_for_a_moment() {
         let answers = Answers::default();
-        answers.note(ServiceKind::Login, false, 100);
+        answers.note(ServiceKind::Login, true, 100);
         assert!(answers.is_resting(ServiceKind::Login, 104) && !answers.is_resting(ServiceKind::Bkauth, 104));
         assert!(!answers.is_resting(ServiceKind::Login, 105));
-        answers.note(ServiceKind::Login, false, 200);
-        answers.note(ServiceKind::Login, true, 201);
+        answers.note(ServiceKind::Login, true, 200);
+        answers.note(ServiceKind::Login, false, 201);
         assert!(!answers.is_resting(ServiceKind::Login, 201));
     }
 

@@ -103,8 +103,7 @@ pub(crate) enum Question {
     Ticket(Secret),
 }
 
-/// A request to a service, for the shell to send.
-#[derive(Debug)]
+/// A request to a service, for the shell to send. It holds secrets, so nothing shows it.
 pub struct OutsideCall {
     /// The proxy's cluster.
     pub cluster: String,
@@ -118,8 +117,8 @@ pub struct OutsideCall {
     pub timeout_ms: u32,
 }
 
-/// What came back.
-#[derive(Clone, Copy, Debug)]
+/// What came back. It may hold secrets, so nothing shows it.
+#[derive(Clone, Copy)]
 pub struct ServiceReply<'a> {
     /// HTTP status.
     pub status: u16,
@@ -127,7 +126,26 @@ pub struct ServiceReply<'a> {
     pub body: &'a [u8],
 }
 
+/// A question without an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// What the caller reads.
+    pub(crate) reason: String,
+    /// Whether the service does not answer, so that an old answer may count. What a caller could bring about by an odd
+    /// credential is no such thing: else it could make a revoked one count again.
+    pub(crate) is_down: bool,
+}
+
 impl Question {
+    /// The failure of a question that was not even sent, because too many are.
+    pub(crate) fn not_sent(&self) -> Failure {
+        self.failure("too many requests are under way", false)
+    }
+
+    fn failure(&self, what: &str, is_down: bool) -> Failure {
+        Failure { reason: format!("failed to request third-party api, {}, {what}", self.service().name()), is_down }
+    }
+
     pub(crate) fn service(&self) -> ServiceKind {
         match self {
             Self::AppSecret { .. } | Self::AppKeys { .. } | Self::AccessToken(_) => ServiceKind::Bkauth,
@@ -216,27 +234,45 @@ impl Question {
     }
 
     /// What a reply means; `None` for a service that did not answer.
-    ///
-    /// # Errors
-    /// What the caller reads when the service failed.
-    pub(crate) fn read(&self, reply: Option<ServiceReply<'_>>, now: i64) -> Result<Answer, String> {
-        let failed = |what: &str| format!("failed to request third-party api, {}, {what}", self.service().name());
-        let Some(reply) = reply else { return Err(failed("no answer")) };
+    pub(crate) fn read(&self, reply: Option<ServiceReply<'_>>, now: i64) -> Result<Answer, Failure> {
+        let Some(reply) = reply else { return Err(self.failure("no answer", true)) };
         if reply.body.len() > MAX_ANSWER {
-            return Err(failed("the response is too large"));
+            return Err(self.failure("the response is too large", true));
         }
-        let failed_with = |what: &str| failed(&format!("{what}, status: {}", reply.status));
-        match (self, reply.status) {
-            (Self::AppSecret { .. } | Self::AppKeys { .. }, 404) => return Ok(Answer::Refused(Reason::APP_NOT_FOUND)),
-            (Self::Token(_), 400) => return Ok(Answer::Refused(Reason("bk_token is not valid".into()))),
-            (Self::AccessToken(_), 200 | 400 | 404 | 422) | (_, 200) => {}
-            _ => return Err(failed("status: ") + &reply.status.to_string()),
-        }
-        let body: Value = serde_json::from_slice(reply.body).map_err(|_| failed_with("response is not valid json"))?;
-        self.understand(&body, reply.status, now).ok_or_else(|| failed_with("response is not as expected"))
+        let status = reply.status;
+        let body: Option<Value> = serde_json::from_slice(reply.body).ok().filter(Value::is_object);
+        let answer = match (&body, status) {
+            (Some(body), 200) => self.understand(body, now),
+            (Some(body), 400 | 404 | 422) => self.understand_refusal(body, status),
+            _ => None,
+        };
+        answer.ok_or_else(|| {
+            let (what, is_down) = match (body, status) {
+                (None, 200) => ("response is not valid json, ", true),
+                (Some(_), 200) => ("response is not as expected, ", true),
+                // A wrong route or an ingress without its service says so in a form of its own.
+                (None, 404) => ("", true),
+                (_, 400..=499) => ("", false),
+                _ => ("", true),
+            };
+            self.failure(&format!("{what}status: {status}"), is_down)
+        })
     }
 
-    fn understand(&self, body: &Value, status: u16, now: i64) -> Option<Answer> {
+    /// A refusal by status, believed only in the form of the service itself.
+    fn understand_refusal(&self, body: &Value, status: u16) -> Option<Answer> {
+        let code = body.get("code").and_then(Value::as_i64).filter(|code| *code != 0);
+        match (self, status) {
+            (Self::AppSecret { .. } | Self::AppKeys { .. }, 404) => {
+                code.map(|_| Answer::Refused(Reason::APP_NOT_FOUND))
+            }
+            (Self::Token(_), 400) => Some(Answer::Refused(Reason("bk_token is not valid".into()))),
+            (Self::AccessToken(token), _) => code.map(|code| token_refused(body, code, token)),
+            _ => None,
+        }
+    }
+
+    fn understand(&self, body: &Value, now: i64) -> Option<Answer> {
         match self {
             Self::AppSecret { .. } => {
                 let is_match = data_of(body)?.get("is_match")?.as_bool()?;
@@ -244,20 +280,14 @@ impl Question {
             }
             Self::AppKeys { .. } => {
                 let keys: Vec<AppKey> = Vec::deserialize(data_of(body)?).ok()?;
-                let secrets: Rc<[Secret]> = keys.into_iter().map(|key| Secret::new(key.bk_app_secret)).collect();
+                let keys = keys.into_iter().filter(AppKey::counts);
+                let secrets: Rc<[Secret]> = keys.map(|key| Secret::new(key.bk_app_secret)).collect();
                 Some(if secrets.is_empty() { Answer::Refused(Reason::APP_NOT_FOUND) } else { Answer::Keys(secrets) })
             }
-            Self::AccessToken(token) => {
-                if status == 200
-                    && let Some(data) = data_of(body)
-                {
-                    return token_facts(data, now);
-                }
-                let code = body.get("code")?.as_i64().filter(|code| *code != 0)?;
-                let said = body.get("message").and_then(Value::as_str).unwrap_or_default();
-                let words = words(said, token).unwrap_or_else(|| format!("code: {code}"));
-                Some(Answer::Refused(Reason(Cow::Owned(format!("bkauth error message: {words}")))))
-            }
+            Self::AccessToken(token) => match body.get("code")?.as_i64()? {
+                0 => token_facts(body.get("data")?, now),
+                code => Some(token_refused(body, code, token)),
+            },
             Self::Token(token) => match body.get("result").and_then(Value::as_bool) {
                 Some(false) => Some(refused(body, &["bk_error_msg", "message"], token, Reason::BAD_TOKEN)),
                 // The login service with tenants has no `result`: its status has said it.
@@ -274,6 +304,20 @@ impl Question {
 #[derive(Deserialize)]
 struct AppKey {
     bk_app_secret: String,
+    enabled: Option<bool>,
+}
+
+impl AppKey {
+    /// An app's last secret cannot be deleted, only disabled. An empty one would make anybody's signature good.
+    fn counts(&self) -> bool {
+        self.enabled != Some(false) && !self.bk_app_secret.is_empty()
+    }
+}
+
+fn token_refused(body: &Value, code: i64, token: &Secret) -> Answer {
+    let said = body.get("message").and_then(Value::as_str).unwrap_or_default();
+    let words = words(said, token).unwrap_or_else(|| format!("code: {code}"));
+    Answer::Refused(Reason(Cow::Owned(format!("bkauth error message: {words}"))))
 }
 
 /// `data` of a reply of bkauth that says it went well.

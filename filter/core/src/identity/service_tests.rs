@@ -1,6 +1,6 @@
 use super::*;
 
-fn read(question: &Question, status: u16, body: &str) -> Result<Answer, String> {
+fn read(question: &Question, status: u16, body: &str) -> Result<Answer, Failure> {
     question.read(Some(ServiceReply { status, body: body.as_bytes() }), 1_000)
 }
 
@@ -46,7 +46,37 @@ fn what_is_not_an_answer_is_a_failure() {
     assert!(read(&ticket, 200, r#"{"ret":"0","data":{"username":"anna"}}"#).is_err());
     assert!(read(&ticket, 302, "").is_err() && read(&ticket, 200, r#"{"ret":0,"data""#).is_err());
     assert_eq!(read(&keys, 200, r#"{"code":0,"data":[]}"#), Ok(Answer::Refused(Reason::APP_NOT_FOUND)));
-    assert_eq!(read(&keys, 404, "<html>"), Ok(Answer::Refused(Reason::APP_NOT_FOUND)));
+    assert_eq!(read(&keys, 404, r#"{"code":1901404,"data":null}"#), Ok(Answer::Refused(Reason::APP_NOT_FOUND)));
+}
+
+#[test]
+fn only_what_no_caller_can_bring_about_counts_as_down() {
+    let (keys, token) = (Question::AppKeys { app_code: "ci".into() }, Question::Token(Secret::new("t")));
+    let is_down = |question: &Question, status, body| read(question, status, body).unwrap_err().is_down;
+    assert!(question_without_reply().is_down);
+    for (status, body) in [(500, "{}"), (503, ""), (502, "<html>"), (302, ""), (200, "<html>"), (404, "<html>")] {
+        assert!(is_down(&keys, status, body) && is_down(&token, status, body), "{status} {body}");
+    }
+    for (status, body) in [(400, "<html>"), (401, r#"{"code":1}"#), (403, ""), (414, ""), (429, "{}"), (404, "{}")] {
+        assert!(!is_down(&keys, status, body), "{status} {body}");
+    }
+    assert!(!keys.not_sent().is_down);
+}
+
+fn question_without_reply() -> Failure {
+    Question::Token(Secret::new("t")).read(None, 0).unwrap_err()
+}
+
+#[test]
+fn a_disabled_or_empty_secret_signs_nothing() {
+    let keys = Question::AppKeys { app_code: "ci".into() };
+    let key = |secret: &str, enabled: Value| json!({"bk_app_secret": secret, "enabled": enabled});
+    let list =
+        json!([key("off", json!(false)), key("", json!(true)), key("on", json!(true)), {"bk_app_secret": "old"}]);
+    let answer = read(&keys, 200, &json!({"code": 0, "data": list}).to_string());
+    assert_eq!(answer, Ok(Answer::Keys([Secret::new("on"), Secret::new("old")].into())));
+    let none = json!({"code": 0, "data": [key("off", json!(false))]}).to_string();
+    assert_eq!(read(&keys, 200, &none), Ok(Answer::Refused(Reason::APP_NOT_FOUND)));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! An app that signs its request instead of showing its secret, as BlueKing's clients do it.
 //!
 //! Signed with HMAC-SHA1 are method, path, `?` and the query sorted by name without the signature, with `data` as the body
-//! of a POST; names and values stand there as they mean, not percent-encoded. Promises: a signature serves once and for
-//! five minutes. Refuses what BlueKing lets pass: a nonce seen before, and a time stamp from the future, whose nonce
+//! of a POST; names and values stand there as they mean, not percent-encoded. Promises: a signature serves once with
+//! one proxy, and for five minutes. Refuses what BlueKing lets pass: a nonce seen before, and a time stamp from the future, whose nonce
 //! would have to be remembered for as long as the caller pleases.
 
 use base64::Engine;
@@ -12,17 +12,18 @@ use sha1::Sha1;
 
 use crate::credentials::Reason;
 use crate::secret::Secret;
-use crate::shared::{SharedData, Unavailable, place, read_entries, update, write_entries};
+use crate::shared::{Slots, Unavailable, read_entries, update, write_entries};
 use crate::time::Time;
 
-/// How old a signature may be, in seconds, and how far in the future its time stamp.
+/// How old a signature may be, in seconds.
 const LIFE_S: i64 = 300;
+/// How far in the future its time stamp may lie, for a caller whose clock is ahead.
+const AHEAD_S: i64 = 60;
 /// Where nonces are remembered: 1024 slots of 256, enough for 800 signed requests a second.
 const SLOTS: u64 = 1024;
 const NONCES_PER_SLOT: usize = 256;
 
-/// What was signed, and how.
-#[derive(Clone, Debug)]
+/// What was signed, and how. It may quote a body with secrets in it, so nothing shows it.
 pub(crate) struct Signed {
     content: String,
     signature: String,
@@ -83,17 +84,12 @@ impl Signed {
     }
 
     /// Uses the nonce up, for every worker; the reason if somebody did so before.
-    pub(crate) fn use_up(
-        &self,
-        data: &dyn SharedData,
-        app: &str,
-        now: Time,
-    ) -> Result<Result<(), Reason>, Unavailable> {
+    pub(crate) fn use_up(&self, slots: Slots<'_>, app: &str, now: Time) -> Result<Result<(), Reason>, Unavailable> {
         let name = format!("{}:{app}:{}:{}", app.len(), self.nonce, self.timestamp);
-        let (slot, tag) = place(&name, SLOTS);
+        let (slot, tag) = slots.place(&name, SLOTS);
         let now = u64::try_from(now.seconds()).unwrap_or_default();
         let until = u64::try_from(self.timestamp.saturating_add(LIFE_S)).unwrap_or_default();
-        update(data, &format!("linkgate.nonce.{slot}"), |value| {
+        update(slots, &format!("linkgate.nonce.{slot}"), |value| {
             let mut used = read_entries::<2>(value);
             used.retain(|[_, until]| *until >= now);
             if used.iter().any(|[of, _]| *of == tag) {
@@ -131,8 +127,8 @@ fn timestamp(value: Option<&str>, now: i64) -> Result<i64, Reason> {
     let stamp: i64 =
         value.parse().map_err(|_| Reason("parameter bk_timestamp is invalid, it should be in time format".into()))?;
     match now.saturating_sub(stamp) {
-        LIFE_S.. if now.saturating_sub(stamp) > LIFE_S => Err(Reason("parameter bk_timestamp has expired".into())),
-        age if age < -LIFE_S => Err(Reason("parameter bk_timestamp is in the future".into())),
+        age if age > LIFE_S => Err(Reason("parameter bk_timestamp has expired".into())),
+        age if age < -AHEAD_S => Err(Reason("parameter bk_timestamp is in the future".into())),
         _ => Ok(stamp),
     }
 }
@@ -176,7 +172,7 @@ mod tests {
     fn nonce_and_time_are_judged_as_callers_know_it() {
         let reason = |text: &str| read(&format!("{text}&bk_signature=c2ln"), b"").err().map(|r| r.0.into_owned());
         assert_eq!(reason("bk_nonce=1&bk_timestamp=700"), None);
-        assert_eq!(reason("bk_nonce=1&bk_timestamp=1300"), None);
+        assert_eq!(reason("bk_nonce=1&bk_timestamp=1060"), None);
         assert_eq!(reason("bk_timestamp=900").unwrap(), "parameter bk_nonce required");
         for bad in ["0", "-1", "x", "", "1.5"] {
             let want = "parameter bk_nonce is invalid, it should be a positive integer";
@@ -184,7 +180,7 @@ mod tests {
         }
         assert_eq!(reason("bk_nonce=1").unwrap(), "parameter bk_timestamp required");
         assert_eq!(reason("bk_nonce=1&bk_timestamp=699").unwrap(), "parameter bk_timestamp has expired");
-        assert_eq!(reason("bk_nonce=1&bk_timestamp=1301").unwrap(), "parameter bk_timestamp is in the future");
+        assert_eq!(reason("bk_nonce=1&bk_timestamp=1061").unwrap(), "parameter bk_timestamp is in the future");
         let want = "parameter bk_timestamp is invalid, it should be in time format";
         assert_eq!(reason("bk_nonce=1&bk_timestamp=noon").unwrap(), want);
     }
@@ -195,7 +191,7 @@ mod tests {
         let once = |text: &str, app: &str, now: u64| {
             read(&format!("{text}&bk_signature=c2ln"), b"")
                 .unwrap()
-                .use_up(&data, app, Time::from_seconds(now))
+                .use_up(Slots { data: &data, salt: 0 }, app, Time::from_seconds(now))
                 .unwrap()
         };
         assert_eq!(once("bk_nonce=7&bk_timestamp=900", "a", 1_000), Ok(()));

@@ -101,6 +101,10 @@ fn networks(path: &str, texts: &[String], faults: &mut Faults) -> Vec<IpNet> {
         let net = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
         match net {
             None => faults.add(format!("{path}[{n}]"), "must be an address or a network like 10.0.0.0/8"),
+            // Sources are judged in their own form, so such an entry would never match.
+            Some(IpNet::V6(net)) if net.network().to_ipv4_mapped().is_some() => {
+                faults.add(format!("{path}[{n}]"), "is IPv4 in an IPv6 form, write it as IPv4, like 10.0.0.0/8");
+            }
             Some(net) if net != net.trunc() => {
                 faults.add(format!("{path}[{n}]"), format!("has bits beyond its prefix, write `{}`", net.trunc()));
             }
