@@ -19,16 +19,16 @@ pub enum Bench {
     /// What the gate costs Envoy, beside no filter, Lua and ext_authz
     Gate {
         /// How often each is measured
-        #[arg(long, default_value_t = 21)]
+        #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..))]
         rounds: u32,
         /// How long each time
-        #[arg(long, default_value_t = 1)]
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
         seconds: u32,
         /// Measure whether requests leave anything behind in memory, and nothing else
         #[arg(long)]
         memory: bool,
         /// How many requests for that
-        #[arg(long, default_value_t = 1_000_000, requires = "memory")]
+        #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(100_001..), requires = "memory")]
         requests: u64,
     },
 }

@@ -1,8 +1,8 @@
 //! What the gate costs Envoy, beside no filter, Lua and `ext_authz`: time of the processor for each request.
 //!
-//! `cargo xtask bench gate`, which builds what is needed and says where it is. One Envoy with one worker for each
-//! contender, all behind the shipped `envoy.yaml`, in turns, medians; `--rounds`, `--seconds`. With `--memory`: whether a
-//! million requests leave anything behind. Promises: every reply's status is checked, and a wrong one ends the run with
+//! `cargo xtask bench gate` builds what is needed and says where it is. One Envoy with one worker for each contender, each
+//! with the shipped `envoy.yaml` around it, in many short turns, medians; `--rounds`, `--seconds`. With `--memory`: whether
+//! a million requests leave anything behind. Promises: every reply's status is checked, and a wrong one ends the run with
 //! an error. Asserts nothing about time: a target that was missed is said, for machines differ and are busy.
 
 #![allow(
