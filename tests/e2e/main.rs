@@ -6,6 +6,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 mod bed;
+mod chaos;
 mod conflicts;
 mod lifecycle;
 mod metrics;

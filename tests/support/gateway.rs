@@ -259,6 +259,14 @@ impl Gateway {
         std::fs::File::options().write(true).open(self.dir.path().join("envoy.log")).unwrap().set_len(0).unwrap();
     }
 
+    /// The memory that Envoy holds now, in KiB.
+    #[must_use]
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux tells VmRSS");
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
     /// All that Envoy has printed: its log, the filter's, and the access log.
     #[must_use]
     pub fn log(&self) -> String {

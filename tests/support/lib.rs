@@ -8,8 +8,11 @@
 // Panicking is how a test says no; clippy knows that of test functions, but not of their helpers.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
+pub mod chaos;
 pub mod gateway;
+pub mod http1;
 pub mod identity;
+pub mod load;
 pub mod process;
 pub mod request;
 pub mod shelf;

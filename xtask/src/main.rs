@@ -5,6 +5,7 @@
 
 mod arrows;
 mod bench;
+mod chaos;
 mod check;
 mod envoy;
 mod error;
@@ -45,6 +46,9 @@ enum Task {
     /// Measure
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// See what breaks when everything moves at once
+    #[command(subcommand)]
+    Chaos(chaos::Chaos),
     /// Build the filter that Envoy loads, and weigh it
     BuildWasm,
     /// Find Envoy, fetch it if there is none, and print its path
@@ -68,6 +72,7 @@ fn run(task: Task) -> Outcome<()> {
         Task::Test { runner } => test::test(&workspace, &runner),
         Task::Check => check::check(&workspace),
         Task::Bench(bench) => bench::bench(&workspace, &bench),
+        Task::Chaos(chaos) => chaos::chaos(&workspace, &chaos),
         Task::BuildWasm => wasm::build(&workspace).map(drop),
         Task::Envoy => envoy::find(&workspace).map(|path| println!("{}", path.display())),
     }
