@@ -6,6 +6,7 @@ use linkgate_gate::{Asking, Forward, Gate, Head, Landed, Lease, Pending, Record,
 
 use crate::abi::Action;
 use crate::host::{self, Buffer, HostError, Level, pairs};
+use crate::memory;
 use crate::plugin::Plugin;
 
 /// How far a request has come.
@@ -127,7 +128,7 @@ impl Request {
         let raw = host::request_headers()?;
         let pairs = pairs::parse(&raw).ok_or(HostError { call: "parse_pairs", status: 0 })?;
         let now = host::now()?;
-        let mut head = Head::new(&pairs, end_of_stream, now, entropy);
+        let mut head = Head::new(&pairs, end_of_stream, now, memory::entropy);
         if plugin.gate.wants_source() {
             head = head.from_source(&host::get_property(&["source", "address"])?.unwrap_or_default());
         }
@@ -242,13 +243,4 @@ fn note(record: &Record) {
     for (field, value) in record.fields() {
         let _ = host::set_property(&[&format!("linkgate.{field}")], value.as_bytes());
     }
-}
-
-/// Only names a request that the proxy left unnamed: without randomness the id is zeros, not a trap.
-fn entropy() -> [u8; 16] {
-    let mut bytes = [0; 16];
-    if getrandom::fill(&mut bytes).is_err() {
-        bytes = [0; 16];
-    }
-    bytes
 }

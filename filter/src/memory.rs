@@ -9,7 +9,7 @@ use linkgate_gate::{SharedData, Unavailable, Worker};
 use crate::host::{self, Level, Metric};
 
 thread_local! {
-    static WORKER: Rc<Worker> = Rc::new(Worker::new(Box::new(HostShared), seed()));
+    static WORKER: Rc<Worker> = Rc::new(Worker::new(Box::new(HostShared), entropy()));
     /// By name; each is defined once, for the host makes a new one each time it is told.
     static METRICS: RefCell<BTreeMap<String, u32>> = const { RefCell::new(BTreeMap::new()) };
 }
@@ -19,13 +19,13 @@ pub fn worker() -> Rc<Worker> {
     WORKER.with(Rc::clone)
 }
 
-/// Tells this worker's leases from those of the others.
-fn seed() -> u64 {
-    let mut bytes = [0; 8];
+/// Random bytes, or zeros: without randomness a request is named by zeros and the worker remembers less; nothing traps.
+pub fn entropy() -> [u8; 16] {
+    let mut bytes = [0; 16];
     if getrandom::fill(&mut bytes).is_err() {
-        bytes = [0; 8];
+        bytes = [0; 16];
     }
-    u64::from_le_bytes(bytes)
+    bytes
 }
 
 struct HostShared;

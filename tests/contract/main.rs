@@ -31,7 +31,7 @@ fn gate_before(store: &TestStore, source: &FakeSource) -> Gate {
     let key = ed25519_dalek::SigningKey::from_bytes(&store.mint().seed());
     let signing = SigningKey::read(&key.to_pkcs8_pem(LineEnding::LF).unwrap()).unwrap();
     let own = OwnCredentials::new(String::new(), String::new(), String::new());
-    let worker = Worker::new(Box::new(Unshared::default()), 0);
+    let worker = Worker::new(Box::new(Unshared::default()), [3; 16]);
     Gate::new(policy.unwrap(), Keys { signing, own }, Rc::new(worker))
 }
 

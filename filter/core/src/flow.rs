@@ -9,6 +9,8 @@ mod request;
 mod verdict;
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::rc::Rc;
 
 use linkgate_contract::{AppClaim, AppCode, Extension, LinkRequest, UserClaim, headers};
 use serde_json::Value;
@@ -16,22 +18,23 @@ use serde_json::Value;
 use self::request::{Request, Shown};
 use self::verdict::{FORWARDED, Stop};
 pub use self::verdict::{Forward, Refusal, Verdict};
-use crate::credentials::{Cookies, Credentials, FIELDS, Reason};
+use crate::credentials::{Cookies, Credentials, FIELDS, Kind, Reason};
 use crate::gate::Gate;
 use crate::head::Head;
 use crate::identity::answer::Key;
 use crate::identity::service::Question;
 use crate::identity::signature::Signed;
-use crate::identity::{Halt, Inquiry, Learned, Outcome};
+use crate::identity::{Basis, Halt, Inquiry, Learned, Outcome};
 use crate::limit::Lease;
 use crate::metrics::Metric;
+use crate::recent::Caller;
 use crate::record::Record;
 use crate::reply::{GatewayError, Reply};
 use crate::rules::Violation;
 use crate::rules::grants::Wish;
 use crate::rules::packages::{ApplicationRules, Checksum};
 use crate::time::Time;
-use crate::token::Subject;
+use crate::token::{REUSE_S, Subject};
 
 /// A request that waits for its body.
 pub struct Pending(Box<Flow>);
@@ -41,13 +44,6 @@ pub struct Asking {
     flow: Box<Flow>,
     pub(crate) question: Question,
     pub(crate) key: Key,
-}
-
-/// Who calls, established and permitted.
-#[derive(Clone)]
-struct Caller {
-    app: AppClaim,
-    user: UserClaim,
 }
 
 impl Caller {
@@ -66,7 +62,8 @@ struct Flow {
     learned: Learned,
     /// Established, while the user is not.
     app: Option<AppClaim>,
-    caller: Option<Caller>,
+    /// Established and permitted.
+    caller: Option<Rc<Caller>>,
     body: Option<Vec<u8>>,
     record: Record,
 }
@@ -74,7 +71,7 @@ struct Flow {
 /// Begins a request.
 pub(crate) fn begin(gate: &Gate, head: &Head<'_>) -> Verdict {
     let mut record = Record::default();
-    match Request::read(&gate.policy, head, &mut record) {
+    match Request::read(gate, head, &mut record) {
         Ok(request) => {
             let body = head.end_of_stream.then(Vec::new);
             let learned = Learned::default();
@@ -193,10 +190,14 @@ impl Flow {
     }
 
     /// The app first, then the user; the app is established once, whatever has to be asked about the user.
-    fn identify(&mut self, gate: &Gate, now: Time) -> Result<Caller, Stop> {
+    fn identify(&mut self, gate: &Gate, now: Time) -> Result<Rc<Caller>, Stop> {
         self.read_credentials()?;
         let Self { request, learned, app, body, record, .. } = self;
-        let Shown::Read(credentials) = &request.shown else { return Err(Stop::Body) };
+        let (credentials, hash) = match &request.shown {
+            Shown::Read(credentials, hash) => (credentials, *hash),
+            Shown::Known(caller) => return Ok(recognise(gate, Rc::clone(caller), record)),
+            Shown::InBody => return Err(Stop::Body),
+        };
         let rules = &request.stage.authentication;
         let read_signature =
             || Ok(Signed::read(&request.signed_parts(body.as_deref().ok_or(Halt::Body)?), now.seconds())?);
@@ -236,7 +237,13 @@ impl Flow {
         if !app.verified && !user.verified {
             return Err(Halt::from(Reason::NO_USER).into());
         }
-        Ok(Caller { app, user })
+        let kinds = std::mem::take(&mut learned.kinds);
+        let caller = Rc::new(Caller { app, user, kinds, token: RefCell::default() });
+        let lasting = credentials.kind() == Kind::Plain && learned.basis != Basis::Stale && !learned.is_ageing;
+        if let Some(hash) = hash.filter(|_| lasting && caller.app.verified && caller.user.verified) {
+            gate.recent.keep(hash, &caller, now);
+        }
+        Ok(caller)
     }
 
     /// Reads the credentials from the body, if that is where they are.
@@ -246,13 +253,14 @@ impl Flow {
         let mut fields = self.request.query_fields();
         // A body that cannot be read shows nothing; what is wrong with it is for those to know who are known.
         fields.extend(self.request.body_fields(body).unwrap_or_default());
-        self.request.shown = Shown::Read(Credentials::from_fields(&fields, &Cookies::default()).map_err(Halt::from)?);
+        let credentials = Credentials::from_fields(&fields, &Cookies::default()).map_err(Halt::from)?;
+        self.request.shown = Shown::Read(credentials, None);
         Ok(())
     }
 
     fn permit(&mut self, gate: &Gate, caller: &Caller, now: Time) -> Result<(), Stop> {
         let policy = &gate.policy;
-        let Caller { app, user } = caller;
+        let Caller { app, user, .. } = caller;
         if user.verified {
             self.hold(policy.users.judge(&user.username))?;
         }
@@ -320,7 +328,7 @@ impl Flow {
     }
 
     fn lease(&mut self, gate: &Gate, now: Time) -> Result<Option<Lease>, Stop> {
-        let bucket = self.caller.as_ref().map(Caller::bucket).unwrap_or_default();
+        let bucket = self.caller.as_deref().map(Caller::bucket).unwrap_or_default();
         let (lease, violation) = gate.policy.traffic.lease(gate.slots(), &bucket, gate.worker.next(), now)?;
         if let Some(violation) = violation {
             self.limit(gate, violation)?;
@@ -328,25 +336,34 @@ impl Flow {
         Ok(lease)
     }
 
-    fn sign(&self, gate: &Gate, now: Time) -> Option<String> {
-        let Caller { app, user } = self.caller.clone()?;
+    /// A token for the caller; one that depends on the caller alone stays with it.
+    fn sign(&self, gate: &Gate, now: Time) -> Option<Rc<str>> {
+        let caller = self.caller.as_deref()?;
+        let known = caller.token.try_borrow().ok().and_then(|token| token.clone());
+        if let Some((token, _)) = known.filter(|(_, until)| (0..=REUSE_S).contains(&(until - now.seconds()))) {
+            return Some(token);
+        }
         let private_hosts = self.package_rules(gate).private_hosts();
+        let lasting = private_hosts.is_empty() && !gate.policy.packages.has_private_hosts();
+        let Caller { app, user, .. } = caller;
         let extension = Extension { app_optional: !app.verified, user_optional: !user.verified, private_hosts };
-        let kid = gate.policy.gateway.clone();
-        let subject = Subject { kid, app, user, extension };
+        let subject = Subject { kid: gate.policy.gateway.clone(), app: app.clone(), user: user.clone(), extension };
         let issued = gate.worker.tokens.issue(&gate.keys.signing, subject, now.seconds())?;
         if issued.signed {
             gate.worker.metrics.count(Metric::TokenSigned);
         }
+        if let (true, Ok(mut token)) = (lasting, caller.token.try_borrow_mut()) {
+            *token = Some((Rc::clone(&issued.text), issued.reuse_until));
+        }
         Some(issued.text)
     }
 
-    fn forward(&mut self, gate: &Gate, token: String, body: Option<Vec<u8>>, lease: Option<Lease>) -> Forward {
+    fn forward(&mut self, gate: &Gate, token: Rc<str>, body: Option<Vec<u8>>, lease: Option<Lease>) -> Forward {
         let request = &mut self.request;
         let mut set = vec![
             // The store serves this one form and no query, so it cannot read the path another way.
             (":path", request.path.canonical()),
-            (headers::JWT, token),
+            (headers::JWT, token.as_ref().to_owned()),
             (headers::REQUEST_ID, request.id.clone()),
         ];
         if !request.id_was_given {
@@ -360,6 +377,18 @@ impl Flow {
         let remove = std::mem::take(&mut request.remove);
         Forward { remove, set, body, record: std::mem::take(&mut self.record), lease }
     }
+}
+
+/// A caller who showed what it showed a moment ago.
+fn recognise(gate: &Gate, caller: Rc<Caller>, record: &mut Record) -> Rc<Caller> {
+    record.app.clone_from(&caller.app.app_code);
+    record.user.clone_from(&caller.user.username);
+    record.identity = Basis::Cached.name();
+    for kind in &caller.kinds {
+        gate.worker.metrics.count(Metric::Authentication { kind, outcome: "ok" });
+        gate.worker.metrics.count(Metric::Cache { kind, result: "hit" });
+    }
+    caller
 }
 
 /// An app code that may stand in a log although nobody verified it.

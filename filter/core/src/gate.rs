@@ -14,6 +14,7 @@ use crate::keys::SigningKey;
 use crate::limit::{Lease, release};
 use crate::metrics::Metric;
 use crate::policy::Policy;
+use crate::recent::Recent;
 use crate::reply::{GatewayError, Reply};
 use crate::shared::Slots;
 use crate::time::Time;
@@ -41,6 +42,7 @@ pub struct Gate {
     pub(crate) keys: Keys,
     pub(crate) worker: Rc<Worker>,
     flights: Flights,
+    pub(crate) recent: Recent,
     /// What callers cannot know and all workers have in common.
     salt: u64,
 }
@@ -84,8 +86,8 @@ impl Gate {
     /// Puts a policy to work, with what the worker remembers.
     #[must_use]
     pub fn new(policy: Policy, keys: Keys, worker: Rc<Worker>) -> Self {
-        let salt = keys.signing.salt();
-        Self { policy, keys, worker, flights: Flights::default(), salt }
+        let (salt, recent) = (keys.signing.salt(), Recent::new(worker.key()));
+        Self { policy, keys, worker, flights: Flights::default(), recent, salt }
     }
 
     pub(crate) fn slots(&self) -> Slots<'_> {

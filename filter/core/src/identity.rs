@@ -79,6 +79,10 @@ pub(crate) enum Outcome {
 pub(crate) struct Learned {
     outcomes: Vec<(Key, Outcome)>,
     pub(crate) basis: Basis,
+    /// Whether an answer among them is to be renewed.
+    pub(crate) is_ageing: bool,
+    /// The kinds of proof that were good.
+    pub(crate) kinds: Vec<&'static str>,
 }
 
 impl Learned {
@@ -122,9 +126,12 @@ impl Inquiry<'_> {
         user.map(UserClaim::verified)
     }
 
-    fn count<T>(&self, kind: &'static str, found: &Result<T, Halt>) {
+    fn count<T>(&mut self, kind: &'static str, found: &Result<T, Halt>) {
         let outcome = match found {
-            Ok(_) => "ok",
+            Ok(_) => {
+                self.learned.kinds.push(kind);
+                "ok"
+            }
             Err(Halt::Refuse(GatewayError::Internal { .. })) => "failed",
             Err(Halt::Refuse(_)) => "refused",
             Err(Halt::Ask(_) | Halt::Body) => return,
@@ -288,6 +295,7 @@ impl Inquiry<'_> {
             (Some(Outcome::Failed(_)) | None, Found::Fresh(answer)) => self.hit(kind, answer),
             (Some(Outcome::Failed(_)), Found::Ageing(answer)) => self.hit(kind, answer),
             (None, Found::Ageing(answer)) => {
+                self.learned.is_ageing = true;
                 self.worker.ageing.add(key, question);
                 self.hit(kind, answer)
             }

@@ -14,6 +14,7 @@ mod keys;
 mod limit;
 mod metrics;
 pub mod policy;
+mod recent;
 mod record;
 mod reply;
 mod rules;

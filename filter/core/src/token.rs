@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
+use std::rc::Rc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -36,7 +37,7 @@ pub(crate) struct Subject {
 }
 
 struct Token {
-    text: String,
+    text: Rc<str>,
     signed_at: i64,
     used: bool,
 }
@@ -59,7 +60,9 @@ impl Default for Tokens {
 
 /// A token, and whether it had to be signed.
 pub(crate) struct Issued {
-    pub(crate) text: String,
+    pub(crate) text: Rc<str>,
+    /// Until when it may be handed out without asking again.
+    pub(crate) reuse_until: i64,
     pub(crate) signed: bool,
 }
 
@@ -71,13 +74,14 @@ impl Tokens {
         let known = kept.as_mut().and_then(|kept| kept.get_mut(&subject)).filter(|token| token.is_usable(now));
         if let Some(token) = known {
             token.used = true;
-            return Some(Issued { text: token.text.clone(), signed: false });
+            let reuse_until = token.signed_at + RENEW_S;
+            return Some(Issued { text: Rc::clone(&token.text), reuse_until, signed: false });
         }
-        let text = sign(key, &subject, now)?;
+        let text: Rc<str> = sign(key, &subject, now)?.into();
         if let Some(kept) = kept.as_mut() {
-            kept.put(subject, Token { text: text.clone(), signed_at: now, used: false });
+            kept.put(subject, Token { text: Rc::clone(&text), signed_at: now, used: false });
         }
-        Some(Issued { text, signed: true })
+        Some(Issued { text, reuse_until: now + RENEW_S, signed: true })
     }
 
     /// Signs up to so many tokens anew that are in use and about to run out; gives how many.
@@ -87,7 +91,7 @@ impl Tokens {
         let mut renewed = 0;
         for (subject, token) in due.take(at_most) {
             let Some(text) = sign(key, subject, now) else { continue };
-            *token = Token { text, signed_at: now, used: false };
+            *token = Token { text: text.into(), signed_at: now, used: false };
             renewed += 1;
         }
         renewed

@@ -16,19 +16,23 @@ pub struct Worker {
     pub(crate) metrics: Metrics,
     pub(crate) shared: Box<dyn SharedData>,
     sequence: Cell<u64>,
+    /// Random, and nobody else's; zeros if the host has no randomness.
+    entropy: [u8; 16],
 }
 
 impl Worker {
-    /// An empty memory; `shared` is what all workers see, `seed` tells this one from the others.
+    /// An empty memory; `shared` is what all workers see, `entropy` are random bytes of this one.
     #[must_use]
-    pub fn new(shared: Box<dyn SharedData>, seed: u64) -> Self {
+    pub fn new(shared: Box<dyn SharedData>, entropy: [u8; 16]) -> Self {
+        let [a, b, c, d, e, f, g, h, ..] = entropy;
         Self {
             answers: Answers::default(),
             ageing: Ageing::default(),
             tokens: Tokens::default(),
             metrics: Metrics::default(),
             shared,
-            sequence: Cell::new(seed),
+            sequence: Cell::new(u64::from_le_bytes([a, b, c, d, e, f, g, h])),
+            entropy,
         }
     }
 
@@ -36,6 +40,11 @@ impl Worker {
     #[must_use]
     pub fn take_counts(&self) -> Counts {
         self.metrics.take()
+    }
+
+    /// A key that only this worker has; `None` without randomness.
+    pub(crate) fn key(&self) -> Option<[u8; 16]> {
+        (self.entropy != [0; 16]).then_some(self.entropy)
     }
 
     /// A number that no other lease of now has.

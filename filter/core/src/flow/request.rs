@@ -7,16 +7,21 @@ use linkgate_contract::{Language, MediaType, Problem, UploadPath, headers, read_
 use serde_json::{Map, Value};
 
 use crate::credentials::{Cookies, Credentials, Reason, form_fields, form_pairs};
+use crate::gate::Gate;
 use crate::head::Head;
 use crate::identity::signature::{SignedParts, is_signed};
-use crate::policy::{Authentication, Policy, Stage};
+use crate::policy::{Policy, Stage};
+use crate::recent::{self, Caller};
 use crate::record::Record;
 use crate::reply::GatewayError;
 use crate::rules::Violation;
 
 /// Where the caller says who it is.
 pub(super) enum Shown {
-    Read(Credentials),
+    /// Just as somebody did a moment ago.
+    Known(Rc<Caller>),
+    /// Read; under the hash the caller may be remembered once it is established.
+    Read(Credentials, Option<recent::Shown>),
     /// In the body.
     InBody,
 }
@@ -46,7 +51,8 @@ fn refused(rule: &str, error: GatewayError) -> Refused {
 
 impl Request {
     /// Reads a head; a rule on trial is noted in the record.
-    pub(super) fn read(policy: &Policy, head: &Head<'_>, record: &mut Record) -> Result<Self, Refused> {
+    pub(super) fn read(gate: &Gate, head: &Head<'_>, record: &mut Record) -> Result<Self, Refused> {
+        let policy = &gate.policy;
         if head.all(":path").next().is_some_and(|target| target.len() > policy.uri_bytes) {
             return Err(refused("limits.uri_bytes", GatewayError::UriTooLarge));
         }
@@ -61,7 +67,7 @@ impl Request {
             None => {}
         }
         let (raw_path, query) = target(head);
-        let shown = shown(rules, head, &query)
+        let shown = shown(gate, stage, head, &query)
             .map_err(|Reason(reason)| refused("identity", GatewayError::NotAuthenticated { reason }))?;
         let content_type = head.all(headers::CONTENT_TYPE).next();
         Ok(Self {
@@ -111,15 +117,28 @@ fn target(head: &Head<'_>) -> (String, Vec<(String, String)>) {
 }
 
 /// A header that is there, even a broken one, shuts out every other place.
-fn shown(rules: &Authentication, head: &Head<'_>, query: &[(String, String)]) -> Result<Shown, Reason> {
-    if let Some(credentials) = Credentials::from_header(head)? {
-        return Ok(Shown::Read(credentials));
+fn shown(gate: &Gate, stage: &Stage, head: &Head<'_>, query: &[(String, String)]) -> Result<Shown, Reason> {
+    let hash = hash(gate, stage, head, query);
+    if let Some(caller) = hash.and_then(|hash| gate.recent.find(hash, head.now)) {
+        return Ok(Shown::Known(caller));
     }
+    if let Some(credentials) = Credentials::from_header(head)? {
+        return Ok(Shown::Read(credentials, hash));
+    }
+    let rules = &stage.authentication;
     if rules.from_body {
         return Ok(Shown::InBody);
     }
     let fields = if rules.from_query { form_fields(query) } else { Map::new() };
-    Credentials::from_fields(&fields, &Cookies::default()).map(Shown::Read)
+    Credentials::from_fields(&fields, &Cookies::default()).map(|credentials| Shown::Read(credentials, None))
+}
+
+/// The hash of a header that says all there is: no cookie beside it, and no signature that serves only once.
+fn hash(gate: &Gate, stage: &Stage, head: &Head<'_>, query: &[(String, String)]) -> Option<recent::Shown> {
+    let mut copies = head.all(headers::AUTHORIZATION);
+    let header = copies.next().filter(|_| copies.next().is_none())?;
+    let alone = head.all("cookie").next().is_none() && !is_signed(query);
+    alone.then(|| gate.recent.shown(&stage.name, header)).flatten()
 }
 
 fn is_form(content_type: Option<&[u8]>) -> bool {

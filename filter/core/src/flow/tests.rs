@@ -49,7 +49,7 @@ fn gate_of(document: &Value, worker: &Rc<Worker>) -> Gate {
 }
 
 fn worker() -> Rc<Worker> {
-    Rc::new(Worker::new(Box::new(Rc::new(FakeShared::default())), 0))
+    Rc::new(Worker::new(Box::new(Rc::new(FakeShared::default())), [3; 16]))
 }
 
 fn gate() -> Gate {

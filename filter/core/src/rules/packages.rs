@@ -32,6 +32,11 @@ pub(crate) struct PackageRules {
 }
 
 impl PackageRules {
+    /// Whether tokens differ from application to application.
+    pub(crate) fn has_private_hosts(&self) -> bool {
+        self.hosts.iter().any(|entry| entry.private)
+    }
+
     /// The rules for one application.
     pub(crate) fn of<'a>(&'a self, application: &'a str) -> ApplicationRules<'a> {
         ApplicationRules { rules: self, application }

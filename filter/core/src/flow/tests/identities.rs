@@ -273,8 +273,8 @@ fn an_answer_in_use_is_renewed_before_it_ends_and_nobody_waits() {
     };
     let never = |path: &str, _: &str| -> Answered { panic!("{path}") };
     ask(&gate, &good, at(1_000), &well);
-    ask(&gate, &good, at(1_539), &never);
-    assert_eq!(renew(at(1_539), None), 0);
+    ask(&gate, &good, at(1_500), &never);
+    assert_eq!(renew(at(1_500), None), 0);
     ask(&gate, &good, at(1_540), &never);
     let body = json!({"code": 0, "data": {"is_match": true}}).to_string();
     assert_eq!(renew(at(1_541), Some(ServiceReply { status: 200, body: body.as_bytes() })), 1);
@@ -315,6 +315,36 @@ fn what_was_learned_outlives_a_policy_but_not_another_service() {
     assert_eq!(caller(ask(&gate_of(&other, &worker), &good, NOW, &well).0).2, "cached");
     other["identity"]["bkauth"]["authority"] = json!("elsewhere");
     assert_eq!(caller(ask(&gate_of(&other, &worker), &good, NOW, &well).0).2, "fresh");
+}
+
+#[test]
+fn a_caller_of_a_moment_ago_is_known_again_by_the_same_header_alone() {
+    let gate = gate_of(&with_services(), &worker());
+    let good = json!({"bk_app_code": "ci", "bk_app_secret": "good", "bk_ticket": "t1cket"});
+    ask(&gate, &good, at(1_000), &well);
+    assert_eq!(caller(ask(&gate, &good, at(1_029), &well).0), ("ci".into(), "admin".into(), "cached"));
+    let header = good.to_string();
+    let mut pairs = with("x-bkapi-authorization", header.as_bytes());
+    pairs.push((b"x-bkapi-authorization", header.as_bytes()));
+    let refused = refused(drive(&gate, &pairs, at(1_029), &well).0);
+    assert!(message(&refused.reply).contains("must not be repeated"));
+    let counts = gate.worker.take_counts().counters;
+    let ok = |kind: &str| (format!("linkgate.authentications.kind.{kind}.outcome.ok"), 2);
+    assert!(counts.contains(&ok("app_secret")) && counts.contains(&ok("bk_ticket")), "{counts:?}");
+}
+
+#[test]
+fn what_ends_by_itself_is_never_taken_for_a_moment_longer() {
+    let gate = gate_of(&with_services(), &worker());
+    let token = json!({"access_token": "user"});
+    assert_eq!(caller(ask(&gate, &token, at(1_090), &well).0).1, "anna");
+    let down = |_: &str, _: &str| None;
+    assert_eq!(reason(ask(&gate, &token, at(1_190), &down).0).0, 500);
+    // Stale answers are taken for themselves only, so that a service that is back is noticed.
+    let good = json!({"bk_app_code": "ci", "bk_app_secret": "good", "bk_ticket": "t1cket"});
+    ask(&gate, &good, at(2_000), &well);
+    assert_eq!(caller(ask(&gate, &good, at(2_600), &down).0).2, "stale");
+    assert_eq!(caller(ask(&gate, &good, at(2_606), &well).0).2, "fresh");
 }
 
 #[test]

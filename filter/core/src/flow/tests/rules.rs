@@ -176,7 +176,7 @@ fn limits_hold_and_say_when_to_come_back() {
 #[test]
 fn what_cannot_be_counted_is_not_let_through() {
     let shared = Rc::new(FakeShared::default());
-    let worker = Rc::new(Worker::new(Box::new(Rc::clone(&shared)), 0));
+    let worker = Rc::new(Worker::new(Box::new(Rc::clone(&shared)), [3; 16]));
     let mut document = document();
     document["limits"]["requests"] = json!({"per_second": 10});
     let gate = gate_of(&document, &worker);
