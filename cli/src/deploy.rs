@@ -1,46 +1,88 @@
-//! `linkgate policy deploy`: hands a policy to a running Envoy.
+//! `linkgate policy deploy` and `rollback`: hand a policy to a running Envoy.
 //!
-//! Promises: a policy that the gate would not take is not written; Envoy sees the old file or the new one. The folder
-//! is the one that Envoy watches by `config_discovery` with `watched_directory`, where a rename is what it notices.
-//! Only the configuration changes with a policy; a new filter needs a new path (`--wasm`), because Envoy compares what
-//! the file says, not what the paths hold.
+//! Promises: a policy that the gate would not take is not written; Envoy sees the old file or the new one; what was
+//! replaced can be put back. The folder is the one that Envoy watches by `config_discovery` with `watched_directory`,
+//! where a rename of any file makes it read the resource again.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf, absolute};
 
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
-
+use crate::args::Target;
 use crate::error::Error;
-use crate::files::{Existing, write_whole};
+use crate::files::{Aside, Existing, read_text_up_to};
 use crate::policy;
+use crate::resource::Resource;
+use crate::rollout::Rollout;
 
 /// The file that Envoy reads.
 pub const RESOURCE: &str = "linkgate.ecds.json";
+/// What it held before.
+pub const PREVIOUS: &str = "linkgate.ecds.previous.json";
 /// The filter beside it.
 const WASM: &str = "linkgate_filter.wasm";
-/// The name of the filter, of its VM and of the resource: `envoy.yaml` uses the same.
-const NAME: &str = "linkgate";
-/// The variables of Envoy's process that the filter may read. Envoy leaves out those that are not set.
-const ENVIRONMENT: [&str; 4] = [
-    "LINKGATE_JWT_PRIVATE_KEY",
-    "LINKGATE_BKAUTH_APP_CODE",
-    "LINKGATE_BKAUTH_APP_SECRET",
-    "LINKGATE_LOGIN_BEARER_TOKEN",
-];
+/// A policy is JSON within JSON there.
+const MAX_RESOURCE_BYTES: u64 = 16 << 20;
 
 /// Checks the policy and writes the resource; returns what to print.
-pub fn deploy(file: &Path, folder: &Path, wasm: Option<&Path>) -> Result<String, Error> {
-    let policy = policy::check(file)?;
-    if !folder.is_dir() {
-        return Err(Error::NoFolder(folder.to_owned()));
-    }
+pub fn deploy(file: &Path, wasm: Option<&Path>, target: &Target) -> Result<String, Error> {
+    let checked = policy::check(file)?;
+    let folder = folder_of(target)?;
     let wasm = wasm_path(folder, wasm)?;
-    let json = policy.json();
-    let version = version_of(&json);
-    let target = folder.join(RESOURCE);
-    let resource = format!("{}\n", discovery_response(&version, &wasm, &json));
-    write_whole(&target, resource.as_bytes(), 0o644, Existing::Replace)?;
-    Ok(format!("{}{}: version {version}\n", policy.summary(), target.display()))
+    let resource = Resource::new(checked.policy.version(), &checked.json(), &wasm);
+    put_in_force(&resource, target, &checked.summary())
+}
+
+/// Puts back what was replaced last; returns what to print.
+pub fn rollback(target: &Target) -> Result<String, Error> {
+    let path = folder_of(target)?.join(PREVIOUS);
+    if fs::symlink_metadata(&path).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        return Err(Error::NoPrevious(path));
+    }
+    let text = read_text_up_to(&path, MAX_RESOURCE_BYTES)?;
+    let resource = Resource::read(text).ok_or(Error::NotResource(path))?;
+    put_in_force(&resource, target, "")
+}
+
+fn folder_of(target: &Target) -> Result<&Path, Error> {
+    let folder = target.to.as_path();
+    if folder.is_dir() { Ok(folder) } else { Err(Error::NoFolder(folder.to_owned())) }
+}
+
+fn put_in_force(resource: &Resource, target: &Target, said: &str) -> Result<String, Error> {
+    let rollout = target.wait.map(|wait| Rollout::begin(&target.admin, resource, wait)).transpose()?;
+    write(&target.to, resource)?;
+    let path = target.to.join(RESOURCE);
+    let said = format!("{said}{}: version {}\n", path.display(), resource.version());
+    match rollout {
+        None => Ok(said),
+        Some(rollout) => Ok(said + &rollout.wait(&target.to, &path)?),
+    }
+}
+
+/// Writes the resource and keeps the one before, unless it is the same.
+fn write(folder: &Path, resource: &Resource) -> Result<(), Error> {
+    let (path, previous) = (folder.join(RESOURCE), folder.join(PREVIOUS));
+    let aside = Aside::write(&path, resource.text.as_bytes(), 0o644)?;
+    let is_other = |text: &[u8]| text != resource.text.as_bytes();
+    match fs::read(&path) {
+        Ok(before) if is_other(&before) => keep(&path, &previous)?,
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(source) => return Err(Error::file("read", &path, source)),
+    }
+    aside.put(Existing::Replace)
+}
+
+/// Gives a file a second name. Not by a rename: Envoy would notice it, and judge the resource of now once more.
+fn keep(path: &Path, previous: &Path) -> Result<(), Error> {
+    match fs::remove_file(previous) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::file("replace", previous, error)),
+        _ => {}
+    }
+    // Not every file system has second names.
+    let kept = fs::hard_link(path, previous).or_else(|_| fs::copy(path, previous).map(drop));
+    kept.map_err(|source| Error::file("write", previous, source))
 }
 
 /// The filter's path as text. One that was named may lie on another machine; the default one must be there.
@@ -51,39 +93,4 @@ fn wasm_path(folder: &Path, named: Option<&Path>) -> Result<String, Error> {
         return Err(Error::NoWasm(path));
     }
     path.to_str().map(str::to_owned).ok_or_else(|| Error::PathNotText(path.clone()))
-}
-
-/// Short, and the same for the same policy.
-fn version_of(json: &str) -> String {
-    let mut digest = hex::encode(Sha256::digest(json));
-    digest.truncate(12);
-    digest
-}
-
-/// Envoy's `DiscoveryResponse` with the filter in it.
-fn discovery_response(version: &str, wasm: &str, policy: &str) -> Value {
-    let config = json!({
-        "name": NAME,
-        "root_id": NAME,
-        "failure_policy": "FAIL_RELOAD",
-        "allow_on_headers_stop_iteration": true,
-        "vm_config": {
-            "vm_id": NAME,
-            "runtime": "envoy.wasm.runtime.v8",
-            "code": {"local": {"filename": wasm}},
-            "environment_variables": {"host_env_keys": ENVIRONMENT},
-        },
-        "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": policy},
-    });
-    json!({
-        "version_info": version,
-        "resources": [{
-            "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
-            "name": NAME,
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
-                "config": config,
-            },
-        }],
-    })
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A failure of a command.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,55 @@ pub enum Error {
     /// The folder to deploy to is missing.
     #[error("{} is no folder: make it first, or choose another with --to", .0.display())]
     NoFolder(PathBuf),
+    /// There is nothing to go back to.
+    #[error("{} is not there: nothing was deployed over another policy here yet, so there is none to go back to", .0.display())]
+    NoPrevious(PathBuf),
+    /// What should be the resource is something else.
+    #[error("{} is no resource that `linkgate policy deploy` wrote: deploy a policy instead", .0.display())]
+    NotResource(PathBuf),
+    /// Envoy cannot be asked before anything is written.
+    #[error("Envoy's admin interface cannot be asked, so nothing was written: {0}; see --admin, or leave out --wait")]
+    NoAdmin(String),
+    /// Envoy was given the policy and did not take it.
+    #[error(
+        "Envoy refused version {version} and {}. Its log says why: look for `policy refused` and `config update`. \
+         {} holds the refused one, with which Envoy must not start again: `linkgate policy rollback --to {}` puts back \
+         the one before",
+        goes_on(.in_force), .resource.display(), .folder.display()
+    )]
+    Refused {
+        /// The policy.
+        version: String,
+        /// What Envoy accepted last; empty: nothing.
+        in_force: String,
+        /// The file.
+        resource: PathBuf,
+        /// Its folder.
+        folder: PathBuf,
+    },
+    /// Nobody said in time that every worker serves the policy.
+    #[error(
+        "{} holds version {version}, but it was not confirmed within {}: {why}",
+        .resource.display(), humantime::format_duration(*.waited)
+    )]
+    NotConfirmed {
+        /// The policy.
+        version: String,
+        /// The file.
+        resource: PathBuf,
+        /// How long it was waited for.
+        waited: Duration,
+        /// How far it came.
+        why: String,
+    },
+    /// A described request leads to a question whose answer is not described.
+    #[error("the gate would ask {service} about {about}; say in services.{about} what it answers")]
+    NoAnswer {
+        /// The service.
+        service: &'static str,
+        /// The kind of credential.
+        about: &'static str,
+    },
     /// A path cannot be written into JSON.
     #[error("{}: the path is not UTF-8, Envoy could not be told of it", .0.display())]
     PathNotText(PathBuf),
@@ -70,15 +120,25 @@ impl Error {
         Self::Io { action, subject: path.display().to_string(), source }
     }
 
-    /// 1: what was given is wrong. 2: the command could not work.
+    /// 1: what was given is wrong. 2: the command could not work. 3: done, but nobody confirmed it.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Faults(_)
             | Self::TooLarge { .. }
             | Self::NotText(_)
             | Self::EmptySecret
-            | Self::LongSecret { .. } => 1,
+            | Self::LongSecret { .. }
+            | Self::NoAnswer { .. }
+            | Self::Refused { .. } => 1,
+            Self::NotConfirmed { .. } => 3,
             _ => 2,
         }
+    }
+}
+
+fn goes_on(version: &str) -> String {
+    match version {
+        "" => "has no policy in force".to_owned(),
+        version => format!("goes on with {version}"),
     }
 }

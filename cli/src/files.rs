@@ -26,25 +26,48 @@ pub enum Existing {
 
 /// Reads a text of at most [`MAX_TEXT_BYTES`].
 pub fn read_text(path: &Path) -> Result<String, Error> {
+    read_text_up_to(path, MAX_TEXT_BYTES)
+}
+
+/// Reads a text of at most so many bytes.
+pub fn read_text_up_to(path: &Path, limit_bytes: u64) -> Result<String, Error> {
     let fail = |source| Error::file("read", path, source);
     let mut bytes = Vec::new();
-    File::open(path).map_err(fail)?.take(MAX_TEXT_BYTES + 1).read_to_end(&mut bytes).map_err(fail)?;
-    if bytes.len() as u64 > MAX_TEXT_BYTES {
-        return Err(Error::TooLarge { path: path.to_owned(), limit_bytes: MAX_TEXT_BYTES });
+    File::open(path).map_err(fail)?.take(limit_bytes + 1).read_to_end(&mut bytes).map_err(fail)?;
+    if bytes.len() as u64 > limit_bytes {
+        return Err(Error::TooLarge { path: path.to_owned(), limit_bytes });
     }
     String::from_utf8(bytes).map_err(|_| Error::NotText(path.to_owned()))
 }
 
 /// Writes a whole file, or nothing.
 pub fn write_whole(path: &Path, content: &[u8], mode: u32, existing: Existing) -> Result<(), Error> {
-    let fail = |source| Error::file("write", path, source);
-    let folder = folder_of(path);
-    let mut aside = Builder::new().prefix(".linkgate-").tempfile_in(folder).map_err(fail)?;
-    aside.write_all(content).map_err(fail)?;
-    aside.as_file().set_permissions(Permissions::from_mode(mode)).map_err(fail)?;
-    aside.as_file().sync_all().map_err(fail)?;
-    persist(aside, path, existing)?;
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)
+    Aside::write(path, content, mode)?.put(existing)
+}
+
+/// A whole file that lies beside its place; dropped, it is gone.
+pub struct Aside<'a> {
+    path: &'a Path,
+    file: NamedTempFile,
+}
+
+impl<'a> Aside<'a> {
+    /// Writes it.
+    pub fn write(path: &'a Path, content: &[u8], mode: u32) -> Result<Self, Error> {
+        let fail = |source| Error::file("write", path, source);
+        let mut file = Builder::new().prefix(".linkgate-").tempfile_in(folder_of(path)).map_err(fail)?;
+        file.write_all(content).map_err(fail)?;
+        file.as_file().set_permissions(Permissions::from_mode(mode)).map_err(fail)?;
+        file.as_file().sync_all().map_err(fail)?;
+        Ok(Self { path, file })
+    }
+
+    /// Puts it in its place.
+    pub fn put(self, existing: Existing) -> Result<(), Error> {
+        persist(self.file, self.path, existing)?;
+        let folder = File::open(folder_of(self.path)).and_then(|folder| folder.sync_all());
+        folder.map_err(|source| Error::file("write", self.path, source))
+    }
 }
 
 fn persist(aside: NamedTempFile, path: &Path, existing: Existing) -> Result<(), Error> {

@@ -41,7 +41,7 @@ pub fn generate(folder: &Path) -> Result<String, Error> {
 
 /// A fresh pair as PEM texts. The private one is the plain PKCS#8 of RFC 8410, without the public key inside, because
 /// older tools cannot read the other.
-fn new_pair() -> Result<(Zeroizing<String>, String), Error> {
+pub fn new_pair() -> Result<(Zeroizing<String>, String), Error> {
     let mut seed = Zeroizing::new([0_u8; 32]);
     getrandom::fill(seed.as_mut()).map_err(Error::Random)?;
     let key = SigningKey::from_bytes(&seed);

@@ -1,63 +1,113 @@
-//! `linkgate policy check`: would the gate take this policy?
+//! `linkgate policy check` and `diff`: would the gate take this policy, what does it say in vain, what would change?
 //!
 //! Promises: the answer is the gate's own, from the same code; every fault is named with its line. Reads, never writes.
 
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use linkgate_gate::policy::{Policy, Summary};
-use serde_json::Value;
+use linkgate_gate::Time;
+use linkgate_gate::policy::{Difference, Fault, Policy, Summary};
 
+use crate::Done;
 use crate::error::Error;
 use crate::files;
 use crate::yaml::{self, Document, Place};
 
 /// A policy that the gate takes.
 pub struct Checked {
+    /// Compiled.
+    pub policy: Policy,
     file: String,
-    value: Value,
-    counts: Summary,
+    document: Document,
 }
 
 impl Checked {
     /// The policy as the gate reads it, the same text for the same policy.
     pub fn json(&self) -> String {
-        self.value.to_string()
+        self.document.value.to_string()
     }
 
     /// One line about it.
     pub fn summary(&self) -> String {
-        let Summary { prefixes, apps, users, grants, allowed_hosts } = self.counts;
+        let Summary { prefixes, apps, users, grants, allowed_hosts } = self.policy.summary();
         format!(
             "{}: ok ({prefixes} prefixes, {grants} grants, {apps} apps, {users} users, {allowed_hosts} allowed hosts)\n",
             self.file
         )
     }
+
+    /// What it says in vain now, a line each.
+    fn warnings(&self, now: Time) -> Vec<String> {
+        let warnings = Policy::warnings(&self.document.value, now).unwrap_or_default();
+        let lines = report(&self.file, &self.document, &warnings);
+        lines.into_iter().map(|line| format!("warning: {line}\n")).collect()
+    }
 }
 
 /// Reads and judges a policy.
 pub fn check(path: &Path) -> Result<Checked, Error> {
-    let text = files::read_text(path)?;
-    let file = path.display().to_string();
-    let document = yaml::read(&text).map_err(|c| Error::Faults(vec![line(&file, c.place, "", &c.message)]))?;
+    let (file, document) = read_document(path)?;
     match Policy::read(&document.value) {
-        Ok(policy) => Ok(Checked { file, value: document.value, counts: policy.summary() }),
-        Err(faults) => {
-            let found = faults.iter().map(|fault| (fault.path.as_str(), fault.message.as_str()));
-            Err(Error::Faults(report(&file, &document, found)))
-        }
+        Ok(policy) => Ok(Checked { policy, file, document }),
+        Err(faults) => Err(Error::Faults(report(&file, &document, &faults))),
     }
 }
 
+/// Judges a policy, and says what it says in vain.
+pub fn check_and_warn(path: &Path, strict: bool) -> Result<Done, Error> {
+    let checked = check(path)?;
+    let warnings = checked.warnings(now()?);
+    let fails = strict && !warnings.is_empty();
+    let answer = if fails { String::new() } else { checked.summary() };
+    Ok(Done { answer, complaint: warnings.concat(), code: u8::from(fails) })
+}
+
+/// Who gains and who loses.
+pub fn diff(old: &Path, new: &Path) -> Result<String, Error> {
+    let (old, new) = (check(old)?, check(new)?);
+    let difference = Policy::difference(&old.document.value, &new.document.value);
+    // Both were good a moment ago.
+    difference.map(|difference| sentences(&difference)).map_err(|f| Error::Faults(report("", &new.document, &f)))
+}
+
+fn sentences(difference: &Difference) -> String {
+    if difference.is_empty() {
+        return "no difference\n".to_owned();
+    }
+    let groups = [("gains", &difference.gains), ("loses", &difference.loses), ("changes", &difference.changes)];
+    let mut text = String::new();
+    for (name, list) in groups.into_iter().filter(|(_, list)| !list.is_empty()) {
+        text += &format!("{name}:\n");
+        list.iter().for_each(|sentence| text += &format!("  {sentence}\n"));
+    }
+    text
+}
+
+/// The name of a file, and what it holds.
+pub fn read_document(path: &Path) -> Result<(String, Document), Error> {
+    let text = files::read_text(path)?;
+    let file = path.display().to_string();
+    let document = yaml::read(&text).map_err(|c| Error::Faults(vec![line(&file, c.place, "", &c.message)]))?;
+    Ok((file, document))
+}
+
 /// One line per fault, in the order of the file.
-fn report<'a>(file: &str, document: &Document, faults: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<String> {
-    let mut found: Vec<_> = faults.map(|(path, message)| (document.place(path), path, message)).collect();
-    found.sort_by_key(|(place, ..)| (place.line, place.column));
-    found.into_iter().map(|(place, path, message)| line(file, place, path, message)).collect()
+pub fn report(file: &str, document: &Document, faults: &[Fault]) -> Vec<String> {
+    let mut found: Vec<_> = faults.iter().map(|fault| (document.place(&fault.path), fault)).collect();
+    found.sort_by_key(|(place, _)| (place.line, place.column));
+    found.into_iter().map(|(place, fault)| line(file, place, &fault.path, &fault.message)).collect()
 }
 
 fn line(file: &str, place: Place, path: &str, message: &str) -> String {
     let separator = if path.is_empty() { "" } else { ": " };
     format!("{file}:{}:{}: {path}{separator}{message}", place.line, place.column)
+}
+
+/// The moment of the system's clock.
+pub fn now() -> Result<Time, Error> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let since = since.map_err(|e| Error::io("read", "the clock", std::io::Error::other(e)))?;
+    Ok(Time::from_nanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)))
 }
 
 #[cfg(test)]
@@ -68,8 +118,9 @@ mod tests {
     fn faults_come_in_the_order_of_the_file() {
         let document = yaml::read("version: 1\napps:\n  - secret: [a, b]\n").unwrap();
         let faults = [("apps[0].secret[1]", "is short"), ("users", "is missing"), ("", "is odd")];
+        let faults = faults.map(|(path, message)| Fault { path: path.to_owned(), message: message.to_owned() });
         assert_eq!(
-            report("p.yaml", &document, faults.into_iter()),
+            report("p.yaml", &document, &faults),
             ["p.yaml:1:1: users: is missing", "p.yaml:1:1: is odd", "p.yaml:3:17: apps[0].secret[1]: is short"]
         );
     }

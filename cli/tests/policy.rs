@@ -7,21 +7,62 @@ mod support;
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
-use support::{Desk, good_policy};
+use support::{Desk, good_policy, sha256_hex};
 
 const DEPLOY: [&str; 5] = ["policy", "deploy", "policy.yaml", "--to", "envoy"];
 
 #[test]
 fn a_good_policy_is_counted() {
     let outcome = Desk::new().run(&["policy", "check", "policy.yaml"]);
-    assert_eq!(outcome.out, "policy.yaml: ok (3 prefixes, 0 grants, 1 apps, 1 users, 2 allowed hosts)\n");
+    assert_eq!(outcome.out, "policy.yaml: ok (3 prefixes, 1 grants, 1 apps, 1 users, 2 allowed hosts)\n");
     assert_eq!((outcome.code, outcome.err.as_str()), (0, ""));
+}
+
+#[test]
+fn what_is_said_in_vain_is_warned_about_and_fails_only_where_it_should() {
+    let desk = Desk::new();
+    let until = "{ name: over, apps: [ci], applications: [shop], until: \"2020-01-01T00:00:00Z\" }";
+    let policy = good_policy().replace(&sha256_hex("s3cret"), &"0".repeat(64)) + "  - " + until + "\n";
+    desk.write("policy.yaml", &policy);
+    let outcome = desk.run(&["policy", "check", "policy.yaml"]);
+    assert_eq!(outcome.out, "policy.yaml: ok (3 prefixes, 2 grants, 1 apps, 1 users, 2 allowed hosts)\n");
+    let want = "warning: policy.yaml:9:21: apps[0].secret_sha256[0]: is the placeholder, the digest of no secret: make one with `linkgate secret hash`\n\
+        warning: policy.yaml:16:53: grants[1].until: has passed, so the grant allows nothing any more: remove it\n";
+    assert_eq!((outcome.code, outcome.err.as_str()), (0, want));
+    let outcome = desk.run(&["policy", "check", "policy.yaml", "--strict"]);
+    assert_eq!((outcome.code, outcome.out.as_str(), outcome.err.as_str()), (1, "", want));
+    desk.write("policy.yaml", &good_policy());
+    let outcome = desk.run(&["policy", "check", "policy.yaml", "--strict"]);
+    assert_eq!((outcome.code, outcome.err.as_str()), (0, ""));
+}
+
+#[test]
+fn two_policies_are_compared_in_words() {
+    let desk = Desk::new();
+    let other = good_policy()
+        .replace("8192", "4096")
+        .replace("\"example.com\"", "\"example.org\"")
+        .replace(&sha256_hex("t1cket"), &sha256_hex("other"));
+    desk.write("new.yaml", &other);
+    let outcome = desk.run(&["policy", "diff", "policy.yaml", "new.yaml"]);
+    let want = "gains:\n  links to `example.org`\nloses:\n  paths with their query may have 4096 bytes instead of 8192\n  \
+        links to `example.com`\nchanges:\n  the logins of user `admin` changed\n";
+    assert_eq!((outcome.code, outcome.out.as_str(), outcome.err.as_str()), (0, want, ""));
+    desk.write("new.yaml", &good_policy().replace("[\"\", \"/stag\", \"/prod\"]", "[\"/prod\", \"/stag\", \"\"]"));
+    let outcome = desk.run(&["policy", "diff", "policy.yaml", "new.yaml"]);
+    assert_eq!((outcome.code, outcome.out.as_str()), (0, "no difference\n"));
+    desk.write("new.yaml", &good_policy().replace("version: 1", "version: 9"));
+    for files in [["policy.yaml", "new.yaml"], ["new.yaml", "policy.yaml"]] {
+        let outcome = desk.run(&["policy", "diff", files[0], files[1]]);
+        assert_eq!((outcome.code, outcome.out.as_str()), (1, ""));
+        assert_eq!(outcome.err, "new.yaml:2:1: version: this version of linkgate reads version 1\n");
+    }
 }
 
 #[test]
 fn every_fault_is_named_with_its_place() {
     let desk = Desk::new();
-    let policy = good_policy().replace("\"/stag\"", "stag").replace(&"1".repeat(64), "12").replace("8192", "1");
+    let policy = good_policy().replace("\"/stag\"", "stag").replace(&sha256_hex("s3cret"), "12").replace("8192", "1");
     desk.write("policy.yaml", &policy);
     let outcome = desk.run(&["policy", "check", "policy.yaml"]);
     assert_eq!((outcome.code, outcome.out.as_str()), (1, ""));
@@ -101,7 +142,8 @@ fn a_policy_is_deployed_as_envoy_reads_it() {
     assert_eq!((outcome.code, outcome.err.as_str()), (0, ""));
     let text = desk.read("envoy/linkgate.ecds.json");
     let response: Value = serde_json::from_str(&text).unwrap();
-    let version = response["version_info"].as_str().unwrap();
+    let (version, rest) = response["version_info"].as_str().unwrap().split_once('-').unwrap();
+    assert_eq!((version.len(), rest.len()), (12, 8));
     assert!(outcome.out.ends_with(&format!("envoy/linkgate.ecds.json: version {version}\n")), "{}", outcome.out);
     let config = &response["resources"][0]["typed_config"]["config"];
     let policy: Value = serde_json::from_str(config["configuration"]["value"].as_str().unwrap()).unwrap();
@@ -134,6 +176,68 @@ fn the_version_follows_the_meaning_not_the_layout() {
 }
 
 #[test]
+fn a_filter_with_other_bytes_makes_another_resource_of_the_same_version() {
+    let desk = Desk::new();
+    desk.folder("envoy");
+    let deploy = |filter: &str| {
+        desk.write("envoy/linkgate_filter.wasm", filter);
+        let outcome = desk.run(&DEPLOY);
+        let response: Value = serde_json::from_str(&desk.read("envoy/linkgate.ecds.json")).unwrap();
+        (outcome.out, response["version_info"].clone(), response["resources"].clone())
+    };
+    let (one, two) = (deploy("one"), deploy("two"));
+    assert!(one.0 == two.0 && one.1 != two.1 && one.2 != two.2, "{one:?} {two:?}");
+    assert_eq!(deploy("one"), one);
+}
+
+#[test]
+fn a_rollback_puts_the_resource_before_back_and_a_second_one_returns() {
+    let desk = Desk::new();
+    desk.folder("envoy");
+    desk.write("envoy/linkgate_filter.wasm", "");
+    let (resource, previous) = ("envoy/linkgate.ecds.json", "envoy/linkgate.ecds.previous.json");
+    let rollback = || desk.run(&["policy", "rollback", "--to", "envoy"]);
+    assert_eq!(desk.run(&DEPLOY).code, 0);
+    let first = desk.read(resource);
+    let outcome = rollback();
+    let want = format!(
+        "{previous} is not there: nothing was deployed over another policy here yet, so there is none to go back to\n"
+    );
+    assert_eq!((outcome.code, outcome.out.as_str(), outcome.err), (2, "", want));
+    desk.write("policy.yaml", &good_policy().replace("8192", "8191"));
+    for _ in 0..2 {
+        // The same once more does not push out the one before.
+        assert_eq!(desk.run(&DEPLOY).code, 0);
+    }
+    let second = desk.read(resource);
+    assert_eq!(desk.read(previous), first);
+    for (now, before) in [(&first, &second), (&second, &first), (&first, &second)] {
+        let outcome = rollback();
+        assert_eq!((outcome.code, outcome.err.as_str()), (0, ""));
+        let version = serde_json::from_str::<Value>(now).unwrap()["version_info"].as_str().unwrap()[..12].to_owned();
+        assert_eq!(outcome.out, format!("{resource}: version {version}\n"));
+        assert_eq!((&desk.read(resource), &desk.read(previous)), (now, before));
+    }
+    let there: Vec<_> = desk.files().into_keys().map(|path| path.file_name().unwrap().to_owned()).collect();
+    assert_eq!(there, ["linkgate.ecds.json", "linkgate.ecds.previous.json", "linkgate_filter.wasm", "policy.yaml"]);
+}
+
+#[test]
+fn what_is_no_resource_is_not_put_back() {
+    let desk = Desk::new();
+    desk.folder("envoy");
+    desk.write("envoy/linkgate.ecds.previous.json", "{}");
+    let before = desk.files();
+    let outcome = desk.run(&["policy", "rollback", "--to", "envoy"]);
+    let want = "envoy/linkgate.ecds.previous.json is no resource that `linkgate policy deploy` wrote: deploy a policy instead\n";
+    assert_eq!((outcome.code, outcome.err.as_str()), (2, want));
+    let outcome = desk.run(&["policy", "rollback", "--to", "nowhere"]);
+    let want = "nowhere is no folder: make it first, or choose another with --to\n";
+    assert_eq!((outcome.code, outcome.err.as_str()), (2, want));
+    assert_eq!(desk.files(), before);
+}
+
+#[test]
 fn a_wrong_policy_is_not_deployed_and_the_old_one_stays() {
     let desk = Desk::new();
     desk.folder("envoy");
@@ -162,4 +266,39 @@ fn a_missing_filter_or_folder_is_refused_with_what_to_do_and_nothing_is_written(
     assert!(outcome.err.contains("linkgate_filter.wasm is not there: copy the filter"), "{}", outcome.err);
     assert!(outcome.err.contains("--wasm PATH"), "{}", outcome.err);
     assert_eq!(desk.files(), before);
+}
+
+/// The policy to start from, as shipped.
+fn shipped() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../policy.yaml")).unwrap()
+}
+
+/// Examples begin with `#` and no space.
+fn with_examples(policy: &str) -> (String, usize) {
+    let mut examples = 0;
+    let lines = policy.lines().map(|line| match line.trim_start().strip_prefix('#') {
+        Some(example) if !example.is_empty() && !example.starts_with(' ') => {
+            examples += 1;
+            line.replacen('#', "", 1) + "\n"
+        }
+        _ => line.to_owned() + "\n",
+    });
+    (lines.collect(), examples)
+}
+
+#[test]
+fn the_shipped_policy_is_good_with_its_examples_and_without() {
+    let desk = Desk::new();
+    desk.write("policy.yaml", &shipped());
+    let outcome = desk.run(&["policy", "check", "policy.yaml"]);
+    assert_eq!(outcome.out, "policy.yaml: ok (5 prefixes, 1 grants, 1 apps, 1 users, 2 allowed hosts)\n");
+    let (policy, examples) = with_examples(&shipped());
+    desk.write("policy.yaml", &policy);
+    let outcome = desk.run(&["policy", "check", "policy.yaml"]);
+    assert_eq!(
+        outcome.out, "policy.yaml: ok (6 prefixes, 2 grants, 1 apps, 1 users, 3 allowed hosts)\n",
+        "{}",
+        outcome.err
+    );
+    assert_eq!(examples, 11);
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use linkgate_tests::gateway::{GatewayPlan, path_from};
 use serde_json::{Value, json};
 
 use crate::bed::Bed;
@@ -83,4 +84,79 @@ async fn a_broken_policy_is_refused_by_the_command_line_and_by_envoy_and_the_old
     // And a good one is taken again.
     bed.gateway.deploy(&without_hosts(&bed.policy)).await.unwrap();
     assert!(settled_verdict(&bed, 400).await);
+}
+
+/// How several uploads in a row end; they need not be told to settle.
+async fn statuses(bed: &Bed) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    for _ in 0..20 {
+        statuses.push(bed.send(bed.request(bed.source.url()).overwriting()).await.status);
+    }
+    statuses.dedup();
+    statuses
+}
+
+#[tokio::test]
+async fn a_deploy_that_waits_ends_when_every_worker_serves_the_policy_and_a_rollback_undoes_it() {
+    let bed = Bed::new().await;
+    assert_eq!(statuses(&bed).await, [200]);
+    let filter = path_from("LINKGATE_WASM");
+    let wasm = ["--wasm", filter.to_str().unwrap()];
+    let narrow = without_hosts(&bed.policy);
+    let said = bed.gateway.deploy_and_wait(&narrow, &wasm);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.out.ends_with("Envoy: every worker serves it now (2 of 2)\n"), "{said:?}");
+    assert_eq!(statuses(&bed).await, [400]);
+    let said = bed.gateway.deploy_and_wait(&narrow, &wasm);
+    assert!(said.out.ends_with("Envoy: every worker serves it already (2 of 2)\n"), "{said:?}");
+    for status in [200, 400] {
+        let said = bed.gateway.roll_back_and_wait();
+        assert_eq!(said.code, Some(0), "{said:?}");
+        assert_eq!(statuses(&bed).await, [status]);
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_envoy_refuses_is_reported_and_rolled_back() {
+    let bed = Bed::new().await;
+    let before = bed.gateway.resource();
+    let said = bed.gateway.deploy_and_wait(&without_hosts(&bed.policy), &["--wasm", "/nowhere/filter.wasm"]);
+    assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{said:?}");
+    assert!(said.err.starts_with("Envoy refused version "), "{said:?}");
+    assert!(said.err.contains(" and goes on with ") && said.err.contains("linkgate policy rollback --to "), "{said:?}");
+    assert!(bed.gateway.log().contains("config update rejected: Invalid path: /nowhere/filter.wasm"));
+    assert_eq!(statuses(&bed).await, [200], "the policy before is in force");
+    let said = bed.gateway.roll_back_and_wait();
+    assert!(said.out.ends_with("Envoy: every worker serves it already (2 of 2)\n"), "{said:?}");
+    assert_eq!(bed.gateway.resource(), before);
+}
+
+#[tokio::test]
+async fn a_filter_with_other_bytes_under_its_old_path_is_loaded() {
+    let bed = Bed::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("filter.wasm");
+    let mut bytes = std::fs::read(path_from("LINKGATE_WASM")).unwrap();
+    std::fs::write(&path, &bytes).unwrap();
+    let wasm = ["--wasm", path.to_str().unwrap()];
+    assert_eq!(bed.gateway.deploy_and_wait(&bed.policy, &wasm).code, Some(0));
+    // A custom section that means nothing: another filter that does the same.
+    bytes.extend(b"\x00\x05\x01xabc");
+    std::fs::write(&path, &bytes).unwrap();
+    let reloads = || async { bed.gateway.admin_page("/stats?filter=linkgate.config_reload").await };
+    let before = reloads().await;
+    let said = bed.gateway.deploy_and_wait(&bed.policy, &wasm);
+    assert!(said.out.ends_with("Envoy: every worker serves it now (2 of 2)\n"), "{said:?}");
+    assert_ne!(reloads().await, before);
+    assert_eq!(statuses(&bed).await, [200]);
+}
+
+#[tokio::test]
+async fn without_a_signing_key_every_deploy_is_refused_and_says_so() {
+    let bed = Bed::planned(GatewayPlan::new().env("LINKGATE_JWT_PRIVATE_KEY", ""), &[], &[]).await;
+    let filter = path_from("LINKGATE_WASM");
+    let said = bed.gateway.deploy_and_wait(&without_hosts(&bed.policy), &["--wasm", filter.to_str().unwrap()]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains(" and has no policy in force. Its log says why"), "{said:?}");
+    assert!(bed.gateway.log().contains("policy refused: the signing key is missing"), "{}", bed.gateway.log());
 }

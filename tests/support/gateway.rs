@@ -214,6 +214,17 @@ impl GatewayPlan {
     }
 }
 
+/// What the command line printed, and how it ended.
+#[derive(Debug)]
+pub struct Said {
+    /// Its exit code.
+    pub code: Option<i32>,
+    /// Its standard output.
+    pub out: String,
+    /// Its standard error.
+    pub err: String,
+}
+
 /// A running gateway; killed when dropped.
 pub struct Gateway {
     child: Child,
@@ -265,6 +276,26 @@ impl Gateway {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux tells VmRSS");
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Runs `linkgate policy deploy --wait`, with more flags.
+    #[must_use]
+    pub fn deploy_and_wait(&self, policy: &Value, more: &[&str]) -> Said {
+        let mut command = deploy_command(self.dir.path(), policy);
+        self.wait_with(command.args(more))
+    }
+
+    /// Runs `linkgate policy rollback --wait`.
+    #[must_use]
+    pub fn roll_back_and_wait(&self) -> Said {
+        let mut command = Command::new(binary("linkgate"));
+        self.wait_with(command.args(["policy", "rollback", "--to"]).arg(self.dir.path().join("policy")))
+    }
+
+    fn wait_with(&self, command: &mut Command) -> Said {
+        let output = command.args(["--wait", "30s", "--admin", &self.admin]).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Said { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
     }
 
     /// All that Envoy has printed: its log, the filter's, and the access log.
@@ -355,13 +386,17 @@ impl Drop for Gateway {
 }
 
 fn deploy(dir: &Path, policy: &Value) -> Result<(), String> {
+    let output = deploy_command(dir, policy).arg("--wasm").arg(path_from("LINKGATE_WASM")).output().unwrap();
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+fn deploy_command(dir: &Path, policy: &Value) -> Command {
     // JSON is YAML.
     let file = dir.join("policy.yaml");
     std::fs::write(&file, policy.to_string()).unwrap();
     let mut command = Command::new(binary("linkgate"));
     command.args(["policy", "deploy"]).arg(file).arg("--to").arg(dir.join("policy"));
-    let output = command.arg("--wasm").arg(path_from("LINKGATE_WASM")).output().unwrap();
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+    command
 }
 
 fn place(dir: &Path, resource: &Value) {

@@ -8,6 +8,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 /// What a run left behind.
@@ -86,7 +87,11 @@ fn collect(folder: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) {
     }
 }
 
-/// Taken as it stands; tests change one thing.
+pub fn sha256_hex(secret: &str) -> String {
+    hex::encode(Sha256::digest(secret))
+}
+
+/// Taken as it stands; tests change one thing. The app's secret is `s3cret`, the user's ticket `t1cket`.
 pub fn good_policy() -> String {
     format!(
         r#"# The policy of a test.
@@ -102,8 +107,10 @@ users:
   - username: admin
     bk_token_sha256: []
     bk_ticket_sha256: ["{}"]
+grants:
+  - {{ name: all, apps: ["*"], applications: ["*"] }}
 "#,
-        "1".repeat(64),
-        "2".repeat(64)
+        sha256_hex("s3cret"),
+        sha256_hex("t1cket")
     )
 }

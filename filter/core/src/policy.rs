@@ -5,8 +5,10 @@
 //! keys, and names every fault by its path, all of them at once where the shape is right.
 
 mod compile;
+mod diff;
 mod document;
 mod table;
+mod warnings;
 
 use std::rc::Rc;
 
@@ -22,6 +24,9 @@ use crate::rules::grants::Grants;
 use crate::rules::packages::PackageRules;
 use crate::rules::pattern::Patterns;
 use crate::rules::restrictions::{Sources, Users};
+use crate::time::Time;
+
+pub use self::diff::Difference;
 
 /// A policy that passed every rule, ready to decide by.
 #[derive(Debug)]
@@ -120,6 +125,29 @@ impl Policy {
         let mut policy = compile::compile(&document)?;
         policy.version = hex::encode(Sha256::digest(text)).chars().take(12).collect();
         Ok(policy)
+    }
+
+    /// What a good document says in vain at this moment, such as a grant that has ended.
+    ///
+    /// # Errors
+    /// Every [`Fault`] of one that is not good.
+    pub fn warnings(document: &Value, now: Time) -> Result<Vec<Fault>, Vec<Fault>> {
+        Ok(warnings::warnings(&Self::good(document)?, now.seconds()))
+    }
+
+    /// Who gains and who loses when one document takes the place of another.
+    ///
+    /// # Errors
+    /// Every [`Fault`] of the first one that is not good.
+    pub fn difference(old: &Value, new: &Value) -> Result<Difference, Vec<Fault>> {
+        Ok(diff::difference(&Self::good(old)?, &Self::good(new)?))
+    }
+
+    /// A document that compiles.
+    fn good(document: &Value) -> Result<document::Document, Vec<Fault>> {
+        let document = document::Document::read(document).map_err(|fault| vec![fault])?;
+        compile::compile(&document)?;
+        Ok(document)
     }
 
     /// What it holds, in numbers.

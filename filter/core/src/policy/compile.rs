@@ -1,8 +1,8 @@
 //! From the document to something to decide by: every rule beyond the shape.
 
-mod identity;
+pub(super) mod identity;
 mod people;
-mod rules;
+pub(super) mod rules;
 
 use std::fmt::Display;
 use std::rc::Rc;
@@ -21,7 +21,7 @@ const URI_BYTES: std::ops::RangeInclusive<u64> = 256..=48 << 10;
 /// Names of gateways, stages, grants and users.
 const NAME_MAX: usize = 64;
 /// The stage of the prefixes that stand directly under `routes`.
-const DEFAULT_STAGE: &str = "default";
+pub(super) const DEFAULT_STAGE: &str = "default";
 /// Stages: each has a counter of its own among the workers.
 const MAX_STAGES: usize = 32;
 

@@ -20,9 +20,21 @@ impl Patterns {
     }
 }
 
+/// Whether a pattern surely matches all that another one does: by its text, or because the other one is a plain name.
+pub(crate) fn covers(wide: &str, narrow: &str) -> bool {
+    let is_name = !narrow.contains(['*', '?']);
+    wide == "*" || wide == narrow || (is_name && WildMatch::new(wide).matches(narrow))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pattern_covers_what_it_surely_matches() {
+        assert!(covers("*", "a*") && covers("a*", "a*") && covers("a*", "ab") && covers("a", "a"));
+        assert!(!covers("a*", "ab*") && !covers("a?", "a*") && !covers("a", "a?") && !covers("a", "b"));
+    }
 
     #[test]
     fn a_star_is_any_run_and_a_question_mark_one_character() {

@@ -7,7 +7,7 @@ use crate::keys::PublicKey;
 use crate::policy::document::Identity;
 
 /// How long a service is waited for, in milliseconds, unless the policy says otherwise.
-const TIMEOUT_MS: u32 = 5_000;
+pub(in crate::policy) const TIMEOUT_MS: u32 = 5_000;
 const TIMEOUTS_MS: std::ops::RangeInclusive<u32> = 100..=30_000;
 /// Each is tried for a token of its name.
 const MAX_KEYS: usize = 16;

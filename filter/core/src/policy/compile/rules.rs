@@ -72,12 +72,17 @@ pub(super) fn grants(list: &[document::Grant], faults: &mut Faults) -> Grants {
 }
 
 fn moment(path: &str, text: &str, faults: &mut Faults) -> Option<i64> {
-    let parsed = humantime::parse_rfc3339(text).ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    let seconds = parsed.and_then(|since| i64::try_from(since.as_secs()).ok());
+    let seconds = moment_of(text);
     if seconds.is_none() {
         faults.add(path, "must be a moment in UTC like 2027-01-31T00:00:00Z");
     }
     seconds
+}
+
+/// The second that a text means.
+pub(in crate::policy) fn moment_of(text: &str) -> Option<i64> {
+    let since = humantime::parse_rfc3339(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_secs()).ok()
 }
 
 pub(super) fn restrictions(part: &Restrictions, faults: &mut Faults) -> (Sources, Users) {
@@ -98,8 +103,7 @@ fn networks(path: &str, texts: &[String], faults: &mut Faults) -> Vec<IpNet> {
     faults.bound(path, texts, MAX_ENTRIES);
     let mut networks = Vec::new();
     for (n, text) in texts.iter().enumerate() {
-        let net = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-        match net {
+        match network(text) {
             None => faults.add(format!("{path}[{n}]"), "must be an address or a network like 10.0.0.0/8"),
             // Sources are judged in their own form, so such an entry would never match.
             Some(IpNet::V6(net)) if net.network().to_ipv4_mapped().is_some() => {
@@ -112,6 +116,11 @@ fn networks(path: &str, texts: &[String], faults: &mut Faults) -> Vec<IpNet> {
         }
     }
     networks
+}
+
+/// The network that a text means; an address is one of itself.
+pub(in crate::policy) fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 pub(super) fn traffic(limits: &Limits, faults: &mut Faults) -> Traffic {

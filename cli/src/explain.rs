@@ -1,0 +1,197 @@
+//! `linkgate policy explain`: how would the gate decide a request, and by which rule?
+//!
+//! Promises: the verdict is that of the very code that runs in Envoy, fed with a described request and described answers
+//! of the identity services; nobody is asked and nothing is written. What the described request shows as a secret is not
+//! printed. Each run begins with empty memory: rates, kept answers and used nonces of a running gate play no part.
+
+mod answer;
+mod request;
+
+use std::path::Path;
+use std::rc::Rc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use linkgate_gate::{
+    Asking, Errand, Forward, Gate, Head, Keys, OwnCredentials, Record, Refusal, ServiceReply, SigningKey, Unshared,
+    Verdict, Worker,
+};
+use serde_json::{Map, Value, json};
+
+use self::request::{Described, SERVICE_OF};
+use crate::Done;
+use crate::error::Error;
+use crate::keys;
+use crate::policy;
+
+/// The header with the token for the store.
+const TOKEN: &str = "x-bkapi-jwt";
+/// The proxy names every request; this is what it is called here.
+const REQUEST_ID: &str = "explained";
+
+/// Decides the request; returns what to print.
+pub fn explain(file: &Path, request: &Path, as_json: bool) -> Result<Done, Error> {
+    let gate = gate_of(policy::check(file)?.policy)?;
+    let described = Described::read(request, policy::now()?, gate.wants_source())?;
+    let explanation = run(&gate, &described)?;
+    let code = u8::from(matches!(explanation.verdict, Decided::Refused(_)));
+    let answer = if as_json { format!("{}\n", explanation.json()) } else { explanation.text() };
+    Ok(Done { answer, code, ..Done::default() })
+}
+
+/// A gate with a signing key that nobody knows and nobody keeps.
+fn gate_of(policy: linkgate_gate::policy::Policy) -> Result<Gate, Error> {
+    let (private, _) = keys::new_pair()?;
+    let signing = SigningKey::read(&private).map_err(|error| Error::Encode(error.to_string()))?;
+    let own = OwnCredentials::new(String::new(), String::new(), String::new());
+    let worker = Rc::new(Worker::new(Box::new(Unshared::default()), [0; 16]));
+    Ok(Gate::new(policy, Keys { signing, own }, worker))
+}
+
+/// How a request ended.
+enum Decided {
+    Forwarded(Forward),
+    Refused(Refusal),
+}
+
+/// A question, and what its service said.
+struct Asked {
+    service: &'static str,
+    about: &'static str,
+    said: String,
+}
+
+struct Explanation {
+    asked: Vec<Asked>,
+    verdict: Decided,
+}
+
+fn run(gate: &Gate, described: &Described) -> Result<Explanation, Error> {
+    let pairs = described.pairs(REQUEST_ID);
+    let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+    let mut head = Head::new(&pairs, described.body.is_empty(), described.at, || [0; 16]);
+    if let Some(source) = described.source {
+        head = head.from_source(source.to_string().as_bytes());
+    }
+    let mut asked = Vec::new();
+    let mut verdict = gate.on_headers(&head);
+    loop {
+        verdict = match verdict {
+            Verdict::NeedBody(pending) => pending.on_body(gate, described.body.clone(), described.at),
+            Verdict::Ask(asking) => answer(gate, described, asking, &mut asked)?,
+            Verdict::Forward(forward) => return Ok(Explanation { asked, verdict: Decided::Forwarded(forward) }),
+            Verdict::Refuse(refusal) => return Ok(Explanation { asked, verdict: Decided::Refused(refusal) }),
+        };
+    }
+}
+
+/// Goes on with what the described service says.
+fn answer(gate: &Gate, described: &Described, asking: Asking, asked: &mut Vec<Asked>) -> Result<Verdict, Error> {
+    let (about, service) = SERVICE_OF
+        .into_iter()
+        .find_map(|(kind, about, service)| (kind == asking.kind()).then_some((about, service)))
+        .unwrap_or((asking.kind(), "a service"));
+    let landed = match gate.join(&asking, 0, described.at) {
+        // One request has no other one to wait for, and few questions.
+        Errand::Wait => return Err(Error::NoAnswer { service, about }),
+        Errand::GoOn(landed) => landed,
+        Errand::Send(call, flight) => {
+            let said = described.answers.get(about).ok_or(Error::NoAnswer { service, about })?;
+            asked.push(Asked { service, about, said: said.words() });
+            let reply = said.reply(&call).map(|(status, body)| (status, body.to_string()));
+            let reply = reply.as_ref().map(|(status, body)| ServiceReply { status: *status, body: body.as_bytes() });
+            gate.land(&flight, reply, described.at)
+        }
+    };
+    Ok(gate.resume(asking, &landed, described.at))
+}
+
+/// Every field of a record, also those that say nothing.
+fn fields(record: &Record) -> [(&'static str, &str); 9] {
+    [
+        ("app", &record.app),
+        ("user", &record.user),
+        ("application", &record.application),
+        ("module", &record.module),
+        ("stage", &record.stage),
+        ("decision", record.decision),
+        ("rule", &record.rule),
+        ("identity", record.identity),
+        ("reported", &record.reported),
+    ]
+}
+
+impl Explanation {
+    fn record(&self) -> &Record {
+        match &self.verdict {
+            Decided::Forwarded(forward) => &forward.record,
+            Decided::Refused(refusal) => &refusal.record,
+        }
+    }
+
+    /// One line each.
+    fn text(&self) -> String {
+        let mut lines = vec![match &self.verdict {
+            Decided::Forwarded(_) => "verdict: forwarded".to_owned(),
+            Decided::Refused(_) => "verdict: refused".to_owned(),
+        }];
+        for (name, value) in fields(self.record()) {
+            lines.push(format!("{name}: {}", if value.is_empty() { "-" } else { value }));
+        }
+        for Asked { service, about, said } in &self.asked {
+            lines.push(format!("asked: {service} about {about}, which said {said}"));
+        }
+        match &self.verdict {
+            Decided::Forwarded(forward) => {
+                let removed: Vec<&str> = forward.remove.iter().map(String::as_str).collect();
+                lines
+                    .push(format!("removed: {}", if removed.is_empty() { "-".to_owned() } else { removed.join(", ") }));
+                lines.extend(forward.set.iter().map(|(name, value)| match *name {
+                    TOKEN => format!("set: {TOKEN}, a token that says {}", claims(value)),
+                    name => format!("set: {name} = {value}"),
+                }));
+                lines.extend(
+                    forward.body.as_ref().map(|body| format!("body: {} bytes of JSON in its place", body.len())),
+                );
+            }
+            Decided::Refused(refusal) => {
+                lines.push(format!("status: {}", refusal.reply.status));
+                lines.push(format!("reply: {}", refusal.reply.body));
+            }
+        }
+        lines.join("\n") + "\n"
+    }
+
+    fn json(&self) -> Value {
+        let asked: Vec<Value> = self
+            .asked
+            .iter()
+            .map(|Asked { service, about, said }| json!({"service": service, "about": about, "said": said}))
+            .collect();
+        let record: Map<String, Value> =
+            fields(self.record()).into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        match &self.verdict {
+            Decided::Forwarded(forward) => {
+                let plain = forward.set.iter().filter(|(name, _)| *name != TOKEN);
+                let set: Map<String, Value> =
+                    plain.map(|(name, value)| ((*name).to_owned(), value.as_str().into())).collect();
+                let token = forward.set.iter().find(|(name, _)| *name == TOKEN).map(|(_, token)| claims(token));
+                json!({
+                    "verdict": "forwarded", "record": record, "asked": asked, "removed": forward.remove, "set": set,
+                    "token": token, "body_bytes": forward.body.as_ref().map(Vec::len),
+                })
+            }
+            Decided::Refused(refusal) => json!({
+                "verdict": "refused", "record": record, "asked": asked,
+                "status": refusal.reply.status, "reply": refusal.reply.body,
+            }),
+        }
+    }
+}
+
+/// What a token says; whoever has the token itself could use it.
+fn claims(token: &str) -> Value {
+    let part = token.split('.').nth(1).unwrap_or_default();
+    let bytes = URL_SAFE_NO_PAD.decode(part).unwrap_or_default();
+    serde_json::from_slice(&bytes).unwrap_or_default()
+}

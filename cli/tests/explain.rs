@@ -1,0 +1,236 @@
+//! `linkgate policy explain`: the gate's own verdict on a described request, and no secret of it.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{Desk, Outcome, good_policy};
+
+const EXPLAIN: [&str; 5] = ["policy", "explain", "policy.yaml", "--request", "request.yaml"];
+
+const REQUEST: &str = r#"
+path: /stag/bkapps/applications/shop/modules/web/source_package/link/?bk_token=in-the-query
+at: 2026-07-01T00:00:00Z
+headers:
+  x-bkapi-authorization: { bk_app_code: apigw-api-test, bk_app_secret: s3cret, bk_ticket: t1cket }
+  cookie: bk_token=in-a-cookie
+body:
+  package_url: https://example.com/a.tar.gz
+  version: "1"
+"#;
+
+fn explain(policy: &str, request: &str, more: &[&str]) -> Outcome {
+    let desk = Desk::new();
+    desk.write("policy.yaml", policy);
+    desk.write("request.yaml", request);
+    let before = desk.files();
+    let outcome = desk.run(&[&EXPLAIN, more].concat());
+    assert_eq!(desk.files(), before);
+    for secret in ["s3cret", "t1cket", "in-the-query", "in-a-cookie", "t0ken", "k3y"] {
+        assert!(!outcome.out.contains(secret) && !outcome.err.contains(secret), "{}{}", outcome.out, outcome.err);
+    }
+    outcome
+}
+
+fn with_services(policy: &str) -> String {
+    policy.to_owned()
+        + "identity:\n  bkauth: { cluster: bkauth }\n  login: { cluster: bklogin }\n  ticket: { cluster: bkticket, path: /t/ }\n"
+}
+
+/// A request by an app and a user that the policy does not list.
+fn asking(credentials: &str, services: &str) -> String {
+    let listed = "{ bk_app_code: apigw-api-test, bk_app_secret: s3cret, bk_ticket: t1cket }";
+    REQUEST.replace(listed, credentials) + &format!("services: {services}\n")
+}
+
+#[test]
+fn a_request_that_passes_is_shown_as_it_goes_on() {
+    let outcome = explain(&good_policy(), REQUEST, &[]);
+    let want = r#"verdict: forwarded
+app: apigw-api-test
+user: admin
+application: shop
+module: web
+stage: default
+decision: OK
+rule: grants.all
+identity: listed
+reported: -
+removed: cookie, x-bkapi-authorization
+set: :path = /bkapps/applications/shop/modules/web/source_package/link/
+set: x-bkapi-jwt, a token that says {"app":{"app_code":"apigw-api-test","valid_error_message":"","verified":true,"version":1},"exp":1782864900,"iss":"APIGW","nbf":1782863700,"user":{"username":"admin","valid_error_message":"","verified":true,"version":1}}
+set: x-bkapi-request-id = explained
+"#;
+    assert_eq!((outcome.out.as_str(), outcome.err.as_str(), outcome.code), (want, "", 0));
+}
+
+#[test]
+fn a_refusal_is_shown_with_its_rule_and_the_very_reply() {
+    let policy = good_policy().replace("apps: [\"*\"]", "apps: [ci]");
+    let outcome = explain(&policy, REQUEST, &[]);
+    let want = r#"verdict: refused
+app: apigw-api-test
+user: admin
+application: shop
+module: web
+stage: default
+decision: APP_NO_PERMISSION
+rule: grants
+identity: listed
+reported: -
+status: 403
+reply: {"code":1640301,"code_name":"APP_NO_PERMISSION","message":"App has no permission to the resource [reason=\"no permission, bk_app_code=apigw-api-test\"]","result":false,"data":null}
+"#;
+    assert_eq!((outcome.out.as_str(), outcome.err.as_str(), outcome.code), (want, "", 1));
+}
+
+#[test]
+fn both_can_be_had_as_json() {
+    let outcome = explain(&good_policy(), REQUEST, &["--json"]);
+    let explained: Value = serde_json::from_str(&outcome.out).unwrap();
+    assert_eq!(
+        (outcome.code, &explained["verdict"], &explained["record"]["rule"]),
+        (0, &json!("forwarded"), &json!("grants.all"))
+    );
+    assert_eq!(explained["token"]["user"]["username"], "admin");
+    assert_eq!(explained["removed"], json!(["cookie", "x-bkapi-authorization"]));
+    assert_eq!(explained["set"]["x-bkapi-request-id"], "explained");
+    assert_eq!(explained["set"].as_object().unwrap().len(), 2);
+    let outcome = explain(&good_policy(), &REQUEST.replace("example.com", "example.org"), &["--json"]);
+    let explained: Value = serde_json::from_str(&outcome.out).unwrap();
+    assert_eq!((outcome.code, &explained["status"], &explained["record"]["rule"]), (1, &json!(400), &json!("request")));
+    assert!(explained["reply"].as_str().unwrap().contains("example.org"), "{explained}");
+}
+
+#[test]
+fn identity_services_say_what_the_file_says() {
+    let policy = with_services(&good_policy());
+    let plain = "{ bk_app_code: ci, bk_app_secret: s3cret, bk_token: t0ken }";
+    let cases = [
+        (plain, "{ app_secret: match, bk_token: { username: anna } }", "user: anna"),
+        (
+            plain,
+            "{ app_secret: match, bk_token: { username: anna } }",
+            "asked: login about bk_token, which said user `anna`",
+        ),
+        (plain, "{ app_secret: match, bk_token: refused }", "bk_token is not valid"),
+        (plain, "{ app_secret: match, bk_token: { refused: log in again } }", "[reason=\\\"log in again\\\"]"),
+        (plain, "{ app_secret: match, bk_token: down }", "status: 500"),
+        (plain, "{ app_secret: mismatch }", "bk_app_code or bk_app_secret is incorrect"),
+        (plain, "{ app_secret: unknown }", "app not found"),
+        (plain, "{ app_secret: down }", "asked: bkauth about app_secret, which said nothing, it is down"),
+        (
+            "{ bk_app_code: ci, bk_app_secret: s3cret, bk_ticket: t0ken }",
+            "{ app_secret: match, bk_ticket: { username: bob } }",
+            "user: bob",
+        ),
+        (
+            "{ bk_app_code: ci, bk_app_secret: s3cret, bk_ticket: t0ken }",
+            "{ app_secret: match, bk_ticket: refused }",
+            "bk_ticket is not valid",
+        ),
+        ("{ access_token: t0ken }", "{ access_token: { app_code: ci, username: eve, expires_in: 60 } }", "user: eve"),
+        ("{ access_token: t0ken }", "{ access_token: { app_code: ci, username: eve, expires_in: 0 } }", "has expired"),
+        ("{ access_token: t0ken }", "{ access_token: { refused: it is void } }", "bkauth error message: it is void"),
+    ];
+    for (credentials, services, want) in cases {
+        let outcome = explain(&policy, &asking(credentials, services), &[]);
+        assert!(outcome.out.contains(want), "{services}: {want}\n{}{}", outcome.out, outcome.err);
+        assert_eq!(outcome.code, i32::from(outcome.out.starts_with("verdict: refused")), "{services}");
+    }
+    let tenants = policy.replace("cluster: bklogin", "cluster: bklogin, multi_tenant: true");
+    let outcome = explain(&tenants, &asking(plain, "{ app_secret: match, bk_token: refused }"), &[]);
+    assert!(outcome.out.contains("[reason=\\\"bk_token is not valid\\\"]"), "{}", outcome.out);
+}
+
+#[test]
+fn a_question_without_an_answer_is_named() {
+    let policy = with_services(&good_policy());
+    let cases = [
+        ("{ bk_app_code: ci, bk_app_secret: s3cret }", "{}", "bkauth", "app_secret"),
+        ("{ bk_app_code: ci, bk_app_secret: s3cret, bk_token: t0ken }", "{ app_secret: match }", "login", "bk_token"),
+        ("{ bk_app_code: ci, bk_app_secret: s3cret, bk_ticket: t }", "{ app_secret: match }", "ticket", "bk_ticket"),
+        ("{ access_token: t0ken }", "{}", "bkauth", "access_token"),
+    ];
+    for (credentials, services, service, about) in cases {
+        let outcome = explain(&policy, &asking(credentials, services), &[]);
+        let want = format!("the gate would ask {service} about {about}; say in services.{about} what it answers\n");
+        assert_eq!((outcome.code, outcome.out.as_str(), outcome.err), (1, "", want));
+    }
+    let signed = asking("{ bk_app_code: ci }", "{}")
+        .replace("bk_token=in-the-query", "bk_signature=x&bk_nonce=1&bk_timestamp=1782864000");
+    let want = "the gate would ask bkauth about app_keys; say in services.app_keys what it answers\n";
+    assert_eq!(explain(&policy, &signed, &[]).err, want);
+    let signed = signed.replace("services: {}", "services: { app_keys: [k3y] }");
+    let outcome = explain(&policy, &signed, &[]);
+    assert!(
+        outcome.out.contains("which said the app's secrets, 1 in number")
+            && outcome.out.contains("verification failed"),
+        "{}",
+        outcome.out
+    );
+}
+
+#[test]
+fn source_and_time_count() {
+    let policy = good_policy()
+        .replace("applications: [\"*\"]", "applications: [\"*\"], until: \"2026-07-01T00:00:01Z\"")
+        + "restrictions: { sources: { allow: [10.0.0.0/8] } }\n";
+    let outcome = explain(&policy, REQUEST, &[]);
+    let want = "request.yaml:2:1: source: is needed, because the policy restricts sources\n";
+    assert_eq!((outcome.code, outcome.out.as_str(), outcome.err.as_str()), (1, "", want));
+    let from = |address: &str| format!("{REQUEST}source: {address}\n");
+    assert_eq!(explain(&policy, &from("10.1.2.3"), &[]).code, 0);
+    let outcome = explain(&policy, &from("\"2001:db8::1\""), &[]);
+    assert!(outcome.out.contains("\nrule: restrictions.sources\n"), "{}", outcome.out);
+    let outcome = explain(&policy, &from("10.1.2.3").replace("00:00:00Z", "00:00:01Z"), &[]);
+    assert!(outcome.out.contains("permission has expired"), "{}", outcome.out);
+}
+
+#[test]
+fn what_is_wrong_with_the_description_is_named_without_its_values() {
+    let request = r#"
+method: [s3cret]
+headers:
+  x-bkapi-authorization: 12
+  ":path": s3cret
+body: [s3cret]
+source: s3cret
+at: s3cret
+secret: s3cret
+services: { app_secret: s3cret, app_keys: s3cret, bk_token: { username: [s3cret] }, bk_ticket: 1, access_token: { app_code: 1 }, other: down }
+"#;
+    let outcome = explain(&good_policy(), request, &[]);
+    let places: Vec<_> =
+        outcome.err.lines().map(|line| line.split(": ").take(2).collect::<Vec<_>>().join(" ")).collect();
+    let want = [
+        "request.yaml:2:1 method",
+        "request.yaml:2:1 path",
+        "request.yaml:4:3 headers.x-bkapi-authorization",
+        "request.yaml:5:3 headers.:path",
+        "request.yaml:6:1 body",
+        "request.yaml:7:1 source",
+        "request.yaml:8:1 at",
+        "request.yaml:9:1 secret",
+        "request.yaml:10:13 services.app_secret",
+        "request.yaml:10:33 services.app_keys",
+        "request.yaml:10:51 services.bk_token",
+        "request.yaml:10:85 services.bk_ticket",
+        "request.yaml:10:99 services.access_token",
+        "request.yaml:10:130 services.other",
+    ];
+    assert_eq!((outcome.code, outcome.out.as_str()), (1, ""));
+    assert_eq!(places, want, "{}", outcome.err);
+    assert_eq!(explain(&good_policy(), "- 1\n", &[]).err, "request.yaml:1:1: must be a table of keys\n");
+}
+
+#[test]
+fn a_wrong_policy_and_a_missing_file_are_refused_before_anything() {
+    let outcome = explain(&good_policy().replace("version: 1", "version: 9"), REQUEST, &[]);
+    assert_eq!(outcome.err, "policy.yaml:2:1: version: this version of linkgate reads version 1\n");
+    assert_eq!((outcome.code, outcome.out.as_str()), (1, ""));
+    let outcome = Desk::new().run(&EXPLAIN);
+    assert_eq!(outcome.code, 2);
+    assert!(outcome.err.starts_with("cannot read request.yaml: "), "{}", outcome.err);
+}

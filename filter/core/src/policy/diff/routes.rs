@@ -1,0 +1,86 @@
+//! Where the API is served, and what callers must show there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Difference, beyond, quoted};
+use crate::policy::compile::DEFAULT_STAGE;
+use crate::policy::document::{Authentication, Place, Routes};
+
+/// By prefix: the stage's name, and what it asks of callers.
+type Served<'a> = BTreeMap<&'a str, (&'a str, &'a Authentication)>;
+
+pub(super) fn compare(old: &Routes, new: &Routes, found: &mut Difference) {
+    let (old, new) = (served(old), served(new));
+    let mut stages = BTreeSet::new();
+    for (prefix, (stage, rules)) in &new {
+        match old.get(prefix) {
+            None => {
+                let needs = needs(rules);
+                found.gain(format!("prefix {prefix:?} is served, by stage `{stage}`, to callers with {needs}"));
+            }
+            Some((was, old_rules)) if was == stage => {
+                if stages.insert(*stage) {
+                    authentication(&format!("stage `{stage}`"), old_rules, rules, found);
+                }
+            }
+            Some((was, old_rules)) => {
+                found.change(format!("prefix {prefix:?} belongs to stage `{stage}` instead of `{was}`"));
+                authentication(&format!("prefix {prefix:?}"), old_rules, rules, found);
+            }
+        }
+    }
+    for prefix in old.keys().filter(|prefix| !new.contains_key(*prefix)) {
+        found.lose(format!("prefix {prefix:?} is not served any more"));
+    }
+}
+
+fn served(routes: &Routes) -> Served<'_> {
+    let default = routes.prefixes.iter().map(|prefix| (prefix.as_str(), (DEFAULT_STAGE, &routes.authentication)));
+    let stages = routes.stages.iter().flat_map(|stage| {
+        stage.prefixes.iter().map(|prefix| (prefix.as_str(), (stage.name.as_str(), &stage.authentication)))
+    });
+    default.chain(stages).collect()
+}
+
+fn needs(rules: &Authentication) -> &'static str {
+    match (rules.verified_app_required, rules.verified_user_required) {
+        (true, true) => "a verified app and a verified user",
+        (true, false) => "a verified app",
+        (false, _) => "a verified user",
+    }
+}
+
+fn authentication(what: &str, old: &Authentication, new: &Authentication, found: &mut Difference) {
+    let all = [
+        ("app", old.verified_app_required, new.verified_app_required),
+        ("user", old.verified_user_required, new.verified_user_required),
+    ];
+    for (who, was, is) in all {
+        match (was, is) {
+            (true, false) => found.gain(format!("{what} takes callers without a verified {who}")),
+            (false, true) => found.lose(format!("{what} takes only callers with a verified {who}")),
+            _ => {}
+        }
+    }
+    let (was, is) = (&old.verified_user_exempted_apps, &new.verified_user_exempted_apps);
+    if let Some(apps) = beyond(is, was) {
+        found.gain(format!("{what} takes apps {apps} without a verified user"));
+    }
+    if let Some(apps) = beyond(was, is) {
+        found.lose(format!("{what} exempts apps {apps} from a verified user no longer"));
+    }
+    let beyond = |list: &[Place], other: &[Place]| {
+        let names: Vec<String> = list
+            .iter()
+            .filter(|place| !other.contains(place))
+            .map(|place| format!("{place:?}").to_lowercase())
+            .collect();
+        (!names.is_empty()).then(|| quoted(&names))
+    };
+    if let Some(places) = beyond(&new.credentials_from, &old.credentials_from) {
+        found.gain(format!("{what} takes credentials from {places}"));
+    }
+    if let Some(places) = beyond(&old.credentials_from, &new.credentials_from) {
+        found.lose(format!("{what} takes no credentials from {places} any more"));
+    }
+}

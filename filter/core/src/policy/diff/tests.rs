@@ -1,0 +1,282 @@
+//! What changes, one thing at a time, and what is no change.
+
+use serde_json::{Value, json};
+
+use crate::policy::Policy;
+
+fn document() -> Value {
+    json!({
+        "version": 1,
+        "gateway": "linkgate",
+        "routes": {
+            "prefixes": ["", "/a"],
+            "stages": [{"name": "prod", "prefixes": ["/prod"], "authentication": {"verified_user_exempted_apps": ["ci"]}}],
+        },
+        "identity": {"bkauth": {"cluster": "bkauth"}},
+        "packages": {"allowed_hosts": ["a.com", "b.com"], "hosts": [{"host": "c.com", "applications": ["shop"]}]},
+        "grants": [
+            {"name": "ci", "apps": ["ci-1"], "applications": ["shop"], "until": "2030-01-01T00:00:00Z"},
+            {"apps": ["x"], "applications": ["y"]},
+        ],
+        "limits": {"requests_per_app": {"per_second": 5, "burst": 10}},
+        "apps": [{"app_code": "ci", "secret_sha256": ["a".repeat(64)]}],
+        "users": [{"username": "anna", "bk_ticket_sha256": ["2".repeat(64)]}],
+    })
+}
+
+/// `+` gains, `-` loses, `~` changes.
+fn between(old: &Value, new: &Value) -> Vec<String> {
+    let difference = Policy::difference(old, new).unwrap();
+    let marked = |mark: char, list: &[String]| list.iter().map(|text| format!("{mark} {text}")).collect::<Vec<_>>();
+    let all =
+        [marked('+', &difference.gains), marked('-', &difference.loses), marked('~', &difference.changes)].concat();
+    assert_eq!(difference.is_empty(), all.is_empty());
+    all
+}
+
+fn to(change: impl Fn(&mut Value)) -> Vec<String> {
+    let mut new = document();
+    change(&mut new);
+    between(&document(), &new)
+}
+
+fn from(change: impl Fn(&mut Value)) -> Vec<String> {
+    let mut old = document();
+    change(&mut old);
+    between(&old, &document())
+}
+
+const NONE: [&str; 0] = [];
+
+#[test]
+fn order_defaults_and_spelling_are_no_difference() {
+    let same = to(|d| {
+        d["routes"]["prefixes"] = json!(["/a", ""]);
+        d["routes"]["authentication"] = json!({"verified_app_required": true, "credentials_from": ["header"]});
+        d["identity"]["bkauth"]["authority"] = json!("bkauth");
+        d["identity"]["timeout_ms"] = json!(5_000);
+        d["packages"]["allowed_hosts"] = json!(["B.com"]);
+        d["packages"]["hosts"] = json!([{"host": "c.com", "applications": ["shop"]}, {"host": "a.com"}]);
+        d["grants"] = json!([
+            {"apps": ["x"], "users": ["*"], "applications": ["y"]},
+            {"name": "ci", "apps": ["ci-1"], "applications": ["shop"], "until": "2030-01-01T00:00:00.0Z"},
+        ]);
+        d["limits"]["body_bytes"] = json!(65_536);
+        d["apps"][0]["secret_sha256"] = json!(["A".repeat(64)]);
+    });
+    assert_eq!(same, NONE);
+}
+
+#[test]
+fn a_wrong_policy_has_faults() {
+    assert_eq!(Policy::difference(&json!([]), &document()).unwrap_err().len(), 1);
+    assert_eq!(Policy::difference(&document(), &json!([])).unwrap_err().len(), 1);
+}
+
+#[test]
+fn apps_and_users_come_and_go_without_their_digests() {
+    let more = |d: &mut Value| {
+        d["apps"] = json!([
+            {"app_code": "ci", "secret_sha256": ["a".repeat(64), "b".repeat(64)]},
+            {"app_code": "web", "secret_sha256": ["c".repeat(64)]},
+        ]);
+        d["users"] = json!([
+            {"username": "anna", "bk_token_sha256": ["2".repeat(64)]},
+            {"username": "bob", "bk_token_sha256": ["3".repeat(64)]},
+        ]);
+    };
+    let changed = ["~ the secrets of app `ci` changed", "~ the logins of user `anna` changed"];
+    assert_eq!(to(more), [["+ app `web` is listed", "+ user `bob` is listed"], changed].concat());
+    assert_eq!(from(more), [["- app `web` is no longer listed", "- user `bob` is no longer listed"], changed].concat());
+}
+
+#[test]
+fn grants_are_known_by_name_or_by_what_they_say() {
+    let found = to(|d| {
+        d["grants"] = json!([
+            {"name": "ci", "apps": ["ci-*"], "applications": ["other"], "users": ["anna"]},
+            {"apps": ["x"], "applications": ["z"], "modules": ["m"], "mode": "report"},
+        ]);
+    });
+    assert_eq!(
+        found,
+        [
+            "+ grant `ci` covers apps `ci-*`",
+            "+ grant `ci` covers applications `other`",
+            "+ grant `ci` ends never instead of 2030-01-01T00:00:00Z",
+            "+ a grant: apps `x` may upload for applications `z`, modules `m`, on trial",
+            "- grant `ci` does not cover applications `shop` any more",
+            "- grant `ci` does not cover users `*` any more",
+            "- a grant: apps `x` may upload for applications `y`",
+        ]
+    );
+    let found = to(|d| {
+        d["grants"][0]["mode"] = json!("report");
+        d["grants"][0]["until"] = json!("2029-01-01T00:00:00Z");
+    });
+    assert_eq!(
+        found,
+        [
+            "- grant `ci` ends 2029-01-01T00:00:00Z instead of 2030-01-01T00:00:00Z",
+            "~ grant `ci` is on trial: what only it allows is reported",
+        ]
+    );
+}
+
+#[test]
+fn prefixes_move_and_stages_ask_for_more_or_less() {
+    let changed = |d: &mut Value| {
+        d["routes"] = json!({
+            "prefixes": ["", "/new"],
+            "authentication": {"verified_app_required": false, "credentials_from": ["header", "query"]},
+            "stages": [{"name": "prod", "prefixes": ["/prod", "/a"], "authentication": {"verified_user_required": false}}],
+        });
+    };
+    assert_eq!(
+        to(changed),
+        [
+            "+ stage `default` takes callers without a verified app",
+            "+ stage `default` takes credentials from `query`",
+            "+ prefix \"/a\" takes callers without a verified user",
+            "+ prefix \"/new\" is served, by stage `default`, to callers with a verified user",
+            "+ stage `prod` takes callers without a verified user",
+            "- stage `prod` exempts apps `ci` from a verified user no longer",
+            "~ prefix \"/a\" belongs to stage `prod` instead of `default`",
+        ]
+    );
+    assert!(from(changed).contains(&"- prefix \"/new\" is not served any more".to_owned()));
+    assert!(from(changed).contains(&"- stage `default` takes only callers with a verified app".to_owned()));
+}
+
+#[test]
+fn hosts_and_the_checksum_are_compared_with_their_conditions() {
+    let changed = |d: &mut Value| {
+        d["packages"] = json!({
+            "allowed_hosts": ["a.com", "d.com"],
+            "hosts": [
+                {"host": "b.com", "mode": "report"},
+                {"host": "c.com", "applications": ["shop-*", "other"], "private": true},
+                {"host": "e.com", "applications": ["x"], "private": true, "mode": "report"},
+            ],
+            "sha256": "required",
+        });
+    };
+    assert_eq!(
+        to(changed),
+        [
+            "+ links to `c.com` for applications `other`, `shop-*`",
+            "+ links to `c.com` at private addresses",
+            "+ links to `d.com`",
+            "+ links to `e.com`, for applications `x`, at private addresses too, on trial",
+            "- links to `c.com` for applications `shop`",
+            "- packages without `sha256` are refused",
+            "~ links to `b.com` are on trial: they are reported",
+        ]
+    );
+    assert!(from(changed).contains(&"+ packages without `sha256` are taken".to_owned()));
+    assert!(from(changed).contains(&"~ links to `b.com` are not on trial any more".to_owned()));
+    assert_eq!(to(|d| d["packages"]["sha256"] = json!("report")), ["~ packages without `sha256` are reported"]);
+}
+
+#[test]
+fn restrictions_take_away_and_give_back() {
+    let some = |d: &mut Value| {
+        d["restrictions"] = json!({
+            "sources": {"allow": ["10.0.0.0/8"], "deny": ["10.1.0.0/16"]}, "users": {"deny": ["bob"], "mode": "report"},
+        });
+    };
+    assert_eq!(
+        to(some),
+        [
+            "- sources other than `10.0.0.0/8` are refused",
+            "- sources `10.1.0.0/16` are denied",
+            "- users `bob` are denied",
+            "~ restrictions on users are only reported for now",
+        ]
+    );
+    assert_eq!(
+        from(some),
+        [
+            "+ sources other than `10.0.0.0/8` are allowed",
+            "+ sources `10.1.0.0/16` are not denied any more",
+            "+ users `bob` are not denied any more",
+        ]
+    );
+    let (mut old, mut new) = (document(), document());
+    old["restrictions"] = json!({"users": {"allow": ["anna", "bob"]}});
+    new["restrictions"] = json!({"users": {"allow": ["a*", "carl"], "mode": "report"}});
+    assert_eq!(
+        between(&old, &new),
+        [
+            "+ users `a*`, `carl` are allowed",
+            "+ restrictions on users are only reported",
+            "- users `bob` are not allowed any more",
+        ]
+    );
+}
+
+#[test]
+fn limits_are_raised_and_lowered() {
+    let found = to(|d| {
+        d["limits"] = json!({
+            "body_bytes": 1_024, "uri_bytes": 9_000,
+            "requests": {"per_second": 0.5},
+            "requests_per_stage": {"per_second": 9, "mode": "report"},
+            "requests_per_app": {"per_second": 6, "burst": 10},
+            "uploads_per_app": {"concurrent": 2},
+        });
+    });
+    assert_eq!(
+        found,
+        [
+            "+ paths with their query may have 9000 bytes instead of 8192",
+            "+ requests of each app: 6 a second and 10 at once instead of 5 a second and 10 at once",
+            "- bodies may have 1024 bytes instead of 65536",
+            "- requests of all callers are limited to 0.5 a second and 1 at once",
+            "- uploads of each app are limited to 2 at the same time",
+            "~ requests of each stage over 9 a second and 9 at once are reported",
+        ]
+    );
+    let app = |limit: Value| to(|d| d["limits"]["requests_per_app"] = limit.clone());
+    let text = |now: &str| format!("requests of each app: {now} instead of 5 a second and 10 at once");
+    let mixed = json!({"per_second": 9, "burst": 9});
+    assert_eq!(app(mixed), [format!("~ {}", text("9 a second and 9 at once"))]);
+    assert_eq!(app(json!({"per_second": 4, "burst": 10})), [format!("- {}", text("4 a second and 10 at once"))]);
+    let reported = json!({"per_second": 5, "burst": 10, "mode": "report"});
+    assert_eq!(app(reported), ["+ requests of each app over the limit are only reported"]);
+    assert_eq!(to(|d| d["limits"] = json!({})), ["+ requests of each app are not limited any more"]);
+}
+
+#[test]
+fn identity_services_and_keys_are_compared_without_the_keys() {
+    let key = crate::keys::testing::ed25519;
+    let changed = |d: &mut Value| {
+        d["gateway"] = json!("other");
+        d["identity"] = json!({
+            "bkauth": {"cluster": "bkauth", "authority": "bkauth.internal"},
+            "login": {"cluster": "login", "multi_tenant": true},
+            "ticket": {"cluster": "ticket", "path": "/is_login/"},
+            "timeout_ms": 1_000,
+            "jwt_keys": [{"kid": "k", "public_key": key(1).public}],
+            "inner_jwt_kid": "k",
+        });
+    };
+    assert_eq!(
+        to(changed),
+        [
+            "+ identity service `login` is asked: cluster `login`, authority `login`, with tenants",
+            "+ identity service `ticket` is asked: cluster `ticket`, authority `ticket`, path `/is_login/`",
+            "+ tokens of gateway `k` are believed",
+            "+ an `inner_jwt` of gateway `k` is believed",
+            "~ tokens for the store are signed as `other` instead of `linkgate`: the store must know that name",
+            "~ identity service `bkauth`: cluster `bkauth`, authority `bkauth.internal` instead of cluster `bkauth`, authority `bkauth`",
+            "~ identity services are waited for 1000 ms instead of 5000 ms",
+        ]
+    );
+    assert_eq!(to(|d| d["identity"] = json!({})), ["- identity service `bkauth` is not asked any more"]);
+    let (mut old, mut new) = (document(), document());
+    changed(&mut old);
+    changed(&mut new);
+    new["identity"]["jwt_keys"][0]["public_key"] = json!(key(2).public);
+    assert_eq!(between(&old, &new), ["~ the public keys of gateway `k` changed"]);
+}

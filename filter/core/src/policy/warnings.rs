@@ -1,0 +1,197 @@
+//! What a good policy says in vain: entries that never matter, grants that have ended, placeholders.
+//!
+//! Promises: what is warned about can be taken away, or is surely not what was meant; nothing here changes a verdict.
+//! Says nothing of what only callers know, such as an application that nobody asks for.
+
+use linkgate_contract::HostRule;
+
+use super::Fault;
+use super::compile::rules::{moment_of, network};
+use super::document::{App, Authentication, Document, Grant, Host, Mode, Packages, Restriction, User};
+use crate::rules::pattern::covers;
+
+/// The digest that a policy to start from holds.
+const PLACEHOLDER: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+type Warnings = Vec<Fault>;
+
+/// Everything that a document, which compiles, says in vain at this second.
+pub(super) fn warnings(document: &Document, now: i64) -> Vec<Fault> {
+    let mut found = Vec::new();
+    authentications(document, &mut found);
+    grants(&document.grants, now, &mut found);
+    sources(&document.restrictions.sources, &mut found);
+    users(&document.restrictions.users, &mut found);
+    allowed_hosts(&document.packages, &mut found);
+    hosts(&document.packages, &mut found);
+    placeholders(&document.apps, &document.users, &mut found);
+    found
+}
+
+fn warn(found: &mut Warnings, path: impl Into<String>, message: impl Into<String>) {
+    found.push(Fault { path: path.into(), message: message.into() });
+}
+
+/// Whether the patterns of one list match all that those of the other do, as far as can be told from the texts.
+fn cover(wide: &[String], narrow: &[String]) -> bool {
+    narrow.iter().all(|narrow| wide.iter().any(|wide| covers(wide, narrow)))
+}
+
+fn authentications(document: &Document, found: &mut Warnings) {
+    let routes = &document.routes;
+    let mut all = vec![("routes.authentication".to_owned(), &routes.authentication)];
+    let stages = routes.stages.iter().enumerate();
+    all.extend(stages.map(|(n, stage)| (format!("routes.stages[{n}].authentication"), &stage.authentication)));
+    for (path, Authentication { verified_user_required, verified_user_exempted_apps, .. }) in all {
+        if !verified_user_required && !verified_user_exempted_apps.is_empty() {
+            let path = format!("{path}.verified_user_exempted_apps");
+            warn(found, path, "never matters: no app needs a verified user here");
+        }
+    }
+    let identity = &document.identity;
+    if document.apps.is_empty() && identity.bkauth.is_none() && identity.inner_jwt_kid.is_none() {
+        warn(found, "apps", "lists no app and no identity service knows any, so no app can be verified");
+    }
+}
+
+fn grants(list: &[Grant], now: i64, found: &mut Warnings) {
+    let is_over = |grant: &Grant| grant.until.as_deref().and_then(moment_of).is_some_and(|until| now >= until);
+    if list.is_empty() {
+        warn(found, "grants", "lists none, so every upload is refused");
+    } else if list.iter().all(is_over) {
+        warn(found, "grants", "every one has ended, so every upload is refused");
+    }
+    for (n, grant) in list.iter().enumerate() {
+        if is_over(grant) {
+            warn(found, format!("grants[{n}].until"), "has passed, so the grant allows nothing any more: remove it");
+            continue;
+        }
+        // One on trial is only asked where no other one allows, so their order does not matter.
+        let end = if grant.mode == Mode::Report { list.len() } else { n };
+        let wider = (0..end).find(|&other| other != n && list.get(other).is_some_and(|wide| outdoes(wide, grant)));
+        if let Some(wider) = wider {
+            let what = if grant.mode == Mode::Report { "is never reported" } else { "adds nothing" };
+            warn(
+                found,
+                format!("grants[{n}]"),
+                format!("{what}: all of it is allowed by grants[{wider}], without end"),
+            );
+        }
+    }
+}
+
+fn outdoes(wide: &Grant, narrow: &Grant) -> bool {
+    wide.until.is_none()
+        && wide.mode == Mode::Enforce
+        && cover(&wide.apps, &narrow.apps)
+        && cover(&wide.users, &narrow.users)
+        && cover(&wide.applications, &narrow.applications)
+        && cover(&wide.modules, &narrow.modules)
+}
+
+fn sources(part: &Restriction, found: &mut Warnings) {
+    for (n, text) in part.allow.iter().enumerate() {
+        let Some(allowed) = network(text) else { continue };
+        let within = part.deny.iter().find(|deny| network(deny).is_some_and(|deny| deny.contains(&allowed)));
+        denied("restrictions.sources", n, within, found);
+    }
+}
+
+fn users(part: &Restriction, found: &mut Warnings) {
+    for (n, text) in part.allow.iter().enumerate() {
+        denied("restrictions.users", n, part.deny.iter().find(|deny| covers(deny, text)), found);
+    }
+}
+
+fn denied(path: &str, n: usize, within: Option<&String>, found: &mut Warnings) {
+    if let Some(deny) = within {
+        let message = format!("allows nobody: all of it is within `{deny}` of {path}.deny, which goes before");
+        warn(found, format!("{path}.allow[{n}]"), message);
+    }
+}
+
+/// The default port of which scheme an entry without a port would mean, if this one names it.
+fn default_port(rule: &str) -> Option<(&str, &'static str)> {
+    let https = rule.strip_suffix(":443").map(|host| (host, "http links to port 443"));
+    https.or_else(|| rule.strip_suffix(":80").map(|host| (host, "https links to port 80")))
+}
+
+fn allowed_hosts(part: &Packages, found: &mut Warnings) {
+    if part.allowed_hosts.is_empty() && part.hosts.is_empty() {
+        warn(found, "packages.allowed_hosts", "lists no host, so every link is refused");
+    }
+    let rules: Vec<String> = part.allowed_hosts.iter().map(|text| host_text(text)).collect();
+    for (n, rule) in rules.iter().enumerate() {
+        let path = format!("packages.allowed_hosts[{n}]");
+        let at = |wanted: &str| rules.iter().position(|rule| rule == wanted);
+        if let Some(first) = at(rule).filter(|first| *first < n) {
+            warn(found, path, format!("is packages.allowed_hosts[{first}] again"));
+        } else if let Some((host, only)) = default_port(rule)
+            && let Some(wide) = at(host)
+        {
+            warn(found, path, format!("only adds {only}: packages.allowed_hosts[{wide}] allows the rest"));
+        }
+    }
+}
+
+/// An entry as the gate compares it; one that is none stands for itself.
+fn host_text(text: &str) -> String {
+    HostRule::new(text).map_or_else(|_| text.to_owned(), |rule| rule.to_string())
+}
+
+fn hosts(part: &Packages, found: &mut Warnings) {
+    for (n, entry) in part.hosts.iter().enumerate() {
+        let path = format!("packages.hosts[{n}]");
+        let rule = host_text(&entry.host);
+        let listed = part.allowed_hosts.iter().position(|text| host_text(text) == rule);
+        let wide = listed.map(|at| format!("packages.allowed_hosts[{at}]")).or_else(|| wider_host(part, n, &rule));
+        let Some(wide) = wide else { continue };
+        // Whose addresses may be private is another matter, and said by this entry alone.
+        let (path, message) = match (private_elsewhere(part, n, &rule), entry.mode) {
+            (true, _) => (path, "adds nothing".to_owned()),
+            (false, Mode::Report) => (format!("{path}.mode"), "never reports".to_owned()),
+            (false, Mode::Enforce) => continue,
+        };
+        warn(found, path, format!("{message}: {wide} allows the host to the same applications anyway"));
+    }
+}
+
+/// Another entry that allows all that this one does. Of two that do so for each other the first one stays.
+fn wider_host(part: &Packages, n: usize, rule: &str) -> Option<String> {
+    let narrow = part.hosts.get(n)?;
+    let allows = |wide: &Host, narrow: &Host| {
+        wide.mode == Mode::Enforce
+            && host_text(&wide.host) == host_text(&narrow.host)
+            && cover(&wide.applications, &narrow.applications)
+    };
+    let mut others =
+        part.hosts.iter().enumerate().filter(|(other, entry)| *other != n && host_text(&entry.host) == rule);
+    let (wide, _) = others.find(|(other, wide)| allows(wide, narrow) && (*other < n || !allows(narrow, wide)))?;
+    Some(format!("packages.hosts[{wide}]"))
+}
+
+/// Whether nothing about private addresses hangs on this entry.
+fn private_elsewhere(part: &Packages, n: usize, rule: &str) -> bool {
+    let Some(entry) = part.hosts.get(n).filter(|entry| entry.private) else { return true };
+    part.hosts
+        .iter()
+        .take(n)
+        .any(|other| other.private && host_text(&other.host) == rule && cover(&other.applications, &entry.applications))
+}
+
+fn placeholders(apps: &[App], users: &[User], found: &mut Warnings) {
+    let apps = apps.iter().enumerate().map(|(n, app)| (format!("apps[{n}].secret_sha256"), &app.secret_sha256));
+    let users = users.iter().enumerate().flat_map(|(n, user)| {
+        let path = |key: &str| format!("users[{n}].{key}");
+        [(path("bk_token_sha256"), &user.bk_token_sha256), (path("bk_ticket_sha256"), &user.bk_ticket_sha256)]
+    });
+    for (path, digests) in apps.chain(users) {
+        for (n, _) in digests.iter().enumerate().filter(|(_, digest)| *digest == PLACEHOLDER) {
+            let message = "is the placeholder, the digest of no secret: make one with `linkgate secret hash`";
+            warn(found, format!("{path}[{n}]"), message);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! Each warning, and what comes close to one and is none.
+
+use serde_json::{Value, json};
+
+use crate::policy::Policy;
+use crate::time::Time;
+
+/// 2026-07-01.
+const NOW: Time = Time::from_seconds(1_782_864_000);
+
+/// A policy without any warning.
+fn document() -> Value {
+    json!({
+        "version": 1,
+        "gateway": "linkgate",
+        "routes": {"prefixes": [""]},
+        "packages": {"allowed_hosts": ["example.com"]},
+        "grants": [{"apps": ["ci"], "applications": ["shop-*"]}],
+        "apps": [{"app_code": "ci", "secret_sha256": ["1".repeat(64)]}],
+        "users": [{"username": "anna", "bk_ticket_sha256": ["2".repeat(64)]}],
+    })
+}
+
+fn of(key: &str, value: Value) -> Vec<String> {
+    let mut document = document();
+    document[key] = value;
+    Policy::warnings(&document, NOW).unwrap().iter().map(ToString::to_string).collect()
+}
+
+fn grants(list: Value) -> Vec<String> {
+    of("grants", list)
+}
+
+fn packages(part: Value) -> Vec<String> {
+    of("packages", part)
+}
+
+const NONE: [&str; 0] = [];
+
+#[test]
+fn a_good_policy_has_none_and_a_wrong_one_has_faults_instead() {
+    assert_eq!(of("version", json!(1)), NONE);
+    assert_eq!(Policy::warnings(&json!({"version": 1}), NOW).unwrap_err().len(), 1);
+    let mut document = document();
+    document["version"] = json!(2);
+    assert_eq!(Policy::warnings(&document, NOW).unwrap_err()[0].path, "version");
+}
+
+#[test]
+fn what_lets_nobody_in_is_said() {
+    assert_eq!(grants(json!([])), ["grants: lists none, so every upload is refused"]);
+    assert_eq!(packages(json!({})), ["packages.allowed_hosts: lists no host, so every link is refused"]);
+    assert_eq!(packages(json!({"hosts": [{"host": "example.com"}]})), NONE);
+    assert_eq!(
+        of("apps", json!([])),
+        ["apps: lists no app and no identity service knows any, so no app can be verified"]
+    );
+}
+
+#[test]
+fn a_grant_that_has_ended_is_named() {
+    let until = |until: &str| json!({"apps": ["ci"], "applications": ["a"], "until": until});
+    let ended = "grants[0].until: has passed, so the grant allows nothing any more: remove it";
+    let forever = json!({"apps": ["other"], "applications": ["*"]});
+    assert_eq!(grants(json!([until("2026-07-01T00:00:00Z"), forever])), [ended]);
+    assert_eq!(grants(json!([until("2026-07-01T00:00:01Z"), forever])), NONE);
+    let all = "grants: every one has ended, so every upload is refused";
+    assert_eq!(grants(json!([until("2020-01-01T00:00:00Z")])), [all, ended]);
+}
+
+#[test]
+fn a_grant_within_an_earlier_one_adds_nothing() {
+    let adds_nothing = ["grants[1]: adds nothing: all of it is allowed by grants[0], without end"];
+    let wide = json!({"apps": ["ci-*", "web"], "applications": ["*"]});
+    let narrow = json!({"apps": ["web", "ci-1"], "users": ["anna"], "applications": ["shop-?"], "modules": ["m"]});
+    assert_eq!(grants(json!([wide, narrow])), adds_nothing);
+    assert_eq!(grants(json!([narrow, wide])), NONE, "the first one gives the rule its name");
+    assert_eq!(grants(json!([wide, {"apps": ["ci-*"], "applications": ["a"]}])), adds_nothing);
+    let close = [
+        json!({"apps": ["ci-*", "web"], "applications": ["*"], "until": "2030-01-01T00:00:00Z"}),
+        json!({"apps": ["ci-*", "web"], "applications": ["*"], "mode": "report"}),
+        json!({"apps": ["ci-?", "we"], "applications": ["*"]}),
+        json!({"apps": ["*"], "users": ["bob"], "applications": ["*"]}),
+        json!({"apps": ["*"], "applications": ["shop-1"]}),
+        json!({"apps": ["*"], "applications": ["*"], "modules": ["other"]}),
+    ];
+    for wide in close {
+        assert_eq!(grants(json!([wide, narrow])), NONE, "{wide}");
+    }
+    assert_eq!(
+        grants(json!([{"apps": ["ci-?"], "applications": ["*"]}, {"apps": ["ci-*"], "applications": ["*"]}])),
+        NONE
+    );
+}
+
+#[test]
+fn a_grant_on_trial_within_another_is_never_reported() {
+    let trial = json!({"apps": ["ci"], "applications": ["shop"], "mode": "report"});
+    let found = grants(json!([trial, {"apps": ["*"], "applications": ["*"]}]));
+    assert_eq!(found, ["grants[0]: is never reported: all of it is allowed by grants[1], without end"]);
+}
+
+#[test]
+fn an_allow_entry_within_a_deny_entry_allows_nobody() {
+    let part = json!({
+        "sources": {"allow": ["10.1.0.0/16", "10.0.0.0/7", "192.0.2.1"], "deny": ["10.0.0.0/8", "192.0.2.1"]},
+        "users": {"allow": ["anna", "b*", "c*"], "deny": ["a*", "b*", "c?"]},
+    });
+    let text = |part: &str, n: u8, deny: &str| {
+        format!(
+            "restrictions.{part}.allow[{n}]: allows nobody: all of it is within `{deny}` of restrictions.{part}.deny, which goes before"
+        )
+    };
+    let want = [
+        text("sources", 0, "10.0.0.0/8"),
+        text("sources", 2, "192.0.2.1"),
+        text("users", 0, "a*"),
+        text("users", 1, "b*"),
+    ];
+    assert_eq!(of("restrictions", part), want);
+}
+
+#[test]
+fn hosts_that_are_listed_again_are_named() {
+    let found =
+        packages(json!({"allowed_hosts": ["a.com", "A.com", "a.com:443", "a.com:80", "a.com:8080", "b.com:80"]}));
+    assert_eq!(
+        found,
+        [
+            "packages.allowed_hosts[1]: is packages.allowed_hosts[0] again",
+            "packages.allowed_hosts[2]: only adds http links to port 443: packages.allowed_hosts[0] allows the rest",
+            "packages.allowed_hosts[3]: only adds https links to port 80: packages.allowed_hosts[0] allows the rest",
+        ]
+    );
+}
+
+#[test]
+fn conditions_on_a_host_that_all_may_use_never_matter() {
+    let with = |entry: Value| packages(json!({"allowed_hosts": ["b.com", "a.com"], "hosts": [entry]}));
+    let anyway = "packages.allowed_hosts[1] allows the host to the same applications anyway";
+    let nothing = [format!("packages.hosts[0]: adds nothing: {anyway}")];
+    assert_eq!(with(json!({"host": "a.com", "applications": ["shop"]})), nothing);
+    assert_eq!(with(json!({"host": "a.com", "mode": "report"})), nothing);
+    let reports = [format!("packages.hosts[0].mode: never reports: {anyway}")];
+    assert_eq!(with(json!({"host": "a.com", "mode": "report", "private": true})), reports);
+    assert_eq!(with(json!({"host": "a.com", "applications": ["shop"], "private": true})), NONE);
+    assert_eq!(with(json!({"host": "a.com:8080", "applications": ["shop"]})), NONE);
+}
+
+#[test]
+fn of_two_entries_of_a_host_the_wider_one_stays() {
+    let hosts = |list: Value| packages(json!({"hosts": list}));
+    let (all, shop) = (json!({"host": "a.com"}), json!({"host": "a.com", "applications": ["shop"]}));
+    let text = |n: u8, wide: u8| {
+        [format!(
+            "packages.hosts[{n}]: adds nothing: packages.hosts[{wide}] allows the host to the same applications anyway"
+        )]
+    };
+    assert_eq!(hosts(json!([all, shop])), text(1, 0));
+    assert_eq!(hosts(json!([shop, all])), text(0, 1));
+    assert_eq!(hosts(json!([shop, shop])), text(1, 0));
+    assert_eq!(hosts(json!([shop, {"host": "a.com", "applications": ["other"]}])), NONE);
+    assert_eq!(hosts(json!([{"host": "a.com", "mode": "report"}, shop])), NONE);
+}
+
+#[test]
+fn placeholders_and_vain_exemptions_are_named() {
+    let zeros = "0".repeat(64);
+    let told = "is the placeholder, the digest of no secret: make one with `linkgate secret hash`";
+    let apps = json!([{"app_code": "ci", "secret_sha256": ["1".repeat(64), zeros]}]);
+    assert_eq!(of("apps", apps), [format!("apps[0].secret_sha256[1]: {told}")]);
+    let users = json!([{"username": "u", "bk_token_sha256": [zeros]}]);
+    assert_eq!(of("users", users), [format!("users[0].bk_token_sha256[0]: {told}")]);
+    let exempting = json!({"verified_user_required": false, "verified_user_exempted_apps": ["ci"]});
+    let path = "routes.authentication.verified_user_exempted_apps";
+    let routes = json!({"prefixes": [""], "authentication": exempting});
+    assert_eq!(of("routes", routes), [format!("{path}: never matters: no app needs a verified user here")]);
+}
