@@ -130,8 +130,6 @@ impl Vm {
     /// The end of a context.
     pub fn delete(&mut self, context: u32) {
         self.enter(context);
-        assert_eq!(self.call::<u32, u32>("proxy_on_done", context), 1, "nothing is left to wait for");
-        self.call::<u32, ()>("proxy_on_log", context);
         self.call::<u32, ()>("proxy_on_delete", context);
         let world = self.world();
         world.streams.remove(&context);
