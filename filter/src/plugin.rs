@@ -61,11 +61,6 @@ impl Plugin {
         }
     }
 
-    /// Whether answers are still to come.
-    pub fn is_waiting(&self) -> bool {
-        self.calls.try_borrow().is_ok_and(|calls| !calls.is_empty())
-    }
-
     /// An outside call has ended: every request that waited for it goes on. `false`: it was not made here.
     pub fn on_answer(&self, token: u32, num_headers: usize) -> bool {
         let flight = self.calls.try_borrow_mut().ok().and_then(|mut calls| calls.remove(&token));

@@ -4,7 +4,7 @@
 //! Promises: what a policy comes to is pure and deterministic (no clock, no calls, no shared state), so the host's canary
 //! and every worker come to the same verdict.
 
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use linkgate_gate::policy::{Fault, Policy};
 use linkgate_gate::{Gate, Keys, OwnCredentials, SigningKey};
@@ -20,8 +20,8 @@ const TICK_MS: u32 = 1_000;
 pub struct Root {
     id: u32,
     plugin: Option<Rc<Plugin>>,
-    /// Those that were replaced under this root, as long as requests wait for their answers.
-    replaced: Vec<Rc<Plugin>>,
+    /// Those that a host replaced under this root while their requests waited for answers.
+    former: Vec<Weak<Plugin>>,
     /// The gauge of workers that serve this policy, once it counts this one.
     counted: Option<String>,
 }
@@ -29,7 +29,7 @@ pub struct Root {
 impl Root {
     /// A root without a policy.
     pub fn new(id: u32) -> Self {
-        Self { id, plugin: None, replaced: Vec::new(), counted: None }
+        Self { id, plugin: None, former: Vec::new(), counted: None }
     }
 
     /// What is in force, for a request that begins.
@@ -44,8 +44,10 @@ impl Root {
                 if let Err(error) = host::set_tick_period(TICK_MS) {
                     host::log(Level::Error, &format!("counts will not be handed over: {error}"));
                 }
-                self.replaced.extend(self.plugin.replace(Rc::new(Plugin::new(self.id, gate))));
-                self.replaced.retain(|plugin| plugin.is_waiting());
+                self.former.retain(|plugin| plugin.strong_count() > 0);
+                self.former.extend(self.plugin.as_ref().map(Rc::downgrade));
+                self.plugin = Some(Rc::new(Plugin::new(self.id, gate)));
+                self.count_no_more();
                 true
             }
             Err(faults) => {
@@ -72,20 +74,24 @@ impl Root {
         memory::flush();
     }
 
-    /// An outside call has ended.
+    /// An outside call has ended; it goes to the policy that made it.
     pub fn on_http_call_response(&mut self, token: u32, num_headers: usize) {
-        let mut plugins = self.plugin.iter().chain(&self.replaced);
+        let mut plugins = self.plugin().into_iter().chain(self.former.iter().filter_map(Weak::upgrade));
         if !plugins.any(|plugin| plugin.on_answer(token, num_headers)) {
             host::log(Level::Error, &format!("the answer to call {token} is ignored: no such call was made"));
+        }
+    }
+
+    fn count_no_more(&mut self) {
+        if let Some(gauge) = self.counted.take() {
+            memory::add(Metric::Gauge, &gauge, -1);
         }
     }
 }
 
 impl Drop for Root {
     fn drop(&mut self) {
-        if let Some(gauge) = &self.counted {
-            memory::add(Metric::Gauge, gauge, -1);
-        }
+        self.count_no_more();
     }
 }
 

@@ -29,6 +29,16 @@ impl Bed {
 
     /// A bed with a changed gateway, and more hosts that the policy and the store allow.
     pub async fn planned(plan: GatewayPlan, settings: &[(&str, &str)], more_hosts: &[String]) -> Self {
+        Self::under(plan, settings, more_hosts, |_, _| ()).await
+    }
+
+    /// The same under a changed policy; the change sees the source.
+    pub async fn under(
+        plan: GatewayPlan,
+        settings: &[(&str, &str)],
+        more_hosts: &[String],
+        change: impl FnOnce(&mut Value, &FakeSource),
+    ) -> Self {
         let source = FakeSource::serving(PACKAGE).await;
         let mut hosts = vec![source.host(), format!("localhost:{}", source.port())];
         hosts.extend_from_slice(more_hosts);
@@ -42,7 +52,8 @@ impl Bed {
         all.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let all: Vec<(&str, &str)> = all.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let store = StoreProcess::start(data.path(), &all);
-        let policy = plan.credentials().policy(&hosts);
+        let mut policy = plan.credentials().policy(&hosts);
+        change(&mut policy, &source);
         plan.deploy(&policy);
         let gateway = plan.start(store.base().trim_start_matches("http://").parse().unwrap()).await;
         Self { source, store, gateway, policy, _data: data }
@@ -72,6 +83,21 @@ impl Bed {
         reply
     }
 
+    /// Sends a request that the gate must refuse, and checks that nothing of it got beyond.
+    pub async fn refuse_at_gate(&self, request: LinkRequestBuilder) -> Reply {
+        let before = (self.sent_to_store().await, self.shelf().rows().await);
+        let reply = self.send(request.in_english()).await;
+        assert!(reply.status >= 400, "{reply:?}");
+        assert_named(&reply);
+        assert_eq!((self.sent_to_store().await, self.shelf().rows().await), before, "{reply:?}");
+        reply
+    }
+
+    /// How many requests Envoy has sent to the store.
+    pub async fn sent_to_store(&self) -> u64 {
+        self.gateway.stat("cluster.store.upstream_rq_total").await
+    }
+
     /// Makes the source behave so on a path, and gives the link.
     pub fn link_to(&self, path: &str, behaviour: Behaviour) -> String {
         self.source.on(path, behaviour);
@@ -89,6 +115,12 @@ pub fn stranger(url: impl Into<String>) -> LinkRequestBuilder {
 /// The same with good credentials.
 pub fn authorized(request: LinkRequestBuilder, credentials: &Credentials) -> LinkRequestBuilder {
     request.header("x-bkapi-authorization", &credentials.header())
+}
+
+/// The refusal of who could not be authenticated, with this reason.
+pub fn assert_not_authenticated(reply: &Reply, reason: &str) {
+    let message = format!("Parameters error [reason=\"{reason}\"]");
+    assert_envelope(reply, 400, 1_640_001, "INVALID_ARGS", &message);
 }
 
 /// Both ids are there, once, and agree.

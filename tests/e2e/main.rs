@@ -5,15 +5,28 @@
 // Panicking is how a test says no; clippy knows that of test functions, but not of their helpers.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
+mod access_log;
 mod bed;
 mod chaos;
 mod conflicts;
+mod fast_clock;
+mod flights;
+mod identities;
 mod lifecycle;
+mod limits;
 mod metrics;
+mod outages;
 mod outside;
+mod places;
+mod platform;
 mod policy;
 mod probe;
 mod proxy;
+mod recorder;
 mod refusals;
+mod rs512;
+mod rules;
+mod secrets;
 mod sources;
+mod stale;
 mod success;

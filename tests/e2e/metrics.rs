@@ -106,7 +106,7 @@ async fn the_access_log_tells_what_the_filter_noted_and_null_for_the_rest() {
     let line: Value = serde_json::from_str(line).unwrap();
     assert_eq!(line["request_id"].as_str(), reply.header("x-request-id"));
     assert_eq!(line["app"], json!("my \"app\""));
-    for field in ["user", "application", "module", "stage", "decision", "rule", "identity"] {
+    for field in ["user", "application", "module", "stage", "decision", "rule", "identity", "reported"] {
         assert_eq!(line.get(field), Some(&Value::Null), "{field} of {line}");
     }
 }

@@ -169,7 +169,7 @@ impl Scene {
         report.known_asked = self.identity.asked().iter().filter(|asked| is_known(asked)).count();
         let renewals = 1 + (report.plan.seconds / REFUSED_S) as usize;
         report.known_limit = self.mix.known_questions() * WORKERS * renewals;
-        report.version = self.gateway.resource()["version_info"].as_str().unwrap_or_default().to_owned();
+        report.version = self.gateway.policy_version();
         report.workers = self.settled_workers(&report.version).await;
         self.judge_last_policy(report).await;
         report.taken = self.upstream.taken();

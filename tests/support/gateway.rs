@@ -1,5 +1,7 @@
 //! The gateway as it is shipped: real Envoy, the built filter, `envoy.yaml` and policies deployed by the real command line.
 
+mod watch;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,7 +12,7 @@ use serde_json::{Value, json};
 use crate::identity::{Identity, Service};
 use crate::process::binary;
 use crate::request::get;
-use crate::sha256_hex;
+use crate::{random, sha256_hex};
 
 /// How long Envoy may take to start, or to take a policy, on a busy machine.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -40,11 +42,6 @@ pub struct Credentials {
 
 impl Credentials {
     fn new() -> Self {
-        let random = || {
-            let mut bytes = [0_u8; 16];
-            getrandom::fill(&mut bytes).unwrap();
-            hex::encode(bytes)
-        };
         Self { secret: random(), token: random(), ticket: random() }
     }
 
@@ -81,6 +78,8 @@ pub struct GatewayPlan {
     credentials: Credentials,
     edits: Vec<(String, String)>,
     workers: usize,
+    wasm: PathBuf,
+    arguments: Vec<String>,
     /// Variables for `envoy.yaml`.
     wiring: Vec<(String, String)>,
     /// Variables of Envoy's process.
@@ -107,6 +106,8 @@ impl GatewayPlan {
             credentials: Credentials::new(),
             edits: Vec::new(),
             workers: 2,
+            wasm: path_from("LINKGATE_WASM"),
+            arguments: Vec::new(),
             wiring: Vec::new(),
             environment: Vec::new(),
         }
@@ -133,6 +134,20 @@ impl GatewayPlan {
         self
     }
 
+    /// Another filter than the one that was built.
+    #[must_use]
+    pub fn wasm(mut self, path: PathBuf) -> Self {
+        self.wasm = path;
+        self
+    }
+
+    /// One more argument of Envoy's command line.
+    #[must_use]
+    pub fn arg(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
     /// That many workers, instead of two.
     #[must_use]
     pub fn workers(mut self, count: usize) -> Self {
@@ -152,6 +167,12 @@ impl GatewayPlan {
         format!("linkgate={}", self.dir.path().join("keys/jwt-public.pem").display())
     }
 
+    /// The key that the gate signs with, as PEM.
+    #[must_use]
+    pub fn private_key(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("keys/jwt-private.pem")).unwrap()
+    }
+
     /// Changes a text of `envoy.yaml`, which must be there.
     #[must_use]
     pub fn editing(mut self, from: &str, to: &str) -> Self {
@@ -161,7 +182,7 @@ impl GatewayPlan {
 
     /// Puts a policy in place with the command line.
     pub fn deploy(&self, policy: &Value) {
-        deploy(self.dir.path(), policy).unwrap();
+        deploy(self.dir.path(), &self.wasm, policy).unwrap();
     }
 
     /// Puts any resource in place, past the command line.
@@ -182,14 +203,15 @@ impl GatewayPlan {
             .arg("--admin-address-path")
             .arg(&admin_path)
             .args(["--file-flush-interval-msec", "100"])
+            .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())
             .stderr(output);
-        let key = std::fs::read_to_string(self.dir.path().join("keys/jwt-private.pem")).unwrap();
-        command.env("LINKGATE_JWT_PRIVATE_KEY", key).envs(self.environment);
+        command.env("LINKGATE_JWT_PRIVATE_KEY", self.private_key()).envs(self.environment.clone());
         let child = command.spawn().unwrap();
         let (dir, credentials) = (self.dir, self.credentials);
-        let mut gateway = Gateway { child, dir, credentials, base: String::new(), admin: String::new() };
+        let (base, admin) = (String::new(), String::new());
+        let mut gateway = Gateway { child, dir, credentials, workers: self.workers, base, admin };
         gateway.wait_until_ready(&admin_path).await;
         gateway
     }
@@ -230,6 +252,7 @@ pub struct Gateway {
     child: Child,
     dir: tempfile::TempDir,
     credentials: Credentials,
+    workers: usize,
     base: String,
     admin: String,
 }
@@ -310,7 +333,7 @@ impl Gateway {
     /// What the command line printed when it refused.
     pub async fn deploy(&self, policy: &Value) -> Result<(), String> {
         let before = self.counter("update_success").await;
-        deploy(self.dir.path(), policy)?;
+        deploy(self.dir.path(), &path_from("LINKGATE_WASM"), policy)?;
         self.wait_for_counter("update_success", before + 1).await;
         Ok(())
     }
@@ -334,26 +357,6 @@ impl Gateway {
     pub fn resource(&self) -> Value {
         let text = std::fs::read(self.dir.path().join("policy/linkgate.ecds.json")).unwrap();
         serde_json::from_slice(&text).unwrap()
-    }
-
-    /// One of Envoy's own pages.
-    pub async fn admin_page(&self, path: &str) -> String {
-        get(&self.admin, path).await.body
-    }
-
-    /// Sum of the counters of the filter's configuration whose names end so.
-    async fn counter(&self, name: &str) -> u64 {
-        let text = self.admin_page("/stats?filter=extension_config_discovery").await;
-        let values = text.lines().filter_map(|line| line.split_once(": ")).filter(|(key, _)| key.ends_with(name));
-        values.map(|(_, value)| value.trim().parse::<u64>().unwrap()).sum()
-    }
-
-    async fn wait_for_counter(&self, name: &str, at_least: u64) {
-        let deadline = Instant::now() + WITHIN;
-        while self.counter(name).await < at_least {
-            assert!(Instant::now() < deadline, "Envoy did not count {name}:\n{}", self.log());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
     }
 
     async fn wait_until_ready(&mut self, admin_path: &Path) {
@@ -385,8 +388,8 @@ impl Drop for Gateway {
     }
 }
 
-fn deploy(dir: &Path, policy: &Value) -> Result<(), String> {
-    let output = deploy_command(dir, policy).arg("--wasm").arg(path_from("LINKGATE_WASM")).output().unwrap();
+fn deploy(dir: &Path, wasm: &Path, policy: &Value) -> Result<(), String> {
+    let output = deploy_command(dir, policy).arg("--wasm").arg(wasm).output().unwrap();
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 

@@ -67,6 +67,8 @@ pub enum Mood {
     Huge,
     /// Answers with this status and JSON that says as little.
     Status(u16),
+    /// Refuses, and quotes what it was asked.
+    Echo,
     /// Reads the request and closes.
     Hangup,
 }

@@ -16,6 +16,7 @@ pub mod load;
 pub mod process;
 pub mod request;
 pub mod shelf;
+pub mod signature;
 pub mod source;
 pub mod store;
 pub mod token;
@@ -27,13 +28,21 @@ pub use request::{LinkRequestBuilder, Reply};
 pub use shelf::{Row, Shelf};
 pub use source::{Behaviour, FakeSource};
 pub use store::{TestStore, trust};
-pub use token::TokenMint;
+pub use token::{RsaMint, TokenMint};
 
 /// SHA-256 in hex, by another crate than the store's.
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
     use sha2::Digest as _;
     hex::encode(sha2::Sha256::digest(bytes))
+}
+
+/// Text that nobody can guess, and that stands nowhere else.
+#[must_use]
+pub fn random() -> String {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).unwrap();
+    hex::encode(bytes)
 }
 
 /// That many bytes that do not repeat soon.

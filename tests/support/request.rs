@@ -1,5 +1,7 @@
 //! An upload that starts valid; a test changes one thing.
 
+use std::sync::LazyLock;
+
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::{Map, Value};
@@ -178,8 +180,11 @@ impl LinkRequestBuilder {
     }
 }
 
-fn client() -> reqwest::Client {
-    reqwest::Client::builder().no_proxy().build().unwrap()
+/// One for all, since making one takes longer than a request; each request has a connection of its own.
+fn client() -> &'static reqwest::Client {
+    static CLIENT: LazyLock<reqwest::Client> =
+        LazyLock::new(|| reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap());
+    &CLIENT
 }
 
 /// Fetches `http://host:port/path`.
@@ -206,6 +211,6 @@ impl Reply {
     /// A header's value.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|v| v.to_str().unwrap())
+        self.headers.get(name).map(|v| std::str::from_utf8(v.as_bytes()).unwrap())
     }
 }

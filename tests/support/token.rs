@@ -3,6 +3,10 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA512};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -32,7 +36,7 @@ impl TokenMint {
         getrandom::fill(&mut seed).unwrap();
         let key = SigningKey::from_bytes(&seed);
         let spki = [&SPKI_PREFIX[..], key.verifying_key().as_bytes()].concat();
-        let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(spki));
+        let pem = pem_of("PUBLIC KEY", &spki);
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), pem).unwrap();
         Self { kid: kid.to_owned(), key, pem: file }
@@ -91,6 +95,54 @@ impl Default for TokenMint {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// A fresh RSA key of 2048 bits, as BlueKing's own gateways have one.
+pub struct RsaMint(KeyPair);
+
+impl RsaMint {
+    /// Makes a key.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(KeyPair::generate(KeySize::Rsa2048).unwrap())
+    }
+
+    /// The private half, PKCS#8.
+    #[must_use]
+    pub fn private_pem(&self) -> String {
+        let der: Pkcs8V1Der<'_> = self.0.as_der().unwrap();
+        pem_of("PRIVATE KEY", der.as_ref())
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn public_pem(&self) -> String {
+        let der: PublicKeyX509Der<'_> = self.0.public_key().as_der().unwrap();
+        pem_of("PUBLIC KEY", der.as_ref())
+    }
+
+    /// A token of this kid with these claims.
+    #[must_use]
+    pub fn sign(&self, kid: &str, claims: &Value) -> String {
+        jws(&json!({"alg": "RS512", "typ": "JWT", "kid": kid}), claims, |message| {
+            let mut signature = vec![0; self.0.public_modulus_len()];
+            self.0.sign(&RSA_PKCS1_SHA512, &SystemRandom::new(), message, &mut signature).unwrap();
+            signature
+        })
+    }
+}
+
+impl Default for RsaMint {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// PEM, in lines as `openssl` writes it.
+fn pem_of(what: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<_> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    format!("-----BEGIN {what}-----\n{}\n-----END {what}-----\n", lines.join("\n"))
 }
 
 /// A token with a signature of any making.

@@ -14,6 +14,7 @@ mod wasi;
 mod world;
 
 mod accept;
+mod asking;
 mod body;
 mod configure;
 mod contexts;
@@ -21,3 +22,4 @@ mod faults;
 mod hostile;
 mod lifetime;
 mod refuse;
+mod remembering;

@@ -209,9 +209,9 @@ impl Flow {
             None => {
                 well_formed(&credentials.app_code).clone_into(&mut record.app);
                 match inquiry.app(signed) {
-                    Err(Halt::Refuse(GatewayError::NotAuthenticated { .. })) if !rules.app_required => {
+                    Err(Halt::Refuse(GatewayError::NotAuthenticated { reason })) if !rules.app_required => {
                         record.app.clear();
-                        AppClaim::unverified("", "the app is not verified")
+                        AppClaim::unverified("", own_words(reason, "the app is not verified"))
                     }
                     found => found?,
                 }
@@ -222,8 +222,8 @@ impl Flow {
         }
         let exempted = !rules.user_required || (app.verified && rules.exempted_apps.matches(&app.app_code));
         let user = match inquiry.user() {
-            Err(Halt::Refuse(GatewayError::NotAuthenticated { .. })) if exempted => {
-                UserClaim::unverified("", "the user is not verified")
+            Err(Halt::Refuse(GatewayError::NotAuthenticated { reason })) if exempted => {
+                UserClaim::unverified("", own_words(reason, "the user is not verified"))
             }
             Err(halt) => {
                 record.identity = learned.basis.name();
@@ -238,7 +238,8 @@ impl Flow {
             return Err(Halt::from(Reason::NO_USER).into());
         }
         let kinds = std::mem::take(&mut learned.kinds);
-        let caller = Rc::new(Caller { app, user, kinds, token: RefCell::default() });
+        let is_listed = learned.basis == Basis::Listed;
+        let caller = Rc::new(Caller { app, user, is_listed, kinds, token: RefCell::default() });
         let lasting = credentials.kind() == Kind::Plain && learned.basis != Basis::Stale && !learned.is_ageing;
         if let Some(hash) = hash.filter(|_| lasting && caller.app.verified && caller.user.verified) {
             gate.recent.keep(hash, &caller, now);
@@ -340,7 +341,7 @@ impl Flow {
     fn sign(&self, gate: &Gate, now: Time) -> Option<Rc<str>> {
         let caller = self.caller.as_deref()?;
         let known = caller.token.try_borrow().ok().and_then(|token| token.clone());
-        if let Some((token, _)) = known.filter(|(_, until)| (0..=REUSE_S).contains(&(until - now.seconds()))) {
+        if let Some((token, _)) = known.filter(|(_, until)| (1..=REUSE_S).contains(&(until - now.seconds()))) {
             return Some(token);
         }
         let private_hosts = self.package_rules(gate).private_hosts();
@@ -383,12 +384,23 @@ impl Flow {
 fn recognise(gate: &Gate, caller: Rc<Caller>, record: &mut Record) -> Rc<Caller> {
     record.app.clone_from(&caller.app.app_code);
     record.user.clone_from(&caller.user.username);
-    record.identity = Basis::Cached.name();
+    let basis = if caller.is_listed { Basis::Listed } else { Basis::Cached };
+    record.identity = basis.name();
     for kind in &caller.kinds {
         gate.worker.metrics.count(Metric::Authentication { kind, outcome: "ok" });
-        gate.worker.metrics.count(Metric::Cache { kind, result: "hit" });
+        if basis == Basis::Cached {
+            gate.worker.metrics.count(Metric::Cache { kind, result: "hit" });
+        }
     }
     caller
+}
+
+/// A reason for the token, which is kept for each of them: only ours, for of a service's there is no end.
+fn own_words(reason: Cow<'static, str>, otherwise: &'static str) -> &'static str {
+    match reason {
+        Cow::Borrowed(reason) => reason,
+        Cow::Owned(_) => otherwise,
+    }
 }
 
 /// An app code that may stand in a log although nobody verified it.

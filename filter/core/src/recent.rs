@@ -27,6 +27,8 @@ const KEPT: usize = 1024;
 pub(crate) struct Caller {
     pub(crate) app: AppClaim,
     pub(crate) user: UserClaim,
+    /// Whether the policy itself knows it, without any service.
+    pub(crate) is_listed: bool,
     /// What was counted when it was established, to be counted again for each request.
     pub(crate) kinds: Vec<&'static str>,
     /// A token for it and until when it is handed out, where it depends on nothing else.
@@ -77,7 +79,7 @@ mod tests {
 
     fn caller() -> Rc<Caller> {
         let (app, user) = (AppClaim::verified("ci"), UserClaim::verified("anna"));
-        Rc::new(Caller { app, user, kinds: Vec::new(), token: RefCell::default() })
+        Rc::new(Caller { app, user, is_listed: true, kinds: Vec::new(), token: RefCell::default() })
     }
 
     #[test]

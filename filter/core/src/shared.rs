@@ -1,8 +1,7 @@
 //! What the workers of one proxy share: a few named values, swapped whole.
 //!
-//! Promises: a value changes only if nobody changed it in between, after a bounded number of tries. (The first write of a
-//! key is not guarded by hosts, so of two in the same microsecond one may be lost.) Keys are a fixed set, because a host
-//! never frees one, and who has which slot cannot be foreseen from outside.
+//! Promises: a value changes only if nobody changed it in between, after a bounded number of tries. Keys are a fixed
+//! set, because a host never frees one, and who has which slot cannot be foreseen from outside.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -17,7 +16,8 @@ pub trait SharedData {
     /// [`Unavailable`] if the host has no answer.
     fn get(&self, key: &str) -> Result<Option<(Vec<u8>, u32)>, Unavailable>;
 
-    /// Sets a value of this generation; `false` if it has another one by now. Generation 0 sets whatever is there.
+    /// Sets a value of this generation; `false` if it has another one by now. One that was never set takes any, and
+    /// generation 0 sets whatever is there.
     ///
     /// # Errors
     /// [`Unavailable`] if the host has no answer.
@@ -39,6 +39,10 @@ pub(crate) struct Slots<'a> {
     pub(crate) salt: u64,
 }
 
+/// No value is of this generation: a value that was not there is set with it, and a host refuses that once somebody else
+/// has set one. With 0 the later of two would wipe out what the other counted.
+const ABSENT: u32 = u32::MAX;
+
 /// Changes a value. `change` sees the present one (empty at first) and leaves the next; `false` from it leaves all as it
 /// is, without a write.
 pub(crate) fn update<T>(
@@ -47,7 +51,7 @@ pub(crate) fn update<T>(
     mut change: impl FnMut(&mut Vec<u8>) -> (bool, T),
 ) -> Result<T, Unavailable> {
     for _ in 0..TRIES {
-        let (mut value, generation) = slots.data.get(key)?.unwrap_or_default();
+        let (mut value, generation) = slots.data.get(key)?.unwrap_or((Vec::new(), ABSENT));
         let (write, outcome) = change(&mut value);
         if !write || slots.data.set(key, &value, generation)? {
             return Ok(outcome);
@@ -160,6 +164,35 @@ mod tests {
         assert_eq!(add(&data), Err(Unavailable));
         data.down.set(true);
         assert_eq!(add(&data), Err(Unavailable));
+    }
+
+    #[test]
+    fn who_is_first_is_not_wiped_out_by_who_is_first_as_well() {
+        /// Another worker sets the value between our first look and our own setting.
+        #[derive(Default)]
+        struct Raced(Unshared, std::cell::Cell<bool>);
+
+        impl SharedData for Raced {
+            fn get(&self, key: &str) -> Result<Option<(Vec<u8>, u32)>, Unavailable> {
+                let seen = self.0.get(key);
+                if !self.1.replace(true) {
+                    self.0.set(key, &[7], 0)?;
+                }
+                seen
+            }
+
+            fn set(&self, key: &str, value: &[u8], generation: u32) -> Result<bool, Unavailable> {
+                self.0.set(key, value, generation)
+            }
+        }
+
+        let data = Raced::default();
+        let add = |value: &mut Vec<u8>| {
+            value.push(1);
+            (true, ())
+        };
+        assert_eq!(update(Slots { data: &data, salt: 0 }, "k", add), Ok(()));
+        assert_eq!(data.0.get("k").unwrap().unwrap().0, [7, 1]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::Identity;
+use crate::random;
 
 /// Whom the services know.
 pub struct Books {
@@ -43,12 +44,6 @@ impl Books {
             unknown_access_token_status: 400,
         }
     }
-}
-
-fn random() -> String {
-    let mut bytes = [0_u8; 16];
-    getrandom::fill(&mut bytes).unwrap();
-    hex::encode(bytes)
 }
 
 impl Identity {

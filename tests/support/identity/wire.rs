@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::answers::{answer, question};
+use super::answers::{Answer, answer, question};
 use super::{Asked, HUGE, Mood, Service, Shared};
 
 /// Answers the requests of a connection, one after the other, until somebody closes it.
@@ -23,7 +23,10 @@ pub async fn serve(service: Service, stream: TcpStream, mood: &watch::Receiver<M
         if let Mood::Slow(delay) = mood {
             tokio::time::sleep(delay).await;
         }
-        let (status, body) = answer(&shared.books.lock().unwrap(), &asked);
+        let (status, body) = match mood {
+            Mood::Echo => echo(&asked),
+            _ => answer(&shared.books.lock().unwrap(), &asked),
+        };
         play(stream.get_mut(), mood, status, &body.to_string()).await?;
         if mood == Mood::CutShort {
             return stream.shutdown().await;
@@ -72,10 +75,19 @@ async fn play(stream: &mut TcpStream, mood: Mood, status: u16, body: &str) -> Re
             let body = json!({"code": status, "message": "something is wrong", "data": null}).to_string();
             send(stream, status, JSON, body.len(), body.as_bytes()).await
         }
-        Mood::Well | Mood::Slow(_) | Mood::Down | Mood::Hangup => {
+        Mood::Well | Mood::Slow(_) | Mood::Down | Mood::Hangup | Mood::Echo => {
             send(stream, status, JSON, whole, body.as_bytes()).await
         }
     }
+}
+
+/// A refusal in every service's form at once.
+fn echo(asked: &Asked) -> Answer {
+    let said = format!("no: {} {} {}", asked.path, asked.query, String::from_utf8_lossy(&asked.body));
+    (
+        200,
+        json!({"code": 1, "message": said, "result": false, "bk_error_msg": said, "ret": 1, "msg": said, "data": null}),
+    )
 }
 
 const JSON: &str = "application/json; charset=utf-8";

@@ -240,8 +240,8 @@ impl Question {
             return Err(self.failure("the response is too large", true));
         }
         let status = reply.status;
-        let body: Option<Value> = serde_json::from_slice(reply.body).ok().filter(Value::is_object);
-        let answer = match (&body, status) {
+        let body: Option<Value> = serde_json::from_slice(reply.body).ok();
+        let answer = match (body.as_ref().filter(|body| body.is_object()), status) {
             (Some(body), 200) => self.understand(body, now),
             (Some(body), 400 | 404 | 422) => self.understand_refusal(body, status),
             _ => None,

@@ -219,7 +219,7 @@ fn a_service_that_fails_is_a_failure_of_the_gateway_and_leaks_nothing() {
     let credentials = json!({"bk_app_code": "ci", "bk_app_secret": "good-s3cret", "bk_token": "good+"});
     let answers: [(&str, Services<'_>); 6] = [
         ("no answer", &|_, _| None),
-        ("response is not valid json, status: 200", &html),
+        ("response is not as expected, status: 200", &html),
         ("status: 503", &|_, _| Some((503, json!({"code": 0, "data": {"is_match": true}})))),
         ("status: 401", &|_, _| Some((401, json!({"code": 1})))),
         ("response is not as expected, status: 200", &|_, _| {
