@@ -43,7 +43,9 @@ pub fn check(workspace: &Workspace) -> Outcome<()> {
 }
 
 fn format(workspace: &Workspace) -> Outcome<()> {
-    run(workspace.cargo().args(["fmt", "--all", "--check"]))
+    run(workspace.cargo().args(["fmt", "--all", "--check"]))?;
+    // A workspace of its own.
+    run(workspace.cargo().args(["fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"]))
 }
 
 fn lints(workspace: &Workspace) -> Outcome<()> {

@@ -4,7 +4,10 @@ use std::fmt;
 
 /// Why a task stopped.
 #[derive(Debug)]
-pub struct Failure(String);
+pub struct Failure {
+    sentence: String,
+    code: u8,
+}
 
 /// What a task comes to.
 pub type Outcome<T> = Result<T, Failure>;
@@ -12,13 +15,23 @@ pub type Outcome<T> = Result<T, Failure>;
 impl Failure {
     /// A sentence.
     pub fn new(sentence: impl Into<String>) -> Self {
-        Self(sentence.into())
+        Self { sentence: sentence.into(), code: 1 }
+    }
+
+    /// A sentence about a tool that is not there: nothing was found wrong, but nothing was looked at either.
+    pub fn missing(sentence: impl Into<String>) -> Self {
+        Self { sentence: sentence.into(), code: 2 }
+    }
+
+    /// What the process ends with.
+    pub fn code(&self) -> u8 {
+        self.code
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.sentence)
     }
 }
 
@@ -30,6 +43,6 @@ pub trait Trying<T> {
 
 impl<T, E: fmt::Display> Trying<T> for Result<T, E> {
     fn trying(self, what: impl FnOnce() -> String) -> Outcome<T> {
-        self.map_err(|error| Failure(format!("cannot {}: {error}", what())))
+        self.map_err(|error| Failure::new(format!("cannot {}: {error}", what())))
     }
 }

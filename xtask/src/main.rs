@@ -9,6 +9,7 @@ mod chaos;
 mod check;
 mod envoy;
 mod error;
+mod fuzz;
 mod run;
 mod test;
 mod up;
@@ -43,6 +44,8 @@ enum Task {
     },
     /// Format, lints, docs, import arrows, licences
     Check,
+    /// Attack what reads the bytes of others, for a while
+    Fuzz(fuzz::Options),
     /// Measure
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -60,7 +63,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("\nerror: {failure}");
-            ExitCode::FAILURE
+            ExitCode::from(failure.code())
         }
     }
 }
@@ -71,6 +74,7 @@ fn run(task: Task) -> Outcome<()> {
         Task::Up(options) => up::up(&workspace, &options),
         Task::Test { runner } => test::test(&workspace, &runner),
         Task::Check => check::check(&workspace),
+        Task::Fuzz(options) => fuzz::fuzz(&workspace, &options),
         Task::Bench(bench) => bench::bench(&workspace, &bench),
         Task::Chaos(chaos) => chaos::chaos(&workspace, &chaos),
         Task::BuildWasm => wasm::build(&workspace).map(drop),

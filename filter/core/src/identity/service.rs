@@ -288,10 +288,12 @@ impl Question {
                 0 => token_facts(body.get("data")?, now),
                 code => Some(token_refused(body, code, token)),
             },
-            Self::Token(token) => match body.get("result").and_then(Value::as_bool) {
-                Some(false) => Some(refused(body, &["bk_error_msg", "message"], token, Reason::BAD_TOKEN)),
+            Self::Token(token) => match body.get("result") {
+                Some(Value::Bool(false)) => Some(refused(body, &["bk_error_msg", "message"], token, Reason::BAD_TOKEN)),
                 // The login service with tenants has no `result`: its status has said it.
-                Some(true) | None => user(body.get("data")?.get("bk_username")?),
+                Some(Value::Bool(true)) | None => user(body.get("data")?.get("bk_username")?),
+                // Whatever `"false"` or 0 may mean, it is no yes.
+                Some(_) => None,
             },
             Self::Ticket(ticket) => match body.get("ret")?.as_i64()? {
                 0 => user(body.get("data")?.get("username")?),
@@ -360,7 +362,8 @@ fn words(said: &str, secret: &Secret) -> Option<String> {
         c => c,
     };
     let words: String = said.chars().map(plain).take(MAX_WORDS).collect();
-    Some(words).filter(|words| !words.trim().is_empty())
+    // Looked for again: a quotation mark that became another could have made it.
+    Some(words).filter(|words| !words.trim().is_empty() && !words.contains(secret.reveal()))
 }
 
 impl Services {

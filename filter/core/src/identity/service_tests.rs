@@ -14,6 +14,21 @@ fn words_of_a_service_are_bounded_and_never_the_secret() {
     assert_eq!(said(&"x".repeat(1_000)), refused("x".repeat(MAX_WORDS)));
     assert_eq!(said("your token t0p is old"), Ok(Answer::Refused(Reason::BAD_TOKEN)));
     assert_eq!(said(" "), Ok(Answer::Refused(Reason::BAD_TOKEN)));
+    let quoted = Question::Token(Secret::new("t'0p"));
+    let body = json!({"result": false, "message": "no such token t\"0p"}).to_string();
+    assert_eq!(read(&quoted, 200, &body), Ok(Answer::Refused(Reason::BAD_TOKEN)), "made by replacing a mark");
+}
+
+#[test]
+fn a_result_that_is_neither_yes_nor_no_is_no_answer() {
+    let login = Question::Token(Secret::new("t"));
+    let said =
+        |result: Value| read(&login, 200, &json!({"result": result, "data": {"bk_username": "anna"}}).to_string());
+    assert_eq!(said(json!(true)), Ok(Answer::User("anna".into())));
+    assert_eq!(said(json!(false)), Ok(Answer::Refused(Reason::BAD_TOKEN)));
+    for neither in [json!("false"), json!("true"), json!(0), json!(1), json!(null), json!([])] {
+        assert!(said(neither.clone()).is_err(), "{neither}");
+    }
 }
 
 #[test]

@@ -1,0 +1,80 @@
+//! Keys, as an operator may hand them over. The first byte says what the rest is: `p` a public key in DER, `r` one of
+//! RSA's own form, `t` text in the place of a public key, `s` a private key in DER, `u` text in its place.
+//!
+//! Holds: what is no key is refused, and not shown; a public key that was taken believes no signature made of nothing; a
+//! private key that was taken signs in its own algorithm.
+
+#![no_main]
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use libfuzzer_sys::fuzz_target;
+use linkgate_fuzz::drive::{End, Way, drive};
+use linkgate_fuzz::request::Pairs;
+use linkgate_fuzz::world::{BODY, CREDENTIALS, KID, PATH, document, gate, gate_with, own_credentials, pem};
+use linkgate_fuzz::{forwarded, refused, tokens};
+use linkgate_gate::policy::Policy;
+use linkgate_gate::{Keys, SigningKey};
+use serde_json::{Value, json};
+
+fuzz_target!(|data: &[u8]| {
+    let Some((what, rest)) = data.split_first() else { return };
+    let text = || String::from_utf8_lossy(rest).into_owned();
+    match what {
+        b'p' => public(&pem("PUBLIC KEY", rest)),
+        b'r' => public(&pem("RSA PUBLIC KEY", rest)),
+        b't' => public(&text()),
+        b's' => private(&STANDARD.encode(rest)),
+        b'u' => private(&text()),
+        _ => {}
+    }
+});
+
+fn pairs(credentials: &str) -> Pairs<'_> {
+    vec![
+        (b":method", b"POST"),
+        (b":path", PATH.as_bytes()),
+        (b"content-type", b"application/json"),
+        (b"x-bkapi-authorization", credentials.as_bytes()),
+    ]
+}
+
+fn public(text: &str) {
+    let mut document = document();
+    document["identity"] = json!({"jwt_keys": [{"kid": KID, "public_key": text}], "inner_jwt_kid": KID});
+    let Ok(policy) = Policy::read(&document) else { return };
+    let gate = gate(policy);
+    for (alg, size) in [("RS512", 256), ("RS512", 512), ("EdDSA", 64)] {
+        let header = json!({"alg": alg, "kid": KID}).to_string();
+        let parts = [header.as_bytes(), tokens::PAYLOAD.as_bytes()].map(|part| URL_SAFE_NO_PAD.encode(part));
+        let signature = URL_SAFE_NO_PAD.encode(vec![0xff; size]);
+        let shown = json!({"inner_jwt": format!("{}.{}.{signature}", parts[0], parts[1])}).to_string();
+        match drive(&gate, &pairs(&shown), Way::with(BODY.as_bytes()), &[]).0 {
+            End::Forward(_) => panic!("a signature of nothing"),
+            End::Refuse(refusal) => refused::check(&refusal, []),
+        }
+    }
+}
+
+fn private(text: &str) {
+    let signing = match SigningKey::read(text) {
+        Ok(signing) => signing,
+        Err(fault) => {
+            let said = format!("{fault} {fault:?}");
+            assert!(text.len() < 100 || !said.contains(text));
+            return;
+        }
+    };
+    assert_eq!(format!("{signing:?}"), "SigningKey(..)");
+    let algorithm = signing.algorithm();
+    let gate = gate_with(Policy::read(&document()).unwrap(), Keys { signing, own: own_credentials() });
+    match drive(&gate, &pairs(CREDENTIALS), Way::with(BODY.as_bytes()), &[]).0 {
+        End::Refuse(refusal) => assert_eq!(refusal.reply.status, 500),
+        End::Forward(forward) => {
+            forwarded::check_headers(&pairs(CREDENTIALS), &forward);
+            let header = forward.set[1].1.split('.').next().unwrap();
+            let header: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).unwrap()).unwrap();
+            assert_eq!(header["alg"], algorithm);
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! What the fuzz targets share: a world to be attacked, a way to drive it, and what must hold whatever comes.
+//!
+//! Promises: an input decides alone what happens, so a crash comes back from its file; the oracles read requests and
+//! answers by themselves, never with the code that they judge. No secret here opens anything.
+
+pub mod drive;
+pub mod forwarded;
+pub mod refused;
+pub mod request;
+pub mod tokens;
+pub mod who;
+pub mod world;
