@@ -106,19 +106,10 @@ fn answer(gate: &Gate, described: &Described, asking: Asking, asked: &mut Vec<As
     Ok(gate.resume(asking, &landed, described.at))
 }
 
-/// Every field of a record, also those that say nothing.
-fn fields(record: &Record) -> [(&'static str, &str); 9] {
-    [
-        ("app", &record.app),
-        ("user", &record.user),
-        ("application", &record.application),
-        ("module", &record.module),
-        ("stage", &record.stage),
-        ("decision", record.decision),
-        ("rule", &record.rule),
-        ("identity", record.identity),
-        ("reported", &record.reported),
-    ]
+/// Every field of a record, also those that say nothing, by the names of docs/LOGGING.md.
+fn fields(record: &Record) -> impl Iterator<Item = (&'static str, &str)> {
+    let properties = record.properties().into_iter();
+    properties.map(|(property, value)| (property.strip_prefix(Record::PREFIX).unwrap_or(property), value))
 }
 
 impl Explanation {
@@ -169,7 +160,7 @@ impl Explanation {
             .map(|Asked { service, about, said }| json!({"service": service, "about": about, "said": said}))
             .collect();
         let record: Map<String, Value> =
-            fields(self.record()).into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+            fields(self.record()).map(|(name, value)| (name.to_owned(), value.into())).collect();
         match &self.verdict {
             Decided::Forwarded(forward) => {
                 let plain = forward.set.iter().filter(|(name, _)| *name != TOKEN);

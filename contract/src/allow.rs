@@ -7,7 +7,7 @@ use std::fmt;
 
 use url::{Host, Url};
 
-use crate::PackageUrl;
+use crate::Origin;
 
 /// One entry: `host` or `host:port`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -65,14 +65,8 @@ impl HostRule {
 
     /// Whether a link goes to this host and port. Without a port the entry means the default one of the link's scheme.
     #[must_use]
-    pub fn matches(&self, url: &PackageUrl) -> bool {
-        let host = match (url.host(), &self.host) {
-            (Some(Host::Domain(a)), Host::Domain(b)) => a.eq_ignore_ascii_case(b),
-            (Some(Host::Ipv4(a)), Host::Ipv4(b)) => a == *b,
-            (Some(Host::Ipv6(a)), Host::Ipv6(b)) => a == *b,
-            _ => false,
-        };
-        host && url.port() == self.port.unwrap_or(url.default_port())
+    pub fn matches(&self, origin: &Origin) -> bool {
+        self.host == origin.host && origin.port == self.port.unwrap_or(origin.default_port)
     }
 }
 
@@ -120,8 +114,8 @@ impl AllowList {
 
     /// Whether any entry allows the link.
     #[must_use]
-    pub fn allows(&self, url: &PackageUrl) -> bool {
-        self.0.iter().any(|rule| rule.matches(url))
+    pub fn allows(&self, origin: &Origin) -> bool {
+        self.0.iter().any(|rule| rule.matches(origin))
     }
 
     /// Whether every link is refused.
@@ -159,13 +153,13 @@ mod tests {
             ("[2001:db8::1]", "https://[2001:db8::1]/", true),
         ];
         for (entry, link, want) in cases {
-            assert_eq!(list(&[entry]).allows(&PackageUrl::new(link).unwrap()), want, "{entry} {link}");
+            assert_eq!(list(&[entry]).allows(&Origin::read(link).unwrap()), want, "{entry} {link}");
         }
     }
 
     #[test]
     fn an_empty_list_refuses_everything() {
-        assert!(!list(&[]).allows(&PackageUrl::new("https://example.com/").unwrap()));
+        assert!(!list(&[]).allows(&Origin::read("https://example.com/").unwrap()));
     }
 
     #[test]

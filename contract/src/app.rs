@@ -34,11 +34,12 @@ fn check(name: &str) -> Result<(), InvalidName> {
     if name.len() > MAX_LEN {
         return Err(InvalidName::TooLong { len: name.len() });
     }
-    let wrong = name.char_indices().find(|&(at, c)| {
-        let inner = at > 0 && matches!(c, '-' | '_');
-        !(c.is_ascii_alphanumeric() || inner)
-    });
-    wrong.map_or(Ok(()), |(at, found)| Err(InvalidName::BadCharacter { found, at }))
+    let inner = |at: usize, b: u8| at > 0 && matches!(b, b'-' | b'_');
+    let wrong = name.bytes().enumerate().find(|&(at, b)| !b.is_ascii_alphanumeric() && !inner(at, b));
+    let Some((at, _)) = wrong else { return Ok(()) };
+    // All before it is ASCII, so a character begins there.
+    let found = name.get(at..).and_then(|rest| rest.chars().next()).unwrap_or(char::REPLACEMENT_CHARACTER);
+    Err(InvalidName::BadCharacter { found, at })
 }
 
 macro_rules! name {

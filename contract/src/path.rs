@@ -87,7 +87,8 @@ impl UploadPath {
     /// The only form that the store serves.
     #[must_use]
     pub fn canonical(&self) -> String {
-        format!("/bkapps/applications/{}/modules/{}/source_package/link/", self.app_code, self.module)
+        let (app_code, module) = (self.app_code.as_str(), self.module.as_str());
+        ["/bkapps/applications/", app_code, "/modules/", module, "/source_package/link/"].concat()
     }
 }
 

@@ -3,17 +3,21 @@
 //! Promises: every wrong field is named, not only the first. Refuses anything but a JSON object; ignores unknown fields,
 //! as BlueKing does.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::{AllowList, ErrorCode, PackageUrl, PackageVersion, Problem, Sha256, Text};
+use crate::{
+    AllowList, ErrorCode, Field, Fields, InvalidUrl, NoObject, Origin, PackageUrl, PackageVersion, Problem, Sha256,
+    Text,
+};
 
-/// A checked upload.
+/// A checked upload; of the link, it holds as much as its reader has use for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinkRequest {
+pub struct LinkRequest<L = PackageUrl> {
     /// Where the package is.
-    pub package_url: PackageUrl,
+    pub package_url: L,
     /// Its version; absent: the package itself says.
     pub version: Option<PackageVersion>,
     /// Whether a package of the same version is replaced.
@@ -22,21 +26,53 @@ pub struct LinkRequest {
     pub sha256: Option<Sha256>,
 }
 
+/// A link as far as its reader has use for it: whole, to fetch it, or only its origin, to judge it. Either way the same
+/// links are taken.
+pub trait Link: Sized {
+    /// Reads and checks a link.
+    ///
+    /// # Errors
+    /// [`InvalidUrl`] says which rule it breaks.
+    fn read(link: &str) -> Result<Self, InvalidUrl>;
+    /// Where it points to.
+    fn origin(&self) -> Cow<'_, Origin>;
+}
+
+impl Link for PackageUrl {
+    fn read(link: &str) -> Result<Self, InvalidUrl> {
+        Self::new(link)
+    }
+
+    fn origin(&self) -> Cow<'_, Origin> {
+        Cow::Owned(self.origin())
+    }
+}
+
+impl Link for Origin {
+    fn read(link: &str) -> Result<Self, InvalidUrl> {
+        Self::read(link)
+    }
+
+    fn origin(&self) -> Cow<'_, Origin> {
+        Cow::Borrowed(self)
+    }
+}
+
 /// What the reader of a request allows; the gate and the store have lists of their own.
 pub trait LinkRules {
     /// Whether links may point there.
-    fn allows(&self, url: &PackageUrl) -> bool;
+    fn allows(&self, origin: &Origin) -> bool;
     /// Whether no link at all is allowed, so that the caller is told to ask the operator.
     fn allows_nothing(&self) -> bool;
     /// Whether the request must say the package's SHA-256. Asked for a link that is allowed.
-    fn requires_sha256(&self, _url: &PackageUrl) -> bool {
+    fn requires_sha256(&self, _origin: &Origin) -> bool {
         false
     }
 }
 
 impl LinkRules for AllowList {
-    fn allows(&self, url: &PackageUrl) -> bool {
-        Self::allows(self, url)
+    fn allows(&self, origin: &Origin) -> bool {
+        Self::allows(self, origin)
     }
 
     fn allows_nothing(&self) -> bool {
@@ -57,9 +93,15 @@ impl MediaType {
     /// Reads a `Content-Type`.
     #[must_use]
     pub fn from_header(value: Option<&[u8]>) -> Self {
-        let essence = value.and_then(|v| v.split(|&b| b == b';').next()).unwrap_or_default().trim_ascii();
-        if essence.eq_ignore_ascii_case(b"application/json") { Self::Json } else { Self::Other }
+        if is_of_type(value, "application/json") { Self::Json } else { Self::Other }
     }
+}
+
+/// Whether a `Content-Type` names this media type, with whatever parameters.
+#[must_use]
+pub fn is_of_type(value: Option<&[u8]>, media_type: &str) -> bool {
+    let essence = value.and_then(|value| value.split(|&b| b == b';').next()).unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(media_type.as_bytes())
 }
 
 const REQUIRED: Text = Text::fixed("该字段是必填项。", "This field is required.");
@@ -75,22 +117,24 @@ impl LinkRequest {
     pub fn read(media_type: MediaType, body: &[u8], rules: &dyn LinkRules) -> Result<Self, Problem> {
         Self::from_fields(&read_fields(media_type, body)?, rules)
     }
+}
 
+impl<L: Link> LinkRequest<L> {
     /// Checks the fields of a body that was read.
     ///
     /// # Errors
     /// The [`Problem`] to answer with.
-    pub fn from_fields(fields: &Map<String, Value>, rules: &dyn LinkRules) -> Result<Self, Problem> {
+    pub fn from_fields(fields: &Fields<'_>, rules: &dyn LinkRules) -> Result<Self, Problem> {
         let mut wrong = BTreeMap::new();
         let mut note = |name, message| {
             wrong.insert(name, vec![message]);
         };
-        let package_url = read_package_url(fields.get("package_url"), rules).map_err(|m| note("package_url", m)).ok();
+        let link = read_package_url::<L>(fields.get("package_url"), rules).map_err(|m| note("package_url", m)).ok();
         let version = read_version(fields.get("version")).map_err(|m| note("version", m)).ok();
         let allow_overwrite = read_boolean(fields.get("allow_overwrite")).map_err(|m| note("allow_overwrite", m)).ok();
-        let needs_sha256 = package_url.as_ref().is_some_and(|url| rules.requires_sha256(url));
+        let needs_sha256 = link.as_ref().is_some_and(|link| rules.requires_sha256(&link.origin()));
         let sha256 = read_sha256(fields.get("sha256"), needs_sha256).map_err(|m| note("sha256", m)).ok();
-        match (package_url, version, allow_overwrite, sha256) {
+        match (link, version, allow_overwrite, sha256) {
             (Some(package_url), Some(version), Some(allow_overwrite), Some(sha256)) => {
                 Ok(Self { package_url, version, allow_overwrite, sha256 })
             }
@@ -103,76 +147,85 @@ impl LinkRequest {
 ///
 /// # Errors
 /// The [`Problem`] to answer with: another media type, no JSON, or no object.
-pub fn read_fields(media_type: MediaType, body: &[u8]) -> Result<Map<String, Value>, Problem> {
+pub fn read_fields(media_type: MediaType, body: &[u8]) -> Result<Fields<'_>, Problem> {
     if body.is_empty() {
-        return Ok(Map::new());
+        return Ok(Fields::default());
     }
     if media_type != MediaType::Json {
         return Err(Problem::new(ErrorCode::UnsupportedMediaType));
     }
-    let value: Value = serde_json::from_slice(body).map_err(|e| {
-        let text = Text::made(format!("JSON 解析错误 - {e}"), format!("JSON parse error - {e}"));
-        Problem::with_detail(ErrorCode::ParseError, text)
-    })?;
+    Fields::from_json(body).map_err(|error| match error {
+        NoObject::Malformed(e) => {
+            let text = Text::made(format!("JSON 解析错误 - {e}"), format!("JSON parse error - {e}"));
+            Problem::with_detail(ErrorCode::ParseError, text)
+        }
+        NoObject::Other(value) => no_object(&value),
+    })
+}
+
+fn no_object(value: &Value) -> Problem {
     let found = match value {
-        Value::Object(fields) => return Ok(fields),
+        Value::Object(_) => "dict",
         Value::Array(_) => "list",
         Value::String(_) => "str",
         Value::Number(_) => "number",
         Value::Bool(_) => "bool",
         Value::Null => "null",
     };
-    Err(Problem::field(
+    Problem::field(
         Problem::NO_FIELD,
         Text::made(
             format!("无效数据。期待为字典类型，得到的是 {found}。"),
             format!("Invalid data. Expected a dictionary, but got {found}."),
         ),
-    ))
+    )
 }
 
-fn read_package_url(value: Option<&Value>, rules: &dyn LinkRules) -> Result<PackageUrl, Text> {
-    let url = match value {
+fn read_package_url<L: Link>(value: Option<&Field<'_>>, rules: &dyn LinkRules) -> Result<L, Text> {
+    let link = match value {
         None => return Err(REQUIRED),
-        Some(Value::Null) => return Err(NOT_NULL),
-        Some(Value::String(link)) => PackageUrl::new(link).map_err(|e| e.text())?,
+        Some(Field::Null) => return Err(NOT_NULL),
+        Some(Field::Text(link)) => L::read(link).map_err(|e| e.text())?,
         Some(_) => return Err(NOT_STRING),
     };
-    if rules.allows(&url) { Ok(url) } else { Err(not_allowed(&url, rules)) }
+    let refusal = {
+        let origin = link.origin();
+        (!rules.allows(&origin)).then(|| not_allowed(&origin, rules))
+    };
+    refusal.map_or(Ok(link), Err)
 }
 
 /// Names the host, so that a caller can ask the operator for it.
-fn not_allowed(url: &PackageUrl, rules: &dyn LinkRules) -> Text {
+fn not_allowed(origin: &Origin, rules: &dyn LinkRules) -> Text {
     if rules.allows_nothing() {
         return Text::fixed(
             "通过链接上传源码包的功能未开启，请联系管理员。",
             "Uploading by link is not enabled: no host is allowed. Ask the operator.",
         );
     }
-    let host = url.host().map(|h| h.to_string()).unwrap_or_default();
-    let port = url.port();
+    let Origin { host, port, .. } = origin;
     Text::made(
         format!("主机 '{host}'（端口 {port}）不在允许的白名单中。"),
         format!("Host '{host}' (port {port}) is not in the allow-list."),
     )
 }
 
-fn read_version(value: Option<&Value>) -> Result<Option<PackageVersion>, Text> {
+fn read_version(value: Option<&Field<'_>>) -> Result<Option<PackageVersion>, Text> {
     let text = match value {
         None => return Ok(None),
-        Some(Value::Null) => return Err(NOT_NULL),
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Number(number)) => number.to_string(),
+        Some(Field::Null) => return Err(NOT_NULL),
+        Some(Field::Text(text)) => Cow::Borrowed(text.as_ref()),
+        Some(Field::Number(number)) => Cow::Owned(number.to_string()),
         Some(_) => return Err(NOT_STRING),
     };
     PackageVersion::new(&text).map(Some).map_err(|e| e.text())
 }
 
 /// Nothing, null and blank are one: callers fill the fields they do not use with either.
-fn read_sha256(value: Option<&Value>, required: bool) -> Result<Option<Sha256>, Text> {
+fn read_sha256(value: Option<&Field<'_>>, required: bool) -> Result<Option<Sha256>, Text> {
     let digits = match value {
-        None | Some(Value::Null) => "",
-        Some(Value::String(digits)) => digits.trim(),
+        None | Some(Field::Null) => "",
+        Some(Field::Text(digits)) => digits.trim(),
         Some(_) => return Err(NOT_STRING),
     };
     match digits {
@@ -183,12 +236,12 @@ fn read_sha256(value: Option<&Value>, required: bool) -> Result<Option<Sha256>, 
 }
 
 /// Everything that callers send for a boolean today, as BlueKing's framework reads it.
-fn read_boolean(value: Option<&Value>) -> Result<bool, Text> {
+fn read_boolean(value: Option<&Field<'_>>) -> Result<bool, Text> {
     let text = match value {
-        None | Some(Value::Null) => return Ok(false),
-        Some(Value::Bool(flag)) => return Ok(*flag),
-        Some(Value::Number(number)) => number.to_string(),
-        Some(Value::String(text)) => text.trim().to_ascii_lowercase(),
+        None | Some(Field::Null) => return Ok(false),
+        Some(Field::Bool(flag)) => return Ok(*flag),
+        Some(Field::Number(number)) => number.to_string(),
+        Some(Field::Text(text)) => text.trim().to_ascii_lowercase(),
         Some(_) => return Err(NOT_BOOLEAN),
     };
     match text.as_str() {
@@ -299,7 +352,7 @@ mod tests {
     struct Pinned;
 
     impl LinkRules for Pinned {
-        fn allows(&self, _url: &PackageUrl) -> bool {
+        fn allows(&self, _origin: &Origin) -> bool {
             true
         }
 
@@ -307,8 +360,8 @@ mod tests {
             false
         }
 
-        fn requires_sha256(&self, url: &PackageUrl) -> bool {
-            url.host() != Some(url::Host::Domain("trusted.example"))
+        fn requires_sha256(&self, origin: &Origin) -> bool {
+            origin.host != url::Host::Domain("trusted.example".to_owned())
         }
     }
 
@@ -330,12 +383,14 @@ mod tests {
     }
 
     #[test]
-    fn fields_that_are_read_apart_make_the_same_request() {
-        let body = json!({"package_url": URL, "version": 7, "bk_token": "secret"}).to_string();
-        let mut fields = read_fields(MediaType::Json, body.as_bytes()).unwrap();
-        assert_eq!(fields.remove("bk_token"), Some(json!("secret")));
-        let whole = LinkRequest::read(MediaType::Json, body.as_bytes(), &Pinned);
-        assert_eq!(LinkRequest::from_fields(&fields, &Pinned), whole);
+    fn a_link_that_is_read_for_its_origin_makes_the_same_request() {
+        for link in [URL, "https://trusted.example/a", "http://user@example.com/", ""] {
+            let body = json!({"package_url": link, "version": 7}).to_string();
+            let fields = read_fields(MediaType::Json, body.as_bytes()).unwrap();
+            let judged = LinkRequest::<Origin>::from_fields(&fields, &Pinned).map(|r| (r.package_url, r.version));
+            let whole = LinkRequest::<PackageUrl>::read(MediaType::Json, body.as_bytes(), &Pinned);
+            assert_eq!(judged, whole.map(|r| (r.package_url.origin(), r.version)), "{link}");
+        }
     }
 
     #[test]

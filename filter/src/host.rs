@@ -290,8 +290,7 @@ pub fn get_property(path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
 }
 
 /// Leaves a value with the request, for its access log. A root has no request to leave it with.
-pub fn set_property(path: &[&str], value: &[u8]) -> Result<(), HostError> {
-    let path = path.join("\0");
+pub fn set_property(path: &str, value: &[u8]) -> Result<(), HostError> {
     // SAFETY: pointers and lengths are of live buffers.
     check("set_property", unsafe { sys::proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len()) })
 }

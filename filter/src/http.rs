@@ -240,7 +240,7 @@ fn apply<'a>(
 
 /// Tells the proxy's access log. A host that cannot hear it is no reason to fail.
 fn note(record: &Record) {
-    for (field, value) in record.fields() {
-        let _ = host::set_property(&[&format!("linkgate.{field}")], value.as_bytes());
+    for (property, value) in record.properties().into_iter().filter(|(_, value)| !value.is_empty()) {
+        let _ = host::set_property(property, value.as_bytes());
     }
 }

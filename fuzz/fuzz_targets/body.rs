@@ -7,13 +7,15 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use linkgate_contract::{AllowList, HostRule, Language, LinkRequest, LinkRules, MediaType, PackageUrl, Problem};
+use linkgate_contract::{
+    AllowList, Field, Fields, HostRule, Language, LinkRequest, LinkRules, MediaType, Origin, Problem,
+};
 use linkgate_fuzz::drive::{End, Way, drive};
 use linkgate_fuzz::request::{Pairs, form};
 use linkgate_fuzz::world::{APP_SECRET, BK_TICKET, BK_TOKEN, BODY_BYTES, CREDENTIALS, PATH, document, gate_of};
 use linkgate_fuzz::{forwarded, refused};
 use linkgate_gate::Gate;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// The rules of the policy, in the contract's terms.
 struct Rules {
@@ -22,15 +24,15 @@ struct Rules {
 }
 
 impl LinkRules for Rules {
-    fn allows(&self, url: &PackageUrl) -> bool {
-        self.hosts.allows(url)
+    fn allows(&self, origin: &Origin) -> bool {
+        self.hosts.allows(origin)
     }
 
     fn allows_nothing(&self) -> bool {
         false
     }
 
-    fn requires_sha256(&self, _url: &PackageUrl) -> bool {
+    fn requires_sha256(&self, _origin: &Origin) -> bool {
         self.checksum
     }
 }
@@ -91,9 +93,11 @@ fn shown_in_the_body(gate: &Gate, rules: &Rules, content_type: &[u8], body: &[u8
             forwarded::check_body(body, &forward);
             let sent = forward.body.as_deref().expect("credentials are taken out");
             let request = LinkRequest::read(MediaType::Json, sent, rules).unwrap();
-            let fields = serde_json::from_slice(body).unwrap_or_else(|_| form(body));
+            let shown: Map<String, Value> = serde_json::from_slice(body).unwrap_or_else(|_| form(body));
+            let text = Value::Object(shown).to_string();
+            let fields = Fields::from_json(text.as_bytes()).unwrap();
             assert_eq!(LinkRequest::from_fields(&fields, rules), Ok(request));
-            let is = |name: &str, want: &str| fields.get(name).and_then(Value::as_str) == Some(want);
+            let is = |name: &str, want: &str| fields.get(name) == Some(&Field::Text(want.into()));
             assert!(is("bk_app_secret", APP_SECRET) || is("app_secret", APP_SECRET));
             assert!(is("bk_token", BK_TOKEN) || is("bk_ticket", BK_TICKET));
         }

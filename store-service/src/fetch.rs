@@ -46,7 +46,8 @@ impl HttpSource {
     /// Judges one hop and asks it. The client that is chosen here resolves the name and connects, so what was judged is
     /// what is connected to.
     async fn ask(&self, url: &PackageUrl, private: &AllowList) -> Result<Response, SourceError> {
-        let client = if self.config.private_hosts.allows(url) || private.allows(url) {
+        let origin = url.origin();
+        let client = if self.config.private_hosts.allows(&origin) || private.allows(&origin) {
             &self.private
         } else {
             // A literal address never reaches the resolver.
@@ -94,7 +95,7 @@ impl HttpSource {
         if from.as_url().scheme() == "https" && next.as_url().scheme() != "https" {
             return Err(SourceError::RedirectDowngrade);
         }
-        if !self.config.allowed_hosts.allows(&next) {
+        if !self.config.allowed_hosts.allows(&next.origin()) {
             let host = next.host().map(|h| h.to_string()).unwrap_or_default();
             return Err(SourceError::RedirectNotAllowed { host });
         }

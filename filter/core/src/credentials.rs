@@ -6,8 +6,8 @@
 
 use std::borrow::Cow;
 
-use linkgate_contract::headers;
-use serde_json::{Map, Value};
+use linkgate_contract::{Field, Fields, NoObject, headers};
+use serde_json::Value;
 
 use crate::head::Head;
 use crate::secret::Secret;
@@ -112,17 +112,18 @@ impl Credentials {
         if value.trim_ascii().is_empty() {
             return Err(Reason::NO_APP_CODE);
         }
-        match serde_json::from_slice(value) {
-            Ok(Value::Object(fields)) => Self::from_fields(&fields, &Cookies::read(head)).map(Some),
+        let fields = match Fields::from_json(value) {
+            Ok(fields) => fields,
             // The gateway's Lua has one table type: an array is an object without fields.
-            Ok(Value::Array(_)) => Self::from_fields(&Map::new(), &Cookies::read(head)).map(Some),
-            _ => Err(Reason::NOT_JSON),
-        }
+            Err(NoObject::Other(Value::Array(_))) => Fields::default(),
+            Err(_) => return Err(Reason::NOT_JSON),
+        };
+        Self::from_fields(&fields, &Cookies::read(head)).map(Some)
     }
 
     /// Reads the fields of a header, query or body. What a browser adds by itself counts only where the caller shows
     /// neither token nor ticket.
-    pub(crate) fn from_fields(fields: &Map<String, Value>, cookies: &Cookies) -> Result<Self, Reason> {
+    pub(crate) fn from_fields(fields: &Fields<'_>, cookies: &Cookies) -> Result<Self, Reason> {
         let [bk_token, bk_ticket] = ["bk_token", "bk_ticket"].map(|name| token(fields, name).map(Secret::new));
         let (bk_token, bk_ticket) = match (bk_token, bk_ticket) {
             (None, None) => (cookies.bk_token.clone(), cookies.bk_ticket.clone()),
@@ -199,17 +200,20 @@ impl Cookies {
 }
 
 /// The first name that is present wins, even when it is empty; a number is read as its text.
-fn alias(fields: &Map<String, Value>, name: &str, old_name: &str) -> String {
+fn alias(fields: &Fields<'_>, name: &str, old_name: &str) -> String {
     match fields.get(name).or_else(|| fields.get(old_name)) {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Number(number)) => number.to_string(),
+        Some(Field::Text(text)) => text.as_ref().to_owned(),
+        Some(Field::Number(number)) => number.to_string(),
         _ => String::new(),
     }
 }
 
 /// A token that is not a string counts as absent.
-fn token(fields: &Map<String, Value>, name: &str) -> Option<String> {
-    fields.get(name).and_then(Value::as_str).filter(|token| !token.is_empty()).map(str::to_owned)
+fn token(fields: &Fields<'_>, name: &str) -> Option<String> {
+    match fields.get(name) {
+        Some(Field::Text(token)) if !token.is_empty() => Some(token.as_ref().to_owned()),
+        _ => None,
+    }
 }
 
 /// The first cookie of that name, percent-decoded as browsers and BlueKing's pages write it.
@@ -229,12 +233,10 @@ pub(crate) fn form_pairs(encoded: &[u8]) -> Vec<(String, String)> {
 }
 
 /// As an object; the first of several of one name counts.
-pub(crate) fn form_fields(pairs: &[(String, String)]) -> Map<String, Value> {
-    let mut fields = Map::new();
-    for (name, value) in pairs {
-        fields.entry(name.clone()).or_insert_with(|| Value::String(value.clone()));
-    }
-    fields
+pub(crate) fn form_fields(pairs: Vec<(String, String)>) -> Fields<'static> {
+    let fields = pairs.into_iter().map(|(name, value)| (Cow::Owned(name), Field::Text(Cow::Owned(value))));
+    // Of the fields of an object, the last one counts.
+    fields.rev().collect()
 }
 
 #[cfg(test)]

@@ -12,8 +12,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use linkgate_contract::{AppClaim, AppCode, Extension, LinkRequest, UserClaim, headers};
-use serde_json::Value;
+use linkgate_contract::{AppClaim, AppCode, Extension, LinkRequest, Origin, UserClaim, headers};
 
 use self::request::{Request, Shown};
 use self::verdict::{FORWARDED, Stop};
@@ -301,17 +300,15 @@ impl Flow {
     }
 
     /// The checked request and, where it may not go on as it came, another body.
-    fn read_body(&mut self, gate: &Gate) -> Result<(LinkRequest, Option<Vec<u8>>), Stop> {
+    fn read_body(&mut self, gate: &Gate) -> Result<(LinkRequest<Origin>, Option<Vec<u8>>), Stop> {
         let body = self.body.as_deref().ok_or(Stop::Body)?;
         if body.len() > gate.policy.body_bytes {
             return Err(Stop::Refuse { error: GatewayError::BodyTooLarge, rule: "limits.body_bytes".to_owned() });
         }
-        let mut fields = self.request.body_fields(body).map_err(Stop::Problem)?;
+        let fields = self.request.body_fields(body).map_err(Stop::Problem)?;
         let link = LinkRequest::from_fields(&fields, &self.package_rules(gate)).map_err(Stop::Problem)?;
-        let known = fields.len();
-        fields.retain(|name, _| !FIELDS.contains(&name.as_str()));
-        let changed = self.request.is_form || fields.len() != known;
-        Ok((link, changed.then(|| Value::Object(fields).to_string().into_bytes())))
+        let changed = self.request.is_form || fields.has_any(&FIELDS);
+        Ok((link, changed.then(|| fields.json_without(&FIELDS).into_bytes())))
     }
 
     fn package_rules<'a>(&'a self, gate: &'a Gate) -> ApplicationRules<'a> {
@@ -319,7 +316,7 @@ impl Flow {
     }
 
     /// What is on trial about a package; what is not was part of reading the request.
-    fn judge_package(&mut self, gate: &Gate, link: &LinkRequest) {
+    fn judge_package(&mut self, gate: &Gate, link: &LinkRequest<Origin>) {
         if self.package_rules(gate).is_on_trial(&link.package_url) {
             self.record.report("packages.hosts");
         }

@@ -1,5 +1,6 @@
 //! The head of a request: its headers as bytes, for HTTP admits octets that are not UTF-8.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::time::Time;
@@ -10,7 +11,7 @@ pub struct Head<'a> {
     pub(crate) end_of_stream: bool,
     pub(crate) now: Time,
     pub(crate) source: Option<IpAddr>,
-    request_id: String,
+    request_id: Cow<'a, str>,
 }
 
 impl<'a> Head<'a> {
@@ -23,8 +24,8 @@ impl<'a> Head<'a> {
         now: Time,
         entropy: impl FnOnce() -> [u8; 16],
     ) -> Self {
-        let mut head = Self { pairs, end_of_stream, now, source: None, request_id: String::new() };
-        head.request_id = head.given_id().map_or_else(|| hex::encode(entropy()), str::to_owned);
+        let mut head = Self { pairs, end_of_stream, now, source: None, request_id: Cow::Borrowed("") };
+        head.request_id = head.given_id().map_or_else(|| Cow::Owned(hex::encode(entropy())), Cow::Borrowed);
         head
     }
 

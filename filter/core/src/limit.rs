@@ -90,15 +90,13 @@ impl Traffic {
         if let Some(rate) = self.per_app {
             violations.extend(violation("limits.requests_per_app", rate, take_app(slots, app, rate, now))?);
         }
-        let shared = [
-            ("limits.requests_per_stage", self.per_stage, format!("linkgate.rate.stage.{stage}")),
-            ("limits.requests", self.total, "linkgate.rate.total".to_owned()),
-        ];
-        for (rule, rate, key) in shared {
-            let is_refused = violations.iter().any(|violation: &Violation| !violation.report);
-            if let Some(rate) = rate.filter(|_| !is_refused) {
-                violations.extend(violation(rule, rate, take(slots, &key, rate, now))?);
-            }
+        let is_refused = |violations: &[Violation]| violations.iter().any(|violation| !violation.report);
+        if let Some(rate) = self.per_stage.filter(|_| !is_refused(&violations)) {
+            let taken = take(slots, &format!("linkgate.rate.stage.{stage}"), rate, now);
+            violations.extend(violation("limits.requests_per_stage", rate, taken)?);
+        }
+        if let Some(rate) = self.total.filter(|_| !is_refused(&violations)) {
+            violations.extend(violation("limits.requests", rate, take(slots, "linkgate.rate.total", rate, now))?);
         }
         Ok(violations)
     }

@@ -24,20 +24,24 @@ pub struct Record {
 }
 
 impl Record {
-    /// Every field that says something, by the name of docs/LOGGING.md.
-    pub fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let all = [
-            ("app", self.app.as_str()),
-            ("user", &self.user),
-            ("application", &self.application),
-            ("module", &self.module),
-            ("stage", &self.stage),
-            ("decision", self.decision),
-            ("rule", &self.rule),
-            ("identity", self.identity),
-            ("reported", &self.reported),
-        ];
-        all.into_iter().filter(|(_, value)| !value.is_empty())
+    /// What every property's name begins with; what follows are the names of docs/LOGGING.md.
+    pub const PREFIX: &'static str = "linkgate.";
+
+    /// Every field, by the property under which the proxy's access log looks for it. (Whole names: putting them together
+    /// for each request would cost more than saying them.)
+    #[must_use]
+    pub fn properties(&self) -> [(&'static str, &str); 9] {
+        [
+            ("linkgate.app", &self.app),
+            ("linkgate.user", &self.user),
+            ("linkgate.application", &self.application),
+            ("linkgate.module", &self.module),
+            ("linkgate.stage", &self.stage),
+            ("linkgate.decision", self.decision),
+            ("linkgate.rule", &self.rule),
+            ("linkgate.identity", self.identity),
+            ("linkgate.reported", &self.reported),
+        ]
     }
 
     pub(crate) fn report(&mut self, rule: &str) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use linkgate_tests::gateway::{APP, Gateway, GatewayPlan, USER, path_from};
 use serde_json::{Value, json};
 
+use crate::judge;
 use crate::load::{Ask, Until, press};
 use crate::services::{Authorizer, Upstream};
 
@@ -39,13 +40,28 @@ impl Contender {
         let lua = Self::start("Lua", in_the_gates_place(plan, Some(&lua)), upstream, SET[0]).await;
 
         let plan = shipped();
+        let service = judge::start(&plan);
+        let authz = Self::asking("ext_authz", plan, service, Asked::ForTheWork, upstream).await;
+
+        let plan = shipped();
         let service = Authorizer::start(&plan.credentials().secret);
-        let plan = in_the_gates_place(plan, Some(&authz_filter(service.address)));
+        let string = Self::asking("a string", plan, service, Asked::ForAString, upstream).await;
+        vec![bare, gate, lua, authz, string]
+    }
+
+    async fn asking(
+        name: &'static str,
+        plan: GatewayPlan,
+        service: Authorizer,
+        what: Asked,
+        upstream: SocketAddr,
+    ) -> Self {
+        let plan = in_the_gates_place(plan, Some(&authz_filter(service.address, what)));
         let plan =
             plan.editing("\n  clusters:\n", &format!("\n  clusters:\n    - {}\n", authz_cluster(service.address)));
-        let mut authz = Self::start("ext_authz", plan, upstream, SET[0]).await;
+        let mut authz = Self::start(name, plan, upstream, what.sets()[0]).await;
         authz.service = Some(service);
-        vec![bare, gate, lua, authz]
+        authz
     }
 
     async fn start(name: &'static str, plan: GatewayPlan, upstream: SocketAddr, sign: &'static str) -> Self {
@@ -128,22 +144,46 @@ end
     })
 }
 
-fn authz_filter(service: SocketAddr) -> Value {
-    let exact = |name: &&str| json!({"exact": name});
-    json!({
-        "name": "envoy.filters.http.ext_authz",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
-            "transport_api_version": "V3",
-            "allowed_headers": {"patterns": [{"exact": "x-bkapi-authorization"}]},
-            "http_service": {
-                "server_uri": {"uri": format!("http://{service}"), "cluster": "authorizer", "timeout": "5s"},
-                "authorization_response": {
-                    "allowed_upstream_headers": {"patterns": SET.iter().map(exact).collect::<Vec<_>>()},
-                },
-            },
+/// What a service is asked for.
+#[derive(Clone, Copy)]
+enum Asked {
+    /// Whether one header holds one string: the least that anybody could ask.
+    ForAString,
+    /// What the gate does: it gets the body too, and signs a token.
+    ForTheWork,
+}
+
+impl Asked {
+    fn sees(self) -> &'static [&'static str] {
+        match self {
+            Self::ForAString => &["x-bkapi-authorization"],
+            Self::ForTheWork => &["x-bkapi-authorization", "x-request-id", "content-type"],
+        }
+    }
+
+    fn sets(self) -> &'static [&'static str] {
+        match self {
+            Self::ForAString => &SET,
+            Self::ForTheWork => &["x-bkapi-jwt", "x-bkapi-request-id"],
+        }
+    }
+}
+
+fn authz_filter(service: SocketAddr, what: Asked) -> Value {
+    let exactly = |names: &[&str]| names.iter().map(|name| json!({"exact": name})).collect::<Vec<_>>();
+    let mut config = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+        "transport_api_version": "V3",
+        "allowed_headers": {"patterns": exactly(what.sees())},
+        "http_service": {
+            "server_uri": {"uri": format!("http://{service}"), "cluster": "authorizer", "timeout": "5s"},
+            "authorization_response": {"allowed_upstream_headers": {"patterns": exactly(what.sets())}},
         },
-    })
+    });
+    if matches!(what, Asked::ForTheWork) {
+        config["with_request_body"] = json!({"max_request_bytes": 65_536});
+    }
+    json!({"name": "envoy.filters.http.ext_authz", "typed_config": config})
 }
 
 fn authz_cluster(service: SocketAddr) -> Value {

@@ -14,6 +14,7 @@
 
 mod contenders;
 mod cpu;
+mod judge;
 mod load;
 mod memory;
 mod report;

@@ -1,10 +1,8 @@
 //! What the head of a request says, and what is judged by it alone.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use linkgate_contract::{Language, MediaType, Problem, UploadPath, headers, read_fields};
-use serde_json::{Map, Value};
+use linkgate_contract::{Fields, Language, MediaType, Problem, UploadPath, headers, is_of_type, read_fields};
 
 use crate::credentials::{Cookies, Credentials, Reason, form_fields, form_pairs};
 use crate::gate::Gate;
@@ -36,12 +34,14 @@ pub(super) struct Request {
     pub(super) language: Language,
     pub(super) id: String,
     pub(super) id_was_given: bool,
-    pub(super) remove: BTreeSet<String>,
+    pub(super) remove: Vec<String>,
     pub(super) announced_bytes: Option<u64>,
-    /// As the caller wrote them: they are what is signed.
+    /// As the caller wrote them: they are what is signed. Without a query nothing is, and no path is kept.
     raw_path: String,
     query: Vec<(String, String)>,
 }
+
+const FORM: &str = "application/x-www-form-urlencoded";
 
 type Refused = Box<Violation>;
 
@@ -74,7 +74,7 @@ impl Request {
             path,
             stage: Rc::clone(stage),
             shown,
-            is_form: rules.from_body && is_form(content_type),
+            is_form: rules.from_body && is_of_type(content_type, FORM),
             media_type: MediaType::from_header(content_type),
             language: Language::choose(head.text(headers::LANGUAGE), head.text(headers::ACCEPT_LANGUAGE)),
             id: head.request_id().to_owned(),
@@ -96,12 +96,12 @@ impl Request {
     }
 
     /// What the query says, where the policy lets it say anything.
-    pub(super) fn query_fields(&self) -> Map<String, Value> {
-        if self.stage.authentication.from_query { form_fields(&self.query) } else { Map::new() }
+    pub(super) fn query_fields(&self) -> Fields<'static> {
+        query_fields(&self.stage, &self.query)
     }
 
-    pub(super) fn body_fields(&self, body: &[u8]) -> Result<Map<String, Value>, Problem> {
-        if self.is_form { Ok(form_fields(&form_pairs(body))) } else { read_fields(self.media_type, body) }
+    pub(super) fn body_fields<'a>(&self, body: &'a [u8]) -> Result<Fields<'a>, Problem> {
+        if self.is_form { Ok(form_fields(form_pairs(body))) } else { read_fields(self.media_type, body) }
     }
 }
 
@@ -111,9 +111,10 @@ fn route<'a>(policy: &'a Policy, head: &Head<'_>) -> Option<(&'a Rc<Stage>, Uplo
 }
 
 fn target(head: &Head<'_>) -> (String, Vec<(String, String)>) {
-    let target = head.text(":path").unwrap_or_default();
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    (path.to_owned(), form_pairs(query.as_bytes()))
+    match head.text(":path").unwrap_or_default().split_once('?') {
+        Some((path, query)) => (path.to_owned(), form_pairs(query.as_bytes())),
+        None => (String::new(), Vec::new()),
+    }
 }
 
 /// A header that is there, even a broken one, shuts out every other place.
@@ -125,12 +126,15 @@ fn shown(gate: &Gate, stage: &Stage, head: &Head<'_>, query: &[(String, String)]
     if let Some(credentials) = Credentials::from_header(head)? {
         return Ok(Shown::Read(credentials, hash));
     }
-    let rules = &stage.authentication;
-    if rules.from_body {
+    if stage.authentication.from_body {
         return Ok(Shown::InBody);
     }
-    let fields = if rules.from_query { form_fields(query) } else { Map::new() };
+    let fields = query_fields(stage, query);
     Credentials::from_fields(&fields, &Cookies::default()).map(|credentials| Shown::Read(credentials, None))
+}
+
+fn query_fields(stage: &Stage, query: &[(String, String)]) -> Fields<'static> {
+    if stage.authentication.from_query { form_fields(query.to_vec()) } else { Fields::default() }
 }
 
 /// The hash of a header that says all there is: no cookie beside it, and no signature that serves only once.
@@ -141,28 +145,21 @@ fn hash(gate: &Gate, stage: &Stage, head: &Head<'_>, query: &[(String, String)])
     alone.then(|| gate.recent.shown(&stage.name, header)).flatten()
 }
 
-fn is_form(content_type: Option<&[u8]>) -> bool {
-    let essence = content_type.and_then(|value| value.split(|&b| b == b';').next()).unwrap_or_default().trim_ascii();
-    essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
-}
-
 /// Credentials, which the store has no use for, and every header of ours that the caller made up.
-fn names_to_remove(head: &Head<'_>) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
+fn names_to_remove(head: &Head<'_>) -> Vec<String> {
+    const CREDENTIALS: [&[u8]; 3] = [b"authorization", b"cookie", b"proxy-authorization"];
+    let mut names = Vec::new();
     for (name, _) in head.pairs {
-        let Ok(name) = std::str::from_utf8(name) else { continue };
-        let credential =
-            ["authorization", "cookie", "proxy-authorization"].iter().any(|c| name.eq_ignore_ascii_case(c));
-        if credential || is_ours(name) {
-            names.insert(name.to_ascii_lowercase());
+        if CREDENTIALS.iter().any(|credential| name.eq_ignore_ascii_case(credential)) || is_ours(name) {
+            names.extend(String::from_utf8(name.to_ascii_lowercase()).ok().filter(|name| !names.contains(name)));
         }
     }
     names
 }
 
 /// Back ends of the CGI kind read `x_bkapi_jwt` as `X-Bkapi-JWT`.
-fn is_ours(name: &str) -> bool {
-    let plain = |b: u8| if b == b'_' { b'-' } else { b.to_ascii_lowercase() };
+fn is_ours(name: &[u8]) -> bool {
+    let plain = |b: &u8| if *b == b'_' { b'-' } else { b.to_ascii_lowercase() };
     let prefix = headers::TRUSTED_PREFIX.as_bytes();
-    name.len() >= prefix.len() && name.bytes().zip(prefix).all(|(b, want)| plain(b) == *want)
+    name.len() >= prefix.len() && name.iter().zip(prefix).all(|(b, want)| plain(b) == *want)
 }

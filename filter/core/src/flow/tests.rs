@@ -113,27 +113,28 @@ fn a_good_request_is_forwarded_without_credentials_and_with_a_token() {
     pairs.push((b"x_bkapi_jwt", b"forged"));
     let Verdict::Forward(forward) = judge(&gate(), &pairs, BODY.as_bytes()) else { panic!("refused") };
     let removed: Vec<_> = forward.remove.iter().map(String::as_str).collect();
-    assert_eq!(removed, ["cookie", "x-bkapi-app", "x-bkapi-authorization", "x-bkapi-jwt", "x_bkapi_jwt"]);
+    assert_eq!(removed, ["x-bkapi-authorization", "cookie", "x-bkapi-jwt", "x-bkapi-app", "x_bkapi_jwt"]);
     let names: Vec<_> = forward.set.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, [":path", "x-bkapi-jwt", "x-bkapi-request-id"]);
     assert_eq!(forward.set[0].1, CANONICAL);
     assert_eq!(forward.set[1].1.split('.').count(), 3);
     assert_eq!(forward.set[2].1, "id-1");
     assert!(forward.body.is_none() && forward.lease.is_none());
-    let fields: Vec<_> = forward.record.fields().collect();
     assert_eq!(
-        fields,
+        forward.record.properties(),
         [
-            ("app", "apigw-api-test"),
-            ("user", "admin"),
-            ("application", "app_code"),
-            ("module", "default"),
-            ("stage", "default"),
-            ("decision", "OK"),
-            ("rule", "grants.all"),
-            ("identity", "listed"),
+            ("linkgate.app", "apigw-api-test"),
+            ("linkgate.user", "admin"),
+            ("linkgate.application", "app_code"),
+            ("linkgate.module", "default"),
+            ("linkgate.stage", "default"),
+            ("linkgate.decision", "OK"),
+            ("linkgate.rule", "grants.all"),
+            ("linkgate.identity", "listed"),
+            ("linkgate.reported", ""),
         ]
     );
+    assert!(forward.record.properties().iter().all(|(property, _)| property.starts_with(Record::PREFIX)));
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! What a request comes to, and what stops the reading of it on the way.
 
-use std::collections::BTreeSet;
-
 use linkgate_contract::Problem;
 
 use super::{Asking, Pending};
@@ -31,7 +29,7 @@ pub enum Verdict {
 /// How the request is changed before it goes on. It holds the token, so nothing shows it.
 pub struct Forward {
     /// Headers to drop first, every copy.
-    pub remove: BTreeSet<String>,
+    pub remove: Vec<String>,
     /// Headers to set then, pseudo-headers among them.
     pub set: Vec<(&'static str, String)>,
     /// A body to send in the place of the caller's.

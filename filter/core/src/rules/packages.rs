@@ -1,6 +1,6 @@
 //! Where packages may come from, and what must be known of them.
 
-use linkgate_contract::{HostRule, LinkRules, PackageUrl};
+use linkgate_contract::{HostRule, LinkRules, Origin};
 
 use crate::rules::pattern::Patterns;
 
@@ -56,8 +56,8 @@ impl<'a> ApplicationRules<'a> {
     }
 
     /// Whether only entries on trial allow the link.
-    pub(crate) fn is_on_trial(self, url: &PackageUrl) -> bool {
-        !self.hosts().any(|entry| !entry.report && entry.rule.matches(url))
+    pub(crate) fn is_on_trial(self, origin: &Origin) -> bool {
+        !self.hosts().any(|entry| !entry.report && entry.rule.matches(origin))
     }
 
     /// The hosts whose addresses may be private, as the token says it.
@@ -67,15 +67,15 @@ impl<'a> ApplicationRules<'a> {
 }
 
 impl LinkRules for ApplicationRules<'_> {
-    fn allows(&self, url: &PackageUrl) -> bool {
-        self.hosts().any(|entry| entry.rule.matches(url))
+    fn allows(&self, origin: &Origin) -> bool {
+        self.hosts().any(|entry| entry.rule.matches(origin))
     }
 
     fn allows_nothing(&self) -> bool {
         self.hosts().next().is_none()
     }
 
-    fn requires_sha256(&self, _url: &PackageUrl) -> bool {
+    fn requires_sha256(&self, _origin: &Origin) -> bool {
         self.rules.checksum == Checksum::Required
     }
 }
@@ -94,7 +94,7 @@ mod tests {
         let mut private = entry("artifacts.internal:8443", "shop-*");
         private.private = true;
         let rules = PackageRules { hosts: vec![entry("example.com", "*"), private], checksum: Checksum::Optional };
-        let url = |text: &str| PackageUrl::new(text).unwrap();
+        let url = |text: &str| Origin::read(text).unwrap();
         assert!(rules.of("any").allows(&url("https://example.com/a")));
         assert!(!rules.of("any").allows(&url("https://artifacts.internal:8443/a")));
         assert!(rules.of("shop-1").allows(&url("https://artifacts.internal:8443/a")));
@@ -107,7 +107,7 @@ mod tests {
     fn a_host_on_trial_counts_only_where_no_other_entry_allows_it() {
         let mut trial = entry("example.com", "*");
         trial.report = true;
-        let url = PackageUrl::new("https://example.com/a").unwrap();
+        let url = Origin::read("https://example.com/a").unwrap();
         let rules = PackageRules { hosts: vec![trial, entry("example.com", "shop")], checksum: Checksum::Required };
         assert!(rules.of("other").is_on_trial(&url) && !rules.of("shop").is_on_trial(&url));
         assert!(rules.of("shop").requires_sha256(&url));

@@ -4,11 +4,37 @@ use wildmatch::WildMatch;
 
 /// Patterns of which one must match.
 #[derive(Debug, Default)]
-pub(crate) struct Patterns(Vec<WildMatch>);
+pub(crate) struct Patterns(Vec<Pattern>);
+
+/// Nearly all are one of the first two, and those cost nothing to match.
+#[derive(Debug)]
+enum Pattern {
+    Any,
+    Name(String),
+    Wild(WildMatch),
+}
+
+impl Pattern {
+    fn new(text: &str) -> Self {
+        match text {
+            "*" => Self::Any,
+            _ if is_name(text) => Self::Name(text.to_owned()),
+            _ => Self::Wild(WildMatch::new(text)),
+        }
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Name(text) => text == name,
+            Self::Wild(pattern) => pattern.matches(name),
+        }
+    }
+}
 
 impl Patterns {
     pub(crate) fn new(texts: &[String]) -> Self {
-        Self(texts.iter().map(|text| WildMatch::new(text)).collect())
+        Self(texts.iter().map(|text| Pattern::new(text)).collect())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -22,8 +48,11 @@ impl Patterns {
 
 /// Whether a pattern surely matches all that another one does: by its text, or because the other one is a plain name.
 pub(crate) fn covers(wide: &str, narrow: &str) -> bool {
-    let is_name = !narrow.contains(['*', '?']);
-    wide == "*" || wide == narrow || (is_name && WildMatch::new(wide).matches(narrow))
+    wide == "*" || wide == narrow || (is_name(narrow) && WildMatch::new(wide).matches(narrow))
+}
+
+fn is_name(text: &str) -> bool {
+    !text.contains(['*', '?'])
 }
 
 #[cfg(test)]
