@@ -13,6 +13,10 @@ pub struct Bed {
     _data: tempfile::TempDir,
 }
 
+/// The gateway's words where no user credential was shown.
+pub const NO_USER: &str =
+    "user authentication failed, please provide a valid user identity, such as bk_username, bk_token, access_token";
+
 /// What the source serves unless a test says otherwise.
 pub const PACKAGE: &[u8] = b"what a package holds";
 

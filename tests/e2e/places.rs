@@ -9,14 +9,12 @@ use linkgate_tests::{Identity, LinkRequestBuilder, Mood, random};
 use serde_json::{Value, json};
 use url::form_urlencoded::Serializer;
 
-use crate::bed::{assert_envelope, assert_not_authenticated, assert_problem, stranger};
+use crate::bed::{NO_USER, assert_envelope, assert_not_authenticated, assert_problem, stranger};
 use crate::platform::{ANNA, CI, UPLOAD};
 use crate::recorder::{Recorded, Recorder};
 
 const LINK: &str = "https://example.com/a+b%20c.tgz?x=1&y=2";
 const NO_APP: &str = "app code cannot be empty";
-const NO_USER: &str =
-    "user authentication failed, please provide a valid user identity, such as bk_username, bk_token, access_token";
 
 /// Each stage takes credentials from its own places; only services know the caller.
 struct Door {

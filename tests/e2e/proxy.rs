@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::bed::{Bed, assert_envelope, authorized, stranger};
+use crate::probe::Probe;
 
 const LINK: &str = "https://example.com/a.tgz";
 
@@ -141,29 +142,12 @@ async fn an_upgrade_is_refused_in_the_envelope() {
     assert!(reply.starts_with("HTTP/1.1 403 ") && reply.contains("unsupported HTTP request"), "{reply}");
 }
 
-/// A filter that is loaded and then traps on every request.
-const TRAPPING: &str = r#"(module
-  (memory (export "memory") 1)
-  (func (export "proxy_abi_version_0_2_1"))
-  (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 1024)
-  (func (export "proxy_on_vm_start") (param i32 i32) (result i32) i32.const 1)
-  (func (export "proxy_on_configure") (param i32 i32) (result i32) i32.const 1)
-  (func (export "proxy_on_context_create") (param i32 i32))
-  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) unreachable))"#;
-
 #[tokio::test]
 async fn a_filter_that_traps_lets_nothing_through() {
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let gateway = gateway_before(GatewayPlan::new(), upstream.local_addr().unwrap()).await;
-    let dir = tempfile::tempdir().unwrap();
-    let module = dir.path().join("trapping.wasm");
-    std::fs::write(&module, wat::parse_str(TRAPPING).unwrap()).unwrap();
-    let mut resource = gateway.resource();
-    resource["version_info"] = "trapping".into();
-    let vm = &mut resource["resources"][0]["typed_config"]["config"]["vm_config"];
-    vm["code"]["local"]["filename"] = module.to_str().unwrap().into();
-    vm["vm_id"] = "trapping".into();
-    gateway.place_and_see_it_taken(&resource).await;
+    let trapping = Probe::default().on("request_headers", "(param i32 i32 i32) (result i32)", "unreachable");
+    trapping.load(&gateway).await;
     for _ in 0..3 {
         assert_envelope(&ask(&gateway).await, 503, 1_650_300, "SERVICE_UNAVAILABLE", "Service Unavailable");
     }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::bed::{Bed, assert_envelope, assert_problem, stranger};
+use crate::bed::{Bed, NO_USER, assert_envelope, assert_problem, stranger};
 
 #[tokio::test]
 async fn who_is_not_known_gets_the_reason_that_callers_know() {
@@ -14,8 +14,6 @@ async fn who_is_not_known_gets_the_reason_that_callers_know() {
         all.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
         all.to_string()
     };
-    let no_user =
-        "user authentication failed, please provide a valid user identity, such as bk_username, bk_token, access_token";
     let cases = [
         ("{}".to_owned(), "app code cannot be empty"),
         ("[]".to_owned(), "app code cannot be empty"),
@@ -33,8 +31,8 @@ async fn who_is_not_known_gets_the_reason_that_callers_know() {
         ),
         (json!({"bk_app_code": "nobody", "bk_app_secret": "s"}).to_string(), "app not found"),
         (app(json!({"bk_app_secret": "wrong"})), "bk_app_code or bk_app_secret is incorrect"),
-        (app(json!({})), no_user),
-        (app(json!({"bk_ticket": 7})), no_user),
+        (app(json!({})), NO_USER),
+        (app(json!({"bk_ticket": 7})), NO_USER),
         (
             app(json!({"bk_username": "admin"})),
             "user authentication failed, the user indicated by bk_username is not verified",

@@ -9,7 +9,7 @@ use linkgate_tests::gateway::{APP, GatewayPlan, USER};
 use linkgate_tests::token::{RsaMint, now_s};
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, authorized, stranger};
+use crate::bed::{Bed, NO_USER, authorized, stranger};
 use crate::recorder::Recorder;
 
 /// A key as an operator makes one: private and public half.
@@ -67,11 +67,9 @@ async fn its_tokens_are_those_of_bluekings_gateway() {
     let alone = json!({"bk_app_code": APP, "bk_app_secret": gateway.credentials().secret}).to_string();
     let link = || stranger("https://example.com/a.tgz");
     let user = |name: &str, verified: bool, error: &str| json!({"version": 1, "username": name, "verified": verified, "valid_error_message": error});
-    let nobody =
-        "user authentication failed, please provide a valid user identity, such as bk_username, bk_token, access_token";
     for (request, user) in [
         (authorized(link(), gateway.credentials()), user(USER, true, "")),
-        (link().header("x-bkapi-authorization", &alone), user("", false, nobody)),
+        (link().header("x-bkapi-authorization", &alone), user("", false, NO_USER)),
     ] {
         assert_eq!(request.send(gateway.base()).await.status, 200);
         let seen = recorder.take().remove(0);

@@ -52,6 +52,18 @@ reasons! {
     BAD_TOKEN = "user authentication failed, bk_token is not valid";
     /// A login ticket that nobody knows.
     BAD_TICKET = "user authentication failed, bk_ticket is not valid";
+    /// The policy names no service that knows access tokens.
+    NO_ACCESS_TOKENS = "access_token is not supported here, use bk_app_secret with bk_token or bk_ticket";
+    /// The policy names no gateway whose tokens count.
+    NO_INNER_JWT = "inner_jwt is not supported here";
+    /// The app's secrets are not known here, only their digests.
+    UNSIGNED = "bk_signature is not supported here, please provide bk_app_secret";
+    /// No secret of the app made the signature.
+    BAD_SIGNATURE = "signature [bk_signature] verification failed, please provide valid bk_signature";
+    /// A nonce serves once.
+    REPLAYED = "parameter bk_nonce has been used before";
+    /// More signed requests than can be remembered.
+    TOO_MANY_SIGNED = "too many signed requests, please try again later";
     /// A token longer than any.
     TOO_LONG = "a credential is too long, the limit is 16384 characters, for bk_token and bk_ticket 2048";
 }

@@ -15,7 +15,7 @@ use std::rc::Rc;
 use linkgate_contract::{AppClaim, AppCode, Extension, LinkRequest, Origin, UserClaim, headers};
 
 use self::request::{Request, Shown};
-use self::verdict::{FORWARDED, Stop};
+use self::verdict::{BODY_BYTES, FORWARDED, Stop};
 pub use self::verdict::{Forward, Refusal, Verdict};
 use crate::credentials::{Cookies, Credentials, FIELDS, Kind, Reason};
 use crate::gate::Gate;
@@ -166,7 +166,7 @@ impl Flow {
         }
         let error = GatewayError::BodyTooLarge;
         let reply = Reply::gateway(&error, &self.request.id);
-        Some(refuse(gate, reply, error.code_name(), "limits.body_bytes".to_owned(), self.record.clone()))
+        Some(refuse(gate, reply, error.code_name(), BODY_BYTES.to_owned(), self.record.clone()))
     }
 
     fn step(&mut self, gate: &Gate, now: Time) -> Result<Forward, Stop> {
@@ -183,7 +183,7 @@ impl Flow {
             None => {
                 // Nothing was begun: the place is free again, or its lease ends by itself.
                 lease.iter().for_each(|lease| gate.release(lease));
-                Err(Halt::Refuse(GatewayError::Internal { reason: None }).into())
+                Err(Halt::failed().into())
             }
         }
     }
@@ -275,7 +275,7 @@ impl Flow {
             self.limit(gate, violation)?;
         }
         if self.request.announced_bytes.is_some_and(|length| length > policy.body_bytes as u64) {
-            return Err(Stop::Refuse { error: GatewayError::BodyTooLarge, rule: "limits.body_bytes".to_owned() });
+            return Err(Stop::body_too_large());
         }
         Ok(())
     }
@@ -303,7 +303,7 @@ impl Flow {
     fn read_body(&mut self, gate: &Gate) -> Result<(LinkRequest<Origin>, Option<Vec<u8>>), Stop> {
         let body = self.body.as_deref().ok_or(Stop::Body)?;
         if body.len() > gate.policy.body_bytes {
-            return Err(Stop::Refuse { error: GatewayError::BodyTooLarge, rule: "limits.body_bytes".to_owned() });
+            return Err(Stop::body_too_large());
         }
         let fields = self.request.body_fields(body).map_err(Stop::Problem)?;
         let link = LinkRequest::from_fields(&fields, &self.package_rules(gate)).map_err(Stop::Problem)?;

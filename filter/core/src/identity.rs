@@ -10,17 +10,20 @@ pub(crate) mod jwt;
 pub(crate) mod service;
 pub(crate) mod signature;
 
+use std::rc::Rc;
+
 use linkgate_contract::{AppClaim, UserClaim};
 
 use self::answer::{Answer, Found, Key, TokenFacts};
 use self::jwt::{JwtFacts, Party};
 use self::service::{Failure, Question, is_name};
-use self::signature::{BAD_SIGNATURE, Signed};
+use self::signature::Signed;
 use crate::credentials::{Credentials, Kind, Reason};
 use crate::directory::{AppAnswer, LoginKind};
 use crate::metrics::Metric;
 use crate::policy::Policy;
 use crate::reply::GatewayError;
+use crate::secret::Secret;
 use crate::shared::Slots;
 use crate::time::Time;
 use crate::worker::Worker;
@@ -34,6 +37,13 @@ pub(crate) enum Halt {
     Ask(Question),
     /// It ends here.
     Refuse(GatewayError),
+}
+
+impl Halt {
+    /// Something of ours failed.
+    pub(crate) fn failed() -> Self {
+        Self::Refuse(GatewayError::Internal { reason: None })
+    }
 }
 
 impl From<Reason> for Halt {
@@ -88,6 +98,10 @@ pub(crate) struct Learned {
 impl Learned {
     pub(crate) fn add(&mut self, key: Key, outcome: Outcome) {
         self.outcomes.push((key, outcome));
+    }
+
+    fn of(&self, key: &Key) -> Option<&Outcome> {
+        self.outcomes.iter().rev().find(|(of, _)| of == key).map(|(_, outcome)| outcome)
     }
 }
 
@@ -187,35 +201,35 @@ impl Inquiry<'_> {
 
     fn signed_app(&mut self, app_code: &str, signed: &Signed) -> Result<(), Halt> {
         if self.policy.directory.has_app(app_code) {
-            return Err(UNSIGNED.into());
+            return Err(Reason::UNSIGNED.into());
         }
         if !may_be_registered(app_code) {
             return Err(Reason::APP_NOT_FOUND.into());
         }
         let question = Question::AppKeys { app_code: app_code.to_owned() };
-        let known = self.ask(question.clone(), UNSIGNED)?;
+        let known = self.ask(question.clone(), Reason::UNSIGNED)?;
         let fits = |answer: &Answer| matches!(answer, Answer::Keys(keys) if signed.is_by(keys));
         if !fits(&known) {
             // The secrets that are kept may be older than the one that signed.
             let renewed = self.ask_anew(question)?;
             if !fits(&renewed) {
-                return Err(BAD_SIGNATURE.into());
+                return Err(Reason::BAD_SIGNATURE.into());
             }
         }
         let used = signed.use_up(self.slots, app_code, self.now);
-        used.map_err(|_| Halt::Refuse(GatewayError::Internal { reason: None }))?.map_err(Halt::from)
+        used.map_err(|_| Halt::failed())?.map_err(Halt::from)
     }
 
     fn token_facts(&mut self) -> Result<TokenFacts, Halt> {
         let token = self.credentials.access_token.clone().ok_or(Reason("access_token cannot be empty".into()))?;
-        match self.ask(Question::AccessToken(token), NO_ACCESS_TOKENS)? {
+        match self.ask(Question::AccessToken(token), Reason::NO_ACCESS_TOKENS)? {
             Answer::Token(facts) if facts.expires_at > self.now_s() => Ok(facts),
             Answer::Token(facts) if facts.username.is_empty() => Err(Reason("access_token has expired".into()).into()),
             Answer::Token(TokenFacts { username, .. }) => {
                 let text = format!("the access_token of the user({username}) has expired, please re-authorize");
                 Err(Reason(text.into()).into())
             }
-            _ => Err(Halt::Refuse(GatewayError::Internal { reason: None })),
+            _ => Err(Halt::failed()),
         }
     }
 
@@ -225,7 +239,7 @@ impl Inquiry<'_> {
     }
 
     fn inner_jwt_party(&mut self, of: fn(&JwtFacts) -> Option<&Party>, what: &str) -> Result<String, Halt> {
-        let Some(kid) = self.policy.jwt_keys.inner_kid.as_deref() else { return Err(NO_INNER_JWT.into()) };
+        let Some(kid) = self.policy.jwt_keys.inner_kid.as_deref() else { return Err(Reason::NO_INNER_JWT.into()) };
         let facts = self.jwt(self.credentials.inner_jwt.clone())?;
         if facts.kid != kid {
             return Err(Reason(format!("invalid kid, only {kid} is supported").into()).into());
@@ -234,7 +248,7 @@ impl Inquiry<'_> {
     }
 
     /// Reads a token of another gateway, or takes what was read of it before.
-    fn jwt(&mut self, token: Option<crate::secret::Secret>) -> Result<JwtFacts, Halt> {
+    fn jwt(&mut self, token: Option<Secret>) -> Result<Rc<JwtFacts>, Halt> {
         let token = token.ok_or(Reason::NO_USER)?;
         let keys = &self.policy.jwt_keys;
         let key = Key::of(&["jwt", &keys.fingerprints(token.reveal())], &[token.reveal()]);
@@ -249,9 +263,9 @@ impl Inquiry<'_> {
         };
         self.learned.basis = self.learned.basis.max(basis);
         match answer {
-            Answer::Jwt(facts) => Ok(facts.as_ref().clone()),
+            Answer::Jwt(facts) => Ok(facts),
             Answer::Refused(reason) => Err(reason.into()),
-            _ => Err(Halt::Refuse(GatewayError::Internal { reason: None })),
+            _ => Err(Halt::failed()),
         }
     }
 
@@ -268,7 +282,7 @@ impl Inquiry<'_> {
         ("username", Err(reason.into()))
     }
 
-    fn login(&mut self, kind: LoginKind, proof: crate::secret::Secret) -> Result<String, Halt> {
+    fn login(&mut self, kind: LoginKind, proof: Secret) -> Result<String, Halt> {
         if let Some(user) = self.policy.directory.verify_login(kind, proof.reveal()) {
             return Ok(user.to_owned());
         }
@@ -278,7 +292,7 @@ impl Inquiry<'_> {
         };
         match self.ask(question, unknown)? {
             Answer::User(name) => Ok(name),
-            _ => Err(Halt::Refuse(GatewayError::Internal { reason: None })),
+            _ => Err(Halt::failed()),
         }
     }
 
@@ -288,12 +302,13 @@ impl Inquiry<'_> {
         let Some(key) = question.key(&self.policy.services) else { return Err(nobody.into()) };
         let kind = question.kind();
         let now = self.now_s();
-        let learned = self.learned.outcomes.iter().rev().find(|(of, _)| *of == key).map(|(_, outcome)| outcome.clone());
+        let learned = self.learned.of(&key).cloned();
         let (answer, basis) = match (learned, self.worker.answers.find(&key, now)) {
             (Some(Outcome::Answered(answer)), _) => (answer, Basis::Fresh),
             // One that was asked past what is kept, and failed, leaves what is kept.
-            (Some(Outcome::Failed(_)) | None, Found::Fresh(answer)) => self.hit(kind, answer),
-            (Some(Outcome::Failed(_)), Found::Ageing(answer)) => self.hit(kind, answer),
+            (None, Found::Fresh(answer)) | (Some(Outcome::Failed(_)), Found::Fresh(answer) | Found::Ageing(answer)) => {
+                self.hit(kind, answer)
+            }
             (None, Found::Ageing(answer)) => {
                 self.learned.is_ageing = true;
                 self.worker.ageing.add(key, question);
@@ -329,12 +344,12 @@ impl Inquiry<'_> {
 
     /// Asks past what is kept, once for each request.
     fn ask_anew(&mut self, question: Question) -> Result<Answer, Halt> {
-        let Some(key) = question.key(&self.policy.services) else { return Err(UNSIGNED.into()) };
-        match self.learned.outcomes.iter().rev().find(|(of, _)| *of == key) {
-            Some((_, Outcome::Answered(Answer::Refused(reason)))) => Err(reason.clone().into()),
-            Some((_, Outcome::Answered(answer))) => Ok(answer.clone()),
+        let Some(key) = question.key(&self.policy.services) else { return Err(Reason::UNSIGNED.into()) };
+        match self.learned.of(&key) {
+            Some(Outcome::Answered(Answer::Refused(reason))) => Err(reason.clone().into()),
+            Some(Outcome::Answered(answer)) => Ok(answer.clone()),
             // The service is down and the secrets that are kept do not fit: nobody can say more.
-            Some((_, Outcome::Failed(_))) => Err(BAD_SIGNATURE.into()),
+            Some(Outcome::Failed(_)) => Err(Reason::BAD_SIGNATURE.into()),
             None => Err(Halt::Ask(question)),
         }
     }
@@ -362,10 +377,3 @@ fn verified(party: Option<&Party>, what: &str) -> Result<String, Reason> {
         Some(_) => Err(Reason(format!("the {what} indicated by jwt is not verified").into())),
     }
 }
-
-const NO_ACCESS_TOKENS: Reason = Reason(std::borrow::Cow::Borrowed(
-    "access_token is not supported here, use bk_app_secret with bk_token or bk_ticket",
-));
-const NO_INNER_JWT: Reason = Reason(std::borrow::Cow::Borrowed("inner_jwt is not supported here"));
-const UNSIGNED: Reason =
-    Reason(std::borrow::Cow::Borrowed("bk_signature is not supported here, please provide bk_app_secret"));

@@ -11,6 +11,8 @@ use crate::reply::{GatewayError, Reply};
 use crate::rules::Violation;
 use crate::shared::Unavailable;
 
+/// The rule that bounds a body.
+pub(super) const BODY_BYTES: &str = "limits.body_bytes";
 /// The decision of a request that is sent on.
 pub(super) const FORWARDED: &str = "OK";
 
@@ -55,6 +57,12 @@ pub(super) enum Stop {
     Ask(Question),
     Refuse { error: GatewayError, rule: String },
     Problem(Problem),
+}
+
+impl Stop {
+    pub(super) fn body_too_large() -> Self {
+        Self::Refuse { error: GatewayError::BodyTooLarge, rule: BODY_BYTES.to_owned() }
+    }
 }
 
 impl From<Halt> for Stop {

@@ -59,7 +59,7 @@ impl Signed {
         let signature = signature_of(parts.query).ok_or(Reason::NO_APP_SECRET)?.to_owned();
         let nonce = nonce(first(parts.query, "bk_nonce"))?;
         let timestamp = timestamp(first(parts.query, "bk_timestamp"), now)?;
-        let body = std::str::from_utf8(parts.body).map_err(|_| BAD_SIGNATURE)?;
+        let body = std::str::from_utf8(parts.body).map_err(|_| Reason::BAD_SIGNATURE)?;
         let mut pairs: Vec<(&str, &str)> =
             parts.query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         pairs.retain(|(name, _)| !matches!(*name, "bk_signature" | "signature"));
@@ -93,10 +93,10 @@ impl Signed {
             let mut used = read_entries::<2>(value);
             used.retain(|[_, until]| *until >= now);
             if used.iter().any(|[of, _]| *of == tag) {
-                return (false, Err(REPLAYED));
+                return (false, Err(Reason::REPLAYED));
             }
             if used.len() >= NONCES_PER_SLOT {
-                return (false, Err(TOO_MANY));
+                return (false, Err(Reason::TOO_MANY_SIGNED));
             }
             used.push([tag, until]);
             write_entries(&used, value);
@@ -104,13 +104,6 @@ impl Signed {
         })
     }
 }
-
-/// No secret of the app made the signature.
-pub(crate) const BAD_SIGNATURE: Reason = Reason(std::borrow::Cow::Borrowed(
-    "signature [bk_signature] verification failed, please provide valid bk_signature",
-));
-const REPLAYED: Reason = Reason(std::borrow::Cow::Borrowed("parameter bk_nonce has been used before"));
-const TOO_MANY: Reason = Reason(std::borrow::Cow::Borrowed("too many signed requests, please try again later"));
 
 /// As Lua reads a number; the text itself is what counts later.
 fn nonce(value: Option<&str>) -> Result<String, Reason> {
@@ -195,8 +188,8 @@ mod tests {
                 .unwrap()
         };
         assert_eq!(once("bk_nonce=7&bk_timestamp=900", "a", 1_000), Ok(()));
-        assert_eq!(once("bk_nonce=7&bk_timestamp=900", "a", 1_001), Err(REPLAYED));
-        assert_eq!(once("bk_nonce=007&bk_timestamp=900", "a", 1_001), Err(REPLAYED));
+        assert_eq!(once("bk_nonce=7&bk_timestamp=900", "a", 1_001), Err(Reason::REPLAYED));
+        assert_eq!(once("bk_nonce=007&bk_timestamp=900", "a", 1_001), Err(Reason::REPLAYED));
         assert_eq!(once("bk_nonce=7&bk_timestamp=900", "b", 1_000), Ok(()));
         assert_eq!(once("bk_nonce=7&bk_timestamp=901", "a", 1_000), Ok(()));
     }
