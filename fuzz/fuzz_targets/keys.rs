@@ -1,5 +1,6 @@
 //! Keys, as an operator may hand them over. The first byte says what the rest is: `p` a public key in DER, `r` one of
-//! RSA's own form, `t` text in the place of a public key, `s` a private key in DER, `u` text in its place.
+//! RSA's own form, `t` text in the place of a public key, `s` a private key in DER, `u` text in its place, `e` changes to
+//! a good private key, which is made here and lies in no corpus: pairs of a place and the byte to put there.
 //!
 //! Holds: what is no key is refused, and not shown; a public key that was taken believes no signature made of nothing; a
 //! private key that was taken signs in its own algorithm.
@@ -8,6 +9,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use ed25519_dalek::SigningKey as Ed25519;
+use ed25519_dalek::pkcs8::EncodePrivateKey;
 use libfuzzer_sys::fuzz_target;
 use linkgate_fuzz::drive::{End, Way, drive};
 use linkgate_fuzz::request::Pairs;
@@ -26,6 +29,7 @@ fuzz_target!(|data: &[u8]| {
         b't' => public(&text()),
         b's' => private(&STANDARD.encode(rest)),
         b'u' => private(&text()),
+        b'e' => private(&STANDARD.encode(changed(rest))),
         _ => {}
     }
 });
@@ -54,6 +58,17 @@ fn public(text: &str) {
             End::Refuse(refusal) => refused::check(&refusal, []),
         }
     }
+}
+
+fn changed(changes: &[u8]) -> Vec<u8> {
+    let key = Ed25519::from_bytes(&[7; 32]).to_pkcs8_der().unwrap();
+    let mut der = key.as_bytes().to_vec();
+    assert!(SigningKey::read(&STANDARD.encode(&der)).is_ok());
+    for [at, byte] in changes.as_chunks().0 {
+        let at = usize::from(*at) % der.len();
+        der[at] = *byte;
+    }
+    der
 }
 
 fn private(text: &str) {
