@@ -16,6 +16,7 @@ use jiff::tz::TimeZone;
 use linkgate_contract::AllowList;
 
 use crate::link::Linker;
+use crate::metrics::Metrics;
 
 pub use auth::Verifier;
 pub use server::serve;
@@ -34,4 +35,6 @@ pub struct Api<S, B, L> {
     pub max_body_bytes: usize,
     /// How long a body may take.
     pub body_timeout: Duration,
+    /// What is counted.
+    pub metrics: Metrics,
 }

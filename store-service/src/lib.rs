@@ -4,7 +4,7 @@
 //! the gate does not vouch for by signature, and every link until the operator allows hosts.
 //!
 //! Rooms: `http` speaks to callers, `link` is the use case, `fetch`, `blob` and `ledger` are what it stands on and know
-//! nothing of each other. This file wires them.
+//! nothing of each other; `metrics` is what the first two count into. This file wires them.
 
 pub mod config;
 pub mod data_dir;
@@ -15,6 +15,7 @@ mod fetch;
 mod http;
 mod ledger;
 pub mod link;
+mod metrics;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ use data_dir::{DataDir, DataDirError};
 use fetch::HttpSource;
 use ledger::{LedgerStartError, SqliteLedger};
 use link::Linker;
+use metrics::Metrics;
 
 /// Why the store cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +79,8 @@ pub async fn run(
         warn!("Every link will be refused: LINKGATE_FETCH_ALLOWED_HOSTS names no host");
     }
     let source = HttpSource::new(config.fetch.clone())?;
-    let linker = Linker::new(source, blobs, ledger.clone(), config.modules, config.server.max_uploads);
+    let metrics = Metrics::new(data_dir.path());
+    let linker = Linker::new(source, blobs, ledger.clone(), config.modules, config.server.max_uploads, metrics.clone());
     let api = http::Api {
         linker: Arc::new(linker),
         verifier: http::Verifier::new(config.auth),
@@ -85,6 +88,7 @@ pub async fn run(
         time_zone: config.time_zone,
         max_body_bytes: config.server.max_body_bytes,
         body_timeout: config.server.header_timeout,
+        metrics,
     };
     info!("Listening on {}", listener.local_addr().map_err(StartError::Listener)?);
     http::serve(listener, Arc::new(api), &config.server, shutdown).await;

@@ -10,7 +10,7 @@ mod modules;
 pub mod ports;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use linkgate_contract::{AllowList, LinkRequest, PackageName, PackageVersion, Sha256, UploadPath};
 use tokio::sync::{Mutex, Semaphore};
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+use crate::metrics::Metrics;
 pub use modules::{ModuleRules, SourceOrigin, UnknownModules};
 use ports::{
     BlobError, Blobs, Draft, Entry, Ledger, LedgerError, NewEntry, Recorded, Sealed, Sha256Hex, Source, SourceError,
@@ -79,6 +80,24 @@ pub enum LinkError {
     Stopping,
 }
 
+impl LinkError {
+    /// What it is called in metrics.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::UnknownModule => "unknown_module",
+            Self::UnsupportedOrigin(_) => "unsupported_origin",
+            Self::VersionMissing => "version_missing",
+            Self::AlreadyExists => "already_exists",
+            Self::Busy => "too_many_uploads",
+            Self::Source(error) => error.kind(),
+            Self::ChecksumMismatch { .. } => "checksum_mismatch",
+            Self::Blob(BlobError::NoSpace(_)) => "insufficient_storage",
+            Self::Blob(_) | Self::Ledger(_) => "failed",
+            Self::Stopping => "cancelled",
+        }
+    }
+}
+
 impl From<LedgerError> for LinkError {
     fn from(error: LedgerError) -> Self {
         match error {
@@ -112,14 +131,15 @@ pub struct Linker<S, B, L> {
     slots: Semaphore,
     uploads: TaskTracker,
     stop: CancellationToken,
+    metrics: Metrics,
 }
 
 impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
     /// Brings the parts together; at most `max_uploads` download at once.
-    pub fn new(source: S, blobs: B, ledger: L, rules: ModuleRules, max_uploads: usize) -> Self {
+    pub fn new(source: S, blobs: B, ledger: L, rules: ModuleRules, max_uploads: usize, metrics: Metrics) -> Self {
         let (publishing, slots) = (Mutex::new(()), Semaphore::new(max_uploads));
         let (uploads, stop) = (TaskTracker::new(), CancellationToken::new());
-        Self { source, blobs, ledger, rules, publishing, slots, uploads, stop }
+        Self { source, blobs, ledger, rules, publishing, slots, uploads, stop, metrics }
     }
 
     /// Links a package in a task of its own and waits for it; the task goes on when the waiting is given up.
@@ -156,10 +176,11 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
     }
 
     async fn run(&self, upload: Upload) -> Result<Entry, LinkError> {
-        let begun = Instant::now();
+        let running = self.metrics.upload();
         let asked = upload.clone();
         let outcome = self.steps(upload).await;
-        log(&asked, begun, &outcome);
+        log(&asked, running.elapsed(), &outcome);
+        running.end(outcome.as_ref().map_or_else(LinkError::kind, |_| "stored"));
         outcome
     }
 
@@ -207,16 +228,18 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
     async fn download(&self, upload: &Upload) -> Result<B::Sealed, LinkError> {
         let stopped = || self.stop.cancelled();
         let mut stream = tokio::select! {
-            opened = self.source.open(&upload.request.package_url, &upload.private_hosts) => opened?,
+            opened = self.metrics.timed("open", self.source.open(&upload.request.package_url, &upload.private_hosts)) => {
+                opened?
+            }
             () = stopped() => return Err(LinkError::Stopping),
         };
         let mut draft = self.blobs.draft().await?;
         let copied = tokio::select! {
-            copied = copy(&mut stream, &mut draft) => copied,
+            copied = self.metrics.timed("copy", copy(&mut stream, &mut draft)) => copied,
             () = stopped() => Err(LinkError::Stopping),
         };
         match copied {
-            Ok(()) => Ok(draft.seal().await?),
+            Ok(()) => Ok(self.metrics.timed("seal", draft.seal()).await?),
             Err(error) => {
                 draft.discard().await;
                 Err(error)
@@ -226,11 +249,12 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
 
     /// Keeps the blob, books the row, and removes whatever no row points at afterwards.
     async fn publish(&self, sealed: B::Sealed, entry: NewEntry) -> Result<Entry, LinkError> {
-        let _one_at_a_time = self.publishing.lock().await;
-        let sha256 = entry.sha256.clone();
-        let is_new = self.blobs.keep(sealed).await?;
-        match self.ledger.record(entry).await {
+        let _one_at_a_time = self.metrics.timed("wait", self.publishing.lock()).await;
+        let (sha256, size_bytes) = (entry.sha256.clone(), entry.size_bytes);
+        let is_new = self.metrics.timed("keep", self.blobs.keep(sealed)).await?;
+        match self.metrics.timed("book", self.ledger.record(entry)).await {
             Ok(Recorded { entry, replaced }) => {
+                self.metrics.stored(size_bytes, is_new);
                 if let Some(old) = replaced.filter(|old| *old != sha256) {
                     self.remove_unless_booked(old).await;
                 }
@@ -286,8 +310,8 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The closing line of an upload. A link is shown without its query, where signed links carry their secrets.
-fn log(asked: &Upload, begun: Instant, outcome: &Result<Entry, LinkError>) {
-    let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+fn log(asked: &Upload, took: Duration, outcome: &Result<Entry, LinkError>) {
+    let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let (app, name) = (asked.module.app_code.as_str(), asked.module.module.as_str());
     let (id, url) = (asked.request_id.as_str(), &asked.request.package_url);
     /// One line, at its level; what every line says stands here.

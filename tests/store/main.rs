@@ -8,6 +8,7 @@ mod conflicts;
 mod disk;
 mod http;
 mod lifecycle;
+mod metrics;
 mod modules;
 mod private;
 mod redirects;

@@ -11,16 +11,17 @@ use crate::workspace::Workspace;
 
 /// Rooms of the store and what each may use besides itself. `config` is plain data, handed down; `fetch`, `blob` and
 /// `ledger` implement the ports of `link` and know nothing of each other.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     ("main", &["config", "lib", "telemetry"]),
-    ("lib", &["blob", "config", "data_dir", "fetch", "http", "ledger", "link", "telemetry"]),
+    ("lib", &["blob", "config", "data_dir", "fetch", "http", "ledger", "link", "metrics", "telemetry"]),
     ("config", &["link"]),
-    ("http", &["config", "link"]),
-    ("link", &[]),
+    ("http", &["config", "link", "metrics"]),
+    ("link", &["metrics"]),
     ("fetch", &["config", "link"]),
     ("blob", &["data_dir", "link"]),
     ("ledger", &["link"]),
     ("data_dir", &[]),
+    ("metrics", &[]),
     ("telemetry", &["config"]),
 ];
 

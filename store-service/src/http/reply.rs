@@ -44,8 +44,13 @@ pub(super) fn method_refusal(allowed: &'static str, language: Language) -> Reply
 
 /// A success with a JSON body.
 pub(super) fn json(body: String) -> Reply {
+    text(body, "application/json")
+}
+
+/// A success with a text.
+pub(super) fn text(body: String, media_type: &'static str) -> Reply {
     let mut reply = with_status(200, body);
-    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     reply
 }
 

@@ -17,12 +17,14 @@ use super::reply::{self, Reply};
 use super::{Api, body};
 use crate::link::ports::{Blobs, Ledger, Source};
 use crate::link::{Upload, chain};
+use crate::metrics::{MEDIA_TYPE, Metrics};
 
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum Route {
     Healthz,
     Readyz,
+    Metrics,
     Link(UploadPath),
     WrongMethod { allowed: &'static str },
     Unknown,
@@ -35,12 +37,26 @@ impl Route {
         match path {
             "/healthz" if reads => Self::Healthz,
             "/readyz" if reads => Self::Readyz,
-            "/healthz" | "/readyz" => Self::WrongMethod { allowed: "GET, HEAD" },
+            "/metrics" if reads => Self::Metrics,
+            "/healthz" | "/readyz" | "/metrics" => Self::WrongMethod { allowed: "GET, HEAD" },
             _ => match read_upload_path(path) {
                 Some(upload) if *method == Method::POST => Self::Link(upload),
                 Some(_) => Self::WrongMethod { allowed: "POST" },
                 None => Self::Unknown,
             },
+        }
+    }
+}
+
+impl Route {
+    /// What it is called in metrics.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Healthz => "healthz",
+            Self::Readyz => "readyz",
+            Self::Metrics => "metrics",
+            Self::Link(_) => "upload",
+            Self::WrongMethod { .. } | Self::Unknown => "none",
         }
     }
 }
@@ -93,9 +109,12 @@ async fn answer<S: Source, B: Blobs, L: Ledger, D: Buf>(
     body: impl Stream<Item = Result<D, warp::Error>>,
 ) -> Reply {
     let begun = Instant::now();
-    let reply = dispatch(api, head, body).await;
+    let route = Route::of(&head.method, head.path.as_str());
+    let name = route.name();
+    let reply = dispatch(api, head, route, body).await;
     let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (method, path, status) = (&head.method, head.path.as_str(), reply.status().as_u16());
+    api.metrics.answered(name, status);
     info!(
         http.method = %method,
         http.path = path,
@@ -110,17 +129,26 @@ async fn answer<S: Source, B: Blobs, L: Ledger, D: Buf>(
 async fn dispatch<S: Source, B: Blobs, L: Ledger, D: Buf>(
     api: &Api<S, B, L>,
     head: &Head,
+    route: Route,
     body: impl Stream<Item = Result<D, warp::Error>>,
 ) -> Reply {
     let language = head.language();
-    let outcome = match Route::of(&head.method, head.path.as_str()) {
+    let outcome = match route {
         Route::Healthz => Ok(reply::json(r#"{"status":"ok"}"#.into())),
         Route::Readyz => ready(api).await,
+        Route::Metrics => show_metrics(&api.metrics).await,
         Route::Link(module) => link(api, head, module, body).await,
         Route::WrongMethod { allowed } => Ok(reply::method_refusal(allowed, language)),
         Route::Unknown => Err(Problem::new(ErrorCode::NotFound)),
     };
     outcome.unwrap_or_else(|problem| reply::refusal(&problem, language))
+}
+
+async fn show_metrics(metrics: &Metrics) -> Result<Reply, Problem> {
+    let metrics = metrics.clone();
+    // The file system is asked for its free room, which may take long where it is mounted over a network.
+    let text = tokio::task::spawn_blocking(move || metrics.render()).await.ok().flatten();
+    text.map(|text| reply::text(text, MEDIA_TYPE)).ok_or_else(|| Problem::new(ErrorCode::Internal))
 }
 
 async fn ready<S: Source, B: Blobs, L: Ledger>(api: &Api<S, B, L>) -> Result<Reply, Problem> {

@@ -97,6 +97,23 @@ pub enum SourceError {
     },
 }
 
+impl SourceError {
+    /// What it is called in metrics.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::ForbiddenAddress { .. }
+            | Self::RedirectNotAllowed { .. }
+            | Self::RedirectInvalid(_)
+            | Self::RedirectDowngrade
+            | Self::TooManyRedirects { .. } => "source_forbidden",
+            Self::Status { .. } | Self::Encoded => "source_refused",
+            Self::TooLarge { .. } => "too_large",
+            Self::TimedOut { .. } => "source_timeout",
+            Self::Transport { .. } => "source_unreachable",
+        }
+    }
+}
+
 /// A part of a download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {

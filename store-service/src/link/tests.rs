@@ -1,5 +1,6 @@
 //! What happens to a blob when the books refuse or fail: the one thing that no real disk does on demand.
 
+use std::path::Path;
 use std::sync::Mutex;
 
 use bytes::Bytes;
@@ -110,7 +111,14 @@ impl Ledger for Books {
 
 async fn removed_after(reason: fn() -> LedgerError) -> Vec<Sha256Hex> {
     let shelf = Shelf::default();
-    let linker = Arc::new(Linker::new(AnySource, shelf.clone(), Books(reason), ModuleRules::default(), 1));
+    let linker = Arc::new(Linker::new(
+        AnySource,
+        shelf.clone(),
+        Books(reason),
+        ModuleRules::default(),
+        1,
+        Metrics::new(Path::new("/")),
+    ));
     let request = LinkRequest {
         package_url: PackageUrl::new("https://example.com/a.tgz").unwrap(),
         version: Some(PackageVersion::new("1").unwrap()),

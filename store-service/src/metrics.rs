@@ -1,0 +1,232 @@
+//! What operators see of the store over time, in the text format of OpenMetrics, which Prometheus reads.
+//!
+//! Promises: a fixed number of series, whatever callers send, for labels are words of ours; recording neither fails nor
+//! waits. docs/METRICS.md lists every name.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// The media type of what [`Metrics::render`] gives.
+pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// From a package that is there at once to one that takes as long as a download may.
+const UPLOAD_SECONDS: [f64; 12] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 30.0, 60.0, 180.0, 600.0];
+/// From what never waits to a disk or database in trouble, and downloads among the stages.
+const STAGE_SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10.0, 60.0, 600.0];
+
+/// The store's metrics; a copy counts into the same.
+#[derive(Clone)]
+pub struct Metrics(Arc<Parts>);
+
+struct Parts {
+    registry: Registry,
+    uploads: Family<ByResult, Counter>,
+    upload_seconds: Family<ByResult, Histogram>,
+    stage_seconds: Family<ByStage, Histogram>,
+    active: Gauge,
+    stored_bytes: Counter,
+    deduplicated: Counter,
+    requests: Family<ByRoute, Counter>,
+    disk_free: Gauge,
+    data_dir: PathBuf,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByResult {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByStage {
+    stage: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByRoute {
+    route: &'static str,
+    status: u16,
+}
+
+/// An upload that runs; dropping it without an end counts as `cancelled`.
+pub struct Running {
+    metrics: Metrics,
+    begun: Instant,
+    result: &'static str,
+}
+
+impl Metrics {
+    /// Begins to count. Free room is that of the file system of `data_dir`.
+    #[must_use]
+    pub fn new(data_dir: &Path) -> Self {
+        let by_result = Family::new_with_constructor((|| Histogram::new(UPLOAD_SECONDS)) as fn() -> Histogram);
+        let by_stage = Family::new_with_constructor((|| Histogram::new(STAGE_SECONDS)) as fn() -> Histogram);
+        let mut parts = Parts {
+            registry: Registry::with_prefix("linkgate_store"),
+            uploads: Family::default(),
+            upload_seconds: by_result,
+            stage_seconds: by_stage,
+            active: Gauge::default(),
+            stored_bytes: Counter::default(),
+            deduplicated: Counter::default(),
+            requests: Family::default(),
+            disk_free: Gauge::default(),
+            data_dir: data_dir.to_owned(),
+        };
+        parts.register();
+        Self(Arc::new(parts))
+    }
+
+    /// An upload begins.
+    #[must_use]
+    pub fn upload(&self) -> Running {
+        self.0.active.inc();
+        Running { metrics: self.clone(), begun: Instant::now(), result: "cancelled" }
+    }
+
+    /// Takes the time of a stage of an upload.
+    pub async fn timed<T>(&self, stage: &'static str, work: impl Future<Output = T>) -> T {
+        let begun = Instant::now();
+        let done = work.await;
+        self.0.stage_seconds.get_or_create(&ByStage { stage }).observe(begun.elapsed().as_secs_f64());
+        done
+    }
+
+    /// A package was stored; `is_new` if its bytes were not there before.
+    pub fn stored(&self, size_bytes: u64, is_new: bool) {
+        self.0.stored_bytes.inc_by(size_bytes);
+        if !is_new {
+            self.0.deduplicated.inc();
+        }
+    }
+
+    /// A request was answered.
+    pub fn answered(&self, route: &'static str, status: u16) {
+        self.0.requests.get_or_create(&ByRoute { route, status }).inc();
+    }
+
+    /// All of it as text; `None` if that fails. Asks the file system, which may take a while.
+    #[must_use]
+    pub fn render(&self) -> Option<String> {
+        let parts = &self.0;
+        if let Ok(disk) = rustix::fs::statvfs(&parts.data_dir) {
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            parts.disk_free.set(i64::try_from(free).unwrap_or(i64::MAX));
+        }
+        let mut out = String::new();
+        text::encode(&mut out, &parts.registry).ok().map(|()| out)
+    }
+}
+
+impl Parts {
+    fn register(&mut self) {
+        let to = &mut self.registry;
+        to.register("uploads", "Uploads that ended, by result", self.uploads.clone());
+        to.register_with_unit(
+            "upload_duration",
+            "How long uploads took, by result",
+            Unit::Seconds,
+            self.upload_seconds.clone(),
+        );
+        to.register_with_unit(
+            "stage_duration",
+            "How long the stages of an upload took",
+            Unit::Seconds,
+            self.stage_seconds.clone(),
+        );
+        to.register("uploads_active", "Uploads that run now", self.active.clone());
+        to.register_with_unit(
+            "stored",
+            "Bytes of the packages that were stored",
+            Unit::Bytes,
+            self.stored_bytes.clone(),
+        );
+        to.register("deduplicated", "Packages whose bytes were there already", self.deduplicated.clone());
+        to.register("http_requests", "Requests answered, by route and status", self.requests.clone());
+        to.register_with_unit("disk_free", "Free room for packages and books", Unit::Bytes, self.disk_free.clone());
+    }
+}
+
+impl Running {
+    /// Says what came of it, and counts it.
+    pub fn end(mut self, result: &'static str) {
+        self.result = result;
+    }
+
+    /// For how long it has run.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let (parts, label) = (&self.metrics.0, ByResult { result: self.result });
+        parts.active.dec();
+        parts.upload_seconds.get_or_create(&label).observe(self.begun.elapsed().as_secs_f64());
+        parts.uploads.get_or_create(&label).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metrics() -> Metrics {
+        Metrics::new(Path::new("/"))
+    }
+
+    fn has(metrics: &Metrics, line: &str) -> bool {
+        metrics.render().unwrap().lines().any(|have| have == line)
+    }
+
+    #[test]
+    fn an_upload_is_active_until_it_ends_and_counts_once() {
+        let metrics = metrics();
+        let (first, second) = (metrics.upload(), metrics.upload());
+        assert!(has(&metrics, "linkgate_store_uploads_active 2"));
+        first.end("stored");
+        drop(second);
+        assert!(has(&metrics, "linkgate_store_uploads_active 0"));
+        for result in ["stored", "cancelled"] {
+            assert!(has(&metrics, &format!("linkgate_store_uploads_total{{result=\"{result}\"}} 1")));
+            assert!(has(&metrics, &format!("linkgate_store_upload_duration_seconds_count{{result=\"{result}\"}} 1")));
+        }
+    }
+
+    #[tokio::test]
+    async fn stages_bytes_and_requests_are_counted() {
+        let metrics = metrics();
+        assert_eq!(metrics.timed("fetch", async { 7 }).await, 7);
+        metrics.stored(5, true);
+        metrics.stored(5, false);
+        metrics.answered("upload", 200);
+        for line in [
+            "linkgate_store_stage_duration_seconds_count{stage=\"fetch\"} 1",
+            "linkgate_store_stored_bytes_total 10",
+            "linkgate_store_deduplicated_total 1",
+            "linkgate_store_http_requests_total{route=\"upload\",status=\"200\"} 1",
+        ] {
+            assert!(has(&metrics, line), "{line} in {}", metrics.render().unwrap());
+        }
+    }
+
+    #[test]
+    fn free_room_is_that_of_the_disk_and_a_disk_that_is_gone_is_no_failure() {
+        let free = |metrics: &Metrics| {
+            let text = metrics.render().unwrap();
+            let line = text.lines().find(|line| line.starts_with("linkgate_store_disk_free_bytes ")).unwrap();
+            line.rsplit(' ').next().unwrap().parse::<i64>().unwrap()
+        };
+        assert!(free(&metrics()) > 0);
+        assert_eq!(free(&Metrics::new(Path::new("/nowhere/at/all"))), 0);
+        assert!(metrics().render().unwrap().ends_with("# EOF\n"));
+    }
+}

@@ -1,0 +1,59 @@
+//! What operators see of the store over time.
+
+use linkgate_tests::{Behaviour, FakeSource, TestStore, bytes};
+
+/// The value of a series; `None` if it is not there.
+async fn value(store: &TestStore, series: &str) -> Option<f64> {
+    let reply = store.get("/metrics").await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    let prefix = format!("linkgate_store_{series} ");
+    reply.body.lines().find_map(|line| line.strip_prefix(&prefix)?.parse().ok())
+}
+
+#[tokio::test]
+async fn uploads_are_counted_by_what_came_of_them() {
+    let source = FakeSource::start(Behaviour::Bytes(bytes(100_000))).await;
+    let store = TestStore::trusting(&source).await;
+    for (version, status) in [("1", 200), ("1", 400), ("2", 200)] {
+        assert_eq!(store.link(store.request(source.url()).version(version)).await.status, status);
+    }
+    let stranger = FakeSource::start(Behaviour::Bytes(bytes(1))).await;
+    assert_eq!(store.link(store.request(stranger.url()).version("3")).await.status, 400, "not an allowed host");
+    for (series, want) in [
+        ("uploads_total{result=\"stored\"}", 2.0),
+        ("uploads_total{result=\"already_exists\"}", 1.0),
+        ("upload_duration_seconds_count{result=\"stored\"}", 2.0),
+        ("stage_duration_seconds_count{stage=\"open\"}", 2.0),
+        ("stage_duration_seconds_count{stage=\"book\"}", 2.0),
+        ("stored_bytes_total", 200_000.0),
+        ("deduplicated_total", 1.0),
+        ("uploads_active", 0.0),
+        ("http_requests_total{route=\"upload\",status=\"200\"}", 2.0),
+        ("http_requests_total{route=\"upload\",status=\"400\"}", 2.0),
+    ] {
+        assert_eq!(value(&store, series).await, Some(want), "{series}");
+    }
+    assert!(value(&store, "disk_free_bytes").await.unwrap() > 0.0);
+    store.finish().await;
+}
+
+#[tokio::test]
+async fn an_upload_is_active_while_it_runs_and_callers_make_no_series() {
+    let source = FakeSource::start(Behaviour::Held(bytes(100_000))).await;
+    let store = TestStore::trusting(&source).await;
+    let running = tokio::spawn(store.request(source.url()).try_send_owned(store.base()));
+    source.wait_for_requests(1).await;
+    assert_eq!(value(&store, "uploads_active").await, Some(1.0));
+    source.release();
+    assert_eq!(running.await.unwrap().unwrap().status, 200);
+
+    let before = store.get("/metrics").await.body.lines().count();
+    for path in ["/a", "/b?c=d", "/metrics/", "/bkapps/applications/x"] {
+        assert_eq!(store.get(path).await.status, 404);
+    }
+    let after = store.get("/metrics").await.body.lines().count();
+    // Two more at the most: the scrape itself, and all paths that are unknown.
+    assert!(after <= before + 2, "{before} lines, then {after}");
+    store.finish().await;
+}
