@@ -66,10 +66,14 @@ impl fmt::Display for BadConfig {
 }
 
 /// Every variable that the store reads.
-pub const VARIABLES: [&str; 18] = [
+pub const VARIABLES: [&str; 22] = [
     server::LISTEN,
     server::MAX_CONNECTIONS,
     server::MAX_UPLOADS,
+    server::MAX_UPLOADS_PER_HOST,
+    server::MAX_UPLOADS_PER_APP,
+    server::MAX_QUEUED,
+    server::QUEUE_TIMEOUT,
     server::HEADER_TIMEOUT,
     server::MAX_BODY_BYTES,
     server::SHUTDOWN_GRACE,
@@ -163,7 +167,8 @@ mod tests {
         let config = read(&file(PEM), &[]).unwrap();
         assert_eq!(config.server.listen.to_string(), "127.0.0.1:8081");
         assert_eq!(config.server.max_connections, 1024);
-        assert_eq!(config.server.max_uploads, 64);
+        let uploads = config.server.uploads;
+        assert_eq!((uploads.uploads, uploads.per_host, uploads.per_app, uploads.queued), (64, 32, 32, 256));
         assert_eq!(config.server.header_timeout, Duration::from_secs(10));
         assert_eq!(config.server.max_body_bytes, 1 << 20);
         assert_eq!(config.server.shutdown_grace, Duration::from_secs(30));

@@ -80,7 +80,7 @@ pub async fn run(
     }
     let source = HttpSource::new(config.fetch.clone())?;
     let metrics = Metrics::new(data_dir.path());
-    let linker = Linker::new(source, blobs, ledger.clone(), config.modules, config.server.max_uploads, metrics.clone());
+    let linker = Linker::new(source, blobs, ledger.clone(), config.modules, config.server.uploads, metrics.clone());
     let api = http::Api {
         linker: Arc::new(linker),
         verifier: http::Verifier::new(config.auth),

@@ -6,6 +6,7 @@
 //! hangs up does not kill it. Refuses modules that are not deployed from packages, before anything is downloaded, and bytes
 //! other than those that the caller named. Does not retry: a link that failed is for its caller to judge.
 
+mod admission;
 mod modules;
 pub mod ports;
 
@@ -13,12 +14,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linkgate_contract::{AllowList, LinkRequest, PackageName, PackageVersion, Sha256, UploadPath};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::metrics::Metrics;
+pub use admission::Limits;
+use admission::{Admission, Place};
 pub use modules::{ModuleRules, SourceOrigin, UnknownModules};
 use ports::{
     BlobError, Blobs, Draft, Entry, Ledger, LedgerError, NewEntry, Recorded, Sealed, Sha256Hex, Source, SourceError,
@@ -127,19 +130,18 @@ pub struct Linker<S, B, L> {
     /// Held while blobs and rows are brought in line. Without it, one upload could remove a blob as pointed at by no row
     /// while another is about to book a row for the same bytes.
     publishing: Mutex<()>,
-    /// One for each download: each holds buffers and a connection.
-    slots: Semaphore,
+    admission: Admission,
     uploads: TaskTracker,
     stop: CancellationToken,
     metrics: Metrics,
 }
 
 impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
-    /// Brings the parts together; at most `max_uploads` download at once.
-    pub fn new(source: S, blobs: B, ledger: L, rules: ModuleRules, max_uploads: usize, metrics: Metrics) -> Self {
-        let (publishing, slots) = (Mutex::new(()), Semaphore::new(max_uploads));
+    /// Brings the parts together; so much at once as the limits allow.
+    pub fn new(source: S, blobs: B, ledger: L, rules: ModuleRules, limits: Limits, metrics: Metrics) -> Self {
+        let (publishing, admission) = (Mutex::new(()), Admission::new(limits));
         let (uploads, stop) = (TaskTracker::new(), CancellationToken::new());
-        Self { source, blobs, ledger, rules, publishing, slots, uploads, stop, metrics }
+        Self { source, blobs, ledger, rules, publishing, admission, uploads, stop, metrics }
     }
 
     /// Links a package in a task of its own and waits for it; the task goes on when the waiting is given up.
@@ -188,7 +190,7 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
         let registers_module = self.admit(&upload.module).await?;
         let Some(version) = upload.request.version.clone() else { return Err(LinkError::VersionMissing) };
         self.refuse_early(&upload, &version).await?;
-        let _held_until_booked = self.slots.try_acquire().map_err(|_| LinkError::Busy)?;
+        let _held_until_booked = self.enter(&upload).await?;
         let sealed = self.download(&upload).await?;
         compare(upload.request.sha256, &sealed)?;
         let entry = NewEntry {
@@ -222,6 +224,16 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
     async fn refuse_early(&self, upload: &Upload, version: &PackageVersion) -> Result<(), LinkError> {
         let refused = !upload.request.allow_overwrite && self.ledger.has_live(&upload.module, version).await?;
         if refused { Err(LinkError::AlreadyExists) } else { Ok(()) }
+    }
+
+    /// Each download holds buffers, a thread and a connection.
+    async fn enter(&self, upload: &Upload) -> Result<Place, LinkError> {
+        let host = upload.request.package_url.host().map(|host| host.to_string()).unwrap_or_default();
+        let place = self.admission.enter(&host, upload.module.app_code.as_str());
+        tokio::select! {
+            place = self.metrics.queued(place) => place.ok_or(LinkError::Busy),
+            () = self.stop.cancelled() => Err(LinkError::Stopping),
+        }
     }
 
     /// Fetches, hashes and writes in one pass.

@@ -31,6 +31,7 @@ struct Parts {
     upload_seconds: Family<ByResult, Histogram>,
     stage_seconds: Family<ByStage, Histogram>,
     active: Gauge,
+    waiting: Gauge,
     stored_bytes: Counter,
     deduplicated: Counter,
     requests: Family<ByRoute, Counter>,
@@ -73,6 +74,7 @@ impl Metrics {
             upload_seconds: by_result,
             stage_seconds: by_stage,
             active: Gauge::default(),
+            waiting: Gauge::default(),
             stored_bytes: Counter::default(),
             deduplicated: Counter::default(),
             requests: Family::default(),
@@ -96,6 +98,12 @@ impl Metrics {
         let done = work.await;
         self.0.stage_seconds.get_or_create(&ByStage { stage }).observe(begun.elapsed().as_secs_f64());
         done
+    }
+
+    /// Takes the time of the wait for a place, during which an upload counts as waiting.
+    pub async fn queued<T>(&self, place: impl Future<Output = T>) -> T {
+        let _waits = Waits::begin(&self.0.waiting);
+        self.timed("queue", place).await
     }
 
     /// A package was stored; `is_new` if its bytes were not there before.
@@ -141,6 +149,7 @@ impl Parts {
             self.stage_seconds.clone(),
         );
         to.register("uploads_active", "Uploads that run now", self.active.clone());
+        to.register("uploads_waiting", "Of these, uploads that wait for others to end", self.waiting.clone());
         to.register_with_unit(
             "stored",
             "Bytes of the packages that were stored",
@@ -150,6 +159,22 @@ impl Parts {
         to.register("deduplicated", "Packages whose bytes were there already", self.deduplicated.clone());
         to.register("http_requests", "Requests answered, by route and status", self.requests.clone());
         to.register_with_unit("disk_free", "Free room for packages and books", Unit::Bytes, self.disk_free.clone());
+    }
+}
+
+/// Counted while it lives.
+struct Waits<'a>(&'a Gauge);
+
+impl<'a> Waits<'a> {
+    fn begin(gauge: &'a Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -34,7 +34,8 @@ async fn more_uploads_than_may_run_at_once_are_sent_away_for_a_moment() {
     let source = FakeSource::start(Behaviour::Held(bytes(100_000))).await;
     let store = TestStore::with(|config| {
         trust(config, &[&source]);
-        config.server.max_uploads = 1;
+        config.server.uploads.uploads = 1;
+        config.server.uploads.queued = 0;
     })
     .await;
     let running = tokio::spawn(store.request(source.url()).try_send_owned(store.base()));
@@ -49,6 +50,52 @@ async fn more_uploads_than_may_run_at_once_are_sent_away_for_a_moment() {
     assert_eq!(running.await.unwrap().unwrap().status, 200);
     assert_eq!(store.link(store.request(source.url()).version("2")).await.status, 200);
     assert_eq!(store.rows().await.len(), 2);
+}
+
+#[tokio::test]
+async fn an_upload_waits_for_its_turn() {
+    let source = FakeSource::start(Behaviour::Held(bytes(100_000))).await;
+    let store = TestStore::with(|config| {
+        trust(config, &[&source]);
+        config.server.uploads.uploads = 1;
+        config.server.uploads.queued = 1;
+    })
+    .await;
+    let first = tokio::spawn(store.request(source.url()).version("1").try_send_owned(store.base()));
+    source.wait_for_requests(1).await;
+    let second = tokio::spawn(store.request(source.url()).version("2").try_send_owned(store.base()));
+    until("the second upload to wait", async || {
+        store.get("/metrics").await.body.contains("linkgate_store_uploads_waiting 1\n")
+    })
+    .await;
+    assert_eq!(store.link(store.request(source.url()).version("3")).await.status, 429, "no room to wait");
+    assert_eq!(source.requests().len(), 1, "who waits asks nothing");
+    source.release();
+    for task in [first, second] {
+        assert_eq!(task.await.unwrap().unwrap().status, 200);
+    }
+    assert_eq!(store.rows().await.len(), 2);
+    store.finish().await;
+}
+
+#[tokio::test]
+async fn one_application_cannot_take_every_place() {
+    let source = FakeSource::start(Behaviour::Held(bytes(100_000))).await;
+    let quick = FakeSource::start(Behaviour::Bytes(bytes(100))).await;
+    let store = TestStore::with(|config| {
+        trust(config, &[&source, &quick]);
+        config.server.uploads.per_app = 1;
+        config.server.uploads.queued = 0;
+    })
+    .await;
+    let running = tokio::spawn(store.request(source.url()).try_send_owned(store.base()));
+    source.wait_for_requests(1).await;
+    assert_eq!(store.link(store.request(quick.url()).version("2")).await.status, 429);
+    assert_eq!(store.link(store.request(quick.url()).module("other", "default")).await.status, 200);
+    source.release();
+    assert_eq!(running.await.unwrap().unwrap().status, 200);
+    assert_eq!(store.rows().await.len(), 2);
+    store.finish().await;
 }
 
 #[tokio::test]

@@ -4,10 +4,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::vars::{Reader, Vars};
+use crate::link::Limits;
 
 pub(super) const LISTEN: &str = "LINKGATE_STORE_LISTEN";
 pub(super) const MAX_CONNECTIONS: &str = "LINKGATE_STORE_MAX_CONNECTIONS";
 pub(super) const MAX_UPLOADS: &str = "LINKGATE_STORE_MAX_UPLOADS";
+pub(super) const MAX_UPLOADS_PER_HOST: &str = "LINKGATE_STORE_MAX_UPLOADS_PER_HOST";
+pub(super) const MAX_UPLOADS_PER_APP: &str = "LINKGATE_STORE_MAX_UPLOADS_PER_APP";
+pub(super) const MAX_QUEUED: &str = "LINKGATE_STORE_MAX_QUEUED_UPLOADS";
+pub(super) const QUEUE_TIMEOUT: &str = "LINKGATE_STORE_QUEUE_TIMEOUT_S";
 pub(super) const HEADER_TIMEOUT: &str = "LINKGATE_STORE_HEADER_TIMEOUT_S";
 pub(super) const MAX_BODY_BYTES: &str = "LINKGATE_STORE_MAX_BODY_BYTES";
 pub(super) const SHUTDOWN_GRACE: &str = "LINKGATE_STORE_SHUTDOWN_GRACE_S";
@@ -22,9 +27,8 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// `LINKGATE_STORE_MAX_CONNECTIONS`: open connections at once; further ones wait in the kernel. Default 1024.
     pub max_connections: usize,
-    /// `LINKGATE_STORE_MAX_UPLOADS`: uploads that download at once, at up to 4 MiB of memory each; further ones are
-    /// answered 429. Default 64.
-    pub max_uploads: usize,
+    /// How many uploads download at once, and how many wait.
+    pub uploads: Limits,
     /// `LINKGATE_STORE_HEADER_TIMEOUT_S`: seconds for a request's head, and again for its body. An idle HTTP/1
     /// connection is closed after it too. Default 10.
     pub header_timeout: Duration,
@@ -41,10 +45,26 @@ impl ServerConfig {
         Self {
             listen: reader.parsed(LISTEN, listen, "an `address:port` such as `127.0.0.1:8081`"),
             max_connections: reader.number(MAX_CONNECTIONS, 1024, 1..=1_000_000),
-            max_uploads: reader.number(MAX_UPLOADS, 64, 1..=MOST_UPLOADS),
+            uploads: uploads(reader),
             header_timeout: reader.seconds(HEADER_TIMEOUT, 10),
             max_body_bytes: reader.number(MAX_BODY_BYTES, 1 << 20, 1..=16 << 20),
             shutdown_grace: Duration::from_secs(reader.number(SHUTDOWN_GRACE, 30, 0..=86_400)),
         }
+    }
+}
+
+/// - `LINKGATE_STORE_MAX_UPLOADS`: uploads that download at once, at up to 4 MiB of memory each. Default 64.
+/// - `LINKGATE_STORE_MAX_UPLOADS_PER_HOST`: of these, from one host. Default 32.
+/// - `LINKGATE_STORE_MAX_UPLOADS_PER_APP`: of these, for one application. Default 32.
+/// - `LINKGATE_STORE_MAX_QUEUED_UPLOADS`: uploads that wait for a place; further ones are answered 429. Default 256.
+/// - `LINKGATE_STORE_QUEUE_TIMEOUT_S`: seconds that one waits before it is answered 429. Default 20: with the total of a
+///   download it stays below the 630 s that the gateway waits.
+fn uploads(reader: &mut Reader<'_, impl Vars>) -> Limits {
+    Limits {
+        uploads: reader.number(MAX_UPLOADS, 64, 1..=MOST_UPLOADS),
+        per_host: reader.number(MAX_UPLOADS_PER_HOST, 32, 1..=MOST_UPLOADS),
+        per_app: reader.number(MAX_UPLOADS_PER_APP, 32, 1..=MOST_UPLOADS),
+        queued: reader.number(MAX_QUEUED, 256, 0..=100_000),
+        patience: reader.seconds(QUEUE_TIMEOUT, 20),
     }
 }

@@ -13,6 +13,8 @@ struct OneByte(bool);
 
 struct AnySource;
 
+const ONE: Limits = Limits { uploads: 1, per_host: 1, per_app: 1, queued: 0, patience: Duration::ZERO };
+
 impl Source for AnySource {
     type Stream = OneByte;
 
@@ -116,7 +118,7 @@ async fn removed_after(reason: fn() -> LedgerError) -> Vec<Sha256Hex> {
         shelf.clone(),
         Books(reason),
         ModuleRules::default(),
-        1,
+        ONE,
         Metrics::new(Path::new("/")),
     ));
     let request = LinkRequest {
