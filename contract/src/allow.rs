@@ -102,7 +102,7 @@ impl fmt::Display for HostRule {
 }
 
 /// The hosts that links may point to. Empty: none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AllowList(Vec<HostRule>);
 
 impl AllowList {

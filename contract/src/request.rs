@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A checked upload; of the link, it holds as much as its reader has use for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LinkRequest<L = PackageUrl> {
     /// Where the package is.
     pub package_url: L,

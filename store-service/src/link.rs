@@ -7,12 +7,15 @@
 //! other than those that the caller named. Does not retry: a link that failed is for its caller to judge.
 
 mod admission;
+mod flights;
 mod modules;
 pub mod ports;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use linkgate_contract::{AllowList, LinkRequest, PackageName, PackageVersion, Sha256, UploadPath};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +25,7 @@ use tracing::{error, info, warn};
 use crate::metrics::Metrics;
 pub use admission::Limits;
 use admission::{Admission, Place};
+use flights::{Flights, Listed};
 pub use modules::{ModuleRules, SourceOrigin, UnknownModules};
 use ports::{
     BlobError, Blobs, Draft, Entry, Ledger, LedgerError, NewEntry, Recorded, Sealed, Sha256Hex, Source, SourceError,
@@ -110,6 +114,9 @@ impl From<LedgerError> for LinkError {
     }
 }
 
+/// What came of an upload, for all who asked for it.
+pub type Outcome = Arc<Result<Entry, LinkError>>;
+
 /// Which part of the store is not ready.
 #[derive(Debug, thiserror::Error)]
 pub enum NotReady {
@@ -131,6 +138,7 @@ pub struct Linker<S, B, L> {
     /// while another is about to book a row for the same bytes.
     publishing: Mutex<()>,
     admission: Admission,
+    flights: Flights,
     uploads: TaskTracker,
     stop: CancellationToken,
     metrics: Metrics,
@@ -141,18 +149,40 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
     pub fn new(source: S, blobs: B, ledger: L, rules: ModuleRules, limits: Limits, metrics: Metrics) -> Self {
         let (publishing, admission) = (Mutex::new(()), Admission::new(limits));
         let (uploads, stop) = (TaskTracker::new(), CancellationToken::new());
-        Self { source, blobs, ledger, rules, publishing, admission, uploads, stop, metrics }
+        Self {
+            source,
+            blobs,
+            ledger,
+            rules,
+            publishing,
+            admission,
+            flights: Flights::default(),
+            uploads,
+            stop,
+            metrics,
+        }
     }
 
-    /// Links a package in a task of its own and waits for it; the task goes on when the waiting is given up.
-    ///
-    /// # Errors
-    /// [`LinkError`] says why it was not linked.
-    pub async fn link(self: &Arc<Self>, upload: Upload) -> Result<Entry, LinkError> {
+    /// Links a package in a task of its own and waits for it; the task goes on when the waiting is given up. A second call
+    /// for the same waits for the first one's task.
+    pub async fn link(self: &Arc<Self>, upload: Upload) -> Outcome {
+        let (landing, is_first) = self.flights.join(&upload, |listed| self.begin(upload.clone(), listed));
+        if !is_first {
+            self.metrics.joined();
+            info!(request.id = upload.request_id, "Waiting for the same upload, which another request began");
+        }
+        landing.await
+    }
+
+    fn begin(self: &Arc<Self>, upload: Upload, listed: Listed) -> BoxFuture<'static, Outcome> {
         let this = Arc::clone(self);
-        let task = self.uploads.spawn(async move { this.run(upload).await });
+        let task = self.uploads.spawn(async move {
+            let outcome = Arc::new(this.run(upload).await);
+            drop(listed);
+            outcome
+        });
         // The task is never aborted, so it is gone only if it panicked or the runtime stops.
-        task.await.unwrap_or(Err(LinkError::Stopping))
+        task.map(|ended| ended.unwrap_or_else(|_| Arc::new(Err(LinkError::Stopping)))).boxed()
     }
 
     /// Waits until no upload runs.

@@ -34,6 +34,7 @@ struct Parts {
     waiting: Gauge,
     stored_bytes: Counter,
     deduplicated: Counter,
+    joined: Counter,
     requests: Family<ByRoute, Counter>,
     disk_free: Gauge,
     data_dir: PathBuf,
@@ -77,6 +78,7 @@ impl Metrics {
             waiting: Gauge::default(),
             stored_bytes: Counter::default(),
             deduplicated: Counter::default(),
+            joined: Counter::default(),
             requests: Family::default(),
             disk_free: Gauge::default(),
             data_dir: data_dir.to_owned(),
@@ -112,6 +114,11 @@ impl Metrics {
         if !is_new {
             self.0.deduplicated.inc();
         }
+    }
+
+    /// A call waits for an upload that another one began.
+    pub fn joined(&self) {
+        self.0.joined.inc();
     }
 
     /// A request was answered.
@@ -157,6 +164,7 @@ impl Parts {
             self.stored_bytes.clone(),
         );
         to.register("deduplicated", "Packages whose bytes were there already", self.deduplicated.clone());
+        to.register("uploads_joined", "Calls that waited for an upload that another one began", self.joined.clone());
         to.register("http_requests", "Requests answered, by route and status", self.requests.clone());
         to.register_with_unit("disk_free", "Free room for packages and books", Unit::Bytes, self.disk_free.clone());
     }

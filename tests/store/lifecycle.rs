@@ -79,6 +79,75 @@ async fn an_upload_waits_for_its_turn() {
 }
 
 #[tokio::test]
+async fn a_second_call_for_the_same_joins_the_first() {
+    let source = FakeSource::start(Behaviour::Held(bytes(100_000))).await;
+    let store = TestStore::trusting(&source).await;
+    let send = || tokio::spawn(store.request(source.url()).try_send_owned(store.base()));
+    let first = send();
+    source.wait_for_requests(1).await;
+    let second = send();
+    until("the second call to join", async || {
+        store.get("/metrics").await.body.contains("linkgate_store_uploads_joined_total 1\n")
+    })
+    .await;
+    // Somebody else's hanging up ends nothing.
+    first.abort();
+    source.release();
+    let reply = second.await.unwrap().unwrap();
+    assert_eq!(reply.status, 200);
+    assert_eq!((source.requests().len(), store.rows().await.len()), (1, 1));
+    assert_eq!(store.link(store.request(source.url())).await.status, 400, "what has ended is joined by nobody");
+    store.finish().await;
+}
+
+#[tokio::test]
+async fn what_differs_in_anything_is_not_joined() {
+    let source = FakeSource::start(Behaviour::Held(bytes(100_000))).await;
+    let store = TestStore::trusting(&source).await;
+    let request = || store.request(source.url());
+    let digest = sha256_hex(&bytes(100_000));
+    let others = [
+        request(),
+        request().overwriting(),
+        request().version("2"),
+        request().module("other", "default"),
+        request().field("sha256", digest),
+        store.request(format!("{}?again", source.url())),
+    ];
+    let sent: Vec<_> = others.into_iter().map(|other| tokio::spawn(other.try_send_owned(store.base()))).collect();
+    source.wait_for_requests(6).await;
+    source.release();
+    let mut statuses = Vec::new();
+    for task in sent {
+        statuses.push(task.await.unwrap().unwrap().status);
+    }
+    statuses.sort_unstable();
+    assert!(statuses.contains(&200) && statuses.iter().all(|status| [200, 400].contains(status)), "{statuses:?}");
+    assert!(store.get("/metrics").await.body.contains("linkgate_store_uploads_joined_total 0\n"));
+    store.finish().await;
+}
+
+#[tokio::test]
+async fn who_joined_a_refused_upload_is_refused_alike() {
+    let source = FakeSource::start(Behaviour::Held(bytes(100_000))).await;
+    let store = TestStore::trusting(&source).await;
+    let request = || store.request(source.url()).field("sha256", "0".repeat(64)).in_english();
+    let first = tokio::spawn(request().try_send_owned(store.base()));
+    source.wait_for_requests(1).await;
+    let second = tokio::spawn(request().try_send_owned(store.base()));
+    until("the second call to join", async || {
+        store.get("/metrics").await.body.contains("linkgate_store_uploads_joined_total 1\n")
+    })
+    .await;
+    source.release();
+    let [first, second] = [first.await.unwrap().unwrap(), second.await.unwrap().unwrap()];
+    assert_eq!((first.status, &first.body), (second.status, &second.body));
+    assert!(first.body.contains("CHECKSUM_MISMATCH"), "{}", first.body);
+    store.shelf().assert_empty().await;
+    store.finish().await;
+}
+
+#[tokio::test]
 async fn one_application_cannot_take_every_place() {
     let source = FakeSource::start(Behaviour::Held(bytes(100_000))).await;
     let quick = FakeSource::start(Behaviour::Bytes(bytes(100))).await;

@@ -61,17 +61,17 @@ fn with_status(status: u16, body: String) -> Reply {
 }
 
 /// A booked package, as the caller reads it.
-pub(super) fn package(entry: Entry, zone: &TimeZone) -> SourcePackage {
+pub(super) fn package(entry: &Entry, zone: &TimeZone) -> SourcePackage {
     SourcePackage {
         id: entry.id,
-        version: entry.version,
-        package_name: entry.package_name,
+        version: entry.version.clone(),
+        package_name: entry.package_name.clone(),
         package_size: entry.size_bytes.to_string(),
-        sha256_signature: entry.sha256,
+        sha256_signature: entry.sha256.clone(),
         is_deleted: entry.is_deleted,
         updated: show(entry.updated_ms, zone),
         created: show(entry.created_ms, zone),
-        operator: entry.operator,
+        operator: entry.operator.clone(),
     }
 }
 

@@ -176,7 +176,8 @@ async fn link<S: Source, B: Blobs, L: Ledger, D: Buf>(
     let media_type = MediaType::from_header(head.headers.get(headers::CONTENT_TYPE).map(|v| v.as_bytes()));
     let request = LinkRequest::read(media_type, &body, &api.allowed_hosts)?;
     let upload = Upload { module, request, operator, private_hosts, request_id: head.request_id().to_owned() };
-    let entry = api.linker.link(upload).await.map_err(|e| Problem::from(&e))?;
+    let outcome = api.linker.link(upload).await;
+    let entry = outcome.as_ref().as_ref().map_err(Problem::from)?;
     let package = reply::package(entry, &api.time_zone);
     serde_json::to_string(&package).map(reply::json).map_err(|_| Problem::new(ErrorCode::Internal))
 }
