@@ -1,5 +1,7 @@
 //! What operators see of the store over time.
 
+use std::collections::BTreeSet;
+
 use linkgate_tests::{Behaviour, FakeSource, TestStore, bytes};
 
 /// The value of a series; `None` if it is not there.
@@ -55,5 +57,25 @@ async fn an_upload_is_active_while_it_runs_and_callers_make_no_series() {
     let after = store.get("/metrics").await.body.lines().count();
     // Two more at the most: the scrape itself, and all paths that are unknown.
     assert!(after <= before + 2, "{before} lines, then {after}");
+    store.finish().await;
+}
+
+#[tokio::test]
+async fn the_document_lists_what_the_store_serves() {
+    const DOCUMENT: &str = include_str!("../../docs/METRICS.md");
+    let listed: BTreeSet<_> = DOCUMENT
+        .lines()
+        .filter(|line| line.starts_with("| `linkgate_store_"))
+        .map(|row| {
+            let cells: Vec<_> = row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+            format!("{} {}", cells[1].strip_suffix("_total").unwrap_or(cells[1]), cells[2])
+        })
+        .collect();
+    let source = FakeSource::start(Behaviour::Bytes(bytes(1))).await;
+    let store = TestStore::trusting(&source).await;
+    assert_eq!(store.link(store.request(source.url())).await.status, 200);
+    let text = store.get("/metrics").await.body;
+    let served: BTreeSet<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).map(str::to_owned).collect();
+    assert_eq!(listed, served);
     store.finish().await;
 }
