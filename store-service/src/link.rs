@@ -220,20 +220,14 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
         let registers_module = self.admit(&upload.module).await?;
         let Some(version) = upload.request.version.clone() else { return Err(LinkError::VersionMissing) };
         self.refuse_early(&upload, &version).await?;
+        if let Some(entry) = self.book_held(&upload, &version, registers_module).await? {
+            return Ok(entry);
+        }
         let _held_until_booked = self.enter(&upload).await?;
         let sealed = self.download(&upload).await?;
-        compare(upload.request.sha256, &sealed)?;
-        let entry = NewEntry {
-            module: upload.module,
-            registers_module,
-            package_name: PackageName::new(&upload.request.package_url, &version).as_str().to_owned(),
-            version,
-            size_bytes: sealed.size_bytes(),
-            sha256: sealed.sha256(),
-            operator: upload.operator,
-            allow_overwrite: upload.request.allow_overwrite,
-        };
-        self.publish(sealed, entry).await
+        compare(upload.request.sha256.clone(), &sealed)?;
+        let bytes = (sealed.size_bytes(), sealed.sha256());
+        self.publish(sealed, new_entry(&upload, version, registers_module, bytes)).await
     }
 
     /// Whether the module takes packages; `true` if it must be registered with its first one.
@@ -292,8 +286,29 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
     /// Keeps the blob, books the row, and removes whatever no row points at afterwards.
     async fn publish(&self, sealed: B::Sealed, entry: NewEntry) -> Result<Entry, LinkError> {
         let _one_at_a_time = self.metrics.timed("wait", self.publishing.lock()).await;
-        let (sha256, size_bytes) = (entry.sha256.clone(), entry.size_bytes);
         let is_new = self.metrics.timed("keep", self.blobs.keep(sealed)).await?;
+        self.book(entry, is_new).await
+    }
+
+    /// Books a package without a download, if the caller named its digest and the application has those bytes already.
+    /// Bytes of another application are no proof that this caller could have read them.
+    async fn book_held(
+        &self,
+        upload: &Upload,
+        version: &PackageVersion,
+        registers_module: bool,
+    ) -> Result<Option<Entry>, LinkError> {
+        let named = upload.request.sha256.as_ref().and_then(|digest| Sha256Hex::from_hex(digest.as_str()));
+        let Some(sha256) = named else { return Ok(None) };
+        let _one_at_a_time = self.metrics.timed("wait", self.publishing.lock()).await;
+        let Some(size_bytes) = self.ledger.held(&upload.module.app_code, &sha256).await? else { return Ok(None) };
+        let entry = new_entry(upload, version.clone(), registers_module, (size_bytes, sha256));
+        self.book(entry, false).await.map(Some)
+    }
+
+    /// Called while nobody else publishes.
+    async fn book(&self, entry: NewEntry, is_new: bool) -> Result<Entry, LinkError> {
+        let (sha256, size_bytes) = (entry.sha256.clone(), entry.size_bytes);
         match self.metrics.timed("book", self.ledger.record(entry)).await {
             Ok(Recorded { entry, replaced }) => {
                 self.metrics.stored(size_bytes, is_new);
@@ -326,6 +341,20 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
                 warn!(package.sha256 = sha256.as_str(), error = chain(&e), "A blob stays, the books did not answer");
             }
         }
+    }
+}
+
+fn new_entry(upload: &Upload, version: PackageVersion, registers_module: bool, bytes: (u64, Sha256Hex)) -> NewEntry {
+    let (size_bytes, sha256) = bytes;
+    NewEntry {
+        module: upload.module.clone(),
+        registers_module,
+        package_name: PackageName::new(&upload.request.package_url, &version).as_str().to_owned(),
+        version,
+        size_bytes,
+        sha256,
+        operator: upload.operator.clone(),
+        allow_overwrite: upload.request.allow_overwrite,
     }
 }
 

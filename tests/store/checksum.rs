@@ -52,15 +52,12 @@ async fn an_overwrite_with_another_package_leaves_the_old_one_untouched() {
     assert_eq!(store.link(store.request(source.url())).await.status, 200);
     let before = store.rows().await;
     let (old, new) = (sha256_hex(b"old"), sha256_hex(b"new"));
-    // Also where the old digest is named: it is what comes that counts.
-    for (path, named, found) in [("/new", &old, &new), ("/generic/example.tar.gz", &new, &old)] {
-        let request = store.request(source.url_of(path)).overwriting().field("sha256", named.as_str()).in_english();
-        let body = json!({"code": "CHECKSUM_MISMATCH", "detail": mismatch(named, found)});
-        assert_problem(&store.link(request).await, 400, None, &body);
-        assert_eq!(store.rows().await, before);
-        assert_eq!(store.stored_files(), [sha256_hex(b"old")]);
-        assert!(store.shelf().temp_files().is_empty());
-    }
+    let wrong = store.request(source.url()).overwriting().field("sha256", new.as_str()).in_english();
+    let body = json!({"code": "CHECKSUM_MISMATCH", "detail": mismatch(&new, &old)});
+    assert_problem(&store.link(wrong).await, 400, None, &body);
+    assert_eq!(store.rows().await, before);
+    assert_eq!(store.stored_files(), [old]);
+    assert!(store.shelf().temp_files().is_empty());
     let right = store.request(source.url_of("/new")).overwriting().field("sha256", new.as_str());
     assert_eq!(store.link(right).await.status, 200);
     assert_eq!(store.stored_files(), [new]);
@@ -82,4 +79,41 @@ async fn what_is_no_digest_is_refused_before_a_download() {
         assert_field_refused(&store, store.request(source.url()).field("sha256", given), "sha256", message).await;
     }
     assert!(source.requests().is_empty());
+}
+
+#[tokio::test]
+async fn what_the_application_has_is_booked_without_a_download() {
+    let source = FakeSource::serving("package").await;
+    source.on("/gone", Behaviour::Status(404));
+    let store = TestStore::trusting(&source).await;
+    let digest = sha256_hex(b"package");
+    assert_eq!(store.link(store.request(source.url())).await.status, 200);
+    let held = |version: &str| store.request(source.url_of("/gone")).version(version).field("sha256", digest.as_str());
+    let reply = store.link(held("2").module("app", "other")).await;
+    assert_eq!(reply.status, 502, "another application: {}", reply.body);
+    let module = store.rows().await[0].app_code.clone();
+    for request in [held("2"), held("3").module(&module, "other")] {
+        let reply = store.link(request).await;
+        assert_eq!((reply.status, &reply.json()["package_size"]), (200, &json!("7")), "{}", reply.body);
+    }
+    assert_eq!(store.stored_files(), [digest.as_str()]);
+    assert_eq!(source.requests().len(), 2, "the first upload, and the other application's");
+    // What is refused stays refused.
+    assert_eq!(store.link(held("2")).await.status, 400);
+    assert_eq!(store.rows().await.len(), 3);
+    store.finish().await;
+}
+
+#[tokio::test]
+async fn what_the_application_has_may_take_the_place_of_another_package() {
+    let source = FakeSource::serving("old").await;
+    source.on("/new", Behaviour::Bytes(b"new".to_vec()));
+    let store = TestStore::trusting(&source).await;
+    assert_eq!(store.link(store.request(source.url())).await.status, 200);
+    assert_eq!(store.link(store.request(source.url_of("/new")).version("2")).await.status, 200);
+    let (old, new) = (sha256_hex(b"old"), sha256_hex(b"new"));
+    let reply = store.link(store.request(source.url()).overwriting().field("sha256", new.as_str())).await;
+    assert_eq!((reply.status, &reply.json()["sha256_signature"]), (200, &json!(new)));
+    assert_eq!(store.stored_files(), [new], "{old} is in no row any more");
+    store.finish().await;
 }

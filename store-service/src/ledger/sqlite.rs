@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use linkgate_contract::{PackageVersion, UploadPath};
+use linkgate_contract::{AppCode, PackageVersion, UploadPath};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use sqlx::{Row, Sqlite, SqlitePool, Transaction};
 
@@ -227,6 +227,18 @@ impl Ledger for SqliteLedger {
         let recorded = Recorded { entry: row.map_err(failed)?, replaced };
         tx.commit().await.map_err(failed)?;
         Ok(recorded)
+    }
+
+    async fn held(&self, app_code: &AppCode, sha256: &Sha256Hex) -> Result<Option<u64>, LedgerError> {
+        let size: Option<i64> = sqlx::query_scalar(
+            "select size_bytes from source_package where sha256 = ? and app_code = ? and is_deleted = 0 limit 1",
+        )
+        .bind(sha256.as_str())
+        .bind(app_code.as_str())
+        .fetch_optional(&self.reader)
+        .await
+        .map_err(failed)?;
+        Ok(size.and_then(|size| u64::try_from(size).ok()))
     }
 
     async fn points_at(&self, sha256: &Sha256Hex) -> Result<bool, LedgerError> {

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use linkgate_contract::{AllowList, InvalidUrl, PackageUrl, PackageVersion, UploadPath};
+use linkgate_contract::{AllowList, AppCode, InvalidUrl, PackageUrl, PackageVersion, UploadPath};
 
 use super::SourceOrigin;
 
@@ -247,6 +247,12 @@ pub trait Ledger: Send + Sync + 'static {
     ) -> impl Future<Output = Result<bool, LedgerError>> + Send;
     /// Books a package, and its module if that is new, in one transaction.
     fn record(&self, entry: NewEntry) -> impl Future<Output = Result<Recorded, LedgerError>> + Send;
+    /// The bytes of a package that a live row of this application points at.
+    fn held(
+        &self,
+        app_code: &AppCode,
+        sha256: &Sha256Hex,
+    ) -> impl Future<Output = Result<Option<u64>, LedgerError>> + Send;
     /// Whether any row, deleted or not, points at a package.
     fn points_at(&self, sha256: &Sha256Hex) -> impl Future<Output = Result<bool, LedgerError>> + Send;
     /// Proves that the books can be written.

@@ -102,6 +102,10 @@ impl Ledger for Books {
         Err((self.0)())
     }
 
+    async fn held(&self, _app_code: &AppCode, _sha256: &Sha256Hex) -> Result<Option<u64>, LedgerError> {
+        Ok(None)
+    }
+
     async fn points_at(&self, _sha256: &Sha256Hex) -> Result<bool, LedgerError> {
         Ok(false)
     }
