@@ -21,6 +21,8 @@ pub enum ErrorCode {
     PackageTooLarge,
     /// The source's bytes are not those that the caller named.
     ChecksumMismatch,
+    /// The source's bytes are more or fewer than the caller named.
+    SizeMismatch,
     /// The source refused, broke off or could not be reached.
     SourceUnreachable,
     /// The source was too slow.
@@ -60,12 +62,13 @@ struct Row {
 
 impl ErrorCode {
     /// Every code, for tables and tests.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Validation,
         Self::UnsupportedSourceOrigin,
         Self::PackageAlreadyExists,
         Self::PackageTooLarge,
         Self::ChecksumMismatch,
+        Self::SizeMismatch,
         Self::SourceUnreachable,
         Self::SourceTimeout,
         Self::ObjectStore,
@@ -97,6 +100,7 @@ impl ErrorCode {
             Self::ChecksumMismatch => {
                 row("CHECKSUM_MISMATCH", 400, None, "源码包的 SHA-256 不一致", "The package has another SHA-256")
             }
+            Self::SizeMismatch => row("SIZE_MISMATCH", 400, None, "源码包的大小不一致", "The package has another size"),
             Self::SourceUnreachable => {
                 row("SOURCE_UNREACHABLE", 502, None, "无法读取源码包下载地址", "The package_url could not be read")
             }

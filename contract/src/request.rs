@@ -24,6 +24,8 @@ pub struct LinkRequest<L = PackageUrl> {
     pub allow_overwrite: bool,
     /// What its bytes must hash to; absent: whatever comes is taken.
     pub sha256: Option<Sha256>,
+    /// How many bytes it must have; absent: as many as come.
+    pub size: Option<u64>,
 }
 
 /// A link as far as its reader has use for it: whole, to fetch it, or only its origin, to judge it. Either way the same
@@ -108,6 +110,8 @@ const REQUIRED: Text = Text::fixed("该字段是必填项。", "This field is re
 const NOT_NULL: Text = Text::fixed("该字段不能为 null。", "This field may not be null.");
 const NOT_STRING: Text = Text::fixed("请输入有效的字符串。", "Not a valid string.");
 const NOT_BOOLEAN: Text = Text::fixed("请输入有效的布尔值。", "Must be a valid boolean.");
+const NOT_SIZE: Text =
+    Text::fixed("请输入源码包的字节数，即非负整数。", "Must be a whole number, the bytes of the package.");
 
 impl LinkRequest {
     /// Reads and checks a body. An empty one counts as an object without fields, whatever its media type.
@@ -134,9 +138,10 @@ impl<L: Link> LinkRequest<L> {
         let allow_overwrite = read_boolean(fields.get("allow_overwrite")).map_err(|m| note("allow_overwrite", m)).ok();
         let needs_sha256 = link.as_ref().is_some_and(|link| rules.requires_sha256(&link.origin()));
         let sha256 = read_sha256(fields.get("sha256"), needs_sha256).map_err(|m| note("sha256", m)).ok();
-        match (link, version, allow_overwrite, sha256) {
-            (Some(package_url), Some(version), Some(allow_overwrite), Some(sha256)) => {
-                Ok(Self { package_url, version, allow_overwrite, sha256 })
+        let size = read_size(fields.get("size")).map_err(|m| note("size", m)).ok();
+        match (link, version, allow_overwrite, sha256, size) {
+            (Some(package_url), Some(version), Some(allow_overwrite), Some(sha256), Some(size)) => {
+                Ok(Self { package_url, version, allow_overwrite, sha256, size })
             }
             _ => Err(Problem::fields(wrong)),
         }
@@ -232,6 +237,21 @@ fn read_sha256(value: Option<&Field<'_>>, required: bool) -> Result<Option<Sha25
         "" if required => Err(REQUIRED),
         "" => Ok(None),
         _ => Sha256::new(digits).map(Some).map_err(|e| e.text()),
+    }
+}
+
+/// Also as a text, for that is the form of a reply's `package_size`. Nothing, null and blank are one, as with a digest.
+fn read_size(value: Option<&Field<'_>>) -> Result<Option<u64>, Text> {
+    match value {
+        None | Some(Field::Null) => Ok(None),
+        Some(Field::Number(number)) => number.as_u64().map(Some).ok_or(NOT_SIZE),
+        Some(Field::Text(text)) => match text.trim() {
+            "" => Ok(None),
+            // The parser would take a sign.
+            digits if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse().map(Some).map_err(|_| NOT_SIZE),
+            _ => Err(NOT_SIZE),
+        },
+        Some(_) => Err(NOT_SIZE),
     }
 }
 
@@ -348,6 +368,42 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_size_is_a_whole_number_in_digits_or_as_a_number_and_may_be_left_empty() {
+        let size = |v: Value| read(&json!({"package_url": URL, "size": v})).map(|r| r.size);
+        for (given, want) in [
+            (json!(0), Some(0)),
+            (json!(1024), Some(1024)),
+            (json!(u64::MAX), Some(u64::MAX)),
+            (json!(" 01024 "), Some(1024)),
+            (json!(null), None),
+            (json!(""), None),
+            (json!("  "), None),
+        ] {
+            assert_eq!(size(given.clone()), Ok(want), "{given}");
+        }
+        assert_eq!(read(&json!({"package_url": URL})).unwrap().size, None);
+        for bad in [
+            json!(-1),
+            json!(1.5),
+            json!(1e20),
+            json!("1.0"),
+            json!("+1"),
+            json!("-1"),
+            json!("1 000"),
+            json!("1k"),
+            json!("18446744073709551616"),
+            json!("１"),
+            json!(true),
+            json!([1]),
+            json!({}),
+        ] {
+            let problem = size(bad.clone()).expect_err(&bad.to_string());
+            let sentence = "size: Must be a whole number, the bytes of the package.";
+            assert_eq!(problem.detail(Language::English), sentence, "{bad}");
+        }
+    }
+
     /// Allows every link and requires the digest of all but those to `trusted.example`.
     struct Pinned;
 
@@ -395,11 +451,12 @@ mod tests {
 
     #[test]
     fn all_wrong_fields_are_named() {
-        let problem = read(&json!({"version": null, "allow_overwrite": "perhaps", "sha256": 1})).unwrap_err();
+        let problem =
+            read(&json!({"version": null, "allow_overwrite": "perhaps", "sha256": 1, "size": -1})).unwrap_err();
         let body: Value = serde_json::from_str(&problem.body(Language::English)).unwrap();
         assert_eq!(body["detail"], "allow_overwrite: Must be a valid boolean.");
         let fields: Vec<_> = body["fields_detail"].as_object().unwrap().keys().collect();
-        assert_eq!(fields, ["allow_overwrite", "package_url", "sha256", "version"]);
+        assert_eq!(fields, ["allow_overwrite", "package_url", "sha256", "size", "version"]);
     }
 
     #[test]

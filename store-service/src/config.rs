@@ -66,7 +66,7 @@ impl fmt::Display for BadConfig {
 }
 
 /// Every variable that the store reads.
-pub const VARIABLES: [&str; 22] = [
+pub const VARIABLES: [&str; 26] = [
     server::LISTEN,
     server::MAX_CONNECTIONS,
     server::MAX_UPLOADS,
@@ -85,6 +85,10 @@ pub const VARIABLES: [&str; 22] = [
     fetch::CONNECT_TIMEOUT,
     fetch::IDLE_TIMEOUT,
     fetch::TOTAL_TIMEOUT,
+    fetch::MIN_RATE,
+    fetch::MIN_RATE_WINDOW,
+    fetch::RETRY_DELAY,
+    fetch::PARALLEL,
     modules::FILE,
     TIME_ZONE,
     log::FILTER,
@@ -177,6 +181,9 @@ mod tests {
         assert_eq!(config.fetch.connect_timeout, Duration::from_secs(10));
         assert_eq!(config.fetch.idle_timeout, Duration::from_secs(30));
         assert_eq!(config.fetch.total_timeout, Duration::from_secs(600));
+        assert_eq!((config.fetch.min_rate, config.fetch.min_rate_window), (1024, Duration::from_secs(30)));
+        assert_eq!(config.fetch.retry_delay, Duration::from_millis(500));
+        assert_eq!(config.fetch.parallel, 4);
         assert_eq!(config.time_zone.iana_name(), Some("Asia/Shanghai"));
         assert_eq!(config.log.format, LogFormat::Text);
         assert_eq!(config.data_dir, PathBuf::from("/data"));
@@ -218,6 +225,10 @@ mod tests {
             (fetch::MAX_BYTES, "-1"),
             (fetch::IDLE_TIMEOUT, "1.5"),
             (fetch::TOTAL_TIMEOUT, "99999999999999999999"),
+            (fetch::MIN_RATE, "1k"),
+            (fetch::MIN_RATE_WINDOW, "0"),
+            (fetch::RETRY_DELAY, "0"),
+            (fetch::PARALLEL, "0"),
         ] {
             assert!(fault(&[(name, value)]).contains(name), "{name}={value}");
         }

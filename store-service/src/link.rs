@@ -4,7 +4,7 @@
 //! no blob and no temporary file; an overwrite shows the old or the new, never a mix. When disk or books fail half-way a
 //! blob that no row points at may stay, never a row without its blob. An upload runs in its own task, so a caller that
 //! hangs up does not kill it. Refuses modules that are not deployed from packages, before anything is downloaded, and bytes
-//! other than those that the caller named. Does not retry: a link that failed is for its caller to judge.
+//! other than those that the caller named. Does not retry: what may be tried again is for the source to judge.
 
 mod admission;
 mod flights;
@@ -28,8 +28,8 @@ use admission::{Admission, Place};
 use flights::{Flights, Listed};
 pub use modules::{ModuleRules, SourceOrigin, UnknownModules};
 use ports::{
-    BlobError, Blobs, Draft, Entry, Ledger, LedgerError, NewEntry, Recorded, Sealed, Sha256Hex, Source, SourceError,
-    SourceStream,
+    BlobError, Blobs, Chunk, Draft, Entry, Ledger, LedgerError, NewEntry, Recorded, Sealed, Sha256Hex, Source,
+    SourceError, SourceStream, Wanted,
 };
 
 /// A package to link.
@@ -263,15 +263,15 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
     /// Fetches, hashes and writes in one pass.
     async fn download(&self, upload: &Upload) -> Result<B::Sealed, LinkError> {
         let stopped = || self.stop.cancelled();
+        let request = &upload.request;
+        let wanted = Wanted { url: &request.package_url, private: &upload.private_hosts, size: request.size };
         let mut stream = tokio::select! {
-            opened = self.metrics.timed("open", self.source.open(&upload.request.package_url, &upload.private_hosts)) => {
-                opened?
-            }
+            opened = self.metrics.timed("open", self.source.open(wanted)) => opened?,
             () = stopped() => return Err(LinkError::Stopping),
         };
         let mut draft = self.blobs.draft().await?;
         let copied = tokio::select! {
-            copied = self.metrics.timed("copy", copy(&mut stream, &mut draft)) => copied,
+            copied = self.metrics.timed("copy", copy(&mut stream, &mut draft, &self.blobs)) => copied,
             () = stopped() => Err(LinkError::Stopping),
         };
         match copied {
@@ -302,6 +302,9 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
         let Some(sha256) = named else { return Ok(None) };
         let _one_at_a_time = self.metrics.timed("wait", self.publishing.lock()).await;
         let Some(size_bytes) = self.ledger.held(&upload.module.app_code, &sha256).await? else { return Ok(None) };
+        if let Some(expected) = upload.request.size.filter(|expected| *expected != size_bytes) {
+            return Err(SourceError::SizeMismatch { expected, found: Some(size_bytes) }.into());
+        }
         let entry = new_entry(upload, version.clone(), registers_module, (size_bytes, sha256));
         self.book(entry, false).await.map(Some)
     }
@@ -358,9 +361,12 @@ fn new_entry(upload: &Upload, version: PackageVersion, registers_module: bool, b
     }
 }
 
-async fn copy(stream: &mut impl SourceStream, draft: &mut impl Draft) -> Result<(), LinkError> {
-    while let Some(bytes) = stream.next().await? {
-        draft.write(bytes).await?;
+async fn copy<B: Blobs>(stream: &mut impl SourceStream, draft: &mut B::Draft, blobs: &B) -> Result<(), LinkError> {
+    while let Some(chunk) = stream.next().await? {
+        match chunk {
+            Chunk::Data(bytes) => draft.write(bytes).await?,
+            Chunk::Restart => std::mem::replace(draft, blobs.draft().await?).discard().await,
+        }
     }
     Ok(())
 }

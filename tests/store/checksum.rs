@@ -100,6 +100,8 @@ async fn what_the_application_has_is_booked_without_a_download() {
     assert_eq!(source.requests().len(), 2, "the first upload, and the other application's");
     // What is refused stays refused.
     assert_eq!(store.link(held("2")).await.status, 400);
+    let reply = store.link(held("4").field("size", 8)).await;
+    assert!(reply.status == 400 && reply.body.contains("SIZE_MISMATCH"), "{}", reply.body);
     assert_eq!(store.rows().await.len(), 3);
     store.finish().await;
 }

@@ -10,8 +10,12 @@ mod http;
 mod lifecycle;
 mod metrics;
 mod modules;
+mod parallel;
 mod private;
 mod redirects;
+mod resume;
+mod retry;
+mod size;
 mod source;
 mod success;
 

@@ -74,7 +74,7 @@ async fn a_body_that_breaks_off_is_no_package() {
         ("nothing of what was announced", Behaviour::Announce(500, Vec::new())),
         ("chunks without an end", Behaviour::BrokenChunks(bytes(100))),
         ("no reply at all", Behaviour::Raw(Vec::new())),
-        ("not HTTP", Behaviour::Raw(b"SSH-2.0-OpenSSH_9.9\r\n".to_vec())),
+        ("reset in the body", Behaviour::Reset(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nbytes".to_vec())),
     ] {
         let source = FakeSource::start(behaviour).await;
         let store = strict_store(&source).await;
@@ -82,8 +82,16 @@ async fn a_body_that_breaks_off_is_no_package() {
         assert_eq!((reply.status, reply.json()["code"].as_str()), (502, Some("SOURCE_UNREACHABLE")), "{name}");
         assert_eq!(reply.json()["detail"], UNREACHABLE, "{name}");
         store.shelf().assert_empty().await;
-        assert_eq!(source.requests().len(), 1, "{name}: not retried");
+        assert_eq!(source.requests().len(), 4, "{name}: tried again and given up");
     }
+}
+
+#[tokio::test]
+async fn what_speaks_no_http_is_asked_once() {
+    let source = FakeSource::start(Behaviour::Raw(b"SSH-2.0-OpenSSH_9.9\r\n".to_vec())).await;
+    let store = strict_store(&source).await;
+    assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", UNREACHABLE).await;
+    assert_eq!(source.requests().len(), 1);
 }
 
 #[tokio::test]
@@ -120,6 +128,72 @@ async fn a_status_other_than_200_is_named() {
         let store = strict_store(&source).await;
         let detail = format!("{UNREACHABLE}: the source answered {status}");
         assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", &detail).await;
+    }
+}
+
+/// Answers 200 with this content type.
+fn called(content_type: &str, body: &[u8]) -> Behaviour {
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n", body.len());
+    Behaviour::Raw([head.as_bytes(), body].concat())
+}
+
+#[tokio::test]
+async fn a_page_in_the_place_of_a_package_is_refused_by_name() {
+    let long = format!("<!DOCTYPE html>{}", " ".repeat(900));
+    for behaviour in [
+        called("text/html; charset=utf-8", b"\n<!-- theme --><!DOCTYPE html><title>Login</title>"),
+        called("application/octet-stream", b"<!DOCTYPE html><title>Not found</title>"),
+        Behaviour::Bytes(b"\xef\xbb\xbf<HTML>".to_vec()),
+        Behaviour::Chunked(long.clone().into_bytes(), 1),
+        Behaviour::UntilClose(long.into_bytes()),
+    ] {
+        let source = FakeSource::start(behaviour).await;
+        let store = strict_store(&source).await;
+        let hint = "the source answered with an HTML page instead of a package, such as a login or an error page";
+        let detail = format!("{UNREACHABLE}: {hint}");
+        assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", &detail).await;
+        let chinese = store.link(store.request(source.url())).await.json()["detail"].as_str().unwrap().to_owned();
+        assert!(chinese.contains("HTML 页面"), "{chinese}");
+        assert_eq!(source.requests().len(), 2, "a page stays a page");
+    }
+}
+
+#[tokio::test]
+async fn a_package_that_is_called_a_page_is_stored() {
+    for body in [&b"\x1f\x8b\x08\x00gzip"[..], b"PK\x03\x04<html>", b"text", b""] {
+        let source = FakeSource::start(called("text/html", body)).await;
+        let store = strict_store(&source).await;
+        assert_eq!(store.link(store.request(source.url())).await.status, 200, "{body:?}");
+        assert_eq!(store.stored_files(), [sha256_hex(body)]);
+    }
+}
+
+#[tokio::test]
+async fn a_drip_is_given_up_long_before_the_deadline() {
+    let source = FakeSource::start(Behaviour::Drip(bytes(900), Duration::from_millis(50))).await;
+    let store = TestStore::with(|c| {
+        trust(c, &[&source]);
+        c.fetch.min_rate_window = Duration::from_secs(1);
+    })
+    .await;
+    let begun = std::time::Instant::now();
+    let detail = "The source is too slow: under 1024 bytes per second for 1 seconds";
+    assert_refused(&store, store.request(source.url()), 504, "SOURCE_TIMEOUT", detail).await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert_eq!(source.requests().len(), 1, "a slow source is not tried again");
+}
+
+#[tokio::test]
+async fn a_drip_is_taken_where_the_rate_is_low_or_off() {
+    let source = FakeSource::start(Behaviour::Drip(bytes(30), Duration::from_millis(50))).await;
+    for min_rate in [5, 0] {
+        let store = TestStore::with(|c| {
+            trust(c, &[&source]);
+            c.fetch.min_rate = min_rate;
+            c.fetch.min_rate_window = Duration::from_secs(1);
+        })
+        .await;
+        assert_eq!(store.link(store.request(source.url())).await.status, 200, "{min_rate}");
     }
 }
 

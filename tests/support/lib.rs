@@ -26,7 +26,7 @@ pub use identity::{Identity, Mood, Question, Service};
 pub use process::StoreProcess;
 pub use request::{LinkRequestBuilder, Reply};
 pub use shelf::{Row, Shelf};
-pub use source::{Behaviour, FakeSource};
+pub use source::{Behaviour, FakeSource, RangedFile};
 pub use store::{TestStore, trust};
 pub use token::{RsaMint, TokenMint};
 

@@ -2,6 +2,8 @@
 //!
 //! It speaks no TLS: a client that begins to is answered in plain text, as by a web server on the wrong port.
 
+mod ranged;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -12,6 +14,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+pub use ranged::RangedFile;
 
 /// What the source does with a request.
 #[derive(Clone, Debug)]
@@ -46,6 +50,12 @@ pub enum Behaviour {
     Held(Vec<u8>),
     /// Sends exactly this and closes.
     Raw(Vec<u8>),
+    /// Sends exactly this and resets the connection, as a source that dies does.
+    Reset(Vec<u8>),
+    /// A file with validators, of which parts can be asked for.
+    Ranged(RangedFile),
+    /// Does something else at each request for the path; the last one stays.
+    Turns(Vec<Behaviour>),
 }
 
 /// A source. Stops when dropped.
@@ -58,6 +68,7 @@ pub struct FakeSource {
 struct Shared {
     behaviour: Behaviour,
     paths: Mutex<HashMap<String, Behaviour>>,
+    turns: Mutex<HashMap<String, usize>>,
     requests: watch::Sender<Vec<String>>,
     released: watch::Sender<bool>,
 }
@@ -75,6 +86,7 @@ impl FakeSource {
         let shared = Arc::new(Shared {
             behaviour,
             paths: Mutex::default(),
+            turns: Mutex::default(),
             requests: watch::Sender::new(Vec::new()),
             released: watch::Sender::new(false),
         });
@@ -165,9 +177,26 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let head = read_head(&mut stream).await?;
     let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
     let own = shared.paths.lock().unwrap().get(&path).cloned();
-    shared.requests.send_modify(|seen| seen.push(head));
-    play(&mut stream, own.as_ref().unwrap_or(&shared.behaviour), shared).await?;
+    shared.requests.send_modify(|seen| seen.push(head.clone()));
+    let behaviour = match own.as_ref().unwrap_or(&shared.behaviour) {
+        Behaviour::Turns(turns) => &turns[shared.turn(&path).min(turns.len() - 1)],
+        same => same,
+    };
+    if let Behaviour::Ranged(file) = behaviour {
+        file.play(&mut stream, &head).await?;
+    } else {
+        play(&mut stream, behaviour, shared).await?;
+    }
     stream.shutdown().await
+}
+
+impl Shared {
+    /// How many requests for this path there were before.
+    fn turn(&self, path: &str) -> usize {
+        let mut turns = self.turns.lock().unwrap();
+        let next = turns.entry(path.to_owned()).or_default();
+        std::mem::replace(next, *next + 1)
+    }
 }
 
 /// The first byte of every TLS connection.
@@ -194,6 +223,13 @@ async fn play(stream: &mut TcpStream, behaviour: &Behaviour, shared: &Shared) ->
             whole(stream, 200, &format!("content-encoding: {encoding}\r\n"), body).await
         }
         Behaviour::Raw(bytes) => stream.write_all(bytes).await,
+        Behaviour::Reset(bytes) => {
+            stream.write_all(bytes).await?;
+            // Time for the reader to take them; a reset throws away what waits on its side.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            stream.set_zero_linger()
+        }
+        Behaviour::Ranged(_) | Behaviour::Turns(_) => panic!("turns do not nest"),
         Behaviour::Announce(len, body) => announce(stream, *len, body).await,
         Behaviour::StallBeforeHead => std::future::pending().await,
         Behaviour::StallInBody(body) => {

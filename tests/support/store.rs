@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use linkgate_contract::{AllowList, HostRule};
 use linkgate_store::StartError;
@@ -35,7 +36,7 @@ impl TestStore {
         Self::with(|config| trust(config, &[source])).await
     }
 
-    /// A store with the default settings and one change.
+    /// A store with the default settings, short waits between attempts, and one change.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let (dir, mint) = (tempfile::tempdir().unwrap(), TokenMint::new());
         let data_dir = dir.path().join("data");
@@ -44,6 +45,8 @@ impl TestStore {
                 .map(|(name, value)| (name.to_owned(), value))
                 .into();
         let mut config = Config::from_vars(&vars).unwrap();
+        // The source here is never the better for waiting.
+        config.fetch.retry_delay = Duration::from_millis(1);
         change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());

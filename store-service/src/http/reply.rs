@@ -134,11 +134,6 @@ impl From<&LinkError> for Problem {
 }
 
 fn source_problem(error: &SourceError) -> Problem {
-    let unreachable = |zh: String, en: String| {
-        let text =
-            Text::made(format!("无法读取源码包下载地址：{zh}"), format!("The package_url could not be read: {en}"));
-        Problem::with_detail(ErrorCode::SourceUnreachable, text)
-    };
     match error {
         SourceError::ForbiddenAddress { .. } => {
             Problem::field("package_url", Text::fixed("不允许从该主机下载。", "The host may not be fetched from."))
@@ -150,21 +145,13 @@ fn source_problem(error: &SourceError) -> Problem {
                 format!("The link redirects to host '{host}', which is not in the allow-list."),
             ),
         ),
-        SourceError::RedirectInvalid(_) => {
-            unreachable("重定向到无效的地址".into(), "it redirects to something that is no valid link".into())
-        }
-        SourceError::RedirectDowngrade => {
-            unreachable("从 https 重定向到 http".into(), "it redirects from https to http".into())
-        }
-        SourceError::TooManyRedirects { limit } => {
-            unreachable(format!("重定向超过 {limit} 次"), format!("it redirects more than {limit} times"))
-        }
-        SourceError::Status { status } => {
-            unreachable(format!("源站返回 {status}"), format!("the source answered {status}"))
-        }
-        SourceError::Encoded => {
-            unreachable("源站返回了压缩编码的内容".into(), "the source answered with a content encoding".into())
-        }
+        SourceError::SizeMismatch { expected, found } => Problem::with_detail(
+            ErrorCode::SizeMismatch,
+            Text::made(
+                format!("源码包的大小不一致：应为 {expected} 字节，实际为 {}", or_more(*found, "更多")),
+                format!("The package has another size: expected {expected} bytes, got {}", or_more(*found, "more")),
+            ),
+        ),
         SourceError::TooLarge { limit_bytes } => Problem::with_detail(
             ErrorCode::PackageTooLarge,
             Text::made(
@@ -172,9 +159,41 @@ fn source_problem(error: &SourceError) -> Problem {
                 format!("The package is too large, the limit is {limit_bytes} bytes"),
             ),
         ),
+        SourceError::TooSlow { min_rate, over } => Problem::with_detail(
+            ErrorCode::SourceTimeout,
+            Text::made(
+                format!("源站传输过慢：{} 秒内平均每秒不足 {min_rate} 字节", over.as_secs()),
+                format!("The source is too slow: under {min_rate} bytes per second for {} seconds", over.as_secs()),
+            ),
+        ),
         SourceError::TimedOut { .. } => Problem::new(ErrorCode::SourceTimeout),
         SourceError::Transport { .. } => Problem::new(ErrorCode::SourceUnreachable),
+        SourceError::RedirectInvalid(_) => {
+            unreadable("重定向到无效的地址", "it redirects to something that is no valid link")
+        }
+        SourceError::RedirectDowngrade => unreadable("从 https 重定向到 http", "it redirects from https to http"),
+        SourceError::TooManyRedirects { limit } => {
+            unreadable(&format!("重定向超过 {limit} 次"), &format!("it redirects more than {limit} times"))
+        }
+        SourceError::Status { status } => {
+            unreadable(&format!("源站返回 {status}"), &format!("the source answered {status}"))
+        }
+        SourceError::Encoded => unreadable("源站返回了压缩编码的内容", "the source answered with a content encoding"),
+        SourceError::Page => unreadable(
+            "源站返回的是 HTML 页面，而不是源码包（可能是登录页或错误页）",
+            "the source answered with an HTML page instead of a package, such as a login or an error page",
+        ),
+        SourceError::Changed => unreadable("文件在下载过程中发生变化", "the file changed while it was being read"),
     }
+}
+
+fn unreadable(zh: &str, en: &str) -> Problem {
+    let text = Text::made(format!("无法读取源码包下载地址：{zh}"), format!("The package_url could not be read: {en}"));
+    Problem::with_detail(ErrorCode::SourceUnreachable, text)
+}
+
+fn or_more(bytes: Option<u64>, more: &str) -> String {
+    bytes.map_or_else(|| more.to_owned(), |bytes| bytes.to_string())
 }
 
 /// Names what fails, not how: probes are not authenticated.
@@ -228,6 +247,10 @@ mod tests {
             (source(SourceError::TooManyRedirects { limit: 5 }), C::SourceUnreachable),
             (source(SourceError::Status { status: 404 }), C::SourceUnreachable),
             (source(SourceError::Encoded), C::SourceUnreachable),
+            (source(SourceError::Page), C::SourceUnreachable),
+            (source(SourceError::Changed), C::SourceUnreachable),
+            (source(SourceError::SizeMismatch { expected: 7, found: Some(8) }), C::SizeMismatch),
+            (source(SourceError::TooSlow { min_rate: 1, over: std::time::Duration::from_secs(1) }), C::SourceTimeout),
             (source(SourceError::TooLarge { limit_bytes: 7 }), C::PackageTooLarge),
             (
                 source(SourceError::TimedOut { phase: Phase::Body, after: std::time::Duration::from_secs(1) }),

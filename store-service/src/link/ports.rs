@@ -19,19 +19,35 @@ pub trait Source: Send + Sync + 'static {
     /// One download.
     type Stream: SourceStream;
 
-    /// Asks for the link and waits until its body begins. Hosts in `private` may have addresses that are not public, in
-    /// this download and beside those that the source knows as such; they must be allowed like any other.
-    fn open(
-        &self,
-        url: &PackageUrl,
-        private: &AllowList,
-    ) -> impl Future<Output = Result<Self::Stream, SourceError>> + Send;
+    /// Asks for the link and waits until its body begins.
+    fn open(&self, wanted: Wanted<'_>) -> impl Future<Output = Result<Self::Stream, SourceError>> + Send;
+}
+
+/// What to download.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The link.
+    pub url: &'a PackageUrl,
+    /// Hosts that may have addresses that are not public, in this download and beside those that the source knows as
+    /// such; they must be allowed like any other.
+    pub private: &'a AllowList,
+    /// How many bytes it must have, if the caller said so.
+    pub size: Option<u64>,
 }
 
 /// The bytes of one download, in order.
 pub trait SourceStream: Send {
-    /// The next bytes; `None` once all have come.
-    fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, SourceError>> + Send;
+    /// What comes next; `None` once all has come.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Chunk>, SourceError>> + Send;
+}
+
+/// A step of a download.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Chunk {
+    /// The next bytes.
+    Data(Bytes),
+    /// The source has to begin again: all bytes so far are void, the first one comes next.
+    Restart,
 }
 
 /// Why a source gave no package.
@@ -72,6 +88,20 @@ pub enum SourceError {
     /// The body is encoded, though we asked for it as it is.
     #[error("answered with a content encoding")]
     Encoded,
+    /// An HTML page where a package was due: a login, an error, a list of files.
+    #[error("gave an HTML page")]
+    Page,
+    /// The file is another one than when its download began.
+    #[error("changed while it was read")]
+    Changed,
+    /// More or fewer bytes than the caller named.
+    #[error("has another size: expected {expected} bytes, got {}", found.map_or("more".to_owned(), |n| n.to_string()))]
+    SizeMismatch {
+        /// What the caller named.
+        expected: u64,
+        /// What was announced or came; `None` if it was cut off when it became more.
+        found: Option<u64>,
+    },
     /// More bytes than a package may have.
     #[error("has more than {limit_bytes} bytes")]
     TooLarge {
@@ -85,6 +115,14 @@ pub enum SourceError {
         phase: Phase,
         /// How long we waited.
         after: Duration,
+    },
+    /// Bytes come, but too few.
+    #[error("was too slow: it sent less than {min_rate} bytes per second for {over:?}")]
+    TooSlow {
+        /// Bytes per second that are due.
+        min_rate: u64,
+        /// For how long they were not met.
+        over: Duration,
     },
     /// No such name, no connection, no TLS, or a body that broke off.
     #[error("could not be read ({phase})")]
@@ -106,9 +144,10 @@ impl SourceError {
             | Self::RedirectInvalid(_)
             | Self::RedirectDowngrade
             | Self::TooManyRedirects { .. } => "source_forbidden",
-            Self::Status { .. } | Self::Encoded => "source_refused",
+            Self::Status { .. } | Self::Encoded | Self::Page | Self::Changed => "source_refused",
+            Self::SizeMismatch { .. } => "size_mismatch",
             Self::TooLarge { .. } => "too_large",
-            Self::TimedOut { .. } => "source_timeout",
+            Self::TimedOut { .. } | Self::TooSlow { .. } => "source_timeout",
             Self::Transport { .. } => "source_unreachable",
         }
     }

@@ -18,15 +18,15 @@ const ONE: Limits = Limits { uploads: 1, per_host: 1, per_app: 1, queued: 0, pat
 impl Source for AnySource {
     type Stream = OneByte;
 
-    async fn open(&self, _url: &PackageUrl, _private: &AllowList) -> Result<OneByte, SourceError> {
+    async fn open(&self, _wanted: Wanted<'_>) -> Result<OneByte, SourceError> {
         Ok(OneByte(false))
     }
 }
 
 impl SourceStream for OneByte {
-    async fn next(&mut self) -> Result<Option<Bytes>, SourceError> {
+    async fn next(&mut self) -> Result<Option<Chunk>, SourceError> {
         let first = !std::mem::replace(&mut self.0, true);
-        Ok(first.then(|| Bytes::from_static(b"x")))
+        Ok(first.then(|| Chunk::Data(Bytes::from_static(b"x"))))
     }
 }
 
@@ -130,6 +130,7 @@ async fn removed_after(reason: fn() -> LedgerError) -> Vec<Sha256Hex> {
         version: Some(PackageVersion::new("1").unwrap()),
         allow_overwrite: false,
         sha256: None,
+        size: None,
     };
     let module = UploadPath { app_code: AppCode::new("app").unwrap(), module: ModuleName::new("default").unwrap() };
     let private_hosts = AllowList::default();

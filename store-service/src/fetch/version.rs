@@ -1,0 +1,191 @@
+//! One version of a file at one place, and the rest of it.
+//!
+//! Promises: bytes of two versions are never mixed. The rest is asked for only with a strong validator, by which the
+//! source itself compares, and believed only if it begins where we stand, belongs to a file of the same length and shows
+//! the same validator. A validator says nothing about another place, so the rest is asked for where the first part came
+//! from. Refuses to guess: whatever is missing or given twice counts as different.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use linkgate_contract::PackageUrl;
+use reqwest::Response;
+use reqwest::header::{
+    ACCEPT_RANGES, CONTENT_RANGE, DATE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE,
+};
+
+use super::retry::http_date;
+
+/// What a date of change must be older than to be a strong validator: a file may change twice in its second, and the
+/// clocks of a server and its disk may differ.
+const SETTLED: Duration = Duration::from_secs(60);
+
+/// What is known of the file whose bytes are being read.
+#[derive(Debug)]
+pub(super) struct Version {
+    /// Who has it.
+    pub(super) url: PackageUrl,
+    /// Its length, if the source said.
+    pub(super) total_bytes: Option<u64>,
+    /// The header that tells it from other versions, and its value. None where no rest can be asked for.
+    validator: Option<(HeaderName, HeaderValue)>,
+    /// Whether the source says that it gives parts.
+    gives_parts: bool,
+}
+
+impl Version {
+    /// Takes what a reply with the whole file says.
+    pub(super) fn of(url: PackageUrl, answer: &Response) -> Self {
+        let validator = validator(answer.headers());
+        let units = answer.headers().get(ACCEPT_RANGES);
+        let gives_parts = units.is_some_and(|units| units.as_bytes().eq_ignore_ascii_case(b"bytes"));
+        Self { url, total_bytes: answer.content_length(), validator, gives_parts }
+    }
+
+    /// Its length, if parts of it are sure to be had and to be told from another version's.
+    pub(super) fn bytes_in_parts(&self) -> Option<u64> {
+        self.total_bytes.filter(|_| self.gives_parts && self.validator.is_some())
+    }
+
+    /// The headers that ask for the rest from a byte on; `None` if the rest cannot be told from another file's.
+    pub(super) fn rest_from(&self, at: u64) -> Option<HeaderMap> {
+        self.total_bytes.filter(|total| (1..*total).contains(&at))?;
+        self.ask_for(&format!("bytes={at}-"))
+    }
+
+    /// The headers that ask for these bytes.
+    pub(super) fn part(&self, bytes: &RangeInclusive<u64>) -> Option<HeaderMap> {
+        self.ask_for(&format!("bytes={}-{}", bytes.start(), bytes.end()))
+    }
+
+    fn ask_for(&self, range: &str) -> Option<HeaderMap> {
+        let (_, validator) = self.validator.as_ref()?;
+        let range = HeaderValue::from_str(range).ok()?;
+        Some(HeaderMap::from_iter([(RANGE, range), (IF_RANGE, validator.clone())]))
+    }
+
+    /// Whether a reply with status 206 holds bytes of this very version from that byte on. It may hold fewer than asked.
+    pub(super) fn goes_on_with(&self, answer: &Response, at: u64) -> bool {
+        let headers = answer.headers();
+        let Some((bytes, total)) = only(headers, &CONTENT_RANGE).and_then(content_range) else { return false };
+        let same_version =
+            self.validator.as_ref().is_some_and(|(name, value)| only(headers, name).is_some_and(|v| v == value));
+        // Without a length of its own it could hold more than it says.
+        let as_long_as_it_says = answer.content_length().and_then(|len| at.checked_add(len)?.checked_sub(1));
+        same_version
+            && self.total_bytes == Some(total)
+            && *bytes.start() == at
+            && as_long_as_it_says == Some(*bytes.end())
+    }
+}
+
+/// A strong `ETag`; without any, a `Last-Modified` that is old enough to be one.
+fn validator(headers: &HeaderMap) -> Option<(HeaderName, HeaderValue)> {
+    if headers.get(ACCEPT_RANGES).is_some_and(|units| units.as_bytes().eq_ignore_ascii_case(b"none")) {
+        return None;
+    }
+    if headers.contains_key(ETAG) {
+        let etag = only(headers, &ETAG)?;
+        let quoted = etag.as_bytes().strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+        return (!quoted.contains(&b'"')).then(|| (ETAG, etag.clone()));
+    }
+    let modified = only(headers, &LAST_MODIFIED)?;
+    let age = http_date(only(headers, &DATE)?)?.duration_since(http_date(modified)?);
+    (Duration::try_from(age).ok()? >= SETTLED).then(|| (LAST_MODIFIED, modified.clone()))
+}
+
+/// The value of a header that stands once.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// `bytes 5-9/10`: which bytes of how many.
+fn content_range(value: &HeaderValue) -> Option<(RangeInclusive<u64>, u64)> {
+    let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?;
+    let (unit, range) = value.to_str().ok()?.trim().split_once(' ')?;
+    let (bytes, total) = range.trim().split_once('/')?;
+    let (first, last) = bytes.split_once('-')?;
+    let (first, last, total): (u64, u64, u64) = (number(first)?, number(last)?, number(total)?);
+    (unit.eq_ignore_ascii_case("bytes") && first <= last && last < total).then_some((first..=last, total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(list: &[(HeaderName, &str)]) -> HeaderMap {
+        list.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
+    }
+
+    const THEN: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const A_MINUTE_LATER: &str = "Sun, 06 Nov 1994 08:50:37 GMT";
+
+    #[test]
+    fn only_strong_validators_count() {
+        let of = |list: &[(HeaderName, &str)]| validator(&headers(list)).map(|(_, value)| value);
+        assert_eq!(of(&[(ETAG, "\"a\"")]).unwrap(), "\"a\"");
+        assert_eq!(of(&[(ETAG, "\"\""), (ACCEPT_RANGES, "bytes")]).unwrap(), "\"\"");
+        assert_eq!(of(&[(LAST_MODIFIED, THEN), (DATE, A_MINUTE_LATER)]).unwrap(), THEN);
+        for none in [
+            &[][..],
+            &[(ETAG, "W/\"a\"")],
+            &[(ETAG, "a")],
+            &[(ETAG, "\"")],
+            &[(ETAG, "\"a\", \"b\"")],
+            &[(ETAG, "\"a\""), (ACCEPT_RANGES, "none")],
+            // A weak tag says that the file may differ although it was not touched, so the date proves nothing either.
+            &[(ETAG, "W/\"a\""), (LAST_MODIFIED, THEN), (DATE, A_MINUTE_LATER)],
+            &[(LAST_MODIFIED, THEN)],
+            &[(LAST_MODIFIED, THEN), (DATE, "Sun, 06 Nov 1994 08:50:36 GMT")],
+            &[(LAST_MODIFIED, A_MINUTE_LATER), (DATE, THEN)],
+            &[(LAST_MODIFIED, "yesterday"), (DATE, A_MINUTE_LATER)],
+        ] {
+            assert_eq!(of(none), None, "{none:?}");
+        }
+        let mut twice = headers(&[(ETAG, "\"a\"")]);
+        twice.append(ETAG, HeaderValue::from_static("\"b\""));
+        assert_eq!(validator(&twice), None);
+    }
+
+    #[test]
+    fn a_content_range_is_read_to_the_letter() {
+        let read = |text: &str| content_range(&HeaderValue::from_str(text).unwrap());
+        assert_eq!(read("bytes 5-9/10"), Some((5..=9, 10)));
+        assert_eq!(read("Bytes 0-0/1"), Some((0..=0, 1)));
+        for bad in [
+            "",
+            "bytes",
+            "5-9/10",
+            "bytes=5-9/10",
+            "bytes 5-9",
+            "bytes 5-9/*",
+            "bytes */10",
+            "bytes 5-10/10",
+            "bytes 9-5/10",
+            "bytes -9/10",
+            "bytes 5-/10",
+            "bytes +5-9/10",
+            "lines 5-9/10",
+            "bytes 5-9/18446744073709551616",
+        ] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_rest_is_asked_for_only_where_it_can_be_told() {
+        let url = || PackageUrl::new("http://example.com/a").unwrap();
+        let tag = || Some((ETAG, HeaderValue::from_static("\"a\"")));
+        let version = Version { url: url(), total_bytes: Some(10), validator: tag(), gives_parts: true };
+        let asked = version.rest_from(9).unwrap();
+        assert_eq!((&asked[RANGE], &asked[IF_RANGE]), (&"bytes=9-".parse().unwrap(), &"\"a\"".parse().unwrap()));
+        for at in [0, 10, 11] {
+            assert!(version.rest_from(at).is_none(), "{at}");
+        }
+        assert!(Version { url: url(), total_bytes: None, validator: tag(), gives_parts: true }.rest_from(5).is_none());
+        assert!(
+            Version { url: url(), total_bytes: Some(10), validator: None, gives_parts: true }.rest_from(5).is_none()
+        );
+    }
+}
