@@ -1,6 +1,9 @@
 //! Where packages are kept. One adapter today: a directory.
 
 mod fs;
+mod walk;
 mod writer;
 
 pub use fs::FsBlobs;
+pub(crate) use fs::blob_path;
+pub use walk::{Found, FoundBlob};

@@ -9,6 +9,7 @@ mod fetch;
 mod log;
 mod modules;
 mod server;
+mod upkeep;
 mod vars;
 
 use std::fmt;
@@ -20,6 +21,7 @@ pub use auth::{AuthConfig, InvalidKey, TrustedKey};
 pub use fetch::FetchConfig;
 pub use log::{LogConfig, LogFormat};
 pub use server::ServerConfig;
+pub use upkeep::UpkeepConfig;
 pub use vars::{Env, Vars};
 
 use crate::link::ModuleRules;
@@ -40,6 +42,19 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// `LINKGATE_TIME_ZONE`: the zone in which replies show times, an IANA name. Default `Asia/Shanghai`.
     pub time_zone: TimeZone,
+    /// How what is kept is looked after.
+    pub upkeep: UpkeepConfig,
+    /// What is logged.
+    pub log: LogConfig,
+}
+
+/// What is needed of it to look after a data directory by hand.
+#[derive(Clone, Debug)]
+pub struct KeeperConfig {
+    /// `LINKGATE_DATA_DIR`.
+    pub data_dir: PathBuf,
+    /// How what is kept is looked after.
+    pub upkeep: UpkeepConfig,
     /// What is logged.
     pub log: LogConfig,
 }
@@ -66,7 +81,7 @@ impl fmt::Display for BadConfig {
 }
 
 /// Every variable that the store reads.
-pub const VARIABLES: [&str; 26] = [
+pub const VARIABLES: [&str; 29] = [
     server::LISTEN,
     server::MAX_CONNECTIONS,
     server::MAX_UPLOADS,
@@ -77,6 +92,9 @@ pub const VARIABLES: [&str; 26] = [
     server::HEADER_TIMEOUT,
     server::MAX_BODY_BYTES,
     server::SHUTDOWN_GRACE,
+    upkeep::GC_INTERVAL,
+    upkeep::GC_GRACE,
+    upkeep::SCRUB_RATE,
     DATA_DIR,
     auth::PUBLIC_KEYS,
     fetch::ALLOWED_HOSTS,
@@ -115,6 +133,24 @@ impl Config {
             modules: modules::read(&mut reader),
             data_dir: reader.required(DATA_DIR).map(PathBuf::from).unwrap_or_default(),
             time_zone: read_time_zone(&mut reader),
+            upkeep: UpkeepConfig::read(&mut reader),
+            log: LogConfig::read(&mut reader),
+        };
+        reader.finish(config)
+    }
+}
+
+impl KeeperConfig {
+    /// Reads these settings; the others may be missing or wrong.
+    ///
+    /// # Errors
+    /// [`BadConfig`] names every setting that cannot be used.
+    pub fn from_vars(vars: &impl Vars) -> Result<Self, BadConfig> {
+        let mut reader = Reader::new(vars);
+        refuse_typos(&mut reader);
+        let config = Self {
+            data_dir: reader.required(DATA_DIR).map(PathBuf::from).unwrap_or_default(),
+            upkeep: UpkeepConfig::read(&mut reader),
             log: LogConfig::read(&mut reader),
         };
         reader.finish(config)
@@ -187,6 +223,9 @@ mod tests {
         assert_eq!(config.time_zone.iana_name(), Some("Asia/Shanghai"));
         assert_eq!(config.log.format, LogFormat::Text);
         assert_eq!(config.data_dir, PathBuf::from("/data"));
+        assert_eq!(config.upkeep.gc_interval, Some(Duration::from_secs(86_400)));
+        assert_eq!(config.upkeep.gc_grace, Duration::from_secs(3_600));
+        assert_eq!(config.upkeep.scrub_bytes_per_s, 1 << 20);
     }
 
     #[test]
@@ -229,9 +268,26 @@ mod tests {
             (fetch::MIN_RATE_WINDOW, "0"),
             (fetch::RETRY_DELAY, "0"),
             (fetch::PARALLEL, "0"),
+            (upkeep::GC_INTERVAL, "2592001"),
+            (upkeep::GC_GRACE, "0"),
+            (upkeep::SCRUB_RATE, "1M"),
         ] {
             assert!(fault(&[(name, value)]).contains(name), "{name}={value}");
         }
+    }
+
+    #[test]
+    fn zero_switches_the_upkeep_off() {
+        let off = read(&file(PEM), &[(upkeep::GC_INTERVAL, "0"), (upkeep::SCRUB_RATE, "0")]).unwrap().upkeep;
+        assert_eq!((off.gc_interval, off.scrub_bytes_per_s), (None, 0));
+    }
+
+    #[test]
+    fn looking_after_a_directory_needs_no_keys_but_no_typos_either() {
+        let vars = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        assert_eq!(KeeperConfig::from_vars(&vars(DATA_DIR, "/data")).unwrap().data_dir, PathBuf::from("/data"));
+        let text = KeeperConfig::from_vars(&vars("LINKGATE_STORE_GC_GRACE", "1")).unwrap_err().to_string();
+        assert!(text.contains("2 settings") && text.contains("LINKGATE_DATA_DIR is required"), "{text}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The data directory: one store at a time.
 //!
 //! Promises: holds an exclusive lock as long as it lives; the kernel releases it when the process dies, however it dies.
+//! Refuses a directory in which a restore was not finished: its books or packages are not all there.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
@@ -10,6 +11,9 @@ use std::path::{Path, PathBuf};
 /// Packages and books are for the service's user and its group.
 pub(crate) const FILE_MODE: u32 = 0o640;
 const DIR_MODE: u32 = 0o750;
+
+/// The file that is locked.
+pub(crate) const LOCK: &str = "lock";
 
 /// A locked data directory.
 pub struct DataDir {
@@ -23,6 +27,9 @@ pub enum DataDirError {
     /// Another store has it.
     #[error("{0} is used by another store")]
     InUse(PathBuf),
+    /// A restore into it was not finished.
+    #[error("{0} holds half of a restore: empty it and restore again")]
+    HalfRestored(PathBuf),
     /// It cannot be made or written.
     #[error("{path} cannot be used: {cause}")]
     Unusable {
@@ -42,9 +49,18 @@ impl DataDir {
     pub fn lock(path: &Path) -> Result<Self, DataDirError> {
         let unusable = |cause| DataDirError::Unusable { path: path.to_owned(), cause };
         DirBuilder::new().recursive(true).mode(DIR_MODE).create(path).map_err(unusable)?;
-        let lock = open_file(&path.join("lock")).map_err(unusable)?;
+        Self::lock_existing(path)
+    }
+
+    /// Locks a directory that is there; unlike a store, who looks after one does not make it.
+    ///
+    /// # Errors
+    /// [`DataDirError`] says why it cannot be used.
+    pub fn lock_existing(path: &Path) -> Result<Self, DataDirError> {
+        let unusable = |cause| DataDirError::Unusable { path: path.to_owned(), cause };
+        let lock = open_file(&path.join(LOCK)).map_err(unusable)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => refuse_half_restored(path).map(|()| Self { path: path.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(DataDirError::InUse(path.to_owned())),
             Err(TryLockError::Error(cause)) => Err(unusable(cause)),
         }
@@ -56,18 +72,57 @@ impl DataDir {
         &self.path
     }
 
+    /// The file of the books, which must be there.
+    ///
+    /// # Errors
+    /// [`DataDirError`] if it is not.
+    pub fn existing_ledger(&self) -> Result<PathBuf, DataDirError> {
+        let path = ledger_path(&self.path);
+        match std::fs::metadata(&path) {
+            Ok(_) => Ok(path),
+            Err(cause) => Err(DataDirError::Unusable { path, cause }),
+        }
+    }
+
     /// The file of the books, made here so that it and its companions get our mode and not SQLite's.
     ///
     /// # Errors
     /// [`DataDirError`] says why it cannot be made.
     pub fn ledger_file(&self) -> Result<PathBuf, DataDirError> {
-        let path = self.path.join("ledger.sqlite3");
+        let path = ledger_path(&self.path);
         open_file(&path).map_err(|cause| DataDirError::Unusable { path: path.clone(), cause })?;
         Ok(path)
     }
 }
 
-fn open_file(path: &Path) -> io::Result<File> {
+/// The file of the books in a data directory, or in a backup of one.
+pub(crate) fn ledger_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("ledger.sqlite3")
+}
+
+/// Stands in a data directory as long as a restore into it is not finished.
+pub(crate) fn restore_mark(data_dir: &Path) -> PathBuf {
+    data_dir.join("restoring")
+}
+
+/// # Errors
+/// If a restore into the directory was not finished.
+pub(crate) fn refuse_half_restored(data_dir: &Path) -> Result<(), DataDirError> {
+    if restore_mark(data_dir).exists() { Err(DataDirError::HalfRestored(data_dir.to_owned())) } else { Ok(()) }
+}
+
+/// The lock by which removals and backups of different processes keep out of each other's way: who needs every blob to
+/// stay holds it shared, who removes one holds it alone for that moment. The kernel releases it with the file.
+pub(crate) fn open_removal_lock(data_dir: &Path) -> io::Result<File> {
+    open_file(&data_dir.join("removal.lock"))
+}
+
+/// Makes what was done in a directory durable.
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+pub(crate) fn open_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path)
 }
 

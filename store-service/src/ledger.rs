@@ -1,5 +1,7 @@
 //! Where the books are. One adapter today: SQLite.
 
+mod books;
 mod sqlite;
 
+pub use books::{Booked, Books, RowName};
 pub use sqlite::{LedgerStartError, SqliteLedger};

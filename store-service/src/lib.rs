@@ -4,11 +4,14 @@
 //! the gate does not vouch for by signature, and every link until the operator allows hosts.
 //!
 //! Rooms: `http` speaks to callers, `link` is the use case, `fetch`, `blob` and `ledger` are what it stands on and know
-//! nothing of each other; `metrics` is what the first two count into. This file wires them.
+//! nothing of each other; `metrics` is what the first two count into; `upkeep` looks after what is kept. This file wires
+//! them.
 
+pub mod commands;
 pub mod config;
 pub mod data_dir;
 pub mod telemetry;
+pub mod upkeep;
 
 mod blob;
 mod fetch;
@@ -30,6 +33,7 @@ use fetch::HttpSource;
 use ledger::{LedgerStartError, SqliteLedger};
 use link::Linker;
 use metrics::Metrics;
+use upkeep::Timers;
 
 /// Why the store cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +84,9 @@ pub async fn run(
     }
     let source = HttpSource::new(config.fetch.clone())?;
     let metrics = Metrics::new(data_dir.path());
-    let linker = Linker::new(source, blobs, ledger.clone(), config.modules, config.server.uploads, metrics.clone());
+    let linker =
+        Linker::new(source, blobs.clone(), ledger.clone(), config.modules, config.server.uploads, metrics.clone());
+    let publishing = linker.publishing();
     let api = http::Api {
         linker: Arc::new(linker),
         verifier: http::Verifier::new(config.auth),
@@ -91,7 +97,10 @@ pub async fn run(
         metrics,
     };
     info!("Listening on {}", listener.local_addr().map_err(StartError::Listener)?);
+    let timers = Timers::start(&config.upkeep, &blobs, &ledger, &publishing);
     http::serve(listener, Arc::new(api), &config.server, shutdown).await;
+    // Uploads have ended, so nobody waits for what these still do.
+    timers.stop().await;
     ledger.close().await;
     // Unlocked last, once nothing of this store can touch the directory any more.
     drop(data_dir);

@@ -17,7 +17,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use linkgate_contract::{AllowList, LinkRequest, PackageName, PackageVersion, Sha256, UploadPath};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
@@ -128,15 +128,25 @@ pub enum NotReady {
     Ledger(#[source] LedgerError),
 }
 
+/// Held while blobs and rows are brought in line. Without it, one upload could remove a blob as pointed at by no row
+/// while another is about to book a row for the same bytes. A copy is the same lock.
+#[derive(Clone, Debug, Default)]
+pub struct Publishing(Arc<Mutex<()>>);
+
+impl Publishing {
+    /// Waits until nobody else publishes or removes.
+    pub async fn hold(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.0).lock_owned().await
+    }
+}
+
 /// Links packages, over whatever source, blob storage and books it is given.
 pub struct Linker<S, B, L> {
     source: S,
     blobs: B,
     ledger: L,
     rules: ModuleRules,
-    /// Held while blobs and rows are brought in line. Without it, one upload could remove a blob as pointed at by no row
-    /// while another is about to book a row for the same bytes.
-    publishing: Mutex<()>,
+    publishing: Publishing,
     admission: Admission,
     flights: Flights,
     uploads: TaskTracker,
@@ -147,7 +157,7 @@ pub struct Linker<S, B, L> {
 impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
     /// Brings the parts together; so much at once as the limits allow.
     pub fn new(source: S, blobs: B, ledger: L, rules: ModuleRules, limits: Limits, metrics: Metrics) -> Self {
-        let (publishing, admission) = (Mutex::new(()), Admission::new(limits));
+        let (publishing, admission) = (Publishing::default(), Admission::new(limits));
         let (uploads, stop) = (TaskTracker::new(), CancellationToken::new());
         Self {
             source,
@@ -183,6 +193,12 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
         });
         // The task is never aborted, so it is gone only if it panicked or the runtime stops.
         task.map(|ended| ended.unwrap_or_else(|_| Arc::new(Err(LinkError::Stopping)))).boxed()
+    }
+
+    /// The lock for others who remove blobs.
+    #[must_use]
+    pub fn publishing(&self) -> Publishing {
+        self.publishing.clone()
     }
 
     /// Waits until no upload runs.
@@ -285,7 +301,7 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
 
     /// Keeps the blob, books the row, and removes whatever no row points at afterwards.
     async fn publish(&self, sealed: B::Sealed, entry: NewEntry) -> Result<Entry, LinkError> {
-        let _one_at_a_time = self.metrics.timed("wait", self.publishing.lock()).await;
+        let _one_at_a_time = self.metrics.timed("wait", self.publishing.hold()).await;
         let is_new = self.metrics.timed("keep", self.blobs.keep(sealed)).await?;
         self.book(entry, is_new).await
     }
@@ -300,8 +316,12 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
     ) -> Result<Option<Entry>, LinkError> {
         let named = upload.request.sha256.as_ref().and_then(|digest| Sha256Hex::from_hex(digest.as_str()));
         let Some(sha256) = named else { return Ok(None) };
-        let _one_at_a_time = self.metrics.timed("wait", self.publishing.lock()).await;
+        let _one_at_a_time = self.metrics.timed("wait", self.publishing.hold()).await;
         let Some(size_bytes) = self.ledger.held(&upload.module.app_code, &sha256).await? else { return Ok(None) };
+        // A blob that was lost is there again after a download.
+        if !self.blobs.has(sha256.clone()).await? {
+            return Ok(None);
+        }
         if let Some(expected) = upload.request.size.filter(|expected| *expected != size_bytes) {
             return Err(SourceError::SizeMismatch { expected, found: Some(size_bytes) }.into());
         }

@@ -1,7 +1,8 @@
-//! The store's process: settings, port, signals; everything else is in the library.
+//! The store's process: settings, port, signals, or one of its commands; everything else is in the library.
 
 use std::process::ExitCode;
 
+use linkgate_store::commands::{BAD_CONFIG, Command, execute};
 use linkgate_store::config::{Config, Env};
 use linkgate_store::{run, runtime, telemetry};
 use tokio::net::TcpListener;
@@ -13,16 +14,19 @@ use tracing::{error, info};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// `EX_USAGE` of sysexits.h: a restart will not help.
-const BAD_CONFIG: u8 = 64;
-
-/// Takes packages in by link, keeps them and books them.
+/// Takes packages in by link, keeps them and books them. Serves unless a command is given.
 #[derive(clap::Parser)]
 #[command(version, after_help = "Settings are variables of the environment: docs/CONFIGURATION.md lists them.")]
-struct Cli {}
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
 
 fn main() -> ExitCode {
-    let Cli {} = clap::Parser::parse();
+    let Cli { command } = clap::Parser::parse();
+    if let Some(command) = command {
+        return execute(command);
+    }
     let config = match Config::from_vars(&Env) {
         Ok(config) => config,
         Err(bad) => {

@@ -119,3 +119,17 @@ async fn what_the_application_has_may_take_the_place_of_another_package() {
     assert_eq!(store.stored_files(), [new], "{old} is in no row any more");
     store.finish().await;
 }
+
+#[tokio::test]
+async fn bytes_that_were_lost_are_downloaded_again() {
+    let source = FakeSource::serving("package").await;
+    let store = TestStore::trusting(&source).await;
+    let digest = sha256_hex(b"package");
+    let request = |version: &str| store.request(source.url()).version(version).field("sha256", digest.as_str());
+    assert_eq!(store.link(request("1")).await.status, 200);
+    std::fs::remove_file(store.shelf().blob(&digest)).unwrap();
+    assert_eq!(store.link(request("2")).await.status, 200);
+    assert_eq!(source.requests().len(), 2);
+    assert_eq!(store.stored_files(), [digest.as_str()]);
+    store.finish().await;
+}

@@ -6,7 +6,7 @@ use linkgate_tests::{Behaviour, FakeSource, StoreProcess, TestStore, bytes, sha2
 use tokio::time::timeout;
 
 /// Waits until a condition holds.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(super) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let begun = Instant::now();
     while !holds().await {
         assert!(begun.elapsed() < Duration::from_secs(20), "{what} takes too long");

@@ -3,9 +3,11 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests and their helpers fail by panicking")]
 
 mod auth;
+mod backup;
 mod checksum;
 mod conflicts;
 mod disk;
+mod gc;
 mod http;
 mod lifecycle;
 mod metrics;
@@ -18,6 +20,8 @@ mod retry;
 mod size;
 mod source;
 mod success;
+mod verify;
+mod writers;
 
 use linkgate_tests::{LinkRequestBuilder, Reply, TestStore};
 use serde_json::{Value, json};

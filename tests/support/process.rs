@@ -30,7 +30,58 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
+/// What a command of the binary said when it had ended.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// Its exit code.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+/// Runs a command of the binary on this data directory to its end.
+#[must_use]
+pub fn command(data_dir: &Path, arguments: &[&str]) -> Finished {
+    command_with(data_dir, arguments, &[])
+}
+
+/// The same with further settings.
+#[must_use]
+pub fn command_with(data_dir: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Finished {
+    let mut command = Command::new(binary("linkgate-store"));
+    command.args(arguments).env_clear().env("LINKGATE_DATA_DIR", data_dir).stdin(Stdio::null());
+    command.envs(settings.iter().copied());
+    let output = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Finished { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+impl Finished {
+    /// The exit code, after showing the rest to whoever reads a failing test.
+    #[must_use]
+    pub fn code(&self) -> i32 {
+        eprintln!("{self:?}");
+        self.code.expect("it ended by itself")
+    }
+}
+
 impl StoreProcess {
+    /// Starts a store that may read this source, with further settings.
+    #[must_use]
+    pub fn trusting(source: &crate::FakeSource, data_dir: &Path, settings: &[(&str, &str)]) -> Self {
+        let host = source.host();
+        let hosts = [("LINKGATE_FETCH_ALLOWED_HOSTS", host.as_str()), ("LINKGATE_FETCH_PRIVATE_HOSTS", &host)];
+        Self::start(data_dir, &[&hosts, settings].concat())
+    }
+
+    /// Stops it and waits until it has ended well.
+    pub fn stop(mut self) {
+        self.terminate();
+        assert!(self.wait().success());
+    }
+
     /// Starts a store on this data directory, on a free port, with further settings.
     #[must_use]
     pub fn start(data_dir: &Path, settings: &[(&str, &str)]) -> Self {

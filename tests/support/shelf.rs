@@ -56,6 +56,31 @@ impl Shelf {
         files_below(&self.path.join("tmp"))
     }
 
+    /// Where the package of this name lies, or would.
+    #[must_use]
+    pub fn blob(&self, sha256: &str) -> PathBuf {
+        self.path.join("blobs").join(&sha256[..2]).join(sha256)
+    }
+
+    /// Puts a package there that no row points at, as a store leaves it that is killed before it books; gives its name.
+    #[must_use]
+    pub fn plant(&self, bytes: &[u8]) -> String {
+        let sha256 = crate::sha256_hex(bytes);
+        let path = self.blob(&sha256);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+        sha256
+    }
+
+    /// All files, with what they hold, but not the books and the locks.
+    #[must_use]
+    pub fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut files: Vec<_> =
+            ["blobs", "tmp", "quarantine"].iter().flat_map(|dir| files_below(&self.path.join(dir))).collect();
+        files.sort();
+        files.into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+    }
+
     /// All rows, by id.
     pub async fn rows(&self) -> Vec<Row> {
         let rows = sqlx::query("select * from source_package order by id").fetch_all(&mut self.open().await).await;

@@ -11,15 +11,32 @@ use crate::workspace::Workspace;
 
 /// Rooms of the store and what each may use besides itself. `config` is plain data, handed down; `fetch`, `blob` and
 /// `ledger` implement the ports of `link` and know nothing of each other.
-const ROOMS: [(&str, &[&str]); 11] = [
-    ("main", &["config", "lib", "telemetry"]),
-    ("lib", &["blob", "config", "data_dir", "fetch", "http", "ledger", "link", "metrics", "telemetry"]),
+const ROOMS: [(&str, &[&str]); 13] = [
+    ("main", &["commands", "config", "lib", "telemetry"]),
+    ("commands", &["config", "data_dir", "lib", "link", "telemetry", "upkeep"]),
+    (
+        "lib",
+        &[
+            "blob",
+            "commands",
+            "config",
+            "data_dir",
+            "fetch",
+            "http",
+            "ledger",
+            "link",
+            "metrics",
+            "telemetry",
+            "upkeep",
+        ],
+    ),
     ("config", &["link"]),
     ("http", &["config", "link", "metrics"]),
     ("link", &["metrics"]),
     ("fetch", &["config", "link"]),
     ("blob", &["data_dir", "link"]),
     ("ledger", &["link"]),
+    ("upkeep", &["blob", "config", "data_dir", "ledger", "link", "metrics"]),
     ("data_dir", &[]),
     ("metrics", &[]),
     ("telemetry", &["config"]),

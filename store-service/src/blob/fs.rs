@@ -4,7 +4,7 @@
 //! whole of it, also after a power cut. Nothing else ever appears under `blobs/`. Left-overs of a killed store in `tmp/`
 //! are removed at start. Relies on the data directory's lock: two stores would sweep each other's work away.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -12,18 +12,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::writer::{FsDraft, SealedFile, TempFile};
-use crate::data_dir::{FILE_MODE, make_dir};
+use crate::data_dir::{FILE_MODE, make_dir, open_removal_lock, sync_dir};
 use crate::link::ports::{BlobError, Blobs, Sha256Hex};
 
-/// Packages in a directory.
+/// Packages in a directory. A copy is another handle on the same packages.
+#[derive(Clone)]
 pub struct FsBlobs {
-    dirs: Arc<Dirs>,
+    pub(super) dirs: Arc<Dirs>,
 }
 
-struct Dirs {
-    blobs: PathBuf,
-    temp: PathBuf,
+pub(super) struct Dirs {
+    data: PathBuf,
+    pub(super) blobs: PathBuf,
+    pub(super) temp: PathBuf,
     next_temp: AtomicU64,
+}
+
+/// The folder of a blob and its file, below a `blobs/`.
+pub(crate) fn blob_path(blobs: &Path, sha256: &Sha256Hex) -> (PathBuf, PathBuf) {
+    let dir = blobs.join(sha256.as_str().split_at(2).0);
+    let file = dir.join(sha256.as_str());
+    (dir, file)
 }
 
 impl FsBlobs {
@@ -32,19 +41,73 @@ impl FsBlobs {
     /// # Errors
     /// If the directories cannot be made, read or written.
     pub fn open(data_dir: &Path) -> io::Result<Self> {
-        let (blobs, temp) = (data_dir.join("blobs"), data_dir.join("tmp"));
-        make_dir(&blobs)?;
-        make_dir(&temp)?;
-        for left_over in fs::read_dir(&temp)? {
+        let opened = Self::at(data_dir);
+        let Dirs { blobs, temp, .. } = opened.dirs.as_ref();
+        make_dir(blobs)?;
+        make_dir(temp)?;
+        for left_over in fs::read_dir(temp)? {
             fs::remove_file(left_over?.path())?;
         }
+        // Made by the store's own user, or a check by another one would make it and the store could remove nothing.
+        open_removal_lock(data_dir)?;
         sync_dir(data_dir)?;
         // A folder of an earlier store that died before it could sync this.
-        sync_dir(&blobs)?;
-        Ok(Self { dirs: Arc::new(Dirs { blobs, temp, next_temp: AtomicU64::new(0) }) })
+        sync_dir(blobs)?;
+        Ok(opened)
     }
 
-    async fn blocking<T: Send + 'static>(
+    /// Looks at what a store has kept, without making or sweeping anything; needs no lock.
+    ///
+    /// # Errors
+    /// If there is no `blobs/`.
+    pub fn existing(data_dir: &Path) -> io::Result<Self> {
+        let opened = Self::at(data_dir);
+        fs::read_dir(&opened.dirs.blobs)?;
+        Ok(opened)
+    }
+
+    fn at(data_dir: &Path) -> Self {
+        let (data, blobs, temp) = (data_dir.to_owned(), data_dir.join("blobs"), data_dir.join("tmp"));
+        Self { dirs: Arc::new(Dirs { data, blobs, temp, next_temp: AtomicU64::new(0) }) }
+    }
+
+    /// As long as the file lives, no blob is removed, by whatever process.
+    ///
+    /// # Errors
+    /// If the data directory cannot be written.
+    pub async fn hold_all(&self) -> Result<File, BlobError> {
+        self.blocking("holding the blobs", |dirs| {
+            let lock = open_removal_lock(&dirs.data)?;
+            lock.lock_shared().map(|()| lock)
+        })
+        .await
+    }
+
+    /// Removes a blob; `false` if it stays because somebody holds them all.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub async fn remove_unless_held(&self, sha256: Sha256Hex) -> Result<bool, BlobError> {
+        self.blocking("removing a blob", move |dirs| dirs.remove(&sha256)).await
+    }
+
+    /// Opens a blob to be read.
+    ///
+    /// # Errors
+    /// If it is not there, or the disk fails.
+    pub async fn read(&self, sha256: Sha256Hex) -> Result<File, BlobError> {
+        self.blocking("opening a blob", move |dirs| File::open(dirs.path_of(&sha256).1)).await
+    }
+
+    /// Moves a blob out of the way, into `quarantine/`, where nothing is ever removed; says where it is now.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub async fn quarantine(&self, sha256: Sha256Hex) -> Result<PathBuf, BlobError> {
+        self.blocking("moving a blob aside", move |dirs| dirs.quarantine(&sha256)).await
+    }
+
+    pub(super) async fn blocking<T: Send + 'static>(
         &self,
         doing: &'static str,
         work: impl FnOnce(&Dirs) -> io::Result<T> + Send + 'static,
@@ -59,13 +122,14 @@ impl Dirs {
     fn new_temp(&self) -> io::Result<TempFile> {
         let path = self.temp.join(self.next_temp.fetch_add(1, Ordering::Relaxed).to_string());
         let file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&path)?;
-        Ok(TempFile::new(file, path))
+        let temp = TempFile::new(file, path);
+        // Says that it has an owner; gone with the process, however that ends.
+        temp.own()?;
+        Ok(temp)
     }
 
     fn path_of(&self, sha256: &Sha256Hex) -> (PathBuf, PathBuf) {
-        let dir = self.blobs.join(sha256.as_str().split_at(2).0);
-        let file = dir.join(sha256.as_str());
-        (dir, file)
+        blob_path(&self.blobs, sha256)
     }
 
     /// `true` if the blob was not there before.
@@ -81,13 +145,34 @@ impl Dirs {
         Ok(is_new)
     }
 
-    /// Keeps the directory: making it anew would cost a sync of its parent.
-    fn remove(&self, sha256: &Sha256Hex) -> io::Result<()> {
+    /// `false` if it must stay. Keeps the directory: making it anew would cost a sync of its parent.
+    fn remove(&self, sha256: &Sha256Hex) -> io::Result<bool> {
         let (dir, path) = self.path_of(sha256);
-        match fs::remove_file(path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed.and_then(|()| sync_dir(&dir)),
+        let lock = open_removal_lock(&self.data)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Error(e)) => return Err(e),
         }
+        match fs::remove_file(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
+            removed => removed.and_then(|()| sync_dir(&dir)).map(|()| true),
+        }
+    }
+
+    /// A name of its own for each, so that a second one does not take the place of the first.
+    fn quarantine(&self, sha256: &Sha256Hex) -> io::Result<PathBuf> {
+        let (dir, path) = self.path_of(sha256);
+        let aside = self.data.join("quarantine");
+        if make_dir(&aside)? {
+            sync_dir(&self.data)?;
+        }
+        let name = |n: u32| aside.join(format!("{}.{n}", sha256.as_str()));
+        let free = (0..u32::MAX).map(name).find(|path| !path.exists()).ok_or(io::ErrorKind::AlreadyExists)?;
+        fs::rename(path, &free)?;
+        sync_dir(&aside)?;
+        sync_dir(&dir)?;
+        Ok(free)
     }
 
     fn check(&self) -> io::Result<()> {
@@ -110,15 +195,20 @@ impl Blobs for FsBlobs {
         self.blocking("keeping a blob", move |dirs| dirs.keep(sealed)).await
     }
 
+    async fn has(&self, sha256: Sha256Hex) -> Result<bool, BlobError> {
+        // A folder or a link is none.
+        self.blocking("looking for a blob", move |dirs| match fs::symlink_metadata(dirs.path_of(&sha256).1) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            metadata => metadata.map(|metadata| metadata.is_file()),
+        })
+        .await
+    }
+
     async fn remove(&self, sha256: Sha256Hex) -> Result<(), BlobError> {
-        self.blocking("removing a blob", move |dirs| dirs.remove(&sha256)).await
+        self.remove_unless_held(sha256).await.map(|_removed_or_left_for_later| ())
     }
 
     async fn check(&self) -> Result<(), BlobError> {
         self.blocking("writing a probe", Dirs::check).await
     }
-}
-
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }

@@ -37,6 +37,11 @@ impl TempFile {
         Self { file, path: Some(path) }
     }
 
+    /// Locks it, as the sign that it has an owner.
+    pub(super) fn own(&self) -> io::Result<()> {
+        self.file.try_lock().map_err(io::Error::from)
+    }
+
     pub(super) fn file(&mut self) -> &mut File {
         &mut self.file
     }

@@ -11,6 +11,7 @@ use linkgate_contract::{AppCode, PackageVersion, UploadPath};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use sqlx::{Row, Sqlite, SqlitePool, Transaction};
 
+use super::Books;
 use crate::link::SourceOrigin;
 use crate::link::ports::{Entry, Ledger, LedgerError, NewEntry, Recorded, Sha256Hex};
 
@@ -56,12 +57,7 @@ impl SqliteLedger {
     /// # Errors
     /// [`LedgerStartError`] says why it cannot be used.
     pub async fn open(path: &Path) -> Result<Self, LedgerStartError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(false)
-            .foreign_keys(true)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(PATIENCE);
+        let options = options(path);
         let pool = |size| SqlitePoolOptions::new().max_connections(size).acquire_timeout(PATIENCE);
         // The journal mode is set once, by the writer, before anybody reads: changing it needs the database alone.
         let writer = pool(1).connect_with(options.clone().journal_mode(SqliteJournalMode::Wal)).await?;
@@ -71,11 +67,39 @@ impl SqliteLedger {
         Ok(Self { writer, reader, path: path.to_owned() })
     }
 
+    /// The books for those who only read in them.
+    #[must_use]
+    pub fn books(&self) -> Books {
+        Books::over(self.reader.clone())
+    }
+
+    /// Settles what a commit of unknown outcome left: SQLite may report that a commit failed and show its rows after a
+    /// crash, as long as no later commit has taken their place in the journal. So a commit is made that says nothing.
+    ///
+    /// # Errors
+    /// If the books cannot be written.
+    pub async fn settle(&self) -> Result<(), LedgerError> {
+        let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
+        // Not used by anything; setting it writes a page even if it has this value already.
+        sqlx::query("pragma user_version = 0").execute(&mut *tx).await.map_err(failed)?;
+        tx.commit().await.map_err(failed)
+    }
+
     /// Closes the database; its journal is folded into the file.
     pub async fn close(&self) {
         self.reader.close().await;
         self.writer.close().await;
     }
+}
+
+/// For every connection.
+pub(super) fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
+        .foreign_keys(true)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(PATIENCE)
 }
 
 async fn refuse_old_sqlite(pool: &SqlitePool) -> Result<(), LedgerStartError> {
@@ -88,7 +112,7 @@ fn is_new_enough(version: &str) -> bool {
     numbers.as_slice() >= OLDEST_SQLITE.as_slice()
 }
 
-fn failed(error: sqlx::Error) -> LedgerError {
+pub(super) fn failed(error: sqlx::Error) -> LedgerError {
     // Postgres names the broken constraint, SQLite does not; so there is one unique rule per table.
     match &error {
         sqlx::Error::Database(e) if e.is_unique_violation() => LedgerError::AlreadyExists,
@@ -242,11 +266,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn points_at(&self, sha256: &Sha256Hex) -> Result<bool, LedgerError> {
-        sqlx::query_scalar("select exists(select 1 from source_package where sha256 = ?)")
-            .bind(sha256.as_str())
-            .fetch_one(&self.reader)
-            .await
-            .map_err(failed)
+        self.books().points_at(sha256).await
     }
 
     async fn check(&self) -> Result<(), LedgerError> {

@@ -188,7 +188,9 @@ pub trait Blobs: Send + Sync + 'static {
     fn draft(&self) -> impl Future<Output = Result<Self::Draft, BlobError>> + Send;
     /// Keeps a package for good: it survives a power cut once this returns. `true` if it was not there before.
     fn keep(&self, sealed: Self::Sealed) -> impl Future<Output = Result<bool, BlobError>> + Send;
-    /// Removes a package.
+    /// Whether a package is there, as far as its name tells.
+    fn has(&self, sha256: Sha256Hex) -> impl Future<Output = Result<bool, BlobError>> + Send;
+    /// Removes a package. One that somebody needs for a while, a backup for one, stays without an error.
     fn remove(&self, sha256: Sha256Hex) -> impl Future<Output = Result<(), BlobError>> + Send;
     /// Proves that packages can be written.
     fn check(&self) -> impl Future<Output = Result<(), BlobError>> + Send;
@@ -292,7 +294,7 @@ pub trait Ledger: Send + Sync + 'static {
         app_code: &AppCode,
         sha256: &Sha256Hex,
     ) -> impl Future<Output = Result<Option<u64>, LedgerError>> + Send;
-    /// Whether any row, deleted or not, points at a package.
+    /// Whether any row points at a package. A deleted row does not: deleting is how its bytes are given up.
     fn points_at(&self, sha256: &Sha256Hex) -> impl Future<Output = Result<bool, LedgerError>> + Send;
     /// Proves that the books can be written.
     fn check(&self) -> impl Future<Output = Result<(), LedgerError>> + Send;

@@ -52,6 +52,10 @@ impl Blobs for Shelf {
         Ok(true)
     }
 
+    async fn has(&self, _sha256: Sha256Hex) -> Result<bool, BlobError> {
+        Ok(false)
+    }
+
     async fn remove(&self, sha256: Sha256Hex) -> Result<(), BlobError> {
         self.0.lock().unwrap().push(sha256);
         Ok(())

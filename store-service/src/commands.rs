@@ -1,0 +1,153 @@
+//! What the binary does besides serving: its subcommands, their reports and exit codes.
+//!
+//! Promises: reports go to standard output, what went wrong to standard error; the exit code alone says how it ended.
+//! Needs of all settings only the data directory.
+
+use std::fmt::Display;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::config::{Env, KeeperConfig};
+use crate::data_dir::DataDirError;
+use crate::link::chain;
+use crate::upkeep::{self, Cleared, Copied, Finding, Summary, UpkeepError};
+use crate::{runtime, telemetry};
+
+/// `EX_USAGE` of sysexits.h: trying again will not help.
+pub const BAD_CONFIG: u8 = 64;
+/// Something is not as it should be.
+const FINDINGS: u8 = 1;
+/// It could not be found out, or not be done.
+const COULD_NOT_RUN: u8 = 2;
+/// For who meets a running store.
+const STOP_IT_FIRST: &str = "Stop it first. A running store clears up and checks by itself: \
+    LINKGATE_STORE_GC_INTERVAL_S, LINKGATE_STORE_SCRUB_BYTES_PER_S";
+
+/// Looks after a data directory.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Removes packages that no row points at and temporary files that nobody owns; refused while a store runs, which
+    /// does this by itself
+    Gc {
+        /// Only says what would be removed
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Reads everything that is kept and holds it against the books, also while a store runs
+    Verify {
+        /// Moves wrong packages aside and removes those in no row; refused while a store runs
+        #[arg(long)]
+        repair: bool,
+        /// One JSON object in a line for each finding, and one for the end
+        #[arg(long)]
+        json: bool,
+    },
+    /// Copies books and packages as they are now into a new directory, also while a store runs
+    Backup {
+        /// A directory that is not there, or empty
+        dir: PathBuf,
+    },
+    /// Puts a backup into an empty data directory
+    Restore {
+        /// The backup
+        dir: PathBuf,
+    },
+}
+
+/// Does it and says how it ended.
+#[must_use]
+pub fn execute(command: Command) -> ExitCode {
+    let config = match KeeperConfig::from_vars(&Env) {
+        Ok(config) => config,
+        Err(bad) => {
+            eprintln!("{bad}");
+            return ExitCode::from(BAD_CONFIG);
+        }
+    };
+    telemetry::start(&config.log);
+    let done = match runtime() {
+        Ok(runtime) => runtime.block_on(dispatch(command, &config)),
+        Err(cause) => Err(UpkeepError::File { path: config.data_dir, cause }),
+    };
+    done.unwrap_or_else(|e| {
+        eprintln!("{}", chain(&e));
+        if matches!(e, UpkeepError::DataDir(DataDirError::InUse(_))) {
+            eprintln!("{STOP_IT_FIRST}");
+        }
+        ExitCode::from(COULD_NOT_RUN)
+    })
+}
+
+async fn dispatch(command: Command, config: &KeeperConfig) -> Result<ExitCode, UpkeepError> {
+    let data_dir = &config.data_dir;
+    match command {
+        Command::Gc { dry_run } => {
+            say_cleared(upkeep::clear(data_dir, dry_run).await?, dry_run);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Verify { repair, json } => verify(config, repair, json).await,
+        Command::Backup { dir } => {
+            let copied = upkeep::backup(data_dir, &dir, &mut say_missing).await?;
+            Ok(say_copied("Backed up", &dir, copied))
+        }
+        Command::Restore { dir } => {
+            let copied = upkeep::restore(data_dir, &dir, &mut say_missing).await?;
+            Ok(say_copied("Restored", data_dir, copied))
+        }
+    }
+}
+
+async fn verify(config: &KeeperConfig, repair: bool, json: bool) -> Result<ExitCode, UpkeepError> {
+    let mut told = |finding: &Finding| if json { say_json(finding) } else { say(finding) };
+    let summary = if repair {
+        upkeep::repair(&config.data_dir, &mut told).await?
+    } else {
+        upkeep::verify(&config.data_dir, config.upkeep.gc_grace, &mut told).await?
+    };
+    let Summary { rows, blobs, bytes, findings } = summary;
+    if json {
+        say_json(&serde_json::json!({ "summary": summary }));
+    } else {
+        say(format_args!("{rows} rows, {blobs} packages, {bytes} bytes: {findings} findings"));
+    }
+    Ok(if findings == 0 { ExitCode::SUCCESS } else { ExitCode::from(FINDINGS) })
+}
+
+/// Whoever stops reading the report still gets the exit code.
+fn say(line: impl Display) {
+    let _heard_or_not = writeln!(std::io::stdout(), "{line}");
+}
+
+fn say_json(value: &impl serde::Serialize) {
+    match serde_json::to_string(value) {
+        Ok(line) => say(line),
+        Err(e) => eprintln!("a line of the report cannot be written: {e}"),
+    }
+}
+
+fn say_cleared(cleared: Cleared, dry_run: bool) {
+    let Cleared { blobs, blob_bytes, temp_files, temp_bytes, held } = cleared;
+    let verb = if dry_run { "Would remove" } else { "Removed" };
+    say(format_args!(
+        "{verb} {blobs} packages in no row ({blob_bytes} bytes) and {temp_files} temporary files ({temp_bytes} bytes)"
+    ));
+    if held > 0 {
+        say(format_args!("{held} packages in no row stay: a backup or a check needs them now"));
+    }
+}
+
+fn say_missing(sha256: &str) {
+    say(format_args!("{sha256} is in the books and missing"));
+}
+
+fn say_copied(verb: &str, to: &Path, copied: Copied) -> ExitCode {
+    let Copied { blobs, bytes, linked, missing } = copied;
+    say(format_args!(
+        "{verb} to {}: {blobs} packages ({bytes} bytes), {linked} of them as links, {missing} missing",
+        to.display()
+    ));
+    if missing == 0 { ExitCode::SUCCESS } else { ExitCode::from(FINDINGS) }
+}

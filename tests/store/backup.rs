@@ -1,0 +1,220 @@
+//! A backup is one moment's, whole, and a store runs on it again.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use linkgate_tests::process::{binary, command};
+use linkgate_tests::{Behaviour, FakeSource, Shelf, StoreProcess, sha256_hex};
+
+use crate::gc::left_by_a_store;
+use crate::writers::Writers;
+
+fn in_dir<'a>(what: &'a str, dir: &'a Path) -> [&'a str; 2] {
+    [what, dir.to_str().unwrap()]
+}
+
+/// Names in a directory, with the hidden ones.
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_under_uploads_holds_every_acknowledged_package() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, saved, restored) = (dir.path().join("data"), dir.path().join("saved"), dir.path().join("restored"));
+    let source = Arc::new(FakeSource::serving("unused").await);
+    let settings = [("LINKGATE_STORE_GC_INTERVAL_S", "1"), ("LINKGATE_STORE_GC_GRACE_S", "1")];
+    let store = StoreProcess::trusting(&source, &data, &settings);
+    let writers = Writers::start("w", &source, &store);
+    let mut before = 0;
+    for round in 0..3 {
+        tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+        let promised = writers.promised();
+        assert!(promised.len() > before, "uploads go on");
+        before = promised.len();
+        let done = {
+            let (data, saved) = (data.clone(), saved.join(round.to_string()));
+            std::fs::create_dir_all(saved.parent().unwrap()).unwrap();
+            tokio::task::spawn_blocking(move || command(&data, &in_dir("backup", &saved))).await.unwrap()
+        };
+        assert_eq!(done.code(), 0);
+        assert!(done.out.contains(" 0 missing"), "{}", done.out);
+        let (saved, restored) = (saved.join(round.to_string()), restored.join(round.to_string()));
+        assert_eq!(command(&restored, &in_dir("restore", &saved)).code(), 0);
+        assert_eq!(command(&restored, &["verify"]).code(), 0);
+        let shelf = Shelf::new(&restored);
+        let rows = shelf.rows().await;
+        let booked: BTreeMap<_, _> = rows.iter().map(|row| (row.version.clone(), row.sha256.clone())).collect();
+        for (version, sha256) in &promised {
+            assert_eq!(booked.get(version), Some(sha256), "{version} was acknowledged before");
+            assert_eq!(sha256_hex(&std::fs::read(shelf.blob(sha256)).unwrap()), *sha256);
+        }
+        let mut wanted: Vec<_> = rows.into_iter().map(|row| row.sha256).collect();
+        wanted.sort();
+        wanted.dedup();
+        assert_eq!(shelf.stored_files(), wanted, "what the books name, and nothing else");
+    }
+    writers.end().await;
+    store.stop();
+    assert_eq!(command(&data, &["gc"]).code(), 0);
+    assert_eq!(command(&data, &["verify"]).code(), 0);
+}
+
+#[tokio::test]
+async fn a_store_runs_on_what_was_restored_and_the_backup_stays_as_it_is() {
+    let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
+    source.on("/new", Behaviour::Bytes(b"new".to_vec()));
+    let (data, saved, restored) = (dir.path().join("data"), dir.path().join("saved"), dir.path().join("restored"));
+    let shelf = left_by_a_store(&source, &data, &["1", "2"]).await;
+    // An empty directory may be there already.
+    std::fs::create_dir(&saved).unwrap();
+    std::fs::create_dir(&restored).unwrap();
+    let done = command(&data, &in_dir("backup", &saved));
+    assert_eq!(done.code(), 0);
+    assert!(done.out.contains("1 packages (1 bytes), 1 of them as links, 0 missing"), "{}", done.out);
+    assert_eq!(names(&saved), ["blobs", "ledger.sqlite3"]);
+    assert_eq!(command(&saved, &["verify"]).code(), 0, "a backup can be checked where it is");
+    assert_eq!(command(&restored, &in_dir("restore", &saved)).code(), 0);
+    assert_eq!(Shelf::new(&restored).rows().await, shelf.rows().await);
+    assert_eq!(command(&restored, &["gc"]).code(), 0, "before any store ran on it");
+
+    let store = StoreProcess::trusting(&source, &restored, &[]);
+    let again = store.request(source.url()).version("1").send(store.base()).await;
+    assert_eq!(again.json()["code"], "PACKAGE_ALREADY_EXISTS");
+    for version in ["1", "2"] {
+        let request = store.request(source.url_of("/new")).version(version).overwriting();
+        assert_eq!(request.send(store.base()).await.status, 200);
+    }
+    let third = store.request(source.url()).version("3").send(store.base()).await.json();
+    assert_eq!(third["id"], 3, "numbers go on where they were");
+    store.stop();
+    assert_eq!(Shelf::new(&saved).stored_files(), [sha256_hex(b"x")], "links do not tie them together");
+    assert_eq!(command(&data, &["verify"]).code(), 0);
+}
+
+#[tokio::test]
+async fn a_backup_crosses_file_systems() {
+    use std::os::unix::fs::MetadataExt as _;
+    let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
+    let Ok(elsewhere) = tempfile::tempdir_in("/dev/shm") else {
+        eprintln!("NOT TESTED: there is no /dev/shm");
+        return;
+    };
+    let device = |path: &Path| std::fs::metadata(path).unwrap().dev();
+    if device(elsewhere.path()) == device(dir.path()) {
+        eprintln!("NOT TESTED: there is only one file system");
+        return;
+    }
+    let shelf = left_by_a_store(&source, dir.path(), &["1"]).await;
+    let saved = elsewhere.path().join("saved");
+    let done = command(dir.path(), &in_dir("backup", &saved));
+    assert_eq!(done.code(), 0);
+    assert!(done.out.contains("1 packages (1 bytes), 0 of them as links, 0 missing"), "{}", done.out);
+    let restored = dir.path().join("restored");
+    assert_eq!(command(&restored, &in_dir("restore", &saved)).code(), 0);
+    assert_eq!(command(&restored, &["verify"]).code(), 0);
+    assert_eq!(Shelf::new(&restored).stored_files(), shelf.stored_files());
+}
+
+#[tokio::test]
+async fn a_backup_is_refused_where_something_is_and_leaves_nothing() {
+    let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
+    let (data, full) = (dir.path().join("data"), dir.path().join("full"));
+    let shelf = left_by_a_store(&source, &data, &["1"]).await;
+    std::fs::create_dir(&full).unwrap();
+    std::fs::write(full.join("mine"), "mine").unwrap();
+    std::fs::create_dir(dir.path().join(".other.partial")).unwrap();
+    std::fs::write(dir.path().join("file"), "mine").unwrap();
+    std::os::unix::fs::symlink("elsewhere", dir.path().join("link")).unwrap();
+    let (before, files) = (names(dir.path()), shelf.files());
+    let inside = data.join("saved");
+    for (into, why) in [
+        (full.as_path(), "is not empty"),
+        (&dir.path().join("other"), "another backup is being written"),
+        (&dir.path().join("file"), "cannot be used"),
+        (&dir.path().join("no/where"), "cannot be used"),
+        (&inside, "it lies in the data directory"),
+        (&dir.path().join("link"), "it is a link"),
+        (Path::new("/"), "it has no name"),
+    ] {
+        let refused = command(&data, &in_dir("backup", into));
+        assert_eq!((refused.code(), refused.out.as_str()), (2, ""), "{}", into.display());
+        assert!(refused.err.contains(why), "{why} in {}", refused.err);
+    }
+    let nothing = command(&dir.path().join("nowhere"), &in_dir("backup", &dir.path().join("saved")));
+    assert_eq!(nothing.code(), 2);
+    assert_eq!((names(dir.path()), names(&full)), (before, vec!["mine".to_owned()]));
+    assert_eq!(shelf.files(), files);
+}
+
+#[tokio::test]
+async fn a_backup_of_a_damaged_store_saves_the_rest_and_says_so() {
+    let (source, dir) = (FakeSource::serving("lost").await, tempfile::tempdir().unwrap());
+    source.on("/good", Behaviour::Bytes(b"good".to_vec()));
+    let (data, saved, restored) = (dir.path().join("data"), dir.path().join("saved"), dir.path().join("restored"));
+    let store = StoreProcess::trusting(&source, &data, &[]);
+    assert_eq!(store.request(source.url()).version("1").send(store.base()).await.status, 200);
+    assert_eq!(store.request(source.url_of("/good")).version("2").send(store.base()).await.status, 200);
+    store.stop();
+    let lost = sha256_hex(b"lost");
+    std::fs::remove_file(Shelf::new(&data).blob(&lost)).unwrap();
+    for done in [command(&data, &in_dir("backup", &saved)), command(&restored, &in_dir("restore", &saved))] {
+        assert_eq!(done.code(), 1);
+        assert!(done.out.contains(&format!("{lost} is in the books and missing")), "{}", done.out);
+        assert!(done.out.contains("1 missing"), "{}", done.out);
+    }
+    assert_eq!(Shelf::new(&restored).stored_files(), [sha256_hex(b"good")]);
+    assert_eq!(Shelf::new(&restored).rows().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_restore_is_refused_over_anything_and_from_anything_else() {
+    let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
+    let (data, saved, other) = (dir.path().join("data"), dir.path().join("saved"), dir.path().join("other"));
+    let shelf = left_by_a_store(&source, &data, &["1"]).await;
+    assert_eq!(command(&data, &in_dir("backup", &saved)).code(), 0);
+    let (files, rows) = (shelf.files(), shelf.rows().await);
+    let over = command(&data, &in_dir("restore", &saved));
+    assert_eq!(over.code(), 2);
+    assert!(over.err.contains("is not empty"), "{}", over.err);
+    let store = StoreProcess::start(&data, &[]);
+    assert_eq!(command(&data, &in_dir("restore", &saved)).code(), 2, "and neither under a running store");
+    store.stop();
+    assert_eq!((shelf.files(), shelf.rows().await), (files, rows));
+
+    let no_backup = command(&other, &in_dir("restore", dir.path()));
+    assert_eq!(no_backup.code(), 2);
+    assert!(no_backup.err.contains("holds no backup") && !other.exists(), "{}", no_backup.err);
+    let of_a_store = command(&other, &in_dir("restore", &data));
+    assert_eq!(of_a_store.code(), 2);
+    assert!(of_a_store.err.contains("is a data directory, not a backup") && !other.exists(), "{}", of_a_store.err);
+}
+
+#[tokio::test]
+async fn nothing_runs_on_half_of_a_restore() {
+    let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
+    let shelf = left_by_a_store(&source, dir.path(), &["1"]).await;
+    // As a restore that is killed leaves it: some packages, and books that do not name them.
+    std::fs::write(dir.path().join("restoring"), "").unwrap();
+    let orphan = shelf.plant(b"the books of this one are still to come");
+    for arguments in [&["gc"][..], &["verify"], &["verify", "--repair"], &in_dir("backup", &dir.path().join("saved"))] {
+        let refused = command(dir.path(), arguments);
+        assert_eq!(refused.code(), 2, "{arguments:?}");
+        assert!(refused.err.contains("half of a restore"), "{}", refused.err);
+    }
+    let mint = linkgate_tests::TokenMint::new();
+    let output = std::process::Command::new(binary("linkgate-store"))
+        .env_clear()
+        .env("LINKGATE_DATA_DIR", dir.path())
+        .env("LINKGATE_STORE_LISTEN", "127.0.0.1:0")
+        .env("LINKGATE_JWT_PUBLIC_KEYS", mint.setting())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("half of a restore"));
+    assert!(shelf.blob(&orphan).exists());
+}

@@ -1,0 +1,224 @@
+//! What no row points at is removed, and nothing else.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use linkgate_tests::process::command;
+use linkgate_tests::{Behaviour, FakeSource, Shelf, StoreProcess, bytes, sha256_hex};
+
+use crate::lifecycle::until;
+use crate::writers::Writers;
+
+/// A data directory that a store has made and left, with these versions of what the source serves.
+pub(super) async fn left_by_a_store(source: &FakeSource, dir: &Path, versions: &[&str]) -> Shelf {
+    let store = StoreProcess::trusting(source, dir, &[]);
+    for version in versions {
+        assert_eq!(store.request(source.url()).version(version).send(store.base()).await.status, 200);
+    }
+    store.stop();
+    Shelf::new(dir)
+}
+
+#[tokio::test]
+async fn what_a_kill_between_rename_and_commit_leaves_is_removed_and_counted() {
+    let (source, dir) = (FakeSource::serving("booked").await, tempfile::tempdir().unwrap());
+    let shelf = left_by_a_store(&source, dir.path(), &["1"]).await;
+    let orphan = shelf.plant(b"never booked");
+    std::fs::write(dir.path().join("tmp/7"), "half").unwrap();
+    let before = shelf.files();
+
+    let tried = command(dir.path(), &["gc", "--dry-run"]);
+    assert_eq!(tried.code(), 0);
+    assert_eq!(tried.out, "Would remove 1 packages in no row (12 bytes) and 1 temporary files (4 bytes)\n");
+    assert_eq!(shelf.files(), before, "a dry run removes nothing");
+
+    let done = command(dir.path(), &["gc"]);
+    assert_eq!(done.code(), 0);
+    assert_eq!(done.out, "Removed 1 packages in no row (12 bytes) and 1 temporary files (4 bytes)\n");
+    assert!(!shelf.blob(&orphan).exists() && shelf.temp_files().is_empty());
+    assert_eq!(shelf.stored_files(), [sha256_hex(b"booked")]);
+
+    let again = command(dir.path(), &["gc"]);
+    assert_eq!(again.out, "Removed 0 packages in no row (0 bytes) and 0 temporary files (0 bytes)\n");
+    assert_eq!((shelf.rows().await.len(), shelf.stored_files().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_shared_blob_goes_with_its_last_row_and_not_before() {
+    let (source, dir) = (FakeSource::serving("shared").await, tempfile::tempdir().unwrap());
+    let shelf = left_by_a_store(&source, dir.path(), &["1", "2"]).await;
+    shelf.execute("update source_package set is_deleted = 1 where version = '1'").await;
+    assert_eq!(command(dir.path(), &["gc"]).code(), 0);
+    assert_eq!(shelf.stored_files(), [sha256_hex(b"shared")], "the other row needs it");
+    assert_eq!(command(dir.path(), &["verify"]).code(), 0);
+
+    shelf.execute("update source_package set is_deleted = 1").await;
+    let done = command(dir.path(), &["gc"]);
+    assert_eq!(done.out, "Removed 1 packages in no row (6 bytes) and 0 temporary files (0 bytes)\n");
+    assert_eq!(shelf.stored_files(), Vec::<String>::new());
+    assert_eq!(shelf.rows().await.len(), 2, "rows are not its business");
+    assert_eq!(command(dir.path(), &["verify"]).code(), 0, "a deleted row needs no blob");
+}
+
+#[tokio::test]
+async fn a_version_that_was_deleted_can_be_linked_again_after_its_blob_went() {
+    let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
+    let shelf = left_by_a_store(&source, dir.path(), &["1"]).await;
+    shelf.execute("update source_package set is_deleted = 1").await;
+    assert_eq!(command(dir.path(), &["gc"]).code(), 0);
+    left_by_a_store(&source, dir.path(), &["1"]).await;
+    assert_eq!(shelf.stored_files(), [sha256_hex(b"x")]);
+}
+
+#[tokio::test]
+async fn it_is_refused_while_a_store_runs_and_where_there_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = StoreProcess::start(dir.path(), &[("LINKGATE_STORE_GC_INTERVAL_S", "0")]);
+    let orphan = store.shelf().plant(b"never booked");
+    for arguments in [&["gc"][..], &["gc", "--dry-run"]] {
+        let refused = command(dir.path(), arguments);
+        assert_eq!((refused.code(), refused.out.as_str()), (2, ""));
+        assert!(refused.err.contains("is used by another store"), "{}", refused.err);
+        assert!(refused.err.contains("LINKGATE_STORE_GC_INTERVAL_S"), "{}", refused.err);
+    }
+    assert!(store.shelf().blob(&orphan).exists());
+
+    let nowhere = dir.path().join("nowhere");
+    assert_eq!(command(&nowhere, &["gc"]).code(), 2);
+    assert!(!nowhere.exists(), "nothing is made");
+    let empty = tempfile::tempdir().unwrap();
+    assert_eq!(command(empty.path(), &["gc"]).code(), 2);
+    assert!(!empty.path().join("ledger.sqlite3").exists(), "no books are made");
+}
+
+#[tokio::test]
+async fn nothing_is_removed_on_the_word_of_damaged_books() {
+    let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
+    let shelf = left_by_a_store(&source, dir.path(), &["1"]).await;
+    let orphan = shelf.plant(b"may be booked for all that these books can tell");
+    // An index that does not hold what its table holds.
+    shelf
+        .execute(
+            "pragma writable_schema = on;
+             update sqlite_schema set sql = 'create index source_package_sha256 on source_package (operator)'
+                 where name = 'source_package_sha256';
+             pragma writable_schema = reset",
+        )
+        .await;
+    for arguments in [&["gc", "--dry-run"][..], &["gc"]] {
+        let refused = command(dir.path(), arguments);
+        assert_eq!((refused.code(), refused.out.as_str()), (2, ""));
+        assert!(refused.err.contains("the books are damaged"), "{}", refused.err);
+    }
+    let found = command(dir.path(), &["verify", "--repair"]);
+    assert_eq!(found.code(), 1);
+    assert!(found.out.contains("the books are damaged"), "{}", found.out);
+    assert!(shelf.blob(&orphan).exists());
+}
+
+#[tokio::test]
+async fn bad_settings_end_a_command_with_64() {
+    let output = std::process::Command::new(linkgate_tests::process::binary("linkgate-store"))
+        .arg("gc")
+        .env_clear()
+        .env("LINKGATE_STORE_GC_GRACE_S", "soon")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    assert!(text.contains("LINKGATE_STORE_GC_GRACE_S") && text.contains("LINKGATE_DATA_DIR"), "{text}");
+    assert!(!text.contains("PUBLIC_KEYS"), "{text}");
+}
+
+#[tokio::test]
+async fn a_running_store_clears_up_by_the_clock_and_leaves_what_is_under_way() {
+    let (body, dir) = (bytes(3_000_000), tempfile::tempdir().unwrap());
+    let source = FakeSource::start(Behaviour::Held(body.clone())).await;
+    source.on("/small", Behaviour::Bytes(b"small".to_vec()));
+    let settings = [("LINKGATE_STORE_GC_INTERVAL_S", "1"), ("LINKGATE_STORE_GC_GRACE_S", "1")];
+    let store = StoreProcess::trusting(&source, dir.path(), &settings);
+    assert_eq!(store.request(source.url_of("/small")).version("1").send(store.base()).await.status, 200);
+    let running = tokio::spawn(store.request(source.url()).try_send_owned(store.base()));
+    source.wait_for_requests(2).await;
+    until("the temporary file", async || store.shelf().temp_files().len() == 1).await;
+    let orphan = store.shelf().plant(b"never booked");
+    std::fs::write(dir.path().join("tmp/left-over"), "half").unwrap();
+
+    until("the orphan's end", async || !store.shelf().blob(&orphan).exists()).await;
+    until("the left-over's end", async || !dir.path().join("tmp/left-over").exists()).await;
+    // The download was older than the grace for a while before that.
+    assert_eq!(store.shelf().temp_files().len(), 1, "it has an owner");
+    source.release();
+    assert_eq!(running.await.unwrap().unwrap().status, 200);
+    let mut kept = [sha256_hex(b"small"), sha256_hex(&body)];
+    kept.sort();
+    assert_eq!(store.shelf().stored_files(), kept);
+    let log = store.log().join("\n");
+    assert!(log.contains("blobs in no row and"), "{log}");
+    store.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_killed_again_and_again_loses_nothing_and_is_clean_after_clearing_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = Arc::new(FakeSource::serving("unused").await);
+    let settings = [("LINKGATE_STORE_GC_INTERVAL_S", "1"), ("LINKGATE_STORE_GC_GRACE_S", "1")];
+    let mut promised = BTreeMap::new();
+    for (round, ms) in [150, 310, 90, 1_230, 270].into_iter().enumerate() {
+        let mut store = StoreProcess::trusting(&source, dir.path(), &settings);
+        let writers = Writers::start(&round.to_string(), &source, &store);
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        store.kill_9();
+        promised.extend(writers.end().await);
+    }
+    let found = command(dir.path(), &["verify"]);
+    assert!(found.code() <= 1 && !found.out.contains("missing") && !found.out.contains("not its own"));
+    assert_eq!(command(dir.path(), &["gc"]).code(), 0);
+    assert_eq!(command(dir.path(), &["verify"]).code(), 0, "no orphan survives");
+    let rows = Shelf::new(dir.path()).rows().await;
+    let booked: BTreeMap<_, _> = rows.into_iter().map(|row| (row.version, row.sha256)).collect();
+    assert!(!promised.is_empty());
+    for (version, sha256) in promised {
+        assert_eq!(booked.get(&version), Some(&sha256), "{version} was acknowledged");
+    }
+    assert_eq!(Shelf::new(dir.path()).temp_files(), Vec::<std::path::PathBuf>::new());
+}
+
+#[tokio::test]
+async fn without_an_interval_a_running_store_removes_nothing_and_neither_does_it_before_the_grace() {
+    for settings in [
+        [("LINKGATE_STORE_GC_INTERVAL_S", "0"), ("LINKGATE_STORE_GC_GRACE_S", "1")],
+        [("LINKGATE_STORE_GC_INTERVAL_S", "1"), ("LINKGATE_STORE_GC_GRACE_S", "3600")],
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = StoreProcess::start(dir.path(), &settings);
+        let orphan = store.shelf().plant(b"never booked");
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        assert!(store.shelf().blob(&orphan).exists(), "{settings:?}");
+        store.stop();
+    }
+}
+
+#[tokio::test]
+async fn what_a_backup_needs_stays_until_it_is_done() {
+    let (source, dir) = (FakeSource::serving("old").await, tempfile::tempdir().unwrap());
+    source.on("/new", Behaviour::Bytes(b"new".to_vec()));
+    let store = StoreProcess::trusting(&source, dir.path(), &[]);
+    assert_eq!(store.request(source.url()).send(store.base()).await.status, 200);
+    // As the backup of another process holds it.
+    let backup = std::fs::File::create(dir.path().join("removal.lock")).unwrap();
+    backup.lock_shared().unwrap();
+    assert_eq!(store.request(source.url_of("/new")).overwriting().send(store.base()).await.status, 200);
+    let old = store.shelf().blob(&sha256_hex(b"old"));
+    store.stop();
+    assert!(old.exists(), "the overwritten package stays");
+    let held = command(dir.path(), &["gc"]);
+    assert_eq!(held.code(), 0);
+    assert!(held.out.contains("Removed 0 packages") && held.out.contains("1 packages in no row stay"), "{}", held.out);
+    assert!(old.exists());
+    drop(backup);
+    assert!(command(dir.path(), &["gc"]).out.starts_with("Removed 1 packages"));
+    assert!(!old.exists());
+}
