@@ -4,12 +4,13 @@
 //! the gate does not vouch for by signature, and every link until the operator allows hosts.
 //!
 //! Rooms: `http` speaks to callers, `link` is the use case, `fetch`, `blob` and `ledger` are what it stands on and know
-//! nothing of each other; `metrics` is what the first two count into; `upkeep` looks after what is kept. This file wires
-//! them.
+//! nothing of each other; `metrics` is what the first two count into; `upkeep` looks after what is kept; `inspect` looks
+//! inside packages. This file wires them.
 
 pub mod commands;
 pub mod config;
 pub mod data_dir;
+pub mod inspect;
 pub mod telemetry;
 pub mod upkeep;
 

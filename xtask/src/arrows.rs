@@ -11,7 +11,7 @@ use crate::workspace::Workspace;
 
 /// Rooms of the store and what each may use besides itself. `config` is plain data, handed down; `fetch`, `blob` and
 /// `ledger` implement the ports of `link` and know nothing of each other.
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     ("main", &["commands", "config", "lib", "telemetry"]),
     ("commands", &["config", "data_dir", "lib", "link", "telemetry", "upkeep"]),
     (
@@ -23,6 +23,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
             "data_dir",
             "fetch",
             "http",
+            "inspect",
             "ledger",
             "link",
             "metrics",
@@ -34,6 +35,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("http", &["config", "link", "metrics"]),
     ("link", &["metrics"]),
     ("fetch", &["config", "link"]),
+    ("inspect", &[]),
     ("blob", &["data_dir", "link"]),
     ("ledger", &["link"]),
     ("upkeep", &["blob", "config", "data_dir", "ledger", "link", "metrics"]),

@@ -1,0 +1,181 @@
+//! Looks inside a package: what it is, what it says of itself, and whether it may be kept.
+//!
+//! Promises: nothing is unpacked to disk; memory is bounded whatever comes (64 MiB, mostly far less); a tar, compressed or
+//! not, is judged while it streams by, a zip from the finished file. What passes is whole: all checksums that its format
+//! has were checked, and nothing is hidden before, between or behind its members. Refuses files that are no archives,
+//! archives that can be read in two ways, members that lead out of the folder they are unpacked into, and more of anything
+//! than [`Limits`] allow, counted on what really came out.
+//!
+//! How it is used: [`Inspector::push`] every byte in order, on a thread that may be busy, for it decodes; stop at the first
+//! refusal. Then [`Inspector::finish`]. If that says [`Inspected::Zip`], show the finished file to [`inspect_zip`].
+
+mod description;
+mod format;
+mod limits;
+mod listing;
+mod names;
+mod refused;
+mod tail;
+mod tar;
+mod unpack;
+mod yaml;
+mod zip;
+
+use linkgate_contract::PackageVersion;
+
+pub use format::{Format, LooksLike};
+pub use limits::{Limits, Opaque};
+pub use refused::{Broken, DescriptionFault, Limit, MemberFault, MemberName, Refused};
+pub use zip::inspect_zip;
+
+use format::{SNIFF_BYTES, sniff};
+use listing::Listed;
+use unpack::Unpacker;
+
+/// What a package is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Package {
+    /// Its format.
+    pub format: Format,
+    /// The folder of its description: `./` for the top, or if there is no description, else `name/`.
+    pub relative_path: String,
+    /// Its description as JSON, at most [`Limits::MAX_META_INFO_BYTES`].
+    pub meta_info: Option<String>,
+    /// The version that its description names.
+    pub version: Option<PackageVersion>,
+    /// Members, as [`Limits::max_entries`] counts them.
+    pub entries: u64,
+    /// Bytes that came out, as [`Limits::max_unpacked_bytes`] counts them.
+    pub unpacked_bytes: u64,
+}
+
+impl Package {
+    fn new(format: Format, listed: Listed, unpacked_bytes: u64) -> Self {
+        let Listed { entries, description } = listed;
+        let (relative_path, meta_info, version) = match description {
+            Some(description) => (description.folder, Some(description.meta_info), description.version),
+            None => ("./".to_owned(), None, None),
+        };
+        Self { format, relative_path, meta_info, version, entries, unpacked_bytes }
+    }
+
+    fn opaque() -> Self {
+        Self::new(Format::Opaque, Listed { entries: 0, description: None }, 0)
+    }
+}
+
+/// What is known when all bytes have passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inspected {
+    /// All of it.
+    Package(Package),
+    /// That it is a zip, whose directory stands at its end: [`inspect_zip`] reads it.
+    Zip,
+}
+
+/// Looks at a package while it streams by.
+pub struct Inspector {
+    limits: Limits,
+    state: State,
+}
+
+enum State {
+    /// Too little has come to tell what it is.
+    Head(Vec<u8>),
+    Tar(Box<Unpacker>),
+    Zip,
+    Opaque,
+}
+
+impl Inspector {
+    /// Nothing has come yet.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, state: State::Head(Vec::new()) }
+    }
+
+    /// The next bytes.
+    ///
+    /// # Errors
+    /// [`Refused`] as soon as it is clear; what is pushed after that is not looked at in earnest.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), Refused> {
+        match &mut self.state {
+            State::Head(head) => {
+                let missing = SNIFF_BYTES - head.len();
+                let (first, rest) = bytes.split_at_checked(missing).unwrap_or((bytes, &[]));
+                head.extend_from_slice(first);
+                if head.len() < SNIFF_BYTES {
+                    return Ok(());
+                }
+                self.decide()?;
+                self.push(rest)
+            }
+            State::Tar(unpacker) => {
+                let pushed = unpacker.push(bytes);
+                self.unless_opaque(pushed)
+            }
+            State::Zip | State::Opaque => Ok(()),
+        }
+    }
+
+    /// All bytes have been pushed.
+    ///
+    /// # Errors
+    /// [`Refused`] says why the package may not be kept.
+    pub fn finish(mut self) -> Result<Inspected, Refused> {
+        self.decide()?;
+        match self.state {
+            State::Tar(unpacker) => {
+                let format = unpacker.format();
+                match unpacker.finish() {
+                    Ok((listed, out)) => Ok(Inspected::Package(Package::new(format, listed, out))),
+                    Err(refused) if allows_opaque(&self.limits, &refused) => Ok(Inspected::Package(Package::opaque())),
+                    Err(refused) => Err(refused),
+                }
+            }
+            State::Zip => Ok(Inspected::Zip),
+            State::Opaque | State::Head(_) => Ok(Inspected::Package(Package::opaque())),
+        }
+    }
+
+    /// Leaves [`State::Head`] for what the head tells.
+    fn decide(&mut self) -> Result<(), Refused> {
+        let State::Head(head) = &mut self.state else { return Ok(()) };
+        let head = std::mem::take(head);
+        match sniff(&head) {
+            Ok(Format::Zip) => self.state = State::Zip,
+            Ok(format) => {
+                let mut unpacker = Unpacker::new(format, &self.limits)?;
+                let pushed = unpacker.push(&head);
+                self.state = State::Tar(Box::new(unpacker));
+                self.unless_opaque(pushed)?;
+            }
+            Err(looks) => {
+                self.state = State::Opaque;
+                self.unless_opaque(Err(Refused::Unsupported { looks, packed: None }))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is no archive, the operator may allow. An archive that is broken stays refused, and so does nothing at all.
+    fn unless_opaque(&mut self, judged: Result<(), Refused>) -> Result<(), Refused> {
+        match judged {
+            Err(refused) if allows_opaque(&self.limits, &refused) => {
+                self.state = State::Opaque;
+                Ok(())
+            }
+            judged => judged,
+        }
+    }
+}
+
+fn allows_opaque(limits: &Limits, refused: &Refused) -> bool {
+    let is_something = matches!(refused, Refused::Unsupported { looks, .. } if *looks != LooksLike::Empty);
+    limits.opaque == Opaque::Allow && is_something
+}
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

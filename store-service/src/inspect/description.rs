@@ -1,0 +1,149 @@
+//! `app_desc.yaml`: what a package says of itself.
+//!
+//! Reads the version as the specs 2 (`app_version`) and 3 (`appVersion`) name it, in the digits in which it is written:
+//! `1.10` is `1.10`. A description of another spec, or of none, is kept and has no version: whoever deploys it judges it.
+
+use linkgate_contract::PackageVersion;
+use serde_json::Value;
+
+use super::limits::Limits;
+use super::refused::DescriptionFault;
+use super::yaml;
+
+/// A description that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Description {
+    /// The folder that it lies in: `./`, or with its slash `name/`.
+    pub(super) folder: String,
+    pub(super) version: Option<PackageVersion>,
+    /// The content as JSON.
+    pub(super) meta_info: String,
+}
+
+impl Description {
+    /// Reads a description in the folder `folder`, which is empty or ends with a slash.
+    pub(super) fn read(folder: &[u8], text: &[u8]) -> Result<Self, DescriptionFault> {
+        let folder = match std::str::from_utf8(folder) {
+            Ok("") => "./",
+            Ok(folder) => folder,
+            Err(_) => return Err(DescriptionFault::Folder),
+        };
+        let text = std::str::from_utf8(text).map_err(|_| DescriptionFault::NotText)?;
+        // Editors on Windows put a mark before it.
+        let document = yaml::read(text.strip_prefix('\u{feff}').unwrap_or(text))?;
+        if !document.value.is_object() {
+            return Err(DescriptionFault::NotAMapping);
+        }
+        let version = version(&document)?;
+        let meta_info = document.value.to_string();
+        if meta_info.len() > Limits::MAX_META_INFO_BYTES {
+            return Err(DescriptionFault::TooLarge { limit_bytes: Limits::MAX_META_INFO_BYTES });
+        }
+        Ok(Self { folder: folder.to_owned(), version, meta_info })
+    }
+}
+
+fn version(document: &yaml::Document) -> Result<Option<PackageVersion>, DescriptionFault> {
+    let field = |name: &str| document.value.get(name).filter(|value| !value.is_null());
+    let name = match field("spec_version").or_else(|| field("specVersion")).and_then(spec) {
+        Some(2) => "app_version",
+        Some(3) => "appVersion",
+        _ => return Ok(None),
+    };
+    let text = match field(name) {
+        None => return Ok(None),
+        Some(Value::String(text)) => text,
+        Some(Value::Number(_)) => document.numbers.get(name).ok_or(DescriptionFault::VersionKind)?,
+        Some(_) => return Err(DescriptionFault::VersionKind),
+    };
+    PackageVersion::new(text).map(Some).map_err(DescriptionFault::Version)
+}
+
+/// Some write it in quotes.
+fn spec(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use linkgate_contract::InvalidVersion;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Description, DescriptionFault> {
+        Description::read(b"", text.as_bytes())
+    }
+
+    fn version_of(text: &str) -> Option<String> {
+        read(text).unwrap().version.map(|version| version.as_str().to_owned())
+    }
+
+    #[test]
+    fn each_spec_has_its_own_word_for_the_version() {
+        assert_eq!(version_of("spec_version: 2\napp_version: 0.0.5\n").unwrap(), "0.0.5");
+        assert_eq!(version_of("specVersion: 3\nappVersion: '7'\n").unwrap(), "7");
+        assert_eq!(version_of("spec_version: '2'\napp_version: 0.0.5\n").unwrap(), "0.0.5");
+        assert_eq!(version_of("\u{feff}spec_version: 2\r\napp_version: 0.0.5\r\n").unwrap(), "0.0.5");
+        // The other spec's word, no word, no spec, another spec.
+        for text in [
+            "spec_version: 2\nappVersion: 1\n",
+            "specVersion: 3\napp_version: 1\n",
+            "spec_version: 2\n",
+            "spec_version: 2\napp_version:\n",
+            "app_version: 1\n",
+            "spec_version: 4\nappVersion: 1\n",
+            "spec_version: [2]\napp_version: 1\n",
+        ] {
+            assert_eq!(version_of(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_version_is_what_is_written_even_if_it_looks_like_a_number() {
+        for number in ["1.10", "007", "1e3", "0x1F", "+1", "2"] {
+            let text = format!("spec_version: 2\napp_version: {number}\napp: {{app_version: 9}}\n");
+            assert_eq!(version_of(&text).unwrap(), number);
+        }
+    }
+
+    #[test]
+    fn a_version_that_is_none_is_refused() {
+        let refused = |value: &str| read(&format!("spec_version: 2\napp_version: {value}\n")).unwrap_err();
+        assert_eq!(refused("' '"), DescriptionFault::Version(InvalidVersion::Blank));
+        assert_eq!(refused("\"a\\nb\""), DescriptionFault::Version(InvalidVersion::ControlCharacter));
+        assert_eq!(refused(&"9".repeat(129)), refused_number());
+        assert_eq!(refused(&"v".repeat(129)), DescriptionFault::Version(InvalidVersion::TooLong));
+        assert_eq!(refused("[1]"), DescriptionFault::VersionKind);
+        assert_eq!(refused("true"), DescriptionFault::VersionKind);
+    }
+
+    fn refused_number() -> DescriptionFault {
+        let message = "a number out of range, put it in quotes if it is meant as text".to_owned();
+        DescriptionFault::Yaml { line: 2, column: 14, message }
+    }
+
+    #[test]
+    fn the_folder_is_the_relative_path() {
+        assert_eq!(read("a: 1").unwrap().folder, "./");
+        assert_eq!(Description::read(b"x/y/", b"a: 1").unwrap().folder, "x/y/");
+        assert_eq!(Description::read(b"\xff/", b"a: 1"), Err(DescriptionFault::Folder));
+    }
+
+    #[test]
+    fn what_is_no_mapping_of_text_is_refused() {
+        for text in ["- a", "a", "''", "~"] {
+            assert_eq!(read(text), Err(DescriptionFault::NotAMapping), "{text}");
+        }
+        assert_eq!(Description::read(b"", b"\xff: 1"), Err(DescriptionFault::NotText));
+    }
+
+    #[test]
+    fn meta_info_is_json_up_to_its_limit() {
+        assert_eq!(read("b: [1, ~]\na: 版").unwrap().meta_info, "{\"a\":\"版\",\"b\":[1,null]}");
+        let sized = |bytes: usize| read(&format!("a: {}", "x".repeat(bytes - "{\"a\":\"\"}".len())));
+        let limit_bytes = Limits::MAX_META_INFO_BYTES;
+        assert_eq!(sized(limit_bytes - 1).unwrap().meta_info.len(), limit_bytes - 1);
+        assert_eq!(sized(limit_bytes).unwrap().meta_info.len(), limit_bytes);
+        assert_eq!(sized(limit_bytes + 1), Err(DescriptionFault::TooLarge { limit_bytes }));
+    }
+}

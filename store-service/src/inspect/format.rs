@@ -1,0 +1,215 @@
+//! What a file is, told by its first bytes. Names and content types are not asked: both are a stranger's.
+
+use std::fmt;
+
+/// A format of packages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// ustar, GNU or pax.
+    Tar,
+    /// The same in gzip.
+    TarGz,
+    /// The same in bzip2.
+    TarBz2,
+    /// The same in xz.
+    TarXz,
+    /// The same in Zstandard.
+    TarZst,
+    /// Zip.
+    Zip,
+    /// No archive; the operator allows such files.
+    Opaque,
+}
+
+impl Format {
+    /// The usual suffix, without its dot.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tar => "tar",
+            Self::TarGz => "tar.gz",
+            Self::TarBz2 => "tar.bz2",
+            Self::TarXz => "tar.xz",
+            Self::TarZst => "tar.zst",
+            Self::Zip => "zip",
+            Self::Opaque => "opaque",
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a file that is no package looks like. A hint for whoever sent the link, nothing is decided by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LooksLike {
+    /// Not one byte.
+    Empty,
+    /// A web page, mostly one that asks to log in or says what went wrong.
+    Html,
+    /// JSON.
+    Json,
+    /// XML.
+    Xml,
+    /// A script.
+    Script,
+    /// A program for Linux.
+    Elf,
+    /// A program for Windows.
+    Exe,
+    /// PDF.
+    Pdf,
+    /// RAR.
+    Rar,
+    /// 7-Zip.
+    SevenZip,
+    /// An image.
+    Image,
+    /// Text of some kind.
+    Text,
+    /// Nothing that is known here.
+    Binary,
+}
+
+impl fmt::Display for LooksLike {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "an empty file",
+            Self::Html => "an HTML page",
+            Self::Json => "JSON",
+            Self::Xml => "XML",
+            Self::Script => "a script",
+            Self::Elf => "an ELF program",
+            Self::Exe => "a Windows program",
+            Self::Pdf => "a PDF document",
+            Self::Rar => "a RAR archive",
+            Self::SevenZip => "a 7-Zip archive",
+            Self::Image => "an image",
+            Self::Text => "plain text",
+            Self::Binary => "unknown binary data",
+        })
+    }
+}
+
+/// Enough to tell: a tar's magic stands at 257, and a page's `<html` may stand behind a comment.
+pub(super) const SNIFF_BYTES: usize = 512;
+
+/// The format of a file that begins with `head`: its first [`SNIFF_BYTES`], or all that it has.
+pub(super) fn sniff(head: &[u8]) -> Result<Format, LooksLike> {
+    let known: [(&[u8], Format); 6] = [
+        (b"\x1f\x8b", Format::TarGz),
+        (b"BZh", Format::TarBz2),
+        (b"\xfd7zXZ\0", Format::TarXz),
+        (b"\x28\xb5\x2f\xfd", Format::TarZst),
+        (b"PK\x03\x04", Format::Zip),
+        (b"PK\x05\x06", Format::Zip),
+    ];
+    if let Some((_, format)) = known.iter().find(|(magic, _)| head.starts_with(magic)) {
+        return Ok(*format);
+    }
+    // A Zstandard file may begin with frames that hold no data.
+    if let [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] = head {
+        return Ok(Format::TarZst);
+    }
+    match head.get(257..262) {
+        Some(b"ustar") => Ok(Format::Tar),
+        _ => Err(looks_like(head)),
+    }
+}
+
+/// What a file looks like that is no archive.
+pub(super) fn looks_like(head: &[u8]) -> LooksLike {
+    let known: [(&[u8], LooksLike); 10] = [
+        (b"\x7fELF", LooksLike::Elf),
+        (b"MZ", LooksLike::Exe),
+        (b"%PDF-", LooksLike::Pdf),
+        (b"Rar!\x1a\x07", LooksLike::Rar),
+        (b"7z\xbc\xaf\x27\x1c", LooksLike::SevenZip),
+        (b"\x89PNG", LooksLike::Image),
+        (b"\xff\xd8\xff", LooksLike::Image),
+        (b"GIF8", LooksLike::Image),
+        (b"#!", LooksLike::Script),
+        (b"<?xml", LooksLike::Xml),
+    ];
+    if let Some((_, looks)) = known.iter().find(|(magic, _)| head.starts_with(magic)) {
+        return *looks;
+    }
+    match text(head) {
+        _ if head.is_empty() => LooksLike::Empty,
+        Some(text) => kind_of_text(text),
+        None => LooksLike::Binary,
+    }
+}
+
+/// The head as text, if it is some. Its last character may be cut.
+fn text(head: &[u8]) -> Option<&str> {
+    let text = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        Err(e) if e.error_len().is_none() => std::str::from_utf8(head.get(..e.valid_up_to())?).ok()?,
+        Err(_) => return None,
+    };
+    let is_control = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\x0c');
+    (!text.contains(is_control)).then(|| text.trim_start_matches('\u{feff}'))
+}
+
+fn kind_of_text(text: &str) -> LooksLike {
+    let lower = text.trim_start().to_ascii_lowercase();
+    if lower.starts_with('<') && ["<html", "<!doctype html", "<head", "<body"].iter().any(|tag| lower.contains(tag)) {
+        LooksLike::Html
+    } else if lower.starts_with("<?xml") {
+        LooksLike::Xml
+    } else if lower.starts_with(['{', '[']) {
+        LooksLike::Json
+    } else {
+        LooksLike::Text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_archive_is_named_for_what_it_looks_like() {
+        let cases: [(&[u8], LooksLike); 17] = [
+            (b"", LooksLike::Empty),
+            (b"<!DOCTYPE html><title>Log in</title>", LooksLike::Html),
+            (b"\n\n  <!-- hello --><HTML>", LooksLike::Html),
+            ("\u{feff}<html>".as_bytes(), LooksLike::Html),
+            (b"{\"errors\": []}", LooksLike::Json),
+            (b" [1]", LooksLike::Json),
+            (b"<?xml version=\"1.0\"?><Error/>", LooksLike::Xml),
+            (b"#!/bin/sh\n", LooksLike::Script),
+            (b"\x7fELF\x02", LooksLike::Elf),
+            (b"MZ\x90", LooksLike::Exe),
+            (b"%PDF-1.7", LooksLike::Pdf),
+            (b"Rar!\x1a\x07\x01", LooksLike::Rar),
+            (b"7z\xbc\xaf\x27\x1c", LooksLike::SevenZip),
+            (b"\x89PNG\r\n", LooksLike::Image),
+            ("版本 1".as_bytes(), LooksLike::Text),
+            (&"版本".as_bytes()[..4], LooksLike::Text),
+            (&[0; 512], LooksLike::Binary),
+        ];
+        for (head, looks) in cases {
+            assert_eq!(sniff(head), Err(looks), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn archives_are_told_by_their_magic_and_by_nothing_else() {
+        assert_eq!(sniff(b"\x1f\x8b\x08"), Ok(Format::TarGz));
+        assert_eq!(sniff(b"BZh9"), Ok(Format::TarBz2));
+        assert_eq!(sniff(b"\xfd7zXZ\0"), Ok(Format::TarXz));
+        assert_eq!(sniff(b"\x28\xb5\x2f\xfd"), Ok(Format::TarZst));
+        assert_eq!(sniff(b"\x52\x2a\x4d\x18"), Ok(Format::TarZst));
+        assert_eq!(sniff(b"PK\x03\x04"), Ok(Format::Zip));
+        assert_eq!(sniff(b"PK\x01\x02"), Err(LooksLike::Binary));
+        let mut head = [0; 512];
+        head[257..262].copy_from_slice(b"ustar");
+        assert_eq!(sniff(&head), Ok(Format::Tar));
+        assert_eq!(sniff(&head[..261]), Err(LooksLike::Binary));
+    }
+}

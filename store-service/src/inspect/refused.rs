@@ -1,0 +1,302 @@
+//! Why a package is refused: values, from which `http` makes sentences.
+//!
+//! Names in here come from strangers. They are shown escaped and cut, so they harm no log and no terminal.
+
+use std::fmt;
+
+use linkgate_contract::InvalidVersion;
+
+use super::format::{Format, LooksLike};
+
+/// A member's name, safe to show: escaped, bounded, perhaps not unique any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberName(String);
+
+impl MemberName {
+    /// Longer ones are cut.
+    pub const MAX_CHARS: usize = 200;
+
+    /// Makes a name safe to show.
+    #[must_use]
+    pub fn new(raw: &[u8]) -> Self {
+        let head = raw.get(..Self::MAX_CHARS * 4).unwrap_or(raw);
+        let text = String::from_utf8_lossy(head);
+        let mut shown: String = text.chars().flat_map(char::escape_debug).take(Self::MAX_CHARS).collect();
+        if head.len() < raw.len() || text.chars().flat_map(char::escape_debug).count() > Self::MAX_CHARS {
+            shown.push('…');
+        }
+        Self(shown)
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for MemberName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why a package is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// No archive that is read here.
+    #[error("this is no package: it looks like {looks}{}", inside(*packed))]
+    Unsupported {
+        /// What it looks like.
+        looks: LooksLike,
+        /// What it was packed in, if it was: `page.html.gz` is a web page in gzip.
+        packed: Option<Format>,
+    },
+    /// An archive that is damaged, cut, or made to be read in two ways.
+    #[error("the {format} archive is broken: {fault}")]
+    Broken {
+        /// What it is otherwise.
+        format: Format,
+        /// What is wrong.
+        fault: Broken,
+    },
+    /// A member that no package should have.
+    #[error("{member}: {fault}")]
+    Member {
+        /// Its name.
+        member: MemberName,
+        /// What is wrong with it.
+        fault: MemberFault,
+    },
+    /// Too much of something.
+    #[error("the package has {0}")]
+    Over(Limit),
+    /// The package's description cannot be used.
+    #[error("{file}: {fault}")]
+    Description {
+        /// Its path.
+        file: MemberName,
+        /// What is wrong with it.
+        fault: DescriptionFault,
+    },
+    /// The file could not be read. A fault of ours, not of the package's.
+    #[error("the package could not be read: {0}")]
+    Io(std::io::ErrorKind),
+}
+
+fn inside(packed: Option<Format>) -> String {
+    packed.map(|format| format!(" (inside {format})")).unwrap_or_default()
+}
+
+impl Refused {
+    pub(super) fn member(name: &[u8], fault: MemberFault) -> Self {
+        Self::Member { member: MemberName::new(name), fault }
+    }
+}
+
+/// What is wrong with an archive as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// It ends too early.
+    #[error("it is cut off")]
+    Truncated,
+    /// Something stands behind its end.
+    #[error("something follows its end")]
+    TrailingData,
+    /// The compressed data make no sense, or their checksum or length is wrong.
+    #[error("its compressed data are damaged")]
+    Corrupt,
+    /// It wants more memory than a decoder may take.
+    #[error("unpacking it takes more than {limit_bytes} bytes of memory, pack it with a smaller dictionary")]
+    Window {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// A header makes no sense.
+    #[error("the header at {at} is damaged")]
+    Header {
+        /// Where it stands, in the uncompressed stream for tar.
+        at: u64,
+    },
+    /// A tar header's checksum is wrong.
+    #[error("the header at {at} has a wrong checksum")]
+    Checksum {
+        /// Where it stands in the uncompressed stream.
+        at: u64,
+    },
+    /// An extended header without a member, twice the same, or with records that readers take differently.
+    #[error("the extended header at {at} can be read in two ways")]
+    Extended {
+        /// Where it stands in the uncompressed stream.
+        at: u64,
+    },
+    /// Not one member.
+    #[error("it is empty")]
+    Empty,
+    /// A tar with the end of a zip among its last bytes: many readers would take it for a zip.
+    #[error("it can be read as a zip as well; compress it, or let another member come last")]
+    AlsoZip,
+    /// A zip without a directory at its very end, or with another end in its comment.
+    #[error("it does not end with a directory")]
+    NoDirectory,
+    /// Zip64, which no package within the limits needs.
+    #[error("it is a zip64 archive")]
+    Zip64,
+    /// A zip in several files.
+    #[error("it is a part of several files")]
+    Split,
+    /// Bytes of a zip that belong to no member.
+    #[error("there are bytes at {at} that belong to no member")]
+    Gap {
+        /// Where.
+        at: u64,
+    },
+}
+
+/// What is wrong with a member.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MemberFault {
+    /// No name at all.
+    #[error("the name is empty")]
+    Nameless,
+    /// An absolute path.
+    #[error("the path is absolute")]
+    Absolute,
+    /// A `..` in the path.
+    #[error("the path has `..` in it")]
+    Parent,
+    /// A backslash in the path, which some unpackers take as a slash.
+    #[error("the path has a backslash in it")]
+    Backslash,
+    /// A NUL or another control character.
+    #[error("the path has a control character in it")]
+    ControlCharacter,
+    /// The path, or the link's target, has too many bytes.
+    #[error("the path has more than {limit_bytes} bytes")]
+    PathTooLong {
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// A part of the path has too many bytes.
+    #[error("a part of the path has more than {limit_bytes} bytes")]
+    PartTooLong {
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// Too many folders around it.
+    #[error("it lies in more than {limit} folders")]
+    TooDeep {
+        /// The limit.
+        limit: usize,
+    },
+    /// The same path was there already, perhaps spelt differently.
+    #[error("the name is there twice")]
+    Duplicate,
+    /// It lies in something that is no folder.
+    #[error("it lies in something that is no folder")]
+    NotInFolder,
+    /// A symbolic link that leads out of the package, or may.
+    #[error("the link leads out of the package, or may: {target}")]
+    LinkOut {
+        /// Where it leads.
+        target: MemberName,
+    },
+    /// A hard link to something that is not a file that came before.
+    #[error("the link leads to no file of the package: {target}")]
+    LinkToNothing {
+        /// Where it leads.
+        target: MemberName,
+    },
+    /// A device, a FIFO, or something that only some unpackers know.
+    #[error("it is neither file nor folder nor link")]
+    Special,
+    /// A folder or link with content, or a file named as a folder.
+    #[error("its kind and its content do not fit")]
+    KindMismatch,
+    /// A link, a folder or the like that bears the description's name.
+    #[error("the description must be a plain file")]
+    DescriptionNotAFile,
+    /// Encrypted.
+    #[error("it is encrypted")]
+    Encrypted,
+    /// Packed in a way that is not read here.
+    #[error("it is packed by method {method}, which is not supported")]
+    Method {
+        /// Zip's number of the method.
+        method: u16,
+    },
+    /// The directory and the member's own header disagree.
+    #[error("the directory says something else than the member")]
+    Disagrees,
+    /// It lies over another member.
+    #[error("it lies over another member")]
+    Overlaps,
+    /// Its data make no sense, or their checksum or length is wrong.
+    #[error("its data are damaged")]
+    Corrupt,
+}
+
+/// Too much of what.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Limit {
+    /// See [`Limits::max_entries`](super::Limits::max_entries).
+    #[error("more than {limit} entries")]
+    Entries {
+        /// The limit.
+        limit: u64,
+    },
+    /// See [`Limits::max_unpacked_bytes`](super::Limits::max_unpacked_bytes).
+    #[error("more than {limit} bytes when unpacked")]
+    UnpackedBytes {
+        /// The limit.
+        limit: u64,
+    },
+    /// See [`Limits::max_ratio`](super::Limits::max_ratio).
+    #[error("more than {limit} unpacked bytes for each packed one")]
+    Ratio {
+        /// The limit.
+        limit: u64,
+    },
+    /// See [`Limits::max_streams`](super::Limits::max_streams).
+    #[error("more than {limit} compressed streams")]
+    Streams {
+        /// The limit.
+        limit: u64,
+    },
+}
+
+/// What is wrong with a description.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DescriptionFault {
+    /// The file, or the JSON that is made of it, is too large.
+    #[error("it has more than {limit_bytes} bytes")]
+    TooLarge {
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// Not UTF-8.
+    #[error("it is not UTF-8")]
+    NotText,
+    /// Not YAML, or YAML that JSON cannot hold.
+    #[error("line {line}, column {column}: {message}")]
+    Yaml {
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+        /// What is wrong there.
+        message: String,
+    },
+    /// YAML, but no mapping.
+    #[error("it is no mapping")]
+    NotAMapping,
+    /// Its folder's name is not UTF-8.
+    #[error("its folder's name is not UTF-8")]
+    Folder,
+    /// Its version is no version.
+    #[error("its version {0}")]
+    Version(InvalidVersion),
+    /// Its version is neither text nor a number.
+    #[error("its version is neither text nor a number")]
+    VersionKind,
+}

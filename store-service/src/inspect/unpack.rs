@@ -1,0 +1,199 @@
+//! Unpacks a tar while it streams by, if it is compressed, and counts what comes out.
+//!
+//! Promises: the verdict does not depend on the pieces in which the bytes come, for they are worked on in pieces of
+//! [`PIECE_BYTES`]; every checksum of the compressed format is checked; decoders take at most
+//! [`Limits::MAX_DECODER_BYTES`]. Takes several streams one after the other, as parallel packers write them. Refuses what
+//! follows the last one, and bombs as soon as they show: the ratio is judged on what has come so far.
+
+mod decoder;
+
+use super::format::Format;
+use super::limits::Limits;
+use super::listing::Listed;
+use super::refused::{Broken, Limit, Refused};
+use super::tail::Tail;
+use super::tar::TarReader;
+use decoder::Decoder;
+
+/// Compressed bytes that are worked on at a time.
+const PIECE_BYTES: usize = 16 << 10;
+/// Uncompressed ones.
+const OUTPUT_BYTES: usize = 64 << 10;
+
+/// A tar archive, compressed or not.
+pub(super) struct Unpacker {
+    format: Format,
+    /// None for a plain tar.
+    decoder: Option<Decoder>,
+    input: Vec<u8>,
+    output: Box<[u8]>,
+    budget: Budget,
+    tail: Tail,
+    tar: TarReader,
+}
+
+impl Unpacker {
+    pub(super) fn new(format: Format, limits: &Limits) -> Result<Self, Refused> {
+        let decoder = Decoder::new(format).map_err(|fault| Refused::Broken { format, fault })?;
+        let output = if decoder.is_some() { vec![0; OUTPUT_BYTES] } else { Vec::new() };
+        Ok(Self {
+            format,
+            decoder,
+            input: Vec::new(),
+            output: output.into(),
+            budget: Budget::new(limits),
+            tail: Tail::default(),
+            tar: TarReader::new(format, limits),
+        })
+    }
+
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
+
+    pub(super) fn push(&mut self, mut bytes: &[u8]) -> Result<(), Refused> {
+        self.tail.push(bytes);
+        if self.decoder.is_none() {
+            return self.plain(bytes);
+        }
+        while !bytes.is_empty() {
+            if let (true, Some((piece, rest))) = (self.input.is_empty(), bytes.split_at_checked(PIECE_BYTES)) {
+                self.piece(piece)?;
+                bytes = rest;
+                continue;
+            }
+            let taken = bytes.len().min(PIECE_BYTES - self.input.len());
+            let (piece, rest) = bytes.split_at_checked(taken).unwrap_or_default();
+            self.input.extend_from_slice(piece);
+            bytes = rest;
+            if self.input.len() == PIECE_BYTES {
+                self.held()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing comes out of a plain tar but itself. What is within the limit is judged first, whatever comes with it.
+    fn plain(&mut self, bytes: &[u8]) -> Result<(), Refused> {
+        let room = usize::try_from(self.budget.room()).unwrap_or(usize::MAX);
+        self.tar.push(bytes.get(..room).unwrap_or(bytes))?;
+        self.budget.count_out(bytes.len())
+    }
+
+    pub(super) fn finish(mut self) -> Result<(Listed, u64), Refused> {
+        self.held()?;
+        let Self { format, decoder, budget, tail, tar, .. } = self;
+        let broken = |fault| Refused::Broken { format, fault };
+        if let Some(decoder) = decoder {
+            decoder.finish().map_err(broken)?;
+        }
+        let listed = tar.finish()?;
+        if tail.ends_as_zip() { Err(broken(Broken::AlsoZip)) } else { Ok((listed, budget.out)) }
+    }
+
+    fn held(&mut self) -> Result<(), Refused> {
+        let mut input = std::mem::take(&mut self.input);
+        self.piece(&input)?;
+        input.clear();
+        self.input = input;
+        Ok(())
+    }
+
+    fn piece(&mut self, mut input: &[u8]) -> Result<(), Refused> {
+        let Some(decoder) = &mut self.decoder else { return Ok(()) };
+        loop {
+            let step = decoder
+                .step(input, &mut self.output)
+                .map_err(|fault| Refused::Broken { format: self.format, fault })?;
+            input = input.get(step.read..).unwrap_or_default();
+            self.budget.count_streams(decoder.streams())?;
+            self.budget.count_in(step.read);
+            self.budget.count_out(step.written)?;
+            self.budget.judge_ratio()?;
+            self.tar.push(self.output.get(..step.written).unwrap_or_default())?;
+            // A full output may mean that there is more to come without more input.
+            if input.is_empty() && step.written < self.output.len() {
+                return Ok(());
+            }
+            if step.read == 0 && step.written == 0 {
+                return Err(Refused::Broken { format: self.format, fault: Broken::Corrupt });
+            }
+        }
+    }
+}
+
+/// What may still come out.
+pub(super) struct Budget {
+    max_out: u64,
+    max_ratio: u64,
+    max_streams: u64,
+    read: u64,
+    pub(super) out: u64,
+}
+
+impl Budget {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let (max_out, max_ratio) = (limits.max_unpacked_bytes, limits.max_ratio);
+        Self { max_out, max_ratio, max_streams: limits.max_streams, read: 0, out: 0 }
+    }
+
+    pub(super) fn count_in(&mut self, bytes: usize) {
+        self.read += bytes as u64;
+    }
+
+    pub(super) fn count_out(&mut self, bytes: usize) -> Result<(), Refused> {
+        self.out += bytes as u64;
+        if self.out > self.max_out {
+            return Err(Refused::Over(Limit::UnpackedBytes { limit: self.max_out }));
+        }
+        Ok(())
+    }
+
+    fn room(&self) -> u64 {
+        self.max_out.saturating_sub(self.out)
+    }
+
+    pub(super) fn judge_ratio(&self) -> Result<(), Refused> {
+        let most = self.read.saturating_mul(self.max_ratio).max(Limits::RATIO_FREE_BYTES);
+        if self.out > most {
+            return Err(Refused::Over(Limit::Ratio { limit: self.max_ratio }));
+        }
+        Ok(())
+    }
+
+    fn count_streams(&self, streams: u64) -> Result<(), Refused> {
+        if streams > self.max_streams {
+            return Err(Refused::Over(Limit::Streams { limit: self.max_streams }));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_out_is_taken_up_to_its_limit() {
+        let count = |bytes| {
+            let limits = Limits { max_unpacked_bytes: 1000, ..Limits::default() };
+            Budget::new(&limits).count_out(bytes)
+        };
+        assert_eq!((count(999), count(1000)), (Ok(()), Ok(())));
+        assert_eq!(count(1001), Err(Refused::Over(Limit::UnpackedBytes { limit: 1000 })));
+    }
+
+    #[test]
+    fn the_ratio_is_taken_up_to_its_limit_and_small_archives_are_free() {
+        let judge = |read: u64, out: u64| {
+            let mut budget = Budget::new(&Limits { max_ratio: 10, ..Limits::default() });
+            (budget.read, budget.out) = (read, out);
+            budget.judge_ratio()
+        };
+        let (free, over) = (Limits::RATIO_FREE_BYTES, Err(Refused::Over(Limit::Ratio { limit: 10 })));
+        assert_eq!((judge(1, free - 1), judge(1, free)), (Ok(()), Ok(())));
+        assert_eq!(judge(1, free + 1), over);
+        assert_eq!((judge(free, free * 10 - 1), judge(free, free * 10)), (Ok(()), Ok(())));
+        assert_eq!(judge(free, free * 10 + 1), over);
+    }
+}

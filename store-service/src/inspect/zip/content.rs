@@ -1,0 +1,117 @@
+//! The content of one member: unpacked into nothing, counted, and compared with its checksum.
+
+use std::io::BufRead;
+
+use flate2::{Crc, Decompress, FlushDecompress, Status};
+
+use super::directory::{Entry, Method};
+use super::{BUFFER_BYTES, broken, unreadable};
+use crate::inspect::refused::{Broken, MemberFault, Refused};
+use crate::inspect::unpack::Budget;
+
+/// What unpacks, one member after the other.
+pub(super) struct Inflater {
+    codec: Decompress,
+    output: Box<[u8]>,
+}
+
+impl Inflater {
+    pub(super) fn new() -> Self {
+        Self { codec: Decompress::new(false), output: vec![0; BUFFER_BYTES].into() }
+    }
+}
+
+/// Content that is being read.
+pub(super) struct Content<'a> {
+    entry: &'a Entry,
+    name: &'a [u8],
+    budget: &'a mut Budget,
+    crc: Crc,
+    packed_left: usize,
+    size_left: u64,
+}
+
+impl<'a> Content<'a> {
+    pub(super) fn new(entry: &'a Entry, name: &'a [u8], budget: &'a mut Budget) -> Self {
+        let (packed_left, size_left) = (usize::try_from(entry.packed).unwrap_or(usize::MAX), u64::from(entry.size));
+        Self { entry, name, budget, crc: Crc::new(), packed_left, size_left }
+    }
+
+    /// Reads all of it; what comes out goes through `sink`.
+    pub(super) fn read(
+        &mut self,
+        file: &mut impl BufRead,
+        inflater: &mut Inflater,
+        mut sink: impl FnMut(&[u8]),
+    ) -> Result<(), Refused> {
+        match self.entry.method {
+            Method::Stored => self.stored(file, &mut sink)?,
+            Method::Deflated => self.deflated(file, inflater, &mut sink)?,
+        }
+        let is_whole = (self.packed_left, self.size_left, self.crc.sum()) == (0, 0, self.entry.crc);
+        if is_whole { Ok(()) } else { Err(self.corrupt()) }
+    }
+
+    fn stored(&mut self, file: &mut impl BufRead, sink: &mut impl FnMut(&[u8])) -> Result<(), Refused> {
+        while self.packed_left > 0 {
+            let piece = piece(file, self.packed_left)?;
+            let length = piece.len();
+            self.out(length, piece, sink)?;
+            self.consume(file, length);
+        }
+        Ok(())
+    }
+
+    fn deflated(
+        &mut self,
+        file: &mut impl BufRead,
+        inflater: &mut Inflater,
+        sink: &mut impl FnMut(&[u8]),
+    ) -> Result<(), Refused> {
+        let Inflater { codec, output } = inflater;
+        codec.reset(false);
+        loop {
+            let input: &[u8] = if self.packed_left == 0 { &[] } else { piece(file, self.packed_left)? };
+            let before = (codec.total_in(), codec.total_out());
+            let status = codec.decompress(input, output, FlushDecompress::None).map_err(|_| self.corrupt())?;
+            let read = usize::try_from(codec.total_in() - before.0).unwrap_or(usize::MAX);
+            let written = usize::try_from(codec.total_out() - before.1).unwrap_or(usize::MAX);
+            self.consume(file, read);
+            self.out(read, output.get(..written).unwrap_or_default(), sink)?;
+            match status {
+                Status::StreamEnd => return Ok(()),
+                _ if read == 0 && written == 0 => return Err(self.corrupt()),
+                _ => {}
+            }
+        }
+    }
+
+    /// Counts and hands on what `packed` bytes of the file became.
+    fn out(&mut self, packed: usize, bytes: &[u8], sink: &mut impl FnMut(&[u8])) -> Result<(), Refused> {
+        self.budget.count_in(packed);
+        self.budget.count_out(bytes.len())?;
+        self.budget.judge_ratio()?;
+        self.size_left = self.size_left.checked_sub(bytes.len() as u64).ok_or_else(|| self.corrupt())?;
+        self.crc.update(bytes);
+        sink(bytes);
+        Ok(())
+    }
+
+    fn consume(&mut self, file: &mut impl BufRead, bytes: usize) {
+        file.consume(bytes);
+        self.packed_left = self.packed_left.saturating_sub(bytes);
+    }
+
+    fn corrupt(&self) -> Refused {
+        Refused::member(self.name, MemberFault::Corrupt)
+    }
+}
+
+/// The next bytes of the file, at most `limit`.
+fn piece(file: &mut impl BufRead, limit: usize) -> Result<&[u8], Refused> {
+    let piece = file.fill_buf().map_err(unreadable)?;
+    if piece.is_empty() {
+        return Err(broken(Broken::Truncated));
+    }
+    Ok(piece.get(..limit).unwrap_or(piece))
+}

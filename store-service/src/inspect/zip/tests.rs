@@ -1,0 +1,403 @@
+//! Every trick that a zip knows.
+
+use std::io::{Cursor, Write as _};
+
+use flate2::Compression;
+
+use super::inspect_zip;
+use crate::inspect::testing::*;
+use crate::inspect::*;
+
+/// A member of a zip that is made by hand, good until a test changes it.
+#[derive(Clone)]
+struct Made {
+    name: Vec<u8>,
+    content: Vec<u8>,
+    packed: Option<Vec<u8>>,
+    method: u16,
+    flags: u16,
+    mode: u16,
+    size: u32,
+    crc: u32,
+    extra: Vec<u8>,
+    /// Changes of the member's own header, by position.
+    own: Vec<(usize, Vec<u8>)>,
+    /// Changes of its entry in the directory.
+    listed: Vec<(usize, Vec<u8>)>,
+    descriptor: Vec<u8>,
+}
+
+fn crc(bytes: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}
+
+fn made(name: &str, content: &[u8]) -> Made {
+    Made {
+        name: name.as_bytes().to_vec(),
+        content: content.to_vec(),
+        packed: None,
+        method: 8,
+        flags: 0,
+        mode: 0,
+        size: u32::try_from(content.len()).unwrap(),
+        crc: crc(content),
+        extra: Vec::new(),
+        own: Vec::new(),
+        listed: Vec::new(),
+        descriptor: Vec::new(),
+    }
+}
+
+impl Made {
+    fn packed(&self) -> Vec<u8> {
+        match (&self.packed, self.method) {
+            (Some(packed), _) => packed.clone(),
+            (None, 8) => {
+                let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), Compression::fast());
+                encoder.write_all(&self.content).unwrap();
+                encoder.finish().unwrap()
+            }
+            (None, _) => self.content.clone(),
+        }
+    }
+
+    /// Flags to name length, as both headers have them.
+    fn common(&self) -> Vec<u8> {
+        let packed = u32::try_from(self.packed().len()).unwrap();
+        let mut fields = Vec::new();
+        fields.extend(self.flags.to_le_bytes());
+        fields.extend(self.method.to_le_bytes());
+        fields.extend([0; 4]);
+        for number in [self.crc, packed, self.size] {
+            fields.extend(number.to_le_bytes());
+        }
+        for length in [self.name.len(), self.extra.len()] {
+            fields.extend(u16::try_from(length).unwrap().to_le_bytes());
+        }
+        fields
+    }
+
+    fn own(&self) -> Vec<u8> {
+        let mut header = [b"PK\x03\x04\x14\0".to_vec(), self.common()].concat();
+        change(&mut header, &self.own);
+        [header, self.name.clone(), self.extra.clone(), self.packed(), self.descriptor.clone()].concat()
+    }
+
+    fn listed(&self, offset: usize) -> Vec<u8> {
+        let mut header = [b"PK\x01\x02\x14\x03\x14\0".to_vec(), self.common(), vec![0; 6]].concat();
+        header.extend((u32::from(self.mode) << 16).to_le_bytes());
+        header.extend(u32::try_from(offset).unwrap().to_le_bytes());
+        change(&mut header, &self.listed);
+        [header, self.name.clone(), self.extra.clone()].concat()
+    }
+
+    /// With sizes and checksum behind the content, and not before.
+    fn streamed(mut self, mark: &[u8]) -> Self {
+        self.flags |= 8;
+        self.own.push((14, vec![0; 12]));
+        let packed = u32::try_from(self.packed().len()).unwrap();
+        let numbers = [self.crc, packed, self.size].map(u32::to_le_bytes).concat();
+        self.descriptor = [mark, &numbers].concat();
+        self
+    }
+}
+
+fn change(header: &mut [u8], changes: &[(usize, Vec<u8>)]) {
+    for (at, bytes) in changes {
+        header[*at..at + bytes.len()].copy_from_slice(bytes);
+    }
+}
+
+fn end(members: usize, bytes: usize, at: usize, comment: &[u8]) -> Vec<u8> {
+    let mut end = b"PK\x05\x06\0\0\0\0".to_vec();
+    end.extend(u16::try_from(members).unwrap().to_le_bytes().repeat(2));
+    for number in [bytes, at] {
+        end.extend(u32::try_from(number).unwrap().to_le_bytes());
+    }
+    end.extend(u16::try_from(comment.len()).unwrap().to_le_bytes());
+    [end, comment.to_vec()].concat()
+}
+
+fn zip_with(members: &[Made], comment: &[u8]) -> Vec<u8> {
+    let (mut file, mut directory) = (Vec::new(), Vec::new());
+    for member in members {
+        directory.extend(member.listed(file.len()));
+        file.extend(member.own());
+    }
+    let at = file.len();
+    [file, directory.clone(), end(members.len(), directory.len(), at, comment)].concat()
+}
+
+fn zip(members: &[Made]) -> Vec<u8> {
+    zip_with(members, b"")
+}
+
+fn good() -> Vec<Made> {
+    let mut stored = made("app/stored", b"as it is");
+    stored.method = 0;
+    let mut link = made("app/l", b"stored");
+    link.mode = 0o120_777;
+    let folder = made("app/", b"");
+    let text = made("app/app_desc.yaml", DESCRIPTION.as_bytes());
+    let streamed = made("app/s1", &[7; 5000]).streamed(b"PK\x07\x08");
+    vec![folder, text, stored, link, streamed, made("app/s2", b"x").streamed(b"")]
+}
+
+pub(in crate::inspect) fn good_zip() -> Vec<u8> {
+    zip(&good())
+}
+
+fn broken(fault: Broken, archive: &[u8]) {
+    refuses(archive, Format::Zip, fault);
+}
+
+fn refuses_last(fault: MemberFault, member: Made) {
+    let name = String::from_utf8(member.name.clone()).unwrap();
+    let mut members = good();
+    members.push(member);
+    refuses_member(&zip(&members), &name, fault);
+}
+
+#[test]
+fn a_good_zip_is_read() {
+    let package = judge(&good_zip()).unwrap();
+    assert_eq!(package.format, Format::Zip);
+    assert_eq!(package.relative_path, "app/");
+    assert_eq!(package.version.unwrap().as_str(), "0.0.5");
+    assert_eq!(package.entries, 6);
+    assert_eq!(package.unpacked_bytes, (DESCRIPTION.len() + 8 + 6 + 5000 + 1) as u64);
+    assert!(judge(&zip_with(&good(), b"a comment")).is_ok());
+    let mut shuffled = good_zip();
+    // The order of the directory does not matter.
+    let (members, mut directory, mut offset) = (good(), Vec::new(), 0);
+    for member in &members {
+        directory.insert(0, member.listed(offset));
+        offset += member.own().len();
+    }
+    let directory = directory.concat();
+    shuffled.truncate(offset);
+    shuffled.extend(directory.iter().chain(&end(members.len(), directory.len(), offset, b"")));
+    assert!(judge(&shuffled).is_ok());
+}
+
+#[test]
+fn hostile_names_are_refused() {
+    refuses_last(MemberFault::Absolute, made("/etc/passwd", b"x"));
+    refuses_last(MemberFault::Parent, made("a/../../x", b"x"));
+    refuses_last(MemberFault::Backslash, made("..\\x", b"x"));
+    refuses_last(MemberFault::ControlCharacter, made("a\0b", b"x"));
+    refuses_last(MemberFault::Nameless, made("", b"x"));
+    refuses_last(MemberFault::Duplicate, made("app/stored", b"x"));
+    refuses_member(&zip(&[made("a", b"1"), made("./a", b"2")]), "a", MemberFault::Duplicate);
+    refuses_last(MemberFault::NotInFolder, made("app/l/x", b"x"));
+    refuses_last(MemberFault::KindMismatch, made("full/", b"x"));
+    refuses_last(MemberFault::DescriptionNotAFile, made("app_desc.yaml/", b""));
+}
+
+#[test]
+fn links_and_special_files_are_judged_by_their_mode() {
+    let with_mode = |mode: u16, content: &[u8]| Made { mode, ..made("m", content) };
+    let target = MemberName::new(b"../x");
+    refuses_last(MemberFault::LinkOut { target }, with_mode(0o120_777, b"../x"));
+    let long = Limits::default().max_path_bytes;
+    assert!(judge(&zip(&[with_mode(0o120_777, "a/".repeat(long / 2).as_bytes())])).is_ok());
+    refuses_last(MemberFault::PathTooLong { limit_bytes: long }, with_mode(0o120_777, &vec![b'a'; long + 1]));
+    for mode in [0o010_644, 0o020_644, 0o060_644, 0o140_644] {
+        refuses_last(MemberFault::Special, with_mode(mode, b""));
+    }
+    refuses_last(MemberFault::KindMismatch, with_mode(0o040_755, b""));
+}
+
+#[test]
+fn encryption_and_other_methods_are_refused() {
+    refuses_last(MemberFault::Encrypted, Made { flags: 1, ..made("m", b"x") });
+    refuses_last(MemberFault::Special, Made { flags: 1 << 5, ..made("m", b"x") });
+    refuses_last(MemberFault::Method { method: 12 }, Made { method: 12, ..made("m", b"x") });
+    refuses_last(MemberFault::Method { method: 99 }, Made { method: 99, ..made("m", b"x") });
+}
+
+#[test]
+fn the_directory_must_say_what_the_members_say() {
+    // Flags, method, checksum, sizes, in either place; and the name.
+    for (own, listed, bytes) in [(6, 8, 2), (8, 10, 2), (14, 16, 4), (18, 20, 4), (22, 24, 4)] {
+        let mut member = made("m", b"content");
+        member.own.push((own, vec![2; bytes]));
+        refuses_last(MemberFault::Disagrees, member);
+        // An entry that the directory gives differently may also be no entry at all.
+        let mut member = made("m", b"content");
+        member.listed.push((listed, vec![2; bytes]));
+        assert!(judge(&zip(&[member])).is_err());
+    }
+    let (mut archive, name) = (zip(&[made("name-a", b"x")]), b"name-a");
+    let at = archive.windows(name.len()).position(|window| window == name).unwrap();
+    archive[at..at + name.len()].copy_from_slice(b"name-b");
+    refuses_member(&archive, "name-a", MemberFault::Disagrees);
+}
+
+#[test]
+fn a_second_name_is_refused() {
+    let unicode = |name: &[u8]| {
+        let length = u16::try_from(5 + name.len()).unwrap().to_le_bytes();
+        [&[0x75, 0x70][..], &length, &[1, 0, 0, 0, 0], name].concat()
+    };
+    assert!(judge(&zip(&[Made { extra: unicode(b"m"), ..made("m", b"x") }])).is_ok());
+    refuses_last(MemberFault::Disagrees, Made { extra: unicode(b"../n"), ..made("m", b"x") });
+    let damaged = zip(&[Made { extra: vec![1, 2, 3], ..made("m", b"x") }]);
+    assert!(matches!(judge(&damaged), Err(Refused::Broken { fault: Broken::Header { .. }, .. })));
+}
+
+#[test]
+fn descriptors_must_be_right() {
+    for mark in [&b"PK\x07\x08"[..], b""] {
+        let mut member = made("m", b"content").streamed(mark);
+        let last = member.descriptor.len() - 1;
+        member.descriptor[last] ^= 1;
+        refuses_last(MemberFault::Disagrees, member);
+    }
+    let mut member = made("m", b"content").streamed(b"");
+    member.descriptor.truncate(11);
+    assert!(judge(&zip(&[member])).is_err());
+}
+
+#[test]
+fn numbers_that_come_later_may_be_left_out_but_not_be_others() {
+    // Info-ZIP in a pipe knows the size before, the rest afterwards.
+    let mut member = made("m", b"content").streamed(b"PK\x07\x08");
+    member.own.push((22, 7_u32.to_le_bytes().to_vec()));
+    assert!(judge(&zip(&[member.clone()])).is_ok());
+    member.own.push((22, 8_u32.to_le_bytes().to_vec()));
+    refuses_last(MemberFault::Disagrees, member);
+    let mut member = made("m", b"content");
+    member.own.push((14, vec![0; 12]));
+    refuses_last(MemberFault::Disagrees, member);
+}
+
+#[test]
+fn contents_are_what_the_headers_say() {
+    for lie in [0, 6, 8, 1000] {
+        refuses_last(MemberFault::Corrupt, Made { size: lie, ..made("m", b"content") });
+        refuses_last(MemberFault::Corrupt, Made { size: lie, method: 0, ..made("m", b"content") });
+    }
+    refuses_last(MemberFault::Corrupt, Made { crc: 1, ..made("m", b"content") });
+    refuses_last(MemberFault::Corrupt, Made { packed: Some(b"\xff\xff".to_vec()), ..made("m", b"content") });
+    let packed = made("m", b"content").packed();
+    let cut = Some(packed[..packed.len() - 1].to_vec());
+    refuses_last(MemberFault::Corrupt, Made { packed: cut, ..made("m", b"content") });
+    // Something between the end of the data and the end of the member.
+    let more = Some([packed, b"more".to_vec()].concat());
+    refuses_last(MemberFault::Corrupt, Made { packed: more, ..made("m", b"content") });
+}
+
+#[test]
+fn members_do_not_overlap_and_leave_no_room_between_them() {
+    let (first, second) = (made("a", b"1"), made("b", b"2"));
+    let file = [first.own(), second.own()].concat();
+    let with_offsets = |one: usize, two: usize, file: &[u8]| {
+        let directory = [first.listed(one), second.listed(two)].concat();
+        [file, &directory, &end(2, directory.len(), file.len(), b"")].concat()
+    };
+    let at = first.own().len();
+    assert!(judge(&with_offsets(0, at, &file)).is_ok());
+    refuses_member(&with_offsets(0, 0, &file), "b", MemberFault::Overlaps);
+    refuses_member(&with_offsets(0, at - 1, &file), "b", MemberFault::Overlaps);
+    let gap = [first.own(), b"hidden".to_vec(), second.own()].concat();
+    broken(Broken::Gap { at: at as u64 }, &with_offsets(0, at + 6, &gap));
+    let behind = [file.clone(), b"hidden".to_vec()].concat();
+    broken(Broken::Gap { at: file.len() as u64 }, &with_offsets(0, at, &behind));
+    // One entry, two members.
+    let directory = first.listed(0);
+    let hidden = [file.clone(), directory.clone(), end(1, directory.len(), file.len(), b"")].concat();
+    broken(Broken::Gap { at: at as u64 }, &hidden);
+}
+
+#[test]
+fn nothing_stands_before_or_behind_or_in_between() {
+    let archive = good_zip();
+    let shifted = [made("stub", b"").own(), archive.clone()].concat();
+    assert!(matches!(judge(&shifted), Err(Refused::Broken { fault: Broken::Gap { .. }, .. })));
+    broken(Broken::NoDirectory, &[archive.clone(), b"x".to_vec()].concat());
+    // Two archives one after the other: only one of them is found.
+    assert!(matches!(judge(&[archive.clone(), archive.clone()].concat()), Err(Refused::Broken { .. })));
+    let hidden_end = zip_with(&good(), &end(0, 0, 0, b""));
+    assert!(judge(&hidden_end).is_err());
+    let member = made("m", b"x");
+    let (own, listed) = (member.own(), member.listed(0));
+    let between = [own.clone(), listed.clone(), b"hidden".to_vec(), end(1, listed.len(), own.len(), b"")].concat();
+    broken(Broken::Gap { at: (own.len() + listed.len()) as u64 }, &between);
+    let inside = [own.clone(), listed.clone(), b"hide".to_vec(), end(1, listed.len() + 4, own.len(), b"")].concat();
+    broken(Broken::Gap { at: (own.len() + listed.len()) as u64 }, &inside);
+}
+
+#[test]
+fn zip64_split_and_empty_zips_are_refused() {
+    let archive = good_zip();
+    let at = archive.len() - 22;
+    let locator = [&archive[..at], b"PK\x06\x07", &[0; 16], &archive[at..]].concat();
+    broken(Broken::Zip64, &locator);
+    for (position, bytes) in [(8, 4), (12, 4), (16, 4)] {
+        let mut bad = archive.clone();
+        bad[at + position..at + position + bytes].fill(0xff);
+        broken(Broken::Zip64, &bad);
+    }
+    broken(Broken::Zip64, &zip(&[Made { extra: vec![1, 0, 0, 0], ..made("m", b"x") }]));
+    let mut split = archive.clone();
+    split[at + 4] = 1;
+    broken(Broken::Split, &split);
+    broken(Broken::Empty, &zip(&[]));
+}
+
+#[test]
+fn what_is_cut_off_anywhere_is_refused() {
+    let archive = zip_with(&good(), b"comment");
+    for length in 0..archive.len() {
+        assert!(in_pieces(&archive[..length], usize::MAX, &Limits::default()).is_err(), "at {length}");
+    }
+}
+
+#[test]
+fn limits_count_what_comes_out() {
+    let (members, size) = (good(), judge(&good_zip()).unwrap().unpacked_bytes);
+    let judged = |limits: Limits| judge_with(&zip(&members), &limits).map(|package| package.unpacked_bytes);
+    let bytes = |max_unpacked_bytes| judged(Limits { max_unpacked_bytes, ..Limits::default() });
+    assert_eq!((bytes(size + 1), bytes(size)), (Ok(size), Ok(size)));
+    assert_eq!(bytes(size - 1), Err(Refused::Over(Limit::UnpackedBytes { limit: size - 1 })));
+    let entries = |max_entries| judged(Limits { max_entries, ..Limits::default() });
+    assert_eq!((entries(7), entries(6)), (Ok(size), Ok(size)));
+    assert_eq!(entries(5), Err(Refused::Over(Limit::Entries { limit: 5 })));
+}
+
+#[test]
+fn bombs_are_refused_by_their_ratio_whatever_they_say_of_themselves() {
+    let zeros = vec![0; 48 << 20];
+    let bomb = made("zeros", &zeros);
+    let over = Err(Refused::Over(Limit::Ratio { limit: 100 }));
+    let judged = |members: &[Made]| inspect_zip(&mut Cursor::new(zip(members)), &Limits::default());
+    assert_eq!(judged(std::slice::from_ref(&bomb)), over);
+    // One that says it is small is caught at the size that it says.
+    let fault = MemberFault::Corrupt;
+    assert_eq!(judged(&[Made { size: 10, ..bomb }]), Err(Refused::member(b"zeros", fault)));
+    // Many small ones are one bomb.
+    let part = made("part", &zeros[..4 << 20]);
+    let parts: Vec<_> = (0..9_u8).map(|n| Made { name: vec![b'a' + n], ..part.clone() }).collect();
+    assert_eq!(judged(&parts), over);
+    assert!(judged(&parts[..8]).is_ok());
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_no_fault_of_the_package() {
+    struct Failing;
+    impl std::io::Read for Failing {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::PermissionDenied.into())
+        }
+    }
+    impl std::io::Seek for Failing {
+        fn seek(&mut self, _: std::io::SeekFrom) -> std::io::Result<u64> {
+            Ok(100)
+        }
+    }
+    let refused = inspect_zip(&mut Failing, &Limits::default());
+    assert_eq!(refused, Err(Refused::Io(std::io::ErrorKind::PermissionDenied)));
+}
