@@ -7,6 +7,7 @@
 //! other than those that the caller named. Does not retry: what may be tried again is for the source to judge.
 
 mod admission;
+mod error;
 mod flights;
 mod modules;
 pub mod ports;
@@ -25,11 +26,12 @@ use tracing::{error, info, warn};
 use crate::metrics::Metrics;
 pub use admission::Limits;
 use admission::{Admission, Place};
+pub use error::{LinkError, NotReady, chain};
 use flights::{Flights, Listed};
 pub use modules::{ModuleRules, SourceOrigin, UnknownModules};
 use ports::{
-    BlobError, Blobs, Chunk, Draft, Entry, Ledger, LedgerError, NewEntry, Recorded, Sealed, Sha256Hex, Source,
-    SourceError, SourceStream, Wanted,
+    Blobs, Chunk, Draft, Entry, Ledger, LedgerError, NewEntry, Recorded, Sealed, Sha256Hex, Source, SourceError,
+    SourceStream, Wanted,
 };
 
 /// A package to link.
@@ -47,86 +49,8 @@ pub struct Upload {
     pub request_id: String,
 }
 
-/// Why a package was not linked.
-#[derive(Debug, thiserror::Error)]
-pub enum LinkError {
-    /// The module is not known, and the operator refuses unknown ones.
-    #[error("the module is not known")]
-    UnknownModule,
-    /// The module is not deployed from packages.
-    #[error("the module gets its source by {0:?}")]
-    UnsupportedOrigin(SourceOrigin),
-    /// The caller gave no version, and packages are not read for one yet.
-    #[error("no version was given")]
-    VersionMissing,
-    /// The version is there and may not be overwritten.
-    #[error("the version is there already")]
-    AlreadyExists,
-    /// As many uploads are running as may.
-    #[error("too many uploads are running")]
-    Busy,
-    /// The source gave no package.
-    #[error("the source gave no package")]
-    Source(#[from] SourceError),
-    /// The bytes are not those that the caller named.
-    #[error("expected a package with the SHA-256 {expected}, got {}", found.as_str())]
-    ChecksumMismatch {
-        /// What the caller named.
-        expected: Sha256,
-        /// What came.
-        found: Sha256Hex,
-    },
-    /// The package could not be kept.
-    #[error("the package could not be kept")]
-    Blob(#[from] BlobError),
-    /// The package could not be booked.
-    #[error("the package could not be booked")]
-    Ledger(#[source] LedgerError),
-    /// The store is stopping.
-    #[error("the store is stopping")]
-    Stopping,
-}
-
-impl LinkError {
-    /// What it is called in metrics.
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::UnknownModule => "unknown_module",
-            Self::UnsupportedOrigin(_) => "unsupported_origin",
-            Self::VersionMissing => "version_missing",
-            Self::AlreadyExists => "already_exists",
-            Self::Busy => "too_many_uploads",
-            Self::Source(error) => error.kind(),
-            Self::ChecksumMismatch { .. } => "checksum_mismatch",
-            Self::Blob(BlobError::NoSpace(_)) => "insufficient_storage",
-            Self::Blob(_) | Self::Ledger(_) => "failed",
-            Self::Stopping => "cancelled",
-        }
-    }
-}
-
-impl From<LedgerError> for LinkError {
-    fn from(error: LedgerError) -> Self {
-        match error {
-            LedgerError::AlreadyExists => Self::AlreadyExists,
-            failed @ LedgerError::Database(_) => Self::Ledger(failed),
-        }
-    }
-}
-
 /// What came of an upload, for all who asked for it.
 pub type Outcome = Arc<Result<Entry, LinkError>>;
-
-/// Which part of the store is not ready.
-#[derive(Debug, thiserror::Error)]
-pub enum NotReady {
-    /// Packages cannot be written.
-    #[error("packages cannot be written")]
-    Blobs(#[source] BlobError),
-    /// The books cannot be written.
-    #[error("the books cannot be written")]
-    Ledger(#[source] LedgerError),
-}
 
 /// Held while blobs and rows are brought in line. Without it, one upload could remove a blob as pointed at by no row
 /// while another is about to book a row for the same bytes. A copy is the same lock.
@@ -398,12 +322,6 @@ fn compare(expected: Option<Sha256>, sealed: &impl Sealed) -> Result<(), LinkErr
         Some(expected) if expected.as_str() != found.as_str() => Err(LinkError::ChecksumMismatch { expected, found }),
         _ => Ok(()),
     }
-}
-
-/// An error with its causes, for the log.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |e| e.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// The closing line of an upload. A link is shown without its query, where signed links carry their secrets.

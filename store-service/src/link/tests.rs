@@ -7,7 +7,7 @@ use bytes::Bytes;
 use linkgate_contract::{AppCode, ModuleName, PackageUrl};
 
 use super::*;
-use crate::link::ports::SourceError;
+use crate::link::ports::BlobError;
 
 struct OneByte(bool);
 

@@ -1,0 +1,90 @@
+//! Why an upload failed, or cannot be taken at all.
+
+use linkgate_contract::Sha256;
+
+use super::SourceOrigin;
+use super::ports::{BlobError, LedgerError, Sha256Hex, SourceError};
+
+/// Why a package was not linked.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The module is not known, and the operator refuses unknown ones.
+    #[error("the module is not known")]
+    UnknownModule,
+    /// The module is not deployed from packages.
+    #[error("the module gets its source by {0:?}")]
+    UnsupportedOrigin(SourceOrigin),
+    /// The caller gave no version, and packages are not read for one yet.
+    #[error("no version was given")]
+    VersionMissing,
+    /// The version is there and may not be overwritten.
+    #[error("the version is there already")]
+    AlreadyExists,
+    /// As many uploads are running as may.
+    #[error("too many uploads are running")]
+    Busy,
+    /// The source gave no package.
+    #[error("the source gave no package")]
+    Source(#[from] SourceError),
+    /// The bytes are not those that the caller named.
+    #[error("expected a package with the SHA-256 {expected}, got {}", found.as_str())]
+    ChecksumMismatch {
+        /// What the caller named.
+        expected: Sha256,
+        /// What came.
+        found: Sha256Hex,
+    },
+    /// The package could not be kept.
+    #[error("the package could not be kept")]
+    Blob(#[from] BlobError),
+    /// The package could not be booked.
+    #[error("the package could not be booked")]
+    Ledger(#[source] LedgerError),
+    /// The store is stopping.
+    #[error("the store is stopping")]
+    Stopping,
+}
+
+impl LinkError {
+    /// What it is called in metrics.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::UnknownModule => "unknown_module",
+            Self::UnsupportedOrigin(_) => "unsupported_origin",
+            Self::VersionMissing => "version_missing",
+            Self::AlreadyExists => "already_exists",
+            Self::Busy => "too_many_uploads",
+            Self::Source(error) => error.kind(),
+            Self::ChecksumMismatch { .. } => "checksum_mismatch",
+            Self::Blob(BlobError::NoSpace(_)) => "insufficient_storage",
+            Self::Blob(_) | Self::Ledger(_) => "failed",
+            Self::Stopping => "cancelled",
+        }
+    }
+}
+
+impl From<LedgerError> for LinkError {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::AlreadyExists => Self::AlreadyExists,
+            failed @ LedgerError::Database(_) => Self::Ledger(failed),
+        }
+    }
+}
+
+/// Which part of the store is not ready.
+#[derive(Debug, thiserror::Error)]
+pub enum NotReady {
+    /// Packages cannot be written.
+    #[error("packages cannot be written")]
+    Blobs(#[source] BlobError),
+    /// The books cannot be written.
+    #[error("the books cannot be written")]
+    Ledger(#[source] LedgerError),
+}
+
+/// An error with its causes, for the log.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |e| e.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
