@@ -6,6 +6,7 @@
 
 use url::Host;
 
+use crate::url::is_plain;
 use crate::{InvalidUrl, PackageUrl};
 
 /// Scheme, host and port of a link.
@@ -30,8 +31,7 @@ impl Origin {
     }
 
     fn read_plain(link: &str) -> Option<Self> {
-        let is_plain = |b: u8| b.is_ascii_graphic() && b != b'\\';
-        if link.len() > PackageUrl::MAX_BYTES || !link.bytes().all(is_plain) {
+        if link.len() > PackageUrl::MAX_BYTES || !is_plain(link) {
             return None;
         }
         let (rest, default_port) = match link.strip_prefix("https://") {

@@ -134,12 +134,16 @@ impl PackageUrl {
     }
 }
 
+/// Visible ASCII without a backslash: nothing that parsers could read in two ways or that has to be decoded first.
+pub(crate) fn is_plain(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
+}
+
 /// `http://evil.example\@good.example/` is evil.example to one parser and good.example to another.
 fn refuse_forbidden_characters(text: &str) -> Result<(), InvalidUrl> {
     let forbidden = |c: char| c == '\\' || c.is_control() || c.is_whitespace();
     // Nearly every link is plain, and bytes are looked at faster than characters.
-    let is_plain = text.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
-    if !is_plain && text.contains(forbidden) { Err(InvalidUrl::ForbiddenCharacter) } else { Ok(()) }
+    if !is_plain(text) && text.contains(forbidden) { Err(InvalidUrl::ForbiddenCharacter) } else { Ok(()) }
 }
 
 /// What stands between `scheme://` and the first `/`, `?` or `#`.

@@ -165,7 +165,7 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
         }
         let _held_until_booked = self.enter(&upload).await?;
         let sealed = self.download(&upload).await?;
-        compare(upload.request.sha256.clone(), &sealed)?;
+        compare(upload.request.sha256.as_ref(), &sealed)?;
         let bytes = (sealed.size_bytes(), sealed.sha256());
         self.publish(sealed, new_entry(&upload, version, registers_module, bytes)).await
     }
@@ -316,10 +316,12 @@ async fn copy<B: Blobs>(stream: &mut impl SourceStream, draft: &mut B::Draft, bl
 }
 
 /// A caller that named no digest takes whatever comes.
-fn compare(expected: Option<Sha256>, sealed: &impl Sealed) -> Result<(), LinkError> {
+fn compare(expected: Option<&Sha256>, sealed: &impl Sealed) -> Result<(), LinkError> {
     let found = sealed.sha256();
     match expected {
-        Some(expected) if expected.as_str() != found.as_str() => Err(LinkError::ChecksumMismatch { expected, found }),
+        Some(expected) if expected.as_str() != found.as_str() => {
+            Err(LinkError::ChecksumMismatch { expected: expected.clone(), found })
+        }
         _ => Ok(()),
     }
 }

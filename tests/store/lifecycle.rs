@@ -14,6 +14,11 @@ pub(super) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     }
 }
 
+/// Waits until the metrics have this line.
+async fn until_counted(store: &TestStore, line: &str) {
+    until(line, async || store.get("/metrics").await.body.contains(&format!("{line}\n"))).await;
+}
+
 #[tokio::test]
 async fn a_caller_that_hangs_up_does_not_kill_its_upload() {
     let body = bytes(200_000);
@@ -64,10 +69,7 @@ async fn an_upload_waits_for_its_turn() {
     let first = tokio::spawn(store.request(source.url()).version("1").try_send_owned(store.base()));
     source.wait_for_requests(1).await;
     let second = tokio::spawn(store.request(source.url()).version("2").try_send_owned(store.base()));
-    until("the second upload to wait", async || {
-        store.get("/metrics").await.body.contains("linkgate_store_uploads_waiting 1\n")
-    })
-    .await;
+    until_counted(&store, "linkgate_store_uploads_waiting 1").await;
     assert_eq!(store.link(store.request(source.url()).version("3")).await.status, 429, "no room to wait");
     assert_eq!(source.requests().len(), 1, "who waits asks nothing");
     source.release();
@@ -86,10 +88,7 @@ async fn a_second_call_for_the_same_joins_the_first() {
     let first = send();
     source.wait_for_requests(1).await;
     let second = send();
-    until("the second call to join", async || {
-        store.get("/metrics").await.body.contains("linkgate_store_uploads_joined_total 1\n")
-    })
-    .await;
+    until_counted(&store, "linkgate_store_uploads_joined_total 1").await;
     // Somebody else's hanging up ends nothing.
     first.abort();
     source.release();
@@ -135,10 +134,7 @@ async fn who_joined_a_refused_upload_is_refused_alike() {
     let first = tokio::spawn(request().try_send_owned(store.base()));
     source.wait_for_requests(1).await;
     let second = tokio::spawn(request().try_send_owned(store.base()));
-    until("the second call to join", async || {
-        store.get("/metrics").await.body.contains("linkgate_store_uploads_joined_total 1\n")
-    })
-    .await;
+    until_counted(&store, "linkgate_store_uploads_joined_total 1").await;
     source.release();
     let [first, second] = [first.await.unwrap().unwrap(), second.await.unwrap().unwrap()];
     assert_eq!((first.status, &first.body), (second.status, &second.body));

@@ -40,8 +40,8 @@ impl Flights {
         upload: &Upload,
         begin: impl FnOnce(Listed) -> BoxFuture<'static, Outcome>,
     ) -> (Landing, bool) {
-        let Upload { module, request, private_hosts, .. } = upload.clone();
-        let flight = Flight { module, request, private_hosts };
+        let Upload { module, request, private_hosts, .. } = upload;
+        let flight = Flight { module: module.clone(), request: request.clone(), private_hosts: private_hosts.clone() };
         let mut list = self.list();
         if let Some(landing) = list.get(&flight) {
             return (landing.clone(), false);
