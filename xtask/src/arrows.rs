@@ -45,12 +45,13 @@ const ROOMS: [(&str, &[&str]); 14] = [
 ];
 
 /// Our crates and which of ours each may use.
-const CRATES: [(&str, &[&str]); 7] = [
+const CRATES: [(&str, &[&str]); 8] = [
     ("linkgate-contract", &[]),
     ("linkgate-gate", &["linkgate-contract"]),
     ("linkgate-filter", &["linkgate-gate"]),
-    ("linkgate-store", &["linkgate-contract"]),
-    ("linkgate-cli", &["linkgate-gate"]),
+    ("linkgate-store", &["linkgate-contract", "linkgate-yaml"]),
+    ("linkgate-cli", &["linkgate-gate", "linkgate-yaml"]),
+    ("linkgate-yaml", &[]),
     ("linkgate-tests", &["linkgate-cli", "linkgate-contract", "linkgate-gate", "linkgate-store"]),
     ("xtask", &[]),
 ];
