@@ -8,49 +8,86 @@ use serde_json::{Map, Value, json};
 
 use crate::{Language, Text, headers};
 
-/// Every code of the API. Status, number and standard sentence stand in one table, in `row`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ErrorCode {
+/// Makes [`ErrorCode`] of its table, so that no list beside it can lag behind.
+macro_rules! codes {
+    ($($(#[$doc:meta])* $code:ident => $name:literal, $status:literal, $number:expr, $zh:literal, $en:literal;)*) => {
+        /// Every code of the API.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum ErrorCode {
+            $($(#[$doc])* $code,)*
+        }
+
+        impl ErrorCode {
+            /// Every code, for tables and tests.
+            pub const ALL: &[Self] = &[$(Self::$code),*];
+
+            fn row(self) -> Row {
+                match self {
+                    $(Self::$code => Row {
+                        name: $name,
+                        status: $status,
+                        number: $number,
+                        text: Text::fixed($zh, $en),
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+// The one table of the API's errors: name, HTTP status, BlueKing's number, the standard sentence in both languages.
+// `ERROR` is what BlueKing's framework itself refuses.
+codes! {
     /// A field is wrong.
-    Validation,
+    Validation => "VALIDATION_ERROR", 400, None, "参数错误", "Invalid parameters";
     /// The module is not deployed from packages.
-    UnsupportedSourceOrigin,
+    UnsupportedSourceOrigin => "UNSUPPORTED_SOURCE_ORIGIN", 400, Some(4_312_008), "未支持的源码来源", "Unsupported source origin";
     /// Same version, no `allow_overwrite`.
-    PackageAlreadyExists,
+    PackageAlreadyExists => "PACKAGE_ALREADY_EXISTS", 400, Some(4_312_009), "源码包已存在", "The source package already exists";
     /// The source's bytes are over the limit.
-    PackageTooLarge,
+    PackageTooLarge => "PACKAGE_TOO_LARGE", 400, None, "源码包过大", "The package is too large";
     /// The source's bytes are not those that the caller named.
-    ChecksumMismatch,
+    ChecksumMismatch => "CHECKSUM_MISMATCH", 400, None, "源码包的 SHA-256 不一致", "The package has another SHA-256";
     /// The source's bytes are more or fewer than the caller named.
-    SizeMismatch,
+    SizeMismatch => "SIZE_MISMATCH", 400, None, "源码包的大小不一致", "The package has another size";
+    /// The file is no archive that is read here.
+    PackageFormatUnsupported => "PACKAGE_FORMAT_UNSUPPORTED", 400, None, "不支持的源码包格式", "The package's format is not supported";
+    /// The archive is damaged, cut, or made to be read in two ways.
+    PackageBroken => "PACKAGE_BROKEN", 400, None, "源码包已损坏", "The package is broken";
+    /// The package has a member that no package should have.
+    PackageMemberRefused => "PACKAGE_MEMBER_REFUSED", 400, None, "源码包中有不允许的文件", "The package has a member that is not allowed";
+    /// The package has too much of something.
+    PackageLimitExceeded => "PACKAGE_LIMIT_EXCEEDED", 400, None, "源码包超出限制", "The package is over a limit";
+    /// The package's description cannot be used.
+    PackageDescriptionInvalid => "PACKAGE_DESCRIPTION_INVALID", 400, None, "应用描述文件无效", "The package's app_desc.yaml cannot be used";
     /// The source refused, broke off or could not be reached.
-    SourceUnreachable,
+    SourceUnreachable => "SOURCE_UNREACHABLE", 502, None, "无法读取源码包下载地址", "The package_url could not be read";
     /// The source was too slow.
-    SourceTimeout,
+    SourceTimeout => "SOURCE_TIMEOUT", 504, None, "读取源码包下载地址超时", "Reading the package_url timed out";
     /// Blob storage failed.
-    ObjectStore,
+    ObjectStore => "OBJECT_STORE_EXCEPTION", 500, Some(4_312_011), "对象存储异常", "The object storage failed";
     /// No room on the disk.
-    InsufficientStorage,
+    InsufficientStorage => "INSUFFICIENT_STORAGE", 507, None, "存储空间不足", "Not enough storage";
     /// As many uploads are running as the store takes at once.
-    TooManyUploads,
+    TooManyUploads => "TOO_MANY_UPLOADS", 429, None, "正在进行的上传过多，请稍后重试", "Too many uploads are running, try again in a moment";
     /// The store is shutting down.
-    Unavailable,
+    Unavailable => "SERVICE_UNAVAILABLE", 503, None, "服务正在停止，请重试", "The service is stopping, try again";
     /// A fault of ours.
-    Internal,
+    Internal => "ERROR", 500, None, "服务内部错误", "Internal server error";
     /// The body is not JSON.
-    ParseError,
+    ParseError => "ERROR", 400, None, "JSON 解析错误", "JSON parse error";
     /// The gate's token is missing, broken or expired.
-    NotAuthenticated,
+    NotAuthenticated => "ERROR", 401, None, "身份认证信息未提供或无效", "Authentication is missing or invalid";
     /// The gate vouches for the caller, but not for an application and a user.
-    PermissionDenied,
+    PermissionDenied => "ERROR", 403, None, "没有执行该操作的权限", "Permission denied";
     /// No such route, or no such module.
-    NotFound,
+    NotFound => "ERROR", 404, None, "未找到", "Not found";
     /// The route knows other methods.
-    MethodNotAllowed,
+    MethodNotAllowed => "ERROR", 405, None, "不允许的请求方法", "Method not allowed";
     /// The body is over the limit.
-    BodyTooLarge,
+    BodyTooLarge => "ERROR", 413, None, "请求体过大", "The request body is too large";
     /// Not `application/json`.
-    UnsupportedMediaType,
+    UnsupportedMediaType => "ERROR", 415, None, "不支持的请求媒体类型，请使用 application/json", "Unsupported media type, use application/json";
 }
 
 struct Row {
@@ -61,85 +98,6 @@ struct Row {
 }
 
 impl ErrorCode {
-    /// Every code, for tables and tests.
-    pub const ALL: [Self; 20] = [
-        Self::Validation,
-        Self::UnsupportedSourceOrigin,
-        Self::PackageAlreadyExists,
-        Self::PackageTooLarge,
-        Self::ChecksumMismatch,
-        Self::SizeMismatch,
-        Self::SourceUnreachable,
-        Self::SourceTimeout,
-        Self::ObjectStore,
-        Self::InsufficientStorage,
-        Self::TooManyUploads,
-        Self::Unavailable,
-        Self::Internal,
-        Self::ParseError,
-        Self::NotAuthenticated,
-        Self::PermissionDenied,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::BodyTooLarge,
-        Self::UnsupportedMediaType,
-    ];
-
-    /// The one table of the API's errors. `ERROR` is what BlueKing's framework itself refuses.
-    fn row(self) -> Row {
-        let row = |name, status, number, zh, en| Row { name, status, number, text: Text::fixed(zh, en) };
-        match self {
-            Self::Validation => row("VALIDATION_ERROR", 400, None, "参数错误", "Invalid parameters"),
-            Self::UnsupportedSourceOrigin => {
-                row("UNSUPPORTED_SOURCE_ORIGIN", 400, Some(4_312_008), "未支持的源码来源", "Unsupported source origin")
-            }
-            Self::PackageAlreadyExists => {
-                row("PACKAGE_ALREADY_EXISTS", 400, Some(4_312_009), "源码包已存在", "The source package already exists")
-            }
-            Self::PackageTooLarge => row("PACKAGE_TOO_LARGE", 400, None, "源码包过大", "The package is too large"),
-            Self::ChecksumMismatch => {
-                row("CHECKSUM_MISMATCH", 400, None, "源码包的 SHA-256 不一致", "The package has another SHA-256")
-            }
-            Self::SizeMismatch => row("SIZE_MISMATCH", 400, None, "源码包的大小不一致", "The package has another size"),
-            Self::SourceUnreachable => {
-                row("SOURCE_UNREACHABLE", 502, None, "无法读取源码包下载地址", "The package_url could not be read")
-            }
-            Self::SourceTimeout => {
-                row("SOURCE_TIMEOUT", 504, None, "读取源码包下载地址超时", "Reading the package_url timed out")
-            }
-            Self::ObjectStore => {
-                row("OBJECT_STORE_EXCEPTION", 500, Some(4_312_011), "对象存储异常", "The object storage failed")
-            }
-            Self::InsufficientStorage => row("INSUFFICIENT_STORAGE", 507, None, "存储空间不足", "Not enough storage"),
-            Self::TooManyUploads => row(
-                "TOO_MANY_UPLOADS",
-                429,
-                None,
-                "正在进行的上传过多，请稍后重试",
-                "Too many uploads are running, try again in a moment",
-            ),
-            Self::Unavailable => {
-                row("SERVICE_UNAVAILABLE", 503, None, "服务正在停止，请重试", "The service is stopping, try again")
-            }
-            Self::Internal => row("ERROR", 500, None, "服务内部错误", "Internal server error"),
-            Self::ParseError => row("ERROR", 400, None, "JSON 解析错误", "JSON parse error"),
-            Self::NotAuthenticated => {
-                row("ERROR", 401, None, "身份认证信息未提供或无效", "Authentication is missing or invalid")
-            }
-            Self::PermissionDenied => row("ERROR", 403, None, "没有执行该操作的权限", "Permission denied"),
-            Self::NotFound => row("ERROR", 404, None, "未找到", "Not found"),
-            Self::MethodNotAllowed => row("ERROR", 405, None, "不允许的请求方法", "Method not allowed"),
-            Self::BodyTooLarge => row("ERROR", 413, None, "请求体过大", "The request body is too large"),
-            Self::UnsupportedMediaType => row(
-                "ERROR",
-                415,
-                None,
-                "不支持的请求媒体类型，请使用 application/json",
-                "Unsupported media type, use application/json",
-            ),
-        }
-    }
-
     /// The name in `code`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -274,7 +232,7 @@ mod tests {
 
     #[test]
     fn every_code_is_an_error_and_names_are_in_the_api_style() {
-        for code in ErrorCode::ALL {
+        for &code in ErrorCode::ALL {
             assert!((400..600).contains(&code.status()), "{code:?}");
             assert!(code.name().bytes().all(|b| b.is_ascii_uppercase() || b == b'_'), "{code:?}");
         }

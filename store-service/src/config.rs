@@ -8,6 +8,7 @@ mod auth;
 mod fetch;
 mod log;
 mod modules;
+mod package;
 mod server;
 mod upkeep;
 mod vars;
@@ -24,6 +25,7 @@ pub use server::ServerConfig;
 pub use upkeep::UpkeepConfig;
 pub use vars::{Env, Vars};
 
+use crate::inspect::Limits;
 use crate::link::ModuleRules;
 use vars::Reader;
 
@@ -38,6 +40,8 @@ pub struct Config {
     pub fetch: FetchConfig,
     /// Which modules take packages.
     pub modules: ModuleRules,
+    /// What a package may be.
+    pub packages: Limits,
     /// `LINKGATE_DATA_DIR`: packages and books. Required; made when it is missing; used by one store at a time.
     pub data_dir: PathBuf,
     /// `LINKGATE_TIME_ZONE`: the zone in which replies show times, an IANA name. Default `Asia/Shanghai`.
@@ -81,7 +85,7 @@ impl fmt::Display for BadConfig {
 }
 
 /// Every variable that the store reads.
-pub const VARIABLES: [&str; 29] = [
+pub const VARIABLES: [&str; 33] = [
     server::LISTEN,
     server::MAX_CONNECTIONS,
     server::MAX_UPLOADS,
@@ -108,6 +112,10 @@ pub const VARIABLES: [&str; 29] = [
     fetch::RETRY_DELAY,
     fetch::PARALLEL,
     modules::FILE,
+    package::OPAQUE,
+    package::MAX_ENTRIES,
+    package::MAX_UNPACKED_BYTES,
+    package::MAX_RATIO,
     TIME_ZONE,
     log::FILTER,
     log::FORMAT,
@@ -116,7 +124,7 @@ pub const VARIABLES: [&str; 29] = [
 const DATA_DIR: &str = "LINKGATE_DATA_DIR";
 const TIME_ZONE: &str = "LINKGATE_TIME_ZONE";
 /// Variables of these families are ours alone, so one that we do not know is a typo.
-const OWN_PREFIXES: [&str; 2] = ["LINKGATE_STORE_", "LINKGATE_FETCH_"];
+const OWN_PREFIXES: [&str; 3] = ["LINKGATE_STORE_", "LINKGATE_FETCH_", "LINKGATE_PACKAGE_"];
 
 impl Config {
     /// Reads all settings.
@@ -131,6 +139,7 @@ impl Config {
             auth: AuthConfig::read(&mut reader),
             fetch: FetchConfig::read(&mut reader),
             modules: modules::read(&mut reader),
+            packages: package::read(&mut reader),
             data_dir: reader.required(DATA_DIR).map(PathBuf::from).unwrap_or_default(),
             time_zone: read_time_zone(&mut reader),
             upkeep: UpkeepConfig::read(&mut reader),
@@ -180,6 +189,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::inspect::Opaque;
 
     /// The public half of an Ed25519 key, from RFC 8410.
     const PEM: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
@@ -220,6 +230,14 @@ mod tests {
         assert_eq!((config.fetch.min_rate, config.fetch.min_rate_window), (1024, Duration::from_secs(30)));
         assert_eq!(config.fetch.retry_delay, Duration::from_millis(500));
         assert_eq!(config.fetch.parallel, 4);
+        let packages = Limits {
+            opaque: Opaque::Refuse,
+            max_entries: 100_000,
+            max_unpacked_bytes: 4 << 30,
+            max_ratio: 100,
+            ..Limits::default()
+        };
+        assert_eq!(config.packages, packages);
         assert_eq!(config.time_zone.iana_name(), Some("Asia/Shanghai"));
         assert_eq!(config.log.format, LogFormat::Text);
         assert_eq!(config.data_dir, PathBuf::from("/data"));
@@ -268,6 +286,10 @@ mod tests {
             (fetch::MIN_RATE_WINDOW, "0"),
             (fetch::RETRY_DELAY, "0"),
             (fetch::PARALLEL, "0"),
+            (package::OPAQUE, "yes"),
+            (package::MAX_ENTRIES, "0"),
+            (package::MAX_UNPACKED_BYTES, "4G"),
+            (package::MAX_RATIO, "0"),
             (upkeep::GC_INTERVAL, "2592001"),
             (upkeep::GC_GRACE, "0"),
             (upkeep::SCRUB_RATE, "1M"),

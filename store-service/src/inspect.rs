@@ -7,7 +7,7 @@
 //! than [`Limits`] allow, counted on what really came out.
 //!
 //! How it is used: [`Inspector::push`] every byte in order, on a thread that may be busy, for it decodes; stop at the first
-//! refusal. Then [`Inspector::finish`]. If that says [`Inspected::Zip`], show the finished file to [`inspect_zip`].
+//! refusal, or when [`Inspector::wants_more`] says no. Then [`Inspector::finish`]. If that says [`Inspected::Zip`], show the finished file to [`inspect_zip`].
 
 mod description;
 mod format;
@@ -118,7 +118,13 @@ impl Inspector {
         }
     }
 
-    /// All bytes have been pushed.
+    /// Whether further bytes can change anything.
+    #[must_use]
+    pub fn wants_more(&self) -> bool {
+        matches!(self.state, State::Head(_) | State::Tar(_))
+    }
+
+    /// All bytes have been pushed, or those that it wanted.
     ///
     /// # Errors
     /// [`Refused`] says why the package may not be kept.

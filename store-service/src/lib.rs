@@ -32,7 +32,7 @@ use config::Config;
 use data_dir::{DataDir, DataDirError};
 use fetch::HttpSource;
 use ledger::{LedgerStartError, SqliteLedger};
-use link::Linker;
+use link::{Linker, Rules};
 use metrics::Metrics;
 use upkeep::Timers;
 
@@ -56,6 +56,10 @@ pub enum StartError {
     Listener(std::io::Error),
 }
 
+/// At most. Each upload holds two, one that writes and one that looks inside; names, probes and the upkeep need some too.
+/// They are made when they are needed.
+const BLOCKING_THREADS: usize = 1_024;
+
 /// What the store runs on.
 ///
 /// A download is read and hashed by one of these workers and written by a thread beside it. With a worker for every core
@@ -65,7 +69,8 @@ pub enum StartError {
 /// If the system gives no threads.
 pub fn runtime() -> std::io::Result<Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    Builder::new_multi_thread().worker_threads(cores.div_ceil(2)).enable_all().build()
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(cores.div_ceil(2)).max_blocking_threads(BLOCKING_THREADS).enable_all().build()
 }
 
 /// Serves until `shutdown` is ready; then running uploads get [`config::ServerConfig::shutdown_grace`] to finish.
@@ -85,8 +90,8 @@ pub async fn run(
     }
     let source = HttpSource::new(config.fetch.clone())?;
     let metrics = Metrics::new(data_dir.path());
-    let linker =
-        Linker::new(source, blobs.clone(), ledger.clone(), config.modules, config.server.uploads, metrics.clone());
+    let rules = Rules { modules: config.modules, packages: config.packages, uploads: config.server.uploads };
+    let linker = Linker::new(source, blobs.clone(), ledger.clone(), rules, metrics.clone());
     let publishing = linker.publishing();
     let api = http::Api {
         linker: Arc::new(linker),

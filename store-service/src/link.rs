@@ -9,6 +9,7 @@
 mod admission;
 mod error;
 mod flights;
+mod inside;
 mod modules;
 pub mod ports;
 
@@ -17,20 +18,22 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use linkgate_contract::{AllowList, LinkRequest, PackageName, PackageVersion, Sha256, UploadPath};
+use linkgate_contract::{AllowList, LinkRequest, PackageName, Sha256, UploadPath};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+use crate::inspect::{Format, Limits as PackageLimits, Opaque, Package, Refused};
 use crate::metrics::Metrics;
 pub use admission::Limits;
 use admission::{Admission, Place};
 pub use error::{LinkError, NotReady, chain};
 use flights::{Flights, Listed};
+use inside::Inside;
 pub use modules::{ModuleRules, SourceOrigin, UnknownModules};
 use ports::{
-    Blobs, Chunk, Draft, Entry, Ledger, LedgerError, NewEntry, Recorded, Sealed, Sha256Hex, Source, SourceError,
+    Blobs, Chunk, Draft, Entry, Held, Ledger, LedgerError, NewEntry, Recorded, Sealed, Sha256Hex, Source, SourceError,
     SourceStream, Wanted,
 };
 
@@ -64,12 +67,24 @@ impl Publishing {
     }
 }
 
+/// What the operator decides about uploads.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Which modules take packages.
+    pub modules: ModuleRules,
+    /// What a package may be.
+    pub packages: PackageLimits,
+    /// How many at once.
+    pub uploads: Limits,
+}
+
 /// Links packages, over whatever source, blob storage and books it is given.
 pub struct Linker<S, B, L> {
     source: S,
     blobs: B,
     ledger: L,
-    rules: ModuleRules,
+    modules: ModuleRules,
+    packages: PackageLimits,
     publishing: Publishing,
     admission: Admission,
     flights: Flights,
@@ -80,14 +95,16 @@ pub struct Linker<S, B, L> {
 
 impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
     /// Brings the parts together; so much at once as the limits allow.
-    pub fn new(source: S, blobs: B, ledger: L, rules: ModuleRules, limits: Limits, metrics: Metrics) -> Self {
-        let (publishing, admission) = (Publishing::default(), Admission::new(limits));
+    pub fn new(source: S, blobs: B, ledger: L, rules: Rules, metrics: Metrics) -> Self {
+        let Rules { modules, packages, uploads } = rules;
+        let (publishing, admission) = (Publishing::default(), Admission::new(uploads));
         let (uploads, stop) = (TaskTracker::new(), CancellationToken::new());
         Self {
             source,
             blobs,
             ledger,
-            rules,
+            modules,
+            packages,
             publishing,
             admission,
             flights: Flights::default(),
@@ -158,25 +175,24 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
 
     async fn steps(&self, upload: Upload) -> Result<Entry, LinkError> {
         let registers_module = self.admit(&upload.module).await?;
-        let Some(version) = upload.request.version.clone() else { return Err(LinkError::VersionMissing) };
-        self.refuse_early(&upload, &version).await?;
-        if let Some(entry) = self.book_held(&upload, &version, registers_module).await? {
+        self.refuse_early(&upload).await?;
+        if let Some(entry) = self.book_held(&upload, registers_module).await? {
             return Ok(entry);
         }
         let _held_until_booked = self.enter(&upload).await?;
-        let sealed = self.download(&upload).await?;
-        compare(upload.request.sha256.as_ref(), &sealed)?;
-        let bytes = (sealed.size_bytes(), sealed.sha256());
-        self.publish(sealed, new_entry(&upload, version, registers_module, bytes)).await
+        let (sealed, package) = self.download(&upload).await?;
+        let kept = Held { size_bytes: sealed.size_bytes(), package };
+        let entry = new_entry(&upload, registers_module, sealed.sha256(), kept)?;
+        self.publish(sealed, entry).await
     }
 
     /// Whether the module takes packages; `true` if it must be registered with its first one.
     async fn admit(&self, module: &UploadPath) -> Result<bool, LinkError> {
-        let origin = match self.rules.declared(module) {
+        let origin = match self.modules.declared(module) {
             Some(origin) => Some(origin),
             None => self.ledger.module_origin(module).await?,
         };
-        match (origin, self.rules.unknown()) {
+        match (origin, self.modules.unknown()) {
             (Some(origin), _) if origin.takes_packages() => Ok(false),
             (Some(origin), _) => Err(LinkError::UnsupportedOrigin(origin)),
             (None, UnknownModules::Register) => Ok(true),
@@ -185,7 +201,8 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
     }
 
     /// Saves the download of a package that would be refused anyway. [`Linker::publish`] judges again.
-    async fn refuse_early(&self, upload: &Upload, version: &PackageVersion) -> Result<(), LinkError> {
+    async fn refuse_early(&self, upload: &Upload) -> Result<(), LinkError> {
+        let Some(version) = &upload.request.version else { return Ok(()) };
         let refused = !upload.request.allow_overwrite && self.ledger.has_live(&upload.module, version).await?;
         if refused { Err(LinkError::AlreadyExists) } else { Ok(()) }
     }
@@ -200,8 +217,8 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
         }
     }
 
-    /// Fetches, hashes and writes in one pass.
-    async fn download(&self, upload: &Upload) -> Result<B::Sealed, LinkError> {
+    /// Fetches, hashes, writes and looks inside in one pass.
+    async fn download(&self, upload: &Upload) -> Result<(B::Sealed, Package), LinkError> {
         let stopped = || self.stop.cancelled();
         let request = &upload.request;
         let wanted = Wanted { url: &request.package_url, private: &upload.private_hosts, size: request.size };
@@ -210,17 +227,40 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
             () = stopped() => return Err(LinkError::Stopping),
         };
         let mut draft = self.blobs.draft().await?;
+        let mut inside = Inside::begin(&self.packages);
         let copied = tokio::select! {
-            copied = self.metrics.timed("copy", copy(&mut stream, &mut draft, &self.blobs)) => copied,
+            copied = self.metrics.timed("copy", self.copy(&mut stream, &mut draft, &mut inside)) => copied,
             () = stopped() => Err(LinkError::Stopping),
         };
-        match copied {
-            Ok(()) => Ok(self.metrics.timed("seal", draft.seal()).await?),
-            Err(error) => {
-                draft.discard().await;
-                Err(error)
+        if let Err(error) = copied {
+            draft.discard().await;
+            return Err(error);
+        }
+        let sealed = self.metrics.timed("seal", draft.seal()).await?;
+        compare(request.sha256.as_ref(), &sealed)?;
+        let (sealed, package) = self.metrics.timed("inspect", inside.package(sealed)).await?;
+        // An archive has proved that it is whole.
+        let is_whole = stream.has_marked_end() || request.sha256.is_some() || request.size.is_some();
+        if package.format == Format::Opaque && !is_whole {
+            return Err(SourceError::NoEnd.into());
+        }
+        Ok((sealed, package))
+    }
+
+    async fn copy(&self, stream: &mut S::Stream, draft: &mut B::Draft, inside: &mut Inside) -> Result<(), LinkError> {
+        while let Some(chunk) = stream.next().await? {
+            match chunk {
+                Chunk::Data(bytes) => {
+                    inside.push(&bytes).await?;
+                    draft.write(bytes).await?;
+                }
+                Chunk::Restart => {
+                    *inside = Inside::begin(&self.packages);
+                    std::mem::replace(draft, self.blobs.draft().await?).discard().await;
+                }
             }
         }
+        Ok(())
     }
 
     /// Keeps the blob, books the row, and removes whatever no row points at afterwards.
@@ -232,24 +272,20 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
 
     /// Books a package without a download, if the caller named its digest and the application has those bytes already.
     /// Bytes of another application are no proof that this caller could have read them.
-    async fn book_held(
-        &self,
-        upload: &Upload,
-        version: &PackageVersion,
-        registers_module: bool,
-    ) -> Result<Option<Entry>, LinkError> {
+    async fn book_held(&self, upload: &Upload, registers_module: bool) -> Result<Option<Entry>, LinkError> {
         let named = upload.request.sha256.as_ref().and_then(|digest| Sha256Hex::from_hex(digest.as_str()));
         let Some(sha256) = named else { return Ok(None) };
         let _one_at_a_time = self.metrics.timed("wait", self.publishing.hold()).await;
-        let Some(size_bytes) = self.ledger.held(&upload.module.app_code, &sha256).await? else { return Ok(None) };
+        let Some(held) = self.ledger.held(&upload.module.app_code, &sha256).await? else { return Ok(None) };
+        let may_stay = held.package.format != Format::Opaque || self.packages.opaque == Opaque::Allow;
         // A blob that was lost is there again after a download.
-        if !self.blobs.has(sha256.clone()).await? {
+        if !may_stay || !self.blobs.has(sha256.clone()).await? {
             return Ok(None);
         }
-        if let Some(expected) = upload.request.size.filter(|expected| *expected != size_bytes) {
-            return Err(SourceError::SizeMismatch { expected, found: Some(size_bytes) }.into());
+        if let Some(expected) = upload.request.size.filter(|expected| *expected != held.size_bytes) {
+            return Err(SourceError::SizeMismatch { expected, found: Some(held.size_bytes) }.into());
         }
-        let entry = new_entry(upload, version.clone(), registers_module, (size_bytes, sha256));
+        let entry = new_entry(upload, registers_module, sha256, held)?;
         self.book(entry, false).await.map(Some)
     }
 
@@ -291,28 +327,22 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
     }
 }
 
-fn new_entry(upload: &Upload, version: PackageVersion, registers_module: bool, bytes: (u64, Sha256Hex)) -> NewEntry {
-    let (size_bytes, sha256) = bytes;
-    NewEntry {
+/// The request's version wins over the package's.
+fn new_entry(upload: &Upload, registers_module: bool, sha256: Sha256Hex, kept: Held) -> Result<NewEntry, LinkError> {
+    let Held { size_bytes, package } = kept;
+    let version = upload.request.version.clone().or_else(|| package.version.clone());
+    let version = version.ok_or(LinkError::VersionMissing { format: package.format })?;
+    Ok(NewEntry {
         module: upload.module.clone(),
         registers_module,
         package_name: PackageName::new(&upload.request.package_url, &version).as_str().to_owned(),
         version,
         size_bytes,
         sha256,
+        package,
         operator: upload.operator.clone(),
         allow_overwrite: upload.request.allow_overwrite,
-    }
-}
-
-async fn copy<B: Blobs>(stream: &mut impl SourceStream, draft: &mut B::Draft, blobs: &B) -> Result<(), LinkError> {
-    while let Some(chunk) = stream.next().await? {
-        match chunk {
-            Chunk::Data(bytes) => draft.write(bytes).await?,
-            Chunk::Restart => std::mem::replace(draft, blobs.draft().await?).discard().await,
-        }
-    }
-    Ok(())
+    })
 }
 
 /// A caller that named no digest takes whatever comes.
@@ -352,7 +382,7 @@ fn log(asked: &Upload, took: Duration, outcome: &Result<Entry, LinkError>) {
             "Stored `{}` for `{app}`/`{name}`",
             entry.version
         ),
-        Err(e @ (LinkError::Blob(_) | LinkError::Ledger(_))) => {
+        Err(e @ (LinkError::Blob(_) | LinkError::Refused(Refused::Io(_)) | LinkError::Ledger(_))) => {
             line!(error, error = chain(e), "Failed to store a package for `{app}`/`{name}`");
         }
         Err(e) => line!(info, error = chain(e), "Refused a package for `{app}`/`{name}`"),

@@ -9,6 +9,7 @@ mod conflicts;
 mod disk;
 mod gc;
 mod http;
+mod inside;
 mod lifecycle;
 mod metrics;
 mod modules;

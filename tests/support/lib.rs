@@ -8,6 +8,7 @@
 // Panicking is how a test says no; clippy knows that of test functions, but not of their helpers.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
+pub mod archive;
 pub mod chaos;
 pub mod gateway;
 pub mod http1;
@@ -21,6 +22,7 @@ pub mod source;
 pub mod store;
 pub mod token;
 
+pub use archive::{Compression, tar, zip};
 pub use gateway::{Gateway, GatewayPlan};
 pub use identity::{Identity, Mood, Question, Service};
 pub use process::StoreProcess;

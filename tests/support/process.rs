@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::store::ANY_BYTES;
 use crate::{LinkRequestBuilder, Shelf, TokenMint};
 
 /// How long a start may take on a busy machine.
@@ -82,7 +83,7 @@ impl StoreProcess {
         assert!(self.wait().success());
     }
 
-    /// Starts a store on this data directory, on a free port, with further settings.
+    /// Starts a store on this data directory, on a free port, that takes files that are no archives, with further settings.
     #[must_use]
     pub fn start(data_dir: &Path, settings: &[(&str, &str)]) -> Self {
         Self::start_with_mint(data_dir, settings, TokenMint::new())
@@ -95,6 +96,7 @@ impl StoreProcess {
             ("LINKGATE_STORE_LISTEN", "127.0.0.1:0".to_owned()),
             ("LINKGATE_DATA_DIR", data_dir.display().to_string()),
             ("LINKGATE_JWT_PUBLIC_KEYS", mint.setting()),
+            (ANY_BYTES.0, ANY_BYTES.1.to_owned()),
         ]);
         vars.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let mut command = Command::new(binary("linkgate-store"));

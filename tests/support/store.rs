@@ -13,6 +13,9 @@ use tokio::task::JoinHandle;
 
 use crate::{FakeSource, LinkRequestBuilder, Reply, Row, Shelf, TokenMint};
 
+/// The setting that most tests need, for they are about the way of bytes, not about what these mean.
+pub(crate) const ANY_BYTES: (&str, &str) = ("LINKGATE_PACKAGE_OPAQUE", "allow");
+
 /// A running store. Dropping it fails the test if a temporary file is left.
 pub struct TestStore {
     base: String,
@@ -36,14 +39,18 @@ impl TestStore {
         Self::with(|config| trust(config, &[source])).await
     }
 
-    /// A store with the default settings, short waits between attempts, and one change.
+    /// A store with the default settings, which takes files that are no archives, has short waits between attempts, and
+    /// one change.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let (dir, mint) = (tempfile::tempdir().unwrap(), TokenMint::new());
         let data_dir = dir.path().join("data");
-        let vars: BTreeMap<String, String> =
-            [("LINKGATE_DATA_DIR", data_dir.display().to_string()), ("LINKGATE_JWT_PUBLIC_KEYS", mint.setting())]
-                .map(|(name, value)| (name.to_owned(), value))
-                .into();
+        let vars: BTreeMap<String, String> = [
+            ("LINKGATE_DATA_DIR", data_dir.display().to_string()),
+            ("LINKGATE_JWT_PUBLIC_KEYS", mint.setting()),
+            (ANY_BYTES.0, ANY_BYTES.1.to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
         let mut config = Config::from_vars(&vars).unwrap();
         // The source here is never the better for waiting.
         config.fetch.retry_delay = Duration::from_millis(1);

@@ -46,6 +46,11 @@ impl TempFile {
         &mut self.file
     }
 
+    /// Another handle, at the file's beginning.
+    fn reopen(&self) -> io::Result<File> {
+        self.path.as_ref().map_or_else(|| Err(io::ErrorKind::NotFound.into()), File::open)
+    }
+
     pub(super) fn rename_to(mut self, target: &Path) -> io::Result<()> {
         if let Some(path) = &self.path {
             fs::rename(path, target)?;
@@ -73,6 +78,12 @@ pub struct SealedFile {
 }
 
 impl Sealed for SealedFile {
+    type Reader = File;
+
+    fn open(&self) -> Result<File, BlobError> {
+        self.temp.reopen().map_err(|e| BlobError::from_io("reading a package", e))
+    }
+
     fn sha256(&self) -> Sha256Hex {
         self.sha256.clone()
     }

@@ -17,7 +17,7 @@ pub(super) const HEADER_TIMEOUT: &str = "LINKGATE_STORE_HEADER_TIMEOUT_S";
 pub(super) const MAX_BODY_BYTES: &str = "LINKGATE_STORE_MAX_BODY_BYTES";
 pub(super) const SHUTDOWN_GRACE: &str = "LINKGATE_STORE_SHUTDOWN_GRACE_S";
 
-/// Each upload holds one of the runtime's 512 threads for blocking work; the rest is for names, probes and books.
+/// Each upload holds two of the runtime's threads for blocking work, of which there are at most 1024.
 const MOST_UPLOADS: usize = 256;
 
 /// How callers are served.

@@ -19,8 +19,8 @@ use crate::link::ports::{Chunk, Phase, SourceError, SourceStream};
 
 /// A body that is being read.
 ///
-/// A body without a length that ends when the connection closes cannot be told from one that was cut off; it is taken as
-/// it is, as every HTTP client does, unless the caller said how long it must be.
+/// A body without a length that ends when the connection closes cannot be told from one that was cut off. It is given as it
+/// is, and [`SourceStream::has_marked_end`] says so.
 pub struct Download {
     attempts: Attempts,
     /// None between two attempts: a source that takes one connection of ours at a time must take the next.
@@ -140,5 +140,9 @@ impl SourceStream for Download {
                 return Ok(Some(Chunk::Restart));
             }
         }
+    }
+
+    fn has_marked_end(&self) -> bool {
+        self.version.has_marked_end
     }
 }

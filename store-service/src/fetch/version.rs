@@ -12,6 +12,7 @@ use linkgate_contract::PackageUrl;
 use reqwest::Response;
 use reqwest::header::{
     ACCEPT_RANGES, CONTENT_RANGE, DATE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE,
+    TRANSFER_ENCODING,
 };
 
 use super::retry::http_date;
@@ -31,6 +32,8 @@ pub(super) struct Version {
     validator: Option<(HeaderName, HeaderValue)>,
     /// Whether the source says that it gives parts.
     gives_parts: bool,
+    /// See [`SourceStream::has_marked_end`](crate::link::ports::SourceStream::has_marked_end).
+    pub(super) has_marked_end: bool,
 }
 
 impl Version {
@@ -39,7 +42,10 @@ impl Version {
         let validator = validator(answer.headers());
         let units = answer.headers().get(ACCEPT_RANGES);
         let gives_parts = units.is_some_and(|units| units.as_bytes().eq_ignore_ascii_case(b"bytes"));
-        Self { url, total_bytes: answer.content_length(), validator, gives_parts }
+        let total_bytes = answer.content_length();
+        let is_framed =
+            answer.version() >= reqwest::Version::HTTP_2 || answer.headers().contains_key(TRANSFER_ENCODING);
+        Self { url, total_bytes, validator, gives_parts, has_marked_end: total_bytes.is_some() || is_framed }
     }
 
     /// Its length, if parts of it are sure to be had and to be told from another version's.
@@ -177,15 +183,22 @@ mod tests {
     fn the_rest_is_asked_for_only_where_it_can_be_told() {
         let url = || PackageUrl::new("http://example.com/a").unwrap();
         let tag = || Some((ETAG, HeaderValue::from_static("\"a\"")));
-        let version = Version { url: url(), total_bytes: Some(10), validator: tag(), gives_parts: true };
+        let version =
+            Version { url: url(), total_bytes: Some(10), validator: tag(), gives_parts: true, has_marked_end: true };
         let asked = version.rest_from(9).unwrap();
         assert_eq!((&asked[RANGE], &asked[IF_RANGE]), (&"bytes=9-".parse().unwrap(), &"\"a\"".parse().unwrap()));
         for at in [0, 10, 11] {
             assert!(version.rest_from(at).is_none(), "{at}");
         }
-        assert!(Version { url: url(), total_bytes: None, validator: tag(), gives_parts: true }.rest_from(5).is_none());
         assert!(
-            Version { url: url(), total_bytes: Some(10), validator: None, gives_parts: true }.rest_from(5).is_none()
+            Version { url: url(), total_bytes: None, validator: tag(), gives_parts: true, has_marked_end: true }
+                .rest_from(5)
+                .is_none()
+        );
+        assert!(
+            Version { url: url(), total_bytes: Some(10), validator: None, gives_parts: true, has_marked_end: true }
+                .rest_from(5)
+                .is_none()
         );
     }
 }

@@ -3,6 +3,8 @@
 //! Promises: one table per kind of failure. Refuses to pass on what a caller must not learn: addresses that our resolver
 //! saw, paths, database messages. Those are for the log.
 
+mod package;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -12,6 +14,7 @@ use warp::http::{HeaderValue, Response, StatusCode};
 
 use super::auth::AuthError;
 use super::body::BodyError;
+use crate::inspect::Format;
 use crate::link::ports::{BlobError, Entry, SourceError};
 use crate::link::{LinkError, NotReady};
 
@@ -108,13 +111,7 @@ impl From<&LinkError> for Problem {
         match error {
             LinkError::UnknownModule => Self::new(ErrorCode::NotFound),
             LinkError::UnsupportedOrigin(_) => Self::new(ErrorCode::UnsupportedSourceOrigin),
-            LinkError::VersionMissing => Self::field(
-                "version",
-                Text::fixed(
-                    "请提供版本号：目前不会从源码包中读取版本。",
-                    "Give a version: it is not read from the package yet.",
-                ),
-            ),
+            LinkError::VersionMissing { format } => version_missing(*format),
             LinkError::AlreadyExists => Self::new(ErrorCode::PackageAlreadyExists),
             LinkError::Busy => Self::new(ErrorCode::TooManyUploads),
             LinkError::Source(error) => source_problem(error),
@@ -125,12 +122,28 @@ impl From<&LinkError> for Problem {
                     format!("The package has another SHA-256: expected {expected}, got {}", found.as_str()),
                 ),
             ),
+            LinkError::Refused(refused) => refused.into(),
             LinkError::Blob(BlobError::NoSpace(_)) => Self::new(ErrorCode::InsufficientStorage),
             LinkError::Blob(_) => Self::new(ErrorCode::ObjectStore),
             LinkError::Ledger(_) => Self::new(ErrorCode::Internal),
             LinkError::Stopping => Self::new(ErrorCode::Unavailable),
         }
     }
+}
+
+fn version_missing(format: Format) -> Problem {
+    let text = if format == Format::Opaque {
+        Text::fixed(
+            "请提供版本号：该文件不是压缩包，无法从中读取。",
+            "Give a version: the file is no archive that could name one.",
+        )
+    } else {
+        Text::fixed(
+            "请提供版本号：源码包中没有 app_desc.yaml，或其中没有版本号。",
+            "Give a version: the package has no app_desc.yaml, or none with a version in it.",
+        )
+    };
+    Problem::field("version", text)
 }
 
 fn source_problem(error: &SourceError) -> Problem {
@@ -183,6 +196,10 @@ fn source_problem(error: &SourceError) -> Problem {
             "源站返回的是 HTML 页面，而不是源码包（可能是登录页或错误页）",
             "the source answered with an HTML page instead of a package, such as a login or an error page",
         ),
+        SourceError::NoEnd => unreadable(
+            "源站没有给出文件长度，无法确认文件是否完整；请提供 sha256 或 size",
+            "the source did not say how long the file is, so it may be cut off; give its sha256 or its size",
+        ),
         SourceError::Changed => unreadable("文件在下载过程中发生变化", "the file changed while it was being read"),
     }
 }
@@ -212,6 +229,7 @@ mod tests {
     use super::*;
     use linkgate_contract::Sha256;
 
+    use crate::inspect::Refused;
     use crate::link::SourceOrigin;
     use crate::link::ports::{LedgerError, Phase, Sha256Hex};
 
@@ -223,7 +241,9 @@ mod tests {
         let cases = [
             (LinkError::UnknownModule, C::NotFound),
             (LinkError::UnsupportedOrigin(SourceOrigin::AuthorizedVcs), C::UnsupportedSourceOrigin),
-            (LinkError::VersionMissing, C::Validation),
+            (LinkError::VersionMissing { format: Format::Tar }, C::Validation),
+            (LinkError::VersionMissing { format: Format::Opaque }, C::Validation),
+            (LinkError::Refused(Refused::Io(std::io::ErrorKind::Other)), C::ObjectStore),
             (LinkError::AlreadyExists, C::PackageAlreadyExists),
             (LinkError::Busy, C::TooManyUploads),
             (
@@ -249,6 +269,7 @@ mod tests {
             (source(SourceError::Encoded), C::SourceUnreachable),
             (source(SourceError::Page), C::SourceUnreachable),
             (source(SourceError::Changed), C::SourceUnreachable),
+            (source(SourceError::NoEnd), C::SourceUnreachable),
             (source(SourceError::SizeMismatch { expected: 7, found: Some(8) }), C::SizeMismatch),
             (source(SourceError::TooSlow { min_rate: 1, over: std::time::Duration::from_secs(1) }), C::SourceTimeout),
             (source(SourceError::TooLarge { limit_bytes: 7 }), C::PackageTooLarge),

@@ -22,6 +22,16 @@ pub enum Format {
 }
 
 impl Format {
+    /// Every format.
+    pub const ALL: [Self; 7] =
+        [Self::Tar, Self::TarGz, Self::TarBz2, Self::TarXz, Self::TarZst, Self::Zip, Self::Opaque];
+
+    /// The format of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.name() == name)
+    }
+
     /// The usual suffix, without its dot.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -8,12 +8,15 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use linkgate_contract::{AppCode, PackageVersion, UploadPath};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
 use sqlx::{Row, Sqlite, SqlitePool, Transaction};
 
 use super::Books;
+use crate::inspect::{Format, Package};
 use crate::link::SourceOrigin;
-use crate::link::ports::{Entry, Ledger, LedgerError, NewEntry, Recorded, Sha256Hex};
+use crate::link::ports::{Entry, Held, Ledger, LedgerError, NewEntry, Recorded, Sha256Hex};
 
 /// The first release without the WAL-reset corruption.
 const OLDEST_SQLITE: [u32; 3] = [3, 51, 3];
@@ -157,44 +160,58 @@ async fn register_module(tx: &mut Transaction<'_, Sqlite>, entry: &NewEntry, now
     Ok(())
 }
 
+type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
+
+/// What an upload says of its package: the values 1 to 11 of both statements below.
+fn bind_package<'q>(query: Query<'q>, entry: &'q NewEntry, now: i64) -> Result<Query<'q>, sqlx::Error> {
+    let package = &entry.package;
+    Ok(query
+        .bind(&entry.package_name)
+        .bind(signed(entry.size_bytes)?)
+        .bind(entry.sha256.as_str())
+        .bind(&entry.operator)
+        .bind(now)
+        .bind(package.format.name())
+        .bind(&package.relative_path)
+        .bind(&package.meta_info)
+        .bind(package.version.as_ref().map(PackageVersion::as_str))
+        .bind(signed(package.entries)?)
+        .bind(signed(package.unpacked_bytes)?))
+}
+
 async fn insert(tx: &mut Transaction<'_, Sqlite>, entry: &NewEntry, now: i64) -> Result<Entry, sqlx::Error> {
-    let row = sqlx::query(
+    let query = sqlx::query(
         "insert into source_package
-            (app_code, module, version, package_name, size_bytes, sha256, operator, created_ms, updated_ms)
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8) returning *",
-    )
-    .bind(entry.module.app_code.as_str())
-    .bind(entry.module.module.as_str())
-    .bind(entry.version.as_str())
-    .bind(&entry.package_name)
-    .bind(signed(entry.size_bytes)?)
-    .bind(entry.sha256.as_str())
-    .bind(&entry.operator)
-    .bind(now)
-    .fetch_one(&mut **tx)
-    .await?;
+            (package_name, size_bytes, sha256, operator, created_ms, updated_ms, format, relative_path, meta_info,
+             declared_version, entries, unpacked_bytes, app_code, module, version)
+         values (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) returning *",
+    );
+    let row = bind_package(query, entry, now)?
+        .bind(entry.module.app_code.as_str())
+        .bind(entry.module.module.as_str())
+        .bind(entry.version.as_str())
+        .fetch_one(&mut **tx)
+        .await?;
     read_entry(&row)
 }
 
 async fn replace(tx: &mut Transaction<'_, Sqlite>, id: i64, entry: &NewEntry, now: i64) -> Result<Entry, sqlx::Error> {
-    let row = sqlx::query(
+    let query = sqlx::query(
         "update source_package
-         set package_name = ?2, size_bytes = ?3, sha256 = ?4, operator = ?5, updated_ms = ?6
-         where id = ?1 returning *",
-    )
-    .bind(id)
-    .bind(&entry.package_name)
-    .bind(signed(entry.size_bytes)?)
-    .bind(entry.sha256.as_str())
-    .bind(&entry.operator)
-    .bind(now)
-    .fetch_one(&mut **tx)
-    .await?;
+         set package_name = ?1, size_bytes = ?2, sha256 = ?3, operator = ?4, updated_ms = ?5, format = ?6,
+             relative_path = ?7, meta_info = ?8, declared_version = ?9, entries = ?10, unpacked_bytes = ?11
+         where id = ?12 returning *",
+    );
+    let row = bind_package(query, entry, now)?.bind(id).fetch_one(&mut **tx).await?;
     read_entry(&row)
 }
 
-fn signed(size_bytes: u64) -> Result<i64, sqlx::Error> {
-    i64::try_from(size_bytes).map_err(|e| sqlx::Error::Encode(e.into()))
+fn signed(number: u64) -> Result<i64, sqlx::Error> {
+    i64::try_from(number).map_err(|e| sqlx::Error::Encode(e.into()))
+}
+
+fn unsigned(number: i64) -> Result<u64, sqlx::Error> {
+    u64::try_from(number).map_err(|e| sqlx::Error::Decode(e.into()))
 }
 
 fn read_entry(row: &SqliteRow) -> Result<Entry, sqlx::Error> {
@@ -209,6 +226,20 @@ fn read_entry(row: &SqliteRow) -> Result<Entry, sqlx::Error> {
         updated_ms: row.try_get("updated_ms")?,
         operator: row.try_get("operator")?,
     })
+}
+
+fn read_held(row: &SqliteRow) -> Result<Held, sqlx::Error> {
+    let format: &str = row.try_get("format")?;
+    let declared: Option<&str> = row.try_get("declared_version")?;
+    let package = Package {
+        format: Format::named(format).ok_or_else(|| sqlx::Error::Decode("an unknown format".into()))?,
+        relative_path: row.try_get("relative_path")?,
+        meta_info: row.try_get("meta_info")?,
+        version: declared.map(PackageVersion::new).transpose().map_err(|e| sqlx::Error::Decode(e.into()))?,
+        entries: unsigned(row.try_get("entries")?)?,
+        unpacked_bytes: unsigned(row.try_get("unpacked_bytes")?)?,
+    };
+    Ok(Held { size_bytes: unsigned(row.try_get("size_bytes")?)?, package })
 }
 
 impl Ledger for SqliteLedger {
@@ -253,16 +284,17 @@ impl Ledger for SqliteLedger {
         Ok(recorded)
     }
 
-    async fn held(&self, app_code: &AppCode, sha256: &Sha256Hex) -> Result<Option<u64>, LedgerError> {
-        let size: Option<i64> = sqlx::query_scalar(
-            "select size_bytes from source_package where sha256 = ? and app_code = ? and is_deleted = 0 limit 1",
+    async fn held(&self, app_code: &AppCode, sha256: &Sha256Hex) -> Result<Option<Held>, LedgerError> {
+        let row = sqlx::query(
+            "select size_bytes, format, relative_path, meta_info, declared_version, entries, unpacked_bytes
+             from source_package where sha256 = ? and app_code = ? and is_deleted = 0 and format is not null limit 1",
         )
         .bind(sha256.as_str())
         .bind(app_code.as_str())
         .fetch_optional(&self.reader)
         .await
         .map_err(failed)?;
-        Ok(size.and_then(|size| u64::try_from(size).ok()))
+        row.as_ref().map(read_held).transpose().map_err(failed)
     }
 
     async fn points_at(&self, sha256: &Sha256Hex) -> Result<bool, LedgerError> {

@@ -4,6 +4,7 @@ use linkgate_contract::Sha256;
 
 use super::SourceOrigin;
 use super::ports::{BlobError, LedgerError, Sha256Hex, SourceError};
+use crate::inspect::{Format, Refused};
 
 /// Why a package was not linked.
 #[derive(Debug, thiserror::Error)]
@@ -14,9 +15,12 @@ pub enum LinkError {
     /// The module is not deployed from packages.
     #[error("the module gets its source by {0:?}")]
     UnsupportedOrigin(SourceOrigin),
-    /// The caller gave no version, and packages are not read for one yet.
-    #[error("no version was given")]
-    VersionMissing,
+    /// Neither the caller nor the package gave a version.
+    #[error("neither the request nor the package gives a version")]
+    VersionMissing {
+        /// What the package is; one that is no archive cannot give any.
+        format: Format,
+    },
     /// The version is there and may not be overwritten.
     #[error("the version is there already")]
     AlreadyExists,
@@ -34,6 +38,9 @@ pub enum LinkError {
         /// What came.
         found: Sha256Hex,
     },
+    /// The package may not be kept.
+    #[error("the package is refused")]
+    Refused(#[from] Refused),
     /// The package could not be kept.
     #[error("the package could not be kept")]
     Blob(#[from] BlobError),
@@ -51,13 +58,14 @@ impl LinkError {
         match self {
             Self::UnknownModule => "unknown_module",
             Self::UnsupportedOrigin(_) => "unsupported_origin",
-            Self::VersionMissing => "version_missing",
+            Self::VersionMissing { .. } => "version_missing",
             Self::AlreadyExists => "already_exists",
             Self::Busy => "too_many_uploads",
             Self::Source(error) => error.kind(),
             Self::ChecksumMismatch { .. } => "checksum_mismatch",
             Self::Blob(BlobError::NoSpace(_)) => "insufficient_storage",
-            Self::Blob(_) | Self::Ledger(_) => "failed",
+            Self::Refused(Refused::Io(_)) | Self::Blob(_) | Self::Ledger(_) => "failed",
+            Self::Refused(_) => "package_refused",
             Self::Stopping => "cancelled",
         }
     }

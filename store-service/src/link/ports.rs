@@ -2,7 +2,7 @@
 //!
 //! Each port names its own failures, free of HTTP and of any adapter, with values instead of ready-made sentences.
 
-use std::io;
+use std::io::{self, Read, Seek};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use linkgate_contract::{AllowList, AppCode, InvalidUrl, PackageUrl, PackageVersion, UploadPath};
 
 use super::SourceOrigin;
+use crate::inspect::Package;
 
 /// An adapter's own error, kept for the log.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -39,6 +40,9 @@ pub struct Wanted<'a> {
 pub trait SourceStream: Send {
     /// What comes next; `None` once all has come.
     fn next(&mut self) -> impl Future<Output = Result<Option<Chunk>, SourceError>> + Send;
+    /// Whether the source said how long the body is or where it ends. A body that ends with its connection looks the same
+    /// when it was cut off.
+    fn has_marked_end(&self) -> bool;
 }
 
 /// A step of a download.
@@ -94,6 +98,9 @@ pub enum SourceError {
     /// The file is another one than when its download began.
     #[error("changed while it was read")]
     Changed,
+    /// Nobody said how long the file is, and the file does not tell either.
+    #[error("did not say where the file ends")]
+    NoEnd,
     /// More or fewer bytes than the caller named.
     #[error("has another size: expected {expected} bytes, got {}", found.map_or("more".to_owned(), |n| n.to_string()))]
     SizeMismatch {
@@ -144,7 +151,7 @@ impl SourceError {
             | Self::RedirectInvalid(_)
             | Self::RedirectDowngrade
             | Self::TooManyRedirects { .. } => "source_forbidden",
-            Self::Status { .. } | Self::Encoded | Self::Page | Self::Changed => "source_refused",
+            Self::Status { .. } | Self::Encoded | Self::Page | Self::Changed | Self::NoEnd => "source_refused",
             Self::SizeMismatch { .. } => "size_mismatch",
             Self::TooLarge { .. } => "too_large",
             Self::TimedOut { .. } | Self::TooSlow { .. } => "source_timeout",
@@ -210,7 +217,15 @@ pub trait Draft: Send {
 }
 
 /// What is known of a written package.
-pub trait Sealed: Send {
+pub trait Sealed: Send + 'static {
+    /// Its bytes, to be read.
+    type Reader: Read + Seek;
+
+    /// Opens it. Blocks, as does reading it.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn open(&self) -> Result<Self::Reader, BlobError>;
     /// Its hash, which is also its name.
     fn sha256(&self) -> Sha256Hex;
     /// Its bytes.
@@ -288,12 +303,12 @@ pub trait Ledger: Send + Sync + 'static {
     ) -> impl Future<Output = Result<bool, LedgerError>> + Send;
     /// Books a package, and its module if that is new, in one transaction.
     fn record(&self, entry: NewEntry) -> impl Future<Output = Result<Recorded, LedgerError>> + Send;
-    /// The bytes of a package that a live row of this application points at.
+    /// A package that a live row of this application points at, if it was looked into.
     fn held(
         &self,
         app_code: &AppCode,
         sha256: &Sha256Hex,
-    ) -> impl Future<Output = Result<Option<u64>, LedgerError>> + Send;
+    ) -> impl Future<Output = Result<Option<Held>, LedgerError>> + Send;
     /// Whether any row points at a package. A deleted row does not: deleting is how its bytes are given up.
     fn points_at(&self, sha256: &Sha256Hex) -> impl Future<Output = Result<bool, LedgerError>> + Send;
     /// Proves that the books can be written.
@@ -315,10 +330,21 @@ pub struct NewEntry {
     pub size_bytes: u64,
     /// Its hash.
     pub sha256: Sha256Hex,
+    /// What is inside.
+    pub package: Package,
     /// Who uploads it.
     pub operator: String,
     /// Whether a live row of the same version is replaced.
     pub allow_overwrite: bool,
+}
+
+/// A package that is kept already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Its bytes.
+    pub size_bytes: u64,
+    /// What is inside.
+    pub package: Package,
 }
 
 /// A booked package.

@@ -1,10 +1,11 @@
 //! What happens to a blob when the books refuse or fail: the one thing that no real disk does on demand.
 
+use std::io;
 use std::path::Path;
 use std::sync::Mutex;
 
 use bytes::Bytes;
-use linkgate_contract::{AppCode, ModuleName, PackageUrl};
+use linkgate_contract::{AppCode, ModuleName, PackageUrl, PackageVersion};
 
 use super::*;
 use crate::link::ports::BlobError;
@@ -27,6 +28,10 @@ impl SourceStream for OneByte {
     async fn next(&mut self) -> Result<Option<Chunk>, SourceError> {
         let first = !std::mem::replace(&mut self.0, true);
         Ok(first.then(|| Chunk::Data(Bytes::from_static(b"x"))))
+    }
+
+    fn has_marked_end(&self) -> bool {
+        true
     }
 }
 
@@ -81,6 +86,12 @@ impl Draft for Written {
 }
 
 impl Sealed for Written {
+    type Reader = io::Empty;
+
+    fn open(&self) -> Result<io::Empty, BlobError> {
+        Ok(io::empty())
+    }
+
     fn sha256(&self) -> Sha256Hex {
         name()
     }
@@ -106,7 +117,7 @@ impl Ledger for Books {
         Err((self.0)())
     }
 
-    async fn held(&self, _app_code: &AppCode, _sha256: &Sha256Hex) -> Result<Option<u64>, LedgerError> {
+    async fn held(&self, _app_code: &AppCode, _sha256: &Sha256Hex) -> Result<Option<Held>, LedgerError> {
         Ok(None)
     }
 
@@ -125,8 +136,11 @@ async fn removed_after(reason: fn() -> LedgerError) -> Vec<Sha256Hex> {
         AnySource,
         shelf.clone(),
         Books(reason),
-        ModuleRules::default(),
-        ONE,
+        Rules {
+            modules: ModuleRules::default(),
+            packages: PackageLimits { opaque: Opaque::Allow, ..PackageLimits::default() },
+            uploads: ONE,
+        },
         Metrics::new(Path::new("/")),
     ));
     let request = LinkRequest {

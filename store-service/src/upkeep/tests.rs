@@ -17,7 +17,7 @@ use crate::ledger::SqliteLedger;
 use crate::link::ports::{
     Blobs as _, Chunk, Draft as _, Ledger as _, Sealed as _, Sha256Hex, Source, SourceError, SourceStream, Wanted,
 };
-use crate::link::{Limits, Linker, ModuleRules, Upload};
+use crate::link::{Limits, Linker, ModuleRules, Rules, Upload};
 use crate::metrics::Metrics;
 
 /// Serves the path of the link as its body: what is under test begins where the bytes have come.
@@ -36,6 +36,10 @@ impl Source for PathSource {
 impl SourceStream for OnePart {
     async fn next(&mut self) -> Result<Option<Chunk>, SourceError> {
         Ok(self.0.take().map(Chunk::Data))
+    }
+
+    fn has_marked_end(&self) -> bool {
+        true
     }
 }
 
@@ -93,8 +97,10 @@ async fn clearing_up_beside_uploads_loses_nothing() {
     const ROUNDS: u64 = 60;
     let kept = Kept::new().await;
     let limits = Limits { uploads: 8, per_host: 8, per_app: 8, queued: 8, patience: Duration::from_secs(60) };
+    let packages = crate::inspect::Limits { opaque: crate::inspect::Opaque::Allow, ..Default::default() };
+    let rules = Rules { modules: ModuleRules::default(), packages, uploads: limits };
     let (blobs, books, metrics) = (kept.blobs.clone(), kept.ledger.clone(), Metrics::new(kept.dir.path()));
-    let linker = Arc::new(Linker::new(PathSource, blobs, books, ModuleRules::default(), limits, metrics));
+    let linker = Arc::new(Linker::new(PathSource, blobs, books, rules, metrics));
     let (stop, removed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let gc = Gc::new(kept.blobs.clone(), kept.ledger.clone(), linker.publishing(), Duration::ZERO);
     let clearing = {
