@@ -4,7 +4,7 @@
 //! other form and two readings cannot disagree. Refuses every path that needs normalising first: percent-encoding, dot
 //! segments, empty segments, a missing trailing slash, a fragment. No name in this path can need encoding.
 
-use crate::{AppCode, ModuleName};
+use crate::{AppCode, JobId, ModuleName};
 
 /// What stands before `/bkapps/...`: empty, or `/a/b` without a trailing slash.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -64,7 +64,16 @@ pub struct UploadPath {
     pub module: ModuleName,
 }
 
-impl UploadPath {
+/// What a path names: where packages are uploaded, or one upload that has begun there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LinkPath {
+    /// Whose package it is.
+    pub upload: UploadPath,
+    /// Which upload, if one is named.
+    pub job: Option<JobId>,
+}
+
+impl LinkPath {
     /// Reads a request target (path and query) after one of the prefixes; `None` if it is not ours.
     #[must_use]
     pub fn read(target: &str, prefixes: &[PathPrefix]) -> Option<Self> {
@@ -78,10 +87,30 @@ impl UploadPath {
         let (app_code, rest) = rest.split_once('/')?;
         let rest = rest.strip_prefix("modules/")?;
         let (module, rest) = rest.split_once('/')?;
-        if rest != "source_package/link/" {
-            return None;
+        let job = match rest.strip_prefix("source_package/link/")? {
+            "" => None,
+            rest => Some(JobId::new(rest.strip_suffix('/')?)?),
+        };
+        let upload = UploadPath { app_code: AppCode::new(app_code).ok()?, module: ModuleName::new(module).ok()? };
+        Some(Self { upload, job })
+    }
+
+    /// The only form that the store serves.
+    #[must_use]
+    pub fn canonical(&self) -> String {
+        let path = self.upload.canonical();
+        match self.job {
+            Some(job) => format!("{path}{job}/"),
+            None => path,
         }
-        Some(Self { app_code: AppCode::new(app_code).ok()?, module: ModuleName::new(module).ok()? })
+    }
+}
+
+impl UploadPath {
+    /// Reads a request target (path and query) after one of the prefixes; `None` if it is not ours.
+    #[must_use]
+    pub fn read(target: &str, prefixes: &[PathPrefix]) -> Option<Self> {
+        LinkPath::read(target, prefixes).filter(|path| path.job.is_none()).map(|path| path.upload)
     }
 
     /// The only form that the store serves.
@@ -108,6 +137,20 @@ mod tests {
         for prefix in ["", "/stag", "/api/bkpaas3/prod"] {
             assert_eq!(read(&format!("{prefix}{PATH}")).as_deref(), Some(PATH));
             assert_eq!(read(&format!("{prefix}{PATH}?bk_app_code=x")).as_deref(), Some(PATH));
+        }
+    }
+
+    #[test]
+    fn an_upload_that_has_begun_lies_below_its_place() {
+        let below = format!("{PATH}0198c3a4-5f00-7abc-8def-0123456789ab/");
+        let prefixes = [PathPrefix::new("/stag").unwrap()];
+        let path = LinkPath::read(&format!("/stag{below}?x"), &prefixes).unwrap();
+        assert_eq!((path.canonical(), path.upload.canonical().as_str()), (below.clone(), PATH));
+        assert_eq!(UploadPath::read(&format!("/stag{below}"), &prefixes), None);
+        for bad in
+            [below.trim_end_matches('/'), &format!("{below}x"), &below.replace("0198", "019C"), &format!("{PATH}7/")]
+        {
+            assert_eq!(LinkPath::read(&format!("/stag{bad}"), &prefixes), None, "{bad}");
         }
     }
 
