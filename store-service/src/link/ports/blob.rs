@@ -1,0 +1,86 @@
+//! Where packages are kept.
+
+use std::io::{self, Read, Seek};
+
+use bytes::Bytes;
+
+use super::Sha256Hex;
+
+/// Where packages are kept, by the SHA-256 of their bytes.
+pub trait Blobs: Send + Sync + 'static {
+    /// A package that is being written.
+    type Draft: Draft<Sealed = Self::Sealed>;
+    /// A package that is written, but not kept yet. Dropping it discards it.
+    type Sealed: Sealed;
+
+    /// Begins a package.
+    fn draft(&self) -> impl Future<Output = Result<Self::Draft, BlobError>> + Send;
+    /// Keeps a package for good: it survives a power cut once this returns. `true` if it was not there before.
+    fn keep(&self, sealed: Self::Sealed) -> impl Future<Output = Result<bool, BlobError>> + Send;
+    /// Whether a package is there, as far as its name tells.
+    fn has(&self, sha256: Sha256Hex) -> impl Future<Output = Result<bool, BlobError>> + Send;
+    /// Removes a package. One that somebody needs for a while, a backup for one, stays without an error.
+    fn remove(&self, sha256: Sha256Hex) -> impl Future<Output = Result<(), BlobError>> + Send;
+    /// Proves that packages can be written.
+    fn check(&self) -> impl Future<Output = Result<(), BlobError>> + Send;
+}
+
+/// A package that is being written. Dropping it discards it, though not at once.
+pub trait Draft: Send {
+    /// What it becomes.
+    type Sealed;
+
+    /// Takes the next bytes.
+    fn write(&mut self, bytes: Bytes) -> impl Future<Output = Result<(), BlobError>> + Send;
+    /// Ends it: all bytes are hashed and durable, under no name yet.
+    fn seal(self) -> impl Future<Output = Result<Self::Sealed, BlobError>> + Send;
+    /// Discards it; nothing is left once this returns.
+    fn discard(self) -> impl Future<Output = ()> + Send;
+}
+
+/// What is known of a written package.
+pub trait Sealed: Send + 'static {
+    /// Its bytes, to be read.
+    type Reader: Read + Seek;
+
+    /// Opens it. Blocks, as does reading it.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn open(&self) -> Result<Self::Reader, BlobError>;
+    /// Its hash, which is also its name.
+    fn sha256(&self) -> Sha256Hex;
+    /// Its bytes.
+    fn size_bytes(&self) -> u64;
+}
+
+/// Why a package could not be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    /// No room.
+    #[error("no room on the disk")]
+    NoSpace(#[source] io::Error),
+    /// Anything else that the disk says.
+    #[error("{doing} failed")]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// What the disk said.
+        #[source]
+        cause: io::Error,
+    },
+    /// The writer went away: it panicked, or the runtime is stopping.
+    #[error("the writer went away")]
+    WriterGone,
+}
+
+impl BlobError {
+    /// Sorts a failure of the disk.
+    #[must_use]
+    pub fn from_io(doing: &'static str, cause: io::Error) -> Self {
+        match cause.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace(cause),
+            _ => Self::Io { doing, cause },
+        }
+    }
+}

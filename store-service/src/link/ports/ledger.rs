@@ -1,0 +1,109 @@
+//! Where the books are.
+
+use linkgate_contract::{AppCode, PackageVersion, UploadPath};
+
+use super::{Cause, Sha256Hex};
+use crate::inspect::Package;
+use crate::link::SourceOrigin;
+
+/// Where the books are.
+pub trait Ledger: Send + Sync + 'static {
+    /// The booked origin of a module.
+    fn module_origin(
+        &self,
+        module: &UploadPath,
+    ) -> impl Future<Output = Result<Option<SourceOrigin>, LedgerError>> + Send;
+    /// Whether a version is there and not deleted.
+    fn has_live(
+        &self,
+        module: &UploadPath,
+        version: &PackageVersion,
+    ) -> impl Future<Output = Result<bool, LedgerError>> + Send;
+    /// Books a package, and its module if that is new, in one transaction.
+    fn record(&self, entry: NewEntry) -> impl Future<Output = Result<Recorded, LedgerError>> + Send;
+    /// A package that a live row of this application points at, if it was looked into.
+    fn held(
+        &self,
+        app_code: &AppCode,
+        sha256: &Sha256Hex,
+    ) -> impl Future<Output = Result<Option<Held>, LedgerError>> + Send;
+    /// Whether any row points at a package. A deleted row does not: deleting is how its bytes are given up.
+    fn points_at(&self, sha256: &Sha256Hex) -> impl Future<Output = Result<bool, LedgerError>> + Send;
+    /// Proves that the books can be written.
+    fn check(&self) -> impl Future<Output = Result<(), LedgerError>> + Send;
+}
+
+/// A package to book.
+#[derive(Clone, Debug)]
+pub struct NewEntry {
+    /// Whose it is.
+    pub module: UploadPath,
+    /// Whether the module is booked along with it.
+    pub registers_module: bool,
+    /// Its version.
+    pub version: PackageVersion,
+    /// Its display name.
+    pub package_name: String,
+    /// Its bytes.
+    pub size_bytes: u64,
+    /// Its hash.
+    pub sha256: Sha256Hex,
+    /// What is inside.
+    pub package: Package,
+    /// Who uploads it.
+    pub operator: String,
+    /// Whether a live row of the same version is replaced.
+    pub allow_overwrite: bool,
+}
+
+/// A package that is kept already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Its bytes.
+    pub size_bytes: u64,
+    /// What is inside.
+    pub package: Package,
+}
+
+/// A booked package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The row's number.
+    pub id: i64,
+    /// Its version.
+    pub version: String,
+    /// Its display name.
+    pub package_name: String,
+    /// Its bytes.
+    pub size_bytes: i64,
+    /// Its hash.
+    pub sha256: String,
+    /// Whether it was deleted.
+    pub is_deleted: bool,
+    /// Milliseconds since the epoch.
+    pub created_ms: i64,
+    /// Milliseconds since the epoch.
+    pub updated_ms: i64,
+    /// Who uploaded it.
+    pub operator: String,
+}
+
+/// What booking did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// The row.
+    pub entry: Entry,
+    /// The package that the row pointed at before.
+    pub replaced: Option<Sha256Hex>,
+}
+
+/// Why the books refuse or fail.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The version is there and may not be overwritten.
+    #[error("the version is there already")]
+    AlreadyExists,
+    /// The database failed.
+    #[error("the database failed")]
+    Database(#[source] Cause),
+}
