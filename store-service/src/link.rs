@@ -10,32 +10,29 @@ mod admission;
 mod error;
 mod flights;
 mod inside;
+mod log;
 mod modules;
 pub mod ports;
+mod steps;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use linkgate_contract::{AllowList, LinkRequest, PackageName, Sha256, UploadPath};
+use linkgate_contract::{AllowList, LinkRequest, UploadPath};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{error, info, warn};
+use tracing::info;
 
-use crate::inspect::{Format, Limits as PackageLimits, Opaque, Package, Refused};
+use crate::inspect::Limits as PackageLimits;
 use crate::metrics::Metrics;
+use admission::Admission;
 pub use admission::Limits;
-use admission::{Admission, Place};
 pub use error::{LinkError, NotReady, chain};
 use flights::{Flights, Listed};
-use inside::Inside;
 pub use modules::{ModuleRules, SourceOrigin, UnknownModules};
-use ports::{
-    Blobs, Chunk, Draft, Entry, Held, Ledger, LedgerError, NewEntry, Recorded, Sealed, Sha256Hex, Source, SourceError,
-    SourceStream, Wanted,
-};
+use ports::{Blobs, Entry, Ledger, Source};
 
 /// A package to link.
 #[derive(Clone, Debug)]
@@ -162,230 +159,6 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
         let failed: Vec<_> =
             blobs.map_err(NotReady::Blobs).err().into_iter().chain(ledger.map_err(NotReady::Ledger).err()).collect();
         if failed.is_empty() { Ok(()) } else { Err(failed) }
-    }
-
-    async fn run(&self, upload: Upload) -> Result<Entry, LinkError> {
-        let running = self.metrics.upload();
-        let asked = upload.clone();
-        let outcome = self.steps(upload).await;
-        log(&asked, running.elapsed(), &outcome);
-        running.end(outcome.as_ref().map_or_else(LinkError::kind, |_| "stored"));
-        outcome
-    }
-
-    async fn steps(&self, upload: Upload) -> Result<Entry, LinkError> {
-        let registers_module = self.admit(&upload.module).await?;
-        self.refuse_early(&upload).await?;
-        if let Some(entry) = self.book_held(&upload, registers_module).await? {
-            return Ok(entry);
-        }
-        let _held_until_booked = self.enter(&upload).await?;
-        let (sealed, package) = self.download(&upload).await?;
-        let kept = Held { size_bytes: sealed.size_bytes(), package };
-        let entry = new_entry(&upload, registers_module, sealed.sha256(), kept)?;
-        self.publish(sealed, entry).await
-    }
-
-    /// Whether the module takes packages; `true` if it must be registered with its first one.
-    async fn admit(&self, module: &UploadPath) -> Result<bool, LinkError> {
-        let origin = match self.modules.declared(module) {
-            Some(origin) => Some(origin),
-            None => self.ledger.module_origin(module).await?,
-        };
-        match (origin, self.modules.unknown()) {
-            (Some(origin), _) if origin.takes_packages() => Ok(false),
-            (Some(origin), _) => Err(LinkError::UnsupportedOrigin(origin)),
-            (None, UnknownModules::Register) => Ok(true),
-            (None, UnknownModules::Refuse) => Err(LinkError::UnknownModule),
-        }
-    }
-
-    /// Saves the download of a package that would be refused anyway. [`Linker::publish`] judges again.
-    async fn refuse_early(&self, upload: &Upload) -> Result<(), LinkError> {
-        let Some(version) = &upload.request.version else { return Ok(()) };
-        let refused = !upload.request.allow_overwrite && self.ledger.has_live(&upload.module, version).await?;
-        if refused { Err(LinkError::AlreadyExists) } else { Ok(()) }
-    }
-
-    /// Each download holds buffers, a thread and a connection.
-    async fn enter(&self, upload: &Upload) -> Result<Place, LinkError> {
-        let host = upload.request.package_url.host().map(|host| host.to_string()).unwrap_or_default();
-        let place = self.admission.enter(&host, upload.module.app_code.as_str());
-        tokio::select! {
-            place = self.metrics.queued(place) => place.ok_or(LinkError::Busy),
-            () = self.stop.cancelled() => Err(LinkError::Stopping),
-        }
-    }
-
-    /// Fetches, hashes, writes and looks inside in one pass.
-    async fn download(&self, upload: &Upload) -> Result<(B::Sealed, Package), LinkError> {
-        let stopped = || self.stop.cancelled();
-        let request = &upload.request;
-        let wanted = Wanted { url: &request.package_url, private: &upload.private_hosts, size: request.size };
-        let mut stream = tokio::select! {
-            opened = self.metrics.timed("open", self.source.open(wanted)) => opened?,
-            () = stopped() => return Err(LinkError::Stopping),
-        };
-        let mut draft = self.blobs.draft().await?;
-        let mut inside = Inside::begin(&self.packages);
-        let copied = tokio::select! {
-            copied = self.metrics.timed("copy", self.copy(&mut stream, &mut draft, &mut inside)) => copied,
-            () = stopped() => Err(LinkError::Stopping),
-        };
-        if let Err(error) = copied {
-            draft.discard().await;
-            return Err(error);
-        }
-        let sealed = self.metrics.timed("seal", draft.seal()).await?;
-        compare(request.sha256.as_ref(), &sealed)?;
-        let (sealed, package) = self.metrics.timed("inspect", inside.package(sealed)).await?;
-        // An archive has proved that it is whole.
-        let is_whole = stream.has_marked_end() || request.sha256.is_some() || request.size.is_some();
-        if package.format == Format::Opaque && !is_whole {
-            return Err(SourceError::NoEnd.into());
-        }
-        Ok((sealed, package))
-    }
-
-    async fn copy(&self, stream: &mut S::Stream, draft: &mut B::Draft, inside: &mut Inside) -> Result<(), LinkError> {
-        while let Some(chunk) = stream.next().await? {
-            match chunk {
-                Chunk::Data(bytes) => {
-                    inside.push(&bytes).await?;
-                    draft.write(bytes).await?;
-                }
-                Chunk::Restart => {
-                    *inside = Inside::begin(&self.packages);
-                    std::mem::replace(draft, self.blobs.draft().await?).discard().await;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Keeps the blob, books the row, and removes whatever no row points at afterwards.
-    async fn publish(&self, sealed: B::Sealed, entry: NewEntry) -> Result<Entry, LinkError> {
-        let _one_at_a_time = self.metrics.timed("wait", self.publishing.hold()).await;
-        let is_new = self.metrics.timed("keep", self.blobs.keep(sealed)).await?;
-        self.book(entry, is_new).await
-    }
-
-    /// Books a package without a download, if the caller named its digest and the application has those bytes already.
-    /// Bytes of another application are no proof that this caller could have read them.
-    async fn book_held(&self, upload: &Upload, registers_module: bool) -> Result<Option<Entry>, LinkError> {
-        let named = upload.request.sha256.as_ref().and_then(|digest| Sha256Hex::from_hex(digest.as_str()));
-        let Some(sha256) = named else { return Ok(None) };
-        let _one_at_a_time = self.metrics.timed("wait", self.publishing.hold()).await;
-        let Some(held) = self.ledger.held(&upload.module.app_code, &sha256).await? else { return Ok(None) };
-        let may_stay = held.package.format != Format::Opaque || self.packages.opaque == Opaque::Allow;
-        // A blob that was lost is there again after a download.
-        if !may_stay || !self.blobs.has(sha256.clone()).await? {
-            return Ok(None);
-        }
-        if let Some(expected) = upload.request.size.filter(|expected| *expected != held.size_bytes) {
-            return Err(SourceError::SizeMismatch { expected, found: Some(held.size_bytes) }.into());
-        }
-        let entry = new_entry(upload, registers_module, sha256, held)?;
-        self.book(entry, false).await.map(Some)
-    }
-
-    /// Called while nobody else publishes.
-    async fn book(&self, entry: NewEntry, is_new: bool) -> Result<Entry, LinkError> {
-        let (sha256, size_bytes) = (entry.sha256.clone(), entry.size_bytes);
-        match self.metrics.timed("book", self.ledger.record(entry)).await {
-            Ok(Recorded { entry, replaced }) => {
-                self.metrics.stored(size_bytes, is_new);
-                if let Some(old) = replaced.filter(|old| *old != sha256) {
-                    self.remove_unless_booked(old).await;
-                }
-                Ok(entry)
-            }
-            Err(error) => {
-                // Only a clear refusal: a commit that reports a failure may yet be found done after a crash, and its row
-                // must then find its blob.
-                if is_new && matches!(error, LedgerError::AlreadyExists) {
-                    self.remove_unless_booked(sha256).await;
-                }
-                Err(error.into())
-            }
-        }
-    }
-
-    /// A blob too many costs room, a blob too few costs a package: whenever the books do not answer, it stays.
-    async fn remove_unless_booked(&self, sha256: Sha256Hex) {
-        match self.ledger.points_at(&sha256).await {
-            Ok(true) => {}
-            Ok(false) => {
-                if let Err(e) = self.blobs.remove(sha256.clone()).await {
-                    warn!(package.sha256 = sha256.as_str(), error = chain(&e), "An unused blob could not be removed");
-                }
-            }
-            Err(e) => {
-                warn!(package.sha256 = sha256.as_str(), error = chain(&e), "A blob stays, the books did not answer");
-            }
-        }
-    }
-}
-
-/// The request's version wins over the package's.
-fn new_entry(upload: &Upload, registers_module: bool, sha256: Sha256Hex, kept: Held) -> Result<NewEntry, LinkError> {
-    let Held { size_bytes, package } = kept;
-    let version = upload.request.version.clone().or_else(|| package.version.clone());
-    let version = version.ok_or(LinkError::VersionMissing { format: package.format })?;
-    Ok(NewEntry {
-        module: upload.module.clone(),
-        registers_module,
-        package_name: PackageName::new(&upload.request.package_url, &version).as_str().to_owned(),
-        version,
-        size_bytes,
-        sha256,
-        package,
-        operator: upload.operator.clone(),
-        allow_overwrite: upload.request.allow_overwrite,
-    })
-}
-
-/// A caller that named no digest takes whatever comes.
-fn compare(expected: Option<&Sha256>, sealed: &impl Sealed) -> Result<(), LinkError> {
-    let found = sealed.sha256();
-    match expected {
-        Some(expected) if expected.as_str() != found.as_str() => {
-            Err(LinkError::ChecksumMismatch { expected: expected.clone(), found })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The closing line of an upload. A link is shown without its query, where signed links carry their secrets.
-fn log(asked: &Upload, took: Duration, outcome: &Result<Entry, LinkError>) {
-    let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    let (app, name) = (asked.module.app_code.as_str(), asked.module.module.as_str());
-    let (id, url) = (asked.request_id.as_str(), &asked.request.package_url);
-    /// One line, at its level; what every line says stands here.
-    macro_rules! line {
-        ($level:ident, $($own:tt)*) => {
-            $level!(
-                request.id = id,
-                app.code = app,
-                module.name = name,
-                package.url = %url,
-                upload.duration_ms = ms,
-                $($own)*
-            )
-        };
-    }
-    match outcome {
-        Ok(entry) => line!(
-            info,
-            package.size_bytes = entry.size_bytes,
-            package.sha256 = entry.sha256,
-            "Stored `{}` for `{app}`/`{name}`",
-            entry.version
-        ),
-        Err(e @ (LinkError::Blob(_) | LinkError::Refused(Refused::Io(_)) | LinkError::Ledger(_))) => {
-            line!(error, error = chain(e), "Failed to store a package for `{app}`/`{name}`");
-        }
-        Err(e) => line!(info, error = chain(e), "Refused a package for `{app}`/`{name}`"),
     }
 }
 

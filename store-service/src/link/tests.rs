@@ -3,12 +3,17 @@
 use std::io;
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use bytes::Bytes;
 use linkgate_contract::{AppCode, ModuleName, PackageUrl, PackageVersion};
 
+use super::ports::{
+    BlobError, Chunk, Draft, Held, LedgerError, NewEntry, Recorded, Sealed, Sha256Hex, SourceError, SourceStream,
+    Wanted,
+};
 use super::*;
-use crate::link::ports::BlobError;
+use crate::inspect::Opaque;
 
 struct OneByte(bool);
 

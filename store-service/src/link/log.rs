@@ -1,0 +1,42 @@
+//! What the log says of uploads.
+
+use std::time::Duration;
+
+use tracing::{error, info};
+
+use super::ports::Entry;
+use super::{LinkError, Upload, chain};
+use crate::inspect::Refused;
+
+/// The closing line of an upload. A link is shown without its query, where signed links carry their secrets.
+pub(super) fn log(asked: &Upload, took: Duration, outcome: &Result<Entry, LinkError>) {
+    let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let (app, name) = (asked.module.app_code.as_str(), asked.module.module.as_str());
+    let (id, url) = (asked.request_id.as_str(), &asked.request.package_url);
+    /// One line, at its level; what every line says stands here.
+    macro_rules! line {
+        ($level:ident, $($own:tt)*) => {
+            $level!(
+                request.id = id,
+                app.code = app,
+                module.name = name,
+                package.url = %url,
+                upload.duration_ms = ms,
+                $($own)*
+            )
+        };
+    }
+    match outcome {
+        Ok(entry) => line!(
+            info,
+            package.size_bytes = entry.size_bytes,
+            package.sha256 = entry.sha256,
+            "Stored `{}` for `{app}`/`{name}`",
+            entry.version
+        ),
+        Err(e @ (LinkError::Blob(_) | LinkError::Refused(Refused::Io(_)) | LinkError::Ledger(_))) => {
+            line!(error, error = chain(e), "Failed to store a package for `{app}`/`{name}`");
+        }
+        Err(e) => line!(info, error = chain(e), "Refused a package for `{app}`/`{name}`"),
+    }
+}
