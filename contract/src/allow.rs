@@ -118,6 +118,11 @@ impl AllowList {
         self.0.iter().any(|rule| rule.matches(origin))
     }
 
+    /// The entries, each in the form in which it would be read again.
+    pub fn rules(&self) -> impl Iterator<Item = &HostRule> {
+        self.0.iter()
+    }
+
     /// Whether every link is refused.
     #[must_use]
     pub fn is_empty(&self) -> bool {

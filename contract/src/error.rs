@@ -72,6 +72,10 @@ codes! {
     TooManyUploads => "TOO_MANY_UPLOADS", 429, None, "正在进行的上传过多，请稍后重试", "Too many uploads are running, try again in a moment";
     /// The store is shutting down.
     Unavailable => "SERVICE_UNAVAILABLE", 503, None, "服务正在停止，请重试", "The service is stopping, try again";
+    /// The caller, or another one who may, cancelled the upload.
+    UploadCancelled => "UPLOAD_CANCELLED", 409, None, "上传已被取消", "The upload was cancelled";
+    /// The key stands for another request.
+    IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED", 422, None, "该 Idempotency-Key 已用于另一个请求", "The Idempotency-Key was used for another request";
     /// A fault of ours.
     Internal => "ERROR", 500, None, "服务内部错误", "Internal server error";
     /// The body is not JSON.

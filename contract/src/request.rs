@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
     AllowList, ErrorCode, Field, Fields, InvalidUrl, NoObject, Origin, PackageUrl, PackageVersion, Problem, Sha256,
@@ -120,6 +120,19 @@ impl LinkRequest {
     /// The [`Problem`] to answer with.
     pub fn read(media_type: MediaType, body: &[u8], rules: &dyn LinkRules) -> Result<Self, Problem> {
         Self::from_fields(&read_fields(media_type, body)?, rules)
+    }
+
+    /// A body that reads as this very request.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut fields = Map::new();
+        fields.insert("package_url".into(), self.package_url.as_url().as_str().into());
+        fields.insert("allow_overwrite".into(), self.allow_overwrite.into());
+        let version = self.version.as_ref().map(|version| ("version", version.as_str().into()));
+        let sha256 = self.sha256.as_ref().map(|digest| ("sha256", digest.as_str().into()));
+        let size = self.size.map(|size| ("size", size.into()));
+        fields.extend([version, sha256, size].into_iter().flatten().map(|(name, value)| (name.to_owned(), value)));
+        Value::Object(fields).to_string()
     }
 }
 
@@ -295,6 +308,18 @@ mod tests {
         assert_eq!(request.package_url.as_url().as_str(), URL);
         assert_eq!(request.version.unwrap().as_str(), "0.0.5");
         assert!(!request.allow_overwrite);
+    }
+
+    #[test]
+    fn a_request_reads_as_itself_when_it_is_written_again() {
+        for body in [
+            json!({"package_url": format!("{URL}?sign=a%2Fb&x=%E7%89%88")}),
+            json!({"package_url": URL, "version": " 1.10 ", "allow_overwrite": "yes", "sha256": "AB".repeat(32), "size": "7"}),
+        ] {
+            let request = read(&body).unwrap();
+            let again: Value = serde_json::from_str(&request.to_json()).unwrap();
+            assert_eq!(read(&again).unwrap(), request);
+        }
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl fmt::Display for BadConfig {
 }
 
 /// Every variable that the store reads.
-pub const VARIABLES: [&str; 33] = [
+pub const VARIABLES: [&str; 34] = [
     server::LISTEN,
     server::MAX_CONNECTIONS,
     server::MAX_UPLOADS,
@@ -99,6 +99,7 @@ pub const VARIABLES: [&str; 33] = [
     upkeep::GC_INTERVAL,
     upkeep::GC_GRACE,
     upkeep::SCRUB_RATE,
+    upkeep::JOBS_KEPT,
     DATA_DIR,
     auth::PUBLIC_KEYS,
     fetch::ALLOWED_HOSTS,
@@ -244,6 +245,7 @@ mod tests {
         assert_eq!(config.upkeep.gc_interval, Some(Duration::from_secs(86_400)));
         assert_eq!(config.upkeep.gc_grace, Duration::from_secs(3_600));
         assert_eq!(config.upkeep.scrub_bytes_per_s, 1 << 20);
+        assert_eq!(config.upkeep.jobs_kept, Duration::from_secs(604_800));
     }
 
     #[test]
@@ -293,6 +295,7 @@ mod tests {
             (upkeep::GC_INTERVAL, "2592001"),
             (upkeep::GC_GRACE, "0"),
             (upkeep::SCRUB_RATE, "1M"),
+            (upkeep::JOBS_KEPT, "86399"),
         ] {
             assert!(fault(&[(name, value)]).contains(name), "{name}={value}");
         }

@@ -5,21 +5,29 @@
 
 mod auth;
 mod body;
+mod jobs;
 mod reply;
 mod routes;
 mod server;
+mod wishes;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use linkgate_contract::AllowList;
+use linkgate_contract::{AllowList, Problem};
 
-use crate::link::Linker;
+use crate::link::{LinkError, Linker};
 use crate::metrics::Metrics;
 
 pub use auth::Verifier;
 pub use server::serve;
+
+/// How a failure is told to callers.
+#[must_use]
+pub fn explain(error: &LinkError) -> Problem {
+    Problem::from(error)
+}
 
 /// What answering a request needs.
 pub struct Api<S, B, L> {

@@ -1,6 +1,7 @@
 //! Where the books are. One adapter today: SQLite.
 
 mod books;
+mod jobs;
 mod sqlite;
 
 pub use books::{Booked, Books, RowName};

@@ -32,6 +32,7 @@ use config::Config;
 use data_dir::{DataDir, DataDirError};
 use fetch::HttpSource;
 use ledger::{LedgerStartError, SqliteLedger};
+use link::ports::LedgerError;
 use link::{Linker, Rules};
 use metrics::Metrics;
 use upkeep::Timers;
@@ -48,6 +49,9 @@ pub enum StartError {
     /// The books in it.
     #[error("the books cannot be used: {0}")]
     Ledger(#[from] LedgerStartError),
+    /// What they say of uploads that were accepted.
+    #[error("the books cannot be read: {0}")]
+    Resume(#[from] LedgerError),
     /// The HTTP client, for example when this machine has no root certificates.
     #[error("the HTTP client cannot be set up: {0}")]
     Fetch(#[from] reqwest::Error),
@@ -90,11 +94,17 @@ pub async fn run(
     }
     let source = HttpSource::new(config.fetch.clone())?;
     let metrics = Metrics::new(data_dir.path());
-    let rules = Rules { modules: config.modules, packages: config.packages, uploads: config.server.uploads };
-    let linker = Linker::new(source, blobs.clone(), ledger.clone(), rules, metrics.clone());
+    let rules = Rules {
+        modules: config.modules,
+        packages: config.packages,
+        uploads: config.server.uploads,
+        allowed_hosts: config.fetch.allowed_hosts.clone(),
+        explain: http::explain,
+    };
+    let linker = Arc::new(Linker::new(source, blobs.clone(), ledger.clone(), rules, metrics.clone()));
     let publishing = linker.publishing();
     let api = http::Api {
-        linker: Arc::new(linker),
+        linker: Arc::clone(&linker),
         verifier: http::Verifier::new(config.auth),
         allowed_hosts: config.fetch.allowed_hosts,
         time_zone: config.time_zone,
@@ -103,6 +113,7 @@ pub async fn run(
         metrics,
     };
     info!("Listening on {}", listener.local_addr().map_err(StartError::Listener)?);
+    linker.resume().await?;
     let timers = Timers::start(&config.upkeep, &blobs, &ledger, &publishing);
     http::serve(listener, Arc::new(api), &config.server, shutdown).await;
     // Uploads have ended, so nobody waits for what these still do.

@@ -3,23 +3,25 @@
 //! Promises: an upload is all or nothing. A row is booked only after its blob is durable; a refused upload leaves no row,
 //! no blob and no temporary file; an overwrite shows the old or the new, never a mix. When disk or books fail half-way a
 //! blob that no row points at may stay, never a row without its blob. An upload runs in its own task, so a caller that
-//! hangs up does not kill it. Refuses modules that are not deployed from packages, before anything is downloaded, and bytes
+//! hangs up does not kill it; one whose caller was told that it goes on survives the end of the store, too. Refuses modules that are not deployed from packages, before anything is downloaded, and bytes
 //! other than those that the caller named. Does not retry: what may be tried again is for the source to judge.
 
 mod admission;
 mod error;
-mod flights;
 mod inside;
+mod job;
+mod jobs;
 mod log;
 mod modules;
 pub mod ports;
+mod resume;
 mod steps;
 
 use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use linkgate_contract::{AllowList, LinkRequest, UploadPath};
+use linkgate_contract::{AllowList, JobId, LinkRequest, Problem, UploadPath};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -30,9 +32,12 @@ use crate::metrics::Metrics;
 use admission::Admission;
 pub use admission::Limits;
 pub use error::{LinkError, NotReady, chain};
-use flights::{Flights, Listed};
+pub use job::now_ms;
+use job::{Job, Stage, Standing};
+pub use jobs::Live;
+use jobs::{Jobs, Listed};
 pub use modules::{ModuleRules, SourceOrigin, UnknownModules};
-use ports::{Blobs, Entry, Ledger, Source};
+use ports::{Blobs, Entry, Failure, JobEnd, JobKey, JobView, Ledger, LedgerError, Source};
 
 /// A package to link.
 #[derive(Clone, Debug)]
@@ -73,7 +78,34 @@ pub struct Rules {
     pub packages: PackageLimits,
     /// How many at once.
     pub uploads: Limits,
+    /// Where links may point to. Callers' requests were held against it already; those that a store takes up again were
+    /// not, since it may have changed.
+    pub allowed_hosts: AllowList,
+    /// How failures are told to callers.
+    pub explain: fn(&LinkError) -> Problem,
 }
+
+/// An upload that somebody asks for.
+pub enum Known {
+    /// It is under way.
+    Live(Live),
+    /// The books have it.
+    Booked(Box<JobView>),
+}
+
+impl Known {
+    /// Where its package goes.
+    #[must_use]
+    pub fn module(&self) -> &UploadPath {
+        match self {
+            Self::Live(live) => &live.job.upload.module,
+            Self::Booked(view) => &view.module,
+        }
+    }
+}
+
+/// How long an `Idempotency-Key` stands for its request.
+const KEY_LIFE_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// Links packages, over whatever source, blob storage and books it is given.
 pub struct Linker<S, B, L> {
@@ -84,7 +116,9 @@ pub struct Linker<S, B, L> {
     packages: PackageLimits,
     publishing: Publishing,
     admission: Admission,
-    flights: Flights,
+    jobs: Jobs,
+    allowed_hosts: AllowList,
+    explain: fn(&LinkError) -> Problem,
     uploads: TaskTracker,
     stop: CancellationToken,
     metrics: Metrics,
@@ -93,7 +127,7 @@ pub struct Linker<S, B, L> {
 impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
     /// Brings the parts together; so much at once as the limits allow.
     pub fn new(source: S, blobs: B, ledger: L, rules: Rules, metrics: Metrics) -> Self {
-        let Rules { modules, packages, uploads } = rules;
+        let Rules { modules, packages, uploads, allowed_hosts, explain } = rules;
         let (publishing, admission) = (Publishing::default(), Admission::new(uploads));
         let (uploads, stop) = (TaskTracker::new(), CancellationToken::new());
         Self {
@@ -104,28 +138,107 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
             packages,
             publishing,
             admission,
-            flights: Flights::default(),
+            jobs: Jobs::default(),
+            allowed_hosts,
+            explain,
             uploads,
             stop,
             metrics,
         }
     }
 
-    /// Links a package in a task of its own and waits for it; the task goes on when the waiting is given up. A second call
-    /// for the same waits for the first one's task.
-    pub async fn link(self: &Arc<Self>, upload: Upload) -> Outcome {
-        let (landing, is_first) = self.flights.join(&upload, |listed| self.begin(upload.clone(), listed));
+    /// Links a package in a task of its own, which goes on when nobody waits for it. A second call for the same, or with a
+    /// key that was used for it, leads to the first one's upload.
+    ///
+    /// # Errors
+    /// [`LinkError::KeyReused`], and what the books say when they fail.
+    pub async fn begin(self: &Arc<Self>, upload: Upload, key: Option<JobKey>) -> Result<Known, LinkError> {
+        if let Some(key) = key
+            && let Some(known) = self.of_key(key).await?
+        {
+            return Ok(known);
+        }
+        let request_id = upload.request_id.clone();
+        let new = Job::new(new_id(), upload, now_ms(), Standing::New);
+        let (live, is_first) = self.jobs.join(new, key, |job, listed| self.spawn(job, listed))?;
         if !is_first {
             self.metrics.joined();
-            info!(request.id = upload.request_id, "Waiting for the same upload, which another request began");
+            info!(request.id = request_id, job.id = %live.job.id(), "Joined the same upload, which another request began");
         }
-        landing.await
+        Ok(Known::Live(live))
     }
 
-    fn begin(self: &Arc<Self>, upload: Upload, listed: Listed) -> BoxFuture<'static, Outcome> {
+    async fn of_key(&self, key: JobKey) -> Result<Option<Known>, LinkError> {
+        let same = |fingerprint| if fingerprint == key.fingerprint { Ok(()) } else { Err(LinkError::KeyReused) };
+        if let Some((used, live)) = self.jobs.by_key(&key.key) {
+            return same(used.fingerprint).map(|()| Some(Known::Live(live)));
+        }
+        let Some((id, fingerprint)) = self.ledger.job_of_key(key.key, now_ms() - KEY_LIFE_MS).await? else {
+            return Ok(None);
+        };
+        same(fingerprint)?;
+        Ok(self.job(id).await?)
+    }
+
+    /// Books that an upload goes on without its caller, who may be told so then. `false` if it has ended already, so that
+    /// the caller may as well be told how.
+    ///
+    /// # Errors
+    /// If it could not be booked.
+    pub async fn accept(&self, live: &Live) -> Result<bool, LinkError> {
+        live.job.make_patient();
+        live.job.is_past(Stage::Checking).await;
+        let mut standing = live.job.standing.lock().await;
+        if *standing == Standing::Ended {
+            return Ok(false);
+        }
+        self.ledger.accept(live.job.record()).await?;
+        *standing = Standing::Accepted;
+        Ok(true)
+    }
+
+    /// An upload by its name.
+    ///
+    /// # Errors
+    /// If the books fail.
+    pub async fn job(&self, id: JobId) -> Result<Option<Known>, LedgerError> {
+        match self.jobs.by_id(id) {
+            Some(live) => Ok(Some(Known::Live(live))),
+            None => Ok(self.ledger.job(id).await?.map(|view| Known::Booked(Box::new(view)))),
+        }
+    }
+
+    /// Cancels an upload, unless its bytes are all here already, and waits for its end.
+    pub async fn cancel(&self, live: &Live) -> Outcome {
+        live.job.cancel.cancel();
+        live.outcome().await
+    }
+
+    /// What whoever asks for an upload is told now.
+    #[must_use]
+    pub fn view(&self, live: &Live, outcome: Option<&Outcome>) -> JobView {
+        let view = live.job.view();
+        let Some(end) = outcome.and_then(|outcome| self.end(outcome.as_ref().as_ref())) else { return view };
+        JobView { state: end.state(), ended_ms: Some(now_ms()), end: Some(end), ..view }
+    }
+
+    /// How an upload ended; `None` if it goes on after the next start, should it have been accepted.
+    fn end(&self, outcome: Result<&Entry, &LinkError>) -> Option<JobEnd> {
+        match outcome {
+            Ok(entry) => Some(JobEnd::Done(entry.clone())),
+            Err(LinkError::Stopping) => None,
+            Err(error) => {
+                let failure = Failure::of(&(self.explain)(error));
+                let is_wanted = !matches!(error, LinkError::Cancelled);
+                Some(if is_wanted { JobEnd::Failed(failure) } else { JobEnd::Cancelled(failure) })
+            }
+        }
+    }
+
+    fn spawn(self: &Arc<Self>, job: Arc<Job>, listed: Listed) -> BoxFuture<'static, Outcome> {
         let this = Arc::clone(self);
         let task = self.uploads.spawn(async move {
-            let outcome = Arc::new(this.run(upload).await);
+            let outcome = Arc::new(this.run(&job).await);
             drop(listed);
             outcome
         });
@@ -160,6 +273,10 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
             blobs.map_err(NotReady::Blobs).err().into_iter().chain(ledger.map_err(NotReady::Ledger).err()).collect();
         if failed.is_empty() { Ok(()) } else { Err(failed) }
     }
+}
+
+fn new_id() -> JobId {
+    JobId::from_bytes(uuid::Uuid::now_v7().into_bytes())
 }
 
 #[cfg(test)]

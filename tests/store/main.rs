@@ -10,6 +10,7 @@ mod disk;
 mod gc;
 mod http;
 mod inside;
+mod jobs;
 mod lifecycle;
 mod metrics;
 mod modules;

@@ -112,6 +112,12 @@ impl Shelf {
         rows.unwrap().iter().map(read).collect()
     }
 
+    /// Uploads that are booked, the oldest first: state and link.
+    pub async fn jobs(&self) -> Vec<(String, String)> {
+        let text = "select coalesce(state, 'unfinished'), source_url from job order by created_ms, id";
+        sqlx::query_as(text).fetch_all(&mut self.open().await).await.unwrap()
+    }
+
     /// Registered modules as `app/module/origin`.
     pub async fn modules(&self) -> Vec<String> {
         let text = "select app_code || '/' || module || '/' || source_origin from module order by 1";

@@ -8,6 +8,8 @@ pub(super) const GC_INTERVAL: &str = "LINKGATE_STORE_GC_INTERVAL_S";
 pub(super) const GC_GRACE: &str = "LINKGATE_STORE_GC_GRACE_S";
 pub(super) const SCRUB_RATE: &str = "LINKGATE_STORE_SCRUB_BYTES_PER_S";
 
+pub(super) const JOBS_KEPT: &str = "LINKGATE_STORE_JOBS_KEPT_S";
+
 const DAY_S: u64 = 86_400;
 
 /// How what is kept is looked after.
@@ -21,6 +23,9 @@ pub struct UpkeepConfig {
     /// `LINKGATE_STORE_SCRUB_BYTES_PER_S`: how fast kept packages are read again and held against the books, once a day
     /// at most. 0: never. Default 1048576.
     pub scrub_bytes_per_s: u64,
+    /// `LINKGATE_STORE_JOBS_KEPT_S`: seconds for which uploads that have ended can be asked for, at least the day for which
+    /// an `Idempotency-Key` counts. Default 604800, a week.
+    pub jobs_kept: Duration,
 }
 
 impl UpkeepConfig {
@@ -31,6 +36,7 @@ impl UpkeepConfig {
             // Less would race what is under way: file systems tell times no finer than a few milliseconds.
             gc_grace: Duration::from_secs(reader.number(GC_GRACE, 3_600, 1..=30 * DAY_S)),
             scrub_bytes_per_s: reader.number(SCRUB_RATE, 1 << 20, 0..=1 << 40),
+            jobs_kept: Duration::from_secs(reader.number(JOBS_KEPT, 7 * DAY_S, DAY_S..=366 * DAY_S)),
         }
     }
 }

@@ -19,7 +19,7 @@ use super::retry::{self, Again, Failure};
 use super::version::Version;
 use crate::config::FetchConfig;
 use crate::link::chain;
-use crate::link::ports::{Phase, SourceError, Wanted};
+use crate::link::ports::{Phase, Progress, SourceError, Wanted};
 
 /// How often the file is asked for.
 pub const MAX_ATTEMPTS: u32 = 4;
@@ -32,6 +32,7 @@ pub(super) struct Attempts {
     size: Option<u64>,
     deadline: Instant,
     made: u32,
+    progress: Arc<Progress>,
 }
 
 /// A body that begins.
@@ -46,7 +47,7 @@ impl Attempts {
     pub(super) fn new(hops: Arc<Hops>, wanted: Wanted<'_>) -> Self {
         let (url, private, size) = (wanted.url.clone(), wanted.private.clone(), wanted.size);
         let deadline = Instant::now() + hops.config().total_timeout;
-        Self { hops, url, private, size, deadline, made: 0 }
+        Self { hops, url, private, size, deadline, made: 0, progress: Arc::clone(wanted.progress) }
     }
 
     pub(super) fn config(&self) -> &FetchConfig {
@@ -82,6 +83,7 @@ impl Attempts {
     pub(super) async fn begin(&mut self, mut standing: Option<(&Version, u64)>) -> Result<Begun, SourceError> {
         loop {
             self.made += 1;
+            self.progress.count_attempt();
             let asked = timeout_at(self.deadline, self.ask(standing)).await;
             let failure = match asked.unwrap_or_else(|_| Err(self.out_of_time().into())) {
                 Ok(begun) => return Ok(begun),
@@ -152,7 +154,10 @@ impl Attempts {
                 Err(SourceError::SizeMismatch { expected, found: Some(announced) }.into())
             }
             (Some(announced), _) if announced > limit_bytes => Err(SourceError::TooLarge { limit_bytes }.into()),
-            _ => Ok(Begun::Whole(Arc::new(Version::of(url, &answer)), answer)),
+            (announced, _) => {
+                self.progress.set_total(announced);
+                Ok(Begun::Whole(Arc::new(Version::of(url, &answer)), answer))
+            }
         }
     }
 }

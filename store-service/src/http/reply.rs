@@ -5,11 +5,10 @@
 
 mod package;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use linkgate_contract::{ErrorCode, Language, Problem, SourcePackage, Text};
-use warp::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use linkgate_contract::{ErrorCode, JobId, Language, Problem, SourcePackage, Text};
+use warp::http::header::{ALLOW, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::http::{HeaderValue, Response, StatusCode};
 
 use super::auth::AuthError;
@@ -18,8 +17,8 @@ use crate::inspect::Format;
 use crate::link::ports::{BlobError, Entry, SourceError};
 use crate::link::{LinkError, NotReady};
 
-/// A reply with its whole body.
-pub(super) type Reply = Response<Bytes>;
+/// A reply, mostly with its whole body.
+pub(super) type Reply = warp::reply::Response;
 
 /// A refusal, in the caller's language.
 pub(super) fn refusal(problem: &Problem, language: Language) -> Reply {
@@ -57,8 +56,20 @@ pub(super) fn text(body: String, media_type: &'static str) -> Reply {
     reply
 }
 
+/// An upload goes on; where it can be asked for is relative to where it was asked for, whatever prefix the gateway knows.
+pub(super) fn accepted(body: String, id: &JobId) -> Reply {
+    let mut reply = with_status(202, body);
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert("preference-applied", HeaderValue::from_static("respond-async"));
+    if let Ok(place) = HeaderValue::from_str(&format!("{id}/")) {
+        headers.insert(LOCATION, place);
+    }
+    reply
+}
+
 fn with_status(status: u16, body: String) -> Reply {
-    let mut reply = Response::new(Bytes::from(body));
+    let mut reply = Response::new(body.into());
     *reply.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     reply
 }
@@ -78,7 +89,7 @@ pub(super) fn package(entry: &Entry, zone: &TimeZone) -> SourcePackage {
     }
 }
 
-fn show(ms: i64, zone: &TimeZone) -> String {
+pub(super) fn show(ms: i64, zone: &TimeZone) -> String {
     let time = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH);
     time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
@@ -126,6 +137,8 @@ impl From<&LinkError> for Problem {
             LinkError::Blob(BlobError::NoSpace(_)) => Self::new(ErrorCode::InsufficientStorage),
             LinkError::Blob(_) => Self::new(ErrorCode::ObjectStore),
             LinkError::Ledger(_) => Self::new(ErrorCode::Internal),
+            LinkError::Cancelled => Self::new(ErrorCode::UploadCancelled),
+            LinkError::KeyReused => Self::new(ErrorCode::IdempotencyKeyReused),
             LinkError::Stopping => Self::new(ErrorCode::Unavailable),
         }
     }
@@ -253,6 +266,8 @@ mod tests {
                 },
                 C::ChecksumMismatch,
             ),
+            (LinkError::Cancelled, C::UploadCancelled),
+            (LinkError::KeyReused, C::IdempotencyKeyReused),
             (LinkError::Stopping, C::Unavailable),
             (LinkError::Blob(BlobError::NoSpace(io())), C::InsufficientStorage),
             (LinkError::Blob(BlobError::Io { doing: "SECRET", cause: io() }), C::ObjectStore),

@@ -6,7 +6,10 @@ use std::time::Instant;
 
 use bytes::Buf;
 use futures_util::Stream;
-use linkgate_contract::{ErrorCode, Language, LinkRequest, MediaType, PathPrefix, Problem, UploadPath, headers};
+use jiff::tz::TimeZone;
+use linkgate_contract::{
+    ErrorCode, JobId, Language, LinkPath, LinkRequest, MediaType, PathPrefix, Problem, UploadPath, headers,
+};
 use tracing::{info, warn};
 use warp::Filter;
 use warp::filters::path::FullPath;
@@ -14,10 +17,17 @@ use warp::http::{HeaderMap, Method};
 
 use super::auth::Caller;
 use super::reply::{self, Reply};
-use super::{Api, body};
-use crate::link::ports::{Blobs, Ledger, Source};
-use crate::link::{Upload, chain};
+use super::{Api, body, jobs, wishes};
+use crate::link::ports::{Blobs, Entry, JobEnd, JobView, Ledger, Source};
+use crate::link::{Known, Upload, chain};
 use crate::metrics::{MEDIA_TYPE, Metrics};
+
+/// What is to be done with an upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Action {
+    Show,
+    Cancel,
+}
 
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,6 +36,7 @@ enum Route {
     Readyz,
     Metrics,
     Link(UploadPath),
+    Job(UploadPath, JobId, Action),
     WrongMethod { allowed: &'static str },
     Unknown,
 }
@@ -39,9 +50,14 @@ impl Route {
             "/readyz" if reads => Self::Readyz,
             "/metrics" if reads => Self::Metrics,
             "/healthz" | "/readyz" | "/metrics" => Self::WrongMethod { allowed: "GET, HEAD" },
-            _ => match read_upload_path(path) {
-                Some(upload) if *method == Method::POST => Self::Link(upload),
-                Some(_) => Self::WrongMethod { allowed: "POST" },
+            _ => match read_path(path) {
+                Some(LinkPath { upload, job: None }) if *method == Method::POST => Self::Link(upload),
+                Some(LinkPath { job: None, .. }) => Self::WrongMethod { allowed: "POST" },
+                Some(LinkPath { upload, job: Some(job) }) => match *method {
+                    Method::GET => Self::Job(upload, job, Action::Show),
+                    Method::DELETE => Self::Job(upload, job, Action::Cancel),
+                    _ => Self::WrongMethod { allowed: "GET, DELETE" },
+                },
                 None => Self::Unknown,
             },
         }
@@ -56,14 +72,15 @@ impl Route {
             Self::Readyz => "readyz",
             Self::Metrics => "metrics",
             Self::Link(_) => "upload",
+            Self::Job(..) => "job",
             Self::WrongMethod { .. } | Self::Unknown => "none",
         }
     }
 }
 
 /// Only the canonical form: the gate has stripped every prefix.
-fn read_upload_path(path: &str) -> Option<UploadPath> {
-    UploadPath::read(path, &[PathPrefix::new("").ok()?])
+fn read_path(path: &str) -> Option<LinkPath> {
+    LinkPath::read(path, &[PathPrefix::new("").ok()?])
 }
 
 /// What of a request is read besides its body.
@@ -138,6 +155,7 @@ async fn dispatch<S: Source, B: Blobs, L: Ledger, D: Buf>(
         Route::Readyz => ready(api).await,
         Route::Metrics => show_metrics(&api.metrics).await,
         Route::Link(module) => link(api, head, module, body).await,
+        Route::Job(module, id, action) => job(api, head, &module, id, action).await,
         Route::WrongMethod { allowed } => Ok(reply::method_refusal(allowed, language)),
         Route::Unknown => Err(Problem::new(ErrorCode::NotFound)),
     };
@@ -167,19 +185,64 @@ async fn link<S: Source, B: Blobs, L: Ledger, D: Buf>(
     module: UploadPath,
     body: impl Stream<Item = Result<D, warp::Error>>,
 ) -> Result<Reply, Problem> {
-    let Caller { app_code, operator, private_hosts } = api.verifier.caller(&head.headers).map_err(|e| {
-        warn!(request.id = head.request_id(), "Refused a token: {e}");
-        Problem::from(&e)
-    })?;
+    let caller = caller(api, head)?;
+    let Caller { app_code, operator, private_hosts } = &caller;
     info!(request.id = head.request_id(), caller.app = app_code, caller.user = operator, "Linking for `{operator}`");
     let body = body::read(body, api.max_body_bytes, api.body_timeout).await?;
     let media_type = MediaType::from_header(head.headers.get(headers::CONTENT_TYPE).map(|v| v.as_bytes()));
     let request = LinkRequest::read(media_type, &body, &api.allowed_hosts)?;
+    let (operator, private_hosts) = (operator.clone(), private_hosts.clone());
     let upload = Upload { module, request, operator, private_hosts, request_id: head.request_id().to_owned() };
-    let outcome = api.linker.link(upload).await;
+    let key = wishes::key(&head.headers, &caller, &upload)?;
+    let live = match api.linker.begin(upload, key).await.map_err(|e| Problem::from(&e))? {
+        Known::Live(live) => live,
+        // Only a key leads there, and only to what was stored.
+        Known::Booked(view) => return again(api, &view),
+    };
+    if wishes::responds_async(&head.headers) && api.linker.accept(&live).await.map_err(|e| Problem::from(&e))? {
+        return Ok(jobs::accepted(&api.linker.view(&live, None), &api.time_zone, head.language()));
+    }
+    let outcome = live.outcome().await;
     let entry = outcome.as_ref().as_ref().map_err(Problem::from)?;
-    let package = reply::package(entry, &api.time_zone);
-    serde_json::to_string(&package).map(reply::json).map_err(|_| Problem::new(ErrorCode::Internal))
+    stored(entry, &api.time_zone)
+}
+
+/// The reply that the request under this key had.
+fn again<S, B, L>(api: &Api<S, B, L>, view: &JobView) -> Result<Reply, Problem> {
+    match &view.end {
+        Some(JobEnd::Done(entry)) => stored(entry, &api.time_zone),
+        _ => Err(Problem::new(ErrorCode::Internal)),
+    }
+}
+
+fn stored(entry: &Entry, zone: &TimeZone) -> Result<Reply, Problem> {
+    serde_json::to_string(&reply::package(entry, zone)).map(reply::json).map_err(|_| Problem::new(ErrorCode::Internal))
+}
+
+async fn job<S: Source, B: Blobs, L: Ledger>(
+    api: &Api<S, B, L>,
+    head: &Head,
+    module: &UploadPath,
+    id: JobId,
+    action: Action,
+) -> Result<Reply, Problem> {
+    let Caller { operator, .. } = caller(api, head)?;
+    let language = head.language();
+    match action {
+        Action::Show if wishes::wants_events(&head.headers) => jobs::watch(api, module, id, language).await,
+        Action::Show => jobs::show(api, module, id, language).await,
+        Action::Cancel => {
+            info!(request.id = head.request_id(), job.id = %id, "Cancelling for `{operator}`");
+            jobs::cancel(api, module, id, language).await
+        }
+    }
+}
+
+fn caller<S, B, L>(api: &Api<S, B, L>, head: &Head) -> Result<Caller, Problem> {
+    api.verifier.caller(&head.headers).map_err(|e| {
+        warn!(request.id = head.request_id(), "Refused a token: {e}");
+        Problem::from(&e)
+    })
 }
 
 #[cfg(test)]

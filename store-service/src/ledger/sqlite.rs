@@ -5,18 +5,18 @@
 //! SQLite older than 3.51.3, which can corrupt a database in WAL mode.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use linkgate_contract::{AppCode, PackageVersion, UploadPath};
+use linkgate_contract::{AppCode, JobId, PackageVersion, UploadPath};
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
 use sqlx::{Row, Sqlite, SqlitePool, Transaction};
 
-use super::Books;
+use super::{Books, jobs};
 use crate::inspect::{Format, Package};
-use crate::link::SourceOrigin;
-use crate::link::ports::{Entry, Held, Ledger, LedgerError, NewEntry, Recorded, Sha256Hex};
+use crate::link::ports::{Entry, Held, JobEnd, JobRecord, JobView, Ledger, LedgerError, NewEntry, Recorded, Sha256Hex};
+use crate::link::{SourceOrigin, now_ms};
 
 /// The first release without the WAL-reset corruption.
 const OLDEST_SQLITE: [u32; 3] = [3, 51, 3];
@@ -63,7 +63,9 @@ impl SqliteLedger {
         let options = options(path);
         let pool = |size| SqlitePoolOptions::new().max_connections(size).acquire_timeout(PATIENCE);
         // The journal mode is set once, by the writer, before anybody reads: changing it needs the database alone.
-        let writer = pool(1).connect_with(options.clone().journal_mode(SqliteJournalMode::Wal)).await?;
+        // What is overwritten may have been a signature: `secure_delete` leaves no trace of it in free pages.
+        let writing = options.clone().journal_mode(SqliteJournalMode::Wal).pragma("secure_delete", "on");
+        let writer = pool(1).connect_with(writing).await?;
         refuse_old_sqlite(&writer).await?;
         sqlx::migrate!("migrations/sqlite").run(&writer).await?;
         let reader = pool(READERS).connect_with(options.pragma("query_only", "on")).await?;
@@ -74,6 +76,14 @@ impl SqliteLedger {
     #[must_use]
     pub fn books(&self) -> Books {
         Books::over(self.reader.clone())
+    }
+
+    /// Forgets uploads that ended before then.
+    ///
+    /// # Errors
+    /// If the books cannot be written.
+    pub async fn forget_jobs(&self, before_ms: i64) -> Result<u64, LedgerError> {
+        jobs::forget(&self.writer, before_ms).await
     }
 
     /// Settles what a commit of unknown outcome left: SQLite may report that a commit failed and show its rows after a
@@ -121,11 +131,6 @@ pub(super) fn failed(error: sqlx::Error) -> LedgerError {
         sqlx::Error::Database(e) if e.is_unique_violation() => LedgerError::AlreadyExists,
         _ => LedgerError::Database(error.into()),
     }
-}
-
-fn now_ms() -> i64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The row that an upload would replace.
@@ -206,11 +211,11 @@ async fn replace(tx: &mut Transaction<'_, Sqlite>, id: i64, entry: &NewEntry, no
     read_entry(&row)
 }
 
-fn signed(number: u64) -> Result<i64, sqlx::Error> {
+pub(super) fn signed(number: u64) -> Result<i64, sqlx::Error> {
     i64::try_from(number).map_err(|e| sqlx::Error::Encode(e.into()))
 }
 
-fn unsigned(number: i64) -> Result<u64, sqlx::Error> {
+pub(super) fn unsigned(number: i64) -> Result<u64, sqlx::Error> {
     u64::try_from(number).map_err(|e| sqlx::Error::Decode(e.into()))
 }
 
@@ -267,7 +272,7 @@ impl Ledger for SqliteLedger {
         .map_err(failed)
     }
 
-    async fn record(&self, entry: NewEntry) -> Result<Recorded, LedgerError> {
+    async fn record(&self, entry: NewEntry, job: JobRecord) -> Result<Recorded, LedgerError> {
         let now = now_ms();
         let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
         let live = find_live(&mut tx, &entry).await.map_err(failed)?;
@@ -280,8 +285,33 @@ impl Ledger for SqliteLedger {
             register_module(&mut tx, &entry, now).await.map_err(failed)?;
         }
         let recorded = Recorded { entry: row.map_err(failed)?, replaced };
+        jobs::end(&mut tx, &job, &JobEnd::Done(recorded.entry.clone()), now).await.map_err(failed)?;
         tx.commit().await.map_err(failed)?;
         Ok(recorded)
+    }
+
+    async fn accept(&self, job: JobRecord) -> Result<(), LedgerError> {
+        let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
+        jobs::accept(&mut tx, &job).await.map_err(failed)?;
+        tx.commit().await.map_err(failed)
+    }
+
+    async fn give_up(&self, job: JobRecord, end: JobEnd) -> Result<(), LedgerError> {
+        let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
+        jobs::end(&mut tx, &job, &end, now_ms()).await.map_err(failed)?;
+        tx.commit().await.map_err(failed)
+    }
+
+    async fn job(&self, id: JobId) -> Result<Option<JobView>, LedgerError> {
+        jobs::find(&self.reader, id).await
+    }
+
+    async fn job_of_key(&self, key: [u8; 32], since_ms: i64) -> Result<Option<(JobId, [u8; 32])>, LedgerError> {
+        jobs::of_key(&self.reader, key, since_ms).await
+    }
+
+    async fn unfinished(&self) -> Result<Vec<JobRecord>, LedgerError> {
+        jobs::unfinished(&self.reader).await
     }
 
     async fn held(&self, app_code: &AppCode, sha256: &Sha256Hex) -> Result<Option<Held>, LedgerError> {

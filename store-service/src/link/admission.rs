@@ -2,15 +2,13 @@
 //!
 //! Promises: never more downloads than the limits allow, in all, from one host and for one application; whoever waits is
 //! let in in turn, except that somebody whose host or application is busy holds nobody else up; a place is given back by
-//! being dropped, whatever happened to who held or awaited it. Refuses at once when the queue is full, and after
-//! [`Limits::patience`] whoever was not let in.
+//! being dropped, whatever happened to who held or awaited it. Refuses at once when the queue is full.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 /// How much may go on at once.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +56,25 @@ struct Waiting {
     door: oneshot::Sender<Place>,
 }
 
+/// A place, or one in the queue.
+pub(super) enum Turn {
+    Now(Place),
+    Later(oneshot::Receiver<Place>),
+}
+
+impl Turn {
+    /// Waits for the place; `None` if it was given up before.
+    pub(super) async fn wait(self, given_up: impl Future<Output = ()>) -> Option<Place> {
+        match self {
+            Self::Now(place) => Some(place),
+            Self::Later(turn) => tokio::select! {
+                place = turn => place.ok(),
+                () = given_up => None,
+            },
+        }
+    }
+}
+
 /// The right to download; given back when it is dropped.
 pub(super) struct Place {
     purpose: Purpose,
@@ -69,24 +86,26 @@ impl Admission {
         Self(Arc::new(Shared { limits, state: Mutex::default() }))
     }
 
-    /// Waits for a place; `None` if there is no room to wait, or none became free in time.
-    pub(super) async fn enter(&self, host: &str, app: &str) -> Option<Place> {
+    /// Gets into the queue; `None` if there is no room in it. Whoever had a place there before has one for sure.
+    pub(super) fn queue(&self, host: &str, app: &str, had_a_place: bool) -> Option<Turn> {
         let purpose = Purpose { host: host.to_owned(), app: app.to_owned() };
-        let turn = {
-            let mut state = self.state();
-            if state.has_room(&purpose, &self.0.limits) {
-                return Some(self.begin(&mut state, purpose));
-            }
-            // Who gave up waiting takes no room.
-            state.queue.retain(|waiting| !waiting.door.is_closed());
-            if state.queue.len() >= self.0.limits.queued {
-                return None;
-            }
-            let (door, turn) = oneshot::channel();
-            state.queue.push_back(Waiting { purpose, door });
-            turn
-        };
-        timeout(self.0.limits.patience, turn).await.ok()?.ok()
+        let mut state = self.state();
+        if state.has_room(&purpose, &self.0.limits) {
+            return Some(Turn::Now(self.begin(&mut state, purpose)));
+        }
+        // Who gave up waiting takes no room.
+        state.queue.retain(|waiting| !waiting.door.is_closed());
+        if state.queue.len() >= self.0.limits.queued && !had_a_place {
+            return None;
+        }
+        let (door, turn) = oneshot::channel();
+        state.queue.push_back(Waiting { purpose, door });
+        Some(Turn::Later(turn))
+    }
+
+    /// How long one waits.
+    pub(super) fn patience(&self) -> Duration {
+        self.0.limits.patience
     }
 
     fn begin(&self, state: &mut State, purpose: Purpose) -> Place {
@@ -156,6 +175,12 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    impl Admission {
+        async fn enter(&self, host: &str, app: &str) -> Option<Place> {
+            self.queue(host, app, false)?.wait(tokio::time::sleep(self.patience())).await
+        }
+    }
+
     const LIMITS: Limits = Limits { uploads: 3, per_host: 2, per_app: 2, queued: 2, patience: Duration::from_secs(10) };
 
     /// Begins to wait, and lets it get into the queue.
@@ -210,6 +235,16 @@ mod tests {
         assert_eq!(begun.elapsed(), LIMITS.patience);
         drop(place);
         assert!(admission.enter("h", "a").await.is_some());
+    }
+
+    #[tokio::test]
+    async fn who_had_a_place_in_the_queue_gets_one_however_full_it_is() {
+        let admission = Admission::new(Limits { uploads: 1, queued: 0, ..LIMITS });
+        let place = admission.enter("h", "a").await;
+        assert!(admission.queue("h", "a", false).is_none());
+        let turn = admission.queue("h", "a", true).unwrap();
+        drop(place);
+        assert!(turn.wait(std::future::pending()).await.is_some());
     }
 
     #[tokio::test]

@@ -47,6 +47,12 @@ pub enum LinkError {
     /// The package could not be booked.
     #[error("the package could not be booked")]
     Ledger(#[source] LedgerError),
+    /// Somebody cancelled it.
+    #[error("the upload was cancelled")]
+    Cancelled,
+    /// The caller's key stands for another request.
+    #[error("the Idempotency-Key was used for another request")]
+    KeyReused,
     /// The store is stopping.
     #[error("the store is stopping")]
     Stopping,
@@ -66,7 +72,8 @@ impl LinkError {
             Self::Blob(BlobError::NoSpace(_)) => "insufficient_storage",
             Self::Refused(Refused::Io(_)) | Self::Blob(_) | Self::Ledger(_) => "failed",
             Self::Refused(_) => "package_refused",
-            Self::Stopping => "cancelled",
+            Self::KeyReused => "idempotency_key_reused",
+            Self::Cancelled | Self::Stopping => "cancelled",
         }
     }
 }

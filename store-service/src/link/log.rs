@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use tracing::{error, info};
 
+use super::job::Job;
 use super::ports::Entry;
-use super::{LinkError, Upload, chain};
+use super::{LinkError, chain};
 use crate::inspect::Refused;
 
 /// The closing line of an upload. A link is shown without its query, where signed links carry their secrets.
-pub(super) fn log(asked: &Upload, took: Duration, outcome: &Result<Entry, LinkError>) {
+pub(super) fn log(job: &Job, took: Duration, outcome: &Result<Entry, LinkError>) {
     let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let (asked, job) = (&job.upload, job.id());
     let (app, name) = (asked.module.app_code.as_str(), asked.module.module.as_str());
     let (id, url) = (asked.request_id.as_str(), &asked.request.package_url);
     /// One line, at its level; what every line says stands here.
@@ -18,6 +20,7 @@ pub(super) fn log(asked: &Upload, took: Duration, outcome: &Result<Entry, LinkEr
         ($level:ident, $($own:tt)*) => {
             $level!(
                 request.id = id,
+                job.id = %job,
                 app.code = app,
                 module.name = name,
                 package.url = %url,

@@ -3,12 +3,14 @@
 //! Each port names its own failures, free of HTTP and of any adapter, with values instead of ready-made sentences.
 
 mod blob;
+mod job;
 mod ledger;
 mod source;
 
 pub use blob::{BlobError, Blobs, Draft, Sealed};
+pub use job::{Failure, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView};
 pub use ledger::{Entry, Held, Ledger, LedgerError, NewEntry, Recorded};
-pub use source::{Chunk, Phase, Source, SourceError, SourceStream, Wanted};
+pub use source::{Chunk, Phase, Progress, Source, SourceError, SourceStream, Wanted};
 
 /// An adapter's own error, kept for the log.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;

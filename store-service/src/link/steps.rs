@@ -1,10 +1,11 @@
 //! The steps of an upload, in their order.
 
 use linkgate_contract::{PackageName, Sha256, UploadPath};
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::admission::Place;
 use super::inside::Inside;
+use super::job::{Job, Stage, Standing};
 use super::log::log;
 use super::ports::{
     Blobs, Chunk, Draft, Entry, Held, Ledger, LedgerError, NewEntry, Recorded, Sealed, Sha256Hex, Source, SourceError,
@@ -14,26 +15,52 @@ use super::{LinkError, Linker, UnknownModules, Upload, chain};
 use crate::inspect::{Format, Opaque, Package};
 
 impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
-    pub(super) async fn run(&self, upload: Upload) -> Result<Entry, LinkError> {
+    pub(super) async fn run(&self, job: &Job) -> Result<Entry, LinkError> {
         let running = self.metrics.upload();
-        let asked = upload.clone();
-        let outcome = self.steps(upload).await;
-        log(&asked, running.elapsed(), &outcome);
+        let outcome = self.steps(job).await;
+        if let Err(error) = &outcome {
+            self.book_failure(job, error).await;
+        }
+        job.reach(Stage::Ended);
+        log(job, running.elapsed(), &outcome);
         running.end(outcome.as_ref().map_or_else(LinkError::kind, |_| "stored"));
         outcome
     }
 
-    async fn steps(&self, upload: Upload) -> Result<Entry, LinkError> {
+    async fn steps(&self, job: &Job) -> Result<Entry, LinkError> {
+        let upload = &job.upload;
         let registers_module = self.admit(&upload.module).await?;
-        self.refuse_early(&upload).await?;
-        if let Some(entry) = self.book_held(&upload, registers_module).await? {
+        self.refuse_early(upload).await?;
+        if let Some(entry) = self.book_held(job, registers_module).await? {
             return Ok(entry);
         }
-        let _held_until_booked = self.enter(&upload).await?;
-        let (sealed, package) = self.download(&upload).await?;
+        let _held_until_booked = self.enter(job).await?;
+        job.reach(Stage::Fetching);
+        let (sealed, package) = self.download(job).await?;
         let kept = Held { size_bytes: sealed.size_bytes(), package };
-        let entry = new_entry(&upload, registers_module, sealed.sha256(), kept)?;
-        self.publish(sealed, entry).await
+        let entry = new_entry(upload, registers_module, sealed.sha256(), kept)?;
+        self.publish(job, sealed, entry).await
+    }
+
+    /// What nobody was told of and did not begin in earnest leaves no trace; what was accepted and only has to stop with the
+    /// store is taken up again.
+    async fn book_failure(&self, job: &Job, error: &LinkError) {
+        let mut standing = job.standing.lock().await;
+        let is_known = *standing == Standing::Accepted || job.has_reached(Stage::Fetching);
+        if let Some(end) = self.end(Err(error)).filter(|_| is_known)
+            && let Err(e) = self.ledger.give_up(job.record(), end).await
+        {
+            error!(job.id = %job.id(), error = chain(&e), "The end of an upload could not be booked");
+        }
+        *standing = Standing::Ended;
+    }
+
+    /// Resolves when the upload must end, with the reason.
+    async fn stopped(&self, job: &Job) -> LinkError {
+        tokio::select! {
+            () = self.stop.cancelled() => LinkError::Stopping,
+            () = job.cancel.cancelled() => LinkError::Cancelled,
+        }
     }
 
     /// Whether the module takes packages; `true` if it must be registered with its first one.
@@ -58,34 +85,38 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
     }
 
     /// Each download holds buffers, a thread and a connection.
-    async fn enter(&self, upload: &Upload) -> Result<Place, LinkError> {
-        let host = upload.request.package_url.host().map(|host| host.to_string()).unwrap_or_default();
-        let place = self.admission.enter(&host, upload.module.app_code.as_str());
+    async fn enter(&self, job: &Job) -> Result<Place, LinkError> {
+        let Upload { request, module, .. } = &job.upload;
+        let host = request.package_url.host().map(|host| host.to_string()).unwrap_or_default();
+        let was_accepted = *job.standing.lock().await == Standing::Accepted;
+        let turn = self.admission.queue(&host, module.app_code.as_str(), was_accepted).ok_or(LinkError::Busy)?;
+        job.reach(Stage::Queued);
         tokio::select! {
-            place = self.metrics.queued(place) => place.ok_or(LinkError::Busy),
-            () = self.stop.cancelled() => Err(LinkError::Stopping),
+            place = self.metrics.queued(turn.wait(job.gives_up(self.admission.patience()))) => place.ok_or(LinkError::Busy),
+            reason = self.stopped(job) => Err(reason),
         }
     }
 
     /// Fetches, hashes, writes and looks inside in one pass.
-    async fn download(&self, upload: &Upload) -> Result<(B::Sealed, Package), LinkError> {
-        let stopped = || self.stop.cancelled();
-        let request = &upload.request;
-        let wanted = Wanted { url: &request.package_url, private: &upload.private_hosts, size: request.size };
+    async fn download(&self, job: &Job) -> Result<(B::Sealed, Package), LinkError> {
+        let Upload { request, private_hosts, .. } = &job.upload;
+        let (private, progress) = (private_hosts, &job.progress);
+        let wanted = Wanted { url: &request.package_url, private, size: request.size, progress };
         let mut stream = tokio::select! {
             opened = self.metrics.timed("open", self.source.open(wanted)) => opened?,
-            () = stopped() => return Err(LinkError::Stopping),
+            reason = self.stopped(job) => return Err(reason),
         };
         let mut draft = self.blobs.draft().await?;
         let mut inside = Inside::begin(&self.packages);
         let copied = tokio::select! {
-            copied = self.metrics.timed("copy", self.copy(&mut stream, &mut draft, &mut inside)) => copied,
-            () = stopped() => Err(LinkError::Stopping),
+            copied = self.metrics.timed("copy", self.copy(job, &mut stream, &mut draft, &mut inside)) => copied,
+            reason = self.stopped(job) => Err(reason),
         };
         if let Err(error) = copied {
             draft.discard().await;
             return Err(error);
         }
+        job.reach(Stage::Storing);
         let sealed = self.metrics.timed("seal", draft.seal()).await?;
         compare(request.sha256.as_ref(), &sealed)?;
         let (sealed, package) = self.metrics.timed("inspect", inside.package(sealed)).await?;
@@ -97,14 +128,24 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
         Ok((sealed, package))
     }
 
-    async fn copy(&self, stream: &mut S::Stream, draft: &mut B::Draft, inside: &mut Inside) -> Result<(), LinkError> {
+    async fn copy(
+        &self,
+        job: &Job,
+        stream: &mut S::Stream,
+        draft: &mut B::Draft,
+        inside: &mut Inside,
+    ) -> Result<(), LinkError> {
+        let mut received = 0;
         while let Some(chunk) = stream.next().await? {
             match chunk {
                 Chunk::Data(bytes) => {
+                    received += bytes.len() as u64;
+                    job.progress.set_received(received);
                     inside.push(&bytes).await?;
                     draft.write(bytes).await?;
                 }
                 Chunk::Restart => {
+                    received = 0;
                     *inside = Inside::begin(&self.packages);
                     std::mem::replace(draft, self.blobs.draft().await?).discard().await;
                 }
@@ -114,15 +155,16 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
     }
 
     /// Keeps the blob, books the row, and removes whatever no row points at afterwards.
-    async fn publish(&self, sealed: B::Sealed, entry: NewEntry) -> Result<Entry, LinkError> {
+    async fn publish(&self, job: &Job, sealed: B::Sealed, entry: NewEntry) -> Result<Entry, LinkError> {
         let _one_at_a_time = self.metrics.timed("wait", self.publishing.hold()).await;
         let is_new = self.metrics.timed("keep", self.blobs.keep(sealed)).await?;
-        self.book(entry, is_new).await
+        self.book(job, entry, is_new).await
     }
 
     /// Books a package without a download, if the caller named its digest and the application has those bytes already.
     /// Bytes of another application are no proof that this caller could have read them.
-    async fn book_held(&self, upload: &Upload, registers_module: bool) -> Result<Option<Entry>, LinkError> {
+    async fn book_held(&self, job: &Job, registers_module: bool) -> Result<Option<Entry>, LinkError> {
+        let upload = &job.upload;
         let named = upload.request.sha256.as_ref().and_then(|digest| Sha256Hex::from_hex(digest.as_str()));
         let Some(sha256) = named else { return Ok(None) };
         let _one_at_a_time = self.metrics.timed("wait", self.publishing.hold()).await;
@@ -136,14 +178,16 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
             return Err(SourceError::SizeMismatch { expected, found: Some(held.size_bytes) }.into());
         }
         let entry = new_entry(upload, registers_module, sha256, held)?;
-        self.book(entry, false).await.map(Some)
+        self.book(job, entry, false).await.map(Some)
     }
 
     /// Called while nobody else publishes.
-    async fn book(&self, entry: NewEntry, is_new: bool) -> Result<Entry, LinkError> {
+    async fn book(&self, job: &Job, entry: NewEntry, is_new: bool) -> Result<Entry, LinkError> {
         let (sha256, size_bytes) = (entry.sha256.clone(), entry.size_bytes);
-        match self.metrics.timed("book", self.ledger.record(entry)).await {
+        let mut standing = job.standing.lock().await;
+        match self.metrics.timed("book", self.ledger.record(entry, job.record())).await {
             Ok(Recorded { entry, replaced }) => {
+                *standing = Standing::Ended;
                 self.metrics.stored(size_bytes, is_new);
                 if let Some(old) = replaced.filter(|old| *old != sha256) {
                     self.remove_unless_booked(old).await;

@@ -6,11 +6,11 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
-use linkgate_contract::{AppCode, ModuleName, PackageUrl, PackageVersion};
+use linkgate_contract::{AppCode, ErrorCode, ModuleName, PackageUrl, PackageVersion};
 
 use super::ports::{
-    BlobError, Chunk, Draft, Held, LedgerError, NewEntry, Recorded, Sealed, Sha256Hex, SourceError, SourceStream,
-    Wanted,
+    BlobError, Chunk, Draft, Held, JobRecord, LedgerError, NewEntry, Recorded, Sealed, Sha256Hex, SourceError,
+    SourceStream, Wanted,
 };
 use super::*;
 use crate::inspect::Opaque;
@@ -118,12 +118,32 @@ impl Ledger for Books {
         Ok(false)
     }
 
-    async fn record(&self, _entry: NewEntry) -> Result<Recorded, LedgerError> {
+    async fn record(&self, _entry: NewEntry, _job: JobRecord) -> Result<Recorded, LedgerError> {
         Err((self.0)())
     }
 
     async fn held(&self, _app_code: &AppCode, _sha256: &Sha256Hex) -> Result<Option<Held>, LedgerError> {
         Ok(None)
+    }
+
+    async fn accept(&self, _job: JobRecord) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn give_up(&self, _job: JobRecord, _end: JobEnd) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn job(&self, _id: JobId) -> Result<Option<JobView>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn job_of_key(&self, _key: [u8; 32], _since_ms: i64) -> Result<Option<(JobId, [u8; 32])>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn unfinished(&self) -> Result<Vec<JobRecord>, LedgerError> {
+        Ok(Vec::new())
     }
 
     async fn points_at(&self, _sha256: &Sha256Hex) -> Result<bool, LedgerError> {
@@ -145,6 +165,8 @@ async fn removed_after(reason: fn() -> LedgerError) -> Vec<Sha256Hex> {
             modules: ModuleRules::default(),
             packages: PackageLimits { opaque: Opaque::Allow, ..PackageLimits::default() },
             uploads: ONE,
+            allowed_hosts: AllowList::default(),
+            explain: |_| Problem::new(ErrorCode::Internal),
         },
         Metrics::new(Path::new("/")),
     ));
@@ -158,7 +180,8 @@ async fn removed_after(reason: fn() -> LedgerError) -> Vec<Sha256Hex> {
     let module = UploadPath { app_code: AppCode::new("app").unwrap(), module: ModuleName::new("default").unwrap() };
     let private_hosts = AllowList::default();
     let upload = Upload { module, request, operator: "admin".into(), private_hosts, request_id: String::new() };
-    assert!(linker.link(upload).await.is_err());
+    let Ok(Known::Live(live)) = linker.begin(upload, None).await else { panic!("it has no key") };
+    assert!(live.outcome().await.is_err());
     let removed = shelf.0.lock().unwrap();
     removed.clone()
 }

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use linkgate_contract::{AllowList, AppCode, LinkRequest, ModuleName, PackageUrl, PackageVersion, UploadPath};
+use linkgate_contract::{
+    AllowList, AppCode, ErrorCode, LinkRequest, ModuleName, PackageUrl, PackageVersion, Problem, UploadPath,
+};
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 
@@ -17,7 +19,7 @@ use crate::ledger::SqliteLedger;
 use crate::link::ports::{
     Blobs as _, Chunk, Draft as _, Ledger as _, Sealed as _, Sha256Hex, Source, SourceError, SourceStream, Wanted,
 };
-use crate::link::{Limits, Linker, ModuleRules, Rules, Upload};
+use crate::link::{Known, Limits, Linker, ModuleRules, Rules, Upload};
 use crate::metrics::Metrics;
 
 /// Serves the path of the link as its body: what is under test begins where the bytes have come.
@@ -98,7 +100,13 @@ async fn clearing_up_beside_uploads_loses_nothing() {
     let kept = Kept::new().await;
     let limits = Limits { uploads: 8, per_host: 8, per_app: 8, queued: 8, patience: Duration::from_secs(60) };
     let packages = crate::inspect::Limits { opaque: crate::inspect::Opaque::Allow, ..Default::default() };
-    let rules = Rules { modules: ModuleRules::default(), packages, uploads: limits };
+    let rules = Rules {
+        modules: ModuleRules::default(),
+        packages,
+        uploads: limits,
+        allowed_hosts: AllowList::default(),
+        explain: |_| Problem::new(ErrorCode::Internal),
+    };
     let (blobs, books, metrics) = (kept.blobs.clone(), kept.ledger.clone(), Metrics::new(kept.dir.path()));
     let linker = Arc::new(Linker::new(PathSource, blobs, books, rules, metrics));
     let (stop, removed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
@@ -116,7 +124,9 @@ async fn clearing_up_beside_uploads_loses_nothing() {
         tokio::spawn(async move {
             for round in 0..ROUNDS {
                 // Three contents for four writers: each is wanted again while it is being removed.
-                linker.link(upload(&writer.to_string(), round % 3)).await.as_ref().as_ref().unwrap();
+                let wanted = upload(&writer.to_string(), round % 3);
+                let Ok(Known::Live(live)) = linker.begin(wanted, None).await else { panic!("it has no key") };
+                live.outcome().await.as_ref().as_ref().unwrap();
                 let publishing = linker.publishing();
                 let _nothing_changes = publishing.hold().await;
                 for booked in books.page_after("").await.unwrap() {

@@ -1,11 +1,11 @@
-//! The running store's own upkeep: clearing up by the clock, and reading what is kept again, slowly.
+//! The running store's own upkeep: clearing up and forgetting by the clock, and reading what is kept again, slowly.
 //!
-//! Promises: neither holds up an upload for longer than it takes to ask the books and remove one file; a failure is
+//! Promises: none of it holds up an upload for longer than it takes to ask the books and remove one file; a failure is
 //! logged and tried again at the next turn; [`Timers::stop`] returns once nothing runs any more.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
@@ -16,10 +16,13 @@ use super::{Cleared, Gc};
 use crate::blob::FsBlobs;
 use crate::config::UpkeepConfig;
 use crate::ledger::SqliteLedger;
-use crate::link::{Publishing, chain};
+use crate::link::{Publishing, chain, now_ms};
 
 /// All is read once in this time at most, however little there is.
 const SCRUB_EVERY: Duration = Duration::from_secs(86_400);
+
+/// How often ended uploads are looked through for those that are to be forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Upkeep that is under way.
 pub(crate) struct Timers {
@@ -54,6 +57,10 @@ impl Timers {
             // It only reads, so it can be given up anywhere.
             timers.tasks.spawn(async move { stop.run_until_cancelled_owned(scrub).await });
         }
+        let forget = forget_by_the_clock(ledger.clone(), config.jobs_kept);
+        let stop = timers.stop.clone();
+        // One statement, which is done or not.
+        timers.tasks.spawn(async move { stop.run_until_cancelled_owned(forget).await });
         timers
     }
 
@@ -83,6 +90,18 @@ async fn clear_by_the_clock(gc: Gc, interval: Duration) {
         if gc.stop.run_until_cancelled(sleep_until(begun + interval)).await.is_none() {
             return;
         }
+    }
+}
+
+async fn forget_by_the_clock(ledger: SqliteLedger, kept: Duration) {
+    let kept_ms = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
+    loop {
+        match ledger.forget_jobs(now_ms().saturating_sub(kept_ms)).await {
+            Ok(0) => {}
+            Ok(jobs) => info!(jobs.forgotten = jobs, "Forgot {jobs} uploads that ended long ago"),
+            Err(e) => warn!(error = chain(&e), "Old uploads could not be forgotten, it is tried again"),
+        }
+        sleep(FORGET_EVERY).await;
     }
 }
 

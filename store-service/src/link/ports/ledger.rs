@@ -1,8 +1,9 @@
 //! Where the books are.
 
-use linkgate_contract::{AppCode, PackageVersion, UploadPath};
+use linkgate_contract::{AppCode, JobId, PackageVersion, UploadPath};
+use serde::{Deserialize, Serialize};
 
-use super::{Cause, Sha256Hex};
+use super::{Cause, JobEnd, JobRecord, JobView, Sha256Hex};
 use crate::inspect::Package;
 use crate::link::SourceOrigin;
 
@@ -19,8 +20,23 @@ pub trait Ledger: Send + Sync + 'static {
         module: &UploadPath,
         version: &PackageVersion,
     ) -> impl Future<Output = Result<bool, LedgerError>> + Send;
-    /// Books a package, and its module if that is new, in one transaction.
-    fn record(&self, entry: NewEntry) -> impl Future<Output = Result<Recorded, LedgerError>> + Send;
+    /// Books a package, its module if that is new, and the upload as done, in one transaction.
+    fn record(&self, entry: NewEntry, job: JobRecord) -> impl Future<Output = Result<Recorded, LedgerError>> + Send;
+    /// Books an upload that goes on without its caller; from here on it survives whatever happens to the store. Booked
+    /// again, it gets further keys.
+    fn accept(&self, job: JobRecord) -> impl Future<Output = Result<(), LedgerError>> + Send;
+    /// Books that an upload ended without a package, whether it was booked before or not. Its keys are free again.
+    fn give_up(&self, job: JobRecord, end: JobEnd) -> impl Future<Output = Result<(), LedgerError>> + Send;
+    /// A booked upload.
+    fn job(&self, id: JobId) -> impl Future<Output = Result<Option<JobView>, LedgerError>> + Send;
+    /// The upload that a key stands for, if it was used since then, and the request's fingerprint.
+    fn job_of_key(
+        &self,
+        key: [u8; 32],
+        since_ms: i64,
+    ) -> impl Future<Output = Result<Option<(JobId, [u8; 32])>, LedgerError>> + Send;
+    /// Uploads that were accepted and have not ended, the oldest first.
+    fn unfinished(&self) -> impl Future<Output = Result<Vec<JobRecord>, LedgerError>> + Send;
     /// A package that a live row of this application points at, if it was looked into.
     fn held(
         &self,
@@ -66,7 +82,7 @@ pub struct Held {
 }
 
 /// A booked package.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The row's number.
     pub id: i64,

@@ -1,6 +1,8 @@
 //! Where bytes come from.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +19,50 @@ pub trait Source: Send + Sync + 'static {
     fn open(&self, wanted: Wanted<'_>) -> impl Future<Output = Result<Self::Stream, SourceError>> + Send;
 }
 
+/// How far a download is, for those who only watch.
+#[derive(Debug, Default)]
+pub struct Progress {
+    received: AtomicU64,
+    /// 0 as long as the source has not said.
+    total: AtomicU64,
+    attempts: AtomicU32,
+}
+
+impl Progress {
+    /// The source is asked once more.
+    pub fn count_attempt(&self) {
+        self.attempts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The file has so many bytes, as far as the source says.
+    pub fn set_total(&self, bytes: Option<u64>) {
+        self.total.store(bytes.unwrap_or_default(), Ordering::Relaxed);
+    }
+
+    /// So many bytes are here now.
+    pub fn set_received(&self, bytes: u64) {
+        self.received.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that are here.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that there will be, if the source said.
+    #[must_use]
+    pub fn total(&self) -> Option<u64> {
+        Some(self.total.load(Ordering::Relaxed)).filter(|total| *total > 0)
+    }
+
+    /// How often the source was asked.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.attempts.load(Ordering::Relaxed)
+    }
+}
+
 /// What to download.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
@@ -27,6 +73,8 @@ pub struct Wanted<'a> {
     pub private: &'a AllowList,
     /// How many bytes it must have, if the caller said so.
     pub size: Option<u64>,
+    /// Where the source tells how often it was asked and what is to come.
+    pub progress: &'a Arc<Progress>,
 }
 
 /// The bytes of one download, in order.

@@ -1,0 +1,156 @@
+//! Uploads as the books know them.
+
+use linkgate_contract::{JobId, Language, Problem, UploadPath};
+use serde::{Deserialize, Serialize};
+
+use super::Entry;
+
+/// How far an upload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobState {
+    /// It waits for others to end.
+    Queued,
+    /// It is being downloaded.
+    Fetching,
+    /// All bytes are here; they are made durable and booked.
+    Storing,
+    /// The package is stored.
+    Done,
+    /// It is not, and will not be.
+    Failed,
+    /// Somebody did not want it any more.
+    Cancelled,
+}
+
+impl JobState {
+    const ALL: [Self; 6] = [Self::Queued, Self::Fetching, Self::Storing, Self::Done, Self::Failed, Self::Cancelled];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Fetching => "fetching",
+            Self::Storing => "storing",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The state of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// Why an upload failed, in the words of a reply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The name of the code.
+    pub code: String,
+    zh: String,
+    en: String,
+}
+
+impl Failure {
+    /// Takes what a caller would have been answered.
+    #[must_use]
+    pub fn of(problem: &Problem) -> Self {
+        let [zh, en] = [Language::Chinese, Language::English].map(|language| problem.detail(language));
+        Self { code: problem.code().name().to_owned(), zh, en }
+    }
+
+    /// What is wrong.
+    #[must_use]
+    pub fn detail(&self, language: Language) -> &str {
+        match language {
+            Language::Chinese => &self.zh,
+            Language::English => &self.en,
+        }
+    }
+}
+
+/// How an upload ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobEnd {
+    /// With a package, as it was booked then.
+    Done(Entry),
+    /// Without one.
+    Failed(Failure),
+    /// Without one, for somebody cancelled it.
+    Cancelled(Failure),
+}
+
+impl JobEnd {
+    /// The state of one that ended so.
+    #[must_use]
+    pub fn state(&self) -> JobState {
+        match self {
+            Self::Done(_) => JobState::Done,
+            Self::Failed(_) => JobState::Failed,
+            Self::Cancelled(_) => JobState::Cancelled,
+        }
+    }
+}
+
+/// What whoever asks for an upload is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobView {
+    /// Its name.
+    pub id: JobId,
+    /// Where its package goes.
+    pub module: UploadPath,
+    /// How far it is.
+    pub state: JobState,
+    /// Bytes that have come.
+    pub received_bytes: u64,
+    /// Bytes that will come, if the source said.
+    pub total_bytes: Option<u64>,
+    /// How often the source was asked.
+    pub attempts: u32,
+    /// Milliseconds since the epoch.
+    pub created_ms: i64,
+    /// When its download began.
+    pub started_ms: Option<i64>,
+    /// When it ended.
+    pub ended_ms: Option<i64>,
+    /// How it ended, if it has.
+    pub end: Option<JobEnd>,
+}
+
+/// A caller's key for a request, and the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobKey {
+    /// SHA-256 of the caller and the key.
+    pub key: [u8; 32],
+    /// SHA-256 of the request.
+    pub fingerprint: [u8; 32],
+}
+
+/// What it takes to run an upload again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRequest {
+    /// The body of the request, in the API's form.
+    pub body: String,
+    /// The entries of the list of hosts that may be private.
+    pub private_hosts: Vec<String>,
+    /// The link without its query.
+    pub source_url: String,
+    /// Who asked.
+    pub operator: String,
+    /// The gateway's id of the request.
+    pub request_id: String,
+}
+
+/// An upload as it is booked.
+#[derive(Clone, Debug)]
+pub struct JobRecord {
+    /// What is told of it. Its state and end are not looked at: the statement says them.
+    pub view: JobView,
+    /// What it takes to run it.
+    pub request: JobRequest,
+    /// The keys under which it was asked for.
+    pub keys: Vec<JobKey>,
+}

@@ -1,0 +1,329 @@
+//! Uploads that nobody waits for: asked for, watched, cancelled, and taken up again after whatever happened.
+
+use std::path::Path;
+use std::time::Duration;
+
+use linkgate_tests::token::good_claims;
+use linkgate_tests::{
+    Behaviour, FakeSource, LinkRequestBuilder, Reply, StoreProcess, TestStore, TokenMint, bytes, sha256_hex, trust,
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::assert_problem;
+
+/// Asks not to be waited for.
+fn hurried(request: LinkRequestBuilder) -> LinkRequestBuilder {
+    request.header("prefer", "respond-async").in_english()
+}
+
+/// A request about the upload that a 202 named.
+fn about(accepted: &Reply, mint: &TokenMint) -> LinkRequestBuilder {
+    place(accepted, mint).in_english()
+}
+
+fn place(accepted: &Reply, mint: &TokenMint) -> LinkRequestBuilder {
+    let place = accepted.header("location").expect("a 202 says where");
+    let base = "/bkapps/applications/app_code/modules/default/source_package/link/";
+    LinkRequestBuilder::new("", mint).method(Method::GET).path(format!("{base}{place}")).raw_body("").content_type(None)
+}
+
+async fn state(base: &str, accepted: &Reply, mint: &TokenMint) -> Value {
+    let reply = about(accepted, mint).send(base).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    reply.json()
+}
+
+/// Asks until it has ended.
+async fn ended(base: &str, accepted: &Reply, mint: &TokenMint) -> Value {
+    for _ in 0..400 {
+        let document = state(base, accepted, mint).await;
+        if document["ended"] != Value::Null {
+            return document;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it did not end");
+}
+
+#[tokio::test]
+async fn an_upload_that_is_not_waited_for_is_told_of_until_it_is_done() {
+    let package = bytes(300_000);
+    let source = FakeSource::start(Behaviour::Held(package.clone())).await;
+    let store = TestStore::trusting(&source).await;
+    let reply = store.link(hurried(store.request(source.url()))).await;
+    assert_eq!(reply.status, 202, "{}", reply.body);
+    assert_eq!(reply.header("preference-applied"), Some("respond-async"));
+    let document = reply.json();
+    let id = document["job_id"].as_str().unwrap();
+    assert_eq!(reply.header("location"), Some(format!("{id}/").as_str()));
+    source.wait_for_requests(1).await;
+    let mut now = state(store.base(), &reply, store.mint()).await;
+    while now["received_bytes"] != json!(150_000) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        now = state(store.base(), &reply, store.mint()).await;
+    }
+    assert_eq!(
+        (&now["state"], &now["total_bytes"], &now["attempts"]),
+        (&json!("fetching"), &json!(300_000), &json!(1))
+    );
+    assert_eq!((&now["ended"], &now["package"], &now["error"]), (&Value::Null, &Value::Null, &Value::Null));
+    source.release();
+    let done = ended(store.base(), &reply, store.mint()).await;
+    assert_eq!((&done["state"], &done["received_bytes"]), (&json!("done"), &json!(300_000)));
+    assert_eq!(done["package"]["sha256_signature"], sha256_hex(&package));
+    assert_eq!(done["package"]["id"], store.rows().await[0].id);
+    store.finish().await;
+}
+
+#[tokio::test]
+async fn what_can_be_refused_at_once_is() {
+    let source = FakeSource::serving(bytes(100)).await;
+    let store = TestStore::trusting(&source).await;
+    assert_eq!(store.link(store.request(source.url())).await.status, 200);
+    let reply = store.link(hurried(store.request(source.url()))).await;
+    let body = json!({"code": "PACKAGE_ALREADY_EXISTS", "detail": "The source package already exists"});
+    assert_problem(&reply, 400, Some("4312009"), &body);
+    assert_eq!(reply.header("location"), None);
+}
+
+#[tokio::test]
+async fn an_upload_that_fails_tells_why_in_the_callers_language() {
+    let source = FakeSource::start(Behaviour::Status(404)).await;
+    let store = TestStore::trusting(&source).await;
+    let reply = store.link(hurried(store.request(source.url()))).await;
+    assert_eq!(reply.status, 202);
+    let failed = ended(store.base(), &reply, store.mint()).await;
+    let error =
+        json!({"code": "SOURCE_UNREACHABLE", "detail": "The package_url could not be read: the source answered 404"});
+    assert_eq!((&failed["state"], &failed["error"], &failed["package"]), (&json!("failed"), &error, &Value::Null));
+    let chinese = place(&reply, store.mint()).send(store.base()).await;
+    assert_eq!(chinese.json()["error"]["detail"], "无法读取源码包下载地址：源站返回 404");
+    store.shelf().assert_empty().await;
+}
+
+#[tokio::test]
+async fn an_upload_is_cancelled_and_nothing_is_left() {
+    let source = FakeSource::start(Behaviour::Held(bytes(300_000))).await;
+    let store = TestStore::trusting(&source).await;
+    let waiting = tokio::spawn(store.request(source.url()).in_english().try_send_owned(store.base()));
+    source.wait_for_requests(1).await;
+    let reply = store.link(hurried(store.request(source.url()))).await;
+    assert_eq!((reply.status, source.requests().len()), (202, 1), "it joined");
+    let cancelled = about(&reply, store.mint()).method(Method::DELETE).send(store.base()).await;
+    let error = json!({"code": "UPLOAD_CANCELLED", "detail": "The upload was cancelled"});
+    assert_eq!((&cancelled.json()["state"], &cancelled.json()["error"]), (&json!("cancelled"), &error));
+    assert_problem(&waiting.await.unwrap().unwrap(), 409, None, &error);
+    assert_eq!(state(store.base(), &reply, store.mint()).await["state"], "cancelled");
+    let again = about(&reply, store.mint()).method(Method::DELETE).send(store.base()).await;
+    assert_eq!((again.status, &again.json()["state"]), (200, &json!("cancelled")));
+    store.shelf().assert_empty().await;
+}
+
+#[tokio::test]
+async fn a_done_upload_cannot_be_cancelled_any_more() {
+    let source = FakeSource::serving(bytes(100)).await;
+    let store = TestStore::trusting(&source).await;
+    let reply = store.link(hurried(store.request(source.url()))).await;
+    assert_eq!(ended(store.base(), &reply, store.mint()).await["state"], "done");
+    let late = about(&reply, store.mint()).method(Method::DELETE).send(store.base()).await;
+    assert_eq!((late.status, &late.json()["state"]), (200, &json!("done")));
+    assert_eq!(store.rows().await.len(), 1);
+}
+
+#[tokio::test]
+async fn progress_comes_as_events_until_the_end() {
+    let source = FakeSource::start(Behaviour::Held(bytes(300_000))).await;
+    let store = TestStore::trusting(&source).await;
+    let reply = store.link(hurried(store.request(source.url()))).await;
+    let events = about(&reply, store.mint()).header("accept", "text/event-stream");
+    let watching = tokio::spawn(events.try_send_owned(store.base()));
+    source.wait_for_requests(1).await;
+    source.release();
+    let events = watching.await.unwrap().unwrap();
+    assert_eq!(events.header("content-type"), Some("text/event-stream"));
+    let blocks: Vec<&str> = events.body.split("\n\n").filter(|block| block.contains("data:")).collect();
+    let last = blocks.last().unwrap();
+    assert!(blocks.len() >= 2 && last.contains("event:done"), "{blocks:?}");
+    let data = last.lines().find_map(|line| line.strip_prefix("data:")).unwrap();
+    let document: Value = serde_json::from_str(data).unwrap();
+    assert_eq!((&document["state"], &document["package"]["package_size"]), (&json!("done"), &json!("300000")));
+    // Of one that has ended, only the end is told.
+    let late = about(&reply, store.mint()).header("accept", "text/event-stream").send(store.base()).await;
+    assert_eq!(late.body.matches("data:").count(), 1);
+}
+
+#[tokio::test]
+async fn nobody_is_told_of_uploads_to_another_module_or_of_none() {
+    let source = FakeSource::serving(bytes(100)).await;
+    let store = TestStore::trusting(&source).await;
+    let reply = store.link(hurried(store.request(source.url()))).await;
+    let place = reply.header("location").unwrap().to_owned();
+    let not_found = json!({"code": "ERROR", "detail": "Not found"});
+    for (module, place) in [("other", place.as_str()), ("default", "01989d3e-5f00-7abc-8def-0123456789ab/")] {
+        let path = format!("/bkapps/applications/app_code/modules/{module}/source_package/link/{place}");
+        for method in [Method::GET, Method::DELETE] {
+            let reply = about(&reply, store.mint()).method(method).path(path.clone()).send(store.base()).await;
+            assert_problem(&reply, 404, None, &not_found);
+        }
+    }
+    let stranger = about(&reply, store.mint()).token(None).send(store.base()).await;
+    assert_eq!(stranger.status, 401);
+    let wrong = about(&reply, store.mint()).method(Method::PUT).send(store.base()).await;
+    assert_eq!((wrong.status, wrong.header("allow")), (405, Some("GET, DELETE")));
+}
+
+#[tokio::test]
+async fn a_key_makes_the_same_request_be_done_once() {
+    let source = FakeSource::serving(bytes(100)).await;
+    let store = TestStore::trusting(&source).await;
+    let request = || store.request(source.url()).header("idempotency-key", "\"8e03978e-40d5\"").in_english();
+    let first = store.link(request()).await;
+    let again = store.link(request()).await;
+    assert_eq!((first.status, again.status), (200, 200), "{}", again.body);
+    assert_eq!(first.body, again.body);
+    assert_eq!((source.requests().len(), store.rows().await.len()), (1, 1));
+
+    let other = store.link(request().version("2")).await;
+    let body = json!({"code": "IDEMPOTENCY_KEY_REUSED", "detail": "The Idempotency-Key was used for another request"});
+    assert_problem(&other, 422, None, &body);
+    // Another caller's key is another key, whatever it says.
+    let mut claims = good_claims();
+    claims["app"]["app_code"] = "other_app".into();
+    let stranger = store.mint().sign(&claims);
+    assert_eq!(store.link(request().version("3").token(Some(stranger))).await.status, 200);
+    // After a day it stands for nothing.
+    store.shelf().execute("update job_key set created_ms = created_ms - 86400000").await;
+    assert_eq!(store.link(request().version("2")).await.status, 200);
+    assert_eq!(store.link(request()).await.status, 422, "now it stands for that one");
+}
+
+#[tokio::test]
+async fn a_key_of_a_failed_upload_is_free_again() {
+    let source = FakeSource::start(Behaviour::Turns(vec![Behaviour::Status(404), Behaviour::Bytes(bytes(100))])).await;
+    let store = TestStore::trusting(&source).await;
+    let request = || store.request(source.url()).header("idempotency-key", "k");
+    assert_eq!(store.link(request()).await.status, 502);
+    assert_eq!(store.link(request()).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_key_leads_to_the_upload_that_is_under_way() {
+    let source = FakeSource::start(Behaviour::Held(bytes(100_000))).await;
+    let store = TestStore::trusting(&source).await;
+    let request = || hurried(store.request(source.url())).header("idempotency-key", "k");
+    let (first, again) = (store.link(request()).await, store.link(request()).await);
+    assert_eq!((first.status, again.status), (202, 202));
+    assert_eq!(first.header("location"), again.header("location"));
+    assert_eq!(store.link(request().version("2")).await.status, 422);
+    source.release();
+    assert_eq!(ended(store.base(), &first, store.mint()).await["state"], "done");
+    let late = store.link(request()).await;
+    assert_eq!((late.status, &late.json()["package_size"]), (200, &json!("100000")), "{}", late.body);
+}
+
+#[tokio::test]
+async fn a_key_that_is_none_is_refused() {
+    let source = FakeSource::serving(bytes(100)).await;
+    let store = TestStore::trusting(&source).await;
+    let long = "k".repeat(256);
+    for keys in [&[""][..], &[&long], &["a", "b"], &["é"]] {
+        let request =
+            keys.iter().fold(store.request(source.url()), |request, key| request.header("idempotency-key", key));
+        crate::assert_field_refused(
+            &store,
+            request,
+            "Idempotency-Key",
+            "Give one key of 1 to 255 visible ASCII characters.",
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn an_accepted_upload_survives_kill_9_and_is_done_after_the_restart() {
+    let package = bytes(300_000);
+    let source = FakeSource::start(Behaviour::Held(package.clone())).await;
+    let data = tempfile::tempdir().unwrap();
+    let mut killed = StoreProcess::trusting(&source, data.path(), &[]);
+    let secret = format!("{}?sign=s3cret", source.url());
+    let request = hurried(killed.request(secret.as_str())).header("idempotency-key", "k");
+    let accepted = request.clone().send(killed.base()).await;
+    assert_eq!(accepted.status, 202, "{}", accepted.body);
+    source.wait_for_requests(1).await;
+    // Nobody was told that this one goes on.
+    let waiting = tokio::spawn(killed.request(source.url()).version("2").try_send_owned(killed.base()));
+    source.wait_for_requests(2).await;
+    killed.kill_9();
+    assert!(waiting.await.unwrap().is_err());
+    source.release();
+    let keys = killed.mint().setting();
+    let store = StoreProcess::trusting(&source, data.path(), &[("LINKGATE_JWT_PUBLIC_KEYS", &keys)]);
+    let done = ended(store.base(), &accepted, killed.mint()).await;
+    assert_eq!((&done["state"], &done["package"]["version"]), (&json!("done"), &json!("0.0.5")), "{done}");
+    assert_eq!(store.shelf().rows().await.len(), 1);
+    let again = request.send(store.base()).await;
+    assert_eq!((again.status, again.json()["id"].clone()), (200, done["package"]["id"].clone()), "{}", again.body);
+    store.stop();
+    assert!(!holds(data.path(), b"s3cret"), "the link's signature is gone with its use");
+}
+
+fn holds(data: &Path, needle: &[u8]) -> bool {
+    let files = std::fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+    files.into_iter().any(|path| std::fs::read(path).unwrap().windows(needle.len()).any(|window| window == needle))
+}
+
+#[tokio::test]
+async fn an_accepted_upload_waits_for_the_next_start_when_the_store_stops() {
+    let source = FakeSource::start(Behaviour::Held(bytes(300_000))).await;
+    let data = tempfile::tempdir().unwrap();
+    let mut store = StoreProcess::trusting(&source, data.path(), &[("LINKGATE_STORE_SHUTDOWN_GRACE_S", "0")]);
+    let accepted = hurried(store.request(source.url())).send(store.base()).await;
+    assert_eq!(accepted.status, 202);
+    source.wait_for_requests(1).await;
+    store.terminate();
+    assert!(store.wait().success());
+    // Meanwhile the operator has taken the host off the list.
+    let keys = store.mint().setting();
+    let narrowed = [("LINKGATE_JWT_PUBLIC_KEYS", keys.as_str()), ("LINKGATE_FETCH_ALLOWED_HOSTS", "other.example")];
+    let other = StoreProcess::start(data.path(), &narrowed);
+    let failed = ended(other.base(), &accepted, store.mint()).await;
+    assert_eq!(
+        (&failed["state"], &failed["error"]["code"]),
+        (&json!("failed"), &json!("VALIDATION_ERROR")),
+        "{failed}"
+    );
+    other.shelf().assert_empty().await;
+}
+
+#[tokio::test]
+async fn who_was_promised_waits_as_long_as_it_takes_and_a_full_queue_promises_nothing() {
+    let source = FakeSource::start(Behaviour::Held(bytes(1_000))).await;
+    let store = TestStore::with(|config| {
+        trust(config, &[&source]);
+        (config.server.uploads.uploads, config.server.uploads.queued) = (1, 1);
+        config.server.uploads.patience = Duration::from_millis(200);
+    })
+    .await;
+    let ask = |version: &str| store.link(hurried(store.request(source.url()).version(version)));
+    let (first, second) = (ask("1").await, ask("2").await);
+    assert_eq!((first.status, second.status), (202, 202));
+    let third = ask("3").await;
+    assert_eq!((third.status, third.header("retry-after")), (429, Some("5")));
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(state(store.base(), &second, store.mint()).await["state"], "queued");
+    source.release();
+    assert_eq!(ended(store.base(), &second, store.mint()).await["state"], "done");
+    store.finish().await;
+}
+
+#[tokio::test]
+async fn every_upload_that_was_begun_is_in_the_books() {
+    let source = FakeSource::start(Behaviour::Turns(vec![Behaviour::Status(404), Behaviour::Bytes(bytes(100))])).await;
+    let store = TestStore::trusting(&source).await;
+    let link = || store.link(store.request(format!("{}?sign=s3cret", source.url())));
+    assert_eq!((link().await.status, link().await.status), (502, 200));
+    assert_eq!(link().await.status, 400, "it is there");
+    let jobs = store.shelf().jobs().await;
+    assert_eq!(jobs, [("failed".to_owned(), source.url()), ("done".to_owned(), source.url())]);
+}
