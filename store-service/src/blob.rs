@@ -5,5 +5,5 @@ mod walk;
 mod writer;
 
 pub use fs::FsBlobs;
-pub(crate) use fs::blob_path;
+pub(crate) use fs::{attestations, blob_path, statements_path};
 pub use walk::{Found, FoundBlob};

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Packages and books are for the service's user and its group.
 pub(crate) const FILE_MODE: u32 = 0o640;
-const DIR_MODE: u32 = 0o750;
+pub(crate) const DIR_MODE: u32 = 0o750;
 
 /// The file that is locked.
 pub(crate) const LOCK: &str = "lock";

@@ -2,6 +2,7 @@
 
 mod books;
 mod jobs;
+mod provenance;
 mod sqlite;
 
 pub use books::{Booked, Books, RowName};

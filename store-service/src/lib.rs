@@ -7,6 +7,7 @@
 //! nothing of each other; `metrics` is what the first two count into; `upkeep` looks after what is kept; `inspect` looks
 //! inside packages. This file wires them.
 
+pub mod attest;
 pub mod commands;
 pub mod config;
 pub mod data_dir;
@@ -27,6 +28,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tracing::{info, warn};
 
+use attest::{KeyError, Signer};
 use blob::FsBlobs;
 use config::Config;
 use data_dir::{DataDir, DataDirError};
@@ -49,6 +51,9 @@ pub enum StartError {
     /// The books in it.
     #[error("the books cannot be used: {0}")]
     Ledger(#[from] LedgerStartError),
+    /// The key of its statements.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// What they say of uploads that were accepted.
     #[error("the books cannot be read: {0}")]
     Resume(#[from] LedgerError),
@@ -101,7 +106,8 @@ pub async fn run(
         allowed_hosts: config.fetch.allowed_hosts.clone(),
         explain: http::explain,
     };
-    let linker = Arc::new(Linker::new(source, blobs.clone(), ledger.clone(), rules, metrics.clone()));
+    let signer = Signer::open(data_dir.path())?;
+    let linker = Arc::new(Linker::new(source, blobs.clone(), ledger.clone(), signer, rules, metrics.clone()));
     let publishing = linker.publishing();
     let api = http::Api {
         linker: Arc::clone(&linker),

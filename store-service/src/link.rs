@@ -7,6 +7,7 @@
 //! other than those that the caller named. Does not retry: what may be tried again is for the source to judge.
 
 mod admission;
+mod booking;
 mod error;
 mod inside;
 mod job;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::attest::Signer;
 use crate::inspect::Limits as PackageLimits;
 use crate::metrics::Metrics;
 use admission::Admission;
@@ -46,7 +48,9 @@ pub struct Upload {
     pub module: UploadPath,
     /// What the caller asked for.
     pub request: LinkRequest,
-    /// Who asked.
+    /// Which application asked.
+    pub caller_app: String,
+    /// On whose behalf, or the application once more.
     pub operator: String,
     /// Hosts that may have addresses which are not public, for this upload, beside those that the source itself knows.
     pub private_hosts: AllowList,
@@ -112,6 +116,7 @@ pub struct Linker<S, B, L> {
     source: S,
     blobs: B,
     ledger: L,
+    signer: Signer,
     modules: ModuleRules,
     packages: PackageLimits,
     publishing: Publishing,
@@ -126,7 +131,7 @@ pub struct Linker<S, B, L> {
 
 impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
     /// Brings the parts together; so much at once as the limits allow.
-    pub fn new(source: S, blobs: B, ledger: L, rules: Rules, metrics: Metrics) -> Self {
+    pub fn new(source: S, blobs: B, ledger: L, signer: Signer, rules: Rules, metrics: Metrics) -> Self {
         let Rules { modules, packages, uploads, allowed_hosts, explain } = rules;
         let (publishing, admission) = (Publishing::default(), Admission::new(uploads));
         let (uploads, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -134,6 +139,7 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
             source,
             blobs,
             ledger,
+            signer,
             modules,
             packages,
             publishing,

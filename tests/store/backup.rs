@@ -76,7 +76,10 @@ async fn a_store_runs_on_what_was_restored_and_the_backup_stays_as_it_is() {
     let done = command(&data, &in_dir("backup", &saved));
     assert_eq!(done.code(), 0);
     assert!(done.out.contains("1 packages (1 bytes), 1 of them as links, 0 missing"), "{}", done.out);
-    assert_eq!(names(&saved), ["blobs", "ledger.sqlite3"]);
+    let all = ["attestation.key", "attestation.pub.pem", "attestations", "blobs", "ledger.sqlite3"];
+    assert_eq!(names(&saved), all);
+    let statements = |root: &Path| std::fs::read(statements_of(root, &sha256_hex(b"x"))).unwrap();
+    assert_eq!(statements(&saved), statements(&data), "with the key that they are checked by");
     assert_eq!(command(&saved, &["verify"]).code(), 0, "a backup can be checked where it is");
     assert_eq!(command(&restored, &in_dir("restore", &saved)).code(), 0);
     assert_eq!(Shelf::new(&restored).rows().await, shelf.rows().await);
@@ -217,4 +220,8 @@ async fn nothing_runs_on_half_of_a_restore() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("half of a restore"));
     assert!(shelf.blob(&orphan).exists());
+}
+
+fn statements_of(root: &Path, sha256: &str) -> std::path::PathBuf {
+    root.join("attestations").join(&sha256[..2]).join(format!("{sha256}.intoto.jsonl"))
 }

@@ -16,6 +16,7 @@ mod metrics;
 mod modules;
 mod parallel;
 mod private;
+mod provenance;
 mod redirects;
 mod resume;
 mod retry;

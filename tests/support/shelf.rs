@@ -118,6 +118,12 @@ impl Shelf {
         sqlx::query_as(text).fetch_all(&mut self.open().await).await.unwrap()
     }
 
+    /// Where packages came from: the link that was asked for, the one that gave the bytes, and the request's id.
+    pub async fn provenance(&self) -> Vec<(String, Option<String>, String)> {
+        let text = "select source_url, final_url, request_id from provenance order by package_id";
+        sqlx::query_as(text).fetch_all(&mut self.open().await).await.unwrap()
+    }
+
     /// Registered modules as `app/module/origin`.
     pub async fn modules(&self) -> Vec<String> {
         let text = "select app_code || '/' || module || '/' || source_origin from module order by 1";

@@ -11,12 +11,13 @@ use crate::workspace::Workspace;
 
 /// Rooms of the store and what each may use besides itself. `config` is plain data, handed down; `fetch`, `blob` and
 /// `ledger` implement the ports of `link` and know nothing of each other.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("main", &["commands", "config", "lib", "telemetry"]),
     ("commands", &["config", "data_dir", "lib", "link", "telemetry", "upkeep"]),
     (
         "lib",
         &[
+            "attest",
             "blob",
             "commands",
             "config",
@@ -33,12 +34,13 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ),
     ("config", &["inspect", "link"]),
     ("http", &["config", "inspect", "link", "metrics"]),
-    ("link", &["inspect", "metrics"]),
+    ("link", &["attest", "inspect", "metrics"]),
     ("fetch", &["config", "link"]),
     ("inspect", &[]),
+    ("attest", &["data_dir"]),
     ("blob", &["data_dir", "link"]),
     ("ledger", &["inspect", "link"]),
-    ("upkeep", &["blob", "config", "data_dir", "ledger", "link"]),
+    ("upkeep", &["attest", "blob", "config", "data_dir", "ledger", "link"]),
     ("data_dir", &[]),
     ("metrics", &[]),
     ("telemetry", &["config"]),

@@ -13,6 +13,8 @@ create table job (
     private_hosts   text,
     -- The link without its query.
     source_url      text    not null,
+    -- Who called, and on whose behalf.
+    caller_app      text    not null,
     operator        text    not null,
     request_id      text    not null,
     created_ms      integer not null,

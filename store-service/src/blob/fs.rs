@@ -1,18 +1,19 @@
 //! Packages in a directory, each named by its SHA-256.
 //!
 //! Promises: a blob is written aside, synced, renamed and its directory synced, so under its name there is always the
-//! whole of it, also after a power cut. Nothing else ever appears under `blobs/`. Left-overs of a killed store in `tmp/`
+//! whole of it, also after a power cut. Nothing else ever appears under `blobs/`; statements about a blob lie under
+//! `attestations/`, by the same name. Left-overs of a killed store in `tmp/`
 //! are removed at start. Relies on the data directory's lock: two stores would sweep each other's work away.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::writer::{FsDraft, SealedFile, TempFile};
-use crate::data_dir::{FILE_MODE, make_dir, open_removal_lock, sync_dir};
+use crate::data_dir::{DIR_MODE, FILE_MODE, make_dir, open_removal_lock, sync_dir};
 use crate::link::ports::{BlobError, Blobs, Sha256Hex};
 
 /// Packages in a directory. A copy is another handle on the same packages.
@@ -33,6 +34,17 @@ pub(crate) fn blob_path(blobs: &Path, sha256: &Sha256Hex) -> (PathBuf, PathBuf) 
     let dir = blobs.join(sha256.as_str().split_at(2).0);
     let file = dir.join(sha256.as_str());
     (dir, file)
+}
+
+/// The folder of all statements, below a data directory or a backup of one.
+pub(crate) fn attestations(root: &Path) -> PathBuf {
+    root.join("attestations")
+}
+
+/// The file of the statements about a blob.
+pub(crate) fn statements_path(root: &Path, sha256: &Sha256Hex) -> PathBuf {
+    let (dir, _) = blob_path(&attestations(root), sha256);
+    dir.join(format!("{}.intoto.jsonl", sha256.as_str()))
 }
 
 impl FsBlobs {
@@ -154,10 +166,26 @@ impl Dirs {
             Err(TryLockError::WouldBlock) => return Ok(false),
             Err(TryLockError::Error(e)) => return Err(e),
         }
+        // First, so that none is ever left without its package.
+        match fs::remove_file(statements_path(&self.data, sha256)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
         match fs::remove_file(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
             removed => removed.and_then(|()| sync_dir(&dir)).map(|()| true),
         }
+    }
+
+    fn attach(&self, sha256: &Sha256Hex, statements: &str) -> io::Result<()> {
+        let path = statements_path(&self.data, sha256);
+        if let Some(dir) = path.parent() {
+            DirBuilder::new().recursive(true).mode(DIR_MODE).create(dir)?;
+        }
+        let mut temp = self.new_temp()?;
+        temp.file().write_all(statements.as_bytes())?;
+        // Not synced: the books have them.
+        temp.rename_to(&path)
     }
 
     /// A name of its own for each, so that a second one does not take the place of the first.
@@ -202,6 +230,10 @@ impl Blobs for FsBlobs {
             metadata => metadata.map(|metadata| metadata.is_file()),
         })
         .await
+    }
+
+    async fn attach(&self, sha256: Sha256Hex, statements: String) -> Result<(), BlobError> {
+        self.blocking("attaching statements", move |dirs| dirs.attach(&sha256, &statements)).await
     }
 
     async fn remove(&self, sha256: Sha256Hex) -> Result<(), BlobError> {

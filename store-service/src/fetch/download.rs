@@ -15,12 +15,12 @@ use super::pace::Pace;
 use super::page::PageCheck;
 use super::retry::{Again, Failure};
 use super::version::Version;
-use crate::link::ports::{Chunk, Phase, SourceError, SourceStream};
+use crate::link::ports::{Chunk, Fetched, Phase, SourceError, SourceStream};
 
 /// A body that is being read.
 ///
 /// A body without a length that ends when the connection closes cannot be told from one that was cut off. It is given as it
-/// is, and [`SourceStream::has_marked_end`] says so.
+/// is, and [`Fetched::has_marked_end`] says so.
 pub struct Download {
     attempts: Attempts,
     /// None between two attempts: a source that takes one connection of ours at a time must take the next.
@@ -142,7 +142,7 @@ impl SourceStream for Download {
         }
     }
 
-    fn has_marked_end(&self) -> bool {
-        self.version.has_marked_end
+    fn fetched(&self) -> Fetched {
+        self.version.fetched()
     }
 }

@@ -16,10 +16,14 @@ use reqwest::header::{
 };
 
 use super::retry::http_date;
+use crate::link::ports::Fetched;
 
 /// What a date of change must be older than to be a strong validator: a file may change twice in its second, and the
 /// clocks of a server and its disk may differ.
 const SETTLED: Duration = Duration::from_secs(60);
+
+/// Characters of a validator that are booked.
+const MAX_SHOWN: usize = 256;
 
 /// What is known of the file whose bytes are being read.
 #[derive(Debug)]
@@ -32,8 +36,10 @@ pub(super) struct Version {
     validator: Option<(HeaderName, HeaderValue)>,
     /// Whether the source says that it gives parts.
     gives_parts: bool,
-    /// See [`SourceStream::has_marked_end`](crate::link::ports::SourceStream::has_marked_end).
-    pub(super) has_marked_end: bool,
+    /// What is told of it.
+    etag: Option<String>,
+    last_modified: Option<String>,
+    has_marked_end: bool,
 }
 
 impl Version {
@@ -45,7 +51,26 @@ impl Version {
         let total_bytes = answer.content_length();
         let is_framed =
             answer.version() >= reqwest::Version::HTTP_2 || answer.headers().contains_key(TRANSFER_ENCODING);
-        Self { url, total_bytes, validator, gives_parts, has_marked_end: total_bytes.is_some() || is_framed }
+        let text = |name| answer.headers().get(name).map(shown);
+        Self {
+            url,
+            total_bytes,
+            validator,
+            gives_parts,
+            etag: text(ETAG),
+            last_modified: text(LAST_MODIFIED),
+            has_marked_end: total_bytes.is_some() || is_framed,
+        }
+    }
+
+    /// What is told of it to those who keep it.
+    pub(super) fn fetched(&self) -> Fetched {
+        Fetched {
+            final_url: self.url.to_string(),
+            etag: self.etag.clone(),
+            last_modified: self.last_modified.clone(),
+            has_marked_end: self.has_marked_end,
+        }
     }
 
     /// Its length, if parts of it are sure to be had and to be told from another version's.
@@ -116,6 +141,12 @@ fn content_range(value: &HeaderValue) -> Option<(RangeInclusive<u64>, u64)> {
     (unit.eq_ignore_ascii_case("bytes") && first <= last && last < total).then_some((first..=last, total))
 }
 
+/// A validator for people: bounded, and nothing that could break a line.
+fn shown(value: &HeaderValue) -> String {
+    let text = String::from_utf8_lossy(value.as_bytes());
+    text.chars().filter(|c| !c.is_control()).take(MAX_SHOWN).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +157,20 @@ mod tests {
 
     const THEN: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
     const A_MINUTE_LATER: &str = "Sun, 06 Nov 1994 08:50:37 GMT";
+
+    fn known() -> Version {
+        let url = PackageUrl::new("https://example.com/a.tgz").unwrap();
+        let (etag, last_modified) = (None, None);
+        Version {
+            url,
+            total_bytes: None,
+            validator: None,
+            gives_parts: true,
+            etag,
+            last_modified,
+            has_marked_end: true,
+        }
+    }
 
     #[test]
     fn only_strong_validators_count() {
@@ -181,24 +226,14 @@ mod tests {
 
     #[test]
     fn the_rest_is_asked_for_only_where_it_can_be_told() {
-        let url = || PackageUrl::new("http://example.com/a").unwrap();
         let tag = || Some((ETAG, HeaderValue::from_static("\"a\"")));
-        let version =
-            Version { url: url(), total_bytes: Some(10), validator: tag(), gives_parts: true, has_marked_end: true };
+        let version = Version { total_bytes: Some(10), validator: tag(), ..known() };
         let asked = version.rest_from(9).unwrap();
         assert_eq!((&asked[RANGE], &asked[IF_RANGE]), (&"bytes=9-".parse().unwrap(), &"\"a\"".parse().unwrap()));
         for at in [0, 10, 11] {
             assert!(version.rest_from(at).is_none(), "{at}");
         }
-        assert!(
-            Version { url: url(), total_bytes: None, validator: tag(), gives_parts: true, has_marked_end: true }
-                .rest_from(5)
-                .is_none()
-        );
-        assert!(
-            Version { url: url(), total_bytes: Some(10), validator: None, gives_parts: true, has_marked_end: true }
-                .rest_from(5)
-                .is_none()
-        );
+        assert!(Version { total_bytes: None, validator: tag(), ..known() }.rest_from(5).is_none());
+        assert!(Version { total_bytes: Some(10), validator: None, ..known() }.rest_from(5).is_none());
     }
 }

@@ -191,8 +191,14 @@ async fn link<S: Source, B: Blobs, L: Ledger, D: Buf>(
     let body = body::read(body, api.max_body_bytes, api.body_timeout).await?;
     let media_type = MediaType::from_header(head.headers.get(headers::CONTENT_TYPE).map(|v| v.as_bytes()));
     let request = LinkRequest::read(media_type, &body, &api.allowed_hosts)?;
-    let (operator, private_hosts) = (operator.clone(), private_hosts.clone());
-    let upload = Upload { module, request, operator, private_hosts, request_id: head.request_id().to_owned() };
+    let upload = Upload {
+        module,
+        request,
+        caller_app: app_code.clone(),
+        operator: operator.clone(),
+        private_hosts: private_hosts.clone(),
+        request_id: head.request_id().to_owned(),
+    };
     let key = wishes::key(&head.headers, &caller, &upload)?;
     let live = match api.linker.begin(upload, key).await.map_err(|e| Problem::from(&e))? {
         Known::Live(live) => live,

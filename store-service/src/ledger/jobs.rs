@@ -14,8 +14,8 @@ use crate::link::ports::{Entry, JobEnd, JobKey, JobRecord, JobRequest, JobState,
 /// A statement that inserts or ends: an upload that nobody was told of is not there before it ends.
 const UPSERT_ENDED: &str = "
     insert into job (id, app_code, module, source_url, operator, request_id, created_ms, started_ms, received_bytes,
-                     total_bytes, attempts, state, outcome, ended_ms)
-    values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+                     total_bytes, attempts, state, outcome, ended_ms, caller_app)
+    values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
     on conflict (id) do update set started_ms = ?8, received_bytes = ?9, total_bytes = ?10, attempts = ?11, state = ?12,
         outcome = ?13, ended_ms = ?14, request = null, private_hosts = null";
 
@@ -46,6 +46,7 @@ pub(super) async fn end(
         .bind(end.state().name())
         .bind(outcome.map_err(|e| sqlx::Error::Encode(e.into()))?)
         .bind(now)
+        .bind(&request.caller_app)
         .execute(&mut **tx)
         .await?;
     match end {
@@ -63,8 +64,9 @@ pub(super) async fn accept(tx: &mut Transaction<'_, Sqlite>, job: &JobRecord) ->
     let JobRecord { view, request, .. } = job;
     let private_hosts = serde_json::to_string(&request.private_hosts).map_err(|e| sqlx::Error::Encode(e.into()))?;
     sqlx::query(
-        "insert into job (id, app_code, module, request, private_hosts, source_url, operator, request_id, created_ms)
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing",
+        "insert into job (id, app_code, module, request, private_hosts, source_url, caller_app, operator, request_id,
+                          created_ms)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing",
     )
     .bind(view.id.to_string())
     .bind(view.module.app_code.as_str())
@@ -72,6 +74,7 @@ pub(super) async fn accept(tx: &mut Transaction<'_, Sqlite>, job: &JobRecord) ->
     .bind(&request.body)
     .bind(private_hosts)
     .bind(&request.source_url)
+    .bind(&request.caller_app)
     .bind(&request.operator)
     .bind(&request.request_id)
     .bind(view.created_ms)
@@ -144,6 +147,7 @@ fn read_record(row: &SqliteRow) -> Result<JobRecord, sqlx::Error> {
         body: row.try_get("request")?,
         private_hosts: serde_json::from_str(private_hosts).map_err(|e| sqlx::Error::Decode(e.into()))?,
         source_url: row.try_get("source_url")?,
+        caller_app: row.try_get("caller_app")?,
         operator: row.try_get("operator")?,
         request_id: row.try_get("request_id")?,
     };

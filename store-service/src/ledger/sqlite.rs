@@ -13,7 +13,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Row, Sqlite, SqlitePool, Transaction};
 
-use super::{Books, jobs};
+use super::{Books, jobs, provenance};
 use crate::inspect::{Format, Package};
 use crate::link::ports::{Entry, Held, JobEnd, JobRecord, JobView, Ledger, LedgerError, NewEntry, Recorded, Sha256Hex};
 use crate::link::{SourceOrigin, now_ms};
@@ -285,6 +285,7 @@ impl Ledger for SqliteLedger {
             register_module(&mut tx, &entry, now).await.map_err(failed)?;
         }
         let recorded = Recorded { entry: row.map_err(failed)?, replaced };
+        provenance::note(&mut tx, recorded.entry.id, &job, &entry.provenance).await.map_err(failed)?;
         jobs::end(&mut tx, &job, &JobEnd::Done(recorded.entry.clone()), now).await.map_err(failed)?;
         tx.commit().await.map_err(failed)?;
         Ok(recorded)
@@ -325,6 +326,10 @@ impl Ledger for SqliteLedger {
         .await
         .map_err(failed)?;
         row.as_ref().map(read_held).transpose().map_err(failed)
+    }
+
+    async fn statements(&self, sha256: &Sha256Hex) -> Result<Vec<String>, LedgerError> {
+        provenance::statements(&self.reader, sha256).await
     }
 
     async fn points_at(&self, sha256: &Sha256Hex) -> Result<bool, LedgerError> {

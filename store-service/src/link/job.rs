@@ -158,11 +158,12 @@ impl Job {
     }
 
     pub(super) fn record(&self) -> JobRecord {
-        let Upload { request, operator, private_hosts, request_id, .. } = &self.upload;
+        let Upload { request, caller_app, operator, private_hosts, request_id, .. } = &self.upload;
         let request = JobRequest {
             body: request.to_json(),
             private_hosts: private_hosts.rules().map(ToString::to_string).collect(),
             source_url: request.package_url.to_string(),
+            caller_app: caller_app.clone(),
             operator: operator.clone(),
             request_id: request_id.clone(),
         };

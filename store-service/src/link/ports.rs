@@ -9,8 +9,8 @@ mod source;
 
 pub use blob::{BlobError, Blobs, Draft, Sealed};
 pub use job::{Failure, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView};
-pub use ledger::{Entry, Held, Ledger, LedgerError, NewEntry, Recorded};
-pub use source::{Chunk, Phase, Progress, Source, SourceError, SourceStream, Wanted};
+pub use ledger::{Entry, Held, Ledger, LedgerError, NewEntry, Provenance, Recorded};
+pub use source::{Chunk, Fetched, Phase, Progress, Source, SourceError, SourceStream, Wanted};
 
 /// An adapter's own error, kept for the log.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;

@@ -1,6 +1,6 @@
 //! The steps of an upload, in their order.
 
-use linkgate_contract::{PackageName, Sha256, UploadPath};
+use linkgate_contract::{Sha256, UploadPath};
 use tracing::{error, warn};
 
 use super::admission::Place;
@@ -8,8 +8,8 @@ use super::inside::Inside;
 use super::job::{Job, Stage, Standing};
 use super::log::log;
 use super::ports::{
-    Blobs, Chunk, Draft, Entry, Held, Ledger, LedgerError, NewEntry, Recorded, Sealed, Sha256Hex, Source, SourceError,
-    SourceStream, Wanted,
+    Blobs, Chunk, Draft, Entry, Fetched, Held, Ledger, LedgerError, NewEntry, Recorded, Sealed, Sha256Hex, Source,
+    SourceError, SourceStream, Wanted,
 };
 use super::{LinkError, Linker, UnknownModules, Upload, chain};
 use crate::inspect::{Format, Opaque, Package};
@@ -36,9 +36,9 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
         }
         let _held_until_booked = self.enter(job).await?;
         job.reach(Stage::Fetching);
-        let (sealed, package) = self.download(job).await?;
+        let (sealed, package, fetched) = self.download(job).await?;
         let kept = Held { size_bytes: sealed.size_bytes(), package };
-        let entry = new_entry(upload, registers_module, sealed.sha256(), kept)?;
+        let entry = self.new_entry(job, registers_module, sealed.sha256(), kept, Some(fetched))?;
         self.publish(job, sealed, entry).await
     }
 
@@ -98,7 +98,7 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
     }
 
     /// Fetches, hashes, writes and looks inside in one pass.
-    async fn download(&self, job: &Job) -> Result<(B::Sealed, Package), LinkError> {
+    async fn download(&self, job: &Job) -> Result<(B::Sealed, Package, Fetched), LinkError> {
         let Upload { request, private_hosts, .. } = &job.upload;
         let (private, progress) = (private_hosts, &job.progress);
         let wanted = Wanted { url: &request.package_url, private, size: request.size, progress };
@@ -120,12 +120,13 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
         let sealed = self.metrics.timed("seal", draft.seal()).await?;
         compare(request.sha256.as_ref(), &sealed)?;
         let (sealed, package) = self.metrics.timed("inspect", inside.package(sealed)).await?;
+        let fetched = stream.fetched();
         // An archive has proved that it is whole.
-        let is_whole = stream.has_marked_end() || request.sha256.is_some() || request.size.is_some();
+        let is_whole = fetched.has_marked_end || request.sha256.is_some() || request.size.is_some();
         if package.format == Format::Opaque && !is_whole {
             return Err(SourceError::NoEnd.into());
         }
-        Ok((sealed, package))
+        Ok((sealed, package, fetched))
     }
 
     async fn copy(
@@ -177,7 +178,7 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
         if let Some(expected) = upload.request.size.filter(|expected| *expected != held.size_bytes) {
             return Err(SourceError::SizeMismatch { expected, found: Some(held.size_bytes) }.into());
         }
-        let entry = new_entry(upload, registers_module, sha256, held)?;
+        let entry = self.new_entry(job, registers_module, sha256, held, None)?;
         self.book(job, entry, false).await.map(Some)
     }
 
@@ -188,6 +189,8 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
         match self.metrics.timed("book", self.ledger.record(entry, job.record())).await {
             Ok(Recorded { entry, replaced }) => {
                 *standing = Standing::Ended;
+                drop(standing);
+                self.attach(sha256.clone()).await;
                 self.metrics.stored(size_bytes, is_new);
                 if let Some(old) = replaced.filter(|old| *old != sha256) {
                     self.remove_unless_booked(old).await;
@@ -202,6 +205,17 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
                 }
                 Err(error.into())
             }
+        }
+    }
+
+    /// The books have the statements, so a package without them is only less handy.
+    async fn attach(&self, sha256: Sha256Hex) {
+        let attached = async {
+            let statements = self.ledger.statements(&sha256).await?;
+            Ok::<_, LinkError>(self.blobs.attach(sha256, lines(&statements)).await?)
+        };
+        if let Err(e) = attached.await {
+            warn!(error = chain(&e), "The statements of a package could not be put beside it");
         }
     }
 
@@ -221,22 +235,8 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
     }
 }
 
-/// The request's version wins over the package's.
-fn new_entry(upload: &Upload, registers_module: bool, sha256: Sha256Hex, kept: Held) -> Result<NewEntry, LinkError> {
-    let Held { size_bytes, package } = kept;
-    let version = upload.request.version.clone().or_else(|| package.version.clone());
-    let version = version.ok_or(LinkError::VersionMissing { format: package.format })?;
-    Ok(NewEntry {
-        module: upload.module.clone(),
-        registers_module,
-        package_name: PackageName::new(&upload.request.package_url, &version).as_str().to_owned(),
-        version,
-        size_bytes,
-        sha256,
-        package,
-        operator: upload.operator.clone(),
-        allow_overwrite: upload.request.allow_overwrite,
-    })
+fn lines(statements: &[String]) -> String {
+    statements.iter().flat_map(|statement| [statement.as_str(), "\n"]).collect()
 }
 
 /// A caller that named no digest takes whatever comes.

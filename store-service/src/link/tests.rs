@@ -9,7 +9,7 @@ use bytes::Bytes;
 use linkgate_contract::{AppCode, ErrorCode, ModuleName, PackageUrl, PackageVersion};
 
 use super::ports::{
-    BlobError, Chunk, Draft, Held, JobRecord, LedgerError, NewEntry, Recorded, Sealed, Sha256Hex, SourceError,
+    BlobError, Chunk, Draft, Fetched, Held, JobRecord, LedgerError, NewEntry, Recorded, Sealed, Sha256Hex, SourceError,
     SourceStream, Wanted,
 };
 use super::*;
@@ -35,8 +35,8 @@ impl SourceStream for OneByte {
         Ok(first.then(|| Chunk::Data(Bytes::from_static(b"x"))))
     }
 
-    fn has_marked_end(&self) -> bool {
-        true
+    fn fetched(&self) -> Fetched {
+        Fetched { final_url: String::new(), etag: None, last_modified: None, has_marked_end: true }
     }
 }
 
@@ -64,6 +64,10 @@ impl Blobs for Shelf {
 
     async fn has(&self, _sha256: Sha256Hex) -> Result<bool, BlobError> {
         Ok(false)
+    }
+
+    async fn attach(&self, _sha256: Sha256Hex, _statements: String) -> Result<(), BlobError> {
+        Ok(())
     }
 
     async fn remove(&self, sha256: Sha256Hex) -> Result<(), BlobError> {
@@ -146,6 +150,10 @@ impl Ledger for Books {
         Ok(Vec::new())
     }
 
+    async fn statements(&self, _sha256: &Sha256Hex) -> Result<Vec<String>, LedgerError> {
+        Ok(Vec::new())
+    }
+
     async fn points_at(&self, _sha256: &Sha256Hex) -> Result<bool, LedgerError> {
         Ok(false)
     }
@@ -156,11 +164,12 @@ impl Ledger for Books {
 }
 
 async fn removed_after(reason: fn() -> LedgerError) -> Vec<Sha256Hex> {
-    let shelf = Shelf::default();
+    let (shelf, dir) = (Shelf::default(), tempfile::tempdir().unwrap());
     let linker = Arc::new(Linker::new(
         AnySource,
         shelf.clone(),
         Books(reason),
+        Signer::open(dir.path()).unwrap(),
         Rules {
             modules: ModuleRules::default(),
             packages: PackageLimits { opaque: Opaque::Allow, ..PackageLimits::default() },
@@ -179,7 +188,14 @@ async fn removed_after(reason: fn() -> LedgerError) -> Vec<Sha256Hex> {
     };
     let module = UploadPath { app_code: AppCode::new("app").unwrap(), module: ModuleName::new("default").unwrap() };
     let private_hosts = AllowList::default();
-    let upload = Upload { module, request, operator: "admin".into(), private_hosts, request_id: String::new() };
+    let upload = Upload {
+        module,
+        request,
+        caller_app: "ci".into(),
+        operator: "admin".into(),
+        private_hosts,
+        request_id: String::new(),
+    };
     let Ok(Known::Live(live)) = linker.begin(upload, None).await else { panic!("it has no key") };
     assert!(live.outcome().await.is_err());
     let removed = shelf.0.lock().unwrap();

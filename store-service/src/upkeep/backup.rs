@@ -10,7 +10,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{UpkeepError, at, blocking};
-use crate::blob::{FsBlobs, blob_path};
+use crate::attest::{PRIVATE_KEY, PUBLIC_KEY};
+use crate::blob::{FsBlobs, attestations, blob_path, statements_path};
 use crate::data_dir::{ledger_path, make_dir, open_file, refuse_half_restored, sync_dir};
 use crate::ledger::{Booked, Books};
 use crate::link::ports::Sha256Hex;
@@ -124,15 +125,16 @@ impl Drop for Partial {
     }
 }
 
-/// Brings every blob that the books name over, page by page, and makes them durable.
+/// Brings every blob that the books name over, page by page, with the statements about it and the key that they are checked
+/// by, and makes all of it durable.
 pub(super) async fn copy_blobs(
     books: &Books,
     from: &Path,
     to: &Path,
     told: &mut (dyn FnMut(&str) + Send),
 ) -> Result<Copied, UpkeepError> {
-    let copier = Copier { from: from.join("blobs"), to: to.join("blobs") };
-    make_dir(&copier.to).map_err(at(&copier.to))?;
+    let copier = Copier { from: from.to_owned(), to: to.to_owned() };
+    copier.begin()?;
     let (mut copied, mut after) = (Copied::default(), String::new());
     loop {
         let page = books.page_after(&after).await?;
@@ -164,6 +166,21 @@ struct Copier {
 }
 
 impl Copier {
+    fn begin(&self) -> Result<(), UpkeepError> {
+        for folder in [blobs(&self.to), attestations(&self.to)] {
+            make_dir(&folder).map_err(at(&folder))?;
+        }
+        for key in [PRIVATE_KEY, PUBLIC_KEY] {
+            let (from, to) = (self.from.join(key), self.to.join(key));
+            // Of a release that had none.
+            if from.exists() {
+                // With its mode: the private half stays its owner's.
+                fs::copy(&from, &to).and_then(|_| File::open(&to)?.sync_all()).map_err(at(&to))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Also tells what was not there.
     fn copy_page(&self, page: &[Booked]) -> Result<(Copied, Vec<String>), UpkeepError> {
         let (mut copied, mut missing) = (Copied::default(), Vec::new());
@@ -179,7 +196,7 @@ impl Copier {
 
     /// `None` if it is not there.
     fn copy(&self, sha256: &Sha256Hex) -> Result<Option<Copied>, UpkeepError> {
-        let ((_, from), (dir, to)) = (blob_path(&self.from, sha256), blob_path(&self.to, sha256));
+        let ((_, from), (dir, to)) = (blob_path(&blobs(&self.from), sha256), blob_path(&blobs(&self.to), sha256));
         let metadata = match fs::symlink_metadata(&from) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             metadata => metadata.map_err(at(&from))?,
@@ -188,23 +205,40 @@ impl Copier {
             return Ok(None);
         }
         make_dir(&dir).map_err(at(&dir))?;
-        // Whatever keeps a link from being made (another file system, one without links, too many of them), the copy
-        // either works or says what is wrong.
-        let linked = fs::hard_link(&from, &to).is_ok();
-        if !linked {
-            copy_file(&from, &to).map_err(at(&to))?;
+        let linked = bring(&from, &to)?;
+        let (from, to) = (statements_path(&self.from, sha256), statements_path(&self.to, sha256));
+        if let Some(dir) = to.parent().filter(|_| from.exists()) {
+            make_dir(dir).map_err(at(dir))?;
+            bring(&from, &to)?;
         }
         Ok(Some(Copied { blobs: 1, bytes: metadata.len(), linked: u64::from(linked), missing: 0 }))
     }
 
     /// The files are durable already, linked ones since they were uploaded.
     fn sync(&self) -> Result<(), UpkeepError> {
-        for folder in fs::read_dir(&self.to).map_err(at(&self.to))? {
-            let folder = folder.map_err(at(&self.to))?.path();
-            sync_dir(&folder).map_err(at(&folder))?;
+        for tree in [blobs(&self.to), attestations(&self.to)] {
+            for folder in fs::read_dir(&tree).map_err(at(&tree))? {
+                let folder = folder.map_err(at(&tree))?.path();
+                sync_dir(&folder).map_err(at(&folder))?;
+            }
+            sync_dir(&tree).map_err(at(&tree))?;
         }
-        sync_dir(&self.to).map_err(at(&self.to))
+        Ok(())
     }
+}
+
+fn blobs(root: &Path) -> PathBuf {
+    root.join("blobs")
+}
+
+/// `true` if it shares its bytes with where it came from. Whatever keeps a link from being made (another file system, one
+/// without links, too many of them), the copy either works or says what is wrong.
+fn bring(from: &Path, to: &Path) -> Result<bool, UpkeepError> {
+    let linked = fs::hard_link(from, to).is_ok();
+    if !linked {
+        copy_file(from, to).map_err(at(to))?;
+    }
+    Ok(linked)
 }
 
 /// A durable copy.

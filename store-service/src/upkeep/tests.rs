@@ -17,7 +17,8 @@ use crate::blob::{Found, FsBlobs};
 use crate::data_dir::DataDir;
 use crate::ledger::SqliteLedger;
 use crate::link::ports::{
-    Blobs as _, Chunk, Draft as _, Ledger as _, Sealed as _, Sha256Hex, Source, SourceError, SourceStream, Wanted,
+    Blobs as _, Chunk, Draft as _, Fetched, Ledger as _, Sealed as _, Sha256Hex, Source, SourceError, SourceStream,
+    Wanted,
 };
 use crate::link::{Known, Limits, Linker, ModuleRules, Rules, Upload};
 use crate::metrics::Metrics;
@@ -40,8 +41,8 @@ impl SourceStream for OnePart {
         Ok(self.0.take().map(Chunk::Data))
     }
 
-    fn has_marked_end(&self) -> bool {
-        true
+    fn fetched(&self) -> Fetched {
+        Fetched { final_url: String::new(), etag: None, last_modified: None, has_marked_end: true }
     }
 }
 
@@ -90,7 +91,14 @@ fn upload(version: &str, content: u64) -> Upload {
     };
     let module = UploadPath { app_code: AppCode::new("app").unwrap(), module: ModuleName::new("default").unwrap() };
     let private_hosts = AllowList::default();
-    Upload { module, request, operator: "admin".into(), private_hosts, request_id: String::new() }
+    Upload {
+        module,
+        request,
+        caller_app: "ci".into(),
+        operator: "admin".into(),
+        private_hosts,
+        request_id: String::new(),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -108,7 +116,8 @@ async fn clearing_up_beside_uploads_loses_nothing() {
         explain: |_| Problem::new(ErrorCode::Internal),
     };
     let (blobs, books, metrics) = (kept.blobs.clone(), kept.ledger.clone(), Metrics::new(kept.dir.path()));
-    let linker = Arc::new(Linker::new(PathSource, blobs, books, rules, metrics));
+    let signer = crate::attest::Signer::open(kept.dir.path()).unwrap();
+    let linker = Arc::new(Linker::new(PathSource, blobs, books, signer, rules, metrics));
     let (stop, removed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let gc = Gc::new(kept.blobs.clone(), kept.ledger.clone(), linker.publishing(), Duration::ZERO);
     let clearing = {

@@ -19,7 +19,10 @@ pub trait Blobs: Send + Sync + 'static {
     fn keep(&self, sealed: Self::Sealed) -> impl Future<Output = Result<bool, BlobError>> + Send;
     /// Whether a package is there, as far as its name tells.
     fn has(&self, sha256: Sha256Hex) -> impl Future<Output = Result<bool, BlobError>> + Send;
-    /// Removes a package. One that somebody needs for a while, a backup for one, stays without an error.
+    /// Puts statements beside a package, one in a line, in the place of those that are there. They need not survive a power
+    /// cut: the books have them.
+    fn attach(&self, sha256: Sha256Hex, statements: String) -> impl Future<Output = Result<(), BlobError>> + Send;
+    /// Removes a package and what was put beside it. One that somebody needs for a while, a backup for one, stays without an error.
     fn remove(&self, sha256: Sha256Hex) -> impl Future<Output = Result<(), BlobError>> + Send;
     /// Proves that packages can be written.
     fn check(&self) -> impl Future<Output = Result<(), BlobError>> + Send;

@@ -138,7 +138,9 @@ pub struct JobRequest {
     pub private_hosts: Vec<String>,
     /// The link without its query.
     pub source_url: String,
-    /// Who asked.
+    /// Which application asked.
+    pub caller_app: String,
+    /// On whose behalf.
     pub operator: String,
     /// The gateway's id of the request.
     pub request_id: String,

@@ -3,7 +3,7 @@
 use linkgate_contract::{AppCode, JobId, PackageVersion, UploadPath};
 use serde::{Deserialize, Serialize};
 
-use super::{Cause, JobEnd, JobRecord, JobView, Sha256Hex};
+use super::{Cause, Fetched, JobEnd, JobRecord, JobView, Sha256Hex};
 use crate::inspect::Package;
 use crate::link::SourceOrigin;
 
@@ -43,6 +43,8 @@ pub trait Ledger: Send + Sync + 'static {
         app_code: &AppCode,
         sha256: &Sha256Hex,
     ) -> impl Future<Output = Result<Option<Held>, LedgerError>> + Send;
+    /// The statements of the rows that point at a package, the newest hundred of them.
+    fn statements(&self, sha256: &Sha256Hex) -> impl Future<Output = Result<Vec<String>, LedgerError>> + Send;
     /// Whether any row points at a package. A deleted row does not: deleting is how its bytes are given up.
     fn points_at(&self, sha256: &Sha256Hex) -> impl Future<Output = Result<bool, LedgerError>> + Send;
     /// Proves that the books can be written.
@@ -66,10 +68,23 @@ pub struct NewEntry {
     pub sha256: Sha256Hex,
     /// What is inside.
     pub package: Package,
+    /// Where it comes from.
+    pub provenance: Provenance,
     /// Who uploads it.
     pub operator: String,
     /// Whether a live row of the same version is replaced.
     pub allow_overwrite: bool,
+}
+
+/// Where a package comes from, beside what its upload says.
+#[derive(Clone, Debug)]
+pub struct Provenance {
+    /// What the source said; `None` if the bytes were kept already.
+    pub fetched: Option<Fetched>,
+    /// Milliseconds since the epoch.
+    pub ended_ms: i64,
+    /// All of it, signed.
+    pub statement: String,
 }
 
 /// A package that is kept already.

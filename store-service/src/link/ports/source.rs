@@ -81,9 +81,22 @@ pub struct Wanted<'a> {
 pub trait SourceStream: Send {
     /// What comes next; `None` once all has come.
     fn next(&mut self) -> impl Future<Output = Result<Option<Chunk>, SourceError>> + Send;
+    /// Where the bytes since the last restart come from.
+    fn fetched(&self) -> Fetched;
+}
+
+/// What a source said of the bytes that it gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// The link that gave them in the end, without its query.
+    pub final_url: String,
+    /// The validator by which the source tells versions of the file.
+    pub etag: Option<String>,
+    /// When the source says that the file was changed.
+    pub last_modified: Option<String>,
     /// Whether the source said how long the body is or where it ends. A body that ends with its connection looks the same
     /// when it was cut off.
-    fn has_marked_end(&self) -> bool;
+    pub has_marked_end: bool,
 }
 
 /// A step of a download.

@@ -1,0 +1,96 @@
+//! Says where packages came from, in a form that others can check: in-toto statements, signed in DSSE envelopes.
+//!
+//! Promises: each data directory has one key, made at the first start and never shown; whoever has its public half can tell
+//! a statement of this store from any other. Refuses to go on with a key that cannot be read.
+
+mod key;
+mod statement;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+pub use key::{KeyError, Signer};
+pub(crate) use key::{PRIVATE_KEY, PUBLIC_KEY};
+pub use statement::{Intake, Source};
+
+const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
+
+impl Signer {
+    /// The statement in an envelope, as one line of JSON.
+    #[must_use]
+    pub fn attest(&self, intake: &Intake<'_>) -> String {
+        let payload = intake.statement().to_string();
+        let signature = self.sign(&pre_authentication(&payload));
+        json!({
+            "payload": STANDARD.encode(&payload),
+            "payloadType": PAYLOAD_TYPE,
+            "signatures": [{"keyid": self.key_id(), "sig": STANDARD.encode(signature)}],
+        })
+        .to_string()
+    }
+
+    /// The digest that an envelope of this key vouches for; `None` if it is none, or of another key.
+    #[must_use]
+    pub fn vouched(&self, envelope: &str) -> Option<String> {
+        let envelope: Value = serde_json::from_str(envelope).ok()?;
+        let payload = String::from_utf8(STANDARD.decode(envelope["payload"].as_str()?).ok()?).ok()?;
+        let signature = STANDARD.decode(envelope["signatures"][0]["sig"].as_str()?).ok()?;
+        if envelope["payloadType"] != PAYLOAD_TYPE || !self.has_signed(&pre_authentication(&payload), &signature) {
+            return None;
+        }
+        let statement: Value = serde_json::from_str(&payload).ok()?;
+        Some(statement["subject"][0]["digest"]["sha256"].as_str()?.to_owned())
+    }
+}
+
+/// What is signed: the type belongs to it, and lengths keep the two apart.
+fn pre_authentication(payload: &str) -> Vec<u8> {
+    format!("DSSEv1 {} {PAYLOAD_TYPE} {} {payload}", PAYLOAD_TYPE.len(), payload.len()).into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn intake(sha256: &str) -> Intake<'_> {
+        Intake {
+            package_name: "example:1",
+            sha256,
+            size_bytes: 7,
+            app_code: "app",
+            module: "default",
+            version: "1",
+            source_url: "https://example.com/a.tgz",
+            source: Source::Reused,
+            caller_app: "ci",
+            operator: "admin",
+            request_id: "r",
+            job_id: "j".to_owned(),
+            started_ms: None,
+            ended_ms: 1_724_153_820_123,
+        }
+    }
+
+    #[test]
+    fn what_is_signed_is_what_the_standard_says() {
+        assert_eq!(pre_authentication("hello"), b"DSSEv1 28 application/vnd.in-toto+json 5 hello");
+    }
+
+    #[test]
+    fn a_statement_is_believed_from_its_own_key_and_unchanged_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let signer = Signer::open(dir.path()).unwrap();
+        let envelope = signer.attest(&intake("ab"));
+        assert_eq!(signer.vouched(&envelope).as_deref(), Some("ab"));
+        assert_eq!(Signer::open(dir.path()).unwrap().vouched(&envelope).as_deref(), Some("ab"), "the key stays");
+        let other = Signer::open(tempfile::tempdir().unwrap().path()).unwrap();
+        assert_eq!(other.vouched(&envelope), None);
+        let mut forged: Value = serde_json::from_str(&envelope).unwrap();
+        forged["payload"] = STANDARD.encode(intake("cd").statement().to_string()).into();
+        assert_eq!(signer.vouched(&forged.to_string()), None);
+        for nonsense in ["", "{}", "[]", r#"{"payload": "!", "signatures": []}"#] {
+            assert_eq!(signer.vouched(nonsense), None, "{nonsense}");
+        }
+    }
+}

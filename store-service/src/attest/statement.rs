@@ -1,0 +1,79 @@
+//! What a statement says.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+/// Where the bytes came from.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// A download.
+    Fetched {
+        /// The link that gave them in the end, without its query.
+        final_url: &'a str,
+        /// Of the reply that gave them.
+        etag: Option<&'a str>,
+        /// The same.
+        last_modified: Option<&'a str>,
+        /// How often the source was asked.
+        attempts: u32,
+    },
+    /// The application had these very bytes already.
+    Reused,
+}
+
+/// A package that was taken in.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names are those of the statement, docs/OPERATIONS.md explains them")]
+pub struct Intake<'a> {
+    pub package_name: &'a str,
+    pub sha256: &'a str,
+    pub size_bytes: u64,
+    pub app_code: &'a str,
+    pub module: &'a str,
+    pub version: &'a str,
+    pub source_url: &'a str,
+    pub source: Source<'a>,
+    pub caller_app: &'a str,
+    pub operator: &'a str,
+    pub request_id: &'a str,
+    pub job_id: String,
+    pub started_ms: Option<i64>,
+    pub ended_ms: i64,
+}
+
+impl Intake<'_> {
+    pub(super) fn statement(&self) -> Value {
+        let source = match self.source {
+            Source::Fetched { final_url, etag, last_modified, attempts } => json!({
+                "url": self.source_url,
+                "final_url": final_url,
+                "etag": etag,
+                "last_modified": last_modified,
+                "attempts": attempts,
+            }),
+            Source::Reused => json!({"url": self.source_url, "reused": true}),
+        };
+        json!({
+            "_type": "https://in-toto.io/Statement/v1",
+            "subject": [{"name": self.package_name, "digest": {"sha256": self.sha256}}],
+            "predicateType": "urn:linkgate:intake:v1",
+            "predicate": {
+                "app_code": self.app_code,
+                "module": self.module,
+                "version": self.version,
+                "size_bytes": self.size_bytes,
+                "source": source,
+                "caller": {"app_code": self.caller_app, "operator": self.operator, "request_id": self.request_id},
+                "job_id": self.job_id,
+                "started": self.started_ms.map(show),
+                "ended": show(self.ended_ms),
+                "store": {"name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION")},
+            },
+        })
+    }
+}
+
+/// RFC 3339, in UTC.
+fn show(ms: i64) -> String {
+    Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
+}
