@@ -161,7 +161,7 @@ impl Flow {
     }
 
     fn over_limit(&self, gate: &Gate, received: usize) -> Option<Refusal> {
-        if received <= gate.policy.body_bytes {
+        if received <= self.request.body_limit(&gate.policy) {
             return None;
         }
         let error = GatewayError::BodyTooLarge;
@@ -175,9 +175,11 @@ impl Flow {
             self.permit(gate, &caller, now)?;
             self.caller = Some(caller);
         }
-        let (link, body) = self.read_body(gate)?;
-        self.judge_package(gate, &link);
-        let lease = self.lease(gate, now)?;
+        let (body, lease) = match self.request.path.job {
+            None => self.admit(gate, now)?,
+            // It begins nothing, so there is nothing to judge or to count.
+            Some(_) => self.whole_body(gate).map(|_| (None, None))?,
+        };
         match self.sign(gate, now) {
             Some(token) => Ok(self.forward(gate, token, body, lease)),
             None => {
@@ -264,7 +266,8 @@ impl Flow {
         if user.verified {
             self.hold(policy.users.judge(&user.username))?;
         }
-        let (application, module) = (self.request.path.app_code.as_str(), self.request.path.module.as_str());
+        let upload = &self.request.path.upload;
+        let (application, module) = (upload.app_code.as_str(), upload.module.as_str());
         let wish = Wish { app: app.verified_code(), user: &user.username, application, module };
         match policy.grants.judge(&wish, now.seconds()) {
             Ok(name) => name.clone_into(&mut self.record.rule),
@@ -274,7 +277,7 @@ impl Flow {
         for violation in counted {
             self.limit(gate, violation)?;
         }
-        if self.request.announced_bytes.is_some_and(|length| length > policy.body_bytes as u64) {
+        if self.request.announced_bytes.is_some_and(|length| length > self.request.body_limit(policy) as u64) {
             return Err(Stop::body_too_large());
         }
         Ok(())
@@ -299,12 +302,21 @@ impl Flow {
         self.hold(Some(violation))
     }
 
-    /// The checked request and, where it may not go on as it came, another body.
-    fn read_body(&mut self, gate: &Gate) -> Result<(LinkRequest<Origin>, Option<Vec<u8>>), Stop> {
+    /// Judges a new upload and takes a place for it; a body where the caller's may not go on as it came.
+    fn admit(&mut self, gate: &Gate, now: Time) -> Result<(Option<Vec<u8>>, Option<Lease>), Stop> {
+        let (link, body) = self.read_body(gate)?;
+        self.judge_package(gate, &link);
+        Ok((body, self.lease(gate, now)?))
+    }
+
+    fn whole_body(&self, gate: &Gate) -> Result<&[u8], Stop> {
         let body = self.body.as_deref().ok_or(Stop::Body)?;
-        if body.len() > gate.policy.body_bytes {
-            return Err(Stop::body_too_large());
-        }
+        if body.len() > self.request.body_limit(&gate.policy) { Err(Stop::body_too_large()) } else { Ok(body) }
+    }
+
+    /// The checked request and, where it may not go on as it came, another body.
+    fn read_body(&self, gate: &Gate) -> Result<(LinkRequest<Origin>, Option<Vec<u8>>), Stop> {
+        let body = self.whole_body(gate)?;
         let fields = self.request.body_fields(body).map_err(Stop::Problem)?;
         let link = LinkRequest::from_fields(&fields, &self.package_rules(gate)).map_err(Stop::Problem)?;
         let changed = self.request.is_form || fields.has_any(&FIELDS);
@@ -312,7 +324,7 @@ impl Flow {
     }
 
     fn package_rules<'a>(&'a self, gate: &'a Gate) -> ApplicationRules<'a> {
-        gate.policy.packages.of(self.request.path.app_code.as_str())
+        gate.policy.packages.of(self.request.path.upload.app_code.as_str())
     }
 
     /// What is on trial about a package; what is not was part of reading the request.

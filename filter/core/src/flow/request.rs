@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use linkgate_contract::{Fields, Language, MediaType, Problem, UploadPath, headers, is_of_type, read_fields};
+use linkgate_contract::{Fields, Language, LinkPath, MediaType, Problem, headers, is_of_type, read_fields};
 
 use crate::credentials::{Cookies, Credentials, Reason, form_fields, form_pairs};
 use crate::gate::Gate;
@@ -26,7 +26,8 @@ pub(super) enum Shown {
 
 /// A request whose route is ours.
 pub(super) struct Request {
-    pub(super) path: UploadPath,
+    method: &'static str,
+    pub(super) path: LinkPath,
     pub(super) stage: Rc<Stage>,
     pub(super) shown: Shown,
     pub(super) is_form: bool,
@@ -56,25 +57,26 @@ impl Request {
         if head.all(":path").next().is_some_and(|target| target.len() > policy.uri_bytes) {
             return Err(refused("limits.uri_bytes", GatewayError::UriTooLarge));
         }
-        let (stage, path) = route(policy, head).ok_or_else(|| refused("routes", GatewayError::ApiNotFound))?;
-        let rules = &stage.authentication;
+        let (stage, method, path) = route(policy, head).ok_or_else(|| refused("routes", GatewayError::ApiNotFound))?;
+        let from_body = stage.authentication.from_body && path.job.is_none();
         stage.name.clone_into(&mut record.stage);
-        path.app_code.as_str().clone_into(&mut record.application);
-        path.module.as_str().clone_into(&mut record.module);
+        path.upload.app_code.as_str().clone_into(&mut record.application);
+        path.upload.module.as_str().clone_into(&mut record.module);
         match policy.sources.judge(head.source) {
             Some(violation) if violation.report => record.report(&violation.rule),
             Some(violation) => return Err(Box::new(violation)),
             None => {}
         }
         let (raw_path, query) = target(head);
-        let shown = shown(gate, stage, head, &query)
+        let shown = shown(gate, stage, from_body, head, &query)
             .map_err(|Reason(reason)| refused("identity", GatewayError::NotAuthenticated { reason }))?;
         let content_type = head.all(headers::CONTENT_TYPE).next();
         Ok(Self {
+            method,
             path,
             stage: Rc::clone(stage),
             shown,
-            is_form: rules.from_body && is_of_type(content_type, FORM),
+            is_form: from_body && is_of_type(content_type, FORM),
             media_type: MediaType::from_header(content_type),
             language: Language::choose(head.text(headers::LANGUAGE), head.text(headers::ACCEPT_LANGUAGE)),
             id: head.request_id().to_owned(),
@@ -91,8 +93,12 @@ impl Request {
     }
 
     pub(super) fn signed_parts<'a>(&'a self, body: &'a [u8]) -> SignedParts<'a> {
-        // Only a POST has a route.
-        SignedParts { method: "POST", path: &self.raw_path, query: &self.query, body }
+        SignedParts { method: self.method, path: &self.raw_path, query: &self.query, body }
+    }
+
+    /// The largest body. Nothing is to be said about an upload that has begun.
+    pub(super) fn body_limit(&self, policy: &Policy) -> usize {
+        if self.path.job.is_some() { 0 } else { policy.body_bytes }
     }
 
     /// What the query says, where the policy lets it say anything.
@@ -105,9 +111,13 @@ impl Request {
     }
 }
 
-fn route<'a>(policy: &'a Policy, head: &Head<'_>) -> Option<(&'a Rc<Stage>, UploadPath)> {
-    let target = head.text(":path").filter(|_| head.text(":method") == Some("POST"))?;
-    policy.stages.iter().find_map(|stage| Some((stage, UploadPath::read(target, &stage.prefixes)?)))
+/// An upload begins with POST; one that has begun is asked for with GET and cancelled with DELETE.
+fn route<'a>(policy: &'a Policy, head: &Head<'_>) -> Option<(&'a Rc<Stage>, &'static str, LinkPath)> {
+    let given = head.text(":method")?;
+    let method = ["POST", "GET", "DELETE"].into_iter().find(|method| *method == given)?;
+    let target = head.text(":path")?;
+    let read = |stage: &'a Rc<Stage>| Some((stage, method, LinkPath::read(target, &stage.prefixes)?));
+    policy.stages.iter().find_map(read).filter(|(_, _, path)| path.job.is_none() == (method == "POST"))
 }
 
 fn target(head: &Head<'_>) -> (String, Vec<(String, String)>) {
@@ -118,7 +128,13 @@ fn target(head: &Head<'_>) -> (String, Vec<(String, String)>) {
 }
 
 /// A header that is there, even a broken one, shuts out every other place.
-fn shown(gate: &Gate, stage: &Stage, head: &Head<'_>, query: &[(String, String)]) -> Result<Shown, Reason> {
+fn shown(
+    gate: &Gate,
+    stage: &Stage,
+    from_body: bool,
+    head: &Head<'_>,
+    query: &[(String, String)],
+) -> Result<Shown, Reason> {
     let hash = hash(gate, stage, head, query);
     if let Some(caller) = hash.and_then(|hash| gate.recent.find(hash, head.now)) {
         return Ok(Shown::Known(caller));
@@ -126,7 +142,7 @@ fn shown(gate: &Gate, stage: &Stage, head: &Head<'_>, query: &[(String, String)]
     if let Some(credentials) = Credentials::from_header(head)? {
         return Ok(Shown::Read(credentials, hash));
     }
-    if stage.authentication.from_body {
+    if from_body {
         return Ok(Shown::InBody);
     }
     let fields = query_fields(stage, query);

@@ -16,6 +16,7 @@ use crate::shared::fake::FakeShared;
 use crate::worker::Worker;
 
 mod identities;
+mod jobs;
 mod rules;
 
 const PATH: &str = "/stag/bkapps/applications/app_code/modules/default/source_package/link/";

@@ -150,6 +150,16 @@ mod tests {
     }
 
     #[test]
+    fn a_request_without_a_body_signs_its_query_alone() {
+        for method in ["GET", "DELETE"] {
+            let query = query("bk_timestamp=900&data=mine&bk_nonce=7&bk_signature=c2ln");
+            let signed =
+                Signed::read(&SignedParts { method, path: "/stag/x/", query: &query, body: b"" }, 1_000).unwrap();
+            assert_eq!(signed.content, format!("{method}/stag/x/?bk_nonce=7&bk_timestamp=900&data=mine"));
+        }
+    }
+
+    #[test]
     fn the_signature_is_that_of_the_published_clients() {
         // printf '%s' 'POST/stag/x/?bk_nonce=7&bk_timestamp=900&data={}' | openssl dgst -sha1 -hmac secret -binary | base64
         let text = "bk_nonce=7&bk_timestamp=900&signature=DPYAecwHaflo3H9HzR%2Bu1mrQK7M%3D";

@@ -23,12 +23,23 @@ fn with_services() -> Value {
 
 /// Drives a request to its end; `services` sees the call's path and gives the answer.
 fn drive(gate: &Gate, pairs: &Pairs<'_>, now: Time, services: Services<'_>) -> (Verdict, Vec<String>) {
+    drive_with(gate, pairs, BODY.as_bytes(), now, services)
+}
+
+/// The same with another body; an empty one is none.
+fn drive_with(
+    gate: &Gate,
+    pairs: &Pairs<'_>,
+    body: &[u8],
+    now: Time,
+    services: Services<'_>,
+) -> (Verdict, Vec<String>) {
     let mut asked = Vec::new();
-    let head = Head::new(pairs, false, now, || [1; 16]);
+    let head = Head::new(pairs, body.is_empty(), now, || [1; 16]);
     let mut verdict = gate.on_headers(&head);
     loop {
         verdict = match verdict {
-            Verdict::NeedBody(pending) => pending.on_body(gate, BODY.as_bytes().to_vec(), now),
+            Verdict::NeedBody(pending) => pending.on_body(gate, body.to_vec(), now),
             Verdict::Ask(asking) => {
                 let Errand::Send(call, flight) = gate.join(&asking, 1, now) else { panic!("nothing to send") };
                 let path = call.headers.iter().find(|(name, _)| *name == ":path").unwrap().1.clone();
@@ -436,6 +447,36 @@ fn a_signed_request_proves_the_app_once() {
     pairs.retain(|(name, _)| *name != b":path");
     pairs.push((b":path", path.as_bytes()));
     assert_eq!(reason(drive(&other, &pairs, NOW, &none).0), (400, "app not found".to_owned()));
+}
+
+#[test]
+fn a_signature_is_for_one_method() {
+    use base64::Engine;
+    use hmac::{KeyInit, Mac};
+    let job = format!("{PATH}0198c3a4-5f00-7abc-8def-0123456789ab/");
+    let gate = gate_of(&with_services(), &worker());
+    let keys = |_: &str, _: &str| Some((200, json!({"code": 0, "data": [{"bk_app_secret": "one"}]})));
+    let send = |method: &str, content: &str, nonce: u32| {
+        let mac = hmac::Hmac::<sha1::Sha1>::new_from_slice(b"one").unwrap().chain_update(content);
+        let signature = base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes());
+        let mut query = form_urlencoded::Serializer::for_suffix(format!("{job}?"), job.len() + 1);
+        query.append_pair("bk_nonce", &nonce.to_string()).append_pair("bk_timestamp", "1000");
+        let target = query.append_pair("bk_signature", &signature).finish();
+        let shown = json!({"bk_app_code": "ci", "bk_ticket": "t1cket"}).to_string();
+        let pairs: Pairs<'_> = vec![
+            (b":method", method.as_bytes()),
+            (b":path", target.as_bytes()),
+            (b"x-bkapi-authorization", shown.as_bytes()),
+        ];
+        drive_with(&gate, &pairs, b"", NOW, &keys).0
+    };
+    let bad = "signature [bk_signature] verification failed, please provide valid bk_signature";
+    for (nonce, method) in (1..).step_by(3).zip(["GET", "DELETE"]) {
+        let content = |method: &str, nonce: u32| format!("{method}{job}?bk_nonce={nonce}&bk_timestamp=1000");
+        assert_eq!(caller(send(method, &content(method, nonce), nonce)).0, "ci");
+        assert_eq!(reason(send(method, &content("POST", nonce + 1), nonce + 1)).1, bad);
+        assert_eq!(reason(send(method, &format!("{}&data=", content(method, nonce + 2)), nonce + 2)).1, bad);
+    }
 }
 
 #[test]
