@@ -12,6 +12,7 @@ mod conflicts;
 mod fast_clock;
 mod flights;
 mod identities;
+mod jobs;
 mod lifecycle;
 mod limits;
 mod metrics;

@@ -1,10 +1,12 @@
-//! In the store's place: takes every request, remembers it, and says yes.
+//! In the store's place: takes every request, remembers it, and says yes. Who asks for events gets those that a test says,
+//! when it says them.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// A request as it came.
@@ -28,15 +30,30 @@ impl Recorded {
 pub struct Recorder {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Recorded>>>,
+    events: watch::Sender<Vec<String>>,
     task: JoinHandle<()>,
 }
+
+/// What every plain reply has beside its length, for tests of what reaches callers.
+pub const REPLY_HEADERS: [(&str, &str); 4] = [
+    ("location", "0198c3a4-5f00-7abc-8def-0123456789ab/"),
+    ("preference-applied", "respond-async"),
+    ("retry-after", "3"),
+    ("cache-control", "no-store"),
+];
 
 impl Recorder {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, seen) = (listener.local_addr().unwrap(), Arc::default());
-        let task = tokio::spawn(accept(listener, Arc::clone(&seen)));
-        Self { address, seen, task }
+        let (events, said) = watch::channel(Vec::new());
+        let task = tokio::spawn(accept(listener, Arc::clone(&seen), said));
+        Self { address, seen, events, task }
+    }
+
+    /// Says one more event to all who listen; an empty one is the end of them.
+    pub fn say(&self, event: &str) {
+        self.events.send_modify(|events| events.push(event.to_owned()));
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -55,14 +72,18 @@ impl Drop for Recorder {
     }
 }
 
-async fn accept(listener: TcpListener, seen: Arc<Mutex<Vec<Recorded>>>) {
+async fn accept(listener: TcpListener, seen: Arc<Mutex<Vec<Recorded>>>, said: watch::Receiver<Vec<String>>) {
     while let Ok((stream, _)) = listener.accept().await {
-        let seen = Arc::clone(&seen);
-        tokio::spawn(async move { drop(serve(stream, &seen).await) });
+        let (seen, said) = (Arc::clone(&seen), said.clone());
+        tokio::spawn(async move { drop(serve(stream, &seen, said).await) });
     }
 }
 
-async fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Recorded>>) -> std::io::Result<()> {
+async fn serve(
+    mut stream: TcpStream,
+    seen: &Mutex<Vec<Recorded>>,
+    said: watch::Receiver<Vec<String>>,
+) -> std::io::Result<()> {
     loop {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -75,6 +96,7 @@ async fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Recorded>>) -> std::io::R
                 body.resize(length.parse().unwrap(), 0);
                 stream.read_exact(&mut body).await?;
             }
+            None if recorded.headers("transfer-encoding").is_empty() => {}
             None => {
                 while !body.ends_with(b"0\r\n\r\n") {
                     body.push(stream.read_u8().await?);
@@ -82,7 +104,30 @@ async fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Recorded>>) -> std::io::R
             }
         }
         recorded.body = String::from_utf8_lossy(&body).into_owned();
+        let wants_events = recorded.headers("accept") == ["text/event-stream"];
         seen.lock().unwrap().push(recorded);
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await?;
+        if wants_events {
+            tell(&mut stream, said.clone()).await?;
+        } else {
+            let headers: String = REPLY_HEADERS.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            stream.write_all(format!("HTTP/1.1 200 OK\r\n{headers}content-length: 2\r\n\r\n{{}}").as_bytes()).await?;
+        }
+    }
+}
+
+/// Each event in a chunk of its own, as soon as it is said.
+async fn tell(stream: &mut TcpStream, mut said: watch::Receiver<Vec<String>>) -> std::io::Result<()> {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).await?;
+    let mut told = 0;
+    loop {
+        let events = said.wait_for(|events| events.len() > told).await.map_err(std::io::Error::other)?.clone();
+        for event in &events[told..] {
+            stream.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes()).await?;
+            if event.is_empty() {
+                return Ok(());
+            }
+        }
+        told = events.len();
     }
 }

@@ -20,6 +20,7 @@ mod configure;
 mod contexts;
 mod faults;
 mod hostile;
+mod jobs;
 mod lifetime;
 mod refuse;
 mod remembering;
