@@ -86,6 +86,27 @@ reply: {"code":1640301,"code_name":"APP_NO_PERMISSION","message":"App has no per
 }
 
 #[test]
+fn an_upload_that_has_begun_is_asked_for_without_a_body() {
+    let request = r#"
+method: GET
+path: /stag/bkapps/applications/shop/modules/web/source_package/link/0198c3a4-5f00-7abc-8def-0123456789ab/
+headers:
+  x-bkapi-authorization: { bk_app_code: apigw-api-test, bk_app_secret: s3cret, bk_ticket: t1cket }
+"#;
+    let outcome = explain(&good_policy(), request, &[]);
+    let set = "set: :path = /bkapps/applications/shop/modules/web/source_package/link/0198c3a4-5f00-7abc-8def-0123456789ab/\n";
+    assert!(outcome.out.starts_with("verdict: forwarded\n") && outcome.out.contains(set), "{}", outcome.out);
+    for (from, to, want) in [
+        ("method: GET", "method: POST", "\nrule: routes\n"),
+        ("-0123456789ab/", "/", "\nrule: routes\n"),
+        ("headers:", "body: {}\nheaders:", "\nrule: limits.body_bytes\n"),
+    ] {
+        let outcome = explain(&good_policy(), &request.replace(from, to), &[]);
+        assert!(outcome.code == 1 && outcome.out.contains(want), "{to}: {}", outcome.out);
+    }
+}
+
+#[test]
 fn both_can_be_had_as_json() {
     let outcome = explain(&good_policy(), REQUEST, &["--json"]);
     let explained: Value = serde_json::from_str(&outcome.out).unwrap();
