@@ -5,6 +5,7 @@
 //! the body, body. A caller who may not know the route learns nothing about credentials, and one who is not known learns
 //! nothing about the body; but one that grows beyond the limit ends a request at once, whatever it waits for.
 
+mod onward;
 mod request;
 mod verdict;
 
@@ -12,10 +13,10 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use linkgate_contract::{AppClaim, AppCode, Extension, LinkRequest, Origin, UserClaim, headers};
+use linkgate_contract::{AppClaim, AppCode, LinkRequest, Origin, UserClaim};
 
 use self::request::{Request, Shown};
-use self::verdict::{BODY_BYTES, FORWARDED, Stop};
+use self::verdict::{BODY_BYTES, Stop};
 pub use self::verdict::{Forward, Refusal, Verdict};
 use crate::credentials::{Cookies, Credentials, FIELDS, Kind, Reason};
 use crate::gate::Gate;
@@ -33,7 +34,6 @@ use crate::rules::Violation;
 use crate::rules::grants::Wish;
 use crate::rules::packages::{ApplicationRules, Checksum};
 use crate::time::Time;
-use crate::token::{REUSE_S, Subject};
 
 /// A request that waits for its body.
 pub struct Pending(Box<Flow>);
@@ -344,48 +344,6 @@ impl Flow {
             self.limit(gate, violation)?;
         }
         Ok(lease)
-    }
-
-    /// A token for the caller; one that depends on the caller alone stays with it.
-    fn sign(&self, gate: &Gate, now: Time) -> Option<Rc<str>> {
-        let caller = self.caller.as_deref()?;
-        let known = caller.token.try_borrow().ok().and_then(|token| token.clone());
-        if let Some((token, _)) = known.filter(|(_, until)| (1..=REUSE_S).contains(&(until - now.seconds()))) {
-            return Some(token);
-        }
-        let private_hosts = self.package_rules(gate).private_hosts();
-        let lasting = private_hosts.is_empty() && !gate.policy.packages.has_private_hosts();
-        let Caller { app, user, .. } = caller;
-        let extension = Extension { app_optional: !app.verified, user_optional: !user.verified, private_hosts };
-        let subject = Subject { kid: gate.policy.gateway.clone(), app: app.clone(), user: user.clone(), extension };
-        let issued = gate.worker.tokens.issue(&gate.keys.signing, subject, now.seconds())?;
-        if issued.signed {
-            gate.worker.metrics.count(Metric::TokenSigned);
-        }
-        if let (true, Ok(mut token)) = (lasting, caller.token.try_borrow_mut()) {
-            *token = Some((Rc::clone(&issued.text), issued.reuse_until));
-        }
-        Some(issued.text)
-    }
-
-    fn forward(&mut self, gate: &Gate, token: Rc<str>, body: Option<Vec<u8>>, lease: Option<Lease>) -> Forward {
-        let request = &mut self.request;
-        let mut set = vec![
-            // The store serves this one form and no query, so it cannot read the path another way.
-            (":path", request.path.canonical()),
-            (headers::JWT, token.as_ref().to_owned()),
-            (headers::REQUEST_ID, request.id.clone()),
-        ];
-        if !request.id_was_given {
-            set.push((headers::X_REQUEST_ID, request.id.clone()));
-        }
-        if let Some(body) = &body {
-            set.push(("content-length", body.len().to_string()));
-            set.push((headers::CONTENT_TYPE, "application/json".to_owned()));
-        }
-        decide(gate, FORWARDED, &mut self.record);
-        let remove = std::mem::take(&mut request.remove);
-        Forward { remove, set, body, record: std::mem::take(&mut self.record), lease }
     }
 }
 
