@@ -74,7 +74,7 @@ fn goes_on<'a>(
             forwarded::check_headers(pairs, &forward);
             forwarded::check_body(way.body, &forward);
             let claims = tokens::claims(&forward);
-            Proofs { shown: &shown, asked, pairs, body: way.body, now: NOW_S }.check(stage, &claims);
+            Proofs { shown: &shown, asked, pairs, body: way.body, now: NOW_S }.check(&stage, &claims);
             assert_eq!((&forward.record.app, &forward.record.user), (&claims.app.app_code, &claims.user.username));
             true
         }

@@ -43,7 +43,7 @@ fuzz_target!(|data: &[u8]| {
             assert_eq!(forward.set[0], (":path", path));
             forwarded::check_headers(&read, &forward);
             let proofs = Proofs { shown: &shown, asked: &[], pairs: &read, body: BODY.as_bytes(), now: NOW_S };
-            proofs.check(stage, &tokens::claims(&forward));
+            proofs.check(&stage, &tokens::claims(&forward));
         }
     }
 });

@@ -1,16 +1,17 @@
 //! A method and a target, as `METHOD target`, with credentials that are right, with wrong ones, and with none but those
 //! in the target.
 //!
-//! Holds: what is served is exactly what the API's document lists, in one form; the query never goes on; without the
-//! right credentials nothing goes on.
+//! Holds: what is served is exactly what the API's document lists, in one form that reads as itself; the query never goes
+//! on; a body goes on only to where uploads begin; without the right credentials nothing goes on.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use linkgate_contract::{LinkPath, PathPrefix, UploadPath};
 use linkgate_fuzz::drive::{End, Way, drive};
-use linkgate_fuzz::request::{Pairs, form, route};
+use linkgate_fuzz::request::{Pairs, form, is_job, route};
 use linkgate_fuzz::who::Shown;
-use linkgate_fuzz::world::{APP, APP_SECRET, BK_TICKET, BK_TOKEN, BODY, CREDENTIALS, document, gate_of};
+use linkgate_fuzz::world::{APP, APP_SECRET, BK_TICKET, BK_TOKEN, BODY, CREDENTIALS, STAGES, document, gate_of};
 use linkgate_fuzz::{forwarded, refused};
 use linkgate_gate::Gate;
 
@@ -30,25 +31,29 @@ fuzz_target!(|data: &[u8]| {
         (b"content-type", b"application/json"),
         (b"x-request-id", b"id-1"),
     ];
-    let judge = |pairs: &Pairs<'_>| {
-        let (end, asked) = GATE.with(|gate| drive(gate, pairs, Way::with(BODY.as_bytes()), &[]));
+    as_text(target).into_iter().for_each(reads_as_itself);
+    let is_job = route.as_ref().is_some_and(|(_, path)| is_job(path));
+    let judge_with = |pairs: &Pairs<'_>, body: &[u8]| {
+        let (end, asked) = GATE.with(|gate| drive(gate, pairs, Way::with(body), &[]));
         assert!(asked.is_empty());
         match end {
             End::Forward(forward) => {
                 forwarded::check_headers(pairs, &forward);
-                forwarded::check_body(BODY.as_bytes(), &forward);
+                forwarded::check_body(body, &forward);
                 Ok(forward.set[0].1.clone())
             }
             End::Refuse(refusal) => {
-                let shown = route.as_ref().and_then(|(stage, _)| Shown::read(stage, pairs, BODY.as_bytes()));
+                let shown = route.as_ref().and_then(|(stage, _)| Shown::read(stage, pairs, body));
                 refused::check(&refusal, shown.iter().flat_map(|shown| shown.secrets(pairs, &[])));
                 Err(refusal.reply.status)
             }
         }
     };
+    let judge = |pairs: &Pairs<'_>| judge_with(pairs, if is_job { b"" } else { BODY.as_bytes() });
     let from_target = judge(&pairs);
     pairs.push((b"x-bkapi-authorization", CREDENTIALS.as_bytes()));
     let known = judge(&pairs);
+    assert!(!is_job || judge_with(&pairs, BODY.as_bytes()) == Err(413));
     pairs.last_mut().unwrap().1 = WRONG;
     let stranger = judge(&pairs);
     match route {
@@ -69,3 +74,13 @@ fuzz_target!(|data: &[u8]| {
         }
     }
 });
+
+/// What is read is written in one form, which reads as the same; and it is either where uploads begin or one of them.
+fn reads_as_itself(target: &str) {
+    let prefixes = STAGES.map(|stage| PathPrefix::new(stage.prefix).unwrap());
+    let Some(path) = LinkPath::read(target, &prefixes) else { return };
+    let canonical = path.canonical();
+    assert!(target.split('?').next().is_some_and(|target| target.ends_with(&canonical)));
+    assert_eq!(LinkPath::read(&canonical, &prefixes[..1]).as_ref(), Some(&path));
+    assert_eq!(UploadPath::read(&canonical, &prefixes[..1]), path.job.is_none().then_some(path.upload));
+}

@@ -88,24 +88,34 @@ pub fn form(encoded: &[u8]) -> Map<String, Value> {
 }
 
 /// The only targets that are served: a prefix, the fixed words, names of 1 to 32 letters, digits, `-` and `_`, of which the
-/// first is a letter or digit. Gives the stage and what is to be forwarded.
-pub fn route(method: Option<&str>, target: Option<&str>) -> Option<(&'static Stage, String)> {
-    let path = target.filter(|target| method == Some("POST") && target.len() <= crate::world::URI_BYTES)?;
-    let path = path.split('?').next()?;
-    let stage = STAGES.iter().find(|stage| {
-        let rest = path.strip_prefix(stage.prefix).unwrap_or_default();
-        is_canonical(rest)
-    })?;
-    Some((stage, path[stage.prefix.len()..].to_owned()))
+/// first is a letter or digit; and behind them, for who asks or cancels, the name of an upload. Gives the stage, which for
+/// these takes nothing from a body, and what is to be forwarded.
+pub fn route(method: Option<&str>, target: Option<&str>) -> Option<(Stage, String)> {
+    let path = target.filter(|target| target.len() <= crate::world::URI_BYTES)?.split('?').next()?;
+    let stage = STAGES.iter().find(|stage| is_canonical(path.strip_prefix(stage.prefix).unwrap_or_default()))?;
+    let path = path[stage.prefix.len()..].to_owned();
+    let is_job = is_job(&path);
+    let served = if is_job { matches!(method, Some("GET" | "DELETE")) } else { method == Some("POST") };
+    served.then_some((Stage { body: stage.body && !is_job, ..*stage }, path))
 }
 
-/// Whether it is the form that the store serves.
+/// Whether it is a form that the store serves.
 pub fn is_canonical(path: &str) -> bool {
     let is_name = |name: &str| {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         name.len() <= 32 && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.bytes().all(plain)
     };
-    let segments: Vec<_> = path.split('/').collect();
+    let upload = if is_job(path) { &path[..path.len() - JOB_LEN - 1] } else { path };
+    let segments: Vec<_> = upload.split('/').collect();
     matches!(segments[..], ["", "bkapps", "applications", app, "modules", module, "source_package", "link", ""]
         if is_name(app) && is_name(module))
+}
+
+const JOB_LEN: usize = 36;
+
+/// Whether a path ends in the name of an upload: a UUID of lower-case digits.
+pub fn is_job(path: &str) -> bool {
+    let last = path.strip_suffix('/').and_then(|path| path.rsplit('/').next()).unwrap_or_default();
+    let groups: Vec<_> = last.split('-').map(str::len).collect();
+    groups == [8, 4, 4, 4, 12] && last.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-'))
 }

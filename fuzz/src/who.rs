@@ -192,6 +192,8 @@ impl Proofs<'_> {
 
     fn is_signed_by(&self, keys: &Value) -> bool {
         let (path, query) = text(self.pairs, ":path").and_then(|target| target.split_once('?')).unwrap_or_default();
+        let method = text(self.pairs, ":method").unwrap_or_default();
+        let has_body = method == "POST";
         let mut signature = None;
         let mut old = None;
         let mut pairs = Vec::new();
@@ -199,15 +201,17 @@ impl Proofs<'_> {
             match &*name {
                 "bk_signature" => signature = signature.or(Some(value)),
                 "signature" => old = old.or(Some(value)),
-                "data" => {}
+                "data" if has_body => {}
                 _ => pairs.push((name, value)),
             }
         }
         let Ok(body) = std::str::from_utf8(self.body) else { return false };
-        pairs.push(("data".into(), body.into()));
+        if has_body {
+            pairs.push(("data".into(), body.into()));
+        }
         pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
         let query: Vec<_> = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let content = format!("POST{path}?{}", query.join("&"));
+        let content = format!("{method}{path}?{}", query.join("&"));
         let signature = signature.filter(|text| !text.is_empty()).or(old).unwrap_or_default();
         let Ok(signature) = STANDARD.decode(signature.as_bytes()) else { return false };
         let keys = keys.as_array().into_iter().flatten().filter(|key| key["enabled"] != false);
