@@ -257,8 +257,8 @@ async fn a_store_that_falls_silent_is_given_up() {
 #[tokio::test]
 async fn who_looks_on_takes_no_connection_from_uploads() {
     let plan = GatewayPlan::new().editing(
-        "{ priority: HIGH, max_connections: 512, max_pending_requests: 512, max_requests: 512,",
-        "{ priority: HIGH, max_connections: 1, max_pending_requests: 1, max_requests: 1,",
+        "{ priority: HIGH, max_connections: 576, max_pending_requests: 512, max_requests: 512,",
+        "{ priority: HIGH, max_connections: 4, max_pending_requests: 1, max_requests: 1,",
     );
     let post = Post::under(plan, |_| ()).await;
     let events = post.listen(Method::GET, &job()).await;

@@ -11,6 +11,7 @@ mod chaos;
 mod conflicts;
 mod fast_clock;
 mod flights;
+mod hurried;
 mod identities;
 mod jobs;
 mod lifecycle;

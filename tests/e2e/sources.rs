@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use linkgate_tests::Behaviour;
+use linkgate_tests::{Behaviour, Compression, tar};
 
 use crate::bed::{Bed, assert_problem};
 
@@ -96,12 +96,20 @@ async fn a_link_leads_only_where_it_may() {
 }
 
 #[tokio::test]
-async fn a_version_that_is_absent_is_asked_for() {
+async fn a_version_that_is_nowhere_is_asked_for() {
     let bed = Bed::new().await;
     let reply = bed.refuse(bed.request(bed.source.url()).without("version")).await;
     assert_eq!((reply.status, reply.json()["code"].as_str()), (400, Some("VALIDATION_ERROR")));
     assert!(reply.json()["fields_detail"]["version"].is_array(), "{reply:?}");
-    assert!(bed.source.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_version_that_the_package_names_need_not_be_given() {
+    let bed = Bed::new().await;
+    let files: &[(&str, &[u8])] = &[("app/app_desc.yaml", b"spec_version: 2\napp_version: 1.10\n")];
+    bed.source.on("/named.tar.gz", Behaviour::Bytes(tar(files, Compression::Gzip)));
+    let reply = bed.request(bed.source.url_of("/named.tar.gz")).without("version").send(bed.gateway.base()).await;
+    assert_eq!((reply.status, reply.json()["version"].as_str()), (200, Some("1.10")), "{}", reply.body);
 }
 
 #[tokio::test]
