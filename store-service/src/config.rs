@@ -124,6 +124,8 @@ pub const VARIABLES: [&str; 34] = [
 
 const DATA_DIR: &str = "LINKGATE_DATA_DIR";
 const TIME_ZONE: &str = "LINKGATE_TIME_ZONE";
+/// Known only to a store with the feature `failpoints`; to any other one it is a typo.
+const FAILPOINT: &str = "LINKGATE_STORE_FAILPOINT";
 /// Variables of these families are ours alone, so one that we do not know is a typo.
 const OWN_PREFIXES: [&str; 3] = ["LINKGATE_STORE_", "LINKGATE_FETCH_", "LINKGATE_PACKAGE_"];
 
@@ -169,9 +171,14 @@ impl KeeperConfig {
 
 fn refuse_typos(reader: &mut Reader<'_, impl Vars>) {
     for name in reader.names() {
-        if OWN_PREFIXES.iter().any(|p| name.starts_with(p)) && !VARIABLES.contains(&name.as_str()) {
+        let known = VARIABLES.contains(&name.as_str()) || cfg!(feature = "failpoints") && name == FAILPOINT;
+        if OWN_PREFIXES.iter().any(|p| name.starts_with(p)) && !known {
             reader.fault(&name, "is not a setting of the store");
         }
+    }
+    #[cfg(feature = "failpoints")]
+    if let Some(fault) = reader.text(FAILPOINT).and_then(|text| crate::failpoint::arm(&text).err()) {
+        reader.fault(FAILPOINT, fault);
     }
 }
 

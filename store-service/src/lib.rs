@@ -5,12 +5,13 @@
 //!
 //! Rooms: `http` speaks to callers, `link` is the use case, `fetch`, `blob` and `ledger` are what it stands on and know
 //! nothing of each other; `metrics` is what the first two count into; `upkeep` looks after what is kept; `inspect` looks
-//! inside packages. This file wires them.
+//! inside packages; `failpoint` names the steps at which tests kill it. This file wires them.
 
 pub mod attest;
 pub mod commands;
 pub mod config;
 pub mod data_dir;
+pub mod failpoint;
 pub mod inspect;
 pub mod telemetry;
 pub mod upkeep;

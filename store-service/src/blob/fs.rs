@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::writer::{FsDraft, SealedFile, TempFile};
 use crate::data_dir::{DIR_MODE, FILE_MODE, make_dir, open_removal_lock, sync_dir};
+use crate::failpoint::{Step, reached};
 use crate::link::ports::{BlobError, Blobs, Sha256Hex};
 
 /// Packages in a directory. A copy is another handle on the same packages.
@@ -137,6 +138,7 @@ impl Dirs {
         let temp = TempFile::new(file, path);
         // Says that it has an owner; gone with the process, however that ends.
         temp.own()?;
+        reached(Step::DraftMade);
         Ok(temp)
     }
 
@@ -148,12 +150,16 @@ impl Dirs {
     fn keep(&self, sealed: SealedFile) -> io::Result<bool> {
         let (dir, path) = self.path_of(&sealed.sha256);
         if make_dir(&dir)? {
+            reached(Step::FolderMade);
             sync_dir(&self.blobs)?;
         }
         let is_new = !path.try_exists()?;
         // Also over a blob that is there: these bytes were hashed a moment ago, and a damaged file is healed.
+        reached(Step::RenameDue);
         sealed.temp.rename_to(&path)?;
+        reached(Step::Renamed);
         sync_dir(&dir)?;
+        reached(Step::Kept);
         Ok(is_new)
     }
 
@@ -173,7 +179,11 @@ impl Dirs {
         }
         match fs::remove_file(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
-            removed => removed.and_then(|()| sync_dir(&dir)).map(|()| true),
+            removed => {
+                removed?;
+                reached(Step::Unlinked);
+                sync_dir(&dir).map(|()| true)
+            }
         }
     }
 

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::failpoint::{Step, reached};
 use crate::link::ports::{BlobError, Draft, Sealed, Sha256Hex};
 
 /// How much is handed to the writer at a time, at least.
@@ -179,10 +180,13 @@ fn write_all(mut temp: TempFile, mut queue: mpsc::Receiver<Order>) -> Result<Tem
             Order::Write(batch) => {
                 for part in batch {
                     temp.file().write_all(&part).map_err(failed)?;
+                    reached(Step::DraftPartWritten);
                 }
             }
             Order::Seal => {
+                reached(Step::DraftWritten);
                 temp.file().sync_all().map_err(failed)?;
+                reached(Step::DraftSynced);
                 return Ok(temp);
             }
         }

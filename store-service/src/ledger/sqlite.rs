@@ -14,6 +14,7 @@ use sqlx::sqlite::{
 use sqlx::{Row, Sqlite, SqlitePool, Transaction};
 
 use super::{Books, jobs, provenance};
+use crate::failpoint::{Step, reached};
 use crate::inspect::{Format, Package};
 use crate::link::ports::{Entry, Held, JobEnd, JobRecord, JobView, Ledger, LedgerError, NewEntry, Recorded, Sha256Hex};
 use crate::link::{SourceOrigin, now_ms};
@@ -287,7 +288,9 @@ impl Ledger for SqliteLedger {
         let recorded = Recorded { entry: row.map_err(failed)?, replaced };
         provenance::note(&mut tx, recorded.entry.id, &job, &entry.provenance).await.map_err(failed)?;
         jobs::end(&mut tx, &job, &JobEnd::Done(recorded.entry.clone()), now).await.map_err(failed)?;
+        reached(Step::CommitDue);
         tx.commit().await.map_err(failed)?;
+        reached(Step::Committed);
         Ok(recorded)
     }
 

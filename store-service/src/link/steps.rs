@@ -12,6 +12,7 @@ use super::ports::{
     SourceError, SourceStream, Wanted,
 };
 use super::{LinkError, Linker, UnknownModules, Upload, chain};
+use crate::failpoint::{Step, reached};
 use crate::inspect::{Format, Opaque, Package};
 
 impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
@@ -21,6 +22,7 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
         if let Err(error) = &outcome {
             self.book_failure(job, error).await;
         }
+        reached(Step::ReplyDue);
         job.reach(Stage::Ended);
         log(job, running.elapsed(), &outcome);
         running.end(outcome.as_ref().map_or_else(LinkError::kind, |_| "stored"));
@@ -193,7 +195,9 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
                 self.attach(sha256.clone()).await;
                 self.metrics.stored(size_bytes, is_new);
                 if let Some(old) = replaced.filter(|old| *old != sha256) {
+                    reached(Step::ReplacedFound);
                     self.remove_unless_booked(old).await;
+                    reached(Step::ReplacedRemoved);
                 }
                 Ok(entry)
             }

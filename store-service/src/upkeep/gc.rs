@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::blob::{Found, FoundBlob, FsBlobs};
 use crate::data_dir::DataDir;
+use crate::failpoint::{Step, reached};
 use crate::ledger::SqliteLedger;
 use crate::link::Publishing;
 use crate::link::ports::{BlobError, Ledger as _};
@@ -123,6 +124,9 @@ impl Gc {
     }
 
     async fn remove(&self, blob: &FoundBlob) -> Result<bool, BlobError> {
-        self.blobs.remove_unless_held(blob.sha256.clone()).await
+        reached(Step::GcFound);
+        let removed = self.blobs.remove_unless_held(blob.sha256.clone()).await?;
+        reached(Step::GcRemoved);
+        Ok(removed)
     }
 }

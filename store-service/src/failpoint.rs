@@ -1,0 +1,135 @@
+//! Steps at which the store can be made to kill itself, to prove that a crash there loses nothing.
+//!
+//! Promises: without the feature `failpoints` reaching a step does nothing, and the setting that arms one is refused like
+//! any other that the store does not know. Nothing that is shipped has the feature on; `cargo xtask chaos` builds a store
+//! of its own with it.
+
+/// A step after which a crash must leave everything whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// A temporary file is there, empty.
+    DraftMade,
+    /// Some bytes are written.
+    DraftPartWritten,
+    /// All bytes are written, none is durable.
+    DraftWritten,
+    /// All bytes are durable, under no name.
+    DraftSynced,
+    /// The folder of a package is made, not durable.
+    FolderMade,
+    /// A package is about to get its name.
+    RenameDue,
+    /// It has its name, not durable.
+    Renamed,
+    /// Its name is durable, no row points at it.
+    Kept,
+    /// Its row is written, not committed.
+    CommitDue,
+    /// Its row is committed, the caller does not know.
+    Committed,
+    /// What it replaced is in no row and about to be removed.
+    ReplacedFound,
+    /// What it replaced is removed.
+    ReplacedRemoved,
+    /// A package is unlinked, not durable.
+    Unlinked,
+    /// All is done but the reply.
+    ReplyDue,
+    /// Clearing up found a package in no row and is about to remove it.
+    GcFound,
+    /// Clearing up has removed it.
+    GcRemoved,
+}
+
+impl Step {
+    /// All of them, in the order of an upload.
+    pub const ALL: [Self; 16] = [
+        Self::DraftMade,
+        Self::DraftPartWritten,
+        Self::DraftWritten,
+        Self::DraftSynced,
+        Self::FolderMade,
+        Self::RenameDue,
+        Self::Renamed,
+        Self::Kept,
+        Self::CommitDue,
+        Self::Committed,
+        Self::ReplacedFound,
+        Self::ReplacedRemoved,
+        Self::Unlinked,
+        Self::ReplyDue,
+        Self::GcFound,
+        Self::GcRemoved,
+    ];
+
+    /// What it is called in the setting and in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DraftMade => "draft-made",
+            Self::DraftPartWritten => "draft-part-written",
+            Self::DraftWritten => "draft-written",
+            Self::DraftSynced => "draft-synced",
+            Self::FolderMade => "folder-made",
+            Self::RenameDue => "rename-due",
+            Self::Renamed => "renamed",
+            Self::Kept => "kept",
+            Self::CommitDue => "commit-due",
+            Self::Committed => "committed",
+            Self::ReplacedFound => "replaced-found",
+            Self::ReplacedRemoved => "replaced-removed",
+            Self::Unlinked => "unlinked",
+            Self::ReplyDue => "reply-due",
+            Self::GcFound => "gc-found",
+            Self::GcRemoved => "gc-removed",
+        }
+    }
+}
+
+/// Says that a step is reached.
+#[inline]
+pub(crate) fn reached(step: Step) {
+    #[cfg(feature = "failpoints")]
+    armed::reached(step);
+    #[cfg(not(feature = "failpoints"))]
+    let _nobody_asked = step;
+}
+
+#[cfg(feature = "failpoints")]
+pub(crate) use armed::arm;
+
+#[cfg(feature = "failpoints")]
+mod armed {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::Step;
+
+    static ARMED: OnceLock<(Step, AtomicU32)> = OnceLock::new();
+
+    /// Arms `step:n`: the process is killed, as by `kill -9`, when the step is reached for the n-th time. The first one
+    /// that is armed stays.
+    ///
+    /// # Errors
+    /// If there is no such step or number.
+    pub(crate) fn arm(text: &str) -> Result<(), &'static str> {
+        let (name, times) = text.split_once(':').ok_or("must be `step:n`")?;
+        let step = Step::ALL.into_iter().find(|step| step.name() == name).ok_or("names no step")?;
+        let times = times.parse().map_err(|_| "must end in a number")?;
+        ARMED.get_or_init(|| (step, AtomicU32::new(times)));
+        Ok(())
+    }
+
+    pub(super) fn reached(step: Step) {
+        let is_due = |(armed, left): &(Step, AtomicU32)| *armed == step && left.fetch_sub(1, Ordering::Relaxed) == 1;
+        if ARMED.get().is_some_and(is_due) {
+            // The signal cannot be caught, so nothing below runs for longer than the kernel takes to deliver it.
+            let _sent = kill_process(getpid(), Signal::KILL);
+            loop {
+                std::thread::park();
+            }
+        }
+    }
+}
