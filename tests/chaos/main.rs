@@ -1,7 +1,9 @@
-//! The gate under load while policies and bkauth come and go: `cargo xtask chaos gate`.
+//! What `cargo xtask chaos` runs: `gate` under load while policies and bkauth come and go; `crash` and `power`, a store
+//! that is killed, or whose disk goes away, while callers upload, overwrite and delete.
 //!
-//! `cargo bench -p linkgate-tests --bench chaos --profile dev -- --seconds 30 --rate 1000 --deploys 20`, with the variables
-//! that `cargo xtask test` sets. Promises: ends with 0 only if nothing was wrong, and says what was.
+//! `cargo bench -p linkgate-tests --bench chaos --profile dev -- gate --seconds 30 --rate 1000 --deploys 20`, with the
+//! variables that `cargo xtask test` sets. Promises: ends with 0 only if nothing was wrong, with 1 if something was, and
+//! says what; with 2 if it cannot run here. Whatever it mounted is unmounted, also after Ctrl-C.
 
 #![allow(
     clippy::expect_used,
@@ -10,20 +12,74 @@
     reason = "a run that cannot begin says so by failing"
 )]
 
+use std::fmt::Display;
 use std::process::ExitCode;
 
-use linkgate_tests::chaos::{Plan, run};
+use linkgate_tests::chaos;
+use linkgate_tests::crash::{self, FileSystem};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Nothing was found wrong, but nothing was looked at either.
+const CANNOT_RUN: u8 = 2;
+/// As a shell says it after Ctrl-C.
+const STOPPED: u8 = 130;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
-    let [seconds, rate, deploys] = [("--seconds", 30), ("--rate", 1_000), ("--deploys", 20)].map(wanted);
-    let report = run(Plan { seconds, rate, deploys }).await;
+    let mut terminate = signal(SignalKind::terminate()).unwrap();
+    tokio::select! {
+        ended = shake() => ended,
+        // What was begun is dropped, and with it processes and mounts.
+        _ = tokio::signal::ctrl_c() => ExitCode::from(STOPPED),
+        _ = terminate.recv() => ExitCode::from(STOPPED),
+    }
+}
+
+async fn shake() -> ExitCode {
+    match std::env::args().nth(1).as_deref() {
+        Some("crash") => crash(crash::Plan::kills(wanted("--rounds", 1_000), seed())).await,
+        Some("power") => power().await,
+        _ => {
+            let [seconds, rate, deploys] =
+                [("--seconds", 30), ("--rate", 1_000), ("--deploys", 20)].map(|(name, usual)| wanted(name, usual));
+            let report = chaos::run(chaos::Plan { seconds, rate, deploys }).await;
+            ended(&report, &report.violations())
+        }
+    }
+}
+
+async fn power() -> ExitCode {
+    let disks: &'static [FileSystem] = match value("--fs").as_deref() {
+        Some("ext4") => &[FileSystem::Ext4],
+        Some("xfs") => &[FileSystem::Xfs],
+        _ => &FileSystem::BOTH,
+    };
+    if let Some(why) = crash::cannot_mount(disks) {
+        eprintln!("NOT RUN, nothing was tested: {why}");
+        return ExitCode::from(CANNOT_RUN);
+    }
+    crash(crash::Plan::power_cuts(wanted("--rounds", 100), seed(), disks)).await
+}
+
+async fn crash(plan: crash::Plan) -> ExitCode {
+    let report = crash::run(plan).await;
+    ended(&report, &report.violations())
+}
+
+fn ended(report: &impl Display, violations: &[String]) -> ExitCode {
     println!("{report}");
-    if report.violations().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The number behind this name, or what is usual.
-fn wanted((name, usual): (&str, u32)) -> u32 {
-    let number = std::env::args().skip_while(|argument| argument != name).nth(1);
-    number.map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{name} takes a number")))
+fn wanted(name: &str, usual: u32) -> u32 {
+    value(name).map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{name} takes a number")))
+}
+
+fn seed() -> Option<u64> {
+    value("--seed").map(|text| text.parse().unwrap_or_else(|_| panic!("--seed takes a number")))
+}
+
+fn value(name: &str) -> Option<String> {
+    std::env::args().skip_while(|argument| argument != name).nth(1)
 }

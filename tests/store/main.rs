@@ -6,6 +6,7 @@ mod auth;
 mod backup;
 mod checksum;
 mod conflicts;
+mod crash;
 mod disk;
 mod gc;
 mod http;

@@ -13,6 +13,11 @@ use crate::{LinkRequestBuilder, Shelf, TokenMint};
 /// How long a start may take on a busy machine.
 const START_WITHIN: Duration = Duration::from_secs(30);
 
+/// The store that is shipped.
+const SHIPPED: &str = "linkgate-store";
+/// The same store, built to kill itself at a named step.
+pub const WITH_FAILPOINTS: &str = "failpoints/linkgate-store";
+
 /// A running store process; killed when dropped.
 pub struct StoreProcess {
     child: Child,
@@ -51,7 +56,13 @@ pub fn command(data_dir: &Path, arguments: &[&str]) -> Finished {
 /// The same with further settings.
 #[must_use]
 pub fn command_with(data_dir: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Finished {
-    let mut command = Command::new(binary("linkgate-store"));
+    command_of(SHIPPED, data_dir, arguments, settings)
+}
+
+/// The same of another build of the store.
+#[must_use]
+pub fn command_of(program: &str, data_dir: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Finished {
+    let mut command = Command::new(binary(program));
     command.args(arguments).env_clear().env("LINKGATE_DATA_DIR", data_dir).stdin(Stdio::null());
     command.envs(settings.iter().copied());
     let output = command.output().unwrap();
@@ -92,6 +103,12 @@ impl StoreProcess {
     /// The same, believing this key.
     #[must_use]
     pub fn start_with_mint(data_dir: &Path, settings: &[(&str, &str)], mint: TokenMint) -> Self {
+        Self::start_program(SHIPPED, data_dir, settings, mint)
+    }
+
+    /// The same of another build of the store.
+    #[must_use]
+    pub fn start_program(program: &str, data_dir: &Path, settings: &[(&str, &str)], mint: TokenMint) -> Self {
         let mut vars = BTreeMap::from([
             ("LINKGATE_STORE_LISTEN", "127.0.0.1:0".to_owned()),
             ("LINKGATE_DATA_DIR", data_dir.display().to_string()),
@@ -99,7 +116,7 @@ impl StoreProcess {
             (ANY_BYTES.0, ANY_BYTES.1.to_owned()),
         ]);
         vars.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        let mut command = Command::new(binary("linkgate-store"));
+        let mut command = Command::new(binary(program));
         command.env_clear().envs(vars).stdin(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let log = read_lines(child.stderr.take().unwrap());
@@ -146,6 +163,12 @@ impl StoreProcess {
     /// Waits until it ends by itself.
     pub fn wait(&mut self) -> ExitStatus {
         self.child.wait().unwrap()
+    }
+
+    /// How it ended, if it has.
+    #[must_use]
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     /// Log lines since the last call.

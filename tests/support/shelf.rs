@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Row as _};
 
 /// A data directory.
@@ -89,7 +89,16 @@ impl Shelf {
 
     /// All rows, by id.
     pub async fn rows(&self) -> Vec<Row> {
-        let rows = sqlx::query("select * from source_package order by id").fetch_all(&mut self.open().await).await;
+        self.try_rows().await.unwrap()
+    }
+
+    /// The same of books that may be damaged.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn try_rows(&self) -> Result<Vec<Row>, sqlx::Error> {
+        let rows =
+            sqlx::query("select * from source_package order by id").fetch_all(&mut self.try_open().await?).await?;
         let read = |row: &sqlx::sqlite::SqliteRow| Row {
             id: row.get("id"),
             app_code: row.get("app_code"),
@@ -109,7 +118,7 @@ impl Shelf {
             created_ms: row.get("created_ms"),
             updated_ms: row.get("updated_ms"),
         };
-        rows.unwrap().iter().map(read).collect()
+        Ok(rows.iter().map(read).collect())
     }
 
     /// Uploads that are booked, the oldest first: state and link.
@@ -126,8 +135,16 @@ impl Shelf {
 
     /// Registered modules as `app/module/origin`.
     pub async fn modules(&self) -> Vec<String> {
+        self.try_modules().await.unwrap()
+    }
+
+    /// The same of books that may be damaged.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn try_modules(&self) -> Result<Vec<String>, sqlx::Error> {
         let text = "select app_code || '/' || module || '/' || source_origin from module order by 1";
-        sqlx::query_scalar(text).fetch_all(&mut self.open().await).await.unwrap()
+        sqlx::query_scalar(text).fetch_all(&mut self.try_open().await?).await
     }
 
     /// Changes the books behind the store's back.
@@ -143,9 +160,27 @@ impl Shelf {
         assert_eq!(self.temp_files(), Vec::<PathBuf>::new(), "no temporary file may be left");
     }
 
+    /// Marks a version as deleted, as a platform does it; how many rows that changed.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn delete(&self, app_code: &str, module: &str, version: &str) -> Result<u64, sqlx::Error> {
+        let statement = "update source_package set is_deleted = 1
+            where app_code = ? and module = ? and version = ? and is_deleted = 0";
+        let mut books = self.try_open().await?;
+        let done = sqlx::query(statement).bind(app_code).bind(module).bind(version).execute(&mut books).await?;
+        Ok(done.rows_affected())
+    }
+
     async fn open(&self) -> SqliteConnection {
+        self.try_open().await.unwrap()
+    }
+
+    async fn try_open(&self) -> Result<SqliteConnection, sqlx::Error> {
         let path = self.path.join("ledger.sqlite3");
-        SqliteConnectOptions::new().filename(path).create_if_missing(false).connect().await.unwrap()
+        // Durable once it is done, as the store's own writes are.
+        let options = SqliteConnectOptions::new().filename(path).create_if_missing(false);
+        options.synchronous(SqliteSynchronous::Full).connect().await
     }
 }
 

@@ -11,7 +11,7 @@ use crate::workspace::Workspace;
 
 /// Rooms of the store and what each may use besides itself. `config` is plain data, handed down; `fetch`, `blob` and
 /// `ledger` implement the ports of `link` and know nothing of each other.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("main", &["commands", "config", "lib", "telemetry"]),
     ("commands", &["config", "data_dir", "lib", "link", "telemetry", "upkeep"]),
     (

@@ -1,10 +1,12 @@
 //! `cargo xtask chaos`: what breaks when everything moves at once.
 
+use std::process::Command;
+
 use clap::Subcommand;
 use clap::value_parser;
 
-use crate::error::Outcome;
-use crate::run::run;
+use crate::error::{Failure, Outcome};
+use crate::run::{probe, run, run_if_possible};
 use crate::workspace::{Profile, Workspace};
 use crate::{envoy, wasm};
 
@@ -23,20 +25,76 @@ pub enum Chaos {
         #[arg(long, default_value_t = 20, value_parser = value_parser!(u32).range(0..=1_000))]
         deploys: u32,
     },
+    /// The store, killed at random moments and at every step that matters, while callers upload, overwrite and delete
+    Crash {
+        /// How often it dies
+        #[arg(long, default_value_t = 1_000, value_parser = value_parser!(u32).range(1..=1_000_000))]
+        rounds: u32,
+        /// What decides when, as the report of another run named it
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// The same with the power of its disk: a file system of its own that takes no more writes. Needs root
+    Power {
+        /// How often
+        #[arg(long, default_value_t = 100, value_parser = value_parser!(u32).range(1..=1_000_000))]
+        rounds: u32,
+        /// What decides when, as the report of another run named it
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Which file system
+        #[arg(long, default_value = "both", value_parser = ["both", "ext4", "xfs"])]
+        fs: String,
+    },
 }
 
 /// Shakes.
 pub fn chaos(workspace: &Workspace, chaos: &Chaos) -> Outcome<()> {
-    let Chaos::Gate { seconds, rate, deploys } = chaos;
-    let wasm = wasm::build(workspace)?;
-    let envoy = envoy::find(workspace)?;
-    let bin = workspace.build(Profile::Dev, &["linkgate-cli"])?;
-    let mut command = workspace.cargo();
-    // What is looked for is wrong replies, not speed: a release build would only take longer to begin.
-    command.args(["bench", "-p", "linkgate-tests", "--bench", "chaos", "--profile", "dev", "--"]);
-    for (name, number) in [("--seconds", seconds), ("--rate", rate), ("--deploys", deploys)] {
-        command.args([name, &number.to_string()]);
+    match chaos {
+        Chaos::Gate { seconds, rate, deploys } => {
+            let wasm = wasm::build(workspace)?;
+            let envoy = envoy::find(workspace)?;
+            let bin = workspace.build(Profile::Dev, &["linkgate-cli"])?;
+            let mut command = bench(workspace.cargo(), "gate");
+            for (name, number) in [("--seconds", seconds), ("--rate", rate), ("--deploys", deploys)] {
+                command.args([name, &number.to_string()]);
+            }
+            command.env("LINKGATE_ENVOY", &envoy).env("LINKGATE_WASM", &wasm);
+            run(command.env("LINKGATE_BIN_DIR", &bin).env("LINKGATE_ROOT", &workspace.root))
+        }
+        Chaos::Crash { rounds, seed } => {
+            let mut command = bench(workspace.cargo(), "crash");
+            run(dying(&mut command, *rounds, *seed).env("LINKGATE_BIN_DIR", workspace.build_stores()?))
+        }
+        Chaos::Power { rounds, seed, fs } => {
+            let mut command = bench(with_own_mounts(workspace)?, "power");
+            let dying = dying(&mut command, *rounds, *seed).args(["--fs", fs]);
+            run_if_possible(dying.env("LINKGATE_BIN_DIR", workspace.build_stores()?))
+        }
     }
-    command.env("LINKGATE_ENVOY", &envoy).env("LINKGATE_WASM", &wasm);
-    run(command.env("LINKGATE_BIN_DIR", &bin).env("LINKGATE_ROOT", &workspace.root))
+}
+
+/// What is looked for is what breaks, not speed: a release build would only take longer to begin.
+fn bench(mut cargo: Command, what: &str) -> Command {
+    cargo.args(["bench", "-p", "linkgate-tests", "--bench", "chaos", "--profile", "dev", "--", what]);
+    cargo
+}
+
+fn dying(command: &mut Command, rounds: u32, seed: Option<u64>) -> &mut Command {
+    command.args(["--rounds", &rounds.to_string()]);
+    if let Some(seed) = seed {
+        command.args(["--seed", &seed.to_string()]);
+    }
+    command
+}
+
+/// A cargo command whose mounts only its own processes see; they are gone with the last of these, however it ends.
+fn with_own_mounts(workspace: &Workspace) -> Outcome<Command> {
+    const OWN: [&str; 3] = ["--mount", "--propagation", "private"];
+    if probe("unshare", &[&OWN[..], &["true"]].concat()).is_none() {
+        return Err(Failure::missing("nothing was tested: mounting a file system needs root, and `unshare`"));
+    }
+    let mut command = Command::new("unshare");
+    command.args(OWN).arg(workspace.cargo().get_program()).current_dir(&workspace.root);
+    Ok(command)
 }

@@ -12,6 +12,17 @@ pub fn run(command: &mut Command) -> Outcome<()> {
     if status.success() { Ok(()) } else { Err(Failure::new(format!("`{shown}` failed ({status})"))) }
 }
 
+/// Runs a command that ends with 2 where it cannot do its work here, and has said why.
+pub fn run_if_possible(command: &mut Command) -> Outcome<()> {
+    let shown = shown(command);
+    let status = command.status().trying(|| format!("run `{shown}`"))?;
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(2) => Err(Failure::missing("nothing was tested, see above")),
+        _ => Err(Failure::new(format!("`{shown}` failed ({status})"))),
+    }
+}
+
 /// Runs a command and takes what it prints; its complaints go to our standard error.
 pub fn capture(command: &mut Command) -> Outcome<String> {
     let shown = shown(command);

@@ -11,6 +11,7 @@ use crate::{envoy, wasm};
 pub fn test(workspace: &Workspace, runner: &[String]) -> Outcome<()> {
     let wasm = wasm::build(workspace)?;
     let envoy = envoy::find(workspace)?;
+    workspace.build_stores()?;
     let bin = workspace.build(Profile::Dev, &["linkgate-store", "linkgate-cli"])?;
     let with_surroundings = |command: &mut Command| {
         command

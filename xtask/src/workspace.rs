@@ -1,5 +1,6 @@
 //! Where things are: asked of cargo, so a target folder elsewhere is respected.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -73,6 +74,18 @@ impl Workspace {
         };
         run(&mut command)?;
         Ok(self.target.join(folder))
+    }
+
+    /// Builds the store twice: as it is shipped, and in a folder beside it one that kills itself at a named step. Returns
+    /// the folder that the first one is in.
+    pub fn build_stores(&self) -> Outcome<PathBuf> {
+        run(self.cargo().args(["build", "-p", "linkgate-store", "--features", "failpoints"]))?;
+        let bin = self.target.join("debug");
+        let beside = bin.join("failpoints");
+        fs::create_dir_all(&beside).trying(|| format!("make {}", beside.display()))?;
+        fs::copy(bin.join("linkgate-store"), beside.join("linkgate-store")).trying(|| "copy the store".to_owned())?;
+        // Last, so that the other one is not left where this one belongs.
+        self.build(Profile::Dev, &["linkgate-store"])
     }
 
     /// A path from the root.

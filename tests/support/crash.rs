@@ -1,0 +1,323 @@
+//! A real store that is killed again and again while callers upload, overwrite and delete.
+//!
+//! In each round it dies at a random moment or at a named step ([`Step`]), with `kill -9` or with its disk: then it is
+//! started again, and what it left is held against what was acknowledged. Promises: everything that is wrong is named in
+//! the report; a directory in which something was wrong is left for a look. Panics only where nothing can be judged.
+
+pub mod caller;
+mod dice;
+mod ground;
+pub mod judge;
+pub mod packages;
+mod report;
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use linkgate_store::failpoint::Step;
+use tokio::time::sleep;
+
+use self::caller::{Caller, Round};
+use self::dice::Dice;
+use self::ground::Ground;
+pub use self::ground::{FileSystem, cannot_mount};
+use self::packages::Packages;
+pub use self::report::Report;
+use crate::process::{Finished, WITH_FAILPOINTS, command, command_of};
+use crate::{StoreProcess, TokenMint};
+
+/// Callers at once.
+const CALLERS: usize = 6;
+/// Rounds on one data directory: long enough to grow old, short enough to meet all steps of a new one.
+const ROUNDS_EACH: u32 = 10;
+/// A crash at a random moment comes this long after the first call, at most.
+const MOMENT_MS: usize = 400;
+/// A step that is not reached by then is not waited for.
+const STEP_WITHIN: Duration = Duration::from_millis(1_500);
+/// Signal 9.
+const KILLED: i32 = 9;
+/// Rounds with something wrong, after which a campaign is given up.
+const ENOUGH: usize = 5;
+/// A store that clears up all the time, while callers call.
+const BUSY: [(&str, &str); 4] = [
+    ("LINKGATE_STORE_GC_INTERVAL_S", "1"),
+    ("LINKGATE_STORE_GC_GRACE_S", "1"),
+    ("LINKGATE_STORE_SCRUB_BYTES_PER_S", "0"),
+    ("LINKGATE_FETCH_RETRY_DELAY_MS", "1"),
+];
+/// A store that changes nothing by itself, to be looked at.
+const QUIET: [(&str, &str); 2] = [("LINKGATE_STORE_GC_INTERVAL_S", "0"), ("LINKGATE_STORE_SCRUB_BYTES_PER_S", "0")];
+
+/// What to do to the store.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// How often it dies.
+    pub rounds: u32,
+    /// What decides when.
+    pub seed: u64,
+    /// Whether its disk dies with it, and which; all in turn if there are several.
+    pub disks: &'static [FileSystem],
+}
+
+impl Plan {
+    /// Kills of the process alone.
+    #[must_use]
+    pub fn kills(rounds: u32, seed: Option<u64>) -> Self {
+        Self { rounds, seed: seed.unwrap_or_else(Dice::any_seed), disks: &[] }
+    }
+
+    /// Power cuts: the file system takes no more writes, and what it had not made durable is gone.
+    #[must_use]
+    pub fn power_cuts(rounds: u32, seed: Option<u64>, disks: &'static [FileSystem]) -> Self {
+        Self { disks, ..Self::kills(rounds, seed) }
+    }
+}
+
+/// When a store dies.
+#[derive(Clone, Copy, Debug)]
+enum Aim {
+    /// So long after the first call.
+    Moment(Duration),
+    /// At this step, when it is reached for the n-th time.
+    Step(Step, usize),
+    /// At this step of `linkgate-store gc`; the store before it dies at a moment.
+    Clearing(Step),
+}
+
+struct Campaign {
+    packages: Packages,
+    callers: Vec<Caller>,
+    ground: Ground,
+    dice: Dice,
+    report: Report,
+}
+
+/// Runs it all.
+pub async fn run(plan: Plan) -> Report {
+    let mut dice = Dice::new(plan.seed);
+    let mut campaign = Campaign {
+        packages: Packages::serve().await,
+        callers: (0..CALLERS).map(|number| Caller::new(number, dice.next())).collect(),
+        ground: Ground::new(plan.disks, 0),
+        dice,
+        report: Report::new(plan),
+    };
+    let (begun, mut bad) = (Instant::now(), 0);
+    while campaign.report.rounds < plan.rounds && bad < ENOUGH {
+        let wrong = campaign.round().await;
+        bad += usize::from(wrong > 0);
+        let rounds = campaign.report.rounds;
+        if wrong > 0 || rounds.is_multiple_of(ROUNDS_EACH) {
+            campaign.begin_anew(wrong > 0);
+        }
+        if rounds.is_multiple_of(100) {
+            eprintln!("{rounds} rounds of {}, {bad} bad", plan.rounds);
+        }
+    }
+    campaign.report.took = begun.elapsed();
+    campaign.report
+}
+
+impl Campaign {
+    /// How much was wrong.
+    async fn round(&mut self) -> usize {
+        self.report.rounds += 1;
+        *self.report.disks.entry(self.ground.name()).or_default() += 1;
+        let aim = self.aim();
+        if matches!(aim, Aim::Step(Step::GcFound | Step::GcRemoved | Step::Unlinked, _)) {
+            self.give_up_some().await;
+        }
+        self.crash(aim).await;
+        if let Err(fault) = self.ground.come_back().await {
+            return self.wrong(fault);
+        }
+        let mut wrong = self.look().await;
+        if wrong == 0 {
+            if let Aim::Clearing(step) = aim {
+                self.give_up_some().await;
+                wrong += self.crash_clearing(step);
+                if let Err(fault) = self.ground.come_back().await {
+                    return wrong + self.wrong(fault);
+                }
+            }
+            wrong += self.clear().await;
+        }
+        for caller in &mut self.callers {
+            self.report.add_deeds(std::mem::take(&mut caller.deeds));
+        }
+        wrong
+    }
+
+    fn aim(&mut self) -> Aim {
+        let moment = Aim::Moment(Duration::from_millis(self.dice.below(MOMENT_MS) as u64));
+        if self.dice.percent(35) {
+            return moment;
+        }
+        let Some(step) = self.dice.one(&Step::ALL).copied() else { return moment };
+        let most = match step {
+            Step::DraftPartWritten => 60,
+            // Of packages that were deleted before, of which there are a few.
+            Step::GcFound | Step::GcRemoved => 3,
+            _ => 10,
+        };
+        let of_clearing = matches!(step, Step::GcFound | Step::GcRemoved | Step::Unlinked);
+        if of_clearing && self.dice.percent(40) {
+            return Aim::Clearing(step);
+        }
+        Aim::Step(step, 1 + self.dice.below(most))
+    }
+
+    /// Deletes a version of each caller while no store runs, so that there is something to clear up.
+    async fn give_up_some(&mut self) {
+        let shelf = self.ground.shelf();
+        for caller in &mut self.callers {
+            caller.delete_one(&shelf).await;
+        }
+    }
+
+    /// Lets the callers call until the store is dead.
+    async fn crash(&mut self, aim: Aim) {
+        let mut settings = self.settings();
+        if let Aim::Step(step, times) = aim {
+            settings.push(armed(step, times));
+        }
+        let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let data = self.ground.data_dir();
+        let mut store = StoreProcess::start_program(WITH_FAILPOINTS, &data, &settings, TokenMint::new());
+        let round = Round {
+            packages: &self.packages,
+            shelf: self.ground.shelf(),
+            request: store.request("replaced by each caller"),
+            base: store.base().to_owned(),
+            number: self.report.rounds,
+            disk_fails: self.ground.is_disk(),
+        };
+        let calls = join_all(self.callers.iter_mut().map(|caller| caller.call(&round)));
+        let (died_at, _) = tokio::join!(die(&mut store, &self.ground, aim), calls);
+        match (died_at, aim) {
+            (Some(step), _) => *self.report.steps.entry(step).or_default() += 1,
+            (None, Aim::Step(..)) => {
+                (self.report.late, self.report.random) = (self.report.late + 1, self.report.random + 1)
+            }
+            (None, _) => self.report.random += 1,
+        }
+    }
+
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let host = self.packages.source().host();
+        let hosts = ["LINKGATE_FETCH_ALLOWED_HOSTS", "LINKGATE_FETCH_PRIVATE_HOSTS"].map(|name| (name, host.clone()));
+        BUSY.iter().map(|(name, value)| (*name, (*value).to_owned())).chain(hosts).collect()
+    }
+
+    /// Starts the store again, and holds everything against what was acknowledged.
+    async fn look(&mut self) -> usize {
+        let mut wrong = 0;
+        for caller in &mut self.callers {
+            let (app, faults) = (caller.app.clone(), std::mem::take(&mut caller.wrong));
+            wrong += faults.len();
+            let named = faults.into_iter().map(|fault| format!("round {}: {app}: {fault}", self.report.rounds));
+            self.report.look.wrong.extend(named);
+        }
+        let data = self.ground.data_dir();
+        // It panics where the store does not come up, with the store's log.
+        let Ok(mut store) = catch_unwind(AssertUnwindSafe(|| StoreProcess::start(&data, &QUIET))) else {
+            return wrong + self.wrong("the store does not start again".to_owned());
+        };
+        let look = judge::after_restart(&self.ground.shelf(), &mut self.callers, &self.packages).await;
+        wrong += self.report.add_look(look);
+        // Half of the time what comes next finds a journal that nobody has folded in.
+        if self.dice.percent(50) {
+            store.kill_9();
+        } else {
+            store.stop();
+        }
+        wrong
+    }
+
+    /// A crash of the command that clears up.
+    fn crash_clearing(&mut self, step: Step) -> usize {
+        let (name, value) = armed(step, 1);
+        let gc = command_of(WITH_FAILPOINTS, &self.ground.data_dir(), &["gc"], &[(name, &value)]);
+        match gc.code {
+            None => {
+                self.ground.cut();
+                *self.report.steps.entry(step).or_default() += 1;
+                0
+            }
+            // There was nothing to clear up.
+            Some(0) => 0,
+            Some(_) => self.wrong(format!("clearing up failed: {gc:?}")),
+        }
+    }
+
+    /// Clears up; after that nothing may be left to find.
+    async fn clear(&mut self) -> usize {
+        let data = self.ground.data_dir();
+        let (gc, verify) = (command(&data, &["gc"]), command(&data, &["verify"]));
+        let look = judge::after_clearing(&self.ground.shelf()).await;
+        let wrong = self.report.add_look(look);
+        wrong + self.must_be_well("gc", &gc) + self.must_be_well("verify", &verify)
+    }
+
+    fn must_be_well(&mut self, what: &str, done: &Finished) -> usize {
+        if done.code == Some(0) { 0 } else { self.wrong(format!("`{what}` ended with {done:?}")) }
+    }
+
+    fn wrong(&mut self, fault: String) -> usize {
+        self.report.look.wrong.push(format!("round {}: {fault}", self.report.rounds));
+        1
+    }
+
+    /// A new data directory; the old one may be left for a look.
+    fn begin_anew(&mut self, leave: bool) {
+        let old =
+            std::mem::replace(&mut self.ground, Ground::new(self.report.plan.disks, self.report.rounds / ROUNDS_EACH));
+        if leave {
+            self.report.left.push(old.leave());
+        }
+        self.callers.iter_mut().for_each(Caller::forget);
+    }
+}
+
+fn armed(step: Step, times: usize) -> (&'static str, String) {
+    ("LINKGATE_STORE_FAILPOINT", format!("{}:{times}", step.name()))
+}
+
+/// Waits until the store is to die, and sees to it that it is dead; the step at which it died by itself.
+async fn die(store: &mut StoreProcess, ground: &Ground, aim: Aim) -> Option<Step> {
+    let died_at = match aim {
+        Aim::Moment(moment) => {
+            sleep(moment).await;
+            None
+        }
+        Aim::Clearing(_) => {
+            sleep(Duration::from_millis(MOMENT_MS as u64 / 2)).await;
+            None
+        }
+        Aim::Step(step, _) => dead_within(store, STEP_WITHIN).await.then_some(step),
+    };
+    // The disk goes first: what the store does until it is dead must not reach it.
+    ground.cut();
+    store.kill_9();
+    died_at
+}
+
+async fn dead_within(store: &mut StoreProcess, patience: Duration) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < patience {
+        if let Some(status) = store.ended() {
+            assert_eq!(status.signal(), Some(KILLED), "the store ended by itself: {status}; {:?}", store.log());
+            return true;
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
+    false
+}
+
+/// Where the data directory of a campaign lies below its ground.
+fn data_below(ground: &Path) -> std::path::PathBuf {
+    ground.join("data")
+}

@@ -1,0 +1,264 @@
+//! A caller of a campaign: it uploads, overwrites and deletes versions of an application of its own, one after the other,
+//! and remembers what was acknowledged.
+//!
+//! Promises: at most one deed of a caller is in doubt, the one that was under way when the store died.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::dice::Dice;
+use super::packages::{Package, Packages};
+use crate::{LinkRequestBuilder, Reply, Shelf};
+
+/// Live versions of a caller from which on it rather deletes.
+const ENOUGH: usize = 8;
+
+/// A version of a module of the caller's application.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// The module.
+    pub module: String,
+    /// The version.
+    pub version: String,
+}
+
+/// What was acknowledged of a version that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Live {
+    /// Its row.
+    pub id: i64,
+    /// Its package.
+    pub sha256: String,
+}
+
+/// What was asked for and never answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// A package for a version, new or not.
+    Upload(String),
+    /// That the version is deleted.
+    Delete,
+}
+
+/// What was done, counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Deeds {
+    /// Versions that are new.
+    pub uploads: u64,
+    /// Versions that were replaced.
+    pub overwrites: u64,
+    /// Versions that were deleted.
+    pub deletes: u64,
+    /// Refused, as they should be.
+    pub refusals: u64,
+}
+
+/// A caller, and all that it knows.
+#[derive(Debug)]
+pub struct Caller {
+    /// Its application.
+    pub app: String,
+    /// The versions that are there.
+    pub live: BTreeMap<Key, Live>,
+    /// Rows that were deleted.
+    pub deleted: BTreeSet<i64>,
+    /// What nobody answered.
+    pub doubt: Option<(Key, Doubt)>,
+    /// What was acknowledged since the last look.
+    pub deeds: Deeds,
+    /// Answers that were wrong.
+    pub wrong: Vec<String>,
+    dice: Dice,
+    versions: u32,
+}
+
+/// What a caller needs in a round.
+pub struct Round<'a> {
+    /// The packages.
+    pub packages: &'a Packages,
+    /// The data directory, where a platform deletes.
+    pub shelf: Shelf,
+    /// A request that is valid.
+    pub request: LinkRequestBuilder,
+    /// Where the store is.
+    pub base: String,
+    /// The number of the round: new modules are registered all the time.
+    pub number: u32,
+    /// Whether the disk goes away under the store, so that it may answer with a failure.
+    pub disk_fails: bool,
+}
+
+/// Whether the store still answers.
+enum Next {
+    Go,
+    End,
+}
+
+impl Caller {
+    /// A caller that has done nothing yet.
+    #[must_use]
+    pub fn new(number: usize, seed: u64) -> Self {
+        Self {
+            app: format!("caller-{number}"),
+            live: BTreeMap::new(),
+            deleted: BTreeSet::new(),
+            doubt: None,
+            deeds: Deeds::default(),
+            wrong: Vec::new(),
+            dice: Dice::new(seed),
+            versions: 0,
+        }
+    }
+
+    /// Forgets everything, for a new data directory.
+    pub fn forget(&mut self) {
+        self.live.clear();
+        self.deleted.clear();
+    }
+
+    /// Calls until the store does not answer any more.
+    pub async fn call(&mut self, round: &Round<'_>) {
+        while let Next::Go = self.deed(round).await {}
+    }
+
+    async fn deed(&mut self, round: &Round<'_>) -> Next {
+        let keys: Vec<Key> = self.live.keys().cloned().collect();
+        let known = self.dice.one(&keys).cloned();
+        let roll = self.dice.below(100);
+        match known {
+            Some(key) if self.live.len() > ENOUGH || roll < 15 => self.delete(round, key).await,
+            Some(key) if roll < 50 => self.upload(round, key, true).await,
+            Some(key) if roll < 55 => self.repeat(round, &key).await,
+            _ => {
+                let key = self.new_key(round.number);
+                self.upload(round, key, roll.is_multiple_of(2)).await
+            }
+        }
+    }
+
+    fn new_key(&mut self, round: u32) -> Key {
+        let module = if self.dice.percent(30) { format!("module-{round}") } else { "default".to_owned() };
+        // Now and then one that was there already: a deleted version may come back.
+        if self.dice.percent(80) {
+            self.versions += 1;
+        }
+        let key = Key { module, version: format!("v{}", self.versions) };
+        if self.live.contains_key(&key) { self.new_key(round) } else { key }
+    }
+
+    async fn upload(&mut self, round: &Round<'_>, key: Key, may_overwrite: bool) -> Next {
+        let package = round.packages.get(self.dice.below(round.packages.count()));
+        let mut request = round.of(&self.app, &key, package);
+        if may_overwrite {
+            request = request.overwriting();
+        }
+        if self.dice.percent(30) {
+            request = request.field("sha256", package.sha256.clone());
+        }
+        if self.dice.percent(30) {
+            request = request.field("size", package.size);
+        }
+        let doubt = Doubt::Upload(package.sha256.clone());
+        match self.send(round, request, &key, doubt).await {
+            Some(reply) if reply.status == 200 => self.acknowledged(key, package, &reply),
+            Some(reply) => self.unexpected(round, &format!("an upload of {key:?}"), &reply),
+            None => Next::End,
+        }
+    }
+
+    /// What counts as acknowledged is said here: from this reply on the package must be there, whatever happens.
+    fn acknowledged(&mut self, key: Key, package: &Package, reply: &Reply) -> Next {
+        self.doubt = None;
+        let body = reply.json();
+        let id = body["id"].as_i64().unwrap_or_default();
+        let said = (body["sha256_signature"].as_str(), body["package_size"].as_str().map(str::to_owned));
+        if said != (Some(&package.sha256), Some(package.size.to_string())) {
+            self.wrong.push(format!("{key:?} was answered as another package: {}", reply.body));
+        }
+        match self.live.insert(key, Live { id, sha256: package.sha256.clone() }) {
+            Some(before) if before.id != id => self.wrong.push(format!("an overwrite made row {id} of {}", before.id)),
+            Some(_) => self.deeds.overwrites += 1,
+            None => self.deeds.uploads += 1,
+        }
+        Next::Go
+    }
+
+    /// A version that is there, without leave to overwrite it.
+    async fn repeat(&mut self, round: &Round<'_>, key: &Key) -> Next {
+        let package = round.packages.get(self.dice.below(round.packages.count()));
+        let request = round.of(&self.app, key, package);
+        let reply = match request.try_send(&round.base).await {
+            Ok(reply) => reply,
+            // Nothing may come of it in any case, so nothing is in doubt.
+            Err(_) => return Next::End,
+        };
+        if reply.status == 400 && reply.json()["code"] == "PACKAGE_ALREADY_EXISTS" {
+            self.deeds.refusals += 1;
+            return Next::Go;
+        }
+        self.unexpected(round, &format!("a repetition of {key:?}"), &reply)
+    }
+
+    async fn send(&mut self, round: &Round<'_>, request: LinkRequestBuilder, key: &Key, doubt: Doubt) -> Option<Reply> {
+        self.doubt = Some((key.clone(), doubt));
+        match request.try_send(&round.base).await {
+            Ok(reply) => Some(reply),
+            Err(error) => {
+                if error.is_connect() {
+                    // It never reached the store.
+                    self.doubt = None;
+                }
+                None
+            }
+        }
+    }
+
+    /// As a platform does it: in the books.
+    async fn delete(&mut self, round: &Round<'_>, key: Key) -> Next {
+        self.doubt = Some((key.clone(), Doubt::Delete));
+        match round.shelf.delete(&self.app, &key.module, &key.version).await {
+            Ok(1) => {
+                self.doubt = None;
+                self.deleted.extend(self.live.remove(&key).map(|live| live.id));
+                self.deeds.deletes += 1;
+                Next::Go
+            }
+            Ok(rows) => {
+                self.wrong.push(format!("deleting {key:?} of {} changed {rows} rows", self.app));
+                Next::End
+            }
+            Err(error) => {
+                if !round.disk_fails {
+                    self.wrong.push(format!("deleting {key:?} of {}: {error}", self.app));
+                }
+                Next::End
+            }
+        }
+    }
+
+    /// The same while no store runs.
+    pub async fn delete_one(&mut self, shelf: &Shelf) {
+        let keys: Vec<Key> = self.live.keys().cloned().collect();
+        let Some(key) = self.dice.one(&keys) else { return };
+        match shelf.delete(&self.app, &key.module, &key.version).await {
+            Ok(1) => {
+                self.deleted.extend(self.live.remove(key).map(|live| live.id));
+                self.deeds.deletes += 1;
+            }
+            other => self.wrong.push(format!("deleting {key:?} of {}: {other:?}", self.app)),
+        }
+    }
+
+    fn unexpected(&mut self, round: &Round<'_>, what: &str, reply: &Reply) -> Next {
+        if !(round.disk_fails && matches!(reply.status, 500 | 507)) {
+            self.wrong.push(format!("{what} was answered {}: {}", reply.status, reply.body));
+        }
+        Next::End
+    }
+}
+
+impl Round<'_> {
+    fn of(&self, app: &str, key: &Key, package: &Package) -> LinkRequestBuilder {
+        let link = self.packages.url(package.number);
+        self.request.clone().module(app, &key.module).version(&key.version).field("package_url", link)
+    }
+}
