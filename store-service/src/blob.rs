@@ -1,6 +1,7 @@
 //! Where packages are kept. One adapter today: a directory.
 
 mod fs;
+mod room;
 mod walk;
 mod writer;
 

@@ -44,6 +44,9 @@ pub struct Config {
     pub packages: Limits,
     /// `LINKGATE_DATA_DIR`: packages and books. Required; made when it is missing; used by one store at a time.
     pub data_dir: PathBuf,
+    /// `LINKGATE_STORE_MIN_FREE_BYTES`: room on its disk that no package takes, so that the books can still be written.
+    /// Default 67108864 (64 MiB).
+    pub min_free_bytes: u64,
     /// `LINKGATE_TIME_ZONE`: the zone in which replies show times, an IANA name. Default `Asia/Shanghai`.
     pub time_zone: TimeZone,
     /// How what is kept is looked after.
@@ -85,7 +88,7 @@ impl fmt::Display for BadConfig {
 }
 
 /// Every variable that the store reads.
-pub const VARIABLES: [&str; 34] = [
+pub const VARIABLES: [&str; 35] = [
     server::LISTEN,
     server::MAX_CONNECTIONS,
     server::MAX_UPLOADS,
@@ -100,6 +103,7 @@ pub const VARIABLES: [&str; 34] = [
     upkeep::GC_GRACE,
     upkeep::SCRUB_RATE,
     upkeep::JOBS_KEPT,
+    MIN_FREE,
     DATA_DIR,
     auth::PUBLIC_KEYS,
     fetch::ALLOWED_HOSTS,
@@ -123,6 +127,7 @@ pub const VARIABLES: [&str; 34] = [
 ];
 
 const DATA_DIR: &str = "LINKGATE_DATA_DIR";
+const MIN_FREE: &str = "LINKGATE_STORE_MIN_FREE_BYTES";
 const TIME_ZONE: &str = "LINKGATE_TIME_ZONE";
 /// Known only to a store with the feature `failpoints`; to any other one it is a typo.
 const FAILPOINT: &str = "LINKGATE_STORE_FAILPOINT";
@@ -144,6 +149,7 @@ impl Config {
             modules: modules::read(&mut reader),
             packages: package::read(&mut reader),
             data_dir: reader.required(DATA_DIR).map(PathBuf::from).unwrap_or_default(),
+            min_free_bytes: reader.number(MIN_FREE, 64 << 20, 0..=1 << 50),
             time_zone: read_time_zone(&mut reader),
             upkeep: UpkeepConfig::read(&mut reader),
             log: LogConfig::read(&mut reader),
@@ -248,7 +254,7 @@ mod tests {
         assert_eq!(config.packages, packages);
         assert_eq!(config.time_zone.iana_name(), Some("Asia/Shanghai"));
         assert_eq!(config.log.format, LogFormat::Text);
-        assert_eq!(config.data_dir, PathBuf::from("/data"));
+        assert_eq!((config.data_dir, config.min_free_bytes), (PathBuf::from("/data"), 67_108_864));
         assert_eq!(config.upkeep.gc_interval, Some(Duration::from_secs(86_400)));
         assert_eq!(config.upkeep.gc_grace, Duration::from_secs(3_600));
         assert_eq!(config.upkeep.scrub_bytes_per_s, 1 << 20);
@@ -299,6 +305,7 @@ mod tests {
             (package::MAX_ENTRIES, "0"),
             (package::MAX_UNPACKED_BYTES, "4G"),
             (package::MAX_RATIO, "0"),
+            (MIN_FREE, "64M"),
             (upkeep::GC_INTERVAL, "2592001"),
             (upkeep::GC_GRACE, "0"),
             (upkeep::SCRUB_RATE, "1M"),

@@ -93,7 +93,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), StartError> {
     let data_dir = DataDir::lock(&config.data_dir)?;
-    let blobs = FsBlobs::open(data_dir.path()).map_err(StartError::Blobs)?;
+    let blobs = FsBlobs::open(data_dir.path(), config.min_free_bytes).map_err(StartError::Blobs)?;
     let ledger = SqliteLedger::open(&data_dir.ledger_file()?).await?;
     if config.fetch.allowed_hosts.is_empty() {
         warn!("Every link will be refused: LINKGATE_FETCH_ALLOWED_HOSTS names no host");

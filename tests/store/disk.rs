@@ -2,11 +2,14 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
-use linkgate_tests::{Behaviour, FakeSource, TestStore, bytes, sha256_hex, trust};
+use linkgate_tests::{Behaviour, FakeSource, Reply, TestStore, bytes, sha256_hex, trust};
 use serde_json::json;
 
 use crate::assert_problem;
+use crate::lifecycle::until;
 
 /// A file system of its own; gone when dropped.
 struct SmallDisk {
@@ -25,6 +28,11 @@ impl SmallDisk {
     fn path(&self) -> &Path {
         self.dir.path()
     }
+
+    fn free(&self) -> u64 {
+        let disk = rustix::fs::statvfs(self.path()).unwrap();
+        disk.f_bavail * disk.f_frsize
+    }
 }
 
 impl Drop for SmallDisk {
@@ -34,26 +42,101 @@ impl Drop for SmallDisk {
     }
 }
 
-#[tokio::test]
-async fn a_full_disk_is_told_and_leaves_nothing() {
-    let Some(disk) = SmallDisk::mount("3m") else {
-        // CI runs as root; elsewhere the reader must see that nothing was tested.
+/// A store on a disk of 8 MB, of which one is kept free, with what it may read. Nothing where we may not mount: CI runs as
+/// root; elsewhere the reader must see that nothing was tested.
+async fn on_a_small_disk(behaviour: Behaviour) -> Option<(SmallDisk, FakeSource, TestStore)> {
+    let Some(disk) = SmallDisk::mount("8m") else {
         eprintln!("NOT TESTED: mounting a tmpfs needs root");
-        return;
+        return None;
     };
-    let source = FakeSource::start(Behaviour::Bytes(bytes(5_000_000))).await;
+    let source = FakeSource::start(behaviour).await;
     source.on("/small", Behaviour::Bytes(bytes(100_000)));
     let store = TestStore::with(|c| {
         trust(c, &[&source]);
         c.data_dir = disk.path().join("data");
+        c.min_free_bytes = 1 << 20;
     })
     .await;
-    let reply = store.link(store.request(source.url()).in_english()).await;
-    assert_problem(&reply, 507, None, &json!({"code": "INSUFFICIENT_STORAGE", "detail": "Not enough storage"}));
+    Some((disk, source, store))
+}
+
+/// The refusal for lack of room, and that what fits is taken afterwards.
+async fn assert_no_room(store: &TestStore, source: &FakeSource, reply: &Reply) {
+    assert_problem(reply, 507, None, &json!({"code": "INSUFFICIENT_STORAGE", "detail": "Not enough storage"}));
     store.shelf().assert_empty().await;
     let reply = store.link(store.request(source.url_of("/small"))).await;
     assert_eq!(reply.status, 200, "what fits is taken afterwards: {reply:?}");
     assert_eq!(store.stored_files(), [sha256_hex(&bytes(100_000))]);
+}
+
+#[tokio::test]
+async fn a_package_for_which_there_is_no_room_is_refused_before_anybody_is_asked_for_it() {
+    let Some((_disk, source, store)) = on_a_small_disk(Behaviour::Bytes(bytes(9_000_000))).await else { return };
+    let reply = store.link(store.request(source.url()).field("size", 9_000_000).in_english()).await;
+    assert_eq!(source.requests(), Vec::<String>::new());
+    assert_no_room(&store, &source, &reply).await;
+    store.finish().await;
+}
+
+#[tokio::test]
+async fn a_package_that_is_announced_too_large_for_the_disk_is_refused_before_its_body_is_read() {
+    // Half of the body never comes, so who reads it waits for ever.
+    let Some((_disk, source, store)) = on_a_small_disk(Behaviour::Held(bytes(9_000_000))).await else { return };
+    let reply = store.link(store.request(source.url()).in_english()).await;
+    assert_no_room(&store, &source, &reply).await;
+    store.finish().await;
+}
+
+#[tokio::test]
+async fn a_package_of_unknown_size_ends_before_the_room_for_the_books_is_taken() {
+    let endless = Behaviour::Chunked(bytes(9_000_000), 100_000);
+    let Some((disk, source, store)) = on_a_small_disk(endless).await else { return };
+    let (least, watched) = (AtomicU64::new(u64::MAX), AtomicBool::new(true));
+    let watch = async {
+        while watched.load(Ordering::Relaxed) {
+            least.fetch_min(disk.free(), Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let call = async {
+        let reply = store.link(store.request(source.url()).in_english()).await;
+        watched.store(false, Ordering::Relaxed);
+        reply
+    };
+    let (reply, ()) = tokio::join!(call, watch);
+    assert!(least.load(Ordering::Relaxed) >= 1 << 20, "{} bytes were left", least.load(Ordering::Relaxed));
+    assert_no_room(&store, &source, &reply).await;
+    store.finish().await;
+}
+
+#[tokio::test]
+async fn the_same_room_is_not_given_to_two_packages_at_once() {
+    let Some((_disk, source, store)) = on_a_small_disk(Behaviour::Held(bytes(4_000_000))).await else { return };
+    let first = tokio::spawn(store.request(source.url()).version("1").try_send_owned(store.base()));
+    until("the first package", async || store.shelf().temp_files().len() == 1).await;
+    let second = store.link(store.request(source.url()).version("2").in_english()).await;
+    assert_eq!((second.status, second.json()["code"].as_str()), (507, Some("INSUFFICIENT_STORAGE")));
+    source.release();
+    assert_eq!(first.await.unwrap().unwrap().status, 200, "who was promised room has it");
+    assert_eq!(store.rows().await.len(), 1);
+    store.finish().await;
+}
+
+#[tokio::test]
+async fn a_disk_that_others_fill_meanwhile_is_told_and_the_store_goes_on_when_there_is_room_again() {
+    let Some((disk, source, store)) = on_a_small_disk(Behaviour::Held(bytes(4_000_000))).await else { return };
+    let call = tokio::spawn(store.request(source.url()).in_english().try_send_owned(store.base()));
+    until("half of the package", async || store.shelf().temp_files().len() == 1).await;
+    let filler = disk.path().join("filler");
+    // As much as there is: the last write fails.
+    drop(std::fs::write(&filler, bytes(8_000_000)));
+    source.release();
+    let reply = call.await.unwrap().unwrap();
+    assert_problem(&reply, 507, None, &json!({"code": "INSUFFICIENT_STORAGE", "detail": "Not enough storage"}));
+    store.shelf().assert_empty().await;
+    assert_eq!(store.link(store.request(source.url_of("/small"))).await.status, 507, "the disk is full still");
+    std::fs::remove_file(filler).unwrap();
+    assert_eq!(store.link(store.request(source.url_of("/small"))).await.status, 200);
     store.finish().await;
 }
 

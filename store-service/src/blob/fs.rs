@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::room::{Promise, Room};
 use super::writer::{FsDraft, SealedFile, TempFile};
 use crate::data_dir::{DIR_MODE, FILE_MODE, make_dir, open_removal_lock, sync_dir};
 use crate::failpoint::{Step, reached};
@@ -27,6 +28,7 @@ pub(super) struct Dirs {
     data: PathBuf,
     pub(super) blobs: PathBuf,
     pub(super) temp: PathBuf,
+    room: Arc<Room>,
     next_temp: AtomicU64,
 }
 
@@ -49,12 +51,13 @@ pub(crate) fn statements_path(root: &Path, sha256: &Sha256Hex) -> PathBuf {
 }
 
 impl FsBlobs {
-    /// Opens `blobs/` and `tmp/` below the locked data directory and sweeps the latter.
+    /// Opens `blobs/` and `tmp/` below the locked data directory and sweeps the latter. So many bytes of its disk stay
+    /// free, whatever is uploaded.
     ///
     /// # Errors
     /// If the directories cannot be made, read or written.
-    pub fn open(data_dir: &Path) -> io::Result<Self> {
-        let opened = Self::at(data_dir);
+    pub fn open(data_dir: &Path, keep_free: u64) -> io::Result<Self> {
+        let opened = Self::at(data_dir, keep_free);
         let Dirs { blobs, temp, .. } = opened.dirs.as_ref();
         make_dir(blobs)?;
         make_dir(temp)?;
@@ -74,14 +77,16 @@ impl FsBlobs {
     /// # Errors
     /// If there is no `blobs/`.
     pub fn existing(data_dir: &Path) -> io::Result<Self> {
-        let opened = Self::at(data_dir);
+        // Nothing is written here.
+        let opened = Self::at(data_dir, 0);
         fs::read_dir(&opened.dirs.blobs)?;
         Ok(opened)
     }
 
-    fn at(data_dir: &Path) -> Self {
+    fn at(data_dir: &Path, keep_free: u64) -> Self {
         let (data, blobs, temp) = (data_dir.to_owned(), data_dir.join("blobs"), data_dir.join("tmp"));
-        Self { dirs: Arc::new(Dirs { data, blobs, temp, next_temp: AtomicU64::new(0) }) }
+        let room = Arc::new(Room::of(data_dir, keep_free));
+        Self { dirs: Arc::new(Dirs { data, blobs, temp, room, next_temp: AtomicU64::new(0) }) }
     }
 
     /// As long as the file lives, no blob is removed, by whatever process.
@@ -132,6 +137,11 @@ impl FsBlobs {
 }
 
 impl Dirs {
+    fn draft(&self, size: Option<u64>) -> io::Result<(TempFile, Promise)> {
+        let promise = self.room.promise(size)?;
+        Ok((self.new_temp()?, promise))
+    }
+
     fn new_temp(&self) -> io::Result<TempFile> {
         let path = self.temp.join(self.next_temp.fetch_add(1, Ordering::Relaxed).to_string());
         let file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&path)?;
@@ -224,9 +234,13 @@ impl Blobs for FsBlobs {
     type Draft = FsDraft;
     type Sealed = SealedFile;
 
-    async fn draft(&self) -> Result<FsDraft, BlobError> {
-        let temp = self.blocking("making a temporary file", Dirs::new_temp).await?;
-        Ok(FsDraft::start(temp))
+    async fn room(&self, bytes: u64) -> Result<(), BlobError> {
+        self.blocking("looking for room", move |dirs| dirs.room.ask(bytes)).await
+    }
+
+    async fn draft(&self, size: Option<u64>) -> Result<FsDraft, BlobError> {
+        let (temp, promise) = self.blocking("making a temporary file", move |dirs| dirs.draft(size)).await?;
+        Ok(FsDraft::start(temp, promise))
     }
 
     async fn keep(&self, sealed: SealedFile) -> Result<bool, BlobError> {

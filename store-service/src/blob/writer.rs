@@ -17,6 +17,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::room::Promise;
 use crate::failpoint::{Step, reached};
 use crate::link::ports::{BlobError, Draft, Sealed, Sha256Hex};
 
@@ -111,13 +112,17 @@ pub struct FsDraft {
 }
 
 impl FsDraft {
-    pub(super) fn start(temp: TempFile) -> Self {
+    pub(super) fn start(temp: TempFile, promise: Promise) -> Self {
         let (orders, queue) = mpsc::channel(QUEUED_BATCHES);
-        let writer = tokio::task::spawn_blocking(move || write_all(temp, queue));
+        let writer = tokio::task::spawn_blocking(move || write_all(temp, promise, queue));
         Self { hash: Context::new(&SHA256), size_bytes: 0, batch: Vec::new(), batch_bytes: 0, orders, writer }
     }
 
     async fn flush(&mut self) -> Result<(), BlobError> {
+        // Nothing needs no room, so it must not be refused for lack of it.
+        if self.batch.is_empty() {
+            return Ok(());
+        }
         self.batch_bytes = 0;
         let batch = std::mem::take(&mut self.batch);
         self.order(Order::Write(batch)).await
@@ -173,15 +178,22 @@ impl Draft for FsDraft {
 }
 
 /// The writer's thread. Ends without a file when the orders end without a seal.
-fn write_all(mut temp: TempFile, mut queue: mpsc::Receiver<Order>) -> Result<TempFile, BlobError> {
+fn write_all(
+    mut temp: TempFile,
+    mut promise: Promise,
+    mut queue: mpsc::Receiver<Order>,
+) -> Result<TempFile, BlobError> {
     let failed = |e| BlobError::from_io("writing a package", e);
     while let Some(order) = queue.blocking_recv() {
         match order {
             Order::Write(batch) => {
+                let bytes = batch.iter().map(|part| part.len() as u64).sum();
+                promise.admits(bytes).map_err(failed)?;
                 for part in batch {
                     temp.file().write_all(&part).map_err(failed)?;
                     reached(Step::DraftPartWritten);
                 }
+                promise.used(bytes);
             }
             Order::Seal => {
                 reached(Step::DraftWritten);

@@ -104,11 +104,13 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
         let Upload { request, private_hosts, .. } = &job.upload;
         let (private, progress) = (private_hosts, &job.progress);
         let wanted = Wanted { url: &request.package_url, private, size: request.size, progress };
+        // Nobody is asked for what would find no room, as far as that is known.
+        self.blobs.room(request.size.unwrap_or(0)).await?;
         let mut stream = tokio::select! {
             opened = self.metrics.timed("open", self.source.open(wanted)) => opened?,
             reason = self.stopped(job) => return Err(reason),
         };
-        let mut draft = self.blobs.draft().await?;
+        let mut draft = self.blobs.draft(request.size.or(progress.total())).await?;
         let mut inside = Inside::begin(&self.packages);
         let copied = tokio::select! {
             copied = self.metrics.timed("copy", self.copy(job, &mut stream, &mut draft, &mut inside)) => copied,
@@ -150,7 +152,8 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
                 Chunk::Restart => {
                     received = 0;
                     *inside = Inside::begin(&self.packages);
-                    std::mem::replace(draft, self.blobs.draft().await?).discard().await;
+                    // No room is asked for: until the old one is discarded it holds what the new one will need.
+                    std::mem::replace(draft, self.blobs.draft(None).await?).discard().await;
                 }
             }
         }

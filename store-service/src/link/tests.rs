@@ -54,7 +54,11 @@ impl Blobs for Shelf {
     type Draft = Written;
     type Sealed = Written;
 
-    async fn draft(&self) -> Result<Written, BlobError> {
+    async fn room(&self, _bytes: u64) -> Result<(), BlobError> {
+        Ok(())
+    }
+
+    async fn draft(&self, _size: Option<u64>) -> Result<Written, BlobError> {
         Ok(Written)
     }
 

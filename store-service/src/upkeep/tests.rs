@@ -57,13 +57,13 @@ impl Kept {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let locked = DataDir::lock(dir.path()).unwrap();
-        let blobs = FsBlobs::open(dir.path()).unwrap();
+        let blobs = FsBlobs::open(dir.path(), 0).unwrap();
         let ledger = SqliteLedger::open(&locked.ledger_file().unwrap()).await.unwrap();
         Self { dir, blobs, ledger, _locked: locked }
     }
 
     async fn keep(&self, bytes: &'static [u8]) -> Sha256Hex {
-        let mut draft = self.blobs.draft().await.unwrap();
+        let mut draft = self.blobs.draft(None).await.unwrap();
         draft.write(Bytes::from_static(bytes)).await.unwrap();
         let sealed = draft.seal().await.unwrap();
         let sha256 = sealed.sha256();
@@ -197,7 +197,7 @@ async fn what_is_younger_than_the_grace_stays() {
 #[tokio::test]
 async fn a_temporary_file_with_an_owner_stays_however_old() {
     let kept = Kept::new().await;
-    let draft = kept.blobs.draft().await.unwrap();
+    let draft = kept.blobs.draft(None).await.unwrap();
     std::fs::write(kept.dir.path().join("tmp/left-over"), "half").unwrap();
     let swept = kept.blobs.sweep_temp(SystemTime::now() + Duration::from_secs(60), false).await.unwrap();
     assert_eq!((swept.files, swept.bytes), (1, 4));

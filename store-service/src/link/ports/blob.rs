@@ -13,8 +13,10 @@ pub trait Blobs: Send + Sync + 'static {
     /// A package that is written, but not kept yet. Dropping it discards it.
     type Sealed: Sealed;
 
-    /// Begins a package.
-    fn draft(&self) -> impl Future<Output = Result<Self::Draft, BlobError>> + Send;
+    /// Fails unless a package of so many bytes would find room now. Promises nothing.
+    fn room(&self, bytes: u64) -> impl Future<Output = Result<(), BlobError>> + Send;
+    /// Begins a package. One whose size is known is promised room for all of it, or refused.
+    fn draft(&self, size: Option<u64>) -> impl Future<Output = Result<Self::Draft, BlobError>> + Send;
     /// Keeps a package for good: it survives a power cut once this returns. `true` if it was not there before.
     fn keep(&self, sealed: Self::Sealed) -> impl Future<Output = Result<bool, BlobError>> + Send;
     /// Whether a package is there, as far as its name tells.
