@@ -193,7 +193,7 @@ impl Campaign {
             request: store.request("replaced by each caller"),
             base: store.base().to_owned(),
             number: self.report.rounds,
-            disk_fails: self.ground.is_disk(),
+            power: self.ground.power(),
         };
         let calls = join_all(self.callers.iter_mut().map(|caller| caller.call(&round)));
         let (died_at, _) = tokio::join!(die(&mut store, &self.ground, aim), calls);

@@ -4,6 +4,8 @@
 //! Promises: at most one deed of a caller is in doubt, the one that was under way when the store died.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::dice::Dice;
 use super::packages::{Package, Packages};
@@ -83,8 +85,8 @@ pub struct Round<'a> {
     pub base: String,
     /// The number of the round: new modules are registered all the time.
     pub number: u32,
-    /// Whether the disk goes away under the store, so that it may answer with a failure.
-    pub disk_fails: bool,
+    /// Whether there is power. What is answered when there is none any more, nobody has ever heard.
+    pub power: Arc<AtomicBool>,
 }
 
 /// Whether the store still answers.
@@ -160,7 +162,7 @@ impl Caller {
         let doubt = Doubt::Upload(package.sha256.clone());
         match self.send(round, request, &key, doubt).await {
             Some(reply) if reply.status == 200 => self.acknowledged(key, package, &reply),
-            Some(reply) => self.unexpected(round, &format!("an upload of {key:?}"), &reply),
+            Some(reply) => self.unexpected(&format!("an upload of {key:?}"), &reply),
             None => Next::End,
         }
     }
@@ -186,22 +188,22 @@ impl Caller {
     async fn repeat(&mut self, round: &Round<'_>, key: &Key) -> Next {
         let package = round.packages.get(self.dice.below(round.packages.count()));
         let request = round.of(&self.app, key, package);
+        // Nothing may come of it in any case, so nothing is in doubt.
         let reply = match request.try_send(&round.base).await {
-            Ok(reply) => reply,
-            // Nothing may come of it in any case, so nothing is in doubt.
-            Err(_) => return Next::End,
+            Ok(reply) if round.has_power() => reply,
+            Ok(_) | Err(_) => return Next::End,
         };
         if reply.status == 400 && reply.json()["code"] == "PACKAGE_ALREADY_EXISTS" {
             self.deeds.refusals += 1;
             return Next::Go;
         }
-        self.unexpected(round, &format!("a repetition of {key:?}"), &reply)
+        self.unexpected(&format!("a repetition of {key:?}"), &reply)
     }
 
     async fn send(&mut self, round: &Round<'_>, request: LinkRequestBuilder, key: &Key, doubt: Doubt) -> Option<Reply> {
         self.doubt = Some((key.clone(), doubt));
         match request.try_send(&round.base).await {
-            Ok(reply) => Some(reply),
+            Ok(reply) => round.has_power().then_some(reply),
             Err(error) => {
                 if error.is_connect() {
                     // It never reached the store.
@@ -216,6 +218,7 @@ impl Caller {
     async fn delete(&mut self, round: &Round<'_>, key: Key) -> Next {
         self.doubt = Some((key.clone(), Doubt::Delete));
         match round.shelf.delete(&self.app, &key.module, &key.version).await {
+            _ if !round.has_power() => Next::End,
             Ok(1) => {
                 self.doubt = None;
                 self.deleted.extend(self.live.remove(&key).map(|live| live.id));
@@ -227,9 +230,7 @@ impl Caller {
                 Next::End
             }
             Err(error) => {
-                if !round.disk_fails {
-                    self.wrong.push(format!("deleting {key:?} of {}: {error}", self.app));
-                }
+                self.wrong.push(format!("deleting {key:?} of {}: {error}", self.app));
                 Next::End
             }
         }
@@ -248,15 +249,17 @@ impl Caller {
         }
     }
 
-    fn unexpected(&mut self, round: &Round<'_>, what: &str, reply: &Reply) -> Next {
-        if !(round.disk_fails && matches!(reply.status, 500 | 507)) {
-            self.wrong.push(format!("{what} was answered {}: {}", reply.status, reply.body));
-        }
+    fn unexpected(&mut self, what: &str, reply: &Reply) -> Next {
+        self.wrong.push(format!("{what} was answered {}: {}", reply.status, reply.body));
         Next::End
     }
 }
 
 impl Round<'_> {
+    fn has_power(&self) -> bool {
+        self.power.load(Ordering::SeqCst)
+    }
+
     fn of(&self, app: &str, key: &Key, package: &Package) -> LinkRequestBuilder {
         let link = self.packages.url(package.number);
         self.request.clone().module(app, &key.module).version(&key.version).field("package_url", link)

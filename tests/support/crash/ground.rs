@@ -6,6 +6,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::ioctl::{Setter, ioctl};
@@ -65,6 +67,7 @@ pub struct Disk {
     file_system: FileSystem,
     /// Holds the image and the place where it is mounted. Taken when it is left for a look.
     dir: Option<TempDir>,
+    power: Arc<AtomicBool>,
 }
 
 /// Why power cuts cannot be tried here; `None` if they can.
@@ -89,8 +92,12 @@ impl Ground {
         }
     }
 
-    pub(super) fn is_disk(&self) -> bool {
-        matches!(self, Self::Disk(_))
+    /// Whether it has power now.
+    pub(super) fn power(&self) -> Arc<AtomicBool> {
+        match self {
+            Self::Folder(_) => Arc::new(AtomicBool::new(true)),
+            Self::Disk(disk) => Arc::clone(&disk.power),
+        }
     }
 
     pub(super) fn data_dir(&self) -> PathBuf {
@@ -136,7 +143,8 @@ impl Disk {
     /// # Errors
     /// What is missing here.
     fn make(file_system: FileSystem) -> Result<Self, String> {
-        let disk = Self { file_system, dir: Some(tempfile::tempdir().map_err(|e| e.to_string())?) };
+        let dir = Some(tempfile::tempdir().map_err(|e| e.to_string())?);
+        let disk = Self { file_system, dir, power: Arc::new(AtomicBool::new(true)) };
         std::fs::create_dir(disk.mount_point()).map_err(|e| e.to_string())?;
         let image = File::create(disk.image()).map_err(|e| e.to_string())?;
         image.set_len(file_system.bytes()).map_err(|e| e.to_string())?;
@@ -158,8 +166,9 @@ impl Disk {
     }
 
     fn mount(&self) -> Result<(), String> {
-        // The loop device goes with the mount.
-        run(Command::new("mount").args(["-o", "loop"]).arg(self.image()).arg(self.mount_point()))
+        mount(&self.image(), &self.mount_point(), "loop")?;
+        self.power.store(true, Ordering::SeqCst);
+        Ok(())
     }
 
     async fn unmount(&self) -> Result<(), String> {
@@ -177,6 +186,9 @@ impl Disk {
 
     fn cut(&self) {
         let root = File::open(self.mount_point()).unwrap();
+        // First, so that nothing counts as heard that was answered meanwhile: a sync that is under way when a file system
+        // shuts down may be told as done although it was not.
+        self.power.store(false, Ordering::SeqCst);
         // SAFETY: the kernel reads one u32 from where the third argument points, and writes nothing.
         let cut = unsafe { ioctl(&root, Setter::<SHUTDOWN, u32>::new(NO_LOG_FLUSH)) };
         match cut {
@@ -186,9 +198,8 @@ impl Disk {
         }
     }
 
-    /// Lazily: somebody may have a file open, and everything goes once that is closed.
     fn let_go(&self) {
-        drop(run(Command::new("umount").arg("--lazy").arg(self.mount_point())));
+        unmount_lazily(&self.mount_point());
     }
 }
 
@@ -200,8 +211,18 @@ impl Drop for Disk {
     }
 }
 
+/// Mounts an image; its loop device goes with the mount.
+pub(super) fn mount(image: &Path, at: &Path, options: &str) -> Result<(), String> {
+    run(Command::new("mount").args(["-o", options]).arg(image).arg(at))
+}
+
+/// Somebody may have a file open still; everything goes once that is closed.
+pub(super) fn unmount_lazily(at: &Path) {
+    drop(run(Command::new("umount").arg("--lazy").arg(at)));
+}
+
 /// Runs a command; what it said if it fails.
-fn run(command: &mut Command) -> Result<(), String> {
+pub(super) fn run(command: &mut Command) -> Result<(), String> {
     let shown = format!("{command:?}");
     let output = command.output().map_err(|e| format!("{shown}: {e}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
