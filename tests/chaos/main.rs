@@ -1,5 +1,5 @@
 //! What `cargo xtask chaos` runs: `gate` under load while policies and bkauth come and go; `crash` and `power`, a store
-//! that is killed, or whose disk goes away, while callers upload, overwrite and delete.
+//! that is killed, or whose disk goes away, while callers upload, overwrite and delete; `disk`, one that fills up or fails.
 //!
 //! `cargo bench -p linkgate-tests --bench chaos --profile dev -- gate --seconds 30 --rate 1000 --deploys 20`, with the
 //! variables that `cargo xtask test` sets. Promises: ends with 0 only if nothing was wrong, with 1 if something was, and
@@ -16,6 +16,7 @@ use std::fmt::Display;
 use std::process::ExitCode;
 
 use linkgate_tests::chaos;
+use linkgate_tests::crash::trouble::{self, Trouble, cannot_trouble};
 use linkgate_tests::crash::{self, FileSystem};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -39,6 +40,7 @@ async fn shake() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some("crash") => crash(crash::Plan::kills(wanted("--rounds", 1_000), seed())).await,
         Some("power") => power().await,
+        Some("disk") => disk().await,
         _ => {
             let [seconds, rate, deploys] =
                 [("--seconds", 30), ("--rate", 1_000), ("--deploys", 20)].map(|(name, usual)| wanted(name, usual));
@@ -59,6 +61,20 @@ async fn power() -> ExitCode {
         return ExitCode::from(CANNOT_RUN);
     }
     crash(crash::Plan::power_cuts(wanted("--rounds", 100), seed(), disks)).await
+}
+
+async fn disk() -> ExitCode {
+    if let Some(why) = cannot_trouble() {
+        eprintln!("NOT RUN, nothing was tested: {why}");
+        return ExitCode::from(CANNOT_RUN);
+    }
+    let mut violations = Vec::new();
+    for trouble in Trouble::ALL {
+        let report = trouble::run(trouble, wanted("--rounds", 5)).await;
+        println!("{report}");
+        violations.extend_from_slice(report.violations());
+    }
+    if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 async fn crash(plan: crash::Plan) -> ExitCode {

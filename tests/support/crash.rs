@@ -10,6 +10,7 @@ mod ground;
 pub mod judge;
 pub mod packages;
 mod report;
+pub mod trouble;
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};

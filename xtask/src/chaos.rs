@@ -46,6 +46,13 @@ pub enum Chaos {
         #[arg(long, default_value = "both", value_parser = ["both", "ext4", "xfs"])]
         fs: String,
     },
+    /// The store on a disk that fills up, takes no more files, or fails with EIO in the middle of an upload, and comes back.
+    /// Needs root, nbdkit and nbdfuse
+    Disk {
+        /// How often, for each trouble
+        #[arg(long, default_value_t = 5, value_parser = value_parser!(u32).range(1..=100))]
+        rounds: u32,
+    },
 }
 
 /// Shakes.
@@ -70,6 +77,11 @@ pub fn chaos(workspace: &Workspace, chaos: &Chaos) -> Outcome<()> {
             let mut command = bench(with_own_mounts(workspace)?, "power");
             let dying = dying(&mut command, *rounds, *seed).args(["--fs", fs]);
             run_if_possible(dying.env("LINKGATE_BIN_DIR", workspace.build_stores()?))
+        }
+        Chaos::Disk { rounds } => {
+            let mut command = bench(with_own_mounts(workspace)?, "disk");
+            let bin = workspace.build(Profile::Dev, &["linkgate-store"])?;
+            run_if_possible(command.args(["--rounds", &rounds.to_string()]).env("LINKGATE_BIN_DIR", bin))
         }
     }
 }
