@@ -123,6 +123,18 @@ async fn the_same_room_is_not_given_to_two_packages_at_once() {
 }
 
 #[tokio::test]
+async fn a_download_that_begins_anew_is_not_refused_for_the_room_that_its_first_half_holds() {
+    let body = bytes(4_500_000);
+    let half = Behaviour::Announce(4_500_000, body[..4_000_000].to_vec());
+    let turns = Behaviour::Turns(vec![half, Behaviour::Bytes(body.clone())]);
+    let Some((_disk, source, store)) = on_a_small_disk(turns).await else { return };
+    let reply = store.link(store.request(source.url())).await;
+    assert_eq!((reply.status, source.requests().len()), (200, 2), "{reply:?}");
+    assert_eq!(store.stored_files(), [sha256_hex(&body)]);
+    store.finish().await;
+}
+
+#[tokio::test]
 async fn a_disk_that_others_fill_meanwhile_is_told_and_the_store_goes_on_when_there_is_room_again() {
     let Some((disk, source, store)) = on_a_small_disk(Behaviour::Held(bytes(4_000_000))).await else { return };
     let call = tokio::spawn(store.request(source.url()).in_english().try_send_owned(store.base()));
@@ -134,6 +146,8 @@ async fn a_disk_that_others_fill_meanwhile_is_told_and_the_store_goes_on_when_th
     let reply = call.await.unwrap().unwrap();
     assert_problem(&reply, 507, None, &json!({"code": "INSUFFICIENT_STORAGE", "detail": "Not enough storage"}));
     store.shelf().assert_empty().await;
+    // Of what the refused package gave back nothing is left either.
+    drop(std::fs::write(&filler, bytes(8_000_000)));
     assert_eq!(store.link(store.request(source.url_of("/small"))).await.status, 507, "the disk is full still");
     std::fs::remove_file(filler).unwrap();
     assert_eq!(store.link(store.request(source.url_of("/small"))).await.status, 200);

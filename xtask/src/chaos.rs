@@ -100,9 +100,9 @@ fn dying(command: &mut Command, rounds: u32, seed: Option<u64>) -> &mut Command 
     command
 }
 
-/// A cargo command whose mounts only its own processes see; they are gone with the last of these, however it ends.
+/// A cargo command whose mounts only its own processes see; both are gone when it ends, however that happens.
 fn with_own_mounts(workspace: &Workspace) -> Outcome<Command> {
-    const OWN: [&str; 3] = ["--mount", "--propagation", "private"];
+    const OWN: [&str; 7] = ["--mount", "--propagation", "private", "--pid", "--mount-proc", "--fork", "--kill-child"];
     if probe("unshare", &[&OWN[..], &["true"]].concat()).is_none() {
         return Err(Failure::missing("nothing was tested: mounting a file system needs root, and `unshare`"));
     }
