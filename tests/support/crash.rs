@@ -27,7 +27,7 @@ use self::ground::Ground;
 pub use self::ground::{FileSystem, cannot_mount};
 use self::packages::Packages;
 pub use self::report::Report;
-use crate::process::{Finished, WITH_FAILPOINTS, command, command_of};
+use crate::process::{Finished, WITH_FAILPOINTS, command, command_of, kill_in_start};
 use crate::{StoreProcess, TokenMint};
 
 /// Callers at once.
@@ -36,6 +36,8 @@ const CALLERS: usize = 6;
 const ROUNDS_EACH: u32 = 10;
 /// A crash at a random moment comes this long after the first call, at most.
 const MOMENT_MS: usize = 400;
+/// A store that is killed in its start lives so long, at most: about as long as a start takes.
+const START_MS: usize = 60;
 /// A step that is not reached by then is not waited for.
 const STEP_WITHIN: Duration = Duration::from_millis(1_500);
 /// Signal 9.
@@ -127,12 +129,22 @@ impl Campaign {
     async fn round(&mut self) -> usize {
         self.report.rounds += 1;
         *self.report.disks.entry(self.ground.name()).or_default() += 1;
+        // New directories too: what brings them into being may be cut short.
+        if self.dice.percent(25)
+            && let Err(fault) = self.crash_start().await
+        {
+            return self.wrong(fault);
+        }
         let aim = self.aim();
         if matches!(aim, Aim::Step(Step::GcFound | Step::GcRemoved | Step::Unlinked, _)) {
             self.give_up_some().await;
         }
         self.crash(aim).await;
-        if let Err(fault) = self.ground.come_back().await {
+        let mut back = self.ground.come_back().await;
+        if back.is_ok() && self.dice.percent(25) {
+            back = self.crash_start().await;
+        }
+        if let Err(fault) = back {
             return self.wrong(fault);
         }
         let mut wrong = self.look().await;
@@ -177,6 +189,14 @@ impl Campaign {
         for caller in &mut self.callers {
             caller.delete_one(&shelf).await;
         }
+    }
+
+    /// A crash while the store starts, and sets right what an earlier one left.
+    async fn crash_start(&mut self) -> Result<(), String> {
+        let after = Duration::from_millis(self.dice.below(START_MS) as u64);
+        kill_in_start(&self.ground.data_dir(), after, || self.ground.cut());
+        self.report.starts += 1;
+        self.ground.come_back().await
     }
 
     /// Lets the callers call until the store is dead.

@@ -79,6 +79,30 @@ impl Finished {
     }
 }
 
+/// A store that serves, to be started.
+fn serving(program: &str, data_dir: &Path, settings: &[(&str, &str)], mint: &TokenMint) -> Command {
+    let mut vars = BTreeMap::from([
+        ("LINKGATE_STORE_LISTEN", "127.0.0.1:0".to_owned()),
+        ("LINKGATE_DATA_DIR", data_dir.display().to_string()),
+        ("LINKGATE_JWT_PUBLIC_KEYS", mint.setting()),
+        (ANY_BYTES.0, ANY_BYTES.1.to_owned()),
+    ]);
+    vars.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    let mut command = Command::new(binary(program));
+    command.env_clear().envs(vars).stdin(Stdio::null());
+    command
+}
+
+/// Starts a store and kills it the hard way so soon after that it may not have got far; `before` is done just then.
+pub fn kill_in_start(data_dir: &Path, after: Duration, before: impl FnOnce()) {
+    let mint = TokenMint::new();
+    let mut child = serving(SHIPPED, data_dir, &[], &mint).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(after);
+    before();
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 impl StoreProcess {
     /// Starts a store that may read this source, with further settings.
     #[must_use]
@@ -109,16 +133,7 @@ impl StoreProcess {
     /// The same of another build of the store.
     #[must_use]
     pub fn start_program(program: &str, data_dir: &Path, settings: &[(&str, &str)], mint: TokenMint) -> Self {
-        let mut vars = BTreeMap::from([
-            ("LINKGATE_STORE_LISTEN", "127.0.0.1:0".to_owned()),
-            ("LINKGATE_DATA_DIR", data_dir.display().to_string()),
-            ("LINKGATE_JWT_PUBLIC_KEYS", mint.setting()),
-            (ANY_BYTES.0, ANY_BYTES.1.to_owned()),
-        ]);
-        vars.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        let mut command = Command::new(binary(program));
-        command.env_clear().envs(vars).stdin(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        let mut child = serving(program, data_dir, settings, &mint).stderr(Stdio::piped()).spawn().unwrap();
         let log = read_lines(child.stderr.take().unwrap());
         let base = format!("http://{}", wait_for_address(&log));
         Self { child, base, mint, shelf: Shelf::new(data_dir), log }

@@ -24,6 +24,8 @@ pub struct Report {
     pub(super) random: u32,
     /// Of these, those where a step was wanted and not reached in time.
     pub(super) late: u32,
+    /// Crashes while the store started, before or after the one that the round is about.
+    pub(super) starts: u32,
     /// Crashes at a step.
     pub(super) steps: BTreeMap<Step, u32>,
     /// Rounds by file system.
@@ -42,6 +44,7 @@ impl Report {
             took: Duration::ZERO,
             random: 0,
             late: 0,
+            starts: 0,
             steps: BTreeMap::new(),
             disks: BTreeMap::new(),
             deeds: Deeds::default(),
@@ -95,6 +98,7 @@ impl Display for Report {
         }
         writeln!(f, "crashes at a random moment: {}", self.random)?;
         writeln!(f, "  of these, a step was wanted and not reached in time: {}", self.late)?;
+        writeln!(f, "crashes while it started, besides: {}", self.starts)?;
         writeln!(f, "crashes at a step: {at_steps}")?;
         for step in Step::ALL {
             writeln!(f, "  {:<24}{:>6}", step.name(), self.steps.get(&step).copied().unwrap_or_default())?;
