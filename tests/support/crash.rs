@@ -151,7 +151,7 @@ impl Campaign {
         if wrong == 0 {
             if let Aim::Clearing(step) = aim {
                 self.give_up_some().await;
-                wrong += self.crash_clearing(step);
+                wrong += self.crash_clearing(step).await;
                 if let Err(fault) = self.ground.come_back().await {
                     return wrong + self.wrong(fault);
                 }
@@ -194,7 +194,7 @@ impl Campaign {
     /// A crash while the store starts, and sets right what an earlier one left.
     async fn crash_start(&mut self) -> Result<(), String> {
         let after = Duration::from_millis(self.dice.below(START_MS) as u64);
-        kill_in_start(&self.ground.data_dir(), after, || self.ground.cut());
+        kill_in_start(&self.ground.data_dir(), after, self.ground.cut()).await;
         self.report.starts += 1;
         self.ground.come_back().await
     }
@@ -259,12 +259,12 @@ impl Campaign {
     }
 
     /// A crash of the command that clears up.
-    fn crash_clearing(&mut self, step: Step) -> usize {
+    async fn crash_clearing(&mut self, step: Step) -> usize {
         let (name, value) = armed(step, 1);
         let gc = command_of(WITH_FAILPOINTS, &self.ground.data_dir(), &["gc"], &[(name, &value)]);
         match gc.code {
             None => {
-                self.ground.cut();
+                self.ground.cut().await;
                 *self.report.steps.entry(step).or_default() += 1;
                 0
             }
@@ -321,7 +321,7 @@ async fn die(store: &mut StoreProcess, ground: &Ground, aim: Aim) -> Option<Step
         Aim::Step(step, _) => dead_within(store, STEP_WITHIN).await.then_some(step),
     };
     // The disk goes first: what the store does until it is dead must not reach it.
-    ground.cut();
+    ground.cut().await;
     store.kill_9();
     died_at
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Row as _};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
 /// A data directory.
 #[derive(Clone, Debug)]
@@ -97,8 +97,8 @@ impl Shelf {
     /// # Errors
     /// What the database says.
     pub async fn try_rows(&self) -> Result<Vec<Row>, sqlx::Error> {
-        let rows =
-            sqlx::query("select * from source_package order by id").fetch_all(&mut self.try_open().await?).await?;
+        let query = sqlx::query("select * from source_package order by id");
+        let rows = self.with_books(async |books| query.fetch_all(books).await).await?;
         let read = |row: &sqlx::sqlite::SqliteRow| Row {
             id: row.get("id"),
             app_code: row.get("app_code"),
@@ -144,7 +144,7 @@ impl Shelf {
     /// What the database says.
     pub async fn try_modules(&self) -> Result<Vec<String>, sqlx::Error> {
         let text = "select app_code || '/' || module || '/' || source_origin from module order by 1";
-        sqlx::query_scalar(text).fetch_all(&mut self.try_open().await?).await
+        self.with_books(async |books| sqlx::query_scalar(text).fetch_all(books).await).await
     }
 
     /// Changes the books behind the store's back.
@@ -167,13 +167,22 @@ impl Shelf {
     pub async fn delete(&self, app_code: &str, module: &str, version: &str) -> Result<u64, sqlx::Error> {
         let statement = "update source_package set is_deleted = 1
             where app_code = ? and module = ? and version = ? and is_deleted = 0";
-        let mut books = self.try_open().await?;
-        let done = sqlx::query(statement).bind(app_code).bind(module).bind(version).execute(&mut books).await?;
-        Ok(done.rows_affected())
+        let query = sqlx::query(statement).bind(app_code).bind(module).bind(version);
+        Ok(self.with_books(async |books| query.execute(books).await).await?.rows_affected())
     }
 
     async fn open(&self) -> SqliteConnection {
         self.try_open().await.unwrap()
+    }
+
+    /// Closes them before it returns: to drop them would go on in the background, and touch a disk that may be gone then.
+    async fn with_books<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, sqlx::Error> {
+        let mut books = self.try_open().await?;
+        let done = work(&mut books).await;
+        books.close().await.and(done)
     }
 
     async fn try_open(&self) -> Result<SqliteConnection, sqlx::Error> {

@@ -4,10 +4,9 @@
 //! Promises: at most one deed of a caller is in doubt, the one that was under way when the store died.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::dice::Dice;
+use super::ground::Power;
 use super::packages::{Package, Packages};
 use crate::{LinkRequestBuilder, Reply, Shelf};
 
@@ -86,7 +85,7 @@ pub struct Round<'a> {
     /// The number of the round: new modules are registered all the time.
     pub number: u32,
     /// Whether there is power. What is answered when there is none any more, nobody has ever heard.
-    pub power: Arc<AtomicBool>,
+    pub power: Power,
 }
 
 /// Whether the store still answers.
@@ -190,7 +189,7 @@ impl Caller {
         let request = round.of(&self.app, key, package);
         // Nothing may come of it in any case, so nothing is in doubt.
         let reply = match request.try_send(&round.base).await {
-            Ok(reply) if round.has_power() => reply,
+            Ok(reply) if *round.power.read().await => reply,
             Ok(_) | Err(_) => return Next::End,
         };
         if reply.status == 400 && reply.json()["code"] == "PACKAGE_ALREADY_EXISTS" {
@@ -203,7 +202,7 @@ impl Caller {
     async fn send(&mut self, round: &Round<'_>, request: LinkRequestBuilder, key: &Key, doubt: Doubt) -> Option<Reply> {
         self.doubt = Some((key.clone(), doubt));
         match request.try_send(&round.base).await {
-            Ok(reply) => round.has_power().then_some(reply),
+            Ok(reply) => round.power.read().await.then_some(reply),
             Err(error) => {
                 if error.is_connect() {
                     // It never reached the store.
@@ -216,9 +215,13 @@ impl Caller {
 
     /// As a platform does it: in the books.
     async fn delete(&mut self, round: &Round<'_>, key: Key) -> Next {
+        // Held until it is done: the books map a file into this process, which would die with the disk under it.
+        let power = round.power.read().await;
+        if !*power {
+            return Next::End;
+        }
         self.doubt = Some((key.clone(), Doubt::Delete));
         match round.shelf.delete(&self.app, &key.module, &key.version).await {
-            _ if !round.has_power() => Next::End,
             Ok(1) => {
                 self.doubt = None;
                 self.deleted.extend(self.live.remove(&key).map(|live| live.id));
@@ -256,10 +259,6 @@ impl Caller {
 }
 
 impl Round<'_> {
-    fn has_power(&self) -> bool {
-        self.power.load(Ordering::SeqCst)
-    }
-
     fn of(&self, app: &str, key: &Key, package: &Package) -> LinkRequestBuilder {
         let link = self.packages.url(package.number);
         self.request.clone().module(app, &key.module).version(&key.version).field("package_url", link)

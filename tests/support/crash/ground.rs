@@ -7,11 +7,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::ioctl::{Setter, ioctl};
 use tempfile::TempDir;
+use tokio::sync::RwLock;
 
 use super::data_below;
 use crate::Shelf;
@@ -67,8 +67,11 @@ pub struct Disk {
     file_system: FileSystem,
     /// Holds the image and the place where it is mounted. Taken when it is left for a look.
     dir: Option<TempDir>,
-    power: Arc<AtomicBool>,
+    power: Power,
 }
+
+/// Whether there is power. It is not cut while somebody holds on to it.
+pub type Power = Arc<RwLock<bool>>;
 
 /// Why power cuts cannot be tried here; `None` if they can.
 #[must_use]
@@ -93,9 +96,9 @@ impl Ground {
     }
 
     /// Whether it has power now.
-    pub(super) fn power(&self) -> Arc<AtomicBool> {
+    pub(super) fn power(&self) -> Power {
         match self {
-            Self::Folder(_) => Arc::new(AtomicBool::new(true)),
+            Self::Folder(_) => Power::new(RwLock::new(true)),
             Self::Disk(disk) => Arc::clone(&disk.power),
         }
     }
@@ -112,9 +115,9 @@ impl Ground {
     }
 
     /// Cuts the power, if it has any of its own.
-    pub(super) fn cut(&self) {
+    pub(super) async fn cut(&self) {
         if let Self::Disk(disk) = self {
-            disk.cut();
+            disk.cut().await;
         }
     }
 
@@ -122,7 +125,9 @@ impl Ground {
     pub(super) async fn come_back(&self) -> Result<(), String> {
         let Self::Disk(disk) = self else { return Ok(()) };
         disk.unmount().await?;
-        disk.mount()
+        disk.mount()?;
+        *disk.power.write().await = true;
+        Ok(())
     }
 
     /// Leaves it for a look; a file system is left as its image.
@@ -144,7 +149,7 @@ impl Disk {
     /// What is missing here.
     fn make(file_system: FileSystem) -> Result<Self, String> {
         let dir = Some(tempfile::tempdir().map_err(|e| e.to_string())?);
-        let disk = Self { file_system, dir, power: Arc::new(AtomicBool::new(true)) };
+        let disk = Self { file_system, dir, power: Power::new(RwLock::new(true)) };
         std::fs::create_dir(disk.mount_point()).map_err(|e| e.to_string())?;
         let image = File::create(disk.image()).map_err(|e| e.to_string())?;
         image.set_len(file_system.bytes()).map_err(|e| e.to_string())?;
@@ -166,9 +171,7 @@ impl Disk {
     }
 
     fn mount(&self) -> Result<(), String> {
-        mount(&self.image(), &self.mount_point(), "loop")?;
-        self.power.store(true, Ordering::SeqCst);
-        Ok(())
+        mount(&self.image(), &self.mount_point(), "loop")
     }
 
     async fn unmount(&self) -> Result<(), String> {
@@ -184,11 +187,12 @@ impl Disk {
         tried
     }
 
-    fn cut(&self) {
+    async fn cut(&self) {
         let root = File::open(self.mount_point()).unwrap();
         // First, so that nothing counts as heard that was answered meanwhile: a sync that is under way when a file system
         // shuts down may be told as done although it was not.
-        self.power.store(false, Ordering::SeqCst);
+        let mut power = self.power.write().await;
+        *power = false;
         // SAFETY: the kernel reads one u32 from where the third argument points, and writes nothing.
         let cut = unsafe { ioctl(&root, Setter::<SHUTDOWN, u32>::new(NO_LOG_FLUSH)) };
         match cut {
