@@ -56,6 +56,7 @@ async fn a_broken_download_goes_on_where_it_stood() {
         ("by its tag", broken(), sound()),
         ("announced", broken().with(|f| f.more = "accept-ranges: bytes\r\n".into()), sound()),
         ("by its date", dated(broken()), dated(sound())),
+        ("after a reset", broken().with(|f| f.resets = true), sound()),
     ] {
         let source = serving([first, second]).await;
         assert_stores(&source, &bytes(LEN), name).await;

@@ -76,6 +76,8 @@ async fn a_body_that_breaks_off_is_no_package() {
         ("chunks without an end", Behaviour::BrokenChunks(bytes(100))),
         ("no reply at all", Behaviour::Raw(Vec::new())),
         ("reset in the body", Behaviour::Reset(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nbytes".to_vec())),
+        ("reset in a body without a length", Behaviour::Reset(b"HTTP/1.1 200 OK\r\n\r\nbytes".to_vec())),
+        ("reset before the head", Behaviour::Reset(Vec::new())),
     ] {
         let source = FakeSource::start(behaviour).await;
         let store = strict_store(&source).await;

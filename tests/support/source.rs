@@ -42,6 +42,10 @@ pub enum Behaviour {
     BrokenChunks(Vec<u8>),
     /// Never stops sending.
     Endless,
+    /// Sends the first, then the second again and again without an end.
+    Repeats(Vec<u8>, Vec<u8>),
+    /// Sends exactly this, one byte in each pause.
+    DripRaw(Vec<u8>, Duration),
     /// Answers 200 with this `Content-Encoding`.
     Encoded(&'static str, Vec<u8>),
     /// Sends a byte, pauses, sends a byte, …
@@ -81,7 +85,12 @@ impl FakeSource {
 
     /// Behaves like this on every path that has no behaviour of its own.
     pub async fn start(behaviour: Behaviour) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at("127.0.0.1:0", behaviour).await
+    }
+
+    /// The same at this address of this machine.
+    pub async fn start_at(address: &str, behaviour: Behaviour) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             behaviour,
@@ -227,7 +236,7 @@ async fn play(stream: &mut TcpStream, behaviour: &Behaviour, shared: &Shared) ->
             stream.write_all(bytes).await?;
             // Time for the reader to take them; a reset throws away what waits on its side.
             tokio::time::sleep(Duration::from_millis(100)).await;
-            stream.set_zero_linger()
+            reset(stream)
         }
         Behaviour::Ranged(_) | Behaviour::Turns(_) => panic!("turns do not nest"),
         Behaviour::Announce(len, body) => announce(stream, *len, body).await,
@@ -252,14 +261,18 @@ async fn play(stream: &mut TcpStream, behaviour: &Behaviour, shared: &Shared) ->
                 stream.write_all(&[b'x'; 65_536]).await?;
             }
         }
+        Behaviour::Repeats(first, piece) => {
+            stream.write_all(first).await?;
+            let pieces = piece.repeat(65_536_usize.div_ceil(piece.len()));
+            loop {
+                stream.write_all(&pieces).await?;
+            }
+        }
         Behaviour::Drip(body, pause) => {
             announce(stream, body.len() as u64, b"").await?;
-            for byte in body {
-                tokio::time::sleep(*pause).await;
-                stream.write_all(&[*byte]).await?;
-            }
-            Ok(())
+            drip(stream, body, *pause).await
         }
+        Behaviour::DripRaw(bytes, pause) => drip(stream, bytes, *pause).await,
         Behaviour::Held(body) => {
             let (first, rest) = body.split_at(body.len() / 2);
             announce(stream, body.len() as u64, first).await?;
@@ -280,6 +293,20 @@ async fn whole(stream: &mut TcpStream, status: u16, headers: &str, body: &[u8]) 
 async fn announce(stream: &mut TcpStream, len: u64, body: &[u8]) -> std::io::Result<()> {
     stream.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {len}\r\n\r\n").as_bytes()).await?;
     stream.write_all(body).await
+}
+
+/// Ends it with a reset, and with an error, so that nobody says goodbye first: a reset that follows a goodbye is not seen.
+fn reset(stream: &TcpStream) -> std::io::Result<()> {
+    stream.set_zero_linger()?;
+    Err(std::io::ErrorKind::ConnectionReset.into())
+}
+
+async fn drip(stream: &mut TcpStream, bytes: &[u8], pause: Duration) -> std::io::Result<()> {
+    for byte in bytes {
+        tokio::time::sleep(pause).await;
+        stream.write_all(&[*byte]).await?;
+    }
+    Ok(())
 }
 
 async fn chunks(stream: &mut TcpStream, body: &[u8], size: usize) -> std::io::Result<()> {

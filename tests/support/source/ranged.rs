@@ -19,6 +19,8 @@ pub struct RangedFile {
     pub more: String,
     /// Closes after so many bytes of a body, whatever was announced.
     pub cut: usize,
+    /// Resets the connection in the place of a goodbye.
+    pub resets: bool,
     /// Answers a range with the whole file.
     pub ignores_ranges: bool,
     /// Answers a range also if it is meant for another version.
@@ -41,6 +43,7 @@ impl RangedFile {
             modified: None,
             more: String::new(),
             cut: usize::MAX,
+            resets: false,
             ignores_ranges: false,
             ignores_if_range: false,
             content_range: None,
@@ -80,6 +83,11 @@ impl RangedFile {
         for piece in body[..self.cut.min(body.len())].chunks(256 << 10) {
             stream.write_all(piece).await?;
             tokio::time::sleep(self.pause).await;
+        }
+        if self.resets {
+            // Time for the reader to take them; a reset throws away what waits on its side.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            return super::reset(stream);
         }
         Ok(())
     }
