@@ -8,6 +8,7 @@ mod checksum;
 mod conflicts;
 mod crash;
 mod disk;
+mod endless;
 mod gc;
 mod http;
 mod inside;
@@ -18,6 +19,7 @@ mod modules;
 mod parallel;
 mod private;
 mod provenance;
+mod protocol;
 mod redirects;
 mod resume;
 mod retry;
@@ -39,11 +41,12 @@ fn assert_problem(reply: &Reply, status: u16, number: Option<&str>, body: &Value
     assert_eq!(reply.header("bkapi-error-code-num"), number);
 }
 
-/// Sends a request in English, expects this refusal and that nothing is stored.
+/// Sends a request in English, expects this refusal, that nothing is stored, and that the store goes on.
 async fn assert_refused(store: &TestStore, request: LinkRequestBuilder, status: u16, code: &str, detail: &str) {
     let reply = store.link(request.in_english()).await;
     assert_problem(&reply, status, None, &json!({"code": code, "detail": detail}));
     store.shelf().assert_empty().await;
+    assert_eq!(store.get("/readyz").await.status, 200);
 }
 
 /// Sends a request in English, expects that this one field is refused and that nothing is stored.
@@ -53,4 +56,5 @@ async fn assert_field_refused(store: &TestStore, request: LinkRequestBuilder, fi
     let body = json!({"code": "VALIDATION_ERROR", "detail": detail, "fields_detail": {field: [message]}});
     assert_problem(&reply, 400, None, &body);
     store.shelf().assert_empty().await;
+    assert_eq!(store.get("/readyz").await.status, 200);
 }

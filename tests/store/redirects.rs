@@ -48,11 +48,44 @@ async fn five_redirects_are_followed_and_six_are_not() {
 }
 
 #[tokio::test]
+async fn of_a_hundred_redirects_five_are_followed() {
+    let source = FakeSource::serving("end").await;
+    for i in 1..=100 {
+        source.on(&format!("/{i}"), to(format!("/{}", i - 1)));
+    }
+    let store = TestStore::trusting(&source).await;
+    let detail = format!("{UNREACHABLE}: it redirects more than 5 times");
+    assert_refused(&store, store.request(source.url_of("/100")), 502, "SOURCE_UNREACHABLE", &detail).await;
+    assert_eq!(source.requests().len(), 6, "and the chain is not begun again");
+}
+
+#[tokio::test]
 async fn a_loop_ends() {
     let source = FakeSource::start(to("/generic/example.tar.gz")).await;
     let store = TestStore::trusting(&source).await;
     let detail = format!("{UNREACHABLE}: it redirects more than 5 times");
     assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", &detail).await;
+    assert_eq!(source.requests().len(), 6);
+}
+
+#[tokio::test]
+async fn two_sources_that_point_at_each_other_end_too() {
+    let one = FakeSource::serving("x").await;
+    let other = FakeSource::start(Behaviour::Redirect(308, one.url())).await;
+    one.on("/generic/example.tar.gz", Behaviour::Redirect(307, other.url()));
+    let store = TestStore::with(|c| trust(c, &[&one, &other])).await;
+    let detail = format!("{UNREACHABLE}: it redirects more than 5 times");
+    assert_refused(&store, store.request(one.url()), 502, "SOURCE_UNREACHABLE", &detail).await;
+    assert_eq!((one.requests().len(), other.requests().len()), (3, 3));
+}
+
+#[tokio::test]
+async fn a_body_of_a_redirect_is_not_read() {
+    let head = b"HTTP/1.1 302 Found\r\nlocation: /end\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    let source = FakeSource::start(Behaviour::Repeats(head, b"1\r\nx\r\n".to_vec())).await;
+    source.on("/end", Behaviour::Bytes(b"end".to_vec()));
+    let store = TestStore::trusting(&source).await;
+    assert_eq!(store.link(store.request(source.url())).await.json()["sha256_signature"], sha256_hex(b"end"));
 }
 
 #[tokio::test]

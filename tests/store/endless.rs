@@ -1,0 +1,195 @@
+//! Sources without an end: of connecting, of the head, of the body, of patience.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use linkgate_contract::{AllowList, HostRule};
+use linkgate_store::config::Config;
+use linkgate_tests::{Behaviour, FakeSource, StoreProcess, TestStore, bytes, sha256_hex, trust};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+
+use crate::assert_refused;
+
+const UNREACHABLE: &str = "The package_url could not be read";
+const TIMED_OUT: &str = "Reading the package_url timed out";
+
+/// Short timeouts, and a limit that an endless source is over at once.
+fn hurry(config: &mut Config) {
+    config.fetch.max_bytes = 50_000;
+    config.fetch.connect_timeout = Duration::from_millis(300);
+    config.fetch.idle_timeout = Duration::from_millis(300);
+    config.fetch.total_timeout = Duration::from_millis(2_500);
+}
+
+async fn store_of(source: &FakeSource) -> TestStore {
+    TestStore::with(|c| {
+        trust(c, &[source]);
+        hurry(c);
+    })
+    .await
+}
+
+/// The store still takes what is good, from the same source.
+async fn assert_goes_on(store: &TestStore, source: &FakeSource) {
+    source.on("/good.tgz", Behaviour::Bytes(bytes(5_000)));
+    assert_eq!(store.link(store.request(source.url_of("/good.tgz"))).await.status, 200);
+    assert_eq!(store.stored_files(), [sha256_hex(&bytes(5_000))]);
+}
+
+/// A port where the kernel answers no new connection, because nobody takes those that wait. They are kept with it.
+async fn full_port() -> (SocketAddr, tokio::net::TcpListener, Vec<TcpStream>) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(connected) = timeout(Duration::from_millis(300), TcpStream::connect(address)).await {
+        waiting.push(connected.unwrap());
+    }
+    (address, listener, waiting)
+}
+
+#[tokio::test]
+async fn a_connection_that_is_never_made_times_out() {
+    let (address, _listener, _waiting) = full_port().await;
+    let source = FakeSource::serving("x").await;
+    let store = TestStore::with(|c| {
+        let rules = || [address.to_string(), source.host()].iter().map(|host| HostRule::new(host).unwrap()).collect();
+        (c.fetch.allowed_hosts, c.fetch.private_hosts) = (AllowList::new(rules()), AllowList::new(rules()));
+        hurry(c);
+    })
+    .await;
+    let begun = Instant::now();
+    let request = store.request(format!("http://{address}/example.tar.gz"));
+    assert_refused(&store, request, 504, "SOURCE_TIMEOUT", TIMED_OUT).await;
+    let took = begun.elapsed();
+    assert!(took > Duration::from_millis(1_200) && took < Duration::from_secs(5), "four attempts: {took:?}");
+    assert_goes_on(&store, &source).await;
+}
+
+#[tokio::test]
+async fn a_head_without_an_end_is_refused() {
+    let ok = || b"HTTP/1.1 200 OK\r\n".to_vec();
+    for (name, first, piece) in [
+        ("header after header", ok(), &b"x: y\r\n"[..]),
+        ("one long header", [ok(), b"x: ".to_vec()].concat(), b"y"),
+        ("a long name", ok(), b"x"),
+        ("a long status line", b"HTTP/1.1 200 ".to_vec(), b"O"),
+        ("blank lines", Vec::new(), b"\r\n"),
+    ] {
+        let source = FakeSource::start(Behaviour::Repeats(first, piece.to_vec())).await;
+        let store = store_of(&source).await;
+        assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", UNREACHABLE).await;
+        assert_eq!(source.requests().len(), 1, "{name}: what is no HTTP stays none");
+        assert_goes_on(&store, &source).await;
+    }
+}
+
+#[tokio::test]
+async fn promises_of_a_reply_without_an_end_time_out() {
+    let source = FakeSource::start(Behaviour::Repeats(Vec::new(), b"HTTP/1.1 100 Continue\r\n\r\n".to_vec())).await;
+    let store = store_of(&source).await;
+    let begun = Instant::now();
+    assert_refused(&store, store.request(source.url()), 504, "SOURCE_TIMEOUT", TIMED_OUT).await;
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    assert_goes_on(&store, &source).await;
+}
+
+#[tokio::test]
+async fn a_body_without_an_end_is_cut_at_the_limit() {
+    let ok = "HTTP/1.1 200 OK\r\n";
+    let chunked = format!("{ok}transfer-encoding: chunked\r\n\r\n");
+    for (name, first, piece) in [
+        ("until the end of the connection", format!("{ok}\r\n"), &b"x"[..]),
+        ("in chunks of one byte", chunked.clone(), b"1\r\nx\r\n"),
+        ("in large chunks", chunked, b"8\r\nxxxxxxxx\r\n"),
+        ("in one chunk", format!("{ok}transfer-encoding: chunked\r\n\r\nffffffffffffff\r\n"), b"x"),
+    ] {
+        let source = FakeSource::start(Behaviour::Repeats(first.into_bytes(), piece.to_vec())).await;
+        let store = store_of(&source).await;
+        let detail = "The package is too large, the limit is 50000 bytes";
+        assert_refused(&store, store.request(source.url()), 400, "PACKAGE_TOO_LARGE", detail).await;
+        assert_eq!(source.requests().len(), 1, "{name}");
+        assert_goes_on(&store, &source).await;
+    }
+}
+
+#[tokio::test]
+async fn framing_without_an_end_is_no_body() {
+    let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    for (name, first, piece) in [
+        ("an extension of a chunk", format!("{chunked}1;"), &b"x"[..]),
+        ("extensions of many chunks", chunked.to_owned(), b"1;xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\nx\r\n"),
+        ("trailers", format!("{chunked}1\r\nx\r\n0\r\n"), b"a: b\r\n"),
+        ("one trailer", format!("{chunked}1\r\nx\r\n0\r\na: "), b"b"),
+        ("the length of a chunk", chunked.to_owned(), b"0"),
+    ] {
+        let source = FakeSource::start(Behaviour::Repeats(first.into_bytes(), piece.to_vec())).await;
+        let store = store_of(&source).await;
+        let begun = Instant::now();
+        let reply = store.link(store.request(source.url()).in_english()).await;
+        let code = reply.json()["code"].as_str().unwrap().to_owned();
+        assert!(["SOURCE_UNREACHABLE", "SOURCE_TIMEOUT"].contains(&code.as_str()), "{name}: {reply:?}");
+        assert!(begun.elapsed() < Duration::from_secs(6), "{name}: {:?}", begun.elapsed());
+        store.shelf().assert_empty().await;
+        assert_goes_on(&store, &source).await;
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_drips_times_out() {
+    let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx".to_vec();
+    let source = FakeSource::start(Behaviour::DripRaw(head, Duration::from_millis(100))).await;
+    let store = store_of(&source).await;
+    let begun = Instant::now();
+    assert_refused(&store, store.request(source.url()), 504, "SOURCE_TIMEOUT", TIMED_OUT).await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "each byte is no new beginning: {:?}", begun.elapsed());
+    assert_goes_on(&store, &source).await;
+}
+
+#[tokio::test]
+async fn a_byte_each_second_is_given_up_after_the_window() {
+    for behaviour in [
+        Behaviour::Drip(bytes(900), Duration::from_secs(1)),
+        Behaviour::DripRaw(b"HTTP/1.1 200 OK\r\n\r\n".iter().copied().chain(bytes(900)).collect(), Duration::ZERO),
+    ] {
+        let is_slow = matches!(behaviour, Behaviour::Drip(..));
+        let source = FakeSource::start(behaviour).await;
+        let store = TestStore::with(|c| {
+            trust(c, &[&source]);
+            c.fetch.min_rate_window = Duration::from_secs(3);
+        })
+        .await;
+        let begun = Instant::now();
+        if is_slow {
+            let detail = "The source is too slow: under 1024 bytes per second for 3 seconds";
+            assert_refused(&store, store.request(source.url()), 504, "SOURCE_TIMEOUT", detail).await;
+            assert!(begun.elapsed() < Duration::from_secs(7), "{:?}", begun.elapsed());
+            assert_eq!(source.requests().len(), 1);
+            assert_goes_on(&store, &source).await;
+        } else {
+            assert_eq!(store.link(store.request(source.url())).await.status, 200, "small pieces alone are not slow");
+        }
+    }
+}
+
+#[tokio::test]
+async fn heads_without_an_end_take_little_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = FakeSource::start(Behaviour::Repeats(b"HTTP/1.1 200 OK\r\nx: ".to_vec(), b"y".to_vec())).await;
+    source.on("/headers", Behaviour::Repeats(b"HTTP/1.1 200 OK\r\n".to_vec(), b"x: y\r\n".to_vec()));
+    let store = StoreProcess::trusting(&source, &dir.path().join("data"), &[("LINKGATE_FETCH_RETRY_DELAY_MS", "1")]);
+    let before = store.peak_memory_kib();
+    let many = (0..64).map(|n| {
+        let url = if n % 2 == 0 { source.url() } else { source.url_of("/headers") };
+        store.request(url).version(&n.to_string()).send(store.base())
+    });
+    for reply in futures_util::future::join_all(many).await {
+        assert_eq!((reply.status, reply.json()["code"].as_str()), (502, Some("SOURCE_UNREACHABLE")), "{reply:?}");
+    }
+    let grown = store.peak_memory_kib() - before;
+    assert!(grown < 64 << 10, "{grown} KiB for 64 at once");
+    store.shelf().assert_empty().await;
+    store.stop();
+}
