@@ -26,6 +26,7 @@ mod retry;
 mod size;
 mod source;
 mod success;
+mod tls;
 mod verify;
 mod writers;
 

@@ -21,6 +21,7 @@ pub mod shelf;
 pub mod signature;
 pub mod source;
 pub mod store;
+pub mod tls;
 pub mod token;
 
 pub use archive::{Compression, tar, zip};
@@ -31,6 +32,7 @@ pub use request::{LinkRequestBuilder, Reply};
 pub use shelf::{Row, Shelf};
 pub use source::{Behaviour, FakeSource, RangedFile};
 pub use store::{TestStore, trust};
+pub use tls::{Authority, Manner, Shown, TlsFront};
 pub use token::{RsaMint, TokenMint};
 
 /// SHA-256 in hex, by another crate than the store's.

@@ -1,0 +1,183 @@
+//! Sources that speak TLS: one that may be believed, and all those that may not.
+//!
+//! The store is a process of its own, which is told of the authority as an operator would tell it: by `SSL_CERT_FILE`.
+
+use std::time::{Duration, Instant};
+
+use linkgate_tests::{Authority, Behaviour, FakeSource, Manner, Shown, StoreProcess, TlsFront, bytes, sha256_hex};
+use serde_json::json;
+
+use crate::assert_problem;
+
+const UNREACHABLE: &str = "The package_url could not be read";
+const HTTP1: &[&str] = &["h2", "http/1.1"];
+
+/// A store that believes this authority and may read from these hosts.
+struct Trusting {
+    store: StoreProcess,
+    _dir: tempfile::TempDir,
+}
+
+impl Trusting {
+    fn start(authority: &Authority, hosts: &[String]) -> Self {
+        let (dir, hosts) = (tempfile::tempdir().unwrap(), hosts.join(","));
+        let settings = [
+            ("SSL_CERT_FILE", authority.file().to_str().unwrap()),
+            ("LINKGATE_FETCH_ALLOWED_HOSTS", &hosts),
+            ("LINKGATE_FETCH_PRIVATE_HOSTS", &hosts),
+            ("LINKGATE_FETCH_CONNECT_TIMEOUT_S", "1"),
+            ("LINKGATE_FETCH_RETRY_DELAY_MS", "1"),
+        ];
+        Self { store: StoreProcess::start(&dir.path().join("data"), &settings), _dir: dir }
+    }
+
+    /// Links it and expects this refusal, that nothing is kept, and that the store goes on.
+    async fn refuses(&self, url: &str, status: u16, code: &str, detail: &str) {
+        let reply = self.store.request(url).in_english().send(self.store.base()).await;
+        assert_problem(&reply, status, None, &json!({"code": code, "detail": detail}));
+        self.store.shelf().assert_empty().await;
+        assert_eq!(linkgate_tests::request::get(self.store.base(), "/readyz").await.status, 200);
+    }
+
+    async fn takes(&self, url: &str, body: &[u8]) {
+        let reply = self.store.request(url).in_english().send(self.store.base()).await;
+        assert_eq!((reply.status, &reply.json()["sha256_signature"]), (200, &json!(sha256_hex(body))), "{reply:?}");
+        assert_eq!(self.store.shelf().stored_files(), [sha256_hex(body)]);
+    }
+}
+
+async fn front(source: &FakeSource, authority: &Authority, shown: Shown) -> TlsFront {
+    TlsFront::before(source, authority, Manner::Serves(shown, HTTP1)).await
+}
+
+#[tokio::test]
+async fn a_package_comes_over_tls_from_a_source_that_the_authority_vouches_for() {
+    let authority = Authority::new();
+    let source = FakeSource::serving(bytes(100_000)).await;
+    let tls = front(&source, &authority, Shown::Good).await;
+    let trusting = Trusting::start(&authority, &[tls.host()]);
+    trusting.takes(&tls.url(), &bytes(100_000)).await;
+    assert_eq!(source.requests().len(), 1);
+    assert!(
+        source.requests()[0].starts_with("GET /generic/example.tar.gz HTTP/1.1\r\n"),
+        "of the two, HTTP/1.1 is taken"
+    );
+    trusting.store.stop();
+}
+
+#[tokio::test]
+async fn a_certificate_that_proves_nothing_is_refused_before_anything_is_asked() {
+    let authority = Authority::new();
+    let source = FakeSource::serving("x").await;
+    let good = front(&source, &authority, Shown::Good).await;
+    let mut fronts = Vec::new();
+    for shown in [Shown::OtherName, Shown::Expired, Shown::NotYet, Shown::SelfSigned] {
+        fronts.push(front(&source, &authority, shown).await);
+    }
+    // One that the right kind of authority vouches for, but not the one that is believed.
+    fronts.push(front(&source, &Authority::new(), Shown::Good).await);
+    let hosts: Vec<String> = fronts.iter().chain([&good]).map(TlsFront::host).collect();
+    let trusting = Trusting::start(&authority, &hosts);
+    for bad in &fronts {
+        trusting.refuses(&bad.url(), 502, "SOURCE_UNREACHABLE", UNREACHABLE).await;
+    }
+    assert!(source.requests().is_empty(), "no request, for its path may be a secret");
+    trusting.takes(&good.url(), b"x").await;
+}
+
+#[tokio::test]
+async fn an_authority_that_the_operator_did_not_name_is_not_believed() {
+    let authority = Authority::new();
+    let source = FakeSource::serving("x").await;
+    let tls = front(&source, &authority, Shown::Good).await;
+    let trusting = Trusting::start(&Authority::new(), &[tls.host()]);
+    trusting.refuses(&tls.url(), 502, "SOURCE_UNREACHABLE", UNREACHABLE).await;
+    assert!(source.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_redirect_from_https_to_http_is_refused_and_the_other_way_is_followed() {
+    let authority = Authority::new();
+    let target = FakeSource::serving("target").await;
+    let source = FakeSource::start(Behaviour::Redirect(302, target.url())).await;
+    let (tls, tls_target) =
+        (front(&source, &authority, Shown::Good).await, front(&target, &authority, Shown::Good).await);
+    let plain = FakeSource::start(Behaviour::Redirect(302, tls_target.url())).await;
+    let trusting =
+        Trusting::start(&authority, &[tls.host(), tls_target.host(), source.host(), target.host(), plain.host()]);
+    let detail = format!("{UNREACHABLE}: it redirects from https to http");
+    trusting.refuses(&tls.url(), 502, "SOURCE_UNREACHABLE", &detail).await;
+    assert_eq!((source.requests().len(), target.requests().len()), (1, 0));
+    // Also by way of a hop that is still https.
+    source.on("/twice", Behaviour::Redirect(307, "/generic/example.tar.gz".into()));
+    let twice = format!("https://{}/twice", tls.host());
+    trusting.refuses(&twice, 502, "SOURCE_UNREACHABLE", &detail).await;
+    assert!(target.requests().is_empty());
+    trusting.takes(&plain.url(), b"target").await;
+}
+
+#[tokio::test]
+async fn a_redirect_to_a_source_with_a_bad_certificate_is_not_followed() {
+    let authority = Authority::new();
+    let inside = FakeSource::serving("x").await;
+    let bad = front(&inside, &authority, Shown::OtherName).await;
+    let source = FakeSource::start(Behaviour::Redirect(302, bad.url())).await;
+    let tls = front(&source, &authority, Shown::Good).await;
+    let trusting = Trusting::start(&authority, &[tls.host(), bad.host()]);
+    trusting.refuses(&tls.url(), 502, "SOURCE_UNREACHABLE", UNREACHABLE).await;
+    assert!(inside.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_source_that_speaks_only_http2_is_refused() {
+    let authority = Authority::new();
+    let source = FakeSource::serving("x").await;
+    let only = TlsFront::before(&source, &authority, Manner::Serves(Shown::Good, &["h2"])).await;
+    let none = TlsFront::before(&source, &authority, Manner::Serves(Shown::Good, &[])).await;
+    let trusting = Trusting::start(&authority, &[only.host(), none.host()]);
+    trusting.refuses(&only.url(), 502, "SOURCE_UNREACHABLE", UNREACHABLE).await;
+    assert!(source.requests().is_empty());
+    // Who knows nothing of the choice speaks HTTP/1.1.
+    trusting.takes(&none.url(), b"x").await;
+}
+
+#[tokio::test]
+async fn a_handshake_that_does_not_end_times_out() {
+    let authority = Authority::new();
+    let source = FakeSource::serving("x").await;
+    for manner in [Manner::Stalls, Manner::StallsInHandshake, Manner::Drips] {
+        let tls = TlsFront::before(&source, &authority, manner.clone()).await;
+        let trusting = Trusting::start(&authority, &[tls.host()]);
+        let begun = Instant::now();
+        trusting.refuses(&tls.url(), 504, "SOURCE_TIMEOUT", "Reading the package_url timed out").await;
+        let took = begun.elapsed();
+        assert!(took > Duration::from_secs(4) && took < Duration::from_secs(9), "four attempts: {manner:?} {took:?}");
+    }
+    assert!(source.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_handshake_that_breaks_is_refused() {
+    let authority = Authority::new();
+    let source = FakeSource::serving("x").await;
+    let reset = TlsFront::before(&source, &authority, Manner::Resets).await;
+    let trusting = Trusting::start(&authority, &[reset.host(), source.host()]);
+    trusting.refuses(&reset.url(), 502, "SOURCE_UNREACHABLE", UNREACHABLE).await;
+    // Whoever listens there speaks plain HTTP.
+    let plain = format!("https://{}/example.tar.gz", source.host());
+    trusting.refuses(&plain, 502, "SOURCE_UNREACHABLE", UNREACHABLE).await;
+    assert!(source.requests().is_empty());
+}
+
+#[tokio::test]
+async fn what_breaks_off_in_tls_is_no_package() {
+    let authority = Authority::new();
+    let source = FakeSource::start(Behaviour::Announce(500, bytes(499))).await;
+    source.on("/chunks", Behaviour::BrokenChunks(bytes(500)));
+    source.on("/good", Behaviour::Bytes(bytes(500)));
+    let tls = front(&source, &authority, Shown::Good).await;
+    let trusting = Trusting::start(&authority, &[tls.host()]);
+    trusting.refuses(&tls.url(), 502, "SOURCE_UNREACHABLE", UNREACHABLE).await;
+    trusting.refuses(&format!("https://{}/chunks", tls.host()), 502, "SOURCE_UNREACHABLE", UNREACHABLE).await;
+    trusting.takes(&format!("https://{}/good", tls.host()), &bytes(500)).await;
+}

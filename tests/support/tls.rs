@@ -1,0 +1,189 @@
+//! Sources that speak TLS, well and badly: an authority of the test's own, and a front that stands before a [`FakeSource`].
+//!
+//! Keys and certificates are made anew for every test and trusted by nobody who is not told to.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
+};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+use crate::FakeSource;
+
+/// Who vouches for certificates.
+pub struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    file: tempfile::NamedTempFile,
+}
+
+/// What a source shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// A certificate for its name and address, by the authority.
+    Good,
+    /// One for another name.
+    OtherName,
+    /// One that was good until yesteryear.
+    Expired,
+    /// One that will be good.
+    NotYet,
+    /// One that nobody but itself vouches for.
+    SelfSigned,
+}
+
+/// What the front does with a connection.
+#[derive(Clone, Debug)]
+pub enum Manner {
+    /// Shakes hands, offering these protocols by ALPN, and passes on what comes.
+    Serves(Shown, &'static [&'static str]),
+    /// Takes the connection and says nothing.
+    Stalls,
+    /// Sends the beginning of a handshake and then nothing.
+    StallsInHandshake,
+    /// Sends the bytes of a handshake, one each second.
+    Drips,
+    /// Resets the connection once the client has begun.
+    Resets,
+}
+
+impl Authority {
+    /// A new one.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.distinguished_name.push(DnType::CommonName, "Authority of a test");
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), issuer.pem()).unwrap();
+        Self { issuer, file }
+    }
+
+    /// Its certificate as PEM, for who is to trust it.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        self.file.path()
+    }
+
+    fn server(&self, shown: Shown, protocols: &[&str]) -> ServerConfig {
+        let names = if shown == Shown::OtherName { vec!["other.example"] } else { vec!["localhost", "127.0.0.1"] };
+        let mut params = CertificateParams::new(names.into_iter().map(String::from).collect::<Vec<_>>()).unwrap();
+        match shown {
+            Shown::Expired => {
+                (params.not_before, params.not_after) = (date_time_ymd(2019, 1, 1), date_time_ymd(2020, 1, 1))
+            }
+            Shown::NotYet => {
+                (params.not_before, params.not_after) = (date_time_ymd(2900, 1, 1), date_time_ymd(2901, 1, 1))
+            }
+            _ => {}
+        }
+        let key = KeyPair::generate().unwrap();
+        let certificate = match shown {
+            Shown::SelfSigned => params.self_signed(&key),
+            _ => params.signed_by(&key, &self.issuer),
+        };
+        let chain = vec![certificate.unwrap().der().clone()];
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config =
+            ServerConfig::builder_with_provider(Arc::new(default_provider())).with_safe_default_protocol_versions();
+        let mut config = config.unwrap().with_no_client_auth().with_single_cert(chain, key).unwrap();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        config
+    }
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A front. Stops when dropped.
+pub struct TlsFront {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl TlsFront {
+    /// Speaks TLS before a source.
+    pub async fn before(source: &FakeSource, authority: &Authority, manner: Manner) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let acceptor = match &manner {
+            Manner::Serves(shown, protocols) => Some(TlsAcceptor::from(Arc::new(authority.server(*shown, protocols)))),
+            _ => None,
+        };
+        let behind = source.host();
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, manner, behind) = (acceptor.clone(), manner.clone(), behind.clone());
+                // The reader may go away at any time; that is its right.
+                tokio::spawn(async move { drop(serve(stream, acceptor, &manner, &behind).await) });
+            }
+        });
+        Self { address, task }
+    }
+
+    /// `localhost:port`.
+    #[must_use]
+    pub fn host(&self) -> String {
+        format!("localhost:{}", self.address.port())
+    }
+
+    /// A link to `example.tar.gz`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("https://{}/generic/example.tar.gz", self.host())
+    }
+}
+
+impl Drop for TlsFront {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The first bytes of a server's hello: a record of 90 bytes is to follow.
+const HELLO: [u8; 9] = [0x16, 3, 3, 0, 90, 2, 0, 0, 86];
+
+async fn serve(
+    mut stream: TcpStream,
+    acceptor: Option<TlsAcceptor>,
+    manner: &Manner,
+    behind: &str,
+) -> std::io::Result<()> {
+    match (manner, acceptor) {
+        (Manner::Serves(..), Some(acceptor)) => {
+            let mut plain = TcpStream::connect(behind).await?;
+            let mut stream = acceptor.accept(stream).await?;
+            tokio::io::copy_bidirectional(&mut stream, &mut plain).await.map(|_| ())
+        }
+        (Manner::Serves(..), None) => unreachable!("who serves has a certificate"),
+        (Manner::Stalls, _) => std::future::pending().await,
+        (Manner::StallsInHandshake, _) => {
+            stream.write_all(&HELLO).await?;
+            std::future::pending().await
+        }
+        (Manner::Drips, _) => {
+            for byte in HELLO.into_iter().chain([0; 80]) {
+                stream.write_all(&[byte]).await?;
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            }
+            Ok(())
+        }
+        (Manner::Resets, _) => {
+            stream.readable().await?;
+            stream.set_zero_linger()
+        }
+    }
+}
