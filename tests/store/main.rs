@@ -16,6 +16,7 @@ mod jobs;
 mod lifecycle;
 mod metrics;
 mod modules;
+mod names;
 mod parallel;
 mod private;
 mod provenance;
