@@ -70,16 +70,24 @@ async fn a_certificate_that_proves_nothing_is_refused_before_anything_is_asked()
     let authority = Authority::new();
     let source = FakeSource::serving("x").await;
     let good = front(&source, &authority, Shown::Good).await;
-    let mut fronts = Vec::new();
-    for shown in [Shown::OtherName, Shown::Expired, Shown::NotYet, Shown::SelfSigned] {
-        fronts.push(front(&source, &authority, shown).await);
+    let mut bad = Vec::new();
+    for (shown, said) in [
+        (Shown::OtherName, "certificate not valid for name"),
+        (Shown::Expired, "certificate expired"),
+        (Shown::NotYet, "certificate not valid yet"),
+        (Shown::SelfSigned, "UnknownIssuer"),
+    ] {
+        bad.push((front(&source, &authority, shown).await, said));
     }
     // One that the right kind of authority vouches for, but not the one that is believed.
-    fronts.push(front(&source, &Authority::new(), Shown::Good).await);
-    let hosts: Vec<String> = fronts.iter().chain([&good]).map(TlsFront::host).collect();
+    bad.push((front(&source, &Authority::new(), Shown::Good).await, "UnknownIssuer"));
+    let hosts: Vec<String> = bad.iter().map(|(front, _)| front.host()).chain([good.host()]).collect();
     let trusting = Trusting::start(&authority, &hosts);
-    for bad in &fronts {
-        trusting.refuses(&bad.url(), 502, "SOURCE_UNREACHABLE", UNREACHABLE).await;
+    for (front, said) in &bad {
+        trusting.refuses(&front.url(), 502, "SOURCE_UNREACHABLE", UNREACHABLE).await;
+        let log = trusting.store.log().join("\n");
+        assert!(log.contains(said), "the operator can read why: {log}");
+        assert!(!log.contains("tried again"), "it would prove no more the next time: {log}");
     }
     assert!(source.requests().is_empty(), "no request, for its path may be a secret");
     trusting.takes(&good.url(), b"x").await;

@@ -1,9 +1,11 @@
 //! Which failures may be tried again, and when.
 //!
-//! Promises: what would fail in the same way again is not tried again: refusals of ours, a source's clear no. Waits grow
-//! and are spread, so that downloads which one source dropped together do not come back together.
+//! Promises: what would fail in the same way again is not tried again: refusals of ours, a source's clear no, a certificate
+//! that proves nothing. Waits grow and are spread, so that downloads which one source dropped together do not come back
+//! together.
 
 use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -47,7 +49,9 @@ impl Failure {
 impl From<SourceError> for Failure {
     fn from(error: SourceError) -> Self {
         let again = match &error {
-            SourceError::Transport { cause, .. } if is_no_http(cause.as_ref()) => Again::Never,
+            SourceError::Transport { cause, .. } if is_no_http(cause.as_ref()) || is_untrusted(cause.as_ref()) => {
+                Again::Never
+            }
             SourceError::Transport { .. }
             | SourceError::TimedOut { phase: Phase::Connect | Phase::Head | Phase::Body, .. } => Again::Later(None),
             SourceError::Changed => Again::Anew,
@@ -67,6 +71,18 @@ fn is_no_http(error: &(dyn Error + 'static)) -> bool {
     std::iter::successors(Some(error), |&e| e.source())
         .filter_map(|e| e.downcast_ref::<hyper::Error>())
         .any(hyper::Error::is_parse)
+}
+
+/// Whoever listens there could not prove that it is the source.
+fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |&e| made_of(e).or_else(|| e.source()))
+        .filter_map(|e| e.downcast_ref())
+        .any(|e| matches!(e, rustls::Error::InvalidCertificate(_)))
+}
+
+/// What an I/O error was made of; it hides that from `source`.
+fn made_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    error.downcast_ref::<io::Error>()?.get_ref().map(|inner| inner as _)
 }
 
 /// Seconds or a date; what is neither counts as not said.
@@ -151,6 +167,17 @@ mod tests {
         ] {
             assert_eq!(again(error), Again::Never);
         }
+    }
+
+    #[test]
+    fn a_certificate_that_proves_nothing_is_final_and_another_failure_of_tls_is_not() {
+        let again = |error: rustls::Error| {
+            // Packed as deep as the client packs it.
+            let cause = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, error)).into();
+            Failure::from(SourceError::Transport { phase: Phase::Connect, cause }).again
+        };
+        assert_eq!(again(rustls::Error::InvalidCertificate(rustls::CertificateError::Expired)), Again::Never);
+        assert_eq!(again(rustls::Error::HandshakeNotComplete), Again::Later(None));
     }
 
     #[test]
