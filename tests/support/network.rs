@@ -3,9 +3,9 @@
 //!
 //! A store asks the system for addresses and refuses those that are not public, so it can be shown a name that flips only
 //! where the system asks us, and a download from a public address only where that is ours. Both are so in namespaces of
-//! Linux: [`inside`] runs a test again in a user, mount and network namespace of its own. It takes `unshare`, `mount` and
-//! `ip`, and a kernel that lets us make such namespaces. Refuses to pass for done where that cannot be had: the test fails
-//! and says why.
+//! Linux: [`inside`] runs a test again in a mount and a network namespace of its own, and who is not root also in one of
+//! users. It takes `unshare`, `mount` and `ip`, and a system that lets us make such namespaces. Refuses to pass for done where
+//! that cannot be had: the test fails and says why.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -30,7 +30,10 @@ pub fn inside<F: Future<Output = ()>>(test: &str, addresses: &[&str], body: impl
     }
     let again = std::env::current_exe().unwrap();
     let mut command = Command::new("unshare");
-    command.args(["--map-root-user", "--mount", "--net", "--"]).arg(again).args(["--exact", test, "--nocapture"]);
+    if !rustix::process::getuid().is_root() {
+        command.arg("--map-root-user");
+    }
+    command.args(["--mount", "--net", "--"]).arg(again).args(["--exact", test, "--nocapture"]);
     let output = command.env(INSIDE, "1").output().expect("`unshare` of util-linux is needed");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     println!("{out}");
