@@ -5,8 +5,12 @@
 
 pub mod drive;
 pub mod forwarded;
+pub mod listed;
+pub mod memory;
+pub mod packing;
 pub mod refused;
 pub mod request;
+pub mod source;
 pub mod tokens;
 pub mod who;
 pub mod world;

@@ -12,12 +12,12 @@ pub mod commands;
 pub mod config;
 pub mod data_dir;
 pub mod failpoint;
+pub mod fetch;
 pub mod inspect;
 pub mod telemetry;
 pub mod upkeep;
 
 mod blob;
-mod fetch;
 mod http;
 mod ledger;
 pub mod link;

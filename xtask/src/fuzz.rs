@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: hostile input for everything of the gate that reads bytes of others.
+//! `cargo xtask fuzz`: hostile input for everything of the gate and the store that reads bytes of others.
 //!
 //! Promises: each target runs for its seconds with bounded memory and input; an input that breaks something fails the
 //! task and is named; what was learned stays in the target folder, and the tree is left as it was. Refuses to pass for
@@ -15,10 +15,13 @@ use crate::error::{Failure, Outcome, Trying};
 use crate::run::{probe, run};
 use crate::workspace::Workspace;
 
-/// The targets, and the longest input for each: a little over what the gate itself takes.
-const TARGETS: [(&str, u32); 7] = [
+/// The targets, and the longest input for each: for the gate's a little over what it takes, for the store's what it takes to
+/// say everything once.
+const TARGETS: [(&str, u32); 9] = [
+    ("archive", 20_000),
     ("body", 5_000),
     ("credentials", 8_192),
+    ("download", 2_000),
     ("keys", 4_096),
     ("pairs", 4_096),
     ("path", 1_200),
