@@ -145,6 +145,13 @@ fn good() -> Vec<Made> {
     vec![folder, text, stored, link, streamed, made("app/s2", b"x").streamed(b"")]
 }
 
+/// So many members of the same content.
+pub(in crate::inspect) fn repeated(content: &[u8], members: usize) -> Vec<u8> {
+    let one = made("", content);
+    let one = Made { packed: Some(one.packed()), content: Vec::new(), ..one };
+    zip(&(0..members).map(|n| Made { name: n.to_string().into(), ..one.clone() }).collect::<Vec<_>>())
+}
+
 pub(in crate::inspect) fn good_zip() -> Vec<u8> {
     zip(&good())
 }
