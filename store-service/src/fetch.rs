@@ -6,7 +6,7 @@
 //! [`FetchConfig::max_bytes`] are read, whatever the source says. A download that breaks is tried again, and goes on where
 //! it stood only if the source proves that the rest belongs to the same version of the file; the same holds for the parts
 //! of a large file that are read at once. Refuses encoded bodies, HTML
-//! pages, statuses other than 200 (206 for the rest of a file) and more than [`MAX_REDIRECTS`](hops::MAX_REDIRECTS)
+//! pages, statuses other than 200 (206 for the rest of a file) and more than `hops::MAX_REDIRECTS`
 //! redirects. Sends no cookies, no referer, no credentials; uses no proxy.
 
 mod ahead;
