@@ -8,6 +8,7 @@
 //! The source makes the bodies, so that every byte tells from which reply it came and where it stood there.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use linkgate_contract::{AllowList, HostRule, PackageUrl};
@@ -169,7 +170,8 @@ impl World {
     async fn read(&self, size: Option<u64>, bytes: &RefCell<Vec<u8>>) -> Result<(), SourceError> {
         let url = PackageUrl::new(&format!("http://{}/a/example.tar.gz?b=c", self.host)).unwrap();
         let private = AllowList::new(Vec::new());
-        let mut stream = self.source.open(Wanted { url: &url, private: &private, size }).await?;
+        let wanted = Wanted { url: &url, private: &private, size, progress: &Arc::default() };
+        let mut stream = self.source.open(wanted).await?;
         while let Some(chunk) = stream.next().await? {
             let mut bytes = bytes.borrow_mut();
             match chunk {
