@@ -7,6 +7,10 @@
 /// A step after which a crash must leave everything whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
+    /// An upload that goes on without its caller is written into the books, not committed.
+    AcceptDue,
+    /// It is committed, the caller does not know.
+    Accepted,
     /// A temporary file is there, empty.
     DraftMade,
     /// Some bytes are written.
@@ -43,7 +47,9 @@ pub enum Step {
 
 impl Step {
     /// All of them, in the order of an upload.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
+        Self::AcceptDue,
+        Self::Accepted,
         Self::DraftMade,
         Self::DraftPartWritten,
         Self::DraftWritten,
@@ -66,6 +72,8 @@ impl Step {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::AcceptDue => "accept-due",
+            Self::Accepted => "accepted",
             Self::DraftMade => "draft-made",
             Self::DraftPartWritten => "draft-part-written",
             Self::DraftWritten => "draft-written",

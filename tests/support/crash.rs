@@ -28,7 +28,7 @@ pub use self::ground::{FileSystem, cannot_mount};
 use self::packages::Packages;
 pub use self::report::Report;
 use crate::process::{Finished, WITH_FAILPOINTS, command, command_of, kill_in_start};
-use crate::{StoreProcess, TokenMint};
+use crate::{Shelf, StoreProcess, TokenMint};
 
 /// Callers at once.
 const CALLERS: usize = 6;
@@ -40,6 +40,8 @@ const MOMENT_MS: usize = 400;
 const START_MS: usize = 60;
 /// A step that is not reached by then is not waited for.
 const STEP_WITHIN: Duration = Duration::from_millis(1_500);
+/// A store that starts again does within this time what an earlier one has promised.
+const PROMISES_WITHIN: Duration = Duration::from_secs(30);
 /// Signal 9.
 const KILLED: i32 = 9;
 /// Rounds with something wrong, after which a campaign is given up.
@@ -194,7 +196,7 @@ impl Campaign {
     /// A crash while the store starts, and sets right what an earlier one left.
     async fn crash_start(&mut self) -> Result<(), String> {
         let after = Duration::from_millis(self.dice.below(START_MS) as u64);
-        kill_in_start(&self.ground.data_dir(), after, self.ground.cut()).await;
+        kill_in_start(&self.ground.data_dir(), &pairs(&self.settings()), after, self.ground.cut()).await;
         self.report.starts += 1;
         self.ground.come_back().await
     }
@@ -205,9 +207,8 @@ impl Campaign {
         if let Aim::Step(step, times) = aim {
             settings.push(armed(step, times));
         }
-        let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let data = self.ground.data_dir();
-        let mut store = StoreProcess::start_program(WITH_FAILPOINTS, &data, &settings, TokenMint::new());
+        let mut store = StoreProcess::start_program(WITH_FAILPOINTS, &data, &pairs(&settings), TokenMint::new());
         let round = Round {
             packages: &self.packages,
             shelf: self.ground.shelf(),
@@ -227,10 +228,15 @@ impl Campaign {
         }
     }
 
+    /// Those of a busy store. Every store that starts here must be able to do what an earlier one has promised.
     fn settings(&self) -> Vec<(&'static str, String)> {
+        self.with_source(&BUSY)
+    }
+
+    fn with_source(&self, settings: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
         let host = self.packages.source().host();
         let hosts = ["LINKGATE_FETCH_ALLOWED_HOSTS", "LINKGATE_FETCH_PRIVATE_HOSTS"].map(|name| (name, host.clone()));
-        BUSY.iter().map(|(name, value)| (*name, (*value).to_owned())).chain(hosts).collect()
+        settings.iter().map(|(name, value)| (*name, (*value).to_owned())).chain(hosts).collect()
     }
 
     /// Starts the store again, and holds everything against what was acknowledged.
@@ -244,9 +250,13 @@ impl Campaign {
         }
         let data = self.ground.data_dir();
         // It panics where the store does not come up, with the store's log.
-        let Ok(mut store) = catch_unwind(AssertUnwindSafe(|| StoreProcess::start(&data, &QUIET))) else {
+        let settings = self.with_source(&QUIET);
+        let Ok(mut store) = catch_unwind(AssertUnwindSafe(|| StoreProcess::start(&data, &pairs(&settings)))) else {
             return wrong + self.wrong("the store does not start again".to_owned());
         };
+        if !promises_are_kept(&self.ground.shelf()).await {
+            wrong += self.wrong("uploads that were promised do not end".to_owned());
+        }
         let look = judge::after_restart(&self.ground.shelf(), &mut self.callers, &self.packages).await;
         wrong += self.report.add_look(look);
         // Half of the time what comes next finds a journal that nobody has folded in.
@@ -301,6 +311,24 @@ impl Campaign {
         }
         self.callers.iter_mut().for_each(Caller::forget);
     }
+}
+
+fn pairs<'a>(settings: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
+    settings.iter().map(|(name, value)| (*name, value.as_str())).collect()
+}
+
+/// Waits until everything that was promised has ended, one way or the other.
+async fn promises_are_kept(shelf: &Shelf) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < PROMISES_WITHIN {
+        match shelf.unfinished().await {
+            Ok(0) => return true,
+            // Whatever is wrong with the books is named by the look.
+            Err(_) => return true,
+            Ok(_) => sleep(Duration::from_millis(5)).await,
+        }
+    }
+    false
 }
 
 fn armed(step: Step, times: usize) -> (&'static str, String) {

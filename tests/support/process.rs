@@ -94,9 +94,14 @@ fn serving(program: &str, data_dir: &Path, settings: &[(&str, &str)], mint: &Tok
 }
 
 /// Starts a store and kills it the hard way so soon after that it may not have got far; `before` is done just then.
-pub async fn kill_in_start(data_dir: &Path, after: Duration, before: impl Future<Output = ()>) {
+pub async fn kill_in_start(
+    data_dir: &Path,
+    settings: &[(&str, &str)],
+    after: Duration,
+    before: impl Future<Output = ()>,
+) {
     let mint = TokenMint::new();
-    let mut child = serving(SHIPPED, data_dir, &[], &mint).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = serving(SHIPPED, data_dir, settings, &mint).stderr(Stdio::null()).spawn().unwrap();
     tokio::time::sleep(after).await;
     before.await;
     child.kill().unwrap();

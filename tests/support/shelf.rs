@@ -92,6 +92,15 @@ impl Shelf {
         self.try_rows().await.unwrap()
     }
 
+    /// Uploads that were promised and have not ended.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn unfinished(&self) -> Result<i64, sqlx::Error> {
+        let query = sqlx::query_scalar("select count(*) from job where state is null");
+        self.with_books(async |books| query.fetch_one(books).await).await
+    }
+
     /// The same of books that may be damaged.
     ///
     /// # Errors

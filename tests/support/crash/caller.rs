@@ -4,6 +4,11 @@
 //! Promises: at most one deed of a caller is in doubt, the one that was under way when the store died.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::Value;
+use tokio::time::sleep;
 
 use super::dice::Dice;
 use super::ground::Power;
@@ -12,6 +17,8 @@ use crate::{LinkRequestBuilder, Reply, Shelf};
 
 /// Live versions of a caller from which on it rather deletes.
 const ENOUGH: usize = 8;
+/// Between two questions about an upload.
+const ASK_EVERY: Duration = Duration::from_millis(5);
 
 /// A version of a module of the caller's application.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +43,8 @@ pub struct Live {
 pub enum Doubt {
     /// A package for a version, new or not.
     Upload(String),
+    /// The same, and that it will be done was answered: only that it is was not.
+    Promised(String),
     /// That the version is deleted.
     Delete,
 }
@@ -49,6 +58,8 @@ pub struct Deeds {
     pub overwrites: u64,
     /// Versions that were deleted.
     pub deletes: u64,
+    /// Uploads that were promised, whether their end was heard of or not.
+    pub promises: u64,
     /// Refused, as they should be.
     pub refusals: u64,
 }
@@ -158,22 +169,47 @@ impl Caller {
         if self.dice.percent(30) {
             request = request.field("size", package.size);
         }
+        if self.dice.percent(30) {
+            request = request.header("prefer", "respond-async");
+        }
         let doubt = Doubt::Upload(package.sha256.clone());
         match self.send(round, request, &key, doubt).await {
-            Some(reply) if reply.status == 200 => self.acknowledged(key, package, &reply),
+            Some(reply) if reply.status == 200 => self.acknowledged(key, package, &reply.json()),
+            Some(reply) if reply.status == 202 => self.promised(round, key, package, &reply).await,
             Some(reply) => self.unexpected(&format!("an upload of {key:?}"), &reply),
             None => Next::End,
         }
     }
 
+    /// From this reply on the upload must be done, sooner or later, whatever happens. Asks until it is.
+    async fn promised(&mut self, round: &Round<'_>, key: Key, package: &Package, reply: &Reply) -> Next {
+        self.doubt = Some((key.clone(), Doubt::Promised(package.sha256.clone())));
+        self.deeds.promises += 1;
+        let place = reply.header("location").unwrap_or_default().to_owned();
+        loop {
+            let reply = match round.about(&self.app, &key, &place).try_send(&round.base).await {
+                Ok(reply) if *round.power.read().await => reply,
+                Ok(_) | Err(_) => return Next::End,
+            };
+            if reply.status != 200 {
+                return self.unexpected(&format!("a question about {key:?}"), &reply);
+            }
+            let document = reply.json();
+            match document["state"].as_str() {
+                Some("done") => return self.acknowledged(key, package, &document["package"]),
+                Some("queued" | "fetching" | "storing") => sleep(ASK_EVERY).await,
+                _ => return self.unexpected(&format!("a question about {key:?}"), &reply),
+            }
+        }
+    }
+
     /// What counts as acknowledged is said here: from this reply on the package must be there, whatever happens.
-    fn acknowledged(&mut self, key: Key, package: &Package, reply: &Reply) -> Next {
+    fn acknowledged(&mut self, key: Key, package: &Package, body: &Value) -> Next {
         self.doubt = None;
-        let body = reply.json();
         let id = body["id"].as_i64().unwrap_or_default();
         let said = (body["sha256_signature"].as_str(), body["package_size"].as_str().map(str::to_owned));
         if said != (Some(&package.sha256), Some(package.size.to_string())) {
-            self.wrong.push(format!("{key:?} was answered as another package: {}", reply.body));
+            self.wrong.push(format!("{key:?} was answered as another package: {body}"));
         }
         match self.live.insert(key, Live { id, sha256: package.sha256.clone() }) {
             Some(before) if before.id != id => self.wrong.push(format!("an overwrite made row {id} of {}", before.id)),
@@ -259,6 +295,11 @@ impl Caller {
 }
 
 impl Round<'_> {
+    fn about(&self, app: &str, key: &Key, place: &str) -> LinkRequestBuilder {
+        let path = format!("/bkapps/applications/{app}/modules/{}/source_package/link/{place}", key.module);
+        self.request.clone().method(Method::GET).path(path).raw_body("").content_type(None)
+    }
+
     fn of(&self, app: &str, key: &Key, package: &Package) -> LinkRequestBuilder {
         let link = self.packages.url(package.number);
         self.request.clone().module(app, &key.module).version(&key.version).field("package_url", link)

@@ -121,11 +121,14 @@ impl Look {
                 },
             }
         }
-        if let Some((key, _)) = &doubt
+        if let Some((key, doubt)) = &doubt
             && !found.contains_key(key)
             && !caller.live.contains_key(key)
         {
-            self.found_undone += 1;
+            match doubt {
+                Doubt::Promised(_) => self.wrong.push(format!("{key:?} of {} was promised and never came", caller.app)),
+                Doubt::Upload(_) | Doubt::Delete => self.found_undone += 1,
+            }
         }
         let gone = rows.iter().filter(|row| row.is_deleted).map(|row| row.id).collect::<BTreeSet<_>>();
         self.wrong.extend(caller.deleted.difference(&gone).map(|id| format!("row {id} was deleted and is back")));
@@ -153,11 +156,14 @@ impl Look {
 fn settle(doubt: &Doubt, before: Option<&Live>, now: Option<&Live>) -> Option<bool> {
     let done = match (doubt, before, now) {
         (Doubt::Delete, _, None) => true,
-        (Doubt::Upload(wanted), Some(before), Some(now)) => now.sha256 == *wanted && now.id == before.id,
-        (Doubt::Upload(wanted), None, Some(now)) => now.sha256 == *wanted,
+        (Doubt::Upload(wanted) | Doubt::Promised(wanted), Some(before), Some(now)) => {
+            now.sha256 == *wanted && now.id == before.id
+        }
+        (Doubt::Upload(wanted) | Doubt::Promised(wanted), None, Some(now)) => now.sha256 == *wanted,
         _ => false,
     };
-    if done { Some(true) } else { (before == now).then_some(false) }
+    let may_be_undone = before == now && !matches!(doubt, Doubt::Promised(_));
+    if done { Some(true) } else { may_be_undone.then_some(false) }
 }
 
 fn fault(caller: &Caller, key: &Key, before: Option<&Live>, now: Option<&Live>) -> String {

@@ -59,6 +59,7 @@ impl Report {
         sum.uploads += deeds.uploads;
         sum.overwrites += deeds.overwrites;
         sum.deletes += deeds.deletes;
+        sum.promises += deeds.promises;
         sum.refusals += deeds.refusals;
     }
 
@@ -103,8 +104,9 @@ impl Display for Report {
         for step in Step::ALL {
             writeln!(f, "  {:<24}{:>6}", step.name(), self.steps.get(&step).copied().unwrap_or_default())?;
         }
-        let Deeds { uploads, overwrites, deletes, refusals } = deeds;
+        let Deeds { uploads, overwrites, deletes, promises, refusals } = deeds;
         writeln!(f, "acknowledged: {uploads} new versions, {overwrites} overwrites, {deletes} deletes")?;
+        writeln!(f, "uploads that were promised before they were done: {promises}")?;
         writeln!(f, "refused as they should be: {refusals}")?;
         let (done, undone) = (look.found_done, look.found_undone);
         writeln!(f, "in doubt when it crashed: {}; found done {done}, not done {undone}", done + undone)?;
