@@ -30,6 +30,7 @@ struct Parts {
     uploads: Family<ByResult, Counter>,
     upload_seconds: Family<ByResult, Histogram>,
     stage_seconds: Family<ByStage, Histogram>,
+    database_wait_seconds: Histogram,
     active: Gauge,
     waiting: Gauge,
     stored_bytes: Counter,
@@ -74,6 +75,7 @@ impl Metrics {
             uploads: Family::default(),
             upload_seconds: by_result,
             stage_seconds: by_stage,
+            database_wait_seconds: Histogram::new(STAGE_SECONDS),
             active: Gauge::default(),
             waiting: Gauge::default(),
             stored_bytes: Counter::default(),
@@ -116,6 +118,11 @@ impl Metrics {
         }
     }
 
+    /// A transaction waited so long for the database's only writer.
+    pub fn waited_for_database(&self, wait: Duration) {
+        self.0.database_wait_seconds.observe(wait.as_secs_f64());
+    }
+
     /// A call waits for an upload that another one began.
     pub fn joined(&self) {
         self.0.joined.inc();
@@ -154,6 +161,12 @@ impl Parts {
             "How long the stages of an upload took",
             Unit::Seconds,
             self.stage_seconds.clone(),
+        );
+        to.register_with_unit(
+            "database_wait",
+            "How long bookings waited for the database",
+            Unit::Seconds,
+            self.database_wait_seconds.clone(),
         );
         to.register("uploads_active", "Uploads that run now", self.active.clone());
         to.register("uploads_waiting", "Of these, uploads that wait for others to end", self.waiting.clone());

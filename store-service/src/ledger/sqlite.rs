@@ -5,7 +5,7 @@
 //! SQLite older than 3.51.3, which can corrupt a database in WAL mode.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use linkgate_contract::{AppCode, JobId, PackageVersion, UploadPath};
 use sqlx::sqlite::{
@@ -274,8 +274,9 @@ impl Ledger for SqliteLedger {
     }
 
     async fn record(&self, entry: NewEntry, job: JobRecord) -> Result<Recorded, LedgerError> {
-        let now = now_ms();
+        let (now, begun) = (now_ms(), Instant::now());
         let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
+        let waited = begun.elapsed();
         let live = find_live(&mut tx, &entry).await.map_err(failed)?;
         let (row, replaced) = match live {
             Some(_) if !entry.allow_overwrite => return Err(LedgerError::AlreadyExists),
@@ -285,7 +286,7 @@ impl Ledger for SqliteLedger {
         if entry.registers_module {
             register_module(&mut tx, &entry, now).await.map_err(failed)?;
         }
-        let recorded = Recorded { entry: row.map_err(failed)?, replaced };
+        let recorded = Recorded { entry: row.map_err(failed)?, replaced, waited };
         provenance::note(&mut tx, recorded.entry.id, &job, &entry.provenance).await.map_err(failed)?;
         jobs::end(&mut tx, &job, &JobEnd::Done(recorded.entry.clone()), now).await.map_err(failed)?;
         reached(Step::CommitDue);
@@ -297,7 +298,10 @@ impl Ledger for SqliteLedger {
     async fn accept(&self, job: JobRecord) -> Result<(), LedgerError> {
         let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
         jobs::accept(&mut tx, &job).await.map_err(failed)?;
-        tx.commit().await.map_err(failed)
+        reached(Step::AcceptDue);
+        tx.commit().await.map_err(failed)?;
+        reached(Step::Accepted);
+        Ok(())
     }
 
     async fn give_up(&self, job: JobRecord, end: JobEnd) -> Result<(), LedgerError> {

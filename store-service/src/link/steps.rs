@@ -192,7 +192,8 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
         let (sha256, size_bytes) = (entry.sha256.clone(), entry.size_bytes);
         let mut standing = job.standing.lock().await;
         match self.metrics.timed("book", self.ledger.record(entry, job.record())).await {
-            Ok(Recorded { entry, replaced }) => {
+            Ok(Recorded { entry, replaced, waited }) => {
+                self.metrics.waited_for_database(waited);
                 *standing = Standing::Ended;
                 drop(standing);
                 self.attach(sha256.clone()).await;

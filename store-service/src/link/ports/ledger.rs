@@ -1,5 +1,7 @@
 //! Where the books are.
 
+use std::time::Duration;
+
 use linkgate_contract::{AppCode, JobId, PackageVersion, UploadPath};
 use serde::{Deserialize, Serialize};
 
@@ -126,6 +128,8 @@ pub struct Recorded {
     pub entry: Entry,
     /// The package that the row pointed at before.
     pub replaced: Option<Sha256Hex>,
+    /// How long others held the database meanwhile.
+    pub waited: Duration,
 }
 
 /// Why the books refuse or fail.
