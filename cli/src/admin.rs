@@ -1,6 +1,6 @@
-//! A reader of Envoy's admin interface.
+//! A client of Envoy's admin interface.
 //!
-//! Promises: one `GET` takes at most [`WITHIN`] and [`MAX_BYTES`], whatever answers. Speaks plain HTTP/1.1, as Envoy's
+//! Promises: one request takes at most [`WITHIN`] and [`MAX_BYTES`], whatever answers. Speaks plain HTTP/1.1, as Envoy's
 //! admin interface does; nothing that is secret goes there.
 
 use std::fmt;
@@ -44,12 +44,21 @@ impl fmt::Display for Admin {
 impl Admin {
     /// Reads a page; the error says what happened in a few words.
     pub fn get(&self, target: &str) -> Result<String, String> {
+        self.ask("GET", target)
+    }
+
+    /// Has Envoy do something; the error says what happened in a few words.
+    pub fn post(&self, target: &str) -> Result<(), String> {
+        self.ask("POST", target).map(drop)
+    }
+
+    fn ask(&self, method: &str, target: &str) -> Result<String, String> {
         let fail = |error: &dyn fmt::Display| format!("{self}: {error}");
-        let raw = self.exchange(target).map_err(|error| fail(&error))?;
+        let raw = self.exchange(method, target).map_err(|error| fail(&error))?;
         read_reply(&raw).map_err(|error| fail(&error))
     }
 
-    fn exchange(&self, target: &str) -> std::io::Result<Vec<u8>> {
+    fn exchange(&self, method: &str, target: &str) -> std::io::Result<Vec<u8>> {
         let deadline = Instant::now() + WITHIN;
         // A time-out of zero is an error of its own.
         let left = || deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
@@ -63,7 +72,8 @@ impl Admin {
         let mut stream = connected?;
         stream.set_write_timeout(Some(left()))?;
         let host = &self.authority;
-        let request = format!("GET {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        let request =
+            format!("{method} {target} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes())?;
         let (mut raw, mut part) = (Vec::new(), [0; 4096]);
         loop {

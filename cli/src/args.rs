@@ -1,5 +1,6 @@
 //! The commands and their flags.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -96,12 +97,38 @@ pub struct Target {
 /// `linkgate keys …`
 #[derive(Subcommand)]
 pub enum KeysCommand {
-    /// Make an Ed25519 pair: jwt-private.pem for the gate, jwt-public.pem for the store
+    /// Make an Ed25519 pair: NAME-private.pem for the gate, NAME-public.pem for the store
     Generate {
-        /// The folder to put them in; made if it is not there
-        #[arg(long, value_name = "DIR")]
-        to: PathBuf,
+        #[command(flatten)]
+        pair: Pair,
+        /// Leave a pair that is there already, and end with 0
+        #[arg(long)]
+        keep: bool,
     },
+    /// Remove a pair that nobody signs with any more
+    Remove {
+        #[command(flatten)]
+        pair: Pair,
+    },
+}
+
+/// The files of a pair of keys.
+#[derive(Args)]
+pub struct Pair {
+    /// The folder to put them in; made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// Another folder for the public half
+    #[arg(long, value_name = "DIR")]
+    pub public_to: Option<PathBuf>,
+    /// What the files' names begin with: letters, digits, `-` and `_`
+    #[arg(long, default_value = "jwt", value_parser = key_name)]
+    pub name: String,
+}
+
+fn key_name(name: &str) -> Result<String, &'static str> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    if !name.is_empty() && name.bytes().all(plain) { Ok(name.to_owned()) } else { Err("letters, digits, `-` and `_` only") }
 }
 
 /// `linkgate secret …`
@@ -122,4 +149,45 @@ pub enum EnvoyCommand {
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,
     },
+    /// Render a configuration, read the signing key from its file, and become Envoy
+    Run {
+        /// The configuration, for example envoy.yaml
+        file: PathBuf,
+        /// Where to write it, for example on a file system in memory
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+        /// The private key; Envoy gets its text as LINKGATE_JWT_PRIVATE_KEY
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// Envoy's program
+        #[arg(long, value_name = "PROGRAM", default_value = "envoy")]
+        program: PathBuf,
+        /// Further arguments of Envoy
+        #[arg(last = true)]
+        arguments: Vec<OsString>,
+    },
+    /// End with 0 if Envoy takes requests and has a policy in force
+    Ready {
+        #[command(flatten)]
+        proxy: Proxy,
+    },
+    /// Take Envoy out of service and wait until the requests under way are answered; stop it then
+    Drain {
+        #[command(flatten)]
+        proxy: Proxy,
+        /// How long it goes on taking new requests, so that a load balancer sees that it is leaving
+        #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+        notice: Duration,
+        /// How long to wait for requests under way after that
+        #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
+        wait: Duration,
+    },
+}
+
+/// A running Envoy.
+#[derive(Args)]
+pub struct Proxy {
+    /// Its admin address
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9901")]
+    pub admin: Admin,
 }

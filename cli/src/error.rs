@@ -71,6 +71,20 @@ pub enum Error {
         /// How far it came.
         why: String,
     },
+    /// Envoy cannot be asked, or says something odd.
+    #[error("Envoy's admin interface cannot be asked: {0}; see --admin")]
+    Admin(String),
+    /// Envoy runs and does not serve.
+    #[error("Envoy is not ready: {0}")]
+    NotReady(String),
+    /// Requests did not come to an end in time.
+    #[error("{requests} requests are still under way after {}", humantime::format_duration(*.waited))]
+    StillBusy {
+        /// How many.
+        requests: u64,
+        /// How long it was waited for.
+        waited: Duration,
+    },
     /// A described request leads to a question whose answer is not described.
     #[error("the gate would ask {service} about {about}; say in services.{about} what it answers")]
     NoAnswer {
@@ -129,8 +143,9 @@ impl Error {
             | Self::EmptySecret
             | Self::LongSecret { .. }
             | Self::NoAnswer { .. }
+            | Self::NotReady(_)
             | Self::Refused { .. } => 1,
-            Self::NotConfirmed { .. } => 3,
+            Self::NotConfirmed { .. } | Self::StillBusy { .. } => 3,
             _ => 2,
         }
     }

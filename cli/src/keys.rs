@@ -1,42 +1,79 @@
-//! `linkgate keys generate`: the pair that the gate signs its tokens with.
+//! `linkgate keys`: the pairs that the gate signs its tokens with, made and, after a rotation, removed.
 //!
-//! Promises: the private key is readable by its owner only, from the first byte on; neither file is ever overwritten.
+//! Promises: the private key is readable by its owner only, from the first byte on; neither file is ever overwritten. A
+//! pair that was asked for with `--keep` is whole afterwards or the command fails.
 
-use std::fs::{DirBuilder, symlink_metadata};
+use std::fs::{self, DirBuilder, symlink_metadata};
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::spki::der::zeroize::Zeroizing;
 use ed25519_dalek::pkcs8::{EncodePrivateKey, EncodePublicKey, KeypairBytes};
 
+use crate::args::Pair;
 use crate::error::Error;
 use crate::files::{Existing, write_whole};
 
-/// The private key's file, PKCS#8.
-pub const PRIVATE: &str = "jwt-private.pem";
-/// The public key's file, SPKI.
-pub const PUBLIC: &str = "jwt-public.pem";
+impl Pair {
+    /// The private key's file, PKCS#8.
+    pub fn private(&self) -> PathBuf {
+        self.to.join(format!("{}-private.pem", self.name))
+    }
 
-/// Makes the pair in a folder, which is made for the owner only if it is not there.
-pub fn generate(folder: &Path) -> Result<String, Error> {
-    let (private, public) = (folder.join(PRIVATE), folder.join(PUBLIC));
+    /// The public key's file, SPKI.
+    pub fn public(&self) -> PathBuf {
+        self.public_folder().join(format!("{}-public.pem", self.name))
+    }
+
+    fn public_folder(&self) -> &PathBuf {
+        self.public_to.as_ref().unwrap_or(&self.to)
+    }
+}
+
+/// Makes the pair; folders that are not there are made for the owner only.
+pub fn generate(pair: &Pair, keep: bool) -> Result<String, Error> {
+    let (private, public) = (pair.private(), pair.public());
+    let there = |path: &Path| symlink_metadata(path).is_ok();
+    if keep && there(&private) && there(&public) {
+        return Ok(format!("{} and {} are kept\n", private.display(), public.display()));
+    }
+    // Half a pair is never made whole: the other half that fits it is not known here.
     for path in [&private, &public] {
-        if symlink_metadata(path).is_ok() {
+        if there(path) {
             return Err(Error::KeyExists(path.clone()));
         }
     }
     let (private_pem, public_pem) = new_pair()?;
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| Error::file("make", folder, e))?;
-    write_whole(&private, private_pem.as_bytes(), 0o600, Existing::Keep)?;
+    for folder in [&pair.to, pair.public_folder()] {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| Error::file("make", folder, e))?;
+    }
+    // The public half first: a gate must never sign with a key that no store can be told of.
     write_whole(&public, public_pem.as_bytes(), 0o644, Existing::Keep)?;
+    write_whole(&private, private_pem.as_bytes(), 0o600, Existing::Keep)?;
     Ok(format!(
         "{}: for the gate, give its text to Envoy as LINKGATE_JWT_PRIVATE_KEY and keep it secret\n\
          {}: for the store, name it in LINKGATE_JWT_PUBLIC_KEYS\n",
         private.display(),
         public.display()
     ))
+}
+
+/// Removes a pair; what is gone already is no fault.
+pub fn remove(pair: &Pair) -> Result<String, Error> {
+    let mut said = String::new();
+    for path in [pair.private(), pair.public()] {
+        match fs::remove_file(&path) {
+            Ok(()) => said += &format!("{} is removed\n", path.display()),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                said += &format!("{} is not there\n", path.display());
+            }
+            Err(source) => return Err(Error::file("remove", &path, source)),
+        }
+    }
+    Ok(said)
 }
 
 /// A fresh pair as PEM texts. The private one is the plain PKCS#8 of RFC 8410, without the public key inside, because
@@ -57,6 +94,36 @@ mod tests {
     use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey};
 
     use super::*;
+
+    fn pair(folder: &Path, name: &str) -> Pair {
+        Pair { to: folder.join("private"), public_to: Some(folder.join("public")), name: name.to_owned() }
+    }
+
+    #[test]
+    fn a_pair_is_made_once_kept_and_removed_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, new) = (pair(folder.path(), "jwt"), pair(folder.path(), "next"));
+        generate(&old, true).unwrap();
+        let before = fs::read(old.private()).unwrap();
+        generate(&old, true).unwrap();
+        generate(&new, false).unwrap();
+        assert_eq!(fs::read(old.private()).unwrap(), before);
+        assert!(matches!(generate(&old, false), Err(Error::KeyExists(_))));
+        remove(&old).unwrap();
+        assert!(remove(&old).unwrap().contains("is not there"));
+        let left = |path: &str| fs::read_dir(folder.path().join(path)).unwrap().count();
+        assert_eq!((left("private"), left("public"), new.private().exists()), (1, 1, true));
+    }
+
+    #[test]
+    fn half_a_pair_is_never_made_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let pair = pair(folder.path(), "jwt");
+        generate(&pair, true).unwrap();
+        fs::remove_file(pair.public()).unwrap();
+        assert!(matches!(generate(&pair, true), Err(Error::KeyExists(_))));
+        assert!(!pair.public().exists());
+    }
 
     #[test]
     fn the_public_key_belongs_to_the_private_one() {

@@ -14,6 +14,7 @@ mod explain;
 mod files;
 mod keys;
 mod policy;
+mod proxy;
 mod resource;
 mod rollout;
 mod secret;
@@ -64,9 +65,22 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<Done, Error> {
     match cli.command {
         Command::Policy(command) => run_policy(command),
-        Command::Keys(KeysCommand::Generate { to }) => keys::generate(&to).map(Done::from),
+        Command::Keys(KeysCommand::Generate { pair, keep }) => keys::generate(&pair, keep).map(Done::from),
+        Command::Keys(KeysCommand::Remove { pair }) => keys::remove(&pair).map(Done::from),
         Command::Secret(SecretCommand::Hash) => secret::hash().map(Done::from),
-        Command::Envoy(EnvoyCommand::Render { file, to }) => envoy::render_file(&file, to.as_deref()).map(Done::from),
+        Command::Envoy(command) => run_envoy(command).map(Done::from),
+    }
+}
+
+fn run_envoy(command: EnvoyCommand) -> Result<String, Error> {
+    match command {
+        EnvoyCommand::Render { file, to } => envoy::render_file(&file, to.as_deref()),
+        EnvoyCommand::Run { file, to, key, program, arguments } => {
+            envoy::render_file(&file, Some(&to))?;
+            proxy::become_envoy(&program, &to, &key, &arguments)
+        }
+        EnvoyCommand::Ready { proxy } => proxy::ready(&proxy.admin),
+        EnvoyCommand::Drain { proxy, notice, wait } => proxy::drain(&proxy.admin, notice, wait),
     }
 }
 
