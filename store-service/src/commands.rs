@@ -1,7 +1,9 @@
 //! What the binary does besides serving: its subcommands, their reports and exit codes.
 //!
 //! Promises: reports go to standard output, what went wrong to standard error; the exit code alone says how it ended.
-//! Needs of all settings only the data directory.
+//! Needs of all settings only the data directory, and `health` only where the store listens.
+
+mod health;
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -50,6 +52,8 @@ pub enum Command {
         /// A directory that is not there, or empty
         dir: PathBuf,
     },
+    /// Asks the store on this machine whether it can take packages
+    Health,
     /// Puts a backup into an empty data directory
     Restore {
         /// The backup
@@ -60,6 +64,9 @@ pub enum Command {
 /// Does it and says how it ended.
 #[must_use]
 pub fn execute(command: Command) -> ExitCode {
+    if matches!(command, Command::Health) {
+        return health::health();
+    }
     let config = match KeeperConfig::from_vars(&Env) {
         Ok(config) => config,
         Err(bad) => {
@@ -88,6 +95,7 @@ async fn dispatch(command: Command, config: &KeeperConfig) -> Result<ExitCode, U
             say_cleared(upkeep::clear(data_dir, dry_run).await?, dry_run);
             Ok(ExitCode::SUCCESS)
         }
+        Command::Health => Ok(health::health()),
         Command::Verify { repair, json } => verify(config, repair, json).await,
         Command::Backup { dir } => {
             let copied = upkeep::backup(data_dir, &dir, &mut say_missing).await?;

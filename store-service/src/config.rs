@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
 
-pub use auth::{AuthConfig, InvalidKey, TrustedKey};
+pub use auth::{AuthConfig, InvalidKey, TrustedKey, TrustedKeys};
 pub use fetch::FetchConfig;
 pub use log::{LogConfig, LogFormat};
 pub use server::ServerConfig;
@@ -353,6 +353,40 @@ mod tests {
             fault(&[(auth::PUBLIC_KEYS, "kid=-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----")]);
         assert!(pasted.contains("holds the text of a key") && !pasted.contains("c2VjcmV0"), "{pasted}");
         assert!(fault(&[(auth::PUBLIC_KEYS, "/no/kid")]).contains("must be `kid=/path/to/public.pem`"));
+    }
+
+    #[test]
+    fn a_folder_of_keys_is_read_again_and_anything_wrong_in_it_is_a_fault() {
+        let folder = tempfile::tempdir().unwrap();
+        let setting = format!("apigw={}", folder.path().display());
+        let read = || {
+            Config::from_vars(&BTreeMap::from([
+                (DATA_DIR.into(), "/data".into()),
+                (auth::PUBLIC_KEYS.into(), setting.clone()),
+            ]))
+        };
+        assert!(read().unwrap_err().to_string().contains("holds no file that ends in `.pem`"));
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("a-public.pem", PEM);
+        write(".being-written", "half a");
+        let keys = read().unwrap().auth.keys;
+        assert_eq!(keys.now().len(), 1);
+        write("b-public.pem", PEM);
+        keys.clone().replace(&read().unwrap().auth.keys);
+        assert_eq!(keys.now().iter().filter(|key| key.kid() == "apigw").count(), 2);
+        write("c-public.pem", &PEM.replace("PUBLIC", "PRIVATE"));
+        assert!(read().unwrap_err().to_string().contains("c-public.pem, which holds a private key"));
+    }
+
+    #[test]
+    fn a_name_to_listen_on_is_looked_up() {
+        let listen =
+            |text: &str| ServerConfig::listen_from_vars(&BTreeMap::from([(server::LISTEN.into(), text.into())]));
+        assert!(listen("localhost:8081").unwrap().ip().is_loopback());
+        assert_eq!(listen("0.0.0.0:1").unwrap().to_string(), "0.0.0.0:1");
+        for bad in ["somewhere", "127.0.0.1", "127.0.0.1:65536", "no-such-name.invalid:1"] {
+            assert!(listen(bad).unwrap_err().to_string().contains(bad), "{bad}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use linkgate_store::commands::{BAD_CONFIG, Command, execute};
-use linkgate_store::config::{Config, Env};
+use linkgate_store::config::{AuthConfig, Config, Env, TrustedKeys};
 use linkgate_store::{run, runtime, telemetry};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -49,9 +49,24 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind(listen).await.map_err(|e| format!("{listen} cannot be listened on: {e}"))?;
     // Before the store runs, so that no signal in between kills it.
     let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let hangups = tokio::spawn(read_keys_again(signal(SignalKind::hangup())?, config.auth.keys.clone()));
     run(listener, config, shutdown(terminate, interrupt)).await?;
+    hangups.abort();
     info!("Stopped");
     Ok(())
+}
+
+/// So that a gateway's keys can be exchanged without a moment in which nobody is served.
+async fn read_keys_again(mut hangup: Signal, keys: TrustedKeys) {
+    while hangup.recv().await.is_some() {
+        match AuthConfig::from_vars(&Env) {
+            Ok(read) => {
+                keys.replace(&read.keys);
+                info!("Read the keys again: {} are trusted", keys.now().len());
+            }
+            Err(bad) => error!("The keys stay as they were: {bad}"),
+        }
+    }
 }
 
 async fn shutdown(mut terminate: Signal, mut interrupt: Signal) {

@@ -9,10 +9,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use linkgate_store::config::TrustedKey;
 use linkgate_tests::token::{good_claims, jws, now_s};
-use linkgate_tests::{FakeSource, TestStore, TokenMint, trust};
+use linkgate_tests::{Behaviour, FakeSource, StoreProcess, TestStore, TokenMint, bytes, trust};
 use serde_json::{Value, json};
 
 use crate::assert_problem;
+use crate::lifecycle::until;
 
 const INVALID: &str = "The authentication is invalid";
 
@@ -227,8 +228,8 @@ async fn keys_of_one_name_rotate() {
     let (old, new) = (TokenMint::new(), TokenMint::new());
     let store = TestStore::with(|c| {
         trust(c, &[&source]);
-        c.auth.keys =
-            [&old, &new].map(|mint| TrustedKey::from_pem(mint.kid(), &mint.pem()).unwrap()).into_iter().collect();
+        let keys = [&old, &new].map(|mint| TrustedKey::from_pem(mint.kid(), &mint.pem()).unwrap());
+        c.auth.keys = keys.to_vec().into();
     })
     .await;
     for (version, mint) in [("1", &old), ("2", &new)] {
@@ -237,6 +238,44 @@ async fn keys_of_one_name_rotate() {
     }
     let stranger = store.request(source.url()).version("3").token(Some(TokenMint::new().token()));
     assert_eq!(store.link(stranger).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_folder_of_keys_is_read_again_at_a_hangup_while_uploads_go_on() {
+    let body = bytes(200_000);
+    let source = FakeSource::start(Behaviour::Held(body)).await;
+    let (old, new, folder) = (TokenMint::new(), TokenMint::new(), tempfile::tempdir().unwrap());
+    let file = |name: &str| folder.path().join(name);
+    std::fs::write(file("old.pem"), old.pem()).unwrap();
+    let (kid, data) = (old.kid().to_owned(), folder.path().join("data"));
+    let setting = format!("{kid}={}", folder.path().display());
+    let store = StoreProcess::trusting(&source, &data, &[("LINKGATE_JWT_PUBLIC_KEYS", &setting)]);
+    let with = |url: &str, mint: &TokenMint| store.request(url).token(Some(mint.token()));
+    // The token is judged before the link, which is refused.
+    let elsewhere = "http://elsewhere.example/a.tar.gz";
+    let believes = async |mint: &TokenMint| with(elsewhere, mint).send(store.base()).await.status == 400;
+    let running = tokio::spawn(with(&source.url(), &old).try_send_owned(store.base()));
+    source.wait_for_requests(1).await;
+    assert!(believes(&old).await && !believes(&new).await);
+
+    std::fs::write(file("new.pem"), new.pem()).unwrap();
+    store.hang_up();
+    until("both keys", async || believes(&new).await).await;
+    assert!(believes(&old).await);
+
+    std::fs::write(file("broken.pem"), "nothing").unwrap();
+    store.hang_up();
+    until("the complaint", async || store.log().iter().any(|line| line.contains("broken.pem"))).await;
+    assert!(believes(&old).await && believes(&new).await);
+
+    std::fs::remove_file(file("broken.pem")).unwrap();
+    std::fs::remove_file(file("old.pem")).unwrap();
+    store.hang_up();
+    until("one key", async || !believes(&old).await).await;
+    assert!(believes(&new).await);
+    source.release();
+    assert_eq!(running.await.unwrap().unwrap().status, 200);
+    store.stop();
 }
 
 fn rsa_sign(key: &RsaKeyPair, padding: &'static dyn RsaEncoding, message: &[u8]) -> Vec<u8> {
@@ -253,7 +292,7 @@ async fn a_gateway_with_an_rsa_key_is_believed_with_rs512_only() {
     let pem = format!("-----BEGIN RSA PUBLIC KEY-----\n{der}\n-----END RSA PUBLIC KEY-----\n");
     let store = TestStore::with(|c| {
         trust(c, &[&source]);
-        c.auth.keys = vec![TrustedKey::from_pem("bk-apigw", pem.as_bytes()).unwrap()];
+        c.auth.keys = vec![TrustedKey::from_pem("bk-apigw", pem.as_bytes()).unwrap()].into();
     })
     .await;
     let token = |alg: &str, padding| {
@@ -273,7 +312,7 @@ async fn a_token_just_as_the_blueking_gateway_makes_it_is_believed() {
     let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der.as_ref()));
     let store = TestStore::with(|c| {
         trust(c, &[&source]);
-        c.auth.keys = vec![TrustedKey::from_pem("bkpaas3", pem.as_bytes()).unwrap()];
+        c.auth.keys = vec![TrustedKey::from_pem("bkpaas3", pem.as_bytes()).unwrap()].into();
     })
     .await;
     let now = now_s();

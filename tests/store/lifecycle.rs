@@ -1,7 +1,10 @@
 //! Callers that hang up, stops, kills and restarts.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use linkgate_tests::process::{command, command_with};
 use linkgate_tests::{Behaviour, FakeSource, StoreProcess, TestStore, bytes, sha256_hex, trust};
 use tokio::time::timeout;
 
@@ -32,6 +35,36 @@ async fn a_caller_that_hangs_up_does_not_kill_its_upload() {
     until("the package", async || store.rows().await.len() == 1).await;
     assert_eq!(store.stored_files(), [sha256_hex(&body)]);
     store.finish().await;
+}
+
+#[tokio::test]
+async fn the_command_for_health_says_what_the_store_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = StoreProcess::start(&dir.path().join("data"), &[]);
+    let listen = store.base().strip_prefix("http://").unwrap().to_owned();
+    let health = |listen: &str| command_with(dir.path(), &["health"], &[("LINKGATE_STORE_LISTEN", listen)]);
+    let ready = health(&listen);
+    assert_eq!((ready.code(), ready.out.trim()), (0, r#"{"status":"ready"}"#));
+    assert_eq!(health("nowhere").code(), 64);
+    store.kill_9();
+    assert_eq!(health(&listen).code(), 2);
+}
+
+#[tokio::test]
+async fn a_data_directory_of_the_first_schema_is_opened_and_found_right() {
+    let dir = tempfile::tempdir().unwrap();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/data-directory-0001.tar.gz");
+    let unpacked =
+        Command::new("tar").arg("-xzf").arg(&fixture).arg("-C").arg(dir.path()).arg("--no-same-owner").status();
+    assert!(unpacked.unwrap().success());
+    let source = FakeSource::serving("x").await;
+    let store = StoreProcess::trusting(&source, dir.path(), &[]);
+    assert_eq!(store.shelf().rows().await.len(), 2);
+    assert_eq!(store.request(source.url()).send(store.base()).await.status, 200);
+    store.stop();
+    let verified = command(dir.path(), &["verify"]);
+    assert_eq!(verified.code(), 0);
+    assert!(verified.out.starts_with("3 rows, 2 packages"), "{}", verified.out);
 }
 
 #[tokio::test]

@@ -3,8 +3,12 @@
 //! Refuses private keys (a store has no use for one, and a leaked copy would sign anything) and every kind of key
 //! other than Ed25519 and RSA.
 
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
 use jsonwebtoken::{Algorithm, DecodingKey};
 
+use super::BadConfig;
 use super::vars::{Reader, Vars};
 
 pub(super) const PUBLIC_KEYS: &str = "LINKGATE_JWT_PUBLIC_KEYS";
@@ -12,9 +16,32 @@ pub(super) const PUBLIC_KEYS: &str = "LINKGATE_JWT_PUBLIC_KEYS";
 /// Whose tokens are believed.
 #[derive(Clone, Debug)]
 pub struct AuthConfig {
-    /// `LINKGATE_JWT_PUBLIC_KEYS`: comma list of `kid=/path/to/public.pem`, Ed25519 or RSA (2048 bits and more).
-    /// Several may share a `kid`, so that keys can be rotated. Required.
-    pub keys: Vec<TrustedKey>,
+    /// `LINKGATE_JWT_PUBLIC_KEYS`: comma list of `kid=/path/to/public.pem`, Ed25519 or RSA (2048 bits and more), or
+    /// of `kid=/path` with a directory of such files. Several may share a `kid`, so that keys can be rotated. Required.
+    pub keys: TrustedKeys,
+}
+
+/// Keys that can be exchanged while the store runs; copies share them.
+#[derive(Clone, Debug)]
+pub struct TrustedKeys(Arc<RwLock<Arc<[TrustedKey]>>>);
+
+impl From<Vec<TrustedKey>> for TrustedKeys {
+    fn from(keys: Vec<TrustedKey>) -> Self {
+        Self(Arc::new(RwLock::new(keys.into())))
+    }
+}
+
+impl TrustedKeys {
+    /// Those of now.
+    #[must_use]
+    pub fn now(&self) -> Arc<[TrustedKey]> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Believes these from now on, and no others.
+    pub fn replace(&self, keys: &Self) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys.now();
+    }
 }
 
 /// A public key and the one algorithm that goes with its kind: a token cannot choose another.
@@ -80,19 +107,29 @@ impl TrustedKey {
 }
 
 impl AuthConfig {
+    /// Reads these settings alone, and with them the files of the keys.
+    ///
+    /// # Errors
+    /// [`BadConfig`] names every key that cannot be used.
+    pub fn from_vars(vars: &impl Vars) -> Result<Self, BadConfig> {
+        let mut reader = Reader::new(vars);
+        let config = Self::read(&mut reader);
+        reader.finish(config)
+    }
+
     pub(super) fn read(reader: &mut Reader<'_, impl Vars>) -> Self {
         let mut keys = Vec::new();
         for entry in reader.required(PUBLIC_KEYS).iter().flat_map(|list| list.split(',')).map(str::trim) {
             match read_entry(entry) {
-                Ok(key) => keys.push(key),
+                Ok(more) => keys.extend(more),
                 Err(fault) => reader.fault(PUBLIC_KEYS, fault),
             }
         }
-        Self { keys }
+        Self { keys: keys.into() }
     }
 }
 
-fn read_entry(entry: &str) -> Result<TrustedKey, String> {
+fn read_entry(entry: &str) -> Result<Vec<TrustedKey>, String> {
     // The gate's variable takes the key's text, so it is easily put here too; and it might be the private one.
     if entry.contains("-----") || entry.contains(char::is_control) {
         return Err("holds the text of a key; it must hold `kid=/path/to/public.pem`".to_owned());
@@ -101,6 +138,29 @@ fn read_entry(entry: &str) -> Result<TrustedKey, String> {
         .split_once('=')
         .filter(|(kid, path)| !kid.is_empty() && !path.is_empty())
         .ok_or_else(|| format!("has the entry `{entry}`, which must be `kid=/path/to/public.pem`"))?;
-    let pem = std::fs::read(path).map_err(|e| format!("names {path}, which cannot be read: {e}"))?;
-    TrustedKey::from_pem(kid, &pem).map_err(|e| format!("names {path}, which {e}"))
+    let path = Path::new(path);
+    if path.is_dir() {
+        return files_in(path)?.iter().map(|file| read_key(kid, file)).collect();
+    }
+    Ok(vec![read_key(kid, path)?])
+}
+
+/// Files of another ending are none of ours, for example those that are being written.
+fn files_in(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let shown = folder.display();
+    let entries: std::io::Result<Vec<_>> = std::fs::read_dir(folder).and_then(Iterator::collect);
+    let entries = entries.map_err(|e| format!("names {shown}, which cannot be read: {e}"))?;
+    let files = entries.iter().map(std::fs::DirEntry::path);
+    let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|ending| ending == "pem")).collect();
+    if files.is_empty() {
+        return Err(format!("names {shown}, which holds no file that ends in `.pem`"));
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read_key(kid: &str, path: &Path) -> Result<TrustedKey, String> {
+    let shown = path.display();
+    let pem = std::fs::read(path).map_err(|e| format!("names {shown}, which cannot be read: {e}"))?;
+    TrustedKey::from_pem(kid, &pem).map_err(|e| format!("names {shown}, which {e}"))
 }

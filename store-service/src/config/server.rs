@@ -1,8 +1,9 @@
 //! Settings of the listener.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
+use super::BadConfig;
 use super::vars::{Reader, Vars};
 use crate::link::Limits;
 
@@ -23,7 +24,8 @@ const MOST_UPLOADS: usize = 256;
 /// How callers are served.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// `LINKGATE_STORE_LISTEN`: `address:port` to listen on. Default `127.0.0.1:8081`.
+    /// `LINKGATE_STORE_LISTEN`: `address:port` to listen on, or `name:port` with a name that has an address now.
+    /// Default `127.0.0.1:8081`.
     pub listen: SocketAddr,
     /// `LINKGATE_STORE_MAX_CONNECTIONS`: open connections at once; further ones wait in the kernel. Default 1024.
     pub max_connections: usize,
@@ -40,10 +42,19 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
+    /// Reads where the store listens, and nothing else.
+    ///
+    /// # Errors
+    /// [`BadConfig`] if it cannot be used.
+    pub fn listen_from_vars(vars: &impl Vars) -> Result<SocketAddr, BadConfig> {
+        let mut reader = Reader::new(vars);
+        let listen = listen(&mut reader);
+        reader.finish(listen)
+    }
+
     pub(super) fn read(reader: &mut Reader<'_, impl Vars>) -> Self {
-        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 8081));
         Self {
-            listen: reader.parsed(LISTEN, listen, "an `address:port` such as `127.0.0.1:8081`"),
+            listen: listen(reader),
             max_connections: reader.number(MAX_CONNECTIONS, 1024, 1..=1_000_000),
             uploads: uploads(reader),
             header_timeout: reader.seconds(HEADER_TIMEOUT, 10),
@@ -51,6 +62,18 @@ impl ServerConfig {
             shutdown_grace: Duration::from_secs(reader.number(SHUTDOWN_GRACE, 30, 0..=86_400)),
         }
     }
+}
+
+/// A container has an address in each of its networks; a name picks the one of them that may be listened on.
+fn listen(reader: &mut Reader<'_, impl Vars>) -> SocketAddr {
+    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 8081));
+    let Some(text) = reader.text(LISTEN) else { return default };
+    let address = text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+    address.unwrap_or_else(|| {
+        let want = "an `address:port` such as `127.0.0.1:8081`, nor a `name:port` whose name has an address";
+        reader.fault(LISTEN, format!("is `{text}`, not {want}"));
+        default
+    })
 }
 
 /// - `LINKGATE_STORE_MAX_UPLOADS`: uploads that download at once, at up to 4 MiB of memory each. Default 64.

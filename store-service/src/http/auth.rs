@@ -10,7 +10,7 @@ use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use linkgate_contract::{AllowList, AppClaim, Claims, Extension, HostRule, InvalidHostRule, UserClaim, headers};
 use warp::http::HeaderMap;
 
-use crate::config::{AuthConfig, TrustedKey};
+use crate::config::{AuthConfig, TrustedKeys};
 
 /// A name goes into the books and the log: bounded, and nothing that could break a line.
 const MAX_NAME_BYTES: usize = 256;
@@ -19,7 +19,7 @@ const SKEW_S: u64 = 60;
 
 /// Checks tokens.
 pub struct Verifier {
-    keys: Vec<TrustedKey>,
+    keys: TrustedKeys,
 }
 
 /// Whom the gate vouches for.
@@ -82,7 +82,8 @@ impl Verifier {
             return Err(AuthError::Critical);
         }
         let kid = header.kid.as_deref().unwrap_or_default();
-        let keys = self.keys.iter().filter(|key| key.kid() == kid && key.algorithm() == header.alg);
+        let trusted = self.keys.now();
+        let keys = trusted.iter().filter(|key| key.kid() == kid && key.algorithm() == header.alg);
         let mut refused = AuthError::NoKey;
         for key in keys {
             match decode::<Claims>(token, key.key(), &validation(key.algorithm())) {

@@ -1,0 +1,69 @@
+//! `linkgate-store health`: asks a running store whether it is ready, for places without any other client.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::{BAD_CONFIG, COULD_NOT_RUN, FINDINGS, say};
+use crate::config::{Env, ServerConfig};
+
+/// The store answers in milliseconds, unless the disk under its books is stuck.
+const WITHIN: Duration = Duration::from_secs(3);
+/// More than the store has to say.
+const MOST_BYTES: u64 = 64 << 10;
+
+/// Exit code 0: ready; 1: it says that it is not, and why; 2: it does not answer.
+pub(super) fn health() -> ExitCode {
+    let listen = match ServerConfig::listen_from_vars(&Env) {
+        Ok(listen) => listen,
+        Err(bad) => {
+            eprintln!("{bad}");
+            return ExitCode::from(BAD_CONFIG);
+        }
+    };
+    let at = reachable(listen);
+    match ask(at) {
+        Ok(reply) => {
+            say(reply.split("\r\n\r\n").nth(1).unwrap_or_default());
+            let ready = reply.starts_with("HTTP/1.1 200 ");
+            if ready { ExitCode::SUCCESS } else { ExitCode::from(FINDINGS) }
+        }
+        Err(e) => {
+            eprintln!("the store at {at} does not answer: {e}");
+            ExitCode::from(COULD_NOT_RUN)
+        }
+    }
+}
+
+/// Who listens everywhere is asked on this machine.
+fn reachable(mut listen: SocketAddr) -> SocketAddr {
+    if listen.ip().is_unspecified() {
+        listen.set_ip(if listen.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    listen
+}
+
+fn ask(at: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&at, WITHIN)?;
+    stream.set_read_timeout(Some(WITHIN))?;
+    stream.set_write_timeout(Some(WITHIN))?;
+    write!(stream, "GET /readyz HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n\r\n")?;
+    let mut reply = String::new();
+    stream.take(MOST_BYTES).read_to_string(&mut reply)?;
+    Ok(reply)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_listens_everywhere_is_asked_on_this_machine() {
+        for (listen, want) in
+            [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("10.1.2.3:1", "10.1.2.3:1"), ("[::1]:1", "[::1]:1")]
+        {
+            assert_eq!(reachable(listen.parse().unwrap()).to_string(), want);
+        }
+    }
+}
