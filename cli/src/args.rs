@@ -128,7 +128,11 @@ pub struct Pair {
 
 fn key_name(name: &str) -> Result<String, &'static str> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    if !name.is_empty() && name.bytes().all(plain) { Ok(name.to_owned()) } else { Err("letters, digits, `-` and `_` only") }
+    if !name.is_empty() && name.bytes().all(plain) {
+        Ok(name.to_owned())
+    } else {
+        Err("letters, digits, `-` and `_` only")
+    }
 }
 
 /// `linkgate secret …`

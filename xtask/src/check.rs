@@ -56,7 +56,7 @@ fn lints(workspace: &Workspace) -> Outcome<()> {
 }
 
 fn filter_lints(workspace: &Workspace) -> Outcome<()> {
-    wasm::need_target(workspace)?;
+    workspace.need_target(wasm::TARGET)?;
     run(workspace.cargo().args(["clippy", "-p", "linkgate-filter", "--target", wasm::TARGET, "--", "-D", "warnings"]))
 }
 

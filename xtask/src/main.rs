@@ -7,13 +7,18 @@ mod arrows;
 mod bench;
 mod chaos;
 mod check;
+mod compose;
+mod demo;
+mod docker;
 mod envoy;
 mod error;
 mod fuzz;
+mod images;
 mod run;
 mod test;
 mod up;
 mod wasm;
+mod wheel;
 mod workspace;
 
 use std::process::ExitCode;
@@ -36,6 +41,13 @@ struct Cli {
 enum Task {
     /// Run the gate, the store and a sample origin on this machine, and link a package through them
     Up(up::Options),
+    /// Build the container images, of programs that are built on this machine
+    Images(images::Options),
+    /// Run the compose file in containers and try everything that an operator does with it
+    Compose(compose::Options),
+    /// What the containers of the demo do
+    #[command(subcommand)]
+    Demo(demo::Demo),
     /// Run every test, through the built filter and a real Envoy too
     Test {
         /// Passed on to the test runner
@@ -69,9 +81,16 @@ fn main() -> ExitCode {
 }
 
 fn run(task: Task) -> Outcome<()> {
+    // There is neither cargo nor a workspace in a container.
+    if let Task::Demo(demo) = &task {
+        return demo::demo(demo);
+    }
     let workspace = Workspace::find()?;
     match task {
         Task::Up(options) => up::up(&workspace, &options),
+        Task::Images(options) => images::images(&workspace, &options),
+        Task::Compose(options) => compose::compose(&workspace, &options),
+        Task::Demo(demo) => demo::demo(&demo),
         Task::Test { runner } => test::test(&workspace, &runner),
         Task::Check => check::check(&workspace),
         Task::Fuzz(options) => fuzz::fuzz(&workspace, &options),

@@ -4,13 +4,13 @@
 //! and a second start takes it up again. With `--check` it uses a fresh folder and free ports, compares the reply field
 //! by field, and ends. Refuses to start over a port that is in use. A demo: it listens on this machine only.
 
-mod children;
-mod demo;
-mod http;
-mod link;
-mod place;
+pub mod children;
+pub mod demo;
+pub mod http;
+pub mod link;
+pub mod place;
 mod ports;
-mod sample;
+pub mod sample;
 mod stop;
 
 use std::path::{Path, PathBuf};

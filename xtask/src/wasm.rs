@@ -4,10 +4,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::error::{Failure, Outcome, Trying};
-use crate::run::{capture, run};
+use crate::run::run;
 use crate::workspace::Workspace;
 
 /// The target of the filter.
@@ -19,7 +18,7 @@ const BUDGET_BYTES: u64 = 1_500_000;
 
 /// Builds the filter and returns its path.
 pub fn build(workspace: &Workspace) -> Outcome<PathBuf> {
-    need_target(workspace)?;
+    workspace.need_target(TARGET)?;
     run(workspace.cargo().args(["build", "--profile", "wasm", "-p", "linkgate-filter", "--target", TARGET]))?;
     let path = workspace.target.join(TARGET).join("wasm").join(FILE);
     weigh(&path)?;
@@ -36,16 +35,4 @@ pub fn weigh(path: &Path) -> Outcome<()> {
     }
     println!("{}: {bytes} bytes of {BUDGET_BYTES}", path.display());
     Ok(())
-}
-
-/// Adds the target to the toolchain in use if it is not there.
-pub fn need_target(workspace: &Workspace) -> Outcome<()> {
-    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
-    rustc.current_dir(&workspace.root).args(["--print", "target-libdir", "--target", TARGET]);
-    if PathBuf::from(capture(&mut rustc)?.trim()).is_dir() {
-        return Ok(());
-    }
-    run(Command::new("rustup").current_dir(&workspace.root).args(["target", "add", TARGET])).map_err(|failure| {
-        Failure::new(format!("the Rust target {TARGET} is missing and could not be added: {failure}"))
-    })
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-use crate::error::{Outcome, Trying};
+use crate::error::{Failure, Outcome, Trying};
 use crate::run::{capture, run};
 
 /// The workspace as cargo sees it.
@@ -27,6 +27,8 @@ pub struct Workspace {
 pub struct Package {
     /// Its name.
     pub name: String,
+    /// Its version, which is that of all of ours.
+    pub version: String,
     /// What its manifest asks for.
     pub dependencies: Vec<Dependency>,
 }
@@ -86,6 +88,18 @@ impl Workspace {
         fs::copy(bin.join("linkgate-store"), beside.join("linkgate-store")).trying(|| "copy the store".to_owned())?;
         // Last, so that the other one is not left where this one belongs.
         self.build(Profile::Dev, &["linkgate-store"])
+    }
+
+    /// Adds a target to the toolchain in use if it is not there.
+    pub fn need_target(&self, target: &str) -> Outcome<()> {
+        let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+        rustc.current_dir(&self.root).args(["--print", "target-libdir", "--target", target]);
+        if PathBuf::from(capture(&mut rustc)?.trim()).is_dir() {
+            return Ok(());
+        }
+        run(Command::new("rustup").current_dir(&self.root).args(["target", "add", target])).map_err(|failure| {
+            Failure::new(format!("the Rust target {target} is missing and could not be added: {failure}"))
+        })
     }
 
     /// A path from the root.

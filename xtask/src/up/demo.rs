@@ -3,6 +3,7 @@
 //! Promises: what is there already is kept, so that a policy that was edited stays edited.
 
 use std::fs;
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
@@ -24,6 +25,7 @@ const SECRET_VARIABLE: &str = "LINKGATE_DEMO_APP_SECRET";
 const TICKET_VARIABLE: &str = "LINKGATE_DEMO_TICKET";
 
 /// What the demo's caller shows.
+#[derive(Clone)]
 pub struct Credentials {
     /// The app's secret.
     pub secret: String,
@@ -39,7 +41,12 @@ impl Credentials {
             let text = format!("{SECRET_VARIABLE}={}\n{TICKET_VARIABLE}={}\n", random()?, random()?);
             write_whole(&path, text.as_bytes(), 0o600)?;
         }
-        let text = read_text(&path)?;
+        Self::read(&path)
+    }
+
+    /// Reads them from their file.
+    pub fn read(path: &Path) -> Outcome<Self> {
+        let text = read_text(path)?;
         let value = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
             line.map(str::to_owned).ok_or_else(|| {
@@ -57,7 +64,7 @@ fn random() -> Outcome<String> {
 }
 
 /// Puts everything in its place.
-pub fn prepare(
+pub(super) fn prepare(
     workspace: &Workspace,
     programs: &Programs,
     place: &Place,
@@ -68,7 +75,7 @@ pub fn prepare(
     if !place.private_key().exists() {
         run(programs.linkgate().args(["keys", "generate", "--to"]).arg(place.keys()))?;
     }
-    keep_policy(workspace, place, credentials, hosts)?;
+    keep_policy(&workspace.path("policy.yaml"), place, credentials, hosts)?;
     let filter = fs::read(&programs.wasm).trying(|| format!("read {}", programs.wasm.display()))?;
     write_whole(&place.watched().join(wasm::FILE), &filter, 0o644)?;
     run(programs.linkgate().args(["policy", "deploy"]).arg(place.policy()).arg("--to").arg(place.watched()))?;
@@ -83,11 +90,18 @@ pub fn prepare(
     run(render.env("LINKGATE_POLICY_DIR", place.watched()))
 }
 
+/// Puts credentials and a policy that knows them into a folder, for a sample that is at this `host:port`.
+pub fn prepare_policy(folder: &Path, committed: &Path, host: &str) -> Outcome<()> {
+    let place = Place::prepare(folder)?;
+    let hosts = Hosts { private: vec![host.to_owned()], public: Vec::new() };
+    keep_policy(committed, &place, &Credentials::keep(&place)?, &hosts)
+}
+
 /// Makes the policy from the committed one, unless there is one already.
-fn keep_policy(workspace: &Workspace, place: &Place, credentials: &Credentials, hosts: &Hosts) -> Outcome<()> {
+fn keep_policy(committed: &Path, place: &Place, credentials: &Credentials, hosts: &Hosts) -> Outcome<()> {
     let path = place.policy();
     if !path.exists() {
-        let committed = read_text(&workspace.path("policy.yaml"))?;
+        let committed = read_text(committed)?;
         return write_whole(&path, fill_in(&committed, credentials, hosts)?.as_bytes(), 0o600);
     }
     let kept = read_text(&path)?;

@@ -62,6 +62,16 @@ impl Reply {
         Ok(Self { status: response.status, fields })
     }
 
+    /// The status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// A field's value.
+    pub fn field(&self, name: &str) -> Option<&Value> {
+        self.fields.0.iter().find(|(of, _)| of == name).map(|(_, value)| value)
+    }
+
     /// Fails with advice unless the package was taken.
     pub fn is_success(&self, place: &Place) -> Outcome<()> {
         if self.status == 200 {
@@ -86,16 +96,20 @@ fn header(secret: &str, ticket: &str) -> String {
 
 /// Links the sample.
 pub fn send(gateway: u16, credentials: &Credentials, url: &str) -> Outcome<Reply> {
+    send_body(gateway, credentials, &body(url))
+}
+
+/// Sends a request of one's own.
+pub fn send_body(gateway: u16, credentials: &Credentials, body: &str) -> Outcome<Reply> {
     let header = header(&credentials.secret, &credentials.ticket);
-    Reply::read(&http::post(gateway, PATH, &[(CREDENTIALS_HEADER, &header)], &body(url))?)
+    Reply::read(&http::post(gateway, PATH, &[(CREDENTIALS_HEADER, &header)], body)?)
 }
 
 /// Fails unless the gate refuses a caller with a wrong secret.
 pub fn refuses_a_wrong_secret(gateway: u16, credentials: &Credentials, url: &str) -> Outcome<()> {
     let header = header("wrong", &credentials.ticket);
     let reply = Reply::read(&http::post(gateway, PATH, &[(CREDENTIALS_HEADER, &header)], &body(url))?)?;
-    let code = reply.fields.0.iter().find(|(name, _)| name == "code").map(|(_, value)| value);
-    if reply.status == 400 && code == Some(&json!(1_640_001)) {
+    if reply.status == 400 && reply.field("code") == Some(&json!(1_640_001)) {
         return Ok(());
     }
     Err(Failure::new(format!("a wrong secret was not refused as it should be:\n{reply}")))

@@ -18,6 +18,10 @@ const PATH: &str = "/generic/example.tar.gz";
 /// A request line and headers longer than this are not meant for us.
 const HEAD_BYTES: u64 = 16 << 10;
 
+/// A query that holds the second half of the package back for so long.
+const PAUSE: &str = "pause_ms=";
+const LONGEST_PAUSE_MS: u64 = 60_000;
+
 /// The package that is served.
 pub struct Sample {
     /// Where it is.
@@ -29,28 +33,43 @@ pub struct Sample {
 }
 
 impl Sample {
+    /// What a sample at this `host:port` must be.
+    pub fn at(authority: &str, archive: &[u8]) -> Self {
+        Self {
+            url: format!("http://{authority}{PATH}"),
+            bytes: archive.len(),
+            sha256: hex::encode(Sha256::digest(archive)),
+        }
+    }
+
     /// Packs the sample and serves it until the process ends.
     pub fn serve(samples: &Path, listener: TcpListener) -> Outcome<Self> {
-        let archive = pack(&samples.join(NAME))?;
+        let archive = pack(samples)?;
         let port = listener.local_addr().trying(|| "ask for the sample's port".to_owned())?.port();
-        let sample = Self {
-            url: format!("http://127.0.0.1:{port}{PATH}"),
-            bytes: archive.len(),
-            sha256: hex::encode(Sha256::digest(&archive)),
-        };
-        let accept = move || {
-            for stream in listener.incoming().flatten() {
-                // The other side sees a broken connection; there is nobody else to tell.
-                let _ = answer(&stream, &archive);
-            }
-        };
+        let sample = Self::at(&format!("127.0.0.1:{port}"), &archive);
+        let accept = move || serve(&listener, &archive);
         thread::Builder::new().name("sample".to_owned()).spawn(accept).trying(|| "start a thread".to_owned())?;
         Ok(sample)
     }
 }
 
+/// Serves the package for as long as the listener is there, several requests at a time.
+pub fn serve(listener: &TcpListener, archive: &[u8]) {
+    thread::scope(|scope| {
+        for stream in listener.incoming().flatten() {
+            // The other side sees a broken connection; there is nobody else to tell.
+            scope.spawn(move || answer(&stream, archive).ok());
+        }
+    });
+}
+
+/// The sample as an archive: of the folder `example` in this one.
+pub fn pack(samples: &Path) -> Outcome<Vec<u8>> {
+    pack_folder(&samples.join(NAME))
+}
+
 /// A tar.gz of the folder's files, sorted, without times or owners.
-fn pack(folder: &Path) -> Outcome<Vec<u8>> {
+fn pack_folder(folder: &Path) -> Outcome<Vec<u8>> {
     let packing = || format!("pack {}", folder.display());
     let mut files: Vec<PathBuf> = fs::read_dir(folder)
         .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect())
@@ -81,7 +100,8 @@ fn answer(stream: &TcpStream, archive: &[u8]) -> std::io::Result<()> {
         }
     }
     let (method, target) = request.split_once(' ').unwrap_or_default();
-    let path = target.split([' ', '?']).next().unwrap_or_default();
+    let target = target.split(' ').next().unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let (status, body) = match (method, path) {
         ("GET" | "HEAD", PATH) => ("200 OK", archive),
         ("GET" | "HEAD", _) => ("404 Not Found", &b"no such package\n"[..]),
@@ -93,9 +113,16 @@ fn answer(stream: &TcpStream, archive: &[u8]) -> std::io::Result<()> {
         out,
         "HTTP/1.1 {status}\r\ncontent-type: application/octet-stream\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
     )?;
-    if method != "HEAD" {
-        out.write_all(body)?;
+    if method == "HEAD" {
+        return out.flush();
     }
+    let (first, second) = body.split_at(length / 2);
+    out.write_all(first)?;
+    out.flush()?;
+    if let Some(ms) = query.strip_prefix(PAUSE).and_then(|ms| ms.parse::<u64>().ok()) {
+        thread::sleep(Duration::from_millis(ms.min(LONGEST_PAUSE_MS)));
+    }
+    out.write_all(second)?;
     out.flush()
 }
 
@@ -110,8 +137,8 @@ mod tests {
 
     #[test]
     fn the_archive_is_the_same_every_time_and_holds_the_files() {
-        let archive = pack(&samples().join(NAME)).unwrap();
-        assert_eq!(archive, pack(&samples().join(NAME)).unwrap());
+        let archive = pack(&samples()).unwrap();
+        assert_eq!(archive, pack(&samples()).unwrap());
         let mut reader = tar::Archive::new(flate2::read::GzDecoder::new(archive.as_slice()));
         let names: Vec<_> = reader.entries().unwrap().map(|e| e.unwrap().path().unwrap().into_owned()).collect();
         assert_eq!(names, ["example/README.md", "example/app_desc.yaml", "example/main.py"].map(PathBuf::from));
@@ -123,6 +150,10 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let sample = Sample::serve(&samples(), listener).unwrap();
         assert_eq!(sample.url, format!("http://127.0.0.1:{port}/generic/example.tar.gz"));
+        let begun = std::time::Instant::now();
+        assert_eq!(http::get(port, &format!("{PATH}?{PAUSE}0")).unwrap().status, 200);
+        assert_eq!(http::get(port, &format!("{PATH}?{PAUSE}50")).unwrap().status, 200);
+        assert!(begun.elapsed() >= Duration::from_millis(50));
         assert_eq!(http::get(port, "/generic/other.tar.gz").unwrap().status, 404);
         assert_eq!(http::post(port, PATH, &[], "{}").unwrap().status, 405);
     }

@@ -1,0 +1,175 @@
+//! The check itself: what is tried, in which order.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::project::Project;
+use super::{confined, durable, rolling};
+use crate::docker::Docker;
+use crate::error::{Failure, Outcome, Trying};
+use crate::images::{self, Programs};
+use crate::up::demo::Credentials;
+use crate::up::link::{self, Reply};
+use crate::up::sample::{self, Sample};
+use crate::workspace::Workspace;
+
+/// What the images are tagged with, so that nobody takes them for others.
+pub const TAG: &str = "check";
+/// Where the demo's origin is, for the store.
+const ORIGIN: &str = "sample:8090";
+
+/// How long anything may take to come about.
+const PATIENCE: Duration = Duration::from_secs(30);
+const BEAT: Duration = Duration::from_millis(200);
+
+/// A running project, and what it takes to speak to it.
+pub struct Bed {
+    /// Its containers.
+    pub project: Project,
+    /// The ports of its gateways.
+    pub gateways: [u16; 2],
+    /// Of the demo's caller.
+    pub credentials: Credentials,
+    /// The package that its origin serves.
+    pub sample: Sample,
+    /// The folder of the repository.
+    pub root: PathBuf,
+}
+
+/// Runs every case, and shows the logs if one fails.
+pub fn check(workspace: &Workspace, docker: &Docker) -> Outcome<()> {
+    let begun = Instant::now();
+    let programs = Programs::build(workspace, true)?;
+    for tag in [TAG, rolling::NEXT] {
+        images::make(workspace, docker, &programs, tag)?;
+    }
+    println!("== images: {:.0} s", begun.elapsed().as_secs_f32());
+    let gateways = free_ports()?;
+    let publish = |port: u16| format!("127.0.0.1:{port}");
+    let settings = BTreeMap::from([
+        ("LINKGATE_VERSION", TAG.to_owned()),
+        ("LINKGATE_GATEWAY_PUBLISH", publish(gateways[0])),
+        ("LINKGATE_GATEWAY_2_PUBLISH", publish(gateways[1])),
+    ]);
+    let project = Project::new(workspace, docker, settings)?;
+    let outcome = cases(workspace, project, gateways);
+    images::forget(docker, &[TAG, rolling::NEXT]);
+    outcome?;
+    println!("ok: everything that was tried in containers is as it should be, {:.0} s", begun.elapsed().as_secs_f32());
+    Ok(())
+}
+
+fn cases(workspace: &Workspace, project: Project, gateways: [u16; 2]) -> Outcome<()> {
+    let bed = match step("start", || start(workspace, &project)) {
+        Ok((credentials, sample)) => Bed { project, gateways, credentials, sample, root: workspace.root.clone() },
+        Err(failure) => {
+            project.show_logs();
+            return Err(failure);
+        }
+    };
+    let outcome = step("requests", || requests(&bed))
+        .and_then(|()| step("confinement", || confined::confined(&bed)))
+        .and_then(|()| step("a store that is killed", || durable::killed(&bed)))
+        .and_then(|()| step("keys, upgrade and rollback under load", || rolling::rolling(&bed)))
+        .and_then(|()| step("what outlives containers", || durable::outlives(&bed)));
+    if outcome.is_err() {
+        bed.project.show_logs();
+    }
+    outcome
+}
+
+fn step<T>(name: &str, what: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+    let begun = Instant::now();
+    let outcome = what();
+    let said = if outcome.is_ok() { "ok" } else { "FAILED" };
+    println!("== {name}: {said}, {:.0} s", begun.elapsed().as_secs_f32());
+    outcome
+}
+
+fn free_ports() -> Outcome<[u16; 2]> {
+    let any = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).trying(|| "find a free port".to_owned());
+    let number = |listener: TcpListener| listener.local_addr().map(|a| a.port()).trying(|| "ask for a port".to_owned());
+    // Both are held before either is let go, so that they differ.
+    let (one, two) = (any()?, any()?);
+    Ok([number(one)?, number(two)?])
+}
+
+fn start(workspace: &Workspace, project: &Project) -> Outcome<(Credentials, Sample)> {
+    project.up(&[])?;
+    let folder = tempfile::tempdir().trying(|| "make a folder".to_owned())?;
+    let file = folder.path().join("demo.env");
+    project.copy("sample:/demo/demo.env", &file)?;
+    let archive = sample::pack(&workspace.path("samples"))?;
+    Ok((Credentials::read(&file)?, Sample::at(ORIGIN, &archive)))
+}
+
+/// The same as without containers: the documented reply, and the refusals beside it.
+fn requests(bed: &Bed) -> Outcome<()> {
+    for gateway in bed.gateways {
+        link::compare(&link::send(gateway, &bed.credentials, &bed.sample.url)?, &bed.sample)?;
+        link::refuses_a_wrong_secret(gateway, &bed.credentials, &bed.sample.url)?;
+    }
+    let first = bed.link("1.0.0", "")?;
+    expect(&first, 200, "a new version")?;
+    let again = bed.link("1.0.0", "")?;
+    expect_code(&again, "PACKAGE_ALREADY_EXISTS")?;
+    let body = json!({"package_url": "http://example.org/a.tar.gz", "version": "1"}).to_string();
+    let elsewhere = link::send_body(bed.gateways[0], &bed.credentials, &body)?;
+    expect_code(&elsewhere, "VALIDATION_ERROR")?;
+    // The policy allows this host, the store's own list does not.
+    let body = json!({"package_url": "http://example.com/a.tar.gz", "version": "1"}).to_string();
+    expect_code(&link::send_body(bed.gateways[0], &bed.credentials, &body)?, "VALIDATION_ERROR")
+}
+
+impl Bed {
+    /// Waits until something is so.
+    pub fn until(&self, what: &str, holds: impl Fn() -> bool) -> Outcome<()> {
+        let begun = Instant::now();
+        while !holds() {
+            if begun.elapsed() > PATIENCE {
+                return Err(Failure::new(format!("{what}: not within {} s", PATIENCE.as_secs())));
+            }
+            sleep(BEAT);
+        }
+        Ok(())
+    }
+
+    /// Waits until both gateways have found the store again, and links one more version.
+    pub fn answers_again(&self, version: &str) -> Outcome<()> {
+        let refused = |gateway| self.link_through(gateway, "1.0.0", "").is_ok_and(|reply| reply.status() == 400);
+        self.until("both gateways reach the store", || self.gateways.into_iter().all(refused))?;
+        expect(&self.link(version, "")?, 200, "an upload after the store came back")
+    }
+
+    /// Links the sample as this version through the first gateway.
+    pub fn link(&self, version: &str, query: &str) -> Outcome<Reply> {
+        self.link_through(self.gateways[0], version, query)
+    }
+
+    /// Links the sample as this version.
+    pub fn link_through(&self, gateway: u16, version: &str, query: &str) -> Outcome<Reply> {
+        let url = format!("{}{query}", self.sample.url);
+        link::send_body(gateway, &self.credentials, &json!({"package_url": url, "version": version}).to_string())
+    }
+}
+
+/// Fails unless the reply has this status.
+pub fn expect(reply: &Reply, status: u16, what: &str) -> Outcome<()> {
+    if reply.status() == status {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{what} must be answered with {status}:\n{reply}")))
+}
+
+/// Fails unless the reply is a refusal with this code.
+pub fn expect_code(reply: &Reply, code: &str) -> Outcome<()> {
+    if reply.status() == 400 && reply.field("code").is_some_and(|value| value == code) {
+        return Ok(());
+    }
+    Err(Failure::new(format!("this must be refused with {code}:\n{reply}")))
+}

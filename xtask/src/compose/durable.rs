@@ -1,0 +1,126 @@
+//! What is kept, whatever happens to the containers.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::process::Stdio;
+use std::thread::{self, sleep};
+use std::time::Duration;
+
+use flate2::read::GzDecoder;
+use serde_json::{Value, json};
+
+use super::check::{Bed, TAG, expect, expect_code};
+use crate::error::{Failure, Outcome, Trying};
+use crate::images;
+use crate::run::{capture, run};
+use crate::up::link;
+
+const STORE: &str = "/usr/local/bin/linkgate-store";
+/// Long enough for the store to be killed meanwhile.
+const HELD_MS: u64 = 30_000;
+/// A data directory as the first schema left it, with this many rows.
+const OLD_DATA: &str = "tests/fixtures/data-directory-0001.tar.gz";
+const OLD_ROWS: u64 = 2;
+
+/// `docker compose kill -s KILL store` in the middle of an upload: what was acknowledged is there, and nothing else.
+pub fn killed(bed: &Bed) -> Outcome<()> {
+    let before = rows(bed)?;
+    let acknowledged: Vec<_> = (0..5).map(|number| format!("kept-{number}")).collect();
+    let (during, early) = acknowledged.split_at(2);
+    early.iter().try_for_each(|version| expect(&bed.link(version, "")?, 200, "an upload"))?;
+    let held = hold(bed);
+    // The upload is under way when its source has answered the first half.
+    sleep(Duration::from_secs(2));
+    during.iter().try_for_each(|version| expect(&bed.link(version, "")?, 200, "an upload beside another"))?;
+    if held.is_finished() {
+        return Err(Failure::new("the upload that should be held has ended"));
+    }
+    bed.project.run(["kill", "--signal", "KILL", "store"])?;
+    let status = held.join().map_err(|_| Failure::new("the held upload panicked"))??;
+    if ![502, 503].contains(&status) {
+        return Err(Failure::new(format!("an upload whose store was killed was answered {status}")));
+    }
+    bed.project.renew("store")?;
+    bed.answers_again("after-kill")?;
+    for version in &acknowledged {
+        expect_code(&bed.link(version, "")?, "PACKAGE_ALREADY_EXISTS")?;
+    }
+    let kept = rows(bed)? - before;
+    if kept != acknowledged.len() as u64 + 1 {
+        return Err(Failure::new(format!("{kept} rows were kept for {} replies", acknowledged.len() + 1)));
+    }
+    expect(&bed.link("held", "")?, 200, "the upload that was cut off, again")
+}
+
+fn hold(bed: &Bed) -> thread::JoinHandle<Outcome<u16>> {
+    let (port, credentials) = (bed.gateways[0], bed.credentials.clone());
+    let url = format!("{}?pause_ms={HELD_MS}", bed.sample.url);
+    let body = json!({"package_url": url, "version": "held"}).to_string();
+    thread::spawn(move || Ok(link::send_body(port, &credentials, &body)?.status()))
+}
+
+/// How many rows there are, once every package was read and found right.
+fn rows(bed: &Bed) -> Outcome<u64> {
+    summary(&bed.project.exec("store", &[STORE, "verify", "--json"])?)
+}
+
+fn summary(report: &str) -> Outcome<u64> {
+    let last = report.lines().last().unwrap_or_default();
+    let summary: Value = serde_json::from_str(last).trying(|| format!("read the report {report:?}"))?;
+    let rows = summary["summary"]["rows"].as_u64().filter(|_| summary["summary"]["findings"] == 0);
+    rows.ok_or_else(|| Failure::new(format!("what is kept is not as it should be: {report}")))
+}
+
+/// Volumes outlive their containers; a directory of an earlier release is opened by this one.
+pub fn outlives(bed: &Bed) -> Outcome<()> {
+    let before = rows(bed)?;
+    bed.project.run(["down", "--timeout", "20"])?;
+    bed.project.up(&[])?;
+    bed.answers_again("after-down")?;
+    let after = rows(bed)?;
+    if after != before + 1 {
+        return Err(Failure::new(format!("{before} rows became {after} while nothing ran")));
+    }
+    expect_code(&bed.link("1.0.0", "")?, "PACKAGE_ALREADY_EXISTS")?;
+    old_data(bed)
+}
+
+fn old_data(bed: &Bed) -> Outcome<()> {
+    let docker = bed.project.docker();
+    let volume = format!("{}_old-data", bed.project.name());
+    let keys = format!("{}_public-keys:/keys/public:ro", bed.project.name());
+    let mount = format!("{volume}:/data");
+    let mut create =
+        docker.command(["create", "--network", "none", "--read-only", "--volume", &mount, "--volume", &keys]);
+    create.args(["--env", "LINKGATE_JWT_PUBLIC_KEYS=linkgate=/keys/public", &images::name("store", TAG)]);
+    let container = capture(&mut create)?;
+    let container = container.trim();
+    let tried = try_old_data(bed, container);
+    if tried.is_err() {
+        run(&mut docker.command(["logs", container]))?;
+    }
+    docker.succeeds(["rm", "--force", container]);
+    docker.succeeds(["volume", "rm", &volume]);
+    tried
+}
+
+fn try_old_data(bed: &Bed, container: &str) -> Outcome<()> {
+    let docker = bed.project.docker();
+    let packed = fs::read(bed.root.join(OLD_DATA)).trying(|| format!("read {OLD_DATA}"))?;
+    let mut archive = Vec::new();
+    GzDecoder::new(packed.as_slice()).read_to_end(&mut archive).trying(|| format!("unpack {OLD_DATA}"))?;
+    let mut copy = docker.command(["cp", "--archive", "-", &format!("{container}:/data")]);
+    let mut copying = copy.stdin(Stdio::piped()).spawn().trying(|| "run docker cp".to_owned())?;
+    let written = copying.stdin.take().map_or(Ok(()), |mut input| input.write_all(&archive));
+    written.trying(|| format!("copy {OLD_DATA}"))?;
+    if !copying.wait().trying(|| "run docker cp".to_owned())?.success() {
+        return Err(Failure::new(format!("{OLD_DATA} could not be copied into a volume")));
+    }
+    run(docker.command(["start", container]).stdout(Stdio::null()))?;
+    bed.until("a store with an old data directory", || docker.succeeds(["exec", container, STORE, "health"]))?;
+    let found = summary(&capture(&mut docker.command(["exec", container, STORE, "verify", "--json"]))?)?;
+    if found != OLD_ROWS {
+        return Err(Failure::new(format!("a data directory with {OLD_ROWS} rows has {found} for this release")));
+    }
+    Ok(())
+}

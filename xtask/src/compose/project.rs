@@ -1,0 +1,131 @@
+//! The compose file under a name of its own.
+//!
+//! Promises: takes neither settings from the environment nor from a file `.env`; when it is dropped, its containers,
+//! networks and volumes are gone.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::docker::{self, Docker};
+use crate::error::{Outcome, Trying};
+use crate::run::{capture, run};
+use crate::workspace::Workspace;
+
+/// The compose file, as one run of it.
+pub struct Project {
+    docker: Docker,
+    compose: Vec<PathBuf>,
+    root: PathBuf,
+    name: String,
+    settings: RefCell<BTreeMap<&'static str, String>>,
+}
+
+impl Project {
+    /// Nothing is started yet.
+    pub fn new(workspace: &Workspace, docker: &Docker, settings: BTreeMap<&'static str, String>) -> Outcome<Self> {
+        Ok(Self {
+            docker: docker.clone(),
+            compose: docker::compose(workspace)?,
+            root: workspace.root.clone(),
+            name: format!("linkgate-check-{}", std::process::id()),
+            settings: RefCell::new(settings),
+        })
+    }
+
+    /// Its engine.
+    pub fn docker(&self) -> &Docker {
+        &self.docker
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Changes a setting for the commands to come, as an edit of `.env` does.
+    pub fn set(&self, name: &'static str, value: &str) {
+        self.settings.borrow_mut().insert(name, value.to_owned());
+    }
+
+    /// A command of Compose.
+    pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        let mut program = Command::new(self.compose.first().map_or(Path::new("docker-compose"), PathBuf::as_path));
+        program.args(self.compose.iter().skip(1)).current_dir(&self.root);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LINKGATE_")) {
+            program.env_remove(name);
+        }
+        program.envs(self.settings.borrow().iter()).env("COMPOSE_PROGRESS", "quiet");
+        program.args(["--env-file", "/dev/null", "--project-name", &self.name]);
+        program.args(["--profile", "demo", "--profile", "pair"]);
+        self.docker.on_engine(program, args)
+    }
+
+    /// Runs one.
+    pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Outcome<()> {
+        run(self.command(args).stdout(Stdio::null()).stdin(Stdio::null()))
+    }
+
+    /// Runs one and takes what it prints.
+    pub fn capture<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Outcome<String> {
+        capture(self.command(args).stdin(Stdio::null()))
+    }
+
+    /// Brings services up and waits until they are healthy.
+    pub fn up(&self, services: &[&str]) -> Outcome<()> {
+        self.bring_up(&[], services)
+    }
+
+    /// The same for one service without those that it depends on.
+    pub fn renew(&self, service: &str) -> Outcome<()> {
+        self.bring_up(&["--no-deps"], &[service])
+    }
+
+    fn bring_up(&self, flags: &[&str], services: &[&str]) -> Outcome<()> {
+        let wait = ["up", "--detach", "--no-build", "--pull", "never", "--wait", "--wait-timeout", "120"];
+        self.run(wait.iter().chain(flags).chain(services))
+    }
+
+    /// Runs a program in a container of a service; a failure is one.
+    pub fn exec(&self, service: &str, program: &[&str]) -> Outcome<String> {
+        self.capture(["exec", "--no-TTY", service].iter().chain(program))
+    }
+
+    /// Runs a service that runs once, with another command if there is one.
+    pub fn once(&self, service: &str, command: &[&str]) -> Outcome<String> {
+        self.capture(["run", "--rm", "--no-deps", "--no-TTY", service].iter().chain(command))
+    }
+
+    /// Copies a file out of a container.
+    pub fn copy(&self, from: &str, to: &Path) -> Outcome<()> {
+        self.run([OsStr::new("cp"), OsStr::new(from), to.as_os_str()])
+    }
+
+    /// The container of a service.
+    pub fn container(&self, service: &str) -> Outcome<String> {
+        let text = self.capture(["ps", "--all", "--quiet", service])?;
+        text.lines()
+            .next()
+            .map(str::to_owned)
+            .ok_or(())
+            .map_err(|()| "there is none")
+            .trying(|| format!("find the container of {service}"))
+    }
+
+    /// Shows what all containers logged last.
+    pub fn show_logs(&self) {
+        // It is shown beside a failure, which counts.
+        let _shown = self.command(["ps", "--all"]).status();
+        let _shown = self.command(["logs", "--no-color", "--timestamps", "--tail", "60"]).status();
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        if let Err(failure) = self.run(["down", "--volumes", "--remove-orphans", "--timeout", "5"]) {
+            eprintln!("not everything was taken down: {failure}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Keys, upgrades and rollbacks, while callers go on.
+
+use std::thread;
+
+use serde_json::json;
+
+use super::check::{Bed, TAG, expect};
+use super::load::Load;
+use crate::error::{Failure, Outcome};
+use crate::up::demo::Credentials;
+use crate::up::link;
+
+/// The tag of the version that is upgraded to.
+pub const NEXT: &str = "check-next";
+const GATEWAYS: [&str; 2] = ["gateway", "gateway-2"];
+const LINKGATE: &str = "/usr/local/bin/linkgate";
+/// The pairs of keys, by their names.
+const OLD_KEY: &str = "jwt";
+const NEW_KEY: &str = "jwt-next";
+const FOLDERS: [&str; 2] = ["--to=/keys/private", "--public-to=/keys/public"];
+/// An upload that is under way while its gateway is taken out of service.
+const SLOW_MS: u64 = 6_000;
+
+/// Everything that is done to running gateways, under one load: not a single request fails.
+pub fn rolling(bed: &Bed) -> Outcome<()> {
+    let load = Load::start(bed.gateways, &bed.credentials, &bed.sample.url);
+    let outcome = under_load(bed);
+    // The load ends in either case; what went wrong first is what counts.
+    let tally = load.finish();
+    outcome?;
+    let [one, two] = tally?.good;
+    println!("{one} and {two} requests through the gateways, none failed");
+    after_load(bed)
+}
+
+fn under_load(bed: &Bed) -> Outcome<()> {
+    // The new public key is believed before anybody signs with the private one.
+    bed.project.set("LINKGATE_KEY", NEW_KEY);
+    bed.project.once("keys", &[])?;
+    read_keys_again(bed, 2)?;
+    // One step for both: gateways with the new key and of the new version.
+    bed.project.set("LINKGATE_VERSION", NEXT);
+    let slow = upload_slowly(bed);
+    for gateway in GATEWAYS {
+        replace(bed, gateway)?;
+    }
+    let answered = slow.join().map_err(|_| Failure::new("the slow upload panicked"))??;
+    if answered != 200 {
+        return Err(Failure::new(format!("an upload under way was answered {answered} when its gateway was drained")));
+    }
+    // The way back, for one of them.
+    bed.project.set("LINKGATE_VERSION", TAG);
+    replace(bed, GATEWAYS[1])
+}
+
+/// The upload goes through the gateway that is replaced first.
+fn upload_slowly(bed: &Bed) -> thread::JoinHandle<Outcome<u16>> {
+    let (port, credentials) = (bed.gateways[0], bed.credentials.clone());
+    let url = format!("{}?pause_ms={SLOW_MS}", bed.sample.url);
+    thread::spawn(move || slow(port, &credentials, &url))
+}
+
+fn slow(port: u16, credentials: &Credentials, url: &str) -> Outcome<u16> {
+    let body = json!({"package_url": url, "version": "while-draining"}).to_string();
+    Ok(link::send_body(port, credentials, &body)?.status())
+}
+
+/// Takes a gateway out of service, and puts one with the settings of now in its place.
+fn replace(bed: &Bed, gateway: &str) -> Outcome<()> {
+    bed.project.exec(gateway, &[LINKGATE, "envoy", "drain", "--notice", "2s", "--wait", "60s"])?;
+    bed.project.renew(gateway)
+}
+
+fn read_keys_again(bed: &Bed, keys: usize) -> Outcome<()> {
+    bed.project.run(["kill", "--signal", "HUP", "store"])?;
+    let said = format!("Read the keys again: {keys} are trusted");
+    bed.until(&format!("the store trusts {keys} keys"), || {
+        bed.project.capture(["logs", "--no-color", "store"]).is_ok_and(|log| log.contains(&said))
+    })
+}
+
+/// The old key is forgotten once no token that it signed is good any more.
+fn after_load(bed: &Bed) -> Outcome<()> {
+    let remove = ["keys", "remove", "--name", OLD_KEY];
+    bed.project.once("keys", &[&remove[..], &FOLDERS[..]].concat())?;
+    read_keys_again(bed, 1)?;
+    for (number, gateway) in bed.gateways.into_iter().enumerate() {
+        expect(
+            &bed.link_through(gateway, &format!("new-key-{number}"), "")?,
+            200,
+            "a request signed with the new key",
+        )?;
+    }
+    // The store has no second one beside it: it is away for a moment, and comes back to the same volume.
+    for version in [NEXT, TAG] {
+        bed.project.set("LINKGATE_VERSION", version);
+        bed.project.renew("store")?;
+        bed.answers_again(&format!("store-{version}"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! `xtask demo …`: what the containers of the compose file's demo do.
+//!
+//! Promises: needs neither cargo nor a workspace, only the files that it is told of.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Subcommand;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::error::{Failure, Outcome, Trying};
+use crate::up::{demo, sample};
+
+/// How long an answer may take.
+const WITHIN: Duration = Duration::from_secs(3);
+
+/// What there is to do.
+#[derive(Subcommand)]
+pub enum Demo {
+    /// Make credentials, and a policy that knows them
+    Prepare {
+        /// Where to put them
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+        /// The policy to begin with
+        #[arg(long, value_name = "FILE")]
+        policy: PathBuf,
+        /// Where the sample will be, `host:port`
+        #[arg(long)]
+        host: String,
+    },
+    /// Serve the sample package
+    Serve {
+        /// Where to listen
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        listen: String,
+        /// The folder with the sample's files
+        #[arg(long, value_name = "DIR")]
+        samples: PathBuf,
+    },
+    /// End with 0 if this path at this `host:port` is answered with 200
+    Get {
+        /// Whom to ask
+        host: String,
+        /// For what
+        path: String,
+    },
+}
+
+/// Does it.
+pub fn demo(demo: &Demo) -> Outcome<()> {
+    match demo {
+        Demo::Prepare { to, policy, host } => demo::prepare_policy(to, policy, host),
+        Demo::Serve { listen, samples } => {
+            // The first process of a container ignores what it does not ask for.
+            for signal in [SIGINT, SIGTERM] {
+                let ends =
+                    signal_hook::flag::register_conditional_shutdown(signal, 0, std::sync::Arc::new(true.into()));
+                ends.trying(|| "listen for signals".to_owned())?;
+            }
+            let listener = TcpListener::bind(listen).trying(|| format!("listen on {listen}"))?;
+            sample::serve(&listener, &sample::pack(samples)?);
+            Ok(())
+        }
+        Demo::Get { host, path } => get(host, path),
+    }
+}
+
+fn get(host: &str, path: &str) -> Outcome<()> {
+    let status = || {
+        let address = host.to_socket_addrs()?.next().ok_or_else(|| std::io::Error::other("it has no address"))?;
+        let mut stream = TcpStream::connect_timeout(&address, WITHIN)?;
+        stream.set_read_timeout(Some(WITHIN))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")?;
+        let mut head = [0; 12];
+        stream.read_exact(&mut head)?;
+        Ok::<_, std::io::Error>(head)
+    };
+    let head = status().trying(|| format!("ask {host}"))?;
+    if head == *b"HTTP/1.1 200" {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{host} answers {}", String::from_utf8_lossy(&head))))
+}

