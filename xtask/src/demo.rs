@@ -36,9 +36,9 @@ pub enum Demo {
         /// Where to listen
         #[arg(long, value_name = "ADDRESS:PORT")]
         listen: String,
-        /// The folder with the sample's files
-        #[arg(long, value_name = "DIR")]
-        samples: PathBuf,
+        /// The package
+        #[arg(long, value_name = "FILE")]
+        package: PathBuf,
     },
     /// End with 0 if this path at this `host:port` is answered with 200
     Get {
@@ -53,7 +53,7 @@ pub enum Demo {
 pub fn demo(demo: &Demo) -> Outcome<()> {
     match demo {
         Demo::Prepare { to, policy, host } => demo::prepare_policy(to, policy, host),
-        Demo::Serve { listen, samples } => {
+        Demo::Serve { listen, package } => {
             // The first process of a container ignores what it does not ask for.
             for signal in [SIGINT, SIGTERM] {
                 let ends =
@@ -61,7 +61,8 @@ pub fn demo(demo: &Demo) -> Outcome<()> {
                 ends.trying(|| "listen for signals".to_owned())?;
             }
             let listener = TcpListener::bind(listen).trying(|| format!("listen on {listen}"))?;
-            sample::serve(&listener, &sample::pack(samples)?);
+            let package = std::fs::read(package).trying(|| format!("read {}", package.display()))?;
+            sample::serve(&listener, &package);
             Ok(())
         }
         Demo::Get { host, path } => get(host, path),

@@ -6,8 +6,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::error::{Failure, Outcome};
-use crate::run::{probe, run};
+use crate::error::{Failure, Outcome, Trying};
+use crate::run::probe;
 use crate::wheel::Wheel;
 use crate::workspace::Workspace;
 
@@ -78,7 +78,12 @@ impl Docker {
         for (argument, value) in arguments {
             command.arg("--build-arg").arg(format!("{argument}={value}"));
         }
-        run(command.arg(folder))
+        let built = command.arg(folder).output().trying(|| "run docker build".to_owned())?;
+        if built.status.success() {
+            return Ok(());
+        }
+        // Of a build that went well nobody wants to read, least of all that there is a newer builder.
+        Err(Failure::new(format!("{name} could not be built:\n{}", String::from_utf8_lossy(&built.stderr))))
     }
 }
 

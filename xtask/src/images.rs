@@ -17,7 +17,7 @@ use crate::docker::Docker;
 use crate::error::{Failure, Outcome, Trying};
 use crate::run::{capture, probe};
 use crate::workspace::Workspace;
-pub use stage::Programs;
+pub use stage::{PACKAGE, Programs};
 
 /// What is built, in the order of the `Dockerfile`.
 pub const IMAGES: [&str; 5] = ["filter", "store", "cli", "sample", "gateway"];
@@ -65,7 +65,7 @@ pub fn version(workspace: &Workspace) -> &str {
 /// Makes every image with this tag.
 pub fn make(workspace: &Workspace, docker: &Docker, programs: &Programs, tag: &str) -> Outcome<()> {
     let context = workspace.target.join("images");
-    stage::lay_out(workspace, programs, &context.join("stage"))?;
+    stage::lay_out(workspace, programs, &staged(workspace))?;
     let dockerfile = fs::read_to_string(workspace.path("Dockerfile")).trying(|| "read Dockerfile".to_owned())?;
     let derived = without_build(&dockerfile)?;
     fs::write(context.join("Dockerfile"), derived).trying(|| format!("write {}", context.display()))?;
@@ -92,6 +92,11 @@ pub fn forget(docker: &Docker, tags: &[&str]) {
         docker.succeeds(["image", "rm", "--force"].into_iter().chain(names.iter().map(String::as_str)));
     }
     stand_in::forget(docker);
+}
+
+/// Where what goes into the images was laid out last.
+pub fn staged(workspace: &Workspace) -> PathBuf {
+    workspace.target.join("images").join("stage")
 }
 
 /// The name of an image.

@@ -1,6 +1,7 @@
 //! The check itself: what is tried, in which order.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::thread::sleep;
@@ -15,7 +16,7 @@ use crate::error::{Failure, Outcome, Trying};
 use crate::images::{self, Programs};
 use crate::up::demo::Credentials;
 use crate::up::link::{self, Reply};
-use crate::up::sample::{self, Sample};
+use crate::up::sample::Sample;
 use crate::workspace::Workspace;
 
 /// What the images are tagged with, so that nobody takes them for others.
@@ -104,7 +105,8 @@ fn start(workspace: &Workspace, project: &Project) -> Outcome<(Credentials, Samp
     let folder = tempfile::tempdir().trying(|| "make a folder".to_owned())?;
     let file = folder.path().join("demo.env");
     project.copy("sample:/demo/demo.env", &file)?;
-    let archive = sample::pack(&workspace.path("samples"))?;
+    let package = images::staged(workspace).join(images::PACKAGE);
+    let archive = fs::read(&package).trying(|| format!("read {}", package.display()))?;
     Ok((Credentials::read(&file)?, Sample::at(ORIGIN, &archive)))
 }
 

@@ -48,13 +48,7 @@ const CONTENTS: [(&str, &[&str]); 3] = [
     ),
     (
         "sample",
-        &[
-            "usr/local/bin/xtask",
-            "usr/local/share/linkgate/policy.yaml",
-            "usr/local/share/linkgate/samples/example/README.md",
-            "usr/local/share/linkgate/samples/example/app_desc.yaml",
-            "usr/local/share/linkgate/samples/example/main.py",
-        ],
+        &["usr/local/bin/xtask", "usr/local/share/linkgate/example.tar.gz", "usr/local/share/linkgate/policy.yaml"],
     ),
 ];
 /// What an engine puts into every container.

@@ -109,7 +109,7 @@ fn try_old_data(bed: &Bed, container: &str) -> Outcome<()> {
     let packed = fs::read(bed.root.join(OLD_DATA)).trying(|| format!("read {OLD_DATA}"))?;
     let mut archive = Vec::new();
     GzDecoder::new(packed.as_slice()).read_to_end(&mut archive).trying(|| format!("unpack {OLD_DATA}"))?;
-    let mut copy = docker.command(["cp", "--archive", "-", &format!("{container}:/data")]);
+    let mut copy = docker.command(["cp", "-", &format!("{container}:/data")]);
     let mut copying = copy.stdin(Stdio::piped()).spawn().trying(|| "run docker cp".to_owned())?;
     let written = copying.stdin.take().map_or(Ok(()), |mut input| input.write_all(&archive));
     written.trying(|| format!("copy {OLD_DATA}"))?;

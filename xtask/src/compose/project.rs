@@ -118,7 +118,7 @@ impl Project {
     pub fn show_logs(&self) {
         // It is shown beside a failure, which counts.
         let _shown = self.command(["ps", "--all"]).status();
-        let _shown = self.command(["logs", "--no-color", "--timestamps", "--tail", "60"]).status();
+        let _shown = self.command(["logs", "--no-color", "--timestamps", "--tail", "30"]).status();
     }
 }
 

@@ -9,6 +9,7 @@ use std::process::Command;
 use super::{inside, sbom};
 use crate::error::{Failure, Outcome, Trying};
 use crate::run::{probe, run};
+use crate::up::sample;
 use crate::wasm;
 use crate::workspace::Workspace;
 
@@ -16,6 +17,8 @@ use crate::workspace::Workspace;
 const BIN: &str = "/usr/local/bin";
 /// Where the filter and the reference files lie.
 const SHARE: &str = "/usr/local/share/linkgate";
+/// The demo's package, also beside the roots of the images.
+pub const PACKAGE: &str = "example.tar.gz";
 /// Where the libraries for TLS look for the certificates that they trust.
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Empty folders of an image, with their modes. A volume that is mounted there for the first time takes them over.
@@ -70,6 +73,7 @@ pub fn lay_out(workspace: &Workspace, programs: &Programs, folder: &Path) -> Out
     if folder.exists() {
         fs::remove_dir_all(folder).trying(|| format!("empty {}", folder.display()))?;
     }
+    make_folder(folder, 0o755)?;
     let place = |image: &str, from: &Path, to: &str, mode: u32| copy(from, &inside(&folder.join(image), to), mode);
     let program = |image: &str, name: &str| place(image, &programs.folder.join(name), &format!("{BIN}/{name}"), 0o755);
     let shared = |image: &str, from: &Path, name: &str| place(image, from, &format!("{SHARE}/{name}"), 0o644);
@@ -88,10 +92,10 @@ pub fn lay_out(workspace: &Workspace, programs: &Programs, folder: &Path) -> Out
     for image in ["cli", "sample"] {
         shared(image, &workspace.path("policy.yaml"), "policy.yaml")?;
     }
-    for file in files_of(&workspace.path("samples/example"))? {
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        shared("sample", &file, &format!("samples/example/{name}"))?;
-    }
+    // Packed here: the same program compresses otherwise where it shares a library with another one.
+    let package = folder.join(PACKAGE);
+    fs::write(&package, sample::pack(&workspace.path("samples"))?).trying(|| format!("write {}", package.display()))?;
+    shared("sample", &package, PACKAGE)?;
     place("filter", &programs.wasm, "/plugin.wasm", 0o644)?;
     for (image, package) in [("store", "linkgate-store"), ("cli", "linkgate-cli")] {
         sbom::write(workspace, package, &inside(&folder.join(image), &format!("{SHARE}/sbom.cdx.json")))?;
@@ -113,9 +117,4 @@ fn copy(from: &Path, to: &Path, mode: u32) -> Outcome<()> {
     make_folder(to.parent().unwrap_or(to), 0o755)?;
     let copied = fs::copy(from, to).and_then(|_| fs::set_permissions(to, Permissions::from_mode(mode)));
     copied.trying(|| format!("copy {} to {}", from.display(), to.display()))
-}
-
-fn files_of(folder: &Path) -> Outcome<Vec<PathBuf>> {
-    let entries = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
-    entries.trying(|| format!("read {}", folder.display()))
 }
