@@ -60,7 +60,9 @@ async fn a_data_directory_of_the_first_schema_is_opened_and_found_right() {
     let source = FakeSource::serving("x").await;
     let store = StoreProcess::trusting(&source, dir.path(), &[]);
     assert_eq!(store.shelf().rows().await.len(), 2);
-    assert_eq!(store.request(source.url()).send(store.base()).await.status, 200);
+    for (version, status) in [("0.0.6", 400), ("0.0.7", 200)] {
+        assert_eq!(store.request(source.url()).version(version).send(store.base()).await.status, status, "{version}");
+    }
     store.stop();
     let verified = command(dir.path(), &["verify"]);
     assert_eq!(verified.code(), 0);

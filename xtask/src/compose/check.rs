@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::project::Project;
 use super::{confined, durable, rolling};
 use crate::docker::Docker;
 use crate::error::{Failure, Outcome, Trying};
 use crate::images::{self, Programs};
+use crate::run::capture;
 use crate::up::demo::Credentials;
 use crate::up::link::{self, Reply};
 use crate::up::sample::Sample;
@@ -101,7 +103,7 @@ fn free_ports() -> Outcome<[u16; 2]> {
 }
 
 fn start(workspace: &Workspace, project: &Project) -> Outcome<(Credentials, Sample)> {
-    project.up(&[])?;
+    project.up()?;
     let folder = tempfile::tempdir().trying(|| "make a folder".to_owned())?;
     let file = folder.path().join("demo.env");
     project.copy("sample:/demo/demo.env", &file)?;
@@ -110,22 +112,65 @@ fn start(workspace: &Workspace, project: &Project) -> Outcome<(Credentials, Samp
     Ok((Credentials::read(&file)?, Sample::at(ORIGIN, &archive)))
 }
 
+/// The request of the README, as it stands there.
+fn documented(bed: &Bed) -> Outcome<()> {
+    let readme = fs::read_to_string(bed.root.join("README.md")).trying(|| "read README.md".to_owned())?;
+    let script =
+        request_of(&readme).ok_or_else(|| Failure::new("README.md has no request for the demo in containers"))?;
+    let script = script.replace("http://127.0.0.1:8080/", &format!("http://127.0.0.1:{}/", bed.gateways[0]));
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).stderr(Stdio::null());
+    command.env("LINKGATE_DEMO_APP_SECRET", &bed.credentials.secret);
+    let body = capture(command.env("LINKGATE_DEMO_TICKET", &bed.credentials.ticket))?;
+    link::compare(&Reply::read(200, &body)?, &bed.sample)
+}
+
+/// The `curl` that asks for the package of the demo's origin.
+fn request_of(readme: &str) -> Option<String> {
+    let blocks = readme.split("```").skip(1).step_by(2);
+    let block = blocks.into_iter().find(|block| block.contains(ORIGIN))?;
+    Some(block[block.find("curl ")?..].to_owned())
+}
+
+/// What is sent, and the code that refuses it.
+fn refusals(sample: &Sample) -> [(Value, &'static str); 8] {
+    let with = |name: &str, value: Value| {
+        let mut body = json!({"package_url": sample.url, "version": "1.0.1"});
+        body[name] = value;
+        body
+    };
+    [
+        (with("version", json!("1.0.0")), "PACKAGE_ALREADY_EXISTS"),
+        (with("version", json!("")), "VALIDATION_ERROR"),
+        (with("sha256", json!("0".repeat(64))), "CHECKSUM_MISMATCH"),
+        (with("size", json!(1)), "SIZE_MISMATCH"),
+        (with("package_url", json!(sample.url.replace("example", "none"))), "SOURCE_UNREACHABLE"),
+        (with("package_url", json!("http://elsewhere.example/a.tar.gz")), "VALIDATION_ERROR"),
+        // The policy allows this host, the store's own list does not.
+        (with("package_url", json!("http://example.com/a.tar.gz")), "VALIDATION_ERROR"),
+        (with("package_url", json!(sample.url.replace("http://", "http://user@"))), "VALIDATION_ERROR"),
+    ]
+}
+
 /// The same as without containers: the documented reply, and the refusals beside it.
 fn requests(bed: &Bed) -> Outcome<()> {
+    documented(bed)?;
     for gateway in bed.gateways {
         link::compare(&link::send(gateway, &bed.credentials, &bed.sample.url)?, &bed.sample)?;
         link::refuses_a_wrong_secret(gateway, &bed.credentials, &bed.sample.url)?;
     }
     let first = bed.link("1.0.0", "")?;
     expect(&first, 200, "a new version")?;
-    let again = bed.link("1.0.0", "")?;
-    expect_code(&again, "PACKAGE_ALREADY_EXISTS")?;
-    let body = json!({"package_url": "http://example.org/a.tar.gz", "version": "1"}).to_string();
-    let elsewhere = link::send_body(bed.gateways[0], &bed.credentials, &body)?;
-    expect_code(&elsewhere, "VALIDATION_ERROR")?;
-    // The policy allows this host, the store's own list does not.
-    let body = json!({"package_url": "http://example.com/a.tar.gz", "version": "1"}).to_string();
-    expect_code(&link::send_body(bed.gateways[0], &bed.credentials, &body)?, "VALIDATION_ERROR")
+    for (body, code) in refusals(&bed.sample) {
+        let reply = link::send_body(bed.gateways[0], &bed.credentials, &body.to_string())?;
+        expect_code(&reply, code)?;
+    }
+    let overwrite = json!({"package_url": bed.sample.url, "version": "1.0.0", "allow_overwrite": true}).to_string();
+    let overwritten = link::send_body(bed.gateways[1], &bed.credentials, &overwrite)?;
+    if first.field("id") == overwritten.field("id") && overwritten.status() == 200 {
+        return Ok(());
+    }
+    Err(Failure::new(format!("a package that is overwritten must keep its id:\n{first}\n{overwritten}")))
 }
 
 impl Bed {
@@ -170,8 +215,22 @@ pub fn expect(reply: &Reply, status: u16, what: &str) -> Outcome<()> {
 
 /// Fails unless the reply is a refusal with this code.
 pub fn expect_code(reply: &Reply, code: &str) -> Outcome<()> {
-    if reply.status() == 400 && reply.field("code").is_some_and(|value| value == code) {
+    if reply.status() >= 400 && reply.field("code").is_some_and(|value| value == code) {
         return Ok(());
     }
     Err(Failure::new(format!("this must be refused with {code}:\n{reply}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_request_of_the_readme_is_found() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let request = request_of(&fs::read_to_string(root.join("README.md")).unwrap()).unwrap();
+        assert!(request.starts_with("curl -X POST") && request.contains("$LINKGATE_DEMO_TICKET"), "{request}");
+        assert!(request.contains("http://127.0.0.1:8080/stag/bkapps/"), "{request}");
+        assert_eq!(request_of("```\nls\n```\n"), None);
+    }
 }

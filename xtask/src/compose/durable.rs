@@ -10,6 +10,7 @@ use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
 use super::check::{Bed, TAG, expect, expect_code};
+use super::project::PROFILES;
 use crate::error::{Failure, Outcome, Trying};
 use crate::images;
 use crate::run::{capture, run};
@@ -75,7 +76,8 @@ fn summary(report: &str) -> Outcome<u64> {
 pub fn outlives(bed: &Bed) -> Outcome<()> {
     let before = rows(bed)?;
     bed.project.run(["down", "--timeout", "20"])?;
-    bed.project.up(&[])?;
+    without_the_demo(bed)?;
+    bed.project.up()?;
     bed.answers_again("after-down")?;
     let after = rows(bed)?;
     if after != before + 1 {
@@ -83,6 +85,19 @@ pub fn outlives(bed: &Bed) -> Outcome<()> {
     }
     expect_code(&bed.link("1.0.0", "")?, "PACKAGE_ALREADY_EXISTS")?;
     old_data(bed)
+}
+
+/// The file as it is for who has no policy of their own yet: everything is healthy, and nobody is let in.
+fn without_the_demo(bed: &Bed) -> Outcome<()> {
+    bed.project.with_profiles(&[]);
+    bed.project.up()?;
+    let refused = bed.link("nobody", "")?;
+    bed.project.run(["down", "--timeout", "20"])?;
+    bed.project.with_profiles(PROFILES);
+    if refused.status() == 400 && refused.field("code_name").is_some_and(|name| name == "INVALID_ARGS") {
+        return Ok(());
+    }
+    Err(Failure::new(format!("policy.yaml as it stands must let nobody in:\n{refused}")))
 }
 
 fn old_data(bed: &Bed) -> Outcome<()> {

@@ -3,7 +3,7 @@
 //! Promises: takes neither settings from the environment nor from a file `.env`; when it is dropped, its containers,
 //! networks and volumes are gone.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,11 @@ pub struct Project {
     root: PathBuf,
     name: String,
     settings: RefCell<BTreeMap<&'static str, String>>,
+    profiles: Cell<&'static [&'static str]>,
 }
+
+/// All that the file has.
+pub const PROFILES: &[&str] = &["demo", "pair"];
 
 impl Project {
     /// Nothing is started yet.
@@ -32,6 +36,7 @@ impl Project {
             root: workspace.root.clone(),
             name: format!("linkgate-check-{}", std::process::id()),
             settings: RefCell::new(settings),
+            profiles: Cell::new(PROFILES),
         })
     }
 
@@ -50,6 +55,11 @@ impl Project {
         self.settings.borrow_mut().insert(name, value.to_owned());
     }
 
+    /// Changes the profiles for the commands to come.
+    pub fn with_profiles(&self, profiles: &'static [&'static str]) {
+        self.profiles.set(profiles);
+    }
+
     /// A command of Compose.
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut program = Command::new(self.compose.first().map_or(Path::new("docker-compose"), PathBuf::as_path));
@@ -59,7 +69,7 @@ impl Project {
         }
         program.envs(self.settings.borrow().iter()).env("COMPOSE_PROGRESS", "quiet");
         program.args(["--env-file", "/dev/null", "--project-name", &self.name]);
-        program.args(["--profile", "demo", "--profile", "pair"]);
+        program.args(self.profiles.get().iter().flat_map(|profile| ["--profile", profile]));
         self.docker.on_engine(program, args)
     }
 
@@ -73,12 +83,12 @@ impl Project {
         capture(self.command(args).stdin(Stdio::null()))
     }
 
-    /// Brings services up and waits until they are healthy.
-    pub fn up(&self, services: &[&str]) -> Outcome<()> {
-        self.bring_up(&[], services)
+    /// Brings the services up and waits until they are healthy.
+    pub fn up(&self) -> Outcome<()> {
+        self.bring_up(&[], &[])
     }
 
-    /// The same for one service without those that it depends on.
+    /// Puts a service with the settings of now in the place of the one that runs, without those that it depends on.
     pub fn renew(&self, service: &str) -> Outcome<()> {
         self.bring_up(&["--no-deps"], &[service])
     }
@@ -124,6 +134,7 @@ impl Project {
 
 impl Drop for Project {
     fn drop(&mut self) {
+        self.with_profiles(PROFILES);
         if let Err(failure) = self.run(["down", "--volumes", "--remove-orphans", "--timeout", "5"]) {
             eprintln!("not everything was taken down: {failure}");
         }

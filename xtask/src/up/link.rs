@@ -56,10 +56,14 @@ impl fmt::Display for Reply {
 }
 
 impl Reply {
-    fn read(response: &Response) -> Outcome<Self> {
-        let fields = serde_json::from_str(&response.body)
-            .trying(|| format!("read the reply (status {}) {:?}", response.status, response.body))?;
-        Ok(Self { status: response.status, fields })
+    /// Reads it from a status and a body.
+    pub fn read(status: u16, body: &str) -> Outcome<Self> {
+        let fields = serde_json::from_str(body).trying(|| format!("read the reply (status {status}) {body:?}"))?;
+        Ok(Self { status, fields })
+    }
+
+    fn of(response: &Response) -> Outcome<Self> {
+        Self::read(response.status, &response.body)
     }
 
     /// The status.
@@ -102,13 +106,13 @@ pub fn send(gateway: u16, credentials: &Credentials, url: &str) -> Outcome<Reply
 /// Sends a request of one's own.
 pub fn send_body(gateway: u16, credentials: &Credentials, body: &str) -> Outcome<Reply> {
     let header = header(&credentials.secret, &credentials.ticket);
-    Reply::read(&http::post(gateway, PATH, &[(CREDENTIALS_HEADER, &header)], body)?)
+    Reply::of(&http::post(gateway, PATH, &[(CREDENTIALS_HEADER, &header)], body)?)
 }
 
 /// Fails unless the gate refuses a caller with a wrong secret.
 pub fn refuses_a_wrong_secret(gateway: u16, credentials: &Credentials, url: &str) -> Outcome<()> {
     let header = header("wrong", &credentials.ticket);
-    let reply = Reply::read(&http::post(gateway, PATH, &[(CREDENTIALS_HEADER, &header)], &body(url))?)?;
+    let reply = Reply::of(&http::post(gateway, PATH, &[(CREDENTIALS_HEADER, &header)], &body(url))?)?;
     if reply.status == 400 && reply.field("code") == Some(&json!(1_640_001)) {
         return Ok(());
     }
@@ -208,7 +212,7 @@ mod tests {
     }
 
     fn judge(status: u16, body: &str) -> Outcome<()> {
-        compare(&Reply::read(&Response { status, body: body.to_owned() })?, &sample())
+        compare(&Reply::read(status, body)?, &sample())
     }
 
     #[test]
