@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -48,9 +48,7 @@ pub struct Bed {
 pub fn check(workspace: &Workspace, docker: &Docker) -> Outcome<()> {
     let begun = Instant::now();
     let programs = Programs::build(workspace, true)?;
-    for tag in [TAG, rolling::NEXT] {
-        images::make(workspace, docker, &programs, tag)?;
-    }
+    images::make(workspace, docker, &programs, &[TAG, rolling::NEXT])?;
     println!("== images: {:.0} s", begun.elapsed().as_secs_f32());
     let gateways = free_ports()?;
     let publish = |port: u16| format!("127.0.0.1:{port}");
@@ -119,7 +117,8 @@ fn documented(bed: &Bed) -> Outcome<()> {
         request_of(&readme).ok_or_else(|| Failure::new("README.md has no request for the demo in containers"))?;
     let script = script.replace("http://127.0.0.1:8080/", &format!("http://127.0.0.1:{}/", bed.gateways[0]));
     let mut command = Command::new("sh");
-    command.args(["-c", &script]).stderr(Stdio::null());
+    // Only what goes wrong is said.
+    command.args(["-c", &script.replacen("curl ", "curl --silent --show-error ", 1)]);
     command.env("LINKGATE_DEMO_APP_SECRET", &bed.credentials.secret);
     let body = capture(command.env("LINKGATE_DEMO_TICKET", &bed.credentials.ticket))?;
     link::compare(&Reply::read(200, &body)?, &bed.sample)
