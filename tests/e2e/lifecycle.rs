@@ -1,7 +1,13 @@
 //! What dies on the way, and comes back.
 
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
 use linkgate_tests::gateway::GatewayPlan;
+use linkgate_tests::process::binary;
+use linkgate_tests::request::get;
 use linkgate_tests::{Behaviour, FakeSource, StoreProcess, sha256_hex};
+use tokio::net::TcpStream;
 
 use crate::bed::{Bed, assert_envelope, assert_problem, authorized, stranger};
 
@@ -55,4 +61,32 @@ async fn a_blob_storage_that_fails_says_so_and_recovers_by_itself() {
     assert_problem(&reply, 500, "OBJECT_STORE_EXCEPTION", Some("4312011"), body);
     std::fs::create_dir(&temp).unwrap();
     assert_eq!(bed.send(bed.request(bed.source.url())).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_drained_says_so_first_and_answers_what_is_under_way() {
+    let bed = Bed::new().await;
+    let (base, address) = (bed.gateway.base(), bed.gateway.address());
+    let beat = || tokio::time::sleep(Duration::from_millis(20));
+    assert_eq!(get(base, "/readyz").await.status, 200);
+    let link = bed.link_to("/held.tar.gz", Behaviour::Held(linkgate_tests::bytes(100_000)));
+    let running = tokio::spawn(bed.request(link).try_send_owned(base));
+    bed.source.wait_for_requests(1).await;
+
+    let mut drain = Command::new(binary("linkgate"));
+    drain.args(["envoy", "drain", "--notice", "5s", "--wait", "60s", "--admin", bed.gateway.admin()]);
+    let mut drain = drain.stdout(Stdio::null()).spawn().unwrap();
+    while get(base, "/readyz").await.status != 503 {
+        beat().await;
+    }
+    // Who has not noticed yet is served.
+    assert_eq!(bed.send(bed.request(bed.source.url()).version("0.0.6")).await.status, 200);
+    while TcpStream::connect(address).await.is_ok() {
+        beat().await;
+    }
+    assert!(drain.try_wait().unwrap().is_none(), "a request is still under way");
+    bed.source.release();
+    assert_eq!(running.await.unwrap().unwrap().status, 200);
+    assert!(drain.wait().unwrap().success());
+    assert!(!bed.gateway.log().contains("/readyz"), "load balancers do not fill the access log");
 }

@@ -9,6 +9,7 @@ mod stage;
 mod stand_in;
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -30,7 +31,7 @@ const FROM_STAGE: &str = "--from=build ";
 /// Flags of `images`.
 #[derive(Args)]
 pub struct Options {
-    /// Only lay out the files that go into the images, in this folder; needs no engine
+    /// Only lay out the files that go into the images, in this folder, which must be empty; needs no engine
     #[arg(long, value_name = "DIR")]
     pub stage: Option<PathBuf>,
     /// Build the programs to be tried out: in half the time, and slower
@@ -65,6 +66,7 @@ pub fn version(workspace: &Workspace) -> &str {
 /// Makes every image with each of these tags.
 pub fn make(workspace: &Workspace, docker: &Docker, programs: &Programs, tags: &[&str]) -> Outcome<()> {
     let context = workspace.target.join("images");
+    empty(&staged(workspace))?;
     stage::lay_out(workspace, programs, &staged(workspace))?;
     let dockerfile = fs::read_to_string(workspace.path("Dockerfile")).trying(|| "read Dockerfile".to_owned())?;
     let derived = without_build(&dockerfile)?;
@@ -130,6 +132,16 @@ fn without_build(dockerfile: &str) -> Outcome<String> {
         ));
     };
     Ok(format!("{head}{STAGE_ENDS}{}", rest.replace(FROM_STAGE, "").replace(" /stage/", " stage/")))
+}
+
+/// Removes a folder of ours under `target/`.
+fn empty(folder: &Path) -> Outcome<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).trying(|| format!("empty {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A path inside an image, below a folder that becomes its root.

@@ -68,12 +68,13 @@ fn without_paths<'a>(command: &'a mut Command, workspace: &Workspace, target: &s
     command.env(format!("CFLAGS_{underscored}"), flags("-ffile-prefix-map", " "))
 }
 
-/// Lays out all images, from scratch.
+/// Lays out all images, in a folder that is not there or is empty.
 pub fn lay_out(workspace: &Workspace, programs: &Programs, folder: &Path) -> Outcome<()> {
-    if folder.exists() {
-        fs::remove_dir_all(folder).trying(|| format!("empty {}", folder.display()))?;
-    }
     make_folder(folder, 0o755)?;
+    let mut entries = fs::read_dir(folder).trying(|| format!("read {}", folder.display()))?;
+    if entries.next().is_some() {
+        return Err(Failure::new(format!("{} is not empty: name another folder", folder.display())));
+    }
     let place = |image: &str, from: &Path, to: &str, mode: u32| copy(from, &inside(&folder.join(image), to), mode);
     let program = |image: &str, name: &str| place(image, &programs.folder.join(name), &format!("{BIN}/{name}"), 0o755);
     let shared = |image: &str, from: &Path, name: &str| place(image, from, &format!("{SHARE}/{name}"), 0o644);

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::inside;
+use super::{empty, inside};
 use crate::docker::Docker;
 use crate::envoy;
 use crate::error::{Failure, Outcome, Trying};
@@ -56,9 +56,7 @@ pub fn forget(docker: &Docker) {
 }
 
 fn lay_out(program: &Path, folder: &Path) -> Outcome<()> {
-    if folder.exists() {
-        fs::remove_dir_all(folder).trying(|| format!("empty {}", folder.display()))?;
-    }
+    empty(folder)?;
     let root = folder.join("root");
     copy(program, &inside(&root, "/usr/local/bin/envoy"))?;
     let libraries = libraries_in(&capture(Command::new("ldd").arg(program))?);
