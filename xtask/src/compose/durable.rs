@@ -19,6 +19,8 @@ use crate::up::link;
 const STORE: &str = "/usr/local/bin/linkgate-store";
 /// Long enough for the store to be killed meanwhile.
 const HELD_MS: u64 = 30_000;
+/// In the volume for backups.
+const BACKUP: &str = "/backup/before";
 /// A data directory as the first schema left it, with this many rows.
 const OLD_DATA: &str = "tests/fixtures/data-directory-0001.tar.gz";
 const OLD_ROWS: u64 = 2;
@@ -75,27 +77,32 @@ fn summary(report: &str) -> Outcome<u64> {
 /// Volumes outlive their containers; a directory of an earlier release is opened by this one.
 pub fn outlives(bed: &Bed) -> Outcome<()> {
     let before = rows(bed)?;
+    bed.project.exec("store", &[STORE, "backup", BACKUP])?;
     bed.project.run(["down", "--timeout", "20"])?;
-    without_the_demo(bed)?;
+    let kept = without_the_demo(bed)?;
+    run(bed.project.docker().command(["volume", "rm", &format!("{}_data", bed.project.name())]).stdout(Stdio::null()))?;
+    bed.project.once("store", &["restore", BACKUP])?;
     bed.project.up()?;
-    bed.answers_again("after-down")?;
-    let after = rows(bed)?;
-    if after != before + 1 {
-        return Err(Failure::new(format!("{before} rows became {after} while nothing ran")));
+    let restored = rows(bed)?;
+    if (kept, restored) != (before, before) {
+        return Err(Failure::new(format!("of {before} rows {kept} were there again, and {restored} after a restore")));
     }
+    bed.answers_again("after-restore")?;
     expect_code(&bed.link("1.0.0", "")?, "PACKAGE_ALREADY_EXISTS")?;
     old_data(bed)
 }
 
-/// The file as it is for who has no policy of their own yet: everything is healthy, and nobody is let in.
-fn without_the_demo(bed: &Bed) -> Outcome<()> {
+/// The file as it is for who has no policy of their own yet: everything is healthy, and nobody is let in. Returns how
+/// many rows there are.
+fn without_the_demo(bed: &Bed) -> Outcome<u64> {
     bed.project.with_profiles(&[]);
     bed.project.up()?;
     let refused = bed.link("nobody", "")?;
+    let rows = rows(bed)?;
     bed.project.run(["down", "--timeout", "20"])?;
     bed.project.with_profiles(PROFILES);
     if refused.status() == 400 && refused.field("code_name").is_some_and(|name| name == "INVALID_ARGS") {
-        return Ok(());
+        return Ok(rows);
     }
     Err(Failure::new(format!("policy.yaml as it stands must let nobody in:\n{refused}")))
 }

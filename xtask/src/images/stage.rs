@@ -23,7 +23,7 @@ pub const PACKAGE: &str = "example.tar.gz";
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Empty folders of an image, with their modes. A volume that is mounted there for the first time takes them over.
 const FOLDERS: [(&str, &[(&str, u32)]); 4] = [
-    ("store", &[("/data", 0o750), ("/keys/public", 0o755)]),
+    ("store", &[("/data", 0o750), ("/backup", 0o750), ("/keys/public", 0o755)]),
     ("cli", &[("/policy", 0o755), ("/keys/private", 0o700), ("/keys/public", 0o755), ("/demo", 0o700)]),
     ("sample", &[("/demo", 0o700)]),
     ("gateway", &[("/policy", 0o755), ("/keys/private", 0o700)]),
