@@ -70,6 +70,26 @@ async fn a_data_directory_of_the_first_schema_is_opened_and_found_right() {
 }
 
 #[tokio::test]
+async fn a_store_works_on_books_that_the_release_after_it_has_widened() {
+    let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
+    let store = StoreProcess::trusting(&source, dir.path(), &[]);
+    assert_eq!(store.request(source.url()).send(store.base()).await.status, 200);
+    let shelf = store.shelf().clone();
+    store.stop();
+    shelf.execute("alter table source_package add column of_a_later_release text").await;
+    shelf
+        .execute(
+            "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+             values (9999, 'of a later release', 1, x'00', 0)",
+        )
+        .await;
+    let store = StoreProcess::trusting(&source, dir.path(), &[]);
+    assert_eq!(store.request(source.url()).version("2").send(store.base()).await.status, 200);
+    store.stop();
+    assert_eq!(command(dir.path(), &["verify"]).code(), 0);
+}
+
+#[tokio::test]
 async fn more_uploads_than_may_run_at_once_are_sent_away_for_a_moment() {
     let source = FakeSource::start(Behaviour::Held(bytes(100_000))).await;
     let store = TestStore::with(|config| {

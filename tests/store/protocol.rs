@@ -1,6 +1,6 @@
 //! Sources that speak another HTTP than ours, or none: old, new, large, and ambiguous.
 
-use linkgate_tests::{Behaviour, FakeSource, TestStore, bytes, sha256_hex};
+use linkgate_tests::{Behaviour, Compression, FakeSource, TestStore, bytes, sha256_hex, tar};
 
 use crate::assert_refused;
 
@@ -36,7 +36,9 @@ async fn http_1_0_is_read_with_a_length_and_until_the_connection_ends() {
     let body = bytes(70_000);
     let with_length = raw(&format!("HTTP/1.0 200 OK\r\nContent-Length: {}", body.len()), &body);
     assert_takes(with_length, &body, "with a length").await;
-    assert_takes(raw("HTTP/1.0 200 OK\r\nServer: SimpleHTTP/0.6", &body), &body, "without").await;
+    // What ends with its connection must prove that it is whole.
+    let archive = tar(&[("main.py", &body)], Compression::None);
+    assert_takes(raw("HTTP/1.0 200 OK\r\nServer: SimpleHTTP/0.6", &archive), &archive, "without").await;
     let kept = raw("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 7", b"packagemore");
     assert_takes(kept, b"package", "no more than announced").await;
 }
@@ -143,9 +145,9 @@ async fn chunks_that_can_be_read_in_two_ways_are_refused() {
 
 #[tokio::test]
 async fn a_package_in_gzip_is_one_file_and_an_encoded_one_is_none() {
-    let gzip = [b"\x1f\x8b\x08\x00".to_vec(), bytes(100)].concat();
-    let typed = "HTTP/1.1 200 OK\r\ncontent-type: application/gzip\r\ncontent-length: 104";
-    assert_takes(raw(typed, &gzip), &gzip, "as it is").await;
+    let gzip = tar(&[("main.py", b"pass")], Compression::Gzip);
+    let typed = format!("HTTP/1.1 200 OK\r\ncontent-type: application/gzip\r\ncontent-length: {}", gzip.len());
+    assert_takes(raw(&typed, &gzip), &gzip, "as it is").await;
     let identity = format!("{typed}\r\ncontent-encoding: identity");
     assert_takes(raw(&identity, &gzip), &gzip, "not encoded").await;
     let encoded = format!("{typed}\r\ncontent-encoding: gzip");
