@@ -254,7 +254,7 @@ impl Campaign {
         let Ok(mut store) = catch_unwind(AssertUnwindSafe(|| StoreProcess::start(&data, &pairs(&settings)))) else {
             return wrong + self.wrong("the store does not start again".to_owned());
         };
-        if !promises_are_kept(&self.ground.shelf()).await {
+        if !promises_are_kept(&self.ground.shelf(), store.base()).await {
             wrong += self.wrong("uploads that were promised do not end".to_owned());
         }
         let look = judge::after_restart(&self.ground.shelf(), &mut self.callers, &self.packages).await;
@@ -317,18 +317,23 @@ fn pairs<'a>(settings: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> 
     settings.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
-/// Waits until everything that was promised has ended, one way or the other.
-async fn promises_are_kept(shelf: &Shelf) -> bool {
+/// Waits until everything that was promised has ended, one way or the other, and what it replaced is cleared away.
+async fn promises_are_kept(shelf: &Shelf, base: &str) -> bool {
     let begun = Instant::now();
     while begun.elapsed() < PROMISES_WITHIN {
         match shelf.unfinished().await {
-            Ok(0) => return true,
+            Ok(0) if is_idle(base).await => return true,
             // Whatever is wrong with the books is named by the look.
             Err(_) => return true,
             Ok(_) => sleep(Duration::from_millis(5)).await,
         }
     }
     false
+}
+
+async fn is_idle(base: &str) -> bool {
+    let metrics = crate::request::get(base, "/metrics").await;
+    metrics.body.lines().any(|line| line == "linkgate_store_uploads_active 0")
 }
 
 fn armed(step: Step, times: usize) -> (&'static str, String) {
