@@ -74,7 +74,7 @@ pub fn execute(command: Command) -> ExitCode {
             return ExitCode::from(BAD_CONFIG);
         }
     };
-    telemetry::start(&config.log);
+    telemetry::start(&config.log, None);
     let done = match runtime() {
         Ok(runtime) => runtime.block_on(dispatch(command, &config)),
         Err(cause) => Err(UpkeepError::File { path: config.data_dir, cause }),

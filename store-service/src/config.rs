@@ -10,6 +10,7 @@ mod log;
 mod modules;
 mod package;
 mod server;
+mod traces;
 mod upkeep;
 mod vars;
 
@@ -22,6 +23,7 @@ pub use auth::{AuthConfig, InvalidKey, TrustedKey, TrustedKeys};
 pub use fetch::FetchConfig;
 pub use log::{LogConfig, LogFormat};
 pub use server::ServerConfig;
+pub use traces::TraceConfig;
 pub use upkeep::UpkeepConfig;
 pub use vars::{Env, Vars};
 
@@ -53,6 +55,8 @@ pub struct Config {
     pub upkeep: UpkeepConfig,
     /// What is logged.
     pub log: LogConfig,
+    /// Where traces go; `None`: nowhere.
+    pub traces: Option<TraceConfig>,
 }
 
 /// What is needed of it to look after a data directory by hand.
@@ -88,7 +92,7 @@ impl fmt::Display for BadConfig {
 }
 
 /// Every variable that the store reads.
-pub const VARIABLES: [&str; 35] = [
+pub const VARIABLES: [&str; 51] = [
     server::LISTEN,
     server::MAX_CONNECTIONS,
     server::MAX_UPLOADS,
@@ -124,6 +128,22 @@ pub const VARIABLES: [&str; 35] = [
     TIME_ZONE,
     log::FILTER,
     log::FORMAT,
+    traces::DISABLED,
+    traces::EXPORTER,
+    traces::ENDPOINT,
+    traces::TRACES_ENDPOINT,
+    traces::HEADERS,
+    traces::TRACES_HEADERS,
+    traces::TIMEOUT,
+    traces::TRACES_TIMEOUT,
+    traces::PROTOCOL,
+    traces::TRACES_PROTOCOL,
+    traces::COMPRESSION,
+    traces::TRACES_COMPRESSION,
+    traces::SERVICE_NAME,
+    traces::RESOURCE,
+    traces::SAMPLER,
+    traces::SAMPLER_ARG,
 ];
 
 const DATA_DIR: &str = "LINKGATE_DATA_DIR";
@@ -153,6 +173,7 @@ impl Config {
             time_zone: read_time_zone(&mut reader),
             upkeep: UpkeepConfig::read(&mut reader),
             log: LogConfig::read(&mut reader),
+            traces: TraceConfig::read(&mut reader),
         };
         reader.finish(config)
     }
@@ -254,6 +275,7 @@ mod tests {
         assert_eq!(config.packages, packages);
         assert_eq!(config.time_zone.iana_name(), Some("Asia/Shanghai"));
         assert_eq!(config.log.format, LogFormat::Text);
+        assert!(config.traces.is_none());
         assert_eq!((config.data_dir, config.min_free_bytes), (PathBuf::from("/data"), 67_108_864));
         assert_eq!(config.upkeep.gc_interval, Some(Duration::from_secs(86_400)));
         assert_eq!(config.upkeep.gc_grace, Duration::from_secs(3_600));

@@ -22,6 +22,7 @@ mod http;
 mod ledger;
 pub mod link;
 mod metrics;
+mod trace;
 
 use std::sync::Arc;
 

@@ -26,7 +26,7 @@ use linkgate_contract::{AllowList, JobId, LinkRequest, Problem, UploadPath};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::info;
+use tracing::{Instrument as _, info};
 
 use crate::attest::Signer;
 use crate::inspect::Limits as PackageLimits;
@@ -168,6 +168,7 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
         let new = Job::new(new_id(), upload, now_ms(), Standing::New);
         let (live, is_first) = self.jobs.join(new, key, |job, listed| self.spawn(job, listed))?;
         if !is_first {
+            live.job.link_span();
             self.metrics.joined();
             info!(request.id = request_id, job.id = %live.job.id(), "Joined the same upload, which another request began");
         }
@@ -177,6 +178,7 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
     async fn of_key(&self, key: JobKey) -> Result<Option<Known>, LinkError> {
         let same = |fingerprint| if fingerprint == key.fingerprint { Ok(()) } else { Err(LinkError::KeyReused) };
         if let Some((used, live)) = self.jobs.by_key(&key.key) {
+            live.job.link_span();
             return same(used.fingerprint).map(|()| Some(Known::Live(live)));
         }
         let Some((id, fingerprint)) = self.ledger.job_of_key(key.key, now_ms() - KEY_LIFE_MS).await? else {
@@ -243,11 +245,13 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
 
     fn spawn(self: &Arc<Self>, job: Arc<Job>, listed: Listed) -> BoxFuture<'static, Outcome> {
         let this = Arc::clone(self);
-        let task = self.uploads.spawn(async move {
+        let span = job.span();
+        let work = async move {
             let outcome = Arc::new(this.run(&job).await);
             drop(listed);
             outcome
-        });
+        };
+        let task = self.uploads.spawn(work.instrument(span));
         // The task is never aborted, so it is gone only if it panicked or the runtime stops.
         task.map(|ended| ended.unwrap_or_else(|_| Arc::new(Err(LinkError::Stopping)))).boxed()
     }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use linkgate_store::commands::{BAD_CONFIG, Command, execute};
 use linkgate_store::config::{AuthConfig, Config, Env, TrustedKeys};
+use linkgate_store::telemetry::Traces;
 use linkgate_store::{run, runtime, telemetry};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -34,8 +35,20 @@ fn main() -> ExitCode {
             return ExitCode::from(BAD_CONFIG);
         }
     };
-    telemetry::start(&config.log);
-    match runtime().map_err(Into::into).and_then(|runtime| runtime.block_on(serve(config))) {
+    let traces = match config.traces.as_ref().map(Traces::open).transpose() {
+        Ok(traces) => traces,
+        Err(e) => {
+            eprintln!("{e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    telemetry::start(&config.log, traces.as_ref());
+    let ended = runtime().map_err(Into::into).and_then(|runtime| runtime.block_on(serve(config)));
+    // The runtime is gone, and with it whatever held a span open.
+    if let Some(traces) = traces {
+        traces.finish();
+    }
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             error!("The store cannot run: {e}");

@@ -13,6 +13,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use tracing::Instrument as _;
+
+use crate::trace;
 
 /// The media type of what [`Metrics::render`] gives.
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -96,10 +99,10 @@ impl Metrics {
         Running { metrics: self.clone(), begun: Instant::now(), result: "cancelled" }
     }
 
-    /// Takes the time of a stage of an upload.
+    /// Takes the time of a stage of an upload, and is its span.
     pub async fn timed<T>(&self, stage: &'static str, work: impl Future<Output = T>) -> T {
         let begun = Instant::now();
-        let done = work.await;
+        let done = work.instrument(trace::stage(stage)).await;
         self.0.stage_seconds.get_or_create(&ByStage { stage }).observe(begun.elapsed().as_secs_f64());
         done
     }

@@ -1,17 +1,27 @@
-//! The log: a sentence a person can read, and fields that a query can find.
+//! The log: a sentence a person can read, and fields that a query can find. And the export of traces, which is off unless
+//! the operator names a collector.
 
-use tracing_subscriber::EnvFilter;
+mod traces;
+
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt, registry};
+
+pub use traces::{Traces, TracesError};
 
 use crate::config::{LogConfig, LogFormat};
+use crate::trace::TARGET;
 
-/// Starts the log, on standard error. A second call in one process changes nothing.
-pub fn start(config: &LogConfig) {
-    // Checked when the settings were read; a level that cannot be parsed must not silence the store.
-    let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match config.format {
-        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
-        LogFormat::Json => log.json().try_init(),
+/// Starts the log, on standard error, and sends spans to these traces. A second call in one process changes nothing.
+pub fn start(config: &LogConfig, traces: Option<&Traces>) {
+    // Spans are none of the log's: its lines stand for themselves. The filter was checked when the settings were read; one
+    // that cannot be parsed must not silence the store.
+    let filter =
+        EnvFilter::try_new(format!("{},{TARGET}=off", config.filter)).unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = fmt::layer().with_writer(std::io::stderr);
+    let log = match config.format {
+        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
+        LogFormat::Json => log.json().boxed(),
     };
-    drop(started);
+    drop(registry().with(log.with_filter(filter)).with(traces.map(Traces::layer)).try_init());
 }

@@ -28,6 +28,7 @@ mod size;
 mod source;
 mod success;
 mod tls;
+mod tracing;
 mod verify;
 mod writers;
 

@@ -10,6 +10,7 @@
 
 pub mod archive;
 pub mod chaos;
+pub mod collector;
 pub mod crash;
 pub mod gateway;
 pub mod http1;

@@ -11,7 +11,7 @@ use crate::workspace::Workspace;
 
 /// Rooms of the store and what each may use besides itself. `config` is plain data, handed down; `fetch`, `blob` and
 /// `ledger` implement the ports of `link` and know nothing of each other.
-const ROOMS: [(&str, &[&str]); 16] = [
+const ROOMS: [(&str, &[&str]); 17] = [
     ("main", &["commands", "config", "lib", "telemetry"]),
     ("commands", &["config", "data_dir", "lib", "link", "telemetry", "upkeep"]),
     (
@@ -30,12 +30,13 @@ const ROOMS: [(&str, &[&str]); 16] = [
             "link",
             "metrics",
             "telemetry",
+            "trace",
             "upkeep",
         ],
     ),
     ("config", &["failpoint", "inspect", "link"]),
-    ("http", &["config", "inspect", "link", "metrics"]),
-    ("link", &["attest", "failpoint", "inspect", "metrics"]),
+    ("http", &["config", "inspect", "link", "metrics", "trace"]),
+    ("link", &["attest", "failpoint", "inspect", "metrics", "trace"]),
     ("fetch", &["config", "link"]),
     ("inspect", &[]),
     ("attest", &["data_dir"]),
@@ -44,8 +45,9 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("upkeep", &["attest", "blob", "config", "data_dir", "failpoint", "ledger", "link"]),
     ("data_dir", &[]),
     ("failpoint", &[]),
-    ("metrics", &[]),
-    ("telemetry", &["config"]),
+    ("metrics", &["trace"]),
+    ("telemetry", &["config", "trace"]),
+    ("trace", &[]),
 ];
 
 /// Our crates and which of ours each may use.

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use linkgate_contract::{
     ErrorCode, JobId, Language, LinkPath, LinkRequest, MediaType, PathPrefix, Problem, UploadPath, headers,
 };
-use tracing::{info, warn};
+use tracing::{Instrument as _, Span, info, warn};
 use warp::Filter;
 use warp::filters::path::FullPath;
 use warp::http::{HeaderMap, Method};
@@ -21,6 +21,11 @@ use super::{Api, body, jobs, wishes};
 use crate::link::ports::{Blobs, Entry, JobEnd, JobView, Ledger, Source};
 use crate::link::{Known, Upload, chain};
 use crate::metrics::{MEDIA_TYPE, Metrics};
+use crate::trace;
+
+/// The paths, as they are named in traces.
+const LINK_PATTERN: &str = "/bkapps/applications/{app_code}/modules/{module}/source_package/link/";
+const JOB_PATTERN: &str = "/bkapps/applications/{app_code}/modules/{module}/source_package/link/{job_id}/";
 
 /// What is to be done with an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +83,19 @@ impl Route {
     }
 }
 
+impl Route {
+    /// The span of a request for it. Probes have none: they would be most of all traces, and say nothing.
+    fn span(&self, head: &Head) -> Span {
+        let pattern = match self {
+            Self::Healthz | Self::Readyz | Self::Metrics => return Span::none(),
+            Self::Link(_) => Some(LINK_PATTERN),
+            Self::Job(..) => Some(JOB_PATTERN),
+            Self::WrongMethod { .. } | Self::Unknown => None,
+        };
+        trace::request(&head.method, head.path.as_str(), pattern, &head.headers)
+    }
+}
+
 /// Only the canonical form: the gate has stripped every prefix.
 fn read_path(path: &str) -> Option<LinkPath> {
     LinkPath::read(path, &[PathPrefix::new("").ok()?])
@@ -128,16 +146,19 @@ async fn answer<S: Source, B: Blobs, L: Ledger, D: Buf>(
     let begun = Instant::now();
     let route = Route::of(&head.method, head.path.as_str());
     let name = route.name();
-    let reply = dispatch(api, head, route, body).await;
+    let span = route.span(head);
+    let reply = dispatch(api, head, route, body).instrument(span.clone()).await;
     let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (method, path, status) = (&head.method, head.path.as_str(), reply.status().as_u16());
     api.metrics.answered(name, status);
+    trace::answered(&span, status);
     info!(
         http.method = %method,
         http.path = path,
         http.status = status,
         http.duration_ms = ms,
         request.id = head.request_id(),
+        trace_id = trace::id(&span),
         "Answered {method} {path} with {status}"
     );
     reply

@@ -4,15 +4,17 @@
 //! never told of one that the books do not have.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use linkgate_contract::JobId;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use super::ports::{JobKey, JobRecord, JobRequest, JobState, JobView, Progress};
 use super::{LinkError, Upload};
+use crate::trace::{self, Place};
 
 /// Keys of one upload. Each caller brings one, and callers wait or come again.
 const MAX_KEYS: usize = 1_000;
@@ -54,6 +56,8 @@ pub struct Job {
     is_patient: AtomicBool,
     keys: Mutex<Vec<JobKey>>,
     pub(super) standing: tokio::sync::Mutex<Standing>,
+    /// Its span, for those of other requests to point at.
+    place: OnceLock<Place>,
 }
 
 impl Job {
@@ -69,6 +73,7 @@ impl Job {
             is_patient: AtomicBool::new(standing == Standing::Accepted),
             keys: Mutex::default(),
             standing: tokio::sync::Mutex::new(standing),
+            place: OnceLock::new(),
         }
     }
 
@@ -76,6 +81,22 @@ impl Job {
     #[must_use]
     pub fn id(&self) -> JobId {
         self.id
+    }
+
+    /// The span of its work, which begins with this call.
+    pub(super) fn span(&self) -> Span {
+        let Upload { module, request, request_id, .. } = &self.upload;
+        let (app, name) = (module.app_code.as_str(), module.module.as_str());
+        let span = trace::upload(&self.id, request_id, app, name, &request.package_url);
+        self.place.get_or_init(|| trace::place(&span));
+        span
+    }
+
+    /// Says in the span of a request that it waits for this upload, which another one began.
+    pub(super) fn link_span(&self) {
+        if let Some(place) = self.place.get() {
+            trace::link(place);
+        }
     }
 
     /// Another key under which it is asked for.

@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
-use tracing::{error, info};
+use tracing::{Span, error, info};
 
 use super::job::Job;
 use super::ports::Entry;
 use super::{LinkError, chain};
 use crate::inspect::Refused;
+use crate::trace;
 
 /// The closing line of an upload. A link is shown without its query, where signed links carry their secrets.
 pub(super) fn log(job: &Job, took: Duration, outcome: &Result<Entry, LinkError>) {
     let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let (asked, job) = (&job.upload, job.id());
     let (app, name) = (asked.module.app_code.as_str(), asked.module.module.as_str());
+    let trace = trace::id(&Span::current());
     let (id, url) = (asked.request_id.as_str(), &asked.request.package_url);
     /// One line, at its level; what every line says stands here.
     macro_rules! line {
@@ -21,6 +23,7 @@ pub(super) fn log(job: &Job, took: Duration, outcome: &Result<Entry, LinkError>)
             $level!(
                 request.id = id,
                 job.id = %job,
+                trace_id = trace,
                 app.code = app,
                 module.name = name,
                 package.url = %url,

@@ -14,6 +14,7 @@ use super::ports::{
 use super::{LinkError, Linker, UnknownModules, Upload, chain};
 use crate::failpoint::{Step, reached};
 use crate::inspect::{Format, Opaque, Package};
+use crate::trace;
 
 impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
     pub(super) async fn run(&self, job: &Job) -> Result<Entry, LinkError> {
@@ -25,6 +26,7 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
         reached(Step::ReplyDue);
         job.reach(Stage::Ended);
         log(job, running.elapsed(), &outcome);
+        trace::ended(outcome.as_ref().map(|entry| entry.size_bytes).map_err(LinkError::kind));
         running.end(outcome.as_ref().map_or_else(LinkError::kind, |_| "stored"));
         outcome
     }
