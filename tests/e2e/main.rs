@@ -32,3 +32,4 @@ mod secrets;
 mod sources;
 mod stale;
 mod success;
+mod tracing;

@@ -45,7 +45,7 @@ fn line<'a>(log: &'a [Value], beginning: &str) -> &'a Value {
 async fn a_trace_goes_on_from_the_caller_through_the_request_and_the_upload_to_its_stages() {
     let (source, collector) = (FakeSource::serving(bytes(100_000)).await, Collector::start().await);
     let dir = tempfile::tempdir().unwrap();
-    let mut store = store(
+    let store = store(
         &source,
         dir.path(),
         &collector.endpoint(),
@@ -57,8 +57,7 @@ async fn a_trace_goes_on_from_the_caller_through_the_request_and_the_upload_to_i
     let request = store.request(source.url()).header("traceparent", TRACEPARENT).header("x-request-id", "r-1");
     assert_eq!(request.send(store.base()).await.status, 200);
     assert_eq!(linkgate_tests::request::get(store.base(), "/healthz").await.status, 200);
-    store.terminate();
-    assert!(store.wait().success());
+    let log = lines(store.stop_and_read());
 
     let (request, upload) = (one(&collector, UPLOAD), one(&collector, "upload"));
     assert_eq!((request.trace.as_str(), request.parent.as_str(), request.kind), (TRACE, CALLER, 2));
@@ -96,7 +95,6 @@ async fn a_trace_goes_on_from_the_caller_through_the_request_and_the_upload_to_i
     assert_eq!(headers["content-type"], "application/x-protobuf");
     assert_eq!(headers["authorization"], "Basic abc");
 
-    let log = lines(store.log());
     for beginning in ["Stored ", "Answered POST "] {
         let line = line(&log, beginning);
         assert_eq!((&line["fields"]["trace_id"], line.get("span"), line.get("spans")), (&TRACE.into(), None, None));
@@ -237,12 +235,10 @@ async fn nothing_is_exported_unless_it_is_asked_for() {
     for settings in off {
         let dir = tempfile::tempdir().unwrap();
         let json = [("LINKGATE_LOG_FORMAT", "json")];
-        let mut store = StoreProcess::trusting(&source, dir.path(), &[settings, &json].concat());
+        let store = StoreProcess::trusting(&source, dir.path(), &[settings, &json].concat());
         let request = store.request(source.url()).header("traceparent", TRACEPARENT);
         assert_eq!(request.send(store.base()).await.status, 200);
-        store.terminate();
-        assert!(store.wait().success());
-        let log = lines(store.log());
+        let log = lines(store.stop_and_read());
         assert_eq!(line(&log, "Answered POST ")["fields"].get("trace_id"), None, "{settings:?}");
     }
     assert!(collector.exports().is_empty());
@@ -252,30 +248,32 @@ async fn nothing_is_exported_unless_it_is_asked_for() {
 async fn a_caller_may_ask_not_to_be_traced() {
     let (source, collector) = (FakeSource::serving(bytes(1_000)).await, Collector::start().await);
     let dir = tempfile::tempdir().unwrap();
-    let mut store = store(&source, dir.path(), &collector.endpoint(), &[]);
+    let store = store(&source, dir.path(), &collector.endpoint(), &[]);
     let request = store.request(source.url()).header("traceparent", TRACEPARENT.replace("-01", "-00").as_str());
     assert_eq!(request.send(store.base()).await.status, 200);
-    store.terminate();
-    assert!(store.wait().success());
+    let log = lines(store.stop_and_read());
     assert!(collector.exports().is_empty());
     // Others may have traced it.
-    assert_eq!(line(&lines(store.log()), "Stored ")["fields"]["trace_id"], TRACE);
+    assert_eq!(line(&log, "Stored ")["fields"]["trace_id"], TRACE);
 }
 
-/// Links some packages and ends the store; gives its log, and how long both took.
-async fn while_lost(endpoint: &str) -> (Vec<Value>, Duration, Duration) {
+/// Links some packages, asks for as many strange paths, and ends the store; gives its log, and how long both took.
+async fn while_lost(endpoint: &str, strange: usize) -> (Vec<Value>, Duration, Duration) {
     let source = FakeSource::serving(bytes(1_000)).await;
     let dir = tempfile::tempdir().unwrap();
-    let mut store = store(&source, dir.path(), endpoint, &[]);
+    // Longer than any of this takes.
+    let store = store(&source, dir.path(), endpoint, &[("OTEL_EXPORTER_OTLP_TIMEOUT", "60000")]);
     let begun = Instant::now();
     for version in 0..20 {
         let request = store.request(source.url()).version(&format!("0.0.{version}"));
         assert_eq!(request.send(store.base()).await.status, 200);
     }
+    for _ in 0..strange {
+        assert_eq!(linkgate_tests::request::get(store.base(), "/bkapps/").await.status, 404);
+    }
     let (uploads, begun) = (begun.elapsed(), Instant::now());
-    store.terminate();
-    assert!(store.wait().success());
-    (lines(store.log()), uploads, begun.elapsed())
+    let log = lines(store.stop_and_read());
+    (log, uploads, begun.elapsed())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -283,7 +281,7 @@ async fn uploads_do_not_suffer_from_a_collector_that_is_not_there() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", nobody.local_addr().unwrap());
     drop(nobody);
-    let (log, _, ending) = while_lost(&endpoint).await;
+    let (log, _, ending) = while_lost(&endpoint, 0).await;
     let warning = line(&log, "Spans were not exported");
     assert_eq!((&warning["level"], &warning["fields"]["traces.lost_spans"]), (&"WARN".into(), &200.into()));
     assert!(ending < Duration::from_secs(5), "{ending:?}");
@@ -294,15 +292,19 @@ async fn a_collector_that_never_answers_holds_up_neither_uploads_nor_the_end() {
     // Connections wait in the kernel's queue for somebody who never takes them.
     let deaf = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", deaf.local_addr().unwrap());
-    let (log, uploads, ending) = while_lost(&endpoint).await;
-    assert!(uploads < Duration::from_secs(10) && ending < Duration::from_secs(10), "{uploads:?}, {ending:?}");
+    // More spans than the queue holds, beside the batch that is on its way.
+    let (log, uploads, ending) = while_lost(&endpoint, 4_000).await;
+    assert!(uploads < Duration::from_secs(60) && ending < Duration::from_secs(10), "{uploads:?}, {ending:?}");
     assert_eq!(line(&log, "The last spans were not exported")["level"], "WARN");
+    assert_eq!(line(&log, "BatchSpanProcessor dropped a Span due to queue full")["level"], "WARN");
+    let dropped = &line(&log, "Spans were dropped due to a queue being full")["fields"]["dropped_span_count"];
+    assert!(dropped.as_u64().is_some_and(|count| count >= 4_200 - 2_048 - 2 * 512), "{dropped}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_refuses_is_warned_of_once() {
     let collector = Collector::answering(StatusCode::UNAUTHORIZED).await;
-    let (log, ..) = while_lost(&collector.endpoint()).await;
+    let (log, ..) = while_lost(&collector.endpoint(), 0).await;
     assert!(line(&log, "Spans were not exported")["fields"]["error"].as_str().unwrap().contains("401"));
     assert!(!collector.exports().is_empty());
 }

@@ -123,6 +123,14 @@ impl StoreProcess {
         assert!(self.wait().success());
     }
 
+    /// Stops it, waits until it has ended well, and gives the rest of its log, to the last line.
+    #[must_use]
+    pub fn stop_and_read(mut self) -> Vec<String> {
+        self.terminate();
+        assert!(self.wait().success());
+        self.log.iter().collect()
+    }
+
     /// Starts a store on this data directory, on a free port, that takes files that are no archives, with further settings.
     #[must_use]
     pub fn start(data_dir: &Path, settings: &[(&str, &str)]) -> Self {

@@ -1,0 +1,88 @@
+//! Traces from Envoy to the store's stages, with the configuration that the document shows.
+
+use linkgate_tests::collector::{Collector, Span};
+use linkgate_tests::gateway::GatewayPlan;
+use linkgate_tests::random;
+
+use crate::bed::Bed;
+use crate::platform::{Platform, Proof, UPLOAD};
+
+const DOCUMENT: &str = include_str!("../../docs/TRACING.md");
+const MANAGER: &str = "                stat_prefix: gateway\n";
+const CLUSTERS: &str = "  clusters:\n    - name: store\n";
+
+/// A gateway that exports to this collector, as the document says.
+fn plan(collector: &Collector) -> GatewayPlan {
+    let blocks: Vec<_> = DOCUMENT.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let [tracing, cluster] = blocks[..] else { panic!("the document has two parts of YAML") };
+    let endpoint = collector.endpoint();
+    let (address, port) = endpoint.trim_start_matches("http://").split_once(':').unwrap();
+    let indented = |text: &str, by: usize| {
+        let text = text.replace("collector.example", address).replace("4318", port);
+        text.lines().map(|line| format!("{}{line}\n", " ".repeat(by))).collect::<String>()
+    };
+    GatewayPlan::new()
+        .editing(MANAGER, &format!("{MANAGER}{}", indented(tracing, 16)))
+        .editing(CLUSTERS, &format!("  clusters:\n{}    - name: store\n", indented(cluster, 4)))
+}
+
+/// The spans of a trace from the first to the one of this name, once all have come.
+async fn way_to(collector: &Collector, name: &str) -> Vec<Span> {
+    for _ in 0..200 {
+        let spans = collector.spans();
+        let by_id = |id: &str| spans.iter().find(|span| span.id == id).cloned();
+        let last = spans.iter().find(|span| span.name == name).cloned();
+        let mut way: Vec<_> = std::iter::successors(last, |span| by_id(&span.parent)).collect();
+        way.reverse();
+        if way.first().is_some_and(|first| first.parent.is_empty()) {
+            return way;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("no way to `{name}` among {:#?}", collector.spans());
+}
+
+#[tokio::test]
+async fn one_trace_leads_from_envoy_to_the_stages_of_the_store() {
+    let collector = Collector::start().await;
+    let bed = Bed::planned(plan(&collector), &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())], &[]).await;
+    let reply = bed.send(bed.request(bed.source.url())).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let way = way_to(&collector, "copy").await;
+    let services: Vec<_> = way.iter().map(|span| span.resource["service.name"].as_str()).collect();
+    let [gateway, store] = ["linkgate-gateway", "linkgate-store"];
+    assert_eq!(services, [gateway, gateway, store, store, store], "{way:#?}");
+    assert!(way.iter().all(|span| span.trace == way[0].trace));
+    assert_eq!(way[3].attributes["request.id"], reply.header("x-request-id").unwrap());
+    assert!(way[0].attributes["url.path"].ends_with(UPLOAD), "{:?}", way[0]);
+}
+
+#[tokio::test]
+async fn no_credential_is_in_what_envoy_exports() {
+    let collector = Collector::start().await;
+    let platform = Platform::planned(plan(&collector).workers(1), |_| ()).await;
+    let mut secrets = Vec::new();
+    // The gate asks services with these, some in the query.
+    for proof in Proof::ALL {
+        let caller = platform.caller(proof);
+        platform.serve(&caller).await;
+        secrets.extend(caller.secrets.clone());
+    }
+    for path in [UPLOAD, "/nowhere/"] {
+        secrets.push(random());
+        let query = format!("{path}?bk_token={}", secrets.last().unwrap());
+        platform.bed.send(platform.bed.request(platform.bed.source.url()).path(query)).await;
+    }
+    let bytes = || collector.exports().into_iter().flat_map(|export| export.body).collect::<Vec<u8>>();
+    let has = |text: &str| bytes().windows(text.len()).any(|part| part == text.as_bytes());
+    for _ in 0..100 {
+        if has("/nowhere/") {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert!(has("/nowhere/"), "the last request has come");
+    for secret in secrets {
+        assert!(!has(&secret), "{secret} in {:#?}", collector.spans());
+    }
+}
