@@ -58,6 +58,18 @@ async fn one_trace_leads_from_envoy_to_the_stages_of_the_store() {
 }
 
 #[tokio::test]
+async fn without_a_tracer_envoy_and_the_gate_pass_the_callers_trace_on() {
+    let collector = Collector::start().await;
+    let bed = Bed::with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())]).await;
+    let (trace, caller) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+    let request = bed.request(bed.source.url()).header("traceparent", &format!("00-{trace}-{caller}-01"));
+    assert_eq!(bed.send(request).await.status, 200);
+    let route = UPLOAD.replace("app_code", "{app_code}").replace("default", "{module}");
+    let spans = collector.wait_for(&format!("POST {route}"), 1).await;
+    assert_eq!((spans[0].trace.as_str(), spans[0].parent.as_str()), (trace, caller));
+}
+
+#[tokio::test]
 async fn no_credential_is_in_what_envoy_exports() {
     let collector = Collector::start().await;
     let platform = Platform::planned(plan(&collector).workers(1), |_| ()).await;

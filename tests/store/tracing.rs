@@ -186,8 +186,8 @@ async fn a_request_that_joins_an_upload_points_at_it() {
         assert_eq!(joining.header("prefer", "respond-async").send(store.base()).await.status, 202);
     }
     // What began it has not ended yet, and is no child of what is waited for.
-    collector.wait_for_an_export().await;
-    assert_eq!((collector.named(UPLOAD).len(), collector.named("upload").len()), (2, 0));
+    assert_eq!(collector.wait_for(UPLOAD, 2).await.len(), 2);
+    assert!(collector.named("upload").is_empty());
     source.release();
     assert_eq!(first.await.unwrap().unwrap().status, 200);
     store.stop();

@@ -105,11 +105,15 @@ impl Collector {
         self.spans().into_iter().filter(|span| span.name == name).collect()
     }
 
-    /// Waits until something came.
-    pub async fn wait_for_an_export(&self) {
+    /// Waits until that many spans of this name have come, and gives them.
+    pub async fn wait_for(&self, name: &str, count: usize) -> Vec<Span> {
         let mut exports = self.exports.clone();
-        let waited = tokio::time::timeout(Duration::from_secs(30), exports.wait_for(|all| !all.is_empty())).await;
-        waited.expect("an export comes in time").unwrap();
+        let has_all = |all: &Vec<Export>| {
+            all.iter().flat_map(|export| read(&export.body)).filter(|span| span.name == name).count() >= count
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(30), exports.wait_for(has_all)).await;
+        drop(waited.expect("the spans come in time").unwrap());
+        self.named(name)
     }
 }
 

@@ -49,10 +49,8 @@ pub struct TraceConfig {
 impl fmt::Debug for TraceConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { endpoint, headers: _, timeout, service_name, attributes, sampler } = self;
-        let (endpoint, shown) = (endpoint.as_str(), f);
-        shown
-            .debug_struct("TraceConfig")
-            .field("endpoint", &endpoint)
+        f.debug_struct("TraceConfig")
+            .field("endpoint", &endpoint.as_str())
             .field("timeout", timeout)
             .field("service_name", service_name)
             .field("attributes", attributes)
@@ -67,7 +65,7 @@ impl TraceConfig {
     pub(super) fn read(reader: &mut Reader<'_, impl Vars>) -> Option<Self> {
         let is_off = reader.text(DISABLED).is_some_and(|value| value.eq_ignore_ascii_case("true"))
             || reader.text(EXPORTER).as_deref() == Some("none");
-        let endpoint = if is_off { None } else { endpoint(reader) }?;
+        let (variable, endpoint) = given(reader).filter(|_| !is_off)?;
         only(reader, &[EXPORTER], "otlp");
         only(reader, &[TRACES_PROTOCOL, PROTOCOL], "http/protobuf");
         only(reader, &[TRACES_COMPRESSION, COMPRESSION], "none");
@@ -75,24 +73,26 @@ impl TraceConfig {
         let mut attributes = pairs(reader, RESOURCE);
         let named = attributes.iter().rposition(|(name, _)| name == "service.name").map(|at| attributes.remove(at).1);
         Some(Self {
-            endpoint,
             headers: headers(reader),
             timeout: Duration::from_millis(reader.number(timeout_name, 10_000, 1..=60_000)),
             service_name: reader.text(SERVICE_NAME).or(named).unwrap_or_else(|| "linkgate-store".to_owned()),
             attributes,
             sampler: sampler(reader),
+            // Last, for without it there is nothing, and the faults of the others show all the same.
+            endpoint: read_endpoint(reader, variable, &endpoint)?,
         })
     }
 }
 
-fn endpoint(reader: &mut Reader<'_, impl Vars>) -> Option<Url> {
-    let (name, text) = match (reader.text(TRACES_ENDPOINT), reader.text(ENDPOINT)) {
-        (Some(own), _) => (TRACES_ENDPOINT, own),
-        (None, general) => (ENDPOINT, general?),
-    };
+/// The endpoint that counts, and its variable.
+fn given(reader: &mut Reader<'_, impl Vars>) -> Option<(&'static str, String)> {
+    [TRACES_ENDPOINT, ENDPOINT].into_iter().find_map(|name| Some((name, reader.text(name)?)))
+}
+
+fn read_endpoint(reader: &mut Reader<'_, impl Vars>, name: &str, text: &str) -> Option<Url> {
     let is_usable =
         |url: &Url| matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none();
-    let Some(mut url) = Url::parse(&text).ok().filter(is_usable) else {
+    let Some(mut url) = Url::parse(text).ok().filter(is_usable) else {
         // Not shown: what is wrong with it may be that it holds a password.
         reader.fault(name, format!("is no URL like `http://collector:4318`; credentials belong into {HEADERS}"));
         return None;
@@ -263,5 +263,6 @@ mod tests {
             assert!(text.contains(name) && text.contains(want) && !text.contains("s3cret"), "{want} in {text}");
         }
         assert!(fault(&[(SAMPLER, "traceidratio"), (SAMPLER_ARG, "2")]).contains(SAMPLER_ARG));
+        assert!(fault(&[(TRACES_ENDPOINT, "no"), (PROTOCOL, "grpc"), (TIMEOUT, "no")]).contains("3 settings"));
     }
 }
