@@ -13,7 +13,9 @@ use opentelemetry_otlp::{ExporterBuildError, Protocol, WithExportConfig as _, Wi
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::resource::TelemetryResourceDetector;
-use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, SpanData, SpanExporter};
+use opentelemetry_sdk::trace::{
+    BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, SpanData, SpanExporter, SpanLimits,
+};
 use reqwest::redirect::Policy;
 use tracing::level_filters::LevelFilter;
 use tracing::{Subscriber, info, warn};
@@ -66,7 +68,7 @@ impl Traces {
             .with_timeout(config.timeout)
             .with_headers(config.headers.iter().cloned().collect())
             .build()?;
-        // All of it is said here, so that the SDK finds nothing in the environment.
+        // All of it is said here and below, so that nothing that the SDK finds in the environment counts.
         let batches = BatchConfigBuilder::default()
             .with_max_queue_size(QUEUED_SPANS)
             .with_max_export_batch_size(SPANS_IN_AN_EXPORT)
@@ -77,6 +79,7 @@ impl Traces {
         let provider = SdkTracerProvider::builder()
             .with_span_processor(processor)
             .with_sampler(config.sampler.clone())
+            .with_span_limits(SpanLimits::default())
             .with_resource(resource(config))
             .build();
         Ok(Self(provider))
