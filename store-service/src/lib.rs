@@ -14,12 +14,12 @@ pub mod data_dir;
 pub mod failpoint;
 pub mod fetch;
 pub mod inspect;
+pub mod ledger;
 pub mod telemetry;
 pub mod upkeep;
 
 mod blob;
 mod http;
-mod ledger;
 pub mod link;
 mod metrics;
 mod trace;

@@ -30,6 +30,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// and no waiting helps it.
 const BEGIN: &str = "begin immediate";
 
+/// The plus keeps SQLite from going through all packages of an application, with an index that begins with it, when few rows
+/// or none have the hash.
+const HELD: &str = "select size_bytes, format, relative_path, meta_info, declared_version, entries, unpacked_bytes
+    from source_package where sha256 = ? and +app_code = ? and is_deleted = 0 and format is not null limit 1";
+
 /// The books in SQLite. A copy is another handle on the same books.
 #[derive(Clone)]
 pub struct SqliteLedger {
@@ -325,15 +330,8 @@ impl Ledger for SqliteLedger {
     }
 
     async fn held(&self, app_code: &AppCode, sha256: &Sha256Hex) -> Result<Option<Held>, LedgerError> {
-        let row = sqlx::query(
-            "select size_bytes, format, relative_path, meta_info, declared_version, entries, unpacked_bytes
-             from source_package where sha256 = ? and app_code = ? and is_deleted = 0 and format is not null limit 1",
-        )
-        .bind(sha256.as_str())
-        .bind(app_code.as_str())
-        .fetch_optional(&self.reader)
-        .await
-        .map_err(failed)?;
+        let query = sqlx::query(HELD).bind(sha256.as_str()).bind(app_code.as_str());
+        let row = query.fetch_optional(&self.reader).await.map_err(failed)?;
         row.as_ref().map(read_held).transpose().map_err(failed)
     }
 
@@ -379,5 +377,22 @@ mod tests {
         assert_eq!((mode.as_str(), sync), ("wal", 2));
         let refused = sqlx::query("delete from module").execute(&ledger.reader).await;
         assert!(refused.is_err(), "a reader must not write");
+    }
+
+    #[tokio::test]
+    async fn a_page_of_a_module_is_not_sorted_and_a_held_package_is_found_by_its_hash() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let ledger = SqliteLedger::open(file.path()).await.unwrap();
+        let page = "select * from source_package
+            where app_code = ? and module = ? and is_deleted = 0 and id < ? order by id desc limit 20";
+        for (query, want) in [
+            (page, "USING INDEX source_package_page (app_code=? AND module=? AND rowid<?)"),
+            (HELD, "USING INDEX source_package_sha256 (sha256=?)"),
+        ] {
+            let plan = sqlx::query(sqlx::AssertSqlSafe(format!("explain query plan {query}")));
+            let plan = plan.fetch_all(&ledger.reader).await.unwrap();
+            let steps: Vec<String> = plan.iter().map(|step| step.get("detail")).collect();
+            assert_eq!(steps, [format!("SEARCH source_package {want}")]);
+        }
     }
 }
