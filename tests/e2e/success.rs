@@ -1,7 +1,9 @@
 //! What a good request gets, and what the store sees of it.
 
+use std::time::Duration;
+
 use linkgate_tests::gateway::{GatewayPlan, USER};
-use linkgate_tests::{Behaviour, sha256_hex};
+use linkgate_tests::{Behaviour, Bulk, sha256_hex};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -101,12 +103,13 @@ async fn a_token_serves_several_requests_of_its_caller() {
 async fn a_large_package_goes_through_in_flat_memory() {
     const SIZE: u64 = 300 << 20;
     let bed = Bed::new().await;
-    let url = bed.link_to("/large.tgz", Behaviour::Generated(SIZE));
+    let large = Bulk::opaque(SIZE, 0);
+    let url = bed.link_to("/large.tgz", large.served(Duration::ZERO));
     let reply = bed.send(bed.request(url)).await;
     assert_eq!(reply.status, 200, "{reply:?}");
     let package: Value = reply.json();
     assert_eq!(package["package_size"], SIZE.to_string());
-    assert_eq!(package["sha256_signature"], linkgate_tests::source::generated_sha256(SIZE));
+    assert_eq!(package["sha256_signature"], large.sha256());
     let peak = bed.store.peak_memory_kib();
     assert!(peak < 64 << 10, "the store held {peak} KiB");
 }

@@ -9,6 +9,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 pub mod archive;
+pub mod bulk;
 pub mod chaos;
 pub mod collector;
 pub mod crash;
@@ -16,6 +17,7 @@ pub mod gateway;
 pub mod http1;
 pub mod identity;
 pub mod load;
+pub mod measure;
 pub mod network;
 pub mod process;
 pub mod request;
@@ -27,6 +29,7 @@ pub mod tls;
 pub mod token;
 
 pub use archive::{Compression, tar, zip};
+pub use bulk::Bulk;
 pub use gateway::{Gateway, GatewayPlan};
 pub use identity::{Identity, Mood, Question, Service};
 pub use network::NameServer;

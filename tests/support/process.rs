@@ -176,6 +176,12 @@ impl StoreProcess {
         LinkRequestBuilder::new(package_url, &self.mint)
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills it the hard way and waits until it is gone.
     pub fn kill_9(&mut self) {
         self.child.kill().unwrap();

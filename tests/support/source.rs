@@ -9,13 +9,15 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use ranged::RangedFile;
+
+/// Some bytes of a body, maybe the same as elsewhere in it.
+pub type Piece = Arc<[u8]>;
 
 /// What the source does with a request.
 #[derive(Clone, Debug)]
@@ -26,8 +28,9 @@ pub enum Behaviour {
     Chunked(Vec<u8>, usize),
     /// Answers 200 with neither; the body ends when the connection does.
     UntilClose(Vec<u8>),
-    /// Answers 200 with that many bytes of [`generated_block`], without holding them in memory.
-    Generated(u64),
+    /// Answers 200 with a `Content-Length` and these pieces in order, and rests so long after each. They may share bytes, so
+    /// nobody holds all of them in memory.
+    Pieces(Arc<[Piece]>, Duration),
     /// Answers with this status and a small page.
     Status(u16),
     /// Answers with this status and this `Location`.
@@ -157,23 +160,6 @@ impl Drop for FakeSource {
     }
 }
 
-/// A MiB that [`Behaviour::Generated`] repeats.
-#[must_use]
-pub fn generated_block() -> Vec<u8> {
-    crate::bytes(1 << 20)
-}
-
-/// The SHA-256 of what [`Behaviour::Generated`] serves.
-#[must_use]
-pub fn generated_sha256(len: u64) -> String {
-    let (block, mut hash) = (generated_block(), Sha256::new());
-    for at in (0..len).step_by(block.len()) {
-        let left = usize::try_from(len - at).unwrap().min(block.len());
-        hash.update(&block[..left]);
-    }
-    hex::encode(hash.finalize())
-}
-
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     while let Ok((stream, _)) = listener.accept().await {
         let shared = Arc::clone(&shared);
@@ -254,7 +240,7 @@ async fn play(stream: &mut TcpStream, behaviour: &Behaviour, shared: &Shared) ->
             stream.write_all(b"0\r\n\r\n").await
         }
         Behaviour::BrokenChunks(body) => chunks(stream, body, body.len().max(1)).await,
-        Behaviour::Generated(len) => generate(stream, *len).await,
+        Behaviour::Pieces(pieces, pause) => send_pieces(stream, pieces, *pause).await,
         Behaviour::Endless => {
             stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await?;
             loop {
@@ -319,12 +305,13 @@ async fn chunks(stream: &mut TcpStream, body: &[u8], size: usize) -> std::io::Re
     Ok(())
 }
 
-async fn generate(stream: &mut TcpStream, len: u64) -> std::io::Result<()> {
-    announce(stream, len, b"").await?;
-    let block = generated_block();
-    for at in (0..len).step_by(block.len()) {
-        let left = usize::try_from(len - at).unwrap_or(usize::MAX).min(block.len());
-        stream.write_all(&block[..left]).await?;
+async fn send_pieces(stream: &mut TcpStream, pieces: &[Piece], pause: Duration) -> std::io::Result<()> {
+    announce(stream, pieces.iter().map(|piece| piece.len() as u64).sum(), b"").await?;
+    for piece in pieces {
+        stream.write_all(piece).await?;
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
     }
     Ok(())
 }

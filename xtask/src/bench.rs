@@ -1,5 +1,8 @@
 //! `cargo xtask bench`: measurements, always of release builds.
 
+use std::path::PathBuf;
+use std::process::Command;
+
 use clap::Subcommand;
 
 use crate::error::Outcome;
@@ -10,11 +13,29 @@ use crate::{envoy, wasm};
 /// What to measure.
 #[derive(Subcommand)]
 pub enum Bench {
-    /// How fast the store takes a package in
+    /// How fast the store takes a package in, alone and behind Envoy, beside what else one would do
     Ingest {
         /// The size of the package
-        #[arg(long, default_value_t = 1024)]
+        #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=16_384))]
         mib: u32,
+        /// How often each is measured
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+    },
+    /// What the store's books cost as they grow
+    Books {
+        /// The largest of them
+        #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
+        packages: u32,
+        /// How often each is measured
+        #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+    },
+    /// Many uploads at once and many small ones in a row: all right, within their time and memory
+    Load {
+        /// How many small ones
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+        small: u32,
     },
     /// What the gate costs Envoy, beside no filter, Lua and ext_authz
     Gate {
@@ -36,7 +57,19 @@ pub enum Bench {
 /// Measures.
 pub fn bench(workspace: &Workspace, bench: &Bench) -> Outcome<()> {
     match bench {
-        Bench::Ingest { mib } => ingest(workspace, *mib),
+        Bench::Ingest { mib, rounds } => {
+            behind_envoy(workspace, "ingest", &["--mib", &mib.to_string(), "--rounds", &rounds.to_string()])?;
+            Ok(())
+        }
+        Bench::Books { packages, rounds } => {
+            let rounds = rounds.to_string();
+            run(named(workspace, "books").args(["--packages", &packages.to_string(), "--rounds", &rounds]))
+        }
+        Bench::Load { small } => {
+            let bin = workspace.build(Profile::Release, &["linkgate-store"])?;
+            let mut command = named(workspace, "load");
+            run(command.args(["--small", &small.to_string()]).env("LINKGATE_BIN_DIR", &bin))
+        }
         Bench::Gate { memory: false, rounds, seconds, .. } => {
             gate(workspace, &["--rounds", &rounds.to_string(), "--seconds", &seconds.to_string()])
         }
@@ -46,20 +79,24 @@ pub fn bench(workspace: &Workspace, bench: &Bench) -> Outcome<()> {
     }
 }
 
-fn ingest(workspace: &Workspace, mib: u32) -> Outcome<()> {
-    let bin = workspace.build(Profile::Release, &["linkgate-store"])?;
-    let mut command = workspace.cargo();
-    command.args(["bench", "-p", "linkgate-tests", "--bench", "ingest", "--", "--mib", &mib.to_string()]);
-    run(command.env("LINKGATE_BIN_DIR", &bin))
+fn gate(workspace: &Workspace, args: &[&str]) -> Outcome<()> {
+    wasm::weigh(&behind_envoy(workspace, "gate", args)?)
 }
 
-fn gate(workspace: &Workspace, args: &[&str]) -> Outcome<()> {
+/// One of our benches, to be given its flags.
+fn named(workspace: &Workspace, name: &str) -> Command {
+    let mut command = workspace.cargo();
+    command.args(["bench", "-p", "linkgate-tests", "--bench", name, "--"]);
+    command
+}
+
+/// Runs one that starts Envoy with the filter, and what stands behind it. Returns the filter's path.
+fn behind_envoy(workspace: &Workspace, name: &str, args: &[&str]) -> Outcome<PathBuf> {
     let wasm = wasm::build(workspace)?;
     let envoy = envoy::find(workspace)?;
-    let bin = workspace.build(Profile::Release, &["linkgate-cli"])?;
-    let mut command = workspace.cargo();
-    command.args(["bench", "-p", "linkgate-tests", "--bench", "gate", "--"]).args(args);
-    command.env("LINKGATE_ENVOY", &envoy).env("LINKGATE_WASM", &wasm);
+    let bin = workspace.build(Profile::Release, &["linkgate-cli", "linkgate-store"])?;
+    let mut command = named(workspace, name);
+    command.args(args).env("LINKGATE_ENVOY", &envoy).env("LINKGATE_WASM", &wasm);
     run(command.env("LINKGATE_BIN_DIR", &bin).env("LINKGATE_ROOT", &workspace.root))?;
-    wasm::weigh(&wasm)
+    Ok(wasm)
 }

@@ -1,0 +1,123 @@
+//! How fast a package gets in: the store, alone and behind Envoy, beside what else one would do, from the same source, in
+//! turns.
+//!
+//! `cargo xtask bench ingest` builds what is needed and says where it is; `--mib`, `--rounds`. Two places: memory
+//! (`/dev/shm`), where nothing but the way of the bytes counts, and the disk, where everybody syncs what was written. Two
+//! packages: a file that is no archive, and a tar.gz whose inside the store looks at. Promises: every transfer's hash is
+//! checked, and a wrong one ends the run with an error; what cannot be measured here is named. Asserts nothing about
+//! time: machines differ, and a slow one is not broken.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a bench that cannot run says so by failing"
+)]
+
+mod report;
+mod scripts;
+mod stores;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use linkgate_tests::measure::{memory_dir, number};
+use linkgate_tests::{Bulk, FakeSource};
+
+use crate::report::{Measured, Row};
+use crate::scripts::Script;
+
+/// What is taken in.
+struct Package {
+    name: &'static str,
+    bytes: u64,
+    sha256: String,
+    source: FakeSource,
+}
+
+impl Package {
+    async fn new(name: &'static str, bulk: Bulk) -> Self {
+        let source = FakeSource::start(bulk.served(Duration::ZERO)).await;
+        Self { name, bytes: bulk.size(), sha256: bulk.sha256(), source }
+    }
+}
+
+/// Where it goes.
+struct Place {
+    name: &'static str,
+    root: PathBuf,
+    /// Whether what was written is synced, which means nothing in memory.
+    syncs: bool,
+}
+
+/// How it gets there.
+#[derive(Clone, Copy)]
+enum Way {
+    Store,
+    Gateway,
+    Script(&'static Script),
+}
+
+impl Way {
+    /// The store first: the others are held against it.
+    fn all() -> Vec<Self> {
+        let mut ways = vec![Self::Store, Self::Gateway];
+        for script in &scripts::ALL {
+            match script.missing() {
+                None => ways.push(Self::Script(script)),
+                Some(program) => println!("NOT MEASURED: {}, because {program} is not installed", script.name),
+            }
+        }
+        ways
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::Gateway => "store behind Envoy",
+            Self::Script(script) => script.name,
+        }
+    }
+
+    async fn take_in(self, root: &Path, syncs: bool, package: &Package) -> Measured {
+        match self {
+            Self::Store => stores::alone(root, package).await,
+            Self::Gateway => stores::behind_envoy(root, package).await,
+            Self::Script(script) => script.run(root, syncs, package).await,
+        }
+    }
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 1)]
+async fn main() {
+    let mib = number("--mib", 1_024);
+    let rounds = number("--rounds", 5).max(1);
+    let files = u32::try_from(mib).expect("--mib is smaller");
+    let packages =
+        [Package::new("opaque", Bulk::opaque(mib << 20, 0)).await, Package::new("tar.gz", Bulk::tar_gz(files)).await];
+    // The largest that is there at once: a file, and what is written beside it.
+    let memory = Place { name: "memory", root: memory_dir(2 * (mib << 20)), syncs: false };
+    let disk = Place { name: "disk", root: std::env::temp_dir(), syncs: true };
+    let ways = Way::all();
+    println!("{mib} MiB, {rounds} rounds in turns, medians; × is the store's speed over theirs");
+    report::print_head();
+    for place in [&memory, &disk] {
+        for package in &packages {
+            report::print(place, package, &measure(place, package, &ways, rounds).await);
+        }
+    }
+}
+
+async fn measure(place: &Place, package: &Package, ways: &[Way], rounds: u64) -> Vec<Row> {
+    let mut rows: Vec<Row> = ways.iter().map(|way| Row::new(way.name())).collect();
+    // One round first that does not count: whoever runs first would pay for pages that nobody has touched yet.
+    for round in 0..=rounds {
+        for (way, row) in ways.iter().zip(&mut rows) {
+            let measured = way.take_in(&place.root, place.syncs, package).await;
+            if round > 0 {
+                row.rounds.push(measured);
+            }
+        }
+    }
+    rows
+}

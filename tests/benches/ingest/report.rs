@@ -1,0 +1,61 @@
+//! What came of it, for people.
+
+use std::time::Duration;
+
+use linkgate_tests::measure::median;
+
+use crate::{Package, Place};
+
+/// One transfer.
+pub struct Measured {
+    pub took: Duration,
+    /// User and system time of whoever took the package in; the source's is not in it.
+    pub cpu: Duration,
+    /// The most memory that the store held.
+    pub peak_kib: Option<u64>,
+}
+
+/// All transfers of one way.
+pub struct Row {
+    name: &'static str,
+    pub rounds: Vec<Measured>,
+}
+
+impl Row {
+    pub fn new(name: &'static str) -> Self {
+        Self { name, rounds: Vec::new() }
+    }
+
+    fn seconds(&self) -> f64 {
+        median(self.rounds.iter().map(|round| round.took.as_secs_f64()))
+    }
+}
+
+pub fn print_head() {
+    println!(
+        "{:<8}{:<8}{:<28}{:>7}{:>14}{:>7}{:>10}{:>10}",
+        "place", "package", "way", "MB/s", "(range)", "×", "CPU s/GiB", "peak MiB"
+    );
+}
+
+/// The first row is the one that the others are held against.
+pub fn print(place: &Place, package: &Package, rows: &[Row]) {
+    let speed = |seconds: f64| package.bytes as f64 / 1e6 / seconds;
+    let gib = package.bytes as f64 / f64::from(1 << 30);
+    for row in rows {
+        let speeds = || row.rounds.iter().map(|round| speed(round.took.as_secs_f64()));
+        let (least, most) = (speeds().fold(f64::INFINITY, f64::min), speeds().fold(0.0, f64::max));
+        let range = format!("({least:.0}–{most:.0})");
+        let ratio = row.seconds() / rows[0].seconds();
+        let cpu = median(row.rounds.iter().map(|round| round.cpu.as_secs_f64())) / gib;
+        let peak = row.rounds.iter().filter_map(|round| round.peak_kib).max();
+        let peak = peak.map_or("–".to_owned(), |kib| format!("{:.1}", kib as f64 / 1024.0));
+        println!(
+            "{:<8}{:<8}{:<28}{:>7.0}{range:>14}{ratio:>7.2}{cpu:>10.2}{peak:>10}",
+            place.name,
+            package.name,
+            row.name,
+            speed(row.seconds()),
+        );
+    }
+}
