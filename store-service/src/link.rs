@@ -175,17 +175,17 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
         Ok(Known::Live(live))
     }
 
+    /// The upload that a key stands for. Asked again when it is joined: another one may begin meanwhile.
     async fn of_key(&self, key: JobKey) -> Result<Option<Known>, LinkError> {
-        let same = |fingerprint| if fingerprint == key.fingerprint { Ok(()) } else { Err(LinkError::KeyReused) };
-        if let Some((used, live)) = self.jobs.by_key(&key.key) {
+        if let Some(live) = self.jobs.of_key(key)? {
             live.job.link_span();
-            return same(used.fingerprint).map(|()| Some(Known::Live(live)));
+            return Ok(Some(Known::Live(live)));
         }
-        let Some((id, fingerprint)) = self.ledger.job_of_key(key.key, now_ms() - KEY_LIFE_MS).await? else {
-            return Ok(None);
-        };
-        same(fingerprint)?;
-        Ok(self.job(id).await?)
+        match self.ledger.job_of_key(key.key, now_ms() - KEY_LIFE_MS).await? {
+            Some((_, fingerprint)) if fingerprint != key.fingerprint => Err(LinkError::KeyReused),
+            Some((id, _)) => Ok(self.job(id).await?),
+            None => Ok(None),
+        }
     }
 
     /// Books that an upload goes on without its caller, who may be told so then. `false` if it has ended already, so that

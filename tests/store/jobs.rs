@@ -327,3 +327,19 @@ async fn every_upload_that_was_begun_is_in_the_books() {
     let jobs = store.shelf().jobs().await;
     assert_eq!(jobs, [("failed".to_owned(), source.url()), ("done".to_owned(), source.url())]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_two_requests_at_once_under_one_key_only_one_is_done() {
+    let source = FakeSource::start(Behaviour::Held(bytes(1_000))).await;
+    let store = TestStore::trusting(&source).await;
+    let ask = |version: &str| {
+        let request = hurried(store.request(source.url()).version(version)).header("idempotency-key", "k");
+        tokio::spawn(request.try_send_owned(store.base()))
+    };
+    let (one, other) = (ask("1"), ask("2"));
+    let mut statuses = [one.await.unwrap().unwrap().status, other.await.unwrap().unwrap().status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [202, 422]);
+    source.release();
+    store.finish().await;
+}

@@ -119,7 +119,7 @@ impl Books {
             .map_err(failed)
     }
 
-    /// The live rows that point at a hash, the first [`NAMED_ROWS`] of them.
+    /// The live rows that point at a hash, the first hundred of them.
     ///
     /// # Errors
     /// If the database fails.

@@ -65,7 +65,7 @@ impl Jobs {
     /// The upload that does this already, or the new one, which `begin` then begins. `true` if it was begun.
     ///
     /// # Errors
-    /// If there is no room for another key.
+    /// If the key stands for another request, or there is no room for another one.
     pub(super) fn join(
         &self,
         new: Job,
@@ -74,6 +74,11 @@ impl Jobs {
     ) -> Result<(Live, bool), LinkError> {
         let wish = Wish::of(&new.upload);
         let mut list = self.list();
+        if let Some(key) = key
+            && let Some(live) = list.of_key(key)?
+        {
+            return Ok((live, false));
+        }
         let (live, is_first) = match list.by_wish.get(&wish) {
             Some(live) => (live.clone(), false),
             None => {
@@ -97,14 +102,26 @@ impl Jobs {
         self.list().by_id.get(&id).cloned()
     }
 
-    /// The upload that a key stands for, and the key with its fingerprint.
-    pub(super) fn by_key(&self, key: &[u8; 32]) -> Option<(JobKey, Live)> {
-        self.list().by_key.get(key).cloned()
+    /// The upload that a key stands for.
+    ///
+    /// # Errors
+    /// If it stands for another request.
+    pub(super) fn of_key(&self, key: JobKey) -> Result<Option<Live>, LinkError> {
+        self.list().of_key(key)
     }
 
     fn list(&self) -> MutexGuard<'_, List> {
         // Nothing in here panics half-way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl List {
+    fn of_key(&self, key: JobKey) -> Result<Option<Live>, LinkError> {
+        match self.by_key.get(&key.key) {
+            Some((used, _)) if used.fingerprint != key.fingerprint => Err(LinkError::KeyReused),
+            known => Ok(known.map(|(_, live)| live.clone())),
+        }
     }
 }
 
