@@ -159,6 +159,7 @@ async fn nobody_is_told_of_uploads_to_another_module_or_of_none() {
     let store = TestStore::trusting(&source).await;
     let reply = store.link(hurried(store.request(source.url()))).await;
     let place = reply.header("location").unwrap().to_owned();
+    assert_eq!(ended(store.base(), &reply, store.mint()).await["state"], "done");
     let not_found = json!({"code": "ERROR", "detail": "Not found"});
     for (module, place) in [("other", place.as_str()), ("default", "01989d3e-5f00-7abc-8def-0123456789ab/")] {
         let path = format!("/bkapps/applications/app_code/modules/{module}/source_package/link/{place}");
