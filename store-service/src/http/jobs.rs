@@ -27,27 +27,16 @@ pub(super) fn accepted(view: &JobView, zone: &TimeZone, language: Language) -> R
 }
 
 /// What is known of an upload.
-pub(super) async fn show<S: Source, B: Blobs, L: Ledger>(
-    api: &Api<S, B, L>,
-    module: &UploadPath,
-    id: JobId,
-    language: Language,
-) -> Result<Reply, Problem> {
-    let view = match find(api, module, id).await? {
+pub(super) fn show<S: Source, B: Blobs, L: Ledger>(api: &Api<S, B, L>, known: Known, language: Language) -> Reply {
+    let view = match known {
         Known::Live(live) => api.linker.view(&live, None),
         Known::Booked(view) => *view,
     };
-    Ok(reply::json(document(&view, &api.time_zone, language).to_string()))
+    reply::json(document(&view, &api.time_zone, language).to_string())
 }
 
 /// The same as it changes, until it has ended.
-pub(super) async fn watch<S: Source, B: Blobs, L: Ledger>(
-    api: &Api<S, B, L>,
-    module: &UploadPath,
-    id: JobId,
-    language: Language,
-) -> Result<Reply, Problem> {
-    let known = find(api, module, id).await?;
+pub(super) fn watch<S: Source, B: Blobs, L: Ledger>(api: &Api<S, B, L>, known: Known, language: Language) -> Reply {
     let (tell, mut told) = mpsc::channel(1);
     tokio::spawn(follow(Arc::clone(&api.linker), known, tell));
     let zone = api.time_zone.clone();
@@ -55,7 +44,7 @@ pub(super) async fn watch<S: Source, B: Blobs, L: Ledger>(
         let data = document(&view, &zone, language).to_string();
         Ok::<_, Infallible>(Event::default().event(view.state.name()).data(data))
     });
-    Ok(warp::sse::reply(warp::sse::keep_alive().stream(events)).into_response())
+    warp::sse::reply(warp::sse::keep_alive().stream(events)).into_response()
 }
 
 /// Tells what is known at once, at each step and each second, until the upload ends or nobody listens.
@@ -83,22 +72,21 @@ async fn follow<S: Source, B: Blobs, L: Ledger>(
 /// Ends an upload that is not wanted any more, and tells how it ended.
 pub(super) async fn cancel<S: Source, B: Blobs, L: Ledger>(
     api: &Api<S, B, L>,
-    module: &UploadPath,
-    id: JobId,
+    known: Known,
     language: Language,
-) -> Result<Reply, Problem> {
-    let view = match find(api, module, id).await? {
+) -> Reply {
+    let view = match known {
         Known::Live(live) => {
             let outcome = api.linker.cancel(&live).await;
             api.linker.view(&live, Some(&outcome))
         }
         Known::Booked(view) => *view,
     };
-    Ok(reply::json(document(&view, &api.time_zone, language).to_string()))
+    reply::json(document(&view, &api.time_zone, language).to_string())
 }
 
 /// An upload of another module is none of this caller's business.
-async fn find<S: Source, B: Blobs, L: Ledger>(
+pub(super) async fn find<S: Source, B: Blobs, L: Ledger>(
     api: &Api<S, B, L>,
     module: &UploadPath,
     id: JobId,

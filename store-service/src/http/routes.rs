@@ -255,14 +255,15 @@ async fn job<S: Source, B: Blobs, L: Ledger>(
 ) -> Result<Reply, Problem> {
     let Caller { operator, .. } = caller(api, head)?;
     let language = head.language();
-    match action {
-        Action::Show if wishes::wants_events(&head.headers) => jobs::watch(api, module, id, language).await,
-        Action::Show => jobs::show(api, module, id, language).await,
+    let known = jobs::find(api, module, id).await?;
+    Ok(match action {
+        Action::Show if wishes::wants_events(&head.headers) => jobs::watch(api, known, language),
+        Action::Show => jobs::show(api, known, language),
         Action::Cancel => {
             info!(request.id = head.request_id(), job.id = %id, "Cancelling for `{operator}`");
-            jobs::cancel(api, module, id, language).await
+            jobs::cancel(api, known, language).await
         }
-    }
+    })
 }
 
 fn caller<S, B, L>(api: &Api<S, B, L>, head: &Head) -> Result<Caller, Problem> {

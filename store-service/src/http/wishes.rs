@@ -15,20 +15,19 @@ const MAX_KEY_BYTES: usize = 255;
 
 /// `Prefer: respond-async` (RFC 7240), in any of the header's lines.
 pub(super) fn responds_async(headers: &HeaderMap) -> bool {
-    let lines = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
-    let preferences = lines.flat_map(|line| line.split(','));
-    preferences
-        .map(|one| one.split(';').next().unwrap_or_default().trim())
-        .any(|one| one.eq_ignore_ascii_case("respond-async"))
+    lists(headers, "prefer", "respond-async")
 }
 
 /// Whether an event stream is asked for by name.
 pub(super) fn wants_events(headers: &HeaderMap) -> bool {
-    let lines = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let types = lines.flat_map(|line| line.split(','));
-    types
-        .map(|one| one.split(';').next().unwrap_or_default().trim())
-        .any(|one| one.eq_ignore_ascii_case("text/event-stream"))
+    lists(headers, ACCEPT.as_str(), "text/event-stream")
+}
+
+/// Whether a header that holds a list, in one line or several, has this item, with whatever parameters.
+fn lists(headers: &HeaderMap, name: &str, item: &str) -> bool {
+    let lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    let mut items = lines.flat_map(|line| line.split(',')).map(|one| one.split(';').next().unwrap_or_default().trim());
+    items.any(|one| one.eq_ignore_ascii_case(item))
 }
 
 /// The caller's `Idempotency-Key`, and what it stands for. A key is its caller's own: nobody meets another one's.
