@@ -2,6 +2,7 @@
 
 mod books;
 mod jobs;
+mod packages;
 mod provenance;
 mod sqlite;
 

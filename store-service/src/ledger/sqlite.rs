@@ -8,15 +8,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use linkgate_contract::{AppCode, JobId, PackageVersion, UploadPath};
-use sqlx::sqlite::{
-    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
-};
-use sqlx::{Row, Sqlite, SqlitePool, Transaction};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 
+use super::packages::{self, Live};
 use super::{Books, jobs, provenance};
 use crate::failpoint::{Step, reached};
-use crate::inspect::{Format, Package};
-use crate::link::ports::{Entry, Held, JobEnd, JobRecord, JobView, Ledger, LedgerError, NewEntry, Recorded, Sha256Hex};
+use crate::link::ports::{Held, JobEnd, JobRecord, JobView, Ledger, LedgerError, NewEntry, Recorded, Sha256Hex};
 use crate::link::{SourceOrigin, now_ms};
 
 /// The first release without the WAL-reset corruption.
@@ -29,11 +27,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Takes the write lock at once: a transaction that reads first and writes later fails when another wrote in between,
 /// and no waiting helps it.
 const BEGIN: &str = "begin immediate";
-
-/// The plus keeps SQLite from going through all packages of an application, with an index that begins with it, when few rows
-/// or none have the hash.
-const HELD: &str = "select size_bytes, format, relative_path, meta_info, declared_version, entries, unpacked_bytes
-    from source_package where sha256 = ? and +app_code = ? and is_deleted = 0 and format is not null limit 1";
 
 /// The books in SQLite. A copy is another handle on the same books.
 #[derive(Clone)]
@@ -71,7 +64,8 @@ impl SqliteLedger {
         // The journal mode is set once, by the writer, before anybody reads: changing it needs the database alone.
         // What is overwritten may have been a signature: `secure_delete` leaves no trace of it in free pages.
         let writing = options.clone().journal_mode(SqliteJournalMode::Wal).pragma("secure_delete", "on");
-        let writer = pool(1).connect_with(writing).await?;
+        let writer =
+            pool(1).before_acquire(|used, _| Box::pin(async { Ok(is_usable(used)) })).connect_with(writing).await?;
         refuse_old_sqlite(&writer).await?;
         // The release after this one may have been here before it was taken back: what it added is made for this one to work
         // on (migrations/README.md).
@@ -123,6 +117,12 @@ pub(super) fn options(path: &Path) -> SqliteConnectOptions {
         .busy_timeout(PATIENCE)
 }
 
+/// When SQLite ends a transaction by itself, as on a full disk, the driver goes on counting it, and nothing can be begun on
+/// that connection again: it is closed, and the next one is new.
+fn is_usable(used: &SqliteConnection) -> bool {
+    !used.is_in_transaction()
+}
+
 async fn refuse_old_sqlite(pool: &SqlitePool) -> Result<(), LedgerStartError> {
     let found: String = sqlx::query_scalar("select sqlite_version()").fetch_one(pool).await?;
     if is_new_enough(&found) { Ok(()) } else { Err(LedgerStartError::OldSqlite { found }) }
@@ -141,118 +141,12 @@ pub(super) fn failed(error: sqlx::Error) -> LedgerError {
     }
 }
 
-/// The row that an upload would replace.
-struct Live {
-    id: i64,
-    sha256: String,
-}
-
-async fn find_live(tx: &mut Transaction<'_, Sqlite>, entry: &NewEntry) -> Result<Option<Live>, sqlx::Error> {
-    let row = sqlx::query(
-        "select id, sha256 from source_package where app_code = ? and module = ? and version = ? and is_deleted = 0",
-    )
-    .bind(entry.module.app_code.as_str())
-    .bind(entry.module.module.as_str())
-    .bind(entry.version.as_str())
-    .fetch_optional(&mut **tx)
-    .await?;
-    row.map(|row| Ok(Live { id: row.try_get("id")?, sha256: row.try_get("sha256")? })).transpose()
-}
-
-async fn register_module(tx: &mut Transaction<'_, Sqlite>, entry: &NewEntry, now: i64) -> Result<(), sqlx::Error> {
-    // Another first upload to the same module may have been quicker; both register the same origin.
-    sqlx::query(
-        "insert into module (app_code, module, source_origin, created_ms) values (?, ?, ?, ?) on conflict do nothing",
-    )
-    .bind(entry.module.app_code.as_str())
-    .bind(entry.module.module.as_str())
-    .bind(SourceOrigin::BkLesscode.number())
-    .bind(now)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
-
-/// What an upload says of its package: the values 1 to 11 of both statements below.
-fn bind_package<'q>(query: Query<'q>, entry: &'q NewEntry, now: i64) -> Result<Query<'q>, sqlx::Error> {
-    let package = &entry.package;
-    Ok(query
-        .bind(&entry.package_name)
-        .bind(signed(entry.size_bytes)?)
-        .bind(entry.sha256.as_str())
-        .bind(&entry.operator)
-        .bind(now)
-        .bind(package.format.name())
-        .bind(&package.relative_path)
-        .bind(&package.meta_info)
-        .bind(package.version.as_ref().map(PackageVersion::as_str))
-        .bind(signed(package.entries)?)
-        .bind(signed(package.unpacked_bytes)?))
-}
-
-async fn insert(tx: &mut Transaction<'_, Sqlite>, entry: &NewEntry, now: i64) -> Result<Entry, sqlx::Error> {
-    let query = sqlx::query(
-        "insert into source_package
-            (package_name, size_bytes, sha256, operator, created_ms, updated_ms, format, relative_path, meta_info,
-             declared_version, entries, unpacked_bytes, app_code, module, version)
-         values (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) returning *",
-    );
-    let row = bind_package(query, entry, now)?
-        .bind(entry.module.app_code.as_str())
-        .bind(entry.module.module.as_str())
-        .bind(entry.version.as_str())
-        .fetch_one(&mut **tx)
-        .await?;
-    read_entry(&row)
-}
-
-async fn replace(tx: &mut Transaction<'_, Sqlite>, id: i64, entry: &NewEntry, now: i64) -> Result<Entry, sqlx::Error> {
-    let query = sqlx::query(
-        "update source_package
-         set package_name = ?1, size_bytes = ?2, sha256 = ?3, operator = ?4, updated_ms = ?5, format = ?6,
-             relative_path = ?7, meta_info = ?8, declared_version = ?9, entries = ?10, unpacked_bytes = ?11
-         where id = ?12 returning *",
-    );
-    let row = bind_package(query, entry, now)?.bind(id).fetch_one(&mut **tx).await?;
-    read_entry(&row)
-}
-
 pub(super) fn signed(number: u64) -> Result<i64, sqlx::Error> {
     i64::try_from(number).map_err(|e| sqlx::Error::Encode(e.into()))
 }
 
 pub(super) fn unsigned(number: i64) -> Result<u64, sqlx::Error> {
     u64::try_from(number).map_err(|e| sqlx::Error::Decode(e.into()))
-}
-
-fn read_entry(row: &SqliteRow) -> Result<Entry, sqlx::Error> {
-    Ok(Entry {
-        id: row.try_get("id")?,
-        version: row.try_get("version")?,
-        package_name: row.try_get("package_name")?,
-        size_bytes: row.try_get("size_bytes")?,
-        sha256: row.try_get("sha256")?,
-        is_deleted: row.try_get("is_deleted")?,
-        created_ms: row.try_get("created_ms")?,
-        updated_ms: row.try_get("updated_ms")?,
-        operator: row.try_get("operator")?,
-    })
-}
-
-fn read_held(row: &SqliteRow) -> Result<Held, sqlx::Error> {
-    let format: &str = row.try_get("format")?;
-    let declared: Option<&str> = row.try_get("declared_version")?;
-    let package = Package {
-        format: Format::named(format).ok_or_else(|| sqlx::Error::Decode("an unknown format".into()))?,
-        relative_path: row.try_get("relative_path")?,
-        meta_info: row.try_get("meta_info")?,
-        version: declared.map(PackageVersion::new).transpose().map_err(|e| sqlx::Error::Decode(e.into()))?,
-        entries: unsigned(row.try_get("entries")?)?,
-        unpacked_bytes: unsigned(row.try_get("unpacked_bytes")?)?,
-    };
-    Ok(Held { size_bytes: unsigned(row.try_get("size_bytes")?)?, package })
 }
 
 impl Ledger for SqliteLedger {
@@ -284,14 +178,16 @@ impl Ledger for SqliteLedger {
         let (now, begun) = (now_ms(), Instant::now());
         let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
         let waited = begun.elapsed();
-        let live = find_live(&mut tx, &entry).await.map_err(failed)?;
+        let live = packages::find_live(&mut tx, &entry).await.map_err(failed)?;
         let (row, replaced) = match live {
             Some(_) if !entry.allow_overwrite => return Err(LedgerError::AlreadyExists),
-            Some(Live { id, sha256 }) => (replace(&mut tx, id, &entry, now).await, Sha256Hex::from_hex(&sha256)),
-            None => (insert(&mut tx, &entry, now).await, None),
+            Some(Live { id, sha256 }) => {
+                (packages::replace(&mut tx, id, &entry, now).await, Sha256Hex::from_hex(&sha256))
+            }
+            None => (packages::insert(&mut tx, &entry, now).await, None),
         };
         if entry.registers_module {
-            register_module(&mut tx, &entry, now).await.map_err(failed)?;
+            packages::register_module(&mut tx, &entry, now).await.map_err(failed)?;
         }
         let recorded = Recorded { entry: row.map_err(failed)?, replaced, waited };
         provenance::note(&mut tx, recorded.entry.id, &job, &entry.provenance).await.map_err(failed)?;
@@ -330,9 +226,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn held(&self, app_code: &AppCode, sha256: &Sha256Hex) -> Result<Option<Held>, LedgerError> {
-        let query = sqlx::query(HELD).bind(sha256.as_str()).bind(app_code.as_str());
-        let row = query.fetch_optional(&self.reader).await.map_err(failed)?;
-        row.as_ref().map(read_held).transpose().map_err(failed)
+        packages::held(&self.reader, app_code, sha256).await
     }
 
     async fn statements(&self, sha256: &Sha256Hex) -> Result<Vec<String>, LedgerError> {
@@ -354,6 +248,8 @@ impl Ledger for SqliteLedger {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::Row as _;
+
     use super::*;
 
     #[test]
@@ -380,6 +276,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_transaction_that_the_database_ended_by_itself_is_not_held_against_the_next() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let ledger = SqliteLedger::open(file.path()).await.unwrap();
+        let mut tx = ledger.writer.begin_with(BEGIN).await.unwrap();
+        // As a full disk does it: behind the driver's back.
+        sqlx::query("rollback").execute(&mut *tx).await.unwrap();
+        assert!(tx.commit().await.is_err(), "there was nothing left to commit");
+        ledger.check().await.unwrap();
+        ledger.settle().await.unwrap();
+    }
+
+    #[tokio::test]
     async fn a_page_of_a_module_is_not_sorted_and_a_held_package_is_found_by_its_hash() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let ledger = SqliteLedger::open(file.path()).await.unwrap();
@@ -387,7 +295,7 @@ mod tests {
             where app_code = ? and module = ? and is_deleted = 0 and id < ? order by id desc limit 20";
         for (query, want) in [
             (page, "USING INDEX source_package_page (app_code=? AND module=? AND rowid<?)"),
-            (HELD, "USING INDEX source_package_sha256 (sha256=?)"),
+            (packages::HELD, "USING INDEX source_package_sha256 (sha256=?)"),
         ] {
             let plan = sqlx::query(sqlx::AssertSqlSafe(format!("explain query plan {query}")));
             let plan = plan.fetch_all(&ledger.reader).await.unwrap();

@@ -174,9 +174,12 @@ impl Scene {
                 }
                 self.report.late += 1;
                 if again + 1 == TRIES {
-                    let fault =
-                        format!("round {round}: refused although all is {when}: {} {}", reply.status, reply.body);
-                    self.report.look.wrong.push(fault);
+                    let logged = self.store.log();
+                    let why = logged.iter().rev().find(|line| line.contains("ERROR") || line.contains("WARN"));
+                    self.report.look.wrong.push(format!(
+                        "round {round}: refused although all is {when}: {} {}, for {why:?}",
+                        reply.status, reply.body
+                    ));
                 }
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
