@@ -169,11 +169,6 @@ extern "C" fn proxy_on_request_trailers(id: u32, _num_trailers: usize) -> Action
     held_if_unknown(with_request(id, Request::on_request_trailers))
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn proxy_on_response_headers(id: u32, _num_headers: usize, _end_of_stream: u32) -> Action {
-    held_if_unknown(with_request(id, Request::on_response_headers))
-}
-
 fn held_if_unknown(action: Option<Action>) -> Action {
     action.unwrap_or_else(|| {
         host::log(Level::Error, "the host showed a request that is not there; it stays held");

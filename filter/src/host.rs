@@ -59,7 +59,6 @@ pub enum Metric {
 }
 
 const REQUEST_HEADERS: u32 = 0;
-const RESPONSE_HEADERS: u32 = 2;
 const HTTP_CALL_RESPONSE_HEADERS: u32 = 6;
 const REQUEST_STREAM: u32 = 0;
 
@@ -173,18 +172,10 @@ pub fn remove_request_header(name: &str) -> Result<(), HostError> {
 
 /// Sets a request header, replacing the one that is there. Not after [`continue_request`]: they are gone then.
 pub fn set_request_header(name: &str, value: &str) -> Result<(), HostError> {
-    set_header(REQUEST_HEADERS, name, value)
-}
-
-/// Sets a response header, replacing the one that is there.
-pub fn set_response_header(name: &str, value: &str) -> Result<(), HostError> {
-    set_header(RESPONSE_HEADERS, name, value)
-}
-
-fn set_header(map: u32, name: &str, value: &str) -> Result<(), HostError> {
+    let (name_at, value_at) = (name.as_ptr(), value.as_ptr());
     // SAFETY: pointers and lengths are of live strings.
     let status =
-        unsafe { sys::proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+        unsafe { sys::proxy_replace_header_map_value(REQUEST_HEADERS, name_at, name.len(), value_at, value.len()) };
     check("replace_header_map_value", status)
 }
 
@@ -287,6 +278,12 @@ pub fn get_property(path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
     if_found(owned("get_property", |data, size| unsafe {
         sys::proxy_get_property(path.as_ptr(), path.len(), data, size)
     }))
+}
+
+/// Whether a reply to the request has begun, also when all of it is over. (To be told of each reply would cost every request a
+/// call.) A host that does not say counts as one that has not answered.
+pub fn was_answered() -> bool {
+    get_property(&["response", "code"]).is_ok_and(|code| code.is_some_and(|code| code.iter().any(|byte| *byte != 0)))
 }
 
 /// Leaves a value with the request, for its access log. A root has no request to leave it with.

@@ -29,20 +29,18 @@ pub struct Request {
     root_id: u32,
     plugin: Option<Rc<Plugin>>,
     stage: Stage,
-    /// Goes onto every reply; empty until the head was read.
+    /// Goes onto a refusal; empty until the head was read.
     name: String,
     /// The size of the body, once all of it is held.
     whole: Option<usize>,
     lease: Option<Lease>,
-    /// Whether the store, or the proxy in its place, has answered.
-    answered: bool,
 }
 
 impl Request {
     /// A request for the gate that is in force; without one it will be refused.
     pub fn new(id: u32, root_id: u32, plugin: Option<Rc<Plugin>>) -> Self {
         let (stage, name) = (Stage::Head, String::new());
-        Self { id, root_id, plugin, stage, name, whole: None, lease: None, answered: false }
+        Self { id, root_id, plugin, stage, name, whole: None, lease: None }
     }
 
     /// The root under which it came, and to which the answers of outside calls go.
@@ -200,15 +198,6 @@ impl Request {
         }
     }
 
-    /// Every reply names the request, whoever gave it: the store, the proxy or this gate.
-    pub fn on_response_headers(&mut self) -> Action {
-        self.answered = true;
-        if !self.name.is_empty() && host::set_response_header(Gate::REQUEST_ID_HEADER, &self.name).is_err() {
-            host::log(Level::Error, "the reply could not be given its request id");
-        }
-        Action::Continue
-    }
-
     /// Waits for nothing any more.
     fn leave(&self) {
         if let (Stage::Asking(asking), Some(plugin)) = (&self.stage, &self.plugin) {
@@ -221,8 +210,9 @@ impl Drop for Request {
     fn drop(&mut self) {
         self.leave();
         // The store goes on when a caller hangs up, so that upload keeps its place until the lease ends by itself.
-        let is_over = self.answered || !matches!(self.stage, Stage::Forwarded);
-        if let (Some(lease), Some(plugin), true) = (self.lease.take(), &self.plugin, is_over) {
+        if let (Some(lease), Some(plugin)) = (self.lease.take(), &self.plugin)
+            && (!matches!(self.stage, Stage::Forwarded) || host::was_answered())
+        {
             plugin.gate.release(&lease);
         }
     }

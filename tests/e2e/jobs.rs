@@ -224,7 +224,7 @@ async fn events_arrive_one_by_one_for_longer_than_a_reply_may_take() {
     let post = Post::under(plan, |_| ()).await;
     let mut events = post.listen(Method::GET, &job()).await;
     assert_eq!(events.headers()["content-type"], "text/event-stream");
-    assert!(events.headers().contains_key("x-bkapi-request-id"));
+    assert!(events.headers().contains_key("x-request-id"));
     for n in 0..8 {
         let event = format!(": {n}\n\n");
         // Each is said only after the one before it has arrived: nothing on the way waits for more.

@@ -74,7 +74,6 @@ async fn the_store_sees_one_form_of_the_request_and_no_credentials() {
         .header("x-request-id", "forged");
     let reply = request.send(gateway.base()).await;
     assert_eq!(reply.status, 200);
-    assert_named(&reply);
     let seen = recorded.await.unwrap();
     let path = "/bkapps/applications/app_code/modules/default/source_package/link/";
     assert!(seen.starts_with(&format!("POST {path} HTTP/1.1\r\n")), "{seen}");
@@ -84,9 +83,8 @@ async fn the_store_sees_one_form_of_the_request_and_no_credentials() {
     let tokens: Vec<_> = seen.lines().filter_map(|line| line.strip_prefix("x-bkapi-jwt: ")).collect();
     assert_eq!((tokens.len(), tokens[0].split('.').count()), (1, 3), "{seen}");
     let id = reply.header("x-request-id").unwrap();
-    for name in ["x-request-id", "x-bkapi-request-id"] {
-        assert_eq!(seen.lines().filter(|line| *line == format!("{name}: {id}")).count(), 1, "{name} in {seen}");
-    }
+    let named: Vec<_> = seen.lines().filter(|line| line.contains("request-id: ")).collect();
+    assert_eq!(named, [format!("x-request-id: {id}")]);
 }
 
 #[tokio::test]

@@ -41,6 +41,19 @@ async fn other_methods_are_told_which_is_allowed() {
 }
 
 #[tokio::test]
+async fn every_reply_names_the_request_as_the_proxy_before_it_did() {
+    let store = TestStore::with(|_| {}).await;
+    let id = "x-bkapi-request-id";
+    for path in ["/", "/bkapps/applications/app_code/modules/default/source_package/link/"] {
+        let request = || store.request("x").path(path);
+        let named = store.link(request().header("x-request-id", "id-1")).await;
+        let twice = store.link(request().header("x-request-id", "id-1").header(id, "id-2")).await;
+        let ids = [store.link(request()).await, named, twice].map(|reply| reply.header(id).map(str::to_owned));
+        assert_eq!(ids, [None, Some("id-1".to_owned()), Some("id-2".to_owned())], "{path}");
+    }
+}
+
+#[tokio::test]
 async fn probes_need_no_token() {
     let store = TestStore::with(|_| {}).await;
     for (path, body) in [("/healthz", r#"{"status":"ok"}"#), ("/readyz", r#"{"status":"ready"}"#)] {

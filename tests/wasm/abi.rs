@@ -10,7 +10,6 @@ use crate::world::{self, BAD_ARGUMENT, NOT_FOUND, OK, Pairs, Reply, UNIMPLEMENTE
 pub type Guest<'a> = Caller<'a, World>;
 
 const MAP_REQUEST_HEADERS: i32 = 0;
-const MAP_RESPONSE_HEADERS: i32 = 2;
 const MAP_HTTP_CALL_RESPONSE_HEADERS: i32 = 6;
 const BUFFER_REQUEST_BODY: i32 = 0;
 const BUFFER_HTTP_CALL_RESPONSE_BODY: i32 = 4;
@@ -171,7 +170,6 @@ fn headers<'a>(guest: &'a mut Guest<'_>, map: i32) -> Option<&'a mut Pairs> {
     let stream = guest.data_mut().stream()?;
     match map {
         MAP_REQUEST_HEADERS if !stream.resumed => Some(&mut stream.request_headers),
-        MAP_RESPONSE_HEADERS => Some(&mut stream.response_headers),
         _ => None,
     }
 }

@@ -13,7 +13,6 @@ fn assert_held(vm: &mut Vm, id: u32) {
     assert_eq!(vm.ask("proxy_on_request_headers", id, (id, 1_u32, 1_u32)), Action::Pause);
     assert_eq!(vm.ask("proxy_on_request_body", id, (id, 1_u32, 1_u32)), Action::Pause);
     assert_eq!(vm.ask("proxy_on_request_trailers", id, (id, 1_u32)), Action::Pause);
-    assert_eq!(vm.ask("proxy_on_response_headers", id, (id, 1_u32, 1_u32)), Action::Pause);
 }
 
 #[test]
@@ -100,7 +99,7 @@ fn the_answer_to_a_call_that_was_not_made_is_ignored() {
 #[test]
 fn a_host_that_calls_back_in_the_midst_of_a_callback_finds_the_request_held() {
     let callbacks = ["proxy_on_request_headers", "proxy_on_request_body", "proxy_on_request_trailers"];
-    for callback in callbacks.into_iter().chain(["proxy_on_response_headers", "proxy_on_context_create"]) {
+    for callback in callbacks.into_iter().chain(["proxy_on_context_create"]) {
         let mut vm = Vm::configured();
         vm.world().reenter = Some(callback);
         let seen = vm.send(&Request::good().body("{}"));
@@ -166,7 +165,6 @@ fn the_filter_exports_this_and_nothing_else() {
         "proxy_on_request_body",
         "proxy_on_request_headers",
         "proxy_on_request_trailers",
-        "proxy_on_response_headers",
         "proxy_on_tick",
         "proxy_on_vm_start",
     ];

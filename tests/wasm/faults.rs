@@ -1,6 +1,6 @@
 //! A host whose calls fail: the filter never traps, and a request that could not be made safe does not go on.
 
-use crate::request::{BODY, CREDENTIALS, End, Request, Seen};
+use crate::request::{BODY, End, Request, Seen};
 use crate::vm::{ROOT, Vm};
 use crate::wasi::EINVAL;
 use crate::{fixture, world};
@@ -55,17 +55,11 @@ fn each_single_call_may_fail_and_the_next_request_is_as_good_as_ever() {
     vm.send(&request()).forwarded();
     let calls = vm.world().made.clone();
     let headers_set = calls.iter().filter(|call| **call == "proxy_replace_header_map_value").count();
-    assert_eq!(headers_set, 4, "three of the request, one of the answer: {calls:?}");
+    assert_eq!(headers_set, 2, "{calls:?}");
     for (nth, call) in calls.iter().enumerate().filter(|(_, call)| ABI.contains(call)) {
         for status in STATUSES {
             vm.world().fail(move |made| (made.nth == nth).then_some(status));
-            let seen = vm.send(&request());
-            if nth + 1 == calls.len() {
-                assert_eq!(seen.stream.response_headers.len(), 1, "the answer goes on without its id");
-                seen.forwarded();
-            } else {
-                assert_closed(call, &seen);
-            }
+            assert_closed(call, &vm.send(&request()));
         }
     }
     vm.world().fail(|_| None);
@@ -151,13 +145,4 @@ fn without_a_clock_nothing_goes_on_and_nothing_traps() {
     let mut vm = Vm::configured();
     vm.world().fail(|made| (made.name == "clock_time_get").then_some(EINVAL));
     assert!(vm.send(&request()).stays_here());
-}
-
-#[test]
-fn an_answer_that_cannot_be_named_goes_on() {
-    let mut vm = Vm::configured();
-    vm.world().fail(|made| (made.name == "proxy_replace_header_map_value").then_some(99));
-    let refused = request().with("x-bkapi-authorization", CREDENTIALS.replace("t1cket", "other"));
-    let seen = vm.send(&refused);
-    assert_eq!((seen.status(), seen.stream.response_headers.len()), (400, 1));
 }

@@ -126,6 +126,11 @@ impl World {
         self.outside.properties.insert(path.join("\0"), value.into());
     }
 
+    /// Takes that back.
+    pub fn unset_property(&mut self, path: &[&str]) {
+        self.outside.properties.remove(&path.join("\0"));
+    }
+
     /// What the VMs share under a key, with its version.
     pub fn shared(&self, key: &str) -> Option<(Vec<u8>, u32)> {
         self.outside.shared.borrow().values.get(key).cloned()

@@ -39,7 +39,6 @@ pub struct Stream {
     pub raw_map: Option<Vec<u8>>,
     /// What is held of the body so far.
     pub body: Vec<u8>,
-    pub response_headers: Pairs,
     pub replies: Vec<Reply>,
     /// Whether the filter sent it on outside of its callbacks; the request's headers are out of reach then.
     pub resumed: bool,

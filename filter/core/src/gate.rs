@@ -2,8 +2,6 @@
 
 use std::rc::Rc;
 
-use linkgate_contract::headers;
-
 use crate::flow::{self, Asking, Verdict};
 use crate::head::Head;
 use crate::identity::Outcome;
@@ -80,9 +78,6 @@ impl Flight {
 }
 
 impl Gate {
-    /// The header that names the request on every reply.
-    pub const REQUEST_ID_HEADER: &'static str = headers::REQUEST_ID;
-
     /// Puts a policy to work, with what the worker remembers.
     #[must_use]
     pub fn new(policy: Policy, keys: Keys, worker: Rc<Worker>) -> Self {

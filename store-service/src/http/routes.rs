@@ -13,7 +13,8 @@ use linkgate_contract::{
 use tracing::{Instrument as _, Span, info, warn};
 use warp::Filter;
 use warp::filters::path::FullPath;
-use warp::http::{HeaderMap, Method};
+use warp::http::header::HeaderName;
+use warp::http::{HeaderMap, HeaderValue, Method};
 
 use super::auth::Caller;
 use super::reply::{self, Reply};
@@ -117,8 +118,13 @@ impl Head {
         Language::choose(self.text(headers::LANGUAGE), self.text(headers::ACCEPT_LANGUAGE))
     }
 
+    /// The proxy's; behind a gateway that has one of its own, that.
+    fn given_id(&self) -> Option<&HeaderValue> {
+        self.headers.get(headers::REQUEST_ID).or_else(|| self.headers.get(headers::X_REQUEST_ID))
+    }
+
     fn request_id(&self) -> &str {
-        self.text(headers::REQUEST_ID).or_else(|| self.text(headers::X_REQUEST_ID)).unwrap_or_default()
+        self.given_id().and_then(|id| id.to_str().ok()).unwrap_or_default()
     }
 }
 
@@ -147,7 +153,9 @@ async fn answer<S: Source, B: Blobs, L: Ledger, D: Buf>(
     let route = Route::of(&head.method, head.path.as_str());
     let name = route.name();
     let span = route.span(head);
-    let reply = dispatch(api, head, route, body).instrument(span.clone()).await;
+    let mut reply = dispatch(api, head, route, body).instrument(span.clone()).await;
+    // Callers quote it. The gate says it on its own replies only: to touch this one would cost every request a call.
+    reply.headers_mut().extend(head.given_id().map(|id| (HeaderName::from_static(headers::REQUEST_ID), id.clone())));
     let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (method, path, status) = (&head.method, head.path.as_str(), reply.status().as_u16());
     api.metrics.answered(name, status);

@@ -164,7 +164,7 @@ impl Asked {
     fn sets(self) -> &'static [&'static str] {
         match self {
             Self::ForAString => &SET,
-            Self::ForTheWork => &["x-bkapi-jwt", "x-bkapi-request-id"],
+            Self::ForTheWork => &["x-bkapi-jwt"],
         }
     }
 }

@@ -48,7 +48,6 @@ impl Flow {
             // The store serves this one form and no query, so it cannot read the path another way.
             (":path", request.path.canonical()),
             (headers::JWT, token.as_ref().to_owned()),
-            (headers::REQUEST_ID, request.id.clone()),
         ];
         if !request.id_was_given {
             set.push((headers::X_REQUEST_ID, request.id.clone()));
