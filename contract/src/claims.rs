@@ -32,6 +32,9 @@ pub struct Extension {
     /// `host` or `host:port` entries that may have addresses which are not public, for this request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub private_hosts: Vec<String>,
+    /// Whether the package may be a file that is no archive.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub opaque: bool,
 }
 
 impl Extension {

@@ -54,6 +54,8 @@ pub struct Upload {
     pub operator: String,
     /// Hosts that may have addresses which are not public, for this upload, beside those that the source itself knows.
     pub private_hosts: AllowList,
+    /// Whether the package may be a file that is no archive, whatever the store's own limits say of that.
+    pub opaque: bool,
     /// The gateway's id of the request, by which its log lines are found. May be empty.
     pub request_id: String,
 }

@@ -226,6 +226,7 @@ fn booking(module: &UploadPath, number: u32) -> (NewEntry, JobRecord) {
     let request = JobRequest {
         body: "{}".into(),
         private_hosts: Vec::new(),
+        opaque: false,
         source_url: url,
         caller_app: "app".into(),
         operator: "admin".into(),

@@ -1,7 +1,7 @@
 //! What the policy allows, in front of the real store: grants, restrictions, conditions of packages, rules on trial.
 
 use linkgate_tests::gateway::{APP, GatewayPlan, USER};
-use linkgate_tests::{LinkRequestBuilder, Reply, random, sha256_hex};
+use linkgate_tests::{Behaviour, LinkRequestBuilder, Reply, random, sha256_hex};
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, PACKAGE, assert_envelope, assert_problem, stranger};
@@ -87,6 +87,18 @@ async fn the_store_reads_a_private_source_on_the_policys_word_alone() {
     bed.gateway.enforce(&private("app_*")).await;
     let reply = bed.send(bed.request(bed.source.url())).await;
     assert_eq!((reply.status, bed.source.requests().len()), (200, 1), "{reply:?}");
+}
+
+#[tokio::test]
+async fn the_store_takes_a_file_that_is_no_archive_on_the_policys_word_alone() {
+    let bed = Bed::planned(GatewayPlan::new(), &[("LINKGATE_PACKAGE_OPAQUE", "refuse")], &[]).await;
+    let url = bed.link_to("/tool.bin", Behaviour::Bytes(linkgate_tests::bytes(1_000)));
+    let reply = bed.refuse(bed.request(&url)).await;
+    assert_eq!((reply.status, reply.json()["code"].as_str()), (400, Some("PACKAGE_FORMAT_UNSUPPORTED")), "{reply:?}");
+    let allowed = changed(&bed.policy, |policy| policy["packages"]["opaque"] = json!(["app_*"]));
+    bed.gateway.enforce(&allowed).await;
+    let reply = bed.send(bed.request(&url)).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use linkgate_store::config::Config;
 use linkgate_store::inspect::Opaque;
+use linkgate_tests::token::good_claims;
 use linkgate_tests::{Behaviour, Compression, FakeSource, Row, TestStore, bytes, sha256_hex, tar, trust, zip};
 use serde_json::{Value, json};
 
@@ -126,6 +127,30 @@ async fn what_is_no_good_package_is_refused_with_its_fault() {
         assert_refused(&store, store.request(source.url()), 400, code, &detail).await;
         store.finish().await;
     }
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_archive_passes_for_the_token_that_says_so_alone() {
+    let file = bytes(1_000);
+    let source = FakeSource::serving(file.clone()).await;
+    let store = strict(&source).await;
+    let mut claims = good_claims();
+    claims["linkgate"] = json!({"opaque": true});
+    let allowed = store.mint().sign(&claims);
+    let request = |version: &str| store.request(source.url()).version(version);
+    assert_eq!(store.link(request("1").token(Some(allowed.clone()))).await.status, 200);
+    // Nor is what is kept already booked for another one, with its digest and without a download.
+    for request in [request("2"), request("2").field("sha256", sha256_hex(&file))] {
+        let reply = store.link(request).await;
+        assert_eq!(
+            (reply.status, reply.json()["code"].as_str()),
+            (400, Some("PACKAGE_FORMAT_UNSUPPORTED")),
+            "{reply:?}"
+        );
+    }
+    assert_eq!(store.rows().await.len(), 1);
+    let held = request("2").token(Some(allowed)).field("sha256", sha256_hex(&file));
+    assert_eq!((store.link(held).await.status, source.requests().len()), (200, 3));
 }
 
 #[tokio::test]

@@ -246,9 +246,14 @@ async fn an_accepted_upload_survives_kill_9_and_is_done_after_the_restart() {
     let package = bytes(300_000);
     let source = FakeSource::start(Behaviour::Held(package.clone())).await;
     let data = tempfile::tempdir().unwrap();
-    let mut killed = StoreProcess::trusting(&source, data.path(), &[]);
+    // Only the gate's token allows what it is.
+    let strict = ("LINKGATE_PACKAGE_OPAQUE", "refuse");
+    let mut killed = StoreProcess::trusting(&source, data.path(), &[strict]);
+    let mut claims = good_claims();
+    claims["linkgate"] = json!({"opaque": true});
     let secret = format!("{}?sign=s3cret", source.url());
     let request = hurried(killed.request(secret.as_str())).header("idempotency-key", "k");
+    let request = request.token(Some(killed.mint().sign(&claims)));
     let accepted = request.clone().send(killed.base()).await;
     assert_eq!(accepted.status, 202, "{}", accepted.body);
     source.wait_for_requests(1).await;
@@ -259,7 +264,7 @@ async fn an_accepted_upload_survives_kill_9_and_is_done_after_the_restart() {
     assert!(waiting.await.unwrap().is_err());
     source.release();
     let keys = killed.mint().setting();
-    let store = StoreProcess::trusting(&source, data.path(), &[("LINKGATE_JWT_PUBLIC_KEYS", &keys)]);
+    let store = StoreProcess::trusting(&source, data.path(), &[("LINKGATE_JWT_PUBLIC_KEYS", &keys), strict]);
     let done = ended(store.base(), &accepted, killed.mint()).await;
     assert_eq!((&done["state"], &done["package"]["version"]), (&json!("done"), &json!("0.0.5")), "{done}");
     assert_eq!(store.shelf().rows().await.len(), 1);

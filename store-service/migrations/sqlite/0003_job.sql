@@ -7,10 +7,12 @@ create table job (
     module          text    not null,
     -- Null while it has not ended: whoever starts the store runs it then.
     state           text    check (state in ('done', 'failed', 'cancelled')),
-    -- What it takes to run it: the body of the request in the API's own form, and the hosts that may be private, as a list.
-    -- The link may hold a signature, so both go when it ends.
+    -- What it takes to run it: the body of the request in the API's own form, and what the gate allowed beside the store's own
+    -- settings: hosts that may be private, as a list, and a file that is no archive. The link may hold a signature, so it
+    -- goes with the first two when the upload ends.
     request         text,
     private_hosts   text,
+    opaque          integer not null default 0 check (opaque in (0, 1)),
     -- The link without its query.
     source_url      text    not null,
     -- Who called, and on whose behalf.

@@ -30,6 +30,8 @@ pub(super) struct Caller {
     pub(super) operator: String,
     /// Hosts that this caller's links may go to though their addresses are not public.
     pub(super) private_hosts: AllowList,
+    /// Whether the package may be a file that is no archive.
+    pub(super) opaque: bool,
 }
 
 /// Why a token is not believed.
@@ -121,7 +123,7 @@ fn vouched_for(claims: Claims) -> Result<Caller, AuthError> {
     let Claims { app, user, linkgate, .. } = claims;
     let private_hosts = private_hosts(&linkgate)?;
     let operator = operator(&app, user, &linkgate)?;
-    Ok(Caller { app_code: app.app_code, operator, private_hosts })
+    Ok(Caller { app_code: app.app_code, operator, private_hosts, opaque: linkgate.opaque })
 }
 
 fn private_hosts(said: &Extension) -> Result<AllowList, AuthError> {

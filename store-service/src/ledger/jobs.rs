@@ -64,15 +64,16 @@ pub(super) async fn accept(tx: &mut Transaction<'_, Sqlite>, job: &JobRecord) ->
     let JobRecord { view, request, .. } = job;
     let private_hosts = serde_json::to_string(&request.private_hosts).map_err(|e| sqlx::Error::Encode(e.into()))?;
     sqlx::query(
-        "insert into job (id, app_code, module, request, private_hosts, source_url, caller_app, operator, request_id,
-                          created_ms)
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing",
+        "insert into job (id, app_code, module, request, private_hosts, opaque, source_url, caller_app, operator,
+                          request_id, created_ms)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing",
     )
     .bind(view.id.to_string())
     .bind(view.module.app_code.as_str())
     .bind(view.module.module.as_str())
     .bind(&request.body)
     .bind(private_hosts)
+    .bind(request.opaque)
     .bind(&request.source_url)
     .bind(&request.caller_app)
     .bind(&request.operator)
@@ -146,6 +147,7 @@ fn read_record(row: &SqliteRow) -> Result<JobRecord, sqlx::Error> {
     let request = JobRequest {
         body: row.try_get("request")?,
         private_hosts: serde_json::from_str(private_hosts).map_err(|e| sqlx::Error::Decode(e.into()))?,
+        opaque: row.try_get("opaque")?,
         source_url: row.try_get("source_url")?,
         caller_app: row.try_get("caller_app")?,
         operator: row.try_get("operator")?,

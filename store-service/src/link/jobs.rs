@@ -14,17 +14,19 @@ use super::job::Job;
 use super::ports::JobKey;
 use super::{LinkError, Outcome, Upload};
 
-/// All that makes two uploads the same; who asks is not part of it, but what that caller may reach is.
+/// All that makes two uploads the same; who asks is not part of it, but what that caller may do is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Wish {
     module: UploadPath,
     request: LinkRequest,
     private_hosts: AllowList,
+    opaque: bool,
 }
 
 impl Wish {
-    fn of(Upload { module, request, private_hosts, .. }: &Upload) -> Self {
-        Self { module: module.clone(), request: request.clone(), private_hosts: private_hosts.clone() }
+    fn of(Upload { module, request, private_hosts, opaque, .. }: &Upload) -> Self {
+        let (module, request, private_hosts) = (module.clone(), request.clone(), private_hosts.clone());
+        Self { module, request, private_hosts, opaque: *opaque }
     }
 }
 

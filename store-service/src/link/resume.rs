@@ -41,7 +41,7 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
 
     /// Judged like any request, for the operator may have changed what is allowed.
     fn read(&self, record: &JobRecord) -> Result<Upload, Problem> {
-        let JobRequest { body, private_hosts, caller_app, operator, request_id, .. } = &record.request;
+        let JobRequest { body, private_hosts, opaque, caller_app, operator, request_id, .. } = &record.request;
         Ok(Upload {
             module: record.view.module.clone(),
             request: LinkRequest::read(MediaType::Json, body.as_bytes(), &self.allowed_hosts)?,
@@ -49,6 +49,7 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
             operator: operator.clone(),
             // They were written from a list of such.
             private_hosts: AllowList::new(private_hosts.iter().filter_map(|host| HostRule::new(host).ok()).collect()),
+            opaque: *opaque,
             request_id: request_id.clone(),
         })
     }

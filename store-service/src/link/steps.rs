@@ -13,7 +13,7 @@ use super::ports::{
 };
 use super::{LinkError, Linker, UnknownModules, Upload, chain};
 use crate::failpoint::{Step, reached};
-use crate::inspect::{Format, Opaque, Package};
+use crate::inspect::{Format, Limits, Opaque, Package};
 use crate::trace;
 
 impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
@@ -88,6 +88,12 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
         if refused { Err(LinkError::AlreadyExists) } else { Ok(()) }
     }
 
+    /// The store's own limits, with what the gate allows this upload.
+    fn limits(&self, upload: &Upload) -> Limits {
+        let limits = self.packages.clone();
+        if upload.opaque { Limits { opaque: Opaque::Allow, ..limits } } else { limits }
+    }
+
     /// Each download holds buffers, a thread and a connection.
     async fn enter(&self, job: &Job) -> Result<Place, LinkError> {
         let Upload { request, module, .. } = &job.upload;
@@ -113,7 +119,7 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
             reason = self.stopped(job) => return Err(reason),
         };
         let mut draft = self.blobs.draft(request.size.or(progress.total())).await?;
-        let mut inside = Inside::begin(&self.packages);
+        let mut inside = Inside::begin(&self.limits(&job.upload));
         let copied = tokio::select! {
             copied = self.metrics.timed("copy", self.copy(job, &mut stream, &mut draft, &mut inside)) => copied,
             reason = self.stopped(job) => Err(reason),
@@ -153,7 +159,7 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
                 }
                 Chunk::Restart => {
                     received = 0;
-                    *inside = Inside::begin(&self.packages);
+                    *inside = Inside::begin(&self.limits(&job.upload));
                     // No room is asked for: until the old one is discarded it holds what the new one will need.
                     std::mem::replace(draft, self.blobs.draft(None).await?).discard().await;
                 }
@@ -177,7 +183,7 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
         let Some(sha256) = named else { return Ok(None) };
         let _one_at_a_time = self.metrics.timed("wait", self.publishing.hold()).await;
         let Some(held) = self.ledger.held(&upload.module.app_code, &sha256).await? else { return Ok(None) };
-        let may_stay = held.package.format != Format::Opaque || self.packages.opaque == Opaque::Allow;
+        let may_stay = held.package.format != Format::Opaque || self.limits(upload).opaque == Opaque::Allow;
         // A blob that was lost is there again after a download.
         if !may_stay || !self.blobs.has(sha256.clone()).await? {
             return Ok(None);

@@ -167,6 +167,27 @@ impl Ledger for Books {
     }
 }
 
+impl Upload {
+    /// One that may overwrite.
+    pub(crate) fn example(link: &str, version: &str) -> Self {
+        Self {
+            module: UploadPath { app_code: AppCode::new("app").unwrap(), module: ModuleName::new("default").unwrap() },
+            request: LinkRequest {
+                package_url: PackageUrl::new(link).unwrap(),
+                version: Some(PackageVersion::new(version).unwrap()),
+                allow_overwrite: true,
+                sha256: None,
+                size: None,
+            },
+            caller_app: "ci".into(),
+            operator: "admin".into(),
+            private_hosts: AllowList::default(),
+            opaque: false,
+            request_id: String::new(),
+        }
+    }
+}
+
 async fn removed_after(reason: fn() -> LedgerError) -> Vec<Sha256Hex> {
     let (shelf, dir) = (Shelf::default(), tempfile::tempdir().unwrap());
     let linker = Arc::new(Linker::new(
@@ -183,23 +204,7 @@ async fn removed_after(reason: fn() -> LedgerError) -> Vec<Sha256Hex> {
         },
         Metrics::new(Path::new("/")),
     ));
-    let request = LinkRequest {
-        package_url: PackageUrl::new("https://example.com/a.tgz").unwrap(),
-        version: Some(PackageVersion::new("1").unwrap()),
-        allow_overwrite: false,
-        sha256: None,
-        size: None,
-    };
-    let module = UploadPath { app_code: AppCode::new("app").unwrap(), module: ModuleName::new("default").unwrap() };
-    let private_hosts = AllowList::default();
-    let upload = Upload {
-        module,
-        request,
-        caller_app: "ci".into(),
-        operator: "admin".into(),
-        private_hosts,
-        request_id: String::new(),
-    };
+    let upload = Upload::example("https://example.com/a.tgz", "1");
     let Ok(Known::Live(live)) = linker.begin(upload, None).await else { panic!("it has no key") };
     assert!(live.outcome().await.is_err());
     let removed = shelf.0.lock().unwrap();

@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use linkgate_contract::{
-    AllowList, AppCode, ErrorCode, LinkRequest, ModuleName, PackageUrl, PackageVersion, Problem, UploadPath,
-};
+use linkgate_contract::{AllowList, ErrorCode, Problem};
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 
@@ -81,26 +79,6 @@ impl Kept {
     }
 }
 
-fn upload(version: &str, content: u64) -> Upload {
-    let request = LinkRequest {
-        package_url: PackageUrl::new(&format!("https://example.com/{content}")).unwrap(),
-        version: Some(PackageVersion::new(version).unwrap()),
-        allow_overwrite: true,
-        sha256: None,
-        size: None,
-    };
-    let module = UploadPath { app_code: AppCode::new("app").unwrap(), module: ModuleName::new("default").unwrap() };
-    let private_hosts = AllowList::default();
-    Upload {
-        module,
-        request,
-        caller_app: "ci".into(),
-        operator: "admin".into(),
-        private_hosts,
-        request_id: String::new(),
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn clearing_up_beside_uploads_loses_nothing() {
     const WRITERS: u64 = 4;
@@ -133,7 +111,8 @@ async fn clearing_up_beside_uploads_loses_nothing() {
         tokio::spawn(async move {
             for round in 0..ROUNDS {
                 // Three contents for four writers: each is wanted again while it is being removed.
-                let wanted = upload(&writer.to_string(), round % 3);
+                let link = format!("https://example.com/{}", round % 3);
+                let wanted = Upload::example(&link, &writer.to_string());
                 let Ok(Known::Live(live)) = linker.begin(wanted, None).await else { panic!("it has no key") };
                 live.outcome().await.as_ref().as_ref().unwrap();
                 let publishing = linker.publishing();

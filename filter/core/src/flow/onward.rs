@@ -21,10 +21,15 @@ impl Flow {
         if let Some((token, _)) = known.filter(|(_, until)| (1..=REUSE_S).contains(&(until - now.seconds()))) {
             return Some(token);
         }
-        let private_hosts = self.package_rules(gate).private_hosts();
-        let lasting = private_hosts.is_empty() && !gate.policy.packages.has_private_hosts();
+        let rules = self.package_rules(gate);
+        let lasting = !gate.policy.packages.go_into_tokens();
         let Caller { app, user, .. } = caller;
-        let extension = Extension { app_optional: !app.verified, user_optional: !user.verified, private_hosts };
+        let extension = Extension {
+            app_optional: !app.verified,
+            user_optional: !user.verified,
+            private_hosts: rules.private_hosts(),
+            opaque: rules.may_be_opaque(),
+        };
         let subject = Subject { kid: gate.policy.gateway.clone(), app: app.clone(), user: user.clone(), extension };
         let issued = gate.worker.tokens.issue(&gate.keys.signing, subject, now.seconds())?;
         if issued.signed {

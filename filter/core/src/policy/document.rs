@@ -237,6 +237,8 @@ pub(super) struct Packages {
     #[serde(deserialize_with = "tables")]
     pub(super) hosts: Vec<Host>,
     pub(super) sha256: Checksum,
+    /// Applications whose packages may be files that are no archive.
+    pub(super) opaque: Vec<String>,
 }
 
 /// A host with conditions.

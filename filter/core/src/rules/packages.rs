@@ -29,12 +29,14 @@ pub(crate) enum Checksum {
 pub(crate) struct PackageRules {
     pub(crate) hosts: Vec<HostEntry>,
     pub(crate) checksum: Checksum,
+    /// Applications whose packages may be files that are no archive; the store is told so in the token.
+    pub(crate) opaque: Patterns,
 }
 
 impl PackageRules {
     /// Whether tokens differ from application to application.
-    pub(crate) fn has_private_hosts(&self) -> bool {
-        self.hosts.iter().any(|entry| entry.private)
+    pub(crate) fn go_into_tokens(&self) -> bool {
+        !self.opaque.is_empty() || self.hosts.iter().any(|entry| entry.private)
     }
 
     /// The rules for one application.
@@ -63,6 +65,11 @@ impl<'a> ApplicationRules<'a> {
     /// The hosts whose addresses may be private, as the token says it.
     pub(crate) fn private_hosts(self) -> Vec<String> {
         self.hosts().filter(|entry| entry.private).map(|entry| entry.rule.to_string()).collect()
+    }
+
+    /// Whether a package may be a file that is no archive.
+    pub(crate) fn may_be_opaque(self) -> bool {
+        self.rules.opaque.matches(self.application)
     }
 }
 
@@ -93,7 +100,7 @@ mod tests {
     fn a_host_may_be_allowed_for_some_applications_only() {
         let mut private = entry("artifacts.internal:8443", "shop-*");
         private.private = true;
-        let rules = PackageRules { hosts: vec![entry("example.com", "*"), private], checksum: Checksum::Optional };
+        let rules = PackageRules { hosts: vec![entry("example.com", "*"), private], ..PackageRules::default() };
         let url = |text: &str| Origin::read(text).unwrap();
         assert!(rules.of("any").allows(&url("https://example.com/a")));
         assert!(!rules.of("any").allows(&url("https://artifacts.internal:8443/a")));
@@ -108,7 +115,8 @@ mod tests {
         let mut trial = entry("example.com", "*");
         trial.report = true;
         let url = Origin::read("https://example.com/a").unwrap();
-        let rules = PackageRules { hosts: vec![trial, entry("example.com", "shop")], checksum: Checksum::Required };
+        let hosts = vec![trial, entry("example.com", "shop")];
+        let rules = PackageRules { hosts, checksum: Checksum::Required, opaque: Patterns::default() };
         assert!(rules.of("other").is_on_trial(&url) && !rules.of("shop").is_on_trial(&url));
         assert!(rules.of("shop").requires_sha256(&url));
     }

@@ -136,6 +136,8 @@ pub struct JobRequest {
     pub body: String,
     /// The entries of the list of hosts that may be private.
     pub private_hosts: Vec<String>,
+    /// Whether the package may be a file that is no archive.
+    pub opaque: bool,
     /// The link without its query.
     pub source_url: String,
     /// Which application asked.

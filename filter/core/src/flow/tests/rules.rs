@@ -209,6 +209,19 @@ fn hosts_may_be_for_some_applications_and_private_ones_go_into_the_token() {
 }
 
 #[test]
+fn packages_that_are_no_archive_are_allowed_in_the_token_of_their_application_alone() {
+    let gate = changed(|d| d["packages"]["opaque"] = json!(["tool-*"]));
+    let tool = "/bkapps/applications/tool-1/modules/default/source_package/link/";
+    // The caller is the same, and remembered.
+    for _ in 0..2 {
+        let forward = forwarded(judge(&gate, &with(":path", tool.as_bytes()), BODY.as_bytes()));
+        assert_eq!(claims(&forward)["linkgate"], json!({"opaque": true}));
+        let forward = forwarded(judge(&gate, &pairs(), BODY.as_bytes()));
+        assert_eq!(claims(&forward).get("linkgate"), None);
+    }
+}
+
+#[test]
 fn a_checksum_may_be_required() {
     let gate = changed(|d| d["packages"]["sha256"] = json!("required"));
     let mut english = pairs();

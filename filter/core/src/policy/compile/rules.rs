@@ -177,5 +177,6 @@ pub(super) fn packages(part: &Packages, faults: &mut Faults) -> PackageRules {
         ChecksumPart::Report => Checksum::Report,
         ChecksumPart::Required => Checksum::Required,
     };
-    PackageRules { hosts, checksum }
+    let opaque = patterns("packages.opaque", &part.opaque, faults);
+    PackageRules { hosts, checksum, opaque }
 }

@@ -170,6 +170,12 @@ pub(super) fn packages(old: &Packages, new: &Packages, found: &mut Difference) {
             found.lose(entry.describe());
         }
     }
+    if let Some(names) = beyond(&new.opaque, &old.opaque) {
+        found.gain(format!("applications {names} may have packages that are no archive"));
+    }
+    if let Some(names) = beyond(&old.opaque, &new.opaque) {
+        found.lose(format!("applications {names} may not have packages that are no archive any more"));
+    }
     match (old.sha256, new.sha256) {
         (was, is) if was == is => {}
         (_, Checksum::Required) => found.lose("packages without `sha256` are refused"),

@@ -159,11 +159,13 @@ fn hosts_and_the_checksum_are_compared_with_their_conditions() {
                 {"host": "e.com", "applications": ["x"], "private": true, "mode": "report"},
             ],
             "sha256": "required",
+            "opaque": ["tool-*"],
         });
     };
     assert_eq!(
         to(changed),
         [
+            "+ applications `tool-*` may have packages that are no archive",
             "+ links to `c.com` for applications `other`, `shop-*`",
             "+ links to `c.com` at private addresses",
             "+ links to `d.com`",
@@ -175,6 +177,8 @@ fn hosts_and_the_checksum_are_compared_with_their_conditions() {
     );
     assert!(from(changed).contains(&"+ packages without `sha256` are taken".to_owned()));
     assert!(from(changed).contains(&"~ links to `b.com` are not on trial any more".to_owned()));
+    let no_more = "- applications `tool-*` may not have packages that are no archive any more".to_owned();
+    assert!(from(changed).contains(&no_more));
     assert_eq!(to(|d| d["packages"]["sha256"] = json!("report")), ["~ packages without `sha256` are reported"]);
 }
 
