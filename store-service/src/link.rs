@@ -7,6 +7,7 @@
 //! other than those that the caller named. Does not retry: what may be tried again is for the source to judge.
 
 mod admission;
+mod blocks;
 mod booking;
 mod error;
 mod inside;

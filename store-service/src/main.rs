@@ -10,8 +10,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
 
-/// The HTTP client takes a new buffer of up to 400 KiB for nearly every read. The system's allocator gives such buffers
-/// back to the kernel each time, and faulting their pages in again costs more than the rest of the reading.
+/// The HTTP client's buffers and the blocks that packages go through have hundreds of KiB. The system's allocator gives the
+/// like back to the kernel each time, and faulting their pages in again costs more than the rest of the reading.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -24,6 +24,9 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
+    // The allocator asks for huge pages, and a process that fills a part of each holds twice the memory that it needs. A
+    // kernel that has none is no reason to fail.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let Cli { command } = clap::Parser::parse();
     if let Some(command) = command {
         return execute(command);

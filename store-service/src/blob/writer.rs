@@ -1,12 +1,9 @@
 //! The byte path: from the network to the disk in one pass.
 //!
-//! Promises: every byte is hashed and written once, in order; memory stays flat, for at most [`QUEUED_BATCHES`] batches and
-//! the two at either end are held. Whatever ends a draft other than sealing (an error, a cancellation, a panic) removes
-//! its file.
+//! Promises: every byte is hashed and written once, in order; memory stays flat, for at most [`QUEUED`] pieces and the two at
+//! either end are held. Whatever ends a draft other than sealing (an error, a cancellation, a panic) removes its file.
 //!
-//! Hashing is done where the bytes arrive, while they are still in the cache of the core that read them; writing goes on
-//! in a thread of its own meanwhile. The network's buffers are handed over as they are. That needs an allocator that
-//! reuses large blocks without giving them back in between (`main` chooses one), or page faults cost more than the copy.
+//! Each draft has a thread, which hashes and writes while the next bytes come.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -21,12 +18,8 @@ use super::room::Promise;
 use crate::failpoint::{Step, reached};
 use crate::link::ports::{BlobError, Draft, Sealed, Sha256Hex};
 
-/// How much is handed to the writer at a time, at least.
-const BATCH_BYTES: usize = 512 << 10;
-/// And in how many parts: a source that sends byte by byte fills its batch with the network's buffers, not with bytes.
-const BATCH_PARTS: usize = 64;
 /// One is being written, the others bridge the time when either side is held up.
-const QUEUED_BATCHES: usize = 2;
+const QUEUED: usize = 2;
 
 /// A file that is removed unless it is renamed.
 pub struct TempFile {
@@ -95,37 +88,24 @@ impl Sealed for SealedFile {
     }
 }
 
-/// What the writer's thread is told: write these parts in order, or sync the file and give it back.
+/// What the writer's thread is told: write this, or sync the file and give it back.
 enum Order {
-    Write(Vec<Bytes>),
+    Write(Bytes),
     Seal,
 }
 
 /// A package that is being written.
 pub struct FsDraft {
-    hash: Context,
     size_bytes: u64,
-    batch: Vec<Bytes>,
-    batch_bytes: usize,
     orders: mpsc::Sender<Order>,
-    writer: JoinHandle<Result<TempFile, BlobError>>,
+    writer: JoinHandle<Result<(TempFile, Context), BlobError>>,
 }
 
 impl FsDraft {
     pub(super) fn start(temp: TempFile, promise: Promise) -> Self {
-        let (orders, queue) = mpsc::channel(QUEUED_BATCHES);
+        let (orders, queue) = mpsc::channel(QUEUED);
         let writer = tokio::task::spawn_blocking(move || write_all(temp, promise, queue));
-        Self { hash: Context::new(&SHA256), size_bytes: 0, batch: Vec::new(), batch_bytes: 0, orders, writer }
-    }
-
-    async fn flush(&mut self) -> Result<(), BlobError> {
-        // Nothing needs no room, so it must not be refused for lack of it.
-        if self.batch.is_empty() {
-            return Ok(());
-        }
-        self.batch_bytes = 0;
-        let batch = std::mem::take(&mut self.batch);
-        self.order(Order::Write(batch)).await
+        Self { size_bytes: 0, orders, writer }
     }
 
     async fn order(&mut self, order: Order) -> Result<(), BlobError> {
@@ -148,22 +128,15 @@ impl Draft for FsDraft {
     type Sealed = SealedFile;
 
     async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
-        self.hash.update(&bytes);
         self.size_bytes += bytes.len() as u64;
-        self.batch_bytes += bytes.len();
-        self.batch.push(bytes);
-        if self.batch_bytes >= BATCH_BYTES || self.batch.len() >= BATCH_PARTS {
-            self.flush().await?;
-        }
-        Ok(())
+        self.order(Order::Write(bytes)).await
     }
 
     async fn seal(mut self) -> Result<SealedFile, BlobError> {
-        self.flush().await?;
         self.order(Order::Seal).await?;
-        let temp = self.writer.await.unwrap_or(Err(BlobError::WriterGone))?;
+        let (temp, hash) = self.writer.await.unwrap_or(Err(BlobError::WriterGone))?;
         let mut digest = [0; 32];
-        digest.copy_from_slice(self.hash.finish().as_ref());
+        digest.copy_from_slice(hash.finish().as_ref());
         Ok(SealedFile { temp, sha256: Sha256Hex::from_digest(digest), size_bytes: self.size_bytes })
     }
 
@@ -182,24 +155,24 @@ fn write_all(
     mut temp: TempFile,
     mut promise: Promise,
     mut queue: mpsc::Receiver<Order>,
-) -> Result<TempFile, BlobError> {
+) -> Result<(TempFile, Context), BlobError> {
+    let mut hash = Context::new(&SHA256);
     let failed = |e| BlobError::from_io("writing a package", e);
     while let Some(order) = queue.blocking_recv() {
         match order {
-            Order::Write(batch) => {
-                let bytes = batch.iter().map(|part| part.len() as u64).sum();
+            Order::Write(piece) => {
+                let bytes = piece.len() as u64;
+                hash.update(&piece);
                 promise.admits(bytes).map_err(failed)?;
-                for part in batch {
-                    temp.file().write_all(&part).map_err(failed)?;
-                    reached(Step::DraftPartWritten);
-                }
+                temp.file().write_all(&piece).map_err(failed)?;
+                reached(Step::DraftPartWritten);
                 promise.used(bytes);
             }
             Order::Seal => {
                 reached(Step::DraftWritten);
                 temp.file().sync_all().map_err(failed)?;
                 reached(Step::DraftSynced);
-                return Ok(temp);
+                return Ok((temp, hash));
             }
         }
     }

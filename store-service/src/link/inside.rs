@@ -1,7 +1,7 @@
 //! Looks inside a package while it is written, in a thread of its own beside the writer's.
 //!
-//! Promises: memory for at most [`QUEUED_PARTS`] of the network's buffers besides what the inspection itself needs; the
-//! upload learns of a refusal at its next part, not only at the end. Decoding keeps its pace: a package that unpacks
+//! Promises: holds at most [`QUEUED_BLOCKS`] blocks, and the one it looks at, besides what the inspection itself needs; the
+//! upload learns of a refusal at its next block, not only at the end. Decoding keeps its pace: a package that unpacks
 //! slower than it comes is read slower, for the queue is full.
 
 use bytes::Bytes;
@@ -12,12 +12,12 @@ use super::LinkError;
 use super::ports::{BlobError, Sealed};
 use crate::inspect::{Inspected, Inspector, Limits, Package, Refused, inspect_zip};
 
-/// Some 3 MiB of the network's largest buffers; bridges the time when either side is held up.
-const QUEUED_PARTS: usize = 8;
+/// Bridges the time when either side is held up.
+const QUEUED_BLOCKS: usize = 2;
 
 /// What is told to the thread.
-enum Part {
-    Bytes(Bytes),
+enum Order {
+    Look(Bytes),
     /// The package ends here. A queue that ends without it was given up.
     End,
 }
@@ -25,7 +25,7 @@ enum Part {
 /// An inspection that goes on beside the upload.
 pub(super) struct Inside {
     limits: Limits,
-    parts: mpsc::Sender<Part>,
+    orders: mpsc::Sender<Order>,
     thread: JoinHandle<Result<Option<Inspected>, Refused>>,
     /// What the thread said before the end.
     early: Option<Inspected>,
@@ -34,20 +34,20 @@ pub(super) struct Inside {
 impl Inside {
     /// Begins; nothing has come yet.
     pub(super) fn begin(limits: &Limits) -> Self {
-        let (parts, queue) = mpsc::channel(QUEUED_PARTS);
+        let (orders, queue) = mpsc::channel(QUEUED_BLOCKS);
         let inspector = Inspector::new(limits.clone());
         let thread = spawn_blocking(move || inspect(inspector, queue));
-        Self { limits: limits.clone(), parts, thread, early: None }
+        Self { limits: limits.clone(), orders, thread, early: None }
     }
 
     /// The next bytes of the package.
     pub(super) async fn push(&mut self, bytes: &Bytes) -> Result<(), LinkError> {
-        self.tell(Part::Bytes(bytes.clone())).await
+        self.tell(Order::Look(bytes.clone())).await
     }
 
     /// What the package is, now that all of it has come and is written.
     pub(super) async fn package<S: Sealed>(mut self, sealed: S) -> Result<(S, Package), LinkError> {
-        self.tell(Part::End).await?;
+        self.tell(Order::End).await?;
         let said = match self.early {
             None => self.said().await?,
             early => early,
@@ -65,9 +65,9 @@ impl Inside {
         }
     }
 
-    async fn tell(&mut self, part: Part) -> Result<(), LinkError> {
+    async fn tell(&mut self, order: Order) -> Result<(), LinkError> {
         // A thread that has said all has no queue any more.
-        if self.early.is_none() && self.parts.send(part).await.is_err() {
+        if self.early.is_none() && self.orders.send(order).await.is_err() {
             self.early = self.said().await?;
         }
         Ok(())
@@ -79,11 +79,11 @@ impl Inside {
 }
 
 /// The thread. Says nothing of a package that was given up.
-fn inspect(mut inspector: Inspector, mut queue: mpsc::Receiver<Part>) -> Result<Option<Inspected>, Refused> {
+fn inspect(mut inspector: Inspector, mut queue: mpsc::Receiver<Order>) -> Result<Option<Inspected>, Refused> {
     while inspector.wants_more() {
         match queue.blocking_recv() {
-            Some(Part::Bytes(bytes)) => inspector.push(&bytes)?,
-            Some(Part::End) => break,
+            Some(Order::Look(bytes)) => inspector.push(&bytes)?,
+            Some(Order::End) => break,
             None => return Ok(None),
         }
     }

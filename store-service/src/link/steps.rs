@@ -1,9 +1,13 @@
 //! The steps of an upload, in their order.
 
+use std::pin::pin;
+
+use bytes::Bytes;
 use linkgate_contract::{Sha256, UploadPath};
 use tracing::{error, warn};
 
 use super::admission::Place;
+use super::blocks::Blocks;
 use super::inside::Inside;
 use super::job::{Job, Stage, Standing};
 use super::log::log;
@@ -148,24 +152,33 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
         draft: &mut B::Draft,
         inside: &mut Inside,
     ) -> Result<(), LinkError> {
-        let mut received = 0;
-        while let Some(chunk) = stream.next().await? {
+        let (mut received, mut blocks) = (0, Blocks::default());
+        loop {
+            let mut next = pin!(stream.next());
+            let chunk = match blocks.wait_for(next.as_mut()).await {
+                Some(chunk) => chunk?,
+                None => {
+                    pass(blocks.take(), draft, inside).await?;
+                    next.await?
+                }
+            };
             match chunk {
-                Chunk::Data(bytes) => {
+                Some(Chunk::Data(mut bytes)) => {
                     received += bytes.len() as u64;
                     job.progress.set_received(received);
-                    inside.push(&bytes).await?;
-                    draft.write(bytes).await?;
+                    while !bytes.is_empty() {
+                        pass(blocks.fill(&mut bytes), draft, inside).await?;
+                    }
                 }
-                Chunk::Restart => {
-                    received = 0;
+                Some(Chunk::Restart) => {
+                    (received, blocks) = (0, Blocks::default());
                     *inside = Inside::begin(&self.limits(&job.upload));
                     // No room is asked for: until the old one is discarded it holds what the new one will need.
                     std::mem::replace(draft, self.blobs.draft(None).await?).discard().await;
                 }
+                None => return pass(blocks.take(), draft, inside).await,
             }
         }
-        Ok(())
     }
 
     /// Keeps the blob, books the row, and removes whatever no row points at afterwards.
@@ -249,6 +262,14 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
             }
         }
     }
+}
+
+async fn pass(block: Option<Bytes>, draft: &mut impl Draft, inside: &mut Inside) -> Result<(), LinkError> {
+    if let Some(block) = block {
+        inside.push(&block).await?;
+        draft.write(block).await?;
+    }
+    Ok(())
 }
 
 fn lines(statements: &[String]) -> String {

@@ -1,0 +1,113 @@
+//! Gathers what comes from the network, so that what an upload holds in memory does not depend on how its source sends.
+//!
+//! The HTTP client reads into buffers of up to 400 KiB and gives away a part of one, however small, that keeps all of it. Copied
+//! into a block at once, the client uses its buffer again.
+//!
+//! Promises: all bytes, in order, in blocks of [`BLOCK_BYTES`]; what a slow source sent is passed on after [`LINGER`], as less
+//! than a block.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::{Instant, timeout_at};
+
+/// Each upload holds up to four: one is filled, two wait, one is hashed and written. All have the same size, for the allocator
+/// keeps what was freed for others of that size.
+const BLOCK_BYTES: usize = 128 << 10;
+/// How long bytes wait for more of them: nobody notices, and the threads beside are not woken for every packet.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// The block that is being filled.
+#[derive(Default)]
+pub(super) struct Blocks {
+    open: BytesMut,
+    /// Since when there is something in it.
+    since: Option<Instant>,
+}
+
+impl Blocks {
+    /// Takes as many bytes as fit, and gives the block if it is full.
+    pub(super) fn fill(&mut self, bytes: &mut Bytes) -> Option<Bytes> {
+        if self.since.is_none() {
+            self.since = Some(Instant::now());
+            // What was passed on early may still be held; the rest of its block is filled first.
+            if self.open.capacity() == 0 {
+                self.open.reserve(BLOCK_BYTES);
+            }
+        }
+        let fits = (self.open.capacity() - self.open.len()).min(bytes.len());
+        self.open.extend_from_slice(&bytes.split_to(fits));
+        if self.open.len() == self.open.capacity() { self.take() } else { None }
+    }
+
+    /// What there is.
+    pub(super) fn take(&mut self) -> Option<Bytes> {
+        self.since = None;
+        Some(self.open.split().freeze()).filter(|block| !block.is_empty())
+    }
+
+    /// Waits for what comes next, but not for longer than what is here may wait: `None` then.
+    pub(super) async fn wait_for<F: Future>(&self, next: Pin<&mut F>) -> Option<F::Output> {
+        match self.since {
+            Some(since) => timeout_at(since + LINGER, next).await.ok(),
+            None => Some(next.await),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::pin::pin;
+
+    use super::*;
+
+    /// The lengths of what is passed on, and that it is what came.
+    fn passed(pieces: &[usize]) -> Vec<usize> {
+        let (mut blocks, mut out) = (Blocks::default(), Vec::new());
+        let sent: Vec<u8> = (0..pieces.iter().sum::<usize>()).map(|n| (n % 251) as u8).collect();
+        let mut rest = Bytes::from(sent.clone());
+        for piece in pieces {
+            let mut bytes = rest.split_to(*piece);
+            while !bytes.is_empty() {
+                out.extend(blocks.fill(&mut bytes));
+            }
+        }
+        out.extend(blocks.take());
+        assert_eq!(out.concat(), sent);
+        out.iter().map(Bytes::len).collect()
+    }
+
+    #[test]
+    fn whatever_comes_leaves_in_whole_blocks_and_a_rest() {
+        assert_eq!(passed(&[BLOCK_BYTES]), [BLOCK_BYTES]);
+        assert_eq!(passed(&[BLOCK_BYTES - 1, 2]), [BLOCK_BYTES, 1]);
+        assert_eq!(passed(&[2 * BLOCK_BYTES + 5]), [BLOCK_BYTES, BLOCK_BYTES, 5]);
+        assert_eq!(passed(&[1, 0, 1, 1]), [3]);
+        assert!(passed(&[]).is_empty());
+    }
+
+    #[test]
+    fn what_leaves_early_does_not_cost_a_block_of_its_own() {
+        let mut blocks = Blocks::default();
+        let small = |blocks: &mut Blocks| {
+            assert!(blocks.fill(&mut Bytes::from_static(b"x")).is_none());
+            blocks.take().unwrap()
+        };
+        let (first, second) = (small(&mut blocks), small(&mut blocks));
+        assert_eq!(first.as_ptr().wrapping_add(1), second.as_ptr());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_here_waits_for_a_while_and_nothing_is_hurried_when_nothing_is_here() {
+        let mut blocks = Blocks::default();
+        let hour = tokio::time::sleep(Duration::from_secs(3_600));
+        assert!(blocks.wait_for(pin!(hour)).await.is_some());
+        let begun = Instant::now();
+        assert!(blocks.fill(&mut Bytes::from_static(b"x")).is_none());
+        assert!(blocks.wait_for(pin!(pending::<()>())).await.is_none());
+        assert_eq!(begun.elapsed(), LINGER);
+        assert_eq!(blocks.take().as_deref(), Some(b"x".as_slice()));
+    }
+}
