@@ -65,7 +65,7 @@ impl Way {
         for script in &scripts::ALL {
             match script.missing() {
                 None => ways.push(Self::Script(script)),
-                Some(program) => println!("NOT MEASURED: {}, because {program} is not installed", script.name),
+                Some(command) => println!("NOT MEASURED: {}, because `{command}` fails", script.name),
             }
         }
         ways

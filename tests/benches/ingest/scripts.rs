@@ -10,15 +10,17 @@ use crate::report::Measured;
 /// Lines of a shell that take a package in and print its hash, or fail if it is not `$3`: `$1` is the link, `$2` the file.
 pub struct Script {
     pub name: &'static str,
+    /// Commands that succeed where it can run.
     needs: &'static [&'static str],
     text: &'static str,
 }
 
-/// The way that a platform takes a package in by itself: small pieces to a file, which is then read again for its hash.
+/// The way that BlueKing's platform takes a package in by itself: `requests` in small pieces to a file, which is then read again
+/// for its hash.
 const REFERENCE: &str = r#"python3 -c '
-import hashlib, sys, urllib.request
-with urllib.request.urlopen(sys.argv[1]) as source, open(sys.argv[2], "wb") as file:
-    while piece := source.read(512):
+import hashlib, sys, requests
+with requests.get(sys.argv[1], stream=True) as source, open(sys.argv[2], "wb") as file:
+    for piece in source.iter_content(512):
         file.write(piece)
 digest = hashlib.sha256()
 with open(sys.argv[2], "rb") as file:
@@ -30,29 +32,28 @@ print(digest.hexdigest())
 pub static ALL: [Script; 4] = [
     Script {
         name: "curl | tee | openssl sha256",
-        needs: &["curl", "tee", "openssl"],
+        needs: &["command -v curl", "command -v openssl"],
         text: "curl -sf \"$1\" | tee \"$2\" | openssl sha256",
     },
     Script {
         name: "curl, then sha256sum",
-        needs: &["curl", "sha256sum"],
+        needs: &["command -v curl", "command -v sha256sum"],
         text: "curl -sf -o \"$2\" \"$1\" && sha256sum \"$2\"",
     },
     Script {
         name: "aria2c --checksum",
-        needs: &["aria2c"],
+        needs: &["command -v aria2c"],
         // It fails if the hash is another one. Room is not made beforehand, which would only cost it time.
         text: "aria2c -q --no-conf --file-allocation=none --checksum=sha-256=\"$3\" -d / -o \"$2\" \"$1\" && echo \"$3\"",
     },
-    Script { name: "Python, 512 B, then 4 KiB", needs: &["python3"], text: REFERENCE },
+    Script { name: "requests, 512 B, then 4 KiB", needs: &["python3 -c 'import requests'"], text: REFERENCE },
 ];
 
 impl Script {
-    /// A program that it needs and that is not there.
+    /// A command that it needs to succeed and that does not.
     pub fn missing(&self) -> Option<&'static str> {
-        let lacks = |program: &&&str| {
-            let found = Command::new("sh").args(["-c", "command -v \"$1\"", "sh", program]).output();
-            !found.is_ok_and(|output| output.status.success())
+        let lacks = |command: &&&str| {
+            !Command::new("sh").args(["-c", command]).output().is_ok_and(|output| output.status.success())
         };
         self.needs.iter().find(lacks).copied()
     }
