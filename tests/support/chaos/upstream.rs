@@ -81,7 +81,10 @@ async fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
             Ok(account) => (200, account.to_string()),
             Err(reason) => (599, reason),
         };
-        let head = format!("HTTP/1.1 {status} Any\r\ncontent-length: {}\r\n\r\n", body.len());
+        // Named as the store does it.
+        let id = request.headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+        let head =
+            format!("HTTP/1.1 {status} Any\r\nx-bkapi-request-id: {id}\r\ncontent-length: {}\r\n\r\n", body.len());
         stream.get_mut().write_all((head + &body).as_bytes()).await?;
     }
     Ok(())

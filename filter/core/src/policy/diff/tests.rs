@@ -165,11 +165,11 @@ fn hosts_and_the_checksum_are_compared_with_their_conditions() {
     assert_eq!(
         to(changed),
         [
-            "+ applications `tool-*` may have packages that are no archive",
             "+ links to `c.com` for applications `other`, `shop-*`",
             "+ links to `c.com` at private addresses",
             "+ links to `d.com`",
             "+ links to `e.com`, for applications `x`, at private addresses too, on trial",
+            "+ applications `tool-*` may have packages that are no archive",
             "- links to `c.com` for applications `shop`",
             "- packages without `sha256` are refused",
             "~ links to `b.com` are on trial: they are reported",
