@@ -88,7 +88,7 @@ impl Sealed for SealedFile {
     }
 }
 
-/// What the writer's thread is told: write this, or sync the file and give it back.
+/// What the writer's thread is told: write this, or sync the file and seal it.
 enum Order {
     Write(Bytes),
     Seal,
@@ -96,16 +96,15 @@ enum Order {
 
 /// A package that is being written.
 pub struct FsDraft {
-    size_bytes: u64,
     orders: mpsc::Sender<Order>,
-    writer: JoinHandle<Result<(TempFile, Context), BlobError>>,
+    writer: JoinHandle<Result<SealedFile, BlobError>>,
 }
 
 impl FsDraft {
     pub(super) fn start(temp: TempFile, promise: Promise) -> Self {
         let (orders, queue) = mpsc::channel(QUEUED);
         let writer = tokio::task::spawn_blocking(move || write_all(temp, promise, queue));
-        Self { size_bytes: 0, orders, writer }
+        Self { orders, writer }
     }
 
     async fn order(&mut self, order: Order) -> Result<(), BlobError> {
@@ -128,16 +127,12 @@ impl Draft for FsDraft {
     type Sealed = SealedFile;
 
     async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
-        self.size_bytes += bytes.len() as u64;
         self.order(Order::Write(bytes)).await
     }
 
     async fn seal(mut self) -> Result<SealedFile, BlobError> {
         self.order(Order::Seal).await?;
-        let (temp, hash) = self.writer.await.unwrap_or(Err(BlobError::WriterGone))?;
-        let mut digest = [0; 32];
-        digest.copy_from_slice(hash.finish().as_ref());
-        Ok(SealedFile { temp, sha256: Sha256Hex::from_digest(digest), size_bytes: self.size_bytes })
+        self.writer.await.unwrap_or(Err(BlobError::WriterGone))
     }
 
     async fn discard(self) {
@@ -155,8 +150,8 @@ fn write_all(
     mut temp: TempFile,
     mut promise: Promise,
     mut queue: mpsc::Receiver<Order>,
-) -> Result<(TempFile, Context), BlobError> {
-    let mut hash = Context::new(&SHA256);
+) -> Result<SealedFile, BlobError> {
+    let (mut hash, mut size_bytes) = (Context::new(&SHA256), 0);
     let failed = |e| BlobError::from_io("writing a package", e);
     while let Some(order) = queue.blocking_recv() {
         match order {
@@ -167,12 +162,15 @@ fn write_all(
                 temp.file().write_all(&piece).map_err(failed)?;
                 reached(Step::DraftPartWritten);
                 promise.used(bytes);
+                size_bytes += bytes;
             }
             Order::Seal => {
                 reached(Step::DraftWritten);
                 temp.file().sync_all().map_err(failed)?;
                 reached(Step::DraftSynced);
-                return Ok((temp, hash));
+                let mut digest = [0; 32];
+                digest.copy_from_slice(hash.finish().as_ref());
+                return Ok(SealedFile { temp, sha256: Sha256Hex::from_digest(digest), size_bytes });
             }
         }
     }
