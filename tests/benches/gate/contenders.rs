@@ -85,8 +85,8 @@ impl Contender {
     }
 }
 
-/// The headers that the others set: as many as the gate tells the store about the caller and the request.
-const SET: [&str; 3] = ["x-bkapi-app-code", "x-bkapi-username", "x-bkapi-request-id"];
+/// The headers that the others set: as many as the gate does, which are the path and the token.
+const SET: [&str; 2] = ["x-bkapi-app-code", "x-bkapi-username"];
 
 fn envoy_yaml() -> String {
     std::fs::read_to_string(path_from("LINKGATE_ROOT").join("envoy.yaml")).unwrap()
@@ -117,7 +117,7 @@ fn in_the_gates_place(plan: GatewayPlan, filter: Option<&Value>) -> GatewayPlan 
 /// The cheapest thing that could pass for the gate: strings are matched, nothing is parsed, hashed or signed, and the
 /// body is not looked at.
 fn lua_filter(secret: &str) -> Value {
-    let [app, user, request] = SET;
+    let [app, user] = SET;
     let code = format!(
         r#"
 function envoy_on_request(handle)
@@ -131,7 +131,6 @@ function envoy_on_request(handle)
   end
   headers:replace("{app}", code)
   headers:replace("{user}", "{USER}")
-  headers:replace("{request}", headers:get("x-request-id"))
 end
 "#
     );

@@ -58,7 +58,7 @@ impl Upstream {
 const ACCEPTED: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 24\r\n\r\n{\"id\":1,\"version\":\"0.5\"}";
 const ALLOWED: &[u8] = b"HTTP/1.1 200 OK\r\nx-bkapi-app-code: apigw-api-test\r\nx-bkapi-username: admin\r\n\
-    x-bkapi-request-id: 0123456789abcdef\r\ncontent-length: 0\r\n\r\n";
+    content-length: 0\r\n\r\n";
 const DENIED: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: 16\r\n\r\n\
     {\"code\":1640001}";
 
