@@ -154,8 +154,25 @@ mod tests {
     use super::*;
 
     fn dockerfile() -> String {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        fs::read_to_string(root.join("Dockerfile")).unwrap()
+        at_the_root("Dockerfile")
+    }
+
+    fn at_the_root(file: &str) -> String {
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(file)).unwrap()
+    }
+
+    #[test]
+    fn every_crate_goes_to_the_engine() {
+        let manifest = at_the_root("Cargo.toml");
+        let (_, members) = manifest.split_once("\nmembers = ").unwrap();
+        // A list of strings is the same in TOML and in JSON.
+        let members: Vec<String> = serde_json::from_str(members.lines().next().unwrap()).unwrap();
+        let ignored = at_the_root(".dockerignore");
+        let sent: Vec<_> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
+        for member in members {
+            let folder = member.split('/').next().unwrap();
+            assert!(sent.contains(&folder), ".dockerignore keeps `{folder}` from the engine, so nothing builds there");
+        }
     }
 
     #[test]

@@ -50,13 +50,13 @@ impl Programs {
         let mut command = workspace.cargo();
         command.args(["build", "--locked", "--profile", profile, "--target", &target]);
         command.args(["-p", "linkgate-store", "-p", "linkgate-cli", "-p", "xtask"]);
-        run(without_paths(&mut command, workspace, &target))?;
+        run(reproducibly(&mut command, workspace, &target))?;
         Ok(Self { folder: workspace.target.join(target).join(profile), wasm })
     }
 }
 
-/// Keeps the folders of this machine out of the programs: the same sources give the same bytes.
-fn without_paths<'a>(command: &'a mut Command, workspace: &Workspace, target: &str) -> &'a mut Command {
+/// Keeps the folders of this machine and the time out of the programs: the same sources give the same bytes.
+fn reproducibly<'a>(command: &'a mut Command, workspace: &Workspace, target: &str) -> &'a mut Command {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo"))).unwrap_or_default();
     let folders = [(workspace.root.as_path(), "/linkgate"), (home.as_path(), "/cargo")];
@@ -65,6 +65,10 @@ fn without_paths<'a>(command: &'a mut Command, workspace: &Workspace, target: &s
     let underscored = target.replace('-', "_");
     // Parted by a character that is in no path.
     command.env("CARGO_ENCODED_RUSTFLAGS", flags("--remap-path-prefix", "\u{1f}"));
+    // What C programs say of when they were compiled; mimalloc does.
+    if std::env::var_os("SOURCE_DATE_EPOCH").is_none() {
+        command.env("SOURCE_DATE_EPOCH", "0");
+    }
     command.env(format!("CFLAGS_{underscored}"), flags("-ffile-prefix-map", " "))
 }
 
