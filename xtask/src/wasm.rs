@@ -19,7 +19,7 @@ const BUDGET_BYTES: u64 = 1_500_000;
 /// Builds the filter and returns its path.
 pub fn build(workspace: &Workspace) -> Outcome<PathBuf> {
     workspace.need_target(TARGET)?;
-    run(workspace.cargo().args(["build", "--profile", "wasm", "-p", "linkgate-filter", "--target", TARGET]))?;
+    run(workspace.cargo_build_for(TARGET).args(["--profile", "wasm", "-p", "linkgate-filter"]))?;
     let path = workspace.target.join(TARGET).join("wasm").join(FILE);
     weigh(&path)?;
     Ok(path)

@@ -63,6 +63,26 @@ impl Workspace {
         command
     }
 
+    /// `cargo build` for another kind of machine, of which the same sources give the same bytes in any folder, at any time.
+    pub fn cargo_build_for(&self, target: &str) -> Command {
+        let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+        let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo"))).unwrap_or_default();
+        let folders = [(self.root.as_path(), "/linkgate"), (home.as_path(), "/cargo")];
+        let flags = |flag: &str, between: &str| {
+            folders.map(|(from, to)| format!("{flag}={}={to}", from.display())).join(between)
+        };
+        let mut command = self.cargo();
+        command.args(["build", "--target", target]);
+        // Parted by a character that is in no path.
+        command.env("CARGO_ENCODED_RUSTFLAGS", flags("--remap-path-prefix", "\u{1f}"));
+        command.env(format!("CFLAGS_{}", target.replace('-', "_")), flags("-ffile-prefix-map", " "));
+        // What C programs say of when they were compiled; mimalloc does.
+        if std::env::var_os("SOURCE_DATE_EPOCH").is_none() {
+            command.env("SOURCE_DATE_EPOCH", "0");
+        }
+        command
+    }
+
     /// Builds programs of ours and returns the folder that they are in.
     pub fn build(&self, profile: Profile, packages: &[&str]) -> Outcome<PathBuf> {
         let mut command = self.cargo();

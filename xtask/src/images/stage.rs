@@ -4,7 +4,6 @@
 use std::fs::{self, DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use super::{inside, sbom};
 use crate::error::{Failure, Outcome, Trying};
@@ -47,29 +46,11 @@ impl Programs {
         workspace.need_target(&target)?;
         let wasm = wasm::build(workspace)?;
         let profile = if quick { "quick" } else { "release" };
-        let mut command = workspace.cargo();
-        command.args(["build", "--locked", "--profile", profile, "--target", &target]);
-        command.args(["-p", "linkgate-store", "-p", "linkgate-cli", "-p", "xtask"]);
-        run(reproducibly(&mut command, workspace, &target))?;
+        let mut command = workspace.cargo_build_for(&target);
+        command.args(["--locked", "--profile", profile, "-p", "linkgate-store", "-p", "linkgate-cli", "-p", "xtask"]);
+        run(&mut command)?;
         Ok(Self { folder: workspace.target.join(target).join(profile), wasm })
     }
-}
-
-/// Keeps the folders of this machine and the time out of the programs: the same sources give the same bytes.
-fn reproducibly<'a>(command: &'a mut Command, workspace: &Workspace, target: &str) -> &'a mut Command {
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo"))).unwrap_or_default();
-    let folders = [(workspace.root.as_path(), "/linkgate"), (home.as_path(), "/cargo")];
-    let flags =
-        |flag: &str, between: &str| folders.map(|(from, to)| format!("{flag}={}={to}", from.display())).join(between);
-    let underscored = target.replace('-', "_");
-    // Parted by a character that is in no path.
-    command.env("CARGO_ENCODED_RUSTFLAGS", flags("--remap-path-prefix", "\u{1f}"));
-    // What C programs say of when they were compiled; mimalloc does.
-    if std::env::var_os("SOURCE_DATE_EPOCH").is_none() {
-        command.env("SOURCE_DATE_EPOCH", "0");
-    }
-    command.env(format!("CFLAGS_{underscored}"), flags("-ffile-prefix-map", " "))
 }
 
 /// Lays out all images, in a folder that is not there or is empty.
