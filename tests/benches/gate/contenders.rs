@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use linkgate_contract::headers;
+use linkgate_gate::Record;
 use linkgate_tests::gateway::{APP, Gateway, GatewayPlan, USER, path_from};
 use serde_json::{Value, json};
 
@@ -23,6 +25,8 @@ pub struct Contender {
     pub refused: Option<Arc<[Ask]>>,
     /// A header that the upstream sees if the filter did its work.
     sign: &'static str,
+    /// Whether the access log learns who called and how it was decided.
+    tells: bool,
 }
 
 impl Contender {
@@ -30,7 +34,7 @@ impl Contender {
     pub async fn all(upstream: SocketAddr) -> Vec<Self> {
         let plan = shipped();
         plan.deploy(&plan.credentials().policy(&[HOST.to_owned()]));
-        let gate = Self::start("gate", plan, upstream, "x-bkapi-jwt").await;
+        let gate = Self::start("gate", plan, upstream, headers::JWT).await;
 
         let mut bare = Self::start("no filter", in_the_gates_place(shipped(), None), upstream, "host").await;
         bare.refused = None;
@@ -57,8 +61,12 @@ impl Contender {
         upstream: SocketAddr,
     ) -> Self {
         let plan = in_the_gates_place(plan, Some(&authz_filter(service.address, what)));
-        let plan =
+        let mut plan =
             plan.editing("\n  clusters:\n", &format!("\n  clusters:\n    - {}\n", authz_cluster(service.address)));
+        if matches!(what, Asked::ForTheWork) {
+            plan = plan.editing("%FILTER_STATE(wasm.", "%DYNAMIC_METADATA(envoy.filters.http.ext_authz:");
+            plan = plan.editing(":PLAIN)%", ")%");
+        }
         let mut authz = Self::start(name, plan, upstream, what.sets()[0]).await;
         authz.service = Some(service);
         authz
@@ -70,7 +78,8 @@ impl Contender {
         credentials.secret = "0".repeat(credentials.secret.len());
         let refused = Some([Ask::upload(&credentials.header(), 400)].into());
         let gateway = plan.start(upstream).await;
-        Self { name, gateway, service: None, accepted, refused, sign }
+        let tells = sign == headers::JWT;
+        Self { name, gateway, service: None, accepted, refused, sign, tells }
     }
 
     /// Checks that requests are changed and refused as they should be, before anything is measured.
@@ -79,6 +88,9 @@ impl Contender {
         press(self.gateway.address(), &self.accepted, Until::Sent(1)).await;
         assert_eq!(upstream.count(), before + 1, "{}: the upstream was not asked", self.name);
         assert!(upstream.saw(self.sign), "{}: the upstream did not see {}", self.name, self.sign);
+        if self.tells {
+            self.gateway.wait_for_log(&format!("\"app\":\"{APP}\"")).await;
+        }
         let Some(refused) = &self.refused else { return };
         press(self.gateway.address(), refused, Until::Sent(1)).await;
         assert_eq!(upstream.count(), before + 1, "{}: the upstream saw what was refused", self.name);
@@ -148,7 +160,7 @@ end
 enum Asked {
     /// Whether one header holds one string: the least that anybody could ask.
     ForAString,
-    /// What the gate does: it gets the body too, and signs a token.
+    /// What the gate does: it gets the body too, signs a token, and tells the access log who called.
     ForTheWork,
 }
 
@@ -163,7 +175,7 @@ impl Asked {
     fn sets(self) -> &'static [&'static str] {
         match self {
             Self::ForAString => &SET,
-            Self::ForTheWork => &["x-bkapi-jwt"],
+            Self::ForTheWork => &[headers::JWT],
         }
     }
 }
@@ -181,6 +193,8 @@ fn authz_filter(service: SocketAddr, what: Asked) -> Value {
     });
     if matches!(what, Asked::ForTheWork) {
         config["with_request_body"] = json!({"max_request_bytes": 65_536});
+        config["http_service"]["authorization_response"]["dynamic_metadata_from_headers"] =
+            json!({"patterns": [{"prefix": Record::PREFIX}]});
     }
     json!({"name": "envoy.filters.http.ext_authz", "typed_config": config})
 }

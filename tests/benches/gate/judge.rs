@@ -1,13 +1,13 @@
 //! A service that does for `ext_authz` what the gate does in Envoy: the same judgement, by the same code, without WASM.
 //!
 //! It speaks HTTP as services here do, with the server that the store uses. What `ext_authz` cannot do is left out: the
-//! path is not made canonical, and the access log does not learn who called.
+//! path is not made canonical.
 
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use linkgate_gate::policy::Policy;
-use linkgate_gate::{Gate, Head, Keys, OwnCredentials, SigningKey, Time, Unshared, Verdict, Worker};
+use linkgate_gate::{Gate, Head, Keys, OwnCredentials, Record, SigningKey, Time, Unshared, Verdict, Worker};
 use linkgate_tests::GatewayPlan;
 use tokio::net::TcpListener;
 use warp::Filter;
@@ -58,7 +58,10 @@ fn answer(path: FullPath, headers: HeaderMap, body: Bytes) -> Response<String> {
         Verdict::Forward(forward) => {
             let set = forward.set.into_iter().filter(|(name, _)| !name.starts_with(':'));
             let reply = set.fold(Response::builder(), |reply, (name, value)| reply.header(name, value));
-            reply.body(String::new()).unwrap()
+            told(&forward.record)
+                .fold(reply, |reply, (name, value)| reply.header(name, value))
+                .body(String::new())
+                .unwrap()
         }
         Verdict::Refuse(refusal) => {
             let reply = Response::builder().status(refusal.reply.status);
@@ -68,4 +71,9 @@ fn answer(path: FullPath, headers: HeaderMap, body: Bytes) -> Response<String> {
         }
         Verdict::NeedBody(_) | Verdict::Ask(_) => panic!("the body is there, and the policy knows everybody"),
     }
+}
+
+/// What the access log learns.
+fn told(record: &Record) -> impl Iterator<Item = (&'static str, &str)> {
+    record.properties().into_iter().filter(|(_, value)| !value.is_empty())
 }

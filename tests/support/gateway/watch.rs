@@ -56,6 +56,15 @@ impl Gateway {
         }
     }
 
+    /// Waits until Envoy has printed this text.
+    pub async fn wait_for_log(&self, text: &str) {
+        let deadline = Instant::now() + WITHIN;
+        while !self.log().contains(text) {
+            assert!(Instant::now() < deadline, "{text} is not in:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// One of Envoy's own pages.
     pub async fn admin_page(&self, path: &str) -> String {
         get(&self.admin, path).await.body
