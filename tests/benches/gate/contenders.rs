@@ -34,7 +34,8 @@ impl Contender {
     pub async fn all(upstream: SocketAddr) -> Vec<Self> {
         let plan = shipped();
         plan.deploy(&plan.credentials().policy(&[HOST.to_owned()]));
-        let gate = Self::start("gate", plan, upstream, headers::JWT).await;
+        let mut gate = Self::start("gate", plan, upstream, headers::JWT).await;
+        gate.tells = true;
 
         let mut bare = Self::start("no filter", in_the_gates_place(shipped(), None), upstream, "host").await;
         bare.refused = None;
@@ -45,12 +46,16 @@ impl Contender {
 
         let plan = shipped();
         let service = judge::start(&plan);
-        let authz = Self::asking("ext_authz", plan, service, Asked::ForTheWork, upstream).await;
+        let authz = Self::asking("ext_authz", plan, service, Asked::All, upstream).await;
+
+        let plan = shipped();
+        let service = judge::start(&plan);
+        let silent = Self::asking("silent", plan, service, Asked::Token, upstream).await;
 
         let plan = shipped();
         let service = Authorizer::start(&plan.credentials().secret);
-        let string = Self::asking("a string", plan, service, Asked::ForAString, upstream).await;
-        vec![bare, gate, lua, authz, string]
+        let string = Self::asking("a string", plan, service, Asked::String, upstream).await;
+        vec![bare, gate, lua, authz, silent, string]
     }
 
     async fn asking(
@@ -63,12 +68,13 @@ impl Contender {
         let plan = in_the_gates_place(plan, Some(&authz_filter(service.address, what)));
         let mut plan =
             plan.editing("\n  clusters:\n", &format!("\n  clusters:\n    - {}\n", authz_cluster(service.address)));
-        if matches!(what, Asked::ForTheWork) {
+        if what.tells() {
             plan = plan.editing("%FILTER_STATE(wasm.", "%DYNAMIC_METADATA(envoy.filters.http.ext_authz:");
             plan = plan.editing(":PLAIN)%", ")%");
         }
         let mut authz = Self::start(name, plan, upstream, what.sets()[0]).await;
         authz.service = Some(service);
+        authz.tells = what.tells();
         authz
     }
 
@@ -78,8 +84,7 @@ impl Contender {
         credentials.secret = "0".repeat(credentials.secret.len());
         let refused = Some([Ask::upload(&credentials.header(), 400)].into());
         let gateway = plan.start(upstream).await;
-        let tells = sign == headers::JWT;
-        Self { name, gateway, service: None, accepted, refused, sign, tells }
+        Self { name, gateway, service: None, accepted, refused, sign, tells: false }
     }
 
     /// Checks that requests are changed and refused as they should be, before anything is measured.
@@ -159,24 +164,34 @@ end
 #[derive(Clone, Copy)]
 enum Asked {
     /// Whether one header holds one string: the least that anybody could ask.
-    ForAString,
-    /// What the gate does: it gets the body too, signs a token, and tells the access log who called.
-    ForTheWork,
+    String,
+    /// The same judgement as the gate's: it gets the body too, and signs a token.
+    Token,
+    /// All that the gate does: it tells the access log who called, too.
+    All,
 }
 
 impl Asked {
     fn sees(self) -> &'static [&'static str] {
         match self {
-            Self::ForAString => &["x-bkapi-authorization"],
-            Self::ForTheWork => &["x-bkapi-authorization", "x-request-id", "content-type"],
+            Self::String => &["x-bkapi-authorization"],
+            Self::Token | Self::All => &["x-bkapi-authorization", "x-request-id", "content-type"],
         }
     }
 
     fn sets(self) -> &'static [&'static str] {
         match self {
-            Self::ForAString => &SET,
-            Self::ForTheWork => &[headers::JWT],
+            Self::String => &SET,
+            Self::Token | Self::All => &[headers::JWT],
         }
+    }
+
+    fn judges(self) -> bool {
+        !matches!(self, Self::String)
+    }
+
+    fn tells(self) -> bool {
+        matches!(self, Self::All)
     }
 }
 
@@ -191,8 +206,10 @@ fn authz_filter(service: SocketAddr, what: Asked) -> Value {
             "authorization_response": {"allowed_upstream_headers": {"patterns": exactly(what.sets())}},
         },
     });
-    if matches!(what, Asked::ForTheWork) {
+    if what.judges() {
         config["with_request_body"] = json!({"max_request_bytes": 65_536});
+    }
+    if what.tells() {
         config["http_service"]["authorization_response"]["dynamic_metadata_from_headers"] =
             json!({"patterns": [{"prefix": Record::PREFIX}]});
     }
