@@ -53,12 +53,19 @@ pub struct Upload {
     pub caller_app: String,
     /// On whose behalf, or the application once more.
     pub operator: String,
-    /// Hosts that may have addresses which are not public, for this upload, beside those that the source itself knows.
-    pub private_hosts: AllowList,
-    /// Whether the package may be a file that is no archive, whatever the store's own limits say of that.
-    pub opaque: bool,
+    /// What it may do.
+    pub allowance: Allowance,
     /// The gateway's id of the request, by which its log lines are found. May be empty.
     pub request_id: String,
+}
+
+/// What the gate's policy allows an upload beside what the store's own settings allow every one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Allowance {
+    /// Hosts that may have addresses which are not public.
+    pub private_hosts: AllowList,
+    /// Whether the package may be a file that is no archive.
+    pub opaque: bool,
 }
 
 /// What came of an upload, for all who asked for it.

@@ -11,6 +11,7 @@ use linkgate_contract::{AllowList, AppClaim, Claims, Extension, HostRule, Invali
 use warp::http::HeaderMap;
 
 use crate::config::{AuthConfig, TrustedKeys};
+use crate::link::Allowance;
 
 /// A name goes into the books and the log: bounded, and nothing that could break a line.
 const MAX_NAME_BYTES: usize = 256;
@@ -28,10 +29,8 @@ pub(super) struct Caller {
     pub(super) app_code: String,
     /// Who stands in the books: the user, or the application where it needs none.
     pub(super) operator: String,
-    /// Hosts that this caller's links may go to though their addresses are not public.
-    pub(super) private_hosts: AllowList,
-    /// Whether the package may be a file that is no archive.
-    pub(super) opaque: bool,
+    /// What its uploads may do.
+    pub(super) allowance: Allowance,
 }
 
 /// Why a token is not believed.
@@ -121,9 +120,9 @@ fn validation(algorithm: Algorithm) -> Validation {
 
 fn vouched_for(claims: Claims) -> Result<Caller, AuthError> {
     let Claims { app, user, linkgate, .. } = claims;
-    let private_hosts = private_hosts(&linkgate)?;
+    let allowance = Allowance { private_hosts: private_hosts(&linkgate)?, opaque: linkgate.opaque };
     let operator = operator(&app, user, &linkgate)?;
-    Ok(Caller { app_code: app.app_code, operator, private_hosts, opaque: linkgate.opaque })
+    Ok(Caller { app_code: app.app_code, operator, allowance })
 }
 
 fn private_hosts(said: &Extension) -> Result<AllowList, AuthError> {
@@ -211,7 +210,7 @@ mod tests {
     fn with_hosts(hosts: Vec<String>) -> Result<AllowList, AuthError> {
         let mut claims = Claims::verified("app", "admin", 0, 0);
         claims.linkgate.private_hosts = hosts;
-        vouched_for(claims).map(|caller| caller.private_hosts)
+        vouched_for(claims).map(|caller| caller.allowance.private_hosts)
     }
 
     #[test]

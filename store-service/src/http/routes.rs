@@ -215,7 +215,7 @@ async fn link<S: Source, B: Blobs, L: Ledger, D: Buf>(
     body: impl Stream<Item = Result<D, warp::Error>>,
 ) -> Result<Reply, Problem> {
     let caller = caller(api, head)?;
-    let Caller { app_code, operator, private_hosts, opaque } = &caller;
+    let Caller { app_code, operator, allowance } = &caller;
     info!(request.id = head.request_id(), caller.app = app_code, caller.user = operator, "Linking for `{operator}`");
     let body = body::read(body, api.max_body_bytes, api.body_timeout).await?;
     let media_type = MediaType::from_header(head.headers.get(headers::CONTENT_TYPE).map(|v| v.as_bytes()));
@@ -225,8 +225,7 @@ async fn link<S: Source, B: Blobs, L: Ledger, D: Buf>(
         request,
         caller_app: app_code.clone(),
         operator: operator.clone(),
-        private_hosts: private_hosts.clone(),
-        opaque: *opaque,
+        allowance: allowance.clone(),
         request_id: head.request_id().to_owned(),
     };
     let key = wishes::key(&head.headers, &caller, &upload)?;

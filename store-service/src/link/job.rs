@@ -179,11 +179,11 @@ impl Job {
     }
 
     pub(super) fn record(&self) -> JobRecord {
-        let Upload { request, caller_app, operator, private_hosts, opaque, request_id, .. } = &self.upload;
+        let Upload { request, caller_app, operator, allowance, request_id, .. } = &self.upload;
         let request = JobRequest {
             body: request.to_json(),
-            private_hosts: private_hosts.rules().map(ToString::to_string).collect(),
-            opaque: *opaque,
+            private_hosts: allowance.private_hosts.rules().map(ToString::to_string).collect(),
+            opaque: allowance.opaque,
             source_url: request.package_url.to_string(),
             caller_app: caller_app.clone(),
             operator: operator.clone(),

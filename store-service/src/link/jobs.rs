@@ -8,25 +8,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use linkgate_contract::{AllowList, JobId, LinkRequest, UploadPath};
+use linkgate_contract::{JobId, LinkRequest, UploadPath};
 
 use super::job::Job;
 use super::ports::JobKey;
-use super::{LinkError, Outcome, Upload};
+use super::{Allowance, LinkError, Outcome, Upload};
 
 /// All that makes two uploads the same; who asks is not part of it, but what that caller may do is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Wish {
     module: UploadPath,
     request: LinkRequest,
-    private_hosts: AllowList,
-    opaque: bool,
+    allowance: Allowance,
 }
 
 impl Wish {
-    fn of(Upload { module, request, private_hosts, opaque, .. }: &Upload) -> Self {
-        let (module, request, private_hosts) = (module.clone(), request.clone(), private_hosts.clone());
-        Self { module, request, private_hosts, opaque: *opaque }
+    fn of(Upload { module, request, allowance, .. }: &Upload) -> Self {
+        Self { module: module.clone(), request: request.clone(), allowance: allowance.clone() }
     }
 }
 

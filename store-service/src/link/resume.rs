@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use super::job::{Job, Standing};
 use super::ports::{Blobs, Failure, JobEnd, JobRecord, JobRequest, Ledger, LedgerError, Source};
-use super::{Linker, Upload};
+use super::{Allowance, Linker, Upload};
 
 impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
     /// Begins them again. Called once, before anybody can ask for more.
@@ -42,14 +42,14 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
     /// Judged like any request, for the operator may have changed what is allowed.
     fn read(&self, record: &JobRecord) -> Result<Upload, Problem> {
         let JobRequest { body, private_hosts, opaque, caller_app, operator, request_id, .. } = &record.request;
+        // They were written from a list of such.
+        let private_hosts = AllowList::new(private_hosts.iter().filter_map(|host| HostRule::new(host).ok()).collect());
         Ok(Upload {
             module: record.view.module.clone(),
             request: LinkRequest::read(MediaType::Json, body.as_bytes(), &self.allowed_hosts)?,
             caller_app: caller_app.clone(),
             operator: operator.clone(),
-            // They were written from a list of such.
-            private_hosts: AllowList::new(private_hosts.iter().filter_map(|host| HostRule::new(host).ok()).collect()),
-            opaque: *opaque,
+            allowance: Allowance { private_hosts, opaque: *opaque },
             request_id: request_id.clone(),
         })
     }

@@ -95,7 +95,7 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
     /// The store's own limits, with what the gate allows this upload.
     fn limits(&self, upload: &Upload) -> Limits {
         let limits = self.packages.clone();
-        if upload.opaque { Limits { opaque: Opaque::Allow, ..limits } } else { limits }
+        if upload.allowance.opaque { Limits { opaque: Opaque::Allow, ..limits } } else { limits }
     }
 
     /// Each download holds buffers, a thread and a connection.
@@ -113,8 +113,8 @@ impl<S: Source, B: Blobs, L: Ledger> Linker<S, B, L> {
 
     /// Fetches, hashes, writes and looks inside in one pass.
     async fn download(&self, job: &Job) -> Result<(B::Sealed, Package, Fetched), LinkError> {
-        let Upload { request, private_hosts, .. } = &job.upload;
-        let (private, progress) = (private_hosts, &job.progress);
+        let Upload { request, allowance, .. } = &job.upload;
+        let (private, progress) = (&allowance.private_hosts, &job.progress);
         let wanted = Wanted { url: &request.package_url, private, size: request.size, progress };
         // Nobody is asked for what would find no room, as far as that is known.
         self.blobs.room(request.size.unwrap_or(0)).await?;

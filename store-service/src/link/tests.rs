@@ -181,8 +181,7 @@ impl Upload {
             },
             caller_app: "ci".into(),
             operator: "admin".into(),
-            private_hosts: AllowList::default(),
-            opaque: false,
+            allowance: Allowance::default(),
             request_id: String::new(),
         }
     }
