@@ -65,11 +65,9 @@ impl Workspace {
 
     /// `cargo build` for another kind of machine, of which the same sources give the same bytes in any folder, at any time.
     pub fn cargo_build_for(&self, target: &str) -> Command {
-        let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-        let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo"))).unwrap_or_default();
-        let folders = [(self.root.as_path(), "/linkgate"), (home.as_path(), "/cargo")];
+        let folders = self.folders();
         let flags = |flag: &str, between: &str| {
-            folders.map(|(from, to)| format!("{flag}={}={to}", from.display())).join(between)
+            folders.each_ref().map(|(from, to)| format!("{flag}={}={to}", from.display())).join(between)
         };
         let mut command = self.cargo();
         command.args(["build", "--target", target]);
@@ -81,6 +79,13 @@ impl Workspace {
             command.env("SOURCE_DATE_EPOCH", "0");
         }
         command
+    }
+
+    /// The folders that sources come from on this machine, and what stands for them in what is shipped.
+    pub fn folders(&self) -> [(PathBuf, &'static str); 2] {
+        let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+        let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo"))).unwrap_or_default();
+        [(self.root.clone(), "/linkgate"), (home, "/cargo")]
     }
 
     /// Builds programs of ours and returns the folder that they are in.

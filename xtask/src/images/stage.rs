@@ -49,8 +49,32 @@ impl Programs {
         let mut command = workspace.cargo_build_for(&target);
         command.args(["--locked", "--profile", profile, "-p", "linkgate-store", "-p", "linkgate-cli", "-p", "xtask"]);
         run(&mut command)?;
-        Ok(Self { folder: workspace.target.join(target).join(profile), wasm })
+        let folder = workspace.target.join(target).join(profile);
+        for program in ["linkgate-store", "linkgate", "xtask"] {
+            check_paths(workspace, &folder.join(program))?;
+        }
+        check_paths(workspace, &wasm)?;
+        Ok(Self { folder, wasm })
     }
+}
+
+/// Refuses a program that names a folder of this machine: another machine would make other bytes of the same sources.
+fn check_paths(workspace: &Workspace, program: &Path) -> Outcome<()> {
+    let bytes = fs::read(program).trying(|| format!("read {}", program.display()))?;
+    for (folder, stands_for_it) in workspace.folders() {
+        if folder != Path::new(stands_for_it) && names(&bytes, &folder) {
+            let (program, folder) = (program.display(), folder.display());
+            return Err(Failure::new(format!(
+                "{program} names {folder}: find which compiler was not told to leave it out"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn names(program: &[u8], folder: &Path) -> bool {
+    let path = [folder.as_os_str().as_encoded_bytes(), b"/"].concat();
+    program.windows(path.len()).any(|part| part == path)
 }
 
 /// Lays out all images, in a folder that is not there or is empty.
@@ -103,4 +127,17 @@ fn copy(from: &Path, to: &Path, mode: u32) -> Outcome<()> {
     make_folder(to.parent().unwrap_or(to), 0o755)?;
     let copied = fs::copy(from, to).and_then(|_| fs::set_permissions(to, Permissions::from_mode(mode)));
     copied.trying(|| format!("copy {} to {}", from.display(), to.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_found_in_a_program_but_not_another_one_that_begins_alike() {
+        let program = b"\x7fELF\0/home/me/.cargo/registry/src/lib.rs\0/home/me/linkgate-old/a.rs";
+        assert!(names(program, Path::new("/home/me/.cargo")));
+        assert!(!names(program, Path::new("/home/me/linkgate")));
+        assert!(!names(b"", Path::new("/home/me")));
+    }
 }
