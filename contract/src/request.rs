@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::{
-    AllowList, ErrorCode, Field, Fields, InvalidUrl, NoObject, Origin, PackageUrl, PackageVersion, Problem, Sha256,
-    Text,
+    AllowList, ErrorCode, Field, Fields, InvalidUrl, MediaType, NoObject, Origin, PackageUrl, PackageVersion, Problem,
+    Sha256, Text,
 };
 
 /// A checked upload; of the link, it holds as much as its reader has use for.
@@ -80,30 +80,6 @@ impl LinkRules for AllowList {
     fn allows_nothing(&self) -> bool {
         self.is_empty()
     }
-}
-
-/// What the caller says the body is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MediaType {
-    /// `application/json`, with any parameters.
-    Json,
-    /// Anything else, or nothing.
-    Other,
-}
-
-impl MediaType {
-    /// Reads a `Content-Type`.
-    #[must_use]
-    pub fn from_header(value: Option<&[u8]>) -> Self {
-        if is_of_type(value, "application/json") { Self::Json } else { Self::Other }
-    }
-}
-
-/// Whether a `Content-Type` names this media type, with whatever parameters.
-#[must_use]
-pub fn is_of_type(value: Option<&[u8]>, media_type: &str) -> bool {
-    let essence = value.and_then(|value| value.split(|&b| b == b';').next()).unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case(media_type.as_bytes())
 }
 
 const REQUIRED: Text = Text::fixed("该字段是必填项。", "This field is required.");
@@ -496,16 +472,5 @@ mod tests {
         assert_eq!(list.code(), ErrorCode::Validation);
         assert_eq!(list.detail(Language::English), "Invalid data. Expected a dictionary, but got list.");
         assert_eq!(read(MediaType::Other, b"").detail(Language::English), "package_url: This field is required.");
-    }
-
-    #[test]
-    fn media_types_are_compared_without_parameters_and_case() {
-        for json in ["application/json", "Application/JSON; charset=utf-8", " application/json ;x"] {
-            assert_eq!(MediaType::from_header(Some(json.as_bytes())), MediaType::Json, "{json}");
-        }
-        for other in ["text/plain", "application/jsonx", "application/x-www-form-urlencoded", ""] {
-            assert_eq!(MediaType::from_header(Some(other.as_bytes())), MediaType::Other, "{other}");
-        }
-        assert_eq!(MediaType::from_header(None), MediaType::Other);
     }
 }
