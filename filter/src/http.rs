@@ -230,7 +230,7 @@ fn apply<'a>(
 
 /// Tells the proxy's access log. A host that cannot hear it is no reason to fail.
 fn note(record: &Record) {
-    for (property, value) in record.properties().into_iter().filter(|(_, value)| !value.is_empty()) {
+    for (property, value) in record.told() {
         let _ = host::set_property(property, value.as_bytes());
     }
 }

@@ -44,6 +44,11 @@ impl Record {
         ]
     }
 
+    /// The properties that say something: what is not known is not told.
+    pub fn told(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.properties().into_iter().filter(|(_, value)| !value.is_empty())
+    }
+
     pub(crate) fn report(&mut self, rule: &str) {
         if !self.reported.is_empty() {
             self.reported.push(',');

@@ -94,7 +94,7 @@ impl Contender {
         assert_eq!(upstream.count(), before + 1, "{}: the upstream was not asked", self.name);
         assert!(upstream.saw(self.sign), "{}: the upstream did not see {}", self.name, self.sign);
         if self.tells {
-            self.gateway.wait_for_log(&format!("\"app\":\"{APP}\"")).await;
+            self.gateway.access_line_with(&format!("\"app\":\"{APP}\"")).await;
         }
         let Some(refused) = &self.refused else { return };
         press(self.gateway.address(), refused, Until::Sent(1)).await;

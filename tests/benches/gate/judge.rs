@@ -7,10 +7,11 @@ use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use linkgate_gate::policy::Policy;
-use linkgate_gate::{Gate, Head, Keys, OwnCredentials, Record, SigningKey, Time, Unshared, Verdict, Worker};
+use linkgate_gate::{Gate, Head, Keys, OwnCredentials, SigningKey, Time, Unshared, Verdict, Worker};
 use linkgate_tests::GatewayPlan;
 use tokio::net::TcpListener;
 use warp::Filter;
+use warp::http::response::Builder;
 use warp::http::{HeaderMap, Response};
 use warp::hyper::body::Bytes;
 use warp::path::FullPath;
@@ -56,24 +57,18 @@ fn answer(path: FullPath, headers: HeaderMap, body: Bytes) -> Response<String> {
     });
     match verdict {
         Verdict::Forward(forward) => {
-            let set = forward.set.into_iter().filter(|(name, _)| !name.starts_with(':'));
-            let reply = set.fold(Response::builder(), |reply, (name, value)| reply.header(name, value));
-            told(&forward.record)
-                .fold(reply, |reply, (name, value)| reply.header(name, value))
-                .body(String::new())
-                .unwrap()
+            let set = forward.set.iter().filter(|(name, _)| !name.starts_with(':'));
+            let set = set.map(|(name, value)| (*name, value.as_str()));
+            wearing(Response::builder(), set.chain(forward.record.told())).body(String::new()).unwrap()
         }
         Verdict::Refuse(refusal) => {
             let reply = Response::builder().status(refusal.reply.status);
-            let headers = refusal.reply.headers.into_iter();
-            let reply = headers.fold(reply, |reply, (name, value)| reply.header(name, value));
-            reply.body(refusal.reply.body).unwrap()
+            wearing(reply, refusal.reply.headers).body(refusal.reply.body).unwrap()
         }
         Verdict::NeedBody(_) | Verdict::Ask(_) => panic!("the body is there, and the policy knows everybody"),
     }
 }
 
-/// What the access log learns.
-fn told(record: &Record) -> impl Iterator<Item = (&'static str, &str)> {
-    record.properties().into_iter().filter(|(_, value)| !value.is_empty())
+fn wearing<V: AsRef<[u8]>>(reply: Builder, headers: impl IntoIterator<Item = (&'static str, V)>) -> Builder {
+    headers.into_iter().fold(reply, |reply, (name, value)| reply.header(name, value.as_ref()))
 }

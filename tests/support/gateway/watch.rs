@@ -44,23 +44,19 @@ impl Gateway {
     /// The line of the access log on the request that got this reply.
     pub async fn access_line(&self, reply: &Reply) -> Value {
         let id = reply.header("x-request-id").expect("every reply names its request");
+        self.access_line_with(id).await
+    }
+
+    /// The first line of the access log that has this text.
+    pub async fn access_line_with(&self, text: &str) -> Value {
         let deadline = Instant::now() + WITHIN;
         loop {
             let log = self.log();
-            let mut lines = log.lines().filter(|line| line.starts_with('{') && line.contains(id));
+            let mut lines = log.lines().filter(|line| line.starts_with('{') && line.contains(text));
             if let Some(line) = lines.find_map(|line| serde_json::from_str::<Value>(line).ok()) {
                 return line;
             }
-            assert!(Instant::now() < deadline, "{id} is not in:\n{log}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    /// Waits until Envoy has printed this text.
-    pub async fn wait_for_log(&self, text: &str) {
-        let deadline = Instant::now() + WITHIN;
-        while !self.log().contains(text) {
-            assert!(Instant::now() < deadline, "{text} is not in:\n{}", self.log());
+            assert!(Instant::now() < deadline, "{text} is not in:\n{log}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
