@@ -50,10 +50,9 @@ impl Programs {
         command.args(["--locked", "--profile", profile, "-p", "linkgate-store", "-p", "linkgate-cli", "-p", "xtask"]);
         run(&mut command)?;
         let folder = workspace.target.join(target).join(profile);
-        for program in ["linkgate-store", "linkgate", "xtask"] {
-            check_paths(workspace, &folder.join(program))?;
+        for program in ["linkgate-store", "linkgate", "xtask"].map(|name| folder.join(name)).iter().chain([&wasm]) {
+            check_paths(workspace, program)?;
         }
-        check_paths(workspace, &wasm)?;
         Ok(Self { folder, wasm })
     }
 }
