@@ -88,7 +88,7 @@ extern "C" fn proxy_abi_version_0_2_1() {}
 /// The first thing that runs in a VM.
 #[unsafe(no_mangle)]
 extern "C" fn _initialize() {
-    // SAFETY: the linker makes this function, and the host calls us once and before anything else. Without this call it
+    // SAFETY: the ingest makes this function, and the host calls us once and before anything else. Without this call it
     // would wrap every export so that the constructors run each time.
     unsafe { __wasm_call_ctors() };
     // A trap would otherwise say nothing but "unreachable". Only the place: a message might quote the request.

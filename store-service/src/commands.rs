@@ -14,8 +14,8 @@ use clap::Subcommand;
 
 use crate::config::{Env, KeeperConfig};
 use crate::data_dir::DataDirError;
-use crate::link::chain;
-use crate::upkeep::{self, Cleared, Copied, Finding, Summary, UpkeepError};
+use crate::ingest::chain;
+use crate::maintenance::{self, Cleared, Copied, Finding, MaintenanceError, Summary};
 use crate::{runtime, telemetry};
 
 /// `EX_USAGE` of sysexits.h: trying again will not help.
@@ -77,43 +77,43 @@ pub fn execute(command: Command) -> ExitCode {
     telemetry::start(&config.log, None);
     let done = match runtime() {
         Ok(runtime) => runtime.block_on(dispatch(command, &config)),
-        Err(cause) => Err(UpkeepError::File { path: config.data_dir, cause }),
+        Err(cause) => Err(MaintenanceError::File { path: config.data_dir, cause }),
     };
     done.unwrap_or_else(|e| {
         eprintln!("{}", chain(&e));
-        if matches!(e, UpkeepError::DataDir(DataDirError::InUse(_))) {
+        if matches!(e, MaintenanceError::DataDir(DataDirError::InUse(_))) {
             eprintln!("{STOP_IT_FIRST}");
         }
         ExitCode::from(COULD_NOT_RUN)
     })
 }
 
-async fn dispatch(command: Command, config: &KeeperConfig) -> Result<ExitCode, UpkeepError> {
+async fn dispatch(command: Command, config: &KeeperConfig) -> Result<ExitCode, MaintenanceError> {
     let data_dir = &config.data_dir;
     match command {
         Command::Gc { dry_run } => {
-            say_cleared(upkeep::clear(data_dir, dry_run).await?, dry_run);
+            say_cleared(maintenance::clear(data_dir, dry_run).await?, dry_run);
             Ok(ExitCode::SUCCESS)
         }
         Command::Health => Ok(health::health()),
         Command::Verify { repair, json } => verify(config, repair, json).await,
         Command::Backup { dir } => {
-            let copied = upkeep::backup(data_dir, &dir, &mut say_missing).await?;
+            let copied = maintenance::backup(data_dir, &dir, &mut say_missing).await?;
             Ok(say_copied("Backed up", &dir, copied))
         }
         Command::Restore { dir } => {
-            let copied = upkeep::restore(data_dir, &dir, &mut say_missing).await?;
+            let copied = maintenance::restore(data_dir, &dir, &mut say_missing).await?;
             Ok(say_copied("Restored", data_dir, copied))
         }
     }
 }
 
-async fn verify(config: &KeeperConfig, repair: bool, json: bool) -> Result<ExitCode, UpkeepError> {
+async fn verify(config: &KeeperConfig, repair: bool, json: bool) -> Result<ExitCode, MaintenanceError> {
     let mut told = |finding: &Finding| if json { say_json(finding) } else { say(finding) };
     let summary = if repair {
-        upkeep::repair(&config.data_dir, &mut told).await?
+        maintenance::repair(&config.data_dir, &mut told).await?
     } else {
-        upkeep::verify(&config.data_dir, config.upkeep.gc_grace, &mut told).await?
+        maintenance::verify(&config.data_dir, config.maintenance.gc_grace, &mut told).await?
     };
     let Summary { rows, blobs, bytes, findings } = summary;
     if json {

@@ -7,11 +7,11 @@
 mod auth;
 mod fetch;
 mod log;
+mod maintenance;
 mod modules;
 mod package;
 mod server;
 mod traces;
-mod upkeep;
 mod vars;
 
 use std::fmt;
@@ -22,13 +22,13 @@ use jiff::tz::TimeZone;
 pub use auth::{AuthConfig, InvalidKey, TrustedKey, TrustedKeys};
 pub use fetch::FetchConfig;
 pub use log::{LogConfig, LogFormat};
+pub use maintenance::MaintenanceConfig;
 pub use server::ServerConfig;
 pub use traces::TraceConfig;
-pub use upkeep::UpkeepConfig;
 pub use vars::{Env, Vars};
 
+use crate::ingest::ModuleRules;
 use crate::inspect::Limits;
-use crate::link::ModuleRules;
 use vars::Reader;
 
 /// Everything that the operator decides.
@@ -52,7 +52,7 @@ pub struct Config {
     /// `LINKGATE_TIME_ZONE`: the zone in which replies show times, an IANA name. Default `Asia/Shanghai`.
     pub time_zone: TimeZone,
     /// How what is kept is looked after.
-    pub upkeep: UpkeepConfig,
+    pub maintenance: MaintenanceConfig,
     /// What is logged.
     pub log: LogConfig,
     /// Where traces go; `None`: nowhere.
@@ -65,7 +65,7 @@ pub struct KeeperConfig {
     /// `LINKGATE_DATA_DIR`.
     pub data_dir: PathBuf,
     /// How what is kept is looked after.
-    pub upkeep: UpkeepConfig,
+    pub maintenance: MaintenanceConfig,
     /// What is logged.
     pub log: LogConfig,
 }
@@ -103,10 +103,10 @@ pub const VARIABLES: [&str; 51] = [
     server::HEADER_TIMEOUT,
     server::MAX_BODY_BYTES,
     server::SHUTDOWN_GRACE,
-    upkeep::GC_INTERVAL,
-    upkeep::GC_GRACE,
-    upkeep::SCRUB_RATE,
-    upkeep::JOBS_KEPT,
+    maintenance::GC_INTERVAL,
+    maintenance::GC_GRACE,
+    maintenance::SCRUB_RATE,
+    maintenance::JOB_RETENTION,
     MIN_FREE,
     DATA_DIR,
     auth::PUBLIC_KEYS,
@@ -121,7 +121,7 @@ pub const VARIABLES: [&str; 51] = [
     fetch::RETRY_DELAY,
     fetch::PARALLEL,
     modules::FILE,
-    package::OPAQUE,
+    package::ALLOW_UNKNOWN_FORMATS,
     package::MAX_ENTRIES,
     package::MAX_UNPACKED_BYTES,
     package::MAX_RATIO,
@@ -171,7 +171,7 @@ impl Config {
             data_dir: reader.required(DATA_DIR).map(PathBuf::from).unwrap_or_default(),
             min_free_bytes: reader.number(MIN_FREE, 64 << 20, 0..=1 << 50),
             time_zone: read_time_zone(&mut reader),
-            upkeep: UpkeepConfig::read(&mut reader),
+            maintenance: MaintenanceConfig::read(&mut reader),
             log: LogConfig::read(&mut reader),
             traces: TraceConfig::read(&mut reader),
         };
@@ -189,7 +189,7 @@ impl KeeperConfig {
         refuse_typos(&mut reader);
         let config = Self {
             data_dir: reader.required(DATA_DIR).map(PathBuf::from).unwrap_or_default(),
-            upkeep: UpkeepConfig::read(&mut reader),
+            maintenance: MaintenanceConfig::read(&mut reader),
             log: LogConfig::read(&mut reader),
         };
         reader.finish(config)
@@ -277,10 +277,10 @@ mod tests {
         assert_eq!(config.log.format, LogFormat::Text);
         assert!(config.traces.is_none());
         assert_eq!((config.data_dir, config.min_free_bytes), (PathBuf::from("/data"), 67_108_864));
-        assert_eq!(config.upkeep.gc_interval, Some(Duration::from_secs(86_400)));
-        assert_eq!(config.upkeep.gc_grace, Duration::from_secs(3_600));
-        assert_eq!(config.upkeep.scrub_bytes_per_s, 1 << 20);
-        assert_eq!(config.upkeep.jobs_kept, Duration::from_secs(604_800));
+        assert_eq!(config.maintenance.gc_interval, Some(Duration::from_secs(86_400)));
+        assert_eq!(config.maintenance.gc_grace, Duration::from_secs(3_600));
+        assert_eq!(config.maintenance.scrub_bytes_per_s, 1 << 20);
+        assert_eq!(config.maintenance.job_retention, Duration::from_secs(604_800));
     }
 
     #[test]
@@ -323,23 +323,24 @@ mod tests {
             (fetch::MIN_RATE_WINDOW, "0"),
             (fetch::RETRY_DELAY, "0"),
             (fetch::PARALLEL, "0"),
-            (package::OPAQUE, "yes"),
+            (package::ALLOW_UNKNOWN_FORMATS, "yes"),
             (package::MAX_ENTRIES, "0"),
             (package::MAX_UNPACKED_BYTES, "4G"),
             (package::MAX_RATIO, "0"),
             (MIN_FREE, "64M"),
-            (upkeep::GC_INTERVAL, "2592001"),
-            (upkeep::GC_GRACE, "0"),
-            (upkeep::SCRUB_RATE, "1M"),
-            (upkeep::JOBS_KEPT, "86399"),
+            (maintenance::GC_INTERVAL, "2592001"),
+            (maintenance::GC_GRACE, "0"),
+            (maintenance::SCRUB_RATE, "1M"),
+            (maintenance::JOB_RETENTION, "86399"),
         ] {
             assert!(fault(&[(name, value)]).contains(name), "{name}={value}");
         }
     }
 
     #[test]
-    fn zero_switches_the_upkeep_off() {
-        let off = read(&file(PEM), &[(upkeep::GC_INTERVAL, "0"), (upkeep::SCRUB_RATE, "0")]).unwrap().upkeep;
+    fn zero_switches_maintenance_off() {
+        let off =
+            read(&file(PEM), &[(maintenance::GC_INTERVAL, "0"), (maintenance::SCRUB_RATE, "0")]).unwrap().maintenance;
         assert_eq!((off.gc_interval, off.scrub_bytes_per_s), (None, 0));
     }
 

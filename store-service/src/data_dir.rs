@@ -76,8 +76,8 @@ impl DataDir {
     ///
     /// # Errors
     /// [`DataDirError`] if it is not.
-    pub fn existing_ledger(&self) -> Result<PathBuf, DataDirError> {
-        let path = ledger_path(&self.path);
+    pub fn existing_catalog(&self) -> Result<PathBuf, DataDirError> {
+        let path = catalog_path(&self.path);
         match std::fs::metadata(&path) {
             Ok(_) => Ok(path),
             Err(cause) => Err(DataDirError::Unusable { path, cause }),
@@ -88,16 +88,16 @@ impl DataDir {
     ///
     /// # Errors
     /// [`DataDirError`] says why it cannot be made.
-    pub fn ledger_file(&self) -> Result<PathBuf, DataDirError> {
-        let path = ledger_path(&self.path);
+    pub fn catalog_file(&self) -> Result<PathBuf, DataDirError> {
+        let path = catalog_path(&self.path);
         open_file(&path).map_err(|cause| DataDirError::Unusable { path: path.clone(), cause })?;
         Ok(path)
     }
 }
 
 /// The file of the books in a data directory, or in a backup of one.
-pub(crate) fn ledger_path(data_dir: &Path) -> PathBuf {
-    data_dir.join("ledger.sqlite3")
+pub(crate) fn catalog_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("catalog.sqlite3")
 }
 
 /// Stands in a data directory as long as a restore into it is not finished.

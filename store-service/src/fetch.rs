@@ -22,7 +22,7 @@ mod version;
 use std::sync::Arc;
 
 use crate::config::FetchConfig;
-use crate::link::ports::{Source, SourceError, Wanted};
+use crate::ingest::ports::{Source, SourceError, Wanted};
 use attempts::Attempts;
 use download::Download;
 use hops::Hops;

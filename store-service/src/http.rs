@@ -17,7 +17,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use linkgate_contract::{AllowList, Problem};
 
-use crate::link::{LinkError, Linker};
+use crate::ingest::{Ingest, IngestError};
 use crate::metrics::Metrics;
 
 pub use auth::Verifier;
@@ -25,14 +25,14 @@ pub use server::serve;
 
 /// How a failure is told to callers.
 #[must_use]
-pub fn explain(error: &LinkError) -> Problem {
+pub fn explain(error: &IngestError) -> Problem {
     Problem::from(error)
 }
 
 /// What answering a request needs.
 pub struct Api<S, B, L> {
     /// The use case.
-    pub linker: Arc<Linker<S, B, L>>,
+    pub ingest: Arc<Ingest<S, B, L>>,
     /// Who is believed.
     pub verifier: Verifier,
     /// Where links may point to.

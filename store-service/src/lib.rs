@@ -3,24 +3,24 @@
 //! Promises: no row without its blob; a caller is told of success only when both are durable. Refuses every caller whom
 //! the gate does not vouch for by signature, and every link until the operator allows hosts.
 //!
-//! Rooms: `http` speaks to callers, `link` is the use case, `fetch`, `blob` and `ledger` are what it stands on and know
-//! nothing of each other; `metrics` is what the first two count into; `upkeep` looks after what is kept; `inspect` looks
+//! Rooms: `http` speaks to callers, `ingest` is the use case, `fetch`, `blob` and `catalog` are what it stands on and know
+//! nothing of each other; `metrics` is what the first two count into; `maintenance` looks after what is kept; `inspect` looks
 //! inside packages; `failpoint` names the steps at which tests kill it. This file wires them.
 
 pub mod attest;
+pub mod catalog;
 pub mod commands;
 pub mod config;
 pub mod data_dir;
 pub mod failpoint;
 pub mod fetch;
 pub mod inspect;
-pub mod ledger;
+pub mod maintenance;
 pub mod telemetry;
-pub mod upkeep;
 
 mod blob;
 mod http;
-pub mod link;
+pub mod ingest;
 mod metrics;
 mod trace;
 
@@ -32,14 +32,14 @@ use tracing::{info, warn};
 
 use attest::{KeyError, Signer};
 use blob::FsBlobs;
+use catalog::{CatalogStartError, SqliteCatalog};
 use config::Config;
 use data_dir::{DataDir, DataDirError};
 use fetch::HttpSource;
-use ledger::{LedgerStartError, SqliteLedger};
-use link::ports::LedgerError;
-use link::{Linker, Rules};
+use ingest::ports::CatalogError;
+use ingest::{Ingest, Rules};
+use maintenance::Timers;
 use metrics::Metrics;
-use upkeep::Timers;
 
 /// Why the store cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -52,13 +52,13 @@ pub enum StartError {
     Blobs(std::io::Error),
     /// The books in it.
     #[error("the books cannot be used: {0}")]
-    Ledger(#[from] LedgerStartError),
+    Catalog(#[from] CatalogStartError),
     /// The key of its statements.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// What they say of uploads that were accepted.
     #[error("the books cannot be read: {0}")]
-    Resume(#[from] LedgerError),
+    Resume(#[from] CatalogError),
     /// The HTTP client, for example when this machine has no root certificates.
     #[error("the HTTP client cannot be set up: {0}")]
     Fetch(#[from] reqwest::Error),
@@ -67,7 +67,7 @@ pub enum StartError {
     Listener(std::io::Error),
 }
 
-/// At most. Each upload holds two, one that writes and one that looks inside; names, probes and the upkeep need some too.
+/// At most. Each upload holds two, one that writes and one that looks inside; names, probes and the maintenance need some too.
 /// They are made when they are needed.
 const BLOCKING_THREADS: usize = 1_024;
 
@@ -95,7 +95,7 @@ pub async fn run(
 ) -> Result<(), StartError> {
     let data_dir = DataDir::lock(&config.data_dir)?;
     let blobs = FsBlobs::open(data_dir.path(), config.min_free_bytes).map_err(StartError::Blobs)?;
-    let ledger = SqliteLedger::open(&data_dir.ledger_file()?).await?;
+    let catalog = SqliteCatalog::open(&data_dir.catalog_file()?).await?;
     if config.fetch.allowed_hosts.is_empty() {
         warn!("Every link will be refused: LINKGATE_FETCH_ALLOWED_HOSTS names no host");
     }
@@ -109,10 +109,10 @@ pub async fn run(
         explain: http::explain,
     };
     let signer = Signer::open(data_dir.path())?;
-    let linker = Arc::new(Linker::new(source, blobs.clone(), ledger.clone(), signer, rules, metrics.clone()));
-    let publishing = linker.publishing();
+    let ingest = Arc::new(Ingest::new(source, blobs.clone(), catalog.clone(), signer, rules, metrics.clone()));
+    let publishing = ingest.publishing();
     let api = http::Api {
-        linker: Arc::clone(&linker),
+        ingest: Arc::clone(&ingest),
         verifier: http::Verifier::new(config.auth),
         allowed_hosts: config.fetch.allowed_hosts,
         time_zone: config.time_zone,
@@ -121,12 +121,12 @@ pub async fn run(
         metrics,
     };
     info!("Listening on {}", listener.local_addr().map_err(StartError::Listener)?);
-    linker.resume().await?;
-    let timers = Timers::start(&config.upkeep, &blobs, &ledger, &publishing);
+    ingest.resume().await?;
+    let timers = Timers::start(&config.maintenance, &blobs, &catalog, &publishing);
     http::serve(listener, Arc::new(api), &config.server, shutdown).await;
     // Uploads have ended, so nobody waits for what these still do.
     timers.stop().await;
-    ledger.close().await;
+    catalog.close().await;
     // Unlocked last, once nothing of this store can touch the directory any more.
     drop(data_dir);
     Ok(())

@@ -91,7 +91,7 @@ async fn the_store_reads_a_private_source_on_the_policys_word_alone() {
 
 #[tokio::test]
 async fn the_store_takes_a_file_that_is_no_archive_on_the_policys_word_alone() {
-    let bed = Bed::planned(GatewayPlan::new(), &[("LINKGATE_PACKAGE_OPAQUE", "refuse")], &[]).await;
+    let bed = Bed::planned(GatewayPlan::new(), &[("LINKGATE_PACKAGE_ALLOW_UNKNOWN_FORMATS", "false")], &[]).await;
     let url = bed.link_to("/tool.bin", Behaviour::Bytes(linkgate_tests::bytes(1_000)));
     let reply = bed.refuse(bed.request(&url)).await;
     assert_eq!((reply.status, reply.json()["code"].as_str()), (400, Some("PACKAGE_FORMAT_UNSUPPORTED")), "{reply:?}");

@@ -76,7 +76,7 @@ async fn a_store_runs_on_what_was_restored_and_the_backup_stays_as_it_is() {
     let done = command(&data, &in_dir("backup", &saved));
     assert_eq!(done.code(), 0);
     assert!(done.out.contains("1 packages (1 bytes), 1 of them as links, 0 missing"), "{}", done.out);
-    let all = ["attestation.key", "attestation.pub.pem", "attestations", "blobs", "ledger.sqlite3"];
+    let all = ["attestation.key", "attestation.pub.pem", "attestations", "blobs", "catalog.sqlite3"];
     assert_eq!(names(&saved), all);
     let statements = |root: &Path| std::fs::read(statements_of(root, &sha256_hex(b"x"))).unwrap();
     assert_eq!(statements(&saved), statements(&data), "with the key that they are checked by");

@@ -90,7 +90,7 @@ async fn it_is_refused_while_a_store_runs_and_where_there_is_none() {
     assert!(!nowhere.exists(), "nothing is made");
     let empty = tempfile::tempdir().unwrap();
     assert_eq!(command(empty.path(), &["gc"]).code(), 2);
-    assert!(!empty.path().join("ledger.sqlite3").exists(), "no books are made");
+    assert!(!empty.path().join("catalog.sqlite3").exists(), "no books are made");
 }
 
 #[tokio::test]

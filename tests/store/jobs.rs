@@ -247,7 +247,7 @@ async fn an_accepted_upload_survives_kill_9_and_is_done_after_the_restart() {
     let source = FakeSource::start(Behaviour::Held(package.clone())).await;
     let data = tempfile::tempdir().unwrap();
     // Only the gate's token allows what it is.
-    let strict = ("LINKGATE_PACKAGE_OPAQUE", "refuse");
+    let strict = ("LINKGATE_PACKAGE_ALLOW_UNKNOWN_FORMATS", "false");
     let mut killed = StoreProcess::trusting(&source, data.path(), &[strict]);
     let mut claims = good_claims();
     claims["linkgate"] = json!({"opaque": true});

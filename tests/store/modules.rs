@@ -1,7 +1,7 @@
 //! Which modules take packages.
 
 use linkgate_contract::{AppCode, ModuleName, UploadPath};
-use linkgate_store::link::{ModuleRules, SourceOrigin, UnknownModules};
+use linkgate_store::ingest::{ModuleRules, SourceOrigin, UnknownModules};
 use linkgate_tests::{FakeSource, TestStore, trust};
 use serde_json::json;
 

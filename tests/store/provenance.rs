@@ -48,7 +48,7 @@ async fn a_package_has_a_signed_statement_of_its_source() {
     assert_eq!((&predicate["version"], &predicate["size_bytes"]), (&json!("0.0.5"), &json!(10_000)));
     let booked = store.shelf().provenance().await;
     assert_eq!(booked, [(source.url_of("/moved"), Some(source.url()), "request-7".to_owned())]);
-    let all = std::fs::read(store.shelf().path().join("ledger.sqlite3")).unwrap();
+    let all = std::fs::read(store.shelf().path().join("catalog.sqlite3")).unwrap();
     assert!(!all.windows(6).any(|window| window == b"s3cret"));
 }
 

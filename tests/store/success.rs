@@ -129,8 +129,8 @@ async fn files_are_for_the_service_and_its_group_only() {
         ("blobs", 0o750),
         ("tmp", 0o750),
         (blob.as_str(), 0o640),
-        ("ledger.sqlite3", 0o640),
-        ("ledger.sqlite3-wal", 0o640),
+        ("catalog.sqlite3", 0o640),
+        ("catalog.sqlite3-wal", 0o640),
     ] {
         let mode = std::fs::metadata(store.shelf().path().join(path)).unwrap().permissions().mode() & 0o777;
         // The process's umask may take more away, never add.

@@ -169,8 +169,8 @@ async fn what_cannot_be_checked_ends_with_2() {
     assert_eq!(command(dir.path(), &["verify"]).code(), 2, "a directory without packages");
     std::fs::create_dir(dir.path().join("blobs")).unwrap();
     assert_eq!(command(dir.path(), &["verify"]).code(), 2, "and without books");
-    assert!(!dir.path().join("ledger.sqlite3").exists(), "none are made");
-    std::fs::write(dir.path().join("ledger.sqlite3"), "this is no database, whatever its name says".repeat(99))
+    assert!(!dir.path().join("catalog.sqlite3").exists(), "none are made");
+    std::fs::write(dir.path().join("catalog.sqlite3"), "this is no database, whatever its name says".repeat(99))
         .unwrap();
     let orphan = Shelf::new(dir.path()).plant(b"must stay");
     for arguments in [&["verify"][..], &["verify", "--repair"], &["gc"]] {

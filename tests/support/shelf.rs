@@ -195,7 +195,7 @@ impl Shelf {
     }
 
     async fn try_open(&self) -> Result<SqliteConnection, sqlx::Error> {
-        let path = self.path.join("ledger.sqlite3");
+        let path = self.path.join("catalog.sqlite3");
         // Durable once it is done, as the store's own writes are.
         let options = SqliteConnectOptions::new().filename(path).create_if_missing(false);
         options.synchronous(SqliteSynchronous::Full).connect().await

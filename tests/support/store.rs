@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use crate::{FakeSource, LinkRequestBuilder, Reply, Row, Shelf, TokenMint};
 
 /// The setting that most tests need, for they are about the way of bytes, not about what these mean.
-pub(crate) const ANY_BYTES: (&str, &str) = ("LINKGATE_PACKAGE_OPAQUE", "allow");
+pub(crate) const ANY_BYTES: (&str, &str) = ("LINKGATE_PACKAGE_ALLOW_UNKNOWN_FORMATS", "true");
 
 /// A running store. Dropping it fails the test if a temporary file is left.
 pub struct TestStore {

@@ -10,10 +10,10 @@ use crate::error::{Failure, Outcome, Trying};
 use crate::workspace::Workspace;
 
 /// Rooms of the store and what each may use besides itself. `config` is plain data, handed down; `fetch`, `blob` and
-/// `ledger` implement the ports of `link` and know nothing of each other.
+/// `catalog` implement the ports of `ingest` and know nothing of each other.
 const ROOMS: [(&str, &[&str]); 17] = [
     ("main", &["commands", "config", "lib", "telemetry"]),
-    ("commands", &["config", "data_dir", "lib", "link", "telemetry", "upkeep"]),
+    ("commands", &["config", "data_dir", "lib", "ingest", "telemetry", "maintenance"]),
     (
         "lib",
         &[
@@ -26,23 +26,23 @@ const ROOMS: [(&str, &[&str]); 17] = [
             "fetch",
             "http",
             "inspect",
-            "ledger",
-            "link",
+            "catalog",
+            "ingest",
             "metrics",
             "telemetry",
             "trace",
-            "upkeep",
+            "maintenance",
         ],
     ),
-    ("config", &["failpoint", "inspect", "link"]),
-    ("http", &["config", "inspect", "link", "metrics", "trace"]),
-    ("link", &["attest", "failpoint", "inspect", "metrics", "trace"]),
-    ("fetch", &["config", "link"]),
+    ("config", &["failpoint", "inspect", "ingest"]),
+    ("http", &["config", "inspect", "ingest", "metrics", "trace"]),
+    ("ingest", &["attest", "failpoint", "inspect", "metrics", "trace"]),
+    ("fetch", &["config", "ingest"]),
     ("inspect", &[]),
     ("attest", &["data_dir"]),
-    ("blob", &["data_dir", "failpoint", "link"]),
-    ("ledger", &["failpoint", "inspect", "link"]),
-    ("upkeep", &["attest", "blob", "config", "data_dir", "failpoint", "ledger", "link"]),
+    ("blob", &["data_dir", "failpoint", "ingest"]),
+    ("catalog", &["failpoint", "inspect", "ingest"]),
+    ("maintenance", &["attest", "blob", "config", "data_dir", "failpoint", "catalog", "ingest"]),
     ("data_dir", &[]),
     ("failpoint", &[]),
     ("metrics", &["trace"]),
@@ -181,24 +181,24 @@ mod tests {
 
     #[test]
     fn names_are_found_in_every_form_of_import() {
-        let text = "use crate::link::ports;\nuse crate::{config::Config, fetch::{a, b}, Thing};\nfn f() { crate::blob::x() }\n";
-        assert_eq!(imports(text), ["link", "config", "fetch", "Thing", "blob"]);
+        let text = "use crate::ingest::ports;\nuse crate::{config::Config, fetch::{a, b}, Thing};\nfn f() { crate::blob::x() }\n";
+        assert_eq!(imports(text), ["ingest", "config", "fetch", "Thing", "blob"]);
         assert_eq!(imports("use linkgate_store::{config, run};\n"), ["config", "run"]);
     }
 
     #[test]
     fn comments_tests_and_other_crates_do_not_count() {
-        let text = "// use crate::http;\nuse my_crate::http;\n$crate::ledger;\n#[cfg(test)]\nmod tests { use crate::ledger; }\n";
+        let text = "// use crate::http;\nuse my_crate::http;\n$crate::catalog;\n#[cfg(test)]\nmod tests { use crate::catalog; }\n";
         assert_eq!(imports(text), Vec::<String>::new());
     }
 
     #[test]
     fn a_drawn_arrow_passes_and_another_is_refused() {
-        assert_eq!(room_faults("http", "use crate::link::Upload;\nuse crate::http::reply;"), Vec::<String>::new());
-        assert_eq!(room_faults("fetch", "use crate::ledger::Row;"), ["`fetch` may not use `ledger`"]);
-        assert_eq!(room_faults("link", "use crate::{link, http};"), ["`link` may not use `http`"]);
+        assert_eq!(room_faults("http", "use crate::ingest::Upload;\nuse crate::http::reply;"), Vec::<String>::new());
+        assert_eq!(room_faults("fetch", "use crate::catalog::Row;"), ["`fetch` may not use `catalog`"]);
+        assert_eq!(room_faults("ingest", "use crate::{ingest, http};"), ["`ingest` may not use `http`"]);
         assert_eq!(room_faults("main", "use linkgate_store::{config::Config, run};"), Vec::<String>::new());
-        assert_eq!(room_faults("main", "use linkgate_store::ledger::Ledger;"), ["`main` may not use `ledger`"]);
+        assert_eq!(room_faults("main", "use linkgate_store::catalog::Catalog;"), ["`main` may not use `catalog`"]);
         assert_eq!(room_faults("blob", "use crate::run;"), ["`blob` may not use `lib`"]);
     }
 

@@ -23,7 +23,7 @@ pub enum Bench {
         rounds: u32,
     },
     /// What the store's books cost as they grow
-    Books {
+    Catalog {
         /// The largest of them
         #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
         packages: u32,
@@ -61,9 +61,9 @@ pub fn bench(workspace: &Workspace, bench: &Bench) -> Outcome<()> {
             behind_envoy(workspace, "ingest", &["--mib", &mib.to_string(), "--rounds", &rounds.to_string()])?;
             Ok(())
         }
-        Bench::Books { packages, rounds } => {
+        Bench::Catalog { packages, rounds } => {
             let rounds = rounds.to_string();
-            run(named(workspace, "books").args(["--packages", &packages.to_string(), "--rounds", &rounds]))
+            run(named(workspace, "catalog").args(["--packages", &packages.to_string(), "--rounds", &rounds]))
         }
         Bench::Load { small } => {
             let bin = workspace.build(Profile::Release, &["linkgate-store"])?;

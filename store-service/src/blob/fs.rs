@@ -16,7 +16,7 @@ use super::room::{Promise, Room};
 use super::writer::{FsDraft, SealedFile, TempFile};
 use crate::data_dir::{DIR_MODE, FILE_MODE, make_dir, open_removal_lock, sync_dir};
 use crate::failpoint::{Step, reached};
-use crate::link::ports::{BlobError, Blobs, Sha256Hex};
+use crate::ingest::ports::{BlobError, Blobs, Sha256Hex};
 
 /// Packages in a directory. A copy is another handle on the same packages.
 #[derive(Clone)]

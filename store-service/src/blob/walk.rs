@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 
 use super::fs::FsBlobs;
-use crate::link::ports::{BlobError, Sha256Hex};
+use crate::ingest::ports::{BlobError, Sha256Hex};
 
 /// Names that are read ahead of whoever looks at them.
 const AHEAD: usize = 256;

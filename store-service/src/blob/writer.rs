@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::room::Promise;
 use crate::failpoint::{Step, reached};
-use crate::link::ports::{BlobError, Draft, Sealed, Sha256Hex};
+use crate::ingest::ports::{BlobError, Draft, Sealed, Sha256Hex};
 
 /// One is being written, the others bridge the time when either side is held up.
 const QUEUED: usize = 2;

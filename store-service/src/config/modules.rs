@@ -10,7 +10,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::vars::{Reader, Vars};
-use crate::link::{ModuleRules, SourceOrigin, UnknownModules};
+use crate::ingest::{ModuleRules, SourceOrigin, UnknownModules};
 
 /// `LINKGATE_MODULES_FILE`: a TOML file of `unknown_modules` and `[[modules]]`. Default: none, which declares no module
 /// and registers unknown ones.

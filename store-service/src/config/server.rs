@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::BadConfig;
 use super::vars::{Reader, Vars};
-use crate::link::Limits;
+use crate::ingest::Limits;
 
 pub(super) const LISTEN: &str = "LINKGATE_STORE_LISTEN";
 pub(super) const MAX_CONNECTIONS: &str = "LINKGATE_STORE_MAX_CONNECTIONS";

@@ -22,7 +22,7 @@ use super::hops::Hops;
 use super::pace::Pace;
 use super::retry::{Again, Failure};
 use super::version::Version;
-use crate::link::ports::SourceError;
+use crate::ingest::ports::SourceError;
 
 /// Files from this size on.
 const FROM_BYTES: u64 = 64 << 20;

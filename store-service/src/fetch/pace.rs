@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::config::FetchConfig;
-use crate::link::ports::SourceError;
+use crate::ingest::ports::SourceError;
 
 /// Bytes and time of the running window.
 #[derive(Debug)]

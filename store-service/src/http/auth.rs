@@ -11,7 +11,7 @@ use linkgate_contract::{AllowList, AppClaim, Claims, Extension, HostRule, Invali
 use warp::http::HeaderMap;
 
 use crate::config::{AuthConfig, TrustedKeys};
-use crate::link::Allowance;
+use crate::ingest::Allowance;
 
 /// A name goes into the books and the log: bounded, and nothing that could break a line.
 const MAX_NAME_BYTES: usize = 256;

@@ -15,8 +15,8 @@ use warp::sse::Event;
 
 use super::Api;
 use super::reply::{self, Reply};
-use crate::link::ports::{Blobs, JobEnd, JobView, Ledger, Source};
-use crate::link::{Known, LinkError, Linker};
+use crate::ingest::ports::{Blobs, Catalog, JobEnd, JobView, Source};
+use crate::ingest::{Ingest, IngestError, Known};
 
 /// How often progress is told, unless something else happens.
 const EVERY: Duration = Duration::from_secs(1);
@@ -27,18 +27,18 @@ pub(super) fn accepted(view: &JobView, zone: &TimeZone, language: Language) -> R
 }
 
 /// What is known of an upload.
-pub(super) fn show<S: Source, B: Blobs, L: Ledger>(api: &Api<S, B, L>, known: Known, language: Language) -> Reply {
+pub(super) fn show<S: Source, B: Blobs, L: Catalog>(api: &Api<S, B, L>, known: Known, language: Language) -> Reply {
     let view = match known {
-        Known::Live(live) => api.linker.view(&live, None),
+        Known::Live(live) => api.ingest.view(&live, None),
         Known::Booked(view) => *view,
     };
     reply::json(document(&view, &api.time_zone, language).to_string())
 }
 
 /// The same as it changes, until it has ended.
-pub(super) fn watch<S: Source, B: Blobs, L: Ledger>(api: &Api<S, B, L>, known: Known, language: Language) -> Reply {
+pub(super) fn watch<S: Source, B: Blobs, L: Catalog>(api: &Api<S, B, L>, known: Known, language: Language) -> Reply {
     let (tell, mut told) = mpsc::channel(1);
-    tokio::spawn(follow(Arc::clone(&api.linker), known, tell));
+    tokio::spawn(follow(Arc::clone(&api.ingest), known, tell));
     let zone = api.time_zone.clone();
     let events = stream::poll_fn(move |context| told.poll_recv(context)).map(move |view| {
         let data = document(&view, &zone, language).to_string();
@@ -48,8 +48,8 @@ pub(super) fn watch<S: Source, B: Blobs, L: Ledger>(api: &Api<S, B, L>, known: K
 }
 
 /// Tells what is known at once, at each step and each second, until the upload ends or nobody listens.
-async fn follow<S: Source, B: Blobs, L: Ledger>(
-    linker: Arc<Linker<S, B, L>>,
+async fn follow<S: Source, B: Blobs, L: Catalog>(
+    ingest: Arc<Ingest<S, B, L>>,
     known: Known,
     tell: mpsc::Sender<JobView>,
 ) {
@@ -58,11 +58,11 @@ async fn follow<S: Source, B: Blobs, L: Ledger>(
         Known::Booked(view) => return drop(tell.send(*view).await),
     };
     loop {
-        if tell.send(linker.view(&live, None)).await.is_err() {
+        if tell.send(ingest.view(&live, None)).await.is_err() {
             return;
         }
         tokio::select! {
-            outcome = live.outcome() => return drop(tell.send(linker.view(&live, Some(&outcome))).await),
+            outcome = live.outcome() => return drop(tell.send(ingest.view(&live, Some(&outcome))).await),
             () = live.job.changed() => {}
             () = sleep(EVERY) => {}
         }
@@ -70,15 +70,15 @@ async fn follow<S: Source, B: Blobs, L: Ledger>(
 }
 
 /// Ends an upload that is not wanted any more, and tells how it ended.
-pub(super) async fn cancel<S: Source, B: Blobs, L: Ledger>(
+pub(super) async fn cancel<S: Source, B: Blobs, L: Catalog>(
     api: &Api<S, B, L>,
     known: Known,
     language: Language,
 ) -> Reply {
     let view = match known {
         Known::Live(live) => {
-            let outcome = api.linker.cancel(&live).await;
-            api.linker.view(&live, Some(&outcome))
+            let outcome = api.ingest.cancel(&live).await;
+            api.ingest.view(&live, Some(&outcome))
         }
         Known::Booked(view) => *view,
     };
@@ -86,12 +86,12 @@ pub(super) async fn cancel<S: Source, B: Blobs, L: Ledger>(
 }
 
 /// An upload of another module is none of this caller's business.
-pub(super) async fn find<S: Source, B: Blobs, L: Ledger>(
+pub(super) async fn find<S: Source, B: Blobs, L: Catalog>(
     api: &Api<S, B, L>,
     module: &UploadPath,
     id: JobId,
 ) -> Result<Known, Problem> {
-    let known = api.linker.job(id).await.map_err(|e| Problem::from(&LinkError::from(e)))?;
+    let known = api.ingest.job(id).await.map_err(|e| Problem::from(&IngestError::from(e)))?;
     known.filter(|known| known.module() == module).ok_or_else(|| Problem::new(ErrorCode::NotFound))
 }
 

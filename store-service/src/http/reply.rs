@@ -13,9 +13,9 @@ use warp::http::{HeaderValue, Response, StatusCode};
 
 use super::auth::AuthError;
 use super::body::BodyError;
+use crate::ingest::ports::{BlobError, Entry, SourceError};
+use crate::ingest::{IngestError, NotReady};
 use crate::inspect::Format;
-use crate::link::ports::{BlobError, Entry, SourceError};
-use crate::link::{LinkError, NotReady};
 
 /// A reply, mostly with its whole body.
 pub(super) type Reply = warp::reply::Response;
@@ -117,29 +117,29 @@ impl From<BodyError> for Problem {
     }
 }
 
-impl From<&LinkError> for Problem {
-    fn from(error: &LinkError) -> Self {
+impl From<&IngestError> for Problem {
+    fn from(error: &IngestError) -> Self {
         match error {
-            LinkError::UnknownModule => Self::new(ErrorCode::NotFound),
-            LinkError::UnsupportedOrigin(_) => Self::new(ErrorCode::UnsupportedSourceOrigin),
-            LinkError::VersionMissing { format } => version_missing(*format),
-            LinkError::AlreadyExists => Self::new(ErrorCode::PackageAlreadyExists),
-            LinkError::Busy => Self::new(ErrorCode::TooManyUploads),
-            LinkError::Source(error) => source_problem(error),
-            LinkError::ChecksumMismatch { expected, found } => Self::with_detail(
+            IngestError::UnknownModule => Self::new(ErrorCode::NotFound),
+            IngestError::UnsupportedOrigin(_) => Self::new(ErrorCode::UnsupportedSourceOrigin),
+            IngestError::VersionMissing { format } => version_missing(*format),
+            IngestError::AlreadyExists => Self::new(ErrorCode::PackageAlreadyExists),
+            IngestError::Busy => Self::new(ErrorCode::TooManyUploads),
+            IngestError::Source(error) => source_problem(error),
+            IngestError::ChecksumMismatch { expected, found } => Self::with_detail(
                 ErrorCode::ChecksumMismatch,
                 Text::made(
                     format!("源码包的 SHA-256 不一致：应为 {expected}，实际为 {}", found.as_str()),
                     format!("The package has another SHA-256: expected {expected}, got {}", found.as_str()),
                 ),
             ),
-            LinkError::Refused(refused) => refused.into(),
-            LinkError::Blob(BlobError::NoSpace(_)) => Self::new(ErrorCode::InsufficientStorage),
-            LinkError::Blob(_) => Self::new(ErrorCode::ObjectStore),
-            LinkError::Ledger(_) => Self::new(ErrorCode::Internal),
-            LinkError::Cancelled => Self::new(ErrorCode::UploadCancelled),
-            LinkError::KeyReused => Self::new(ErrorCode::IdempotencyKeyReused),
-            LinkError::Stopping => Self::new(ErrorCode::Unavailable),
+            IngestError::Refused(refused) => refused.into(),
+            IngestError::Blob(BlobError::NoSpace(_)) => Self::new(ErrorCode::InsufficientStorage),
+            IngestError::Blob(_) => Self::new(ErrorCode::ObjectStore),
+            IngestError::Catalog(_) => Self::new(ErrorCode::Internal),
+            IngestError::Cancelled => Self::new(ErrorCode::UploadCancelled),
+            IngestError::KeyReused => Self::new(ErrorCode::IdempotencyKeyReused),
+            IngestError::Stopping => Self::new(ErrorCode::Unavailable),
         }
     }
 }
@@ -230,7 +230,7 @@ fn or_more(bytes: Option<u64>, more: &str) -> String {
 pub(super) fn not_ready(failed: &[NotReady]) -> Problem {
     let name = |f: &NotReady| match f {
         NotReady::Blobs(_) => ("源码包存储", "the blob storage"),
-        NotReady::Ledger(_) => ("数据库", "the database"),
+        NotReady::Catalog(_) => ("数据库", "the database"),
     };
     let (zh, en): (Vec<_>, Vec<_>) = failed.iter().map(name).unzip();
     let text = Text::made(format!("无法写入：{}", zh.join("、")), format!("Cannot be written: {}", en.join(", ")));
@@ -242,37 +242,37 @@ mod tests {
     use super::*;
     use linkgate_contract::Sha256;
 
+    use crate::ingest::SourceOrigin;
+    use crate::ingest::ports::{CatalogError, Phase, Sha256Hex};
     use crate::inspect::Refused;
-    use crate::link::SourceOrigin;
-    use crate::link::ports::{LedgerError, Phase, Sha256Hex};
 
     #[test]
     fn every_failure_has_its_code_and_none_tells_too_much() {
         use ErrorCode as C;
         let io = || std::io::Error::other("SECRET /data");
-        let source = |e: SourceError| LinkError::Source(e);
+        let source = |e: SourceError| IngestError::Source(e);
         let cases = [
-            (LinkError::UnknownModule, C::NotFound),
-            (LinkError::UnsupportedOrigin(SourceOrigin::AuthorizedVcs), C::UnsupportedSourceOrigin),
-            (LinkError::VersionMissing { format: Format::Tar }, C::Validation),
-            (LinkError::VersionMissing { format: Format::Opaque }, C::Validation),
-            (LinkError::Refused(Refused::Io(std::io::ErrorKind::Other)), C::ObjectStore),
-            (LinkError::AlreadyExists, C::PackageAlreadyExists),
-            (LinkError::Busy, C::TooManyUploads),
+            (IngestError::UnknownModule, C::NotFound),
+            (IngestError::UnsupportedOrigin(SourceOrigin::AuthorizedVcs), C::UnsupportedSourceOrigin),
+            (IngestError::VersionMissing { format: Format::Tar }, C::Validation),
+            (IngestError::VersionMissing { format: Format::Opaque }, C::Validation),
+            (IngestError::Refused(Refused::Io(std::io::ErrorKind::Other)), C::ObjectStore),
+            (IngestError::AlreadyExists, C::PackageAlreadyExists),
+            (IngestError::Busy, C::TooManyUploads),
             (
-                LinkError::ChecksumMismatch {
+                IngestError::ChecksumMismatch {
                     expected: Sha256::new(&"a".repeat(64)).unwrap(),
                     found: Sha256Hex::from_digest([0; 32]),
                 },
                 C::ChecksumMismatch,
             ),
-            (LinkError::Cancelled, C::UploadCancelled),
-            (LinkError::KeyReused, C::IdempotencyKeyReused),
-            (LinkError::Stopping, C::Unavailable),
-            (LinkError::Blob(BlobError::NoSpace(io())), C::InsufficientStorage),
-            (LinkError::Blob(BlobError::Io { doing: "SECRET", cause: io() }), C::ObjectStore),
-            (LinkError::Blob(BlobError::WriterGone), C::ObjectStore),
-            (LinkError::Ledger(LedgerError::Database(io().into())), C::Internal),
+            (IngestError::Cancelled, C::UploadCancelled),
+            (IngestError::KeyReused, C::IdempotencyKeyReused),
+            (IngestError::Stopping, C::Unavailable),
+            (IngestError::Blob(BlobError::NoSpace(io())), C::InsufficientStorage),
+            (IngestError::Blob(BlobError::Io { doing: "SECRET", cause: io() }), C::ObjectStore),
+            (IngestError::Blob(BlobError::WriterGone), C::ObjectStore),
+            (IngestError::Catalog(CatalogError::Database(io().into())), C::Internal),
             (
                 source(SourceError::ForbiddenAddress { host: "SECRET".into(), address: [10, 0, 0, 1].into() }),
                 C::Validation,

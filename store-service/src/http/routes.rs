@@ -19,8 +19,8 @@ use warp::http::{HeaderMap, HeaderValue, Method};
 use super::auth::Caller;
 use super::reply::{self, Reply};
 use super::{Api, body, jobs, wishes};
-use crate::link::ports::{Blobs, Entry, JobEnd, JobView, Ledger, Source};
-use crate::link::{Known, Upload, chain};
+use crate::ingest::ports::{Blobs, Catalog, Entry, JobEnd, JobView, Source};
+use crate::ingest::{Known, Upload, chain};
 use crate::metrics::{MEDIA_TYPE, Metrics};
 use crate::trace;
 
@@ -129,7 +129,7 @@ impl Head {
 }
 
 /// The whole API.
-pub(super) fn filter<S: Source, B: Blobs, L: Ledger>(
+pub(super) fn filter<S: Source, B: Blobs, L: Catalog>(
     api: Arc<Api<S, B, L>>,
 ) -> impl Filter<Extract = (Reply,), Error = warp::Rejection> + Clone {
     warp::any()
@@ -144,7 +144,7 @@ pub(super) fn filter<S: Source, B: Blobs, L: Ledger>(
 }
 
 /// Answers and writes the closing line. The query is not logged: callers put secrets there.
-async fn answer<S: Source, B: Blobs, L: Ledger, D: Buf>(
+async fn answer<S: Source, B: Blobs, L: Catalog, D: Buf>(
     api: &Api<S, B, L>,
     head: &Head,
     body: impl Stream<Item = Result<D, warp::Error>>,
@@ -172,7 +172,7 @@ async fn answer<S: Source, B: Blobs, L: Ledger, D: Buf>(
     reply
 }
 
-async fn dispatch<S: Source, B: Blobs, L: Ledger, D: Buf>(
+async fn dispatch<S: Source, B: Blobs, L: Catalog, D: Buf>(
     api: &Api<S, B, L>,
     head: &Head,
     route: Route,
@@ -198,8 +198,8 @@ async fn show_metrics(metrics: &Metrics) -> Result<Reply, Problem> {
     text.map(|text| reply::text(text, MEDIA_TYPE)).ok_or_else(|| Problem::new(ErrorCode::Internal))
 }
 
-async fn ready<S: Source, B: Blobs, L: Ledger>(api: &Api<S, B, L>) -> Result<Reply, Problem> {
-    match api.linker.ready().await {
+async fn ready<S: Source, B: Blobs, L: Catalog>(api: &Api<S, B, L>) -> Result<Reply, Problem> {
+    match api.ingest.ready().await {
         Ok(()) => Ok(reply::json(r#"{"status":"ready"}"#.into())),
         Err(failed) => {
             failed.iter().for_each(|f| warn!("Not ready: {}", chain(f)));
@@ -208,7 +208,7 @@ async fn ready<S: Source, B: Blobs, L: Ledger>(api: &Api<S, B, L>) -> Result<Rep
     }
 }
 
-async fn link<S: Source, B: Blobs, L: Ledger, D: Buf>(
+async fn link<S: Source, B: Blobs, L: Catalog, D: Buf>(
     api: &Api<S, B, L>,
     head: &Head,
     module: UploadPath,
@@ -229,13 +229,13 @@ async fn link<S: Source, B: Blobs, L: Ledger, D: Buf>(
         request_id: head.request_id().to_owned(),
     };
     let key = wishes::key(&head.headers, &caller, &upload)?;
-    let live = match api.linker.begin(upload, key).await.map_err(|e| Problem::from(&e))? {
+    let live = match api.ingest.begin(upload, key).await.map_err(|e| Problem::from(&e))? {
         Known::Live(live) => live,
         // Only a key leads there, and only to what was stored.
         Known::Booked(view) => return again(api, &view),
     };
-    if wishes::responds_async(&head.headers) && api.linker.accept(&live).await.map_err(|e| Problem::from(&e))? {
-        return Ok(jobs::accepted(&api.linker.view(&live, None), &api.time_zone, head.language()));
+    if wishes::responds_async(&head.headers) && api.ingest.accept(&live).await.map_err(|e| Problem::from(&e))? {
+        return Ok(jobs::accepted(&api.ingest.view(&live, None), &api.time_zone, head.language()));
     }
     let outcome = live.outcome().await;
     let entry = outcome.as_ref().as_ref().map_err(Problem::from)?;
@@ -254,7 +254,7 @@ fn stored(entry: &Entry, zone: &TimeZone) -> Result<Reply, Problem> {
     serde_json::to_string(&reply::package(entry, zone)).map(reply::json).map_err(|_| Problem::new(ErrorCode::Internal))
 }
 
-async fn job<S: Source, B: Blobs, L: Ledger>(
+async fn job<S: Source, B: Blobs, L: Catalog>(
     api: &Api<S, B, L>,
     head: &Head,
     module: &UploadPath,

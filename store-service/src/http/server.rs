@@ -25,7 +25,7 @@ use tracing::{debug, info, warn};
 
 use super::{Api, routes};
 use crate::config::ServerConfig;
-use crate::link::ports::{Blobs, Ledger, Source};
+use crate::ingest::ports::{Blobs, Catalog, Source};
 
 /// After a failed accept: long enough not to spin, short enough not to be noticed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -35,25 +35,25 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const MAX_HEADERS: usize = 128;
 
 /// Serves until `shutdown` is ready, then drains.
-pub async fn serve<S: Source, B: Blobs, L: Ledger>(
+pub async fn serve<S: Source, B: Blobs, L: Catalog>(
     listener: TcpListener,
     api: Arc<Api<S, B, L>>,
     config: &ServerConfig,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let linker = Arc::clone(&api.linker);
+    let ingest = Arc::clone(&api.ingest);
     let connections = Connections::new(config);
     connections.take(&listener, &api, shutdown).await;
     drop(listener);
     let Connections { graceful, open, cut, .. } = connections;
     let drained = timeout(config.shutdown_grace, async {
         graceful.shutdown().await;
-        linker.idle().await;
+        ingest.idle().await;
     });
     if drained.await.is_err() {
         warn!("Cancelling uploads that did not finish within {:?}", config.shutdown_grace);
-        linker.stop();
-        linker.idle().await;
+        ingest.stop();
+        ingest.idle().await;
     }
     open.close();
     if timeout(LAST_WORDS, open.wait()).await.is_err() {
@@ -84,7 +84,7 @@ impl Connections {
         }
     }
 
-    async fn take<S: Source, B: Blobs, L: Ledger>(
+    async fn take<S: Source, B: Blobs, L: Catalog>(
         &self,
         listener: &TcpListener,
         api: &Arc<Api<S, B, L>>,
@@ -117,7 +117,7 @@ impl Connections {
         Ok((stream, slot))
     }
 
-    fn spawn<S: Source, B: Blobs, L: Ledger>(
+    fn spawn<S: Source, B: Blobs, L: Catalog>(
         &self,
         stream: TcpStream,
         slot: OwnedSemaphorePermit,

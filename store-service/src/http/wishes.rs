@@ -6,8 +6,8 @@ use warp::http::HeaderMap;
 use warp::http::header::ACCEPT;
 
 use super::auth::Caller;
-use crate::link::Upload;
-use crate::link::ports::JobKey;
+use crate::ingest::Upload;
+use crate::ingest::ports::JobKey;
 
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Longer than any UUID, and what other services take.

@@ -1,0 +1,198 @@
+//! Uploads in the books of SQLite.
+//!
+//! Promises: an upload that was accepted is found again after a crash, until it has ended; what it took to run it is
+//! overwritten then, for a link may hold a signature.
+
+use linkgate_contract::{AppCode, JobId, ModuleName, UploadPath};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
+
+use super::sqlite::{failed, signed, unsigned};
+use crate::ingest::now_ms;
+use crate::ingest::ports::{CatalogError, Entry, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView};
+
+/// A statement that inserts or ends: an upload that nobody was told of is not there before it ends.
+const UPSERT_ENDED: &str = "
+    insert into job (id, app_code, module, source_url, operator, request_id, created_ms, started_ms, received_bytes,
+                     total_bytes, attempts, state, outcome, ended_ms, caller_app)
+    values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+    on conflict (id) do update set started_ms = ?8, received_bytes = ?9, total_bytes = ?10, attempts = ?11, state = ?12,
+        outcome = ?13, ended_ms = ?14, request = null, private_hosts = null";
+
+/// Books that an upload ended, within the transaction that books what it made.
+pub(super) async fn end(
+    tx: &mut Transaction<'_, Sqlite>,
+    job: &JobRecord,
+    end: &JobEnd,
+    now: i64,
+) -> Result<(), sqlx::Error> {
+    let JobRecord { view, request, .. } = job;
+    let outcome = match end {
+        JobEnd::Done(entry) => serde_json::to_string(entry),
+        JobEnd::Failed(failure) | JobEnd::Cancelled(failure) => serde_json::to_string(failure),
+    };
+    sqlx::query(UPSERT_ENDED)
+        .bind(view.id.to_string())
+        .bind(view.module.app_code.as_str())
+        .bind(view.module.module.as_str())
+        .bind(&request.source_url)
+        .bind(&request.operator)
+        .bind(&request.request_id)
+        .bind(view.created_ms)
+        .bind(view.started_ms)
+        .bind(signed(view.received_bytes)?)
+        .bind(view.total_bytes.map(signed).transpose()?)
+        .bind(view.attempts)
+        .bind(end.state().name())
+        .bind(outcome.map_err(|e| sqlx::Error::Encode(e.into()))?)
+        .bind(now)
+        .bind(&request.caller_app)
+        .execute(&mut **tx)
+        .await?;
+    match end {
+        JobEnd::Done(_) => keep_keys(tx, job, now).await,
+        // Who tries again means to.
+        JobEnd::Failed(_) | JobEnd::Cancelled(_) => {
+            sqlx::query("delete from job_key where job_id = ?").bind(view.id.to_string()).execute(&mut **tx).await?;
+            Ok(())
+        }
+    }
+}
+
+/// Books that an upload goes on without its caller.
+pub(super) async fn accept(tx: &mut Transaction<'_, Sqlite>, job: &JobRecord) -> Result<(), sqlx::Error> {
+    let JobRecord { view, request, .. } = job;
+    let private_hosts = serde_json::to_string(&request.private_hosts).map_err(|e| sqlx::Error::Encode(e.into()))?;
+    sqlx::query(
+        "insert into job (id, app_code, module, request, private_hosts, opaque, source_url, caller_app, operator,
+                          request_id, created_ms)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing",
+    )
+    .bind(view.id.to_string())
+    .bind(view.module.app_code.as_str())
+    .bind(view.module.module.as_str())
+    .bind(&request.body)
+    .bind(private_hosts)
+    .bind(request.opaque)
+    .bind(&request.source_url)
+    .bind(&request.caller_app)
+    .bind(&request.operator)
+    .bind(&request.request_id)
+    .bind(view.created_ms)
+    .execute(&mut **tx)
+    .await?;
+    keep_keys(tx, job, now_ms()).await
+}
+
+/// A key that is there already is over its time, or stands for this very upload.
+async fn keep_keys(tx: &mut Transaction<'_, Sqlite>, job: &JobRecord, now: i64) -> Result<(), sqlx::Error> {
+    for JobKey { key, fingerprint } in &job.keys {
+        sqlx::query(
+            "insert into job_key (key, fingerprint, job_id, created_ms) values (?1, ?2, ?3, ?4)
+             on conflict (key) do update set fingerprint = ?2, job_id = ?3, created_ms = ?4 where job_id <> ?3",
+        )
+        .bind(&key[..])
+        .bind(&fingerprint[..])
+        .bind(job.view.id.to_string())
+        .bind(now)
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(())
+}
+
+/// An upload by its name.
+pub(super) async fn find(pool: &SqlitePool, id: JobId) -> Result<Option<JobView>, CatalogError> {
+    let row = sqlx::query("select * from job where id = ?").bind(id.to_string()).fetch_optional(pool).await;
+    row.map_err(failed)?.as_ref().map(read_view).transpose().map_err(failed)
+}
+
+/// The upload and the request that a key stands for.
+pub(super) async fn of_key(
+    pool: &SqlitePool,
+    key: [u8; 32],
+    since_ms: i64,
+) -> Result<Option<(JobId, [u8; 32])>, CatalogError> {
+    let row = sqlx::query("select job_id, fingerprint from job_key where key = ? and created_ms > ?")
+        .bind(&key[..])
+        .bind(since_ms)
+        .fetch_optional(pool)
+        .await
+        .map_err(failed)?;
+    let read = |row: &SqliteRow| {
+        let fingerprint: &[u8] = row.try_get("fingerprint")?;
+        Ok((read_id(row.try_get("job_id")?)?, fingerprint.try_into().map_err(|_| undecodable("a fingerprint"))?))
+    };
+    row.as_ref().map(read).transpose().map_err(failed)
+}
+
+/// Uploads that were accepted and have not ended.
+pub(super) async fn unfinished(pool: &SqlitePool) -> Result<Vec<JobRecord>, CatalogError> {
+    let rows = sqlx::query("select * from job where state is null order by created_ms, id")
+        .fetch_all(pool)
+        .await
+        .map_err(failed)?;
+    rows.iter().map(read_record).collect::<Result<_, _>>().map_err(failed)
+}
+
+/// Forgets uploads that ended before then, and their keys.
+pub(super) async fn forget(pool: &SqlitePool, before_ms: i64) -> Result<u64, CatalogError> {
+    let done =
+        sqlx::query("delete from job where state is not null and ended_ms < ?").bind(before_ms).execute(pool).await;
+    done.map(|done| done.rows_affected()).map_err(failed)
+}
+
+fn read_record(row: &SqliteRow) -> Result<JobRecord, sqlx::Error> {
+    let private_hosts: &str = row.try_get("private_hosts")?;
+    let request = JobRequest {
+        body: row.try_get("request")?,
+        private_hosts: serde_json::from_str(private_hosts).map_err(|e| sqlx::Error::Decode(e.into()))?,
+        opaque: row.try_get("opaque")?,
+        source_url: row.try_get("source_url")?,
+        caller_app: row.try_get("caller_app")?,
+        operator: row.try_get("operator")?,
+        request_id: row.try_get("request_id")?,
+    };
+    Ok(JobRecord { view: read_view(row)?, request, keys: Vec::new() })
+}
+
+fn read_view(row: &SqliteRow) -> Result<JobView, sqlx::Error> {
+    let (app_code, module): (&str, &str) = (row.try_get("app_code")?, row.try_get("module")?);
+    let state: Option<&str> = row.try_get("state")?;
+    let state = state.map_or(Some(JobState::Queued), JobState::named).ok_or_else(|| undecodable("a state"))?;
+    let total: Option<i64> = row.try_get("total_bytes")?;
+    Ok(JobView {
+        id: read_id(row.try_get("id")?)?,
+        module: UploadPath {
+            app_code: AppCode::new(app_code).map_err(|e| sqlx::Error::Decode(e.into()))?,
+            module: ModuleName::new(module).map_err(|e| sqlx::Error::Decode(e.into()))?,
+        },
+        state,
+        received_bytes: unsigned(row.try_get("received_bytes")?)?,
+        total_bytes: total.map(unsigned).transpose()?,
+        attempts: row.try_get("attempts")?,
+        created_ms: row.try_get("created_ms")?,
+        started_ms: row.try_get("started_ms")?,
+        ended_ms: row.try_get("ended_ms")?,
+        end: read_end(state, row.try_get("outcome")?)?,
+    })
+}
+
+fn read_end(state: JobState, outcome: Option<&str>) -> Result<Option<JobEnd>, sqlx::Error> {
+    let Some(outcome) = outcome else { return Ok(None) };
+    let failure = || serde_json::from_str(outcome);
+    let end = match state {
+        JobState::Done => serde_json::from_str::<Entry>(outcome).map(JobEnd::Done),
+        JobState::Cancelled => failure().map(JobEnd::Cancelled),
+        _ => failure().map(JobEnd::Failed),
+    };
+    end.map(Some).map_err(|e| sqlx::Error::Decode(e.into()))
+}
+
+fn read_id(id: &str) -> Result<JobId, sqlx::Error> {
+    JobId::new(id).ok_or_else(|| undecodable("a job's id"))
+}
+
+fn undecodable(what: &'static str) -> sqlx::Error {
+    sqlx::Error::Decode(format!("{what} cannot be read").into())
+}

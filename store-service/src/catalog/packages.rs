@@ -1,0 +1,144 @@
+//! Packages in the books of SQLite.
+//!
+//! Promises: of a module and version there is one row that is not deleted; an upload makes it or replaces what it says.
+
+use linkgate_contract::{AppCode, PackageVersion};
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
+
+use super::sqlite::{failed, signed, unsigned};
+use crate::ingest::SourceOrigin;
+use crate::ingest::ports::{CatalogError, Entry, Held, NewEntry, Sha256Hex};
+use crate::inspect::{Format, Package};
+
+/// The plus keeps SQLite from going through all packages of an application, with an index that begins with it, when few rows
+/// or none have the hash.
+pub(super) const HELD: &str =
+    "select size_bytes, format, relative_path, meta_info, declared_version, entries, unpacked_bytes
+    from source_package where sha256 = ? and +app_code = ? and is_deleted = 0 and format is not null limit 1";
+
+/// The row that an upload would replace.
+pub(super) struct Live {
+    pub(super) id: i64,
+    pub(super) sha256: String,
+}
+
+pub(super) async fn find_live(tx: &mut Transaction<'_, Sqlite>, entry: &NewEntry) -> Result<Option<Live>, sqlx::Error> {
+    let row = sqlx::query(
+        "select id, sha256 from source_package where app_code = ? and module = ? and version = ? and is_deleted = 0",
+    )
+    .bind(entry.module.app_code.as_str())
+    .bind(entry.module.module.as_str())
+    .bind(entry.version.as_str())
+    .fetch_optional(&mut **tx)
+    .await?;
+    row.map(|row| Ok(Live { id: row.try_get("id")?, sha256: row.try_get("sha256")? })).transpose()
+}
+
+pub(super) async fn register_module(
+    tx: &mut Transaction<'_, Sqlite>,
+    entry: &NewEntry,
+    now: i64,
+) -> Result<(), sqlx::Error> {
+    // Another first upload to the same module may have been quicker; both register the same origin.
+    sqlx::query(
+        "insert into module (app_code, module, source_origin, created_ms) values (?, ?, ?, ?) on conflict do nothing",
+    )
+    .bind(entry.module.app_code.as_str())
+    .bind(entry.module.module.as_str())
+    .bind(SourceOrigin::BkLesscode.number())
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
+
+/// What an upload says of its package: the values 1 to 11 of both statements below.
+fn bind_package<'q>(query: Query<'q>, entry: &'q NewEntry, now: i64) -> Result<Query<'q>, sqlx::Error> {
+    let package = &entry.package;
+    Ok(query
+        .bind(&entry.package_name)
+        .bind(signed(entry.size_bytes)?)
+        .bind(entry.sha256.as_str())
+        .bind(&entry.operator)
+        .bind(now)
+        .bind(package.format.name())
+        .bind(&package.relative_path)
+        .bind(&package.meta_info)
+        .bind(package.version.as_ref().map(PackageVersion::as_str))
+        .bind(signed(package.entries)?)
+        .bind(signed(package.unpacked_bytes)?))
+}
+
+pub(super) async fn insert(tx: &mut Transaction<'_, Sqlite>, entry: &NewEntry, now: i64) -> Result<Entry, sqlx::Error> {
+    let query = sqlx::query(
+        "insert into source_package
+            (package_name, size_bytes, sha256, operator, created_ms, updated_ms, format, relative_path, meta_info,
+             declared_version, entries, unpacked_bytes, app_code, module, version)
+         values (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) returning *",
+    );
+    let row = bind_package(query, entry, now)?
+        .bind(entry.module.app_code.as_str())
+        .bind(entry.module.module.as_str())
+        .bind(entry.version.as_str())
+        .fetch_one(&mut **tx)
+        .await?;
+    read_entry(&row)
+}
+
+pub(super) async fn replace(
+    tx: &mut Transaction<'_, Sqlite>,
+    id: i64,
+    entry: &NewEntry,
+    now: i64,
+) -> Result<Entry, sqlx::Error> {
+    let query = sqlx::query(
+        "update source_package
+         set package_name = ?1, size_bytes = ?2, sha256 = ?3, operator = ?4, updated_ms = ?5, format = ?6,
+             relative_path = ?7, meta_info = ?8, declared_version = ?9, entries = ?10, unpacked_bytes = ?11
+         where id = ?12 returning *",
+    );
+    let row = bind_package(query, entry, now)?.bind(id).fetch_one(&mut **tx).await?;
+    read_entry(&row)
+}
+
+fn read_entry(row: &SqliteRow) -> Result<Entry, sqlx::Error> {
+    Ok(Entry {
+        id: row.try_get("id")?,
+        version: row.try_get("version")?,
+        package_name: row.try_get("package_name")?,
+        size_bytes: row.try_get("size_bytes")?,
+        sha256: row.try_get("sha256")?,
+        is_deleted: row.try_get("is_deleted")?,
+        created_ms: row.try_get("created_ms")?,
+        updated_ms: row.try_get("updated_ms")?,
+        operator: row.try_get("operator")?,
+    })
+}
+
+fn read_held(row: &SqliteRow) -> Result<Held, sqlx::Error> {
+    let format: &str = row.try_get("format")?;
+    let declared: Option<&str> = row.try_get("declared_version")?;
+    let package = Package {
+        format: Format::named(format).ok_or_else(|| sqlx::Error::Decode("an unknown format".into()))?,
+        relative_path: row.try_get("relative_path")?,
+        meta_info: row.try_get("meta_info")?,
+        version: declared.map(PackageVersion::new).transpose().map_err(|e| sqlx::Error::Decode(e.into()))?,
+        entries: unsigned(row.try_get("entries")?)?,
+        unpacked_bytes: unsigned(row.try_get("unpacked_bytes")?)?,
+    };
+    Ok(Held { size_bytes: unsigned(row.try_get("size_bytes")?)?, package })
+}
+
+/// What is known of a package with this hash that the application keeps.
+pub(super) async fn held(
+    reader: &SqlitePool,
+    app_code: &AppCode,
+    sha256: &Sha256Hex,
+) -> Result<Option<Held>, CatalogError> {
+    let query = sqlx::query(HELD).bind(sha256.as_str()).bind(app_code.as_str());
+    let row = query.fetch_optional(reader).await.map_err(failed)?;
+    row.as_ref().map(read_held).transpose().map_err(failed)
+}

@@ -1,0 +1,55 @@
+//! Where packages came from, in the books of SQLite.
+
+use sqlx::{Sqlite, SqlitePool, Transaction};
+
+use super::sqlite::failed;
+use crate::ingest::ports::{CatalogError, JobRecord, Provenance, Sha256Hex};
+
+/// Statements that are given for one hash. A package that more rows share says the same in the rest.
+const STATEMENTS: i64 = 100;
+
+/// Books where the package of a row came from, in the place of what was known of the row before.
+pub(super) async fn note(
+    tx: &mut Transaction<'_, Sqlite>,
+    package_id: i64,
+    job: &JobRecord,
+    provenance: &Provenance,
+) -> Result<(), sqlx::Error> {
+    let (JobRecord { view, request, .. }, fetched) = (job, provenance.fetched.as_ref());
+    sqlx::query(
+        "insert or replace into provenance
+            (package_id, source_url, final_url, etag, last_modified, attempts, caller_app, operator, request_id, job_id,
+             started_ms, ended_ms, store_version, statement)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(package_id)
+    .bind(&request.source_url)
+    .bind(fetched.map(|fetched| &fetched.final_url))
+    .bind(fetched.and_then(|fetched| fetched.etag.as_ref()))
+    .bind(fetched.and_then(|fetched| fetched.last_modified.as_ref()))
+    .bind(view.attempts)
+    .bind(&request.caller_app)
+    .bind(&request.operator)
+    .bind(&request.request_id)
+    .bind(view.id.to_string())
+    .bind(view.started_ms)
+    .bind(provenance.ended_ms)
+    .bind(env!("CARGO_PKG_VERSION"))
+    .bind(&provenance.statement)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// The statements of the live rows that point at a hash.
+pub(super) async fn statements(pool: &SqlitePool, sha256: &Sha256Hex) -> Result<Vec<String>, CatalogError> {
+    sqlx::query_scalar(
+        "select statement from provenance join source_package on id = package_id
+         where sha256 = ? and is_deleted = 0 order by ended_ms desc, id limit ?",
+    )
+    .bind(sha256.as_str())
+    .bind(STATEMENTS)
+    .fetch_all(pool)
+    .await
+    .map_err(failed)
+}

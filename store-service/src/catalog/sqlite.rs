@@ -1,0 +1,306 @@
+//! The books in SQLite. The only room with SQL.
+//!
+//! Promises: a booked package survives a power cut (WAL with `synchronous = FULL`); there is one writer at a time, which
+//! takes its lock before it reads, so it never works on a stale view; readers are not held up. Refuses to start on an
+//! SQLite older than 3.51.3, which can corrupt a database in WAL mode.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use linkgate_contract::{AppCode, JobId, PackageVersion, UploadPath};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection as _, SqliteConnection, SqlitePool};
+
+use super::packages::{self, Live};
+use super::{Books, jobs, provenance};
+use crate::failpoint::{Step, reached};
+use crate::ingest::ports::{Catalog, CatalogError, Held, JobEnd, JobRecord, JobView, NewEntry, Recorded, Sha256Hex};
+use crate::ingest::{SourceOrigin, now_ms};
+
+/// The first release without the WAL-reset corruption.
+const OLDEST_SQLITE: [u32; 3] = [3, 51, 3];
+/// Readers at once; their queries take well under a millisecond.
+const READERS: u32 = 4;
+/// How long to wait for a connection, or for another process (a backup, a shell) to release the database.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Takes the write lock at once: a transaction that reads first and writes later fails when another wrote in between,
+/// and no waiting helps it.
+const BEGIN: &str = "begin immediate";
+
+/// The books in SQLite. A copy is another handle on the same books.
+#[derive(Clone)]
+pub struct SqliteCatalog {
+    writer: SqlitePool,
+    reader: SqlitePool,
+    path: std::path::PathBuf,
+}
+
+/// Why the books cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogStartError {
+    /// See [`SqliteCatalog`].
+    #[error("SQLite {found} is too old, {}.{}.{} or later is needed", OLDEST_SQLITE[0], OLDEST_SQLITE[1], OLDEST_SQLITE[2])]
+    OldSqlite {
+        /// Its version.
+        found: String,
+    },
+    /// The file is no database, or cannot be read or written.
+    #[error("the database cannot be opened: {0}")]
+    Open(#[from] sqlx::Error),
+    /// A migration was edited or could not be done.
+    #[error("the database cannot be brought up to date: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+impl SqliteCatalog {
+    /// Opens an existing, possibly empty file and brings it up to date.
+    ///
+    /// # Errors
+    /// [`CatalogStartError`] says why it cannot be used.
+    pub async fn open(path: &Path) -> Result<Self, CatalogStartError> {
+        let options = options(path);
+        let pool = |size| SqlitePoolOptions::new().max_connections(size).acquire_timeout(PATIENCE);
+        // The journal mode is set once, by the writer, before anybody reads: changing it needs the database alone.
+        // What is overwritten may have been a signature: `secure_delete` leaves no trace of it in free pages.
+        let writing = options.clone().journal_mode(SqliteJournalMode::Wal).pragma("secure_delete", "on");
+        let writer =
+            pool(1).before_acquire(|used, _| Box::pin(async { Ok(is_usable(used)) })).connect_with(writing).await?;
+        refuse_old_sqlite(&writer).await?;
+        // The release after this one may have been here before it was taken back: what it added is made for this one to work
+        // on (migrations/README.md).
+        sqlx::migrate!("migrations/sqlite").set_ignore_missing(true).run(&writer).await?;
+        let reader = pool(READERS).connect_with(options.pragma("query_only", "on")).await?;
+        Ok(Self { writer, reader, path: path.to_owned() })
+    }
+
+    /// The books for those who only read in them.
+    #[must_use]
+    pub fn books(&self) -> Books {
+        Books::over(self.reader.clone())
+    }
+
+    /// Forgets uploads that ended before then.
+    ///
+    /// # Errors
+    /// If the books cannot be written.
+    pub async fn forget_jobs(&self, before_ms: i64) -> Result<u64, CatalogError> {
+        jobs::forget(&self.writer, before_ms).await
+    }
+
+    /// Settles what a commit of unknown outcome left: SQLite may report that a commit failed and show its rows after a
+    /// crash, as long as no later commit has taken their place in the journal. So a commit is made that says nothing.
+    ///
+    /// # Errors
+    /// If the books cannot be written.
+    pub async fn settle(&self) -> Result<(), CatalogError> {
+        let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
+        // Not used by anything; setting it writes a page even if it has this value already.
+        sqlx::query("pragma user_version = 0").execute(&mut *tx).await.map_err(failed)?;
+        tx.commit().await.map_err(failed)
+    }
+
+    /// Closes the database; its journal is folded into the file.
+    pub async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+}
+
+/// For every connection.
+pub(super) fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
+        .foreign_keys(true)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(PATIENCE)
+}
+
+/// When SQLite ends a transaction by itself, as on a full disk, the driver goes on counting it, and nothing can be begun on
+/// that connection again: it is closed, and the next one is new.
+fn is_usable(used: &SqliteConnection) -> bool {
+    !used.is_in_transaction()
+}
+
+async fn refuse_old_sqlite(pool: &SqlitePool) -> Result<(), CatalogStartError> {
+    let found: String = sqlx::query_scalar("select sqlite_version()").fetch_one(pool).await?;
+    if is_new_enough(&found) { Ok(()) } else { Err(CatalogStartError::OldSqlite { found }) }
+}
+
+fn is_new_enough(version: &str) -> bool {
+    let numbers: Vec<u32> = version.split('.').map_while(|part| part.parse().ok()).collect();
+    numbers.as_slice() >= OLDEST_SQLITE.as_slice()
+}
+
+pub(super) fn failed(error: sqlx::Error) -> CatalogError {
+    // Postgres names the broken constraint, SQLite does not; so there is one unique rule per table.
+    match &error {
+        sqlx::Error::Database(e) if e.is_unique_violation() => CatalogError::AlreadyExists,
+        _ => CatalogError::Database(error.into()),
+    }
+}
+
+pub(super) fn signed(number: u64) -> Result<i64, sqlx::Error> {
+    i64::try_from(number).map_err(|e| sqlx::Error::Encode(e.into()))
+}
+
+pub(super) fn unsigned(number: i64) -> Result<u64, sqlx::Error> {
+    u64::try_from(number).map_err(|e| sqlx::Error::Decode(e.into()))
+}
+
+impl Catalog for SqliteCatalog {
+    async fn module_origin(&self, module: &UploadPath) -> Result<Option<SourceOrigin>, CatalogError> {
+        let number: Option<i64> =
+            sqlx::query_scalar("select source_origin from module where app_code = ? and module = ?")
+                .bind(module.app_code.as_str())
+                .bind(module.module.as_str())
+                .fetch_optional(&self.reader)
+                .await
+                .map_err(failed)?;
+        Ok(number.and_then(SourceOrigin::from_number))
+    }
+
+    async fn has_live(&self, module: &UploadPath, version: &PackageVersion) -> Result<bool, CatalogError> {
+        sqlx::query_scalar(
+            "select exists(select 1 from source_package
+                where app_code = ? and module = ? and version = ? and is_deleted = 0)",
+        )
+        .bind(module.app_code.as_str())
+        .bind(module.module.as_str())
+        .bind(version.as_str())
+        .fetch_one(&self.reader)
+        .await
+        .map_err(failed)
+    }
+
+    async fn record(&self, entry: NewEntry, job: JobRecord) -> Result<Recorded, CatalogError> {
+        let (now, begun) = (now_ms(), Instant::now());
+        let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
+        let waited = begun.elapsed();
+        let live = packages::find_live(&mut tx, &entry).await.map_err(failed)?;
+        let (row, replaced) = match live {
+            Some(_) if !entry.allow_overwrite => return Err(CatalogError::AlreadyExists),
+            Some(Live { id, sha256 }) => {
+                (packages::replace(&mut tx, id, &entry, now).await, Sha256Hex::from_hex(&sha256))
+            }
+            None => (packages::insert(&mut tx, &entry, now).await, None),
+        };
+        if entry.registers_module {
+            packages::register_module(&mut tx, &entry, now).await.map_err(failed)?;
+        }
+        let recorded = Recorded { entry: row.map_err(failed)?, replaced, waited };
+        provenance::note(&mut tx, recorded.entry.id, &job, &entry.provenance).await.map_err(failed)?;
+        jobs::end(&mut tx, &job, &JobEnd::Done(recorded.entry.clone()), now).await.map_err(failed)?;
+        reached(Step::CommitDue);
+        tx.commit().await.map_err(failed)?;
+        reached(Step::Committed);
+        Ok(recorded)
+    }
+
+    async fn accept(&self, job: JobRecord) -> Result<(), CatalogError> {
+        let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
+        jobs::accept(&mut tx, &job).await.map_err(failed)?;
+        reached(Step::AcceptDue);
+        tx.commit().await.map_err(failed)?;
+        reached(Step::Accepted);
+        Ok(())
+    }
+
+    async fn give_up(&self, job: JobRecord, end: JobEnd) -> Result<(), CatalogError> {
+        let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
+        jobs::end(&mut tx, &job, &end, now_ms()).await.map_err(failed)?;
+        tx.commit().await.map_err(failed)
+    }
+
+    async fn job(&self, id: JobId) -> Result<Option<JobView>, CatalogError> {
+        jobs::find(&self.reader, id).await
+    }
+
+    async fn job_of_key(&self, key: [u8; 32], since_ms: i64) -> Result<Option<(JobId, [u8; 32])>, CatalogError> {
+        jobs::of_key(&self.reader, key, since_ms).await
+    }
+
+    async fn unfinished(&self) -> Result<Vec<JobRecord>, CatalogError> {
+        jobs::unfinished(&self.reader).await
+    }
+
+    async fn held(&self, app_code: &AppCode, sha256: &Sha256Hex) -> Result<Option<Held>, CatalogError> {
+        packages::held(&self.reader, app_code, sha256).await
+    }
+
+    async fn statements(&self, sha256: &Sha256Hex) -> Result<Vec<String>, CatalogError> {
+        provenance::statements(&self.reader, sha256).await
+    }
+
+    async fn points_at(&self, sha256: &Sha256Hex) -> Result<bool, CatalogError> {
+        self.books().points_at(sha256).await
+    }
+
+    async fn check(&self) -> Result<(), CatalogError> {
+        // An open database goes on working after its file was removed, and everything booked then is lost. Its file must
+        // not be opened to find out: closing it would drop SQLite's own locks.
+        tokio::fs::metadata(&self.path).await.map_err(|e| CatalogError::Database(e.into()))?;
+        let tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
+        tx.rollback().await.map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Row as _;
+
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_by_number() {
+        for good in ["3.51.3", "3.51.10", "3.52", "3.100.0", "4.0.0"] {
+            assert!(is_new_enough(good), "{good}");
+        }
+        for bad in ["3.51.2", "3.9.100", "2.99.99", "", "x"] {
+            assert!(!is_new_enough(bad), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_bundled_sqlite_is_new_enough_and_durable() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let catalog = SqliteCatalog::open(file.path()).await.unwrap();
+        let version: String = sqlx::query_scalar("select sqlite_version()").fetch_one(&catalog.reader).await.unwrap();
+        assert!(is_new_enough(&version), "{version}");
+        let mode: String = sqlx::query_scalar("pragma journal_mode").fetch_one(&catalog.writer).await.unwrap();
+        let sync: i64 = sqlx::query_scalar("pragma synchronous").fetch_one(&catalog.writer).await.unwrap();
+        assert_eq!((mode.as_str(), sync), ("wal", 2));
+        let refused = sqlx::query("delete from module").execute(&catalog.reader).await;
+        assert!(refused.is_err(), "a reader must not write");
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_the_database_ended_by_itself_is_not_held_against_the_next() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let catalog = SqliteCatalog::open(file.path()).await.unwrap();
+        let mut tx = catalog.writer.begin_with(BEGIN).await.unwrap();
+        // As a full disk does it: behind the driver's back.
+        sqlx::query("rollback").execute(&mut *tx).await.unwrap();
+        assert!(tx.commit().await.is_err(), "there was nothing left to commit");
+        catalog.check().await.unwrap();
+        catalog.settle().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_page_of_a_module_is_not_sorted_and_a_held_package_is_found_by_its_hash() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let catalog = SqliteCatalog::open(file.path()).await.unwrap();
+        let page = "select * from source_package
+            where app_code = ? and module = ? and is_deleted = 0 and id < ? order by id desc limit 20";
+        for (query, want) in [
+            (page, "USING INDEX source_package_page (app_code=? AND module=? AND rowid<?)"),
+            (packages::HELD, "USING INDEX source_package_sha256 (sha256=?)"),
+        ] {
+            let plan = sqlx::query(sqlx::AssertSqlSafe(format!("explain query plan {query}")));
+            let plan = plan.fetch_all(&catalog.reader).await.unwrap();
+            let steps: Vec<String> = plan.iter().map(|step| step.get("detail")).collect();
+            assert_eq!(steps, [format!("SEARCH source_package {want}")]);
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Settings of the work that a store does on what it keeps.
+
+use std::time::Duration;
+
+use super::vars::{Reader, Vars};
+
+pub(super) const GC_INTERVAL: &str = "LINKGATE_STORE_GC_INTERVAL_S";
+pub(super) const GC_GRACE: &str = "LINKGATE_STORE_GC_GRACE_S";
+pub(super) const SCRUB_RATE: &str = "LINKGATE_STORE_SCRUB_BYTES_PER_S";
+
+pub(super) const JOB_RETENTION: &str = "LINKGATE_STORE_JOB_RETENTION_S";
+
+const DAY_S: u64 = 86_400;
+
+/// How what is kept is looked after.
+#[derive(Clone, Debug)]
+pub struct MaintenanceConfig {
+    /// `LINKGATE_STORE_GC_INTERVAL_S`: seconds between two removals of what no row points at; the first one is at the
+    /// start. 0: never. Default 86400.
+    pub gc_interval: Option<Duration>,
+    /// `LINKGATE_STORE_GC_GRACE_S`: what is younger stays. Default 3600.
+    pub gc_grace: Duration,
+    /// `LINKGATE_STORE_SCRUB_BYTES_PER_S`: how fast kept packages are read again and held against the books, once a day
+    /// at most. 0: never. Default 1048576.
+    pub scrub_bytes_per_s: u64,
+    /// `LINKGATE_STORE_JOB_RETENTION_S`: seconds for which uploads that have ended can be asked for, at least the day for which
+    /// an `Idempotency-Key` counts. Default 604800, a week.
+    pub job_retention: Duration,
+}
+
+impl MaintenanceConfig {
+    pub(super) fn read(reader: &mut Reader<'_, impl Vars>) -> Self {
+        let interval = reader.number(GC_INTERVAL, DAY_S, 0..=30 * DAY_S);
+        Self {
+            gc_interval: (interval > 0).then(|| Duration::from_secs(interval)),
+            // Less would race what is under way: file systems tell times no finer than a few milliseconds.
+            gc_grace: Duration::from_secs(reader.number(GC_GRACE, 3_600, 1..=30 * DAY_S)),
+            scrub_bytes_per_s: reader.number(SCRUB_RATE, 1 << 20, 0..=1 << 40),
+            job_retention: Duration::from_secs(reader.number(JOB_RETENTION, 7 * DAY_S, DAY_S..=366 * DAY_S)),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What is booked of a package, and what is said of where it came from.
+
+use linkgate_contract::PackageName;
+
+use super::job::Job;
+use super::ports::{Fetched, Held, NewEntry, Provenance, Sha256Hex};
+use super::{Ingest, IngestError, Upload, now_ms};
+use crate::attest::{Intake, Source};
+
+impl<S, B, L> Ingest<S, B, L> {
+    /// The request's version wins over the package's.
+    pub(super) fn new_entry(
+        &self,
+        job: &Job,
+        registers_module: bool,
+        sha256: Sha256Hex,
+        kept: Held,
+        fetched: Option<Fetched>,
+    ) -> Result<NewEntry, IngestError> {
+        let Upload { module, request, operator, .. } = &job.upload;
+        let Held { size_bytes, package } = kept;
+        let version = request.version.clone().or_else(|| package.version.clone());
+        let version = version.ok_or(IngestError::VersionMissing { format: package.format })?;
+        let package_name = PackageName::new(&request.package_url, &version).as_str().to_owned();
+        let ended_ms = now_ms();
+        let view = job.view();
+        let statement = self.signer.attest(&Intake {
+            package_name: &package_name,
+            sha256: sha256.as_str(),
+            size_bytes,
+            app_code: module.app_code.as_str(),
+            module: module.module.as_str(),
+            version: version.as_str(),
+            source_url: &request.package_url.to_string(),
+            source: source(fetched.as_ref(), view.attempts),
+            caller_app: &job.upload.caller_app,
+            operator,
+            request_id: &job.upload.request_id,
+            job_id: view.id.to_string(),
+            started_ms: view.started_ms,
+            ended_ms,
+        });
+        Ok(NewEntry {
+            module: module.clone(),
+            registers_module,
+            package_name,
+            version,
+            size_bytes,
+            sha256,
+            package,
+            provenance: Provenance { fetched, ended_ms, statement },
+            operator: operator.clone(),
+            allow_overwrite: request.allow_overwrite,
+        })
+    }
+}
+
+fn source(fetched: Option<&Fetched>, attempts: u32) -> Source<'_> {
+    let Some(Fetched { final_url, etag, last_modified, .. }) = fetched else { return Source::Reused };
+    Source::Fetched { final_url, etag: etag.as_deref(), last_modified: last_modified.as_deref(), attempts }
+}

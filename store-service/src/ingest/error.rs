@@ -1,0 +1,105 @@
+//! Why an upload failed, or cannot be taken at all.
+
+use linkgate_contract::Sha256;
+
+use super::SourceOrigin;
+use super::ports::{BlobError, CatalogError, Sha256Hex, SourceError};
+use crate::inspect::{Format, Refused};
+
+/// Why a package was not linked.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// The module is not known, and the operator refuses unknown ones.
+    #[error("the module is not known")]
+    UnknownModule,
+    /// The module is not deployed from packages.
+    #[error("the module gets its source by {0:?}")]
+    UnsupportedOrigin(SourceOrigin),
+    /// Neither the caller nor the package gave a version.
+    #[error("neither the request nor the package gives a version")]
+    VersionMissing {
+        /// What the package is; one that is no archive cannot give any.
+        format: Format,
+    },
+    /// The version is there and may not be overwritten.
+    #[error("the version is there already")]
+    AlreadyExists,
+    /// As many uploads are running as may.
+    #[error("too many uploads are running")]
+    Busy,
+    /// The source gave no package.
+    #[error("the source gave no package")]
+    Source(#[from] SourceError),
+    /// The bytes are not those that the caller named.
+    #[error("expected a package with the SHA-256 {expected}, got {}", found.as_str())]
+    ChecksumMismatch {
+        /// What the caller named.
+        expected: Sha256,
+        /// What came.
+        found: Sha256Hex,
+    },
+    /// The package may not be kept.
+    #[error("the package is refused")]
+    Refused(#[from] Refused),
+    /// The package could not be kept.
+    #[error("the package could not be kept")]
+    Blob(#[from] BlobError),
+    /// The package could not be booked.
+    #[error("the package could not be booked")]
+    Catalog(#[source] CatalogError),
+    /// Somebody cancelled it.
+    #[error("the upload was cancelled")]
+    Cancelled,
+    /// The caller's key stands for another request.
+    #[error("the Idempotency-Key was used for another request")]
+    KeyReused,
+    /// The store is stopping.
+    #[error("the store is stopping")]
+    Stopping,
+}
+
+impl IngestError {
+    /// What it is called in metrics.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::UnknownModule => "unknown_module",
+            Self::UnsupportedOrigin(_) => "unsupported_origin",
+            Self::VersionMissing { .. } => "version_missing",
+            Self::AlreadyExists => "already_exists",
+            Self::Busy => "too_many_uploads",
+            Self::Source(error) => error.kind(),
+            Self::ChecksumMismatch { .. } => "checksum_mismatch",
+            Self::Blob(BlobError::NoSpace(_)) => "insufficient_storage",
+            Self::Refused(Refused::Io(_)) | Self::Blob(_) | Self::Catalog(_) => "failed",
+            Self::Refused(_) => "package_refused",
+            Self::KeyReused => "idempotency_key_reused",
+            Self::Cancelled | Self::Stopping => "cancelled",
+        }
+    }
+}
+
+impl From<CatalogError> for IngestError {
+    fn from(error: CatalogError) -> Self {
+        match error {
+            CatalogError::AlreadyExists => Self::AlreadyExists,
+            failed @ CatalogError::Database(_) => Self::Catalog(failed),
+        }
+    }
+}
+
+/// Which part of the store is not ready.
+#[derive(Debug, thiserror::Error)]
+pub enum NotReady {
+    /// Packages cannot be written.
+    #[error("packages cannot be written")]
+    Blobs(#[source] BlobError),
+    /// The books cannot be written.
+    #[error("the books cannot be written")]
+    Catalog(#[source] CatalogError),
+}
+
+/// An error with its causes, for the log.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |e| e.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

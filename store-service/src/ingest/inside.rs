@@ -1,0 +1,91 @@
+//! Looks inside a package while it is written, in a thread of its own beside the writer's.
+//!
+//! Promises: holds at most [`QUEUED_BLOCKS`] blocks, and the one it looks at, besides what the inspection itself needs; the
+//! upload learns of a refusal at its next block, not only at the end. Decoding keeps its pace: a package that unpacks
+//! slower than it comes is read slower, for the queue is full.
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::IngestError;
+use super::ports::{BlobError, Sealed};
+use crate::inspect::{Inspected, Inspector, Limits, Package, Refused, inspect_zip};
+
+/// Bridges the time when either side is held up.
+const QUEUED_BLOCKS: usize = 2;
+
+/// What is told to the thread.
+enum Order {
+    Look(Bytes),
+    /// The package ends here. A queue that ends without it was given up.
+    End,
+}
+
+/// An inspection that goes on beside the upload.
+pub(super) struct Inside {
+    limits: Limits,
+    orders: mpsc::Sender<Order>,
+    thread: JoinHandle<Result<Option<Inspected>, Refused>>,
+    /// What the thread said before the end.
+    early: Option<Inspected>,
+}
+
+impl Inside {
+    /// Begins; nothing has come yet.
+    pub(super) fn begin(limits: &Limits) -> Self {
+        let (orders, queue) = mpsc::channel(QUEUED_BLOCKS);
+        let inspector = Inspector::new(limits.clone());
+        let thread = spawn_blocking(move || inspect(inspector, queue));
+        Self { limits: limits.clone(), orders, thread, early: None }
+    }
+
+    /// The next bytes of the package.
+    pub(super) async fn push(&mut self, bytes: &Bytes) -> Result<(), IngestError> {
+        self.tell(Order::Look(bytes.clone())).await
+    }
+
+    /// What the package is, now that all of it has come and is written.
+    pub(super) async fn package<S: Sealed>(mut self, sealed: S) -> Result<(S, Package), IngestError> {
+        self.tell(Order::End).await?;
+        let said = match self.early {
+            None => self.said().await?,
+            early => early,
+        };
+        match said {
+            Some(Inspected::Package(package)) => Ok((sealed, package)),
+            Some(Inspected::Zip) => {
+                let read = move || {
+                    let package = inspect_zip(&mut sealed.open()?, &self.limits)?;
+                    Ok((sealed, package))
+                };
+                spawn_blocking(read).await.map_err(|_| BlobError::WriterGone)?
+            }
+            None => Err(BlobError::WriterGone.into()),
+        }
+    }
+
+    async fn tell(&mut self, order: Order) -> Result<(), IngestError> {
+        // A thread that has said all has no queue any more.
+        if self.early.is_none() && self.orders.send(order).await.is_err() {
+            self.early = self.said().await?;
+        }
+        Ok(())
+    }
+
+    async fn said(&mut self) -> Result<Option<Inspected>, IngestError> {
+        Ok((&mut self.thread).await.map_err(|_| BlobError::WriterGone)??)
+    }
+}
+
+/// The thread. Says nothing of a package that was given up.
+fn inspect(mut inspector: Inspector, mut queue: mpsc::Receiver<Order>) -> Result<Option<Inspected>, Refused> {
+    while inspector.wants_more() {
+        match queue.blocking_recv() {
+            Some(Order::Look(bytes)) => inspector.push(&bytes)?,
+            Some(Order::End) => break,
+            None => return Ok(None),
+        }
+    }
+    inspector.finish().map(Some)
+}

@@ -1,0 +1,201 @@
+//! One upload that is under way, and what is known of it.
+//!
+//! Promises: an upload is either acknowledged or ended first, never both at once, so whoever was told that it goes on is
+//! never told of one that the books do not have.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use linkgate_contract::JobId;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::Span;
+
+use super::ports::{JobKey, JobRecord, JobRequest, JobState, JobView, Progress};
+use super::{IngestError, Upload};
+use crate::trace::{self, Place};
+
+/// Keys of one upload. Each caller brings one, and callers wait or come again.
+const MAX_KEYS: usize = 1_000;
+
+/// How far an upload is, as its own task sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// It may yet be refused without having cost anything.
+    Checking,
+    /// It has a place, or waits for one.
+    Queued,
+    Fetching,
+    Storing,
+    Ended,
+}
+
+/// What the books know of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nothing.
+    New,
+    /// That it was accepted.
+    Accepted,
+    /// How it ended, unless it ended before it had begun in earnest.
+    Ended,
+}
+
+/// An upload that is under way.
+pub struct Job {
+    id: JobId,
+    pub(super) upload: Upload,
+    created_ms: i64,
+    /// 0 until then.
+    started_ms: AtomicI64,
+    pub(super) progress: Arc<Progress>,
+    stage: watch::Sender<Stage>,
+    pub(super) cancel: CancellationToken,
+    /// Somebody was told that it goes on, so it waits for its turn however long that takes.
+    is_patient: AtomicBool,
+    keys: Mutex<Vec<JobKey>>,
+    pub(super) standing: tokio::sync::Mutex<Standing>,
+    /// Its span, for those of other requests to point at.
+    place: OnceLock<Place>,
+}
+
+impl Job {
+    pub(super) fn new(id: JobId, upload: Upload, created_ms: i64, standing: Standing) -> Self {
+        Self {
+            id,
+            upload,
+            created_ms,
+            started_ms: AtomicI64::new(0),
+            progress: Arc::default(),
+            stage: watch::Sender::new(Stage::Checking),
+            cancel: CancellationToken::new(),
+            is_patient: AtomicBool::new(standing == Standing::Accepted),
+            keys: Mutex::default(),
+            standing: tokio::sync::Mutex::new(standing),
+            place: OnceLock::new(),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> JobId {
+        self.id
+    }
+
+    /// The span of its work, which begins with this call.
+    pub(super) fn span(&self) -> Span {
+        let Upload { module, request, request_id, .. } = &self.upload;
+        let (app, name) = (module.app_code.as_str(), module.module.as_str());
+        let span = trace::upload(&self.id, request_id, app, name, &request.package_url);
+        self.place.get_or_init(|| trace::place(&span));
+        span
+    }
+
+    /// Says in the span of a request that it waits for this upload, which another one began.
+    pub(super) fn link_span(&self) {
+        if let Some(place) = self.place.get() {
+            trace::link(place);
+        }
+    }
+
+    /// Another key under which it is asked for.
+    ///
+    /// # Errors
+    /// If there are too many of them.
+    pub(super) fn add_key(&self, key: JobKey) -> Result<(), IngestError> {
+        let mut keys = self.keys();
+        if keys.len() >= MAX_KEYS {
+            return Err(IngestError::Busy);
+        }
+        keys.push(key);
+        Ok(())
+    }
+
+    pub(super) fn keys(&self) -> MutexGuard<'_, Vec<JobKey>> {
+        // Nothing in here panics half-way.
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn reach(&self, stage: Stage) {
+        if stage == Stage::Fetching {
+            self.started_ms.store(now_ms(), Ordering::Relaxed);
+        }
+        self.stage.send_replace(stage);
+    }
+
+    pub(super) fn has_reached(&self, stage: Stage) -> bool {
+        *self.stage.borrow() >= stage
+    }
+
+    /// Waits until it is past that stage.
+    pub(super) async fn is_past(&self, stage: Stage) {
+        let mut stages = self.stage.subscribe();
+        // The sender is this job's own.
+        let _never_closed = stages.wait_for(|now| *now > stage).await;
+    }
+
+    /// Resolves when its stage changes. The last stage never does.
+    pub async fn changed(&self) {
+        let now = *self.stage.borrow();
+        self.is_past(now).await;
+    }
+
+    pub(super) fn make_patient(&self) {
+        self.is_patient.store(true, Ordering::Relaxed);
+    }
+
+    /// Resolves when it has waited long enough.
+    pub(super) async fn gives_up(&self, patience: Duration) {
+        if !self.is_patient.load(Ordering::Relaxed) {
+            tokio::time::sleep(patience).await;
+        }
+        if self.is_patient.load(Ordering::Relaxed) {
+            std::future::pending().await
+        }
+    }
+
+    /// What whoever asks is told while it has not ended.
+    #[must_use]
+    pub fn view(&self) -> JobView {
+        let state = match *self.stage.borrow() {
+            Stage::Checking | Stage::Queued => JobState::Queued,
+            Stage::Fetching => JobState::Fetching,
+            Stage::Storing | Stage::Ended => JobState::Storing,
+        };
+        let started_ms = self.started_ms.load(Ordering::Relaxed);
+        JobView {
+            id: self.id,
+            module: self.upload.module.clone(),
+            state,
+            received_bytes: self.progress.received(),
+            total_bytes: self.progress.total(),
+            attempts: self.progress.attempts(),
+            created_ms: self.created_ms,
+            started_ms: (started_ms > 0).then_some(started_ms),
+            ended_ms: None,
+            end: None,
+        }
+    }
+
+    pub(super) fn record(&self) -> JobRecord {
+        let Upload { request, caller_app, operator, allowance, request_id, .. } = &self.upload;
+        let request = JobRequest {
+            body: request.to_json(),
+            private_hosts: allowance.private_hosts.rules().map(ToString::to_string).collect(),
+            opaque: allowance.opaque,
+            source_url: request.package_url.to_string(),
+            caller_app: caller_app.clone(),
+            operator: operator.clone(),
+            request_id: request_id.clone(),
+        };
+        JobRecord { view: self.view(), request, keys: self.keys().clone() }
+    }
+}
+
+/// Milliseconds since the epoch.
+#[must_use]
+pub fn now_ms() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+}

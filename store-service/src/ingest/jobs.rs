@@ -1,0 +1,139 @@
+//! The uploads that are under way, so that a second call for the same joins the first instead of downloading it again.
+//!
+//! Promises: whoever asks for exactly the same while it is under way gets the same answer; an upload that ended, in
+//! whatever way, is joined by nobody any more.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use linkgate_contract::{JobId, LinkRequest, UploadPath};
+
+use super::job::Job;
+use super::ports::JobKey;
+use super::{Allowance, IngestError, Outcome, Upload};
+
+/// All that makes two uploads the same; who asks is not part of it, but what that caller may do is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Wish {
+    module: UploadPath,
+    request: LinkRequest,
+    allowance: Allowance,
+}
+
+impl Wish {
+    fn of(Upload { module, request, allowance, .. }: &Upload) -> Self {
+        Self { module: module.clone(), request: request.clone(), allowance: allowance.clone() }
+    }
+}
+
+/// An upload that is under way, and what all who asked for it wait for.
+#[derive(Clone)]
+pub struct Live {
+    /// What is known of it.
+    pub job: Arc<Job>,
+    outcome: Shared<BoxFuture<'static, Outcome>>,
+}
+
+impl Live {
+    /// Waits for its end.
+    pub async fn outcome(&self) -> Outcome {
+        self.outcome.clone().await
+    }
+}
+
+/// Never more of them than uploads.
+#[derive(Clone, Default)]
+pub(super) struct Jobs(Arc<Mutex<List>>);
+
+#[derive(Default)]
+struct List {
+    by_wish: HashMap<Wish, Live>,
+    by_id: HashMap<JobId, Live>,
+    by_key: HashMap<[u8; 32], (JobKey, Live)>,
+}
+
+/// Takes an upload off the list when it is dropped.
+pub(super) struct Listed {
+    jobs: Jobs,
+    job: Arc<Job>,
+    wish: Wish,
+}
+
+impl Jobs {
+    /// The upload that does this already, or the new one, which `begin` then begins. `true` if it was begun.
+    ///
+    /// # Errors
+    /// If the key stands for another request, or there is no room for another one.
+    pub(super) fn join(
+        &self,
+        new: Job,
+        key: Option<JobKey>,
+        begin: impl FnOnce(Arc<Job>, Listed) -> BoxFuture<'static, Outcome>,
+    ) -> Result<(Live, bool), IngestError> {
+        let wish = Wish::of(&new.upload);
+        let mut list = self.list();
+        if let Some(key) = key
+            && let Some(live) = list.of_key(key)?
+        {
+            return Ok((live, false));
+        }
+        let (live, is_first) = match list.by_wish.get(&wish) {
+            Some(live) => (live.clone(), false),
+            None => {
+                let job = Arc::new(new);
+                let listed = Listed { jobs: self.clone(), job: Arc::clone(&job), wish: wish.clone() };
+                let outcome = begin(Arc::clone(&job), listed).shared();
+                let live = Live { job, outcome };
+                list.by_wish.insert(wish, live.clone());
+                list.by_id.insert(live.job.id(), live.clone());
+                (live, true)
+            }
+        };
+        if let Some(key) = key {
+            live.job.add_key(key)?;
+            list.by_key.insert(key.key, (key, live.clone()));
+        }
+        Ok((live, is_first))
+    }
+
+    pub(super) fn by_id(&self, id: JobId) -> Option<Live> {
+        self.list().by_id.get(&id).cloned()
+    }
+
+    /// The upload that a key stands for.
+    ///
+    /// # Errors
+    /// If it stands for another request.
+    pub(super) fn of_key(&self, key: JobKey) -> Result<Option<Live>, IngestError> {
+        self.list().of_key(key)
+    }
+
+    fn list(&self) -> MutexGuard<'_, List> {
+        // Nothing in here panics half-way.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl List {
+    fn of_key(&self, key: JobKey) -> Result<Option<Live>, IngestError> {
+        match self.by_key.get(&key.key) {
+            Some((used, _)) if used.fingerprint != key.fingerprint => Err(IngestError::KeyReused),
+            known => Ok(known.map(|(_, live)| live.clone())),
+        }
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        let keys = self.job.keys().clone();
+        let mut list = self.jobs.list();
+        let by_wish = list.by_wish.remove(&self.wish);
+        let by_id = list.by_id.remove(&self.job.id());
+        let by_key: Vec<_> = keys.iter().filter_map(|key| list.by_key.remove(&key.key)).collect();
+        drop(list);
+        // Dropped outside the lock: they may be the last that hold what was waited for.
+        drop((by_wish, by_id, by_key));
+    }
+}

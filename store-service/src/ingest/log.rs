@@ -1,0 +1,48 @@
+//! What the log says of uploads.
+
+use std::time::Duration;
+
+use tracing::{Span, error, info};
+
+use super::job::Job;
+use super::ports::Entry;
+use super::{IngestError, chain};
+use crate::inspect::Refused;
+use crate::trace;
+
+/// The closing line of an upload. A link is shown without its query, where signed links carry their secrets.
+pub(super) fn log(job: &Job, took: Duration, outcome: &Result<Entry, IngestError>) {
+    let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let (asked, job) = (&job.upload, job.id());
+    let (app, name) = (asked.module.app_code.as_str(), asked.module.module.as_str());
+    let trace = trace::id(&Span::current());
+    let (id, url) = (asked.request_id.as_str(), &asked.request.package_url);
+    /// One line, at its level; what every line says stands here.
+    macro_rules! line {
+        ($level:ident, $($own:tt)*) => {
+            $level!(
+                request.id = id,
+                job.id = %job,
+                trace_id = trace,
+                app.code = app,
+                module.name = name,
+                package.url = %url,
+                upload.duration_ms = ms,
+                $($own)*
+            )
+        };
+    }
+    match outcome {
+        Ok(entry) => line!(
+            info,
+            package.size_bytes = entry.size_bytes,
+            package.sha256 = entry.sha256,
+            "Stored `{}` for `{app}`/`{name}`",
+            entry.version
+        ),
+        Err(e @ (IngestError::Blob(_) | IngestError::Refused(Refused::Io(_)) | IngestError::Catalog(_))) => {
+            line!(error, error = chain(e), "Failed to store a package for `{app}`/`{name}`");
+        }
+        Err(e) => line!(info, error = chain(e), "Refused a package for `{app}`/`{name}`"),
+    }
+}

@@ -1,0 +1,239 @@
+//! Where bytes come from.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use linkgate_contract::{AllowList, InvalidUrl, PackageUrl};
+
+use super::Cause;
+
+/// Where bytes come from.
+pub trait Source: Send + Sync + 'static {
+    /// One download.
+    type Stream: SourceStream;
+
+    /// Asks for the link and waits until its body begins.
+    fn open(&self, wanted: Wanted<'_>) -> impl Future<Output = Result<Self::Stream, SourceError>> + Send;
+}
+
+/// How far a download is, for those who only watch.
+#[derive(Debug, Default)]
+pub struct Progress {
+    received: AtomicU64,
+    /// 0 as long as the source has not said.
+    total: AtomicU64,
+    attempts: AtomicU32,
+}
+
+impl Progress {
+    /// The source is asked once more.
+    pub fn count_attempt(&self) {
+        self.attempts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The file has so many bytes, as far as the source says.
+    pub fn set_total(&self, bytes: Option<u64>) {
+        self.total.store(bytes.unwrap_or_default(), Ordering::Relaxed);
+    }
+
+    /// So many bytes are here now.
+    pub fn set_received(&self, bytes: u64) {
+        self.received.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that are here.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that there will be, if the source said.
+    #[must_use]
+    pub fn total(&self) -> Option<u64> {
+        Some(self.total.load(Ordering::Relaxed)).filter(|total| *total > 0)
+    }
+
+    /// How often the source was asked.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.attempts.load(Ordering::Relaxed)
+    }
+}
+
+/// What to download.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The link.
+    pub url: &'a PackageUrl,
+    /// Hosts that may have addresses that are not public, in this download and beside those that the source knows as
+    /// such; they must be allowed like any other.
+    pub private: &'a AllowList,
+    /// How many bytes it must have, if the caller said so.
+    pub size: Option<u64>,
+    /// Where the source tells how often it was asked and what is to come.
+    pub progress: &'a Arc<Progress>,
+}
+
+/// The bytes of one download, in order.
+pub trait SourceStream: Send {
+    /// What comes next; `None` once all has come.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Chunk>, SourceError>> + Send;
+    /// Where the bytes since the last restart come from.
+    fn fetched(&self) -> Fetched;
+}
+
+/// What a source said of the bytes that it gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// The link that gave them in the end, without its query.
+    pub final_url: String,
+    /// The validator by which the source tells versions of the file.
+    pub etag: Option<String>,
+    /// When the source says that the file was changed.
+    pub last_modified: Option<String>,
+    /// Whether the source said how long the body is or where it ends. A body that ends with its connection looks the same
+    /// when it was cut off.
+    pub has_marked_end: bool,
+}
+
+/// A step of a download.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Chunk {
+    /// The next bytes.
+    Data(Bytes),
+    /// The source has to begin again: all bytes so far are void, the first one comes next.
+    Restart,
+}
+
+/// Why a source gave no package.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The host has an address that is not public. For the log only: a caller must not learn what our resolver sees.
+    #[error("{host} has the address {address}, which is not public")]
+    ForbiddenAddress {
+        /// The host.
+        host: String,
+        /// The first address that is not public.
+        address: IpAddr,
+    },
+    /// A redirect leads to a host that is not allowed.
+    #[error("redirected to {host}, which is not allowed")]
+    RedirectNotAllowed {
+        /// The host.
+        host: String,
+    },
+    /// A redirect leads to something that is no link.
+    #[error("redirected to something that {0}")]
+    RedirectInvalid(InvalidUrl),
+    /// A redirect leads from https to http.
+    #[error("redirected from https to http")]
+    RedirectDowngrade,
+    /// One redirect after the other.
+    #[error("redirected more than {limit} times")]
+    TooManyRedirects {
+        /// How many are followed.
+        limit: usize,
+    },
+    /// Not 200.
+    #[error("answered {status}")]
+    Status {
+        /// The status.
+        status: u16,
+    },
+    /// The body is encoded, though we asked for it as it is.
+    #[error("answered with a content encoding")]
+    Encoded,
+    /// An HTML page where a package was due: a login, an error, a list of files.
+    #[error("gave an HTML page")]
+    Page,
+    /// The file is another one than when its download began.
+    #[error("changed while it was read")]
+    Changed,
+    /// Nobody said how long the file is, and the file does not tell either.
+    #[error("did not say where the file ends")]
+    NoEnd,
+    /// More or fewer bytes than the caller named.
+    #[error("has another size: expected {expected} bytes, got {}", found.map_or("more".to_owned(), |n| n.to_string()))]
+    SizeMismatch {
+        /// What the caller named.
+        expected: u64,
+        /// What was announced or came; `None` if it was cut off when it became more.
+        found: Option<u64>,
+    },
+    /// More bytes than a package may have.
+    #[error("has more than {limit_bytes} bytes")]
+    TooLarge {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// Too slow.
+    #[error("was too slow: {phase} took over {after:?}")]
+    TimedOut {
+        /// What took so long.
+        phase: Phase,
+        /// How long we waited.
+        after: Duration,
+    },
+    /// Bytes come, but too few.
+    #[error("was too slow: it sent less than {min_rate} bytes per second for {over:?}")]
+    TooSlow {
+        /// Bytes per second that are due.
+        min_rate: u64,
+        /// For how long they were not met.
+        over: Duration,
+    },
+    /// No such name, no connection, no TLS, or a body that broke off.
+    #[error("could not be read ({phase})")]
+    Transport {
+        /// What failed.
+        phase: Phase,
+        /// The client's error.
+        #[source]
+        cause: Cause,
+    },
+}
+
+impl SourceError {
+    /// What it is called in metrics.
+    pub(in crate::ingest) fn kind(&self) -> &'static str {
+        match self {
+            Self::ForbiddenAddress { .. }
+            | Self::RedirectNotAllowed { .. }
+            | Self::RedirectInvalid(_)
+            | Self::RedirectDowngrade
+            | Self::TooManyRedirects { .. } => "source_forbidden",
+            Self::Status { .. } | Self::Encoded | Self::Page | Self::Changed | Self::NoEnd => "source_refused",
+            Self::SizeMismatch { .. } => "size_mismatch",
+            Self::TooLarge { .. } => "too_large",
+            Self::TimedOut { .. } | Self::TooSlow { .. } => "source_timeout",
+            Self::Transport { .. } => "source_unreachable",
+        }
+    }
+}
+
+/// A part of a download.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Name, connection, TLS.
+    Connect,
+    /// From the request to the head of the reply.
+    Head,
+    /// The body.
+    Body,
+    /// All of it.
+    Whole,
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "connecting",
+            Self::Head => "the head",
+            Self::Body => "the body",
+            Self::Whole => "the whole download",
+        })
+    }
+}

@@ -1,0 +1,90 @@
+//! What is done to kept packages when nobody uploads: removing what no row points at, reading again what is kept,
+//! backup and restore.
+//!
+//! Promises: a blob that a live row points at is never removed, whatever else goes on; memory does not grow with the
+//! number of packages. Refuses to remove or to move anything while another process has the data directory.
+
+mod backup;
+mod gc;
+mod reading;
+mod restore;
+mod timers;
+mod verify;
+
+use std::io;
+use std::path::PathBuf;
+
+pub use backup::{Copied, backup};
+pub use gc::{Cleared, Gc, clear};
+pub use restore::restore;
+pub(crate) use timers::Timers;
+pub use verify::{Done, Fault, Finding, Summary, repair, verify};
+
+use crate::catalog::CatalogStartError;
+use crate::data_dir::DataDirError;
+use crate::ingest::ports::{BlobError, CatalogError};
+
+/// Why the work could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum MaintenanceError {
+    /// The data directory.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The packages in it.
+    #[error("the packages cannot be used")]
+    Blobs(#[from] BlobError),
+    /// The books in it.
+    #[error("the books cannot be opened")]
+    Open(#[from] CatalogStartError),
+    /// A question to the books, or a write in them.
+    #[error("the books cannot be used")]
+    Books(#[from] CatalogError),
+    /// The database is damaged, so its word counts for nothing.
+    #[error("the books are damaged: {0}")]
+    Damaged(String),
+    /// A directory that is to be filled is not empty.
+    #[error("{0} is not empty")]
+    NotEmpty(PathBuf),
+    /// A backup that somebody else is writing, or left behind.
+    #[error("{0} is there: another backup is being written, or one was killed; then remove it")]
+    UnderWay(PathBuf),
+    /// A backup cannot be put there.
+    #[error("a backup cannot be put at {path}: {why}")]
+    Target {
+        /// Where.
+        path: PathBuf,
+        /// Why not, as the end of a sentence.
+        why: &'static str,
+    },
+    /// There is no backup.
+    #[error("{0} holds no backup")]
+    NoBackup(PathBuf),
+    /// A store runs or ran on it, and the end of its books may be in another file.
+    #[error("{0} is a data directory, not a backup: make a backup of it")]
+    DataDirectory(PathBuf),
+    /// A file or a directory.
+    #[error("{path} cannot be used")]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// What the disk said.
+        #[source]
+        cause: io::Error,
+    },
+}
+
+/// Names the file that a failure of the disk is about.
+fn at(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> MaintenanceError {
+    let path = path.into();
+    move |cause| MaintenanceError::File { path, cause }
+}
+
+/// Runs what waits for the disk where it may.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, MaintenanceError> + Send + 'static,
+) -> Result<T, MaintenanceError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(MaintenanceError::Blobs(BlobError::WriterGone)))
+}
+
+#[cfg(test)]
+mod tests;

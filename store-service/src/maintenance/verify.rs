@@ -1,0 +1,332 @@
+//! Holds what is kept against the books: every row against its blob, every blob against its name and its rows.
+//!
+//! Promises: what is found is told at once, one by one. A repair loses nothing that is good: a blob with wrong bytes is
+//! moved aside and never removed, a blob that no row points at is removed, rows are named and never touched. Refuses to
+//! call a blob lost before the books were asked again while nobody could publish.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::MaintenanceError;
+use super::at;
+use super::reading::{Content, Pace, Reading};
+use crate::blob::{Found, FoundBlob, FsBlobs};
+use crate::catalog::{Booked, Books, RowName, SqliteCatalog};
+use crate::data_dir::{DataDir, catalog_path, refuse_half_restored};
+use crate::ingest::Publishing;
+use crate::ingest::chain;
+use crate::ingest::ports::{Blobs as _, Sha256Hex};
+
+/// Something that is not as it should be, and what was done about it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Finding {
+    /// What it is.
+    #[serde(flatten)]
+    pub fault: Fault,
+    /// What was done about it, if anything.
+    #[serde(flatten)]
+    pub done: Option<Done>,
+}
+
+/// What is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(tag = "finding", rename_all = "snake_case")]
+pub enum Fault {
+    /// The database itself is damaged.
+    BooksDamaged {
+        /// What SQLite says.
+        detail: String,
+    },
+    /// Rows point at a blob that is not there.
+    BlobMissing {
+        /// Which.
+        sha256: String,
+        /// The rows, the first hundred of them.
+        rows: Vec<RowName>,
+    },
+    /// A blob holds other bytes than its name says, or not all of them.
+    BlobWrong {
+        /// Which.
+        sha256: String,
+        /// Its length.
+        size_bytes: u64,
+        /// The rows that point at it, the first hundred of them.
+        rows: Vec<RowName>,
+    },
+    /// A blob that the disk does not give.
+    BlobUnreadable {
+        /// Which.
+        sha256: String,
+        /// What the disk said.
+        detail: String,
+        /// The rows that point at it, the first hundred of them.
+        rows: Vec<RowName>,
+    },
+    /// A blob is as its name says, but rows that point at it say another size.
+    SizeWrong {
+        /// Which.
+        sha256: String,
+        /// Its length.
+        size_bytes: u64,
+        /// The rows that point at it, the first hundred of them.
+        rows: Vec<RowName>,
+    },
+    /// No row points at a blob.
+    BlobUnbooked {
+        /// Which.
+        sha256: String,
+        /// Its length.
+        size_bytes: u64,
+    },
+    /// Something among the blobs that is none.
+    Stray {
+        /// Where.
+        path: PathBuf,
+    },
+}
+
+/// What a repair did.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Done {
+    /// It is in quarantine now.
+    MovedTo(PathBuf),
+    /// It is gone: `true`. Or it stays for a backup of this moment.
+    Removed(bool),
+}
+
+/// What was looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Summary {
+    /// Live rows.
+    pub rows: u64,
+    /// Blobs.
+    pub blobs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Findings.
+    pub findings: u64,
+}
+
+/// Who is told of a finding.
+type Told<'a> = &'a mut (dyn FnMut(&Finding) + Send);
+
+pub(super) struct Verify {
+    pub(super) blobs: FsBlobs,
+    pub(super) books: Books,
+    pub(super) publishing: Publishing,
+    pub(super) pace: Pace,
+    /// A blob without a row that is younger than this may be about to get one.
+    pub(super) grace: Duration,
+    pub(super) repairs: bool,
+}
+
+/// Checks a data directory without changing anything, also while a store runs on it: nothing is removed meanwhile.
+///
+/// # Errors
+/// [`MaintenanceError`] says why it could not be done to the end.
+pub async fn verify(data_dir: &Path, grace: Duration, told: Told<'_>) -> Result<Summary, MaintenanceError> {
+    refuse_half_restored(data_dir)?;
+    let blobs = FsBlobs::existing(data_dir).map_err(at(data_dir))?;
+    let _nothing_is_removed = blobs.hold_all().await?;
+    let books = Books::open(&catalog_path(data_dir)).await?;
+    let (publishing, pace) = (Publishing::default(), Pace::Full);
+    let verify = Verify { blobs, books, publishing, pace, grace, repairs: false };
+    let summary = verify.run(0, told).await;
+    verify.books.close().await;
+    summary
+}
+
+/// Checks a data directory that no store uses, and repairs what can be repaired without losing anything that is good.
+///
+/// # Errors
+/// [`MaintenanceError`] says why it could not be done to the end.
+pub async fn repair(data_dir: &Path, told: Told<'_>) -> Result<Summary, MaintenanceError> {
+    let locked = DataDir::lock_existing(data_dir)?;
+    let blobs = FsBlobs::existing(data_dir).map_err(at(data_dir))?;
+    let catalog = SqliteCatalog::open(&locked.existing_catalog()?).await?;
+    let (books, publishing, pace) = (catalog.books(), Publishing::default(), Pace::Full);
+    let verify = Verify { blobs, books, publishing, pace, grace: Duration::ZERO, repairs: true };
+    let summary = verify.run(0, told).await;
+    catalog.close().await;
+    summary
+}
+
+impl Verify {
+    /// Checks everything once, blobs from this one of their 256 folders on.
+    pub(super) async fn run(&self, first_folder: u8, told: Told<'_>) -> Result<Summary, MaintenanceError> {
+        let mut report = Report { summary: Summary::default(), told };
+        if let Some(detail) = self.books.damage().await? {
+            report.tell(Fault::BooksDamaged { detail }, None);
+            // An answer of such books is no reason to remove anything.
+            if self.repairs {
+                return Ok(report.summary);
+            }
+        }
+        self.check_rows(&mut report).await?;
+        self.check_blobs(first_folder, &mut report).await?;
+        Ok(report.summary)
+    }
+
+    async fn check_rows(&self, report: &mut Report<'_>) -> Result<(), MaintenanceError> {
+        let mut after = String::new();
+        loop {
+            let page = self.books.page_after(&after).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after.clone_from(&last.sha256);
+            for booked in page {
+                report.summary.rows += u64::try_from(booked.rows).unwrap_or(0);
+                if self.is_lost(&booked).await? {
+                    let rows = self.books.rows_of(&booked.sha256).await?;
+                    report.tell(Fault::BlobMissing { sha256: booked.sha256, rows }, None);
+                }
+            }
+        }
+    }
+
+    /// The row may have changed, and its blob may have gone, since the page was read.
+    async fn is_lost(&self, booked: &Booked) -> Result<bool, MaintenanceError> {
+        // What is no hash names no file.
+        let Some(sha256) = Sha256Hex::from_hex(&booked.sha256) else { return Ok(true) };
+        if self.blobs.has(sha256.clone()).await? {
+            return Ok(false);
+        }
+        let _nobody_publishes = self.publishing.hold().await;
+        Ok(self.books.points_at(&sha256).await? && !self.blobs.has(sha256).await?)
+    }
+
+    async fn check_blobs(&self, first_folder: u8, report: &mut Report<'_>) -> Result<(), MaintenanceError> {
+        let kept_before = SystemTime::now().checked_sub(self.grace).unwrap_or(SystemTime::UNIX_EPOCH);
+        let mut reading = Reading::new(self.blobs.clone(), self.pace);
+        let mut walk = self.blobs.walk(first_folder);
+        while let Some(found) = walk.recv().await {
+            match found? {
+                Found::Stray(path) => report.tell(Fault::Stray { path }, None),
+                Found::Blob(blob) => self.check_blob(blob, kept_before, &mut reading, report).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_blob(
+        &self,
+        blob: FoundBlob,
+        kept_before: SystemTime,
+        reading: &mut Reading,
+        report: &mut Report<'_>,
+    ) -> Result<(), MaintenanceError> {
+        let content = reading.read(&blob.sha256).await;
+        if let Content::Sound { size_bytes } | Content::Wrong { size_bytes } = content {
+            report.summary.blobs += 1;
+            report.summary.bytes += size_bytes;
+        }
+        let sha256 = blob.sha256.as_str().to_owned();
+        match content {
+            // Its rows, if it has any, were checked or will be.
+            Content::Gone => Ok(()),
+            Content::Sound { size_bytes } => self.check_booked(blob, size_bytes, kept_before, report).await,
+            Content::Wrong { size_bytes } => {
+                let rows = self.books.rows_of(&sha256).await?;
+                let done = if self.repairs { Some(self.move_aside(blob.sha256).await?) } else { None };
+                report.tell(Fault::BlobWrong { sha256, size_bytes, rows }, done);
+                Ok(())
+            }
+            Content::Unreadable(e) => {
+                let rows = self.books.rows_of(&sha256).await?;
+                report.tell(Fault::BlobUnreadable { sha256, detail: chain(&e), rows }, None);
+                Ok(())
+            }
+        }
+    }
+
+    async fn check_booked(
+        &self,
+        blob: FoundBlob,
+        size_bytes: u64,
+        kept_before: SystemTime,
+        report: &mut Report<'_>,
+    ) -> Result<(), MaintenanceError> {
+        let sha256 = blob.sha256.as_str().to_owned();
+        match self.books.booked(&blob.sha256).await? {
+            Some(booked) if booked.says(size_bytes) => {}
+            Some(_) => {
+                let rows = self.books.rows_of(&sha256).await?;
+                report.tell(Fault::SizeWrong { sha256, size_bytes, rows }, None);
+            }
+            None if blob.kept > kept_before => {}
+            None => {
+                let done = if self.repairs { Some(self.remove(blob.sha256).await?) } else { None };
+                report.tell(Fault::BlobUnbooked { sha256, size_bytes }, done);
+            }
+        }
+        Ok(())
+    }
+
+    async fn move_aside(&self, sha256: Sha256Hex) -> Result<Done, MaintenanceError> {
+        Ok(Done::MovedTo(self.blobs.quarantine(sha256).await?))
+    }
+
+    async fn remove(&self, sha256: Sha256Hex) -> Result<Done, MaintenanceError> {
+        Ok(Done::Removed(self.blobs.remove_unless_held(sha256).await?))
+    }
+}
+
+impl Booked {
+    fn says(&self, size_bytes: u64) -> bool {
+        [self.least_bytes, self.most_bytes].iter().all(|said| u64::try_from(*said) == Ok(size_bytes))
+    }
+}
+
+struct Report<'a> {
+    summary: Summary,
+    told: Told<'a>,
+}
+
+impl Report<'_> {
+    fn tell(&mut self, fault: Fault, done: Option<Done>) {
+        self.summary.findings += 1;
+        (self.told)(&Finding { fault, done });
+    }
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.fault {
+            Fault::BooksDamaged { detail } => write!(f, "the books are damaged: {detail}"),
+            Fault::BlobMissing { sha256, rows } => write!(f, "{sha256} is missing{}", Rows(rows)),
+            Fault::BlobWrong { sha256, size_bytes, rows } => {
+                write!(f, "{sha256} holds {size_bytes} bytes that are not its own{}", Rows(rows))
+            }
+            Fault::BlobUnreadable { sha256, detail, rows } => {
+                write!(f, "{sha256} cannot be read ({detail}){}", Rows(rows))
+            }
+            Fault::SizeWrong { sha256, size_bytes, rows } => {
+                write!(f, "{sha256} has {size_bytes} bytes, the books say another size{}", Rows(rows))
+            }
+            Fault::BlobUnbooked { sha256, size_bytes } => {
+                write!(f, "{sha256} ({size_bytes} bytes) is in no row")
+            }
+            Fault::Stray { path } => write!(f, "{} is no package", path.display()),
+        }?;
+        match &self.done {
+            None => Ok(()),
+            Some(Done::MovedTo(path)) => write!(f, "; moved to {}", path.display()),
+            Some(Done::Removed(true)) => f.write_str("; removed"),
+            Some(Done::Removed(false)) => f.write_str("; stays, a backup needs it"),
+        }
+    }
+}
+
+/// Rows at the end of a sentence.
+struct Rows<'a>(&'a [RowName]);
+
+impl std::fmt::Display for Rows<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut between = ", wanted by";
+        for RowName { id, app_code, module, version, .. } in self.0 {
+            write!(f, "{between} row {id} (`{version}` of `{app_code}`/`{module}`)")?;
+            between = ",";
+        }
+        Ok(())
+    }
+}
