@@ -151,6 +151,11 @@ const MIN_FREE: &str = "LINKGATE_STORE_MIN_FREE_BYTES";
 const TIME_ZONE: &str = "LINKGATE_TIME_ZONE";
 /// Known only to a store with the feature `failpoints`; to any other one it is a typo.
 const FAILPOINT: &str = "LINKGATE_STORE_FAILPOINT";
+/// What variables were called before the first release, and what they are called now.
+const RENAMED: [(&str, &str); 2] = [
+    ("LINKGATE_PACKAGE_OPAQUE", package::ALLOW_UNKNOWN_FORMATS),
+    ("LINKGATE_STORE_JOBS_KEPT_S", maintenance::JOB_RETENTION),
+];
 /// Variables of these families are ours alone, so one that we do not know is a typo.
 const OWN_PREFIXES: [&str; 3] = ["LINKGATE_STORE_", "LINKGATE_FETCH_", "LINKGATE_PACKAGE_"];
 
@@ -199,8 +204,12 @@ impl KeeperConfig {
 fn refuse_typos(reader: &mut Reader<'_, impl Vars>) {
     for name in reader.names() {
         let known = VARIABLES.contains(&name.as_str()) || cfg!(feature = "failpoints") && name == FAILPOINT;
-        if OWN_PREFIXES.iter().any(|p| name.starts_with(p)) && !known {
-            reader.fault(&name, "is not a setting of the store");
+        if known || !OWN_PREFIXES.iter().any(|p| name.starts_with(p)) {
+            continue;
+        }
+        match RENAMED.iter().find(|(old, _)| *old == name) {
+            Some((_, new)) => reader.fault(&name, format!("is now called `{new}`: set that instead")),
+            None => reader.fault(&name, "is not a setting of the store"),
         }
     }
     #[cfg(feature = "failpoints")]
@@ -308,6 +317,14 @@ mod tests {
             "LINKGATE_LOG_FORMAT is `xml`",
         ] {
             assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn an_old_name_is_refused_with_the_new_one() {
+        for (old, new) in RENAMED {
+            assert!(fault(&[(old, "1")]).contains(&format!("{old} is now called `{new}`: set that instead")), "{old}");
+            assert!(VARIABLES.contains(&new), "{new}");
         }
     }
 

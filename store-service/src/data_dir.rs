@@ -12,6 +12,10 @@ use std::path::{Path, PathBuf};
 pub(crate) const FILE_MODE: u32 = 0o640;
 pub(crate) const DIR_MODE: u32 = 0o750;
 
+/// The catalog's database in a data directory, and what it was called before the first release.
+const CATALOG: &str = "catalog.sqlite3";
+const OLD_CATALOG: &str = "ledger.sqlite3";
+
 /// The file that is locked.
 pub(crate) const LOCK: &str = "lock";
 
@@ -30,6 +34,11 @@ pub enum DataDirError {
     /// A restore into it was not finished.
     #[error("{0} holds half of a restore: empty it and restore again")]
     HalfRestored(PathBuf),
+    /// Its catalog has the name of before the first release. A store that went on would begin with an empty one.
+    #[error(
+        "{0} holds `{OLD_CATALOG}`, which is now called `{CATALOG}`: rename it, and `{OLD_CATALOG}-wal` and `{OLD_CATALOG}-shm` beside it likewise if they are there"
+    )]
+    OldCatalogName(PathBuf),
     /// It cannot be made or written.
     #[error("{path} cannot be used: {cause}")]
     Unusable {
@@ -60,7 +69,11 @@ impl DataDir {
         let unusable = |cause| DataDirError::Unusable { path: path.to_owned(), cause };
         let lock = open_file(&path.join(LOCK)).map_err(unusable)?;
         match lock.try_lock() {
-            Ok(()) => refuse_half_restored(path).map(|()| Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => {
+                refuse_half_restored(path)?;
+                refuse_old_catalog_name(path)?;
+                Ok(Self { path: path.to_owned(), _lock: lock })
+            }
             Err(TryLockError::WouldBlock) => Err(DataDirError::InUse(path.to_owned())),
             Err(TryLockError::Error(cause)) => Err(unusable(cause)),
         }
@@ -97,7 +110,14 @@ impl DataDir {
 
 /// The file of the books in a data directory, or in a backup of one.
 pub(crate) fn catalog_path(data_dir: &Path) -> PathBuf {
-    data_dir.join("catalog.sqlite3")
+    data_dir.join(CATALOG)
+}
+
+/// # Errors
+/// If the directory holds a catalog under its old name and none under the new one.
+fn refuse_old_catalog_name(data_dir: &Path) -> Result<(), DataDirError> {
+    let is_old = data_dir.join(OLD_CATALOG).exists() && !catalog_path(data_dir).exists();
+    if is_old { Err(DataDirError::OldCatalogName(data_dir.to_owned())) } else { Ok(()) }
 }
 
 /// Stands in a data directory as long as a restore into it is not finished.
@@ -132,5 +152,22 @@ pub(crate) fn make_dir(path: &Path) -> io::Result<bool> {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(false),
         Err(e) => Err(e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_catalog_under_its_old_name_is_refused_with_the_new_one_and_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(OLD_CATALOG), "rows").unwrap();
+        let error = DataDir::lock(dir.path()).err().unwrap().to_string();
+        assert!(error.contains("holds `ledger.sqlite3`, which is now called `catalog.sqlite3`: rename it"), "{error}");
+        assert!(!catalog_path(dir.path()).exists());
+        std::fs::rename(dir.path().join(OLD_CATALOG), catalog_path(dir.path())).unwrap();
+        DataDir::lock(dir.path()).map(drop).unwrap();
+        assert_eq!(std::fs::read(catalog_path(dir.path())).unwrap(), b"rows");
     }
 }
