@@ -6,6 +6,7 @@
 
 mod check;
 mod confined;
+mod deployment;
 mod durable;
 mod engine;
 mod load;

@@ -4,13 +4,13 @@
 //! pinned Envoy and this machine's C library. The programs are static, and the same sources give the same bytes in any
 //! folder. Fails if the store's image is over its budget.
 
+mod files;
 mod sbom;
 mod stage;
 mod stand_in;
 
 use std::fs;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -18,6 +18,7 @@ use crate::docker::Docker;
 use crate::error::{Failure, Outcome, Trying};
 use crate::run::{capture, probe};
 use crate::workspace::Workspace;
+use files::empty;
 pub use stage::{PACKAGE, Programs};
 
 /// What is built, in the order of the `Dockerfile`.
@@ -134,23 +135,10 @@ fn without_build(dockerfile: &str) -> Outcome<String> {
     Ok(format!("{head}{STAGE_ENDS}{}", rest.replace(FROM_STAGE, "").replace(" /stage/", " stage/")))
 }
 
-/// Removes a folder of ours under `target/`.
-fn empty(folder: &Path) -> Outcome<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).trying(|| format!("empty {}", folder.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// A path inside an image, below a folder that becomes its root.
-fn inside(root: &Path, path: &str) -> PathBuf {
-    root.join(path.trim_start_matches('/'))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn dockerfile() -> String {

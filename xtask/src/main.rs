@@ -13,6 +13,7 @@ mod docker;
 mod envoy;
 mod error;
 mod fuzz;
+mod http;
 mod images;
 mod run;
 mod test;

@@ -6,26 +6,28 @@
 
 pub mod children;
 pub mod demo;
-pub mod http;
+mod hosts;
 pub mod link;
 pub mod place;
 mod ports;
+mod programs;
 pub mod sample;
 mod stop;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use clap::Args;
 
 use crate::error::{Outcome, Trying};
+use crate::http;
 use crate::workspace::{Profile, Workspace};
-use crate::{envoy, wasm};
 use children::Children;
 use demo::Credentials;
+use hosts::Hosts;
 use place::{Place, read_text};
 use ports::Ports;
+use programs::Programs;
 use sample::Sample;
 use stop::Stop;
 
@@ -59,53 +61,6 @@ pub struct Options {
     /// Start once, apart from any other, on free ports; end with 0 only if the reply is right in every field
     #[arg(long)]
     pub check: bool,
-}
-
-/// Where links may point to.
-struct Hosts {
-    /// On this machine or in its network; the sample's host is the first of them.
-    private: Vec<String>,
-    public: Vec<String>,
-}
-
-impl Hosts {
-    fn of(ports: &ports::Numbers, options: &Options) -> Self {
-        let sample = format!("127.0.0.1:{}", ports.sample);
-        let private = std::iter::once(sample).chain(options.private_host.iter().cloned()).collect();
-        Self { private, public: options.allow_host.clone() }
-    }
-
-    fn all(&self) -> impl Iterator<Item = &str> {
-        self.private.iter().chain(&self.public).map(String::as_str)
-    }
-}
-
-/// The programs that are started.
-struct Programs {
-    wasm: PathBuf,
-    envoy: PathBuf,
-    bin: PathBuf,
-}
-
-impl Programs {
-    fn build(workspace: &Workspace, profile: Profile) -> Outcome<Self> {
-        let wasm = wasm::build(workspace)?;
-        let bin = workspace.build(profile, &["linkgate-store", "linkgate-cli"])?;
-        Ok(Self { wasm, envoy: envoy::find(workspace)?, bin })
-    }
-
-    /// A command without variables of ours that happen to be set: the demo is the same everywhere.
-    fn ours(program: &Path) -> Command {
-        let mut command = Command::new(program);
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LINKGATE_")) {
-            command.env_remove(name);
-        }
-        command
-    }
-
-    fn linkgate(&self) -> Command {
-        Self::ours(&self.bin.join("linkgate"))
-    }
 }
 
 /// Starts everything, links the sample, and stays.
@@ -181,6 +136,3 @@ fn envoy(programs: &Programs, place: &Place) -> Outcome<Command> {
         .env("LINKGATE_JWT_PRIVATE_KEY", key);
     Ok(command)
 }
-
-/// How long anything may take to get ready.
-const PATIENCE: Duration = Duration::from_secs(60);

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use super::check::{Bed, TAG};
+use super::deployment::{Bed, TAG};
 use crate::docker::Docker;
 use crate::error::{Failure, Outcome, Trying};
 use crate::images;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
-use super::check::{Bed, TAG, expect, expect_code};
+use super::deployment::{Bed, TAG, expect, expect_code};
 use super::project::PROFILES;
 use crate::error::{Failure, Outcome, Trying};
 use crate::images;

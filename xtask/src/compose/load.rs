@@ -8,8 +8,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::error::{Failure, Outcome};
+use crate::http;
 use crate::up::demo::Credentials;
-use crate::up::{http, link};
+use crate::up::link;
 
 /// Between two requests of one caller.
 const PAUSE: Duration = Duration::from_millis(50);

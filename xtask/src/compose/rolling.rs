@@ -4,7 +4,7 @@ use std::thread;
 
 use serde_json::json;
 
-use super::check::{Bed, TAG, expect};
+use super::deployment::{Bed, TAG, expect};
 use super::load::Load;
 use crate::error::{Failure, Outcome};
 use crate::up::demo::Credentials;

@@ -1,11 +1,11 @@
 //! What goes into the images, laid out in folders: `NAME/` becomes the root of an image and belongs to root, and
 //! `NAME-folders/` holds the empty folders that belong to the user that the image runs as.
 
-use std::fs::{self, DirBuilder, Permissions};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{inside, sbom};
+use super::files::{copy, inside, make_folder};
+use super::sbom;
 use crate::error::{Failure, Outcome, Trying};
 use crate::run::{probe, run};
 use crate::up::sample;
@@ -114,18 +114,6 @@ pub fn lay_out(workspace: &Workspace, programs: &Programs, folder: &Path) -> Out
         folders.iter().try_for_each(|(path, mode)| make_folder(&inside(&root, path), *mode))?;
     }
     Ok(())
-}
-
-fn make_folder(path: &Path, mode: u32) -> Outcome<()> {
-    let made = DirBuilder::new().recursive(true).mode(0o755).create(path);
-    made.and_then(|()| fs::set_permissions(path, Permissions::from_mode(mode)))
-        .trying(|| format!("make {}", path.display()))
-}
-
-fn copy(from: &Path, to: &Path, mode: u32) -> Outcome<()> {
-    make_folder(to.parent().unwrap_or(to), 0o755)?;
-    let copied = fs::copy(from, to).and_then(|_| fs::set_permissions(to, Permissions::from_mode(mode)));
-    copied.trying(|| format!("copy {} to {}", from.display(), to.display()))
 }
 
 #[cfg(test)]

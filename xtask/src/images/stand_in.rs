@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{empty, inside};
+use super::files::{empty, inside};
 use crate::docker::Docker;
 use crate::envoy;
 use crate::error::{Failure, Outcome, Trying};

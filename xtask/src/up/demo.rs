@@ -7,9 +7,10 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use super::hosts::Hosts;
 use super::place::{Place, read_text, write_whole};
 use super::ports::Numbers;
-use super::{Hosts, Programs};
+use super::programs::Programs;
 use crate::error::{Failure, Outcome, Trying};
 use crate::run::run;
 use crate::wasm;

@@ -7,11 +7,11 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::demo::{APP, Credentials, USER};
-use super::http::{self, Response};
 use super::place::Place;
 use super::ports::Numbers;
 use super::sample::Sample;
 use crate::error::{Failure, Outcome, Trying};
+use crate::http::{self, Response};
 
 const PATH: &str = "/stag/bkapps/applications/app_code/modules/default/source_package/link/";
 const VERSION: &str = "0.0.5";

@@ -128,8 +128,8 @@ fn answer(stream: &TcpStream, archive: &[u8]) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::http;
     use super::*;
+    use crate::http;
 
     fn samples() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("samples")

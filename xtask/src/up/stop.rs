@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use super::PATIENCE;
 use super::children::Children;
 use crate::error::{Failure, Outcome, Trying};
 
+/// How long anything may take to get ready.
+const PATIENCE: Duration = Duration::from_secs(60);
 const BEAT: Duration = Duration::from_millis(50);
 
 /// Whether the person at the terminal had enough.

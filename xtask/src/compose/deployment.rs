@@ -1,0 +1,82 @@
+//! A running project: what the cases of the check ask of it, and what they expect.
+
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::project::Project;
+use crate::error::{Failure, Outcome};
+use crate::up::demo::Credentials;
+use crate::up::link::{self, Reply};
+use crate::up::sample::Sample;
+
+/// What the images are tagged with, so that nobody takes them for others.
+pub const TAG: &str = "check";
+
+/// How long anything may take to come about.
+const PATIENCE: Duration = Duration::from_secs(30);
+const BEAT: Duration = Duration::from_millis(200);
+
+/// A running project, and what it takes to speak to it.
+pub struct Bed {
+    /// Its containers.
+    pub project: Project,
+    /// The ports of its gateways.
+    pub gateways: [u16; 2],
+    /// Of the demo's caller.
+    pub credentials: Credentials,
+    /// The package that its origin serves.
+    pub sample: Sample,
+    /// The folder of the repository.
+    pub root: PathBuf,
+}
+
+impl Bed {
+    /// Waits until something is so.
+    pub fn until(&self, what: &str, holds: impl Fn() -> bool) -> Outcome<()> {
+        let begun = Instant::now();
+        while !holds() {
+            if begun.elapsed() > PATIENCE {
+                return Err(Failure::new(format!("{what}: not within {} s", PATIENCE.as_secs())));
+            }
+            sleep(BEAT);
+        }
+        Ok(())
+    }
+
+    /// Waits until both gateways have found the store again, and links one more version.
+    pub fn answers_again(&self, version: &str) -> Outcome<()> {
+        let refused = |gateway| self.link_through(gateway, "1.0.0", "").is_ok_and(|reply| reply.status() == 400);
+        self.until("both gateways reach the store", || self.gateways.into_iter().all(refused))?;
+        expect(&self.link(version, "")?, 200, "an upload after the store came back")
+    }
+
+    /// Links the sample as this version through the first gateway.
+    pub fn link(&self, version: &str, query: &str) -> Outcome<Reply> {
+        self.link_through(self.gateways[0], version, query)
+    }
+
+    /// Links the sample as this version.
+    pub fn link_through(&self, gateway: u16, version: &str, query: &str) -> Outcome<Reply> {
+        let url = format!("{}{query}", self.sample.url);
+        link::send_body(gateway, &self.credentials, &json!({"package_url": url, "version": version}).to_string())
+    }
+}
+
+/// Fails unless the reply has this status.
+pub fn expect(reply: &Reply, status: u16, what: &str) -> Outcome<()> {
+    if reply.status() == status {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{what} must be answered with {status}:\n{reply}")))
+}
+
+/// Fails unless the reply is a refusal with this code.
+pub fn expect_code(reply: &Reply, code: &str) -> Outcome<()> {
+    if reply.status() >= 400 && reply.field("code").is_some_and(|value| value == code) {
+        return Ok(());
+    }
+    Err(Failure::new(format!("this must be refused with {code}:\n{reply}")))
+}
