@@ -1,18 +1,21 @@
 //! A client of Envoy's admin interface.
 //!
-//! Promises: one request takes at most [`WITHIN`] and [`MAX_BYTES`], whatever answers. Speaks plain HTTP/1.1, as Envoy's
+//! Promises: one request takes at most [`TIMEOUT`] and [`MAX_BYTES`], whatever answers. Speaks plain HTTP/1.1, as Envoy's
 //! admin interface does; nothing that is secret goes there.
 
 use std::fmt;
-use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io::ErrorKind;
 use std::str::FromStr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use ureq::http::{Response, StatusCode, Version};
+use ureq::{Agent, Body, Error, Timeout};
 
 /// Envoy answers in milliseconds unless its main thread is stuck.
-const WITHIN: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 /// A handful of counters was asked for.
 const MAX_BYTES: u64 = 1 << 20;
+const NOT_HTTP: &str = "the answer is not HTTP/1.1";
 
 /// Where Envoy's admin interface is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,84 +47,84 @@ impl fmt::Display for Admin {
 impl Admin {
     /// Reads a page; the error says what happened in a few words.
     pub fn get(&self, target: &str) -> Result<String, String> {
-        self.ask("GET", target)
+        self.finish(self.agent().get(self.url(target)).call())
     }
 
     /// Has Envoy do something; the error says what happened in a few words.
     pub fn post(&self, target: &str) -> Result<(), String> {
-        self.ask("POST", target).map(drop)
+        self.finish(self.agent().post(self.url(target)).send_empty()).map(drop)
     }
 
-    fn ask(&self, method: &str, target: &str) -> Result<String, String> {
-        let fail = |error: &dyn fmt::Display| format!("{self}: {error}");
-        let raw = self.exchange(method, target).map_err(|error| fail(&error))?;
-        read_reply(&raw).map_err(|error| fail(&error))
+    /// The statistics that a filter of Envoy's admin interface lets through.
+    pub fn get_stats(&self, filter: &str) -> Result<Stats, String> {
+        self.get(&format!("/stats?filter={filter}")).map(Stats)
     }
 
-    fn exchange(&self, method: &str, target: &str) -> std::io::Result<Vec<u8>> {
-        let deadline = Instant::now() + WITHIN;
-        // A time-out of zero is an error of its own.
-        let left = || deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        let mut connected = Err(std::io::Error::other("the name has no address"));
-        for address in self.authority.to_socket_addrs()? {
-            connected = TcpStream::connect_timeout(&address, left());
-            if connected.is_ok() {
-                break;
-            }
-        }
-        let mut stream = connected?;
-        stream.set_write_timeout(Some(left()))?;
-        let host = &self.authority;
-        let request =
-            format!("{method} {target} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes())?;
-        let (mut raw, mut part) = (Vec::new(), [0; 4096]);
-        loop {
-            stream.set_read_timeout(Some(left()))?;
-            let read = stream.read(&mut part)?;
-            raw.extend_from_slice(part.get(..read).unwrap_or_default());
-            if read == 0 {
-                return Ok(raw);
-            }
-            if raw.len() as u64 > MAX_BYTES || Instant::now() >= deadline {
-                return Err(std::io::Error::other("the answer does not end"));
-            }
-        }
+    /// Every status is an answer, and nothing of the environment changes where a request goes.
+    fn agent(&self) -> Agent {
+        let config = Agent::config_builder().http_status_as_error(false).max_redirects(0).proxy(None);
+        config.max_idle_connections(0).timeout_global(Some(TIMEOUT)).build().into()
+    }
+
+    fn url(&self, target: &str) -> String {
+        format!("{self}{target}")
+    }
+
+    fn finish(&self, reply: Result<Response<Body>, Error>) -> Result<String, String> {
+        let body = reply.map_err(|error| explain(&error)).and_then(read_body);
+        body.map_err(|message| format!("{self}: {message}"))
     }
 }
 
 /// The body of a good reply.
-fn read_reply(raw: &[u8]) -> Result<String, String> {
-    let odd = || "the answer is not HTTP/1.1".to_owned();
-    let text = String::from_utf8_lossy(raw);
-    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(odd)?;
-    let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 ")).ok_or_else(odd)?;
-    if !status.starts_with("200") {
-        return Err(format!("the answer is {status}"));
+fn read_body(reply: Response<Body>) -> Result<String, String> {
+    if reply.version() != Version::HTTP_11 {
+        return Err(NOT_HTTP.to_owned());
     }
-    let is_chunked = lines.any(|line| {
-        let line = line.to_ascii_lowercase();
-        line.split_once(':').is_some_and(|(name, value)| name == "transfer-encoding" && value.trim() == "chunked")
-    });
-    if is_chunked { unchunk(body).ok_or_else(odd) } else { Ok(body.to_owned()) }
+    if reply.status() != StatusCode::OK {
+        return Err(format!("the answer is {}", reply.status()));
+    }
+    let body = reply.into_body().into_with_config().limit(MAX_BYTES).read_to_vec();
+    body.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).map_err(|error| explain(&error))
 }
 
-fn unchunk(mut body: &str) -> Option<String> {
-    let mut whole = String::new();
-    loop {
-        let (size, rest) = body.split_once("\r\n")?;
-        let size = usize::from_str_radix(size.split(';').next()?.trim(), 16).ok()?;
-        if size == 0 {
-            return Some(whole);
-        }
-        whole += rest.get(..size)?;
-        body = rest.get(size..)?.strip_prefix("\r\n")?;
+fn explain(error: &Error) -> String {
+    match error {
+        Error::Io(error) if error.kind() != ErrorKind::UnexpectedEof => error.to_string(),
+        Error::HostNotFound => "the name has no address".to_owned(),
+        Error::Timeout(Timeout::RecvBody) | Error::BodyExceedsLimit(_) => "the answer does not end".to_owned(),
+        Error::Timeout(_) => format!("no whole answer within {} s", TIMEOUT.as_secs()),
+        _ => NOT_HTTP.to_owned(),
+    }
+}
+
+/// A page of Envoy's statistics, one `name: value` a line.
+pub struct Stats(String);
+
+impl Stats {
+    /// The value of a name, as it is written.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let mut lines = self.0.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(key, _)| *key == name).map(|(_, value)| value.trim())
+    }
+
+    /// The value of a counter or gauge.
+    pub fn get_number(&self, name: &str) -> Option<u64> {
+        self.get(name)?.parse().ok()
+    }
+
+    /// The value of a text, without its quotes.
+    pub fn get_text(&self, name: &str) -> &str {
+        self.get(name).unwrap_or_default().trim_matches('"')
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
     use super::*;
 
     #[test]
@@ -134,22 +137,61 @@ mod tests {
         }
     }
 
+    /// What comes of asking somebody who answers with these bytes and closes.
+    fn ask(bytes: &[u8]) -> Result<String, String> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let admin: Admin = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let answer = thread::scope(|scope| {
+            scope.spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                // The head comes in one piece, as small as it is.
+                let _ = stream.read(&mut [0; 4096]).unwrap();
+                // Who has read enough may be gone.
+                let _ = stream.write_all(bytes);
+            });
+            admin.get("/stats")
+        });
+        answer.map_err(|message| message.strip_prefix(&format!("{admin}: ")).unwrap().to_owned())
+    }
+
     #[test]
     fn a_reply_is_read_whole_or_in_chunks() {
-        assert_eq!(read_reply(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\nx: 1\n").as_deref(), Ok("x: 1\n"));
+        assert_eq!(ask(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\nx: 1\n\xff").as_deref(), Ok("x: 1\n\u{fffd}"));
         let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nx: \r\n2;q\r\n1\n\r\n0\r\n\r\n";
-        assert_eq!(read_reply(chunked).as_deref(), Ok("x: 1\n"));
+        assert_eq!(ask(chunked).as_deref(), Ok("x: 1\n"));
     }
 
     #[test]
     fn anything_else_is_an_error() {
-        let odd = Err("the answer is not HTTP/1.1".to_owned());
         let cut = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
         let broken =
             ["zz\r\n", "5\r\nx", "1\r\nxy\r\n0\r\n\r\n", "ffffffffffffffff\r\nx\r\n", ""].map(|b| format!("{cut}{b}"));
-        for reply in broken.iter().map(String::as_str).chain(["", "SSH-2.0\r\n\r\n", "HTTP/1.1 200 OK\r\n"]) {
-            assert_eq!(read_reply(reply.as_bytes()), odd, "{reply:?}");
+        let others = ["", "SSH-2.0\r\n\r\n", "HTTP/1.1 200 OK\r\n", "HTTP/1.0 200 OK\r\n\r\nx: 1\n"];
+        for reply in broken.iter().map(String::as_str).chain(others) {
+            assert_eq!(ask(reply.as_bytes()), Err(NOT_HTTP.to_owned()), "{reply:?}");
         }
-        assert_eq!(read_reply(b"HTTP/1.1 404 Not Found\r\n\r\n"), Err("the answer is 404 Not Found".to_owned()));
+        assert_eq!(ask(b"HTTP/1.1 404 Not Found\r\n\r\n"), Err("the answer is 404 Not Found".to_owned()));
+    }
+
+    #[test]
+    fn the_limit_of_an_answer_is_exact() {
+        let limit = usize::try_from(MAX_BYTES).unwrap();
+        let reply = |len: usize| ["HTTP/1.1 200 OK\r\n\r\n".as_bytes(), &vec![b'x'; len]].concat();
+        assert_eq!(ask(&reply(limit)).map(|body| body.len()), Ok(limit));
+        assert_eq!(ask(&reply(limit + 1)), Err("the answer does not end".to_owned()));
+    }
+
+    #[test]
+    fn a_closed_port_is_said_in_the_words_of_the_system() {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let admin: Admin = format!("http://127.0.0.1:{port}").parse().unwrap();
+        let message = admin.get("/ready").unwrap_err();
+        assert!(message.starts_with(&format!("{admin}: Connection refused")), "{message}");
+    }
+
+    #[test]
+    fn statistics_are_found_by_their_whole_name() {
+        let stats = Stats("a.b: 1\na: 2\ntext: \"x\"\n".to_owned());
+        assert_eq!((stats.get_number("a"), stats.get_number("b"), stats.get_text("text")), (Some(2), None, "x"));
     }
 }

@@ -33,9 +33,8 @@ pub fn become_envoy(program: &Path, config: &Path, key: &Path, arguments: &[OsSt
 pub fn ready(admin: &Admin) -> Result<String, Error> {
     admin.get("/ready").map_err(Error::NotReady)?;
     let name = format!("extension_config_discovery.http_filter.{NAME}.version_text");
-    let page = admin.get(&format!("/stats?filter={name}")).map_err(Error::Admin)?;
-    let info = value(&page, &name).unwrap_or_default().trim_matches('"');
-    match version_of(info) {
+    let stats = admin.get_stats(&name).map_err(Error::Admin)?;
+    match version_of(stats.get_text(&name)) {
         "" => Err(Error::NotReady("it has no policy".to_owned())),
         version => Ok(format!("ready with policy {version}\n")),
     }
@@ -49,21 +48,14 @@ pub fn drain(admin: &Admin, notice: Duration, wait: Duration) -> Result<String, 
     admin.post("/drain_listeners").map_err(Error::Admin)?;
     let begun = Instant::now();
     loop {
-        let page = admin.get(&format!("/stats?filter=^{UNDER_WAY}$")).map_err(Error::Admin)?;
-        let requests = value(&page, UNDER_WAY).and_then(|number| number.parse::<u64>().ok());
-        match requests {
+        let stats = admin.get_stats(&format!("^{UNDER_WAY}$")).map_err(Error::Admin)?;
+        match stats.get_number(UNDER_WAY) {
             Some(0) => return Ok("drained: no request is under way\n".to_owned()),
             None => return Err(Error::Admin(format!("{admin}: the answer has no {UNDER_WAY}"))),
             Some(requests) if begun.elapsed() >= wait => return Err(Error::StillBusy { requests, waited: wait }),
             Some(_) => sleep(PAUSE.min(wait.saturating_sub(begun.elapsed()))),
         }
     }
-}
-
-/// A line `name: value` of Envoy's statistics.
-fn value<'a>(page: &'a str, name: &str) -> Option<&'a str> {
-    let mut lines = page.lines().filter_map(|line| line.split_once(": "));
-    lines.find(|(key, _)| *key == name).map(|(_, value)| value.trim())
 }
 
 #[cfg(test)]

@@ -34,20 +34,14 @@ impl Status {
     fn ask(admin: &Admin, version: &str) -> Result<Self, String> {
         let discovery = format!("extension_config_discovery.http_filter.{NAME}");
         let gauge = format!("wasmcustom.{NAME}.policy_workers.version.{version}");
-        let page = admin.get(&format!("/stats?filter=server.concurrency%7C{discovery}%7C{gauge}"))?;
-        let value = |name: &str| {
-            let mut lines = page.lines().filter_map(|line| line.split_once(": "));
-            lines.find(|(key, _)| *key == name).map(|(_, value)| value.trim())
-        };
-        let number = |name: &str| value(name).and_then(|value| value.parse::<u64>().ok());
+        let stats = admin.get_stats(&format!("server.concurrency%7C{discovery}%7C{gauge}"))?;
         let no_workers = || format!("{admin}: the answer has no server.concurrency, so it is not Envoy's");
-        let counter = |name: &str| number(&format!("{discovery}.{name}")).unwrap_or_default();
-        let accepted = value(&format!("{discovery}.version_text")).unwrap_or_default().trim_matches('"').to_owned();
+        let counter = |name: &str| stats.get_number(&format!("{discovery}.{name}")).unwrap_or_default();
         Ok(Self {
-            accepted,
+            accepted: stats.get_text(&format!("{discovery}.version_text")).to_owned(),
             refused: counter("update_rejected") + counter("update_failure"),
-            serving: number(&gauge).unwrap_or_default(),
-            workers: number("server.concurrency").ok_or_else(no_workers)?,
+            serving: stats.get_number(&gauge).unwrap_or_default(),
+            workers: stats.get_number("server.concurrency").ok_or_else(no_workers)?,
         })
     }
 

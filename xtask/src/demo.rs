@@ -2,8 +2,7 @@
 //!
 //! Promises: needs neither cargo nor a workspace, only the files that it is told of.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,10 +10,11 @@ use clap::Subcommand;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::error::{Failure, Outcome, Trying};
+use crate::http;
 use crate::up::{demo, sample};
 
 /// How long an answer may take.
-const WITHIN: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What there is to do.
 #[derive(Subcommand)]
@@ -70,18 +70,8 @@ pub fn demo(demo: &Demo) -> Outcome<()> {
 }
 
 fn get(host: &str, path: &str) -> Outcome<()> {
-    let status = || {
-        let address = host.to_socket_addrs()?.next().ok_or_else(|| std::io::Error::other("it has no address"))?;
-        let mut stream = TcpStream::connect_timeout(&address, WITHIN)?;
-        stream.set_read_timeout(Some(WITHIN))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")?;
-        let mut head = [0; 12];
-        stream.read_exact(&mut head)?;
-        Ok::<_, std::io::Error>(head)
-    };
-    let head = status().trying(|| format!("ask {host}"))?;
-    if head == *b"HTTP/1.1 200" {
-        return Ok(());
+    match http::get_status(host, path, TIMEOUT)? {
+        200 => Ok(()),
+        status => Err(Failure::new(format!("{host} answers HTTP/1.1 {status}"))),
     }
-    Err(Failure::new(format!("{host} answers {}", String::from_utf8_lossy(&head))))
 }

@@ -1,13 +1,18 @@
-//! As much of an HTTP/1.1 client as a demo needs: one request per connection, to this machine.
+//! An HTTP client for what runs on this machine: one request per connection, no proxy, no redirect followed.
 
-use std::io::{Read, Write};
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::error::{Failure, Outcome, Trying};
+use ureq::Agent;
+use ureq::config::ConfigBuilder;
+use ureq::typestate::AgentScope;
 
-const CONNECT: Duration = Duration::from_secs(2);
-const ANSWER: Duration = Duration::from_secs(60);
+use crate::error::{Failure, Outcome};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// For each read: a demo's origin may hold back half of a package for a while.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What came back.
 pub struct Response {
@@ -18,77 +23,97 @@ pub struct Response {
 }
 
 /// Whether anything takes connections at a port.
-pub fn listens(port: u16) -> bool {
-    connect(port).is_ok()
+pub fn is_listening(port: u16) -> bool {
+    TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), CONNECT_TIMEOUT).is_ok()
 }
 
 /// Fetches a page.
 pub fn get(port: u16, path: &str) -> Outcome<Response> {
-    exchange(port, &format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: close\r\n\r\n"))
+    let reply = local_agent().get(local_url(port, path)).call();
+    reply.and_then(read_response).map_err(|error| explain(port, &error))
 }
 
 /// Posts JSON.
 pub fn post(port: u16, path: &str, headers: &[(&str, &str)], json: &str) -> Outcome<Response> {
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let length = json.len();
-    exchange(
-        port,
-        &format!(
-            "POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: close\r\n{headers}content-type: application/json\r\ncontent-length: {length}\r\n\r\n{json}"
-        ),
-    )
+    let request = local_agent().post(local_url(port, path)).content_type("application/json");
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    request.send(json).and_then(read_response).map_err(|error| explain(port, &error))
 }
 
-fn connect(port: u16) -> std::io::Result<TcpStream> {
-    TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), CONNECT)
+/// The status that a `host:port` answers with; each step may take so long.
+pub fn get_status(authority: &str, path: &str, timeout: Duration) -> Outcome<u16> {
+    let agent: Agent = one_request().timeout_connect(Some(timeout)).timeout_per_read(Some(timeout)).build().into();
+    let reply = agent.get(format!("http://{authority}{path}")).call();
+    reply.map(|reply| reply.status().as_u16()).map_err(|error| Failure::new(format!("cannot ask {authority}: {error}")))
 }
 
-fn exchange(port: u16, request: &str) -> Outcome<Response> {
-    let mut bytes = Vec::new();
-    let talk = |bytes: &mut Vec<u8>| {
-        let mut stream = connect(port)?;
-        stream.set_read_timeout(Some(ANSWER))?;
-        stream.write_all(request.as_bytes())?;
-        stream.read_to_end(bytes)
+fn local_agent() -> Agent {
+    one_request().timeout_connect(Some(CONNECT_TIMEOUT)).timeout_per_read(Some(READ_TIMEOUT)).build().into()
+}
+
+/// Every status is an answer, and nothing of the environment changes where a request goes.
+fn one_request() -> ConfigBuilder<AgentScope> {
+    Agent::config_builder().http_status_as_error(false).max_redirects(0).proxy(None).max_idle_connections(0)
+}
+
+fn local_url(port: u16, path: &str) -> String {
+    format!("http://127.0.0.1:{port}{path}")
+}
+
+/// A package is no text; nobody here looks into one.
+fn read_response(reply: ureq::http::Response<ureq::Body>) -> Result<Response, ureq::Error> {
+    let status = reply.status().as_u16();
+    let body = reply.into_body().read_to_vec()?;
+    Ok(Response { status, body: String::from_utf8_lossy(&body).into_owned() })
+}
+
+fn explain(port: u16, error: &ureq::Error) -> Failure {
+    let is_transport = match error {
+        ureq::Error::Io(error) => error.kind() != ErrorKind::UnexpectedEof,
+        ureq::Error::Timeout(_) | ureq::Error::ConnectionFailed => true,
+        _ => false,
     };
-    talk(&mut bytes).trying(|| format!("talk to port {port}"))?;
-    parse(&bytes).ok_or_else(|| Failure::new(format!("port {port} did not answer in HTTP")))
-}
-
-fn parse(bytes: &[u8]) -> Option<Response> {
-    // A package is no text; nobody here looks into one.
-    let text = String::from_utf8_lossy(bytes);
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-    let chunked = head.lines().any(|line| line.eq_ignore_ascii_case("transfer-encoding: chunked"));
-    let body = if chunked { unchunk(body)? } else { body.to_owned() };
-    Some(Response { status, body })
-}
-
-fn unchunk(mut rest: &str) -> Option<String> {
-    let mut body = String::new();
-    loop {
-        let (size, after) = rest.split_once("\r\n")?;
-        let size = usize::from_str_radix(size.split(';').next()?.trim(), 16).ok()?;
-        if size == 0 {
-            return Some(body);
-        }
-        body.push_str(after.get(..size)?);
-        rest = after.get(size..)?.strip_prefix("\r\n")?;
+    if is_transport {
+        return Failure::new(format!("cannot talk to port {port}: {error}"));
     }
+    Failure::new(format!("port {port} did not answer in HTTP: {error}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
     use super::*;
 
+    /// A port at which one request is answered with these bytes, then closed.
+    fn answer_with(bytes: &'static [u8]) -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            // The head comes in one piece, as small as it is.
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            stream.write_all(bytes).unwrap();
+        });
+        port
+    }
+
     #[test]
-    fn both_kinds_of_bodies_are_read() {
-        let plain = parse(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi").unwrap();
-        assert_eq!((plain.status, plain.body.as_str()), (200, "hi"));
-        let chunked = b"HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab\n\r\n2;x=y\r\ncd\r\n0\r\n\r\n";
-        let chunked = parse(chunked).unwrap();
-        assert_eq!((chunked.status, chunked.body.as_str()), (403, "ab\ncd"));
+    fn bodies_of_every_framing_are_read() {
+        for (bytes, status, body) in [
+            (&b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"[..], 200, "hi"),
+            (
+                b"HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab\n\r\n2;x=y\r\ncd\r\n0\r\n\r\n",
+                403,
+                "ab\ncd",
+            ),
+            (b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\n\r\n\xff", 302, "\u{fffd}"),
+        ] {
+            let response = get(answer_with(bytes), "/").unwrap();
+            assert_eq!((response.status, response.body.as_str()), (status, body));
+        }
     }
 
     #[test]
@@ -98,8 +123,21 @@ mod tests {
             b"HTTP/1.1 200 OK\r\n",
             b"SSH-2.0\r\n\r\n",
             b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nab",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab",
         ] {
-            assert!(parse(bytes).is_none());
+            let port = answer_with(bytes);
+            let failure = get(port, "/").map(|response| response.status).unwrap_err().to_string();
+            assert!(failure.starts_with(&format!("port {port} did not answer in HTTP")), "{failure}");
         }
+    }
+
+    #[test]
+    fn a_closed_port_is_named() {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let failure = get(port, "/").map(|response| response.status).unwrap_err().to_string();
+        assert!(failure.starts_with(&format!("cannot talk to port {port}: ")), "{failure}");
+        assert!(!is_listening(port));
+        let failure = get_status(&format!("127.0.0.1:{port}"), "/", CONNECT_TIMEOUT).unwrap_err().to_string();
+        assert!(failure.starts_with(&format!("cannot ask 127.0.0.1:{port}: ")), "{failure}");
     }
 }

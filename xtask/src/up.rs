@@ -96,7 +96,7 @@ fn session(
     children.start("store", &mut store(programs, &place, &numbers, &hosts), &place.store_log())?;
     stop.wait(&mut children, "the store", || answers(numbers.store, "/readyz"))?;
     children.start("envoy", &mut envoy(programs, &place)?, &place.envoy_log())?;
-    stop.wait(&mut children, "Envoy", || answers(numbers.admin, "/ready") && http::listens(numbers.gateway))?;
+    stop.wait(&mut children, "Envoy", || answers(numbers.admin, "/ready") && http::is_listening(numbers.gateway))?;
 
     let reply = link::send(numbers.gateway, &credentials, &sample.url)?;
     println!("\n{reply}\n");
