@@ -20,6 +20,7 @@ mod test;
 mod up;
 mod wasm;
 mod wheel;
+mod words;
 mod workspace;
 
 use std::process::ExitCode;
@@ -55,7 +56,7 @@ enum Task {
         #[arg(last = true)]
         runner: Vec<String>,
     },
-    /// Format, lints, docs, import arrows, licences
+    /// Format, lints, docs, import arrows, words that are gone, licences
     Check,
     /// Attack what reads the bytes of others, for a while
     Fuzz(fuzz::Options),

@@ -1,0 +1,230 @@
+//! The words that are gone: each concept has one word, that of docs/GLOSSARY.md, and the old one must not come back.
+//!
+//! Promises: looks at every file of the repository that holds code, docs or configuration, and at its path; an old word is
+//! found as a whole word and as a part of an identifier (`kept_ledger`, `LedgerRow`), with the line and the new word.
+//! Refuses an exception that nothing needs any more.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use crate::error::{Failure, Outcome, Trying};
+use crate::run::capture;
+use crate::workspace::Workspace;
+
+/// A word that is gone.
+struct GoneWord {
+    /// Its forms. One with a capital letter is a whole identifier; one with a space, words in a row.
+    forms: &'static [&'static str],
+    /// What to write.
+    new: &'static str,
+    /// Why.
+    reason: &'static str,
+}
+
+/// An old word that may stay somewhere.
+struct Exception {
+    form: &'static str,
+    scope: Scope,
+    /// Read by whoever wonders why it is here.
+    _reason: &'static str,
+}
+
+/// Where an old word may stay.
+enum Scope {
+    /// In files whose path begins like this.
+    Path(&'static str),
+    /// Within these words in a row.
+    #[cfg_attr(not(test), allow(dead_code, reason = "not every list of exceptions has one"))]
+    Phrase(&'static str),
+}
+
+const GONE: &[GoneWord] = &[
+    GoneWord { forms: &["ledger", "ledgers"], new: "catalog", reason: "the database of packages and modules" },
+    GoneWord { forms: &["upkeep"], new: "maintenance", reason: "as everybody calls gc, scrub, verify and backup" },
+    GoneWord { forms: &["probation", "on probation"], new: "report-only", reason: "as in Content-Security-Policy" },
+];
+
+const EXCEPTIONS: &[Exception] = &[Exception {
+    form: "ledger",
+    scope: Scope::Path("store-service/src/data_dir.rs"),
+    _reason: "the file's old name, which is refused with the new one",
+}];
+
+/// Files that are not looked at: what was written once and is not rewritten, and this list.
+const LEFT_OUT: [&str; 3] = ["CHANGELOG.md", "fuzz/corpus/", "xtask/src/words.rs"];
+/// How a decision begins that another one took the place of.
+const SUPERSEDED: &str = "*Superseded by";
+const EXTENSIONS: [&str; 5] = ["md", "rs", "toml", "yaml", "yml"];
+
+/// Looks for old words in the whole repository.
+pub fn check(workspace: &Workspace) -> Outcome<()> {
+    let mut used = BTreeSet::new();
+    let mut found = Vec::new();
+    for path in list_files(workspace)? {
+        let file = workspace.path(&path);
+        let text = fs::read_to_string(&file).trying(|| format!("read {}", file.display()))?;
+        if !path.starts_with("docs/adr/") || !text.contains(SUPERSEDED) {
+            found.extend(find_old_words(GONE, EXCEPTIONS, &path, &text, &mut used));
+        }
+    }
+    let unused = EXCEPTIONS.iter().enumerate().filter(|(index, _)| !used.contains(index));
+    found.extend(unused.map(|(_, exception)| {
+        format!("xtask/src/words.rs: the exception for `{}` is needed by nothing, remove it", exception.form)
+    }));
+    if found.is_empty() { Ok(()) } else { Err(Failure::new(found.join("\n"))) }
+}
+
+/// Paths from the root: what git tracks, and what it would take up.
+fn list_files(workspace: &Workspace) -> Outcome<Vec<String>> {
+    let mut git = std::process::Command::new("git");
+    git.current_dir(&workspace.root).args(["ls-files", "--cached", "--others", "--exclude-standard"]);
+    let listed = capture(&mut git)?;
+    let paths = listed.lines().filter(|path| is_looked_at(path) && workspace.path(path).is_file());
+    Ok(paths.map(str::to_owned).collect())
+}
+
+fn is_looked_at(path: &str) -> bool {
+    let extension = Path::new(path).extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    let known = EXTENSIONS.contains(&extension) || extension == "json" && path.starts_with("deploy/");
+    known && !LEFT_OUT.iter().any(|left_out| path.starts_with(left_out))
+}
+
+/// One line for each old word; `used` takes the index of every exception that was needed.
+fn find_old_words(
+    gone: &[GoneWord],
+    exceptions: &[Exception],
+    path: &str,
+    text: &str,
+    used: &mut BTreeSet<usize>,
+) -> Vec<String> {
+    let mut found = Vec::new();
+    for (number, line) in std::iter::once(path).chain(text.lines()).enumerate() {
+        let words = split_words(line);
+        for word in gone {
+            for form in word.forms.iter().filter(|form| stands_in(form, line, &words)) {
+                match exceptions.iter().position(|exception| exception.covers(form, path, line, &words)) {
+                    Some(index) => drop(used.insert(index)),
+                    None => found.push(format!("{path}:{number}: {}", word.explain(form))),
+                }
+            }
+        }
+    }
+    found
+}
+
+impl GoneWord {
+    fn explain(&self, form: &str) -> String {
+        format!("`{form}` is gone, write {}: {}", self.new, self.reason)
+    }
+}
+
+impl Exception {
+    fn covers(&self, form: &str, path: &str, line: &str, words: &[String]) -> bool {
+        self.form == form
+            && match self.scope {
+                Scope::Path(prefix) => path.starts_with(prefix),
+                Scope::Phrase(phrase) => count(phrase, line, words) >= count(form, line, words),
+            }
+    }
+}
+
+fn stands_in(form: &str, line: &str, words: &[String]) -> bool {
+    count(form, line, words) > 0
+}
+
+/// How often a form stands in a line.
+fn count(form: &str, line: &str, words: &[String]) -> usize {
+    if form.contains(|c: char| c.is_uppercase()) {
+        return identifiers(line).filter(|identifier| *identifier == form).count();
+    }
+    let wanted: Vec<_> = form.split(' ').collect();
+    words.windows(wanted.len()).filter(|window| *window == wanted).count()
+}
+
+fn identifiers(line: &str) -> impl Iterator<Item = &str> {
+    line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|identifier| !identifier.is_empty())
+}
+
+/// The words of a line in lower case; identifiers are taken apart at `_` and where a capital letter begins a word.
+fn split_words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for part in line.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty()) {
+        let bytes = part.as_bytes();
+        let mut start = 0;
+        for at in 1..bytes.len() {
+            let follows_small = bytes[at].is_ascii_uppercase() && !bytes[at - 1].is_ascii_uppercase();
+            let ends_capitals = bytes[at].is_ascii_uppercase()
+                && bytes[at - 1].is_ascii_uppercase()
+                && bytes.get(at + 1).is_some_and(u8::is_ascii_lowercase);
+            if follows_small || ends_capitals {
+                words.push(part[start..at].to_ascii_lowercase());
+                start = at;
+            }
+        }
+        words.push(part[start..].to_ascii_lowercase());
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &[GoneWord] = &[
+        GoneWord { forms: &["flight", "flights"], new: "call", reason: "a test" },
+        GoneWord { forms: &["Sha1Hex"], new: "Sha1", reason: "a test" },
+        GoneWord { forms: &["on trial"], new: "report-only", reason: "a test" },
+    ];
+    const MAY_STAY: &[Exception] = &[
+        Exception { form: "flight", scope: Scope::Phrase("in flight"), _reason: "a test" },
+        Exception { form: "flights", scope: Scope::Path("docs/"), _reason: "a test" },
+    ];
+
+    fn find(path: &str, text: &str) -> Vec<String> {
+        find_old_words(OLD, MAY_STAY, path, text, &mut BTreeSet::new())
+    }
+
+    #[test]
+    fn an_old_word_is_found_in_whatever_it_is_a_part_of() {
+        for planted in [
+            "// A flight lands.",
+            "let flight_number = 1;",
+            "struct LastFlight;",
+            "fn HTTPFlight()",
+            "\"many flights\"",
+            "let x: Sha1Hex = 1;",
+            "rules on trial",
+            "fn is_on_trial() {}",
+        ] {
+            let found = find("src/a.rs", &format!("fine\n{planted}\n"));
+            assert_eq!(found.len(), 1, "{planted}");
+            assert!(found[0].starts_with("src/a.rs:2: `"), "{}", found[0]);
+        }
+        assert_eq!(find("src/flights.rs", ""), ["src/flights.rs:0: `flights` is gone, write call: a test"]);
+    }
+
+    #[test]
+    fn other_words_and_exceptions_pass() {
+        for allowed in ["a flightless bird", "in flight", "InFlightCall", "sha1_hex", "a trial", "Sha1Hexes"] {
+            assert_eq!(find("src/a.rs", allowed), Vec::<String>::new(), "{allowed}");
+        }
+        assert_eq!(find("docs/a.md", "all flights"), Vec::<String>::new());
+        assert_eq!(find("src/a.rs", "a flight in flight").len(), 1, "one of two is covered");
+    }
+
+    #[test]
+    fn files_of_every_kind_are_looked_at() {
+        for path in ["README.md", "cli/src/main.rs", "deploy/grafana/linkgate.json", "envoy.yaml", "Cargo.toml"] {
+            assert!(is_looked_at(path), "{path}");
+        }
+        for path in ["CHANGELOG.md", "fuzz/corpus/a/b.toml", "tests/a.json", "xtask/src/words.rs", "Cargo.lock"] {
+            assert!(!is_looked_at(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_tree_has_no_old_word() {
+        check(&Workspace::find().unwrap()).unwrap();
+    }
+}
