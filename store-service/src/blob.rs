@@ -1,10 +1,10 @@
 //! Where packages are kept. One adapter today: a directory.
 
 mod fs;
-mod room;
-mod walk;
+mod list;
+mod space;
 mod writer;
 
-pub use fs::FsBlobs;
+pub use fs::DirectoryBlobStore;
 pub(crate) use fs::{attestations, blob_path, statements_path};
-pub use walk::{Found, FoundBlob};
+pub use list::{BlobStat, Listed};

@@ -12,13 +12,13 @@ pub enum Step {
     /// It is committed, the caller does not know.
     Accepted,
     /// A temporary file is there, empty.
-    DraftMade,
+    WriterOpened,
     /// Some bytes are written.
-    DraftPartWritten,
+    BlockWritten,
     /// All bytes are written, none is durable.
-    DraftWritten,
+    BlobWritten,
     /// All bytes are durable, under no name.
-    DraftSynced,
+    BlobSynced,
     /// The folder of a package is made, not durable.
     FolderMade,
     /// A package is about to get its name.
@@ -26,7 +26,7 @@ pub enum Step {
     /// It has its name, not durable.
     Renamed,
     /// Its name is durable, no row points at it.
-    Kept,
+    BlobCommitted,
     /// Its row is written, not committed.
     CommitDue,
     /// Its row is committed, the caller does not know.
@@ -50,14 +50,14 @@ impl Step {
     pub const ALL: [Self; 18] = [
         Self::AcceptDue,
         Self::Accepted,
-        Self::DraftMade,
-        Self::DraftPartWritten,
-        Self::DraftWritten,
-        Self::DraftSynced,
+        Self::WriterOpened,
+        Self::BlockWritten,
+        Self::BlobWritten,
+        Self::BlobSynced,
         Self::FolderMade,
         Self::RenameDue,
         Self::Renamed,
-        Self::Kept,
+        Self::BlobCommitted,
         Self::CommitDue,
         Self::Committed,
         Self::ReplacedFound,
@@ -74,14 +74,14 @@ impl Step {
         match self {
             Self::AcceptDue => "accept-due",
             Self::Accepted => "accepted",
-            Self::DraftMade => "draft-made",
-            Self::DraftPartWritten => "draft-part-written",
-            Self::DraftWritten => "draft-written",
-            Self::DraftSynced => "draft-synced",
+            Self::WriterOpened => "writer-opened",
+            Self::BlockWritten => "block-written",
+            Self::BlobWritten => "blob-written",
+            Self::BlobSynced => "blob-synced",
             Self::FolderMade => "folder-made",
             Self::RenameDue => "rename-due",
             Self::Renamed => "renamed",
-            Self::Kept => "kept",
+            Self::BlobCommitted => "blob-committed",
             Self::CommitDue => "commit-due",
             Self::Committed => "committed",
             Self::ReplacedFound => "replaced-found",

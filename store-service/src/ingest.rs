@@ -8,7 +8,6 @@
 
 mod admission;
 mod blocks;
-mod booking;
 mod error;
 mod inside;
 mod job;
@@ -16,6 +15,7 @@ mod jobs;
 mod log;
 mod modules;
 pub mod ports;
+mod provenance;
 mod resume;
 mod steps;
 
@@ -40,7 +40,7 @@ use job::{Job, Stage, Standing};
 pub use jobs::Live;
 use jobs::{Jobs, Listed};
 pub use modules::{ModuleRules, SourceOrigin, UnknownModules};
-use ports::{Blobs, Catalog, CatalogError, Entry, Failure, JobEnd, JobKey, JobView, Source};
+use ports::{BlobStore, Catalog, CatalogError, Entry, Failure, JobEnd, JobKey, JobView, Source};
 
 /// A package to link.
 #[derive(Clone, Debug)]
@@ -139,7 +139,7 @@ pub struct Ingest<S, B, L> {
     metrics: Metrics,
 }
 
-impl<S: Source, B: Blobs, L: Catalog> Ingest<S, B, L> {
+impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {
     /// Brings the parts together; so much at once as the limits allow.
     pub fn new(source: S, blobs: B, catalog: L, signer: Signer, rules: Rules, metrics: Metrics) -> Self {
         let Rules { modules, packages, uploads, allowed_hosts, explain } = rules;

@@ -31,7 +31,7 @@ use tokio::runtime::{Builder, Runtime};
 use tracing::{info, warn};
 
 use attest::{KeyError, Signer};
-use blob::FsBlobs;
+use blob::DirectoryBlobStore;
 use catalog::{CatalogStartError, SqliteCatalog};
 use config::Config;
 use data_dir::{DataDir, DataDirError};
@@ -94,7 +94,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), StartError> {
     let data_dir = DataDir::lock(&config.data_dir)?;
-    let blobs = FsBlobs::open(data_dir.path(), config.min_free_bytes).map_err(StartError::Blobs)?;
+    let blobs = DirectoryBlobStore::open(data_dir.path(), config.min_free_bytes).map_err(StartError::Blobs)?;
     let catalog = SqliteCatalog::open(&data_dir.catalog_file()?).await?;
     if config.fetch.allowed_hosts.is_empty() {
         warn!("Every link will be refused: LINKGATE_FETCH_ALLOWED_HOSTS names no host");

@@ -5,8 +5,8 @@
 //! number of packages. Refuses to remove or to move anything while another process has the data directory.
 
 mod backup;
+mod digest;
 mod gc;
-mod reading;
 mod restore;
 mod timers;
 mod verify;
@@ -18,7 +18,7 @@ pub use backup::{Copied, backup};
 pub use gc::{Cleared, Gc, clear};
 pub use restore::restore;
 pub(crate) use timers::Timers;
-pub use verify::{Done, Fault, Finding, Summary, repair, verify};
+pub use verify::{Finding, FindingKind, Repair, Summary, repair, verify};
 
 use crate::catalog::CatalogStartError;
 use crate::data_dir::DataDirError;

@@ -76,7 +76,7 @@ async fn every_kind_of_damage_is_found_and_nothing_is_touched() {
     assert_eq!((&summary["summary"]["rows"], &summary["summary"]["blobs"]), (&5.into(), &4.into()));
     let of = |kind: &str| found.iter().filter(|f| f["finding"] == kind).collect::<Vec<_>>();
     let versions = |f: &Value| f["rows"].as_array().unwrap().iter().map(|r| r["version"].clone()).collect::<Vec<_>>();
-    let mut wrong: Vec<_> = of("blob_wrong").iter().map(|f| (f["sha256"].clone(), versions(f))).collect();
+    let mut wrong: Vec<_> = of("blob_corrupt").iter().map(|f| (f["sha256"].clone(), versions(f))).collect();
     wrong.sort_by_key(|(_, versions)| versions[0].to_string());
     assert_eq!(wrong, [(names[0].clone().into(), vec!["0".into()]), (names[1].clone().into(), vec!["1".into()])]);
     let mut missing = of("blob_missing");
@@ -86,8 +86,8 @@ async fn every_kind_of_damage_is_found_and_nothing_is_touched() {
         (missing.len(), &missing[0]["sha256"], versions(missing[0])),
         (1, &names[2].clone().into(), vec!["2".into()])
     );
-    assert_eq!((of("size_wrong").len(), &of("size_wrong")[0]["size_bytes"]), (1, &9.into()));
-    assert_eq!((of("blob_unbooked").len(), &of("blob_unbooked")[0]["sha256"]), (1, &orphan.into()));
+    assert_eq!((of("size_mismatch").len(), &of("size_mismatch")[0]["size_bytes"]), (1, &9.into()));
+    assert_eq!((of("blob_orphaned").len(), &of("blob_orphaned")[0]["sha256"]), (1, &orphan.into()));
     let mut strays: Vec<_> = of("stray").iter().map(|f| f["path"].clone()).collect();
     strays.sort_by_key(|path| path.as_str().unwrap().len());
     let folder = shelf.blob(&names[4]);

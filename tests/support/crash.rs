@@ -173,7 +173,7 @@ impl Campaign {
         }
         let Some(step) = self.dice.one(&Step::ALL).copied() else { return moment };
         let most = match step {
-            Step::DraftPartWritten => 60,
+            Step::BlockWritten => 60,
             // Of packages that were deleted before, of which there are a few.
             Step::GcFound | Step::GcRemoved => 3,
             _ => 10,

@@ -12,15 +12,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::room::{Promise, Room};
-use super::writer::{FsDraft, SealedFile, TempFile};
+use super::space::{DiskSpace, SpaceReservation};
+use super::writer::{DirectoryBlobWriter, FinishedFile, TempFile};
 use crate::data_dir::{DIR_MODE, FILE_MODE, make_dir, open_removal_lock, sync_dir};
 use crate::failpoint::{Step, reached};
-use crate::ingest::ports::{BlobError, Blobs, Sha256Hex};
+use crate::ingest::ports::{BlobError, BlobStore, Sha256Hex};
 
 /// Packages in a directory. A copy is another handle on the same packages.
 #[derive(Clone)]
-pub struct FsBlobs {
+pub struct DirectoryBlobStore {
     pub(super) dirs: Arc<Dirs>,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Dirs {
     data: PathBuf,
     pub(super) blobs: PathBuf,
     pub(super) temp: PathBuf,
-    room: Arc<Room>,
+    space: Arc<DiskSpace>,
     next_temp: AtomicU64,
 }
 
@@ -50,14 +50,14 @@ pub(crate) fn statements_path(root: &Path, sha256: &Sha256Hex) -> PathBuf {
     dir.join(format!("{}.intoto.jsonl", sha256.as_str()))
 }
 
-impl FsBlobs {
+impl DirectoryBlobStore {
     /// Opens `blobs/` and `tmp/` below the locked data directory and sweeps the latter. So many bytes of its disk stay
     /// free, whatever is uploaded.
     ///
     /// # Errors
     /// If the directories cannot be made, read or written.
-    pub fn open(data_dir: &Path, keep_free: u64) -> io::Result<Self> {
-        let opened = Self::at(data_dir, keep_free);
+    pub fn open(data_dir: &Path, min_free: u64) -> io::Result<Self> {
+        let opened = Self::at(data_dir, min_free);
         let Dirs { blobs, temp, .. } = opened.dirs.as_ref();
         make_dir(blobs)?;
         make_dir(temp)?;
@@ -83,10 +83,10 @@ impl FsBlobs {
         Ok(opened)
     }
 
-    fn at(data_dir: &Path, keep_free: u64) -> Self {
+    fn at(data_dir: &Path, min_free: u64) -> Self {
         let (data, blobs, temp) = (data_dir.to_owned(), data_dir.join("blobs"), data_dir.join("tmp"));
-        let room = Arc::new(Room::of(data_dir, keep_free));
-        Self { dirs: Arc::new(Dirs { data, blobs, temp, room, next_temp: AtomicU64::new(0) }) }
+        let space = Arc::new(DiskSpace::of_directory(data_dir, min_free));
+        Self { dirs: Arc::new(Dirs { data, blobs, temp, space, next_temp: AtomicU64::new(0) }) }
     }
 
     /// As long as the file lives, no blob is removed, by whatever process.
@@ -137,9 +137,9 @@ impl FsBlobs {
 }
 
 impl Dirs {
-    fn draft(&self, size: Option<u64>) -> io::Result<(TempFile, Promise)> {
-        let promise = self.room.promise(size)?;
-        Ok((self.new_temp()?, promise))
+    fn open_writer(&self, size: Option<u64>) -> io::Result<(TempFile, SpaceReservation)> {
+        let reservation = self.space.reserve(size)?;
+        Ok((self.new_temp()?, reservation))
     }
 
     fn new_temp(&self) -> io::Result<TempFile> {
@@ -148,7 +148,7 @@ impl Dirs {
         let temp = TempFile::new(file, path);
         // Says that it has an owner; gone with the process, however that ends.
         temp.own()?;
-        reached(Step::DraftMade);
+        reached(Step::WriterOpened);
         Ok(temp)
     }
 
@@ -157,8 +157,8 @@ impl Dirs {
     }
 
     /// `true` if the blob was not there before.
-    fn keep(&self, sealed: SealedFile) -> io::Result<bool> {
-        let (dir, path) = self.path_of(&sealed.sha256);
+    fn commit(&self, finished: FinishedFile) -> io::Result<bool> {
+        let (dir, path) = self.path_of(&finished.sha256);
         if make_dir(&dir)? {
             reached(Step::FolderMade);
             sync_dir(&self.blobs)?;
@@ -166,10 +166,10 @@ impl Dirs {
         let is_new = !path.try_exists()?;
         // Also over a blob that is there: these bytes were hashed a moment ago, and a damaged file is healed.
         reached(Step::RenameDue);
-        sealed.temp.rename_to(&path)?;
+        finished.temp.rename_to(&path)?;
         reached(Step::Renamed);
         sync_dir(&dir)?;
-        reached(Step::Kept);
+        reached(Step::BlobCommitted);
         Ok(is_new)
     }
 
@@ -230,21 +230,21 @@ impl Dirs {
     }
 }
 
-impl Blobs for FsBlobs {
-    type Draft = FsDraft;
-    type Sealed = SealedFile;
+impl BlobStore for DirectoryBlobStore {
+    type Writer = DirectoryBlobWriter;
+    type Finished = FinishedFile;
 
-    async fn room(&self, bytes: u64) -> Result<(), BlobError> {
-        self.blocking("looking for room", move |dirs| dirs.room.ask(bytes)).await
+    async fn check_space(&self, bytes: u64) -> Result<(), BlobError> {
+        self.blocking("looking for space", move |dirs| dirs.space.check(bytes)).await
     }
 
-    async fn draft(&self, size: Option<u64>) -> Result<FsDraft, BlobError> {
-        let (temp, promise) = self.blocking("making a temporary file", move |dirs| dirs.draft(size)).await?;
-        Ok(FsDraft::start(temp, promise))
+    async fn open_writer(&self, size: Option<u64>) -> Result<DirectoryBlobWriter, BlobError> {
+        let (temp, reservation) = self.blocking("making a temporary file", move |dirs| dirs.open_writer(size)).await?;
+        Ok(DirectoryBlobWriter::start(temp, reservation))
     }
 
-    async fn keep(&self, sealed: SealedFile) -> Result<bool, BlobError> {
-        self.blocking("keeping a blob", move |dirs| dirs.keep(sealed)).await
+    async fn commit(&self, finished: FinishedFile) -> Result<bool, BlobError> {
+        self.blocking("keeping a blob", move |dirs| dirs.commit(finished)).await
     }
 
     async fn has(&self, sha256: Sha256Hex) -> Result<bool, BlobError> {

@@ -14,9 +14,9 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::room::Promise;
+use super::space::SpaceReservation;
 use crate::failpoint::{Step, reached};
-use crate::ingest::ports::{BlobError, Draft, Sealed, Sha256Hex};
+use crate::ingest::ports::{BlobError, BlobWriter, FinishedBlob, Sha256Hex};
 
 /// One is being written, the others bridge the time when either side is held up.
 const QUEUED: usize = 2;
@@ -66,13 +66,13 @@ impl Drop for TempFile {
 }
 
 /// A package whose bytes are durable, under no name yet.
-pub struct SealedFile {
+pub struct FinishedFile {
     pub(super) temp: TempFile,
     pub(super) sha256: Sha256Hex,
     pub(super) size_bytes: u64,
 }
 
-impl Sealed for SealedFile {
+impl FinishedBlob for FinishedFile {
     type Reader = File;
 
     fn open(&self) -> Result<File, BlobError> {
@@ -91,19 +91,19 @@ impl Sealed for SealedFile {
 /// What the writer's thread is told: write this, or sync the file and seal it.
 enum Order {
     Write(Bytes),
-    Seal,
+    Finish,
 }
 
 /// A package that is being written.
-pub struct FsDraft {
+pub struct DirectoryBlobWriter {
     orders: mpsc::Sender<Order>,
-    writer: JoinHandle<Result<SealedFile, BlobError>>,
+    writer: JoinHandle<Result<FinishedFile, BlobError>>,
 }
 
-impl FsDraft {
-    pub(super) fn start(temp: TempFile, promise: Promise) -> Self {
+impl DirectoryBlobWriter {
+    pub(super) fn start(temp: TempFile, reservation: SpaceReservation) -> Self {
         let (orders, queue) = mpsc::channel(QUEUED);
-        let writer = tokio::task::spawn_blocking(move || write_all(temp, promise, queue));
+        let writer = tokio::task::spawn_blocking(move || write_all(temp, reservation, queue));
         Self { orders, writer }
     }
 
@@ -123,15 +123,15 @@ impl FsDraft {
     }
 }
 
-impl Draft for FsDraft {
-    type Sealed = SealedFile;
+impl BlobWriter for DirectoryBlobWriter {
+    type Finished = FinishedFile;
 
     async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
         self.order(Order::Write(bytes)).await
     }
 
-    async fn seal(mut self) -> Result<SealedFile, BlobError> {
-        self.order(Order::Seal).await?;
+    async fn finish(mut self) -> Result<FinishedFile, BlobError> {
+        self.order(Order::Finish).await?;
         self.writer.await.unwrap_or(Err(BlobError::WriterGone))
     }
 
@@ -148,9 +148,9 @@ impl Draft for FsDraft {
 /// The writer's thread. Ends without a file when the orders end without a seal.
 fn write_all(
     mut temp: TempFile,
-    mut promise: Promise,
+    mut reservation: SpaceReservation,
     mut queue: mpsc::Receiver<Order>,
-) -> Result<SealedFile, BlobError> {
+) -> Result<FinishedFile, BlobError> {
     let (mut hash, mut size_bytes) = (Context::new(&SHA256), 0);
     let failed = |e| BlobError::from_io("writing a package", e);
     while let Some(order) = queue.blocking_recv() {
@@ -158,19 +158,19 @@ fn write_all(
             Order::Write(piece) => {
                 let bytes = piece.len() as u64;
                 hash.update(&piece);
-                promise.admits(bytes).map_err(failed)?;
+                reservation.check_write(bytes).map_err(failed)?;
                 temp.file().write_all(&piece).map_err(failed)?;
-                reached(Step::DraftPartWritten);
-                promise.used(bytes);
+                reached(Step::BlockWritten);
+                reservation.consume(bytes);
                 size_bytes += bytes;
             }
-            Order::Seal => {
-                reached(Step::DraftWritten);
+            Order::Finish => {
+                reached(Step::BlobWritten);
                 temp.file().sync_all().map_err(failed)?;
-                reached(Step::DraftSynced);
+                reached(Step::BlobSynced);
                 let mut digest = [0; 32];
                 digest.copy_from_slice(hash.finish().as_ref());
-                return Ok(SealedFile { temp, sha256: Sha256Hex::from_digest(digest), size_bytes });
+                return Ok(FinishedFile { temp, sha256: Sha256Hex::from_digest(digest), size_bytes });
             }
         }
     }

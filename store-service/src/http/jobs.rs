@@ -15,7 +15,7 @@ use warp::sse::Event;
 
 use super::Api;
 use super::reply::{self, Reply};
-use crate::ingest::ports::{Blobs, Catalog, JobEnd, JobView, Source};
+use crate::ingest::ports::{BlobStore, Catalog, JobEnd, JobView, Source};
 use crate::ingest::{Ingest, IngestError, Known};
 
 /// How often progress is told, unless something else happens.
@@ -27,7 +27,7 @@ pub(super) fn accepted(view: &JobView, zone: &TimeZone, language: Language) -> R
 }
 
 /// What is known of an upload.
-pub(super) fn show<S: Source, B: Blobs, L: Catalog>(api: &Api<S, B, L>, known: Known, language: Language) -> Reply {
+pub(super) fn show<S: Source, B: BlobStore, L: Catalog>(api: &Api<S, B, L>, known: Known, language: Language) -> Reply {
     let view = match known {
         Known::Live(live) => api.ingest.view(&live, None),
         Known::Booked(view) => *view,
@@ -36,7 +36,11 @@ pub(super) fn show<S: Source, B: Blobs, L: Catalog>(api: &Api<S, B, L>, known: K
 }
 
 /// The same as it changes, until it has ended.
-pub(super) fn watch<S: Source, B: Blobs, L: Catalog>(api: &Api<S, B, L>, known: Known, language: Language) -> Reply {
+pub(super) fn watch<S: Source, B: BlobStore, L: Catalog>(
+    api: &Api<S, B, L>,
+    known: Known,
+    language: Language,
+) -> Reply {
     let (tell, mut told) = mpsc::channel(1);
     tokio::spawn(follow(Arc::clone(&api.ingest), known, tell));
     let zone = api.time_zone.clone();
@@ -48,7 +52,7 @@ pub(super) fn watch<S: Source, B: Blobs, L: Catalog>(api: &Api<S, B, L>, known: 
 }
 
 /// Tells what is known at once, at each step and each second, until the upload ends or nobody listens.
-async fn follow<S: Source, B: Blobs, L: Catalog>(
+async fn follow<S: Source, B: BlobStore, L: Catalog>(
     ingest: Arc<Ingest<S, B, L>>,
     known: Known,
     tell: mpsc::Sender<JobView>,
@@ -70,7 +74,7 @@ async fn follow<S: Source, B: Blobs, L: Catalog>(
 }
 
 /// Ends an upload that is not wanted any more, and tells how it ended.
-pub(super) async fn cancel<S: Source, B: Blobs, L: Catalog>(
+pub(super) async fn cancel<S: Source, B: BlobStore, L: Catalog>(
     api: &Api<S, B, L>,
     known: Known,
     language: Language,
@@ -86,7 +90,7 @@ pub(super) async fn cancel<S: Source, B: Blobs, L: Catalog>(
 }
 
 /// An upload of another module is none of this caller's business.
-pub(super) async fn find<S: Source, B: Blobs, L: Catalog>(
+pub(super) async fn find<S: Source, B: BlobStore, L: Catalog>(
     api: &Api<S, B, L>,
     module: &UploadPath,
     id: JobId,

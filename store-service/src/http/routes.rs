@@ -19,7 +19,7 @@ use warp::http::{HeaderMap, HeaderValue, Method};
 use super::auth::Caller;
 use super::reply::{self, Reply};
 use super::{Api, body, jobs, wishes};
-use crate::ingest::ports::{Blobs, Catalog, Entry, JobEnd, JobView, Source};
+use crate::ingest::ports::{BlobStore, Catalog, Entry, JobEnd, JobView, Source};
 use crate::ingest::{Known, Upload, chain};
 use crate::metrics::{MEDIA_TYPE, Metrics};
 use crate::trace;
@@ -129,7 +129,7 @@ impl Head {
 }
 
 /// The whole API.
-pub(super) fn filter<S: Source, B: Blobs, L: Catalog>(
+pub(super) fn filter<S: Source, B: BlobStore, L: Catalog>(
     api: Arc<Api<S, B, L>>,
 ) -> impl Filter<Extract = (Reply,), Error = warp::Rejection> + Clone {
     warp::any()
@@ -144,7 +144,7 @@ pub(super) fn filter<S: Source, B: Blobs, L: Catalog>(
 }
 
 /// Answers and writes the closing line. The query is not logged: callers put secrets there.
-async fn answer<S: Source, B: Blobs, L: Catalog, D: Buf>(
+async fn answer<S: Source, B: BlobStore, L: Catalog, D: Buf>(
     api: &Api<S, B, L>,
     head: &Head,
     body: impl Stream<Item = Result<D, warp::Error>>,
@@ -172,7 +172,7 @@ async fn answer<S: Source, B: Blobs, L: Catalog, D: Buf>(
     reply
 }
 
-async fn dispatch<S: Source, B: Blobs, L: Catalog, D: Buf>(
+async fn dispatch<S: Source, B: BlobStore, L: Catalog, D: Buf>(
     api: &Api<S, B, L>,
     head: &Head,
     route: Route,
@@ -198,7 +198,7 @@ async fn show_metrics(metrics: &Metrics) -> Result<Reply, Problem> {
     text.map(|text| reply::text(text, MEDIA_TYPE)).ok_or_else(|| Problem::new(ErrorCode::Internal))
 }
 
-async fn ready<S: Source, B: Blobs, L: Catalog>(api: &Api<S, B, L>) -> Result<Reply, Problem> {
+async fn ready<S: Source, B: BlobStore, L: Catalog>(api: &Api<S, B, L>) -> Result<Reply, Problem> {
     match api.ingest.ready().await {
         Ok(()) => Ok(reply::json(r#"{"status":"ready"}"#.into())),
         Err(failed) => {
@@ -208,7 +208,7 @@ async fn ready<S: Source, B: Blobs, L: Catalog>(api: &Api<S, B, L>) -> Result<Re
     }
 }
 
-async fn link<S: Source, B: Blobs, L: Catalog, D: Buf>(
+async fn link<S: Source, B: BlobStore, L: Catalog, D: Buf>(
     api: &Api<S, B, L>,
     head: &Head,
     module: UploadPath,
@@ -254,7 +254,7 @@ fn stored(entry: &Entry, zone: &TimeZone) -> Result<Reply, Problem> {
     serde_json::to_string(&reply::package(entry, zone)).map(reply::json).map_err(|_| Problem::new(ErrorCode::Internal))
 }
 
-async fn job<S: Source, B: Blobs, L: Catalog>(
+async fn job<S: Source, B: BlobStore, L: Catalog>(
     api: &Api<S, B, L>,
     head: &Head,
     module: &UploadPath,

@@ -25,7 +25,7 @@ use tracing::{debug, info, warn};
 
 use super::{Api, routes};
 use crate::config::ServerConfig;
-use crate::ingest::ports::{Blobs, Catalog, Source};
+use crate::ingest::ports::{BlobStore, Catalog, Source};
 
 /// After a failed accept: long enough not to spin, short enough not to be noticed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -35,7 +35,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const MAX_HEADERS: usize = 128;
 
 /// Serves until `shutdown` is ready, then drains.
-pub async fn serve<S: Source, B: Blobs, L: Catalog>(
+pub async fn serve<S: Source, B: BlobStore, L: Catalog>(
     listener: TcpListener,
     api: Arc<Api<S, B, L>>,
     config: &ServerConfig,
@@ -84,7 +84,7 @@ impl Connections {
         }
     }
 
-    async fn take<S: Source, B: Blobs, L: Catalog>(
+    async fn take<S: Source, B: BlobStore, L: Catalog>(
         &self,
         listener: &TcpListener,
         api: &Arc<Api<S, B, L>>,
@@ -117,7 +117,7 @@ impl Connections {
         Ok((stream, slot))
     }
 
-    fn spawn<S: Source, B: Blobs, L: Catalog>(
+    fn spawn<S: Source, B: BlobStore, L: Catalog>(
         &self,
         stream: TcpStream,
         slot: OwnedSemaphorePermit,

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::IngestError;
-use super::ports::{BlobError, Sealed};
+use super::ports::{BlobError, FinishedBlob};
 use crate::inspect::{Inspected, Inspector, Limits, Package, Refused, inspect_zip};
 
 /// Bridges the time when either side is held up.
@@ -46,18 +46,18 @@ impl Inside {
     }
 
     /// What the package is, now that all of it has come and is written.
-    pub(super) async fn package<S: Sealed>(mut self, sealed: S) -> Result<(S, Package), IngestError> {
+    pub(super) async fn package<S: FinishedBlob>(mut self, finished: S) -> Result<(S, Package), IngestError> {
         self.tell(Order::End).await?;
         let said = match self.early {
             None => self.said().await?,
             early => early,
         };
         match said {
-            Some(Inspected::Package(package)) => Ok((sealed, package)),
+            Some(Inspected::Package(package)) => Ok((finished, package)),
             Some(Inspected::Zip) => {
                 let read = move || {
-                    let package = inspect_zip(&mut sealed.open()?, &self.limits)?;
-                    Ok((sealed, package))
+                    let package = inspect_zip(&mut finished.open()?, &self.limits)?;
+                    Ok((finished, package))
                 };
                 spawn_blocking(read).await.map_err(|_| BlobError::WriterGone)?
             }

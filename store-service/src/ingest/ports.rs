@@ -7,7 +7,7 @@ mod catalog;
 mod job;
 mod source;
 
-pub use blob::{BlobError, Blobs, Draft, Sealed};
+pub use blob::{BlobError, BlobStore, BlobWriter, FinishedBlob};
 pub use catalog::{Catalog, CatalogError, Entry, Held, NewEntry, Provenance, Recorded};
 pub use job::{Failure, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView};
 pub use source::{Chunk, Fetched, Phase, Progress, Source, SourceError, SourceStream, Wanted};

@@ -9,10 +9,10 @@ use linkgate_contract::{AllowList, HostRule, LinkRequest, MediaType, Problem};
 use tracing::{info, warn};
 
 use super::job::{Job, Standing};
-use super::ports::{Blobs, Catalog, CatalogError, Failure, JobEnd, JobRecord, JobRequest, Source};
+use super::ports::{BlobStore, Catalog, CatalogError, Failure, JobEnd, JobRecord, JobRequest, Source};
 use super::{Allowance, Ingest, Upload};
 
-impl<S: Source, B: Blobs, L: Catalog> Ingest<S, B, L> {
+impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {
     /// Begins them again. Called once, before anybody can ask for more.
     ///
     /// # Errors

@@ -12,15 +12,15 @@ use super::inside::Inside;
 use super::job::{Job, Stage, Standing};
 use super::log::log;
 use super::ports::{
-    Blobs, Catalog, CatalogError, Chunk, Draft, Entry, Fetched, Held, NewEntry, Recorded, Sealed, Sha256Hex, Source,
-    SourceError, SourceStream, Wanted,
+    BlobStore, BlobWriter, Catalog, CatalogError, Chunk, Entry, Fetched, FinishedBlob, Held, NewEntry, Recorded,
+    Sha256Hex, Source, SourceError, SourceStream, Wanted,
 };
 use super::{Ingest, IngestError, UnknownModules, Upload, chain};
 use crate::failpoint::{Step, reached};
 use crate::inspect::{Format, Limits, Opaque, Package};
 use crate::trace;
 
-impl<S: Source, B: Blobs, L: Catalog> Ingest<S, B, L> {
+impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {
     pub(super) async fn run(&self, job: &Job) -> Result<Entry, IngestError> {
         let running = self.metrics.upload();
         let outcome = self.steps(job).await;
@@ -44,10 +44,10 @@ impl<S: Source, B: Blobs, L: Catalog> Ingest<S, B, L> {
         }
         let _held_until_booked = self.enter(job).await?;
         job.reach(Stage::Fetching);
-        let (sealed, package, fetched) = self.download(job).await?;
-        let kept = Held { size_bytes: sealed.size_bytes(), package };
-        let entry = self.new_entry(job, registers_module, sealed.sha256(), kept, Some(fetched))?;
-        self.publish(job, sealed, entry).await
+        let (finished, package, fetched) = self.download(job).await?;
+        let kept = Held { size_bytes: finished.size_bytes(), package };
+        let entry = self.new_entry(job, registers_module, finished.sha256(), kept, Some(fetched))?;
+        self.publish(job, finished, entry).await
     }
 
     /// What nobody was told of and did not begin in earnest leaves no trace; what was accepted and only has to stop with the
@@ -112,44 +112,44 @@ impl<S: Source, B: Blobs, L: Catalog> Ingest<S, B, L> {
     }
 
     /// Fetches, hashes, writes and looks inside in one pass.
-    async fn download(&self, job: &Job) -> Result<(B::Sealed, Package, Fetched), IngestError> {
+    async fn download(&self, job: &Job) -> Result<(B::Finished, Package, Fetched), IngestError> {
         let Upload { request, allowance, .. } = &job.upload;
         let (private, progress) = (&allowance.private_hosts, &job.progress);
         let wanted = Wanted { url: &request.package_url, private, size: request.size, progress };
         // Nobody is asked for what would find no room, as far as that is known.
-        self.blobs.room(request.size.unwrap_or(0)).await?;
+        self.blobs.check_space(request.size.unwrap_or(0)).await?;
         let mut stream = tokio::select! {
             opened = self.metrics.timed("open", self.source.open(wanted)) => opened?,
             reason = self.stopped(job) => return Err(reason),
         };
-        let mut draft = self.blobs.draft(request.size.or(progress.total())).await?;
+        let mut writer = self.blobs.open_writer(request.size.or(progress.total())).await?;
         let mut inside = Inside::begin(&self.limits(&job.upload));
         let copied = tokio::select! {
-            copied = self.metrics.timed("copy", self.copy(job, &mut stream, &mut draft, &mut inside)) => copied,
+            copied = self.metrics.timed("copy", self.copy(job, &mut stream, &mut writer, &mut inside)) => copied,
             reason = self.stopped(job) => Err(reason),
         };
         if let Err(error) = copied {
-            draft.discard().await;
+            writer.discard().await;
             return Err(error);
         }
         job.reach(Stage::Storing);
-        let sealed = self.metrics.timed("seal", draft.seal()).await?;
-        compare(request.sha256.as_ref(), &sealed)?;
-        let (sealed, package) = self.metrics.timed("inspect", inside.package(sealed)).await?;
+        let finished = self.metrics.timed("seal", writer.finish()).await?;
+        compare(request.sha256.as_ref(), &finished)?;
+        let (finished, package) = self.metrics.timed("inspect", inside.package(finished)).await?;
         let fetched = stream.fetched();
         // An archive has proved that it is whole.
         let is_whole = fetched.has_marked_end || request.sha256.is_some() || request.size.is_some();
         if package.format == Format::Opaque && !is_whole {
             return Err(SourceError::NoEnd.into());
         }
-        Ok((sealed, package, fetched))
+        Ok((finished, package, fetched))
     }
 
     async fn copy(
         &self,
         job: &Job,
         stream: &mut S::Stream,
-        draft: &mut B::Draft,
+        writer: &mut B::Writer,
         inside: &mut Inside,
     ) -> Result<(), IngestError> {
         let (mut received, mut blocks) = (0, Blocks::default());
@@ -158,7 +158,7 @@ impl<S: Source, B: Blobs, L: Catalog> Ingest<S, B, L> {
             let chunk = match blocks.wait_for(next.as_mut()).await {
                 Some(chunk) => chunk?,
                 None => {
-                    pass(blocks.take(), draft, inside).await?;
+                    pass(blocks.take(), writer, inside).await?;
                     next.await?
                 }
             };
@@ -167,24 +167,24 @@ impl<S: Source, B: Blobs, L: Catalog> Ingest<S, B, L> {
                     received += bytes.len() as u64;
                     job.progress.set_received(received);
                     while !bytes.is_empty() {
-                        pass(blocks.fill(&mut bytes), draft, inside).await?;
+                        pass(blocks.fill(&mut bytes), writer, inside).await?;
                     }
                 }
                 Some(Chunk::Restart) => {
                     (received, blocks) = (0, Blocks::default());
                     *inside = Inside::begin(&self.limits(&job.upload));
                     // No room is asked for: until the old one is discarded it holds what the new one will need.
-                    std::mem::replace(draft, self.blobs.draft(None).await?).discard().await;
+                    std::mem::replace(writer, self.blobs.open_writer(None).await?).discard().await;
                 }
-                None => return pass(blocks.take(), draft, inside).await,
+                None => return pass(blocks.take(), writer, inside).await,
             }
         }
     }
 
     /// Keeps the blob, books the row, and removes whatever no row points at afterwards.
-    async fn publish(&self, job: &Job, sealed: B::Sealed, entry: NewEntry) -> Result<Entry, IngestError> {
+    async fn publish(&self, job: &Job, finished: B::Finished, entry: NewEntry) -> Result<Entry, IngestError> {
         let _one_at_a_time = self.metrics.timed("wait", self.publishing.hold()).await;
-        let is_new = self.metrics.timed("keep", self.blobs.keep(sealed)).await?;
+        let is_new = self.metrics.timed("keep", self.blobs.commit(finished)).await?;
         self.book(job, entry, is_new).await
     }
 
@@ -264,10 +264,10 @@ impl<S: Source, B: Blobs, L: Catalog> Ingest<S, B, L> {
     }
 }
 
-async fn pass(block: Option<Bytes>, draft: &mut impl Draft, inside: &mut Inside) -> Result<(), IngestError> {
+async fn pass(block: Option<Bytes>, writer: &mut impl BlobWriter, inside: &mut Inside) -> Result<(), IngestError> {
     if let Some(block) = block {
         inside.push(&block).await?;
-        draft.write(block).await?;
+        writer.write(block).await?;
     }
     Ok(())
 }
@@ -277,8 +277,8 @@ fn lines(statements: &[String]) -> String {
 }
 
 /// A caller that named no digest takes whatever comes.
-fn compare(expected: Option<&Sha256>, sealed: &impl Sealed) -> Result<(), IngestError> {
-    let found = sealed.sha256();
+fn compare(expected: Option<&Sha256>, finished: &impl FinishedBlob) -> Result<(), IngestError> {
+    let found = finished.sha256();
     match expected {
         Some(expected) if expected.as_str() != found.as_str() => {
             Err(IngestError::ChecksumMismatch { expected: expected.clone(), found })

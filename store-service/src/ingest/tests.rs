@@ -9,7 +9,7 @@ use bytes::Bytes;
 use linkgate_contract::{AppCode, ErrorCode, ModuleName, PackageUrl, PackageVersion};
 
 use super::ports::{
-    BlobError, CatalogError, Chunk, Draft, Fetched, Held, JobRecord, NewEntry, Recorded, Sealed, Sha256Hex,
+    BlobError, BlobWriter, CatalogError, Chunk, Fetched, FinishedBlob, Held, JobRecord, NewEntry, Recorded, Sha256Hex,
     SourceError, SourceStream, Wanted,
 };
 use super::*;
@@ -50,19 +50,19 @@ fn name() -> Sha256Hex {
     Sha256Hex::from_digest([7; 32])
 }
 
-impl Blobs for Shelf {
-    type Draft = Written;
-    type Sealed = Written;
+impl BlobStore for Shelf {
+    type Writer = Written;
+    type Finished = Written;
 
-    async fn room(&self, _bytes: u64) -> Result<(), BlobError> {
+    async fn check_space(&self, _bytes: u64) -> Result<(), BlobError> {
         Ok(())
     }
 
-    async fn draft(&self, _size: Option<u64>) -> Result<Written, BlobError> {
+    async fn open_writer(&self, _size: Option<u64>) -> Result<Written, BlobError> {
         Ok(Written)
     }
 
-    async fn keep(&self, _sealed: Written) -> Result<bool, BlobError> {
+    async fn commit(&self, _sealed: Written) -> Result<bool, BlobError> {
         Ok(true)
     }
 
@@ -84,21 +84,21 @@ impl Blobs for Shelf {
     }
 }
 
-impl Draft for Written {
-    type Sealed = Self;
+impl BlobWriter for Written {
+    type Finished = Self;
 
     async fn write(&mut self, _bytes: Bytes) -> Result<(), BlobError> {
         Ok(())
     }
 
-    async fn seal(self) -> Result<Self, BlobError> {
+    async fn finish(self) -> Result<Self, BlobError> {
         Ok(self)
     }
 
     async fn discard(self) {}
 }
 
-impl Sealed for Written {
+impl FinishedBlob for Written {
     type Reader = io::Empty;
 
     fn open(&self) -> Result<io::Empty, BlobError> {

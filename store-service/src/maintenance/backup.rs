@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::{MaintenanceError, at, blocking};
 use crate::attest::{PRIVATE_KEY, PUBLIC_KEY};
-use crate::blob::{FsBlobs, attestations, blob_path, statements_path};
+use crate::blob::{DirectoryBlobStore, attestations, blob_path, statements_path};
 use crate::catalog::{Booked, Books};
 use crate::data_dir::{catalog_path, make_dir, open_file, refuse_half_restored, sync_dir};
 use crate::ingest::ports::Sha256Hex;
@@ -39,7 +39,7 @@ pub async fn backup(
     told: &mut (dyn FnMut(&str) + Send),
 ) -> Result<Copied, MaintenanceError> {
     refuse_half_restored(data_dir)?;
-    let blobs = FsBlobs::existing(data_dir).map_err(at(data_dir))?;
+    let blobs = DirectoryBlobStore::existing(data_dir).map_err(at(data_dir))?;
     let target = Target::new(data_dir, into)?;
     let _nothing_is_removed = blobs.hold_all().await?;
     let partial = Partial::make(target.partial())?;
@@ -75,7 +75,7 @@ impl Target {
             return Err(refused("it is a link"));
         }
         refuse_unless_empty(&path)?;
-        // Found out now and not by the last step, which gives the backup its name.
+        // Listed out now and not by the last step, which gives the backup its name.
         if path.exists() && device(&path)? != device(&parent)? {
             return Err(refused("something is mounted there; name a new directory in it"));
         }

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::blob::{Found, FoundBlob, FsBlobs};
+use crate::blob::{BlobStat, DirectoryBlobStore, Listed};
 use crate::catalog::SqliteCatalog;
 use crate::data_dir::DataDir;
 use crate::failpoint::{Step, reached};
@@ -23,7 +23,7 @@ const UNTIL_OWNED: Duration = Duration::from_secs(1);
 
 /// What is needed to clear up.
 pub struct Gc {
-    blobs: FsBlobs,
+    blobs: DirectoryBlobStore,
     catalog: SqliteCatalog,
     publishing: Publishing,
     grace: Duration,
@@ -54,7 +54,7 @@ pub struct Cleared {
 /// [`MaintenanceError`] says why it cannot be done; what was removed until then is gone.
 pub async fn clear(data_dir: &Path, dry_run: bool) -> Result<Cleared, MaintenanceError> {
     let locked = DataDir::lock_existing(data_dir)?;
-    let blobs = FsBlobs::existing(data_dir).map_err(at(data_dir))?;
+    let blobs = DirectoryBlobStore::existing(data_dir).map_err(at(data_dir))?;
     let catalog = SqliteCatalog::open(&locked.existing_catalog()?).await?;
     let gc = Gc::new(blobs, catalog.clone(), Publishing::default(), Duration::ZERO);
     // Nobody writes here, so nothing is too young.
@@ -66,7 +66,7 @@ pub async fn clear(data_dir: &Path, dry_run: bool) -> Result<Cleared, Maintenanc
 impl Gc {
     /// Brings the parts together; what is younger than `grace` will stay.
     #[must_use]
-    pub fn new(blobs: FsBlobs, catalog: SqliteCatalog, publishing: Publishing, grace: Duration) -> Self {
+    pub fn new(blobs: DirectoryBlobStore, catalog: SqliteCatalog, publishing: Publishing, grace: Duration) -> Self {
         let (temp_grace, stop) = (grace.max(UNTIL_OWNED), CancellationToken::new());
         Self { blobs, catalog, publishing, grace, temp_grace, dry_run: false, stop }
     }
@@ -87,7 +87,7 @@ impl Gc {
             if self.stop.is_cancelled() {
                 break;
             }
-            let Found::Blob(blob) = found? else { continue };
+            let Listed::Blob(blob) = found? else { continue };
             // Asked without the lock first, which for most answers the question.
             if blob.kept > kept_before || self.catalog.points_at(&blob.sha256).await? {
                 continue;
@@ -105,7 +105,7 @@ impl Gc {
         self.catalog.books().damage().await?.map_or(Ok(()), |damage| Err(MaintenanceError::Damaged(damage)))
     }
 
-    async fn consider(&self, blob: FoundBlob, cleared: &mut Cleared) -> Result<(), MaintenanceError> {
+    async fn consider(&self, blob: BlobStat, cleared: &mut Cleared) -> Result<(), MaintenanceError> {
         let _nobody_publishes = self.publishing.hold().await;
         if !self.dry_run {
             // Each time, since another commit may have failed meanwhile; removing a file costs a sync anyway.
@@ -123,7 +123,7 @@ impl Gc {
         Ok(())
     }
 
-    async fn remove(&self, blob: &FoundBlob) -> Result<bool, BlobError> {
+    async fn remove(&self, blob: &BlobStat) -> Result<bool, BlobError> {
         reached(Step::GcFound);
         let removed = self.blobs.remove_unless_held(blob.sha256.clone()).await?;
         reached(Step::GcRemoved);

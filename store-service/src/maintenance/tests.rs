@@ -9,14 +9,14 @@ use linkgate_contract::{AllowList, ErrorCode, Problem};
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 
+use super::digest::{BlobDigester, Content, ReadRate};
 use super::gc::Gc;
-use super::reading::{Content, Pace, Reading};
-use crate::blob::{Found, FsBlobs};
+use crate::blob::{DirectoryBlobStore, Listed};
 use crate::catalog::SqliteCatalog;
 use crate::data_dir::DataDir;
 use crate::ingest::ports::{
-    Blobs as _, Catalog as _, Chunk, Draft as _, Fetched, Sealed as _, Sha256Hex, Source, SourceError, SourceStream,
-    Wanted,
+    BlobStore as _, BlobWriter as _, Catalog as _, Chunk, Fetched, FinishedBlob as _, Sha256Hex, Source, SourceError,
+    SourceStream, Wanted,
 };
 use crate::ingest::{Ingest, Known, Limits, ModuleRules, Rules, Upload};
 use crate::metrics::Metrics;
@@ -46,7 +46,7 @@ impl SourceStream for OnePart {
 
 struct Kept {
     dir: tempfile::TempDir,
-    blobs: FsBlobs,
+    blobs: DirectoryBlobStore,
     catalog: SqliteCatalog,
     _locked: DataDir,
 }
@@ -55,17 +55,17 @@ impl Kept {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let locked = DataDir::lock(dir.path()).unwrap();
-        let blobs = FsBlobs::open(dir.path(), 0).unwrap();
+        let blobs = DirectoryBlobStore::open(dir.path(), 0).unwrap();
         let catalog = SqliteCatalog::open(&locked.catalog_file().unwrap()).await.unwrap();
         Self { dir, blobs, catalog, _locked: locked }
     }
 
     async fn keep(&self, bytes: &'static [u8]) -> Sha256Hex {
-        let mut draft = self.blobs.draft(None).await.unwrap();
-        draft.write(Bytes::from_static(bytes)).await.unwrap();
-        let sealed = draft.seal().await.unwrap();
-        let sha256 = sealed.sha256();
-        assert!(self.blobs.keep(sealed).await.unwrap());
+        let mut writer = self.blobs.open_writer(None).await.unwrap();
+        writer.write(Bytes::from_static(bytes)).await.unwrap();
+        let finished = writer.finish().await.unwrap();
+        let sha256 = finished.sha256();
+        assert!(self.blobs.commit(finished).await.unwrap());
         sha256
     }
 
@@ -176,14 +176,14 @@ async fn what_is_younger_than_the_grace_stays() {
 #[tokio::test]
 async fn a_temporary_file_with_an_owner_stays_however_old() {
     let kept = Kept::new().await;
-    let draft = kept.blobs.draft(None).await.unwrap();
+    let writer = kept.blobs.open_writer(None).await.unwrap();
     std::fs::write(kept.dir.path().join("tmp/left-over"), "half").unwrap();
     let swept = kept.blobs.sweep_temp(SystemTime::now() + Duration::from_secs(60), false).await.unwrap();
     assert_eq!((swept.files, swept.bytes), (1, 4));
-    let sealed = draft.seal().await.unwrap();
+    let finished = writer.finish().await.unwrap();
     let swept = kept.blobs.sweep_temp(SystemTime::now() + Duration::from_secs(60), false).await.unwrap();
     assert_eq!(swept.files, 0, "also while it waits to be kept");
-    assert!(kept.blobs.keep(sealed).await.unwrap());
+    assert!(kept.blobs.commit(finished).await.unwrap());
 }
 
 #[tokio::test]
@@ -202,8 +202,8 @@ async fn a_walk_names_every_blob_once_and_strays_as_such() {
         let (mut walk, mut found, mut strays) = (kept.blobs.walk(first_folder), Vec::new(), 0);
         while let Some(one) = walk.recv().await {
             match one.unwrap() {
-                Found::Blob(blob) => found.push(blob.sha256),
-                Found::Stray(_) => strays += 1,
+                Listed::Blob(blob) => found.push(blob.sha256),
+                Listed::Stray(_) => strays += 1,
             }
         }
         found.sort_by_key(|sha256| sha256.as_str().to_owned());
@@ -247,11 +247,11 @@ async fn a_blob_is_read_to_its_end_and_a_rate_is_kept() {
     let body: &'static [u8] = vec![7_u8; 2_500_000].leak();
     let sha256 = kept.keep(body).await;
     let begun = std::time::Instant::now();
-    let mut slowly = Reading::new(kept.blobs.clone(), Pace::BytesPerSecond(10_000_000));
+    let mut slowly = BlobDigester::new(kept.blobs.clone(), ReadRate::BytesPerSecond(10_000_000));
     assert!(matches!(slowly.read(&sha256).await, Content::Sound { size_bytes: 2_500_000 }));
     assert!(begun.elapsed() >= Duration::from_millis(250), "{:?}", begun.elapsed());
     let gone = Sha256Hex::from_digest([0; 32]);
-    let mut reading = Reading::new(kept.blobs.clone(), Pace::Full);
+    let mut reading = BlobDigester::new(kept.blobs.clone(), ReadRate::Full);
     assert!(matches!(reading.read(&gone).await, Content::Gone));
     let path = kept.dir.path().join("blobs").join(&sha256.as_str()[..2]).join(sha256.as_str());
     std::fs::write(&path, &body[1..]).unwrap();

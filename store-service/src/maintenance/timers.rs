@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
-use super::reading::Pace;
-use super::verify::{Fault, Finding, Verify};
+use super::digest::ReadRate;
+use super::verify::{Finding, FindingKind, Verify};
 use super::{Cleared, Gc};
-use crate::blob::FsBlobs;
+use crate::blob::DirectoryBlobStore;
 use crate::catalog::SqliteCatalog;
 use crate::config::MaintenanceConfig;
 use crate::ingest::{Publishing, chain, now_ms};
@@ -34,7 +34,7 @@ impl Timers {
     /// Starts what the operator wants.
     pub(crate) fn start(
         config: &MaintenanceConfig,
-        blobs: &FsBlobs,
+        blobs: &DirectoryBlobStore,
         catalog: &SqliteCatalog,
         publishing: &Publishing,
     ) -> Self {
@@ -49,7 +49,7 @@ impl Timers {
                 blobs: blobs.clone(),
                 books: catalog.books(),
                 publishing: publishing.clone(),
-                pace: Pace::BytesPerSecond(config.scrub_bytes_per_s),
+                pace: ReadRate::BytesPerSecond(config.scrub_bytes_per_s),
                 grace: config.gc_grace,
                 repairs: false,
             });
@@ -116,7 +116,7 @@ async fn scrub(verify: Verify) {
                 "Read all {} packages again",
                 summary.blobs
             ),
-            Err(e) => warn!(error = chain(&e), "Reading the packages again failed, it is tried again"),
+            Err(e) => warn!(error = chain(&e), "BlobDigester the packages again failed, it is tried again"),
         }
         sleep_until(begun + SCRUB_EVERY).await;
     }
@@ -130,7 +130,7 @@ fn some_folder() -> u8 {
 
 /// What no row points at is none of its business: it is cleared up.
 fn log(finding: &Finding) {
-    if !matches!(finding.fault, Fault::BlobUnbooked { .. }) {
-        error!("Found damage: {finding}");
+    if !matches!(finding.fault, FindingKind::BlobOrphaned { .. }) {
+        error!("Listed damage: {finding}");
     }
 }

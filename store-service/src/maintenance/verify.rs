@@ -9,31 +9,31 @@ use std::time::{Duration, SystemTime};
 
 use super::MaintenanceError;
 use super::at;
-use super::reading::{Content, Pace, Reading};
-use crate::blob::{Found, FoundBlob, FsBlobs};
+use super::digest::{BlobDigester, Content, ReadRate};
+use crate::blob::{BlobStat, DirectoryBlobStore, Listed};
 use crate::catalog::{Booked, Books, RowName, SqliteCatalog};
 use crate::data_dir::{DataDir, catalog_path, refuse_half_restored};
 use crate::ingest::Publishing;
 use crate::ingest::chain;
-use crate::ingest::ports::{Blobs as _, Sha256Hex};
+use crate::ingest::ports::{BlobStore as _, Sha256Hex};
 
 /// Something that is not as it should be, and what was done about it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Finding {
     /// What it is.
     #[serde(flatten)]
-    pub fault: Fault,
+    pub fault: FindingKind,
     /// What was done about it, if anything.
     #[serde(flatten)]
-    pub done: Option<Done>,
+    pub done: Option<Repair>,
 }
 
 /// What is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(tag = "finding", rename_all = "snake_case")]
-pub enum Fault {
+pub enum FindingKind {
     /// The database itself is damaged.
-    BooksDamaged {
+    CatalogDamaged {
         /// What SQLite says.
         detail: String,
     },
@@ -45,7 +45,7 @@ pub enum Fault {
         rows: Vec<RowName>,
     },
     /// A blob holds other bytes than its name says, or not all of them.
-    BlobWrong {
+    BlobCorrupt {
         /// Which.
         sha256: String,
         /// Its length.
@@ -63,7 +63,7 @@ pub enum Fault {
         rows: Vec<RowName>,
     },
     /// A blob is as its name says, but rows that point at it say another size.
-    SizeWrong {
+    SizeMismatch {
         /// Which.
         sha256: String,
         /// Its length.
@@ -72,7 +72,7 @@ pub enum Fault {
         rows: Vec<RowName>,
     },
     /// No row points at a blob.
-    BlobUnbooked {
+    BlobOrphaned {
         /// Which.
         sha256: String,
         /// Its length.
@@ -88,7 +88,7 @@ pub enum Fault {
 /// What a repair did.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Done {
+pub enum Repair {
     /// It is in quarantine now.
     MovedTo(PathBuf),
     /// It is gone: `true`. Or it stays for a backup of this moment.
@@ -112,10 +112,10 @@ pub struct Summary {
 type Told<'a> = &'a mut (dyn FnMut(&Finding) + Send);
 
 pub(super) struct Verify {
-    pub(super) blobs: FsBlobs,
+    pub(super) blobs: DirectoryBlobStore,
     pub(super) books: Books,
     pub(super) publishing: Publishing,
-    pub(super) pace: Pace,
+    pub(super) pace: ReadRate,
     /// A blob without a row that is younger than this may be about to get one.
     pub(super) grace: Duration,
     pub(super) repairs: bool,
@@ -127,10 +127,10 @@ pub(super) struct Verify {
 /// [`MaintenanceError`] says why it could not be done to the end.
 pub async fn verify(data_dir: &Path, grace: Duration, told: Told<'_>) -> Result<Summary, MaintenanceError> {
     refuse_half_restored(data_dir)?;
-    let blobs = FsBlobs::existing(data_dir).map_err(at(data_dir))?;
+    let blobs = DirectoryBlobStore::existing(data_dir).map_err(at(data_dir))?;
     let _nothing_is_removed = blobs.hold_all().await?;
     let books = Books::open(&catalog_path(data_dir)).await?;
-    let (publishing, pace) = (Publishing::default(), Pace::Full);
+    let (publishing, pace) = (Publishing::default(), ReadRate::Full);
     let verify = Verify { blobs, books, publishing, pace, grace, repairs: false };
     let summary = verify.run(0, told).await;
     verify.books.close().await;
@@ -143,9 +143,9 @@ pub async fn verify(data_dir: &Path, grace: Duration, told: Told<'_>) -> Result<
 /// [`MaintenanceError`] says why it could not be done to the end.
 pub async fn repair(data_dir: &Path, told: Told<'_>) -> Result<Summary, MaintenanceError> {
     let locked = DataDir::lock_existing(data_dir)?;
-    let blobs = FsBlobs::existing(data_dir).map_err(at(data_dir))?;
+    let blobs = DirectoryBlobStore::existing(data_dir).map_err(at(data_dir))?;
     let catalog = SqliteCatalog::open(&locked.existing_catalog()?).await?;
-    let (books, publishing, pace) = (catalog.books(), Publishing::default(), Pace::Full);
+    let (books, publishing, pace) = (catalog.books(), Publishing::default(), ReadRate::Full);
     let verify = Verify { blobs, books, publishing, pace, grace: Duration::ZERO, repairs: true };
     let summary = verify.run(0, told).await;
     catalog.close().await;
@@ -157,7 +157,7 @@ impl Verify {
     pub(super) async fn run(&self, first_folder: u8, told: Told<'_>) -> Result<Summary, MaintenanceError> {
         let mut report = Report { summary: Summary::default(), told };
         if let Some(detail) = self.books.damage().await? {
-            report.tell(Fault::BooksDamaged { detail }, None);
+            report.tell(FindingKind::CatalogDamaged { detail }, None);
             // An answer of such books is no reason to remove anything.
             if self.repairs {
                 return Ok(report.summary);
@@ -178,7 +178,7 @@ impl Verify {
                 report.summary.rows += u64::try_from(booked.rows).unwrap_or(0);
                 if self.is_lost(&booked).await? {
                     let rows = self.books.rows_of(&booked.sha256).await?;
-                    report.tell(Fault::BlobMissing { sha256: booked.sha256, rows }, None);
+                    report.tell(FindingKind::BlobMissing { sha256: booked.sha256, rows }, None);
                 }
             }
         }
@@ -197,12 +197,12 @@ impl Verify {
 
     async fn check_blobs(&self, first_folder: u8, report: &mut Report<'_>) -> Result<(), MaintenanceError> {
         let kept_before = SystemTime::now().checked_sub(self.grace).unwrap_or(SystemTime::UNIX_EPOCH);
-        let mut reading = Reading::new(self.blobs.clone(), self.pace);
+        let mut reading = BlobDigester::new(self.blobs.clone(), self.pace);
         let mut walk = self.blobs.walk(first_folder);
         while let Some(found) = walk.recv().await {
             match found? {
-                Found::Stray(path) => report.tell(Fault::Stray { path }, None),
-                Found::Blob(blob) => self.check_blob(blob, kept_before, &mut reading, report).await?,
+                Listed::Stray(path) => report.tell(FindingKind::Stray { path }, None),
+                Listed::Blob(blob) => self.check_blob(blob, kept_before, &mut reading, report).await?,
             }
         }
         Ok(())
@@ -210,9 +210,9 @@ impl Verify {
 
     async fn check_blob(
         &self,
-        blob: FoundBlob,
+        blob: BlobStat,
         kept_before: SystemTime,
-        reading: &mut Reading,
+        reading: &mut BlobDigester,
         report: &mut Report<'_>,
     ) -> Result<(), MaintenanceError> {
         let content = reading.read(&blob.sha256).await;
@@ -228,12 +228,12 @@ impl Verify {
             Content::Wrong { size_bytes } => {
                 let rows = self.books.rows_of(&sha256).await?;
                 let done = if self.repairs { Some(self.move_aside(blob.sha256).await?) } else { None };
-                report.tell(Fault::BlobWrong { sha256, size_bytes, rows }, done);
+                report.tell(FindingKind::BlobCorrupt { sha256, size_bytes, rows }, done);
                 Ok(())
             }
             Content::Unreadable(e) => {
                 let rows = self.books.rows_of(&sha256).await?;
-                report.tell(Fault::BlobUnreadable { sha256, detail: chain(&e), rows }, None);
+                report.tell(FindingKind::BlobUnreadable { sha256, detail: chain(&e), rows }, None);
                 Ok(())
             }
         }
@@ -241,7 +241,7 @@ impl Verify {
 
     async fn check_booked(
         &self,
-        blob: FoundBlob,
+        blob: BlobStat,
         size_bytes: u64,
         kept_before: SystemTime,
         report: &mut Report<'_>,
@@ -251,23 +251,23 @@ impl Verify {
             Some(booked) if booked.says(size_bytes) => {}
             Some(_) => {
                 let rows = self.books.rows_of(&sha256).await?;
-                report.tell(Fault::SizeWrong { sha256, size_bytes, rows }, None);
+                report.tell(FindingKind::SizeMismatch { sha256, size_bytes, rows }, None);
             }
             None if blob.kept > kept_before => {}
             None => {
                 let done = if self.repairs { Some(self.remove(blob.sha256).await?) } else { None };
-                report.tell(Fault::BlobUnbooked { sha256, size_bytes }, done);
+                report.tell(FindingKind::BlobOrphaned { sha256, size_bytes }, done);
             }
         }
         Ok(())
     }
 
-    async fn move_aside(&self, sha256: Sha256Hex) -> Result<Done, MaintenanceError> {
-        Ok(Done::MovedTo(self.blobs.quarantine(sha256).await?))
+    async fn move_aside(&self, sha256: Sha256Hex) -> Result<Repair, MaintenanceError> {
+        Ok(Repair::MovedTo(self.blobs.quarantine(sha256).await?))
     }
 
-    async fn remove(&self, sha256: Sha256Hex) -> Result<Done, MaintenanceError> {
-        Ok(Done::Removed(self.blobs.remove_unless_held(sha256).await?))
+    async fn remove(&self, sha256: Sha256Hex) -> Result<Repair, MaintenanceError> {
+        Ok(Repair::Removed(self.blobs.remove_unless_held(sha256).await?))
     }
 }
 
@@ -283,7 +283,7 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
-    fn tell(&mut self, fault: Fault, done: Option<Done>) {
+    fn tell(&mut self, fault: FindingKind, done: Option<Repair>) {
         self.summary.findings += 1;
         (self.told)(&Finding { fault, done });
     }
@@ -292,27 +292,27 @@ impl Report<'_> {
 impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.fault {
-            Fault::BooksDamaged { detail } => write!(f, "the books are damaged: {detail}"),
-            Fault::BlobMissing { sha256, rows } => write!(f, "{sha256} is missing{}", Rows(rows)),
-            Fault::BlobWrong { sha256, size_bytes, rows } => {
+            FindingKind::CatalogDamaged { detail } => write!(f, "the books are damaged: {detail}"),
+            FindingKind::BlobMissing { sha256, rows } => write!(f, "{sha256} is missing{}", Rows(rows)),
+            FindingKind::BlobCorrupt { sha256, size_bytes, rows } => {
                 write!(f, "{sha256} holds {size_bytes} bytes that are not its own{}", Rows(rows))
             }
-            Fault::BlobUnreadable { sha256, detail, rows } => {
+            FindingKind::BlobUnreadable { sha256, detail, rows } => {
                 write!(f, "{sha256} cannot be read ({detail}){}", Rows(rows))
             }
-            Fault::SizeWrong { sha256, size_bytes, rows } => {
+            FindingKind::SizeMismatch { sha256, size_bytes, rows } => {
                 write!(f, "{sha256} has {size_bytes} bytes, the books say another size{}", Rows(rows))
             }
-            Fault::BlobUnbooked { sha256, size_bytes } => {
+            FindingKind::BlobOrphaned { sha256, size_bytes } => {
                 write!(f, "{sha256} ({size_bytes} bytes) is in no row")
             }
-            Fault::Stray { path } => write!(f, "{} is no package", path.display()),
+            FindingKind::Stray { path } => write!(f, "{} is no package", path.display()),
         }?;
         match &self.done {
             None => Ok(()),
-            Some(Done::MovedTo(path)) => write!(f, "; moved to {}", path.display()),
-            Some(Done::Removed(true)) => f.write_str("; removed"),
-            Some(Done::Removed(false)) => f.write_str("; stays, a backup needs it"),
+            Some(Repair::MovedTo(path)) => write!(f, "; moved to {}", path.display()),
+            Some(Repair::Removed(true)) => f.write_str("; removed"),
+            Some(Repair::Removed(false)) => f.write_str("; stays, a backup needs it"),
         }
     }
 }

@@ -7,18 +7,18 @@ use bytes::Bytes;
 use super::Sha256Hex;
 
 /// Where packages are kept, by the SHA-256 of their bytes.
-pub trait Blobs: Send + Sync + 'static {
+pub trait BlobStore: Send + Sync + 'static {
     /// A package that is being written.
-    type Draft: Draft<Sealed = Self::Sealed>;
+    type Writer: BlobWriter<Finished = Self::Finished>;
     /// A package that is written, but not kept yet. Dropping it discards it.
-    type Sealed: Sealed;
+    type Finished: FinishedBlob;
 
     /// Fails unless a package of so many bytes would find room now. Promises nothing.
-    fn room(&self, bytes: u64) -> impl Future<Output = Result<(), BlobError>> + Send;
+    fn check_space(&self, bytes: u64) -> impl Future<Output = Result<(), BlobError>> + Send;
     /// Begins a package. One whose size is known is promised room for all of it, or refused.
-    fn draft(&self, size: Option<u64>) -> impl Future<Output = Result<Self::Draft, BlobError>> + Send;
+    fn open_writer(&self, size: Option<u64>) -> impl Future<Output = Result<Self::Writer, BlobError>> + Send;
     /// Keeps a package for good: it survives a power cut once this returns. `true` if it was not there before.
-    fn keep(&self, sealed: Self::Sealed) -> impl Future<Output = Result<bool, BlobError>> + Send;
+    fn commit(&self, finished: Self::Finished) -> impl Future<Output = Result<bool, BlobError>> + Send;
     /// Whether a package is there, as far as its name tells.
     fn has(&self, sha256: Sha256Hex) -> impl Future<Output = Result<bool, BlobError>> + Send;
     /// Puts statements beside a package, one in a line, in the place of those that are there. They need not survive a power
@@ -31,20 +31,20 @@ pub trait Blobs: Send + Sync + 'static {
 }
 
 /// A package that is being written. Dropping it discards it, though not at once.
-pub trait Draft: Send {
+pub trait BlobWriter: Send {
     /// What it becomes.
-    type Sealed;
+    type Finished;
 
     /// Takes the next bytes.
     fn write(&mut self, bytes: Bytes) -> impl Future<Output = Result<(), BlobError>> + Send;
     /// Ends it: all bytes are hashed and durable, under no name yet.
-    fn seal(self) -> impl Future<Output = Result<Self::Sealed, BlobError>> + Send;
+    fn finish(self) -> impl Future<Output = Result<Self::Finished, BlobError>> + Send;
     /// Discards it; nothing is left once this returns.
     fn discard(self) -> impl Future<Output = ()> + Send;
 }
 
 /// What is known of a written package.
-pub trait Sealed: Send + 'static {
+pub trait FinishedBlob: Send + 'static {
     /// Its bytes, to be read.
     type Reader: Read + Seek;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use aws_lc_rs::digest::{Context, SHA256};
 use tokio::time::{Instant, sleep_until};
 
-use crate::blob::FsBlobs;
+use crate::blob::DirectoryBlobStore;
 use crate::ingest::ports::{BlobError, Sha256Hex};
 
 /// What is read at a time. At a low rate it is also the largest burst.
@@ -17,7 +17,7 @@ const STEP_BYTES: usize = 1 << 20;
 
 /// How fast is read.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Pace {
+pub(super) enum ReadRate {
     /// As fast as the disk gives.
     Full,
     /// At most so many bytes in a second, over a blob and over many.
@@ -44,14 +44,14 @@ pub(super) enum Content {
 }
 
 /// A reader of blobs that keeps to its pace.
-pub(super) struct Reading {
-    blobs: FsBlobs,
-    pace: Pace,
+pub(super) struct BlobDigester {
+    blobs: DirectoryBlobStore,
+    pace: ReadRate,
     due: Instant,
 }
 
-impl Reading {
-    pub(super) fn new(blobs: FsBlobs, pace: Pace) -> Self {
+impl BlobDigester {
+    pub(super) fn new(blobs: DirectoryBlobStore, pace: ReadRate) -> Self {
         Self { blobs, pace, due: Instant::now() }
     }
 
@@ -81,7 +81,7 @@ impl Reading {
 
     /// Time that was not used up is not saved for a burst.
     async fn rest(&mut self, bytes: u64) {
-        let Pace::BytesPerSecond(rate) = self.pace else { return };
+        let ReadRate::BytesPerSecond(rate) = self.pace else { return };
         let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(rate.max(1));
         let takes = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         self.due = self.due.max(Instant::now()) + takes;

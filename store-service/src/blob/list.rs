@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
 
-use super::fs::FsBlobs;
+use super::fs::DirectoryBlobStore;
 use crate::ingest::ports::{BlobError, Sha256Hex};
 
 /// Names that are read ahead of whoever looks at them.
@@ -19,16 +19,16 @@ const AHEAD: usize = 256;
 
 /// Something under `blobs/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum Listed {
     /// A file that lies where the blob of its name belongs.
-    Blob(FoundBlob),
+    Blob(BlobStat),
     /// Anything else. The store puts no such thing there.
     Stray(PathBuf),
 }
 
 /// A blob, as the directory shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FoundBlob {
+pub struct BlobStat {
     /// Its name.
     pub sha256: Sha256Hex,
     /// Its length.
@@ -46,12 +46,12 @@ pub struct TempFiles {
     pub bytes: u64,
 }
 
-type Sender = mpsc::Sender<Result<Found, BlobError>>;
+type Sender = mpsc::Sender<Result<Listed, BlobError>>;
 
-impl FsBlobs {
+impl DirectoryBlobStore {
     /// Walks over all blobs, beginning with this one of the 256 folders. Ends early when the receiver is dropped.
     #[must_use]
-    pub fn walk(&self, first_folder: u8) -> mpsc::Receiver<Result<Found, BlobError>> {
+    pub fn walk(&self, first_folder: u8) -> mpsc::Receiver<Result<Listed, BlobError>> {
         let (sender, receiver) = mpsc::channel(AHEAD);
         let blobs = self.dirs.blobs.clone();
         tokio::task::spawn_blocking(move || {
@@ -79,7 +79,7 @@ fn walk(blobs: &Path, first_folder: u8, sender: &Sender) -> io::Result<()> {
     for entry in fs::read_dir(blobs)? {
         let entry = entry?;
         let is_ours = entry.file_type()?.is_dir() && is_folder_name(entry.file_name().as_encoded_bytes());
-        if !is_ours && sender.blocking_send(Ok(Found::Stray(entry.path()))).is_err() {
+        if !is_ours && sender.blocking_send(Ok(Listed::Stray(entry.path()))).is_err() {
             return Ok(());
         }
     }
@@ -112,7 +112,7 @@ fn walk_folder(path: &Path, folder: &str, sender: &Sender) -> io::Result<Result<
 }
 
 /// `None` if it is gone meanwhile.
-fn look_at(entry: &DirEntry, folder: &str) -> io::Result<Option<Found>> {
+fn look_at(entry: &DirEntry, folder: &str) -> io::Result<Option<Listed>> {
     let metadata = match entry.metadata() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         metadata => metadata?,
@@ -121,9 +121,9 @@ fn look_at(entry: &DirEntry, folder: &str) -> io::Result<Option<Found>> {
     let sha256 = name.to_str().filter(|name| name.starts_with(folder)).and_then(Sha256Hex::from_hex);
     Ok(Some(match sha256 {
         Some(sha256) if metadata.is_file() => {
-            Found::Blob(FoundBlob { sha256, size_bytes: metadata.len(), kept: kept_at(&metadata) })
+            Listed::Blob(BlobStat { sha256, size_bytes: metadata.len(), kept: kept_at(&metadata) })
         }
-        _ => Found::Stray(entry.path()),
+        _ => Listed::Stray(entry.path()),
     }))
 }
 
