@@ -3,15 +3,18 @@
 //! Promises: pure code, no I/O, no clock, the same answers on every target; whatever the gate accepts here the store
 //! accepts too, because both call it. Refuses: anything that can be read in two ways, rather than picking one reading.
 
+mod action;
 mod allow;
 mod app;
 mod claims;
+mod endpoint;
 mod error;
 mod fields;
 pub mod headers;
 mod job;
 mod language;
 mod media_type;
+mod module_ref;
 mod origin;
 mod package;
 mod path;
@@ -20,14 +23,17 @@ mod sha256;
 mod url;
 mod version;
 
+pub use action::{Action, UnknownAction};
 pub use allow::{AllowList, HostRule, InvalidHostRule};
 pub use app::{AppCode, InvalidName, ModuleName};
 pub use claims::{AppClaim, Claims, Extension, UserClaim};
+pub use endpoint::{BodyKind, CREDENTIAL_NAMES, Endpoint, Method, NoEndpoint, Operation, PathParams, ReplyKind, Route};
 pub use error::{ErrorCode, Problem};
 pub use fields::{Field, Fields, NoObject};
 pub use job::JobId;
 pub use language::{Language, Text};
 pub use media_type::{MediaType, is_of_type};
+pub use module_ref::ModuleRef;
 pub use origin::Origin;
 pub use package::{PackageName, SourcePackage};
 pub use path::{InvalidPrefix, LinkPath, PathPrefix, UploadPath};

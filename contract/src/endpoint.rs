@@ -1,0 +1,205 @@
+//! The endpoints: one table, which the gate routes and judges by and the store dispatches by.
+//!
+//! Promises: an endpoint is one row here and one handler in the store; the gate and the store find it with the same
+//! function, so no request is one endpoint to the gate and another to the store. Refuses what a row does not name: other
+//! methods, query parameters that it does not list, bodies where it takes none.
+
+mod query;
+mod route;
+
+use crate::Action;
+
+pub use query::CREDENTIAL_NAMES;
+pub use route::{NoEndpoint, PathParams, Route};
+
+/// A method of HTTP that an endpoint may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Reads, and is answered without the body. No row has it: it is routed wherever GET is.
+    Head,
+    /// Begins something.
+    Post,
+    /// Puts something to a place that the path names.
+    Put,
+    /// Ends something.
+    Delete,
+}
+
+impl Method {
+    /// Reads the name on the wire, in this case and no other.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Get, Self::Head, Self::Post, Self::Put, Self::Delete].into_iter().find(|method| method.name() == name)
+    }
+
+    /// The name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// The body that an endpoint takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyKind {
+    /// None; one that is sent is too large with its first byte.
+    None,
+    /// A JSON object, read whole and within the limit of bodies.
+    Json,
+    /// A package, passed on while it comes.
+    Stream,
+}
+
+/// What an endpoint answers with when all is well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyKind {
+    /// A package, or the job that uploads it if the caller does not wait.
+    Package,
+    /// A job.
+    Job,
+    #[cfg(feature = "test-endpoint")]
+    /// The query that reached the store.
+    Query,
+}
+
+/// A row of the table.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Which one it is, for a `match` that the compiler holds complete.
+    pub operation: Operation,
+    /// Its method.
+    pub method: Method,
+    /// Its path below the packages of a module, with names in braces for what the path carries.
+    pub path: &'static str,
+    /// Its whole path without the gateway's prefix, with names in braces, as traces show it.
+    pub route: &'static str,
+    /// What a grant must give.
+    pub action: Action,
+    /// The body that it takes.
+    pub body: BodyKind,
+    /// The query parameters that reach the store.
+    pub query: &'static [&'static str],
+    /// What it answers with.
+    pub reply: ReplyKind,
+}
+
+macro_rules! endpoints {
+    ($(
+        $(#[cfg($cfg:meta)])?
+        #[doc = $summary:literal]
+        $operation:ident = $id:literal {
+            $method:ident $path:literal, action: $action:ident, body: $body:ident, query: $query:expr, reply: $reply:ident $(,)?
+        }
+    )*) => {
+        /// The name of an endpoint.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Operation {
+            $($(#[cfg($cfg)])? #[doc = $summary] $operation,)*
+        }
+
+        impl Operation {
+            /// The operation id: its name in metrics, messages and API documents.
+            #[must_use]
+            pub fn id(self) -> &'static str {
+                match self {
+                    $($(#[cfg($cfg)])? Self::$operation => $id,)*
+                }
+            }
+
+            /// What it does, in a sentence.
+            #[must_use]
+            pub fn summary(self) -> &'static str {
+                match self {
+                    $($(#[cfg($cfg)])? Self::$operation => $summary.trim_ascii(),)*
+                }
+            }
+        }
+
+        impl Endpoint {
+            /// The table.
+            pub const ALL: &'static [Self] = &[$(
+                $(#[cfg($cfg)])?
+                Self {
+                    operation: Operation::$operation,
+                    method: Method::$method,
+                    path: $path,
+                    route: concat!("/bkapps/applications/{app_code}/modules/{module}/source_package/", $path),
+                    action: Action::$action,
+                    body: BodyKind::$body,
+                    query: &$query,
+                    reply: ReplyKind::$reply,
+                },
+            )*];
+        }
+    };
+}
+
+endpoints! {
+    /// Uploads a package from a link.
+    UploadSourcePackageViaLink = "upload_source_package_via_link" {
+        Post "link/", action: Upload, body: Json, query: [], reply: Package,
+    }
+    /// Shows an upload by link that has begun, or tells how it goes until it ends.
+    GetSourcePackageJob = "get_source_package_job" {
+        Get "link/{job_id}/", action: Upload, body: None, query: [], reply: Job,
+    }
+    /// Cancels an upload by link.
+    CancelSourcePackageJob = "cancel_source_package_job" {
+        Delete "link/{job_id}/", action: Upload, body: None, query: [], reply: Job,
+    }
+    #[cfg(feature = "test-endpoint")]
+    /// Shows the query that reached the store; only for tests.
+    ShowTestQuery = "show_test_query" {
+        Get "test/query/", action: Test, body: None, query: ["say", "bk_token"], reply: Query,
+    }
+}
+
+impl Endpoint {
+    /// Whether a request with this method is for it, if the path is.
+    #[must_use]
+    pub fn takes_method(&self, method: Method) -> bool {
+        self.method == method || (self.method == Method::Get && method == Method::Head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::ModuleRef;
+
+    #[test]
+    fn every_row_is_fit_for_routing() {
+        let mut seen = HashSet::new();
+        for endpoint in Endpoint::ALL {
+            let id = endpoint.operation.id();
+            assert!(id.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{id}");
+            assert!(seen.insert(id), "{id} is there twice");
+            assert!(seen.insert(&format!("{} {}", endpoint.method.name(), endpoint.path).leak()[..]), "{id}");
+            assert_ne!(endpoint.method, Method::Head, "{id}: HEAD comes with GET");
+            assert!(endpoint.path.is_empty() || endpoint.path.ends_with('/'), "{id}");
+            assert_eq!(endpoint.route, format!("{}{}", ModuleRef::PATTERN, endpoint.path), "{id}");
+            let summary = endpoint.operation.summary();
+            assert!(summary.ends_with('.') && summary.trim() == summary, "{id}: {summary:?}");
+        }
+    }
+
+    #[test]
+    fn methods_are_read_as_they_stand_on_the_wire() {
+        for method in [Method::Get, Method::Head, Method::Post, Method::Put, Method::Delete] {
+            assert_eq!(Method::from_name(method.name()), Some(method));
+        }
+        for other in ["", "get", "PATCH", "OPTIONS", "GET "] {
+            assert_eq!(Method::from_name(other), None, "{other:?}");
+        }
+    }
+}

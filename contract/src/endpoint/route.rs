@@ -1,0 +1,229 @@
+//! Which endpoint a request is for: the one reading of a path.
+//!
+//! Promises: the gate reads the caller's path here and sends [`Route::canonical_path`] on, so the store never sees any other
+//! form and two readings cannot disagree. Refuses every path that needs normalising first: percent-encoding, dot segments,
+//! empty segments, a missing slash at the end, a fragment. No name in a path can need encoding.
+
+use super::{Endpoint, Method};
+use crate::{JobId, ModuleRef, PathPrefix};
+
+/// A request's endpoint, and what its path says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The row.
+    pub endpoint: &'static Endpoint,
+    /// The request's method: the row's, or HEAD in the place of GET.
+    pub method: Method,
+    /// Whose packages it is about.
+    pub target: ModuleRef,
+    /// What else the path carries.
+    pub params: PathParams,
+}
+
+/// What a path carries besides the module. A parameter that the row's path names is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PathParams {
+    /// `{job_id}`.
+    pub job_id: Option<JobId>,
+}
+
+/// Why a request has no endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoEndpoint {
+    /// No row has such a path.
+    #[error("no endpoint has this path")]
+    UnknownPath,
+    /// Rows have the path, but none of them the method.
+    #[error("this path takes {allowed}")]
+    WrongMethod {
+        /// Methods that the path takes, as the header `Allow` lists them.
+        allowed: String,
+    },
+}
+
+impl Endpoint {
+    /// Finds the row for a method and a whole path: no prefix before it, no query behind it.
+    ///
+    /// # Errors
+    /// [`NoEndpoint`] says whether the path or only the method is unknown.
+    pub fn find(method: &str, path: &str) -> Result<Route, NoEndpoint> {
+        let (target, below) = ModuleRef::split_path(path).ok_or(NoEndpoint::UnknownPath)?;
+        let method = Method::from_name(method);
+        let mut allowed = Vec::new();
+        for endpoint in Self::ALL {
+            let Some(params) = PathParams::read_path(endpoint.path, below) else { continue };
+            match method.filter(|method| endpoint.takes_method(*method)) {
+                Some(method) => return Ok(Route { endpoint, method, target, params }),
+                None => allowed.push(endpoint.method),
+            }
+        }
+        if allowed.is_empty() { Err(NoEndpoint::UnknownPath) } else { Err(NoEndpoint::wrong_method(&allowed)) }
+    }
+
+    /// Finds the row for a method and a request target, path and query, below one of the prefixes.
+    ///
+    /// # Errors
+    /// As [`Endpoint::find`]; the first prefix below which the path is known decides.
+    pub fn find_below(method: &str, target: &str, prefixes: &[PathPrefix]) -> Result<Route, NoEndpoint> {
+        let path = target.split_once('?').map_or(target, |(path, _)| path);
+        let found = prefixes.iter().filter_map(|prefix| path.strip_prefix(prefix.as_str()));
+        let mut found = found.map(|path| Self::find(method, path));
+        found.find(|found| *found != Err(NoEndpoint::UnknownPath)).unwrap_or(Err(NoEndpoint::UnknownPath))
+    }
+}
+
+impl NoEndpoint {
+    fn wrong_method(methods: &[Method]) -> Self {
+        let with_head = |method: &Method| if *method == Method::Get { "GET, HEAD" } else { method.name() };
+        Self::WrongMethod { allowed: methods.iter().map(with_head).collect::<Vec<_>>().join(", ") }
+    }
+}
+
+impl PathParams {
+    /// Holds a path against a row's, segment by segment; the whole of it must match.
+    fn read_path(pattern: &str, path: &str) -> Option<Self> {
+        let mut params = Self::default();
+        let mut segments = path.split('/');
+        for expected in pattern.split('/') {
+            let segment = segments.next()?;
+            match expected {
+                "{job_id}" => params.job_id = Some(JobId::new(segment)?),
+                literal if literal == segment => {}
+                _ => return None,
+            }
+        }
+        segments.next().is_none().then_some(params)
+    }
+
+    /// What stands in a path for a segment of the row's.
+    fn write_segment(&self, expected: &str, path: &mut String) {
+        match (expected, self.job_id) {
+            ("{job_id}", Some(job_id)) => path.push_str(&job_id.to_string()),
+            (literal, _) => path.push_str(literal),
+        }
+    }
+}
+
+impl Route {
+    /// The path as the store serves it, without a prefix: the only one that is read as this route.
+    #[must_use]
+    pub fn canonical_path(&self) -> String {
+        let mut path = self.target.path();
+        for (at, segment) in self.endpoint.path.split('/').enumerate() {
+            if at > 0 {
+                path.push('/');
+            }
+            self.params.write_segment(segment, &mut path);
+        }
+        path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Operation;
+
+    const UPLOAD: &str = "/bkapps/applications/app_code/modules/default/source_package/link/";
+    const JOB_ID: &str = "0198c3a4-5f00-7abc-8def-0123456789ab";
+
+    fn prefixes() -> Vec<PathPrefix> {
+        ["", "/stag", "/api/bkpaas3/prod"].iter().map(|prefix| PathPrefix::new(prefix).unwrap()).collect()
+    }
+
+    fn wrong_method(allowed: &str) -> Result<Route, NoEndpoint> {
+        Err(NoEndpoint::WrongMethod { allowed: allowed.to_owned() })
+    }
+
+    #[test]
+    fn every_row_is_found_by_its_own_path_and_by_no_other_row() {
+        for endpoint in Endpoint::ALL {
+            let route = endpoint.route.replace("{app_code}", "app").replace("{module}", "default");
+            let path = route.replace("{job_id}", JOB_ID);
+            assert!(!path.contains('{'), "{path}: a parameter that nobody reads");
+            let found = Endpoint::find(endpoint.method.name(), &path).unwrap();
+            assert_eq!((found.endpoint, found.method), (endpoint, endpoint.method));
+            assert_eq!(found.canonical_path(), path);
+            assert_eq!(found.target.to_string(), "app/default");
+            let head = Endpoint::find("HEAD", &path);
+            assert_eq!(head.is_ok(), Endpoint::find("GET", &path).is_ok(), "{path}");
+        }
+    }
+
+    #[test]
+    fn every_listed_prefix_leads_to_the_same_canonical_path() {
+        for prefix in ["", "/stag", "/api/bkpaas3/prod"] {
+            for query in ["", "?", "?bk_app_code=x", "?a?b"] {
+                let route = Endpoint::find_below("POST", &format!("{prefix}{UPLOAD}{query}"), &prefixes()).unwrap();
+                assert_eq!(route.canonical_path(), UPLOAD);
+                assert_eq!(route.endpoint.operation, Operation::UploadSourcePackageViaLink);
+            }
+        }
+    }
+
+    #[test]
+    fn a_job_lies_below_its_upload_and_has_one_name() {
+        let path = format!("{UPLOAD}{JOB_ID}/");
+        let route = Endpoint::find_below("GET", &format!("/stag{path}?x"), &prefixes()).unwrap();
+        assert_eq!(route.endpoint.operation, Operation::GetSourcePackageJob);
+        assert_eq!(route.params.job_id.map(|id| id.to_string()).as_deref(), Some(JOB_ID));
+        assert_eq!(route.canonical_path(), path);
+        for bad in
+            [path.trim_end_matches('/'), &format!("{path}x"), &path.replace("0198", "019C"), &format!("{UPLOAD}7/")]
+        {
+            assert_eq!(Endpoint::find("GET", bad), Err(NoEndpoint::UnknownPath), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_known_path_with_another_method_says_which_it_takes() {
+        for method in ["GET", "HEAD", "PUT", "DELETE", "PATCH", "post", ""] {
+            assert_eq!(Endpoint::find(method, UPLOAD), wrong_method("POST"), "{method}");
+        }
+        let job = format!("{UPLOAD}{JOB_ID}/");
+        for method in ["POST", "PUT", "OPTIONS"] {
+            assert_eq!(Endpoint::find(method, &job), wrong_method("GET, HEAD, DELETE"), "{method}");
+        }
+        assert_eq!(
+            Endpoint::find_below("POST", &format!("/stag{job}"), &prefixes()),
+            wrong_method("GET, HEAD, DELETE")
+        );
+    }
+
+    #[test]
+    fn head_is_routed_wherever_get_is() {
+        let route = Endpoint::find("HEAD", &format!("{UPLOAD}{JOB_ID}/")).unwrap();
+        assert_eq!((route.endpoint.operation, route.method), (Operation::GetSourcePackageJob, Method::Head));
+    }
+
+    #[test]
+    fn a_path_that_could_be_read_twice_is_not_ours() {
+        let bad = [
+            "/bkapps/applications/app_code/modules/default/source_package/",
+            "/bkapps/applications/app_code/modules/default/source_package/link",
+            "/bkapps/applications/app_code/modules/default/source_package/link//",
+            "/bkapps/applications/app_code/modules/default/source_package//link/",
+            "/bkapps/applications/app_code/modules/default/source_package/link/x",
+            "/bkapps/applications/app_code/modules/default/source_package/link/{job_id}/",
+            "/bkapps/applications//modules/default/source_package/link/",
+            "//bkapps/applications/app_code/modules/default/source_package/link/",
+            "/bkapps/applications/app%5Fcode/modules/default/source_package/link/",
+            "/bkapps/applications/a%2Fb/modules/default/source_package/link/",
+            "/bkapps/applications/./modules/default/source_package/link/",
+            "/bkapps/applications/x/../app_code/modules/default/source_package/link/",
+            "/stag/../bkapps/applications/app_code/modules/default/source_package/link/",
+            "/bkapps/applications/app_code;v=1/modules/default/source_package/link/",
+            "/bkapps/applications/app_code/modules/default/source_package/link/#",
+            "/BKAPPS/applications/app_code/modules/default/source_package/link/",
+            "/other/bkapps/applications/app_code/modules/default/source_package/link/",
+            "/stagbkapps/applications/app_code/modules/default/source_package/link/",
+            "http://gw/bkapps/applications/app_code/modules/default/source_package/link/",
+            "/",
+            "",
+            "*",
+        ];
+        for target in bad {
+            assert_eq!(Endpoint::find_below("POST", target, &prefixes()), Err(NoEndpoint::UnknownPath), "{target}");
+        }
+    }
+}
