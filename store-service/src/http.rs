@@ -26,7 +26,7 @@ pub use server::serve;
 /// How a failure is told to callers.
 #[must_use]
 pub fn explain(error: &IngestError) -> Problem {
-    Problem::from(error)
+    reply::ingest_problem(error)
 }
 
 /// What answering a request needs.

@@ -95,7 +95,7 @@ pub(super) async fn find<S: Source, B: BlobStore, L: Catalog>(
     module: &UploadPath,
     id: JobId,
 ) -> Result<Known, Problem> {
-    let known = api.ingest.job(id).await.map_err(|e| Problem::from(&IngestError::from(e)))?;
+    let known = api.ingest.job(id).await.map_err(|e| reply::ingest_problem(&IngestError::from(e)))?;
     known.filter(|known| known.module() == module).ok_or_else(|| Problem::new(ErrorCode::NotFound))
 }
 

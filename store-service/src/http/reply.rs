@@ -117,30 +117,29 @@ impl From<BodyError> for Problem {
     }
 }
 
-impl From<&IngestError> for Problem {
-    fn from(error: &IngestError) -> Self {
-        match error {
-            IngestError::UnknownModule => Self::new(ErrorCode::NotFound),
-            IngestError::UnsupportedOrigin(_) => Self::new(ErrorCode::UnsupportedSourceOrigin),
-            IngestError::VersionMissing { format } => version_missing(*format),
-            IngestError::AlreadyExists => Self::new(ErrorCode::PackageAlreadyExists),
-            IngestError::Busy => Self::new(ErrorCode::TooManyUploads),
-            IngestError::Source(error) => source_problem(error),
-            IngestError::ChecksumMismatch { expected, found } => Self::with_detail(
-                ErrorCode::ChecksumMismatch,
-                Text::made(
-                    format!("源码包的 SHA-256 不一致：应为 {expected}，实际为 {}", found.as_str()),
-                    format!("The package has another SHA-256: expected {expected}, got {}", found.as_str()),
-                ),
+/// What a caller reads of an upload that failed.
+pub(super) fn ingest_problem(error: &IngestError) -> Problem {
+    match error {
+        IngestError::UnknownModule => Problem::new(ErrorCode::NotFound),
+        IngestError::UnsupportedOrigin(_) => Problem::new(ErrorCode::UnsupportedSourceOrigin),
+        IngestError::VersionMissing { format } => version_missing(*format),
+        IngestError::AlreadyExists => Problem::new(ErrorCode::PackageAlreadyExists),
+        IngestError::Busy => Problem::new(ErrorCode::TooManyUploads),
+        IngestError::Source(error) => source_problem(error),
+        IngestError::ChecksumMismatch { expected, found } => Problem::with_detail(
+            ErrorCode::ChecksumMismatch,
+            Text::made(
+                format!("源码包的 SHA-256 不一致：应为 {expected}，实际为 {}", found.as_str()),
+                format!("The package has another SHA-256: expected {expected}, got {}", found.as_str()),
             ),
-            IngestError::Refused(refused) => refused.into(),
-            IngestError::Blob(BlobError::NoSpace(_)) => Self::new(ErrorCode::InsufficientStorage),
-            IngestError::Blob(_) => Self::new(ErrorCode::ObjectStore),
-            IngestError::Catalog(_) => Self::new(ErrorCode::Internal),
-            IngestError::Cancelled => Self::new(ErrorCode::UploadCancelled),
-            IngestError::KeyReused => Self::new(ErrorCode::IdempotencyKeyReused),
-            IngestError::Stopping => Self::new(ErrorCode::Unavailable),
-        }
+        ),
+        IngestError::Refused(refused) => package::refused_package_problem(refused),
+        IngestError::Blob(BlobError::NoSpace(_)) => Problem::new(ErrorCode::InsufficientStorage),
+        IngestError::Blob(_) => Problem::new(ErrorCode::ObjectStore),
+        IngestError::Catalog(_) => Problem::new(ErrorCode::Internal),
+        IngestError::Cancelled => Problem::new(ErrorCode::UploadCancelled),
+        IngestError::KeyReused => Problem::new(ErrorCode::IdempotencyKeyReused),
+        IngestError::Stopping => Problem::new(ErrorCode::Unavailable),
     }
 }
 
@@ -295,7 +294,7 @@ mod tests {
             (source(SourceError::Transport { phase: Phase::Body, cause: io().into() }), C::SourceUnreachable),
         ];
         for (error, want) in cases {
-            let problem = Problem::from(&error);
+            let problem = ingest_problem(&error);
             assert_eq!(problem.code(), want, "{error:?}");
             for language in [Language::Chinese, Language::English] {
                 let body = problem.body(language);

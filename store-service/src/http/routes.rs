@@ -229,16 +229,16 @@ async fn link<S: Source, B: BlobStore, L: Catalog, D: Buf>(
         request_id: head.request_id().to_owned(),
     };
     let key = wishes::key(&head.headers, &caller, &upload)?;
-    let live = match api.ingest.begin(upload, key).await.map_err(|e| Problem::from(&e))? {
+    let live = match api.ingest.begin(upload, key).await.map_err(|e| reply::ingest_problem(&e))? {
         Known::Live(live) => live,
         // Only a key leads there, and only to what was stored.
         Known::Booked(view) => return again(api, &view),
     };
-    if wishes::responds_async(&head.headers) && api.ingest.accept(&live).await.map_err(|e| Problem::from(&e))? {
+    if wishes::responds_async(&head.headers) && api.ingest.accept(&live).await.map_err(|e| reply::ingest_problem(&e))? {
         return Ok(jobs::accepted(&api.ingest.view(&live, None), &api.time_zone, head.language()));
     }
     let outcome = live.outcome().await;
-    let entry = outcome.as_ref().as_ref().map_err(Problem::from)?;
+    let entry = outcome.as_ref().as_ref().map_err(reply::ingest_problem)?;
     stored(entry, &api.time_zone)
 }
 

@@ -8,40 +8,39 @@ use crate::inspect::{Broken, DescriptionFault, Limit, LooksLike, MemberFault, Re
 
 const SUPPORTED: &str = "tar, tar.gz, tar.bz2, tar.xz, tar.zst, zip";
 
-impl From<&Refused> for Problem {
-    fn from(refused: &Refused) -> Self {
-        let (code, zh, en) = match refused {
-            Refused::Unsupported { looks, packed } => {
-                let inside = packed.map(|format| (format!("（位于 {format} 内）"), format!(" (inside {format})")));
-                let (inside_zh, inside) = inside.unwrap_or_default();
-                (
-                    ErrorCode::PackageFormatUnsupported,
-                    format!("该文件不是源码包，看起来是{}{inside_zh}；支持的格式：{SUPPORTED}", looks_like(*looks)),
-                    format!("This is no package, it looks like {looks}{inside}; supported are: {SUPPORTED}"),
-                )
-            }
-            Refused::Broken { format, fault } => (
-                ErrorCode::PackageBroken,
-                format!("{format} 压缩包已损坏：{}", broken(fault)),
-                format!("The {format} archive is broken: {fault}"),
-            ),
-            Refused::Member { member, fault } => (
-                ErrorCode::PackageMemberRefused,
-                format!("{member}：{}", member_fault(fault)),
-                format!("{member}: {fault}"),
-            ),
-            Refused::Over(limit) => {
-                (ErrorCode::PackageLimitExceeded, format!("源码包{}", over(limit)), format!("The package has {limit}"))
-            }
-            Refused::Description { file, fault } => (
-                ErrorCode::PackageDescriptionInvalid,
-                format!("{file}：{}", description(fault)),
-                format!("{file}: {fault}"),
-            ),
-            Refused::Io(_) => return Self::new(ErrorCode::ObjectStore),
-        };
-        Self::with_detail(code, Text::made(zh, en))
-    }
+/// What a caller reads of a package that is refused for what is inside it.
+pub(super) fn refused_package_problem(refused: &Refused) -> Problem {
+    let (code, zh, en) = match refused {
+        Refused::Unsupported { looks, packed } => {
+            let inside = packed.map(|format| (format!("（位于 {format} 内）"), format!(" (inside {format})")));
+            let (inside_zh, inside) = inside.unwrap_or_default();
+            (
+                ErrorCode::PackageFormatUnsupported,
+                format!("该文件不是源码包，看起来是{}{inside_zh}；支持的格式：{SUPPORTED}", looks_like(*looks)),
+                format!("This is no package, it looks like {looks}{inside}; supported are: {SUPPORTED}"),
+            )
+        }
+        Refused::Broken { format, fault } => (
+            ErrorCode::PackageBroken,
+            format!("{format} 压缩包已损坏：{}", broken(fault)),
+            format!("The {format} archive is broken: {fault}"),
+        ),
+        Refused::Member { member, fault } => (
+            ErrorCode::PackageMemberRefused,
+            format!("{member}：{}", member_fault(fault)),
+            format!("{member}: {fault}"),
+        ),
+        Refused::Over(limit) => {
+            (ErrorCode::PackageLimitExceeded, format!("源码包{}", over(limit)), format!("The package has {limit}"))
+        }
+        Refused::Description { file, fault } => (
+            ErrorCode::PackageDescriptionInvalid,
+            format!("{file}：{}", description(fault)),
+            format!("{file}: {fault}"),
+        ),
+        Refused::Io(_) => return Problem::new(ErrorCode::ObjectStore),
+    };
+    Problem::with_detail(code, Text::made(zh, en))
 }
 
 fn looks_like(looks: LooksLike) -> &'static str {
