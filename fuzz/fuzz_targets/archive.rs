@@ -9,8 +9,8 @@
 use std::io::Cursor;
 
 use libfuzzer_sys::fuzz_target;
+use linkgate_archive::{Inspected, Inspector, Limits, Opaque, Package, Refused, inspect_zip};
 use linkgate_fuzz::{listed, memory, packing};
-use linkgate_store::inspect::{Inspected, Inspector, Limits, Opaque, Package, Refused, inspect_zip};
 
 #[global_allocator]
 static COUNTING: memory::Counting = memory::Counting;

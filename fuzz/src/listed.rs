@@ -6,7 +6,7 @@
 
 use std::io::Read;
 
-use linkgate_store::inspect::{Format, Limits, Package};
+use linkgate_archive::{Format, Limits, Package};
 
 use crate::packing::{find, number};
 

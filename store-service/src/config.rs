@@ -18,6 +18,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
+use linkgate_archive::Limits;
 
 pub use auth::{AuthConfig, InvalidKey, TrustedKey, TrustedKeys};
 pub use fetch::FetchConfig;
@@ -28,7 +29,6 @@ pub use traces::TraceConfig;
 pub use vars::{Env, Vars};
 
 use crate::ingest::ModuleRules;
-use crate::inspect::Limits;
 use vars::Reader;
 
 /// Everything that the operator decides.
@@ -233,7 +233,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::inspect::Opaque;
+    use linkgate_archive::Opaque;
 
     /// The public half of an Ed25519 key, from RFC 8410.
     const PEM: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";

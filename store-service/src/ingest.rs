@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use linkgate_archive::Limits as PackageLimits;
 use linkgate_contract::{AllowList, JobId, LinkRequest, Problem, UploadPath};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
@@ -30,7 +31,6 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, info};
 
 use crate::attest::Signer;
-use crate::inspect::Limits as PackageLimits;
 use crate::metrics::Metrics;
 use admission::Admission;
 pub use admission::Limits;

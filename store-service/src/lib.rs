@@ -4,8 +4,7 @@
 //! the gate does not vouch for by signature, and every link until the operator allows hosts.
 //!
 //! Rooms: `http` speaks to callers, `ingest` is the use case, `fetch`, `blob` and `catalog` are what it stands on and know
-//! nothing of each other; `metrics` is what the first two count into; `maintenance` looks after what is kept; `inspect` looks
-//! inside packages; `failpoint` names the steps at which tests kill it. This file wires them.
+//! nothing of each other; `metrics` is what the first two count into; `maintenance` looks after what is kept; `failpoint` names the steps at which tests kill it. This file wires them.
 
 pub mod attest;
 pub mod catalog;
@@ -14,7 +13,6 @@ pub mod config;
 pub mod data_dir;
 pub mod failpoint;
 pub mod fetch;
-pub mod inspect;
 pub mod maintenance;
 pub mod telemetry;
 

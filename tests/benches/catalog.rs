@@ -17,13 +17,13 @@ use std::cell::Cell;
 use std::fs::File;
 use std::time::{Duration, Instant};
 
+use linkgate_archive::{Format, Package};
 use linkgate_contract::{AppCode, JobId, ModuleName, PackageVersion, UploadPath};
 use linkgate_store::catalog::SqliteCatalog;
 use linkgate_store::ingest::now_ms;
 use linkgate_store::ingest::ports::{
     Catalog, Fetched, JobRecord, JobRequest, JobState, JobView, NewEntry, Provenance, Sha256Hex,
 };
-use linkgate_store::inspect::{Format, Package};
 use linkgate_tests::measure::{median, number};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};

@@ -1,7 +1,7 @@
 //! What is inside a package decides whether it is kept, and what is booked of it.
 
+use linkgate_archive::Opaque;
 use linkgate_store::config::Config;
-use linkgate_store::inspect::Opaque;
 use linkgate_tests::token::good_claims;
 use linkgate_tests::{Behaviour, Compression, FakeSource, Row, TestStore, bytes, sha256_hex, tar, trust, zip};
 use serde_json::{Value, json};

@@ -11,7 +11,7 @@ use crate::workspace::Workspace;
 
 /// Rooms of the store and what each may use besides itself. `config` is plain data, handed down; `fetch`, `blob` and
 /// `catalog` implement the ports of `ingest` and know nothing of each other.
-const ROOMS: [(&str, &[&str]); 17] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("main", &["commands", "config", "lib", "telemetry"]),
     ("commands", &["config", "data_dir", "lib", "ingest", "telemetry", "maintenance"]),
     (
@@ -25,7 +25,6 @@ const ROOMS: [(&str, &[&str]); 17] = [
             "failpoint",
             "fetch",
             "http",
-            "inspect",
             "catalog",
             "ingest",
             "metrics",
@@ -34,14 +33,13 @@ const ROOMS: [(&str, &[&str]); 17] = [
             "maintenance",
         ],
     ),
-    ("config", &["failpoint", "inspect", "ingest"]),
-    ("http", &["config", "inspect", "ingest", "metrics", "trace"]),
-    ("ingest", &["attest", "failpoint", "inspect", "metrics", "trace"]),
+    ("config", &["failpoint", "ingest"]),
+    ("http", &["config", "ingest", "metrics", "trace"]),
+    ("ingest", &["attest", "failpoint", "metrics", "trace"]),
     ("fetch", &["config", "ingest"]),
-    ("inspect", &[]),
     ("attest", &["data_dir"]),
     ("blob", &["data_dir", "failpoint", "ingest"]),
-    ("catalog", &["failpoint", "inspect", "ingest"]),
+    ("catalog", &["failpoint", "ingest"]),
     ("maintenance", &["attest", "blob", "config", "data_dir", "failpoint", "catalog", "ingest"]),
     ("data_dir", &[]),
     ("failpoint", &[]),
@@ -51,14 +49,15 @@ const ROOMS: [(&str, &[&str]); 17] = [
 ];
 
 /// Our crates and which of ours each may use.
-const CRATES: [(&str, &[&str]); 8] = [
+const CRATES: [(&str, &[&str]); 9] = [
     ("linkgate-contract", &[]),
     ("linkgate-gate", &["linkgate-contract"]),
     ("linkgate-filter", &["linkgate-gate"]),
-    ("linkgate-store", &["linkgate-contract", "linkgate-yaml"]),
+    ("linkgate-archive", &["linkgate-contract", "linkgate-yaml"]),
+    ("linkgate-store", &["linkgate-archive", "linkgate-contract"]),
     ("linkgate-cli", &["linkgate-gate", "linkgate-yaml"]),
     ("linkgate-yaml", &[]),
-    ("linkgate-tests", &["linkgate-cli", "linkgate-contract", "linkgate-gate", "linkgate-store"]),
+    ("linkgate-tests", &["linkgate-archive", "linkgate-cli", "linkgate-contract", "linkgate-gate", "linkgate-store"]),
     ("xtask", &[]),
 ];
 

@@ -2,6 +2,7 @@
 //!
 //! Promises: of a module and version there is one row that is not deleted; an upload makes it or replaces what it says.
 
+use linkgate_archive::{Format, Package};
 use linkgate_contract::{AppCode, PackageVersion};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
@@ -9,7 +10,6 @@ use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
 use super::sqlite::{failed, signed, unsigned};
 use crate::ingest::SourceOrigin;
 use crate::ingest::ports::{CatalogError, Entry, Held, NewEntry, Sha256Hex};
-use crate::inspect::{Format, Package};
 
 /// The plus keeps SQLite from going through all packages of an application, with an index that begins with it, when few rows
 /// or none have the hash.

@@ -1,7 +1,8 @@
 //! Settings of what a package may be.
 
+use linkgate_archive::{Limits, Opaque};
+
 use super::vars::{Reader, Vars};
-use crate::inspect::{Limits, Opaque};
 
 pub(super) const ALLOW_UNKNOWN_FORMATS: &str = "LINKGATE_PACKAGE_ALLOW_UNKNOWN_FORMATS";
 pub(super) const MAX_ENTRIES: &str = "LINKGATE_PACKAGE_MAX_ENTRIES";

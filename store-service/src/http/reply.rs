@@ -7,6 +7,7 @@ mod package;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use linkgate_archive::Format;
 use linkgate_contract::{ErrorCode, JobId, Language, Problem, SourcePackage, Text};
 use warp::http::header::{ALLOW, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::http::{HeaderValue, Response, StatusCode};
@@ -15,7 +16,6 @@ use super::auth::AuthError;
 use super::body::BodyError;
 use crate::ingest::ports::{BlobError, Entry, SourceError};
 use crate::ingest::{IngestError, NotReady};
-use crate::inspect::Format;
 
 /// A reply, mostly with its whole body.
 pub(super) type Reply = warp::reply::Response;
@@ -243,7 +243,7 @@ mod tests {
 
     use crate::ingest::SourceOrigin;
     use crate::ingest::ports::{CatalogError, Phase, Sha256Hex};
-    use crate::inspect::Refused;
+    use linkgate_archive::Refused;
 
     #[test]
     fn every_failure_has_its_code_and_none_tells_too_much() {

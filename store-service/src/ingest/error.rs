@@ -1,10 +1,10 @@
 //! Why an upload failed, or cannot be taken at all.
 
+use linkgate_archive::{Format, Refused};
 use linkgate_contract::Sha256;
 
 use super::SourceOrigin;
 use super::ports::{BlobError, CatalogError, Sha256Hex, SourceError};
-use crate::inspect::{Format, Refused};
 
 /// Why a package was not linked.
 #[derive(Debug, thiserror::Error)]

@@ -5,12 +5,12 @@
 //! slower than it comes is read slower, for the queue is full.
 
 use bytes::Bytes;
+use linkgate_archive::{Inspected, Inspector, Limits, Package, Refused, inspect_zip};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::IngestError;
 use super::ports::{BlobError, FinishedBlob};
-use crate::inspect::{Inspected, Inspector, Limits, Package, Refused, inspect_zip};
 
 /// Bridges the time when either side is held up.
 const QUEUED_BLOCKS: usize = 2;

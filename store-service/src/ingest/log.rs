@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use linkgate_archive::Refused;
 use tracing::{Span, error, info};
 
 use super::job::Job;
 use super::ports::Entry;
 use super::{IngestError, chain};
-use crate::inspect::Refused;
 use crate::trace;
 
 /// The closing line of an upload. A link is shown without its query, where signed links carry their secrets.

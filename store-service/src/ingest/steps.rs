@@ -3,6 +3,7 @@
 use std::pin::pin;
 
 use bytes::Bytes;
+use linkgate_archive::{Format, Limits, Opaque, Package};
 use linkgate_contract::{Sha256, UploadPath};
 use tracing::{error, warn};
 
@@ -17,7 +18,6 @@ use super::ports::{
 };
 use super::{Ingest, IngestError, UnknownModules, Upload, chain};
 use crate::failpoint::{Step, reached};
-use crate::inspect::{Format, Limits, Opaque, Package};
 use crate::trace;
 
 impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {

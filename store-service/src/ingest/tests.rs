@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
+use linkgate_archive::Opaque;
 use linkgate_contract::{AppCode, ErrorCode, ModuleName, PackageUrl, PackageVersion};
 
 use super::ports::{
@@ -13,7 +14,6 @@ use super::ports::{
     SourceError, SourceStream, Wanted,
 };
 use super::*;
-use crate::inspect::Opaque;
 
 struct OneByte(bool);
 

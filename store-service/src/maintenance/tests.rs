@@ -85,7 +85,7 @@ async fn clearing_up_beside_uploads_loses_nothing() {
     const ROUNDS: u64 = 60;
     let kept = Kept::new().await;
     let limits = Limits { uploads: 8, per_host: 8, per_app: 8, queued: 8, patience: Duration::from_secs(60) };
-    let packages = crate::inspect::Limits { opaque: crate::inspect::Opaque::Allow, ..Default::default() };
+    let packages = linkgate_archive::Limits { opaque: linkgate_archive::Opaque::Allow, ..Default::default() };
     let rules = Rules {
         modules: ModuleRules::default(),
         packages,

@@ -1,10 +1,9 @@
 //! What callers read of a package that is refused for what is inside it. Part of the table of `reply`.
 //!
-//! Members' names come from strangers; [`MemberName`](crate::inspect::MemberName) has made them safe to show.
+//! Members' names come from strangers; [`MemberName`](linkgate_archive::MemberName) has made them safe to show.
 
+use linkgate_archive::{Broken, DescriptionFault, Limit, LooksLike, MemberFault, Refused};
 use linkgate_contract::{ErrorCode, InvalidVersion, PackageVersion, Problem, Text};
-
-use crate::inspect::{Broken, DescriptionFault, Limit, LooksLike, MemberFault, Refused};
 
 const SUPPORTED: &str = "tar, tar.gz, tar.bz2, tar.xz, tar.zst, zip";
 

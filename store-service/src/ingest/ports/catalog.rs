@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use linkgate_archive::Package;
 use linkgate_contract::{AppCode, JobId, PackageVersion, UploadPath};
 use serde::{Deserialize, Serialize};
 
 use super::{Cause, Fetched, JobEnd, JobRecord, JobView, Sha256Hex};
 use crate::ingest::SourceOrigin;
-use crate::inspect::Package;
 
 /// Where the books are.
 pub trait Catalog: Send + Sync + 'static {

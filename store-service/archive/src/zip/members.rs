@@ -6,10 +6,10 @@ use super::content::{Content, Inflater};
 use super::directory::{DESCRIPTOR, Directory, Entry, Method, refuse_extra};
 use super::fields::Fields;
 use super::{broken, unreadable};
-use crate::inspect::limits::Limits;
-use crate::inspect::listing::{Kind, Listing};
-use crate::inspect::refused::{Broken, MemberFault, Refused};
-use crate::inspect::unpack::Budget;
+use crate::limits::Limits;
+use crate::listing::{Kind, Listing};
+use crate::refused::{Broken, MemberFault, Refused};
+use crate::unpack::Budget;
 
 const MEMBER_MARK: u32 = 0x0403_4b50;
 const MEMBER_BYTES: usize = 30;

@@ -5,9 +5,9 @@ use flate2::{Decompress as Gzip, FlushDecompress};
 use liblzma::stream::{Action, Stream as Xz};
 use zstd::stream::raw::{DParameter, Decoder as Zstd, Operation as _};
 
-use crate::inspect::format::Format;
-use crate::inspect::limits::Limits;
-use crate::inspect::refused::Broken;
+use crate::format::Format;
+use crate::limits::Limits;
+use crate::refused::Broken;
 
 /// Zstandard's largest window, as a power of two: 32 MiB, and a few blocks more, stay below
 /// [`Limits::MAX_DECODER_BYTES`].

@@ -6,8 +6,8 @@ use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 use super::directory::{Entry, Method};
 use super::{BUFFER_BYTES, broken, unreadable};
-use crate::inspect::refused::{Broken, MemberFault, Refused};
-use crate::inspect::unpack::Budget;
+use crate::refused::{Broken, MemberFault, Refused};
+use crate::unpack::Budget;
 
 /// What unpacks, one member after the other.
 pub(super) struct Inflater {

@@ -5,8 +5,8 @@ use std::io::{Cursor, Write as _};
 use flate2::Compression;
 
 use super::inspect_zip;
-use crate::inspect::testing::*;
-use crate::inspect::*;
+use crate::testing::*;
+use crate::*;
 
 /// A member of a zip that is made by hand, good until a test changes it.
 #[derive(Clone)]
@@ -146,13 +146,13 @@ fn good() -> Vec<Made> {
 }
 
 /// So many members of the same content.
-pub(in crate::inspect) fn repeated(content: &[u8], members: usize) -> Vec<u8> {
+pub(crate) fn repeated(content: &[u8], members: usize) -> Vec<u8> {
     let one = made("", content);
     let one = Made { packed: Some(one.packed()), content: Vec::new(), ..one };
     zip(&(0..members).map(|n| Made { name: n.to_string().into(), ..one.clone() }).collect::<Vec<_>>())
 }
 
-pub(in crate::inspect) fn good_zip() -> Vec<u8> {
+pub(crate) fn good_zip() -> Vec<u8> {
     zip(&good())
 }
 

@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 
 use super::fields::{Extra, Fields};
 use super::{broken, unreadable};
-use crate::inspect::refused::{Broken, MemberFault, Refused};
+use crate::refused::{Broken, MemberFault, Refused};
 
 const END_MARK: &[u8; 4] = b"PK\x05\x06";
 const END_BYTES: usize = 22;

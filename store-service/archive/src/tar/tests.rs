@@ -1,7 +1,7 @@
 //! Every trick that a tar knows.
 
-use crate::inspect::testing::*;
-use crate::inspect::{Broken, Format, Limits, MemberFault, MemberName, Refused};
+use crate::testing::*;
+use crate::{Broken, Format, Limits, MemberFault, MemberName, Refused};
 
 fn broken(fault: Broken, archive: &[u8]) {
     refuses(archive, Format::Tar, fault);
