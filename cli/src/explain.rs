@@ -70,8 +70,8 @@ fn run(gate: &Gate, described: &Described) -> Result<Explanation, Error> {
     let pairs = described.pairs(REQUEST_ID);
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
     let mut head = Head::new(&pairs, described.body.is_empty(), described.at, || [0; 16]);
-    if let Some(source) = described.source {
-        head = head.from_source(source.to_string().as_bytes());
+    if let Some(client_ip) = described.client_ip {
+        head = head.from_source(client_ip.to_string().as_bytes());
     }
     let mut asked = Vec::new();
     let mut verdict = gate.on_headers(&head);

@@ -29,9 +29,9 @@ impl Checked {
 
     /// One line about it.
     pub fn summary(&self) -> String {
-        let Summary { prefixes, apps, users, grants, allowed_hosts } = self.policy.summary();
+        let Summary { prefixes, clients, users, grants, allowed_hosts } = self.policy.summary();
         format!(
-            "{}: ok ({prefixes} prefixes, {grants} grants, {apps} apps, {users} users, {allowed_hosts} allowed hosts)\n",
+            "{}: ok ({prefixes} prefixes, {grants} grants, {clients} clients, {users} users, {allowed_hosts} allowed hosts)\n",
             self.file
         )
     }
@@ -116,12 +116,12 @@ mod tests {
 
     #[test]
     fn faults_come_in_the_order_of_the_file() {
-        let document = yaml::read("version: 1\napps:\n  - secret: [a, b]\n").unwrap();
-        let faults = [("apps[0].secret[1]", "is short"), ("users", "is missing"), ("", "is odd")];
+        let document = yaml::read("version: 1\nclients:\n  - secret: [a, b]\n").unwrap();
+        let faults = [("clients[0].secret[1]", "is short"), ("users", "is missing"), ("", "is odd")];
         let faults = faults.map(|(path, message)| Fault { path: path.to_owned(), message: message.to_owned() });
         assert_eq!(
             report("p.yaml", &document, &faults),
-            ["p.yaml:1:1: users: is missing", "p.yaml:1:1: is odd", "p.yaml:3:17: apps[0].secret[1]: is short"]
+            ["p.yaml:1:1: users: is missing", "p.yaml:1:1: is odd", "p.yaml:3:17: clients[0].secret[1]: is short"]
         );
     }
 }

@@ -66,7 +66,7 @@ set: x-bkapi-jwt, a token that says {"app":{"app_code":"apigw-api-test","valid_e
 
 #[test]
 fn a_refusal_is_shown_with_its_rule_and_the_very_reply() {
-    let policy = good_policy().replace("apps: [\"*\"]", "apps: [ci]");
+    let policy = good_policy().replace("callers: [\"*\"]", "callers: [ci]");
     let outcome = explain(&policy, REQUEST, &[]);
     let want = r#"verdict: refused
 app: apigw-api-test
@@ -192,17 +192,18 @@ fn a_question_without_an_answer_is_named() {
 }
 
 #[test]
-fn source_and_time_count() {
-    let policy = good_policy()
-        .replace("applications: [\"*\"]", "applications: [\"*\"], until: \"2026-07-01T00:00:01Z\"")
-        + "restrictions: { sources: { allow: [10.0.0.0/8] } }\n";
+fn client_address_and_time_count() {
+    let policy = good_policy().replace("targets: [\"*\"]", "targets: [\"*\"], until: \"2026-07-01T00:00:01Z\"")
+        + "restrictions: { client_ips: { allow: [10.0.0.0/8] } }\n";
     let outcome = explain(&policy, REQUEST, &[]);
-    let want = "request.yaml:2:1: source: is needed, because the policy restricts sources\n";
+    let want = "request.yaml:2:1: client_ip: is needed, because the policy has restrictions.client_ips\n";
     assert_eq!((outcome.code, outcome.out.as_str(), outcome.err.as_str()), (1, "", want));
-    let from = |address: &str| format!("{REQUEST}source: {address}\n");
+    let outcome = explain(&policy, &format!("{REQUEST}client_ip: 10.1.2.3\nsource: 10.1.2.3\n"), &[]);
+    assert!(outcome.err.ends_with(": source: is now called `client_ip`\n"), "{}", outcome.err);
+    let from = |address: &str| format!("{REQUEST}client_ip: {address}\n");
     assert_eq!(explain(&policy, &from("10.1.2.3"), &[]).code, 0);
     let outcome = explain(&policy, &from("\"2001:db8::1\""), &[]);
-    assert!(outcome.out.contains("\nrule: restrictions.sources\n"), "{}", outcome.out);
+    assert!(outcome.out.contains("\nrule: restrictions.client_ips\n"), "{}", outcome.out);
     let outcome = explain(&policy, &from("10.1.2.3").replace("00:00:00Z", "00:00:01Z"), &[]);
     assert!(outcome.out.contains("permission has expired"), "{}", outcome.out);
 }
@@ -215,7 +216,7 @@ headers:
   x-bkapi-authorization: 12
   ":path": s3cret
 body: [s3cret]
-source: s3cret
+client_ip: s3cret
 at: s3cret
 secret: s3cret
 services: { app_secret: s3cret, app_keys: s3cret, bk_token: { username: [s3cret] }, bk_ticket: 1, access_token: { app_code: 1 }, other: down }
@@ -229,7 +230,7 @@ services: { app_secret: s3cret, app_keys: s3cret, bk_token: { username: [s3cret]
         "request.yaml:4:3 headers.x-bkapi-authorization",
         "request.yaml:5:3 headers.:path",
         "request.yaml:6:1 body",
-        "request.yaml:7:1 source",
+        "request.yaml:7:1 client_ip",
         "request.yaml:8:1 at",
         "request.yaml:9:1 secret",
         "request.yaml:10:13 services.app_secret",

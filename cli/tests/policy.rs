@@ -14,26 +14,42 @@ const DEPLOY: [&str; 5] = ["policy", "deploy", "policy.yaml", "--to", "envoy"];
 #[test]
 fn a_good_policy_is_counted() {
     let outcome = Desk::new().run(&["policy", "check", "policy.yaml"]);
-    assert_eq!(outcome.out, "policy.yaml: ok (3 prefixes, 1 grants, 1 apps, 1 users, 2 allowed hosts)\n");
+    assert_eq!(outcome.out, "policy.yaml: ok (3 prefixes, 1 grants, 1 clients, 1 users, 2 allowed hosts)\n");
     assert_eq!((outcome.code, outcome.err.as_str()), (0, ""));
 }
 
 #[test]
 fn what_is_said_in_vain_is_warned_about_and_fails_only_where_it_should() {
     let desk = Desk::new();
-    let until = "{ name: over, apps: [ci], applications: [shop], until: \"2020-01-01T00:00:00Z\" }";
+    let until = "{ name: over, callers: [ci], targets: [shop], until: \"2020-01-01T00:00:00Z\" }";
     let policy = good_policy().replace(&sha256_hex("s3cret"), &"0".repeat(64)) + "  - " + until + "\n";
     desk.write("policy.yaml", &policy);
     let outcome = desk.run(&["policy", "check", "policy.yaml"]);
-    assert_eq!(outcome.out, "policy.yaml: ok (3 prefixes, 2 grants, 1 apps, 1 users, 2 allowed hosts)\n");
-    let want = "warning: policy.yaml:9:21: apps[0].secret_sha256[0]: is the placeholder, the digest of no secret: make one with `linkgate secret hash`\n\
-        warning: policy.yaml:16:53: grants[1].until: has passed, so the grant allows nothing any more: remove it\n";
+    assert_eq!(outcome.out, "policy.yaml: ok (3 prefixes, 2 grants, 1 clients, 1 users, 2 allowed hosts)\n");
+    let want = "warning: policy.yaml:9:21: clients[0].secret_sha256[0]: is the placeholder, the digest of no secret: make one with `linkgate secret hash`\n\
+        warning: policy.yaml:16:51: grants[1].until: has passed, so the grant allows nothing any more: remove it\n";
     assert_eq!((outcome.code, outcome.err.as_str()), (0, want));
     let outcome = desk.run(&["policy", "check", "policy.yaml", "--strict"]);
     assert_eq!((outcome.code, outcome.out.as_str(), outcome.err.as_str()), (1, "", want));
     desk.write("policy.yaml", &good_policy());
     let outcome = desk.run(&["policy", "check", "policy.yaml", "--strict"]);
     assert_eq!((outcome.code, outcome.err.as_str()), (0, ""));
+}
+
+#[test]
+fn old_names_of_keys_are_refused_with_the_new_ones() {
+    let desk = Desk::new();
+    let old =
+        good_policy().replace("clients:", "apps:").replace("callers:", "apps:").replace("targets:", "applications:");
+    desk.write("policy.yaml", &old);
+    let outcome = desk.run(&["policy", "check", "policy.yaml"]);
+    let lines: Vec<_> = outcome.err.lines().collect();
+    let want = [
+        "policy.yaml:7:1: apps: is now called `clients`",
+        "policy.yaml:15:18: grants[0].apps: is now called `callers`",
+        "policy.yaml:15:31: grants[0].applications: is now called `targets`",
+    ];
+    assert_eq!((outcome.code, outcome.out.as_str(), lines), (1, "", want.to_vec()));
 }
 
 #[test]
@@ -70,7 +86,7 @@ fn every_fault_is_named_with_its_place() {
     assert_eq!(lines.len(), 3, "{lines:?}");
     assert!(lines[0].starts_with("policy.yaml:4:26: routes.prefixes[1]: "), "{}", lines[0]);
     assert!(lines[1].starts_with("policy.yaml:5:30: limits.uri_bytes: "), "{}", lines[1]);
-    assert!(lines[2].starts_with("policy.yaml:9:21: apps[0].secret_sha256[0]: "), "{}", lines[2]);
+    assert!(lines[2].starts_with("policy.yaml:9:21: clients[0].secret_sha256[0]: "), "{}", lines[2]);
 }
 
 #[test]
@@ -89,7 +105,7 @@ fn a_missing_key_is_named_at_its_nearest_parent() {
     desk.write("policy.yaml", &good_policy().replace("  - app_code: apigw-api-test\n    secret", "  - secret"));
     let outcome = desk.run(&["policy", "check", "policy.yaml"]);
     assert_eq!(outcome.code, 1);
-    assert!(outcome.err.starts_with("policy.yaml:8:5: apps[0]: missing field `app_code`"), "{}", outcome.err);
+    assert!(outcome.err.starts_with("policy.yaml:8:5: clients[0]: missing field `app_code`"), "{}", outcome.err);
 }
 
 #[test]
@@ -147,7 +163,7 @@ fn a_policy_is_deployed_as_envoy_reads_it() {
     assert!(outcome.out.ends_with(&format!("envoy/linkgate.ecds.json: version {version}\n")), "{}", outcome.out);
     let config = &response["resources"][0]["typed_config"]["config"];
     let policy: Value = serde_json::from_str(config["configuration"]["value"].as_str().unwrap()).unwrap();
-    assert_eq!(policy["apps"][0]["app_code"], "apigw-api-test");
+    assert_eq!(policy["clients"][0]["app_code"], "apigw-api-test");
     let filename = config["vm_config"]["code"]["local"]["filename"].as_str().unwrap();
     assert_eq!(filename, desk.path("envoy/linkgate_filter.wasm").to_str().unwrap());
     assert_eq!(config["failure_policy"], json!("FAIL_RELOAD"));
@@ -291,14 +307,14 @@ fn the_shipped_policy_is_good_with_its_examples_and_without() {
     let desk = Desk::new();
     desk.write("policy.yaml", &shipped());
     let outcome = desk.run(&["policy", "check", "policy.yaml"]);
-    assert_eq!(outcome.out, "policy.yaml: ok (5 prefixes, 1 grants, 1 apps, 1 users, 2 allowed hosts)\n");
+    assert_eq!(outcome.out, "policy.yaml: ok (5 prefixes, 1 grants, 1 clients, 1 users, 2 allowed hosts)\n");
     let (policy, examples) = with_examples(&shipped());
     desk.write("policy.yaml", &policy);
     let outcome = desk.run(&["policy", "check", "policy.yaml"]);
     assert_eq!(
-        outcome.out, "policy.yaml: ok (6 prefixes, 2 grants, 1 apps, 1 users, 3 allowed hosts)\n",
+        outcome.out, "policy.yaml: ok (6 prefixes, 3 grants, 1 clients, 1 users, 3 allowed hosts)\n",
         "{}",
         outcome.err
     );
-    assert_eq!(examples, 11);
+    assert_eq!(examples, 12);
 }

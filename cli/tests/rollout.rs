@@ -62,7 +62,7 @@ fn a_deploy_ends_well_when_every_thread_serves_it() {
     let pages = [("old", 0), (&info, 0), (&info, 2), (&info, 3)].map(|(accepted, n)| page(accepted, 7, &version, n));
     let (url, targets) = admin(pages.to_vec());
     let outcome = deploy(&desk, &url, "30s");
-    let summary = "policy.yaml: ok (3 prefixes, 1 grants, 1 apps, 1 users, 2 allowed hosts)";
+    let summary = "policy.yaml: ok (3 prefixes, 1 grants, 1 clients, 1 users, 2 allowed hosts)";
     let want =
         format!("{summary}\nenvoy/linkgate.ecds.json: version {version}\nEnvoy: every worker serves it now (2 of 2)\n");
     assert_eq!((outcome.code, outcome.out, outcome.err.as_str()), (0, want, ""));

@@ -110,10 +110,10 @@ fn configure(size: usize) -> Result<Gate, Vec<Fault>> {
     host::log(
         Level::Info,
         &format!(
-            "policy {} in force: {} grants, {} apps, {} users, {} allowed hosts",
+            "policy {} in force: {} grants, {} clients, {} users, {} allowed hosts",
             policy.version(),
             held.grants,
-            held.apps,
+            held.clients,
             held.users,
             held.allowed_hosts
         ),

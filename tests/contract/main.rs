@@ -24,8 +24,8 @@ fn gate_before(store: &TestStore, source: &FakeSource) -> Gate {
         "gateway": store.mint().kid(),
         "routes": {"prefixes": ["/stag"]},
         "packages": {"allowed_hosts": [source.host()]},
-        "grants": [{"apps": [APP], "applications": ["*"]}],
-        "apps": [{"app_code": APP, "secret_sha256": [sha256_hex(b"secret")]}],
+        "grants": [{"callers": [APP], "targets": ["*"]}],
+        "clients": [{"app_code": APP, "secret_sha256": [sha256_hex(b"secret")]}],
         "users": [{"username": USER, "bk_token_sha256": [sha256_hex(b"token")]}],
     }));
     let key = ed25519_dalek::SigningKey::from_bytes(&store.mint().seed());

@@ -31,8 +31,8 @@ async fn assert_logged(platform: &Platform, request: LinkRequestBuilder, want: &
 async fn each_end_of_a_request_has_its_line() {
     let platform = Platform::with(|policy| {
         policy["grants"] = json!([
-            {"name": "ours", "apps": [CI, APP], "applications": ["app_code"], "modules": ["default"]},
-            {"name": "trial", "apps": [CI], "applications": ["app_code"], "modules": ["web"], "mode": "report"},
+            {"name": "ours", "callers": [CI, APP], "targets": ["app_code"], "modules": ["default"]},
+            {"name": "trial", "callers": [CI], "targets": ["app_code"], "modules": ["web"], "mode": "report"},
         ]);
         policy["restrictions"] = json!({"users": {"deny": ["e*"]}});
     })

@@ -159,7 +159,7 @@ async fn what_is_no_route_is_not_found() {
 #[tokio::test]
 async fn who_may_not_upload_may_not_ask_either() {
     let post = Post::under(GatewayPlan::new(), |policy| {
-        policy["grants"][0]["applications"] = json!(["app_code"]);
+        policy["grants"][0]["targets"] = json!(["app_code"]);
     })
     .await;
     for method in [Method::GET, Method::DELETE] {

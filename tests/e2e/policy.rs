@@ -64,7 +64,7 @@ async fn a_broken_policy_is_refused_by_the_command_line_and_by_envoy_and_the_old
     let bed = Bed::new().await;
     let before = bed.gateway.resource();
     let mut broken = bed.policy.clone();
-    broken["apps"][0]["secret_sha256"][0] = "nonsense".into();
+    broken["clients"][0]["secret_sha256"][0] = "nonsense".into();
     broken["granted"] = json!([]);
     let said = bed.gateway.deploy(&broken).await.unwrap_err();
     assert!(said.contains("granted"), "{said}");

@@ -1,4 +1,4 @@
-//! What the policy allows, in front of the real store: grants, restrictions, conditions of packages, rules on trial.
+//! What the policy allows, in front of the real store: grants, restrictions, conditions of packages, report-only rules.
 
 use linkgate_tests::gateway::{APP, GatewayPlan, USER};
 use linkgate_tests::{Behaviour, LinkRequestBuilder, Reply, random, sha256_hex};
@@ -38,16 +38,18 @@ async fn grants_and_restrictions_refuse_in_the_words_of_the_gateway() {
             .unwrap()
             .push(json!({"username": "eve", "bk_ticket_sha256": [sha256_hex(eve.as_bytes())]}));
         policy["grants"] = json!([
-            {"name": "narrow", "apps": [APP], "users": [USER, "eve"], "applications": ["app_*"], "modules": ["default"]},
-            {"name": "over", "apps": [APP], "applications": ["old"], "until": "2020-01-01T00:00:00Z"},
-            {"name": "others", "apps": ["ci-*"], "applications": ["*"]},
+            {"name": "narrow", "callers": [APP], "users": [USER, "eve"], "targets": ["app_*"], "modules": ["default"]},
+            {"name": "over", "callers": [APP], "targets": ["old"], "until": "2020-01-01T00:00:00Z"},
+            {"name": "others", "callers": ["ci-*"], "targets": ["*"]},
+            {"name": "readers", "callers": [APP], "targets": ["read_only"], "actions": ["read", "delete"]},
         ]);
-        policy["restrictions"] = json!({"users": {"deny": ["eve"]}, "sources": {"allow": ["127.0.0.0/8"]}});
+        policy["restrictions"] = json!({"users": {"deny": ["eve"]}, "client_ips": {"allow": ["127.0.0.0/8"]}});
     });
     bed.gateway.enforce(&narrow).await;
     assert_eq!(bed.send(for_module(&bed, "app_code", "default")).await.status, 200);
     let message = |what: &str| format!("App has no permission to the resource [reason=\"{what}, bk_app_code={APP}\"]");
-    for (application, module) in [("other", "default"), ("app_code", "web"), ("App_code", "default")] {
+    let others = [("other", "default"), ("app_code", "web"), ("App_code", "default"), ("read_only", "default")];
+    for (application, module) in others {
         refuse(&bed, for_module(&bed, application, module), NO_PERMISSION, &message("no permission")).await;
     }
     refuse(&bed, for_module(&bed, "old", "default"), NO_PERMISSION, &message("permission has expired")).await;
@@ -57,7 +59,7 @@ async fn grants_and_restrictions_refuse_in_the_words_of_the_gateway() {
 
     let good = || for_module(&bed, "app_code", "default");
     for sources in [json!({"deny": ["127.0.0.1"]}), json!({"allow": ["10.0.0.0/8", "::1"]})] {
-        bed.gateway.enforce(&changed(&narrow, |policy| policy["restrictions"]["sources"] = sources)).await;
+        bed.gateway.enforce(&changed(&narrow, |policy| policy["restrictions"]["client_ips"] = sources)).await;
         // Also to those who show nothing, and who claim to come from elsewhere.
         let elsewhere = good().header("x-forwarded-for", "10.0.0.1").header("x-real-ip", "10.0.0.1");
         for request in [good(), elsewhere, stranger(bed.source.url())] {
@@ -78,7 +80,8 @@ async fn the_store_reads_a_private_source_on_the_policys_word_alone() {
     let host = bed.source.host();
     let private = |applications: &str| {
         changed(&bed.policy, |policy| {
-            policy["packages"] = json!({"hosts": [{"host": host, "private": true, "applications": [applications]}]});
+            policy["packages"] =
+                json!({"hosts": [{"host": host, "allow_private_addresses": true, "targets": [applications]}]});
         })
     };
     bed.gateway.enforce(&private("another")).await;
@@ -95,7 +98,7 @@ async fn the_store_takes_a_file_that_is_no_archive_on_the_policys_word_alone() {
     let url = bed.link_to("/tool.bin", Behaviour::Bytes(linkgate_tests::bytes(1_000)));
     let reply = bed.refuse(bed.request(&url)).await;
     assert_eq!((reply.status, reply.json()["code"].as_str()), (400, Some("PACKAGE_FORMAT_UNSUPPORTED")), "{reply:?}");
-    let allowed = changed(&bed.policy, |policy| policy["packages"]["opaque"] = json!(["app_*"]));
+    let allowed = changed(&bed.policy, |policy| policy["packages"]["allow_unknown_formats"] = json!(["app_*"]));
     bed.gateway.enforce(&allowed).await;
     let reply = bed.send(bed.request(&url)).await;
     assert_eq!(reply.status, 200, "{reply:?}");
@@ -116,11 +119,11 @@ async fn a_checksum_that_is_required_is_required_and_holds() {
 }
 
 #[tokio::test]
-async fn a_rule_on_trial_lets_pass_and_tells_log_and_metrics() {
+async fn a_report_only_rule_lets_pass_and_tells_log_and_metrics() {
     let bed = Bed::under(GatewayPlan::new(), &[], &[], |policy, source| {
         policy["grants"][0]["mode"] = json!("report");
         policy["restrictions"] = json!({
-            "sources": {"deny": ["127.0.0.1"], "mode": "report"}, "users": {"deny": [USER], "mode": "report"},
+            "client_ips": {"deny": ["127.0.0.1"], "mode": "report"}, "users": {"deny": [USER], "mode": "report"},
         });
         policy["limits"]["requests"] = json!({"per_second": 0.001, "burst": 1, "mode": "report"});
         policy["packages"] = json!({"hosts": [{"host": source.host(), "mode": "report"}], "sha256": "report"});
@@ -132,12 +135,12 @@ async fn a_rule_on_trial_lets_pass_and_tells_log_and_metrics() {
         let line = bed.gateway.access_line(&reply).await;
         let limit = if n == "1" { "" } else { "limits.requests," };
         let rules =
-            format!("restrictions.sources,restrictions.users,grants.test,{limit}packages.hosts,packages.sha256");
+            format!("restrictions.client_ips,restrictions.users,grants.test,{limit}packages.hosts,packages.sha256");
         assert_eq!((&line["reported"], &line["decision"], &line["rule"]), (&json!(rules), &json!("OK"), &Value::Null));
     }
     let page = "/stats/prometheus?filter=wasmcustom";
     let counted = |rule: &str, times: u32| format!("linkgate_reported{{rule=\"{rule}\"}} {times}\n");
-    let rules = ["restrictions-sources", "restrictions-users", "grants-test", "packages-hosts", "packages-sha256"];
+    let rules = ["restrictions-client_ips", "restrictions-users", "grants-test", "packages-hosts", "packages-sha256"];
     let all = |text: &str| rules.iter().all(|rule| text.contains(&counted(rule, 2)));
     let wanted = |text: &str| all(text) && text.contains(&counted("limits-requests", 1));
     let text = bed.gateway.wait_for_page(page, "every rule is counted", wanted).await;

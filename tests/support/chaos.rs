@@ -215,17 +215,17 @@ impl Scene {
 /// the same in different words; except for the swinging host.
 fn policy(base: &Value, number: u32) -> Value {
     let mut policy = base.clone();
-    let grant = |name: &str, app: &str| json!({"name": name, "apps": [app], "applications": ["target-*"]});
+    let grant = |name: &str, app: &str| json!({"name": name, "callers": [app], "targets": ["target-*"]});
     policy["grants"] = match number % 3 {
         0 => json!([grant("all", &format!("{GOOD}*")), grant("listed", APP)]),
         1 => json!([grant("listed", APP), grant("lower", &format!("{GOOD}[01]")), grant("each", &format!("{GOOD}?"))]),
-        _ => json!([{"name": "both", "apps": [APP, format!("{GOOD}*")], "applications": ["*"]}]),
+        _ => json!([{"name": "both", "callers": [APP, format!("{GOOD}*")], "targets": ["*"]}]),
     };
     policy["identity"] = json!({"bkauth": {"cluster": "bkauth"}, "login": {"cluster": "bklogin"}});
     let hosts = if allows_swinging(number) { vec![HOST, SWINGING_HOST] } else { vec![HOST] };
     policy["packages"]["allowed_hosts"] = json!(hosts);
     let spare = json!({"app_code": format!("spare-{number}"), "secret_sha256": [sha256_hex(&number.to_le_bytes())]});
-    if let Some(apps) = policy["apps"].as_array_mut() {
+    if let Some(apps) = policy["clients"].as_array_mut() {
         apps.push(spare);
     }
     policy

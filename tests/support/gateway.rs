@@ -61,8 +61,8 @@ impl Credentials {
             "routes": {"prefixes": ["", "/stag", "/api/bkpaas3/prod"]},
             "limits": {"body_bytes": 65_536, "uri_bytes": 1_024},
             "packages": {"allowed_hosts": allowed_hosts},
-            "grants": [{"name": "test", "apps": ["*"], "applications": ["*"]}],
-            "apps": [{"app_code": APP, "secret_sha256": [digest(&self.secret)]}],
+            "grants": [{"name": "test", "callers": ["*"], "targets": ["*"]}],
+            "clients": [{"app_code": APP, "secret_sha256": [digest(&self.secret)]}],
             "users": [{
                 "username": USER,
                 "bk_token_sha256": [digest(&self.token)],

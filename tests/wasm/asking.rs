@@ -19,7 +19,7 @@ pub const NO_ANSWER: &str = "failed to request third-party api, bkauth, no answe
 /// The good policy without its apps, and with a service that knows them.
 pub fn policy() -> Value {
     let mut policy = fixture::policy();
-    policy["apps"] = json!([]);
+    policy["clients"] = json!([]);
     policy["identity"] = json!({"bkauth": {"cluster": "bkauth"}, "timeout_ms": 700});
     policy
 }

@@ -24,7 +24,9 @@ fn refused_policy(configuration: impl ToString) -> String {
 fn a_good_policy_configures_and_says_what_it_holds() {
     let mut vm = Vm::configured();
     let log = vm.world().log_text();
-    assert!(log.starts_with("[2] policy ") && log.ends_with(" in force: 1 grants, 2 apps, 2 users, 1 allowed hosts\n"));
+    assert!(
+        log.starts_with("[2] policy ") && log.ends_with(" in force: 1 grants, 2 clients, 2 users, 1 allowed hosts\n")
+    );
     vm.send(&Request::good()).forwarded();
 }
 
@@ -43,9 +45,9 @@ fn a_broken_policy_is_refused_with_every_fault_in_the_log() {
     let mut broken = policy();
     broken["version"] = json!(2);
     broken["limits"]["body_bytes"] = json!(0);
-    broken["apps"][1]["secret_sha256"] = json!(["xyz"]);
+    broken["clients"][1]["secret_sha256"] = json!(["xyz"]);
     let log = refused_policy(broken);
-    for path in ["version", "limits.body_bytes", "apps[1].secret_sha256[0]"] {
+    for path in ["version", "limits.body_bytes", "clients[1].secret_sha256[0]"] {
         assert!(log.contains(&format!("[4] policy refused: {path}: ")), "{path}: {log}");
     }
     let mut unknown = policy();
@@ -112,7 +114,7 @@ fn a_root_that_refuses_a_new_policy_keeps_its_old_one() {
     assert!(!vm.configure(ROOT, "{"));
     vm.send(&Request::good()).forwarded();
     let mut nobody = policy();
-    nobody["apps"] = json!([]);
+    nobody["clients"] = json!([]);
     assert!(vm.configure(ROOT, nobody));
     assert_eq!(vm.send(&Request::good()).status(), 400);
 }
@@ -123,7 +125,7 @@ fn each_root_has_its_own_policy_and_a_request_keeps_the_one_it_began_with() {
     let context = vm.open(&Request::good());
     vm.head(context, false);
     let mut nobody = policy();
-    nobody["apps"] = json!([]);
+    nobody["clients"] = json!([]);
     let (root, took) = vm.add_root(nobody);
     assert!(took);
     assert_eq!(vm.send(&Request::good().under(root)).status(), 400);

@@ -32,8 +32,8 @@ pub fn policy() -> Value {
         "routes": {"prefixes": ["", "/stag"]},
         "limits": {"body_bytes": BODY_LIMIT, "uri_bytes": URI_LIMIT},
         "packages": {"allowed_hosts": ["example.com"]},
-        "grants": [{"name": "all", "apps": ["*"], "applications": ["*"]}],
-        "apps": [
+        "grants": [{"name": "all", "callers": ["*"], "targets": ["*"]}],
+        "clients": [
             {"app_code": "apigw-api-test", "secret_sha256": [digest(app)]},
             {"app_code": "other", "secret_sha256": [digest(other)]},
         ],

@@ -221,7 +221,7 @@ fn what_the_workers_share_is_little_and_may_be_anything() {
 #[test]
 fn where_a_request_comes_from_is_asked_of_the_host() {
     let mut policy = fixture::policy();
-    policy["restrictions"] = json!({"sources": {"deny": ["192.0.2.0/24"]}});
+    policy["restrictions"] = json!({"client_ips": {"deny": ["192.0.2.0/24"]}});
     let mut vm = Vm::new(vec![fixture::key_variable(&fixture::key_text())]);
     assert!(vm.add_root(&policy).1);
     assert_eq!(vm.send(&Request::good()).status(), 403, "the host does not know");

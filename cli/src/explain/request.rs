@@ -24,7 +24,7 @@ pub const SERVICE_OF: [(&str, &str, &str); 5] = [
     ("bk_ticket", "bk_ticket", "ticket"),
 ];
 
-const KEYS: [&str; 7] = ["method", "path", "headers", "body", "source", "at", "services"];
+const KEYS: [&str; 7] = ["method", "path", "headers", "body", "client_ip", "at", "services"];
 const NEEDS_TEXT: &str = "must be text";
 
 /// A request, described.
@@ -34,8 +34,8 @@ pub struct Described {
     headers: Vec<(String, String)>,
     /// Empty: none.
     pub body: Vec<u8>,
-    /// Where it comes from.
-    pub source: Option<IpAddr>,
+    /// The address that it comes from.
+    pub client_ip: Option<IpAddr>,
     /// When.
     pub at: Time,
     /// What the services say, by key of the file.
@@ -44,10 +44,10 @@ pub struct Described {
 
 impl Described {
     /// Reads the file; `now` is when the request comes unless the file says so.
-    pub fn read(file: &Path, now: Time, needs_source: bool) -> Result<Self, Error> {
+    pub fn read(file: &Path, now: Time, needs_client_ip: bool) -> Result<Self, Error> {
         let (name, document) = read_document(file)?;
         let mut reader = Reader::default();
-        let described = reader.described(&document.value, now, needs_source);
+        let described = reader.described(&document.value, now, needs_client_ip);
         if reader.0.is_empty() { Ok(described) } else { Err(Error::Faults(report(&name, &document, &reader.0))) }
     }
 
@@ -76,7 +76,7 @@ impl Reader {
         self.0.push(Fault { path: path.into(), message: message.into() });
     }
 
-    fn described(&mut self, document: &Value, now: Time, needs_source: bool) -> Described {
+    fn described(&mut self, document: &Value, now: Time, needs_client_ip: bool) -> Described {
         let none = Map::new();
         let all = document.as_object().unwrap_or_else(|| {
             self.fault("", "must be a table of keys");
@@ -92,21 +92,26 @@ impl Reader {
         }
         let mut headers = all.get("headers").map(|value| self.headers(value)).unwrap_or_default();
         let body = all.get("body").map(|value| self.body(value, &mut headers)).unwrap_or_default();
-        let source = text(self, "source").and_then(|text| self.keep("source", text.parse().ok(), "must be an address"));
-        if source.is_none() && needs_source && !all.contains_key("source") {
-            self.fault("source", "is needed, because the policy restricts sources");
+        let address = text(self, "client_ip");
+        let client_ip = address.and_then(|text| self.keep("client_ip", text.parse().ok(), "must be an address"));
+        if client_ip.is_none() && needs_client_ip && !all.contains_key("client_ip") {
+            self.fault("client_ip", "is needed, because the policy has restrictions.client_ips");
         }
         let needs_moment = "must be a moment in UTC like 2027-01-31T00:00:00Z";
         let at = text(self, "at").and_then(|text| self.keep("at", moment(&text), needs_moment)).unwrap_or(now);
         let answers = all.get("services").map(|value| self.answers(value)).unwrap_or_default();
         let method = method.unwrap_or_else(|| "POST".to_owned());
-        Described { method, path: path.unwrap_or_default(), headers, body, source, at, answers }
+        Described { method, path: path.unwrap_or_default(), headers, body, client_ip, at, answers }
     }
 
     fn known(&mut self, table: &Map<String, Value>, path: &str, keys: &[&str]) {
         for key in table.keys().filter(|key| !keys.contains(&key.as_str())) {
             let at = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-            self.fault(at, format!("unknown key, expected one of {}", keys.join(", ")));
+            let message = match at.as_str() {
+                "source" => "is now called `client_ip`".to_owned(),
+                _ => format!("unknown key, expected one of {}", keys.join(", ")),
+            };
+            self.fault(at, message);
         }
     }
 

@@ -100,7 +100,7 @@ gateway: linkgate
 routes: {{ prefixes: ["", "/stag", "/prod"] }}
 limits: {{ body_bytes: 65536, uri_bytes: 8192 }}
 packages: {{ allowed_hosts: ["example.com", "127.0.0.1:8090"] }}
-apps:
+clients:
   - app_code: apigw-api-test
     secret_sha256: ["{}"]
 users:
@@ -108,7 +108,7 @@ users:
     bk_token_sha256: []
     bk_ticket_sha256: ["{}"]
 grants:
-  - {{ name: all, apps: ["*"], applications: ["*"] }}
+  - {{ name: all, callers: ["*"], targets: ["*"] }}
 "#,
         sha256_hex("s3cret"),
         sha256_hex("t1cket")

@@ -24,10 +24,10 @@ pub enum LoginKind {
     Ticket,
 }
 
-/// The apps and users that the policy lists.
+/// The clients (apps that may call) and users that the policy lists.
 #[derive(Debug, Default)]
 pub struct Listed {
-    apps: BTreeMap<String, Vec<Digest>>,
+    clients: BTreeMap<String, Vec<Digest>>,
     tokens: Logins,
     tickets: Logins,
 }
@@ -43,9 +43,9 @@ impl Logins {
 }
 
 impl Listed {
-    /// Lists an app; `false` if it is listed already.
-    pub fn add_app(&mut self, app_code: &str, secrets: Vec<Digest>) -> bool {
-        self.apps.insert(app_code.to_owned(), secrets).is_none()
+    /// Lists a client; `false` if it is listed already.
+    pub fn add_client(&mut self, app_code: &str, secrets: Vec<Digest>) -> bool {
+        self.clients.insert(app_code.to_owned(), secrets).is_none()
     }
 
     /// Lists a user's login proof; `false` if somebody has the same one.
@@ -65,12 +65,12 @@ impl Listed {
 impl Listed {
     /// Whether the policy has a word on this app.
     pub fn has_app(&self, app_code: &str) -> bool {
-        self.apps.contains_key(app_code)
+        self.clients.contains_key(app_code)
     }
 
     /// Whether the secret is the app's.
     pub fn verify_app(&self, app_code: &str, secret: &str) -> AppAnswer {
-        let Some(secrets) = self.apps.get(app_code) else { return AppAnswer::NotFound };
+        let Some(secrets) = self.clients.get(app_code) else { return AppAnswer::NotFound };
         let given = Digest::of(secret);
         // Every one is compared, so that the time does not tell which of several secrets it was.
         let matches = secrets.iter().fold(false, |found, known| known.matches(&given) | found);
@@ -93,7 +93,7 @@ mod tests {
 
     fn listed() -> Listed {
         let mut listed = Listed::default();
-        assert!(listed.add_app("app", vec![Digest::of("old"), Digest::of("new")]));
+        assert!(listed.add_client("app", vec![Digest::of("old"), Digest::of("new")]));
         assert!(listed.add_login(LoginKind::Token, Digest::of("t"), "admin"));
         assert!(listed.add_login(LoginKind::Ticket, Digest::of("k"), "admin"));
         listed
@@ -121,6 +121,6 @@ mod tests {
     fn a_login_belongs_to_one_user() {
         let mut listed = listed();
         assert!(!listed.add_login(LoginKind::Token, Digest::of("t"), "other"));
-        assert!(!listed.add_app("app", vec![]));
+        assert!(!listed.add_client("app", vec![]));
     }
 }

@@ -31,7 +31,8 @@ use crate::recent::Caller;
 use crate::record::Record;
 use crate::reply::{GatewayError, Reply};
 use crate::rules::Violation;
-use crate::rules::grants::Wish;
+use crate::rules::actions::Action;
+use crate::rules::grants::Access;
 use crate::rules::packages::{ApplicationRules, Checksum};
 use crate::time::Time;
 
@@ -267,9 +268,10 @@ impl Flow {
             self.hold(policy.users.judge(&user.username))?;
         }
         let upload = &self.request.path.upload;
-        let (application, module) = (upload.app_code.as_str(), upload.module.as_str());
-        let wish = Wish { app: app.verified_code(), user: &user.username, application, module };
-        match policy.grants.judge(&wish, now.seconds()) {
+        let (target, module) = (upload.app_code.as_str(), upload.module.as_str());
+        let (code, user) = (app.verified_code(), user.username.as_str());
+        let access = Access { caller: code, user, target, module, action: Action::Upload };
+        match policy.grants.judge(&access, now.seconds()) {
             Ok(name) => name.clone_into(&mut self.record.rule),
             Err(violation) => self.hold(Some(violation))?,
         }
@@ -327,9 +329,9 @@ impl Flow {
         gate.policy.packages.of(self.request.path.upload.app_code.as_str())
     }
 
-    /// What is on trial about a package; what is not was part of reading the request.
+    /// Judges a package by the report-only rules; reading the request was a judgement by the others.
     fn judge_package(&mut self, gate: &Gate, link: &LinkRequest<Origin>) {
-        if self.package_rules(gate).is_on_trial(&link.package_url) {
+        if self.package_rules(gate).is_report_only(&link.package_url) {
             self.record.report("packages.hosts");
         }
         if gate.policy.packages.checksum == Checksum::Report && link.sha256.is_none() {

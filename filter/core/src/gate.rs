@@ -98,7 +98,7 @@ impl Gate {
     /// Whether requests are judged by where they come from, so that [`Head::from_source`] is needed.
     #[must_use]
     pub fn wants_source(&self) -> bool {
-        !self.policy.sources.is_empty()
+        !self.policy.client_ips.is_empty()
     }
 
     /// Judges the head of a request.

@@ -7,6 +7,7 @@
 mod compile;
 mod diff;
 mod document;
+mod renamed;
 mod table;
 mod warnings;
 
@@ -23,7 +24,7 @@ use crate::limit::Traffic;
 use crate::rules::grants::Grants;
 use crate::rules::packages::PackageRules;
 use crate::rules::pattern::Patterns;
-use crate::rules::restrictions::{Sources, Users};
+use crate::rules::restrictions::{ClientIps, Users};
 use crate::time::Time;
 
 pub use self::diff::Difference;
@@ -39,7 +40,7 @@ pub struct Policy {
     pub(crate) services: Services,
     pub(crate) jwt_keys: JwtKeys,
     pub(crate) grants: Grants,
-    pub(crate) sources: Sources,
+    pub(crate) client_ips: ClientIps,
     pub(crate) users: Users,
     pub(crate) traffic: Traffic,
     pub(crate) packages: PackageRules,
@@ -71,8 +72,8 @@ pub(crate) struct Authentication {
 pub struct Summary {
     /// Path prefixes served.
     pub prefixes: usize,
-    /// Apps listed.
-    pub apps: usize,
+    /// Applications listed that may call.
+    pub clients: usize,
     /// Users listed.
     pub users: usize,
     /// Grants.
@@ -84,7 +85,7 @@ pub struct Summary {
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where, like `apps[0].secret_sha256[1]`; empty: the document as a whole.
+    /// Where, like `clients[0].secret_sha256[1]`; empty: the document as a whole.
     pub path: String,
     /// What, and what to do.
     pub message: String,
@@ -106,7 +107,7 @@ impl Policy {
     /// Reads and compiles a document.
     ///
     /// # Errors
-    /// Every [`Fault`] found; a document of the wrong shape gives the first one.
+    /// Every [`Fault`] found; a document of the wrong shape gives every key by an old name, or the first fault.
     pub fn read(document: &Value) -> Result<Self, Vec<Fault>> {
         Self::compile(document, document.to_string().as_bytes())
     }
@@ -121,7 +122,7 @@ impl Policy {
     }
 
     fn compile(document: &Value, text: &[u8]) -> Result<Self, Vec<Fault>> {
-        let document = document::Document::read(document).map_err(|fault| vec![fault])?;
+        let document = document::Document::read(document)?;
         let mut policy = compile::compile(&document)?;
         policy.version = hex::encode(Sha256::digest(text)).chars().take(12).collect();
         Ok(policy)
@@ -145,7 +146,7 @@ impl Policy {
 
     /// A document that compiles.
     fn good(document: &Value) -> Result<document::Document, Vec<Fault>> {
-        let document = document::Document::read(document).map_err(|fault| vec![fault])?;
+        let document = document::Document::read(document)?;
         compile::compile(&document)?;
         Ok(document)
     }
@@ -176,7 +177,7 @@ mod tests {
             "routes": {"prefixes": ["", "/stag"]},
             "limits": {"body_bytes": 65536, "uri_bytes": 8192},
             "packages": {"allowed_hosts": ["example.com", "127.0.0.1:8090"]},
-            "apps": [{"app_code": "app", "secret_sha256": ["0".repeat(64)]}],
+            "clients": [{"app_code": "app", "secret_sha256": ["0".repeat(64)]}],
             "users": [{"username": "admin", "bk_ticket_sha256": ["1".repeat(64)]}],
         })
     }
@@ -190,7 +191,7 @@ mod tests {
     #[test]
     fn a_whole_policy_is_read() {
         let summary = Policy::read(&document()).unwrap().summary();
-        assert_eq!(summary, Summary { prefixes: 2, apps: 1, users: 1, grants: 0, allowed_hosts: 2 });
+        assert_eq!(summary, Summary { prefixes: 2, clients: 1, users: 1, grants: 0, allowed_hosts: 2 });
     }
 
     #[test]
@@ -200,7 +201,7 @@ mod tests {
         assert!(policy.stages[0].authentication.app_required && policy.stages[0].authentication.user_required);
         assert!(!policy.stages[0].authentication.from_query && !policy.stages[0].authentication.from_body);
         assert_eq!((policy.body_bytes, policy.uri_bytes), (65_536, 8_192));
-        assert_eq!(policy.summary(), Summary { prefixes: 1, apps: 0, users: 0, grants: 0, allowed_hosts: 0 });
+        assert_eq!(policy.summary(), Summary { prefixes: 1, clients: 0, users: 0, grants: 0, allowed_hosts: 0 });
     }
 
     #[test]
@@ -210,8 +211,8 @@ mod tests {
             assert_eq!(found.len(), 1, "{found:?}");
             found.concat()
         };
-        let text = one(|d| d["apps"][0]["secrets"] = json!([]));
-        assert!(text.starts_with("apps[0].secrets: unknown key, expected `app_code` or `secret_sha256`"), "{text}");
+        let text = one(|d| d["clients"][0]["secrets"] = json!([]));
+        assert!(text.starts_with("clients[0].secrets: unknown key, expected `app_code` or `secret_sha256`"), "{text}");
         let text = one(|d| d["grant"] = json!([]));
         assert!(text.starts_with("grant: unknown key"), "{text}");
         let text = one(|d| d["grants"] = json!([["ci"]]));
@@ -239,7 +240,7 @@ mod tests {
             d["limits"]["body_bytes"] = json!(2_000_000);
             d["limits"]["uri_bytes"] = json!(1);
             d["packages"]["allowed_hosts"] = json!(["https://example.com", "::1"]);
-            d["apps"] = json!([
+            d["clients"] = json!([
                 {"app_code": "", "secret_sha256": ["0".repeat(64)]},
                 {"app_code": "b", "secret_sha256": ["xyz"]},
                 {"app_code": "b", "secret_sha256": []},
@@ -263,10 +264,10 @@ mod tests {
                 "limits.uri_bytes",
                 "packages.allowed_hosts[0]",
                 "packages.allowed_hosts[1]",
-                "apps[0].app_code",
-                "apps[1].secret_sha256[0]",
-                "apps[2].app_code",
-                "apps[2].secret_sha256",
+                "clients[0].app_code",
+                "clients[1].secret_sha256[0]",
+                "clients[2].app_code",
+                "clients[2].secret_sha256",
                 "users[0].username",
                 "users[2].bk_token_sha256[0]",
                 "users[3]",
@@ -324,34 +325,35 @@ mod tests {
     fn every_wrong_rule_is_named_at_once() {
         let found = faults(|d| {
             d["grants"] = json!([
-                {"name": "a", "apps": [], "applications": ["*"]},
-                {"name": "a", "apps": ["*"], "applications": ["*"], "until": "tomorrow"},
-                {"name": "b c", "apps": [""], "applications": ["*"]},
+                {"name": "a", "callers": [], "targets": ["*"], "actions": []},
+                {"name": "a", "callers": ["*"], "targets": ["*"], "until": "tomorrow"},
+                {"name": "b c", "callers": [""], "targets": ["*"]},
             ]);
-            d["restrictions"] = json!({"sources": {"allow": ["10.0.0.1/8"], "deny": ["nowhere", "::ffff:1.2.3.4"]}});
+            d["restrictions"] = json!({"client_ips": {"allow": ["10.0.0.1/8"], "deny": ["nowhere", "::ffff:1.2.3.4"]}});
             d["limits"] = json!({
                 "requests": {"per_second": 0}, "requests_per_app": {"per_second": 1, "burst": 0},
                 "uploads_per_app": {"concurrent": 257},
             });
-            d["packages"] = json!({"hosts": [{"host": "::1", "applications": [""]}]});
+            d["packages"] = json!({"hosts": [{"host": "::1", "targets": [""]}]});
         });
         let paths: Vec<_> = found.iter().map(|f| f.split(": ").next().unwrap()).collect();
         assert_eq!(
             paths,
             [
-                "grants[0].apps",
+                "grants[0].callers",
+                "grants[0].actions",
                 "grants[1].name",
                 "grants[1].until",
                 "grants[2].name",
-                "grants[2].apps[0]",
-                "restrictions.sources.allow[0]",
-                "restrictions.sources.deny[0]",
-                "restrictions.sources.deny[1]",
+                "grants[2].callers[0]",
+                "restrictions.client_ips.allow[0]",
+                "restrictions.client_ips.deny[0]",
+                "restrictions.client_ips.deny[1]",
                 "limits.requests.per_second",
                 "limits.requests.burst",
                 "limits.requests_per_app.burst",
                 "limits.uploads_per_app.concurrent",
-                "packages.hosts[0].applications[0]",
+                "packages.hosts[0].targets[0]",
                 "packages.hosts[0].host",
             ],
             "{found:#?}"
@@ -362,15 +364,15 @@ mod tests {
     #[test]
     fn lists_are_bounded() {
         let found = faults(|d| {
-            let host = |n| json!({"host": format!("h{n}.internal"), "private": true});
+            let host = |n| json!({"host": format!("h{n}.internal"), "allow_private_addresses": true});
             d["packages"]["hosts"] = (0..65).map(host).collect();
-            d["grants"] = (0..1_001).map(|_| json!({"apps": ["a"], "applications": ["*"]})).collect();
+            d["grants"] = (0..1_001).map(|_| json!({"callers": ["a"], "targets": ["*"]})).collect();
         });
         assert_eq!(
             found,
             [
                 "grants: lists 1001 entries, the limit is 1000",
-                "packages.hosts: lists 65 private hosts, the limit is 64: they go into tokens",
+                "packages.hosts: lists 65 hosts with `allow_private_addresses`, the limit is 64: they go into tokens",
             ]
         );
     }

@@ -2,6 +2,7 @@
 //!
 //! A rule in report mode decides like any other; what it would have refused is counted, logged and let through.
 
+pub(crate) mod actions;
 pub(crate) mod grants;
 pub(crate) mod packages;
 pub(crate) mod pattern;

@@ -28,7 +28,7 @@ impl Flow {
             app_optional: !app.verified,
             user_optional: !user.verified,
             private_hosts: rules.private_hosts(),
-            opaque: rules.may_be_opaque(),
+            opaque: rules.allows_unknown_formats(),
         };
         let subject = Subject { kid: gate.policy.gateway.clone(), app: app.clone(), user: user.clone(), extension };
         let issued = gate.worker.tokens.issue(&gate.keys.signing, subject, now.seconds())?;

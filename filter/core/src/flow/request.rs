@@ -62,7 +62,7 @@ impl Request {
         stage.name.clone_into(&mut record.stage);
         path.upload.app_code.as_str().clone_into(&mut record.application);
         path.upload.module.as_str().clone_into(&mut record.module);
-        match policy.sources.judge(head.source) {
+        match policy.client_ips.judge(head.source) {
             Some(violation) if violation.report => record.report(&violation.rule),
             Some(violation) => return Err(Box::new(violation)),
             None => {}

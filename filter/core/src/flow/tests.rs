@@ -37,8 +37,8 @@ fn document() -> Value {
         "routes": {"prefixes": ["", "/stag"]},
         "limits": {"body_bytes": 1024, "uri_bytes": 512},
         "packages": {"allowed_hosts": ["example.com"]},
-        "grants": [{"name": "all", "apps": ["*"], "applications": ["*"]}],
-        "apps": [{"app_code": "apigw-api-test", "secret_sha256": [hex_of("s3cret")]}],
+        "grants": [{"name": "all", "callers": ["*"], "targets": ["*"]}],
+        "clients": [{"app_code": "apigw-api-test", "secret_sha256": [hex_of("s3cret")]}],
         "users": [{"username": "admin", "bk_token_sha256": [hex_of("t0ken")], "bk_ticket_sha256": [hex_of("t1cket")]}],
     })
 }

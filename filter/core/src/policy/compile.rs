@@ -59,19 +59,19 @@ pub(super) fn compile(document: &Document) -> Result<Policy, Vec<Fault>> {
     let stages = stages(&document.routes, &mut faults);
     let (services, jwt_keys) = identity::identity(&document.identity, &mut faults);
     let grants = rules::grants(&document.grants, &mut faults);
-    let (sources, users) = rules::restrictions(&document.restrictions, &mut faults);
+    let (client_ips, users) = rules::restrictions(&document.restrictions, &mut faults);
     let limits = &document.limits;
     let body_bytes = size("limits.body_bytes", limits.body_bytes, &BODY_BYTES, &mut faults);
     let uri_bytes = size("limits.uri_bytes", limits.uri_bytes, &URI_BYTES, &mut faults);
     let traffic = rules::traffic(limits, &mut faults);
     let packages = rules::packages(&document.packages, &mut faults);
-    let directory = people::directory(&document.apps, &document.users, &mut faults);
+    let directory = people::directory(&document.clients, &document.users, &mut faults);
     if !faults.0.is_empty() {
         return Err(faults.0);
     }
     let summary = Summary {
         prefixes: stages.iter().map(|stage| stage.prefixes.len()).sum(),
-        apps: document.apps.len(),
+        clients: document.clients.len(),
         users: document.users.len(),
         grants: grants.0.len(),
         allowed_hosts: packages.hosts.len(),
@@ -84,7 +84,7 @@ pub(super) fn compile(document: &Document) -> Result<Policy, Vec<Fault>> {
         services,
         jwt_keys,
         grants,
-        sources,
+        client_ips,
         users,
         traffic,
         packages,

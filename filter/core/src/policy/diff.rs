@@ -10,7 +10,7 @@ mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::document::{App, Document, User};
+use super::document::{Client, Document, User};
 use crate::rules::pattern::covers;
 
 /// Sentences about a change, sorted by whom it is good for.
@@ -58,7 +58,7 @@ pub(super) fn difference(old: &Document, new: &Document) -> Difference {
     rules::restrictions(&old.restrictions, &new.restrictions, found);
     limits::compare(&old.limits, &new.limits, found);
     rules::packages(&old.packages, &new.packages, found);
-    people("app", "secrets", &apps(&old.apps), &apps(&new.apps), found);
+    people("client", "secrets", &clients(&old.clients), &clients(&new.clients), found);
     people("user", "logins", &users(&old.users), &users(&new.users), found);
     difference
 }
@@ -66,9 +66,9 @@ pub(super) fn difference(old: &Document, new: &Document) -> Difference {
 /// Names and what proves them; two digests of one secret may be written differently.
 type People<'a> = BTreeMap<&'a str, BTreeSet<(&'static str, String)>>;
 
-fn apps(list: &[App]) -> People<'_> {
-    let proofs = |app: &App| app.secret_sha256.iter().map(|text| ("", text.to_ascii_lowercase())).collect();
-    list.iter().map(|app| (app.app_code.as_str(), proofs(app))).collect()
+fn clients(list: &[Client]) -> People<'_> {
+    let proofs = |client: &Client| client.secret_sha256.iter().map(|text| ("", text.to_ascii_lowercase())).collect();
+    list.iter().map(|client| (client.app_code.as_str(), proofs(client))).collect()
 }
 
 fn users(list: &[User]) -> People<'_> {

@@ -4,7 +4,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Fault;
+use super::renamed::renamed_keys;
 use super::table::{table, tables};
+use crate::rules::actions::Actions;
 
 /// The whole document.
 #[derive(Deserialize)]
@@ -25,7 +27,7 @@ pub(super) struct Document {
     #[serde(default, deserialize_with = "table")]
     pub(super) packages: Packages,
     #[serde(default, deserialize_with = "tables")]
-    pub(super) apps: Vec<App>,
+    pub(super) clients: Vec<Client>,
     #[serde(default, deserialize_with = "tables")]
     pub(super) users: Vec<User>,
 }
@@ -142,17 +144,19 @@ pub(super) enum Mode {
     Report,
 }
 
-/// Who may upload for whom.
+/// Who may do what for whom.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Grant {
     pub(super) name: Option<String>,
-    pub(super) apps: Vec<String>,
+    pub(super) callers: Vec<String>,
     #[serde(default = "anybody")]
     pub(super) users: Vec<String>,
-    pub(super) applications: Vec<String>,
+    pub(super) targets: Vec<String>,
     #[serde(default = "anybody")]
     pub(super) modules: Vec<String>,
+    #[serde(default)]
+    pub(super) actions: Actions,
     pub(super) until: Option<String>,
     #[serde(default)]
     pub(super) mode: Mode,
@@ -167,7 +171,7 @@ fn anybody() -> Vec<String> {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Restrictions {
     #[serde(deserialize_with = "table")]
-    pub(super) sources: Restriction,
+    pub(super) client_ips: Restriction,
     #[serde(deserialize_with = "table")]
     pub(super) users: Restriction,
 }
@@ -237,8 +241,8 @@ pub(super) struct Packages {
     #[serde(deserialize_with = "tables")]
     pub(super) hosts: Vec<Host>,
     pub(super) sha256: Checksum,
-    /// Applications whose packages may be files that are no archive.
-    pub(super) opaque: Vec<String>,
+    /// Applications whose packages may be files of an unknown format.
+    pub(super) allow_unknown_formats: Vec<String>,
 }
 
 /// A host with conditions.
@@ -247,9 +251,9 @@ pub(super) struct Packages {
 pub(super) struct Host {
     pub(super) host: String,
     #[serde(default = "anybody")]
-    pub(super) applications: Vec<String>,
+    pub(super) targets: Vec<String>,
     #[serde(default)]
-    pub(super) private: bool,
+    pub(super) allow_private_addresses: bool,
     #[serde(default)]
     pub(super) mode: Mode,
 }
@@ -265,10 +269,10 @@ pub(super) enum Checksum {
     Required,
 }
 
-/// An app that may call.
+/// An application that may call.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct App {
+pub(super) struct Client {
     pub(super) app_code: String,
     pub(super) secret_sha256: Vec<String>,
 }
@@ -285,16 +289,21 @@ pub(super) struct User {
 }
 
 impl Document {
-    /// Reads the shape; the first fault ends it, for what follows could not be told apart from its consequences.
-    pub(super) fn read(value: &Value) -> Result<Self, Fault> {
+    /// Reads the shape. Every key by an old name is a fault; else the first fault ends it, for what follows could not be
+    /// told apart from its consequences.
+    pub(super) fn read(value: &Value) -> Result<Self, Vec<Fault>> {
         if value.is_array() {
-            return Err(Fault::new("", "invalid type: sequence, expected a table of keys"));
+            return Err(vec![Fault::new("", "invalid type: sequence, expected a table of keys")]);
+        }
+        let renamed = renamed_keys(value);
+        if !renamed.is_empty() {
+            return Err(renamed);
         }
         serde_path_to_error::deserialize(value).map_err(|e| {
             let path = e.path().to_string();
             let path = if path == "." { String::new() } else { path };
             let message = e.into_inner().to_string();
-            name_unknown_key(path, message)
+            vec![name_unknown_key(path, message)]
         })
     }
 }

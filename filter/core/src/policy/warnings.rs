@@ -7,7 +7,7 @@ use linkgate_contract::HostRule;
 
 use super::Fault;
 use super::compile::rules::{moment_of, network};
-use super::document::{App, Authentication, Document, Grant, Host, Mode, Packages, Restriction, User};
+use super::document::{Authentication, Client, Document, Grant, Host, Mode, Packages, Restriction, User};
 use crate::rules::pattern::covers;
 
 /// The digest that a policy to start from holds.
@@ -20,11 +20,11 @@ pub(super) fn warnings(document: &Document, now: i64) -> Vec<Fault> {
     let mut found = Vec::new();
     authentications(document, &mut found);
     grants(&document.grants, now, &mut found);
-    sources(&document.restrictions.sources, &mut found);
+    client_ips(&document.restrictions.client_ips, &mut found);
     users(&document.restrictions.users, &mut found);
     allowed_hosts(&document.packages, &mut found);
     hosts(&document.packages, &mut found);
-    placeholders(&document.apps, &document.users, &mut found);
+    placeholders(&document.clients, &document.users, &mut found);
     found
 }
 
@@ -49,24 +49,24 @@ fn authentications(document: &Document, found: &mut Warnings) {
         }
     }
     let identity = &document.identity;
-    if document.apps.is_empty() && identity.bkauth.is_none() && identity.inner_jwt_kid.is_none() {
-        warn(found, "apps", "lists no app and no identity service knows any, so no app can be verified");
+    if document.clients.is_empty() && identity.bkauth.is_none() && identity.inner_jwt_kid.is_none() {
+        warn(found, "clients", "lists no application and no identity service knows any, so no caller can be verified");
     }
 }
 
 fn grants(list: &[Grant], now: i64, found: &mut Warnings) {
     let is_over = |grant: &Grant| grant.until.as_deref().and_then(moment_of).is_some_and(|until| now >= until);
     if list.is_empty() {
-        warn(found, "grants", "lists none, so every upload is refused");
+        warn(found, "grants", "lists none, so every request is refused");
     } else if list.iter().all(is_over) {
-        warn(found, "grants", "every one has ended, so every upload is refused");
+        warn(found, "grants", "every one has ended, so every request is refused");
     }
     for (n, grant) in list.iter().enumerate() {
         if is_over(grant) {
             warn(found, format!("grants[{n}].until"), "has passed, so the grant allows nothing any more: remove it");
             continue;
         }
-        // One on trial is only asked where no other one allows, so their order does not matter.
+        // A report-only grant counts only where no other one allows, so their order does not matter.
         let end = if grant.mode == Mode::Report { list.len() } else { n };
         let wider = (0..end).find(|&other| other != n && list.get(other).is_some_and(|wide| outdoes(wide, grant)));
         if let Some(wider) = wider {
@@ -83,17 +83,18 @@ fn grants(list: &[Grant], now: i64, found: &mut Warnings) {
 fn outdoes(wide: &Grant, narrow: &Grant) -> bool {
     wide.until.is_none()
         && wide.mode == Mode::Enforce
-        && cover(&wide.apps, &narrow.apps)
+        && cover(&wide.callers, &narrow.callers)
         && cover(&wide.users, &narrow.users)
-        && cover(&wide.applications, &narrow.applications)
+        && cover(&wide.targets, &narrow.targets)
         && cover(&wide.modules, &narrow.modules)
+        && narrow.actions.beyond(wide.actions).is_empty()
 }
 
-fn sources(part: &Restriction, found: &mut Warnings) {
+fn client_ips(part: &Restriction, found: &mut Warnings) {
     for (n, text) in part.allow.iter().enumerate() {
         let Some(allowed) = network(text) else { continue };
         let within = part.deny.iter().find(|deny| network(deny).is_some_and(|deny| deny.contains(&allowed)));
-        denied("restrictions.sources", n, within, found);
+        denied("restrictions.client_ips", n, within, found);
     }
 }
 
@@ -152,7 +153,7 @@ fn hosts(part: &Packages, found: &mut Warnings) {
             (false, Mode::Report) => (format!("{path}.mode"), "never reports".to_owned()),
             (false, Mode::Enforce) => continue,
         };
-        warn(found, path, format!("{message}: {wide} allows the host to the same applications anyway"));
+        warn(found, path, format!("{message}: {wide} allows the host to the same targets anyway"));
     }
 }
 
@@ -162,7 +163,7 @@ fn wider_host(part: &Packages, n: usize, rule: &str) -> Option<String> {
     let allows = |wide: &Host, narrow: &Host| {
         wide.mode == Mode::Enforce
             && host_text(&wide.host) == host_text(&narrow.host)
-            && cover(&wide.applications, &narrow.applications)
+            && cover(&wide.targets, &narrow.targets)
     };
     let mut others =
         part.hosts.iter().enumerate().filter(|(other, entry)| *other != n && host_text(&entry.host) == rule);
@@ -172,20 +173,20 @@ fn wider_host(part: &Packages, n: usize, rule: &str) -> Option<String> {
 
 /// Whether nothing about private addresses hangs on this entry.
 fn private_elsewhere(part: &Packages, n: usize, rule: &str) -> bool {
-    let Some(entry) = part.hosts.get(n).filter(|entry| entry.private) else { return true };
-    part.hosts
-        .iter()
-        .take(n)
-        .any(|other| other.private && host_text(&other.host) == rule && cover(&other.applications, &entry.applications))
+    let Some(entry) = part.hosts.get(n).filter(|entry| entry.allow_private_addresses) else { return true };
+    part.hosts.iter().take(n).any(|other| {
+        other.allow_private_addresses && host_text(&other.host) == rule && cover(&other.targets, &entry.targets)
+    })
 }
 
-fn placeholders(apps: &[App], users: &[User], found: &mut Warnings) {
-    let apps = apps.iter().enumerate().map(|(n, app)| (format!("apps[{n}].secret_sha256"), &app.secret_sha256));
+fn placeholders(clients: &[Client], users: &[User], found: &mut Warnings) {
+    let clients = clients.iter().enumerate();
+    let clients = clients.map(|(n, client)| (format!("clients[{n}].secret_sha256"), &client.secret_sha256));
     let users = users.iter().enumerate().flat_map(|(n, user)| {
         let path = |key: &str| format!("users[{n}].{key}");
         [(path("bk_token_sha256"), &user.bk_token_sha256), (path("bk_ticket_sha256"), &user.bk_ticket_sha256)]
     });
-    for (path, digests) in apps.chain(users) {
+    for (path, digests) in clients.chain(users) {
         for (n, _) in digests.iter().enumerate().filter(|(_, digest)| *digest == PLACEHOLDER) {
             let message = "is the placeholder, the digest of no secret: make one with `linkgate secret hash`";
             warn(found, format!("{path}[{n}]"), message);

@@ -1,41 +1,45 @@
-//! Who may upload for whom. Nothing is allowed that no grant allows.
+//! Who may do what for whom. Nothing is allowed that no grant allows.
 
 use crate::reply::GatewayError;
 use crate::rules::Violation;
+use crate::rules::actions::{Action, Actions};
 use crate::rules::pattern::Patterns;
 
 /// The rule's name where no grant matched.
 const NO_GRANT: &str = "grants";
 
-/// Lets apps upload for applications.
+/// Lets callers act on packages of targets.
 #[derive(Debug)]
 pub(crate) struct Grant {
     pub(crate) name: String,
-    pub(crate) apps: Patterns,
+    pub(crate) callers: Patterns,
     pub(crate) users: Patterns,
-    pub(crate) applications: Patterns,
+    pub(crate) targets: Patterns,
     pub(crate) modules: Patterns,
+    pub(crate) actions: Actions,
     /// The second from which it is void.
     pub(crate) until: Option<i64>,
-    /// On trial for removal: what only this grant allows is reported.
+    /// Report-only: what only this grant allows passes and is reported.
     pub(crate) report: bool,
 }
 
-/// Who wants to upload what.
+/// Who wants to do what for whom.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wish<'a> {
-    pub(crate) app: &'a str,
+pub(crate) struct Access<'a> {
+    pub(crate) caller: &'a str,
     pub(crate) user: &'a str,
-    pub(crate) application: &'a str,
+    pub(crate) target: &'a str,
     pub(crate) module: &'a str,
+    pub(crate) action: Action,
 }
 
 impl Grant {
-    fn covers(&self, wish: &Wish<'_>) -> bool {
-        self.apps.matches(wish.app)
-            && self.applications.matches(wish.application)
-            && self.modules.matches(wish.module)
-            && self.users.matches(wish.user)
+    fn covers(&self, access: &Access<'_>) -> bool {
+        self.actions.contains(access.action)
+            && self.callers.matches(access.caller)
+            && self.targets.matches(access.target)
+            && self.modules.matches(access.module)
+            && self.users.matches(access.user)
     }
 
     fn is_over(&self, now: i64) -> bool {
@@ -48,20 +52,20 @@ impl Grant {
 pub(crate) struct Grants(pub(crate) Vec<Grant>);
 
 impl Grants {
-    /// The name of the grant that allows it, or what there is against it. A grant that counts goes before one on trial.
-    pub(crate) fn judge(&self, wish: &Wish<'_>, now: i64) -> Result<&str, Violation> {
+    /// The name of the grant that allows it, or what there is against it. An enforced grant goes before a report-only one.
+    pub(crate) fn judge(&self, access: &Access<'_>, now: i64) -> Result<&str, Violation> {
         let mut over = false;
-        let mut on_trial = None;
-        for grant in self.0.iter().filter(|grant| grant.covers(wish)) {
+        let mut report_only = None;
+        for grant in self.0.iter().filter(|grant| grant.covers(access)) {
             match (grant.is_over(now), grant.report) {
                 (true, _) => over = true,
                 (false, false) => return Ok(&grant.name),
-                (false, true) => on_trial = on_trial.or(Some(grant)),
+                (false, true) => report_only = report_only.or(Some(grant)),
             }
         }
         let what = if over { "permission has expired" } else { "no permission" };
-        let error = GatewayError::AppNoPermission { reason: format!("{what}, bk_app_code={}", wish.app) };
-        Err(match on_trial {
+        let error = GatewayError::AppNoPermission { reason: format!("{what}, bk_app_code={}", access.caller) };
+        Err(match report_only {
             Some(grant) => Violation::new(grant.name.clone(), true, error),
             None => Violation::new(NO_GRANT, false, error),
         })
@@ -72,17 +76,18 @@ impl Grants {
 mod tests {
     use super::*;
 
-    fn grant(name: &str, apps: &str, applications: &str) -> Grant {
+    fn grant(name: &str, callers: &str, targets: &str) -> Grant {
         let one = |text: &str| Patterns::new(&[text.to_owned()]);
         let (users, modules) = (one("*"), one("*"));
-        let (apps, applications) = (one(apps), one(applications));
-        Grant { name: name.to_owned(), apps, users, applications, modules, until: None, report: false }
+        let (name, callers, targets, actions) = (name.to_owned(), one(callers), one(targets), Actions::default());
+        Grant { name, callers, users, targets, modules, actions, until: None, report: false }
     }
 
-    const WISH: Wish<'_> = Wish { app: "ci", user: "admin", application: "shop", module: "web" };
+    const ACCESS: Access<'_> =
+        Access { caller: "ci", user: "admin", target: "shop", module: "web", action: Action::Upload };
 
     fn reason(grants: Vec<Grant>, now: i64) -> String {
-        match Grants(grants).judge(&WISH, now) {
+        match Grants(grants).judge(&ACCESS, now) {
             Err(Violation { rule, report: false, error: GatewayError::AppNoPermission { reason } }) => {
                 assert_eq!(rule, "grants");
                 reason
@@ -106,6 +111,20 @@ mod tests {
         let users = narrow(|g| g.users = Patterns::new(&["root".to_owned()]));
         let modules = narrow(|g| g.modules = Patterns::new(&["default".to_owned()]));
         assert_eq!(reason(vec![users, modules], 0), "no permission, bk_app_code=ci");
+        let read_only = narrow(|g| g.actions = [Action::Read].into_iter().collect());
+        assert_eq!(reason(vec![read_only], 0), "no permission, bk_app_code=ci");
+    }
+
+    #[test]
+    fn a_grant_allows_its_actions_and_no_other() {
+        let judge = |actions: Actions, action| {
+            let mut grant = grant("a", "ci", "shop");
+            grant.actions = actions;
+            Grants(vec![grant]).judge(&Access { action, ..ACCESS }, 0).is_ok()
+        };
+        assert!(judge(Actions::default(), Action::Read) && !judge(Actions::default(), Action::Delete));
+        assert!(judge(Actions::all(), Action::ForceDelete));
+        assert!(!judge([Action::Delete].into_iter().collect(), Action::ForceDelete));
     }
 
     #[test]
@@ -115,20 +134,20 @@ mod tests {
             grant.until = Some(100);
             grant
         };
-        assert_eq!(Grants(vec![ending()]).judge(&WISH, 99).unwrap(), "a");
+        assert_eq!(Grants(vec![ending()]).judge(&ACCESS, 99).unwrap(), "a");
         assert_eq!(reason(vec![ending()], 100), "permission has expired, bk_app_code=ci");
-        assert_eq!(Grants(vec![ending(), grant("b", "ci", "shop")]).judge(&WISH, 100).unwrap(), "b");
+        assert_eq!(Grants(vec![ending(), grant("b", "ci", "shop")]).judge(&ACCESS, 100).unwrap(), "b");
     }
 
     #[test]
-    fn a_grant_on_trial_is_reported_only_where_no_other_allows() {
-        let trial = || {
+    fn a_report_only_grant_counts_only_where_no_other_allows() {
+        let report_only = || {
             let mut grant = grant("wide", "*", "*");
             grant.report = true;
             grant
         };
-        let violation = Grants(vec![trial()]).judge(&WISH, 0).unwrap_err();
+        let violation = Grants(vec![report_only()]).judge(&ACCESS, 0).unwrap_err();
         assert_eq!((violation.rule.as_str(), violation.report), ("wide", true));
-        assert_eq!(Grants(vec![trial(), grant("narrow", "ci", "shop")]).judge(&WISH, 0).unwrap(), "narrow");
+        assert_eq!(Grants(vec![report_only(), grant("narrow", "ci", "shop")]).judge(&ACCESS, 0).unwrap(), "narrow");
     }
 }

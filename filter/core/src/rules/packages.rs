@@ -8,10 +8,10 @@ use crate::rules::pattern::Patterns;
 #[derive(Debug)]
 pub(crate) struct HostEntry {
     pub(crate) rule: HostRule,
-    pub(crate) applications: Patterns,
-    /// Its addresses may be private; the store is told so in the token.
-    pub(crate) private: bool,
-    /// On trial for removal: links to it pass and are reported.
+    pub(crate) targets: Patterns,
+    /// Its addresses may be private; the token tells the store so.
+    pub(crate) allow_private_addresses: bool,
+    /// Report-only: links that only this entry allows pass and are reported.
     pub(crate) report: bool,
 }
 
@@ -29,14 +29,14 @@ pub(crate) enum Checksum {
 pub(crate) struct PackageRules {
     pub(crate) hosts: Vec<HostEntry>,
     pub(crate) checksum: Checksum,
-    /// Applications whose packages may be files that are no archive; the store is told so in the token.
-    pub(crate) opaque: Patterns,
+    /// Applications whose packages may be files of an unknown format; the token tells the store so.
+    pub(crate) allow_unknown_formats: Patterns,
 }
 
 impl PackageRules {
     /// Whether tokens differ from application to application.
     pub(crate) fn go_into_tokens(&self) -> bool {
-        !self.opaque.is_empty() || self.hosts.iter().any(|entry| entry.private)
+        !self.allow_unknown_formats.is_empty() || self.hosts.iter().any(|entry| entry.allow_private_addresses)
     }
 
     /// The rules for one application.
@@ -54,22 +54,22 @@ pub(crate) struct ApplicationRules<'a> {
 
 impl<'a> ApplicationRules<'a> {
     fn hosts(self) -> impl Iterator<Item = &'a HostEntry> {
-        self.rules.hosts.iter().filter(move |entry| entry.applications.matches(self.application))
+        self.rules.hosts.iter().filter(move |entry| entry.targets.matches(self.application))
     }
 
-    /// Whether only entries on trial allow the link.
-    pub(crate) fn is_on_trial(self, origin: &Origin) -> bool {
+    /// Whether only report-only entries allow the link.
+    pub(crate) fn is_report_only(self, origin: &Origin) -> bool {
         !self.hosts().any(|entry| !entry.report && entry.rule.matches(origin))
     }
 
     /// The hosts whose addresses may be private, as the token says it.
     pub(crate) fn private_hosts(self) -> Vec<String> {
-        self.hosts().filter(|entry| entry.private).map(|entry| entry.rule.to_string()).collect()
+        self.hosts().filter(|entry| entry.allow_private_addresses).map(|entry| entry.rule.to_string()).collect()
     }
 
-    /// Whether a package may be a file that is no archive.
-    pub(crate) fn may_be_opaque(self) -> bool {
-        self.rules.opaque.matches(self.application)
+    /// Whether a package may be a file of an unknown format.
+    pub(crate) fn allows_unknown_formats(self) -> bool {
+        self.rules.allow_unknown_formats.matches(self.application)
     }
 }
 
@@ -91,15 +91,15 @@ impl LinkRules for ApplicationRules<'_> {
 mod tests {
     use super::*;
 
-    fn entry(host: &str, applications: &str) -> HostEntry {
-        let applications = Patterns::new(&[applications.to_owned()]);
-        HostEntry { rule: HostRule::new(host).unwrap(), applications, private: false, report: false }
+    fn entry(host: &str, targets: &str) -> HostEntry {
+        let targets = Patterns::new(&[targets.to_owned()]);
+        HostEntry { rule: HostRule::new(host).unwrap(), targets, allow_private_addresses: false, report: false }
     }
 
     #[test]
     fn a_host_may_be_allowed_for_some_applications_only() {
         let mut private = entry("artifacts.internal:8443", "shop-*");
-        private.private = true;
+        private.allow_private_addresses = true;
         let rules = PackageRules { hosts: vec![entry("example.com", "*"), private], ..PackageRules::default() };
         let url = |text: &str| Origin::read(text).unwrap();
         assert!(rules.of("any").allows(&url("https://example.com/a")));
@@ -111,13 +111,13 @@ mod tests {
     }
 
     #[test]
-    fn a_host_on_trial_counts_only_where_no_other_entry_allows_it() {
-        let mut trial = entry("example.com", "*");
-        trial.report = true;
+    fn a_report_only_host_counts_only_where_no_other_entry_allows_it() {
+        let mut report_only = entry("example.com", "*");
+        report_only.report = true;
         let url = Origin::read("https://example.com/a").unwrap();
-        let hosts = vec![trial, entry("example.com", "shop")];
-        let rules = PackageRules { hosts, checksum: Checksum::Required, opaque: Patterns::default() };
-        assert!(rules.of("other").is_on_trial(&url) && !rules.of("shop").is_on_trial(&url));
+        let hosts = vec![report_only, entry("example.com", "shop")];
+        let rules = PackageRules { hosts, checksum: Checksum::Required, ..PackageRules::default() };
+        assert!(rules.of("other").is_report_only(&url) && !rules.of("shop").is_report_only(&url));
         assert!(rules.of("shop").requires_sha256(&url));
     }
 }

@@ -10,13 +10,13 @@ use crate::rules::pattern::Patterns;
 
 /// Addresses that requests may come from.
 #[derive(Debug, Default)]
-pub(crate) struct Sources {
+pub(crate) struct ClientIps {
     pub(crate) allow: Vec<IpNet>,
     pub(crate) deny: Vec<IpNet>,
     pub(crate) report: bool,
 }
 
-impl Sources {
+impl ClientIps {
     /// Whether there is anything to judge by, so that the address must be asked for.
     pub(crate) fn is_empty(&self) -> bool {
         self.allow.is_empty() && self.deny.is_empty()
@@ -31,7 +31,7 @@ impl Sources {
         let source = source.map(|address| address.to_canonical());
         let on = |list: &[IpNet]| source.is_some_and(|address| list.iter().any(|net| net.contains(&address)));
         let allowed = source.is_some() && (self.allow.is_empty() || on(&self.allow)) && !on(&self.deny);
-        (!allowed).then(|| Violation::new("restrictions.sources", self.report, GatewayError::IpNotAllowed))
+        (!allowed).then(|| Violation::new("restrictions.client_ips", self.report, GatewayError::IpNotAllowed))
     }
 }
 
@@ -61,13 +61,14 @@ mod tests {
 
     #[test]
     fn an_address_is_judged_by_both_lists() {
-        let sources = Sources { allow: nets(&["10.0.0.0/8", "fd00::/8"]), deny: nets(&["10.9.0.0/16"]), report: false };
-        let refused = |text: &str| sources.judge(Some(text.parse().unwrap())).is_some();
+        let client_ips =
+            ClientIps { allow: nets(&["10.0.0.0/8", "fd00::/8"]), deny: nets(&["10.9.0.0/16"]), report: false };
+        let refused = |text: &str| client_ips.judge(Some(text.parse().unwrap())).is_some();
         assert!(!refused("10.1.2.3") && !refused("::ffff:10.1.2.3") && !refused("fd00::1"));
         assert!(refused("10.9.0.1") && refused("::ffff:10.9.0.1") && refused("192.0.2.1") && refused("2001:db8::1"));
-        assert!(sources.judge(None).is_some(), "an address that is not known");
-        assert!(Sources { deny: nets(&["10.9.0.0/16"]), ..Sources::default() }.judge(None).is_some());
-        assert!(Sources::default().judge(None).is_none());
+        assert!(client_ips.judge(None).is_some(), "an address that is not known");
+        assert!(ClientIps { deny: nets(&["10.9.0.0/16"]), ..ClientIps::default() }.judge(None).is_some());
+        assert!(ClientIps::default().judge(None).is_none());
     }
 
     #[test]

@@ -81,10 +81,10 @@ fn the_rules_on_who_asks_hold_for_a_job() {
     let stranger = refused(at_once(&gate(), &without_credentials("GET", JOB))).reply;
     assert_eq!(message(&stranger), "Parameters error [reason=\"app code cannot be empty\"]");
     let cases = [
-        ("grants", json!([{"apps": ["*"], "applications": ["other"]}]), "grants"),
-        ("grants", json!([{"apps": ["*"], "applications": ["*"], "modules": ["web"]}]), "grants"),
+        ("grants", json!([{"callers": ["*"], "targets": ["other"]}]), "grants"),
+        ("grants", json!([{"callers": ["*"], "targets": ["*"], "modules": ["web"]}]), "grants"),
         ("restrictions", json!({"users": {"deny": ["admin"]}}), "restrictions.users"),
-        ("restrictions", json!({"sources": {"allow": ["10.0.0.0/8"]}}), "restrictions.sources"),
+        ("restrictions", json!({"client_ips": {"allow": ["10.0.0.0/8"]}}), "restrictions.client_ips"),
     ];
     for (key, value, rule) in cases {
         let gate = changed(|d| d[key] = value.clone());

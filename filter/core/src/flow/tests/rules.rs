@@ -134,7 +134,7 @@ fn nobody_uploads_without_a_grant() {
     );
     assert_eq!(refusal.record.rule, "grants");
     let gate = changed(|d| {
-        d["grants"] = json!([{"apps": ["*"], "applications": ["app_*"], "until": "1970-01-01T00:16:40Z"}]);
+        d["grants"] = json!([{"callers": ["*"], "targets": ["app_*"], "until": "1970-01-01T00:16:40Z"}]);
     });
     let reply = refused(judge(&gate, &pairs(), BODY.as_bytes())).reply;
     assert!(message(&reply).contains("permission has expired, bk_app_code=apigw-api-test"));
@@ -143,7 +143,7 @@ fn nobody_uploads_without_a_grant() {
 #[test]
 fn sources_and_users_are_restricted() {
     let gate =
-        changed(|d| d["restrictions"] = json!({"sources": {"allow": ["10.0.0.0/8"]}, "users": {"deny": ["adm*"]}}));
+        changed(|d| d["restrictions"] = json!({"client_ips": {"allow": ["10.0.0.0/8"]}, "users": {"deny": ["adm*"]}}));
     assert!(gate.wants_source());
     let pairs = pairs();
     let from = |address: &[u8]| {
@@ -151,7 +151,7 @@ fn sources_and_users_are_restricted() {
         gate.on_headers(&head)
     };
     let refusal = refused(from(b"192.0.2.1:9"));
-    assert_eq!((refusal.reply.status, refusal.record.rule.as_str()), (403, "restrictions.sources"));
+    assert_eq!((refusal.reply.status, refusal.record.rule.as_str()), (403, "restrictions.client_ips"));
     assert_eq!(refused(from(b"")).reply.status, 403);
     let refusal = refused(from(b"10.1.2.3:9"));
     assert_eq!(message(&refusal.reply), "Request rejected by bk-user restriction");
@@ -197,8 +197,8 @@ fn hosts_may_be_for_some_applications_and_private_ones_go_into_the_token() {
     let gate = changed(|d| {
         d["packages"] = json!({
             "hosts": [
-                {"host": "example.com", "applications": ["app_*"]},
-                {"host": "artifacts.internal:8443", "private": true},
+                {"host": "example.com", "targets": ["app_*"]},
+                {"host": "artifacts.internal:8443", "allow_private_addresses": true},
             ],
         });
     });
@@ -210,7 +210,7 @@ fn hosts_may_be_for_some_applications_and_private_ones_go_into_the_token() {
 
 #[test]
 fn packages_that_are_no_archive_are_allowed_in_the_token_of_their_application_alone() {
-    let gate = changed(|d| d["packages"]["opaque"] = json!(["tool-*"]));
+    let gate = changed(|d| d["packages"]["allow_unknown_formats"] = json!(["tool-*"]));
     let tool = "/bkapps/applications/tool-1/modules/default/source_package/link/";
     // The caller is the same, and remembered.
     for _ in 0..2 {
@@ -237,7 +237,7 @@ fn a_rule_on_trial_says_what_it_would_do_and_lets_pass() {
     let gate = changed(|d| {
         d["grants"][0]["mode"] = json!("report");
         d["restrictions"] = json!({
-            "sources": {"allow": ["10.0.0.0/8"], "mode": "report"}, "users": {"deny": ["admin"], "mode": "report"},
+            "client_ips": {"allow": ["10.0.0.0/8"], "mode": "report"}, "users": {"deny": ["admin"], "mode": "report"},
         });
         d["limits"]["requests"] = json!({"per_second": 0.001, "burst": 1, "mode": "report"});
         d["limits"]["uploads_per_app"] = json!({"concurrent": 1, "mode": "report"});
@@ -247,10 +247,10 @@ fn a_rule_on_trial_says_what_it_would_do_and_lets_pass() {
     let forward = forwarded(judge(&gate, &pairs(), BODY.as_bytes()));
     assert_eq!(
         forward.record.reported,
-        "restrictions.sources,restrictions.users,grants.all,limits.requests,packages.hosts,packages.sha256,limits.uploads_per_app"
+        "restrictions.client_ips,restrictions.users,grants.all,limits.requests,packages.hosts,packages.sha256,limits.uploads_per_app"
     );
     let counts = gate.worker.take_counts().counters;
     assert!(counts.contains(&("linkgate.reported.rule.grants-all".into(), 2)), "{counts:?}");
-    assert!(counts.contains(&("linkgate.reported.rule.restrictions-sources".into(), 2)), "{counts:?}");
+    assert!(counts.contains(&("linkgate.reported.rule.restrictions-client_ips".into(), 2)), "{counts:?}");
     assert!(!counts.iter().any(|(name, _)| name.starts_with("linkgate.limited")), "{counts:?}");
 }

@@ -1,16 +1,16 @@
-//! Apps and users that the policy itself lists.
+//! Clients and users that the policy itself lists.
 
 use linkgate_contract::AppCode;
 
 use super::{Faults, NAME_MAX};
 use crate::directory::{Listed, LoginKind};
-use crate::policy::document::{App, User};
+use crate::policy::document::{Client, User};
 use crate::secret::Digest;
 
-pub(super) fn directory(apps: &[App], users: &[User], faults: &mut Faults) -> Listed {
+pub(super) fn directory(clients: &[Client], users: &[User], faults: &mut Faults) -> Listed {
     let mut directory = Listed::default();
-    for (n, app) in apps.iter().enumerate() {
-        list_app(&format!("apps[{n}]"), app, &mut directory, faults);
+    for (n, client) in clients.iter().enumerate() {
+        list_client(&format!("clients[{n}]"), client, &mut directory, faults);
     }
     for (n, user) in users.iter().enumerate() {
         list_user(&format!("users[{n}]"), user, &mut directory, faults);
@@ -23,15 +23,15 @@ fn digests(path: &str, texts: &[String], faults: &mut Faults) -> Vec<(String, Di
     texts.filter_map(|(at, text)| Some((at.clone(), faults.keep(at, Digest::from_hex(text))?))).collect()
 }
 
-fn list_app(path: &str, app: &App, directory: &mut Listed, faults: &mut Faults) {
-    faults.keep(format!("{path}.app_code"), AppCode::new(app.app_code.as_str()));
+fn list_client(path: &str, client: &Client, directory: &mut Listed, faults: &mut Faults) {
+    faults.keep(format!("{path}.app_code"), AppCode::new(client.app_code.as_str()));
     let secrets_path = format!("{path}.secret_sha256");
-    let secrets = digests(&secrets_path, &app.secret_sha256, faults);
-    if !directory.add_app(&app.app_code, secrets.into_iter().map(|(_, digest)| digest).collect()) {
-        faults.add(format!("{path}.app_code"), "is listed twice; one app may have several secrets");
+    let secrets = digests(&secrets_path, &client.secret_sha256, faults);
+    if !directory.add_client(&client.app_code, secrets.into_iter().map(|(_, digest)| digest).collect()) {
+        faults.add(format!("{path}.app_code"), "is listed twice; one client may have several secrets");
     }
-    if app.secret_sha256.is_empty() {
-        faults.add(secrets_path, "lists no secret, so the app could never call; remove the app or add a digest");
+    if client.secret_sha256.is_empty() {
+        faults.add(secrets_path, "lists no secret, so the client could never call; remove it or add a digest");
     }
 }
 

@@ -12,12 +12,13 @@ use crate::policy::document::{self, Checksum as ChecksumPart, Limits, Mode, Pack
 use crate::rules::grants::{Grant, Grants};
 use crate::rules::packages::{Checksum, HostEntry, PackageRules};
 use crate::rules::pattern::Patterns;
-use crate::rules::restrictions::{Sources, Users};
+use crate::rules::restrictions::{ClientIps, Users};
 
 /// Every request is held against the lists one by one.
 const MAX_ENTRIES: usize = 1_000;
 const PER_SECOND: std::ops::RangeInclusive<f64> = 0.001..=1e6;
 const BURST: std::ops::RangeInclusive<u64> = 1..=1_000_000;
+const EMPTY: &str = "is empty, so the grant would allow nothing; use \"*\" for any";
 const UPLOADS: std::ops::RangeInclusive<u64> = 1..=256;
 
 pub(super) fn patterns(path: &str, texts: &[String], faults: &mut Faults) -> Patterns {
@@ -47,23 +48,24 @@ pub(super) fn grants(list: &[document::Grant], faults: &mut Faults) -> Grants {
         if grants.iter().any(|other| other.name == name) {
             faults.add(format!("{path}.name"), "is the name of another grant");
         }
-        for (key, list) in [
-            ("apps", &part.apps),
-            ("users", &part.users),
-            ("applications", &part.applications),
-            ("modules", &part.modules),
-        ] {
+        for (key, list) in
+            [("callers", &part.callers), ("users", &part.users), ("targets", &part.targets), ("modules", &part.modules)]
+        {
             if list.is_empty() {
-                faults.add(format!("{path}.{key}"), "is empty, so the grant would allow nothing; use \"*\" for any");
+                faults.add(format!("{path}.{key}"), EMPTY);
             }
+        }
+        if part.actions.is_empty() {
+            faults.add(format!("{path}.actions"), EMPTY);
         }
         let until = part.until.as_ref().and_then(|text| moment(&format!("{path}.until"), text, faults));
         grants.push(Grant {
             name,
-            apps: patterns(&format!("{path}.apps"), &part.apps, faults),
+            callers: patterns(&format!("{path}.callers"), &part.callers, faults),
             users: patterns(&format!("{path}.users"), &part.users, faults),
-            applications: patterns(&format!("{path}.applications"), &part.applications, faults),
+            targets: patterns(&format!("{path}.targets"), &part.targets, faults),
             modules: patterns(&format!("{path}.modules"), &part.modules, faults),
+            actions: part.actions,
             until,
             report: reports(part.mode),
         });
@@ -85,18 +87,18 @@ pub(in crate::policy) fn moment_of(text: &str) -> Option<i64> {
     i64::try_from(since.as_secs()).ok()
 }
 
-pub(super) fn restrictions(part: &Restrictions, faults: &mut Faults) -> (Sources, Users) {
-    let sources = Sources {
-        allow: networks("restrictions.sources.allow", &part.sources.allow, faults),
-        deny: networks("restrictions.sources.deny", &part.sources.deny, faults),
-        report: reports(part.sources.mode),
+pub(super) fn restrictions(part: &Restrictions, faults: &mut Faults) -> (ClientIps, Users) {
+    let client_ips = ClientIps {
+        allow: networks("restrictions.client_ips.allow", &part.client_ips.allow, faults),
+        deny: networks("restrictions.client_ips.deny", &part.client_ips.deny, faults),
+        report: reports(part.client_ips.mode),
     };
     let users = Users {
         allow: patterns("restrictions.users.allow", &part.users.allow, faults),
         deny: patterns("restrictions.users.deny", &part.users.deny, faults),
         report: reports(part.users.mode),
     };
-    (sources, users)
+    (client_ips, users)
 }
 
 fn networks(path: &str, texts: &[String], faults: &mut Faults) -> Vec<IpNet> {
@@ -105,7 +107,7 @@ fn networks(path: &str, texts: &[String], faults: &mut Faults) -> Vec<IpNet> {
     for (n, text) in texts.iter().enumerate() {
         match network(text) {
             None => faults.add(format!("{path}[{n}]"), "must be an address or a network like 10.0.0.0/8"),
-            // Sources are judged in their own form, so such an entry would never match.
+            // Addresses are judged in their own form, so such an entry would never match.
             Some(IpNet::V6(net)) if net.network().to_ipv4_mapped().is_some() => {
                 faults.add(format!("{path}[{n}]"), "is IPv4 in an IPv6 form, write it as IPv4, like 10.0.0.0/8");
             }
@@ -157,26 +159,27 @@ pub(super) fn packages(part: &Packages, faults: &mut Faults) -> PackageRules {
     let mut hosts = Vec::new();
     for (n, text) in part.allowed_hosts.iter().enumerate() {
         let Some(rule) = faults.keep(format!("packages.allowed_hosts[{n}]"), HostRule::new(text)) else { continue };
-        let applications = Patterns::new(&["*".to_owned()]);
-        hosts.push(HostEntry { rule, applications, private: false, report: false });
+        let targets = Patterns::new(&["*".to_owned()]);
+        hosts.push(HostEntry { rule, targets, allow_private_addresses: false, report: false });
     }
     for (n, entry) in part.hosts.iter().enumerate() {
         let path = format!("packages.hosts[{n}]");
-        let applications = patterns(&format!("{path}.applications"), &entry.applications, faults);
+        let targets = patterns(&format!("{path}.targets"), &entry.targets, faults);
         let Some(rule) = faults.keep(format!("{path}.host"), HostRule::new(&entry.host)) else { continue };
-        hosts.push(HostEntry { rule, applications, private: entry.private, report: reports(entry.mode) });
+        let (allow_private_addresses, report) = (entry.allow_private_addresses, reports(entry.mode));
+        hosts.push(HostEntry { rule, targets, allow_private_addresses, report });
     }
-    let private = hosts.iter().filter(|entry| entry.private).count();
+    let private = hosts.iter().filter(|entry| entry.allow_private_addresses).count();
     if private > Extension::MAX_PRIVATE_HOSTS {
         let most = Extension::MAX_PRIVATE_HOSTS;
-        faults
-            .add("packages.hosts", format!("lists {private} private hosts, the limit is {most}: they go into tokens"));
+        let what = "hosts with `allow_private_addresses`";
+        faults.add("packages.hosts", format!("lists {private} {what}, the limit is {most}: they go into tokens"));
     }
     let checksum = match part.sha256 {
         ChecksumPart::Optional => Checksum::Optional,
         ChecksumPart::Report => Checksum::Report,
         ChecksumPart::Required => Checksum::Required,
     };
-    let opaque = patterns("packages.opaque", &part.opaque, faults);
-    PackageRules { hosts, checksum, opaque }
+    let allow_unknown_formats = patterns("packages.allow_unknown_formats", &part.allow_unknown_formats, faults);
+    PackageRules { hosts, checksum, allow_unknown_formats }
 }

@@ -10,7 +10,8 @@ use crate::policy::document::{Checksum, Grant, Mode, Packages, Restriction, Rest
 
 /// A grant in words, as it decides.
 fn describe(grant: &Grant) -> String {
-    let mut words = format!("apps {} may upload for applications {}", quoted(&grant.apps), quoted(&grant.applications));
+    let (callers, targets) = (quoted(&grant.callers), quoted(&grant.targets));
+    let mut words = format!("callers {callers} may {} for targets {targets}", grant.actions);
     for (what, list) in [("modules", &grant.modules), ("users", &grant.users)] {
         if !is_anybody(list) {
             words += &format!(", {what} {}", quoted(list));
@@ -20,7 +21,7 @@ fn describe(grant: &Grant) -> String {
         words += &format!(", until {until}");
     }
     if grant.mode == Mode::Report {
-        words += ", on trial";
+        words += ", report-only";
     }
     words
 }
@@ -46,8 +47,8 @@ pub(super) fn grants(old: &[Grant], new: &[Grant], found: &mut Difference) {
 fn changed_grant(old: &Grant, new: &Grant, found: &mut Difference) {
     let Some(name) = &new.name else { return };
     let lists = [
-        ("apps", &old.apps, &new.apps),
-        ("applications", &old.applications, &new.applications),
+        ("callers", &old.callers, &new.callers),
+        ("targets", &old.targets, &new.targets),
         ("modules", &old.modules, &new.modules),
         ("users", &old.users, &new.users),
     ];
@@ -59,6 +60,13 @@ fn changed_grant(old: &Grant, new: &Grant, found: &mut Difference) {
             found.lose(format!("grant `{name}` does not cover {what} {names} any more"));
         }
     }
+    let (was, is) = (old.actions, new.actions);
+    if !is.beyond(was).is_empty() {
+        found.gain(format!("grant `{name}` lets its callers {}", is.beyond(was)));
+    }
+    if !was.beyond(is).is_empty() {
+        found.lose(format!("grant `{name}` does not let its callers {} any more", was.beyond(is)));
+    }
     let end = |grant: &Grant| grant.until.as_deref().and_then(moment_of).unwrap_or(i64::MAX);
     let [was, is] = [old, new].map(|grant| grant.until.as_deref().unwrap_or("never"));
     match end(new).cmp(&end(old)) {
@@ -68,15 +76,15 @@ fn changed_grant(old: &Grant, new: &Grant, found: &mut Difference) {
     }
     match (old.mode, new.mode) {
         (Mode::Enforce, Mode::Report) => {
-            found.change(format!("grant `{name}` is on trial: what only it allows is reported"))
+            found.change(format!("grant `{name}` is report-only: what only it allows still passes and is reported"))
         }
-        (Mode::Report, Mode::Enforce) => found.change(format!("grant `{name}` is not on trial any more")),
+        (Mode::Report, Mode::Enforce) => found.change(format!("grant `{name}` is not report-only any more")),
         _ => {}
     }
 }
 
 pub(super) fn restrictions(old: &Restrictions, new: &Restrictions, found: &mut Difference) {
-    restriction("sources", &old.sources, &new.sources, found);
+    restriction("client addresses", &old.client_ips, &new.client_ips, found);
     restriction("users", &old.users, &new.users, found);
 }
 
@@ -118,8 +126,8 @@ fn restriction(what: &str, old: &Restriction, new: &Restriction, found: &mut Dif
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Host {
     host: String,
-    applications: Vec<String>,
-    private: bool,
+    targets: Vec<String>,
+    allow_private_addresses: bool,
     report: bool,
 }
 
@@ -128,27 +136,27 @@ impl Host {
         let text = |host: &str| HostRule::new(host).map_or_else(|_| host.to_owned(), |rule| rule.to_string());
         let plain = part.allowed_hosts.iter().map(|host| Self {
             host: text(host),
-            applications: vec!["*".to_owned()],
-            private: false,
+            targets: vec!["*".to_owned()],
+            allow_private_addresses: false,
             report: false,
         });
         let conditional = part.hosts.iter().map(|entry| {
-            let mut applications = entry.applications.clone();
-            applications.sort();
-            applications.dedup();
-            let report = entry.mode == Mode::Report;
-            Self { host: text(&entry.host), applications, private: entry.private, report }
+            let mut targets = entry.targets.clone();
+            targets.sort();
+            targets.dedup();
+            let (allow_private_addresses, report) = (entry.allow_private_addresses, entry.mode == Mode::Report);
+            Self { host: text(&entry.host), targets, allow_private_addresses, report }
         });
         plain.chain(conditional).collect()
     }
 
     fn describe(&self) -> String {
         let mut words = format!("links to `{}`", self.host);
-        if !is_anybody(&self.applications) {
-            words += &format!(", for applications {}", quoted(&self.applications));
+        if !is_anybody(&self.targets) {
+            words += &format!(", for targets {}", quoted(&self.targets));
         }
-        words += if self.private { ", at private addresses too" } else { "" };
-        words + if self.report { ", on trial" } else { "" }
+        words += if self.allow_private_addresses { ", at private addresses too" } else { "" };
+        words + if self.report { ", report-only" } else { "" }
     }
 }
 
@@ -170,11 +178,11 @@ pub(super) fn packages(old: &Packages, new: &Packages, found: &mut Difference) {
             found.lose(entry.describe());
         }
     }
-    if let Some(names) = beyond(&new.opaque, &old.opaque) {
-        found.gain(format!("applications {names} may have packages that are no archive"));
+    if let Some(names) = beyond(&new.allow_unknown_formats, &old.allow_unknown_formats) {
+        found.gain(format!("targets {names} may have packages of unknown formats"));
     }
-    if let Some(names) = beyond(&old.opaque, &new.opaque) {
-        found.lose(format!("applications {names} may not have packages that are no archive any more"));
+    if let Some(names) = beyond(&old.allow_unknown_formats, &new.allow_unknown_formats) {
+        found.lose(format!("targets {names} may not have packages of unknown formats any more"));
     }
     match (old.sha256, new.sha256) {
         (was, is) if was == is => {}
@@ -188,20 +196,20 @@ pub(super) fn packages(old: &Packages, new: &Packages, found: &mut Difference) {
 
 fn changed_host(old: &Host, new: &Host, found: &mut Difference) {
     let host = &new.host;
-    if let Some(names) = beyond(&new.applications, &old.applications) {
-        found.gain(format!("links to `{host}` for applications {names}"));
+    if let Some(names) = beyond(&new.targets, &old.targets) {
+        found.gain(format!("links to `{host}` for targets {names}"));
     }
-    if let Some(names) = beyond(&old.applications, &new.applications) {
-        found.lose(format!("links to `{host}` for applications {names}"));
+    if let Some(names) = beyond(&old.targets, &new.targets) {
+        found.lose(format!("links to `{host}` for targets {names}"));
     }
-    match (old.private, new.private) {
+    match (old.allow_private_addresses, new.allow_private_addresses) {
         (false, true) => found.gain(format!("links to `{host}` at private addresses")),
         (true, false) => found.lose(format!("links to `{host}` at private addresses")),
         _ => {}
     }
     match (old.report, new.report) {
-        (false, true) => found.change(format!("links to `{host}` are on trial: they are reported")),
-        (true, false) => found.change(format!("links to `{host}` are not on trial any more")),
+        (false, true) => found.change(format!("links to `{host}` are report-only: they pass and are reported")),
+        (true, false) => found.change(format!("links to `{host}` are not report-only any more")),
         _ => {}
     }
 }

@@ -13,13 +13,13 @@ fn document() -> Value {
             "stages": [{"name": "prod", "prefixes": ["/prod"], "authentication": {"verified_user_exempted_apps": ["ci"]}}],
         },
         "identity": {"bkauth": {"cluster": "bkauth"}},
-        "packages": {"allowed_hosts": ["a.com", "b.com"], "hosts": [{"host": "c.com", "applications": ["shop"]}]},
+        "packages": {"allowed_hosts": ["a.com", "b.com"], "hosts": [{"host": "c.com", "targets": ["shop"]}]},
         "grants": [
-            {"name": "ci", "apps": ["ci-1"], "applications": ["shop"], "until": "2030-01-01T00:00:00Z"},
-            {"apps": ["x"], "applications": ["y"]},
+            {"name": "ci", "callers": ["ci-1"], "targets": ["shop"], "until": "2030-01-01T00:00:00Z"},
+            {"callers": ["x"], "targets": ["y"]},
         ],
         "limits": {"requests_per_app": {"per_second": 5, "burst": 10}},
-        "apps": [{"app_code": "ci", "secret_sha256": ["a".repeat(64)]}],
+        "clients": [{"app_code": "ci", "secret_sha256": ["a".repeat(64)]}],
         "users": [{"username": "anna", "bk_ticket_sha256": ["2".repeat(64)]}],
     })
 }
@@ -56,13 +56,13 @@ fn order_defaults_and_spelling_are_no_difference() {
         d["identity"]["bkauth"]["authority"] = json!("bkauth");
         d["identity"]["timeout_ms"] = json!(5_000);
         d["packages"]["allowed_hosts"] = json!(["B.com"]);
-        d["packages"]["hosts"] = json!([{"host": "c.com", "applications": ["shop"]}, {"host": "a.com"}]);
+        d["packages"]["hosts"] = json!([{"host": "c.com", "targets": ["shop"]}, {"host": "a.com"}]);
         d["grants"] = json!([
-            {"apps": ["x"], "users": ["*"], "applications": ["y"]},
-            {"name": "ci", "apps": ["ci-1"], "applications": ["shop"], "until": "2030-01-01T00:00:00.0Z"},
+            {"callers": ["x"], "users": ["*"], "targets": ["y"]},
+            {"name": "ci", "callers": ["ci-1"], "targets": ["shop"], "until": "2030-01-01T00:00:00.0Z"},
         ]);
         d["limits"]["body_bytes"] = json!(65_536);
-        d["apps"][0]["secret_sha256"] = json!(["A".repeat(64)]);
+        d["clients"][0]["secret_sha256"] = json!(["A".repeat(64)]);
     });
     assert_eq!(same, NONE);
 }
@@ -74,9 +74,9 @@ fn a_wrong_policy_has_faults() {
 }
 
 #[test]
-fn apps_and_users_come_and_go_without_their_digests() {
+fn clients_and_users_come_and_go_without_their_digests() {
     let more = |d: &mut Value| {
-        d["apps"] = json!([
+        d["clients"] = json!([
             {"app_code": "ci", "secret_sha256": ["a".repeat(64), "b".repeat(64)]},
             {"app_code": "web", "secret_sha256": ["c".repeat(64)]},
         ]);
@@ -85,29 +85,32 @@ fn apps_and_users_come_and_go_without_their_digests() {
             {"username": "bob", "bk_token_sha256": ["3".repeat(64)]},
         ]);
     };
-    let changed = ["~ the secrets of app `ci` changed", "~ the logins of user `anna` changed"];
-    assert_eq!(to(more), [["+ app `web` is listed", "+ user `bob` is listed"], changed].concat());
-    assert_eq!(from(more), [["- app `web` is no longer listed", "- user `bob` is no longer listed"], changed].concat());
+    let changed = ["~ the secrets of client `ci` changed", "~ the logins of user `anna` changed"];
+    assert_eq!(to(more), [["+ client `web` is listed", "+ user `bob` is listed"], changed].concat());
+    assert_eq!(
+        from(more),
+        [["- client `web` is no longer listed", "- user `bob` is no longer listed"], changed].concat()
+    );
 }
 
 #[test]
 fn grants_are_known_by_name_or_by_what_they_say() {
     let found = to(|d| {
         d["grants"] = json!([
-            {"name": "ci", "apps": ["ci-*"], "applications": ["other"], "users": ["anna"]},
-            {"apps": ["x"], "applications": ["z"], "modules": ["m"], "mode": "report"},
+            {"name": "ci", "callers": ["ci-*"], "targets": ["other"], "users": ["anna"]},
+            {"callers": ["x"], "targets": ["z"], "modules": ["m"], "mode": "report"},
         ]);
     });
     assert_eq!(
         found,
         [
-            "+ grant `ci` covers apps `ci-*`",
-            "+ grant `ci` covers applications `other`",
+            "+ grant `ci` covers callers `ci-*`",
+            "+ grant `ci` covers targets `other`",
             "+ grant `ci` ends never instead of 2030-01-01T00:00:00Z",
-            "+ a grant: apps `x` may upload for applications `z`, modules `m`, on trial",
-            "- grant `ci` does not cover applications `shop` any more",
+            "+ a grant: callers `x` may upload and read for targets `z`, modules `m`, report-only",
+            "- grant `ci` does not cover targets `shop` any more",
             "- grant `ci` does not cover users `*` any more",
-            "- a grant: apps `x` may upload for applications `y`",
+            "- a grant: callers `x` may upload and read for targets `y`",
         ]
     );
     let found = to(|d| {
@@ -118,9 +121,22 @@ fn grants_are_known_by_name_or_by_what_they_say() {
         found,
         [
             "- grant `ci` ends 2029-01-01T00:00:00Z instead of 2030-01-01T00:00:00Z",
-            "~ grant `ci` is on trial: what only it allows is reported",
+            "~ grant `ci` is report-only: what only it allows still passes and is reported",
         ]
     );
+}
+
+#[test]
+fn actions_are_gained_and_lost() {
+    let changed = |d: &mut Value| d["grants"][0]["actions"] = json!(["read", "delete", "restore"]);
+    assert_eq!(
+        to(changed),
+        ["+ grant `ci` lets its callers delete and restore", "- grant `ci` does not let its callers upload any more"]
+    );
+    assert_eq!(to(|d| d["grants"][0]["actions"] = json!(["read", "upload"])), NONE, "that is the default");
+    let all = to(|d| d["grants"][1]["actions"] = json!("*"));
+    let sentence = |what: &str| format!("a grant: callers `x` may {what} for targets `y`");
+    assert_eq!(all, [format!("+ {}", sentence("do everything")), format!("- {}", sentence("upload and read"))]);
 }
 
 #[test]
@@ -155,29 +171,29 @@ fn hosts_and_the_checksum_are_compared_with_their_conditions() {
             "allowed_hosts": ["a.com", "d.com"],
             "hosts": [
                 {"host": "b.com", "mode": "report"},
-                {"host": "c.com", "applications": ["shop-*", "other"], "private": true},
-                {"host": "e.com", "applications": ["x"], "private": true, "mode": "report"},
+                {"host": "c.com", "targets": ["shop-*", "other"], "allow_private_addresses": true},
+                {"host": "e.com", "targets": ["x"], "allow_private_addresses": true, "mode": "report"},
             ],
             "sha256": "required",
-            "opaque": ["tool-*"],
+            "allow_unknown_formats": ["tool-*"],
         });
     };
     assert_eq!(
         to(changed),
         [
-            "+ links to `c.com` for applications `other`, `shop-*`",
+            "+ links to `c.com` for targets `other`, `shop-*`",
             "+ links to `c.com` at private addresses",
             "+ links to `d.com`",
-            "+ links to `e.com`, for applications `x`, at private addresses too, on trial",
-            "+ applications `tool-*` may have packages that are no archive",
-            "- links to `c.com` for applications `shop`",
+            "+ links to `e.com`, for targets `x`, at private addresses too, report-only",
+            "+ targets `tool-*` may have packages of unknown formats",
+            "- links to `c.com` for targets `shop`",
             "- packages without `sha256` are refused",
-            "~ links to `b.com` are on trial: they are reported",
+            "~ links to `b.com` are report-only: they pass and are reported",
         ]
     );
     assert!(from(changed).contains(&"+ packages without `sha256` are taken".to_owned()));
-    assert!(from(changed).contains(&"~ links to `b.com` are not on trial any more".to_owned()));
-    let no_more = "- applications `tool-*` may not have packages that are no archive any more".to_owned();
+    assert!(from(changed).contains(&"~ links to `b.com` are not report-only any more".to_owned()));
+    let no_more = "- targets `tool-*` may not have packages of unknown formats any more".to_owned();
     assert!(from(changed).contains(&no_more));
     assert_eq!(to(|d| d["packages"]["sha256"] = json!("report")), ["~ packages without `sha256` are reported"]);
 }
@@ -186,14 +202,14 @@ fn hosts_and_the_checksum_are_compared_with_their_conditions() {
 fn restrictions_take_away_and_give_back() {
     let some = |d: &mut Value| {
         d["restrictions"] = json!({
-            "sources": {"allow": ["10.0.0.0/8"], "deny": ["10.1.0.0/16"]}, "users": {"deny": ["bob"], "mode": "report"},
+            "client_ips": {"allow": ["10.0.0.0/8"], "deny": ["10.1.0.0/16"]}, "users": {"deny": ["bob"], "mode": "report"},
         });
     };
     assert_eq!(
         to(some),
         [
-            "- sources other than `10.0.0.0/8` are refused",
-            "- sources `10.1.0.0/16` are denied",
+            "- client addresses other than `10.0.0.0/8` are refused",
+            "- client addresses `10.1.0.0/16` are denied",
             "- users `bob` are denied",
             "~ restrictions on users are only reported for now",
         ]
@@ -201,8 +217,8 @@ fn restrictions_take_away_and_give_back() {
     assert_eq!(
         from(some),
         [
-            "+ sources other than `10.0.0.0/8` are allowed",
-            "+ sources `10.1.0.0/16` are not denied any more",
+            "+ client addresses other than `10.0.0.0/8` are allowed",
+            "+ client addresses `10.1.0.0/16` are not denied any more",
             "+ users `bob` are not denied any more",
         ]
     );

@@ -15,8 +15,8 @@ fn document() -> Value {
         "gateway": "linkgate",
         "routes": {"prefixes": [""]},
         "packages": {"allowed_hosts": ["example.com"]},
-        "grants": [{"apps": ["ci"], "applications": ["shop-*"]}],
-        "apps": [{"app_code": "ci", "secret_sha256": ["1".repeat(64)]}],
+        "grants": [{"callers": ["ci"], "targets": ["shop-*"]}],
+        "clients": [{"app_code": "ci", "secret_sha256": ["1".repeat(64)]}],
         "users": [{"username": "anna", "bk_ticket_sha256": ["2".repeat(64)]}],
     })
 }
@@ -48,62 +48,62 @@ fn a_good_policy_has_none_and_a_wrong_one_has_faults_instead() {
 
 #[test]
 fn what_lets_nobody_in_is_said() {
-    assert_eq!(grants(json!([])), ["grants: lists none, so every upload is refused"]);
+    assert_eq!(grants(json!([])), ["grants: lists none, so every request is refused"]);
     assert_eq!(packages(json!({})), ["packages.allowed_hosts: lists no host, so every link is refused"]);
     assert_eq!(packages(json!({"hosts": [{"host": "example.com"}]})), NONE);
     assert_eq!(
-        of("apps", json!([])),
-        ["apps: lists no app and no identity service knows any, so no app can be verified"]
+        of("clients", json!([])),
+        ["clients: lists no application and no identity service knows any, so no caller can be verified"]
     );
 }
 
 #[test]
 fn a_grant_that_has_ended_is_named() {
-    let until = |until: &str| json!({"apps": ["ci"], "applications": ["a"], "until": until});
+    let until = |until: &str| json!({"callers": ["ci"], "targets": ["a"], "until": until});
     let ended = "grants[0].until: has passed, so the grant allows nothing any more: remove it";
-    let forever = json!({"apps": ["other"], "applications": ["*"]});
+    let forever = json!({"callers": ["other"], "targets": ["*"]});
     assert_eq!(grants(json!([until("2026-07-01T00:00:00Z"), forever])), [ended]);
     assert_eq!(grants(json!([until("2026-07-01T00:00:01Z"), forever])), NONE);
-    let all = "grants: every one has ended, so every upload is refused";
+    let all = "grants: every one has ended, so every request is refused";
     assert_eq!(grants(json!([until("2020-01-01T00:00:00Z")])), [all, ended]);
 }
 
 #[test]
 fn a_grant_within_an_earlier_one_adds_nothing() {
     let adds_nothing = ["grants[1]: adds nothing: all of it is allowed by grants[0], without end"];
-    let wide = json!({"apps": ["ci-*", "web"], "applications": ["*"]});
-    let narrow = json!({"apps": ["web", "ci-1"], "users": ["anna"], "applications": ["shop-?"], "modules": ["m"]});
+    let wide = json!({"callers": ["ci-*", "web"], "targets": ["*"]});
+    let narrow = json!({"callers": ["web", "ci-1"], "users": ["anna"], "targets": ["shop-?"], "modules": ["m"]});
     assert_eq!(grants(json!([wide, narrow])), adds_nothing);
     assert_eq!(grants(json!([narrow, wide])), NONE, "the first one gives the rule its name");
-    assert_eq!(grants(json!([wide, {"apps": ["ci-*"], "applications": ["a"]}])), adds_nothing);
+    assert_eq!(grants(json!([wide, {"callers": ["ci-*"], "targets": ["a"]}])), adds_nothing);
+    let same = json!({"callers": ["*"], "targets": ["*"], "actions": ["upload", "read", "delete"]});
+    assert_eq!(grants(json!([same, narrow])), adds_nothing);
     let close = [
-        json!({"apps": ["ci-*", "web"], "applications": ["*"], "until": "2030-01-01T00:00:00Z"}),
-        json!({"apps": ["ci-*", "web"], "applications": ["*"], "mode": "report"}),
-        json!({"apps": ["ci-?", "we"], "applications": ["*"]}),
-        json!({"apps": ["*"], "users": ["bob"], "applications": ["*"]}),
-        json!({"apps": ["*"], "applications": ["shop-1"]}),
-        json!({"apps": ["*"], "applications": ["*"], "modules": ["other"]}),
+        json!({"callers": ["ci-*", "web"], "targets": ["*"], "until": "2030-01-01T00:00:00Z"}),
+        json!({"callers": ["ci-*", "web"], "targets": ["*"], "mode": "report"}),
+        json!({"callers": ["ci-?", "we"], "targets": ["*"]}),
+        json!({"callers": ["*"], "users": ["bob"], "targets": ["*"]}),
+        json!({"callers": ["*"], "targets": ["shop-1"]}),
+        json!({"callers": ["*"], "targets": ["*"], "modules": ["other"]}),
+        json!({"callers": ["*"], "targets": ["*"], "actions": ["read"]}),
     ];
     for wide in close {
         assert_eq!(grants(json!([wide, narrow])), NONE, "{wide}");
     }
-    assert_eq!(
-        grants(json!([{"apps": ["ci-?"], "applications": ["*"]}, {"apps": ["ci-*"], "applications": ["*"]}])),
-        NONE
-    );
+    assert_eq!(grants(json!([{"callers": ["ci-?"], "targets": ["*"]}, {"callers": ["ci-*"], "targets": ["*"]}])), NONE);
 }
 
 #[test]
-fn a_grant_on_trial_within_another_is_never_reported() {
-    let trial = json!({"apps": ["ci"], "applications": ["shop"], "mode": "report"});
-    let found = grants(json!([trial, {"apps": ["*"], "applications": ["*"]}]));
+fn a_report_only_grant_within_another_is_never_reported() {
+    let report_only = json!({"callers": ["ci"], "targets": ["shop"], "mode": "report"});
+    let found = grants(json!([report_only, {"callers": ["*"], "targets": ["*"]}]));
     assert_eq!(found, ["grants[0]: is never reported: all of it is allowed by grants[1], without end"]);
 }
 
 #[test]
 fn an_allow_entry_within_a_deny_entry_allows_nobody() {
     let part = json!({
-        "sources": {"allow": ["10.1.0.0/16", "10.0.0.0/7", "192.0.2.1"], "deny": ["10.0.0.0/8", "192.0.2.1"]},
+        "client_ips": {"allow": ["10.1.0.0/16", "10.0.0.0/7", "192.0.2.1"], "deny": ["10.0.0.0/8", "192.0.2.1"]},
         "users": {"allow": ["anna", "b*", "c*"], "deny": ["a*", "b*", "c?"]},
     });
     let text = |part: &str, n: u8, deny: &str| {
@@ -112,8 +112,8 @@ fn an_allow_entry_within_a_deny_entry_allows_nobody() {
         )
     };
     let want = [
-        text("sources", 0, "10.0.0.0/8"),
-        text("sources", 2, "192.0.2.1"),
+        text("client_ips", 0, "10.0.0.0/8"),
+        text("client_ips", 2, "192.0.2.1"),
         text("users", 0, "a*"),
         text("users", 1, "b*"),
     ];
@@ -137,29 +137,29 @@ fn hosts_that_are_listed_again_are_named() {
 #[test]
 fn conditions_on_a_host_that_all_may_use_never_matter() {
     let with = |entry: Value| packages(json!({"allowed_hosts": ["b.com", "a.com"], "hosts": [entry]}));
-    let anyway = "packages.allowed_hosts[1] allows the host to the same applications anyway";
+    let anyway = "packages.allowed_hosts[1] allows the host to the same targets anyway";
     let nothing = [format!("packages.hosts[0]: adds nothing: {anyway}")];
-    assert_eq!(with(json!({"host": "a.com", "applications": ["shop"]})), nothing);
+    assert_eq!(with(json!({"host": "a.com", "targets": ["shop"]})), nothing);
     assert_eq!(with(json!({"host": "a.com", "mode": "report"})), nothing);
     let reports = [format!("packages.hosts[0].mode: never reports: {anyway}")];
-    assert_eq!(with(json!({"host": "a.com", "mode": "report", "private": true})), reports);
-    assert_eq!(with(json!({"host": "a.com", "applications": ["shop"], "private": true})), NONE);
-    assert_eq!(with(json!({"host": "a.com:8080", "applications": ["shop"]})), NONE);
+    assert_eq!(with(json!({"host": "a.com", "mode": "report", "allow_private_addresses": true})), reports);
+    assert_eq!(with(json!({"host": "a.com", "targets": ["shop"], "allow_private_addresses": true})), NONE);
+    assert_eq!(with(json!({"host": "a.com:8080", "targets": ["shop"]})), NONE);
 }
 
 #[test]
 fn of_two_entries_of_a_host_the_wider_one_stays() {
     let hosts = |list: Value| packages(json!({"hosts": list}));
-    let (all, shop) = (json!({"host": "a.com"}), json!({"host": "a.com", "applications": ["shop"]}));
+    let (all, shop) = (json!({"host": "a.com"}), json!({"host": "a.com", "targets": ["shop"]}));
     let text = |n: u8, wide: u8| {
         [format!(
-            "packages.hosts[{n}]: adds nothing: packages.hosts[{wide}] allows the host to the same applications anyway"
+            "packages.hosts[{n}]: adds nothing: packages.hosts[{wide}] allows the host to the same targets anyway"
         )]
     };
     assert_eq!(hosts(json!([all, shop])), text(1, 0));
     assert_eq!(hosts(json!([shop, all])), text(0, 1));
     assert_eq!(hosts(json!([shop, shop])), text(1, 0));
-    assert_eq!(hosts(json!([shop, {"host": "a.com", "applications": ["other"]}])), NONE);
+    assert_eq!(hosts(json!([shop, {"host": "a.com", "targets": ["other"]}])), NONE);
     assert_eq!(hosts(json!([{"host": "a.com", "mode": "report"}, shop])), NONE);
 }
 
@@ -168,7 +168,7 @@ fn placeholders_and_vain_exemptions_are_named() {
     let zeros = "0".repeat(64);
     let told = "is the placeholder, the digest of no secret: make one with `linkgate secret hash`";
     let apps = json!([{"app_code": "ci", "secret_sha256": ["1".repeat(64), zeros]}]);
-    assert_eq!(of("apps", apps), [format!("apps[0].secret_sha256[1]: {told}")]);
+    assert_eq!(of("clients", apps), [format!("clients[0].secret_sha256[1]: {told}")]);
     let users = json!([{"username": "u", "bk_token_sha256": [zeros]}]);
     assert_eq!(of("users", users), [format!("users[0].bk_token_sha256[0]: {told}")]);
     let exempting = json!({"verified_user_required": false, "verified_user_exempted_apps": ["ci"]});
