@@ -6,9 +6,10 @@ use std::process::Command;
 use clap::Subcommand;
 
 use crate::error::Outcome;
+use crate::programs::Programs;
 use crate::run::run;
+use crate::wasm;
 use crate::workspace::{Profile, Workspace};
-use crate::{envoy, wasm};
 
 /// What to measure.
 #[derive(Subcommand)]
@@ -92,11 +93,7 @@ fn named(workspace: &Workspace, name: &str) -> Command {
 
 /// Runs one that starts Envoy with the filter, and what stands behind it. Returns the filter's path.
 fn behind_envoy(workspace: &Workspace, name: &str, args: &[&str]) -> Outcome<PathBuf> {
-    let wasm = wasm::build(workspace)?;
-    let envoy = envoy::find(workspace)?;
-    let bin = workspace.build(Profile::Release, &["linkgate-cli", "linkgate-store"])?;
-    let mut command = named(workspace, name);
-    command.args(args).env("LINKGATE_ENVOY", &envoy).env("LINKGATE_WASM", &wasm);
-    run(command.env("LINKGATE_BIN_DIR", &bin).env("LINKGATE_ROOT", &workspace.root))?;
-    Ok(wasm)
+    let programs = Programs::build(workspace, Profile::Release, &["linkgate-cli", "linkgate-store"])?;
+    run(programs.pass_to(named(workspace, name).args(args)))?;
+    Ok(programs.wasm)
 }

@@ -6,9 +6,9 @@ use clap::Subcommand;
 use clap::value_parser;
 
 use crate::error::{Failure, Outcome};
+use crate::programs::Programs;
 use crate::run::{probe, run, run_if_possible};
 use crate::workspace::{Profile, Workspace};
-use crate::{envoy, wasm};
 
 /// What to shake.
 #[derive(Subcommand)]
@@ -59,15 +59,12 @@ pub enum Chaos {
 pub fn chaos(workspace: &Workspace, chaos: &Chaos) -> Outcome<()> {
     match chaos {
         Chaos::Gate { seconds, rate, deploys } => {
-            let wasm = wasm::build(workspace)?;
-            let envoy = envoy::find(workspace)?;
-            let bin = workspace.build(Profile::Dev, &["linkgate-cli"])?;
+            let programs = Programs::build(workspace, Profile::Dev, &["linkgate-cli"])?;
             let mut command = bench(workspace.cargo(), "gate");
             for (name, number) in [("--seconds", seconds), ("--rate", rate), ("--deploys", deploys)] {
                 command.args([name, &number.to_string()]);
             }
-            command.env("LINKGATE_ENVOY", &envoy).env("LINKGATE_WASM", &wasm);
-            run(command.env("LINKGATE_BIN_DIR", &bin).env("LINKGATE_ROOT", &workspace.root))
+            run(programs.pass_to(&mut command))
         }
         Chaos::Crash { rounds, seed } => {
             let mut command = bench(workspace.cargo(), "crash");

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Subcommand;
-use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::error::{Failure, Outcome, Trying};
 use crate::http;
+use crate::signals::exit_on_signals;
 use crate::up::{demo, sample};
 
 /// How long an answer may take.
@@ -54,12 +54,7 @@ pub fn demo(demo: &Demo) -> Outcome<()> {
     match demo {
         Demo::Prepare { to, policy, host } => demo::prepare_policy(to, policy, host),
         Demo::Serve { listen, package } => {
-            // The first process of a container ignores what it does not ask for.
-            for signal in [SIGINT, SIGTERM] {
-                let ends =
-                    signal_hook::flag::register_conditional_shutdown(signal, 0, std::sync::Arc::new(true.into()));
-                ends.trying(|| "listen for signals".to_owned())?;
-            }
+            exit_on_signals(0)?;
             let listener = TcpListener::bind(listen).trying(|| format!("listen on {listen}"))?;
             let package = std::fs::read(package).trying(|| format!("read {}", package.display()))?;
             sample::serve(&listener, &package);

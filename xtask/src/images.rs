@@ -137,25 +137,19 @@ fn without_build(dockerfile: &str) -> Outcome<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
-    fn dockerfile() -> String {
-        at_the_root("Dockerfile")
-    }
-
-    fn at_the_root(file: &str) -> String {
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(file)).unwrap()
+    fn read_at_root(file: &str) -> String {
+        fs::read_to_string(crate::workspace::root_of_tests().join(file)).unwrap()
     }
 
     #[test]
     fn every_crate_goes_to_the_engine() {
-        let manifest = at_the_root("Cargo.toml");
+        let manifest = read_at_root("Cargo.toml");
         let (_, members) = manifest.split_once("\nmembers = ").unwrap();
         // A list of strings is the same in TOML and in JSON.
         let members: Vec<String> = serde_json::from_str(members.lines().next().unwrap()).unwrap();
-        let ignored = at_the_root(".dockerignore");
+        let ignored = read_at_root(".dockerignore");
         let sent: Vec<_> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
         for member in members {
             let folder = member.split('/').next().unwrap();
@@ -165,7 +159,7 @@ mod tests {
 
     #[test]
     fn what_is_built_here_needs_no_base_but_envoy() {
-        let derived = without_build(&dockerfile()).unwrap();
+        let derived = without_build(&read_at_root("Dockerfile")).unwrap();
         let bases: Vec<_> = derived.lines().filter(|line| line.starts_with("FROM ")).collect();
         let (gateway, others) = bases.split_last().unwrap();
         assert_eq!(*gateway, "FROM ${ENVOY} AS gateway");
@@ -178,7 +172,7 @@ mod tests {
 
     #[test]
     fn every_image_has_labels_and_no_user_of_its_own_rights() {
-        let text = dockerfile();
+        let text = read_at_root("Dockerfile");
         for image in IMAGES {
             let (_, stage) = text.split_once(&format!(" AS {image}\n")).unwrap();
             let stage = stage.split("\nFROM ").next().unwrap();

@@ -39,6 +39,13 @@ pub fn probe(program: impl AsRef<OsStr>, args: &[&str]) -> Option<String> {
     status.success().then(|| String::from_utf8_lossy(&stdout).into_owned())
 }
 
+/// Takes variables of ours out of a command that happen to be set: it does the same everywhere.
+pub fn clear_own_variables(command: &mut Command) {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LINKGATE_")) {
+        command.env_remove(name);
+    }
+}
+
 /// The command as a person would type it.
 fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());

@@ -9,8 +9,7 @@ pub mod demo;
 mod hosts;
 pub mod link;
 pub mod place;
-mod ports;
-mod programs;
+pub mod ports;
 pub mod sample;
 mod stop;
 
@@ -21,15 +20,15 @@ use clap::Args;
 
 use crate::error::{Outcome, Trying};
 use crate::http;
+use crate::programs::Programs;
 use crate::workspace::{Profile, Workspace};
 use children::Children;
 use demo::Credentials;
 use hosts::Hosts;
 use place::{Place, read_text};
-use ports::Ports;
-use programs::Programs;
+use ports::{Numbers, Ports};
 use sample::Sample;
-use stop::Stop;
+use stop::ShutdownRequest;
 
 /// Flags of `up`.
 #[derive(Args)]
@@ -65,15 +64,20 @@ pub struct Options {
 
 /// Starts everything, links the sample, and stays.
 pub fn up(workspace: &Workspace, options: &Options) -> Outcome<()> {
-    let stop = Stop::listen()?;
+    let stop = ShutdownRequest::listen()?;
     let profile = if options.release { Profile::Release } else { Profile::Dev };
-    let programs = Programs::build(workspace, profile)?;
+    let programs = Programs::build(workspace, profile, &["linkgate-store", "linkgate-cli"])?;
     if options.check {
         let folder = tempfile::Builder::new().prefix("up-check-").tempdir_in(&workspace.target);
         let folder = folder.trying(|| format!("make a folder in {}", workspace.target.display()))?;
-        return session(workspace, &programs, folder.path(), Ports::free()?, &stop, options);
+        return session(workspace, &programs, folder.path(), Ports::find_free()?, &stop, options);
     }
-    let ports = Ports::given(options)?;
+    let ports = Ports::claim(Numbers {
+        gateway: options.gateway_port,
+        store: options.store_port,
+        sample: options.sample_port,
+        admin: options.admin_port,
+    })?;
     session(workspace, &programs, &workspace.path(&options.data_dir), ports, &stop, options)
 }
 
@@ -82,21 +86,23 @@ fn session(
     programs: &Programs,
     folder: &Path,
     ports: Ports,
-    stop: &Stop,
+    stop: &ShutdownRequest,
     options: &Options,
 ) -> Outcome<()> {
     let place = Place::prepare(folder)?;
     let (numbers, listener) = ports.into_parts();
     let credentials = Credentials::keep(&place)?;
-    let hosts = Hosts::of(&numbers, options);
+    let hosts = Hosts::new(format!("127.0.0.1:{}", numbers.sample), &options.private_host, &options.allow_host);
     demo::prepare(workspace, programs, &place, &credentials, &numbers, &hosts)?;
     let sample = Sample::serve(&workspace.path("samples"), listener)?;
 
     let mut children = Children::default();
     children.start("store", &mut store(programs, &place, &numbers, &hosts), &place.store_log())?;
-    stop.wait(&mut children, "the store", || answers(numbers.store, "/readyz"))?;
+    stop.wait_until_ready(&mut children, "the store", || answers(numbers.store, "/readyz"))?;
     children.start("envoy", &mut envoy(programs, &place)?, &place.envoy_log())?;
-    stop.wait(&mut children, "Envoy", || answers(numbers.admin, "/ready") && http::is_listening(numbers.gateway))?;
+    stop.wait_until_ready(&mut children, "Envoy", || {
+        answers(numbers.admin, "/ready") && http::is_listening(numbers.gateway)
+    })?;
 
     let reply = link::send(numbers.gateway, &credentials, &sample.url)?;
     println!("\n{reply}\n");
@@ -108,15 +114,15 @@ fn session(
     }
     reply.is_success(&place)?;
     println!("{}", link::help(&numbers, &credentials, &sample.url, &place));
-    stop.stay(&mut children)
+    stop.wait_for_request(&mut children)
 }
 
 fn answers(port: u16, path: &str) -> bool {
     http::get(port, path).is_ok_and(|response| response.status == 200)
 }
 
-fn store(programs: &Programs, place: &Place, ports: &ports::Numbers, hosts: &Hosts) -> Command {
-    let mut command = Programs::ours(&programs.bin.join("linkgate-store"));
+fn store(programs: &Programs, place: &Place, ports: &Numbers, hosts: &Hosts) -> Command {
+    let mut command = Programs::command(&programs.bin.join("linkgate-store"));
     command
         .env("LINKGATE_STORE_LISTEN", format!("127.0.0.1:{}", ports.store))
         .env("LINKGATE_DATA_DIR", place.data())
@@ -128,7 +134,7 @@ fn store(programs: &Programs, place: &Place, ports: &ports::Numbers, hosts: &Hos
 
 fn envoy(programs: &Programs, place: &Place) -> Outcome<Command> {
     let key = read_text(&place.private_key())?;
-    let mut command = Programs::ours(&programs.envoy);
+    let mut command = Programs::command(&programs.envoy);
     command
         .arg("-c")
         .arg(place.envoy_config())

@@ -133,6 +133,12 @@ impl Workspace {
     }
 }
 
+/// The root folder, for tests.
+#[cfg(test)]
+pub fn root_of_tests() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
 fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }

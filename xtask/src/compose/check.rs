@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::deployment::{Bed, TAG, expect, expect_code};
+use super::deployment::{Deployment, TAG, expect, expect_code};
 use super::project::Project;
 use super::{confined, durable, rolling};
 use crate::docker::Docker;
@@ -17,6 +16,7 @@ use crate::images::{self, Programs};
 use crate::run::capture;
 use crate::up::demo::Credentials;
 use crate::up::link::{self, Reply};
+use crate::up::ports::bind_free;
 use crate::up::sample::Sample;
 use crate::workspace::Workspace;
 
@@ -29,7 +29,8 @@ pub fn check(workspace: &Workspace, docker: &Docker) -> Outcome<()> {
     let programs = Programs::build(workspace, true)?;
     images::make(workspace, docker, &programs, &[TAG, rolling::NEXT])?;
     println!("== images: {:.0} s", begun.elapsed().as_secs_f32());
-    let gateways = free_ports()?;
+    let [(_, one), (_, two)] = bind_free()?;
+    let gateways = [one, two];
     let publish = |port: u16| format!("127.0.0.1:{port}");
     let settings = BTreeMap::from([
         ("LINKGATE_VERSION", TAG.to_owned()),
@@ -45,20 +46,22 @@ pub fn check(workspace: &Workspace, docker: &Docker) -> Outcome<()> {
 }
 
 fn cases(workspace: &Workspace, project: Project, gateways: [u16; 2]) -> Outcome<()> {
-    let bed = match step("start", || start(workspace, &project)) {
-        Ok((credentials, sample)) => Bed { project, gateways, credentials, sample, root: workspace.root.clone() },
+    let deployment = match step("start", || start(workspace, &project)) {
+        Ok((credentials, sample)) => {
+            Deployment { project, gateways, credentials, sample, root: workspace.root.clone() }
+        }
         Err(failure) => {
             project.show_logs();
             return Err(failure);
         }
     };
-    let outcome = step("requests", || requests(&bed))
-        .and_then(|()| step("confinement", || confined::confined(&bed)))
-        .and_then(|()| step("a store that is killed", || durable::killed(&bed)))
-        .and_then(|()| step("keys, upgrade and rollback under load", || rolling::rolling(&bed)))
-        .and_then(|()| step("what outlives containers", || durable::outlives(&bed)));
+    let outcome = step("requests", || requests(&deployment))
+        .and_then(|()| step("confinement", || confined::confined(&deployment)))
+        .and_then(|()| step("a store that is killed", || durable::killed(&deployment)))
+        .and_then(|()| step("keys, upgrade and rollback under load", || rolling::rolling(&deployment)))
+        .and_then(|()| step("what outlives containers", || durable::outlives(&deployment)));
     if outcome.is_err() {
-        bed.project.show_logs();
+        deployment.project.show_logs();
     }
     outcome
 }
@@ -69,14 +72,6 @@ fn step<T>(name: &str, what: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
     let said = if outcome.is_ok() { "ok" } else { "FAILED" };
     println!("== {name}: {said}, {:.0} s", begun.elapsed().as_secs_f32());
     outcome
-}
-
-fn free_ports() -> Outcome<[u16; 2]> {
-    let any = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).trying(|| "find a free port".to_owned());
-    let number = |listener: TcpListener| listener.local_addr().map(|a| a.port()).trying(|| "ask for a port".to_owned());
-    // Both are held before either is let go, so that they differ.
-    let (one, two) = (any()?, any()?);
-    Ok([number(one)?, number(two)?])
 }
 
 fn start(workspace: &Workspace, project: &Project) -> Outcome<(Credentials, Sample)> {
@@ -90,17 +85,17 @@ fn start(workspace: &Workspace, project: &Project) -> Outcome<(Credentials, Samp
 }
 
 /// The request of the README, as it stands there.
-fn documented(bed: &Bed) -> Outcome<()> {
-    let readme = fs::read_to_string(bed.root.join("README.md")).trying(|| "read README.md".to_owned())?;
+fn documented(deployment: &Deployment) -> Outcome<()> {
+    let readme = fs::read_to_string(deployment.root.join("README.md")).trying(|| "read README.md".to_owned())?;
     let script =
         request_of(&readme).ok_or_else(|| Failure::new("README.md has no request for the demo in containers"))?;
-    let script = script.replace("http://127.0.0.1:8080/", &format!("http://127.0.0.1:{}/", bed.gateways[0]));
+    let script = script.replace("http://127.0.0.1:8080/", &format!("http://127.0.0.1:{}/", deployment.gateways[0]));
     let mut command = Command::new("sh");
     // Only what goes wrong is said.
     command.args(["-c", &script.replacen("curl ", "curl --silent --show-error ", 1)]);
-    command.env("LINKGATE_DEMO_APP_SECRET", &bed.credentials.secret);
-    let body = capture(command.env("LINKGATE_DEMO_TICKET", &bed.credentials.ticket))?;
-    link::compare(&Reply::read(200, &body)?, &bed.sample)
+    command.env("LINKGATE_DEMO_APP_SECRET", &deployment.credentials.secret);
+    let body = capture(command.env("LINKGATE_DEMO_TICKET", &deployment.credentials.ticket))?;
+    link::compare(&Reply::read(200, &body)?, &deployment.sample)
 }
 
 /// The `curl` that asks for the package of the demo's origin.
@@ -131,20 +126,21 @@ fn refusals(sample: &Sample) -> [(Value, &'static str); 8] {
 }
 
 /// The same as without containers: the documented reply, and the refusals beside it.
-fn requests(bed: &Bed) -> Outcome<()> {
-    documented(bed)?;
-    for gateway in bed.gateways {
-        link::compare(&link::send(gateway, &bed.credentials, &bed.sample.url)?, &bed.sample)?;
-        link::refuses_a_wrong_secret(gateway, &bed.credentials, &bed.sample.url)?;
+fn requests(deployment: &Deployment) -> Outcome<()> {
+    documented(deployment)?;
+    for gateway in deployment.gateways {
+        link::compare(&link::send(gateway, &deployment.credentials, &deployment.sample.url)?, &deployment.sample)?;
+        link::refuses_a_wrong_secret(gateway, &deployment.credentials, &deployment.sample.url)?;
     }
-    let first = bed.link("1.0.0", "")?;
+    let first = deployment.link("1.0.0", "")?;
     expect(&first, 200, "a new version")?;
-    for (body, code) in refusals(&bed.sample) {
-        let reply = link::send_body(bed.gateways[0], &bed.credentials, &body.to_string())?;
+    for (body, code) in refusals(&deployment.sample) {
+        let reply = link::send_body(deployment.gateways[0], &deployment.credentials, &body.to_string())?;
         expect_code(&reply, code)?;
     }
-    let overwrite = json!({"package_url": bed.sample.url, "version": "1.0.0", "allow_overwrite": true}).to_string();
-    let overwritten = link::send_body(bed.gateways[1], &bed.credentials, &overwrite)?;
+    let overwrite =
+        json!({"package_url": deployment.sample.url, "version": "1.0.0", "allow_overwrite": true}).to_string();
+    let overwritten = link::send_body(deployment.gateways[1], &deployment.credentials, &overwrite)?;
     if first.field("id") == overwritten.field("id") && overwritten.status() == 200 {
         return Ok(());
     }
@@ -157,7 +153,7 @@ mod tests {
 
     #[test]
     fn the_request_of_the_readme_is_found() {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let root = crate::workspace::root_of_tests();
         let request = request_of(&fs::read_to_string(root.join("README.md")).unwrap()).unwrap();
         assert!(request.starts_with("curl -X POST") && request.contains("$LINKGATE_DEMO_TICKET"), "{request}");
         assert!(request.contains("http://127.0.0.1:8080/stag/bkapps/"), "{request}");

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use super::deployment::{Bed, TAG};
+use super::deployment::{Deployment, TAG};
 use crate::docker::Docker;
 use crate::error::{Failure, Outcome, Trying};
 use crate::images;
@@ -57,17 +57,18 @@ const ENGINES_OWN: [&str; 6] =
 const PROBE: [&str; 3] = ["/usr/local/bin/xtask", "demo", "get"];
 
 /// Looks at every container and at the images.
-pub fn confined(bed: &Bed) -> Outcome<()> {
+pub fn confined(deployment: &Deployment) -> Outcome<()> {
     for (service, networks) in SERVICES {
-        let text = capture(&mut bed.project.docker().command(["inspect", &bed.project.container(service)?]))?;
+        let text =
+            capture(&mut deployment.project.docker().command(["inspect", &deployment.project.container(service)?]))?;
         let inspected: Value = serde_json::from_str(&text).trying(|| format!("read what is said of {service}"))?;
-        let faults = faults(service, networks, bed.project.name(), &inspected[0]);
+        let faults = faults(service, networks, deployment.project.name(), &inspected[0]);
         if !faults.is_empty() {
             return Err(Failure::new(format!("{service} may do too much: {}", faults.join(", "))));
         }
     }
-    only_the_gateway_reaches_the_store(bed)?;
-    CONTENTS.iter().try_for_each(|(image, want)| holds_only(bed.project.docker(), image, want))
+    only_the_gateway_reaches_the_store(deployment)?;
+    CONTENTS.iter().try_for_each(|(image, want)| holds_only(deployment.project.docker(), image, want))
 }
 
 fn faults(service: &str, networks: &[&str], project: &str, inspected: &Value) -> Vec<String> {
@@ -107,9 +108,10 @@ fn faults(service: &str, networks: &[&str], project: &str, inspected: &Value) ->
 }
 
 /// The origin shares a network with the store, and cannot reach it there either.
-fn only_the_gateway_reaches_the_store(bed: &Bed) -> Outcome<()> {
+fn only_the_gateway_reaches_the_store(deployment: &Deployment) -> Outcome<()> {
     let probe = |host: &str, path: &str| {
-        let mut command = bed.project.command(["exec", "--no-TTY", "sample"].iter().chain(&PROBE).chain(&[host, path]));
+        let mut command =
+            deployment.project.command(["exec", "--no-TTY", "sample"].iter().chain(&PROBE).chain(&[host, path]));
         command.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null()).status().is_ok_and(|s| s.success())
     };
     if !probe("sample:8090", "/generic/example.tar.gz") {

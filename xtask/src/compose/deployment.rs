@@ -1,13 +1,13 @@
 //! A running project: what the cases of the check ask of it, and what they expect.
 
 use std::path::PathBuf;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::project::Project;
 use crate::error::{Failure, Outcome};
+use crate::poll::poll_until;
 use crate::up::demo::Credentials;
 use crate::up::link::{self, Reply};
 use crate::up::sample::Sample;
@@ -16,11 +16,11 @@ use crate::up::sample::Sample;
 pub const TAG: &str = "check";
 
 /// How long anything may take to come about.
-const PATIENCE: Duration = Duration::from_secs(30);
-const BEAT: Duration = Duration::from_millis(200);
+const TIMEOUT: Duration = Duration::from_secs(30);
+const POLL_PAUSE: Duration = Duration::from_millis(200);
 
 /// A running project, and what it takes to speak to it.
-pub struct Bed {
+pub struct Deployment {
     /// Its containers.
     pub project: Project,
     /// The ports of its gateways.
@@ -33,23 +33,19 @@ pub struct Bed {
     pub root: PathBuf,
 }
 
-impl Bed {
+impl Deployment {
     /// Waits until something is so.
-    pub fn until(&self, what: &str, holds: impl Fn() -> bool) -> Outcome<()> {
-        let begun = Instant::now();
-        while !holds() {
-            if begun.elapsed() > PATIENCE {
-                return Err(Failure::new(format!("{what}: not within {} s", PATIENCE.as_secs())));
-            }
-            sleep(BEAT);
+    pub fn wait_until(&self, what: &str, holds: impl Fn() -> bool) -> Outcome<()> {
+        match poll_until(TIMEOUT, POLL_PAUSE, || Ok(holds()))? {
+            true => Ok(()),
+            false => Err(Failure::new(format!("{what}: not within {} s", TIMEOUT.as_secs()))),
         }
-        Ok(())
     }
 
     /// Waits until both gateways have found the store again, and links one more version.
     pub fn answers_again(&self, version: &str) -> Outcome<()> {
         let refused = |gateway| self.link_through(gateway, "1.0.0", "").is_ok_and(|reply| reply.status() == 400);
-        self.until("both gateways reach the store", || self.gateways.into_iter().all(refused))?;
+        self.wait_until("both gateways reach the store", || self.gateways.into_iter().all(refused))?;
         expect(&self.link(version, "")?, 200, "an upload after the store came back")
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
-use super::deployment::{Bed, TAG, expect, expect_code};
+use super::deployment::{Deployment, TAG, expect, expect_code};
 use super::project::PROFILES;
 use crate::error::{Failure, Outcome, Trying};
 use crate::images;
@@ -26,45 +26,45 @@ const OLD_DATA: &str = "tests/fixtures/data-directory-0001.tar.gz";
 const OLD_ROWS: u64 = 2;
 
 /// `docker compose kill -s KILL store` in the middle of an upload: what was acknowledged is there, and nothing else.
-pub fn killed(bed: &Bed) -> Outcome<()> {
-    let before = rows(bed)?;
+pub fn killed(deployment: &Deployment) -> Outcome<()> {
+    let before = rows(deployment)?;
     let acknowledged: Vec<_> = (0..5).map(|number| format!("kept-{number}")).collect();
     let (during, early) = acknowledged.split_at(2);
-    early.iter().try_for_each(|version| expect(&bed.link(version, "")?, 200, "an upload"))?;
-    let held = hold(bed);
+    early.iter().try_for_each(|version| expect(&deployment.link(version, "")?, 200, "an upload"))?;
+    let held = hold(deployment);
     // The upload is under way when its source has answered the first half.
     sleep(Duration::from_secs(2));
-    during.iter().try_for_each(|version| expect(&bed.link(version, "")?, 200, "an upload beside another"))?;
+    during.iter().try_for_each(|version| expect(&deployment.link(version, "")?, 200, "an upload beside another"))?;
     if held.is_finished() {
         return Err(Failure::new("the upload that should be held has ended"));
     }
-    bed.project.run(["kill", "--signal", "KILL", "store"])?;
+    deployment.project.run(["kill", "--signal", "KILL", "store"])?;
     let status = held.join().map_err(|_| Failure::new("the held upload panicked"))??;
     if ![502, 503].contains(&status) {
         return Err(Failure::new(format!("an upload whose store was killed was answered {status}")));
     }
-    bed.project.renew("store")?;
-    bed.answers_again("after-kill")?;
+    deployment.project.renew("store")?;
+    deployment.answers_again("after-kill")?;
     for version in &acknowledged {
-        expect_code(&bed.link(version, "")?, "PACKAGE_ALREADY_EXISTS")?;
+        expect_code(&deployment.link(version, "")?, "PACKAGE_ALREADY_EXISTS")?;
     }
-    let kept = rows(bed)? - before;
+    let kept = rows(deployment)? - before;
     if kept != acknowledged.len() as u64 + 1 {
         return Err(Failure::new(format!("{kept} rows were kept for {} replies", acknowledged.len() + 1)));
     }
-    expect(&bed.link("held", "")?, 200, "the upload that was cut off, again")
+    expect(&deployment.link("held", "")?, 200, "the upload that was cut off, again")
 }
 
-fn hold(bed: &Bed) -> thread::JoinHandle<Outcome<u16>> {
-    let (port, credentials) = (bed.gateways[0], bed.credentials.clone());
-    let url = format!("{}?pause_ms={HELD_MS}", bed.sample.url);
+fn hold(deployment: &Deployment) -> thread::JoinHandle<Outcome<u16>> {
+    let (port, credentials) = (deployment.gateways[0], deployment.credentials.clone());
+    let url = format!("{}?pause_ms={HELD_MS}", deployment.sample.url);
     let body = json!({"package_url": url, "version": "held"}).to_string();
     thread::spawn(move || Ok(link::send_body(port, &credentials, &body)?.status()))
 }
 
 /// How many rows there are, once every package was read and found right.
-fn rows(bed: &Bed) -> Outcome<u64> {
-    summary(&bed.project.exec("store", &[STORE, "verify", "--json"])?)
+fn rows(deployment: &Deployment) -> Outcome<u64> {
+    summary(&deployment.project.exec("store", &[STORE, "verify", "--json"])?)
 }
 
 fn summary(report: &str) -> Outcome<u64> {
@@ -75,49 +75,53 @@ fn summary(report: &str) -> Outcome<u64> {
 }
 
 /// Volumes outlive their containers; a directory of an earlier release is opened by this one.
-pub fn outlives(bed: &Bed) -> Outcome<()> {
-    let before = rows(bed)?;
-    bed.project.exec("store", &[STORE, "backup", BACKUP])?;
-    bed.project.run(["down", "--timeout", "20"])?;
-    let kept = without_the_demo(bed)?;
-    run(bed.project.docker().command(["volume", "rm", &format!("{}_data", bed.project.name())]).stdout(Stdio::null()))?;
-    bed.project.once("store", &["restore", BACKUP])?;
-    bed.project.up()?;
-    let restored = rows(bed)?;
+pub fn outlives(deployment: &Deployment) -> Outcome<()> {
+    let before = rows(deployment)?;
+    deployment.project.exec("store", &[STORE, "backup", BACKUP])?;
+    deployment.project.run(["down", "--timeout", "20"])?;
+    let kept = without_the_demo(deployment)?;
+    run(deployment
+        .project
+        .docker()
+        .command(["volume", "rm", &format!("{}_data", deployment.project.name())])
+        .stdout(Stdio::null()))?;
+    deployment.project.once("store", &["restore", BACKUP])?;
+    deployment.project.up()?;
+    let restored = rows(deployment)?;
     if (kept, restored) != (before, before) {
         return Err(Failure::new(format!("of {before} rows {kept} were there again, and {restored} after a restore")));
     }
-    bed.answers_again("after-restore")?;
-    expect_code(&bed.link("1.0.0", "")?, "PACKAGE_ALREADY_EXISTS")?;
-    old_data(bed)
+    deployment.answers_again("after-restore")?;
+    expect_code(&deployment.link("1.0.0", "")?, "PACKAGE_ALREADY_EXISTS")?;
+    old_data(deployment)
 }
 
 /// The file as it is for who has no policy of their own yet: everything is healthy, and nobody is let in. Returns how
 /// many rows there are.
-fn without_the_demo(bed: &Bed) -> Outcome<u64> {
-    bed.project.with_profiles(&[]);
-    bed.project.up()?;
-    let refused = bed.link("nobody", "")?;
-    let rows = rows(bed)?;
-    bed.project.run(["down", "--timeout", "20"])?;
-    bed.project.with_profiles(PROFILES);
+fn without_the_demo(deployment: &Deployment) -> Outcome<u64> {
+    deployment.project.with_profiles(&[]);
+    deployment.project.up()?;
+    let refused = deployment.link("nobody", "")?;
+    let rows = rows(deployment)?;
+    deployment.project.run(["down", "--timeout", "20"])?;
+    deployment.project.with_profiles(PROFILES);
     if refused.status() == 400 && refused.field("code_name").is_some_and(|name| name == "INVALID_ARGS") {
         return Ok(rows);
     }
     Err(Failure::new(format!("policy.yaml as it stands must let nobody in:\n{refused}")))
 }
 
-fn old_data(bed: &Bed) -> Outcome<()> {
-    let docker = bed.project.docker();
-    let volume = format!("{}_old-data", bed.project.name());
-    let keys = format!("{}_public-keys:/keys/public:ro", bed.project.name());
+fn old_data(deployment: &Deployment) -> Outcome<()> {
+    let docker = deployment.project.docker();
+    let volume = format!("{}_old-data", deployment.project.name());
+    let keys = format!("{}_public-keys:/keys/public:ro", deployment.project.name());
     let mount = format!("{volume}:/data");
     let mut create =
         docker.command(["create", "--network", "none", "--read-only", "--volume", &mount, "--volume", &keys]);
     create.args(["--env", "LINKGATE_JWT_PUBLIC_KEYS=linkgate=/keys/public", &images::name("store", TAG)]);
     let container = capture(&mut create)?;
     let container = container.trim();
-    let tried = try_old_data(bed, container);
+    let tried = try_old_data(deployment, container);
     if tried.is_err() {
         run(&mut docker.command(["logs", container]))?;
     }
@@ -126,9 +130,9 @@ fn old_data(bed: &Bed) -> Outcome<()> {
     tried
 }
 
-fn try_old_data(bed: &Bed, container: &str) -> Outcome<()> {
-    let docker = bed.project.docker();
-    let packed = fs::read(bed.root.join(OLD_DATA)).trying(|| format!("read {OLD_DATA}"))?;
+fn try_old_data(deployment: &Deployment, container: &str) -> Outcome<()> {
+    let docker = deployment.project.docker();
+    let packed = fs::read(deployment.root.join(OLD_DATA)).trying(|| format!("read {OLD_DATA}"))?;
     let mut archive = Vec::new();
     GzDecoder::new(packed.as_slice()).read_to_end(&mut archive).trying(|| format!("unpack {OLD_DATA}"))?;
     let mut copy = docker.command(["cp", "-", &format!("{container}:/data")]);
@@ -139,7 +143,8 @@ fn try_old_data(bed: &Bed, container: &str) -> Outcome<()> {
         return Err(Failure::new(format!("{OLD_DATA} could not be copied into a volume")));
     }
     run(docker.command(["start", container]).stdout(Stdio::null()))?;
-    bed.until("a store with an old data directory", || docker.succeeds(["exec", container, STORE, "health"]))?;
+    deployment
+        .wait_until("a store with an old data directory", || docker.succeeds(["exec", container, STORE, "health"]))?;
     let found = summary(&capture(&mut docker.command(["exec", container, STORE, "verify", "--json"]))?)?;
     if found != OLD_ROWS {
         return Err(Failure::new(format!("a data directory with {OLD_ROWS} rows has {found} for this release")));

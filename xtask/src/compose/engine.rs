@@ -2,23 +2,22 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::geteuid;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::flag;
 use tempfile::TempDir;
 
 use crate::docker::Docker;
 use crate::error::{Failure, Outcome, Trying};
+use crate::poll::poll_until;
 use crate::run::{probe, run};
+use crate::signals::exit_on_signals;
 use crate::up::children::Children;
 use crate::workspace::Workspace;
 
 /// How long `dockerd` may take to answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+const POLL_PAUSE: Duration = Duration::from_millis(100);
 
 /// Fails with 2 unless an engine can be started here.
 pub fn can_be_started() -> Outcome<()> {
@@ -55,7 +54,7 @@ pub fn again_in_namespaces() -> Outcome<()> {
 
 /// A running `dockerd`; it ends when this is dropped.
 pub struct PrivateEngine {
-    // Dropped in this order: what it keeps can go when it has ended.
+    // Dropped in this order: its folders can go when it has ended.
     _children: Children,
     folders: [TempDir; 2],
 }
@@ -63,15 +62,12 @@ pub struct PrivateEngine {
 impl PrivateEngine {
     /// Starts it.
     pub fn start(workspace: &Workspace) -> Outcome<Self> {
-        // The first process of a namespace ignores what it does not ask for; all the others end with it.
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            let ends = flag::register_conditional_shutdown(signal, 130, Arc::new(true.into()));
-            ends.trying(|| "listen for Ctrl-C".to_owned())?;
-        }
+        // All other processes of the namespace end with this one.
+        exit_on_signals(130)?;
         run(Command::new("ip").args(["link", "set", "lo", "up"]))?;
-        let folder = |of: PathBuf| {
-            let made = tempfile::Builder::new().prefix("linkgate-engine-").tempdir_in(&of);
-            made.trying(|| format!("make a folder in {}", of.display()))
+        let folder = |parent: PathBuf| {
+            let made = tempfile::Builder::new().prefix("linkgate-engine-").tempdir_in(&parent);
+            made.trying(|| format!("make a folder in {}", parent.display()))
         };
         // Paths of sockets are short; images and containers need a file system with overlays.
         let folders = [folder(std::env::temp_dir())?, folder(workspace.target.clone())?];
@@ -85,13 +81,12 @@ impl PrivateEngine {
             children.start("dockerd", &mut command, &workspace.target.join("dockerd.log"))?;
             Docker::at(run_folder.join("docker.sock"))
         };
-        let begun = Instant::now();
-        while !engine.answers() {
-            children.all_live()?;
-            if begun.elapsed() > PATIENCE {
-                return Err(children.with_logs("dockerd does not answer"));
-            }
-            sleep(Duration::from_millis(100));
+        let is_ready = poll_until(READY_TIMEOUT, POLL_PAUSE, || {
+            children.check_running()?;
+            Ok(engine.answers())
+        })?;
+        if !is_ready {
+            return Err(children.with_logs("dockerd does not answer"));
         }
         Ok(Self { _children: children, folders })
     }

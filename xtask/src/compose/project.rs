@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use crate::docker::{self, Docker};
 use crate::error::{Outcome, Trying};
-use crate::run::{capture, run};
+use crate::run::{capture, clear_own_variables, run};
 use crate::workspace::Workspace;
 
 /// The compose file, as one run of it.
@@ -64,9 +64,7 @@ impl Project {
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut program = Command::new(self.compose.first().map_or(Path::new("docker-compose"), PathBuf::as_path));
         program.args(self.compose.iter().skip(1)).current_dir(&self.root);
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LINKGATE_")) {
-            program.env_remove(name);
-        }
+        clear_own_variables(&mut program);
         program.envs(self.settings.borrow().iter()).env("COMPOSE_PROGRESS", "quiet");
         program.args(["--env-file", "/dev/null", "--project-name", &self.name]);
         program.args(self.profiles.get().iter().flat_map(|profile| ["--profile", profile]));

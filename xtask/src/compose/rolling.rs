@@ -4,7 +4,7 @@ use std::thread;
 
 use serde_json::json;
 
-use super::deployment::{Bed, TAG, expect};
+use super::deployment::{Deployment, TAG, expect};
 use super::load::Load;
 use crate::error::{Failure, Outcome};
 use crate::up::demo::Credentials;
@@ -22,41 +22,41 @@ const FOLDERS: [&str; 2] = ["--to=/keys/private", "--public-to=/keys/public"];
 const SLOW_MS: u64 = 6_000;
 
 /// Everything that is done to running gateways, under one load: not a single request fails.
-pub fn rolling(bed: &Bed) -> Outcome<()> {
-    let load = Load::start(bed.gateways, &bed.credentials, &bed.sample.url);
-    let outcome = under_load(bed);
+pub fn rolling(deployment: &Deployment) -> Outcome<()> {
+    let load = Load::start(deployment.gateways, &deployment.credentials, &deployment.sample.url);
+    let outcome = under_load(deployment);
     // The load ends in either case; what went wrong first is what counts.
     let tally = load.finish();
     outcome?;
     let [one, two] = tally?.good;
     println!("{one} and {two} requests through the gateways, none failed");
-    after_load(bed)
+    after_load(deployment)
 }
 
-fn under_load(bed: &Bed) -> Outcome<()> {
+fn under_load(deployment: &Deployment) -> Outcome<()> {
     // The new public key is believed before anybody signs with the private one.
-    bed.project.set("LINKGATE_KEY", NEW_KEY);
-    bed.project.once("keys", &[])?;
-    read_keys_again(bed, 2)?;
+    deployment.project.set("LINKGATE_KEY", NEW_KEY);
+    deployment.project.once("keys", &[])?;
+    read_keys_again(deployment, 2)?;
     // One step for both: gateways with the new key and of the new version.
-    bed.project.set("LINKGATE_VERSION", NEXT);
-    let slow = upload_slowly(bed);
+    deployment.project.set("LINKGATE_VERSION", NEXT);
+    let slow = upload_slowly(deployment);
     for gateway in GATEWAYS {
-        replace(bed, gateway)?;
+        replace(deployment, gateway)?;
     }
     let answered = slow.join().map_err(|_| Failure::new("the slow upload panicked"))??;
     if answered != 200 {
         return Err(Failure::new(format!("an upload under way was answered {answered} when its gateway was drained")));
     }
     // The way back, for one of them.
-    bed.project.set("LINKGATE_VERSION", TAG);
-    replace(bed, GATEWAYS[1])
+    deployment.project.set("LINKGATE_VERSION", TAG);
+    replace(deployment, GATEWAYS[1])
 }
 
 /// The upload goes through the gateway that is replaced first.
-fn upload_slowly(bed: &Bed) -> thread::JoinHandle<Outcome<u16>> {
-    let (port, credentials) = (bed.gateways[0], bed.credentials.clone());
-    let url = format!("{}?pause_ms={SLOW_MS}", bed.sample.url);
+fn upload_slowly(deployment: &Deployment) -> thread::JoinHandle<Outcome<u16>> {
+    let (port, credentials) = (deployment.gateways[0], deployment.credentials.clone());
+    let url = format!("{}?pause_ms={SLOW_MS}", deployment.sample.url);
     thread::spawn(move || slow(port, &credentials, &url))
 }
 
@@ -66,36 +66,36 @@ fn slow(port: u16, credentials: &Credentials, url: &str) -> Outcome<u16> {
 }
 
 /// Takes a gateway out of service, and puts one with the settings of now in its place.
-fn replace(bed: &Bed, gateway: &str) -> Outcome<()> {
-    bed.project.exec(gateway, &[LINKGATE, "envoy", "drain", "--notice", "2s", "--wait", "60s"])?;
-    bed.project.renew(gateway)
+fn replace(deployment: &Deployment, gateway: &str) -> Outcome<()> {
+    deployment.project.exec(gateway, &[LINKGATE, "envoy", "drain", "--notice", "2s", "--wait", "60s"])?;
+    deployment.project.renew(gateway)
 }
 
-fn read_keys_again(bed: &Bed, keys: usize) -> Outcome<()> {
-    bed.project.run(["kill", "--signal", "HUP", "store"])?;
+fn read_keys_again(deployment: &Deployment, keys: usize) -> Outcome<()> {
+    deployment.project.run(["kill", "--signal", "HUP", "store"])?;
     let said = format!("Read the keys again: {keys} are trusted");
-    bed.until(&format!("the store trusts {keys} keys"), || {
-        bed.project.capture(["logs", "--no-color", "store"]).is_ok_and(|log| log.contains(&said))
+    deployment.wait_until(&format!("the store trusts {keys} keys"), || {
+        deployment.project.capture(["logs", "--no-color", "store"]).is_ok_and(|log| log.contains(&said))
     })
 }
 
 /// The old key is forgotten once no token that it signed is good any more.
-fn after_load(bed: &Bed) -> Outcome<()> {
+fn after_load(deployment: &Deployment) -> Outcome<()> {
     let remove = ["keys", "remove", "--name", OLD_KEY];
-    bed.project.once("keys", &[&remove[..], &FOLDERS[..]].concat())?;
-    read_keys_again(bed, 1)?;
-    for (number, gateway) in bed.gateways.into_iter().enumerate() {
+    deployment.project.once("keys", &[&remove[..], &FOLDERS[..]].concat())?;
+    read_keys_again(deployment, 1)?;
+    for (number, gateway) in deployment.gateways.into_iter().enumerate() {
         expect(
-            &bed.link_through(gateway, &format!("new-key-{number}"), "")?,
+            &deployment.link_through(gateway, &format!("new-key-{number}"), "")?,
             200,
             "a request signed with the new key",
         )?;
     }
     // The store has no second one beside it: it is away for a moment, and comes back to the same volume.
     for version in [NEXT, TAG] {
-        bed.project.set("LINKGATE_VERSION", version);
-        bed.project.renew("store")?;
-        bed.answers_again(&format!("store-{version}"))?;
+        deployment.project.set("LINKGATE_VERSION", version);
+        deployment.project.renew("store")?;
+        deployment.answers_again(&format!("store-{version}"))?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::files::{empty, inside};
+use super::files::{copy, empty, inside};
 use crate::docker::Docker;
 use crate::envoy;
 use crate::error::{Failure, Outcome, Trying};
@@ -58,20 +58,15 @@ pub fn forget(docker: &Docker) {
 fn lay_out(program: &Path, folder: &Path) -> Outcome<()> {
     empty(folder)?;
     let root = folder.join("root");
-    copy(program, &inside(&root, "/usr/local/bin/envoy"))?;
+    copy(program, &inside(&root, "/usr/local/bin/envoy"), 0o755)?;
     let libraries = libraries_in(&capture(Command::new("ldd").arg(program))?);
     if libraries.is_empty() {
         return Err(Failure::new(format!("`ldd {}` names no library", program.display())));
     }
     for library in libraries {
-        copy(&library, &inside(&root, &library.to_string_lossy()))?;
+        copy(&library, &inside(&root, &library.to_string_lossy()), 0o755)?;
     }
     fs::write(folder.join("Dockerfile"), DOCKERFILE).trying(|| format!("write {}", folder.display()))
-}
-
-fn copy(from: &Path, to: &Path) -> Outcome<()> {
-    let copied = fs::create_dir_all(to.parent().unwrap_or(to)).and_then(|()| fs::copy(from, to));
-    copied.map(drop).trying(|| format!("copy {} to {}", from.display(), to.display()))
 }
 
 /// Reads `libm.so.6 => /lib/libm.so.6 (0x7f…)` and `/lib64/ld-linux-x86-64.so.2 (0x7f…)`.

@@ -7,12 +7,12 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::error::{Failure, Outcome, Trying};
+use crate::poll::poll_until;
 
 /// From being asked to being killed.
 const GRACE: Duration = Duration::from_secs(10);
@@ -43,7 +43,7 @@ impl Children {
     }
 
     /// Fails if one has ended.
-    pub fn all_live(&mut self) -> Outcome<()> {
+    pub fn check_running(&mut self) -> Outcome<()> {
         for started in &mut self.0 {
             let ended = started.child.try_wait().trying(|| format!("look after {}", started.name))?;
             if let Some(status) = ended {
@@ -79,14 +79,10 @@ impl Started {
 
     fn end(&mut self) {
         self.signal(Signal::TERM);
-        let start = Instant::now();
-        while matches!(self.child.try_wait(), Ok(None)) {
-            if start.elapsed() > GRACE {
-                eprintln!("{} did not stop in {} s, killing it", self.name, GRACE.as_secs());
-                self.signal(Signal::KILL);
-                break;
-            }
-            sleep(Duration::from_millis(20));
+        let ended = poll_until(GRACE, Duration::from_millis(20), || Ok(!matches!(self.child.try_wait(), Ok(None))));
+        if !ended.unwrap_or_default() {
+            eprintln!("{} did not stop within {} s, killing it", self.name, GRACE.as_secs());
+            self.signal(Signal::KILL);
         }
         // Nothing is left to do if this fails; the kernel has the last word.
         let _ = self.child.wait();
@@ -120,12 +116,8 @@ mod tests {
         command
     }
 
-    fn wait_for(what: impl Fn() -> bool) {
-        let start = Instant::now();
-        while !what() {
-            assert!(start.elapsed() < Duration::from_secs(5));
-            sleep(Duration::from_millis(10));
-        }
+    fn wait_for(holds: impl Fn() -> bool) {
+        assert!(poll_until(Duration::from_secs(30), Duration::from_millis(10), || Ok(holds())).unwrap());
     }
 
     #[test]
@@ -135,7 +127,7 @@ mod tests {
         let mut children = Children::default();
         children.start("one", &mut shell("echo up; sleep 60 & wait"), &log).unwrap();
         wait_for(|| fs::read_to_string(&log).unwrap() == "up\n");
-        children.all_live().unwrap();
+        children.check_running().unwrap();
         let group = Pid::from_child(&children.0[0].child);
         drop(children);
         wait_for(|| rustix::process::test_kill_process_group(group).is_err());
@@ -147,12 +139,11 @@ mod tests {
         let mut children = Children::default();
         let script = "for i in $(seq 30); do echo line $i; done; exit 3";
         children.start("one", &mut shell(script), &folder.path().join("log")).unwrap();
-        let failure = loop {
-            match children.all_live() {
-                Err(failure) => break failure.to_string(),
-                Ok(()) => sleep(Duration::from_millis(10)),
-            }
-        };
+        let ended = poll_until(Duration::from_secs(30), Duration::from_millis(10), || {
+            children.check_running()?;
+            Ok(false)
+        });
+        let failure = ended.unwrap_err().to_string();
         assert!(failure.starts_with("one ended (exit status: 3)"), "{failure}");
         assert!(
             failure.contains("line 30") && failure.contains("line 11") && !failure.contains("line 10\n"),

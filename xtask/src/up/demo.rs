@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use super::hosts::Hosts;
 use super::place::{Place, read_text, write_whole};
 use super::ports::Numbers;
-use super::programs::Programs;
 use crate::error::{Failure, Outcome, Trying};
+use crate::programs::Programs;
 use crate::run::run;
 use crate::wasm;
 use crate::workspace::Workspace;
@@ -94,7 +94,7 @@ pub(super) fn prepare(
 /// Puts credentials and a policy that knows them into a folder, for a sample that is at this `host:port`.
 pub fn prepare_policy(folder: &Path, committed: &Path, host: &str) -> Outcome<()> {
     let place = Place::prepare(folder)?;
-    let hosts = Hosts { private: vec![host.to_owned()], public: Vec::new() };
+    let hosts = Hosts::new(host.to_owned(), &[], &[]);
     keep_policy(committed, &place, &Credentials::keep(&place)?, &hosts)
 }
 

@@ -1,22 +1,20 @@
 //! The hosts that packages may come from in a demo.
 
-use super::Options;
-use super::ports::Numbers;
-
-/// Where links may point to.
+/// Where package URLs may point to.
 pub struct Hosts {
     /// On this machine or in its network; the sample's host is the first of them.
     pub private: Vec<String>,
+    /// Elsewhere.
     pub public: Vec<String>,
 }
 
 impl Hosts {
-    pub fn of(ports: &Numbers, options: &Options) -> Self {
-        let sample = format!("127.0.0.1:{}", ports.sample);
-        let private = std::iter::once(sample).chain(options.private_host.iter().cloned()).collect();
-        Self { private, public: options.allow_host.clone() }
+    /// The sample's `host:port`, and more.
+    pub fn new(sample: String, private: &[String], public: &[String]) -> Self {
+        Self { private: [&[sample], private].concat(), public: public.to_vec() }
     }
 
+    /// All of them, the private ones first.
     pub fn all(&self) -> impl Iterator<Item = &str> {
         self.private.iter().chain(&self.public).map(String::as_str)
     }

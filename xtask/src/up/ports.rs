@@ -3,7 +3,6 @@
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
 
-use super::Options;
 use crate::error::{Failure, Outcome, Trying};
 
 /// The port numbers.
@@ -18,49 +17,34 @@ pub struct Numbers {
     pub admin: u16,
 }
 
-/// The numbers, and the sample's listener, which is ours and is kept.
+/// The numbers, and the sample's listener, which is ours and stays open.
 pub struct Ports {
     numbers: Numbers,
     sample: TcpListener,
 }
 
 impl Ports {
-    /// The ports of the flags.
+    /// These ports.
     ///
     /// # Errors
     /// One is in use; the failure names it and its flag.
-    pub fn given(options: &Options) -> Outcome<Self> {
-        let numbers = Numbers {
-            gateway: options.gateway_port,
-            store: options.store_port,
-            sample: options.sample_port,
-            admin: options.admin_port,
-        };
+    pub fn claim(numbers: Numbers) -> Outcome<Self> {
         let others = [
             (numbers.gateway, "the gateway", "--gateway-port"),
             (numbers.store, "the store", "--store-port"),
             (numbers.admin, "Envoy's admin pages", "--admin-port"),
         ];
-        let sample = claim(numbers.sample, "the sample package", "--sample-port")?;
+        let sample = claim_port(numbers.sample, "the sample package", "--sample-port")?;
         // Held until all are seen, so that two flags with the same number are found out too.
-        let held: Outcome<Vec<_>> = others.iter().map(|(port, what, flag)| claim(*port, what, flag)).collect();
+        let held: Outcome<Vec<_>> = others.iter().map(|(port, what, flag)| claim_port(*port, what, flag)).collect();
         held.map(drop)?;
         Ok(Self { numbers, sample })
     }
 
     /// Free ports, whatever they are.
-    pub fn free() -> Outcome<Self> {
-        let any = || bind(0).trying(|| "find a free port".to_owned());
-        let number =
-            |listener: &TcpListener| listener.local_addr().map(|a| a.port()).trying(|| "ask for a port".to_owned());
-        let (gateway, store, sample, admin) = (any()?, any()?, any()?, any()?);
-        let numbers = Numbers {
-            gateway: number(&gateway)?,
-            store: number(&store)?,
-            sample: number(&sample)?,
-            admin: number(&admin)?,
-        };
-        Ok(Self { numbers, sample })
+    pub fn find_free() -> Outcome<Self> {
+        let [(_, gateway), (_, store), (sample, sample_port), (_, admin)] = bind_free()?;
+        Ok(Self { numbers: Numbers { gateway, store, sample: sample_port, admin }, sample })
     }
 
     /// The numbers and the sample's listener.
@@ -69,7 +53,19 @@ impl Ports {
     }
 }
 
-fn claim(port: u16, what: &str, flag: &str) -> Outcome<TcpListener> {
+/// Listeners at free ports, with their numbers; all are there before one is let go, so that they differ.
+pub fn bind_free<const N: usize>() -> Outcome<[(TcpListener, u16); N]> {
+    let bind_one = || {
+        let listener = bind(0)?;
+        let port = listener.local_addr()?.port();
+        Ok((listener, port))
+    };
+    let listeners: std::io::Result<Vec<_>> = (0..N).map(|_| bind_one()).collect();
+    let listeners = listeners.trying(|| "find a free port".to_owned())?;
+    listeners.try_into().map_err(|_| Failure::new("cannot find enough free ports"))
+}
+
+fn claim_port(port: u16, what: &str, flag: &str) -> Outcome<TcpListener> {
     bind(port).map_err(|error| {
         let why = match error.kind() {
             ErrorKind::AddrInUse => "is already in use: stop what holds it".to_owned(),
@@ -85,43 +81,31 @@ fn bind(port: u16) -> std::io::Result<TcpListener> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
 
-    fn options(ports: &Numbers) -> Options {
-        Options {
-            gateway_port: ports.gateway,
-            store_port: ports.store,
-            sample_port: ports.sample,
-            admin_port: ports.admin,
-            data_dir: PathBuf::new(),
-            release: false,
-            allow_host: Vec::new(),
-            private_host: Vec::new(),
-            check: false,
-        }
+    fn claim(numbers: &Numbers) -> Outcome<()> {
+        Ports::claim(Numbers { ..*numbers }).map(drop)
     }
 
     fn refusal(numbers: &Numbers) -> String {
-        Ports::given(&options(numbers)).map(drop).unwrap_err().to_string()
+        claim(numbers).unwrap_err().to_string()
     }
 
     #[test]
     fn a_port_in_use_is_named_with_its_flag() {
-        let (mut numbers, listener) = Ports::free().unwrap().into_parts();
+        let (mut numbers, listener) = Ports::find_free().unwrap().into_parts();
         let want = format!("port {} for the sample package is already in use", numbers.sample);
         assert!(refusal(&numbers).starts_with(&want));
         std::mem::swap(&mut numbers.sample, &mut numbers.store);
         let text = refusal(&numbers);
         assert!(text.contains("--store-port"), "{text}");
         drop(listener);
-        assert!(Ports::given(&options(&numbers)).is_ok());
+        assert!(claim(&numbers).is_ok());
     }
 
     #[test]
     fn the_same_port_twice_is_found_out() {
-        let (mut numbers, _) = Ports::free().unwrap().into_parts();
+        let (mut numbers, _) = Ports::find_free().unwrap().into_parts();
         numbers.admin = numbers.gateway;
         let text = refusal(&numbers);
         assert!(text.contains("--admin-port"), "{text}");

@@ -132,7 +132,7 @@ mod tests {
     use crate::http;
 
     fn samples() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("samples")
+        crate::workspace::root_of_tests().join("samples")
     }
 
     #[test]

@@ -3,61 +3,53 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
-
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::flag;
+use std::time::Duration;
 
 use super::children::Children;
-use crate::error::{Failure, Outcome, Trying};
+use crate::error::{Failure, Outcome};
+use crate::poll::poll_until;
+use crate::signals::flag_signals;
 
 /// How long anything may take to get ready.
-const PATIENCE: Duration = Duration::from_secs(60);
-const BEAT: Duration = Duration::from_millis(50);
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+const POLL_PAUSE: Duration = Duration::from_millis(50);
 
 /// Whether the person at the terminal had enough.
-pub struct Stop(Arc<AtomicBool>);
+pub struct ShutdownRequest(Arc<AtomicBool>);
 
-impl Stop {
+impl ShutdownRequest {
     /// Listens for Ctrl-C and its like from now on; the second one ends at once.
     pub fn listen() -> Outcome<Self> {
-        let asked = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            flag::register_conditional_shutdown(signal, 130, Arc::clone(&asked))
-                .and_then(|_| flag::register(signal, Arc::clone(&asked)))
-                .trying(|| "listen for Ctrl-C".to_owned())?;
-        }
-        Ok(Self(asked))
+        flag_signals().map(Self)
     }
 
-    fn asked(&self) -> bool {
+    fn is_requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Waits until something is ready.
+    /// Waits until something is ready, as long as nobody asks to stop.
     ///
     /// # Errors
     /// It is not in time, a child ended, or we were asked to stop.
-    pub fn wait(&self, children: &mut Children, what: &str, ready: impl Fn() -> bool) -> Outcome<()> {
-        let start = Instant::now();
-        while !ready() {
-            children.all_live()?;
-            if self.asked() {
+    pub fn wait_until_ready(&self, children: &mut Children, what: &str, ready: impl Fn() -> bool) -> Outcome<()> {
+        let is_ready = poll_until(READY_TIMEOUT, POLL_PAUSE, || {
+            children.check_running()?;
+            if self.is_requested() {
                 return Err(Failure::new("stopped before everything was ready"));
             }
-            if start.elapsed() > PATIENCE {
-                return Err(children.with_logs(&format!("{what} was not ready after {} s", PATIENCE.as_secs())));
-            }
-            sleep(BEAT);
+            Ok(ready())
+        })?;
+        if is_ready {
+            return Ok(());
         }
-        Ok(())
+        Err(children.with_logs(&format!("{what} was not ready after {} s", READY_TIMEOUT.as_secs())))
     }
 
-    /// Stays until asked to stop, or until a child ends.
-    pub fn stay(&self, children: &mut Children) -> Outcome<()> {
-        while !self.asked() {
-            children.all_live()?;
-            sleep(BEAT);
+    /// Waits until asked to stop; fails if a child ends.
+    pub fn wait_for_request(&self, children: &mut Children) -> Outcome<()> {
+        while !self.is_requested() {
+            children.check_running()?;
+            sleep(POLL_PAUSE);
         }
         println!("\nstopping");
         Ok(())
