@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf, absolute};
 
 use crate::args::Target;
 use crate::error::Error;
-use crate::files::{Aside, Existing, read_text_up_to};
+use crate::files::{AtomicFile, Existing, read_text_up_to};
 use crate::policy;
 use crate::resource::Resource;
 use crate::rollout::Rollout;
@@ -25,68 +25,68 @@ const WASM: &str = "linkgate_filter.wasm";
 const MAX_RESOURCE_BYTES: u64 = 16 << 20;
 
 /// Checks the policy and writes the resource; returns what to print.
-pub fn deploy(file: &Path, wasm: Option<&Path>, target: &Target) -> Result<String, Error> {
-    let checked = policy::check(file)?;
-    let folder = folder_of(target)?;
-    let wasm = wasm_path(folder, wasm)?;
-    let resource = Resource::new(checked.policy.version(), &checked.json(), &wasm);
-    put_in_force(&resource, target, &checked.summary())
+pub fn deploy_policy(file: &Path, wasm: Option<&Path>, target: &Target) -> Result<String, Error> {
+    let checked = policy::check_policy(file)?;
+    let folder = check_folder(target)?;
+    let wasm = find_wasm(folder, wasm)?;
+    let resource = Resource::new(checked.policy.version(), &checked.to_json(), &wasm);
+    put_in_force(&resource, target, &checked.format_summary())
 }
 
 /// Puts back what was replaced last; returns what to print.
-pub fn rollback(target: &Target) -> Result<String, Error> {
-    let path = folder_of(target)?.join(PREVIOUS);
+pub fn roll_back(target: &Target) -> Result<String, Error> {
+    let path = check_folder(target)?.join(PREVIOUS);
     if fs::symlink_metadata(&path).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
         return Err(Error::NoPrevious(path));
     }
     let text = read_text_up_to(&path, MAX_RESOURCE_BYTES)?;
-    let resource = Resource::read(text).ok_or(Error::NotResource(path))?;
+    let resource = Resource::parse(text).ok_or(Error::NotResource(path))?;
     put_in_force(&resource, target, "")
 }
 
-fn folder_of(target: &Target) -> Result<&Path, Error> {
+fn check_folder(target: &Target) -> Result<&Path, Error> {
     let folder = target.to.as_path();
     if folder.is_dir() { Ok(folder) } else { Err(Error::NoFolder(folder.to_owned())) }
 }
 
-fn put_in_force(resource: &Resource, target: &Target, said: &str) -> Result<String, Error> {
+fn put_in_force(resource: &Resource, target: &Target, report: &str) -> Result<String, Error> {
     let rollout = target.wait.map(|wait| Rollout::begin(&target.admin, resource, wait)).transpose()?;
-    write(&target.to, resource)?;
+    write_resource(&target.to, resource)?;
     let path = target.to.join(RESOURCE);
-    let said = format!("{said}{}: version {}\n", path.display(), resource.version());
+    let report = format!("{report}{}: version {}\n", path.display(), resource.version());
     match rollout {
-        None => Ok(said),
-        Some(rollout) => Ok(said + &rollout.wait(&target.to, &path)?),
+        None => Ok(report),
+        Some(rollout) => Ok(report + &rollout.wait(&target.to, &path)?),
     }
 }
 
-/// Writes the resource and keeps the one before, unless it is the same.
-fn write(folder: &Path, resource: &Resource) -> Result<(), Error> {
+/// Writes the resource and saves the one before, unless it is the same.
+fn write_resource(folder: &Path, resource: &Resource) -> Result<(), Error> {
     let (path, previous) = (folder.join(RESOURCE), folder.join(PREVIOUS));
-    let aside = Aside::write(&path, resource.text.as_bytes(), 0o644)?;
+    let file = AtomicFile::create(&path, resource.text.as_bytes(), 0o644)?;
     let is_other = |text: &[u8]| text != resource.text.as_bytes();
     match fs::read(&path) {
-        Ok(before) if is_other(&before) => keep(&path, &previous)?,
+        Ok(before) if is_other(&before) => save_previous(&path, &previous)?,
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(source) => return Err(Error::file("read", &path, source)),
     }
-    aside.put(Existing::Replace)
+    file.commit(Existing::Replace)
 }
 
 /// Gives a file a second name. Not by a rename: Envoy would notice it, and judge the resource of now once more.
-fn keep(path: &Path, previous: &Path) -> Result<(), Error> {
+fn save_previous(path: &Path, previous: &Path) -> Result<(), Error> {
     match fs::remove_file(previous) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::file("replace", previous, error)),
         _ => {}
     }
     // Not every file system has second names.
-    let kept = fs::hard_link(path, previous).or_else(|_| fs::copy(path, previous).map(drop));
-    kept.map_err(|source| Error::file("write", previous, source))
+    let saved = fs::hard_link(path, previous).or_else(|_| fs::copy(path, previous).map(drop));
+    saved.map_err(|source| Error::file("write", previous, source))
 }
 
 /// The filter's path as text. One that was named may lie on another machine; the default one must be there.
-fn wasm_path(folder: &Path, named: Option<&Path>) -> Result<String, Error> {
+fn find_wasm(folder: &Path, named: Option<&Path>) -> Result<String, Error> {
     let path = named.map_or_else(|| folder.join(WASM), PathBuf::from);
     let path = absolute(&path).map_err(|source| Error::file("find", &path, source))?;
     if named.is_none() && !path.is_file() {

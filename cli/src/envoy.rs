@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::error::Error;
-use crate::files::{self, Existing, write_whole};
+use crate::files::{self, Existing, write_atomically};
 
 /// Variables of other programs are none of ours.
 const PREFIX: &str = "LINKGATE_";
@@ -22,7 +22,7 @@ pub fn render_file(file: &Path, to: Option<&Path>) -> Result<String, Error> {
         Error::Faults(faults.into_iter().map(|(line, message)| format!("{name}:{line}: {message}")).collect())
     })?;
     let Some(to) = to else { return Ok(rendered) };
-    write_whole(to, rendered.as_bytes(), 0o644, Existing::Replace)?;
+    write_atomically(to, rendered.as_bytes(), 0o644, Existing::Replace)?;
     Ok(String::new())
 }
 
@@ -55,7 +55,7 @@ fn render_line(line: &str, environment: &dyn Fn(&str) -> Option<String>, out: &m
             continue;
         }
         let (body, after) = after.split_once('}').ok_or_else(|| format!("`${{{name}` has no closing `}}`"))?;
-        out.push_str(&value_of(name, body, environment)?);
+        out.push_str(&resolve_value(name, body, environment)?);
         rest = after;
     }
     out.push_str(rest);
@@ -63,7 +63,7 @@ fn render_line(line: &str, environment: &dyn Fn(&str) -> Option<String>, out: &m
 }
 
 /// The value of one variable; `body` is what stands between its name and the closing brace.
-fn value_of(name: &str, body: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+fn resolve_value(name: &str, body: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
     if !name.starts_with(PREFIX) {
         return Err(format!("`{name}`: only variables whose names begin with {PREFIX} are filled in"));
     }

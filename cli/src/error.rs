@@ -94,7 +94,7 @@ pub enum Error {
         about: &'static str,
     },
     /// A path cannot be written into JSON.
-    #[error("{}: the path is not UTF-8, Envoy could not be told of it", .0.display())]
+    #[error("{}: the path is not UTF-8, so it cannot be written into the resource", .0.display())]
     PathNotText(PathBuf),
     /// The secret is empty.
     #[error("the secret is empty: pipe it in, for example `linkgate secret hash < secret.txt`")]

@@ -1,8 +1,8 @@
 //! `linkgate policy explain`: how would the gate decide a request, and by which rule?
 //!
 //! Promises: the verdict is that of the very code that runs in Envoy, fed with a described request and described answers
-//! of the identity services; nobody is asked and nothing is written. What the described request shows as a secret is not
-//! printed. Each run begins with empty memory: rates, kept answers and used nonces of a running gate play no part.
+//! of the identity services; nobody is asked and nothing is written. Secrets of the described request are not
+//! printed. Each run begins with empty memory: rates, cached answers and used nonces of a running gate play no part.
 
 mod answer;
 mod request;
@@ -18,8 +18,8 @@ use linkgate_gate::{
 };
 use serde_json::{Map, Value, json};
 
-use self::request::{Described, SERVICE_OF};
-use crate::Done;
+use self::request::{DescribedRequest, SERVICE_OF};
+use crate::Report;
 use crate::error::Error;
 use crate::keys;
 use crate::policy;
@@ -30,17 +30,17 @@ const TOKEN: &str = "x-bkapi-jwt";
 const REQUEST_ID: &str = "explained";
 
 /// Decides the request; returns what to print.
-pub fn explain(file: &Path, request: &Path, as_json: bool) -> Result<Done, Error> {
-    let gate = gate_of(policy::check(file)?.policy)?;
-    let described = Described::read(request, policy::now()?, gate.wants_source())?;
-    let explanation = run(&gate, &described)?;
-    let code = u8::from(matches!(explanation.verdict, Decided::Refused(_)));
-    let answer = if as_json { format!("{}\n", explanation.json()) } else { explanation.text() };
-    Ok(Done { answer, code, ..Done::default() })
+pub fn explain_request(file: &Path, request: &Path, as_json: bool) -> Result<Report, Error> {
+    let gate = build_gate(policy::check_policy(file)?.policy)?;
+    let described = DescribedRequest::read_file(request, policy::read_clock()?, gate.wants_source())?;
+    let explanation = decide(&gate, &described)?;
+    let code = u8::from(matches!(explanation.verdict, Decision::Refused(_)));
+    let output = if as_json { format!("{}\n", explanation.to_json()) } else { explanation.format_lines() };
+    Ok(Report { output, code, ..Report::default() })
 }
 
-/// A gate with a signing key that nobody knows and nobody keeps.
-fn gate_of(policy: linkgate_gate::policy::Policy) -> Result<Gate, Error> {
+/// A gate with a signing key that nobody knows and nobody stores.
+fn build_gate(policy: linkgate_gate::policy::Policy) -> Result<Gate, Error> {
     let (private, _) = keys::new_pair()?;
     let signing = SigningKey::read(&private).map_err(|error| Error::Encode(error.to_string()))?;
     let own = OwnCredentials::new(String::new(), String::new(), String::new());
@@ -49,7 +49,7 @@ fn gate_of(policy: linkgate_gate::policy::Policy) -> Result<Gate, Error> {
 }
 
 /// How a request ended.
-enum Decided {
+enum Decision {
     Forwarded(Forward),
     Refused(Refusal),
 }
@@ -63,10 +63,10 @@ struct Asked {
 
 struct Explanation {
     asked: Vec<Asked>,
-    verdict: Decided,
+    verdict: Decision,
 }
 
-fn run(gate: &Gate, described: &Described) -> Result<Explanation, Error> {
+fn decide(gate: &Gate, described: &DescribedRequest) -> Result<Explanation, Error> {
     let pairs = described.pairs(REQUEST_ID);
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
     let mut head = Head::new(&pairs, described.body.is_empty(), described.at, || [0; 16]);
@@ -79,14 +79,14 @@ fn run(gate: &Gate, described: &Described) -> Result<Explanation, Error> {
         verdict = match verdict {
             Verdict::NeedBody(pending) => pending.on_body(gate, described.body.clone(), described.at),
             Verdict::Ask(asking) => answer(gate, described, asking, &mut asked)?,
-            Verdict::Forward(forward) => return Ok(Explanation { asked, verdict: Decided::Forwarded(forward) }),
-            Verdict::Refuse(refusal) => return Ok(Explanation { asked, verdict: Decided::Refused(refusal) }),
+            Verdict::Forward(forward) => return Ok(Explanation { asked, verdict: Decision::Forwarded(forward) }),
+            Verdict::Refuse(refusal) => return Ok(Explanation { asked, verdict: Decision::Refused(refusal) }),
         };
     }
 }
 
 /// Goes on with what the described service says.
-fn answer(gate: &Gate, described: &Described, asking: Asking, asked: &mut Vec<Asked>) -> Result<Verdict, Error> {
+fn answer(gate: &Gate, described: &DescribedRequest, asking: Asking, asked: &mut Vec<Asked>) -> Result<Verdict, Error> {
     let (about, service) = SERVICE_OF
         .into_iter()
         .find_map(|(kind, about, service)| (kind == asking.kind()).then_some((about, service)))
@@ -97,8 +97,8 @@ fn answer(gate: &Gate, described: &Described, asking: Asking, asked: &mut Vec<As
         Errand::GoOn(landed) => landed,
         Errand::Send(call, flight) => {
             let said = described.answers.get(about).ok_or(Error::NoAnswer { service, about })?;
-            asked.push(Asked { service, about, said: said.words() });
-            let reply = said.reply(&call).map(|(status, body)| (status, body.to_string()));
+            asked.push(Asked { service, about, said: said.describe() });
+            let reply = said.to_reply(&call).map(|(status, body)| (status, body.to_string()));
             let reply = reply.as_ref().map(|(status, body)| ServiceReply { status: *status, body: body.as_bytes() });
             gate.land(&flight, reply, described.at)
         }
@@ -115,16 +115,16 @@ fn fields(record: &Record) -> impl Iterator<Item = (&'static str, &str)> {
 impl Explanation {
     fn record(&self) -> &Record {
         match &self.verdict {
-            Decided::Forwarded(forward) => &forward.record,
-            Decided::Refused(refusal) => &refusal.record,
+            Decision::Forwarded(forward) => &forward.record,
+            Decision::Refused(refusal) => &refusal.record,
         }
     }
 
     /// One line each.
-    fn text(&self) -> String {
+    fn format_lines(&self) -> String {
         let mut lines = vec![match &self.verdict {
-            Decided::Forwarded(_) => "verdict: forwarded".to_owned(),
-            Decided::Refused(_) => "verdict: refused".to_owned(),
+            Decision::Forwarded(_) => "verdict: forwarded".to_owned(),
+            Decision::Refused(_) => "verdict: refused".to_owned(),
         }];
         for (name, value) in fields(self.record()) {
             lines.push(format!("{name}: {}", if value.is_empty() { "-" } else { value }));
@@ -133,19 +133,19 @@ impl Explanation {
             lines.push(format!("asked: {service} about {about}, which said {said}"));
         }
         match &self.verdict {
-            Decided::Forwarded(forward) => {
+            Decision::Forwarded(forward) => {
                 let removed: Vec<&str> = forward.remove.iter().map(String::as_str).collect();
                 lines
                     .push(format!("removed: {}", if removed.is_empty() { "-".to_owned() } else { removed.join(", ") }));
                 lines.extend(forward.set.iter().map(|(name, value)| match *name {
-                    TOKEN => format!("set: {TOKEN}, a token that says {}", claims(value)),
+                    TOKEN => format!("set: {TOKEN}, a token that says {}", decode_claims(value)),
                     name => format!("set: {name} = {value}"),
                 }));
                 lines.extend(
                     forward.body.as_ref().map(|body| format!("body: {} bytes of JSON in its place", body.len())),
                 );
             }
-            Decided::Refused(refusal) => {
+            Decision::Refused(refusal) => {
                 lines.push(format!("status: {}", refusal.reply.status));
                 lines.push(format!("reply: {}", refusal.reply.body));
             }
@@ -153,7 +153,7 @@ impl Explanation {
         lines.join("\n") + "\n"
     }
 
-    fn json(&self) -> Value {
+    fn to_json(&self) -> Value {
         let asked: Vec<Value> = self
             .asked
             .iter()
@@ -162,17 +162,17 @@ impl Explanation {
         let record: Map<String, Value> =
             fields(self.record()).map(|(name, value)| (name.to_owned(), value.into())).collect();
         match &self.verdict {
-            Decided::Forwarded(forward) => {
+            Decision::Forwarded(forward) => {
                 let plain = forward.set.iter().filter(|(name, _)| *name != TOKEN);
                 let set: Map<String, Value> =
                     plain.map(|(name, value)| ((*name).to_owned(), value.as_str().into())).collect();
-                let token = forward.set.iter().find(|(name, _)| *name == TOKEN).map(|(_, token)| claims(token));
+                let token = forward.set.iter().find(|(name, _)| *name == TOKEN).map(|(_, token)| decode_claims(token));
                 json!({
                     "verdict": "forwarded", "record": record, "asked": asked, "removed": forward.remove, "set": set,
                     "token": token, "body_bytes": forward.body.as_ref().map(Vec::len),
                 })
             }
-            Decided::Refused(refusal) => json!({
+            Decision::Refused(refusal) => json!({
                 "verdict": "refused", "record": record, "asked": asked,
                 "status": refusal.reply.status, "reply": refusal.reply.body,
             }),
@@ -181,7 +181,7 @@ impl Explanation {
 }
 
 /// What a token says; whoever has the token itself could use it.
-fn claims(token: &str) -> Value {
+fn decode_claims(token: &str) -> Value {
     let part = token.split('.').nth(1).unwrap_or_default();
     let bytes = URL_SAFE_NO_PAD.decode(part).unwrap_or_default();
     serde_json::from_slice(&bytes).unwrap_or_default()

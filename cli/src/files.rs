@@ -1,7 +1,7 @@
 //! Reading and writing files.
 //!
-//! Promises: a reader of a written file sees the old content or the new, never a part, also after a power cut: written
-//! aside in the same folder, synced, renamed, and the folder synced. Refuses to read files over a limit.
+//! Promises: a reader of a written file sees the old content or the new, never a part, also after a power cut: it is
+//! written to a temporary file of the same folder, synced, renamed, and the folder synced. Refuses to read files over a limit.
 
 use std::fs::{File, Permissions};
 use std::io::{Read, Write};
@@ -21,7 +21,7 @@ pub enum Existing {
     /// Take its place.
     Replace,
     /// Leave it and fail.
-    Keep,
+    Refuse,
 }
 
 /// Reads a text of at most [`MAX_TEXT_BYTES`].
@@ -41,39 +41,39 @@ pub fn read_text_up_to(path: &Path, limit_bytes: u64) -> Result<String, Error> {
 }
 
 /// Writes a whole file, or nothing.
-pub fn write_whole(path: &Path, content: &[u8], mode: u32, existing: Existing) -> Result<(), Error> {
-    Aside::write(path, content, mode)?.put(existing)
+pub fn write_atomically(path: &Path, content: &[u8], mode: u32, existing: Existing) -> Result<(), Error> {
+    AtomicFile::create(path, content, mode)?.commit(existing)
 }
 
-/// A whole file that lies beside its place; dropped, it is gone.
-pub struct Aside<'a> {
+/// A whole file under a temporary name beside its own; dropped, it is gone.
+pub struct AtomicFile<'a> {
     path: &'a Path,
     file: NamedTempFile,
 }
 
-impl<'a> Aside<'a> {
-    /// Writes it.
-    pub fn write(path: &'a Path, content: &[u8], mode: u32) -> Result<Self, Error> {
+impl<'a> AtomicFile<'a> {
+    /// Writes it under a temporary name, with this mode.
+    pub fn create(path: &'a Path, content: &[u8], mode: u32) -> Result<Self, Error> {
         let fail = |source| Error::file("write", path, source);
-        let mut file = Builder::new().prefix(".linkgate-").tempfile_in(folder_of(path)).map_err(fail)?;
+        let mut file = Builder::new().prefix(".linkgate-").tempfile_in(parent_of(path)).map_err(fail)?;
         file.write_all(content).map_err(fail)?;
         file.as_file().set_permissions(Permissions::from_mode(mode)).map_err(fail)?;
         file.as_file().sync_all().map_err(fail)?;
         Ok(Self { path, file })
     }
 
-    /// Puts it in its place.
-    pub fn put(self, existing: Existing) -> Result<(), Error> {
+    /// Gives it its name.
+    pub fn commit(self, existing: Existing) -> Result<(), Error> {
         persist(self.file, self.path, existing)?;
-        let folder = File::open(folder_of(self.path)).and_then(|folder| folder.sync_all());
+        let folder = File::open(parent_of(self.path)).and_then(|folder| folder.sync_all());
         folder.map_err(|source| Error::file("write", self.path, source))
     }
 }
 
-fn persist(aside: NamedTempFile, path: &Path, existing: Existing) -> Result<(), Error> {
+fn persist(file: NamedTempFile, path: &Path, existing: Existing) -> Result<(), Error> {
     let outcome = match existing {
-        Existing::Replace => aside.persist(path),
-        Existing::Keep => aside.persist_noclobber(path),
+        Existing::Replace => file.persist(path),
+        Existing::Refuse => file.persist_noclobber(path),
     };
     match outcome {
         Ok(_) => Ok(()),
@@ -85,7 +85,7 @@ fn persist(aside: NamedTempFile, path: &Path, existing: Existing) -> Result<(), 
 }
 
 /// The folder that a path lies in; a bare name lies in the current one.
-fn folder_of(path: &Path) -> &Path {
+fn parent_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

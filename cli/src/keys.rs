@@ -15,7 +15,7 @@ use ed25519_dalek::pkcs8::{EncodePrivateKey, EncodePublicKey, KeypairBytes};
 
 use crate::args::Pair;
 use crate::error::Error;
-use crate::files::{Existing, write_whole};
+use crate::files::{Existing, write_atomically};
 
 impl Pair {
     /// The private key's file, PKCS#8.
@@ -34,11 +34,11 @@ impl Pair {
 }
 
 /// Makes the pair; folders that are not there are made for the owner only.
-pub fn generate(pair: &Pair, keep: bool) -> Result<String, Error> {
+pub fn generate_pair(pair: &Pair, keep: bool) -> Result<String, Error> {
     let (private, public) = (pair.private(), pair.public());
     let there = |path: &Path| symlink_metadata(path).is_ok();
     if keep && there(&private) && there(&public) {
-        return Ok(format!("{} and {} are kept\n", private.display(), public.display()));
+        return Ok(format!("{} and {} are there already and stay as they are\n", private.display(), public.display()));
     }
     // Half a pair is never made whole: the other half that fits it is not known here.
     for path in [&private, &public] {
@@ -50,9 +50,9 @@ pub fn generate(pair: &Pair, keep: bool) -> Result<String, Error> {
     for folder in [&pair.to, pair.public_folder()] {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| Error::file("make", folder, e))?;
     }
-    // The public half first: a gate must never sign with a key that no store can be told of.
-    write_whole(&public, public_pem.as_bytes(), 0o644, Existing::Keep)?;
-    write_whole(&private, private_pem.as_bytes(), 0o600, Existing::Keep)?;
+    // The public half first: a gate must never sign with a key whose public half no store can have.
+    write_atomically(&public, public_pem.as_bytes(), 0o644, Existing::Refuse)?;
+    write_atomically(&private, private_pem.as_bytes(), 0o600, Existing::Refuse)?;
     Ok(format!(
         "{}: for the gate, give its text to Envoy as LINKGATE_JWT_PRIVATE_KEY and keep it secret\n\
          {}: for the store, name it in LINKGATE_JWT_PUBLIC_KEYS\n",
@@ -62,18 +62,18 @@ pub fn generate(pair: &Pair, keep: bool) -> Result<String, Error> {
 }
 
 /// Removes a pair; what is gone already is no fault.
-pub fn remove(pair: &Pair) -> Result<String, Error> {
-    let mut said = String::new();
+pub fn remove_pair(pair: &Pair) -> Result<String, Error> {
+    let mut report = String::new();
     for path in [pair.private(), pair.public()] {
         match fs::remove_file(&path) {
-            Ok(()) => said += &format!("{} is removed\n", path.display()),
+            Ok(()) => report += &format!("{} is removed\n", path.display()),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                said += &format!("{} is not there\n", path.display());
+                report += &format!("{} is not there\n", path.display());
             }
             Err(source) => return Err(Error::file("remove", &path, source)),
         }
     }
-    Ok(said)
+    Ok(report)
 }
 
 /// A fresh pair as PEM texts. The private one is the plain PKCS#8 of RFC 8410, without the public key inside, because
@@ -100,17 +100,17 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_is_made_once_kept_and_removed_alone() {
+    fn a_pair_is_made_once_and_removed_alone() {
         let folder = tempfile::tempdir().unwrap();
         let (old, new) = (pair(folder.path(), "jwt"), pair(folder.path(), "next"));
-        generate(&old, true).unwrap();
+        generate_pair(&old, true).unwrap();
         let before = fs::read(old.private()).unwrap();
-        generate(&old, true).unwrap();
-        generate(&new, false).unwrap();
+        generate_pair(&old, true).unwrap();
+        generate_pair(&new, false).unwrap();
         assert_eq!(fs::read(old.private()).unwrap(), before);
-        assert!(matches!(generate(&old, false), Err(Error::KeyExists(_))));
-        remove(&old).unwrap();
-        assert!(remove(&old).unwrap().contains("is not there"));
+        assert!(matches!(generate_pair(&old, false), Err(Error::KeyExists(_))));
+        remove_pair(&old).unwrap();
+        assert!(remove_pair(&old).unwrap().contains("is not there"));
         let left = |path: &str| fs::read_dir(folder.path().join(path)).unwrap().count();
         assert_eq!((left("private"), left("public"), new.private().exists()), (1, 1, true));
     }
@@ -119,9 +119,9 @@ mod tests {
     fn half_a_pair_is_never_made_whole() {
         let folder = tempfile::tempdir().unwrap();
         let pair = pair(folder.path(), "jwt");
-        generate(&pair, true).unwrap();
+        generate_pair(&pair, true).unwrap();
         fs::remove_file(pair.public()).unwrap();
-        assert!(matches!(generate(&pair, true), Err(Error::KeyExists(_))));
+        assert!(matches!(generate_pair(&pair, true), Err(Error::KeyExists(_))));
         assert!(!pair.public().exists());
     }
 

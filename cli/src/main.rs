@@ -1,6 +1,6 @@
 //! `linkgate`: what an operator does by hand to a gate.
 //!
-//! Promises: an answer goes to standard output, a complaint to standard error with what to do about it; exit 0 when
+//! Promises: results go to standard output, errors and warnings to standard error with what to do about them; exit 0 when
 //! done, 1 when something given to it was judged wrong, 2 when it could not work at all (usage, files), 3 when it was
 //! done but not confirmed in time. A file is written whole or not at all. Refuses secrets as arguments: they would stay
 //! in the shell's history.
@@ -30,27 +30,27 @@ use crate::error::Error;
 
 /// What a command that could work comes to.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Done {
+struct Report {
     /// For standard output.
-    answer: String,
+    output: String,
     /// For standard error.
-    complaint: String,
+    warnings: String,
     code: u8,
 }
 
-impl From<String> for Done {
-    fn from(answer: String) -> Self {
-        Self { answer, ..Self::default() }
+impl From<String> for Report {
+    fn from(output: String) -> Self {
+        Self { output, ..Self::default() }
     }
 }
 
 fn main() -> ExitCode {
-    let outcome = run(Cli::parse()).and_then(|done| {
+    let outcome = run(Cli::parse()).and_then(|report| {
         // Nobody is left to tell if standard error is closed.
-        let _ = std::io::stderr().write_all(done.complaint.as_bytes());
-        let written = std::io::stdout().write_all(done.answer.as_bytes());
+        let _ = std::io::stderr().write_all(report.warnings.as_bytes());
+        let written = std::io::stdout().write_all(report.output.as_bytes());
         written.map_err(|source| Error::io("write to", "standard output", source))?;
-        Ok(done.code)
+        Ok(report.code)
     });
     match outcome {
         Ok(code) => ExitCode::from(code),
@@ -62,13 +62,13 @@ fn main() -> ExitCode {
 }
 
 /// Does what was asked.
-fn run(cli: Cli) -> Result<Done, Error> {
+fn run(cli: Cli) -> Result<Report, Error> {
     match cli.command {
         Command::Policy(command) => run_policy(command),
-        Command::Keys(KeysCommand::Generate { pair, keep }) => keys::generate(&pair, keep).map(Done::from),
-        Command::Keys(KeysCommand::Remove { pair }) => keys::remove(&pair).map(Done::from),
-        Command::Secret(SecretCommand::Hash) => secret::hash().map(Done::from),
-        Command::Envoy(command) => run_envoy(command).map(Done::from),
+        Command::Keys(KeysCommand::Generate { pair, keep }) => keys::generate_pair(&pair, keep).map(Report::from),
+        Command::Keys(KeysCommand::Remove { pair }) => keys::remove_pair(&pair).map(Report::from),
+        Command::Secret(SecretCommand::Hash) => secret::hash_secret().map(Report::from),
+        Command::Envoy(command) => run_envoy(command).map(Report::from),
     }
 }
 
@@ -79,17 +79,19 @@ fn run_envoy(command: EnvoyCommand) -> Result<String, Error> {
             envoy::render_file(&file, Some(&to))?;
             proxy::become_envoy(&program, &to, &key, &arguments)
         }
-        EnvoyCommand::Ready { proxy } => proxy::ready(&proxy.admin),
-        EnvoyCommand::Drain { proxy, notice, wait } => proxy::drain(&proxy.admin, notice, wait),
+        EnvoyCommand::Ready { proxy } => proxy::check_ready(&proxy.admin),
+        EnvoyCommand::Drain { proxy, notice, wait } => proxy::drain_envoy(&proxy.admin, notice, wait),
     }
 }
 
-fn run_policy(command: PolicyCommand) -> Result<Done, Error> {
+fn run_policy(command: PolicyCommand) -> Result<Report, Error> {
     match command {
         PolicyCommand::Check { file, strict } => policy::check_and_warn(&file, strict),
-        PolicyCommand::Explain { file, request, json } => explain::explain(&file, &request, json),
-        PolicyCommand::Diff { old, new } => policy::diff(&old, &new).map(Done::from),
-        PolicyCommand::Deploy { file, target, wasm } => deploy::deploy(&file, wasm.as_deref(), &target).map(Done::from),
-        PolicyCommand::Rollback { target } => deploy::rollback(&target).map(Done::from),
+        PolicyCommand::Explain { file, request, json } => explain::explain_request(&file, &request, json),
+        PolicyCommand::Diff { old, new } => policy::compare_policies(&old, &new).map(Report::from),
+        PolicyCommand::Deploy { file, target, wasm } => {
+            deploy::deploy_policy(&file, wasm.as_deref(), &target).map(Report::from)
+        }
+        PolicyCommand::Rollback { target } => deploy::roll_back(&target).map(Report::from),
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::admin::Admin;
 use crate::error::Error;
 use crate::files::read_text;
-use crate::resource::{NAME, version_of};
+use crate::resource::{NAME, policy_version};
 
 /// The variable of Envoy's process that the filter reads.
 const KEY: &str = "LINKGATE_JWT_PRIVATE_KEY";
@@ -30,19 +30,19 @@ pub fn become_envoy(program: &Path, config: &Path, key: &Path, arguments: &[OsSt
 }
 
 /// Says with which policy Envoy serves.
-pub fn ready(admin: &Admin) -> Result<String, Error> {
+pub fn check_ready(admin: &Admin) -> Result<String, Error> {
     admin.get("/ready").map_err(Error::NotReady)?;
     let name = format!("extension_config_discovery.http_filter.{NAME}.version_text");
     let stats = admin.get_stats(&name).map_err(Error::Admin)?;
-    match version_of(stats.get_text(&name)) {
+    match policy_version(stats.get_text(&name)) {
         "" => Err(Error::NotReady("it has no policy".to_owned())),
         version => Ok(format!("ready with policy {version}\n")),
     }
 }
 
 /// Has Envoy say that it is leaving, then close its listeners, then waits for the requests under way.
-pub fn drain(admin: &Admin, notice: Duration, wait: Duration) -> Result<String, Error> {
-    // `/readyz` of the listener is 503 from here on, and answers on kept connections ask for them to be closed.
+pub fn drain_envoy(admin: &Admin, notice: Duration, wait: Duration) -> Result<String, Error> {
+    // `/readyz` of the listener is 503 from here on, and answers ask callers to close their connections.
     admin.post("/healthcheck/fail").map_err(Error::Admin)?;
     sleep(notice);
     admin.post("/drain_listeners").map_err(Error::Admin)?;
@@ -98,7 +98,7 @@ mod tests {
         ];
         for (answers, want) in cases {
             let (admin, asked) = admin(answers);
-            assert_eq!(ready(&admin).map_err(|error| error.exit_code()), want);
+            assert_eq!(check_ready(&admin).map_err(|error| error.exit_code()), want);
             asked.join().unwrap();
         }
     }
@@ -108,7 +108,7 @@ mod tests {
         let busy = "200 OK|http.gateway.downstream_rq_active: 1\n";
         let idle = "200 OK|http.gateway.downstream_rq_active: 0\n";
         let (admin, asked) = admin(vec!["200 OK|OK\n", "200 OK|OK\n", busy, busy, idle]);
-        drain(&admin, Duration::ZERO, Duration::from_secs(30)).unwrap();
+        drain_envoy(&admin, Duration::ZERO, Duration::from_secs(30)).unwrap();
         let asked = asked.join().unwrap();
         assert!(asked[0].starts_with("POST /healthcheck/fail ") && asked[1].starts_with("POST /drain_listeners "));
         assert_eq!(asked.len(), 5);
@@ -118,7 +118,7 @@ mod tests {
     fn a_drain_that_takes_too_long_says_so_with_3() {
         let busy = "200 OK|http.gateway.downstream_rq_active: 2\n";
         let (admin, asked) = admin(vec!["200 OK|OK\n", "200 OK|OK\n", busy]);
-        let error = drain(&admin, Duration::ZERO, Duration::ZERO).unwrap_err();
+        let error = drain_envoy(&admin, Duration::ZERO, Duration::ZERO).unwrap_err();
         assert_eq!((error.exit_code(), error.to_string()), (3, "2 requests are still under way after 0s".to_owned()));
         asked.join().unwrap();
     }

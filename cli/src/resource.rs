@@ -19,7 +19,7 @@ const ENVIRONMENT: [&str; 4] = [
     "LINKGATE_LOGIN_BEARER_TOKEN",
 ];
 
-/// A resource, and how it is told from others.
+/// A resource, and how it differs from others.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Resource {
     /// What the file holds.
@@ -31,14 +31,14 @@ pub struct Resource {
 impl Resource {
     /// The resource with this policy, as JSON, of this version.
     pub fn new(version: &str, policy: &str, wasm: &str) -> Self {
-        let config = config(policy, wasm);
+        let config = filter_config(policy, wasm);
         let digest = hex::encode(Sha256::digest(config.to_string()));
         let info = format!("{version}-{}", digest.get(..8).unwrap_or(&digest));
         Self { text: format!("{}\n", discovery_response(&info, &config)), info }
     }
 
     /// Reads one that was written before; `None`: it is something else.
-    pub fn read(text: String) -> Option<Self> {
+    pub fn parse(text: String) -> Option<Self> {
         let value: Value = serde_json::from_str(&text).ok()?;
         let ours = value["resources"][0]["name"] == NAME && value["resources"].as_array()?.len() == 1;
         let info = value["version_info"].as_str().filter(|info| ours && !info.is_empty())?.to_owned();
@@ -47,21 +47,21 @@ impl Resource {
 
     /// The version of the policy in it.
     pub fn version(&self) -> &str {
-        version_of(&self.info)
+        policy_version(&self.info)
     }
 }
 
 /// The policy's part of what Envoy calls a resource.
-pub fn version_of(info: &str) -> &str {
+pub fn policy_version(info: &str) -> &str {
     info.split_once('-').map_or(info, |(version, _)| version)
 }
 
 /// The SHA-256 of the filter; nothing if it lies on another machine.
-fn digest_of(wasm: &str) -> String {
+fn hash_filter(wasm: &str) -> String {
     fs::read(Path::new(wasm)).map(|bytes| hex::encode(Sha256::digest(bytes))).unwrap_or_default()
 }
 
-fn config(policy: &str, wasm: &str) -> Value {
+fn filter_config(policy: &str, wasm: &str) -> Value {
     let text = |value: &str| json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": value});
     json!({
         "name": NAME,
@@ -74,7 +74,7 @@ fn config(policy: &str, wasm: &str) -> Value {
             "code": {"local": {"filename": wasm}},
             "environment_variables": {"host_env_keys": ENVIRONMENT},
             // The filter does not read it: where it changes, Envoy loads the file again.
-            "configuration": text(&digest_of(wasm)),
+            "configuration": text(&hash_filter(wasm)),
         },
         "configuration": text(policy),
     })
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_resource_is_told_by_its_policy_and_its_filter() {
+    fn a_resource_is_identified_by_its_policy_and_its_filter() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f.wasm");
         let wasm = path.to_str().unwrap();
@@ -113,15 +113,15 @@ mod tests {
         fs::write(&path, "one").unwrap();
         assert_eq!(resource(), one);
         assert_eq!((one.version(), one.info.len()), ("0123456789ab", 21));
-        assert_eq!(Resource::read(one.text.clone()), Some(one));
+        assert_eq!(Resource::parse(one.text.clone()), Some(one));
     }
 
     #[test]
     fn what_is_no_resource_is_not_taken_for_one() {
         for text in ["", "[]", "{}", r#"{"version_info": "1", "resources": [{"name": "other"}]}"#] {
-            assert_eq!(Resource::read(text.to_owned()), None, "{text}");
+            assert_eq!(Resource::parse(text.to_owned()), None, "{text}");
         }
         let old = r#"{"version_info": "0123456789ab", "resources": [{"name": "linkgate"}]}"#;
-        assert_eq!(Resource::read(old.to_owned()).unwrap().version(), "0123456789ab");
+        assert_eq!(Resource::parse(old.to_owned()).unwrap().version(), "0123456789ab");
     }
 }

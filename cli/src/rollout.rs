@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::admin::Admin;
 use crate::error::Error;
-use crate::resource::{NAME, Resource, version_of};
+use crate::resource::{NAME, Resource, policy_version};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -31,7 +31,7 @@ struct Status {
 }
 
 impl Status {
-    fn ask(admin: &Admin, version: &str) -> Result<Self, String> {
+    fn fetch(admin: &Admin, version: &str) -> Result<Self, String> {
         let discovery = format!("extension_config_discovery.http_filter.{NAME}");
         let gauge = format!("wasmcustom.{NAME}.policy_workers.version.{version}");
         let stats = admin.get_stats(&format!("server.concurrency%7C{discovery}%7C{gauge}"))?;
@@ -66,7 +66,7 @@ pub struct Rollout<'a> {
 impl<'a> Rollout<'a> {
     /// Looks at Envoy before anything is written.
     pub fn begin(admin: &'a Admin, resource: &'a Resource, wait: Duration) -> Result<Self, Error> {
-        let before = Status::ask(admin, resource.version()).map_err(Error::NoAdmin)?;
+        let before = Status::fetch(admin, resource.version()).map_err(Error::NoAdmin)?;
         Ok(Self { admin, resource, wait, before })
     }
 
@@ -79,7 +79,7 @@ impl<'a> Rollout<'a> {
         }
         let mut progress = Progress::default();
         loop {
-            let status = Status::ask(self.admin, &version);
+            let status = Status::fetch(self.admin, &version);
             match progress.judge(status, &self.before, &self.resource.info, Instant::now()) {
                 Step::Done(status) => return Ok(confirmed(&status, "now")),
                 Step::Refused(in_force) => {
@@ -123,7 +123,7 @@ impl Progress {
             // Seen twice: the first refusal could be that of a file just before this one.
             let refused = status.refused > before.refused;
             if refused && std::mem::replace(&mut self.refused, true) {
-                return Step::Refused(version_of(&status.accepted).to_owned());
+                return Step::Refused(policy_version(&status.accepted).to_owned());
             }
             return Step::NotYet(format!("Envoy goes on with {}", named(&status.accepted)));
         }
@@ -138,7 +138,7 @@ impl Progress {
 }
 
 fn named(info: &str) -> &str {
-    if info.is_empty() { "no policy" } else { version_of(info) }
+    if info.is_empty() { "no policy" } else { policy_version(info) }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Reads YAML into JSON values and remembers where each came from.
+//! Reads YAML into JSON values, each with its span.
 //!
 //! Promises: YAML 1.2's core schema (`n`, `on` and `012:30` are text); every node's line and column can be asked for by
 //! its path, `apps[0].name`. Refuses what JSON has not and what can be read in two ways: several documents, duplicate
@@ -8,22 +8,22 @@
 use std::collections::HashMap;
 
 use linkgate_yaml::scalar;
-use saphyr_parser::{Event, Marker, Parser, Span, StrInput};
+use saphyr_parser::{Event, Marker, Parser, Span as EventSpan, StrInput};
 use serde_json::{Map, Value};
 
 /// Nothing of ours nests deeper than a handful.
 const MAX_DEPTH: usize = 32;
 
-/// A line and a column, both counted from 1.
+/// Where a node begins: a line and a column, both counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Span {
     /// The line.
     pub line: usize,
     /// The column, in characters.
     pub column: usize,
 }
 
-impl From<Marker> for Place {
+impl From<Marker> for Span {
     fn from(marker: Marker) -> Self {
         Self { line: marker.line(), column: marker.col() + 1 }
     }
@@ -31,33 +31,33 @@ impl From<Marker> for Place {
 
 /// What was wrong, and where.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Complaint {
+pub struct YamlError {
     /// Where.
-    pub place: Place,
+    pub span: Span,
     /// What.
     pub message: String,
 }
 
-/// A document with its places.
+/// A document with the spans of its nodes.
 #[derive(Debug)]
 pub struct Document {
     /// The content.
     pub value: Value,
     /// Entries of a mapping stand at their key, items of a sequence at themselves.
-    places: HashMap<String, Place>,
+    spans: HashMap<String, Span>,
 }
 
 impl Document {
-    /// Where a path stands; for what is not there, where its nearest parent stands.
-    pub fn place(&self, path: &str) -> Place {
+    /// The span of a path; of its nearest parent, if there is no such node.
+    pub fn find_span(&self, path: &str) -> Span {
         let mut path = path;
         loop {
-            if let Some(place) = self.places.get(path) {
-                return *place;
+            if let Some(span) = self.spans.get(path) {
+                return *span;
             }
             match path.rfind(['.', '[']) {
                 Some(end) => path = &path[..end],
-                None if path.is_empty() => return Place { line: 1, column: 1 },
+                None if path.is_empty() => return Span { line: 1, column: 1 },
                 None => path = "",
             }
         }
@@ -68,24 +68,24 @@ impl Document {
 ///
 /// # Errors
 /// The first thing that is wrong.
-pub fn read(text: &str) -> Result<Document, Complaint> {
-    let mut reader = Reader { parser: Parser::new_from_str(text), places: HashMap::new() };
+pub fn parse_document(text: &str) -> Result<Document, YamlError> {
+    let mut reader = Reader { parser: Parser::new_from_str(text), spans: HashMap::new() };
     loop {
         let (event, span) = reader.next()?;
         match event {
             Event::DocumentStart(_) => break,
-            Event::StreamEnd => return Err(complain(span.start, "the file is empty")),
+            Event::StreamEnd => return Err(error_at(span.start, "the file is empty")),
             _ => {}
         }
     }
     let (event, span) = reader.next()?;
-    reader.places.insert(String::new(), span.start.into());
+    reader.spans.insert(String::new(), span.start.into());
     let value = reader.node(event, span, "", 0)?;
     loop {
         let (event, span) = reader.next()?;
         match event {
-            Event::StreamEnd => return Ok(Document { value, places: reader.places }),
-            Event::DocumentStart(_) => return Err(complain(span.start, "a second document: keep one per file")),
+            Event::StreamEnd => return Ok(Document { value, spans: reader.spans }),
+            Event::DocumentStart(_) => return Err(error_at(span.start, "a second document: keep one per file")),
             _ => {}
         }
     }
@@ -93,33 +93,33 @@ pub fn read(text: &str) -> Result<Document, Complaint> {
 
 struct Reader<'input> {
     parser: Parser<'input, StrInput<'input>>,
-    places: HashMap<String, Place>,
+    spans: HashMap<String, Span>,
 }
 
 impl<'input> Reader<'input> {
-    fn next(&mut self) -> Result<(Event<'input>, Span), Complaint> {
+    fn next(&mut self) -> Result<(Event<'input>, EventSpan), YamlError> {
         match self.parser.next_event() {
             Some(Ok(next)) => Ok(next),
-            Some(Err(error)) => Err(complain(*error.marker(), error.info())),
+            Some(Err(error)) => Err(error_at(*error.marker(), error.info())),
             // The parser ends with `StreamEnd`, after which nobody asks.
-            None => Err(complain(Marker::default(), "the file ends too early")),
+            None => Err(error_at(Marker::default(), "the file ends too early")),
         }
     }
 
-    fn node(&mut self, event: Event<'input>, span: Span, path: &str, depth: usize) -> Result<Value, Complaint> {
+    fn node(&mut self, event: Event<'input>, span: EventSpan, path: &str, depth: usize) -> Result<Value, YamlError> {
         if depth > MAX_DEPTH {
-            return Err(complain(span.start, &format!("nested deeper than {MAX_DEPTH}")));
+            return Err(error_at(span.start, &format!("nested deeper than {MAX_DEPTH}")));
         }
         refuse_extras(&event, span)?;
         match event {
-            Event::Scalar(text, style, ..) => scalar(&text, style).map_err(|message| complain(span.start, message)),
+            Event::Scalar(text, style, ..) => scalar(&text, style).map_err(|message| error_at(span.start, message)),
             Event::SequenceStart(..) => self.sequence(path, depth),
             Event::MappingStart(..) => self.mapping(path, depth),
-            _ => Err(complain(span.start, "a value is missing here")),
+            _ => Err(error_at(span.start, "a value is missing here")),
         }
     }
 
-    fn sequence(&mut self, path: &str, depth: usize) -> Result<Value, Complaint> {
+    fn sequence(&mut self, path: &str, depth: usize) -> Result<Value, YamlError> {
         let mut items = Vec::new();
         loop {
             let (event, span) = self.next()?;
@@ -127,12 +127,12 @@ impl<'input> Reader<'input> {
                 return Ok(Value::Array(items));
             }
             let item = format!("{path}[{}]", items.len());
-            self.places.insert(item.clone(), span.start.into());
+            self.spans.insert(item.clone(), span.start.into());
             items.push(self.node(event, span, &item, depth + 1)?);
         }
     }
 
-    fn mapping(&mut self, path: &str, depth: usize) -> Result<Value, Complaint> {
+    fn mapping(&mut self, path: &str, depth: usize) -> Result<Value, YamlError> {
         let mut entries = Map::new();
         loop {
             let (event, span) = self.next()?;
@@ -142,10 +142,10 @@ impl<'input> Reader<'input> {
             let key = key(event, span)?;
             let entry = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
             if entries.contains_key(&key) {
-                let line = self.places.get(&entry).map_or(0, |place| place.line);
-                return Err(complain(span.start, &format!("`{key}` is already given on line {line}")));
+                let line = self.spans.get(&entry).map_or(0, |span| span.line);
+                return Err(error_at(span.start, &format!("`{key}` is already given on line {line}")));
             }
-            self.places.insert(entry.clone(), span.start.into());
+            self.spans.insert(entry.clone(), span.start.into());
             let (event, span) = self.next()?;
             let value = self.node(event, span, &entry, depth + 1)?;
             entries.insert(key, value);
@@ -153,7 +153,7 @@ impl<'input> Reader<'input> {
     }
 }
 
-fn key(event: Event<'_>, span: Span) -> Result<String, Complaint> {
+fn key(event: Event<'_>, span: EventSpan) -> Result<String, YamlError> {
     refuse_extras(&event, span)?;
     let value = match event {
         Event::Scalar(text, style, ..) => scalar(&text, style).ok(),
@@ -161,30 +161,30 @@ fn key(event: Event<'_>, span: Span) -> Result<String, Complaint> {
     };
     match value {
         Some(Value::String(key)) => Ok(key),
-        _ => Err(complain(span.start, "a key must be text, put it in quotes if it looks like something else")),
+        _ => Err(error_at(span.start, "a key must be text, put it in quotes if it looks like something else")),
     }
 }
 
 /// Anchors, aliases and tags: JSON has none of them.
-fn refuse_extras(event: &Event<'_>, span: Span) -> Result<(), Complaint> {
+fn refuse_extras(event: &Event<'_>, span: EventSpan) -> Result<(), YamlError> {
     let (anchor, tag) = match event {
-        Event::Alias(_) => return Err(complain(span.start, "aliases (`*name`) are not taken, write the value out")),
+        Event::Alias(_) => return Err(error_at(span.start, "aliases (`*name`) are not taken, write the value out")),
         Event::Scalar(_, _, anchor, tag) | Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag) => {
             (*anchor, tag.is_some())
         }
         _ => return Ok(()),
     };
     if anchor != 0 {
-        return Err(complain(span.start, "anchors (`&name`) are not taken, write the value out where it is needed"));
+        return Err(error_at(span.start, "anchors (`&name`) are not taken, write the value out where it is needed"));
     }
     if tag {
-        return Err(complain(span.start, "tags (`!name`) are not taken"));
+        return Err(error_at(span.start, "tags (`!name`) are not taken"));
     }
     Ok(())
 }
 
-fn complain(marker: Marker, message: &str) -> Complaint {
-    Complaint { place: marker.into(), message: message.to_owned() }
+fn error_at(marker: Marker, message: &str) -> YamlError {
+    YamlError { span: marker.into(), message: message.to_owned() }
 }
 
 #[cfg(test)]
@@ -194,20 +194,20 @@ mod tests {
     use super::*;
 
     fn refusal(text: &str) -> (usize, usize, String) {
-        let Complaint { place, message } = read(text).unwrap_err();
-        (place.line, place.column, message)
+        let YamlError { span, message } = parse_document(text).unwrap_err();
+        (span.line, span.column, message)
     }
 
     #[test]
     fn scalars_mean_what_they_look_like() {
-        let value = read("a: on\nb: 012:30\nc: '12'\nd: 12\ne:\n").unwrap().value;
+        let value = parse_document("a: on\nb: 012:30\nc: '12'\nd: 12\ne:\n").unwrap().value;
         assert_eq!(value, json!({"a": "on", "b": "012:30", "c": "12", "d": 12, "e": null}));
     }
 
     #[test]
     fn places_are_those_of_keys_and_items() {
-        let document = read("# about\napps:\n  - app_code: a\n    secret: [x,\n             y]\n").unwrap();
-        let at = |path| (document.place(path).line, document.place(path).column);
+        let document = parse_document("# about\napps:\n  - app_code: a\n    secret: [x,\n             y]\n").unwrap();
+        let at = |path| (document.find_span(path).line, document.find_span(path).column);
         assert_eq!(at("apps"), (2, 1));
         assert_eq!(at("apps[0]"), (3, 5));
         assert_eq!(at("apps[0].secret"), (4, 5));
@@ -216,11 +216,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_stands_at_its_nearest_parent() {
-        let document = read("version: 1\napps:\n  - app_code: a\n").unwrap();
-        assert_eq!(document.place("apps[0].secret[3].x").line, 3);
-        assert_eq!(document.place("nothing.at.all").line, 1);
-        assert_eq!(document.place("apps[7]").line, 2);
+    fn what_is_missing_has_the_span_of_its_nearest_parent() {
+        let document = parse_document("version: 1\napps:\n  - app_code: a\n").unwrap();
+        assert_eq!(document.find_span("apps[0].secret[3].x").line, 3);
+        assert_eq!(document.find_span("nothing.at.all").line, 1);
+        assert_eq!(document.find_span("apps[7]").line, 2);
     }
 
     #[test]
@@ -255,9 +255,9 @@ mod tests {
     #[test]
     fn nesting_has_an_end_and_is_refused_quickly() {
         let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
-        assert!(read(&nested(MAX_DEPTH)).is_ok());
+        assert!(parse_document(&nested(MAX_DEPTH)).is_ok());
         assert!(refusal(&nested(MAX_DEPTH + 1)).2.contains("nested deeper"));
-        assert!(read(&"[".repeat(1 << 20)).is_err());
-        assert!(read(&"{a: ".repeat(1 << 18)).is_err());
+        assert!(parse_document(&"[".repeat(1 << 20)).is_err());
+        assert!(parse_document(&"{a: ".repeat(1 << 18)).is_err());
     }
 }

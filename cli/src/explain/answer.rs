@@ -26,7 +26,7 @@ pub enum Answer {
 
 impl Answer {
     /// In a few words, none of them secret.
-    pub fn words(&self) -> String {
+    pub fn describe(&self) -> String {
         match self {
             Self::Down => "nothing, it is down".to_owned(),
             Self::Unknown => "unknown".to_owned(),
@@ -42,14 +42,14 @@ impl Answer {
     }
 
     /// Status and body of the reply to a call; `None`: none came.
-    pub fn reply(&self, call: &OutsideCall) -> Option<(u16, Value)> {
+    pub fn to_reply(&self, call: &OutsideCall) -> Option<(u16, Value)> {
         let ok = |data: Value| (200, json!({"code": 0, "message": "OK", "data": data}));
         Some(match self {
             Self::Down => return None,
             Self::Unknown => (404, json!({"code": 404, "message": "", "data": null})),
             Self::Match(is_match) => ok(json!({"is_match": is_match})),
             Self::Keys(keys) => ok(keys.iter().map(|key| json!({"bk_app_secret": key})).collect()),
-            Self::Refused(words) => refused(words, call),
+            Self::Refused(words) => refuse(words, call),
             Self::TokenOf(user) => (200, json!({"result": true, "data": {"bk_username": user}})),
             Self::TicketOf(user) => (200, json!({"ret": 0, "data": {"username": user}})),
             Self::AccessToken { app_code, username, expires_in } => ok(json!({
@@ -60,7 +60,7 @@ impl Answer {
 }
 
 /// Each service says no in a way of its own.
-fn refused(words: &str, call: &OutsideCall) -> (u16, Value) {
+fn refuse(words: &str, call: &OutsideCall) -> (u16, Value) {
     let path = call.headers.iter().find(|(name, _)| *name == ":path").map_or("", |(_, path)| path.as_str());
     if path.starts_with("/login/api/v3/") {
         (400, json!({"error": {"code": "INVALID", "message": words}}))

@@ -1,6 +1,6 @@
 //! The file that describes a request, and what the identity services would say.
 //!
-//! Promises: every fault is named with its place; no message quotes a value, for it could be a secret.
+//! Promises: every fault is named with its span; no message quotes a value, for it could be a secret.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::answer::Answer;
 use crate::error::Error;
-use crate::policy::{read_document, report};
+use crate::policy::{format_faults, read_document};
 
 /// By what the gate calls a kind of credential: its key in the file, and the service that knows it.
 pub const SERVICE_OF: [(&str, &str, &str); 5] = [
@@ -28,7 +28,7 @@ const KEYS: [&str; 7] = ["method", "path", "headers", "body", "client_ip", "at",
 const NEEDS_TEXT: &str = "must be text";
 
 /// A request, described.
-pub struct Described {
+pub struct DescribedRequest {
     method: String,
     path: String,
     headers: Vec<(String, String)>,
@@ -42,13 +42,13 @@ pub struct Described {
     pub answers: BTreeMap<&'static str, Answer>,
 }
 
-impl Described {
+impl DescribedRequest {
     /// Reads the file; `now` is when the request comes unless the file says so.
-    pub fn read(file: &Path, now: Time, needs_client_ip: bool) -> Result<Self, Error> {
+    pub fn read_file(file: &Path, now: Time, needs_client_ip: bool) -> Result<Self, Error> {
         let (name, document) = read_document(file)?;
         let mut reader = Reader::default();
-        let described = reader.described(&document.value, now, needs_client_ip);
-        if reader.0.is_empty() { Ok(described) } else { Err(Error::Faults(report(&name, &document, &reader.0))) }
+        let described = reader.read_request(&document.value, now, needs_client_ip);
+        if reader.0.is_empty() { Ok(described) } else { Err(Error::Faults(format_faults(&name, &document, &reader.0))) }
     }
 
     /// Headers and pseudo-headers, as the proxy would hand them over.
@@ -76,35 +76,35 @@ impl Reader {
         self.0.push(Fault { path: path.into(), message: message.into() });
     }
 
-    fn described(&mut self, document: &Value, now: Time, needs_client_ip: bool) -> Described {
+    fn read_request(&mut self, document: &Value, now: Time, needs_client_ip: bool) -> DescribedRequest {
         let none = Map::new();
         let all = document.as_object().unwrap_or_else(|| {
             self.fault("", "must be a table of keys");
             &none
         });
-        self.known(all, "", &KEYS);
+        self.refuse_unknown_keys(all, "", &KEYS);
         let text = |reader: &mut Self, key: &str| {
-            all.get(key).and_then(|value| reader.keep(key, value.as_str().map(str::to_owned), NEEDS_TEXT))
+            all.get(key).and_then(|value| reader.require(key, value.as_str().map(str::to_owned), NEEDS_TEXT))
         };
         let (method, path) = (text(self, "method"), text(self, "path"));
         if path.is_none() && document.is_object() && !all.contains_key("path") {
             self.fault("path", "is needed, for example /bkapps/applications/APP/modules/MODULE/source_package/link/");
         }
-        let mut headers = all.get("headers").map(|value| self.headers(value)).unwrap_or_default();
-        let body = all.get("body").map(|value| self.body(value, &mut headers)).unwrap_or_default();
+        let mut headers = all.get("headers").map(|value| self.read_headers(value)).unwrap_or_default();
+        let body = all.get("body").map(|value| self.read_body(value, &mut headers)).unwrap_or_default();
         let address = text(self, "client_ip");
-        let client_ip = address.and_then(|text| self.keep("client_ip", text.parse().ok(), "must be an address"));
+        let client_ip = address.and_then(|text| self.require("client_ip", text.parse().ok(), "must be an address"));
         if client_ip.is_none() && needs_client_ip && !all.contains_key("client_ip") {
             self.fault("client_ip", "is needed, because the policy has restrictions.client_ips");
         }
         let needs_moment = "must be a moment in UTC like 2027-01-31T00:00:00Z";
-        let at = text(self, "at").and_then(|text| self.keep("at", moment(&text), needs_moment)).unwrap_or(now);
-        let answers = all.get("services").map(|value| self.answers(value)).unwrap_or_default();
+        let at = text(self, "at").and_then(|text| self.require("at", parse_moment(&text), needs_moment)).unwrap_or(now);
+        let answers = all.get("services").map(|value| self.read_answers(value)).unwrap_or_default();
         let method = method.unwrap_or_else(|| "POST".to_owned());
-        Described { method, path: path.unwrap_or_default(), headers, body, client_ip, at, answers }
+        DescribedRequest { method, path: path.unwrap_or_default(), headers, body, client_ip, at, answers }
     }
 
-    fn known(&mut self, table: &Map<String, Value>, path: &str, keys: &[&str]) {
+    fn refuse_unknown_keys(&mut self, table: &Map<String, Value>, path: &str, keys: &[&str]) {
         for key in table.keys().filter(|key| !keys.contains(&key.as_str())) {
             let at = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
             let message = match at.as_str() {
@@ -115,7 +115,7 @@ impl Reader {
         }
     }
 
-    fn keep<T>(&mut self, path: &str, value: Option<T>, otherwise: &str) -> Option<T> {
+    fn require<T>(&mut self, path: &str, value: Option<T>, otherwise: &str) -> Option<T> {
         if value.is_none() {
             self.fault(path, otherwise);
         }
@@ -123,8 +123,10 @@ impl Reader {
     }
 
     /// Text, or a table that is sent as JSON; several values of one name as a list.
-    fn headers(&mut self, value: &Value) -> Vec<(String, String)> {
-        let Some(table) = self.keep("headers", value.as_object(), "must be a table of keys") else { return Vec::new() };
+    fn read_headers(&mut self, value: &Value) -> Vec<(String, String)> {
+        let Some(table) = self.require("headers", value.as_object(), "must be a table of keys") else {
+            return Vec::new();
+        };
         let mut headers = Vec::new();
         for (name, value) in table {
             let path = format!("headers.{name}");
@@ -138,14 +140,14 @@ impl Reader {
                     Value::Object(_) => Some(value.to_string()),
                     _ => None,
                 };
-                let text = self.keep(&path, text, "must be text, a table that is sent as JSON, or a list of these");
+                let text = self.require(&path, text, "must be text, a table that is sent as JSON, or a list of these");
                 headers.extend(text.map(|text| (name.to_ascii_lowercase(), text)));
             }
         }
         headers
     }
 
-    fn body(&mut self, value: &Value, headers: &mut Vec<(String, String)>) -> Vec<u8> {
+    fn read_body(&mut self, value: &Value, headers: &mut Vec<(String, String)>) -> Vec<u8> {
         match value {
             Value::String(text) => text.clone().into_bytes(),
             Value::Object(_) => {
@@ -161,22 +163,22 @@ impl Reader {
         }
     }
 
-    fn answers(&mut self, value: &Value) -> BTreeMap<&'static str, Answer> {
-        let Some(table) = self.keep("services", value.as_object(), "must be a table of keys") else {
+    fn read_answers(&mut self, value: &Value) -> BTreeMap<&'static str, Answer> {
+        let Some(table) = self.require("services", value.as_object(), "must be a table of keys") else {
             return BTreeMap::new();
         };
-        self.known(table, "services", &SERVICE_OF.map(|(_, key, _)| key));
+        self.refuse_unknown_keys(table, "services", &SERVICE_OF.map(|(_, key, _)| key));
         let mut answers = BTreeMap::new();
         for (_, key, _) in SERVICE_OF {
             let Some(value) = table.get(key) else { continue };
             let path = format!("services.{key}");
-            let answer = self.answer(key, &path, value);
+            let answer = self.read_answer(key, &path, value);
             answers.extend(answer.map(|answer| (key, answer)));
         }
         answers
     }
 
-    fn answer(&mut self, key: &str, path: &str, value: &Value) -> Option<Answer> {
+    fn read_answer(&mut self, key: &str, path: &str, value: &Value) -> Option<Answer> {
         if value == "down" {
             return Some(Answer::Down);
         }
@@ -191,14 +193,14 @@ impl Reader {
                 "must be match, mismatch, unknown or down",
             ),
             "app_keys" => (
-                if value == "unknown" { Some(Answer::Unknown) } else { texts(value).map(Answer::Keys) },
+                if value == "unknown" { Some(Answer::Unknown) } else { read_texts(value).map(Answer::Keys) },
                 "must be a list of the app's secrets, unknown or down",
             ),
-            "bk_token" => (refused(value).or_else(|| Some(Answer::TokenOf(user(value)?))), LOGIN),
-            "bk_ticket" => (refused(value).or_else(|| Some(Answer::TicketOf(user(value)?))), LOGIN),
-            _ => (refused(value).or_else(|| access_token(value)), ACCESS_TOKEN),
+            "bk_token" => (read_refusal(value).or_else(|| Some(Answer::TokenOf(read_user(value)?))), LOGIN),
+            "bk_ticket" => (read_refusal(value).or_else(|| Some(Answer::TicketOf(read_user(value)?))), LOGIN),
+            _ => (read_refusal(value).or_else(|| read_access_token(value)), ACCESS_TOKEN),
         };
-        self.keep(path, answer, otherwise)
+        self.require(path, answer, otherwise)
     }
 }
 
@@ -206,41 +208,41 @@ const LOGIN: &str = "must be {username: NAME}, refused, {refused: WORDS} or down
 const ACCESS_TOKEN: &str =
     "must be {app_code: CODE, username: NAME, expires_in: SECONDS}, refused, {refused: WORDS} or down";
 
-fn moment(text: &str) -> Option<Time> {
+fn parse_moment(text: &str) -> Option<Time> {
     let since = humantime::parse_rfc3339(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
     Some(Time::from_nanos(u64::try_from(since.as_nanos()).ok()?))
 }
 
-fn texts(value: &Value) -> Option<Vec<String>> {
+fn read_texts(value: &Value) -> Option<Vec<String>> {
     value.as_array()?.iter().map(|text| text.as_str().map(str::to_owned)).collect()
 }
 
 /// A table with exactly these keys.
-fn only<'a>(value: &'a Value, keys: &[&str]) -> Option<&'a Map<String, Value>> {
+fn table_with_only<'a>(value: &'a Value, keys: &[&str]) -> Option<&'a Map<String, Value>> {
     value.as_object().filter(|table| table.keys().all(|key| keys.contains(&key.as_str())))
 }
 
-fn text_of(table: &Map<String, Value>, key: &str) -> Option<String> {
+fn get_text(table: &Map<String, Value>, key: &str) -> Option<String> {
     table.get(key)?.as_str().map(str::to_owned)
 }
 
-fn refused(value: &Value) -> Option<Answer> {
+fn read_refusal(value: &Value) -> Option<Answer> {
     if value == "refused" {
         return Some(Answer::Refused(String::new()));
     }
-    only(value, &["refused"]).and_then(|table| text_of(table, "refused")).map(Answer::Refused)
+    table_with_only(value, &["refused"]).and_then(|table| get_text(table, "refused")).map(Answer::Refused)
 }
 
-fn user(value: &Value) -> Option<String> {
-    text_of(only(value, &["username"])?, "username")
+fn read_user(value: &Value) -> Option<String> {
+    get_text(table_with_only(value, &["username"])?, "username")
 }
 
-fn access_token(value: &Value) -> Option<Answer> {
-    let table = only(value, &["app_code", "username", "expires_in"])?;
+fn read_access_token(value: &Value) -> Option<Answer> {
+    let table = table_with_only(value, &["app_code", "username", "expires_in"])?;
     // A token of an app has no user.
-    let username = if table.contains_key("username") { text_of(table, "username")? } else { String::new() };
+    let username = if table.contains_key("username") { get_text(table, "username")? } else { String::new() };
     Some(Answer::AccessToken {
-        app_code: text_of(table, "app_code")?,
+        app_code: get_text(table, "app_code")?,
         username,
         expires_in: table.get("expires_in").map_or(Some(3600), Value::as_i64)?,
     })
