@@ -7,8 +7,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use linkgate_fetch::SourceError;
 use linkgate_fuzz::source::{Downloaded, Reply, Script, download, origin};
-use linkgate_store::ingest::ports::SourceError;
 
 /// The file may be asked for so often, and each time led on so often.
 const MOST_REQUESTS: usize = 4 * 6;

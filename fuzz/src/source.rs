@@ -12,9 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linkgate_contract::{AllowList, HostRule, PackageUrl};
-use linkgate_store::config::FetchConfig;
-use linkgate_store::fetch::HttpSource;
-use linkgate_store::ingest::ports::{Chunk, Source as _, SourceError, SourceStream as _, Wanted};
+use linkgate_fetch::{Chunk, FetchConfig, HttpSource, Source as _, SourceError, SourceStream as _, Wanted};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};

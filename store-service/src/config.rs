@@ -19,9 +19,9 @@ use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
 use linkgate_archive::Limits;
+use linkgate_fetch::FetchConfig;
 
 pub use auth::{AuthConfig, InvalidKey, TrustedKey, TrustedKeys};
-pub use fetch::FetchConfig;
 pub use log::{LogConfig, LogFormat};
 pub use maintenance::MaintenanceConfig;
 pub use server::ServerConfig;
@@ -170,7 +170,7 @@ impl Config {
         let config = Self {
             server: ServerConfig::read(&mut reader),
             auth: AuthConfig::read(&mut reader),
-            fetch: FetchConfig::read(&mut reader),
+            fetch: fetch::read_fetch_config(&mut reader),
             modules: modules::read(&mut reader),
             packages: package::read(&mut reader),
             data_dir: reader.required(DATA_DIR).map(PathBuf::from).unwrap_or_default(),

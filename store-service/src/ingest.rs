@@ -34,11 +34,12 @@ use crate::attest::Signer;
 use crate::metrics::Metrics;
 use admission::Admission;
 pub use admission::Limits;
-pub use error::{IngestError, NotReady, chain};
+pub use error::{IngestError, NotReady};
 pub use job::now_ms;
 use job::{Job, Stage, Standing};
 pub use jobs::Live;
 use jobs::{Jobs, Listed};
+pub use linkgate_fetch::chain;
 pub use modules::{ModuleRules, SourceOrigin, UnknownModules};
 use ports::{BlobStore, Catalog, CatalogError, Entry, Failure, JobEnd, JobKey, JobView, Source};
 

@@ -3,8 +3,8 @@
 //! Promises: no row without its blob; a caller is told of success only when both are durable. Refuses every caller whom
 //! the gate does not vouch for by signature, and every link until the operator allows hosts.
 //!
-//! Rooms: `http` speaks to callers, `ingest` is the use case, `fetch`, `blob` and `catalog` are what it stands on and know
-//! nothing of each other; `metrics` is what the first two count into; `maintenance` looks after what is kept; `failpoint` names the steps at which tests kill it. This file wires them.
+//! Rooms: `http` speaks to callers, `ingest` is the use case, `blob` and `catalog` are what it stands on and know nothing of
+//! each other; `metrics` is what the first two count into; `maintenance` looks after what is kept; `failpoint` names the steps at which tests kill it. This file wires them.
 
 pub mod attest;
 pub mod catalog;
@@ -12,7 +12,7 @@ pub mod commands;
 pub mod config;
 pub mod data_dir;
 pub mod failpoint;
-pub mod fetch;
+
 pub mod maintenance;
 pub mod telemetry;
 
@@ -24,6 +24,7 @@ mod trace;
 
 use std::sync::Arc;
 
+use linkgate_fetch::HttpSource;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tracing::{info, warn};
@@ -33,7 +34,6 @@ use blob::DirectoryBlobStore;
 use catalog::{CatalogStartError, SqliteCatalog};
 use config::Config;
 use data_dir::{DataDir, DataDirError};
-use fetch::HttpSource;
 use ingest::ports::CatalogError;
 use ingest::{Ingest, Rules};
 use maintenance::Timers;

@@ -97,9 +97,3 @@ pub enum NotReady {
     #[error("the books cannot be written")]
     Catalog(#[source] CatalogError),
 }
-
-/// An error with its causes, for the log.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |e| e.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}

@@ -5,15 +5,11 @@
 mod blob;
 mod catalog;
 mod job;
-mod source;
 
 pub use blob::{BlobError, BlobStore, BlobWriter, FinishedBlob};
 pub use catalog::{Catalog, CatalogError, Entry, Held, NewEntry, Provenance, Recorded};
 pub use job::{Failure, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView};
-pub use source::{Chunk, Fetched, Phase, Progress, Source, SourceError, SourceStream, Wanted};
-
-/// An adapter's own error, kept for the log.
-pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+pub use linkgate_fetch::{Cause, Chunk, Fetched, Phase, Progress, Source, SourceError, SourceStream, Wanted};
 
 /// A SHA-256 in 64 lower-case hex digits. Safe in a file name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::ahead;
 use super::guard::{self, Forbidden, Guard};
 use crate::config::FetchConfig;
-use crate::ingest::ports::{Phase, SourceError};
+use crate::source::{Phase, SourceError};
 
 /// Redirects that are followed.
 pub const MAX_REDIRECTS: usize = 5;

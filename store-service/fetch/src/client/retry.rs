@@ -13,7 +13,7 @@ use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
-use crate::ingest::ports::{Phase, SourceError};
+use crate::source::{Phase, SourceError};
 
 /// An attempt that failed.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use reqwest::header::{
 };
 
 use super::retry::http_date;
-use crate::ingest::ports::Fetched;
+use crate::source::Fetched;
 
 /// What a date of change must be older than to be a strong validator: a file may change twice in its second, and the
 /// clocks of a server and its disk may differ.

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::config::FetchConfig;
-use crate::ingest::ports::SourceError;
+use crate::source::SourceError;
 
 /// Bytes and time of the running window.
 #[derive(Debug)]

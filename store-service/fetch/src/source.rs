@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use linkgate_contract::{AllowList, InvalidUrl, PackageUrl};
 
-use super::Cause;
+/// The client's own error, kept for the log.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Where bytes come from.
 pub trait Source: Send + Sync + 'static {
@@ -198,7 +199,8 @@ pub enum SourceError {
 
 impl SourceError {
     /// What it is called in metrics.
-    pub(in crate::ingest) fn kind(&self) -> &'static str {
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
         match self {
             Self::ForbiddenAddress { .. }
             | Self::RedirectNotAllowed { .. }
@@ -236,4 +238,10 @@ impl std::fmt::Display for Phase {
             Self::Whole => "the whole download",
         })
     }
+}
+
+/// An error with its causes, for the log.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |e| e.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -22,7 +22,7 @@ use super::hops::Hops;
 use super::pace::Pace;
 use super::retry::{Again, Failure};
 use super::version::Version;
-use crate::ingest::ports::SourceError;
+use crate::source::SourceError;
 
 /// Files from this size on.
 const FROM_BYTES: u64 = 64 << 20;

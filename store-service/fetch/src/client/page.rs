@@ -8,7 +8,7 @@ use linkgate_contract::is_of_type;
 use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
 
-use crate::ingest::ports::SourceError;
+use crate::source::SourceError;
 
 /// How much of a body is looked at. Templates leave blank lines at the top of a page.
 const HEAD_BYTES: usize = 512;

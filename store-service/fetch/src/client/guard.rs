@@ -11,7 +11,7 @@ use linkgate_contract::PackageUrl;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::Host;
 
-use crate::ingest::ports::SourceError;
+use crate::source::SourceError;
 use ranges::is_public;
 
 /// How a client resolves names.

@@ -18,8 +18,8 @@ use super::hops::{Hops, Reached};
 use super::retry::{self, Again, Failure};
 use super::version::Version;
 use crate::config::FetchConfig;
-use crate::ingest::chain;
-use crate::ingest::ports::{Phase, Progress, SourceError, Wanted};
+use crate::source::chain;
+use crate::source::{Phase, Progress, SourceError, Wanted};
 
 /// How often the file is asked for.
 pub const MAX_ATTEMPTS: u32 = 4;

@@ -15,7 +15,7 @@ use super::pace::Pace;
 use super::page::PageCheck;
 use super::retry::{Again, Failure};
 use super::version::Version;
-use crate::ingest::ports::{Chunk, Fetched, Phase, SourceError, SourceStream};
+use crate::source::{Chunk, Fetched, Phase, SourceError, SourceStream};
 
 /// A body that is being read.
 ///

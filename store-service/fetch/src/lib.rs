@@ -1,0 +1,20 @@
+//! Reads a source package from the caller's link, as a stream.
+//!
+//! Promises: every hop is judged anew, by the same [`PackageUrl`](linkgate_contract::PackageUrl) that is then connected
+//! to: allow-list, no step down from https, and addresses that are public unless the operator, or the caller of this one
+//! download, lists that very host and port as private. The connection goes to an address that was checked. At most
+//! [`FetchConfig::max_bytes`] are read, whatever the source says. A download that breaks is tried again, and goes on where
+//! it stood only if the source proves that the rest belongs to the same version of the file; the same holds for the parts
+//! of a large file that are read at once. Refuses encoded bodies, HTML
+//! pages, statuses other than 200 (206 for the rest of a file) and more than `MAX_REDIRECTS`
+//! redirects. Sends no cookies, no referer, no credentials; uses no proxy.
+
+#[cfg(feature = "client")]
+mod client;
+mod config;
+mod source;
+
+#[cfg(feature = "client")]
+pub use client::HttpSource;
+pub use config::FetchConfig;
+pub use source::{Cause, Chunk, Fetched, Phase, Progress, Source, SourceError, SourceStream, Wanted, chain};
