@@ -7,6 +7,7 @@
 
 mod admin;
 mod args;
+mod deadline;
 mod deploy;
 mod envoy;
 mod error;

@@ -8,9 +8,12 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::admin::Admin;
+use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::files::read_text;
 use crate::resource::{NAME, policy_version};
@@ -19,13 +22,11 @@ use crate::resource::{NAME, policy_version};
 const KEY: &str = "LINKGATE_JWT_PRIVATE_KEY";
 /// Requests that callers have under way at the listener of `envoy.yaml`.
 const UNDER_WAY: &str = "http.gateway.downstream_rq_active";
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Becomes Envoy; returns only if that fails.
 pub fn become_envoy(program: &Path, config: &Path, key: &Path, arguments: &[OsString]) -> Result<String, Error> {
-    let key = read_text(key)?;
-    let failed = Command::new(program).arg("-c").arg(config).args(arguments).env(KEY, key).exec();
+    let key = SecretString::from(read_text(key)?);
+    let failed = Command::new(program).arg("-c").arg(config).args(arguments).env(KEY, key.expose_secret()).exec();
     Err(Error::file("run", program, failed))
 }
 
@@ -46,14 +47,14 @@ pub fn drain_envoy(admin: &Admin, notice: Duration, wait: Duration) -> Result<St
     admin.post("/healthcheck/fail").map_err(Error::Admin)?;
     sleep(notice);
     admin.post("/drain_listeners").map_err(Error::Admin)?;
-    let begun = Instant::now();
+    let deadline = Deadline::start(wait);
     loop {
         let stats = admin.get_stats(&format!("^{UNDER_WAY}$")).map_err(Error::Admin)?;
         match stats.get_number(UNDER_WAY) {
             Some(0) => return Ok("drained: no request is under way\n".to_owned()),
             None => return Err(Error::Admin(format!("{admin}: the answer has no {UNDER_WAY}"))),
-            Some(requests) if begun.elapsed() >= wait => return Err(Error::StillBusy { requests, waited: wait }),
-            Some(_) => sleep(PAUSE.min(wait.saturating_sub(begun.elapsed()))),
+            Some(requests) if deadline.has_passed() => return Err(Error::StillBusy { requests, waited: wait }),
+            Some(_) => deadline.pause(),
         }
     }
 }

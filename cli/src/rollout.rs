@@ -6,15 +6,13 @@
 //! or a filter that changes under its policy), their number says less: then Envoy must have had it for [`SETTLE`].
 
 use std::path::Path;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::admin::Admin;
+use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::resource::{NAME, Resource, policy_version};
 
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(100);
 /// Workers take a configuration in the next turn of their loops, and count themselves after a second.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -73,7 +71,7 @@ impl<'a> Rollout<'a> {
     /// Waits; returns what to print.
     pub fn wait(&self, folder: &Path, path: &Path) -> Result<String, Error> {
         let (resource, version) = (path.to_owned(), self.resource.version().to_owned());
-        let begun = Instant::now();
+        let deadline = Deadline::start(self.wait);
         if self.before.is_everywhere(&self.resource.info) {
             return Ok(confirmed(&self.before, "already"));
         }
@@ -85,10 +83,10 @@ impl<'a> Rollout<'a> {
                 Step::Refused(in_force) => {
                     return Err(Error::Refused { version, in_force, resource, folder: folder.to_owned() });
                 }
-                Step::NotYet(why) if begun.elapsed() >= self.wait => {
+                Step::NotYet(why) if deadline.has_passed() => {
                     return Err(Error::NotConfirmed { version, resource, waited: self.wait, why });
                 }
-                Step::NotYet(_) => sleep(PAUSE.min(self.wait.saturating_sub(begun.elapsed()))),
+                Step::NotYet(_) => deadline.pause(),
             }
         }
     }

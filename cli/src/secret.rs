@@ -4,6 +4,7 @@
 
 use std::io::{IsTerminal, Read, Write};
 
+use secrecy::{ExposeSecret, SecretSlice};
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
@@ -24,11 +25,12 @@ pub fn hash_secret() -> Result<String, Error> {
 fn hash_input(input: &mut impl Read) -> Result<String, Error> {
     let mut bytes = Vec::new();
     let read = input.take(MAX_BYTES + 1).read_to_end(&mut bytes);
+    let bytes = SecretSlice::from(bytes);
     read.map_err(|source| Error::io("read", "standard input", source))?;
-    if bytes.len() as u64 > MAX_BYTES {
+    if bytes.expose_secret().len() as u64 > MAX_BYTES {
         return Err(Error::LongSecret { limit_bytes: MAX_BYTES });
     }
-    let secret = strip_newline(&bytes);
+    let secret = strip_newline(bytes.expose_secret());
     if secret.is_empty() {
         return Err(Error::EmptySecret);
     }

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::{Outcome, Trying};
 use crate::http;
@@ -133,12 +134,12 @@ fn store(programs: &Programs, place: &Place, ports: &Numbers, hosts: &Hosts) -> 
 }
 
 fn envoy(programs: &Programs, place: &Place) -> Outcome<Command> {
-    let key = read_text(&place.private_key())?;
+    let key = SecretString::from(read_text(&place.private_key())?);
     let mut command = Programs::command(&programs.envoy);
     command
         .arg("-c")
         .arg(place.envoy_config())
         .args(["--concurrency", "2", "--use-dynamic-base-id"])
-        .env("LINKGATE_JWT_PRIVATE_KEY", key);
+        .env("LINKGATE_JWT_PRIVATE_KEY", key.expose_secret());
     Ok(command)
 }

@@ -1,10 +1,11 @@
 //! What an identity service would say, as the gate would read it from the wire.
 
 use linkgate_gate::OutsideCall;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 /// What a service says of a credential.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Answer {
     /// Nothing, in time.
     Down,
@@ -13,7 +14,7 @@ pub enum Answer {
     /// Whether the secret is the app's.
     Match(bool),
     /// The secrets of the app.
-    Keys(Vec<String>),
+    Keys(Vec<SecretString>),
     /// It is not good; the service's own words, if there are any.
     Refused(String),
     /// Whose `bk_token` it is.
@@ -48,7 +49,7 @@ impl Answer {
             Self::Down => return None,
             Self::Unknown => (404, json!({"code": 404, "message": "", "data": null})),
             Self::Match(is_match) => ok(json!({"is_match": is_match})),
-            Self::Keys(keys) => ok(keys.iter().map(|key| json!({"bk_app_secret": key})).collect()),
+            Self::Keys(keys) => ok(keys.iter().map(|key| json!({"bk_app_secret": key.expose_secret()})).collect()),
             Self::Refused(words) => refuse(words, call),
             Self::TokenOf(user) => (200, json!({"result": true, "data": {"bk_username": user}})),
             Self::TicketOf(user) => (200, json!({"ret": 0, "data": {"username": user}})),

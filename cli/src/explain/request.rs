@@ -9,6 +9,7 @@ use std::time::UNIX_EPOCH;
 
 use linkgate_gate::Time;
 use linkgate_gate::policy::Fault;
+use secrecy::SecretString;
 use serde_json::{Map, Value};
 
 use super::answer::Answer;
@@ -193,7 +194,7 @@ impl Reader {
                 "must be match, mismatch, unknown or down",
             ),
             "app_keys" => (
-                if value == "unknown" { Some(Answer::Unknown) } else { read_texts(value).map(Answer::Keys) },
+                if value == "unknown" { Some(Answer::Unknown) } else { read_secrets(value).map(Answer::Keys) },
                 "must be a list of the app's secrets, unknown or down",
             ),
             "bk_token" => (read_refusal(value).or_else(|| Some(Answer::TokenOf(read_user(value)?))), LOGIN),
@@ -213,8 +214,8 @@ fn parse_moment(text: &str) -> Option<Time> {
     Some(Time::from_nanos(u64::try_from(since.as_nanos()).ok()?))
 }
 
-fn read_texts(value: &Value) -> Option<Vec<String>> {
-    value.as_array()?.iter().map(|text| text.as_str().map(str::to_owned)).collect()
+fn read_secrets(value: &Value) -> Option<Vec<SecretString>> {
+    value.as_array()?.iter().map(|text| text.as_str().map(SecretString::from)).collect()
 }
 
 /// A table with exactly these keys.

@@ -5,6 +5,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Instant;
 
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::deployment::{Deployment, TAG, expect, expect_code};
@@ -93,8 +94,8 @@ fn documented(deployment: &Deployment) -> Outcome<()> {
     let mut command = Command::new("sh");
     // Only what goes wrong is said.
     command.args(["-c", &script.replacen("curl ", "curl --silent --show-error ", 1)]);
-    command.env("LINKGATE_DEMO_APP_SECRET", &deployment.credentials.secret);
-    let body = capture(command.env("LINKGATE_DEMO_TICKET", &deployment.credentials.ticket))?;
+    command.env("LINKGATE_DEMO_APP_SECRET", deployment.credentials.secret.expose_secret());
+    let body = capture(command.env("LINKGATE_DEMO_TICKET", deployment.credentials.ticket.expose_secret()))?;
     link::compare(&Reply::read(200, &body)?, &deployment.sample)
 }
 

@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::Path;
 
+use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::hosts::Hosts;
@@ -25,13 +26,13 @@ const COMMITTED_SAMPLE: &str = "127.0.0.1:8090";
 const SECRET_VARIABLE: &str = "LINKGATE_DEMO_APP_SECRET";
 const TICKET_VARIABLE: &str = "LINKGATE_DEMO_TICKET";
 
-/// What the demo's caller shows.
+/// What the demo's caller presents.
 #[derive(Clone)]
 pub struct Credentials {
     /// The app's secret.
-    pub secret: String,
+    pub secret: SecretString,
     /// The user's ticket.
-    pub ticket: String,
+    pub ticket: SecretString,
 }
 
 impl Credentials {
@@ -50,7 +51,7 @@ impl Credentials {
         let text = read_text(path)?;
         let value = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-            line.map(str::to_owned).ok_or_else(|| {
+            line.map(SecretString::from).ok_or_else(|| {
                 Failure::new(format!("{} has no {name}: remove the file and policy.yaml beside it", path.display()))
             })
         };
@@ -124,7 +125,7 @@ fn fill_in(committed: &str, credentials: &Credentials, hosts: &Hosts) -> Outcome
             "policy.yaml must hold two digests of zeros, {APP}'s secret and {USER}'s ticket, and the host {COMMITTED_SAMPLE}"
         )));
     };
-    let digest = |secret: &str| hex::encode(Sha256::digest(secret));
+    let digest = |secret: &SecretString| hex::encode(Sha256::digest(secret.expose_secret()));
     let filled = committed.replacen(&zeros, &digest(&credentials.secret), 1);
     let filled = filled.replacen(&zeros, &digest(&credentials.ticket), 1);
     let indent = before.rsplit('\n').next().unwrap_or_default();
@@ -138,7 +139,7 @@ mod tests {
     use super::*;
 
     fn credentials() -> Credentials {
-        Credentials { secret: "abc".to_owned(), ticket: "t".to_owned() }
+        Credentials { secret: "abc".into(), ticket: "t".into() }
     }
 
     #[test]
@@ -161,8 +162,12 @@ mod tests {
         let place = Place::prepare(folder.path()).unwrap();
         let first = Credentials::keep(&place).unwrap();
         let second = Credentials::keep(&place).unwrap();
-        assert_eq!((&first.secret, &first.ticket), (&second.secret, &second.ticket));
-        assert_ne!(first.secret, first.ticket);
-        assert_eq!(first.secret.len(), 32);
+        let texts = |credentials: &Credentials| {
+            [&credentials.secret, &credentials.ticket].map(|text| text.expose_secret().to_owned())
+        };
+        let [secret, ticket] = texts(&first);
+        assert_eq!(texts(&second), [secret.as_str(), &ticket]);
+        assert_ne!(secret, ticket);
+        assert_eq!(secret.len(), 32);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use secrecy::{ExposeSecret, SecretString};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
@@ -94,7 +95,8 @@ fn body(url: &str) -> String {
     json!({"package_url": url, "version": VERSION, "allow_overwrite": true}).to_string()
 }
 
-fn header(secret: &str, ticket: &str) -> String {
+fn header(secret: &SecretString, ticket: &SecretString) -> String {
+    let (secret, ticket) = (secret.expose_secret(), ticket.expose_secret());
     json!({"bk_app_code": APP, "bk_app_secret": secret, "bk_ticket": ticket}).to_string()
 }
 
@@ -111,7 +113,7 @@ pub fn send_body(gateway: u16, credentials: &Credentials, body: &str) -> Outcome
 
 /// Fails unless the gate refuses a caller with a wrong secret.
 pub fn refuses_a_wrong_secret(gateway: u16, credentials: &Credentials, url: &str) -> Outcome<()> {
-    let header = header("wrong", &credentials.ticket);
+    let header = header(&"wrong".into(), &credentials.ticket);
     let reply = Reply::of(&http::post(gateway, PATH, &[(CREDENTIALS_HEADER, &header)], &body(url))?)?;
     if reply.status == 400 && reply.field("code") == Some(&json!(1_640_001)) {
         return Ok(());
