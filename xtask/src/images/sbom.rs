@@ -4,12 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use cyclonedx_bom::external_models::spdx::SpdxExpression;
+use cyclonedx_bom::external_models::uri::Purl;
+use cyclonedx_bom::models::component::{Classification, Component, Components};
+use cyclonedx_bom::models::dependency::{Dependencies, Dependency};
+use cyclonedx_bom::models::hash::{Hash, HashAlgorithm, HashValue, Hashes};
+use cyclonedx_bom::models::license::{LicenseChoice, Licenses};
+use cyclonedx_bom::models::metadata::Metadata as BomMetadata;
+use cyclonedx_bom::prelude::{Bom, SpecVersion, Validate};
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use crate::error::{Failure, Outcome, Trying};
 use crate::run::capture;
 use crate::workspace::Workspace;
+
+const SPEC_VERSION: SpecVersion = SpecVersion::V1_5;
 
 #[derive(Deserialize)]
 struct Metadata {
@@ -34,11 +43,11 @@ struct Resolve {
 #[derive(Deserialize)]
 struct Node {
     id: String,
-    deps: Vec<Dependency>,
+    deps: Vec<Edge>,
 }
 
 #[derive(Deserialize)]
-struct Dependency {
+struct Edge {
     pkg: String,
     dep_kinds: Vec<Kind>,
 }
@@ -49,49 +58,59 @@ struct Kind {
 }
 
 /// Writes the document of one of our crates.
-pub fn write(workspace: &Workspace, crate_name: &str, to: &Path) -> Outcome<()> {
+pub fn write_bom(workspace: &Workspace, crate_name: &str, to: &Path) -> Outcome<()> {
     let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
     let mut command = workspace.cargo();
     command.args(["metadata", "--locked", "--format-version", "1", "--filter-platform", &target]);
     let text = capture(&mut command)?;
     let metadata = serde_json::from_str(&text).trying(|| "read what `cargo metadata` printed".to_owned())?;
     let lock = fs::read_to_string(workspace.path("Cargo.lock")).trying(|| "read Cargo.lock".to_owned())?;
-    let document = document(&metadata, &checksums(&lock), crate_name)?;
+    let text = render_bom(build_bom(&metadata, &read_checksums(&lock), crate_name)?)?;
     let folder = to.parent().unwrap_or(to);
-    fs::create_dir_all(folder)
-        .and_then(|()| fs::write(to, format!("{document:#}\n")))
-        .trying(|| format!("write {}", to.display()))
+    fs::create_dir_all(folder).and_then(|()| fs::write(to, text)).trying(|| format!("write {}", to.display()))
 }
 
-fn document(metadata: &Metadata, checksums: &BTreeMap<(String, String), String>, crate_name: &str) -> Outcome<Value> {
+/// Fails on a document that is not valid.
+fn render_bom(bom: Bom) -> Outcome<Vec<u8>> {
+    let result = bom.validate_version(SPEC_VERSION);
+    if result.has_errors() {
+        let errors: Vec<_> = result.errors().map(|(field, kind)| format!("{field}: {kind:?}")).collect();
+        return Err(Failure::new(format!("the list of crates is no valid CycloneDX document: {}", errors.join("; "))));
+    }
+    let mut text = Vec::new();
+    bom.output_as_json(&mut text, SPEC_VERSION).trying(|| "write the list of crates as JSON".to_owned())?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// Without a serial number or a time, so that the same sources give the same bytes.
+fn build_bom(metadata: &Metadata, checksums: &BTreeMap<(String, String), String>, crate_name: &str) -> Outcome<Bom> {
     let packages: BTreeMap<_, _> = metadata.packages.iter().map(|package| (package.id.as_str(), package)).collect();
     let root = metadata.packages.iter().find(|package| package.name == crate_name && package.source.is_none());
     let root = root.ok_or_else(|| Failure::new(format!("`cargo metadata` does not know {crate_name}")))?;
-    let linked = linked(metadata, &root.id);
     let mut components = Vec::new();
     let mut dependencies = Vec::new();
-    for (id, on) in &linked {
+    for (id, on) in &find_linked(metadata, &root.id) {
         let package =
             packages.get(id).ok_or_else(|| Failure::new(format!("`cargo metadata` does not explain {id}")))?;
-        let on: Vec<_> = on.iter().filter_map(|id| Some(reference(packages.get(id)?))).collect();
-        dependencies.push(json!({"ref": reference(package), "dependsOn": on}));
+        let on = on.iter().filter_map(|id| Some(reference(packages.get(id)?))).collect();
+        dependencies.push(Dependency { dependency_ref: reference(package), dependencies: on });
         if package.id != root.id {
-            components.push(component(package, checksums));
+            components.push(build_component(package, checksums)?);
         }
     }
-    let ours = json!({"type": "application", "bom-ref": reference(root), "name": root.name, "version": root.version});
-    Ok(json!({
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.5",
-        "version": 1,
-        "metadata": {"component": ours},
-        "components": components,
-        "dependencies": dependencies,
-    }))
+    let ours = Component::new(Classification::Application, &root.name, &root.version, Some(reference(root)));
+    Ok(Bom {
+        serial_number: None,
+        metadata: Some(BomMetadata { component: Some(ours), ..BomMetadata::default() }),
+        components: Some(Components(components)),
+        dependencies: Some(Dependencies(dependencies)),
+        ..Bom::default()
+    })
 }
 
 /// What ends up in the program, each with what it uses: neither tests nor what only runs while it is built.
-fn linked<'a>(metadata: &'a Metadata, root: &'a str) -> BTreeMap<&'a str, BTreeSet<&'a str>> {
+fn find_linked<'a>(metadata: &'a Metadata, root: &'a str) -> BTreeMap<&'a str, BTreeSet<&'a str>> {
     let nodes: BTreeMap<_, _> = metadata.resolve.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
     let (mut found, mut open) = (BTreeMap::new(), vec![root]);
     while let Some(id) = open.pop() {
@@ -111,26 +130,24 @@ fn reference(package: &Package) -> String {
     format!("pkg:cargo/{}@{}", package.name, package.version)
 }
 
-fn component(package: &Package, checksums: &BTreeMap<(String, String), String>) -> Value {
-    let mut component = json!({
-        "type": "library",
-        "bom-ref": reference(package),
-        "name": package.name,
-        "version": package.version,
-        "purl": reference(package),
-    });
+fn build_component(package: &Package, checksums: &BTreeMap<(String, String), String>) -> Outcome<Component> {
+    let Package { name, version, .. } = package;
+    let mut component = Component::new(Classification::Library, name, version, Some(reference(package)));
+    component.purl = Some(Purl::new("cargo", name, version).trying(|| format!("name {name} in a package URL"))?);
     if let Some(license) = &package.license {
-        // Older manifests write a slash where an expression has `OR`.
-        component["licenses"] = json!([{"expression": license.replace('/', " OR ").replace("  ", " ")}]);
+        let expression = SpdxExpression::parse_lax(license.clone());
+        let expression = expression.trying(|| format!("read the licence of {name} {version}, {license:?}"))?;
+        component.licenses = Some(Licenses(vec![LicenseChoice::Expression(expression)]));
     }
-    if let Some(sha256) = checksums.get(&(package.name.clone(), package.version.clone())) {
-        component["hashes"] = json!([{"alg": "SHA-256", "content": sha256}]);
+    if let Some(sha256) = checksums.get(&(name.clone(), version.clone())) {
+        let hash = Hash { alg: HashAlgorithm::SHA_256, content: HashValue(sha256.clone()) };
+        component.hashes = Some(Hashes(vec![hash]));
     }
-    component
+    Ok(component)
 }
 
 /// The digests of the crates, from the lock file.
-fn checksums(lock: &str) -> BTreeMap<(String, String), String> {
+fn read_checksums(lock: &str) -> BTreeMap<(String, String), String> {
     let value = |block: &str, key: &str| {
         let line = block.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "));
         line.map(|text| text.trim_matches('"').to_owned())
@@ -141,6 +158,8 @@ fn checksums(lock: &str) -> BTreeMap<(String, String), String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     fn package(name: &str, source: Option<&str>) -> Value {
@@ -159,20 +178,44 @@ mod tests {
                 {"id": "cc", "deps": []},
             ]},
         });
-        let lock = "[[package]]\nname = \"used\"\nversion = \"1.0.0\"\nchecksum = \"ab\"\n";
+        let digest = "ab".repeat(32);
+        let lock = format!("[[package]]\nname = \"used\"\nversion = \"1.0.0\"\nchecksum = \"{digest}\"\n");
         let metadata = serde_json::from_value(metadata).unwrap();
-        let document = document(&metadata, &checksums(lock), "ours").unwrap();
+        let bom = build_bom(&metadata, &read_checksums(&lock), "ours").unwrap();
+        assert_eq!(render_bom(bom.clone()).unwrap(), render_bom(bom.clone()).unwrap());
+        let document: Value = serde_json::from_slice(&render_bom(bom).unwrap()).unwrap();
+        assert_eq!((&document["bomFormat"], &document["specVersion"]), (&json!("CycloneDX"), &json!("1.5")));
+        assert_eq!((&document["version"], &document["serialNumber"]), (&json!(1), &Value::Null));
+        assert_eq!(document["components"][1]["purl"], "pkg:cargo/used@1.0.0");
         let names: Vec<_> = document["components"].as_array().unwrap().iter().map(|c| c["name"].clone()).collect();
         assert_eq!(names, ["deep", "used"]);
-        assert_eq!(document["components"][1]["hashes"][0]["content"], "ab");
+        assert_eq!(document["components"][1]["hashes"][0]["content"], digest);
         assert_eq!(document["components"][1]["licenses"][0]["expression"], "MIT OR Apache-2.0");
         assert_eq!(document["metadata"]["component"]["bom-ref"], "pkg:cargo/ours@1.0.0");
         assert_eq!(document["dependencies"][2]["dependsOn"], json!(["pkg:cargo/deep@1.0.0"]));
     }
 
     #[test]
+    fn every_crate_of_our_programs_has_a_licence_and_a_digest() {
+        let workspace = Workspace::find().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        for program in ["linkgate-store", "linkgate-cli"] {
+            let file = folder.path().join(program);
+            write_bom(&workspace, program, &file).unwrap();
+            let document: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+            let ours = |component: &Value| component["name"].as_str().unwrap().starts_with("linkgate-");
+            let others: Vec<_> = document["components"].as_array().unwrap().iter().filter(|c| !ours(c)).collect();
+            assert!(others.len() > 20, "{}", others.len());
+            for component in others {
+                assert!(component["licenses"][0]["expression"].is_string(), "{component}");
+                assert_eq!(component["hashes"][0]["alg"], "SHA-256", "{component}");
+            }
+        }
+    }
+
+    #[test]
     fn a_crate_that_is_not_ours_is_refused() {
         let metadata = serde_json::from_value(json!({"packages": [], "resolve": {"nodes": []}})).unwrap();
-        assert!(document(&metadata, &BTreeMap::new(), "ours").is_err());
+        assert!(build_bom(&metadata, &BTreeMap::new(), "ours").is_err());
     }
 }

@@ -107,7 +107,7 @@ pub fn lay_out(workspace: &Workspace, programs: &Programs, folder: &Path) -> Out
     shared("sample", &package, PACKAGE)?;
     place("filter", &programs.wasm, "/plugin.wasm", 0o644)?;
     for (image, package) in [("store", "linkgate-store"), ("cli", "linkgate-cli")] {
-        sbom::write(workspace, package, &inside(&folder.join(image), &format!("{SHARE}/sbom.cdx.json")))?;
+        sbom::write_bom(workspace, package, &inside(&folder.join(image), &format!("{SHARE}/sbom.cdx.json")))?;
     }
     for (image, folders) in FOLDERS {
         let root = folder.join(format!("{image}-folders"));
