@@ -13,8 +13,8 @@ use std::rc::Rc;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use linkgate_gate::{
-    Asking, Errand, Forward, Gate, Head, Keys, OwnCredentials, Record, Refusal, ServiceReply, SigningKey, Unshared,
-    Verdict, Worker,
+    CallStep, Denial, Forward, Gate, Head, Keys, OwnCredentials, Record, ServiceReply, SigningKey, Unshared, Verdict,
+    Waiter, Worker,
 };
 use serde_json::{Map, Value, json};
 
@@ -32,7 +32,7 @@ const REQUEST_ID: &str = "explained";
 /// Decides the request; returns what to print.
 pub fn explain_request(file: &Path, request: &Path, as_json: bool) -> Result<Report, Error> {
     let gate = build_gate(policy::check_policy(file)?.policy)?;
-    let described = DescribedRequest::read_file(request, policy::read_clock()?, gate.wants_source())?;
+    let described = DescribedRequest::read_file(request, policy::read_clock()?, gate.needs_client_address())?;
     let explanation = decide(&gate, &described)?;
     let code = u8::from(matches!(explanation.verdict, Decision::Refused(_)));
     let output = if as_json { format!("{}\n", explanation.to_json()) } else { explanation.format_lines() };
@@ -42,7 +42,7 @@ pub fn explain_request(file: &Path, request: &Path, as_json: bool) -> Result<Rep
 /// A gate with a signing key that nobody knows and nobody stores.
 fn build_gate(policy: linkgate_gate::policy::Policy) -> Result<Gate, Error> {
     let (private, _) = keys::new_pair()?;
-    let signing = SigningKey::read(&private).map_err(|error| Error::Encode(error.to_string()))?;
+    let signing = SigningKey::parse(&private).map_err(|error| Error::Encode(error.to_string()))?;
     let own = OwnCredentials::new(String::new(), String::new(), String::new());
     let worker = Rc::new(Worker::new(Box::new(Unshared::default()), [0; 16]));
     Ok(Gate::new(policy, Keys { signing, own }, worker))
@@ -51,7 +51,7 @@ fn build_gate(policy: linkgate_gate::policy::Policy) -> Result<Gate, Error> {
 /// How a request ended.
 enum Decision {
     Forwarded(Forward),
-    Refused(Refusal),
+    Refused(Denial),
 }
 
 /// A question, and what its service said.
@@ -71,39 +71,39 @@ fn decide(gate: &Gate, described: &DescribedRequest) -> Result<Explanation, Erro
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
     let mut head = Head::new(&pairs, described.body.is_empty(), described.at, || [0; 16]);
     if let Some(client_ip) = described.client_ip {
-        head = head.from_source(client_ip.to_string().as_bytes());
+        head = head.with_client_address(client_ip.to_string().as_bytes());
     }
     let mut asked = Vec::new();
     let mut verdict = gate.on_headers(&head);
     loop {
         verdict = match verdict {
             Verdict::NeedBody(pending) => pending.on_body(gate, described.body.clone(), described.at),
-            Verdict::Ask(asking) => answer(gate, described, asking, &mut asked)?,
-            Verdict::Forward(forward) => return Ok(Explanation { asked, verdict: Decision::Forwarded(forward) }),
-            Verdict::Refuse(refusal) => return Ok(Explanation { asked, verdict: Decision::Refused(refusal) }),
+            Verdict::NeedAnswer(waiter) => answer(gate, described, waiter, &mut asked)?,
+            Verdict::Allow(forward) => return Ok(Explanation { asked, verdict: Decision::Forwarded(forward) }),
+            Verdict::Deny(refusal) => return Ok(Explanation { asked, verdict: Decision::Refused(refusal) }),
         };
     }
 }
 
 /// Goes on with what the described service says.
-fn answer(gate: &Gate, described: &DescribedRequest, asking: Asking, asked: &mut Vec<Asked>) -> Result<Verdict, Error> {
+fn answer(gate: &Gate, described: &DescribedRequest, waiter: Waiter, asked: &mut Vec<Asked>) -> Result<Verdict, Error> {
     let (about, service) = SERVICE_OF
         .into_iter()
-        .find_map(|(kind, about, service)| (kind == asking.kind()).then_some((about, service)))
-        .unwrap_or((asking.kind(), "a service"));
-    let landed = match gate.join(&asking, 0, described.at) {
+        .find_map(|(kind, about, service)| (kind == waiter.kind()).then_some((about, service)))
+        .unwrap_or((waiter.kind(), "a service"));
+    let completion = match gate.start_call(&waiter, 0, described.at) {
         // One request has no other one to wait for, and few questions.
-        Errand::Wait => return Err(Error::NoAnswer { service, about }),
-        Errand::GoOn(landed) => landed,
-        Errand::Send(call, flight) => {
+        CallStep::Wait => return Err(Error::NoAnswer { service, about }),
+        CallStep::Completed(completion) => completion,
+        CallStep::Send(call, call_in_flight) => {
             let said = described.answers.get(about).ok_or(Error::NoAnswer { service, about })?;
             asked.push(Asked { service, about, said: said.describe() });
             let reply = said.to_reply(&call).map(|(status, body)| (status, body.to_string()));
             let reply = reply.as_ref().map(|(status, body)| ServiceReply { status: *status, body: body.as_bytes() });
-            gate.land(&flight, reply, described.at)
+            gate.complete_call(&call_in_flight, reply, described.at)
         }
     };
-    Ok(gate.resume(asking, &landed, described.at))
+    Ok(gate.resume(waiter, &completion, described.at))
 }
 
 /// Every field of a record, also those that say nothing, by the names of docs/LOGGING.md.

@@ -47,7 +47,7 @@ impl Checked {
 /// Reads and judges a policy.
 pub fn check_policy(path: &Path) -> Result<Checked, Error> {
     let (file, document) = read_document(path)?;
-    match Policy::read(&document.value) {
+    match Policy::from_value(&document.value) {
         Ok(policy) => Ok(Checked { policy, file, document }),
         Err(faults) => Err(Error::Faults(format_faults(&file, &document, &faults))),
     }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use linkgate_gate::{Asking, Forward, Gate, Head, Landed, Lease, Pending, Record, Refusal, Reply, Time, Verdict};
+use linkgate_gate::{Completion, Denial, Forward, Gate, Head, Lease, Pending, Record, Reply, Time, Verdict, Waiter};
 
 use crate::abi::Action;
 use crate::host::{self, Buffer, HostError, Level, pairs};
@@ -16,7 +16,7 @@ enum Stage {
     /// The headers are held, the body is coming.
     Body(Pending),
     /// The request is held, a service is asked.
-    Asking(Asking),
+    Waiter(Waiter),
     /// Sent on; what still comes passes.
     Forwarded,
     /// Answered here; nothing more may pass, and nothing more is answered.
@@ -61,7 +61,7 @@ impl Request {
         self.reply(&Gate::failed(&self.name))
     }
 
-    fn refuse(&mut self, refusal: &Refusal) -> Action {
+    fn refuse(&mut self, refusal: &Denial) -> Action {
         note(&refusal.record);
         self.reply(&refusal.reply)
     }
@@ -90,32 +90,32 @@ impl Request {
                     Action::Pause
                 }
             },
-            Verdict::Ask(asking) => self.ask(asking, now),
-            Verdict::Forward(forward) => self.forward(forward),
-            Verdict::Refuse(refusal) => self.refuse(&refusal),
+            Verdict::NeedAnswer(waiter) => self.ask(waiter, now),
+            Verdict::Allow(forward) => self.forward(forward),
+            Verdict::Deny(refusal) => self.refuse(&refusal),
         }
     }
 
     /// A request asks a handful of questions at the most, so this comes to an end.
-    fn ask(&mut self, asking: Asking, now: Time) -> Action {
+    fn ask(&mut self, waiter: Waiter, now: Time) -> Action {
         let Some(plugin) = self.plugin.clone() else { return self.refuse_failed() };
-        match plugin.ask(&asking, self.id, now) {
+        match plugin.ask(&waiter, self.id, now) {
             None => {
-                self.stage = Stage::Asking(asking);
+                self.stage = Stage::Waiter(waiter);
                 Action::Pause
             }
-            Some(landed) => self.obey(plugin.gate.resume(asking, &landed, now), now),
+            Some(completion) => self.obey(plugin.gate.resume(waiter, &completion, now), now),
         }
     }
 
     /// The answer that this request waits for; called on its behalf while another context's callback runs.
-    pub fn on_answer(&mut self, landed: &Landed, now: Time) {
+    pub fn on_answer(&mut self, completion: &Completion, now: Time) {
         let Some(plugin) = self.plugin.clone() else { return };
-        let asking = match std::mem::replace(&mut self.stage, Stage::Refused) {
-            Stage::Asking(asking) => asking,
+        let waiter = match std::mem::replace(&mut self.stage, Stage::Refused) {
+            Stage::Waiter(waiter) => waiter,
             other => return self.stage = other,
         };
-        let action = self.obey(plugin.gate.resume(asking, landed, now), now);
+        let action = self.obey(plugin.gate.resume(waiter, completion, now), now);
         if matches!(action, Action::Continue) && host::continue_request().is_err() {
             host::log(Level::Error, "the host did not send the request on; it stays held");
         }
@@ -127,8 +127,8 @@ impl Request {
         let pairs = pairs::parse(&raw).ok_or(HostError { call: "parse_pairs", status: 0 })?;
         let now = host::now()?;
         let mut head = Head::new(&pairs, end_of_stream, now, memory::entropy);
-        if plugin.gate.wants_source() {
-            head = head.from_source(&host::get_property(&["source", "address"])?.unwrap_or_default());
+        if plugin.gate.needs_client_address() {
+            head = head.with_client_address(&host::get_property(&["source", "address"])?.unwrap_or_default());
         }
         head.request_id().clone_into(&mut self.name);
         Ok(self.obey(plugin.gate.on_headers(&head), now))
@@ -148,8 +148,8 @@ impl Request {
     /// While the body is held, `size` is the total so far, not the latest part.
     pub fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         let refusal = match (&self.stage, &self.plugin) {
-            (Stage::Body(pending), Some(plugin)) => pending.over_limit(&plugin.gate, size),
-            (Stage::Asking(asking), Some(plugin)) => asking.over_limit(&plugin.gate, size),
+            (Stage::Body(pending), Some(plugin)) => pending.check_body_size(&plugin.gate, size),
+            (Stage::Waiter(waiter), Some(plugin)) => waiter.check_body_size(&plugin.gate, size),
             _ => None,
         };
         match (refusal, end_of_stream) {
@@ -169,7 +169,7 @@ impl Request {
 
     fn on_more_body(&mut self) -> Action {
         match self.stage {
-            Stage::Body(_) | Stage::Asking(_) | Stage::Refused => Action::Pause,
+            Stage::Body(_) | Stage::Waiter(_) | Stage::Refused => Action::Pause,
             Stage::Forwarded => Action::Continue,
             Stage::Head => self.refuse_failed(),
         }
@@ -200,8 +200,8 @@ impl Request {
 
     /// Waits for nothing any more.
     fn leave(&self) {
-        if let (Stage::Asking(asking), Some(plugin)) = (&self.stage, &self.plugin) {
-            plugin.gate.leave(asking, self.id);
+        if let (Stage::Waiter(waiter), Some(plugin)) = (&self.stage, &self.plugin) {
+            plugin.gate.remove_waiter(waiter, self.id);
         }
     }
 }
@@ -213,7 +213,7 @@ impl Drop for Request {
         if let (Some(lease), Some(plugin)) = (self.lease.take(), &self.plugin)
             && (!matches!(self.stage, Stage::Forwarded) || host::was_answered())
         {
-            plugin.gate.release(&lease);
+            plugin.gate.release_lease(&lease);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-use linkgate_gate::{Asking, Errand, Flight, Gate, Landed, MAX_ANSWER, OutsideCall, ServiceReply, Time};
+use linkgate_gate::{CallStep, Completion, Gate, InFlightCall, MAX_ANSWER, OutsideCall, ServiceReply, Time, Waiter};
 
 use crate::abi;
 use crate::host::{self, Buffer, HostError, Level, pairs};
@@ -13,7 +13,7 @@ pub struct Plugin {
     root_id: u32,
     /// Decides.
     pub gate: Gate,
-    calls: RefCell<BTreeMap<u32, Flight>>,
+    calls: RefCell<BTreeMap<u32, InFlightCall>>,
     /// A proxy that will not send is complained of once; the metrics tell how often.
     complained: Cell<bool>,
 }
@@ -25,59 +25,59 @@ impl Plugin {
     }
 
     /// Has a question answered for a request: `None` once it waits, or at once what came of it.
-    pub fn ask(&self, asking: &Asking, request_id: u32, now: Time) -> Option<Landed> {
-        match self.gate.join(asking, request_id, now) {
-            Errand::Wait => None,
-            Errand::GoOn(landed) => Some(landed),
-            Errand::Send(call, flight) => self.send(&call, flight, request_id),
+    pub fn ask(&self, waiter: &Waiter, request_id: u32, now: Time) -> Option<Completion> {
+        match self.gate.start_call(waiter, request_id, now) {
+            CallStep::Wait => None,
+            CallStep::Completed(completion) => Some(completion),
+            CallStep::Send(call, call_in_flight) => self.send(&call, call_in_flight, request_id),
         }
     }
 
     /// What is done between requests.
     pub fn on_tick(&self, now: Time) {
         self.gate.tick(now);
-        for (call, flight) in self.gate.due(now) {
+        for (call, call_in_flight) in self.gate.take_refreshes(now) {
             // Who joins it meanwhile is woken by its end, and nobody waits for it yet.
-            let _landed = self.send(&call, flight, self.root_id);
+            let _completion = self.send(&call, call_in_flight, self.root_id);
         }
     }
 
     /// The call is the root's, so that no request's end takes it from the others; `own` is whose callback runs.
-    fn send(&self, call: &OutsideCall, flight: Flight, own: u32) -> Option<Landed> {
+    fn send(&self, call: &OutsideCall, call_in_flight: InFlightCall, own: u32) -> Option<Completion> {
         let headers: Vec<_> = call.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let send = || host::http_call(&call.cluster, &headers, &call.body, call.timeout_ms);
         let sent = host::on_behalf_of(self.root_id, own, send).and_then(|sent| sent);
         match (sent, self.calls.try_borrow_mut()) {
             (Ok(token), Ok(mut calls)) => {
-                calls.insert(token, flight);
+                calls.insert(token, call_in_flight);
                 None
             }
             (sent, _) => {
                 if let (Err(error), false) = (sent, self.complained.replace(true)) {
                     host::log(Level::Error, &format!("cluster `{}` could not be asked: {error}", call.cluster));
                 }
-                Some(self.gate.unsent(&flight))
+                Some(self.gate.fail_call(&call_in_flight))
             }
         }
     }
 
     /// An outside call has ended: every request that waited for it goes on. `false`: it was not made here.
     pub fn on_answer(&self, token: u32, num_headers: usize) -> bool {
-        let flight = self.calls.try_borrow_mut().ok().and_then(|mut calls| calls.remove(&token));
-        let Some(flight) = flight else { return false };
+        let call_in_flight = self.calls.try_borrow_mut().ok().and_then(|mut calls| calls.remove(&token));
+        let Some(call_in_flight) = call_in_flight else { return false };
         // Nothing that is missing here may leave the others waiting: no answer is an answer too, and a clock that failed
         // stands still.
-        let now = host::now().unwrap_or(flight.sent());
+        let now = host::now().unwrap_or(call_in_flight.sent());
         let answer = read_answer(num_headers).unwrap_or_else(|error| {
             host::log(Level::Error, &format!("the answer of a service could not be read: {error}"));
             None
         });
         let reply = answer.as_ref().map(|(status, body)| ServiceReply { status: *status, body });
-        let landed = self.gate.land(&flight, reply, now);
-        for id in &landed.waiters {
+        let completion = self.gate.complete_call(&call_in_flight, reply, now);
+        for id in &completion.waiters {
             // One that is gone, for the host or for us, waits for nothing any more.
             abi::with_request(*id, |request| {
-                host::on_behalf_of(*id, self.root_id, || request.on_answer(&landed, now)).ok()
+                host::on_behalf_of(*id, self.root_id, || request.on_answer(&completion, now)).ok()
             });
         }
         true

@@ -100,7 +100,7 @@ fn configure(size: usize) -> Result<Gate, Vec<Fault>> {
     let text = host::buffer(Buffer::PluginConfiguration, size)
         .map_err(|e| whole(format!("the host did not hand it over: {e}")))?;
     let policy = Policy::from_json(&text)?;
-    let signing = SigningKey::read(&variable("LINKGATE_JWT_PRIVATE_KEY")).map_err(|e| whole(e.to_string()))?;
+    let signing = SigningKey::parse(&variable("LINKGATE_JWT_PRIVATE_KEY")).map_err(|e| whole(e.to_string()))?;
     let own = OwnCredentials::new(
         variable("LINKGATE_BKAUTH_APP_CODE"),
         variable("LINKGATE_BKAUTH_APP_SECRET"),

@@ -46,7 +46,7 @@ fn pairs(credentials: &str) -> Pairs<'_> {
 fn public(text: &str) {
     let mut document = document();
     document["identity"] = json!({"jwt_keys": [{"kid": KID, "public_key": text}], "inner_jwt_kid": KID});
-    let Ok(policy) = Policy::read(&document) else { return };
+    let Ok(policy) = Policy::from_value(&document) else { return };
     let gate = gate(policy);
     for (alg, size) in [("RS512", 256), ("RS512", 512), ("EdDSA", 64)] {
         let header = json!({"alg": alg, "kid": KID}).to_string();
@@ -63,7 +63,7 @@ fn public(text: &str) {
 fn changed(changes: &[u8]) -> Vec<u8> {
     let key = Ed25519::from_bytes(&[7; 32]).to_pkcs8_der().unwrap();
     let mut der = key.as_bytes().to_vec();
-    assert!(SigningKey::read(&STANDARD.encode(&der)).is_ok());
+    assert!(SigningKey::parse(&STANDARD.encode(&der)).is_ok());
     for [at, byte] in changes.as_chunks().0 {
         let at = usize::from(*at) % der.len();
         der[at] = *byte;
@@ -72,7 +72,7 @@ fn changed(changes: &[u8]) -> Vec<u8> {
 }
 
 fn private(text: &str) {
-    let signing = match SigningKey::read(text) {
+    let signing = match SigningKey::parse(text) {
         Ok(signing) => signing,
         Err(fault) => {
             let said = format!("{fault} {fault:?}");
@@ -82,7 +82,7 @@ fn private(text: &str) {
     };
     assert_eq!(format!("{signing:?}"), "SigningKey(..)");
     let algorithm = signing.algorithm();
-    let gate = gate_with(Policy::read(&document()).unwrap(), Keys { signing, own: own_credentials() });
+    let gate = gate_with(Policy::from_value(&document()).unwrap(), Keys { signing, own: own_credentials() });
     match drive(&gate, &pairs(CREDENTIALS), Way::with(BODY.as_bytes()), &[]).0 {
         End::Refuse(refusal) => assert_eq!(refusal.reply.status, 500),
         End::Forward(forward) => {

@@ -42,7 +42,7 @@ fuzz_target!(|data: &[u8]| {
         assert!(read.is_err());
         return;
     };
-    let by_value = Policy::read(&document);
+    let by_value = Policy::from_value(&document);
     let told = |read: &Result<Policy, Vec<Fault>>| read.as_ref().map(Policy::summary).map_err(|faults| shown(faults));
     assert_eq!(told(&by_value), told(&read));
     assert_eq!(Policy::warnings(&document, NOW).is_ok(), read.is_ok());
@@ -80,11 +80,11 @@ fn serve(document: &Value, policy: Policy, now: Time) {
                 forwarded::check_headers(&pairs, &forward);
                 forwarded::check_body(body.as_bytes(), &forward);
                 assert_eq!(forward.set[0].1, PATH);
-                forward.lease.iter().for_each(|lease| gate.release(lease));
+                forward.lease.iter().for_each(|lease| gate.release_lease(lease));
             }
         }
         gate.tick(now);
-        assert!(gate.due(now).is_empty(), "answers of just now are renewed");
+        assert!(gate.take_refreshes(now).is_empty(), "answers of just now are renewed");
     }
     let elsewhere: Pairs<'_> = vec![(b":method", b"POST"), (b":path", b"/nowhere/")];
     assert!(matches!(drive(&gate, &elsewhere, way, &yes).0, End::Refuse(refusal) if refusal.reply.status == 404));

@@ -1,6 +1,6 @@
 //! Takes a request through the gate, the way the shell does it.
 
-use linkgate_gate::{Errand, Forward, Gate, Head, OutsideCall, Refusal, ServiceKind, ServiceReply, Time, Verdict};
+use linkgate_gate::{CallStep, Denial, Forward, Gate, Head, OutsideCall, ServiceKind, ServiceReply, Time, Verdict};
 use serde_json::Value;
 
 use crate::request::Pairs;
@@ -14,7 +14,7 @@ pub enum End {
     /// Sent on.
     Forward(Forward),
     /// Answered by the gate.
-    Refuse(Refusal),
+    Refuse(Denial),
 }
 
 /// A question, and what was answered.
@@ -79,7 +79,7 @@ pub fn drive<'a>(
     answers: &[Option<(u16, &'a [u8])>],
 ) -> (End, Vec<Asked<'a>>) {
     let Way { now, body, body_first, source } = way;
-    let head = Head::new(pairs, body.is_empty(), now, || [1; 16]).from_source(source);
+    let head = Head::new(pairs, body.is_empty(), now, || [1; 16]).with_client_address(source);
     let mut asked: Vec<Asked<'a>> = Vec::new();
     let mut held = body.is_empty();
     let mut verdict = gate.on_headers(&head);
@@ -88,31 +88,33 @@ pub fn drive<'a>(
             Verdict::NeedBody(pending) => {
                 assert!(!held, "asked twice for the body");
                 held = true;
-                match pending.over_limit(gate, body.len()) {
+                match pending.check_body_size(gate, body.len()) {
                     Some(refusal) => return (End::Refuse(refusal), asked),
                     None => pending.on_body(gate, body.to_vec(), now),
                 }
             }
-            Verdict::Ask(asking) => {
-                if let Some(refusal) = asking.over_limit(gate, body.len()).filter(|_| body_first && !held) {
+            Verdict::NeedAnswer(waiter) => {
+                if let Some(refusal) = waiter.check_body_size(gate, body.len()).filter(|_| body_first && !held) {
                     return (End::Refuse(refusal), asked);
                 }
-                let Errand::Send(call, flight) = gate.join(&asking, 1, now) else { panic!("nothing to send") };
+                let CallStep::Send(call, call_in_flight) = gate.start_call(&waiter, 1, now) else {
+                    panic!("nothing to send")
+                };
                 check_call(&call);
                 let known = asked.iter().any(|old| old.path() == path_of(&call) && old.call.body == call.body);
                 assert!(!known && asked.len() < MOST_QUESTIONS, "asked too often: {}", path_of(&call));
                 let answer = answers.get(asked.len()).copied().flatten();
                 asked.push(Asked { call, answer });
                 let reply = answer.map(|(status, body)| ServiceReply { status, body });
-                let landed = gate.land(&flight, reply, now);
-                assert_eq!(landed.waiters, [1]);
-                gate.resume(asking, &landed, now)
+                let completion = gate.complete_call(&call_in_flight, reply, now);
+                assert_eq!(completion.waiters, [1]);
+                gate.resume(waiter, &completion, now)
             }
-            Verdict::Forward(forward) => {
+            Verdict::Allow(forward) => {
                 assert!(held, "forwarded without the body");
                 return (End::Forward(forward), asked);
             }
-            Verdict::Refuse(refusal) => return (End::Refuse(refusal), asked),
+            Verdict::Deny(refusal) => return (End::Refuse(refusal), asked),
         };
     }
 }

@@ -1,6 +1,6 @@
 //! What must hold of every request that ends at the gate.
 
-use linkgate_gate::Refusal;
+use linkgate_gate::Denial;
 use serde_json::Value;
 
 use crate::world::MARK;
@@ -9,7 +9,7 @@ const STATUSES: [u16; 8] = [400, 403, 404, 413, 414, 415, 429, 500];
 
 /// Checks a refusal: JSON, a status that callers know, headers and log lines that nothing can break, and no secret.
 /// `secrets` are those that were shown; only such with [`MARK`] can be told from the gate's own words.
-pub fn check<'a>(refusal: &Refusal, secrets: impl IntoIterator<Item = &'a str>) {
+pub fn check<'a>(refusal: &Denial, secrets: impl IntoIterator<Item = &'a str>) {
     let reply = &refusal.reply;
     assert!(STATUSES.contains(&reply.status), "{}", reply.status);
     let body: Value = serde_json::from_str(&reply.body).unwrap();

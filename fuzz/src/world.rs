@@ -154,7 +154,7 @@ pub fn pem(label: &str, der: &[u8]) -> String {
 }
 
 fn own_keys() -> Keys {
-    Keys { signing: SigningKey::read(private_key()).unwrap(), own: own_credentials() }
+    Keys { signing: SigningKey::parse(private_key()).unwrap(), own: own_credentials() }
 }
 
 fn private_key() -> &'static str {
@@ -183,5 +183,5 @@ pub fn gate_with(policy: Policy, keys: Keys) -> Gate {
 
 /// A gate of one of the policies above.
 pub fn gate_of(document: &Value) -> Gate {
-    gate(Policy::read(document).unwrap_or_else(|faults| panic!("{faults:?}")))
+    gate(Policy::from_value(document).unwrap_or_else(|faults| panic!("{faults:?}")))
 }

@@ -19,7 +19,7 @@ const PATH: &str = "/stag/bkapps/applications/app_code/modules/default/source_pa
 
 /// A gate whose key this store believes, with the store's own allow-list.
 fn gate_before(store: &TestStore, source: &FakeSource) -> Gate {
-    let policy = Policy::read(&json!({
+    let policy = Policy::from_value(&json!({
         "version": 1,
         "gateway": store.mint().kid(),
         "routes": {"prefixes": ["/stag"]},
@@ -29,7 +29,7 @@ fn gate_before(store: &TestStore, source: &FakeSource) -> Gate {
         "users": [{"username": USER, "bk_token_sha256": [sha256_hex(b"token")]}],
     }));
     let key = ed25519_dalek::SigningKey::from_bytes(&store.mint().seed());
-    let signing = SigningKey::read(&key.to_pkcs8_pem(LineEnding::LF).unwrap()).unwrap();
+    let signing = SigningKey::parse(&key.to_pkcs8_pem(LineEnding::LF).unwrap()).unwrap();
     let own = OwnCredentials::new(String::new(), String::new(), String::new());
     let worker = Worker::new(Box::new(Unshared::default()), [3; 16]);
     Gate::new(policy.unwrap(), Keys { signing, own }, Rc::new(worker))
@@ -71,7 +71,7 @@ async fn what_the_gate_forwards_the_store_takes_and_books_for_the_same_user() {
     let store = TestStore::trusting(&source).await;
     let gate = gate_before(&store, &source);
     let body = json!({"package_url": source.url(), "version": "0.0.5"}).to_string();
-    let Verdict::Forward(forward) = judge(&gate, "application/json", "en", body.as_bytes()) else { panic!("refused") };
+    let Verdict::Allow(forward) = judge(&gate, "application/json", "en", body.as_bytes()) else { panic!("refused") };
     let reply = forwarded(&store, &forward, body.as_bytes()).send(store.base()).await;
     assert_eq!(reply.status, 200, "{reply:?}");
     assert_eq!(reply.json()["operator"], USER);
@@ -127,9 +127,7 @@ async fn both_give_the_same_answer_to_every_body_that_is_wrong() {
     for (content_type, body) in bodies {
         for language in ["zh-CN", "en"] {
             let shown = String::from_utf8_lossy(&body).into_owned();
-            let Verdict::Refuse(refusal) = judge(&gate, content_type, language, &body) else {
-                panic!("taken: {shown}")
-            };
+            let Verdict::Deny(refusal) = judge(&gate, content_type, language, &body) else { panic!("taken: {shown}") };
             let ours = refusal.reply;
             let theirs = ask_store(&store, content_type, language, &body).await;
             assert_eq!((ours.status, &ours.body), (theirs.status, &theirs.body), "{shown}");

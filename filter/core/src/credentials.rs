@@ -1,8 +1,8 @@
-//! What a caller shows, read as BlueKing's gateway reads it.
+//! The credentials that a caller presents, read as BlueKing's gateway reads it.
 //!
 //! Promises: one reading, or a refusal with the reason that callers know; a header that is there, even a broken one, shuts
 //! out every other place. Refuses a repeated header (the gateway takes the first; what a proxy in between appended must
-//! never win). Nothing secret here is shown by `Debug`.
+//! never win). `Debug` prints nothing secret.
 
 use std::borrow::Cow;
 
@@ -68,18 +68,18 @@ reasons! {
     TOO_LONG = "a credential is too long, the limit is 16384 characters, for bk_token and bk_ticket 2048";
 }
 
-/// The strongest kind of proof that is there decides; a bad one never falls back to a weaker one.
+/// The strongest kind of credential that is there decides; a bad one never falls back to a weaker one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum CredentialKind {
     Jwt,
     AccessToken,
     InnerJwt,
     Plain,
 }
 
-/// What the caller shows, bounded and not yet verified.
+/// The credentials that a caller presents: bounded, not yet verified.
 #[derive(Clone, Debug)]
-pub(crate) struct Credentials {
+pub(crate) struct PresentedCredentials {
     pub(crate) app_code: String,
     pub(crate) app_secret: Secret,
     pub(crate) jwt: Option<Secret>,
@@ -113,10 +113,10 @@ const MAX_TOKEN: usize = 16 << 10;
 /// These go into a query: one that a service's front end refuses for its length must not look like a service that fails.
 const MAX_LOGIN: usize = 2 << 10;
 
-impl Credentials {
+impl PresentedCredentials {
     /// Reads the header; `None` if there is none, so that another place may be looked at.
     pub(crate) fn from_header(head: &Head<'_>) -> Result<Option<Self>, Reason> {
-        let mut copies = head.all(headers::AUTHORIZATION);
+        let mut copies = head.header_values(headers::AUTHORIZATION);
         let Some(value) = copies.next() else { return Ok(None) };
         if copies.next().is_some() {
             return Err(Reason::REPEATED);
@@ -130,26 +130,26 @@ impl Credentials {
             Err(NoObject::Other(Value::Array(_))) => Fields::default(),
             Err(_) => return Err(Reason::NOT_JSON),
         };
-        Self::from_fields(&fields, &Cookies::read(head)).map(Some)
+        Self::from_fields(&fields, &Cookies::from_head(head)).map(Some)
     }
 
-    /// Reads the fields of a header, query or body. What a browser adds by itself counts only where the caller shows
+    /// Reads the fields of a header, query or body. What a browser adds by itself counts only where the caller presents
     /// neither token nor ticket.
     pub(crate) fn from_fields(fields: &Fields<'_>, cookies: &Cookies) -> Result<Self, Reason> {
-        let [bk_token, bk_ticket] = ["bk_token", "bk_ticket"].map(|name| token(fields, name).map(Secret::new));
+        let [bk_token, bk_ticket] = ["bk_token", "bk_ticket"].map(|name| read_token(fields, name).map(Secret::new));
         let (bk_token, bk_ticket) = match (bk_token, bk_ticket) {
             (None, None) => (cookies.bk_token.clone(), cookies.bk_ticket.clone()),
-            shown => shown,
+            presented => presented,
         };
         let credentials = Self {
-            app_code: alias(fields, "bk_app_code", "app_code"),
-            app_secret: Secret::new(alias(fields, "bk_app_secret", "app_secret")),
-            jwt: token(fields, "jwt").map(Secret::new),
-            access_token: token(fields, "access_token").map(Secret::new),
-            inner_jwt: token(fields, "inner_jwt").map(Secret::new),
+            app_code: read_alias(fields, "bk_app_code", "app_code"),
+            app_secret: Secret::new(read_alias(fields, "bk_app_secret", "app_secret")),
+            jwt: read_token(fields, "jwt").map(Secret::new),
+            access_token: read_token(fields, "access_token").map(Secret::new),
+            inner_jwt: read_token(fields, "inner_jwt").map(Secret::new),
             bk_token,
             bk_ticket,
-            has_username: !alias(fields, "bk_username", "username").is_empty(),
+            has_username: !read_alias(fields, "bk_username", "username").is_empty(),
         };
         let is_over = |secret: &Option<Secret>, most| secret.as_ref().is_some_and(|s: &Secret| s.reveal().len() > most);
         let Self { jwt, access_token, inner_jwt, bk_token, bk_ticket, .. } = &credentials;
@@ -158,15 +158,15 @@ impl Credentials {
         if is_long { Err(Reason::TOO_LONG) } else { Ok(credentials) }
     }
 
-    pub(crate) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> CredentialKind {
         if self.jwt.is_some() {
-            Kind::Jwt
+            CredentialKind::Jwt
         } else if self.access_token.is_some() {
-            Kind::AccessToken
+            CredentialKind::AccessToken
         } else if self.inner_jwt.is_some() {
-            Kind::InnerJwt
+            CredentialKind::InnerJwt
         } else {
-            Kind::Plain
+            CredentialKind::Plain
         }
     }
 
@@ -205,14 +205,14 @@ pub(crate) struct Cookies {
 }
 
 impl Cookies {
-    pub(crate) fn read(head: &Head<'_>) -> Self {
-        let of = |name| cookie(head, name).map(Secret::new);
-        Self { bk_token: of("bk_token"), bk_ticket: of("bk_ticket") }
+    pub(crate) fn from_head(head: &Head<'_>) -> Self {
+        let read = |name| read_cookie(head, name).map(Secret::new);
+        Self { bk_token: read("bk_token"), bk_ticket: read("bk_ticket") }
     }
 }
 
 /// The first name that is present wins, even when it is empty; a number is read as its text.
-fn alias(fields: &Fields<'_>, name: &str, old_name: &str) -> String {
+fn read_alias(fields: &Fields<'_>, name: &str, old_name: &str) -> String {
     match fields.get(name).or_else(|| fields.get(old_name)) {
         Some(Field::Text(text)) => text.as_ref().to_owned(),
         Some(Field::Number(number)) => number.to_string(),
@@ -221,7 +221,7 @@ fn alias(fields: &Fields<'_>, name: &str, old_name: &str) -> String {
 }
 
 /// A token that is not a string counts as absent.
-fn token(fields: &Fields<'_>, name: &str) -> Option<String> {
+fn read_token(fields: &Fields<'_>, name: &str) -> Option<String> {
     match fields.get(name) {
         Some(Field::Text(token)) if !token.is_empty() => Some(token.as_ref().to_owned()),
         _ => None,
@@ -229,8 +229,8 @@ fn token(fields: &Fields<'_>, name: &str) -> Option<String> {
 }
 
 /// The first cookie of that name, percent-decoded as browsers and BlueKing's pages write it.
-fn cookie(head: &Head<'_>, name: &str) -> Option<String> {
-    let values = head.all("cookie").filter_map(|value| std::str::from_utf8(value).ok());
+fn read_cookie(head: &Head<'_>, name: &str) -> Option<String> {
+    let values = head.header_values("cookie").filter_map(|value| std::str::from_utf8(value).ok());
     let mut pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
     let (_, value) = pairs.find(|(key, value)| *key == name && !value.is_empty())?;
     // A plus sign is itself in a cookie; the decoder of forms would make it a space.
@@ -240,12 +240,12 @@ fn cookie(head: &Head<'_>, name: &str) -> Option<String> {
 }
 
 /// The fields of a query or form, decoded.
-pub(crate) fn form_pairs(encoded: &[u8]) -> Vec<(String, String)> {
+pub(crate) fn decode_form(encoded: &[u8]) -> Vec<(String, String)> {
     form_urlencoded::parse(encoded).into_owned().collect()
 }
 
 /// As an object; the first of several of one name counts.
-pub(crate) fn form_fields(pairs: Vec<(String, String)>) -> Fields<'static> {
+pub(crate) fn fields_of_form(pairs: Vec<(String, String)>) -> Fields<'static> {
     let fields = pairs.into_iter().map(|(name, value)| (Cow::Owned(name), Field::Text(Cow::Owned(value))));
     // Of the fields of an object, the last one counts.
     fields.rev().collect()

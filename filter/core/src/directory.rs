@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::secret::Digest;
 
-/// What a directory knows of an app's secret.
+/// What the directory knows of an app's secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppAnswer {
     /// The secret is the app's.
@@ -15,7 +15,7 @@ pub enum AppAnswer {
     NotFound,
 }
 
-/// Which kind of login proof is asked about.
+/// Which kind of login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginKind {
     /// `bk_token`.
@@ -26,7 +26,7 @@ pub enum LoginKind {
 
 /// The clients (apps that may call) and users that the policy lists.
 #[derive(Debug, Default)]
-pub struct Listed {
+pub struct Directory {
     clients: BTreeMap<String, Vec<Digest>>,
     tokens: Logins,
     tickets: Logins,
@@ -36,33 +36,33 @@ pub struct Listed {
 struct Logins(BTreeMap<[u8; 8], Vec<(Digest, String)>>);
 
 impl Logins {
-    fn find(&self, proof: &Digest) -> Option<&str> {
-        let candidates = self.0.get(&proof.slot())?;
-        candidates.iter().find(|(known, _)| known.matches(proof)).map(|(_, user)| user.as_str())
+    fn find_user(&self, digest: &Digest) -> Option<&str> {
+        let candidates = self.0.get(&digest.slot())?;
+        candidates.iter().find(|(known, _)| known.matches(digest)).map(|(_, user)| user.as_str())
     }
 }
 
-impl Listed {
+impl Directory {
     /// Lists a client; `false` if it is listed already.
     pub fn add_client(&mut self, app_code: &str, secrets: Vec<Digest>) -> bool {
         self.clients.insert(app_code.to_owned(), secrets).is_none()
     }
 
-    /// Lists a user's login proof; `false` if somebody has the same one.
-    pub fn add_login(&mut self, kind: LoginKind, proof: Digest, username: &str) -> bool {
+    /// Lists a login of a user; `false` if somebody has the same one.
+    pub fn add_login(&mut self, kind: LoginKind, digest: Digest, username: &str) -> bool {
         let logins = match kind {
             LoginKind::Token => &mut self.tokens,
             LoginKind::Ticket => &mut self.tickets,
         };
-        if logins.find(&proof).is_some() {
+        if logins.find_user(&digest).is_some() {
             return false;
         }
-        logins.0.entry(proof.slot()).or_default().push((proof, username.to_owned()));
+        logins.0.entry(digest.slot()).or_default().push((digest, username.to_owned()));
         true
     }
 }
 
-impl Listed {
+impl Directory {
     /// Whether the policy has a word on this app.
     pub fn has_app(&self, app_code: &str) -> bool {
         self.clients.contains_key(app_code)
@@ -71,18 +71,18 @@ impl Listed {
     /// Whether the secret is the app's.
     pub fn verify_app(&self, app_code: &str, secret: &str) -> AppAnswer {
         let Some(secrets) = self.clients.get(app_code) else { return AppAnswer::NotFound };
-        let given = Digest::of(secret);
+        let given = Digest::of_secret(secret);
         // Every one is compared, so that the time does not tell which of several secrets it was.
         let matches = secrets.iter().fold(false, |found, known| known.matches(&given) | found);
         if matches { AppAnswer::Verified } else { AppAnswer::WrongSecret }
     }
 
     /// Whose login this is; `None`: nobody's.
-    pub fn verify_login(&self, kind: LoginKind, proof: &str) -> Option<&str> {
-        let proof = Digest::of(proof);
+    pub fn verify_login(&self, kind: LoginKind, secret: &str) -> Option<&str> {
+        let digest = Digest::of_secret(secret);
         match kind {
-            LoginKind::Token => self.tokens.find(&proof),
-            LoginKind::Ticket => self.tickets.find(&proof),
+            LoginKind::Token => self.tokens.find_user(&digest),
+            LoginKind::Ticket => self.tickets.find_user(&digest),
         }
     }
 }
@@ -91,11 +91,11 @@ impl Listed {
 mod tests {
     use super::*;
 
-    fn listed() -> Listed {
-        let mut listed = Listed::default();
-        assert!(listed.add_client("app", vec![Digest::of("old"), Digest::of("new")]));
-        assert!(listed.add_login(LoginKind::Token, Digest::of("t"), "admin"));
-        assert!(listed.add_login(LoginKind::Ticket, Digest::of("k"), "admin"));
+    fn listed() -> Directory {
+        let mut listed = Directory::default();
+        assert!(listed.add_client("app", vec![Digest::of_secret("old"), Digest::of_secret("new")]));
+        assert!(listed.add_login(LoginKind::Token, Digest::of_secret("t"), "admin"));
+        assert!(listed.add_login(LoginKind::Ticket, Digest::of_secret("k"), "admin"));
         listed
     }
 
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_login_belongs_to_one_user() {
         let mut listed = listed();
-        assert!(!listed.add_login(LoginKind::Token, Digest::of("t"), "other"));
+        assert!(!listed.add_login(LoginKind::Token, Digest::of_secret("t"), "other"));
         assert!(!listed.add_client("app", vec![]));
     }
 }

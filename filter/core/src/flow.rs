@@ -1,11 +1,11 @@
-//! A request's way through the gate, one straight reading that stops where something is missing: the body, or the answer
-//! of a service. What stops it is taken from outside, and the reading goes on.
+//! A request's way through the gate: one straight reading that stops where something is missing, the body or the answer of
+//! a service. The shell brings what is missing, and the reading goes on.
 //!
 //! The order is part of the contract: size of the target, route, source, app, user, permission, limits, announced size of
 //! the body, body. A caller who may not know the route learns nothing about credentials, and one who is not known learns
 //! nothing about the body; but one that grows beyond the limit ends a request at once, whatever it waits for.
 
-mod onward;
+mod forward;
 mod request;
 mod verdict;
 
@@ -15,40 +15,40 @@ use std::rc::Rc;
 
 use linkgate_contract::{AppClaim, AppCode, LinkRequest, Origin, UserClaim};
 
-use self::request::{Request, Shown};
+use self::request::{Presented, Request};
 use self::verdict::{BODY_BYTES, Stop};
-pub use self::verdict::{Forward, Refusal, Verdict};
-use crate::credentials::{Cookies, Credentials, FIELDS, Kind, Reason};
+pub use self::verdict::{Denial, Forward, Verdict};
+use crate::caller_cache::Caller;
+use crate::credentials::{Cookies, CredentialKind, FIELDS, PresentedCredentials, Reason};
 use crate::gate::Gate;
 use crate::head::Head;
-use crate::identity::answer::Key;
+use crate::identity::cache::CacheKey;
 use crate::identity::service::Question;
 use crate::identity::signature::Signed;
-use crate::identity::{Basis, Halt, Inquiry, Learned, Outcome};
+use crate::identity::{Authenticator, Basis, Halt, Learned, Outcome};
 use crate::limit::Lease;
 use crate::metrics::Metric;
-use crate::recent::Caller;
 use crate::record::Record;
 use crate::reply::{GatewayError, Reply};
-use crate::rules::Violation;
+use crate::rules::Denied;
 use crate::rules::actions::Action;
 use crate::rules::grants::Access;
-use crate::rules::packages::{ApplicationRules, Checksum};
+use crate::rules::packages::{Checksum, TargetRules};
 use crate::time::Time;
 
 /// A request that waits for its body.
 pub struct Pending(Box<Flow>);
 
 /// A request that waits for a service.
-pub struct Asking {
+pub struct Waiter {
     flow: Box<Flow>,
     pub(crate) question: Question,
-    pub(crate) key: Key,
+    pub(crate) key: CacheKey,
 }
 
 impl Caller {
-    /// Under which name its requests are counted; no app code has a colon.
-    fn bucket(&self) -> Cow<'_, str> {
+    /// The name under which its requests are counted; no app code has a colon.
+    fn rate_bucket(&self) -> Cow<'_, str> {
         match self.app.verified_code() {
             "" => Cow::Owned(format!("user:{}", self.user.username)),
             code => Cow::Borrowed(code),
@@ -60,40 +60,40 @@ impl Caller {
 struct Flow {
     request: Request,
     learned: Learned,
-    /// Established, while the user is not.
+    /// The verified app, while the user is not verified yet.
     app: Option<AppClaim>,
-    /// Established and permitted.
+    /// Authenticated and authorized.
     caller: Option<Rc<Caller>>,
     body: Option<Vec<u8>>,
     record: Record,
 }
 
-/// Begins a request.
-pub(crate) fn begin(gate: &Gate, head: &Head<'_>) -> Verdict {
+/// Judges the head of a request.
+pub(crate) fn judge_head(gate: &Gate, head: &Head<'_>) -> Verdict {
     let mut record = Record::default();
-    match Request::read(gate, head, &mut record) {
+    match Request::from_head(gate, head, &mut record) {
         Ok(request) => {
             let body = head.end_of_stream.then(Vec::new);
             let learned = Learned::default();
             let flow = Flow { request, learned, app: None, caller: None, body, record };
             Box::new(flow).advance(gate, head.now)
         }
-        Err(violation) => {
-            let Violation { error, rule, .. } = *violation;
+        Err(denied) => {
+            let Denied { error, rule, .. } = *denied;
             let reply = Reply::gateway(&error, head.request_id());
-            Verdict::Refuse(refuse(gate, reply, error.code_name(), rule, record))
+            Verdict::Deny(deny(gate, reply, error.code_name(), rule, record))
         }
     }
 }
 
-fn refuse(gate: &Gate, reply: Reply, code: &'static str, rule: String, mut record: Record) -> Refusal {
+fn deny(gate: &Gate, reply: Reply, code: &'static str, rule: String, mut record: Record) -> Denial {
     record.rule = rule;
-    decide(gate, code, &mut record);
-    Refusal { reply, record }
+    record_decision(gate, code, &mut record);
+    Denial { reply, record }
 }
 
-/// Notes and counts how a request was decided.
-fn decide(gate: &Gate, code: &'static str, record: &mut Record) {
+/// Records and counts how a request was decided.
+fn record_decision(gate: &Gate, code: &'static str, record: &mut Record) {
     record.decision = code;
     gate.worker.metrics.count(Metric::Decision { code, rule: record.rule.clone() });
     for rule in record.reported.split(',').filter(|rule| !rule.is_empty()) {
@@ -109,111 +109,111 @@ impl Pending {
         self.0.advance(gate, now)
     }
 
-    /// The refusal of a body that is over the limit before it ended; the length is of all that came so far.
+    /// The denial of a body that is over the limit before it ended; the length is of all that came so far.
     #[must_use]
-    pub fn over_limit(&self, gate: &Gate, received: usize) -> Option<Refusal> {
-        self.0.over_limit(gate, received)
+    pub fn check_body_size(&self, gate: &Gate, received: usize) -> Option<Denial> {
+        self.0.check_body_size(gate, received)
     }
 }
 
-impl Asking {
+impl Waiter {
     /// Which kind of credential it is about.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         self.question.kind()
     }
 
-    /// See [`Pending::over_limit`].
+    /// See [`Pending::check_body_size`].
     #[must_use]
-    pub fn over_limit(&self, gate: &Gate, received: usize) -> Option<Refusal> {
-        self.flow.over_limit(gate, received)
+    pub fn check_body_size(&self, gate: &Gate, received: usize) -> Option<Denial> {
+        self.flow.check_body_size(gate, received)
     }
 
     pub(crate) fn request_id(&self) -> &str {
         &self.flow.request.id
     }
 
-    pub(crate) fn on_outcome(mut self, gate: &Gate, outcome: Outcome, now: Time) -> Verdict {
-        self.flow.learned.add(self.key, outcome);
+    pub(crate) fn resume(mut self, gate: &Gate, outcome: Outcome, now: Time) -> Verdict {
+        self.flow.learned.add_outcome(self.key, outcome);
         self.flow.advance(gate, now)
     }
 }
 
 impl Flow {
     fn advance(mut self: Box<Self>, gate: &Gate, now: Time) -> Verdict {
-        let step = self.step(gate, now);
+        let step = self.judge(gate, now);
         match step {
-            Ok(forward) => Verdict::Forward(forward),
-            Err(Stop::Body) => Verdict::NeedBody(Pending(self)),
-            Err(Stop::Ask(question)) => match question.key(&gate.policy.services) {
-                Some(key) => Verdict::Ask(Asking { flow: self, question, key }),
-                None => self.refuse(gate, &GatewayError::Internal { reason: None }, "identity".to_owned()),
+            Ok(forward) => Verdict::Allow(forward),
+            Err(Stop::NeedsBody) => Verdict::NeedBody(Pending(self)),
+            Err(Stop::NeedsAnswer(question)) => match question.cache_key(&gate.policy.services) {
+                Some(key) => Verdict::NeedAnswer(Waiter { flow: self, question, key }),
+                None => self.deny(gate, &GatewayError::Internal { reason: None }, "identity".to_owned()),
             },
-            Err(Stop::Refuse { error, rule }) => self.refuse(gate, &error, rule),
+            Err(Stop::Denied { error, rule }) => self.deny(gate, &error, rule),
             Err(Stop::Problem(problem)) => {
                 let reply = Reply::problem(&problem, self.request.language, &self.request.id);
-                Verdict::Refuse(refuse(gate, reply, problem.code().name(), "request".to_owned(), self.record))
+                Verdict::Deny(deny(gate, reply, problem.code().name(), "request".to_owned(), self.record))
             }
         }
     }
 
-    fn refuse(self, gate: &Gate, error: &GatewayError, rule: String) -> Verdict {
-        Verdict::Refuse(refuse(gate, Reply::gateway(error, &self.request.id), error.code_name(), rule, self.record))
+    fn deny(self, gate: &Gate, error: &GatewayError, rule: String) -> Verdict {
+        Verdict::Deny(deny(gate, Reply::gateway(error, &self.request.id), error.code_name(), rule, self.record))
     }
 
-    fn over_limit(&self, gate: &Gate, received: usize) -> Option<Refusal> {
+    fn check_body_size(&self, gate: &Gate, received: usize) -> Option<Denial> {
         if received <= self.request.body_limit(&gate.policy) {
             return None;
         }
         let error = GatewayError::BodyTooLarge;
         let reply = Reply::gateway(&error, &self.request.id);
-        Some(refuse(gate, reply, error.code_name(), BODY_BYTES.to_owned(), self.record.clone()))
+        Some(deny(gate, reply, error.code_name(), BODY_BYTES.to_owned(), self.record.clone()))
     }
 
-    fn step(&mut self, gate: &Gate, now: Time) -> Result<Forward, Stop> {
+    fn judge(&mut self, gate: &Gate, now: Time) -> Result<Forward, Stop> {
         if self.caller.is_none() {
-            let caller = self.identify(gate, now)?;
-            self.permit(gate, &caller, now)?;
+            let caller = self.authenticate(gate, now)?;
+            self.authorize(gate, &caller, now)?;
             self.caller = Some(caller);
         }
         let (body, lease) = match self.request.path.job {
-            None => self.admit(gate, now)?,
+            None => self.admit_upload(gate, now)?,
             // It begins nothing, so there is nothing to judge or to count.
-            Some(_) => self.whole_body(gate).map(|_| (None, None))?,
+            Some(_) => self.require_body(gate).map(|_| (None, None))?,
         };
-        match self.sign(gate, now) {
-            Some(token) => Ok(self.forward(gate, token, body, lease)),
+        match self.issue_token(gate, now) {
+            Some(token) => Ok(self.build_forward(gate, token, body, lease)),
             None => {
-                // Nothing was begun: the place is free again, or its lease ends by itself.
-                lease.iter().for_each(|lease| gate.release(lease));
+                // Nothing was begun: the lease is released, or it ends by itself.
+                lease.iter().for_each(|lease| gate.release_lease(lease));
                 Err(Halt::failed().into())
             }
         }
     }
 
-    /// The app first, then the user; the app is established once, whatever has to be asked about the user.
-    fn identify(&mut self, gate: &Gate, now: Time) -> Result<Rc<Caller>, Stop> {
+    /// The app first, then the user; the app is authenticated once, whatever has to be asked about the user.
+    fn authenticate(&mut self, gate: &Gate, now: Time) -> Result<Rc<Caller>, Stop> {
         self.read_credentials()?;
         let Self { request, learned, app, body, record, .. } = self;
-        let (credentials, hash) = match &request.shown {
-            Shown::Read(credentials, hash) => (credentials, *hash),
-            Shown::Known(caller) => return Ok(recognise(gate, Rc::clone(caller), record)),
-            Shown::InBody => return Err(Stop::Body),
+        let (credentials, fingerprint) = match &request.presented {
+            Presented::Parsed(credentials, fingerprint) => (credentials, *fingerprint),
+            Presented::Cached(caller) => return Ok(use_cached_caller(gate, Rc::clone(caller), record)),
+            Presented::InBody => return Err(Stop::NeedsBody),
         };
         let rules = &request.stage.authentication;
         let read_signature =
-            || Ok(Signed::read(&request.signed_parts(body.as_deref().ok_or(Halt::Body)?), now.seconds())?);
+            || Ok(Signed::from_parts(&request.signed_parts(body.as_deref().ok_or(Halt::NeedsBody)?), now.seconds())?);
         let signed = request.is_signed().then_some(&read_signature as &dyn Fn() -> Result<Signed, Halt>);
         let (policy, worker, slots) = (&gate.policy, gate.worker.as_ref(), gate.slots());
-        let mut inquiry = Inquiry { policy, worker, credentials, learned, slots, now };
+        let mut authenticator = Authenticator { policy, worker, credentials, learned, slots, now };
         let app = match app.take() {
             Some(app) => app,
             None => {
-                well_formed(&credentials.app_code).clone_into(&mut record.app);
-                match inquiry.app(signed) {
-                    Err(Halt::Refuse(GatewayError::NotAuthenticated { reason })) if !rules.app_required => {
+                loggable_app_code(&credentials.app_code).clone_into(&mut record.app);
+                match authenticator.authenticate_app(signed) {
+                    Err(Halt::Denied(GatewayError::NotAuthenticated { reason })) if !rules.app_required => {
                         record.app.clear();
-                        AppClaim::unverified("", own_words(reason, "the app is not verified"))
+                        AppClaim::unverified("", fixed_reason(reason, "the app is not verified"))
                     }
                     found => found?,
                 }
@@ -223,9 +223,9 @@ impl Flow {
             record.app.clone_from(&app.app_code);
         }
         let exempted = !rules.user_required || (app.verified && rules.exempted_apps.matches(&app.app_code));
-        let user = match inquiry.user() {
-            Err(Halt::Refuse(GatewayError::NotAuthenticated { reason })) if exempted => {
-                UserClaim::unverified("", own_words(reason, "the user is not verified"))
+        let user = match authenticator.authenticate_user() {
+            Err(Halt::Denied(GatewayError::NotAuthenticated { reason })) if exempted => {
+                UserClaim::unverified("", fixed_reason(reason, "the user is not verified"))
             }
             Err(halt) => {
                 record.identity = learned.basis.name();
@@ -242,30 +242,31 @@ impl Flow {
         let kinds = std::mem::take(&mut learned.kinds);
         let is_listed = learned.basis == Basis::Listed;
         let caller = Rc::new(Caller { app, user, is_listed, kinds, token: RefCell::default() });
-        let lasting = credentials.kind() == Kind::Plain && learned.basis != Basis::Stale && !learned.is_ageing;
-        if let Some(hash) = hash.filter(|_| lasting && caller.app.verified && caller.user.verified) {
-            gate.recent.keep(hash, &caller, now);
+        let lasting =
+            credentials.kind() == CredentialKind::Plain && learned.basis != Basis::Stale && !learned.needs_refresh;
+        if let Some(fingerprint) = fingerprint.filter(|_| lasting && caller.app.verified && caller.user.verified) {
+            gate.caller_cache.insert_caller(fingerprint, &caller, now);
         }
         Ok(caller)
     }
 
     /// Reads the credentials from the body, if that is where they are.
     fn read_credentials(&mut self) -> Result<(), Stop> {
-        let Shown::InBody = &self.request.shown else { return Ok(()) };
-        let body = self.body.as_deref().ok_or(Stop::Body)?;
+        let Presented::InBody = &self.request.presented else { return Ok(()) };
+        let body = self.body.as_deref().ok_or(Stop::NeedsBody)?;
         let mut fields = self.request.query_fields();
-        // A body that cannot be read shows nothing; what is wrong with it is for those to know who are known.
+        // A body that cannot be read presents nothing; what is wrong with it is for those to know who are known.
         fields.extend(self.request.body_fields(body).unwrap_or_default());
-        let credentials = Credentials::from_fields(&fields, &Cookies::default()).map_err(Halt::from)?;
-        self.request.shown = Shown::Read(credentials, None);
+        let credentials = PresentedCredentials::from_fields(&fields, &Cookies::default()).map_err(Halt::from)?;
+        self.request.presented = Presented::Parsed(credentials, None);
         Ok(())
     }
 
-    fn permit(&mut self, gate: &Gate, caller: &Caller, now: Time) -> Result<(), Stop> {
+    fn authorize(&mut self, gate: &Gate, caller: &Caller, now: Time) -> Result<(), Stop> {
         let policy = &gate.policy;
         let Caller { app, user, .. } = caller;
         if user.verified {
-            self.hold(policy.users.judge(&user.username))?;
+            self.enforce(policy.users.judge(&user.username))?;
         }
         let upload = &self.request.path.upload;
         let (target, module) = (upload.app_code.as_str(), upload.module.as_str());
@@ -273,11 +274,12 @@ impl Flow {
         let access = Access { caller: code, user, target, module, action: Action::Upload };
         match policy.grants.judge(&access, now.seconds()) {
             Ok(name) => name.clone_into(&mut self.record.rule),
-            Err(violation) => self.hold(Some(violation))?,
+            Err(denied) => self.enforce(Some(denied))?,
         }
-        let counted = policy.traffic.count(gate.slots(), &caller.bucket(), &self.request.stage.name, now)?;
-        for violation in counted {
-            self.limit(gate, violation)?;
+        let counted =
+            policy.traffic.count_request(gate.slots(), &caller.rate_bucket(), &self.request.stage.name, now)?;
+        for denied in counted {
+            self.enforce_limit(gate, denied)?;
         }
         if self.request.announced_bytes.is_some_and(|length| length > self.request.body_limit(policy) as u64) {
             return Err(Stop::body_too_large());
@@ -285,72 +287,73 @@ impl Flow {
         Ok(())
     }
 
-    /// A rule on trial is noted, any other one ends the request.
-    fn hold(&mut self, violation: Option<Violation>) -> Result<(), Stop> {
-        match violation {
+    /// A report-only denial is noted, any other one ends the request.
+    fn enforce(&mut self, denied: Option<Denied>) -> Result<(), Stop> {
+        match denied {
             None => Ok(()),
-            Some(violation) if violation.report => {
-                self.record.report(&violation.rule);
+            Some(denied) if denied.report_only => {
+                self.record.add_reported(&denied.rule);
                 Ok(())
             }
-            Some(violation) => Err(violation.into()),
+            Some(denied) => Err(denied.into()),
         }
     }
 
-    fn limit(&mut self, gate: &Gate, violation: Violation) -> Result<(), Stop> {
-        if !violation.report {
-            gate.worker.metrics.count(Metric::Limited { rule: violation.rule.clone() });
+    fn enforce_limit(&mut self, gate: &Gate, denied: Denied) -> Result<(), Stop> {
+        if !denied.report_only {
+            gate.worker.metrics.count(Metric::Limited { rule: denied.rule.clone() });
         }
-        self.hold(Some(violation))
+        self.enforce(Some(denied))
     }
 
-    /// Judges a new upload and takes a place for it; a body where the caller's may not go on as it came.
-    fn admit(&mut self, gate: &Gate, now: Time) -> Result<(Option<Vec<u8>>, Option<Lease>), Stop> {
-        let (link, body) = self.read_body(gate)?;
+    /// Judges a new upload and acquires a lease for it; a body where the caller's may not go on as it came.
+    fn admit_upload(&mut self, gate: &Gate, now: Time) -> Result<(Option<Vec<u8>>, Option<Lease>), Stop> {
+        let (link, body) = self.read_link_request(gate)?;
         self.judge_package(gate, &link);
-        Ok((body, self.lease(gate, now)?))
+        Ok((body, self.acquire_lease(gate, now)?))
     }
 
-    fn whole_body(&self, gate: &Gate) -> Result<&[u8], Stop> {
-        let body = self.body.as_deref().ok_or(Stop::Body)?;
+    fn require_body(&self, gate: &Gate) -> Result<&[u8], Stop> {
+        let body = self.body.as_deref().ok_or(Stop::NeedsBody)?;
         if body.len() > self.request.body_limit(&gate.policy) { Err(Stop::body_too_large()) } else { Ok(body) }
     }
 
     /// The checked request and, where it may not go on as it came, another body.
-    fn read_body(&self, gate: &Gate) -> Result<(LinkRequest<Origin>, Option<Vec<u8>>), Stop> {
-        let body = self.whole_body(gate)?;
+    fn read_link_request(&self, gate: &Gate) -> Result<(LinkRequest<Origin>, Option<Vec<u8>>), Stop> {
+        let body = self.require_body(gate)?;
         let fields = self.request.body_fields(body).map_err(Stop::Problem)?;
         let link = LinkRequest::from_fields(&fields, &self.package_rules(gate)).map_err(Stop::Problem)?;
         let changed = self.request.is_form || fields.has_any(&FIELDS);
         Ok((link, changed.then(|| fields.json_without(&FIELDS).into_bytes())))
     }
 
-    fn package_rules<'a>(&'a self, gate: &'a Gate) -> ApplicationRules<'a> {
-        gate.policy.packages.of(self.request.path.upload.app_code.as_str())
+    fn package_rules<'a>(&'a self, gate: &'a Gate) -> TargetRules<'a> {
+        gate.policy.packages.for_target(self.request.path.upload.app_code.as_str())
     }
 
     /// Judges a package by the report-only rules; reading the request was a judgement by the others.
     fn judge_package(&mut self, gate: &Gate, link: &LinkRequest<Origin>) {
         if self.package_rules(gate).is_report_only(&link.package_url) {
-            self.record.report("packages.hosts");
+            self.record.add_reported("packages.hosts");
         }
         if gate.policy.packages.checksum == Checksum::Report && link.sha256.is_none() {
-            self.record.report("packages.sha256");
+            self.record.add_reported("packages.sha256");
         }
     }
 
-    fn lease(&mut self, gate: &Gate, now: Time) -> Result<Option<Lease>, Stop> {
-        let bucket = self.caller.as_deref().map(Caller::bucket).unwrap_or_default();
-        let (lease, violation) = gate.policy.traffic.lease(gate.slots(), &bucket, gate.worker.next(), now)?;
-        if let Some(violation) = violation {
-            self.limit(gate, violation)?;
+    fn acquire_lease(&mut self, gate: &Gate, now: Time) -> Result<Option<Lease>, Stop> {
+        let bucket = self.caller.as_deref().map(Caller::rate_bucket).unwrap_or_default();
+        let (lease, denied) =
+            gate.policy.traffic.acquire_lease(gate.slots(), &bucket, gate.worker.next_lease_id(), now)?;
+        if let Some(denied) = denied {
+            self.enforce_limit(gate, denied)?;
         }
         Ok(lease)
     }
 }
 
-/// A caller who showed what it showed a moment ago.
-fn recognise(gate: &Gate, caller: Rc<Caller>, record: &mut Record) -> Rc<Caller> {
+/// A caller who presents the credentials of a moment ago.
+fn use_cached_caller(gate: &Gate, caller: Rc<Caller>, record: &mut Record) -> Rc<Caller> {
     record.app.clone_from(&caller.app.app_code);
     record.user.clone_from(&caller.user.username);
     let basis = if caller.is_listed { Basis::Listed } else { Basis::Cached };
@@ -364,8 +367,8 @@ fn recognise(gate: &Gate, caller: Rc<Caller>, record: &mut Record) -> Rc<Caller>
     caller
 }
 
-/// A reason for the token, which is kept for each of them: only ours, for of a service's there is no end.
-fn own_words(reason: Cow<'static, str>, otherwise: &'static str) -> &'static str {
+/// A reason for the token, which is cached for each reason: only ours, for of a service's there is no end.
+fn fixed_reason(reason: Cow<'static, str>, otherwise: &'static str) -> &'static str {
     match reason {
         Cow::Borrowed(reason) => reason,
         Cow::Owned(_) => otherwise,
@@ -373,7 +376,7 @@ fn own_words(reason: Cow<'static, str>, otherwise: &'static str) -> &'static str
 }
 
 /// An app code that may stand in a log although nobody verified it.
-fn well_formed(app_code: &str) -> &str {
+fn loggable_app_code(app_code: &str) -> &str {
     if AppCode::new(app_code).is_ok() { app_code } else { "" }
 }
 

@@ -1,75 +1,75 @@
-//! A policy at work, and its questions under way.
+//! A policy in force, and the calls to identity services that its requests wait for.
 
 use std::rc::Rc;
 
-use crate::flow::{self, Asking, Verdict};
+use crate::caller_cache::CallerCache;
+use crate::flow::{self, Verdict, Waiter};
 use crate::head::Head;
 use crate::identity::Outcome;
-use crate::identity::answer::Key;
-use crate::identity::flights::{Flights, Joined};
+use crate::identity::cache::CacheKey;
 use crate::identity::service::{OutsideCall, OwnCredentials, Question, ServiceReply};
+use crate::identity::singleflight::{Role, Singleflight};
 use crate::keys::SigningKey;
-use crate::limit::{Lease, release};
+use crate::limit::{Lease, release_lease};
 use crate::metrics::Metric;
 use crate::policy::Policy;
-use crate::recent::Recent;
 use crate::reply::{GatewayError, Reply};
 use crate::shared::Slots;
 use crate::time::Time;
 use crate::worker::Worker;
 
 /// Tokens signed anew in one tick: with RSA each takes milliseconds in which no request moves.
-const RENEWED_PER_TICK: usize = 4;
+const TOKENS_PER_TICK: usize = 4;
 
-/// How a question is named that no request asked.
-const RENEWAL_ID: &str = "linkgate-renewal";
-/// Questions asked in one tick for nobody in particular.
-const ASKED_PER_TICK: usize = 16;
+/// The request id of a call that refreshes the cache.
+const REFRESH_REQUEST_ID: &str = "linkgate-renewal";
+/// Refreshes sent in one tick.
+const REFRESHES_PER_TICK: usize = 16;
 
 /// What the gate itself knows of secrets, from the proxy's environment.
 pub struct Keys {
     /// What tokens for the store are signed with.
     pub signing: SigningKey,
-    /// What the identity services are shown.
+    /// What the gate presents to the identity services.
     pub own: OwnCredentials,
 }
 
-/// A policy at work.
+/// A policy in force.
 pub struct Gate {
     pub(crate) policy: Policy,
     pub(crate) keys: Keys,
     pub(crate) worker: Rc<Worker>,
-    flights: Flights,
-    pub(crate) recent: Recent,
+    singleflight: Singleflight,
+    pub(crate) caller_cache: CallerCache,
     /// What callers cannot know and all workers have in common.
     salt: u64,
 }
 
-/// A question that was sent.
-pub struct Flight {
-    key: Key,
+/// A call to a service that was sent.
+pub struct InFlightCall {
+    key: CacheKey,
     question: Question,
     sent: Time,
 }
 
-/// What the shell does about a request that asks.
-pub enum Errand {
-    /// Send this; the answer goes to [`Gate::land`].
-    Send(OutsideCall, Flight),
-    /// Wait: another request sent it already.
+/// What the shell does about a request that waits for an answer.
+pub enum CallStep {
+    /// Send this; the answer goes to [`Gate::complete_call`].
+    Send(OutsideCall, InFlightCall),
+    /// Wait: the call is in flight already.
     Wait,
-    /// Too much is under way: go on at once, as if the service had not answered.
-    GoOn(Landed),
+    /// Too many calls are in flight: go on at once, as if the service had not answered.
+    Completed(Completion),
 }
 
-/// An answer for all who waited.
-pub struct Landed {
+/// The end of a call, for all who waited.
+pub struct Completion {
     outcome: Outcome,
-    /// Who waited, by the number that they joined with.
+    /// The ids of those who waited.
     pub waiters: Vec<u32>,
 }
 
-impl Flight {
+impl InFlightCall {
     /// When it was sent.
     #[must_use]
     pub fn sent(&self) -> Time {
@@ -78,11 +78,11 @@ impl Flight {
 }
 
 impl Gate {
-    /// Puts a policy to work, with what the worker remembers.
+    /// Puts a policy into force, with what the worker has cached.
     #[must_use]
     pub fn new(policy: Policy, keys: Keys, worker: Rc<Worker>) -> Self {
-        let (salt, recent) = (keys.signing.salt(), Recent::new(worker.key()));
-        Self { policy, keys, worker, flights: Flights::default(), recent, salt }
+        let (salt, caller_cache) = (keys.signing.salt(), CallerCache::new(worker.random_key()));
+        Self { policy, keys, worker, singleflight: Singleflight::default(), caller_cache, salt }
     }
 
     pub(crate) fn slots(&self) -> Slots<'_> {
@@ -95,16 +95,16 @@ impl Gate {
         self.policy.version()
     }
 
-    /// Whether requests are judged by where they come from, so that [`Head::from_source`] is needed.
+    /// Whether requests are judged by their client's address, so that [`Head::with_client_address`] is needed.
     #[must_use]
-    pub fn wants_source(&self) -> bool {
+    pub fn needs_client_address(&self) -> bool {
         !self.policy.client_ips.is_empty()
     }
 
     /// Judges the head of a request.
     #[must_use]
     pub fn on_headers(&self, head: &Head<'_>) -> Verdict {
-        flow::begin(self, head)
+        flow::judge_head(self, head)
     }
 
     /// The refusal when the gate or its host failed; an id that is not known yet is empty.
@@ -113,89 +113,91 @@ impl Gate {
         Reply::gateway(&GatewayError::Internal { reason: None }, request_id)
     }
 
-    /// Says what is to be done about a request that asks; `waiter` is how the shell finds it again.
+    /// Says what to do about a request that waits for an answer; by `waiter_id` the shell finds it again.
     #[must_use]
-    pub fn join(&self, asking: &Asking, waiter: u32, now: Time) -> Errand {
-        match self.flights.join(asking.key, waiter) {
-            Joined::Waiting => Errand::Wait,
-            Joined::Full => Errand::GoOn(self.not_sent(&asking.question)),
-            Joined::First => match asking.question.call(&self.policy.services, &self.keys.own, asking.request_id()) {
-                Some(call) => {
-                    let question = asking.question.clone();
-                    Errand::Send(call, Flight { key: asking.key, question, sent: now })
+    pub fn start_call(&self, waiter: &Waiter, waiter_id: u32, now: Time) -> CallStep {
+        match self.singleflight.add_waiter(waiter.key, waiter_id) {
+            Role::Follower => CallStep::Wait,
+            Role::Rejected => CallStep::Completed(self.reject_call(&waiter.question)),
+            Role::Leader => {
+                match waiter.question.build_call(&self.policy.services, &self.keys.own, waiter.request_id()) {
+                    Some(call) => {
+                        let question = waiter.question.clone();
+                        CallStep::Send(call, InFlightCall { key: waiter.key, question, sent: now })
+                    }
+                    None => {
+                        self.singleflight.complete(&waiter.key);
+                        CallStep::Completed(self.reject_call(&waiter.question))
+                    }
                 }
-                None => {
-                    self.flights.land(&asking.key);
-                    Errand::GoOn(self.not_sent(&asking.question))
-                }
-            },
+            }
         }
     }
 
-    /// Questions whose answers are in use and about to end, to be sent between requests.
+    /// Calls for cached answers that are in use and about to end, to be sent between requests.
     #[must_use]
-    pub fn due(&self, now: Time) -> Vec<(OutsideCall, Flight)> {
+    pub fn take_refreshes(&self, now: Time) -> Vec<(OutsideCall, InFlightCall)> {
         let services = &self.policy.services;
-        let due = self.worker.ageing.take(ASKED_PER_TICK).into_iter();
+        let due = self.worker.refreshes.take_due(REFRESHES_PER_TICK).into_iter();
         // Another policy may have left some for services that are not this one's.
-        let due = due.filter(|(key, question)| question.key(services) == Some(*key));
+        let due = due.filter(|(key, question)| question.cache_key(services) == Some(*key));
         due.filter_map(|(key, question)| {
-            let call = question.call(services, &self.keys.own, RENEWAL_ID)?;
-            self.flights.begin(key).then_some((call, Flight { key, question, sent: now }))
+            let call = question.build_call(services, &self.keys.own, REFRESH_REQUEST_ID)?;
+            self.singleflight.start_refresh(key).then_some((call, InFlightCall { key, question, sent: now }))
         })
         .collect()
     }
 
     /// Forgets a request that went away while it waited.
-    pub fn leave(&self, asking: &Asking, waiter: u32) {
-        self.flights.leave(&asking.key, waiter);
+    pub fn remove_waiter(&self, waiter: &Waiter, waiter_id: u32) {
+        self.singleflight.remove_waiter(&waiter.key, waiter_id);
     }
 
     /// Takes what a service answered, or that it did not.
     #[must_use]
-    pub fn land(&self, flight: &Flight, reply: Option<ServiceReply<'_>>, now: Time) -> Landed {
-        let service = flight.question.service();
-        let read = flight.question.read(reply, now.seconds());
-        self.worker.metrics.count(Metric::Call { service, answered: read.is_ok() });
-        self.worker.metrics.time(service, now.nanos().saturating_sub(flight.sent.nanos()) / 1_000_000);
-        let is_down = read.as_ref().is_err_and(|failure| failure.is_down);
-        self.worker.answers.note(service, is_down, now.seconds());
-        let outcome = match read {
+    pub fn complete_call(&self, call: &InFlightCall, reply: Option<ServiceReply<'_>>, now: Time) -> Completion {
+        let service = call.question.service();
+        let answer = call.question.read_reply(reply, now.seconds());
+        self.worker.metrics.count(Metric::Call { service, answered: answer.is_ok() });
+        self.worker.metrics.record_duration(service, now.nanos().saturating_sub(call.sent.nanos()) / 1_000_000);
+        let is_down = answer.as_ref().is_err_and(|failure| failure.is_down);
+        self.worker.identity_cache.record_call(service, is_down, now.seconds());
+        let outcome = match answer {
             Ok(answer) => {
-                self.worker.answers.keep(flight.key, &answer, now.seconds());
+                self.worker.identity_cache.insert(call.key, &answer, now.seconds());
                 Outcome::Answered(answer)
             }
             Err(failure) => Outcome::Failed(failure),
         };
-        Landed { outcome, waiters: self.flights.land(&flight.key) }
+        Completion { outcome, waiters: self.singleflight.complete(&call.key) }
     }
 
-    fn not_sent(&self, question: &Question) -> Landed {
+    fn reject_call(&self, question: &Question) -> Completion {
         self.worker.metrics.count(Metric::Call { service: question.service(), answered: false });
-        Landed { outcome: Outcome::Failed(question.not_sent()), waiters: Vec::new() }
+        Completion { outcome: Outcome::Failed(question.overload_failure()), waiters: Vec::new() }
     }
 
-    /// Takes back a question that the proxy would not send.
+    /// Ends a call that the proxy would not send.
     #[must_use]
-    pub fn unsent(&self, flight: &Flight) -> Landed {
-        Landed { waiters: self.flights.land(&flight.key), ..self.not_sent(&flight.question) }
+    pub fn fail_call(&self, call: &InFlightCall) -> Completion {
+        Completion { waiters: self.singleflight.complete(&call.key), ..self.reject_call(&call.question) }
     }
 
     /// Goes on with a request whose answer came.
     #[must_use]
-    pub fn resume(&self, asking: Asking, landed: &Landed, now: Time) -> Verdict {
-        asking.on_outcome(self, landed.outcome.clone(), now)
+    pub fn resume(&self, waiter: Waiter, completion: &Completion, now: Time) -> Verdict {
+        waiter.resume(self, completion.outcome.clone(), now)
     }
 
-    /// Gives back the place of an upload that is over.
-    pub fn release(&self, lease: &Lease) {
-        // A place that could not be given back becomes free by itself.
-        let _ = release(self.slots(), lease);
+    /// Releases the lease of an upload that is over.
+    pub fn release_lease(&self, lease: &Lease) {
+        // A lease that could not be released ends by itself.
+        let _ = release_lease(self.slots(), lease);
     }
 
     /// What is done between requests: tokens in use are signed before they run out.
     pub fn tick(&self, now: Time) {
-        let renewed = self.worker.tokens.renew(&self.keys.signing, RENEWED_PER_TICK, now.seconds());
+        let renewed = self.worker.tokens.renew_in_use(&self.keys.signing, TOKENS_PER_TICK, now.seconds());
         (0..renewed).for_each(|_| self.worker.metrics.count(Metric::TokenSigned));
     }
 }

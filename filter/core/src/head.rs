@@ -10,7 +10,7 @@ pub struct Head<'a> {
     pub(crate) pairs: &'a [(&'a [u8], &'a [u8])],
     pub(crate) end_of_stream: bool,
     pub(crate) now: Time,
-    pub(crate) source: Option<IpAddr>,
+    pub(crate) client_ip: Option<IpAddr>,
     request_id: Cow<'a, str>,
 }
 
@@ -24,17 +24,17 @@ impl<'a> Head<'a> {
         now: Time,
         entropy: impl FnOnce() -> [u8; 16],
     ) -> Self {
-        let mut head = Self { pairs, end_of_stream, now, source: None, request_id: Cow::Borrowed("") };
+        let mut head = Self { pairs, end_of_stream, now, client_ip: None, request_id: Cow::Borrowed("") };
         head.request_id = head.given_id().map_or_else(|| Cow::Owned(hex::encode(entropy())), Cow::Borrowed);
         head
     }
 
-    /// Tells where the request comes from: `address:port`, as the proxy says it.
+    /// Adds the client's address: `address:port`, as the proxy says it.
     #[must_use]
-    pub fn from_source(mut self, address: &[u8]) -> Self {
+    pub fn with_client_address(mut self, address: &[u8]) -> Self {
         let text = std::str::from_utf8(address).unwrap_or_default();
         let with_port = text.parse::<SocketAddr>().map(|address| address.ip()).ok();
-        self.source = with_port.or_else(|| text.parse().ok());
+        self.client_ip = with_port.or_else(|| text.parse().ok());
         self
     }
 
@@ -45,21 +45,21 @@ impl<'a> Head<'a> {
     }
 
     /// Every value of a header.
-    pub fn all(&self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+    pub fn header_values(&self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
         self.pairs.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| *value)
     }
 
     /// The first value of a header, if it is text.
     #[must_use]
-    pub fn text(&self, name: &'static str) -> Option<&'a str> {
-        self.all(name).next().and_then(|value| std::str::from_utf8(value).ok())
+    pub fn header_text(&self, name: &'static str) -> Option<&'a str> {
+        self.header_values(name).next().and_then(|value| std::str::from_utf8(value).ok())
     }
 
     /// Only an id that could not break a header or a log line.
     fn given_id(&self) -> Option<&'a str> {
         let plain =
             |id: &&str| (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        self.text(linkgate_contract::headers::X_REQUEST_ID).filter(plain)
+        self.header_text(linkgate_contract::headers::X_REQUEST_ID).filter(plain)
     }
 }
 
@@ -74,19 +74,19 @@ mod tests {
     #[test]
     fn a_header_is_found_in_any_case_and_every_copy_of_it() {
         let pairs: [(&[u8], &[u8]); 3] = [(b"X-A", b"1"), (b"b", b"\xff"), (b"x-a", b"2")];
-        assert_eq!(head(&pairs).all("x-a").collect::<Vec<_>>(), [b"1", b"2"]);
-        assert_eq!(head(&pairs).text("x-a"), Some("1"));
-        assert_eq!(head(&pairs).text("b"), None);
+        assert_eq!(head(&pairs).header_values("x-a").collect::<Vec<_>>(), [b"1", b"2"]);
+        assert_eq!(head(&pairs).header_text("x-a"), Some("1"));
+        assert_eq!(head(&pairs).header_text("b"), None);
     }
 
     #[test]
-    fn a_source_is_an_address_with_or_without_a_port() {
-        let source = |text: &[u8]| head(&[]).from_source(text).source.map(|address| address.to_string());
-        assert_eq!(source(b"10.0.0.1:4711").as_deref(), Some("10.0.0.1"));
-        assert_eq!(source(b"[::1]:80").as_deref(), Some("::1"));
-        assert_eq!(source(b"2001:db8::1").as_deref(), Some("2001:db8::1"));
-        assert_eq!(source(b"/tmp/socket"), None);
-        assert_eq!(source(b"\xff"), None);
+    fn a_client_address_is_an_address_with_or_without_a_port() {
+        let client_ip = |text: &[u8]| head(&[]).with_client_address(text).client_ip.map(|address| address.to_string());
+        assert_eq!(client_ip(b"10.0.0.1:4711").as_deref(), Some("10.0.0.1"));
+        assert_eq!(client_ip(b"[::1]:80").as_deref(), Some("::1"));
+        assert_eq!(client_ip(b"2001:db8::1").as_deref(), Some("2001:db8::1"));
+        assert_eq!(client_ip(b"/tmp/socket"), None);
+        assert_eq!(client_ip(b"\xff"), None);
     }
 
     #[test]

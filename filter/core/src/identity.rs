@@ -1,24 +1,24 @@
-//! Who calls: the app first, then the user, from the strongest proof that is there.
+//! Authentication: the app first, then the user, by the strongest credential that is there.
 //!
-//! A straight reading that stops where an answer is missing ([`Halt::Ask`]) and is begun again when it came; what was
-//! learned is kept with the request, so each question is asked once. Promises: a bad proof never falls back to a weaker
-//! one, except that app code and secret still count for the app when its access token fails, as in BlueKing.
+//! A straight reading that stops where an answer is missing ([`Halt::NeedsAnswer`]) and starts again when it came; the
+//! request remembers what it learned, so each question is asked once. Promises: a bad credential never falls back to a
+//! weaker one, except that app code and secret still count for the app when its access token fails, as in BlueKing.
 
-pub(crate) mod answer;
-pub(crate) mod flights;
+pub(crate) mod cache;
 pub(crate) mod jwt;
 pub(crate) mod service;
 pub(crate) mod signature;
+pub(crate) mod singleflight;
 
 use std::rc::Rc;
 
 use linkgate_contract::{AppClaim, UserClaim};
 
-use self::answer::{Answer, Found, Key, TokenFacts};
+use self::cache::{Answer, CacheKey, CacheLookup, TokenFacts};
 use self::jwt::{JwtFacts, Party};
-use self::service::{Failure, Question, is_name};
+use self::service::{Failure, Question, is_printable_name};
 use self::signature::Signed;
-use crate::credentials::{Credentials, Kind, Reason};
+use crate::credentials::{CredentialKind, PresentedCredentials, Reason};
 use crate::directory::{AppAnswer, LoginKind};
 use crate::metrics::Metric;
 use crate::policy::Policy;
@@ -28,27 +28,27 @@ use crate::shared::Slots;
 use crate::time::Time;
 use crate::worker::Worker;
 
-/// Where the reading of a request stops.
+/// Why the authentication of a request stops.
 #[derive(Debug)]
 pub(crate) enum Halt {
     /// The body is needed first.
-    Body,
+    NeedsBody,
     /// A service has to be asked.
-    Ask(Question),
+    NeedsAnswer(Question),
     /// It ends here.
-    Refuse(GatewayError),
+    Denied(GatewayError),
 }
 
 impl Halt {
     /// Something of ours failed.
     pub(crate) fn failed() -> Self {
-        Self::Refuse(GatewayError::Internal { reason: None })
+        Self::Denied(GatewayError::Internal { reason: None })
     }
 }
 
 impl From<Reason> for Halt {
     fn from(Reason(reason): Reason) -> Self {
-        Self::Refuse(GatewayError::NotAuthenticated { reason })
+        Self::Denied(GatewayError::NotAuthenticated { reason })
     }
 }
 
@@ -58,11 +58,11 @@ pub(crate) enum Basis {
     /// By the policy itself.
     #[default]
     Listed,
-    /// By an answer that was kept.
+    /// By a cached answer.
     Cached,
     /// By an answer of just now.
     Fresh,
-    /// By an old answer, because the service does not answer.
+    /// By a stale answer, because the service does not answer.
     Stale,
 }
 
@@ -77,7 +77,7 @@ impl Basis {
     }
 }
 
-/// What came of a question.
+/// What came of a call to a service.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     Answered(Answer),
@@ -87,68 +87,73 @@ pub(crate) enum Outcome {
 /// What one request has learned.
 #[derive(Debug, Default)]
 pub(crate) struct Learned {
-    outcomes: Vec<(Key, Outcome)>,
+    outcomes: Vec<(CacheKey, Outcome)>,
     pub(crate) basis: Basis,
-    /// Whether an answer among them is to be renewed.
-    pub(crate) is_ageing: bool,
-    /// The kinds of proof that were good.
+    /// Whether one of the answers is to be refreshed.
+    pub(crate) needs_refresh: bool,
+    /// The kinds of credentials that were good.
     pub(crate) kinds: Vec<&'static str>,
 }
 
 impl Learned {
-    pub(crate) fn add(&mut self, key: Key, outcome: Outcome) {
+    pub(crate) fn add_outcome(&mut self, key: CacheKey, outcome: Outcome) {
         self.outcomes.push((key, outcome));
     }
 
-    fn of(&self, key: &Key) -> Option<&Outcome> {
+    fn outcome_for(&self, key: &CacheKey) -> Option<&Outcome> {
         self.outcomes.iter().rev().find(|(of, _)| of == key).map(|(_, outcome)| outcome)
     }
 }
 
-/// The reading of one request's credentials.
-pub(crate) struct Inquiry<'a> {
+/// Authenticates one request by the credentials that it presents.
+pub(crate) struct Authenticator<'a> {
     pub(crate) policy: &'a Policy,
     pub(crate) worker: &'a Worker,
-    pub(crate) credentials: &'a Credentials,
+    pub(crate) credentials: &'a PresentedCredentials,
     pub(crate) learned: &'a mut Learned,
     pub(crate) slots: Slots<'a>,
     pub(crate) now: Time,
 }
 
-impl Inquiry<'_> {
+impl Authenticator<'_> {
     /// The verified app. `signed` reads the request's signature, if it carries one.
-    pub(crate) fn app(&mut self, signed: Option<&dyn Fn() -> Result<Signed, Halt>>) -> Result<AppClaim, Halt> {
+    pub(crate) fn authenticate_app(
+        &mut self,
+        signed: Option<&dyn Fn() -> Result<Signed, Halt>>,
+    ) -> Result<AppClaim, Halt> {
         let (kind, app) = match self.credentials.kind() {
-            Kind::Jwt => ("access_token", self.token_facts().map(|facts| facts.app_code)),
-            Kind::AccessToken => ("access_token", self.app_of_token_or_secret(signed)),
-            Kind::InnerJwt => ("inner_jwt", self.inner_jwt_party(|facts| facts.app.as_ref(), "app")),
-            Kind::Plain => (if signed.is_some() { "signature" } else { "app_secret" }, self.plain_app(signed)),
+            CredentialKind::Jwt => ("access_token", self.token_facts().map(|facts| facts.app_code)),
+            CredentialKind::AccessToken => ("access_token", self.app_of_token_or_secret(signed)),
+            CredentialKind::InnerJwt => ("inner_jwt", self.party_of_inner_jwt(|facts| facts.app.as_ref(), "app")),
+            CredentialKind::Plain => {
+                (if signed.is_some() { "signature" } else { "app_secret" }, self.app_by_secret_or_signature(signed))
+            }
         };
-        self.count(kind, &app);
+        self.count_authentication(kind, &app);
         app.map(AppClaim::verified)
     }
 
     /// The verified user.
-    pub(crate) fn user(&mut self) -> Result<UserClaim, Halt> {
+    pub(crate) fn authenticate_user(&mut self) -> Result<UserClaim, Halt> {
         let (kind, user) = match self.credentials.kind() {
-            Kind::Jwt => ("jwt", self.jwt_user()),
-            Kind::AccessToken => ("access_token", self.token_facts().and_then(user_of)),
-            Kind::InnerJwt => ("inner_jwt", self.inner_jwt_party(|facts| facts.user.as_ref(), "user")),
-            Kind::Plain => self.plain_user(),
+            CredentialKind::Jwt => ("jwt", self.user_by_jwt()),
+            CredentialKind::AccessToken => ("access_token", self.token_facts().and_then(user_of_token)),
+            CredentialKind::InnerJwt => ("inner_jwt", self.party_of_inner_jwt(|facts| facts.user.as_ref(), "user")),
+            CredentialKind::Plain => self.user_by_login(),
         };
-        self.count(kind, &user);
+        self.count_authentication(kind, &user);
         user.map(UserClaim::verified)
     }
 
-    fn count<T>(&mut self, kind: &'static str, found: &Result<T, Halt>) {
+    fn count_authentication<T>(&mut self, kind: &'static str, found: &Result<T, Halt>) {
         let outcome = match found {
             Ok(_) => {
                 self.learned.kinds.push(kind);
                 "ok"
             }
-            Err(Halt::Refuse(GatewayError::Internal { .. })) => "failed",
-            Err(Halt::Refuse(_)) => "refused",
-            Err(Halt::Ask(_) | Halt::Body) => return,
+            Err(Halt::Denied(GatewayError::Internal { .. })) => "failed",
+            Err(Halt::Denied(_)) => "refused",
+            Err(Halt::NeedsAnswer(_) | Halt::NeedsBody) => return,
         };
         self.worker.metrics.count(Metric::Authentication { kind, outcome });
     }
@@ -160,17 +165,20 @@ impl Inquiry<'_> {
     fn app_of_token_or_secret(&mut self, signed: Option<&dyn Fn() -> Result<Signed, Halt>>) -> Result<String, Halt> {
         let refused = match self.token_facts() {
             Ok(facts) => return Ok(facts.app_code),
-            Err(Halt::Refuse(error)) => error,
+            Err(Halt::Denied(error)) => error,
             Err(halt) => return Err(halt),
         };
-        match self.plain_app(signed) {
-            Err(Halt::Refuse(_)) => Err(Halt::Refuse(refused)),
+        match self.app_by_secret_or_signature(signed) {
+            Err(Halt::Denied(_)) => Err(Halt::Denied(refused)),
             other => other,
         }
     }
 
     /// The secret goes before a signature. Lengths are judged only where there is something to verify.
-    fn plain_app(&mut self, signed: Option<&dyn Fn() -> Result<Signed, Halt>>) -> Result<String, Halt> {
+    fn app_by_secret_or_signature(
+        &mut self,
+        signed: Option<&dyn Fn() -> Result<Signed, Halt>>,
+    ) -> Result<String, Halt> {
         let app_code = self.credentials.app_code.clone();
         self.credentials.check_app_code()?;
         let has_secret = !self.credentials.app_secret.reveal().is_empty();
@@ -208,15 +216,15 @@ impl Inquiry<'_> {
         }
         let question = Question::AppKeys { app_code: app_code.to_owned() };
         let known = self.ask(question.clone(), Reason::UNSIGNED)?;
-        let fits = |answer: &Answer| matches!(answer, Answer::Keys(keys) if signed.is_by(keys));
+        let fits = |answer: &Answer| matches!(answer, Answer::Keys(keys) if signed.is_made_with(keys));
         if !fits(&known) {
-            // The secrets that are kept may be older than the one that signed.
-            let renewed = self.ask_anew(question)?;
-            if !fits(&renewed) {
+            // The cached secrets may be older than the one that signed.
+            let refreshed = self.ask_past_cache(question)?;
+            if !fits(&refreshed) {
                 return Err(Reason::BAD_SIGNATURE.into());
             }
         }
-        let used = signed.use_up(self.slots, app_code, self.now);
+        let used = signed.consume_nonce(self.slots, app_code, self.now);
         used.map_err(|_| Halt::failed())?.map_err(Halt::from)
     }
 
@@ -233,31 +241,31 @@ impl Inquiry<'_> {
         }
     }
 
-    fn jwt_user(&mut self) -> Result<String, Halt> {
-        let facts = self.jwt(self.credentials.jwt.clone())?;
-        Ok(verified(facts.user.as_ref(), "user")?)
+    fn user_by_jwt(&mut self) -> Result<String, Halt> {
+        let facts = self.verify_jwt(self.credentials.jwt.clone())?;
+        Ok(verified_name(facts.user.as_ref(), "user")?)
     }
 
-    fn inner_jwt_party(&mut self, of: fn(&JwtFacts) -> Option<&Party>, what: &str) -> Result<String, Halt> {
+    fn party_of_inner_jwt(&mut self, of: fn(&JwtFacts) -> Option<&Party>, what: &str) -> Result<String, Halt> {
         let Some(kid) = self.policy.jwt_keys.inner_kid.as_deref() else { return Err(Reason::NO_INNER_JWT.into()) };
-        let facts = self.jwt(self.credentials.inner_jwt.clone())?;
+        let facts = self.verify_jwt(self.credentials.inner_jwt.clone())?;
         if facts.kid != kid {
             return Err(Reason(format!("invalid kid, only {kid} is supported").into()).into());
         }
-        Ok(verified(of(&facts), what)?)
+        Ok(verified_name(of(&facts), what)?)
     }
 
-    /// Reads a token of another gateway, or takes what was read of it before.
-    fn jwt(&mut self, token: Option<Secret>) -> Result<Rc<JwtFacts>, Halt> {
+    /// Verifies a token of another gateway, or takes the cached facts of it.
+    fn verify_jwt(&mut self, token: Option<Secret>) -> Result<Rc<JwtFacts>, Halt> {
         let token = token.ok_or(Reason::NO_USER)?;
         let keys = &self.policy.jwt_keys;
-        let key = Key::of(&["jwt", &keys.fingerprints(token.reveal())], &[token.reveal()]);
-        let (answer, basis) = match self.worker.answers.find(&key, self.now_s()) {
-            Found::Fresh(answer) | Found::Ageing(answer) => (answer, Basis::Cached),
-            Found::Stale(_) | Found::Nothing => {
-                let read = keys.read(token.reveal(), self.now_s());
-                let answer = read.map_or_else(Answer::Refused, |facts| Answer::Jwt(facts.into()));
-                self.worker.answers.keep(key, &answer, self.now_s());
+        let key = CacheKey::of_parts(&["jwt", &keys.key_fingerprints(token.reveal())], &[token.reveal()]);
+        let (answer, basis) = match self.worker.identity_cache.look_up(&key, self.now_s()) {
+            CacheLookup::Fresh(answer) | CacheLookup::RefreshDue(answer) => (answer, Basis::Cached),
+            CacheLookup::Stale(_) | CacheLookup::Miss => {
+                let facts = keys.verify_token(token.reveal(), self.now_s());
+                let answer = facts.map_or_else(Answer::Refused, |facts| Answer::Jwt(facts.into()));
+                self.worker.identity_cache.insert(key, &answer, self.now_s());
                 (answer, Basis::Fresh)
             }
         };
@@ -269,26 +277,26 @@ impl Inquiry<'_> {
         }
     }
 
-    fn plain_user(&mut self) -> (&'static str, Result<String, Halt>) {
-        let proofs = [
+    fn user_by_login(&mut self) -> (&'static str, Result<String, Halt>) {
+        let logins = [
             ("bk_token", LoginKind::Token, self.credentials.bk_token.clone()),
             ("bk_ticket", LoginKind::Ticket, self.credentials.bk_ticket.clone()),
         ];
-        for (name, kind, proof) in proofs {
-            let Some(proof) = proof else { continue };
-            return (name, self.login(kind, proof));
+        for (name, kind, secret) in logins {
+            let Some(secret) = secret else { continue };
+            return (name, self.user_by_token_or_ticket(kind, secret));
         }
         let reason = if self.credentials.has_username { Reason::USER_NOT_VERIFIED } else { Reason::NO_USER };
         ("username", Err(reason.into()))
     }
 
-    fn login(&mut self, kind: LoginKind, proof: Secret) -> Result<String, Halt> {
-        if let Some(user) = self.policy.directory.verify_login(kind, proof.reveal()) {
+    fn user_by_token_or_ticket(&mut self, kind: LoginKind, secret: Secret) -> Result<String, Halt> {
+        if let Some(user) = self.policy.directory.verify_login(kind, secret.reveal()) {
             return Ok(user.to_owned());
         }
         let (question, unknown) = match kind {
-            LoginKind::Token => (Question::Token(proof), Reason::BAD_TOKEN),
-            LoginKind::Ticket => (Question::Ticket(proof), Reason::BAD_TICKET),
+            LoginKind::Token => (Question::Token(secret), Reason::BAD_TOKEN),
+            LoginKind::Ticket => (Question::Ticket(secret), Reason::BAD_TICKET),
         };
         match self.ask(question, unknown)? {
             Answer::User(name) => Ok(name),
@@ -296,61 +304,66 @@ impl Inquiry<'_> {
         }
     }
 
-    /// The answer to a question: learned by this request, kept by this worker, or still to be asked. `nobody` is the
-    /// refusal where the policy names no service that could know.
+    /// The answer to a question: learned by this request, cached by this worker, or still to be asked. `nobody` is the
+    /// reason of the denial where the policy names no service that could know.
     fn ask(&mut self, question: Question, nobody: Reason) -> Result<Answer, Halt> {
-        let Some(key) = question.key(&self.policy.services) else { return Err(nobody.into()) };
+        let Some(key) = question.cache_key(&self.policy.services) else { return Err(nobody.into()) };
         let kind = question.kind();
         let now = self.now_s();
-        let learned = self.learned.of(&key).cloned();
-        let (answer, basis) = match (learned, self.worker.answers.find(&key, now)) {
+        let learned = self.learned.outcome_for(&key).cloned();
+        let (answer, basis) = match (learned, self.worker.identity_cache.look_up(&key, now)) {
             (Some(Outcome::Answered(answer)), _) => (answer, Basis::Fresh),
-            // One that was asked past what is kept, and failed, leaves what is kept.
-            (None, Found::Fresh(answer)) | (Some(Outcome::Failed(_)), Found::Fresh(answer) | Found::Ageing(answer)) => {
-                self.hit(kind, answer)
+            // A call past the cache that failed leaves what is cached.
+            (None, CacheLookup::Fresh(answer))
+            | (Some(Outcome::Failed(_)), CacheLookup::Fresh(answer) | CacheLookup::RefreshDue(answer)) => {
+                self.count_hit(kind, answer)
             }
-            (None, Found::Ageing(answer)) => {
-                self.learned.is_ageing = true;
-                self.worker.ageing.add(key, question);
-                self.hit(kind, answer)
+            (None, CacheLookup::RefreshDue(answer)) => {
+                self.learned.needs_refresh = true;
+                self.worker.refreshes.push(key, question);
+                self.count_hit(kind, answer)
             }
-            (Some(Outcome::Failed(failure)), Found::Stale(answer)) if failure.is_down => self.stale(kind, answer),
-            (None, Found::Stale(answer)) if self.worker.answers.is_resting(question.service(), now) => {
+            (Some(Outcome::Failed(failure)), CacheLookup::Stale(answer)) if failure.is_down => {
+                self.count_stale(kind, answer)
+            }
+            (None, CacheLookup::Stale(answer))
+                if self.worker.identity_cache.is_circuit_open(question.service(), now) =>
+            {
                 // Whether the service is back is found out between requests.
-                self.worker.ageing.add(key, question);
-                self.stale(kind, answer)
+                self.worker.refreshes.push(key, question);
+                self.count_stale(kind, answer)
             }
             (Some(Outcome::Failed(Failure { reason, .. })), _) => {
-                return Err(Halt::Refuse(GatewayError::Internal { reason: Some(reason) }));
+                return Err(Halt::Denied(GatewayError::Internal { reason: Some(reason) }));
             }
-            (None, Found::Stale(_) | Found::Nothing) => {
+            (None, CacheLookup::Stale(_) | CacheLookup::Miss) => {
                 self.worker.metrics.count(Metric::Cache { kind, result: "miss" });
-                return Err(Halt::Ask(question));
+                return Err(Halt::NeedsAnswer(question));
             }
         };
         self.learned.basis = self.learned.basis.max(basis);
         if let Answer::Refused(reason) = answer { Err(reason.into()) } else { Ok(answer) }
     }
 
-    fn hit(&self, kind: &'static str, answer: Answer) -> (Answer, Basis) {
+    fn count_hit(&self, kind: &'static str, answer: Answer) -> (Answer, Basis) {
         self.worker.metrics.count(Metric::Cache { kind, result: "hit" });
         (answer, Basis::Cached)
     }
 
-    fn stale(&self, kind: &'static str, answer: Answer) -> (Answer, Basis) {
+    fn count_stale(&self, kind: &'static str, answer: Answer) -> (Answer, Basis) {
         self.worker.metrics.count(Metric::Cache { kind, result: "stale" });
         (answer, Basis::Stale)
     }
 
-    /// Asks past what is kept, once for each request.
-    fn ask_anew(&mut self, question: Question) -> Result<Answer, Halt> {
-        let Some(key) = question.key(&self.policy.services) else { return Err(Reason::UNSIGNED.into()) };
-        match self.learned.of(&key) {
+    /// Asks past the cache, once for each request.
+    fn ask_past_cache(&mut self, question: Question) -> Result<Answer, Halt> {
+        let Some(key) = question.cache_key(&self.policy.services) else { return Err(Reason::UNSIGNED.into()) };
+        match self.learned.outcome_for(&key) {
             Some(Outcome::Answered(Answer::Refused(reason))) => Err(reason.clone().into()),
             Some(Outcome::Answered(answer)) => Ok(answer.clone()),
-            // The service is down and the secrets that are kept do not fit: nobody can say more.
+            // The service is down and the cached secrets do not fit: nobody can say more.
             Some(Outcome::Failed(_)) => Err(Reason::BAD_SIGNATURE.into()),
-            None => Err(Halt::Ask(question)),
+            None => Err(Halt::NeedsAnswer(question)),
         }
     }
 }
@@ -362,7 +375,7 @@ fn may_be_registered(app_code: &str) -> bool {
     bytes.next().is_some_and(plain) && bytes.all(|b| plain(b) || b == b'-' || b == b'_')
 }
 
-fn user_of(facts: TokenFacts) -> Result<String, Halt> {
+fn user_of_token(facts: TokenFacts) -> Result<String, Halt> {
     if facts.username.is_empty() {
         let text = "the access_token is the application type and cannot indicate the user";
         return Err(Reason(text.into()).into());
@@ -370,10 +383,10 @@ fn user_of(facts: TokenFacts) -> Result<String, Halt> {
     Ok(facts.username)
 }
 
-fn verified(party: Option<&Party>, what: &str) -> Result<String, Reason> {
+fn verified_name(party: Option<&Party>, what: &str) -> Result<String, Reason> {
     match party {
         None => Err(Reason(format!("parameter jwt does not indicate {what} information").into())),
-        Some(party) if party.verified && is_name(&party.name) => Ok(party.name.clone()),
+        Some(party) if party.verified && is_printable_name(&party.name) => Ok(party.name.clone()),
         Some(_) => Err(Reason(format!("the {what} indicated by jwt is not verified").into())),
     }
 }

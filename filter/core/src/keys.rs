@@ -1,7 +1,7 @@
 //! Keys for tokens: the gate's own, to sign with, and those of other gateways, to verify by. Ed25519 (`EdDSA`) or RSA
 //! (`RS512`).
 //!
-//! Promises: a key stands for one algorithm, so a token cannot choose another; a private key is shown by nothing. RSA keys
+//! Promises: a key stands for one algorithm, so a token cannot choose another; nothing prints a private key. RSA keys
 //! have at least 2048 bits.
 
 use std::fmt;
@@ -55,7 +55,7 @@ impl SigningKey {
     ///
     /// # Errors
     /// [`InvalidKey`], which never quotes the text.
-    pub fn read(text: &str) -> Result<Self, InvalidKey> {
+    pub fn parse(text: &str) -> Result<Self, InvalidKey> {
         let text = text.trim();
         if text.is_empty() {
             return Err(InvalidKey::Missing);
@@ -136,7 +136,7 @@ pub(crate) enum PublicKey {
 
 impl PublicKey {
     /// Reads PEM: SPKI, or PKCS#1 for RSA.
-    pub(crate) fn read(pem: &str) -> Result<Self, InvalidKey> {
+    pub(crate) fn parse(pem: &str) -> Result<Self, InvalidKey> {
         let pem = pem.trim();
         if let Ok(key) = ed25519_dalek::VerifyingKey::from_public_key_pem(pem) {
             return Ok(Self::Ed25519(Box::new(key)));
@@ -223,13 +223,13 @@ mod tests {
     fn what_one_key_signs_its_own_public_key_verifies_and_no_other() {
         for (own, other) in [(testing::ed25519(7), testing::rsa()), (testing::ed25519(8), &testing::ed25519(7))] {
             for (signer, stranger) in [(&own, other), (other, &own)] {
-                let key = SigningKey::read(&signer.private).unwrap();
+                let key = SigningKey::parse(&signer.private).unwrap();
                 let signature = key.sign(b"message").unwrap();
-                let public = PublicKey::read(&signer.public).unwrap();
+                let public = PublicKey::parse(&signer.public).unwrap();
                 assert_eq!(public.algorithm(), key.algorithm());
                 assert!(public.verifies(b"message", &signature) && !public.verifies(b"messagf", &signature));
                 assert!(!public.verifies(b"message", &signature[1..]) && !public.verifies(b"message", b""));
-                assert!(!PublicKey::read(&stranger.public).unwrap().verifies(b"message", &signature));
+                assert!(!PublicKey::parse(&stranger.public).unwrap().verifies(b"message", &signature));
             }
         }
     }
@@ -240,22 +240,22 @@ mod tests {
             let der =
                 STANDARD.decode(pair.private.lines().filter(|l| !l.starts_with('-')).collect::<String>()).unwrap();
             for text in [pair.private.clone(), STANDARD.encode(&pair.private), STANDARD.encode(&der)] {
-                let key = SigningKey::read(&format!(" {text}\n")).unwrap();
+                let key = SigningKey::parse(&format!(" {text}\n")).unwrap();
                 assert_eq!(format!("{key:?}"), "SigningKey(..)");
             }
         }
-        assert_eq!(SigningKey::read(" ").unwrap_err(), InvalidKey::Missing);
+        assert_eq!(SigningKey::parse(" ").unwrap_err(), InvalidKey::Missing);
         for bad in ["nonsense", "AAAA", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"] {
-            assert_eq!(SigningKey::read(bad).unwrap_err(), InvalidKey::NotPrivate);
-            assert_eq!(PublicKey::read(bad).unwrap_err(), InvalidKey::NotPublic);
+            assert_eq!(SigningKey::parse(bad).unwrap_err(), InvalidKey::NotPrivate);
+            assert_eq!(PublicKey::parse(bad).unwrap_err(), InvalidKey::NotPublic);
         }
-        assert_eq!(SigningKey::read(&testing::rsa().public).unwrap_err(), InvalidKey::NotPrivate);
+        assert_eq!(SigningKey::parse(&testing::rsa().public).unwrap_err(), InvalidKey::NotPrivate);
     }
 
     #[test]
     fn a_small_rsa_key_is_refused() {
         let small = testing::rsa_of("1024");
-        assert_eq!(SigningKey::read(&small.private).unwrap_err(), InvalidKey::RsaSize { bits: 1024 });
-        assert_eq!(PublicKey::read(&small.public).unwrap_err(), InvalidKey::RsaSize { bits: 1024 });
+        assert_eq!(SigningKey::parse(&small.private).unwrap_err(), InvalidKey::RsaSize { bits: 1024 });
+        assert_eq!(PublicKey::parse(&small.public).unwrap_err(), InvalidKey::RsaSize { bits: 1024 });
     }
 }

@@ -4,6 +4,7 @@
 //! I/O and no proxy-wasm here, so all of it runs, and is fuzzed, natively. Promises: no input makes it panic, whatever it
 //! cannot understand it refuses, and a secret never leaves it in a reply, a log or a debug print.
 
+mod caller_cache;
 mod credentials;
 mod directory;
 mod flow;
@@ -14,7 +15,6 @@ mod keys;
 mod limit;
 mod metrics;
 pub mod policy;
-mod recent;
 mod record;
 mod reply;
 mod rules;
@@ -24,8 +24,8 @@ mod time;
 mod token;
 mod worker;
 
-pub use flow::{Asking, Forward, Pending, Refusal, Verdict};
-pub use gate::{Errand, Flight, Gate, Keys, Landed};
+pub use flow::{Denial, Forward, Pending, Verdict, Waiter};
+pub use gate::{CallStep, Completion, Gate, InFlightCall, Keys};
 pub use head::Head;
 pub use identity::service::{MAX_ANSWER, OutsideCall, OwnCredentials, ServiceKind, ServiceReply};
 pub use keys::{InvalidKey, SigningKey};

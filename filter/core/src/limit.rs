@@ -1,11 +1,11 @@
 //! How much may come at a time, counted across the workers of one proxy.
 //!
-//! A rate is a leaky bucket kept as one moment: when it would be empty again. Uploads under way hold leases that end by
+//! A rate is a leaky bucket, stored as one moment: when it would be empty again. Uploads under way hold leases that end by
 //! themselves, so a worker that trapped takes none with it for good. Promises: a fixed number of shared keys, whatever
 //! callers send; apps that share a slot for lack of room share its rate, never more than their own.
 
 use crate::reply::GatewayError;
-use crate::rules::Violation;
+use crate::rules::Denied;
 use crate::shared::{Slots, Unavailable, read_entries, update, write_entries};
 use crate::time::Time;
 
@@ -14,10 +14,10 @@ const SECOND: u64 = 1_000_000_000;
 const APP_SLOTS: u64 = 1024;
 const APPS_PER_SLOT: usize = 8;
 /// Longer than an upload can take (the proxy gives up after 630 s).
-const LEASE: u64 = 700 * SECOND;
+const LEASE_NS: u64 = 700 * SECOND;
 /// Leases in one slot, 24 KiB: more are refused.
 const LEASES_PER_SLOT: usize = 1024;
-/// What a caller is told to wait for a place among the uploads of its app.
+/// How long a caller is told to wait before it tries again to upload.
 const UPLOAD_RETRY_AFTER_S: u64 = 5;
 
 /// So many requests in the long run, and so many at once.
@@ -69,7 +69,7 @@ pub(crate) struct Uploads {
     pub(crate) report: bool,
 }
 
-/// A place among the uploads of an app; to be given back.
+/// The lease of an upload, one of a limited number for its app; to be released.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Lease {
     slot: u64,
@@ -79,38 +79,42 @@ pub struct Lease {
 
 impl Traffic {
     /// Counts a request; the app first, so that one over its limit takes nothing from the others.
-    pub(crate) fn count(
+    pub(crate) fn count_request(
         &self,
         slots: Slots<'_>,
         app: &str,
         stage: &str,
         now: Time,
-    ) -> Result<Vec<Violation>, Unavailable> {
-        let mut violations = Vec::new();
+    ) -> Result<Vec<Denied>, Unavailable> {
+        let mut denials = Vec::new();
         if let Some(rate) = self.per_app {
-            violations.extend(violation("limits.requests_per_app", rate, take_app(slots, app, rate, now))?);
+            denials.extend(judge_rate("limits.requests_per_app", rate, take_from_app_bucket(slots, app, rate, now))?);
         }
-        let is_refused = |violations: &[Violation]| violations.iter().any(|violation| !violation.report);
-        if let Some(rate) = self.per_stage.filter(|_| !is_refused(&violations)) {
-            let taken = take(slots, &format!("linkgate.rate.stage.{stage}"), rate, now);
-            violations.extend(violation("limits.requests_per_stage", rate, taken)?);
+        let is_refused = |denials: &[Denied]| denials.iter().any(|denied| !denied.report_only);
+        if let Some(rate) = self.per_stage.filter(|_| !is_refused(&denials)) {
+            let taken = take_from_bucket(slots, &format!("linkgate.rate.stage.{stage}"), rate, now);
+            denials.extend(judge_rate("limits.requests_per_stage", rate, taken)?);
         }
-        if let Some(rate) = self.total.filter(|_| !is_refused(&violations)) {
-            violations.extend(violation("limits.requests", rate, take(slots, "linkgate.rate.total", rate, now))?);
+        if let Some(rate) = self.total.filter(|_| !is_refused(&denials)) {
+            denials.extend(judge_rate(
+                "limits.requests",
+                rate,
+                take_from_bucket(slots, "linkgate.rate.total", rate, now),
+            )?);
         }
-        Ok(violations)
+        Ok(denials)
     }
 
-    /// Takes a place for an upload. `nonce` tells leases of one moment apart.
-    pub(crate) fn lease(
+    /// Acquires a lease for an upload. `nonce` tells leases of one moment apart.
+    pub(crate) fn acquire_lease(
         &self,
         slots: Slots<'_>,
         app: &str,
         nonce: u64,
         now: Time,
-    ) -> Result<(Option<Lease>, Option<Violation>), Unavailable> {
+    ) -> Result<(Option<Lease>, Option<Denied>), Unavailable> {
         let Some(uploads) = self.uploads else { return Ok((None, None)) };
-        let (slot, tag) = slots.place(app, APP_SLOTS);
+        let (slot, tag) = slots.find_slot(app, APP_SLOTS);
         let taken = update(slots, &uploads_key(slot), |value| {
             let mut leases = read_entries::<3>(value);
             leases.retain(|[_, _, until]| *until > now.nanos());
@@ -118,7 +122,7 @@ impl Traffic {
             if (!room && !uploads.report) || leases.len() >= LEASES_PER_SLOT {
                 return (false, None);
             }
-            leases.push([tag, nonce, now.nanos().saturating_add(LEASE)]);
+            leases.push([tag, nonce, now.nanos().saturating_add(LEASE_NS)]);
             write_entries(&leases, value);
             (true, Some(room))
         });
@@ -126,17 +130,17 @@ impl Traffic {
             Err(Unavailable) if uploads.report => return Ok((None, None)),
             taken => taken?,
         };
-        let refusal = || {
+        let deny = || {
             let error = GatewayError::ConcurrencyLimited { retry_after_s: UPLOAD_RETRY_AFTER_S };
-            Violation::new("limits.uploads_per_app", uploads.report, error)
+            Denied::new("limits.uploads_per_app", uploads.report, error)
         };
-        let violation = (taken != Some(true)).then(refusal);
-        Ok((taken.map(|_| Lease { slot, tag, id: nonce }), violation))
+        let denied = (taken != Some(true)).then(deny);
+        Ok((taken.map(|_| Lease { slot, tag, id: nonce }), denied))
     }
 }
 
-/// Gives a place back; one that ran out or was lost is no fault.
-pub(crate) fn release(slots: Slots<'_>, lease: &Lease) -> Result<(), Unavailable> {
+/// Releases a lease; one that ran out or was lost is no fault.
+pub(crate) fn release_lease(slots: Slots<'_>, lease: &Lease) -> Result<(), Unavailable> {
     update(slots, &uploads_key(lease.slot), |value| {
         let mut leases = read_entries::<3>(value);
         let Some(at) = leases.iter().position(|[tag, id, _]| *tag == lease.tag && *id == lease.id) else {
@@ -152,12 +156,12 @@ fn uploads_key(slot: u64) -> String {
     format!("linkgate.uploads.{slot}")
 }
 
-/// What cannot be counted is refused, except by a rule on trial, which refuses nothing.
-fn violation(
+/// What cannot be counted is denied, except by a report-only rule, which denies nothing.
+fn judge_rate(
     rule: &str,
     rate: Rate,
     taken: Result<Result<(), u64>, Unavailable>,
-) -> Result<Option<Violation>, Unavailable> {
+) -> Result<Option<Denied>, Unavailable> {
     let wait = match taken {
         Ok(Ok(())) => return Ok(None),
         Ok(Err(wait)) => wait,
@@ -165,11 +169,11 @@ fn violation(
         Err(Unavailable) => return Err(Unavailable),
     };
     let retry_after_s = wait.div_ceil(SECOND).max(1);
-    Ok(Some(Violation::new(rule, rate.report, GatewayError::RateLimited { retry_after_s })))
+    Ok(Some(Denied::new(rule, rate.report, GatewayError::RateLimited { retry_after_s })))
 }
 
 /// One bucket under one key.
-fn take(slots: Slots<'_>, key: &str, rate: Rate, now: Time) -> Result<Result<(), u64>, Unavailable> {
+fn take_from_bucket(slots: Slots<'_>, key: &str, rate: Rate, now: Time) -> Result<Result<(), u64>, Unavailable> {
     update(slots, key, |value| {
         let empty_at = read_entries::<1>(value).first().map_or(0, |[moment]| *moment);
         match rate.take(empty_at, now.nanos()) {
@@ -183,8 +187,8 @@ fn take(slots: Slots<'_>, key: &str, rate: Rate, now: Time) -> Result<Result<(),
 }
 
 /// The bucket of an app among those of its slot. Where none is free, the emptiest is shared.
-fn take_app(slots: Slots<'_>, app: &str, rate: Rate, now: Time) -> Result<Result<(), u64>, Unavailable> {
-    let (slot, tag) = slots.place(app, APP_SLOTS);
+fn take_from_app_bucket(slots: Slots<'_>, app: &str, rate: Rate, now: Time) -> Result<Result<(), u64>, Unavailable> {
+    let (slot, tag) = slots.find_slot(app, APP_SLOTS);
     update(slots, &format!("linkgate.rate.app.{slot}"), |value| {
         let mut buckets = read_entries::<2>(value);
         let own = buckets.iter().position(|[of, _]| *of == tag);
@@ -231,7 +235,7 @@ mod tests {
     }
 
     fn passes(traffic: &Traffic, data: &Rc<FakeShared>, app: &str, now: Time) -> bool {
-        traffic.count(slots(data), app, "default", now).unwrap().is_empty()
+        traffic.count_request(slots(data), app, "default", now).unwrap().is_empty()
     }
 
     #[test]
@@ -249,9 +253,9 @@ mod tests {
     fn a_refusal_says_when_to_come_back() {
         let (traffic, data) = (per_app(0.1, 1), Rc::new(FakeShared::default()));
         assert!(passes(&traffic, &data, "ci", at(0)));
-        let violations = traffic.count(slots(&data), "ci", "default", at(2_500)).unwrap();
-        assert_eq!(violations[0].error, GatewayError::RateLimited { retry_after_s: 8 });
-        assert_eq!((violations[0].rule.as_str(), violations[0].report), ("limits.requests_per_app", false));
+        let denials = traffic.count_request(slots(&data), "ci", "default", at(2_500)).unwrap();
+        assert_eq!(denials[0].error, GatewayError::RateLimited { retry_after_s: 8 });
+        assert_eq!((denials[0].rule.as_str(), denials[0].report_only), ("limits.requests_per_app", false));
     }
 
     #[test]
@@ -267,7 +271,7 @@ mod tests {
         let traffic = Traffic { per_app: rate(1), per_stage: rate(3), total: rate(2), uploads: None };
         let data = Rc::new(FakeShared::default());
         let rules = |app: &str| -> Vec<String> {
-            traffic.count(slots(&data), app, "prod", at(0)).unwrap().into_iter().map(|v| v.rule).collect()
+            traffic.count_request(slots(&data), app, "prod", at(0)).unwrap().into_iter().map(|v| v.rule).collect()
         };
         assert!(rules("a").is_empty());
         for _ in 0..5 {
@@ -279,16 +283,20 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_on_trial_counts_and_hides_no_other() {
+    fn a_report_only_rate_counts_and_hides_no_other() {
         let traffic = Traffic {
             per_app: Some(Rate::new(0.001, 1, true)),
             total: Some(Rate::new(0.001, 1, false)),
             ..Traffic::default()
         };
         let data = Rc::new(FakeShared::default());
-        assert!(traffic.count(slots(&data), "a", "s", at(0)).unwrap().is_empty());
-        let found: Vec<_> =
-            traffic.count(slots(&data), "a", "s", at(0)).unwrap().into_iter().map(|v| (v.rule, v.report)).collect();
+        assert!(traffic.count_request(slots(&data), "a", "s", at(0)).unwrap().is_empty());
+        let found: Vec<_> = traffic
+            .count_request(slots(&data), "a", "s", at(0))
+            .unwrap()
+            .into_iter()
+            .map(|v| (v.rule, v.report_only))
+            .collect();
         assert_eq!(found, [("limits.requests_per_app".into(), true), ("limits.requests".into(), false)]);
     }
 
@@ -296,7 +304,7 @@ mod tests {
     fn the_keys_are_a_fixed_set_and_a_crowd_shares() {
         let (traffic, data) = (per_app(0.001, 1), Rc::new(FakeShared::default()));
         for n in 0..20_000 {
-            traffic.count(slots(&data), &format!("app-{n}"), "default", at(0)).unwrap();
+            traffic.count_request(slots(&data), &format!("app-{n}"), "default", at(0)).unwrap();
         }
         assert!(data.keys() as u64 <= APP_SLOTS);
     }
@@ -308,28 +316,28 @@ mod tests {
     #[test]
     fn a_place_is_taken_given_back_and_runs_out() {
         let (traffic, data) = (uploads(2, false), Rc::new(FakeShared::default()));
-        let lease = |app: &str, nonce, now| traffic.lease(slots(&data), app, nonce, now).unwrap();
+        let lease = |app: &str, nonce, now| traffic.acquire_lease(slots(&data), app, nonce, now).unwrap();
         let (first, none) = lease("ci", 1, at(0));
         assert!(none.is_none() && lease("ci", 2, at(0)).1.is_none());
         let (third, refused) = lease("ci", 3, at(0));
         assert!(third.is_none());
         let refused = refused.unwrap();
-        assert_eq!((refused.rule.as_str(), refused.report), ("limits.uploads_per_app", false));
+        assert_eq!((refused.rule.as_str(), refused.report_only), ("limits.uploads_per_app", false));
         assert!(lease("other", 4, at(0)).1.is_none());
-        release(slots(&data), &first.unwrap()).unwrap();
+        release_lease(slots(&data), &first.unwrap()).unwrap();
         assert!(lease("ci", 5, at(0)).1.is_none() && lease("ci", 6, at(0)).1.is_some());
         assert!(lease("ci", 7, at(700_001)).1.is_none(), "a lost lease ends by itself");
-        release(slots(&data), &Lease { slot: 0, tag: 0, id: 99 }).unwrap();
+        release_lease(slots(&data), &Lease { slot: 0, tag: 0, id: 99 }).unwrap();
     }
 
     #[test]
-    fn places_on_trial_are_counted_and_not_refused() {
+    fn report_only_leases_are_counted_and_not_refused() {
         let (traffic, data) = (uploads(1, true), Rc::new(FakeShared::default()));
-        assert!(traffic.lease(slots(&data), "ci", 1, at(0)).unwrap().1.is_none());
-        let (lease, violation) = traffic.lease(slots(&data), "ci", 2, at(0)).unwrap();
-        assert!(lease.is_some() && violation.unwrap().report);
+        assert!(traffic.acquire_lease(slots(&data), "ci", 1, at(0)).unwrap().1.is_none());
+        let (lease, denied) = traffic.acquire_lease(slots(&data), "ci", 2, at(0)).unwrap();
+        assert!(lease.is_some() && denied.unwrap().report_only);
         data.down.set(true);
-        assert!(traffic.lease(slots(&data), "ci", 3, at(0)).unwrap().1.is_none());
-        assert!(uploads(1, false).lease(slots(&data), "ci", 3, at(0)).is_err());
+        assert!(traffic.acquire_lease(slots(&data), "ci", 3, at(0)).unwrap().1.is_none());
+        assert!(uploads(1, false).acquire_lease(slots(&data), "ci", 3, at(0)).is_err());
     }
 }

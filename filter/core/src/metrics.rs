@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::identity::service::ServiceKind;
 
-/// Durations kept until they are handed over; more are not measured.
+/// Durations gathered until they are handed over; more are not measured.
 const MAX_TIMES: usize = 1024;
 
 /// One counter.
@@ -17,17 +17,17 @@ const MAX_TIMES: usize = 1024;
 pub(crate) enum Metric {
     /// A request that was decided.
     Decision { code: &'static str, rule: String },
-    /// Somebody who was asked who they are.
+    /// A credential that was judged.
     Authentication { kind: &'static str, outcome: &'static str },
-    /// A look at what is known already.
+    /// A look into the identity cache.
     Cache { kind: &'static str, result: &'static str },
-    /// A question to a service.
+    /// A call to a service.
     Call { service: ServiceKind, answered: bool },
     /// A token for the store.
     TokenSigned,
     /// A request over a limit.
     Limited { rule: String },
-    /// A request that a rule on trial would have refused.
+    /// A request that a report-only rule would have denied.
     Reported { rule: String },
 }
 
@@ -79,7 +79,7 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn time(&self, service: ServiceKind, milliseconds: u64) {
+    pub(crate) fn record_duration(&self, service: ServiceKind, milliseconds: u64) {
         if let Ok(mut times) = self.times.try_borrow_mut()
             && times.len() < MAX_TIMES
         {
@@ -111,7 +111,7 @@ mod tests {
             metrics.count(metric);
         }
         metrics.count(Metric::Call { service: ServiceKind::Login, answered: false });
-        metrics.time(ServiceKind::Login, 12);
+        metrics.record_duration(ServiceKind::Login, 12);
         let counts = metrics.take();
         let named = |name: &str, count| (name.to_owned(), count);
         assert_eq!(

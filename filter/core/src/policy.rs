@@ -1,6 +1,6 @@
 //! The policy: one strict document, compiled once.
 //!
-//! Promises: [`Policy::read`] is the only reading, used by the filter and by the command line, so what `linkgate policy
+//! Promises: [`Policy::from_value`] is the only reading, used by the filter and by the command line, so what `linkgate policy
 //! check` accepts the gate accepts; it is pure, so the canary and every worker come to the same verdict. Refuses unknown
 //! keys, and names every fault by its path, all of them at once where the shape is right.
 
@@ -17,7 +17,7 @@ use linkgate_contract::PathPrefix;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::directory::Listed;
+use crate::directory::Directory;
 use crate::identity::jwt::JwtKeys;
 use crate::identity::service::Services;
 use crate::limit::Traffic;
@@ -44,7 +44,7 @@ pub struct Policy {
     pub(crate) users: Users,
     pub(crate) traffic: Traffic,
     pub(crate) packages: PackageRules,
-    pub(crate) directory: Listed,
+    pub(crate) directory: Directory,
     summary: Summary,
     version: String,
 }
@@ -108,7 +108,7 @@ impl Policy {
     ///
     /// # Errors
     /// Every [`Fault`] found; a document of the wrong shape gives every key by an old name, or the first fault.
-    pub fn read(document: &Value) -> Result<Self, Vec<Fault>> {
+    pub fn from_value(document: &Value) -> Result<Self, Vec<Fault>> {
         Self::compile(document, document.to_string().as_bytes())
     }
 
@@ -133,7 +133,7 @@ impl Policy {
     /// # Errors
     /// Every [`Fault`] of one that is not good.
     pub fn warnings(document: &Value, now: Time) -> Result<Vec<Fault>, Vec<Fault>> {
-        Ok(warnings::warnings(&Self::good(document)?, now.seconds()))
+        Ok(warnings::warnings(&Self::read_valid(document)?, now.seconds()))
     }
 
     /// Who gains and who loses when one document takes the place of another.
@@ -141,11 +141,11 @@ impl Policy {
     /// # Errors
     /// Every [`Fault`] of the first one that is not good.
     pub fn difference(old: &Value, new: &Value) -> Result<Difference, Vec<Fault>> {
-        Ok(diff::difference(&Self::good(old)?, &Self::good(new)?))
+        Ok(diff::difference(&Self::read_valid(old)?, &Self::read_valid(new)?))
     }
 
     /// A document that compiles.
-    fn good(document: &Value) -> Result<document::Document, Vec<Fault>> {
+    fn read_valid(document: &Value) -> Result<document::Document, Vec<Fault>> {
         let document = document::Document::read(document)?;
         compile::compile(&document)?;
         Ok(document)
@@ -185,18 +185,18 @@ mod tests {
     fn faults(change: impl Fn(&mut Value)) -> Vec<String> {
         let mut document = document();
         change(&mut document);
-        Policy::read(&document).map_or_else(|f| f.iter().map(ToString::to_string).collect(), |_| Vec::new())
+        Policy::from_value(&document).map_or_else(|f| f.iter().map(ToString::to_string).collect(), |_| Vec::new())
     }
 
     #[test]
     fn a_whole_policy_is_read() {
-        let summary = Policy::read(&document()).unwrap().summary();
+        let summary = Policy::from_value(&document()).unwrap().summary();
         assert_eq!(summary, Summary { prefixes: 2, clients: 1, users: 1, grants: 0, allowed_hosts: 2 });
     }
 
     #[test]
     fn what_may_be_left_out_denies() {
-        let policy = Policy::read(&json!({"version": 1, "gateway": "g", "routes": {"prefixes": [""]}})).unwrap();
+        let policy = Policy::from_value(&json!({"version": 1, "gateway": "g", "routes": {"prefixes": [""]}})).unwrap();
         assert!(policy.packages.hosts.is_empty() && policy.grants.0.is_empty());
         assert!(policy.stages[0].authentication.app_required && policy.stages[0].authentication.user_required);
         assert!(!policy.stages[0].authentication.from_query && !policy.stages[0].authentication.from_body);
@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn a_policy_is_not_shown_with_its_digests() {
-        let shown = format!("{:?}", Policy::read(&document()).unwrap());
+        let shown = format!("{:?}", Policy::from_value(&document()).unwrap());
         assert!(!shown.contains(&"0".repeat(8)) && !shown.contains(&"1".repeat(8)), "{shown}");
     }
 }

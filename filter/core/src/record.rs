@@ -19,7 +19,7 @@ pub struct Record {
     pub rule: String,
     /// How it is known who calls: listed, cached, fresh or stale.
     pub identity: &'static str,
-    /// Rules on trial that would have refused it, by comma.
+    /// Report-only rules that would have denied it, by comma.
     pub reported: String,
 }
 
@@ -49,7 +49,7 @@ impl Record {
         self.properties().into_iter().filter(|(_, value)| !value.is_empty())
     }
 
-    pub(crate) fn report(&mut self, rule: &str) {
+    pub(crate) fn add_reported(&mut self, rule: &str) {
         if !self.reported.is_empty() {
             self.reported.push(',');
         }

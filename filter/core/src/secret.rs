@@ -1,4 +1,4 @@
-//! Secrets as the gate keeps them: only their SHA-256, compared in constant time.
+//! Secrets as the policy has them: only their SHA-256, compared in constant time.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 #[derive(Clone, Copy)]
 pub struct Digest([u8; 32]);
 
-/// A secret as it came, for as long as it is needed; shown by nothing.
+/// A secret as it came, for as long as it is needed; nothing prints it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(String);
 
@@ -38,7 +38,7 @@ pub struct InvalidDigest;
 impl Digest {
     /// The digest of a secret as a caller sends it.
     #[must_use]
-    pub fn of(secret: &str) -> Self {
+    pub fn of_secret(secret: &str) -> Self {
         Self(Sha256::digest(secret.as_bytes()).into())
     }
 
@@ -67,7 +67,7 @@ impl Digest {
     }
 }
 
-/// Digests of weak secrets can be looked up in tables: they are not shown either.
+/// Digests of weak secrets can be looked up in tables: they are not printed either.
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Digest(..)")
@@ -81,10 +81,10 @@ mod tests {
     #[test]
     fn a_digest_is_that_of_sha256sum() {
         let hex = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
-        assert!(Digest::of("secret").matches(&Digest::from_hex(hex).unwrap()));
-        assert!(Digest::of("secret").matches(&Digest::from_hex(&hex.to_uppercase()).unwrap()));
-        assert!(!Digest::of("Secret").matches(&Digest::from_hex(hex).unwrap()));
-        assert_eq!(format!("{:?}", Digest::of("secret")), "Digest(..)");
+        assert!(Digest::of_secret("secret").matches(&Digest::from_hex(hex).unwrap()));
+        assert!(Digest::of_secret("secret").matches(&Digest::from_hex(&hex.to_uppercase()).unwrap()));
+        assert!(!Digest::of_secret("Secret").matches(&Digest::from_hex(hex).unwrap()));
+        assert_eq!(format!("{:?}", Digest::of_secret("secret")), "Digest(..)");
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub(crate) fn update<T>(
 
 impl Slots<'_> {
     /// Which of so many slots a name belongs to, and the name's tag within it.
-    pub(crate) fn place(self, name: &str, count: u64) -> (u64, u64) {
+    pub(crate) fn find_slot(self, name: &str, count: u64) -> (u64, u64) {
         let salted = Sha256::new().chain_update(self.salt.to_le_bytes()).chain_update(name).finalize();
         let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(salted);
         let tag = u64::from_le_bytes([a, b, c, d, e, f, g, h]);

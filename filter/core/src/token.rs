@@ -1,4 +1,4 @@
-//! The token by which the store knows the gate: `X-Bkapi-JWT`, signed and kept.
+//! The token by which the store knows the gate: `X-Bkapi-JWT`, signed and cached.
 //!
 //! Signing costs about 0.1 ms inside a VM with Ed25519 and many times that with RSA, so a token serves whom it names for
 //! [`REUSE_S`] seconds, and one that is in use is signed anew before that, between requests.
@@ -23,8 +23,8 @@ const RENEW_S: i64 = 480;
 const MARGIN_S: i64 = 300;
 /// How far back it is valid, in seconds, for a store whose clock is behind.
 const BACKDATE_S: i64 = 300;
-/// Tokens kept; about a kilobyte each.
-const KEPT: usize = 1024;
+/// Most tokens at a time; about a kilobyte each.
+const MAX_TOKENS: usize = 1024;
 
 /// Whom and what a token names; all of it public, so it may be a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -54,14 +54,14 @@ pub(crate) struct Tokens(RefCell<LruCache<Subject, Token>>);
 
 impl Default for Tokens {
     fn default() -> Self {
-        Self(RefCell::new(LruCache::new(NonZeroUsize::new(KEPT).unwrap_or(NonZeroUsize::MIN))))
+        Self(RefCell::new(LruCache::new(NonZeroUsize::new(MAX_TOKENS).unwrap_or(NonZeroUsize::MIN))))
     }
 }
 
 /// A token, and whether it had to be signed.
 pub(crate) struct Issued {
     pub(crate) text: Rc<str>,
-    /// Until when it may be handed out without asking again.
+    /// Until when it may be handed out without waiter again.
     pub(crate) reuse_until: i64,
     pub(crate) signed: bool,
 }
@@ -70,24 +70,24 @@ impl Tokens {
     /// A token for this subject, valid now; `None` only if it could not be signed, which refuses the request.
     pub(crate) fn issue(&self, key: &SigningKey, subject: Subject, now: i64) -> Option<Issued> {
         // The gate is not re-entrant; should a host ever make it so, a token is signed anew rather than trapping.
-        let mut kept = self.0.try_borrow_mut().ok();
-        let known = kept.as_mut().and_then(|kept| kept.get_mut(&subject)).filter(|token| token.is_usable(now));
+        let mut tokens = self.0.try_borrow_mut().ok();
+        let known = tokens.as_mut().and_then(|tokens| tokens.get_mut(&subject)).filter(|token| token.is_usable(now));
         if let Some(token) = known {
             token.used = true;
             let reuse_until = token.signed_at + RENEW_S;
             return Some(Issued { text: Rc::clone(&token.text), reuse_until, signed: false });
         }
         let text: Rc<str> = sign(key, &subject, now)?.into();
-        if let Some(kept) = kept.as_mut() {
-            kept.put(subject, Token { text: Rc::clone(&text), signed_at: now, used: false });
+        if let Some(tokens) = tokens.as_mut() {
+            tokens.put(subject, Token { text: Rc::clone(&text), signed_at: now, used: false });
         }
         Some(Issued { text, reuse_until: now + RENEW_S, signed: true })
     }
 
     /// Signs up to so many tokens anew that are in use and about to run out; gives how many.
-    pub(crate) fn renew(&self, key: &SigningKey, at_most: usize, now: i64) -> usize {
-        let Ok(mut kept) = self.0.try_borrow_mut() else { return 0 };
-        let due = kept.iter_mut().filter(|(_, token)| token.used && now - token.signed_at >= RENEW_S);
+    pub(crate) fn renew_in_use(&self, key: &SigningKey, at_most: usize, now: i64) -> usize {
+        let Ok(mut tokens) = self.0.try_borrow_mut() else { return 0 };
+        let due = tokens.iter_mut().filter(|(_, token)| token.used && now - token.signed_at >= RENEW_S);
         let mut renewed = 0;
         for (subject, token) in due.take(at_most) {
             let Some(text) = sign(key, subject, now) else { continue };
@@ -121,13 +121,13 @@ mod tests {
     }
 
     fn key() -> SigningKey {
-        SigningKey::read(&ed25519(7).private).unwrap()
+        SigningKey::parse(&ed25519(7).private).unwrap()
     }
 
     fn parts(pair: &Pair, token: &str) -> (serde_json::Value, serde_json::Value) {
         let (signed, signature) = token.rsplit_once('.').unwrap();
         let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
-        assert!(PublicKey::read(&pair.public).unwrap().verifies(signed.as_bytes(), &signature));
+        assert!(PublicKey::parse(&pair.public).unwrap().verifies(signed.as_bytes(), &signature));
         let (header, claims) = signed.split_once('.').unwrap();
         let read = |part: &str| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
         (read(header), read(claims))
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn a_token_verifies_and_says_who_calls_in_blueking_s_form() {
         for (pair, alg) in [(&ed25519(7), "EdDSA"), (rsa(), "RS512")] {
-            let key = SigningKey::read(&pair.private).unwrap();
+            let key = SigningKey::parse(&pair.private).unwrap();
             let token = Tokens::default().issue(&key, subject("app", "admin"), 1_000_000).unwrap();
             assert!(token.signed);
             let (header, claims) = parts(pair, &token.text);
@@ -183,23 +183,23 @@ mod tests {
         issue("idle", 0);
         issue("busy", 0);
         assert!(!issue("busy", 100).signed);
-        assert_eq!(tokens.renew(&key, 4, RENEW_S - 1), 0);
-        assert_eq!(tokens.renew(&key, 4, RENEW_S), 1);
-        assert_eq!(tokens.renew(&key, 4, RENEW_S), 0);
+        assert_eq!(tokens.renew_in_use(&key, 4, RENEW_S - 1), 0);
+        assert_eq!(tokens.renew_in_use(&key, 4, RENEW_S), 1);
+        assert_eq!(tokens.renew_in_use(&key, 4, RENEW_S), 0);
         assert!(!issue("busy", REUSE_S + 10).signed && issue("idle", REUSE_S + 10).signed);
         for n in 0..10 {
             issue(&n.to_string(), 10_000);
             issue(&n.to_string(), 10_000);
         }
-        assert_eq!(tokens.renew(&key, 4, 10_000 + RENEW_S), 4);
+        assert_eq!(tokens.renew_in_use(&key, 4, 10_000 + RENEW_S), 4);
     }
 
     #[test]
-    fn the_tokens_kept_are_bounded() {
+    fn the_tokens_tokens_are_bounded() {
         let (tokens, key) = (Tokens::default(), key());
-        for n in 0..KEPT + 10 {
+        for n in 0..MAX_TOKENS + 10 {
             tokens.issue(&key, subject(&n.to_string(), "admin"), 0).unwrap();
         }
-        assert_eq!(tokens.0.borrow().len(), KEPT);
+        assert_eq!(tokens.0.borrow().len(), MAX_TOKENS);
     }
 }

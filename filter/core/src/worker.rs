@@ -1,17 +1,17 @@
-//! What one worker keeps from request to request and from policy to policy: answers, tokens, counts.
+//! What one worker has from request to request and from policy to policy: caches, tokens, counts.
 
 use std::cell::Cell;
 
-use crate::identity::answer::Answers;
-use crate::identity::flights::Ageing;
+use crate::identity::cache::IdentityCache;
+use crate::identity::singleflight::RefreshQueue;
 use crate::metrics::{Counts, Metrics};
 use crate::shared::SharedData;
 use crate::token::Tokens;
 
 /// The memory of one worker; policies come and go, this stays.
 pub struct Worker {
-    pub(crate) answers: Answers,
-    pub(crate) ageing: Ageing,
+    pub(crate) identity_cache: IdentityCache,
+    pub(crate) refreshes: RefreshQueue,
     pub(crate) tokens: Tokens,
     pub(crate) metrics: Metrics,
     pub(crate) shared: Box<dyn SharedData>,
@@ -26,8 +26,8 @@ impl Worker {
     pub fn new(shared: Box<dyn SharedData>, entropy: [u8; 16]) -> Self {
         let [a, b, c, d, e, f, g, h, ..] = entropy;
         Self {
-            answers: Answers::default(),
-            ageing: Ageing::default(),
+            identity_cache: IdentityCache::default(),
+            refreshes: RefreshQueue::default(),
             tokens: Tokens::default(),
             metrics: Metrics::default(),
             shared,
@@ -43,12 +43,12 @@ impl Worker {
     }
 
     /// A key that only this worker has; `None` without randomness.
-    pub(crate) fn key(&self) -> Option<[u8; 16]> {
+    pub(crate) fn random_key(&self) -> Option<[u8; 16]> {
         (self.entropy != [0; 16]).then_some(self.entropy)
     }
 
     /// A number that no other lease of now has.
-    pub(crate) fn next(&self) -> u64 {
+    pub(crate) fn next_lease_id(&self) -> u64 {
         let next = self.sequence.get().wrapping_add(1);
         self.sequence.set(next);
         next

@@ -32,10 +32,10 @@ pub fn start(plan: &GatewayPlan) -> Authorizer {
 }
 
 fn gate_of(policy: &serde_json::Value, private_key: &str) -> Gate {
-    let signing = SigningKey::read(private_key).unwrap();
+    let signing = SigningKey::parse(private_key).unwrap();
     let own = OwnCredentials::new(String::new(), String::new(), String::new());
     let worker = Rc::new(Worker::new(Box::new(Unshared::default()), [7; 16]));
-    Gate::new(Policy::read(policy).unwrap(), Keys { signing, own }, worker)
+    Gate::new(Policy::from_value(policy).unwrap(), Keys { signing, own }, worker)
 }
 
 async fn serve(listener: TcpListener) {
@@ -56,16 +56,16 @@ fn answer(path: FullPath, headers: HeaderMap, body: Bytes) -> Response<String> {
         }
     });
     match verdict {
-        Verdict::Forward(forward) => {
+        Verdict::Allow(forward) => {
             let set = forward.set.iter().filter(|(name, _)| !name.starts_with(':'));
             let set = set.map(|(name, value)| (*name, value.as_str()));
             wearing(Response::builder(), set.chain(forward.record.told())).body(String::new()).unwrap()
         }
-        Verdict::Refuse(refusal) => {
+        Verdict::Deny(refusal) => {
             let reply = Response::builder().status(refusal.reply.status);
             wearing(reply, refusal.reply.headers).body(refusal.reply.body).unwrap()
         }
-        Verdict::NeedBody(_) | Verdict::Ask(_) => panic!("the body is there, and the policy knows everybody"),
+        Verdict::NeedBody(_) | Verdict::NeedAnswer(_) => panic!("the body is there, and the policy knows everybody"),
     }
 }
 

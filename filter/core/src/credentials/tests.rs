@@ -1,11 +1,11 @@
 use super::*;
 use crate::time::Time;
 
-fn read_pairs(pairs: &[(&[u8], &[u8])]) -> Result<Option<Credentials>, Reason> {
-    Credentials::from_header(&Head::new(pairs, false, Time::default(), || [0; 16]))
+fn read_pairs(pairs: &[(&[u8], &[u8])]) -> Result<Option<PresentedCredentials>, Reason> {
+    PresentedCredentials::from_header(&Head::new(pairs, false, Time::default(), || [0; 16]))
 }
 
-fn read(value: &str) -> Result<Credentials, Reason> {
+fn read(value: &str) -> Result<PresentedCredentials, Reason> {
     read_pairs(&[(b"x-bkapi-authorization", value.as_bytes())]).map(Option::unwrap)
 }
 
@@ -73,10 +73,10 @@ fn aliases_and_numbers_are_taken() {
 #[test]
 fn the_strongest_kind_decides() {
     let kind = |text: &str| read(text).unwrap().kind();
-    assert_eq!(kind(r#"{"jwt":"j","access_token":"a","inner_jwt":"i"}"#), Kind::Jwt);
-    assert_eq!(kind(r#"{"jwt":7,"access_token":"a","inner_jwt":"i"}"#), Kind::AccessToken);
-    assert_eq!(kind(r#"{"inner_jwt":"i","bk_token":"t"}"#), Kind::InnerJwt);
-    assert_eq!(kind(r#"{"jwt":["j"],"access_token":"","inner_jwt":null,"bk_token":"t"}"#), Kind::Plain);
+    assert_eq!(kind(r#"{"jwt":"j","access_token":"a","inner_jwt":"i"}"#), CredentialKind::Jwt);
+    assert_eq!(kind(r#"{"jwt":7,"access_token":"a","inner_jwt":"i"}"#), CredentialKind::AccessToken);
+    assert_eq!(kind(r#"{"inner_jwt":"i","bk_token":"t"}"#), CredentialKind::InnerJwt);
+    assert_eq!(kind(r#"{"jwt":["j"],"access_token":"","inner_jwt":null,"bk_token":"t"}"#), CredentialKind::Plain);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn a_token_stands_in_the_header_or_else_in_a_cookie() {
 
 #[test]
 fn a_form_gives_the_first_of_each_name() {
-    let fields = form_fields(form_pairs(b"bk_app_code=a%20b&bk_app_code=c&x=&%ff=1"));
+    let fields = fields_of_form(decode_form(b"bk_app_code=a%20b&bk_app_code=c&x=&%ff=1"));
     assert_eq!(fields.get("bk_app_code"), Some(&Field::Text("a b".into())));
     assert_eq!(fields.get("x"), Some(&Field::Text("".into())));
 }

@@ -4,22 +4,22 @@ use std::rc::Rc;
 
 use linkgate_contract::{Fields, Language, LinkPath, MediaType, Problem, headers, is_of_type, read_fields};
 
-use crate::credentials::{Cookies, Credentials, Reason, form_fields, form_pairs};
+use crate::caller_cache::{Caller, CredentialFingerprint};
+use crate::credentials::{Cookies, PresentedCredentials, Reason, decode_form, fields_of_form};
 use crate::gate::Gate;
 use crate::head::Head;
 use crate::identity::signature::{SignedParts, is_signed};
 use crate::policy::{Policy, Stage};
-use crate::recent::{self, Caller};
 use crate::record::Record;
 use crate::reply::GatewayError;
-use crate::rules::Violation;
+use crate::rules::Denied;
 
-/// Where the caller says who it is.
-pub(super) enum Shown {
-    /// Just as somebody did a moment ago.
-    Known(Rc<Caller>),
-    /// Read; under the hash the caller may be remembered once it is established.
-    Read(Credentials, Option<recent::Shown>),
+/// The credentials of a request.
+pub(super) enum Presented {
+    /// The same as a moment ago.
+    Cached(Rc<Caller>),
+    /// Parsed; by the fingerprint the caller may be cached once it is authenticated.
+    Parsed(PresentedCredentials, Option<CredentialFingerprint>),
     /// In the body.
     InBody,
 }
@@ -29,7 +29,7 @@ pub(super) struct Request {
     method: &'static str,
     pub(super) path: LinkPath,
     pub(super) stage: Rc<Stage>,
-    pub(super) shown: Shown,
+    pub(super) presented: Presented,
     pub(super) is_form: bool,
     media_type: MediaType,
     pub(super) language: Language,
@@ -44,45 +44,43 @@ pub(super) struct Request {
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-type Refused = Box<Violation>;
-
-fn refused(rule: &str, error: GatewayError) -> Refused {
-    Box::new(Violation::new(rule, false, error))
+fn deny(rule: &str, error: GatewayError) -> Box<Denied> {
+    Box::new(Denied::new(rule, false, error))
 }
 
 impl Request {
-    /// Reads a head; a rule on trial is noted in the record.
-    pub(super) fn read(gate: &Gate, head: &Head<'_>, record: &mut Record) -> Result<Self, Refused> {
+    /// Reads a head; report-only denials go into the record.
+    pub(super) fn from_head(gate: &Gate, head: &Head<'_>, record: &mut Record) -> Result<Self, Box<Denied>> {
         let policy = &gate.policy;
-        if head.all(":path").next().is_some_and(|target| target.len() > policy.uri_bytes) {
-            return Err(refused("limits.uri_bytes", GatewayError::UriTooLarge));
+        if head.header_values(":path").next().is_some_and(|target| target.len() > policy.uri_bytes) {
+            return Err(deny("limits.uri_bytes", GatewayError::UriTooLarge));
         }
-        let (stage, method, path) = route(policy, head).ok_or_else(|| refused("routes", GatewayError::ApiNotFound))?;
+        let (stage, method, path) = route(policy, head).ok_or_else(|| deny("routes", GatewayError::ApiNotFound))?;
         let from_body = stage.authentication.from_body && path.job.is_none();
         stage.name.clone_into(&mut record.stage);
         path.upload.app_code.as_str().clone_into(&mut record.application);
         path.upload.module.as_str().clone_into(&mut record.module);
-        match policy.client_ips.judge(head.source) {
-            Some(violation) if violation.report => record.report(&violation.rule),
-            Some(violation) => return Err(Box::new(violation)),
+        match policy.client_ips.judge(head.client_ip) {
+            Some(denied) if denied.report_only => record.add_reported(&denied.rule),
+            Some(denied) => return Err(Box::new(denied)),
             None => {}
         }
-        let (raw_path, query) = target(head);
-        let shown = shown(gate, stage, from_body, head, &query)
-            .map_err(|Reason(reason)| refused("identity", GatewayError::NotAuthenticated { reason }))?;
-        let content_type = head.all(headers::CONTENT_TYPE).next();
+        let (raw_path, query) = split_target(head);
+        let presented = read_credentials(gate, stage, from_body, head, &query)
+            .map_err(|Reason(reason)| deny("identity", GatewayError::NotAuthenticated { reason }))?;
+        let content_type = head.header_values(headers::CONTENT_TYPE).next();
         Ok(Self {
             method,
             path,
             stage: Rc::clone(stage),
-            shown,
+            presented,
             is_form: from_body && is_of_type(content_type, FORM),
             media_type: MediaType::from_header(content_type),
-            language: Language::choose(head.text(headers::LANGUAGE), head.text(headers::ACCEPT_LANGUAGE)),
+            language: Language::choose(head.header_text(headers::LANGUAGE), head.header_text(headers::ACCEPT_LANGUAGE)),
             id: head.request_id().to_owned(),
-            id_was_given: head.text(headers::X_REQUEST_ID) == Some(head.request_id()),
+            id_was_given: head.header_text(headers::X_REQUEST_ID) == Some(head.request_id()),
             remove: names_to_remove(head),
-            announced_bytes: head.text("content-length").and_then(|length| length.parse().ok()),
+            announced_bytes: head.header_text("content-length").and_then(|length| length.parse().ok()),
             raw_path,
             query,
         })
@@ -107,61 +105,67 @@ impl Request {
     }
 
     pub(super) fn body_fields<'a>(&self, body: &'a [u8]) -> Result<Fields<'a>, Problem> {
-        if self.is_form { Ok(form_fields(form_pairs(body))) } else { read_fields(self.media_type, body) }
+        if self.is_form { Ok(fields_of_form(decode_form(body))) } else { read_fields(self.media_type, body) }
     }
 }
 
 /// An upload begins with POST; one that has begun is asked for with GET and cancelled with DELETE.
 fn route<'a>(policy: &'a Policy, head: &Head<'_>) -> Option<(&'a Rc<Stage>, &'static str, LinkPath)> {
-    let given = head.text(":method")?;
+    let given = head.header_text(":method")?;
     let method = ["POST", "GET", "DELETE"].into_iter().find(|method| *method == given)?;
-    let target = head.text(":path")?;
+    let target = head.header_text(":path")?;
     let read = |stage: &'a Rc<Stage>| Some((stage, method, LinkPath::read(target, &stage.prefixes)?));
     policy.stages.iter().find_map(read).filter(|(_, _, path)| path.job.is_none() == (method == "POST"))
 }
 
-fn target(head: &Head<'_>) -> (String, Vec<(String, String)>) {
-    match head.text(":path").unwrap_or_default().split_once('?') {
-        Some((path, query)) => (path.to_owned(), form_pairs(query.as_bytes())),
+fn split_target(head: &Head<'_>) -> (String, Vec<(String, String)>) {
+    match head.header_text(":path").unwrap_or_default().split_once('?') {
+        Some((path, query)) => (path.to_owned(), decode_form(query.as_bytes())),
         None => (String::new(), Vec::new()),
     }
 }
 
 /// A header that is there, even a broken one, shuts out every other place.
-fn shown(
+fn read_credentials(
     gate: &Gate,
     stage: &Stage,
     from_body: bool,
     head: &Head<'_>,
     query: &[(String, String)],
-) -> Result<Shown, Reason> {
-    let hash = hash(gate, stage, head, query);
-    if let Some(caller) = hash.and_then(|hash| gate.recent.find(hash, head.now)) {
-        return Ok(Shown::Known(caller));
+) -> Result<Presented, Reason> {
+    let fingerprint = fingerprint(gate, stage, head, query);
+    if let Some(caller) = fingerprint.and_then(|fingerprint| gate.caller_cache.get_caller(fingerprint, head.now)) {
+        return Ok(Presented::Cached(caller));
     }
-    if let Some(credentials) = Credentials::from_header(head)? {
-        return Ok(Shown::Read(credentials, hash));
+    if let Some(credentials) = PresentedCredentials::from_header(head)? {
+        return Ok(Presented::Parsed(credentials, fingerprint));
     }
     if from_body {
-        return Ok(Shown::InBody);
+        return Ok(Presented::InBody);
     }
     let fields = query_fields(stage, query);
-    Credentials::from_fields(&fields, &Cookies::default()).map(|credentials| Shown::Read(credentials, None))
+    PresentedCredentials::from_fields(&fields, &Cookies::default())
+        .map(|credentials| Presented::Parsed(credentials, None))
 }
 
 fn query_fields(stage: &Stage, query: &[(String, String)]) -> Fields<'static> {
-    if stage.authentication.from_query { form_fields(query.to_vec()) } else { Fields::default() }
+    if stage.authentication.from_query { fields_of_form(query.to_vec()) } else { Fields::default() }
 }
 
-/// The hash of a header that says all there is: no cookie beside it, and no signature that serves only once.
-fn hash(gate: &Gate, stage: &Stage, head: &Head<'_>, query: &[(String, String)]) -> Option<recent::Shown> {
-    let mut copies = head.all(headers::AUTHORIZATION);
+/// The fingerprint of a header that says all there is: no cookie beside it, and no signature that serves only once.
+fn fingerprint(
+    gate: &Gate,
+    stage: &Stage,
+    head: &Head<'_>,
+    query: &[(String, String)],
+) -> Option<CredentialFingerprint> {
+    let mut copies = head.header_values(headers::AUTHORIZATION);
     let header = copies.next().filter(|_| copies.next().is_none())?;
-    let alone = head.all("cookie").next().is_none() && !is_signed(query);
-    alone.then(|| gate.recent.shown(&stage.name, header)).flatten()
+    let alone = head.header_values("cookie").next().is_none() && !is_signed(query);
+    alone.then(|| gate.caller_cache.fingerprint(&stage.name, header)).flatten()
 }
 
-/// Credentials, which the store has no use for, and every header of ours that the caller made up.
+/// PresentedCredentials, which the store has no use for, and every header of ours that the caller made up.
 fn names_to_remove(head: &Head<'_>) -> Vec<String> {
     const CREDENTIALS: [&[u8]; 3] = [b"authorization", b"cookie", b"proxy-authorization"];
     let mut names = Vec::new();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::credentials::Reason;
-use crate::gate::{Errand, Keys};
+use crate::gate::{CallStep, Keys};
 use crate::identity::service::{OwnCredentials, ServiceReply};
 use crate::keys::SigningKey;
 use crate::keys::testing::ed25519;
@@ -44,9 +44,9 @@ fn document() -> Value {
 }
 
 fn gate_of(document: &Value, worker: &Rc<Worker>) -> Gate {
-    let signing = SigningKey::read(&ed25519(9).private).unwrap();
+    let signing = SigningKey::parse(&ed25519(9).private).unwrap();
     let own = OwnCredentials::new("linkgate".into(), "0wn-secret".into(), "b3arer".into());
-    Gate::new(Policy::read(document).unwrap(), Keys { signing, own }, Rc::clone(worker))
+    Gate::new(Policy::from_value(document).unwrap(), Keys { signing, own }, Rc::clone(worker))
 }
 
 fn worker() -> Rc<Worker> {
@@ -87,11 +87,11 @@ fn judge(gate: &Gate, pairs: &Pairs<'_>, body: &[u8]) -> Verdict {
     }
 }
 
-fn refused(verdict: Verdict) -> Refusal {
+fn refused(verdict: Verdict) -> Denial {
     match verdict {
-        Verdict::Refuse(refusal) => refusal,
-        Verdict::Forward(_) => panic!("accepted"),
-        Verdict::Ask(asking) => panic!("asked about a {}", asking.kind()),
+        Verdict::Deny(refusal) => refusal,
+        Verdict::Allow(_) => panic!("accepted"),
+        Verdict::NeedAnswer(waiter) => panic!("asked about a {}", waiter.kind()),
         Verdict::NeedBody(_) => panic!("asked for the body"),
     }
 }
@@ -112,7 +112,7 @@ fn a_good_request_is_forwarded_without_credentials_and_with_a_token() {
     pairs.push((b"X-Bkapi-JWT", b"forged"));
     pairs.push((b"x-bkapi-app", b"forged"));
     pairs.push((b"x_bkapi_jwt", b"forged"));
-    let Verdict::Forward(forward) = judge(&gate(), &pairs, BODY.as_bytes()) else { panic!("refused") };
+    let Verdict::Allow(forward) = judge(&gate(), &pairs, BODY.as_bytes()) else { panic!("refused") };
     let removed: Vec<_> = forward.remove.iter().map(String::as_str).collect();
     assert_eq!(removed, ["x-bkapi-authorization", "cookie", "x-bkapi-jwt", "x-bkapi-app", "x_bkapi_jwt"]);
     let names: Vec<_> = forward.set.iter().map(|(name, _)| *name).collect();
@@ -140,7 +140,7 @@ fn a_good_request_is_forwarded_without_credentials_and_with_a_token() {
 #[test]
 fn a_query_is_not_forwarded() {
     let target = format!("{PATH}?bk_app_secret=s3cret");
-    let Verdict::Forward(forward) = judge(&gate(), &with(":path", target.as_bytes()), BODY.as_bytes()) else {
+    let Verdict::Allow(forward) = judge(&gate(), &with(":path", target.as_bytes()), BODY.as_bytes()) else {
         panic!("refused")
     };
     assert_eq!(forward.set[0].1, CANONICAL);
@@ -160,7 +160,7 @@ fn the_route_is_judged_before_who_asks() {
 #[test]
 fn the_target_is_bounded() {
     let at_limit = format!("{PATH}?{}", "a".repeat(512 - PATH.len() - 1));
-    assert!(matches!(judge(&gate(), &with(":path", at_limit.as_bytes()), BODY.as_bytes()), Verdict::Forward(_)));
+    assert!(matches!(judge(&gate(), &with(":path", at_limit.as_bytes()), BODY.as_bytes()), Verdict::Allow(_)));
     let reply = refusal(&with(":path", format!("{at_limit}a").as_bytes()), b"x");
     assert_eq!((reply.status, message(&reply).as_str()), (414, "Request uri size too large."));
 }
@@ -200,8 +200,8 @@ fn a_body_over_the_limit_is_refused_as_soon_as_it_is_known() {
     let pairs = pairs();
     let head = Head::new(&pairs, false, NOW, || [1; 16]);
     let Verdict::NeedBody(pending) = gate.on_headers(&head) else { panic!("no body asked for") };
-    assert!(pending.over_limit(&gate, 1024).is_none());
-    assert_eq!(pending.over_limit(&gate, 1025).unwrap().reply.status, 413);
+    assert!(pending.check_body_size(&gate, 1024).is_none());
+    assert_eq!(pending.check_body_size(&gate, 1025).unwrap().reply.status, 413);
     let refusal = refused(pending.on_body(&gate, vec![b' '; 1025], NOW));
     assert_eq!(message(&refusal.reply), "Request body size too large.");
     assert_eq!(
@@ -294,20 +294,20 @@ proptest! {
             verdict => verdict,
         });
         match verdict {
-            Verdict::Refuse(Refusal { reply, .. }) => {
+            Verdict::Deny(Denial { reply, .. }) => {
                 prop_assert!((400..500).contains(&reply.status), "{}", reply.status);
                 prop_assert!(serde_json::from_str::<Value>(&reply.body).is_ok());
                 prop_assert!(reply.headers.iter().all(|(_, v)| v.bytes().all(|b| b >= b' ')));
                 prop_assert!(!reply.body.contains("s3cret") && !reply.body.contains("t1cket"));
             }
-            Verdict::Forward(forward) => {
-                let credentials = head.all("x-bkapi-authorization").collect::<Vec<_>>();
+            Verdict::Allow(forward) => {
+                let credentials = head.header_values("x-bkapi-authorization").collect::<Vec<_>>();
                 prop_assert_eq!(credentials.len(), 1);
                 let given: Value = serde_json::from_slice(credentials[0]).unwrap();
                 prop_assert_eq!(&given["bk_app_secret"], "s3cret");
                 prop_assert!(forward.set[0].1.starts_with("/bkapps/applications/"));
             }
-            Verdict::NeedBody(_) | Verdict::Ask(_) => prop_assert!(false, "asked for more than the body"),
+            Verdict::NeedBody(_) | Verdict::NeedAnswer(_) => prop_assert!(false, "asked for more than the body"),
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use linkgate_contract::Problem;
 
-use super::{Asking, Pending};
+use super::{Pending, Waiter};
 use crate::identity::Halt;
 use crate::identity::service::Question;
 use crate::limit::Lease;
 use crate::record::Record;
 use crate::reply::{GatewayError, Reply};
-use crate::rules::Violation;
+use crate::rules::Denied;
 use crate::shared::Unavailable;
 
 /// The rule that bounds a body.
@@ -21,14 +21,14 @@ pub enum Verdict {
     /// Hold the headers and hand over the body.
     NeedBody(Pending),
     /// Hold the request until a service answered.
-    Ask(Asking),
+    NeedAnswer(Waiter),
     /// Send the request on, changed.
-    Forward(Forward),
+    Allow(Forward),
     /// Answer here.
-    Refuse(Refusal),
+    Deny(Denial),
 }
 
-/// How the request is changed before it goes on. It holds the token, so nothing shows it.
+/// How the request is changed before it goes on. It holds the token, so nothing prints it.
 pub struct Forward {
     /// Headers to drop first, every copy.
     pub remove: Vec<String>,
@@ -38,13 +38,13 @@ pub struct Forward {
     pub body: Option<Vec<u8>>,
     /// For the access log.
     pub record: Record,
-    /// To be given back with [`crate::Gate::release`] when the request is over.
+    /// To be released with [`crate::Gate::release_lease`] when the request is over.
     pub lease: Option<Lease>,
 }
 
 /// A request that ends here.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct Denial {
     /// The answer.
     pub reply: Reply,
     /// For the access log.
@@ -53,37 +53,37 @@ pub struct Refusal {
 
 /// Why the reading stops.
 pub(super) enum Stop {
-    Body,
-    Ask(Question),
-    Refuse { error: GatewayError, rule: String },
+    NeedsBody,
+    NeedsAnswer(Question),
+    Denied { error: GatewayError, rule: String },
     Problem(Problem),
 }
 
 impl Stop {
     pub(super) fn body_too_large() -> Self {
-        Self::Refuse { error: GatewayError::BodyTooLarge, rule: BODY_BYTES.to_owned() }
+        Self::Denied { error: GatewayError::BodyTooLarge, rule: BODY_BYTES.to_owned() }
     }
 }
 
 impl From<Halt> for Stop {
     fn from(halt: Halt) -> Self {
         match halt {
-            Halt::Body => Self::Body,
-            Halt::Ask(question) => Self::Ask(question),
-            Halt::Refuse(error) => Self::Refuse { error, rule: "identity".to_owned() },
+            Halt::NeedsBody => Self::NeedsBody,
+            Halt::NeedsAnswer(question) => Self::NeedsAnswer(question),
+            Halt::Denied(error) => Self::Denied { error, rule: "identity".to_owned() },
         }
     }
 }
 
 impl From<Unavailable> for Stop {
-    /// What cannot be counted is not let through.
+    /// What cannot be counted is denied.
     fn from(_: Unavailable) -> Self {
-        Self::Refuse { error: GatewayError::Internal { reason: None }, rule: "limits".to_owned() }
+        Self::Denied { error: GatewayError::Internal { reason: None }, rule: "limits".to_owned() }
     }
 }
 
-impl From<Violation> for Stop {
-    fn from(violation: Violation) -> Self {
-        Self::Refuse { error: violation.error, rule: violation.rule }
+impl From<Denied> for Stop {
+    fn from(denied: Denied) -> Self {
+        Self::Denied { error: denied.error, rule: denied.rule }
     }
 }

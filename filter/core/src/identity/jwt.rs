@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::service::is_name;
+use super::service::is_printable_name;
 use crate::credentials::Reason;
 use crate::keys::PublicKey;
 
@@ -20,7 +20,7 @@ const SKEW_S: i64 = 60;
 pub(crate) struct JwtKey {
     pub(crate) kid: String,
     pub(crate) key: PublicKey,
-    /// Tells this key from another one of its name in what is kept.
+    /// Tells this key from another one of its name in the cache.
     pub(crate) fingerprint: String,
 }
 
@@ -84,25 +84,26 @@ fn invalid(what: &str) -> Reason {
     Reason(format!("parameter jwt is invalid: {what}").into())
 }
 
-fn decode<T: DeserializeOwned>(part: &str) -> Result<T, Reason> {
+fn decode_part<T: DeserializeOwned>(part: &str) -> Result<T, Reason> {
     let json = URL_SAFE_NO_PAD.decode(part).map_err(|_| invalid("JWT Token invalid"))?;
     serde_json::from_slice(&json).map_err(|_| invalid("JWT Token invalid"))
 }
 
 impl JwtKeys {
-    /// The keys that a token's `kid` names, so that what is kept of it ends with them. No signature is checked here.
-    pub(crate) fn fingerprints(&self, token: &str) -> String {
-        let kid = token.split('.').next().and_then(|part| decode::<Header>(part).ok()).and_then(|header| header.kid);
+    /// The keys that a token's `kid` names, so that its cached facts end with them. No signature is checked here.
+    pub(crate) fn key_fingerprints(&self, token: &str) -> String {
+        let kid =
+            token.split('.').next().and_then(|part| decode_part::<Header>(part).ok()).and_then(|header| header.kid);
         let named = self.keys.iter().filter(|key| Some(&key.kid) == kid.as_ref());
         named.map(|key| key.fingerprint.as_str()).collect::<Vec<_>>().join(",")
     }
 
-    /// Reads a token.
-    pub(crate) fn read(&self, token: &str, now: i64) -> Result<JwtFacts, Reason> {
+    /// Checks a token's signature and times, and reads what it says.
+    pub(crate) fn verify_token(&self, token: &str, now: i64) -> Result<JwtFacts, Reason> {
         let malformed = || invalid("JWT Token invalid");
         let (signed, signature) = token.rsplit_once('.').ok_or_else(malformed)?;
         let (header_part, payload_part) = signed.split_once('.').ok_or_else(malformed)?;
-        let header: Header = decode(header_part)?;
+        let header: Header = decode_part(header_part)?;
         if header.crit.is_some() {
             return Err(invalid("critical extensions are not supported"));
         }
@@ -116,11 +117,11 @@ impl JwtKeys {
         if !of_kid.any(fits) {
             return Err(invalid("failed to verify jwt, signature mismatch"));
         }
-        facts(kid, decode(payload_part)?, now)
+        check_claims(kid, decode_part(payload_part)?, now)
     }
 }
 
-fn facts(kid: String, payload: Payload, now: i64) -> Result<JwtFacts, Reason> {
+fn check_claims(kid: String, payload: Payload, now: i64) -> Result<JwtFacts, Reason> {
     let (Some(nbf), Some(exp)) = (payload.nbf, payload.exp) else {
         return Err(invalid("failed to verify jwt, nbf and exp are required"));
     };
@@ -130,7 +131,7 @@ fn facts(kid: String, payload: Payload, now: i64) -> Result<JwtFacts, Reason> {
     if now >= exp {
         return Err(invalid("failed to verify jwt, it has expired"));
     }
-    let party = |name: String, verified: bool| Party { verified: verified && is_name(&name), name };
+    let party = |name: String, verified: bool| Party { verified: verified && is_printable_name(&name), name };
     Ok(JwtFacts {
         kid,
         app: payload.app.map(|app| party(app.app_code, app.verified)),
@@ -148,13 +149,13 @@ pub(crate) mod testing {
     pub(crate) fn sign(pair: &Pair, header: &serde_json::Value, payload: &serde_json::Value) -> String {
         let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!("{}.{}", part(header), part(payload));
-        let signature = SigningKey::read(&pair.private).unwrap().sign(signed.as_bytes()).unwrap();
+        let signature = SigningKey::parse(&pair.private).unwrap().sign(signed.as_bytes()).unwrap();
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
     /// A gateway's key.
     pub(crate) fn key(kid: &str, pair: &Pair) -> JwtKey {
-        let key = PublicKey::read(&pair.public).unwrap();
+        let key = PublicKey::parse(&pair.public).unwrap();
         JwtKey { kid: kid.to_owned(), key, fingerprint: pair.public.clone() }
     }
 }
@@ -180,7 +181,7 @@ mod tests {
     }
 
     fn reason(token: &str) -> String {
-        let reason = keys().read(token, 1_000).unwrap_err().0.into_owned();
+        let reason = keys().verify_token(token, 1_000).unwrap_err().0.into_owned();
         reason.strip_prefix("parameter jwt is invalid: ").unwrap().to_owned()
     }
 
@@ -190,7 +191,7 @@ mod tests {
             (&ed25519(1), json!({"typ": "JWT", "alg": "EdDSA", "kid": "ed"})),
             (rsa(), json!({"typ": "JWT", "alg": "RS512", "kid": "rsa", "iat": 1_000})),
         ] {
-            let facts = keys().read(&sign(pair, &header, &payload()), 1_000).unwrap();
+            let facts = keys().verify_token(&sign(pair, &header, &payload()), 1_000).unwrap();
             assert_eq!(facts.app, Some(Party { name: "ci".into(), verified: true }));
             assert_eq!(facts.user, Some(Party { name: "admin".into(), verified: true }));
             assert_eq!((facts.expires_at, facts.kid.as_str()), (1_900, header["kid"].as_str().unwrap()));
@@ -234,7 +235,8 @@ mod tests {
         let mut payload = payload();
         payload["user"]["username"] = json!("a\nb");
         payload["app"]["verified"] = json!(false);
-        let facts = keys().read(&sign(&ed25519(1), &json!({"alg": "EdDSA", "kid": "ed"}), &payload), 1_000).unwrap();
+        let facts =
+            keys().verify_token(&sign(&ed25519(1), &json!({"alg": "EdDSA", "kid": "ed"}), &payload), 1_000).unwrap();
         assert!(!facts.user.unwrap().verified && !facts.app.unwrap().verified);
     }
 }

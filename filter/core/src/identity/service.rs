@@ -10,14 +10,14 @@ use std::rc::Rc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Key, TokenFacts};
+use super::cache::{Answer, CacheKey, TokenFacts};
 use crate::credentials::Reason;
 use crate::secret::Secret;
 
 /// No answer that means anything comes near this.
 pub const MAX_ANSWER: usize = 64 << 10;
 /// What is passed on of a service's own words.
-const MAX_WORDS: usize = 200;
+const MAX_QUOTED_CHARS: usize = 200;
 
 /// Which service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,7 +72,7 @@ pub(crate) struct Services {
     pub(crate) timeout_ms: u32,
 }
 
-/// What the gateway itself shows to the services.
+/// What the gateway itself presents to the services.
 #[derive(Clone, Debug)]
 pub struct OwnCredentials {
     app_code: String,
@@ -103,7 +103,7 @@ pub(crate) enum Question {
     Ticket(Secret),
 }
 
-/// A request to a service, for the shell to send. It holds secrets, so nothing shows it.
+/// A request to a service, for the shell to send. It holds secrets, so nothing prints it.
 pub struct OutsideCall {
     /// The proxy's cluster.
     pub cluster: String,
@@ -117,7 +117,7 @@ pub struct OutsideCall {
     pub timeout_ms: u32,
 }
 
-/// What came back. It may hold secrets, so nothing shows it.
+/// What came back. It may hold secrets, so nothing prints it.
 #[derive(Clone, Copy)]
 pub struct ServiceReply<'a> {
     /// HTTP status.
@@ -131,14 +131,14 @@ pub struct ServiceReply<'a> {
 pub(crate) struct Failure {
     /// What the caller reads.
     pub(crate) reason: String,
-    /// Whether the service does not answer, so that an old answer may count. What a caller could bring about by an odd
+    /// Whether the service does not answer, so that a stale answer may count. What a caller could bring about by an odd
     /// credential is no such thing: else it could make a revoked one count again.
     pub(crate) is_down: bool,
 }
 
 impl Question {
-    /// The failure of a question that was not even sent, because too many are.
-    pub(crate) fn not_sent(&self) -> Failure {
+    /// The failure of a call that was not even sent, because too many are in flight.
+    pub(crate) fn overload_failure(&self) -> Failure {
         self.failure("too many requests are under way", false)
     }
 
@@ -165,22 +165,27 @@ impl Question {
         }
     }
 
-    /// What its answer is kept under; another service is another question. `None`: there is no such service.
-    pub(crate) fn key(&self, services: &Services) -> Option<Key> {
-        let (service, mode) = services.of(self)?;
+    /// What its answer is cached under; another service is another question. `None`: there is no such service.
+    pub(crate) fn cache_key(&self, services: &Services) -> Option<CacheKey> {
+        let (service, mode) = services.find_service(self)?;
         let place = [self.kind(), &service.cluster, &service.authority, mode];
         Some(match self {
-            Self::AppSecret { app_code, secret } => Key::of(&place, &[app_code, secret.reveal()]),
-            Self::AppKeys { app_code } => Key::of(&place, &[app_code]),
+            Self::AppSecret { app_code, secret } => CacheKey::of_parts(&place, &[app_code, secret.reveal()]),
+            Self::AppKeys { app_code } => CacheKey::of_parts(&place, &[app_code]),
             Self::AccessToken(secret) | Self::Token(secret) | Self::Ticket(secret) => {
-                Key::of(&place, &[secret.reveal()])
+                CacheKey::of_parts(&place, &[secret.reveal()])
             }
         })
     }
 
     /// The request that asks it; `None`: there is no such service.
-    pub(crate) fn call(&self, services: &Services, own: &OwnCredentials, request_id: &str) -> Option<OutsideCall> {
-        let (service, _) = services.of(self)?;
+    pub(crate) fn build_call(
+        &self,
+        services: &Services,
+        own: &OwnCredentials,
+        request_id: &str,
+    ) -> Option<OutsideCall> {
+        let (service, _) = services.find_service(self)?;
         let (method, path) = self.target(services);
         let mut headers = vec![
             (":method", method.to_owned()),
@@ -234,7 +239,7 @@ impl Question {
     }
 
     /// What a reply means; `None` for a service that did not answer.
-    pub(crate) fn read(&self, reply: Option<ServiceReply<'_>>, now: i64) -> Result<Answer, Failure> {
+    pub(crate) fn read_reply(&self, reply: Option<ServiceReply<'_>>, now: i64) -> Result<Answer, Failure> {
         let Some(reply) = reply else { return Err(self.failure("no answer", true)) };
         if reply.body.len() > MAX_ANSWER {
             return Err(self.failure("the response is too large", true));
@@ -242,8 +247,8 @@ impl Question {
         let status = reply.status;
         let body: Option<Value> = serde_json::from_slice(reply.body).ok();
         let answer = match (body.as_ref().filter(|body| body.is_object()), status) {
-            (Some(body), 200) => self.understand(body, now),
-            (Some(body), 400 | 404 | 422) => self.understand_refusal(body, status),
+            (Some(body), 200) => self.read_success(body, now),
+            (Some(body), 400 | 404 | 422) => self.read_refusal(body, status),
             _ => None,
         };
         answer.ok_or_else(|| {
@@ -260,44 +265,46 @@ impl Question {
     }
 
     /// A refusal by status, believed only in the form of the service itself.
-    fn understand_refusal(&self, body: &Value, status: u16) -> Option<Answer> {
+    fn read_refusal(&self, body: &Value, status: u16) -> Option<Answer> {
         let code = body.get("code").and_then(Value::as_i64).filter(|code| *code != 0);
         match (self, status) {
             (Self::AppSecret { .. } | Self::AppKeys { .. }, 404) => {
                 code.map(|_| Answer::Refused(Reason::APP_NOT_FOUND))
             }
             (Self::Token(_), 400) => Some(Answer::Refused(Reason("bk_token is not valid".into()))),
-            (Self::AccessToken(token), _) => code.map(|code| token_refused(body, code, token)),
+            (Self::AccessToken(token), _) => code.map(|code| refused_token(body, code, token)),
             _ => None,
         }
     }
 
-    fn understand(&self, body: &Value, now: i64) -> Option<Answer> {
+    fn read_success(&self, body: &Value, now: i64) -> Option<Answer> {
         match self {
             Self::AppSecret { .. } => {
-                let is_match = data_of(body)?.get("is_match")?.as_bool()?;
+                let is_match = bkauth_data(body)?.get("is_match")?.as_bool()?;
                 Some(if is_match { Answer::AppVerified } else { Answer::Refused(Reason::WRONG_SECRET) })
             }
             Self::AppKeys { .. } => {
-                let keys: Vec<AppKey> = Vec::deserialize(data_of(body)?).ok()?;
+                let keys: Vec<AppKey> = Vec::deserialize(bkauth_data(body)?).ok()?;
                 let keys = keys.into_iter().filter(AppKey::counts);
                 let secrets: Rc<[Secret]> = keys.map(|key| Secret::new(key.bk_app_secret)).collect();
                 Some(if secrets.is_empty() { Answer::Refused(Reason::APP_NOT_FOUND) } else { Answer::Keys(secrets) })
             }
             Self::AccessToken(token) => match body.get("code")?.as_i64()? {
-                0 => token_facts(body.get("data")?, now),
-                code => Some(token_refused(body, code, token)),
+                0 => read_token_facts(body.get("data")?, now),
+                code => Some(refused_token(body, code, token)),
             },
             Self::Token(token) => match body.get("result") {
-                Some(Value::Bool(false)) => Some(refused(body, &["bk_error_msg", "message"], token, Reason::BAD_TOKEN)),
+                Some(Value::Bool(false)) => {
+                    Some(refused_login(body, &["bk_error_msg", "message"], token, Reason::BAD_TOKEN))
+                }
                 // The login service with tenants has no `result`: its status has said it.
-                Some(Value::Bool(true)) | None => user(body.get("data")?.get("bk_username")?),
+                Some(Value::Bool(true)) | None => read_user(body.get("data")?.get("bk_username")?),
                 // Whatever `"false"` or 0 may mean, it is no yes.
                 Some(_) => None,
             },
             Self::Ticket(ticket) => match body.get("ret")?.as_i64()? {
-                0 => user(body.get("data")?.get("username")?),
-                _ => Some(refused(body, &["msg", "message"], ticket, Reason::BAD_TICKET)),
+                0 => read_user(body.get("data")?.get("username")?),
+                _ => Some(refused_login(body, &["msg", "message"], ticket, Reason::BAD_TICKET)),
             },
         }
     }
@@ -316,43 +323,45 @@ impl AppKey {
     }
 }
 
-fn token_refused(body: &Value, code: i64, token: &Secret) -> Answer {
+fn refused_token(body: &Value, code: i64, token: &Secret) -> Answer {
     let said = body.get("message").and_then(Value::as_str).unwrap_or_default();
-    let words = words(said, token).unwrap_or_else(|| format!("code: {code}"));
+    let words = quote_message(said, token).unwrap_or_else(|| format!("code: {code}"));
     Answer::Refused(Reason(Cow::Owned(format!("bkauth error message: {words}"))))
 }
 
 /// `data` of a reply of bkauth that says it went well.
-fn data_of(body: &Value) -> Option<&Value> {
+fn bkauth_data(body: &Value) -> Option<&Value> {
     body.get("data").filter(|_| body.get("code").and_then(Value::as_i64) == Some(0))
 }
 
-fn token_facts(data: &Value, now: i64) -> Option<Answer> {
-    let app_code = data.get("bk_app_code")?.as_str().filter(|code| is_name(code))?.to_owned();
+fn read_token_facts(data: &Value, now: i64) -> Option<Answer> {
+    let app_code = data.get("bk_app_code")?.as_str().filter(|code| is_printable_name(code))?.to_owned();
     let username = match data.get("identity").and_then(|identity| identity.get("username")) {
         None | Some(Value::Null) => String::new(),
-        Some(name) => name.as_str().filter(|name| name.is_empty() || is_name(name))?.to_owned(),
+        Some(name) => name.as_str().filter(|name| name.is_empty() || is_printable_name(name))?.to_owned(),
     };
     let expires_at = now.saturating_add(data.get("expires_in")?.as_i64()?);
     Some(Answer::Token(TokenFacts { app_code, username, expires_at }))
 }
 
-fn user(name: &Value) -> Option<Answer> {
-    name.as_str().filter(|name| is_name(name)).map(|name| Answer::User(name.to_owned()))
+fn read_user(name: &Value) -> Option<Answer> {
+    name.as_str().filter(|name| is_printable_name(name)).map(|name| Answer::User(name.to_owned()))
 }
 
 /// A name that can stand in a log line and a token.
-pub(crate) fn is_name(name: &str) -> bool {
+pub(crate) fn is_printable_name(name: &str) -> bool {
     (1..=128).contains(&name.len()) && !name.chars().any(char::is_control)
 }
 
-fn refused(body: &Value, keys: &[&str], secret: &Secret, otherwise: Reason) -> Answer {
+fn refused_login(body: &Value, keys: &[&str], secret: &Secret, otherwise: Reason) -> Answer {
     let said = keys.iter().filter_map(|key| body.get(*key).and_then(Value::as_str)).find(|text| !text.is_empty());
-    Answer::Refused(said.and_then(|text| words(text, secret)).map_or(otherwise, |words| Reason(Cow::Owned(words))))
+    Answer::Refused(
+        said.and_then(|text| quote_message(text, secret)).map_or(otherwise, |words| Reason(Cow::Owned(words))),
+    )
 }
 
 /// A service's own words as a caller may read them; never the secret that was asked about.
-fn words(said: &str, secret: &Secret) -> Option<String> {
+fn quote_message(said: &str, secret: &Secret) -> Option<String> {
     if said.contains(secret.reveal()) {
         return None;
     }
@@ -361,14 +370,14 @@ fn words(said: &str, secret: &Secret) -> Option<String> {
         c if c.is_control() => ' ',
         c => c,
     };
-    let words: String = said.chars().map(plain).take(MAX_WORDS).collect();
+    let words: String = said.chars().map(plain).take(MAX_QUOTED_CHARS).collect();
     // Looked for again: a quotation mark that became another could have made it.
     Some(words).filter(|words| !words.trim().is_empty() && !words.contains(secret.reveal()))
 }
 
 impl Services {
     /// The service that knows the answer, and how it is asked.
-    fn of(&self, question: &Question) -> Option<(&Service, &str)> {
+    fn find_service(&self, question: &Question) -> Option<(&Service, &str)> {
         match question.service() {
             ServiceKind::Bkauth => self.bkauth.as_ref().map(|service| (service, "")),
             ServiceKind::Login => {

@@ -1,7 +1,7 @@
 use super::*;
 
 fn read(question: &Question, status: u16, body: &str) -> Result<Answer, Failure> {
-    question.read(Some(ServiceReply { status, body: body.as_bytes() }), 1_000)
+    question.read_reply(Some(ServiceReply { status, body: body.as_bytes() }), 1_000)
 }
 
 #[test]
@@ -11,7 +11,7 @@ fn words_of_a_service_are_bounded_and_never_the_secret() {
         |text: &str| read(&Question::Token(token.clone()), 200, &json!({"result": false, "message": text}).to_string());
     let refused = |text: String| Ok(Answer::Refused(Reason(text.into())));
     assert_eq!(said("a \"b\"\u{7}c"), refused("a 'b' c".into()));
-    assert_eq!(said(&"x".repeat(1_000)), refused("x".repeat(MAX_WORDS)));
+    assert_eq!(said(&"x".repeat(1_000)), refused("x".repeat(MAX_QUOTED_CHARS)));
     assert_eq!(said("your token t0p is old"), Ok(Answer::Refused(Reason::BAD_TOKEN)));
     assert_eq!(said(" "), Ok(Answer::Refused(Reason::BAD_TOKEN)));
     let quoted = Question::Token(Secret::new("t'0p"));
@@ -75,11 +75,11 @@ fn only_what_no_caller_can_bring_about_counts_as_down() {
     for (status, body) in [(400, "<html>"), (401, r#"{"code":1}"#), (403, ""), (414, ""), (429, "{}"), (404, "{}")] {
         assert!(!is_down(&keys, status, body), "{status} {body}");
     }
-    assert!(!keys.not_sent().is_down);
+    assert!(!keys.overload_failure().is_down);
 }
 
 fn question_without_reply() -> Failure {
-    Question::Token(Secret::new("t")).read(None, 0).unwrap_err()
+    Question::Token(Secret::new("t")).read_reply(None, 0).unwrap_err()
 }
 
 #[test]

@@ -16,14 +16,14 @@ use crate::shared::{Slots, Unavailable, read_entries, update, write_entries};
 use crate::time::Time;
 
 /// How old a signature may be, in seconds.
-const LIFE_S: i64 = 300;
+const MAX_AGE_S: i64 = 300;
 /// How far in the future its time stamp may lie, for a caller whose clock is ahead.
-const AHEAD_S: i64 = 60;
+const MAX_CLOCK_SKEW_S: i64 = 60;
 /// Where nonces are remembered: 1024 slots of 256, enough for 800 signed requests a second.
 const SLOTS: u64 = 1024;
 const NONCES_PER_SLOT: usize = 256;
 
-/// What was signed, and how. It may quote a body with secrets in it, so nothing shows it.
+/// What was signed, and how. It may quote a body with secrets in it, so nothing prints it.
 pub(crate) struct Signed {
     content: String,
     signature: String,
@@ -44,21 +44,21 @@ pub(crate) fn is_signed(query: &[(String, String)]) -> bool {
     signature_of(query).is_some()
 }
 
-fn first<'a>(query: &'a [(String, String)], name: &str) -> Option<&'a str> {
+fn first_value<'a>(query: &'a [(String, String)], name: &str) -> Option<&'a str> {
     query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }
 
 fn signature_of(query: &[(String, String)]) -> Option<&str> {
-    let given = |name| first(query, name).filter(|value| !value.is_empty());
+    let given = |name| first_value(query, name).filter(|value| !value.is_empty());
     given("bk_signature").or_else(|| given("signature"))
 }
 
 impl Signed {
     /// Reads the signature and what it covers; the clock and the nonce's form are judged here.
-    pub(crate) fn read(parts: &SignedParts<'_>, now: i64) -> Result<Self, Reason> {
+    pub(crate) fn from_parts(parts: &SignedParts<'_>, now: i64) -> Result<Self, Reason> {
         let signature = signature_of(parts.query).ok_or(Reason::NO_APP_SECRET)?.to_owned();
-        let nonce = nonce(first(parts.query, "bk_nonce"))?;
-        let timestamp = timestamp(first(parts.query, "bk_timestamp"), now)?;
+        let nonce = read_nonce(first_value(parts.query, "bk_nonce"))?;
+        let timestamp = read_timestamp(first_value(parts.query, "bk_timestamp"), now)?;
         let body = std::str::from_utf8(parts.body).map_err(|_| Reason::BAD_SIGNATURE)?;
         let mut pairs: Vec<(&str, &str)> =
             parts.query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -75,7 +75,7 @@ impl Signed {
     }
 
     /// Whether one of the secrets made it; compared in constant time.
-    pub(crate) fn is_by(&self, secrets: &[Secret]) -> bool {
+    pub(crate) fn is_made_with(&self, secrets: &[Secret]) -> bool {
         let Ok(signature) = STANDARD.decode(&self.signature) else { return false };
         secrets.iter().any(|secret| {
             let mac = Hmac::<Sha1>::new_from_slice(secret.reveal().as_bytes());
@@ -84,11 +84,16 @@ impl Signed {
     }
 
     /// Uses the nonce up, for every worker; the reason if somebody did so before.
-    pub(crate) fn use_up(&self, slots: Slots<'_>, app: &str, now: Time) -> Result<Result<(), Reason>, Unavailable> {
+    pub(crate) fn consume_nonce(
+        &self,
+        slots: Slots<'_>,
+        app: &str,
+        now: Time,
+    ) -> Result<Result<(), Reason>, Unavailable> {
         let name = format!("{}:{app}:{}:{}", app.len(), self.nonce, self.timestamp);
-        let (slot, tag) = slots.place(&name, SLOTS);
+        let (slot, tag) = slots.find_slot(&name, SLOTS);
         let now = u64::try_from(now.seconds()).unwrap_or_default();
-        let until = u64::try_from(self.timestamp.saturating_add(LIFE_S)).unwrap_or_default();
+        let until = u64::try_from(self.timestamp.saturating_add(MAX_AGE_S)).unwrap_or_default();
         update(slots, &format!("linkgate.nonce.{slot}"), |value| {
             let mut used = read_entries::<2>(value);
             used.retain(|[_, until]| *until >= now);
@@ -106,7 +111,7 @@ impl Signed {
 }
 
 /// As Lua reads a number; the text itself is what counts later.
-fn nonce(value: Option<&str>) -> Result<String, Reason> {
+fn read_nonce(value: Option<&str>) -> Result<String, Reason> {
     let value = value.ok_or(Reason("parameter bk_nonce required".into()))?;
     let positive = value.len() <= 32 && value.parse::<u128>().is_ok_and(|number| number > 0);
     if !positive {
@@ -115,13 +120,13 @@ fn nonce(value: Option<&str>) -> Result<String, Reason> {
     Ok(value.trim_start_matches(['+', '0']).to_owned())
 }
 
-fn timestamp(value: Option<&str>, now: i64) -> Result<i64, Reason> {
+fn read_timestamp(value: Option<&str>, now: i64) -> Result<i64, Reason> {
     let value = value.ok_or(Reason("parameter bk_timestamp required".into()))?;
     let stamp: i64 =
         value.parse().map_err(|_| Reason("parameter bk_timestamp is invalid, it should be in time format".into()))?;
     match now.saturating_sub(stamp) {
-        age if age > LIFE_S => Err(Reason("parameter bk_timestamp has expired".into())),
-        age if age < -AHEAD_S => Err(Reason("parameter bk_timestamp is in the future".into())),
+        age if age > MAX_AGE_S => Err(Reason("parameter bk_timestamp has expired".into())),
+        age if age < -MAX_CLOCK_SKEW_S => Err(Reason("parameter bk_timestamp is in the future".into())),
         _ => Ok(stamp),
     }
 }
@@ -139,7 +144,7 @@ mod tests {
 
     fn read(query_text: &str, body: &[u8]) -> Result<Signed, Reason> {
         let query = query(query_text);
-        Signed::read(&SignedParts { method: "POST", path: "/stag/x/", query: &query, body }, 1_000)
+        Signed::from_parts(&SignedParts { method: "POST", path: "/stag/x/", query: &query, body }, 1_000)
     }
 
     #[test]
@@ -154,7 +159,7 @@ mod tests {
         for method in ["GET", "DELETE"] {
             let query = query("bk_timestamp=900&data=mine&bk_nonce=7&bk_signature=c2ln");
             let signed =
-                Signed::read(&SignedParts { method, path: "/stag/x/", query: &query, body: b"" }, 1_000).unwrap();
+                Signed::from_parts(&SignedParts { method, path: "/stag/x/", query: &query, body: b"" }, 1_000).unwrap();
             assert_eq!(signed.content, format!("{method}/stag/x/?bk_nonce=7&bk_timestamp=900&data=mine"));
         }
     }
@@ -165,10 +170,10 @@ mod tests {
         let text = "bk_nonce=7&bk_timestamp=900&signature=DPYAecwHaflo3H9HzR%2Bu1mrQK7M%3D";
         let signed = read(text, b"{}").unwrap();
         let secrets = |list: &[&str]| list.iter().map(|text| Secret::new(*text)).collect::<Vec<_>>();
-        assert!(signed.is_by(&secrets(&["old", "secret"])));
-        assert!(!signed.is_by(&secrets(&["Secret"])) && !signed.is_by(&[]));
-        assert!(!read(text, b"{ }").unwrap().is_by(&secrets(&["secret"])));
-        assert!(!read("bk_nonce=7&bk_timestamp=900&signature=%00", b"").unwrap().is_by(&secrets(&["secret"])));
+        assert!(signed.is_made_with(&secrets(&["old", "secret"])));
+        assert!(!signed.is_made_with(&secrets(&["Secret"])) && !signed.is_made_with(&[]));
+        assert!(!read(text, b"{ }").unwrap().is_made_with(&secrets(&["secret"])));
+        assert!(!read("bk_nonce=7&bk_timestamp=900&signature=%00", b"").unwrap().is_made_with(&secrets(&["secret"])));
     }
 
     #[test]
@@ -194,7 +199,7 @@ mod tests {
         let once = |text: &str, app: &str, now: u64| {
             read(&format!("{text}&bk_signature=c2ln"), b"")
                 .unwrap()
-                .use_up(Slots { data: &data, salt: 0 }, app, Time::from_seconds(now))
+                .consume_nonce(Slots { data: &data, salt: 0 }, app, Time::from_seconds(now))
                 .unwrap()
         };
         assert_eq!(once("bk_nonce=7&bk_timestamp=900", "a", 1_000), Ok(()));

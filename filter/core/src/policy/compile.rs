@@ -34,7 +34,7 @@ impl Faults {
         self.0.push(Fault::new(path, message));
     }
 
-    /// Keeps what was read, or notes why it was not.
+    /// Takes what was read, or notes why it was not.
     fn keep<T, E: Display>(&mut self, path: impl Into<String>, result: Result<T, E>) -> Option<T> {
         result.map_err(|e| self.add(path, e)).ok()
     }

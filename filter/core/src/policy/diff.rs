@@ -1,7 +1,7 @@
 //! Two policies in words: who gains and who loses when one takes the place of the other.
 //!
 //! Promises: what means the same is no difference, whatever the order of lists and whether defaults are written out; no
-//! digest and no key is shown. A pattern that another one covers is neither gained nor lost.
+//! digest and no key is printed. A pattern that another one covers is neither gained nor lost.
 
 mod identity;
 mod limits;
@@ -63,29 +63,29 @@ pub(super) fn difference(old: &Document, new: &Document) -> Difference {
     difference
 }
 
-/// Names and what proves them; two digests of one secret may be written differently.
+/// Names and digests of their secrets; two digests of one secret may be written differently.
 type People<'a> = BTreeMap<&'a str, BTreeSet<(&'static str, String)>>;
 
 fn clients(list: &[Client]) -> People<'_> {
-    let proofs = |client: &Client| client.secret_sha256.iter().map(|text| ("", text.to_ascii_lowercase())).collect();
-    list.iter().map(|client| (client.app_code.as_str(), proofs(client))).collect()
+    let digests = |client: &Client| client.secret_sha256.iter().map(|text| ("", text.to_ascii_lowercase())).collect();
+    list.iter().map(|client| (client.app_code.as_str(), digests(client))).collect()
 }
 
 fn users(list: &[User]) -> People<'_> {
     let mut people = People::new();
     for user in list {
-        let proofs = people.entry(user.username.as_str()).or_default();
-        proofs.extend(user.bk_token_sha256.iter().map(|text| ("token", text.to_ascii_lowercase())));
-        proofs.extend(user.bk_ticket_sha256.iter().map(|text| ("ticket", text.to_ascii_lowercase())));
+        let digests = people.entry(user.username.as_str()).or_default();
+        digests.extend(user.bk_token_sha256.iter().map(|text| ("token", text.to_ascii_lowercase())));
+        digests.extend(user.bk_ticket_sha256.iter().map(|text| ("ticket", text.to_ascii_lowercase())));
     }
     people
 }
 
-fn people(what: &str, proofs: &str, old: &People<'_>, new: &People<'_>, found: &mut Difference) {
+fn people(what: &str, secrets: &str, old: &People<'_>, new: &People<'_>, found: &mut Difference) {
     for (name, has) in new {
         match old.get(name) {
             None => found.gain(format!("{what} `{name}` is listed")),
-            Some(had) if had != has => found.change(format!("the {proofs} of {what} `{name}` changed")),
+            Some(had) if had != has => found.change(format!("the {secrets} of {what} `{name}` changed")),
             Some(_) => {}
         }
     }

@@ -48,7 +48,7 @@ mod tests {
     use crate::policy::Policy;
 
     fn refused(document: &Value) -> Vec<String> {
-        Policy::read(document).unwrap_err().iter().map(ToString::to_string).collect()
+        Policy::from_value(document).unwrap_err().iter().map(ToString::to_string).collect()
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Who may do what for whom. Nothing is allowed that no grant allows.
 
 use crate::reply::GatewayError;
-use crate::rules::Violation;
+use crate::rules::Denied;
 use crate::rules::actions::{Action, Actions};
 use crate::rules::pattern::Patterns;
 
@@ -53,7 +53,7 @@ pub(crate) struct Grants(pub(crate) Vec<Grant>);
 
 impl Grants {
     /// The name of the grant that allows it, or what there is against it. An enforced grant goes before a report-only one.
-    pub(crate) fn judge(&self, access: &Access<'_>, now: i64) -> Result<&str, Violation> {
+    pub(crate) fn judge(&self, access: &Access<'_>, now: i64) -> Result<&str, Denied> {
         let mut over = false;
         let mut report_only = None;
         for grant in self.0.iter().filter(|grant| grant.covers(access)) {
@@ -66,8 +66,8 @@ impl Grants {
         let what = if over { "permission has expired" } else { "no permission" };
         let error = GatewayError::AppNoPermission { reason: format!("{what}, bk_app_code={}", access.caller) };
         Err(match report_only {
-            Some(grant) => Violation::new(grant.name.clone(), true, error),
-            None => Violation::new(NO_GRANT, false, error),
+            Some(grant) => Denied::new(grant.name.clone(), true, error),
+            None => Denied::new(NO_GRANT, false, error),
         })
     }
 }
@@ -88,7 +88,7 @@ mod tests {
 
     fn reason(grants: Vec<Grant>, now: i64) -> String {
         match Grants(grants).judge(&ACCESS, now) {
-            Err(Violation { rule, report: false, error: GatewayError::AppNoPermission { reason } }) => {
+            Err(Denied { rule, report_only: false, error: GatewayError::AppNoPermission { reason } }) => {
                 assert_eq!(rule, "grants");
                 reason
             }
@@ -146,8 +146,8 @@ mod tests {
             grant.report = true;
             grant
         };
-        let violation = Grants(vec![report_only()]).judge(&ACCESS, 0).unwrap_err();
-        assert_eq!((violation.rule.as_str(), violation.report), ("wide", true));
+        let denied = Grants(vec![report_only()]).judge(&ACCESS, 0).unwrap_err();
+        assert_eq!((denied.rule.as_str(), denied.report_only), ("wide", true));
         assert_eq!(Grants(vec![report_only(), grant("narrow", "ci", "shop")]).judge(&ACCESS, 0).unwrap(), "narrow");
     }
 }

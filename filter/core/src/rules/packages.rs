@@ -39,22 +39,22 @@ impl PackageRules {
         !self.allow_unknown_formats.is_empty() || self.hosts.iter().any(|entry| entry.allow_private_addresses)
     }
 
-    /// The rules for one application.
-    pub(crate) fn of<'a>(&'a self, application: &'a str) -> ApplicationRules<'a> {
-        ApplicationRules { rules: self, application }
+    /// The rules for the packages of one application.
+    pub(crate) fn for_target<'a>(&'a self, target: &'a str) -> TargetRules<'a> {
+        TargetRules { rules: self, target }
     }
 }
 
 /// The rules as they concern one application.
 #[derive(Clone, Copy)]
-pub(crate) struct ApplicationRules<'a> {
+pub(crate) struct TargetRules<'a> {
     rules: &'a PackageRules,
-    application: &'a str,
+    target: &'a str,
 }
 
-impl<'a> ApplicationRules<'a> {
+impl<'a> TargetRules<'a> {
     fn hosts(self) -> impl Iterator<Item = &'a HostEntry> {
-        self.rules.hosts.iter().filter(move |entry| entry.targets.matches(self.application))
+        self.rules.hosts.iter().filter(move |entry| entry.targets.matches(self.target))
     }
 
     /// Whether only report-only entries allow the link.
@@ -69,11 +69,11 @@ impl<'a> ApplicationRules<'a> {
 
     /// Whether a package may be a file of an unknown format.
     pub(crate) fn allows_unknown_formats(self) -> bool {
-        self.rules.allow_unknown_formats.matches(self.application)
+        self.rules.allow_unknown_formats.matches(self.target)
     }
 }
 
-impl LinkRules for ApplicationRules<'_> {
+impl LinkRules for TargetRules<'_> {
     fn allows(&self, origin: &Origin) -> bool {
         self.hosts().any(|entry| entry.rule.matches(origin))
     }
@@ -102,12 +102,12 @@ mod tests {
         private.allow_private_addresses = true;
         let rules = PackageRules { hosts: vec![entry("example.com", "*"), private], ..PackageRules::default() };
         let url = |text: &str| Origin::read(text).unwrap();
-        assert!(rules.of("any").allows(&url("https://example.com/a")));
-        assert!(!rules.of("any").allows(&url("https://artifacts.internal:8443/a")));
-        assert!(rules.of("shop-1").allows(&url("https://artifacts.internal:8443/a")));
-        assert_eq!(rules.of("shop-1").private_hosts(), ["artifacts.internal:8443"]);
-        assert!(rules.of("any").private_hosts().is_empty());
-        assert!(PackageRules::default().of("any").allows_nothing());
+        assert!(rules.for_target("any").allows(&url("https://example.com/a")));
+        assert!(!rules.for_target("any").allows(&url("https://artifacts.internal:8443/a")));
+        assert!(rules.for_target("shop-1").allows(&url("https://artifacts.internal:8443/a")));
+        assert_eq!(rules.for_target("shop-1").private_hosts(), ["artifacts.internal:8443"]);
+        assert!(rules.for_target("any").private_hosts().is_empty());
+        assert!(PackageRules::default().for_target("any").allows_nothing());
     }
 
     #[test]
@@ -117,7 +117,7 @@ mod tests {
         let url = Origin::read("https://example.com/a").unwrap();
         let hosts = vec![report_only, entry("example.com", "shop")];
         let rules = PackageRules { hosts, checksum: Checksum::Required, ..PackageRules::default() };
-        assert!(rules.of("other").is_report_only(&url) && !rules.of("shop").is_report_only(&url));
-        assert!(rules.of("shop").requires_sha256(&url));
+        assert!(rules.for_target("other").is_report_only(&url) && !rules.for_target("shop").is_report_only(&url));
+        assert!(rules.for_target("shop").requires_sha256(&url));
     }
 }

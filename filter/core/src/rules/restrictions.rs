@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::reply::GatewayError;
-use crate::rules::Violation;
+use crate::rules::Denied;
 use crate::rules::pattern::Patterns;
 
 /// Addresses that requests may come from.
@@ -23,7 +23,7 @@ impl ClientIps {
     }
 
     /// An address that is not known is on no list, so an allow-list refuses it, and so does a deny-list.
-    pub(crate) fn judge(&self, source: Option<IpAddr>) -> Option<Violation> {
+    pub(crate) fn judge(&self, source: Option<IpAddr>) -> Option<Denied> {
         if self.is_empty() {
             return None;
         }
@@ -31,7 +31,7 @@ impl ClientIps {
         let source = source.map(|address| address.to_canonical());
         let on = |list: &[IpNet]| source.is_some_and(|address| list.iter().any(|net| net.contains(&address)));
         let allowed = source.is_some() && (self.allow.is_empty() || on(&self.allow)) && !on(&self.deny);
-        (!allowed).then(|| Violation::new("restrictions.client_ips", self.report, GatewayError::IpNotAllowed))
+        (!allowed).then(|| Denied::new("restrictions.client_ips", self.report, GatewayError::IpNotAllowed))
     }
 }
 
@@ -45,9 +45,9 @@ pub(crate) struct Users {
 
 impl Users {
     /// Judges a verified user; who has none was exempted on purpose.
-    pub(crate) fn judge(&self, user: &str) -> Option<Violation> {
+    pub(crate) fn judge(&self, user: &str) -> Option<Denied> {
         let allowed = (self.allow.is_empty() || self.allow.matches(user)) && !self.deny.matches(user);
-        (!allowed).then(|| Violation::new("restrictions.users", self.report, GatewayError::UserNotAllowed))
+        (!allowed).then(|| Denied::new("restrictions.users", self.report, GatewayError::UserNotAllowed))
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
         let patterns = |list: &[&str]| Patterns::new(&list.iter().map(ToString::to_string).collect::<Vec<_>>());
         let users = Users { allow: patterns(&["a*"]), deny: patterns(&["admin"]), report: true };
         assert!(users.judge("anna").is_none());
-        assert!(users.judge("admin").is_some_and(|v| v.report) && users.judge("bob").is_some());
+        assert!(users.judge("admin").is_some_and(|v| v.report_only) && users.judge("bob").is_some());
         assert!(Users::default().judge("anybody").is_none());
     }
 }

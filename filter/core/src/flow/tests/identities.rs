@@ -1,4 +1,4 @@
-//! Who calls, by every kind of proof, with services that answer, fail and come back.
+//! Who calls, by every kind of credential, with services that answer, fail and come back.
 
 use super::*;
 use crate::identity::jwt::testing::sign;
@@ -40,17 +40,19 @@ fn drive_with(
     loop {
         verdict = match verdict {
             Verdict::NeedBody(pending) => pending.on_body(gate, body.to_vec(), now),
-            Verdict::Ask(asking) => {
-                let Errand::Send(call, flight) = gate.join(&asking, 1, now) else { panic!("nothing to send") };
+            Verdict::NeedAnswer(waiter) => {
+                let CallStep::Send(call, call_in_flight) = gate.start_call(&waiter, 1, now) else {
+                    panic!("nothing to send")
+                };
                 let path = call.headers.iter().find(|(name, _)| *name == ":path").unwrap().1.clone();
                 let body = String::from_utf8(call.body.clone()).unwrap();
                 let answered = services(&path, &body);
                 asked.push(path);
                 let bytes = answered.as_ref().map(|(_, body)| body.to_string().into_bytes()).unwrap_or_default();
                 let reply = answered.map(|(status, _)| ServiceReply { status, body: &bytes });
-                let landed = gate.land(&flight, reply, now);
-                assert_eq!(landed.waiters, [1]);
-                gate.resume(asking, &landed, now)
+                let completion = gate.complete_call(&call_in_flight, reply, now);
+                assert_eq!(completion.waiters, [1]);
+                gate.resume(waiter, &completion, now)
             }
             end => return (end, asked),
         };
@@ -74,7 +76,7 @@ fn reason(verdict: Verdict) -> (u16, String) {
 }
 
 fn caller(verdict: Verdict) -> (String, String, &'static str) {
-    let Verdict::Forward(forward) = verdict else { panic!("{:?}", refused(verdict).reply) };
+    let Verdict::Allow(forward) = verdict else { panic!("{:?}", refused(verdict).reply) };
     (forward.record.app, forward.record.user, forward.record.identity)
 }
 
@@ -278,8 +280,9 @@ fn an_answer_in_use_is_renewed_before_it_ends_and_nobody_waits() {
     let gate = gate_of(&with_services(), &worker());
     let good = json!({"bk_app_code": "ci", "bk_app_secret": "good", "bk_ticket": "t1cket"});
     let renew = |now: Time, reply: Option<ServiceReply<'_>>| {
-        let due = gate.due(now);
-        due.iter().for_each(|(_, flight)| assert!(gate.land(flight, reply, now).waiters.is_empty()));
+        let due = gate.take_refreshes(now);
+        due.iter()
+            .for_each(|(_, call_in_flight)| assert!(gate.complete_call(call_in_flight, reply, now).waiters.is_empty()));
         due.len()
     };
     let never = |path: &str, _: &str| -> Answered { panic!("{path}") };
@@ -363,23 +366,27 @@ fn many_requests_ask_one_question() {
     let gate = gate_of(&with_services(), &worker());
     let header = json!({"bk_app_code": "ci", "bk_app_secret": "good", "bk_ticket": "t1cket"}).to_string();
     let pairs = with("x-bkapi-authorization", header.as_bytes());
-    let asking = || match gate.on_headers(&Head::new(&pairs, false, NOW, || [1; 16])) {
-        Verdict::Ask(asking) => asking,
+    let waiter = || match gate.on_headers(&Head::new(&pairs, false, NOW, || [1; 16])) {
+        Verdict::NeedAnswer(waiter) => waiter,
         _ => panic!("nothing asked"),
     };
-    let (first, second, gone) = (asking(), asking(), asking());
-    let Errand::Send(call, flight) = gate.join(&first, 10, NOW) else { panic!("nothing to send") };
+    let (first, second, gone) = (waiter(), waiter(), waiter());
+    let CallStep::Send(call, call_in_flight) = gate.start_call(&first, 10, NOW) else { panic!("nothing to send") };
     assert_eq!((call.cluster.as_str(), call.timeout_ms), ("bkauth", 5_000));
     assert!(call.headers.contains(&("x-bk-app-secret", "0wn-secret".to_owned())));
     assert!(call.headers.contains(&("x-request-id", "id-1".to_owned())));
-    assert!(matches!(gate.join(&second, 11, NOW), Errand::Wait) && matches!(gate.join(&gone, 12, NOW), Errand::Wait));
-    gate.leave(&gone, 12);
-    assert!(second.over_limit(&gate, 1_024).is_none() && second.over_limit(&gate, 1_025).is_some());
+    assert!(
+        matches!(gate.start_call(&second, 11, NOW), CallStep::Wait)
+            && matches!(gate.start_call(&gone, 12, NOW), CallStep::Wait)
+    );
+    gate.remove_waiter(&gone, 12);
+    assert!(second.check_body_size(&gate, 1_024).is_none() && second.check_body_size(&gate, 1_025).is_some());
     let body = json!({"code": 0, "data": {"is_match": true}}).to_string();
-    let landed = gate.land(&flight, Some(ServiceReply { status: 200, body: body.as_bytes() }), NOW);
-    assert_eq!(landed.waiters, [10, 11]);
-    for asking in [first, second] {
-        assert!(matches!(gate.resume(asking, &landed, NOW), Verdict::NeedBody(_)));
+    let completion =
+        gate.complete_call(&call_in_flight, Some(ServiceReply { status: 200, body: body.as_bytes() }), NOW);
+    assert_eq!(completion.waiters, [10, 11]);
+    for waiter in [first, second] {
+        assert!(matches!(gate.resume(waiter, &completion, NOW), Verdict::NeedBody(_)));
     }
     let counts = gate.worker.take_counts();
     assert!(counts.counters.contains(&("linkgate.calls.service.bkauth.outcome.ok".into(), 1)), "{counts:?}");
@@ -390,11 +397,11 @@ fn an_answer_of_ten_megabytes_is_none() {
     let gate = gate_of(&with_services(), &worker());
     let header = json!({"bk_app_code": "ci", "bk_app_secret": "good", "bk_ticket": "t1cket"}).to_string();
     let pairs = with("x-bkapi-authorization", header.as_bytes());
-    let Verdict::Ask(asking) = gate.on_headers(&Head::new(&pairs, false, NOW, || [1; 16])) else { panic!() };
-    let Errand::Send(_, flight) = gate.join(&asking, 1, NOW) else { panic!() };
+    let Verdict::NeedAnswer(waiter) = gate.on_headers(&Head::new(&pairs, false, NOW, || [1; 16])) else { panic!() };
+    let CallStep::Send(_, call_in_flight) = gate.start_call(&waiter, 1, NOW) else { panic!() };
     let body = vec![b' '; crate::identity::service::MAX_ANSWER + 1];
-    let landed = gate.land(&flight, Some(ServiceReply { status: 200, body: &body }), NOW);
-    let (status, reason) = reason(gate.resume(asking, &landed, NOW));
+    let completion = gate.complete_call(&call_in_flight, Some(ServiceReply { status: 200, body: &body }), NOW);
+    let (status, reason) = reason(gate.resume(waiter, &completion, NOW));
     assert_eq!(
         (status, reason.as_str()),
         (500, "failed to request third-party api, bkauth, the response is too large")
@@ -496,7 +503,7 @@ fn the_login_service_with_tenants_is_asked_in_its_own_way() {
     assert_eq!(reason(ask(&gate, &with_token("bad"), NOW, &tenants).0).1, "bk_token is not valid");
     let header = with_token("third").to_string();
     let pairs = with("x-bkapi-authorization", header.as_bytes());
-    let Verdict::Ask(asking) = gate.on_headers(&Head::new(&pairs, false, NOW, || [1; 16])) else { panic!() };
-    let Errand::Send(call, _) = gate.join(&asking, 1, NOW) else { panic!() };
+    let Verdict::NeedAnswer(waiter) = gate.on_headers(&Head::new(&pairs, false, NOW, || [1; 16])) else { panic!() };
+    let CallStep::Send(call, _) = gate.start_call(&waiter, 1, NOW) else { panic!() };
     assert!(call.headers.contains(&("authorization", "Bearer b3arer".to_owned())));
 }

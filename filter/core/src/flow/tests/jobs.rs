@@ -1,4 +1,4 @@
-//! Uploads that have begun: asked for and cancelled by whom may upload there, without a body, a package or a place.
+//! Uploads that have begun: asked for and cancelled by whom may upload there, without a body, a package or a lease.
 
 use super::*;
 
@@ -37,7 +37,7 @@ fn at_once(gate: &Gate, pairs: &Pairs<'_>) -> Verdict {
 
 fn forwarded(verdict: Verdict) -> Forward {
     match verdict {
-        Verdict::Forward(forward) => forward,
+        Verdict::Allow(forward) => forward,
         other => panic!("{:?}", refused(other).reply),
     }
 }
@@ -101,7 +101,7 @@ fn a_job_counts_for_rates_and_needs_no_place() {
         d["limits"]["requests_per_app"] = json!({"per_second": 0.001, "burst": 4});
         d["limits"]["uploads_per_app"] = json!({"concurrent": 1});
     });
-    let Verdict::Forward(upload) = judge(&gate, &pairs(), BODY.as_bytes()) else { panic!("refused") };
+    let Verdict::Allow(upload) = judge(&gate, &pairs(), BODY.as_bytes()) else { panic!("refused") };
     assert!(upload.lease.is_some());
     assert_eq!(refused(judge(&gate, &pairs(), BODY.as_bytes())).record.rule, "limits.uploads_per_app");
     for method in ["GET", "DELETE"] {
@@ -129,8 +129,8 @@ fn a_job_has_no_body() {
         // Not announced, it is refused by its first byte; one that turns out to be empty is none.
         let pairs = about(method, JOB);
         let Verdict::NeedBody(pending) = head(&pairs) else { panic!("decided before its end") };
-        assert!(pending.over_limit(&gate, 0).is_none());
-        assert_eq!(pending.over_limit(&gate, 1).unwrap().reply.status, 413);
+        assert!(pending.check_body_size(&gate, 0).is_none());
+        assert_eq!(pending.check_body_size(&gate, 1).unwrap().reply.status, 413);
         assert_eq!(refused(pending.on_body(&gate, b"x".to_vec(), NOW)).reply.status, 413);
         let Verdict::NeedBody(pending) = head(&pairs) else { panic!("decided before its end") };
         assert!(forwarded(pending.on_body(&gate, Vec::new(), NOW)).body.is_none());

@@ -1,4 +1,4 @@
-//! What a policy allows: stages, places of credentials, grants, restrictions, limits, packages, and rules on trial.
+//! What a policy allows: stages, places of credentials, grants, restrictions, limits, packages, and report-only rules.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn changed(change: impl Fn(&mut Value)) -> Gate {
 
 fn forwarded(verdict: Verdict) -> Forward {
     match verdict {
-        Verdict::Forward(forward) => forward,
+        Verdict::Allow(forward) => forward,
         other => panic!("{:?}", refused(other).reply),
     }
 }
@@ -144,10 +144,10 @@ fn nobody_uploads_without_a_grant() {
 fn sources_and_users_are_restricted() {
     let gate =
         changed(|d| d["restrictions"] = json!({"client_ips": {"allow": ["10.0.0.0/8"]}, "users": {"deny": ["adm*"]}}));
-    assert!(gate.wants_source());
+    assert!(gate.needs_client_address());
     let pairs = pairs();
     let from = |address: &[u8]| {
-        let head = Head::new(&pairs, false, NOW, || [1; 16]).from_source(address);
+        let head = Head::new(&pairs, false, NOW, || [1; 16]).with_client_address(address);
         gate.on_headers(&head)
     };
     let refusal = refused(from(b"192.0.2.1:9"));
@@ -170,9 +170,9 @@ fn limits_hold_and_say_when_to_come_back() {
     let refusal = refused(judge(&gate, &pairs(), BODY.as_bytes()));
     assert_eq!(message(&refusal.reply), "API rate limit exceeded by stage strategy");
     assert!(refusal.reply.headers.contains(&("retry-after", "2".to_owned())));
-    gate.release(&first.lease.unwrap());
+    gate.release_lease(&first.lease.unwrap());
     let pairs = pairs();
-    let later = Head::new(&pairs, false, Time::from_seconds(1_010), || [1; 16]).from_source(b"");
+    let later = Head::new(&pairs, false, Time::from_seconds(1_010), || [1; 16]).with_client_address(b"");
     let Verdict::NeedBody(pending) = gate.on_headers(&later) else { panic!() };
     forwarded(pending.on_body(&gate, BODY.as_bytes().to_vec(), Time::from_seconds(1_010)));
     let counts = gate.worker.take_counts().counters;
@@ -233,7 +233,7 @@ fn a_checksum_may_be_required() {
 }
 
 #[test]
-fn a_rule_on_trial_says_what_it_would_do_and_lets_pass() {
+fn a_report_only_rule_says_what_it_would_do_and_lets_pass() {
     let gate = changed(|d| {
         d["grants"][0]["mode"] = json!("report");
         d["restrictions"] = json!({

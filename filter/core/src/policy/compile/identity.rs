@@ -62,7 +62,9 @@ fn jwt_keys(part: &Identity, faults: &mut Faults) -> JwtKeys {
         if !is_name(&entry.kid) {
             faults.add(format!("{path}.kid"), NAME_RULE);
         }
-        let Some(key) = faults.keep(format!("{path}.public_key"), PublicKey::read(&entry.public_key)) else { continue };
+        let Some(key) = faults.keep(format!("{path}.public_key"), PublicKey::parse(&entry.public_key)) else {
+            continue;
+        };
         keys.push(JwtKey { kid: entry.kid.clone(), key, fingerprint: entry.public_key.trim().to_owned() });
     }
     let inner_kid = part.inner_jwt_kid.clone();

@@ -3,12 +3,12 @@
 use linkgate_contract::AppCode;
 
 use super::{Faults, NAME_MAX};
-use crate::directory::{Listed, LoginKind};
+use crate::directory::{Directory, LoginKind};
 use crate::policy::document::{Client, User};
 use crate::secret::Digest;
 
-pub(super) fn directory(clients: &[Client], users: &[User], faults: &mut Faults) -> Listed {
-    let mut directory = Listed::default();
+pub(super) fn directory(clients: &[Client], users: &[User], faults: &mut Faults) -> Directory {
+    let mut directory = Directory::default();
     for (n, client) in clients.iter().enumerate() {
         list_client(&format!("clients[{n}]"), client, &mut directory, faults);
     }
@@ -23,7 +23,7 @@ fn digests(path: &str, texts: &[String], faults: &mut Faults) -> Vec<(String, Di
     texts.filter_map(|(at, text)| Some((at.clone(), faults.keep(at, Digest::from_hex(text))?))).collect()
 }
 
-fn list_client(path: &str, client: &Client, directory: &mut Listed, faults: &mut Faults) {
+fn list_client(path: &str, client: &Client, directory: &mut Directory, faults: &mut Faults) {
     faults.keep(format!("{path}.app_code"), AppCode::new(client.app_code.as_str()));
     let secrets_path = format!("{path}.secret_sha256");
     let secrets = digests(&secrets_path, &client.secret_sha256, faults);
@@ -35,7 +35,7 @@ fn list_client(path: &str, client: &Client, directory: &mut Listed, faults: &mut
     }
 }
 
-fn list_user(path: &str, user: &User, directory: &mut Listed, faults: &mut Faults) {
+fn list_user(path: &str, user: &User, directory: &mut Directory, faults: &mut Faults) {
     let length = user.username.chars().count();
     if !(1..=NAME_MAX).contains(&length) || user.username.chars().any(char::is_control) {
         faults.add(format!("{path}.username"), format!("must be 1 to {NAME_MAX} characters, no control characters"));

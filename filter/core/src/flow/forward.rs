@@ -1,21 +1,21 @@
-//! What a request that may go on takes with it: the gate's signed word on who calls, and nothing that the caller made up.
+//! What goes on to the store: the request with the gate's signed word on who calls, and nothing that the caller made up.
 
 use std::rc::Rc;
 
 use linkgate_contract::{Extension, headers};
 
 use super::verdict::{FORWARDED, Forward};
-use super::{Flow, decide};
+use super::{Flow, record_decision};
+use crate::caller_cache::Caller;
 use crate::gate::Gate;
 use crate::limit::Lease;
 use crate::metrics::Metric;
-use crate::recent::Caller;
 use crate::time::Time;
 use crate::token::{REUSE_S, Subject};
 
 impl Flow {
     /// A token for the caller; one that depends on the caller alone stays with it.
-    pub(super) fn sign(&self, gate: &Gate, now: Time) -> Option<Rc<str>> {
+    pub(super) fn issue_token(&self, gate: &Gate, now: Time) -> Option<Rc<str>> {
         let caller = self.caller.as_deref()?;
         let known = caller.token.try_borrow().ok().and_then(|token| token.clone());
         if let Some((token, _)) = known.filter(|(_, until)| (1..=REUSE_S).contains(&(until - now.seconds()))) {
@@ -41,7 +41,7 @@ impl Flow {
         Some(issued.text)
     }
 
-    pub(super) fn forward(
+    pub(super) fn build_forward(
         &mut self,
         gate: &Gate,
         token: Rc<str>,
@@ -61,7 +61,7 @@ impl Flow {
             set.push(("content-length", body.len().to_string()));
             set.push((headers::CONTENT_TYPE, "application/json".to_owned()));
         }
-        decide(gate, FORWARDED, &mut self.record);
+        record_decision(gate, FORWARDED, &mut self.record);
         let remove = std::mem::take(&mut request.remove);
         Forward { remove, set, body, record: std::mem::take(&mut self.record), lease }
     }

@@ -1,0 +1,245 @@
+//! The cache of identity services' answers, and the circuit breaker of each service.
+//!
+//! Promises: a secret is never a key, only a digest over it is; negative entries, which strangers can cause, cannot push out
+//! positive ones, because the two are stored apart; both are bounded. A token is believed no longer than it lives.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+
+use lru::LruCache;
+use sha2::{Digest as _, Sha256};
+
+use super::jwt::JwtFacts;
+use super::service::ServiceKind;
+use crate::credentials::Reason;
+use crate::secret::Secret;
+
+/// How long a positive entry is fresh, in seconds.
+const FRESH_S: i64 = 600;
+/// When a positive entry that is in use is refreshed, so that nobody has to wait when it ends.
+const REFRESH_AFTER_S: i64 = 540;
+/// How long a negative entry is fresh.
+const NEGATIVE_S: i64 = 60;
+/// How long a stale entry serves while its service does not answer (stale-if-error).
+const STALE_IF_ERROR_S: i64 = 24 * 3600;
+/// How long the circuit of a service that failed stays open: who has a stale entry does not wait for it.
+const OPEN_S: i64 = 5;
+/// Most positive entries; about 300 bytes each.
+const MAX_POSITIVE: usize = 4096;
+/// Most negative entries.
+const MAX_NEGATIVE: usize = 2048;
+
+/// What an answer is cached under.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CacheKey([u8; 32]);
+
+impl CacheKey {
+    /// A digest over where a question is asked and what it says. Lengths go in, so that no two lists of parts are the same bytes.
+    pub(crate) fn of_parts(place: &[&str], parts: &[&str]) -> Self {
+        let mut hash = Sha256::new();
+        for part in place.iter().chain(parts) {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part.as_bytes());
+        }
+        Self(hash.finalize().into())
+    }
+}
+
+impl std::fmt::Debug for CacheKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CacheKey(..)")
+    }
+}
+
+/// What an access token stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TokenFacts {
+    pub(crate) app_code: String,
+    /// Empty: the token is the app's own.
+    pub(crate) username: String,
+    pub(crate) expires_at: i64,
+}
+
+/// What a service said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    AppVerified,
+    Keys(Rc<[Secret]>),
+    Token(TokenFacts),
+    User(String),
+    Jwt(Rc<JwtFacts>),
+    Refused(Reason),
+}
+
+impl Answer {
+    /// The second from which it is void, wherever it is stored.
+    fn expires_at(&self) -> Option<i64> {
+        match self {
+            Self::Token(facts) => Some(facts.expires_at),
+            Self::Jwt(facts) => Some(facts.expires_at),
+            _ => None,
+        }
+    }
+}
+
+/// What the cache has for a question.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum CacheLookup {
+    Fresh(Answer),
+    /// Fresh, but not for long: ask again between requests.
+    RefreshDue(Answer),
+    /// Fresh once; it serves only while the service does not answer.
+    Stale(Answer),
+    Miss,
+}
+
+struct CacheEntry {
+    answer: Answer,
+    since: i64,
+}
+
+/// The answers that one worker has cached.
+pub(crate) struct IdentityCache {
+    positive: RefCell<LruCache<CacheKey, CacheEntry>>,
+    negative: RefCell<LruCache<CacheKey, CacheEntry>>,
+    /// By service that failed: until when its circuit is open.
+    open_until: RefCell<BTreeMap<ServiceKind, i64>>,
+}
+
+impl Default for IdentityCache {
+    fn default() -> Self {
+        let cache = |size| RefCell::new(LruCache::new(NonZeroUsize::new(size).unwrap_or(NonZeroUsize::MIN)));
+        Self { positive: cache(MAX_POSITIVE), negative: cache(MAX_NEGATIVE), open_until: RefCell::default() }
+    }
+}
+
+impl IdentityCache {
+    /// What is cached by now. A clock that was set back makes everything stale, not fresh for longer.
+    pub(crate) fn look_up(&self, key: &CacheKey, now: i64) -> CacheLookup {
+        let Ok(mut negative) = self.negative.try_borrow_mut() else { return CacheLookup::Miss };
+        if let Some(entry) = negative.get(key).filter(|entry| (0..NEGATIVE_S).contains(&(now - entry.since))) {
+            return CacheLookup::Fresh(entry.answer.clone());
+        }
+        let Ok(mut positive) = self.positive.try_borrow_mut() else { return CacheLookup::Miss };
+        let Some(entry) = positive.get(key) else { return CacheLookup::Miss };
+        if entry.answer.expires_at().is_some_and(|at| now >= at) {
+            positive.pop(key);
+            return CacheLookup::Miss;
+        }
+        match now - entry.since {
+            0..REFRESH_AFTER_S => CacheLookup::Fresh(entry.answer.clone()),
+            REFRESH_AFTER_S..FRESH_S => CacheLookup::RefreshDue(entry.answer.clone()),
+            ..STALE_IF_ERROR_S => CacheLookup::Stale(entry.answer.clone()),
+            _ => CacheLookup::Miss,
+        }
+    }
+
+    /// Stores an answer in the place of any earlier one.
+    pub(crate) fn insert(&self, key: CacheKey, answer: &Answer, now: i64) {
+        let (Ok(mut positive), Ok(mut negative)) = (self.positive.try_borrow_mut(), self.negative.try_borrow_mut())
+        else {
+            return;
+        };
+        let entry = CacheEntry { answer: answer.clone(), since: now };
+        match answer {
+            Answer::Refused(_) => {
+                positive.pop(&key);
+                negative.put(key, entry);
+            }
+            _ => {
+                negative.pop(&key);
+                positive.put(key, entry);
+            }
+        }
+    }
+
+    /// Opens the circuit of a service that is down, or closes that of one that answers again.
+    pub(crate) fn record_call(&self, service: ServiceKind, is_down: bool, now: i64) {
+        let Ok(mut open_until) = self.open_until.try_borrow_mut() else { return };
+        if is_down {
+            open_until.insert(service, now + OPEN_S);
+        } else {
+            open_until.remove(&service);
+        }
+    }
+
+    /// Whether a service failed a moment ago, so that nobody who has a stale entry should wait for it.
+    pub(crate) fn is_circuit_open(&self, service: ServiceKind, now: i64) -> bool {
+        let until = self.open_until.try_borrow().ok().and_then(|open_until| open_until.get(&service).copied());
+        until.is_some_and(|until| (now..=now + OPEN_S).contains(&until) && until > now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> CacheKey {
+        CacheKey::of_parts(&["kind"], &[name])
+    }
+
+    #[test]
+    fn a_positive_entry_is_fresh_then_stale_then_gone() {
+        let cache = IdentityCache::default();
+        cache.insert(key("a"), &Answer::AppVerified, 1_000);
+        assert_eq!(cache.look_up(&key("a"), 1_539), CacheLookup::Fresh(Answer::AppVerified));
+        assert_eq!(cache.look_up(&key("a"), 1_540), CacheLookup::RefreshDue(Answer::AppVerified));
+        assert_eq!(cache.look_up(&key("a"), 1_599), CacheLookup::RefreshDue(Answer::AppVerified));
+        assert_eq!(cache.look_up(&key("a"), 1_600), CacheLookup::Stale(Answer::AppVerified));
+        assert_eq!(cache.look_up(&key("a"), 1_000 + STALE_IF_ERROR_S - 1), CacheLookup::Stale(Answer::AppVerified));
+        assert_eq!(cache.look_up(&key("a"), 1_000 + STALE_IF_ERROR_S), CacheLookup::Miss);
+        assert_eq!(cache.look_up(&key("a"), 900), CacheLookup::Stale(Answer::AppVerified), "the clock was set back");
+        assert_eq!(cache.look_up(&key("b"), 1_000), CacheLookup::Miss);
+    }
+
+    #[test]
+    fn a_negative_entry_counts_for_a_minute_and_ends_the_positive_one() {
+        let cache = IdentityCache::default();
+        let refused = Answer::Refused(Reason::WRONG_SECRET);
+        cache.insert(key("a"), &Answer::AppVerified, 1_000);
+        cache.insert(key("a"), &refused, 1_700);
+        assert_eq!(cache.look_up(&key("a"), 1_759), CacheLookup::Fresh(refused));
+        assert_eq!(cache.look_up(&key("a"), 1_760), CacheLookup::Miss, "never the good one again");
+        cache.insert(key("a"), &Answer::AppVerified, 1_761);
+        assert_eq!(cache.look_up(&key("a"), 1_761), CacheLookup::Fresh(Answer::AppVerified));
+    }
+
+    #[test]
+    fn a_token_is_believed_no_longer_than_it_lives() {
+        let cache = IdentityCache::default();
+        let facts = TokenFacts { app_code: "a".into(), username: String::new(), expires_at: 1_030 };
+        cache.insert(key("t"), &Answer::Token(facts.clone()), 1_000);
+        assert_eq!(cache.look_up(&key("t"), 1_029), CacheLookup::Fresh(Answer::Token(facts)));
+        assert_eq!(cache.look_up(&key("t"), 1_030), CacheLookup::Miss);
+    }
+
+    #[test]
+    fn negative_entries_cannot_push_out_positive_ones() {
+        let cache = IdentityCache::default();
+        cache.insert(key("good"), &Answer::AppVerified, 0);
+        for n in 0..100_000 {
+            cache.insert(key(&n.to_string()), &Answer::Refused(Reason::APP_NOT_FOUND), 0);
+        }
+        assert_eq!(cache.look_up(&key("good"), 1), CacheLookup::Fresh(Answer::AppVerified));
+        assert_eq!(cache.negative.borrow().len(), MAX_NEGATIVE);
+    }
+
+    #[test]
+    fn the_circuit_of_a_service_that_failed_is_open_for_a_moment() {
+        let cache = IdentityCache::default();
+        cache.record_call(ServiceKind::Login, true, 100);
+        assert!(cache.is_circuit_open(ServiceKind::Login, 104) && !cache.is_circuit_open(ServiceKind::Bkauth, 104));
+        assert!(!cache.is_circuit_open(ServiceKind::Login, 105));
+        cache.record_call(ServiceKind::Login, true, 200);
+        cache.record_call(ServiceKind::Login, false, 201);
+        assert!(!cache.is_circuit_open(ServiceKind::Login, 201));
+    }
+
+    #[test]
+    fn parts_cannot_run_into_each_other() {
+        assert_ne!(CacheKey::of_parts(&["k"], &["ab", "c"]), CacheKey::of_parts(&["k"], &["a", "bc"]));
+        assert_eq!(format!("{:?}", key("secret")), "CacheKey(..)");
+    }
+}
