@@ -24,7 +24,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use linkgate_archive::Limits as PackageLimits;
-use linkgate_contract::{AllowList, JobId, LinkRequest, Problem, UploadPath};
+use linkgate_contract::{AllowList, JobId, LinkRequest, ModuleRef, Problem};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -47,7 +47,7 @@ use ports::{BlobStore, Catalog, CatalogError, Entry, Failure, JobEnd, JobKey, Jo
 #[derive(Clone, Debug)]
 pub struct Upload {
     /// Whose it is.
-    pub module: UploadPath,
+    pub target: ModuleRef,
     /// What the caller asked for.
     pub request: LinkRequest,
     /// Which application asked.
@@ -111,10 +111,10 @@ pub enum Known {
 impl Known {
     /// Where its package goes.
     #[must_use]
-    pub fn module(&self) -> &UploadPath {
+    pub fn target(&self) -> &ModuleRef {
         match self {
-            Self::Live(live) => &live.job.upload.module,
-            Self::Booked(view) => &view.module,
+            Self::Live(live) => &live.job.upload.target,
+            Self::Booked(view) => &view.target,
         }
     }
 }

@@ -18,7 +18,7 @@ use std::fs::File;
 use std::time::{Duration, Instant};
 
 use linkgate_archive::{Format, Package};
-use linkgate_contract::{AppCode, JobId, ModuleName, PackageVersion, UploadPath};
+use linkgate_contract::{AppCode, JobId, ModuleName, ModuleRef, PackageVersion};
 use linkgate_store::catalog::SqliteCatalog;
 use linkgate_store::ingest::now_ms;
 use linkgate_store::ingest::ports::{
@@ -93,7 +93,7 @@ struct Shelves {
     catalog: SqliteCatalog,
     /// The platform's.
     reader: SqliteConnection,
-    module: UploadPath,
+    target: ModuleRef,
     booked: Cell<u32>,
     /// Some hashes of the module's packages, and their versions.
     known: Vec<(Sha256Hex, PackageVersion)>,
@@ -107,9 +107,8 @@ impl Shelves {
         let path = dir.path().join("catalog.sqlite3");
         File::create(&path).unwrap();
         let catalog = SqliteCatalog::open(&path).await.unwrap();
-        let module =
-            UploadPath { app_code: AppCode::new("app_code").unwrap(), module: ModuleName::new("default").unwrap() };
-        let (first, job) = booking(&module, 0);
+        let target = ModuleRef { app: AppCode::new("app_code").unwrap(), module: ModuleName::new("default").unwrap() };
+        let (first, job) = booking(&target, 0);
         catalog.record(first, job).await.unwrap();
         let options = SqliteConnectOptions::new().filename(&path).create_if_missing(false);
         let mut writer = options.clone().synchronous(SqliteSynchronous::Off).connect().await.unwrap();
@@ -119,16 +118,16 @@ impl Shelves {
         let mut reader = options.pragma("query_only", "on").connect().await.unwrap();
         assert_no_sorting(&mut reader).await;
         println!("{packages} packages, filled in {:.0} s", begun.elapsed().as_secs_f64());
-        Self { packages, catalog, reader, module, booked: Cell::new(0), known, _dir: dir }
+        Self { packages, catalog, reader, target, booked: Cell::new(0), known, _dir: dir }
     }
 
     /// Of each of [`NAMES`], in µs.
     async fn costs(&mut self) -> [f64; NAMES.len()] {
         [
             self.book().await,
-            self.ask(async |of, (_, version)| assert!(of.catalog.has_live(&of.module, version).await.unwrap())).await,
+            self.ask(async |of, (_, version)| assert!(of.catalog.has_live(&of.target, version).await.unwrap())).await,
             self.ask(async |of, (sha256, _)| {
-                assert!(of.catalog.held(&of.module.app_code, sha256).await.unwrap().is_some());
+                assert!(of.catalog.held(&of.target.app, sha256).await.unwrap().is_some());
             })
             .await,
             self.ask(async |of, (sha256, _)| assert!(of.catalog.points_at(sha256).await.unwrap())).await,
@@ -147,7 +146,7 @@ impl Shelves {
         let mut costs = Vec::new();
         for _ in 0..WRITES {
             self.booked.set(self.booked.get() + 1);
-            let (entry, job) = booking(&self.module, self.booked.get());
+            let (entry, job) = booking(&self.target, self.booked.get());
             let begun = Instant::now();
             self.catalog.record(entry, job).await.unwrap();
             costs.push(micros(begun.elapsed()));
@@ -182,7 +181,7 @@ fn micros(time: Duration) -> f64 {
 }
 
 /// A package of this module that nobody has booked yet.
-fn booking(module: &UploadPath, number: u32) -> (NewEntry, JobRecord) {
+fn booking(target: &ModuleRef, number: u32) -> (NewEntry, JobRecord) {
     let (version, url) = (format!("2.0.{number}"), "https://example.com/generic/example.tar.gz".to_owned());
     let mut digest = [0; 32];
     getrandom::fill(&mut digest).unwrap();
@@ -198,7 +197,7 @@ fn booking(module: &UploadPath, number: u32) -> (NewEntry, JobRecord) {
     // As long as a real one.
     let statement = format!(r#"{{"payload":"{}"}}"#, "A".repeat(1_300));
     let entry = NewEntry {
-        module: module.clone(),
+        target: target.clone(),
         registers_module: true,
         package_name: format!("example:{version}"),
         version: PackageVersion::new(&version).unwrap(),
@@ -213,7 +212,7 @@ fn booking(module: &UploadPath, number: u32) -> (NewEntry, JobRecord) {
     id.copy_from_slice(&digest[..16]);
     let view = JobView {
         id: JobId::from_bytes(id),
-        module: module.clone(),
+        target: target.clone(),
         state: JobState::Storing,
         received_bytes: 1 << 18,
         total_bytes: Some(1 << 18),

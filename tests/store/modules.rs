@@ -1,14 +1,14 @@
 //! Which modules take packages.
 
-use linkgate_contract::{AppCode, ModuleName, UploadPath};
+use linkgate_contract::{AppCode, ModuleName, ModuleRef};
 use linkgate_store::ingest::{ModuleRules, SourceOrigin, UnknownModules};
 use linkgate_tests::{FakeSource, TestStore, trust};
 use serde_json::json;
 
 use crate::{assert_problem, assert_refused};
 
-fn module(app_code: &str, module: &str) -> UploadPath {
-    UploadPath { app_code: AppCode::new(app_code).unwrap(), module: ModuleName::new(module).unwrap() }
+fn module(app_code: &str, module: &str) -> ModuleRef {
+    ModuleRef { app: AppCode::new(app_code).unwrap(), module: ModuleName::new(module).unwrap() }
 }
 
 async fn store_with(source: &FakeSource, rules: ModuleRules) -> TestStore {

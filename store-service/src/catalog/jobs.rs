@@ -3,7 +3,7 @@
 //! Promises: an upload that was accepted is found again after a crash, until it has ended; what it took to run it is
 //! overwritten then, for a link may hold a signature.
 
-use linkgate_contract::{AppCode, JobId, ModuleName, UploadPath};
+use linkgate_contract::{AppCode, JobId, ModuleName, ModuleRef};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
 
@@ -33,8 +33,8 @@ pub(super) async fn end(
     };
     sqlx::query(UPSERT_ENDED)
         .bind(view.id.to_string())
-        .bind(view.module.app_code.as_str())
-        .bind(view.module.module.as_str())
+        .bind(view.target.app.as_str())
+        .bind(view.target.module.as_str())
         .bind(&request.source_url)
         .bind(&request.operator)
         .bind(&request.request_id)
@@ -69,8 +69,8 @@ pub(super) async fn accept(tx: &mut Transaction<'_, Sqlite>, job: &JobRecord) ->
          values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing",
     )
     .bind(view.id.to_string())
-    .bind(view.module.app_code.as_str())
-    .bind(view.module.module.as_str())
+    .bind(view.target.app.as_str())
+    .bind(view.target.module.as_str())
     .bind(&request.body)
     .bind(private_hosts)
     .bind(request.opaque)
@@ -163,8 +163,8 @@ fn read_view(row: &SqliteRow) -> Result<JobView, sqlx::Error> {
     let total: Option<i64> = row.try_get("total_bytes")?;
     Ok(JobView {
         id: read_id(row.try_get("id")?)?,
-        module: UploadPath {
-            app_code: AppCode::new(app_code).map_err(|e| sqlx::Error::Decode(e.into()))?,
+        target: ModuleRef {
+            app: AppCode::new(app_code).map_err(|e| sqlx::Error::Decode(e.into()))?,
             module: ModuleName::new(module).map_err(|e| sqlx::Error::Decode(e.into()))?,
         },
         state,

@@ -27,8 +27,8 @@ pub(super) async fn find_live(tx: &mut Transaction<'_, Sqlite>, entry: &NewEntry
     let row = sqlx::query(
         "select id, sha256 from source_package where app_code = ? and module = ? and version = ? and is_deleted = 0",
     )
-    .bind(entry.module.app_code.as_str())
-    .bind(entry.module.module.as_str())
+    .bind(entry.target.app.as_str())
+    .bind(entry.target.module.as_str())
     .bind(entry.version.as_str())
     .fetch_optional(&mut **tx)
     .await?;
@@ -44,8 +44,8 @@ pub(super) async fn register_module(
     sqlx::query(
         "insert into module (app_code, module, source_origin, created_ms) values (?, ?, ?, ?) on conflict do nothing",
     )
-    .bind(entry.module.app_code.as_str())
-    .bind(entry.module.module.as_str())
+    .bind(entry.target.app.as_str())
+    .bind(entry.target.module.as_str())
     .bind(SourceOrigin::BkLesscode.number())
     .bind(now)
     .execute(&mut **tx)
@@ -80,8 +80,8 @@ pub(super) async fn insert(tx: &mut Transaction<'_, Sqlite>, entry: &NewEntry, n
          values (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) returning *",
     );
     let row = bind_package(query, entry, now)?
-        .bind(entry.module.app_code.as_str())
-        .bind(entry.module.module.as_str())
+        .bind(entry.target.app.as_str())
+        .bind(entry.target.module.as_str())
         .bind(entry.version.as_str())
         .fetch_one(&mut **tx)
         .await?;

@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use linkgate_contract::{AppCode, JobId, PackageVersion, UploadPath};
+use linkgate_contract::{AppCode, JobId, ModuleRef, PackageVersion};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 
@@ -150,24 +150,24 @@ pub(super) fn unsigned(number: i64) -> Result<u64, sqlx::Error> {
 }
 
 impl Catalog for SqliteCatalog {
-    async fn module_origin(&self, module: &UploadPath) -> Result<Option<SourceOrigin>, CatalogError> {
+    async fn module_origin(&self, target: &ModuleRef) -> Result<Option<SourceOrigin>, CatalogError> {
         let number: Option<i64> =
             sqlx::query_scalar("select source_origin from module where app_code = ? and module = ?")
-                .bind(module.app_code.as_str())
-                .bind(module.module.as_str())
+                .bind(target.app.as_str())
+                .bind(target.module.as_str())
                 .fetch_optional(&self.reader)
                 .await
                 .map_err(failed)?;
         Ok(number.and_then(SourceOrigin::from_number))
     }
 
-    async fn has_live(&self, module: &UploadPath, version: &PackageVersion) -> Result<bool, CatalogError> {
+    async fn has_live(&self, target: &ModuleRef, version: &PackageVersion) -> Result<bool, CatalogError> {
         sqlx::query_scalar(
             "select exists(select 1 from source_package
                 where app_code = ? and module = ? and version = ? and is_deleted = 0)",
         )
-        .bind(module.app_code.as_str())
-        .bind(module.module.as_str())
+        .bind(target.app.as_str())
+        .bind(target.module.as_str())
         .bind(version.as_str())
         .fetch_one(&self.reader)
         .await

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use linkgate_contract::{AppCode, ModuleName, UploadPath};
+use linkgate_contract::{AppCode, ModuleName, ModuleRef};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -70,14 +70,14 @@ fn read_file(path: &Path) -> Result<ModuleRules, String> {
     };
     let mut rules = ModuleRules::new(unknown);
     for declared in &file.modules {
-        let path = UploadPath {
-            app_code: AppCode::new(declared.app_code.get_ref().as_str())
+        let target = ModuleRef {
+            app: AppCode::new(declared.app_code.get_ref().as_str())
                 .map_err(|e| wrong_name(&text, "app_code", &declared.app_code, &e.to_string()))?,
             module: ModuleName::new(declared.module.get_ref().as_str())
                 .map_err(|e| wrong_name(&text, "module", &declared.module, &e.to_string()))?,
         };
-        if !rules.declare(path.clone(), declared.source_origin.into()) {
-            return Err(format!("declares `{}`/`{}` twice", path.app_code, path.module));
+        if !rules.declare(target.clone(), declared.source_origin.into()) {
+            return Err(format!("declares `{}`/`{}` twice", target.app, target.module));
         }
     }
     Ok(rules)

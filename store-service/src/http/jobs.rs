@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use jiff::tz::TimeZone;
-use linkgate_contract::{ErrorCode, JobId, Language, Problem, UploadPath};
+use linkgate_contract::{ErrorCode, JobId, Language, ModuleRef, Problem};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -92,11 +92,11 @@ pub(super) async fn cancel<S: Source, B: BlobStore, L: Catalog>(
 /// An upload of another module is none of this caller's business.
 pub(super) async fn find<S: Source, B: BlobStore, L: Catalog>(
     api: &Api<S, B, L>,
-    module: &UploadPath,
+    target: &ModuleRef,
     id: JobId,
 ) -> Result<Known, Problem> {
     let known = api.ingest.job(id).await.map_err(|e| reply::ingest_problem(&IngestError::from(e)))?;
-    known.filter(|known| known.module() == module).ok_or_else(|| Problem::new(ErrorCode::NotFound))
+    known.filter(|known| known.target() == target).ok_or_else(|| Problem::new(ErrorCode::NotFound))
 }
 
 fn document(view: &JobView, zone: &TimeZone, language: Language) -> Value {

@@ -8,7 +8,7 @@ use bytes::Buf;
 use futures_util::Stream;
 use jiff::tz::TimeZone;
 use linkgate_contract::{
-    ErrorCode, JobId, Language, LinkPath, LinkRequest, MediaType, PathPrefix, Problem, UploadPath, headers,
+    ErrorCode, JobId, Language, LinkPath, LinkRequest, MediaType, ModuleRef, PathPrefix, Problem, headers,
 };
 use tracing::{Instrument as _, Span, info, warn};
 use warp::Filter;
@@ -41,8 +41,8 @@ enum Route {
     Healthz,
     Readyz,
     Metrics,
-    Link(UploadPath),
-    Job(UploadPath, JobId, Action),
+    Link(ModuleRef),
+    Job(ModuleRef, JobId, Action),
     WrongMethod { allowed: &'static str },
     Unknown,
 }
@@ -57,11 +57,11 @@ impl Route {
             "/metrics" if reads => Self::Metrics,
             "/healthz" | "/readyz" | "/metrics" => Self::WrongMethod { allowed: "GET, HEAD" },
             _ => match read_path(path) {
-                Some(LinkPath { upload, job: None }) if *method == Method::POST => Self::Link(upload),
+                Some(LinkPath { upload, job: None }) if *method == Method::POST => Self::Link(upload.into()),
                 Some(LinkPath { job: None, .. }) => Self::WrongMethod { allowed: "POST" },
                 Some(LinkPath { upload, job: Some(job) }) => match *method {
-                    Method::GET => Self::Job(upload, job, Action::Show),
-                    Method::DELETE => Self::Job(upload, job, Action::Cancel),
+                    Method::GET => Self::Job(upload.into(), job, Action::Show),
+                    Method::DELETE => Self::Job(upload.into(), job, Action::Cancel),
                     _ => Self::WrongMethod { allowed: "GET, DELETE" },
                 },
                 None => Self::Unknown,
@@ -183,8 +183,8 @@ async fn dispatch<S: Source, B: BlobStore, L: Catalog, D: Buf>(
         Route::Healthz => Ok(reply::json(r#"{"status":"ok"}"#.into())),
         Route::Readyz => ready(api).await,
         Route::Metrics => show_metrics(&api.metrics).await,
-        Route::Link(module) => link(api, head, module, body).await,
-        Route::Job(module, id, action) => job(api, head, &module, id, action).await,
+        Route::Link(target) => link(api, head, target, body).await,
+        Route::Job(target, id, action) => job(api, head, &target, id, action).await,
         Route::WrongMethod { allowed } => Ok(reply::method_refusal(allowed, language)),
         Route::Unknown => Err(Problem::new(ErrorCode::NotFound)),
     };
@@ -211,7 +211,7 @@ async fn ready<S: Source, B: BlobStore, L: Catalog>(api: &Api<S, B, L>) -> Resul
 async fn link<S: Source, B: BlobStore, L: Catalog, D: Buf>(
     api: &Api<S, B, L>,
     head: &Head,
-    module: UploadPath,
+    target: ModuleRef,
     body: impl Stream<Item = Result<D, warp::Error>>,
 ) -> Result<Reply, Problem> {
     let caller = caller(api, head)?;
@@ -221,7 +221,7 @@ async fn link<S: Source, B: BlobStore, L: Catalog, D: Buf>(
     let media_type = MediaType::from_header(head.headers.get(headers::CONTENT_TYPE).map(|v| v.as_bytes()));
     let request = LinkRequest::read(media_type, &body, &api.allowed_hosts)?;
     let upload = Upload {
-        module,
+        target,
         request,
         caller_app: app_code.clone(),
         operator: operator.clone(),
@@ -257,13 +257,13 @@ fn stored(entry: &Entry, zone: &TimeZone) -> Result<Reply, Problem> {
 async fn job<S: Source, B: BlobStore, L: Catalog>(
     api: &Api<S, B, L>,
     head: &Head,
-    module: &UploadPath,
+    target: &ModuleRef,
     id: JobId,
     action: Action,
 ) -> Result<Reply, Problem> {
     let Caller { operator, .. } = caller(api, head)?;
     let language = head.language();
-    let known = jobs::find(api, module, id).await?;
+    let known = jobs::find(api, target, id).await?;
     Ok(match action {
         Action::Show if wishes::wants_events(&head.headers) => jobs::watch(api, known, language),
         Action::Show => jobs::show(api, known, language),

@@ -46,7 +46,7 @@ pub(super) fn key(headers: &HeaderMap, caller: &Caller, upload: &Upload) -> Resu
     let Caller { app_code, operator, .. } = caller;
     Ok(Some(JobKey {
         key: digest(&[app_code.as_bytes(), operator.as_bytes(), key]),
-        fingerprint: digest(&[upload.module.canonical().as_bytes(), upload.request.to_json().as_bytes()]),
+        fingerprint: digest(&[upload.target.path().as_bytes(), upload.request.to_json().as_bytes()]),
     }))
 }
 

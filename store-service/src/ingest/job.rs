@@ -85,8 +85,8 @@ impl Job {
 
     /// The span of its work, which begins with this call.
     pub(super) fn span(&self) -> Span {
-        let Upload { module, request, request_id, .. } = &self.upload;
-        let (app, name) = (module.app_code.as_str(), module.module.as_str());
+        let Upload { target, request, request_id, .. } = &self.upload;
+        let (app, name) = (target.app.as_str(), target.module.as_str());
         let span = trace::upload(&self.id, request_id, app, name, &request.package_url);
         self.place.get_or_init(|| trace::place(&span));
         span
@@ -166,7 +166,7 @@ impl Job {
         let started_ms = self.started_ms.load(Ordering::Relaxed);
         JobView {
             id: self.id,
-            module: self.upload.module.clone(),
+            target: self.upload.target.clone(),
             state,
             received_bytes: self.progress.received(),
             total_bytes: self.progress.total(),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use linkgate_contract::{JobId, LinkRequest, UploadPath};
+use linkgate_contract::{JobId, LinkRequest, ModuleRef};
 
 use super::job::Job;
 use super::ports::JobKey;
@@ -17,14 +17,14 @@ use super::{Allowance, IngestError, Outcome, Upload};
 /// All that makes two uploads the same; who asks is not part of it, but what that caller may do is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Wish {
-    module: UploadPath,
+    target: ModuleRef,
     request: LinkRequest,
     allowance: Allowance,
 }
 
 impl Wish {
-    fn of(Upload { module, request, allowance, .. }: &Upload) -> Self {
-        Self { module: module.clone(), request: request.clone(), allowance: allowance.clone() }
+    fn of(Upload { target, request, allowance, .. }: &Upload) -> Self {
+        Self { target: target.clone(), request: request.clone(), allowance: allowance.clone() }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::trace;
 pub(super) fn log(job: &Job, took: Duration, outcome: &Result<Entry, IngestError>) {
     let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let (asked, job) = (&job.upload, job.id());
-    let (app, name) = (asked.module.app_code.as_str(), asked.module.module.as_str());
+    let (app, name) = (asked.target.app.as_str(), asked.target.module.as_str());
     let trace = trace::id(&Span::current());
     let (id, url) = (asked.request_id.as_str(), &asked.request.package_url);
     /// One line, at its level; what every line says stands here.

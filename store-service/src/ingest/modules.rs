@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use linkgate_contract::UploadPath;
+use linkgate_contract::ModuleRef;
 
 /// How a module gets its source, as BlueKing numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub enum UnknownModules {
 #[derive(Clone, Debug, Default)]
 pub struct ModuleRules {
     unknown: UnknownModules,
-    declared: HashMap<UploadPath, SourceOrigin>,
+    declared: HashMap<ModuleRef, SourceOrigin>,
 }
 
 impl ModuleRules {
@@ -70,14 +70,14 @@ impl ModuleRules {
     }
 
     /// Declares a module; `false` if it was declared already.
-    pub fn declare(&mut self, module: UploadPath, origin: SourceOrigin) -> bool {
-        self.declared.insert(module, origin).is_none()
+    pub fn declare(&mut self, target: ModuleRef, origin: SourceOrigin) -> bool {
+        self.declared.insert(target, origin).is_none()
     }
 
     /// The declared origin of a module.
     #[must_use]
-    pub fn declared(&self, module: &UploadPath) -> Option<SourceOrigin> {
-        self.declared.get(module).copied()
+    pub fn declared(&self, target: &ModuleRef) -> Option<SourceOrigin> {
+        self.declared.get(target).copied()
     }
 
     /// The rule for all others.

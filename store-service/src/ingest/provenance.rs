@@ -17,7 +17,7 @@ impl<S, B, L> Ingest<S, B, L> {
         kept: Held,
         fetched: Option<Fetched>,
     ) -> Result<NewEntry, IngestError> {
-        let Upload { module, request, operator, .. } = &job.upload;
+        let Upload { target, request, operator, .. } = &job.upload;
         let Held { size_bytes, package } = kept;
         let version = request.version.clone().or_else(|| package.version.clone());
         let version = version.ok_or(IngestError::VersionMissing { format: package.format })?;
@@ -28,8 +28,8 @@ impl<S, B, L> Ingest<S, B, L> {
             package_name: &package_name,
             sha256: sha256.as_str(),
             size_bytes,
-            app_code: module.app_code.as_str(),
-            module: module.module.as_str(),
+            app_code: target.app.as_str(),
+            module: target.module.as_str(),
             version: version.as_str(),
             source_url: &request.package_url.to_string(),
             source: source(fetched.as_ref(), view.attempts),
@@ -41,7 +41,7 @@ impl<S, B, L> Ingest<S, B, L> {
             ended_ms,
         });
         Ok(NewEntry {
-            module: module.clone(),
+            target: target.clone(),
             registers_module,
             package_name,
             version,

@@ -45,7 +45,7 @@ impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {
         // They were written from a list of such.
         let private_hosts = AllowList::new(private_hosts.iter().filter_map(|host| HostRule::new(host).ok()).collect());
         Ok(Upload {
-            module: record.view.module.clone(),
+            target: record.view.target.clone(),
             request: LinkRequest::read(MediaType::Json, body.as_bytes(), &self.allowed_hosts)?,
             caller_app: caller_app.clone(),
             operator: operator.clone(),

@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use bytes::Bytes;
 use linkgate_archive::{Format, Limits, Opaque, Package};
-use linkgate_contract::{Sha256, UploadPath};
+use linkgate_contract::{ModuleRef, Sha256};
 use tracing::{error, warn};
 
 use super::admission::Place;
@@ -37,7 +37,7 @@ impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {
 
     async fn steps(&self, job: &Job) -> Result<Entry, IngestError> {
         let upload = &job.upload;
-        let registers_module = self.admit(&upload.module).await?;
+        let registers_module = self.admit(&upload.target).await?;
         self.refuse_early(upload).await?;
         if let Some(entry) = self.book_held(job, registers_module).await? {
             return Ok(entry);
@@ -72,10 +72,10 @@ impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {
     }
 
     /// Whether the module takes packages; `true` if it must be registered with its first one.
-    async fn admit(&self, module: &UploadPath) -> Result<bool, IngestError> {
-        let origin = match self.modules.declared(module) {
+    async fn admit(&self, target: &ModuleRef) -> Result<bool, IngestError> {
+        let origin = match self.modules.declared(target) {
             Some(origin) => Some(origin),
-            None => self.catalog.module_origin(module).await?,
+            None => self.catalog.module_origin(target).await?,
         };
         match (origin, self.modules.unknown()) {
             (Some(origin), _) if origin.takes_packages() => Ok(false),
@@ -88,7 +88,7 @@ impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {
     /// Saves the download of a package that would be refused anyway. [`Ingest::publish`] judges again.
     async fn refuse_early(&self, upload: &Upload) -> Result<(), IngestError> {
         let Some(version) = &upload.request.version else { return Ok(()) };
-        let refused = !upload.request.allow_overwrite && self.catalog.has_live(&upload.module, version).await?;
+        let refused = !upload.request.allow_overwrite && self.catalog.has_live(&upload.target, version).await?;
         if refused { Err(IngestError::AlreadyExists) } else { Ok(()) }
     }
 
@@ -100,10 +100,10 @@ impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {
 
     /// Each download holds buffers, a thread and a connection.
     async fn enter(&self, job: &Job) -> Result<Place, IngestError> {
-        let Upload { request, module, .. } = &job.upload;
+        let Upload { request, target, .. } = &job.upload;
         let host = request.package_url.host().map(|host| host.to_string()).unwrap_or_default();
         let was_accepted = *job.standing.lock().await == Standing::Accepted;
-        let turn = self.admission.queue(&host, module.app_code.as_str(), was_accepted).ok_or(IngestError::Busy)?;
+        let turn = self.admission.queue(&host, target.app.as_str(), was_accepted).ok_or(IngestError::Busy)?;
         job.reach(Stage::Queued);
         tokio::select! {
             place = self.metrics.queued(turn.wait(job.gives_up(self.admission.patience()))) => place.ok_or(IngestError::Busy),
@@ -195,7 +195,7 @@ impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {
         let named = upload.request.sha256.as_ref().and_then(|digest| Sha256Hex::from_hex(digest.as_str()));
         let Some(sha256) = named else { return Ok(None) };
         let _one_at_a_time = self.metrics.timed("wait", self.publishing.hold()).await;
-        let Some(held) = self.catalog.held(&upload.module.app_code, &sha256).await? else { return Ok(None) };
+        let Some(held) = self.catalog.held(&upload.target.app, &sha256).await? else { return Ok(None) };
         let may_stay = held.package.format != Format::Opaque || self.limits(upload).opaque == Opaque::Allow;
         // A blob that was lost is there again after a download.
         if !may_stay || !self.blobs.has(sha256.clone()).await? {

@@ -118,11 +118,11 @@ impl FinishedBlob for Written {
 struct Books(fn() -> CatalogError);
 
 impl Catalog for Books {
-    async fn module_origin(&self, _module: &UploadPath) -> Result<Option<SourceOrigin>, CatalogError> {
+    async fn module_origin(&self, _target: &ModuleRef) -> Result<Option<SourceOrigin>, CatalogError> {
         Ok(None)
     }
 
-    async fn has_live(&self, _module: &UploadPath, _version: &PackageVersion) -> Result<bool, CatalogError> {
+    async fn has_live(&self, _target: &ModuleRef, _version: &PackageVersion) -> Result<bool, CatalogError> {
         Ok(false)
     }
 
@@ -171,7 +171,7 @@ impl Upload {
     /// One that may overwrite.
     pub(crate) fn example(link: &str, version: &str) -> Self {
         Self {
-            module: UploadPath { app_code: AppCode::new("app").unwrap(), module: ModuleName::new("default").unwrap() },
+            target: ModuleRef { app: AppCode::new("app").unwrap(), module: ModuleName::new("default").unwrap() },
             request: LinkRequest {
                 package_url: PackageUrl::new(link).unwrap(),
                 version: Some(PackageVersion::new(version).unwrap()),

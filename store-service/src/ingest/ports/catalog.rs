@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use linkgate_archive::Package;
-use linkgate_contract::{AppCode, JobId, PackageVersion, UploadPath};
+use linkgate_contract::{AppCode, JobId, ModuleRef, PackageVersion};
 use serde::{Deserialize, Serialize};
 
 use super::{Cause, Fetched, JobEnd, JobRecord, JobView, Sha256Hex};
@@ -14,12 +14,12 @@ pub trait Catalog: Send + Sync + 'static {
     /// The booked origin of a module.
     fn module_origin(
         &self,
-        module: &UploadPath,
+        target: &ModuleRef,
     ) -> impl Future<Output = Result<Option<SourceOrigin>, CatalogError>> + Send;
     /// Whether a version is there and not deleted.
     fn has_live(
         &self,
-        module: &UploadPath,
+        target: &ModuleRef,
         version: &PackageVersion,
     ) -> impl Future<Output = Result<bool, CatalogError>> + Send;
     /// Books a package, its module if that is new, and the upload as done, in one transaction.
@@ -57,7 +57,7 @@ pub trait Catalog: Send + Sync + 'static {
 #[derive(Clone, Debug)]
 pub struct NewEntry {
     /// Whose it is.
-    pub module: UploadPath,
+    pub target: ModuleRef,
     /// Whether the module is booked along with it.
     pub registers_module: bool,
     /// Its version.

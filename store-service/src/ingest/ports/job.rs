@@ -1,6 +1,6 @@
 //! Uploads as the books know them.
 
-use linkgate_contract::{JobId, Language, Problem, UploadPath};
+use linkgate_contract::{JobId, Language, ModuleRef, Problem};
 use serde::{Deserialize, Serialize};
 
 use super::Entry;
@@ -101,7 +101,7 @@ pub struct JobView {
     /// Its name.
     pub id: JobId,
     /// Where its package goes.
-    pub module: UploadPath,
+    pub target: ModuleRef,
     /// How far it is.
     pub state: JobState,
     /// Bytes that have come.
