@@ -4,7 +4,7 @@
 //! other form and two readings cannot disagree. Refuses every path that needs normalising first: percent-encoding, dot
 //! segments, empty segments, a missing trailing slash, a fragment. No name in this path can need encoding.
 
-use crate::{AppCode, JobId, ModuleName, ModuleRef};
+use crate::{AppCode, JobId, ModuleName};
 
 /// What stands before `/bkapps/...`: empty, or `/a/b` without a trailing slash.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -118,12 +118,6 @@ impl UploadPath {
     pub fn canonical(&self) -> String {
         let (app_code, module) = (self.app_code.as_str(), self.module.as_str());
         ["/bkapps/applications/", app_code, "/modules/", module, "/source_package/link/"].concat()
-    }
-}
-
-impl From<UploadPath> for ModuleRef {
-    fn from(path: UploadPath) -> Self {
-        Self { app: path.app_code, module: path.module }
     }
 }
 

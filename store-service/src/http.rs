@@ -5,11 +5,13 @@
 
 mod auth;
 mod body;
+mod endpoints;
 mod jobs;
+mod preferences;
 mod reply;
+mod request;
 mod routes;
 mod server;
-mod wishes;
 
 use std::sync::Arc;
 use std::time::Duration;

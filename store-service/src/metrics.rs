@@ -256,12 +256,12 @@ mod tests {
         assert_eq!(metrics.timed("fetch", async { 7 }).await, 7);
         metrics.stored(5, true);
         metrics.stored(5, false);
-        metrics.answered("upload", 200);
+        metrics.answered("upload_source_package_via_link", 200);
         for line in [
             "linkgate_store_stage_duration_seconds_count{stage=\"fetch\"} 1",
             "linkgate_store_stored_bytes_total 10",
             "linkgate_store_deduplicated_total 1",
-            "linkgate_store_http_requests_total{route=\"upload\",status=\"200\"} 1",
+            "linkgate_store_http_requests_total{route=\"upload_source_package_via_link\",status=\"200\"} 1",
         ] {
             assert!(has(&metrics, line), "{line} in {}", metrics.render().unwrap());
         }

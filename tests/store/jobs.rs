@@ -171,7 +171,30 @@ async fn nobody_is_told_of_uploads_to_another_module_or_of_none() {
     let stranger = about(&reply, store.mint()).token(None).send(store.base()).await;
     assert_eq!(stranger.status, 401);
     let wrong = about(&reply, store.mint()).method(Method::PUT).send(store.base()).await;
-    assert_eq!((wrong.status, wrong.header("allow")), (405, Some("GET, DELETE")));
+    assert_eq!((wrong.status, wrong.header("allow")), (405, Some("GET, HEAD, DELETE")));
+}
+
+#[tokio::test]
+async fn head_answers_as_get_does_without_a_body() {
+    let source = FakeSource::serving(bytes(100)).await;
+    let store = TestStore::trusting(&source).await;
+    let accepted = store.link(hurried(store.request(source.url()))).await;
+    assert_eq!(ended(store.base(), &accepted, store.mint()).await["state"], "done");
+    let watching = about(&accepted, store.mint()).header("accept", "text/event-stream");
+    for (request, media_type) in [(about(&accepted, store.mint()), "application/json"), (watching, "text/event-stream")]
+    {
+        let get = request.clone().send(store.base()).await;
+        let head = request.method(Method::HEAD).send(store.base()).await;
+        assert_eq!((get.status, head.status, head.body.as_str()), (200, 200, ""));
+        assert!(!get.body.is_empty());
+        for reply in [&get, &head] {
+            assert_eq!(reply.header("content-type"), Some(media_type));
+        }
+        assert_eq!(head.header("content-length"), get.header("content-length"));
+    }
+    let stranger = about(&accepted, store.mint()).method(Method::HEAD).token(None).send(store.base()).await;
+    assert_eq!((stranger.status, stranger.body.as_str()), (401, ""));
+    store.finish().await;
 }
 
 #[tokio::test]

@@ -31,8 +31,8 @@ async fn uploads_are_counted_by_what_came_of_them() {
         ("stored_bytes_total", 200_000.0),
         ("deduplicated_total", 1.0),
         ("uploads_active", 0.0),
-        ("http_requests_total{route=\"upload\",status=\"200\"}", 2.0),
-        ("http_requests_total{route=\"upload\",status=\"400\"}", 2.0),
+        ("http_requests_total{route=\"upload_source_package_via_link\",status=\"200\"}", 2.0),
+        ("http_requests_total{route=\"upload_source_package_via_link\",status=\"400\"}", 2.0),
     ] {
         assert_eq!(value(&store, series).await, Some(want), "{series}");
     }

@@ -1,11 +1,15 @@
-//! Reads a request's body into memory.
+//! A request's body: passed on while it comes, or read into memory.
 //!
-//! Promises: never more than the limit, whatever `Content-Length` says, and never longer than the timeout.
+//! Promises: never more than the limit in memory, whatever `Content-Length` says, and never longer than the timeout.
 
+use std::pin::Pin;
 use std::time::Duration;
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt as _};
+
+/// A body that has not been read yet.
+pub(super) struct IncomingBody(Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>);
 
 /// Why there is no body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,41 +22,40 @@ pub(super) enum BodyError {
     Broken,
 }
 
-pub(super) async fn read<D: Buf, E>(
-    body: impl Stream<Item = Result<D, E>>,
-    max_bytes: usize,
-    patience: Duration,
-) -> Result<Vec<u8>, BodyError> {
-    tokio::time::timeout(patience, collect(body, max_bytes)).await.unwrap_or(Err(BodyError::TooSlow))
-}
-
-async fn collect<D: Buf, E>(body: impl Stream<Item = Result<D, E>>, max_bytes: usize) -> Result<Vec<u8>, BodyError> {
-    let mut body = std::pin::pin!(body);
-    let mut all = Vec::new();
-    while let Some(piece) = body.next().await {
-        let mut piece = piece.map_err(|_| BodyError::Broken)?;
-        if all.len() + piece.remaining() > max_bytes {
-            return Err(BodyError::TooLarge);
-        }
-        while piece.has_remaining() {
-            let part = piece.chunk();
-            all.extend_from_slice(part);
-            piece.advance(part.len());
-        }
+impl IncomingBody {
+    /// Takes what the server gives; whatever its errors say, the body is broken then.
+    pub(super) fn new<D: Buf, E>(pieces: impl Stream<Item = Result<D, E>> + Send + 'static) -> Self {
+        let whole = |mut piece: D| piece.copy_to_bytes(piece.remaining());
+        Self(Box::pin(pieces.map(move |piece| piece.map(whole).map_err(|_| BodyError::Broken))))
     }
-    Ok(all)
+
+    /// Reads it to its end.
+    pub(super) async fn read_whole(self, max_bytes: usize, within: Duration) -> Result<Vec<u8>, BodyError> {
+        tokio::time::timeout(within, self.collect(max_bytes)).await.unwrap_or(Err(BodyError::TooSlow))
+    }
+
+    async fn collect(mut self, max_bytes: usize) -> Result<Vec<u8>, BodyError> {
+        let mut all = Vec::new();
+        while let Some(piece) = self.0.next().await {
+            let piece = piece?;
+            if all.len() + piece.len() > max_bytes {
+                return Err(BodyError::TooLarge);
+            }
+            all.extend_from_slice(&piece);
+        }
+        Ok(all)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use futures_util::stream;
 
     use super::*;
 
-    async fn read_pieces(pieces: &[&'static str], max: usize) -> Result<Vec<u8>, BodyError> {
+    async fn read_pieces(pieces: &[&'static str], max_bytes: usize) -> Result<Vec<u8>, BodyError> {
         let pieces: Vec<Result<Bytes, ()>> = pieces.iter().map(|p| Ok(Bytes::from_static(p.as_bytes()))).collect();
-        read(stream::iter(pieces), max, Duration::from_secs(1)).await
+        IncomingBody::new(stream::iter(pieces)).read_whole(max_bytes, Duration::from_secs(1)).await
     }
 
     #[tokio::test]
@@ -64,13 +67,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_never_ends_is_given_up() {
-        let never = stream::pending::<Result<Bytes, ()>>();
-        assert_eq!(read(never, 4, Duration::from_secs(1)).await, Err(BodyError::TooSlow));
+        let never = IncomingBody::new(stream::pending::<Result<Bytes, ()>>());
+        assert_eq!(never.read_whole(4, Duration::from_secs(1)).await, Err(BodyError::TooSlow));
     }
 
     #[tokio::test]
     async fn a_body_that_breaks_off_is_no_body() {
-        let broken = stream::iter([Ok(Bytes::from_static(b"{")), Err(())]);
-        assert_eq!(read(broken, 4, Duration::from_secs(1)).await, Err(BodyError::Broken));
+        let broken = IncomingBody::new(stream::iter([Ok(Bytes::from_static(b"{")), Err(())]));
+        assert_eq!(broken.read_whole(4, Duration::from_secs(1)).await, Err(BodyError::Broken));
     }
 }

@@ -38,9 +38,9 @@ pub(super) fn refusal(problem: &Problem, language: Language) -> Reply {
 }
 
 /// A refusal of the method.
-pub(super) fn method_refusal(allowed: &'static str, language: Language) -> Reply {
+pub(super) fn method_refusal(allowed: &str, language: Language) -> Reply {
     let mut reply = refusal(&Problem::new(ErrorCode::MethodNotAllowed), language);
-    reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    reply.headers_mut().extend(HeaderValue::from_str(allowed).ok().map(|allowed| (ALLOW, allowed)));
     reply
 }
 

@@ -31,7 +31,11 @@ fn lists(headers: &HeaderMap, name: &str, item: &str) -> bool {
 }
 
 /// The caller's `Idempotency-Key`, and what it stands for. A key is its caller's own: nobody meets another one's.
-pub(super) fn key(headers: &HeaderMap, caller: &Caller, upload: &Upload) -> Result<Option<JobKey>, Problem> {
+pub(super) fn read_idempotency_key(
+    headers: &HeaderMap,
+    caller: &Caller,
+    upload: &Upload,
+) -> Result<Option<JobKey>, Problem> {
     let mut given = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = given.next() else { return Ok(None) };
     let key = value.as_bytes().trim_ascii();

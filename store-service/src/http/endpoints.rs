@@ -1,0 +1,30 @@
+//! The handlers of the endpoints, each in a file of its own, and the one place that chooses among them.
+//!
+//! A new endpoint is a row in `contract/src/endpoint.rs`, a file here and an arm below, for which the compiler asks.
+
+mod cancel_job;
+mod get_job;
+#[cfg(feature = "test-endpoint")]
+mod show_test_query;
+mod upload_by_link;
+
+use linkgate_contract::{Operation, Problem};
+
+use super::Api;
+use super::reply::Reply;
+use super::request::Request;
+use crate::ingest::ports::{BlobStore, Catalog, Source};
+
+/// Answers a request of a caller who is known.
+pub(super) async fn answer<S: Source, B: BlobStore, L: Catalog>(
+    api: &Api<S, B, L>,
+    request: Request<'_>,
+) -> Result<Reply, Problem> {
+    match request.route.endpoint.operation {
+        Operation::UploadSourcePackageViaLink => upload_by_link::answer(api, request).await,
+        Operation::GetSourcePackageJob => get_job::answer(api, request).await,
+        Operation::CancelSourcePackageJob => cancel_job::answer(api, request).await,
+        #[cfg(feature = "test-endpoint")]
+        Operation::ShowTestQuery => Ok(show_test_query::answer(&request)),
+    }
+}

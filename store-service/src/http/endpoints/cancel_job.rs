@@ -1,0 +1,28 @@
+//! Ends an upload that is not wanted any more, and tells how it ended.
+
+use linkgate_contract::Problem;
+use tracing::info;
+
+use crate::http::reply::{self, Reply};
+use crate::http::request::Request;
+use crate::http::{Api, jobs};
+use crate::ingest::Known;
+use crate::ingest::ports::{BlobStore, Catalog, Source};
+
+pub(super) async fn answer<S: Source, B: BlobStore, L: Catalog>(
+    api: &Api<S, B, L>,
+    request: Request<'_>,
+) -> Result<Reply, Problem> {
+    let id = request.job_id()?;
+    let known = jobs::find(api, request.target(), id).await?;
+    let operator = &request.caller.operator;
+    info!(request.id = request.head.request_id(), job.id = %id, "Cancelling for `{operator}`");
+    let view = match known {
+        Known::Live(live) => {
+            let outcome = api.ingest.cancel(&live).await;
+            api.ingest.view(&live, Some(&outcome))
+        }
+        Known::Booked(view) => *view,
+    };
+    Ok(reply::json(jobs::describe(&view, &api.time_zone, request.head.language()).to_string()))
+}

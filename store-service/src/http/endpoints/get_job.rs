@@ -1,0 +1,71 @@
+//! Shows an upload that has begun, once or as it changes until it has ended.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use linkgate_contract::{Language, Problem};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+use warp::Reply as _;
+use warp::sse::Event;
+
+use crate::http::reply::{self, Reply};
+use crate::http::request::Request;
+use crate::http::{Api, jobs, preferences};
+use crate::ingest::ports::{BlobStore, Catalog, JobView, Source};
+use crate::ingest::{Ingest, Known};
+
+/// How often progress is told, unless something else happens.
+const EVERY: Duration = Duration::from_secs(1);
+
+pub(super) async fn answer<S: Source, B: BlobStore, L: Catalog>(
+    api: &Api<S, B, L>,
+    request: Request<'_>,
+) -> Result<Reply, Problem> {
+    let known = jobs::find(api, request.target(), request.job_id()?).await?;
+    let language = request.head.language();
+    if preferences::wants_events(&request.head.headers) {
+        return Ok(watch(api, known, language));
+    }
+    let view = match known {
+        Known::Live(live) => api.ingest.view(&live, None),
+        Known::Booked(view) => *view,
+    };
+    Ok(reply::json(jobs::describe(&view, &api.time_zone, language).to_string()))
+}
+
+/// The same as it changes, until it has ended.
+fn watch<S: Source, B: BlobStore, L: Catalog>(api: &Api<S, B, L>, known: Known, language: Language) -> Reply {
+    let (tell, mut told) = mpsc::channel(1);
+    tokio::spawn(follow(Arc::clone(&api.ingest), known, tell));
+    let zone = api.time_zone.clone();
+    let events = stream::poll_fn(move |context| told.poll_recv(context)).map(move |view| {
+        let data = jobs::describe(&view, &zone, language).to_string();
+        Ok::<_, Infallible>(Event::default().event(view.state.name()).data(data))
+    });
+    warp::sse::reply(warp::sse::keep_alive().stream(events)).into_response()
+}
+
+/// Tells what is known at once, at each step and each second, until the upload ends or nobody listens.
+async fn follow<S: Source, B: BlobStore, L: Catalog>(
+    ingest: Arc<Ingest<S, B, L>>,
+    known: Known,
+    tell: mpsc::Sender<JobView>,
+) {
+    let live = match known {
+        Known::Live(live) => live,
+        Known::Booked(view) => return drop(tell.send(*view).await),
+    };
+    loop {
+        if tell.send(ingest.view(&live, None)).await.is_err() {
+            return;
+        }
+        tokio::select! {
+            outcome = live.outcome() => return drop(tell.send(ingest.view(&live, Some(&outcome))).await),
+            () = live.job.changed() => {}
+            () = sleep(EVERY) => {}
+        }
+    }
+}

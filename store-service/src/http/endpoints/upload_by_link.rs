@@ -1,0 +1,57 @@
+//! Uploads a package from a link: 200 with the package, or 202 with the job if the caller does not wait.
+
+use jiff::tz::TimeZone;
+use linkgate_contract::{ErrorCode, LinkRequest, MediaType, Problem, headers};
+use tracing::info;
+
+use crate::http::auth::Caller;
+use crate::http::reply::{self, Reply};
+use crate::http::request::Request;
+use crate::http::{Api, jobs, preferences};
+use crate::ingest::ports::{BlobStore, Catalog, Entry, JobEnd, JobView, Source};
+use crate::ingest::{Known, Upload};
+
+pub(super) async fn answer<S: Source, B: BlobStore, L: Catalog>(
+    api: &Api<S, B, L>,
+    request: Request<'_>,
+) -> Result<Reply, Problem> {
+    let Request { head, route, caller, body } = request;
+    let Caller { app_code, operator, allowance } = &caller;
+    let request_id = head.request_id();
+    info!(request.id = request_id, caller.app = app_code, caller.user = operator, "Uploading for `{operator}`");
+    let body = body.read_whole(api.max_body_bytes, api.body_timeout).await?;
+    let media_type = MediaType::from_header(head.headers.get(headers::CONTENT_TYPE).map(|v| v.as_bytes()));
+    let upload = Upload {
+        target: route.target.clone(),
+        request: LinkRequest::read(media_type, &body, &api.allowed_hosts)?,
+        caller_app: app_code.clone(),
+        operator: operator.clone(),
+        allowance: allowance.clone(),
+        request_id: request_id.to_owned(),
+    };
+    let key = preferences::read_idempotency_key(&head.headers, &caller, &upload)?;
+    let live = match api.ingest.begin(upload, key).await.map_err(|e| reply::ingest_problem(&e))? {
+        Known::Live(live) => live,
+        // Only a key leads there, and only to what was stored.
+        Known::Booked(view) => return show_again(&view, &api.time_zone),
+    };
+    if preferences::responds_async(&head.headers)
+        && api.ingest.accept(&live).await.map_err(|e| reply::ingest_problem(&e))?
+    {
+        return Ok(jobs::accepted(&api.ingest.view(&live, None), &api.time_zone, head.language()));
+    }
+    let outcome = live.outcome().await;
+    show_package(outcome.as_ref().as_ref().map_err(reply::ingest_problem)?, &api.time_zone)
+}
+
+/// The reply that the request under this key had.
+fn show_again(view: &JobView, zone: &TimeZone) -> Result<Reply, Problem> {
+    match &view.end {
+        Some(JobEnd::Done(entry)) => show_package(entry, zone),
+        _ => Err(Problem::new(ErrorCode::Internal)),
+    }
+}
+
+fn show_package(entry: &Entry, zone: &TimeZone) -> Result<Reply, Problem> {
+    serde_json::to_string(&reply::package(entry, zone)).map(reply::json).map_err(|_| Problem::new(ErrorCode::Internal))
+}
