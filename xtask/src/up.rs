@@ -6,12 +6,12 @@
 
 pub mod children;
 pub mod demo;
+pub mod files;
 mod hosts;
-pub mod link;
-pub mod place;
 pub mod ports;
 pub mod sample;
-mod stop;
+mod shutdown;
+pub mod upload;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,11 +25,11 @@ use crate::programs::Programs;
 use crate::workspace::{Profile, Workspace};
 use children::Children;
 use demo::Credentials;
+use files::{Place, read_text};
 use hosts::Hosts;
-use place::{Place, read_text};
 use ports::{Numbers, Ports};
 use sample::Sample;
-use stop::ShutdownRequest;
+use shutdown::ShutdownRequest;
 
 /// Flags of `up`.
 #[derive(Args)]
@@ -105,16 +105,16 @@ fn session(
         answers(numbers.admin, "/ready") && http::is_listening(numbers.gateway)
     })?;
 
-    let reply = link::send(numbers.gateway, &credentials, &sample.url)?;
+    let reply = upload::send(numbers.gateway, &credentials, &sample.url)?;
     println!("\n{reply}\n");
     if options.check {
-        link::compare(&reply, &sample)?;
-        link::refuses_a_wrong_secret(numbers.gateway, &credentials, &sample.url)?;
+        upload::compare(&reply, &sample)?;
+        upload::refuses_a_wrong_secret(numbers.gateway, &credentials, &sample.url)?;
         println!("ok: the reply is right in every field, and a wrong secret is refused");
         return Ok(());
     }
     reply.is_success(&place)?;
-    println!("{}", link::help(&numbers, &credentials, &sample.url, &place));
+    println!("{}", upload::help(&numbers, &credentials, &sample.url, &place));
     stop.wait_for_request(&mut children)
 }
 

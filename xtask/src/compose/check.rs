@@ -16,9 +16,9 @@ use crate::error::{Failure, Outcome, Trying};
 use crate::images::{self, Programs};
 use crate::run::capture;
 use crate::up::demo::Credentials;
-use crate::up::link::{self, Reply};
 use crate::up::ports::bind_free;
 use crate::up::sample::Sample;
+use crate::up::upload::{self, Reply};
 use crate::workspace::Workspace;
 
 /// Where the demo's origin is, for the store.
@@ -96,7 +96,7 @@ fn documented(deployment: &Deployment) -> Outcome<()> {
     command.args(["-c", &script.replacen("curl ", "curl --silent --show-error ", 1)]);
     command.env("LINKGATE_DEMO_APP_SECRET", deployment.credentials.secret.expose_secret());
     let body = capture(command.env("LINKGATE_DEMO_TICKET", deployment.credentials.ticket.expose_secret()))?;
-    link::compare(&Reply::read(200, &body)?, &deployment.sample)
+    upload::compare(&Reply::read(200, &body)?, &deployment.sample)
 }
 
 /// The `curl` that asks for the package of the demo's origin.
@@ -130,18 +130,18 @@ fn refusals(sample: &Sample) -> [(Value, &'static str); 8] {
 fn requests(deployment: &Deployment) -> Outcome<()> {
     documented(deployment)?;
     for gateway in deployment.gateways {
-        link::compare(&link::send(gateway, &deployment.credentials, &deployment.sample.url)?, &deployment.sample)?;
-        link::refuses_a_wrong_secret(gateway, &deployment.credentials, &deployment.sample.url)?;
+        upload::compare(&upload::send(gateway, &deployment.credentials, &deployment.sample.url)?, &deployment.sample)?;
+        upload::refuses_a_wrong_secret(gateway, &deployment.credentials, &deployment.sample.url)?;
     }
     let first = deployment.link("1.0.0", "")?;
     expect(&first, 200, "a new version")?;
     for (body, code) in refusals(&deployment.sample) {
-        let reply = link::send_body(deployment.gateways[0], &deployment.credentials, &body.to_string())?;
+        let reply = upload::send_body(deployment.gateways[0], &deployment.credentials, &body.to_string())?;
         expect_code(&reply, code)?;
     }
     let overwrite =
         json!({"package_url": deployment.sample.url, "version": "1.0.0", "allow_overwrite": true}).to_string();
-    let overwritten = link::send_body(deployment.gateways[1], &deployment.credentials, &overwrite)?;
+    let overwritten = upload::send_body(deployment.gateways[1], &deployment.credentials, &overwrite)?;
     if first.field("id") == overwritten.field("id") && overwritten.status() == 200 {
         return Ok(());
     }

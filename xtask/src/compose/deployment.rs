@@ -9,8 +9,8 @@ use super::project::Project;
 use crate::error::{Failure, Outcome};
 use crate::poll::poll_until;
 use crate::up::demo::Credentials;
-use crate::up::link::{self, Reply};
 use crate::up::sample::Sample;
+use crate::up::upload::{self, Reply};
 
 /// What the images are tagged with, so that nobody takes them for others.
 pub const TAG: &str = "check";
@@ -57,7 +57,7 @@ impl Deployment {
     /// Links the sample as this version.
     pub fn link_through(&self, gateway: u16, version: &str, query: &str) -> Outcome<Reply> {
         let url = format!("{}{query}", self.sample.url);
-        link::send_body(gateway, &self.credentials, &json!({"package_url": url, "version": version}).to_string())
+        upload::send_body(gateway, &self.credentials, &json!({"package_url": url, "version": version}).to_string())
     }
 }
 

@@ -14,7 +14,7 @@ use super::project::PROFILES;
 use crate::error::{Failure, Outcome, Trying};
 use crate::images;
 use crate::run::{capture, run};
-use crate::up::link;
+use crate::up::upload;
 
 const STORE: &str = "/usr/local/bin/linkgate-store";
 /// Long enough for the store to be killed meanwhile.
@@ -59,7 +59,7 @@ fn hold(deployment: &Deployment) -> thread::JoinHandle<Outcome<u16>> {
     let (port, credentials) = (deployment.gateways[0], deployment.credentials.clone());
     let url = format!("{}?pause_ms={HELD_MS}", deployment.sample.url);
     let body = json!({"package_url": url, "version": "held"}).to_string();
-    thread::spawn(move || Ok(link::send_body(port, &credentials, &body)?.status()))
+    thread::spawn(move || Ok(upload::send_body(port, &credentials, &body)?.status()))
 }
 
 /// How many rows there are, once every package was read and found right.

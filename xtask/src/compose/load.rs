@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::error::{Failure, Outcome};
 use crate::http;
 use crate::up::demo::Credentials;
-use crate::up::link;
+use crate::up::upload;
 
 /// Between two requests of one caller.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -78,7 +78,7 @@ fn call(number: usize, gateways: [u16; 2], credentials: &Credentials, url: &str,
             continue;
         };
         let body = json!({"package_url": url, "version": format!("load-{number}-{turn}")}).to_string();
-        match link::send_body(gateways[at], credentials, &body) {
+        match upload::send_body(gateways[at], credentials, &body) {
             Ok(reply) if reply.status() == 200 => tally.good[at] += 1,
             Ok(reply) => tally.wrong.push(reply.to_string()),
             Err(failure) => tally.wrong.push(failure.to_string()),

@@ -8,7 +8,7 @@ use super::deployment::{Deployment, TAG, expect};
 use super::load::Load;
 use crate::error::{Failure, Outcome};
 use crate::up::demo::Credentials;
-use crate::up::link;
+use crate::up::upload;
 
 /// The tag of the version that is upgraded to.
 pub const NEXT: &str = "check-next";
@@ -62,7 +62,7 @@ fn upload_slowly(deployment: &Deployment) -> thread::JoinHandle<Outcome<u16>> {
 
 fn slow(port: u16, credentials: &Credentials, url: &str) -> Outcome<u16> {
     let body = json!({"package_url": url, "version": "while-draining"}).to_string();
-    Ok(link::send_body(port, credentials, &body)?.status())
+    Ok(upload::send_body(port, credentials, &body)?.status())
 }
 
 /// Takes a gateway out of service, and puts one with the settings of now in its place.

@@ -8,8 +8,8 @@ use std::path::Path;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
+use super::files::{Place, read_text, write_whole};
 use super::hosts::Hosts;
-use super::place::{Place, read_text, write_whole};
 use super::ports::Numbers;
 use crate::error::{Failure, Outcome, Trying};
 use crate::programs::Programs;

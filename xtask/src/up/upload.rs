@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::demo::{APP, Credentials, USER};
-use super::place::Place;
+use super::files::Place;
 use super::ports::Numbers;
 use super::sample::Sample;
 use crate::error::{Failure, Outcome, Trying};
