@@ -14,7 +14,7 @@ use crate::workspace::{Profile, Workspace};
 /// What to measure.
 #[derive(Subcommand)]
 pub enum Bench {
-    /// How fast the store takes a package in, alone and behind Envoy, beside what else one would do
+    /// How fast the store takes a package in, alone and behind Envoy, beside other ways to download and hash
     Ingest {
         /// The size of the package
         #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=16_384))]
@@ -23,9 +23,9 @@ pub enum Bench {
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
         rounds: u32,
     },
-    /// What the store's books cost as they grow
+    /// What queries of the catalog cost as it grows
     Catalog {
-        /// The largest of them
+        /// Packages in the largest catalog
         #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
         packages: u32,
         /// How often each is measured

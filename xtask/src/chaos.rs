@@ -1,4 +1,4 @@
-//! `cargo xtask chaos`: what breaks when everything moves at once.
+//! `cargo xtask chaos`: the gate and the store under faults and load.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use crate::programs::Programs;
 use crate::run::{probe, run, run_if_possible};
 use crate::workspace::{Profile, Workspace};
 
-/// What to shake.
+/// What is tried.
 #[derive(Subcommand)]
 pub enum Chaos {
     /// The gate in a real Envoy: every reply is judged while policies are deployed and bkauth comes and goes
@@ -55,7 +55,7 @@ pub enum Chaos {
     },
 }
 
-/// Shakes.
+/// Runs it.
 pub fn chaos(workspace: &Workspace, chaos: &Chaos) -> Outcome<()> {
     match chaos {
         Chaos::Gate { seconds, rate, deploys } => {

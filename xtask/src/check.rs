@@ -1,4 +1,4 @@
-//! `cargo xtask check`: everything that keeps the rules, short of running the tests.
+//! `cargo xtask check`: every rule that a machine can check, short of running the tests.
 //!
 //! Promises: every step runs, also after one that failed; the summary names all that did.
 

@@ -52,10 +52,10 @@ pub fn compose(workspace: &Workspace, options: &Options) -> Outcome<()> {
     let running = || Docker::running().ok_or_else(|| Failure::missing("no container engine answers: start Docker"));
     match options.engine {
         Engine::Running => check::check(workspace, &running()?),
-        Engine::Private => apart(workspace),
+        Engine::Private => check_in_private_engine(workspace),
         Engine::Auto => match Docker::running() {
             Some(docker) => check::check(workspace, &docker),
-            None => apart(workspace),
+            None => check_in_private_engine(workspace),
         },
         Engine::Here => {
             let engine = PrivateEngine::start(workspace)?;
@@ -65,10 +65,10 @@ pub fn compose(workspace: &Workspace, options: &Options) -> Outcome<()> {
 }
 
 /// Fetches and builds what is needed, for there is no network where the engine of our own is.
-fn apart(workspace: &Workspace) -> Outcome<()> {
-    engine::can_be_started()?;
-    docker::compose(workspace)?;
-    envoy::pinned(workspace)?;
+fn check_in_private_engine(workspace: &Workspace) -> Outcome<()> {
+    engine::check_requirements()?;
+    docker::find_compose(workspace)?;
+    envoy::fetch_pinned(workspace)?;
     Programs::build(workspace, true)?;
-    engine::again_in_namespaces()
+    engine::run_in_namespaces()
 }

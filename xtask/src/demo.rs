@@ -1,6 +1,6 @@
 //! `xtask demo …`: what the containers of the compose file's demo do.
 //!
-//! Promises: needs neither cargo nor a workspace, only the files that it is told of.
+//! Promises: needs neither cargo nor a workspace, only the files that its arguments name.
 
 use std::net::TcpListener;
 use std::path::PathBuf;

@@ -65,7 +65,7 @@ impl Docker {
         self.succeeds(["image", "inspect", name])
     }
 
-    /// Whether a command ends with 0; nothing of it is shown.
+    /// Whether a command ends with 0; its output is dropped.
     pub fn succeeds<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> bool {
         self.command(args).output().is_ok_and(|output| output.status.success())
     }
@@ -89,12 +89,12 @@ impl Docker {
 }
 
 /// How Compose is called: the plugin of Docker, or a program of its own that is fetched if there is none.
-pub fn compose(workspace: &Workspace) -> Outcome<Vec<PathBuf>> {
+pub fn find_compose(workspace: &Workspace) -> Outcome<Vec<PathBuf>> {
     let plugin = probe("docker", &["compose", "version", "--short"]);
     if plugin.as_deref().and_then(find_version).is_some_and(|version| version >= OLDEST_COMPOSE) {
         return Ok(vec!["docker".into(), "compose".into()]);
     }
-    let fetched = COMPOSE.keep(workspace.target.join("compose/5.6.1/docker-compose"))?;
+    let fetched = COMPOSE.find_or_fetch(workspace.target.join("compose/5.6.1/docker-compose"))?;
     if probe(&fetched, &["version"]).is_none() {
         return Err(Failure::missing(format!("{} does not run here", fetched.display())));
     }

@@ -26,39 +26,39 @@ const WHEEL: Wheel = Wheel {
 const ELSE: &str = "set ENVOY_BIN to an Envoy of version 1.35 or later";
 
 /// The path of an Envoy that the filter can run in.
-pub fn find(workspace: &Workspace) -> Outcome<PathBuf> {
+pub fn find_envoy(workspace: &Workspace) -> Outcome<PathBuf> {
     if let Some(given) = std::env::var_os("ENVOY_BIN") {
-        return new_enough(PathBuf::from(given), "ENVOY_BIN names");
+        return check_version(PathBuf::from(given), "ENVOY_BIN names");
     }
-    if let Some(found) = on_path("envoy") {
-        return new_enough(found, "PATH holds");
+    if let Some(found) = find_on_path("envoy") {
+        return check_version(found, "PATH holds");
     }
-    pinned(workspace)
+    fetch_pinned(workspace)
 }
 
 /// The path of the pinned one.
-pub fn pinned(workspace: &Workspace) -> Outcome<PathBuf> {
-    WHEEL.keep(workspace.target.join("envoy").join(VERSION).join("envoy"))
+pub fn fetch_pinned(workspace: &Workspace) -> Outcome<PathBuf> {
+    WHEEL.find_or_fetch(workspace.target.join("envoy").join(VERSION).join("envoy"))
 }
 
 /// An executable of this name on `PATH`.
-fn on_path(name: &str) -> Option<PathBuf> {
+fn find_on_path(name: &str) -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
     let executable = |path: &PathBuf| path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
     std::env::split_paths(&folders).map(|folder| folder.join(name)).find(executable)
 }
 
-fn new_enough(path: PathBuf, how: &str) -> Outcome<PathBuf> {
-    let shown = path.display();
+fn check_version(path: PathBuf, how: &str) -> Outcome<PathBuf> {
+    let program = path.display();
     let Some(text) = probe(&path, &["--version"]) else {
-        return Err(Failure::new(format!("{how} {shown}, which does not answer `--version`: {ELSE}")));
+        return Err(Failure::new(format!("{how} {program}, which does not answer `--version`: {ELSE}")));
     };
     match find_version(&text) {
         Some(version) if version >= OLDEST => Ok(path),
         Some((major, minor)) => Err(Failure::new(format!(
-            "{how} {shown}, which is Envoy {major}.{minor}; it lacks `allow_on_headers_stop_iteration`: {ELSE}"
+            "{how} {program}, which is Envoy {major}.{minor}; it lacks `allow_on_headers_stop_iteration`: {ELSE}"
         ))),
-        None => Err(Failure::new(format!("{how} {shown}, which is no Envoy by its `--version`: {ELSE}"))),
+        None => Err(Failure::new(format!("{how} {program}, which is no Envoy by its `--version`: {ELSE}"))),
     }
 }
 
@@ -80,17 +80,17 @@ mod tests {
     #[test]
     fn an_old_envoy_is_refused_with_advice() {
         let (_folder, path) = envoy_saying("envoy  version: abc/1.34.9/Clean/RELEASE/BoringSSL");
-        let failure = new_enough(path, "ENVOY_BIN names").unwrap_err().to_string();
+        let failure = check_version(path, "ENVOY_BIN names").unwrap_err().to_string();
         assert!(failure.contains("is Envoy 1.34"), "{failure}");
         assert!(failure.contains(ELSE), "{failure}");
         let (_folder, path) = envoy_saying("envoy  version: abc/1.35.0/Clean/RELEASE/BoringSSL");
-        assert_eq!(new_enough(path.clone(), "ENVOY_BIN names").unwrap(), path);
+        assert_eq!(check_version(path.clone(), "ENVOY_BIN names").unwrap(), path);
     }
 
     #[test]
     fn what_is_no_envoy_is_refused() {
         let (_folder, path) = envoy_saying("hello");
-        assert!(new_enough(path, "PATH holds").is_err());
-        assert!(new_enough(PathBuf::from("/no/such/envoy"), "PATH holds").is_err());
+        assert!(check_version(path, "PATH holds").is_err());
+        assert!(check_version(PathBuf::from("/no/such/envoy"), "PATH holds").is_err());
     }
 }

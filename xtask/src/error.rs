@@ -1,11 +1,11 @@
-//! A failure is a sentence for the person at the terminal: what went wrong, and what to do.
+//! A failure is a message for the person at the terminal: what went wrong, and what to do.
 
 use std::fmt;
 
 /// Why a task stopped.
 #[derive(Debug)]
 pub struct Failure {
-    sentence: String,
+    message: String,
     code: u8,
 }
 
@@ -13,14 +13,14 @@ pub struct Failure {
 pub type Outcome<T> = Result<T, Failure>;
 
 impl Failure {
-    /// A sentence.
-    pub fn new(sentence: impl Into<String>) -> Self {
-        Self { sentence: sentence.into(), code: 1 }
+    /// Something went wrong: the process ends with 1.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: 1 }
     }
 
-    /// A sentence about a tool that is not there: nothing was found wrong, but nothing was looked at either.
-    pub fn missing(sentence: impl Into<String>) -> Self {
-        Self { sentence: sentence.into(), code: 2 }
+    /// A message about a tool that is not there: nothing was found wrong, but nothing was looked at either.
+    pub fn missing(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: 2 }
     }
 
     /// What the process ends with.
@@ -31,7 +31,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.sentence)
+        f.write_str(&self.message)
     }
 }
 

@@ -1,7 +1,7 @@
-//! `cargo xtask fuzz`: hostile input for everything of the gate and the store that reads bytes of others.
+//! `cargo xtask fuzz`: hostile input for every parser of untrusted bytes in the gate and the store.
 //!
 //! Promises: each target runs for its seconds with bounded memory and input; an input that breaks something fails the
-//! task and is named; what was learned stays in the target folder, and the tree is left as it was. Refuses to pass for
+//! task and is named; what was learned stays in the target folder, and nothing else changes. Refuses to pass for
 //! done where it cannot run: without a nightly compiler or cargo-fuzz it ends with 2.
 
 use std::fs::{self, File};
@@ -66,9 +66,9 @@ pub fn fuzz(workspace: &Workspace, options: &Options) -> Outcome<()> {
     for (name, longest) in TARGETS.into_iter().filter(|(name, _)| named(name)) {
         let log = fuzzing.work.join(format!("{name}.log"));
         match fuzzing.run(name, longest, options.seconds, &log) {
-            Ok(()) => println!("{name}: {}, nothing found", summary(&read(&log)?)),
+            Ok(()) => println!("{name}: {}, nothing found", summarize(&read_log(&log)?)),
             Err(_) => {
-                println!("{}\n{name}: FAILED, all of it is in {}", last_lines(&read(&log)?), log.display());
+                println!("{}\n{name}: FAILED, all of it is in {}", last_lines(&read_log(&log)?), log.display());
                 broken.push(name);
             }
         }
@@ -76,8 +76,8 @@ pub fn fuzz(workspace: &Workspace, options: &Options) -> Outcome<()> {
     if broken.is_empty() {
         return Ok(());
     }
-    let again = "`rustup run nightly cargo fuzz run -s none TARGET FILE` runs the input that is named above again";
-    Err(Failure::new(format!("{} of the targets failed: {}; {again}", broken.len(), broken.join(", "))))
+    let hint = "`rustup run nightly cargo fuzz run -s none TARGET FILE` runs the input that is named above again";
+    Err(Failure::new(format!("{} of the targets failed: {}; {hint}", broken.len(), broken.join(", "))))
 }
 
 /// Where the targets are, and where everything goes that they make.
@@ -137,16 +137,16 @@ fn need_tools() -> Outcome<()> {
     Ok(())
 }
 
-fn read(log: &Path) -> Outcome<String> {
+fn read_log(log: &Path) -> Outcome<String> {
     fs::read(log).trying(|| format!("read {}", log.display())).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// How much was tried, out of what libFuzzer prints.
-fn summary(log: &str) -> String {
+fn summarize(log: &str) -> String {
     let number = |line: &str| line.split_whitespace().last().unwrap_or_default().to_owned();
     let stat = |name: &str| log.lines().rev().find(|line| line.starts_with(name)).map(number).unwrap_or_default();
     let covered = log.rsplit("cov: ").next().and_then(|rest| rest.split_whitespace().next()).unwrap_or_default();
-    format!("{} inputs, {covered} places reached", stat("stat::number_of_executed_units:"))
+    format!("{} inputs, {covered} edges covered", stat("stat::number_of_executed_units:"))
 }
 
 /// Where libFuzzer says what happened.
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn the_last_numbers_count() {
         let log = "#1 INITED cov: 5 ft: 6\n#9 NEW    cov: 77 ft: 80 corp: 1\nstat::number_of_executed_units: 1234\n";
-        assert_eq!(summary(log), "1234 inputs, 77 places reached");
-        assert_eq!(summary(""), " inputs,  places reached");
+        assert_eq!(summarize(log), "1234 inputs, 77 edges covered");
+        assert_eq!(summarize(""), " inputs,  edges covered");
     }
 }

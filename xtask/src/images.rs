@@ -18,7 +18,7 @@ use crate::docker::Docker;
 use crate::error::{Failure, Outcome, Trying};
 use crate::run::{capture, probe};
 use crate::workspace::Workspace;
-use files::empty;
+use files::remove_folder;
 pub use stage::{PACKAGE, Programs};
 
 /// What is built, in the order of the `Dockerfile`.
@@ -47,7 +47,7 @@ pub struct Options {
 pub fn images(workspace: &Workspace, options: &Options) -> Outcome<()> {
     if let Some(folder) = &options.stage {
         let programs = Programs::build(workspace, options.quick)?;
-        return stage::lay_out(workspace, &programs, folder);
+        return stage::lay_out_images(workspace, &programs, folder);
     }
     let Some(docker) = Docker::running() else {
         return Err(Failure::missing(
@@ -55,48 +55,48 @@ pub fn images(workspace: &Workspace, options: &Options) -> Outcome<()> {
         ));
     };
     let programs = Programs::build(workspace, options.quick)?;
-    let tag = options.tag.clone().unwrap_or_else(|| version(workspace).to_owned());
-    make(workspace, &docker, &programs, &[&tag])
+    let tag = options.tag.clone().unwrap_or_else(|| own_version(workspace).to_owned());
+    build_images(workspace, &docker, &programs, &[&tag])
 }
 
 /// The version of all that is ours.
-pub fn version(workspace: &Workspace) -> &str {
+pub fn own_version(workspace: &Workspace) -> &str {
     workspace.packages.first().map_or("unknown", |package| &package.version)
 }
 
 /// Makes every image with each of these tags.
-pub fn make(workspace: &Workspace, docker: &Docker, programs: &Programs, tags: &[&str]) -> Outcome<()> {
+pub fn build_images(workspace: &Workspace, docker: &Docker, programs: &Programs, tags: &[&str]) -> Outcome<()> {
     let context = workspace.target.join("images");
-    empty(&staged(workspace))?;
-    stage::lay_out(workspace, programs, &staged(workspace))?;
+    remove_folder(&staging_folder(workspace))?;
+    stage::lay_out_images(workspace, programs, &staging_folder(workspace))?;
     let dockerfile = fs::read_to_string(workspace.path("Dockerfile")).trying(|| "read Dockerfile".to_owned())?;
-    let derived = without_build(&dockerfile)?;
+    let derived = derive_dockerfile(&dockerfile)?;
     fs::write(context.join("Dockerfile"), derived).trying(|| format!("write {}", context.display()))?;
-    stand_in::provide(workspace, docker)?;
+    stand_in::provide_envoy(workspace, docker)?;
     let revision = probe("git", &["rev-parse", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
     for tag in tags {
         for image in IMAGES {
             docker.build(
                 &context,
                 Some(image),
-                &name(image, tag),
+                &image_name(image, tag),
                 &[("VERSION", tag), ("REVISION", revision.trim())],
             )?;
         }
     }
     let tag = tags.first().copied().unwrap_or_default();
-    IMAGES.iter().try_for_each(|image| weigh(docker, image, &name(image, tag)))
+    IMAGES.iter().try_for_each(|image| check_size(docker, image, &image_name(image, tag)))
 }
 
 /// Prints an image's size and holds it against the budget.
-fn weigh(docker: &Docker, image: &str, name: &str) -> Outcome<()> {
+fn check_size(docker: &Docker, image: &str, name: &str) -> Outcome<()> {
     let text = capture(&mut docker.command(["image", "inspect", "--format", "{{.Size}}", name]))?;
     let bytes: u64 = text.trim().parse().trying(|| format!("read the size of {name}"))?;
     println!("{name}: {bytes} bytes");
-    within_budget(image, bytes)
+    check_budget(image, bytes)
 }
 
-fn within_budget(image: &str, bytes: u64) -> Outcome<()> {
+fn check_budget(image: &str, bytes: u64) -> Outcome<()> {
     if image != "store" || bytes <= STORE_BUDGET_BYTES {
         return Ok(());
     }
@@ -106,26 +106,26 @@ fn within_budget(image: &str, bytes: u64) -> Outcome<()> {
 }
 
 /// Removes the images with these tags, and a stand-in.
-pub fn forget(docker: &Docker, tags: &[&str]) {
+pub fn remove_images(docker: &Docker, tags: &[&str]) {
     for tag in tags {
-        let names = IMAGES.map(|image| name(image, tag));
+        let names = IMAGES.map(|image| image_name(image, tag));
         docker.succeeds(["image", "rm", "--force"].into_iter().chain(names.iter().map(String::as_str)));
     }
-    stand_in::forget(docker);
+    stand_in::remove_stand_in(docker);
 }
 
 /// Where what goes into the images was laid out last.
-pub fn staged(workspace: &Workspace) -> PathBuf {
+pub fn staging_folder(workspace: &Workspace) -> PathBuf {
     workspace.target.join("images").join("stage")
 }
 
 /// The name of an image.
-pub fn name(image: &str, tag: &str) -> String {
+pub fn image_name(image: &str, tag: &str) -> String {
     format!("linkgate-{image}:{tag}")
 }
 
 /// The `Dockerfile` without the stage that builds: what that would leave in `/stage` comes from the folder beside it.
-fn without_build(dockerfile: &str) -> Outcome<String> {
+fn derive_dockerfile(dockerfile: &str) -> Outcome<String> {
     let parts = dockerfile.split_once("\nFROM ").zip(dockerfile.split_once(STAGE_ENDS));
     let Some(((head, _), (_, rest))) = parts.filter(|_| dockerfile.contains(FROM_STAGE)) else {
         return Err(Failure::new(
@@ -153,13 +153,13 @@ mod tests {
         let sent: Vec<_> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
         for member in members {
             let folder = member.split('/').next().unwrap();
-            assert!(sent.contains(&folder), ".dockerignore keeps `{folder}` from the engine, so nothing builds there");
+            assert!(sent.contains(&folder), ".dockerignore hides `{folder}` from the engine, so nothing builds there");
         }
     }
 
     #[test]
     fn what_is_built_here_needs_no_base_but_envoy() {
-        let derived = without_build(&read_at_root("Dockerfile")).unwrap();
+        let derived = derive_dockerfile(&read_at_root("Dockerfile")).unwrap();
         let bases: Vec<_> = derived.lines().filter(|line| line.starts_with("FROM ")).collect();
         let (gateway, others) = bases.split_last().unwrap();
         assert_eq!(*gateway, "FROM ${ENVOY} AS gateway");
@@ -184,13 +184,13 @@ mod tests {
 
     #[test]
     fn a_store_over_its_budget_is_refused() {
-        assert!(within_budget("store", STORE_BUDGET_BYTES).is_ok());
-        assert!(within_budget("store", STORE_BUDGET_BYTES + 1).unwrap_err().to_string().contains("25000001 bytes"));
-        assert!(within_budget("gateway", STORE_BUDGET_BYTES + 1).is_ok());
+        assert!(check_budget("store", STORE_BUDGET_BYTES).is_ok());
+        assert!(check_budget("store", STORE_BUDGET_BYTES + 1).unwrap_err().to_string().contains("25000001 bytes"));
+        assert!(check_budget("gateway", STORE_BUDGET_BYTES + 1).is_ok());
     }
 
     #[test]
     fn a_dockerfile_of_another_shape_is_refused() {
-        assert!(without_build("FROM scratch\n").is_err());
+        assert!(derive_dockerfile("FROM scratch\n").is_err());
     }
 }

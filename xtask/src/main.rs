@@ -1,6 +1,6 @@
-//! The workshop: `cargo xtask up` shows Linkgate working, `test` and `check` keep it so, the rest helps them.
+//! Development tasks: `cargo xtask up` runs Linkgate, `test` and `check` verify it, the others build, measure and attack it.
 //!
-//! Promises: whatever it starts it stops; what it downloads is checked by digest and kept under `target/`. Imports none
+//! Promises: whatever it starts it stops; what it downloads is checked by digest and stored under `target/`. Imports none
 //! of our crates, so that it builds while they do not.
 
 mod arrows;
@@ -34,7 +34,7 @@ use clap::{Parser, Subcommand};
 use crate::error::Outcome;
 use crate::workspace::Workspace;
 
-/// The workshop of Linkgate.
+/// Development tasks of Linkgate.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", about)]
 struct Cli {
@@ -42,10 +42,10 @@ struct Cli {
     task: Task,
 }
 
-/// What there is to do.
+/// A task.
 #[derive(Subcommand)]
 enum Task {
-    /// Run the gate, the store and a sample origin on this machine, and link a package through them
+    /// Run the gate, the store and a sample origin on this machine, and upload a package through them
     Up(up::Options),
     /// Build the container images, of programs that are built on this machine
     Images(images::Options),
@@ -62,15 +62,15 @@ enum Task {
     },
     /// Format, lints, docs, import arrows, words that are gone, licences
     Check,
-    /// Attack what reads the bytes of others, for a while
+    /// Fuzz every parser of untrusted bytes, for a while
     Fuzz(fuzz::Options),
-    /// Measure
+    /// Run a benchmark
     #[command(subcommand)]
     Bench(bench::Bench),
-    /// See what breaks when everything moves at once
+    /// Run the gate or the store under faults and load, and check every reply
     #[command(subcommand)]
     Chaos(chaos::Chaos),
-    /// Build the filter that Envoy loads, and weigh it
+    /// Build the filter that Envoy loads, and check its size
     BuildWasm,
     /// Find Envoy, fetch it if there is none, and print its path
     Envoy,
@@ -103,6 +103,6 @@ fn run(task: Task) -> Outcome<()> {
         Task::Bench(bench) => bench::bench(&workspace, &bench),
         Task::Chaos(chaos) => chaos::chaos(&workspace, &chaos),
         Task::BuildWasm => wasm::build(&workspace).map(drop),
-        Task::Envoy => envoy::find(&workspace).map(|path| println!("{}", path.display())),
+        Task::Envoy => envoy::find_envoy(&workspace).map(|path| println!("{}", path.display())),
     }
 }

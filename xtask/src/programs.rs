@@ -23,7 +23,7 @@ impl Programs {
     /// Builds these packages and the filter, and finds Envoy.
     pub fn build(workspace: &Workspace, profile: Profile, packages: &[&str]) -> Outcome<Self> {
         let wasm = wasm::build(workspace)?;
-        let envoy = envoy::find(workspace)?;
+        let envoy = envoy::find_envoy(workspace)?;
         let bin = workspace.build(profile, packages)?;
         Ok(Self { wasm, envoy, bin, root: workspace.root.clone() })
     }

@@ -7,30 +7,30 @@ use crate::error::{Failure, Outcome, Trying};
 
 /// Runs a command with our output, and fails if it does.
 pub fn run(command: &mut Command) -> Outcome<()> {
-    let shown = shown(command);
-    let status = command.status().trying(|| format!("run `{shown}`"))?;
-    if status.success() { Ok(()) } else { Err(Failure::new(format!("`{shown}` failed ({status})"))) }
+    let line = format_command(command);
+    let status = command.status().trying(|| format!("run `{line}`"))?;
+    if status.success() { Ok(()) } else { Err(Failure::new(format!("`{line}` failed ({status})"))) }
 }
 
-/// Runs a command that ends with 2 where it cannot do its work here, and has said why.
+/// Runs a command that ends with 2 where it cannot do its work here, and has printed why.
 pub fn run_if_possible(command: &mut Command) -> Outcome<()> {
-    let shown = shown(command);
-    let status = command.status().trying(|| format!("run `{shown}`"))?;
+    let line = format_command(command);
+    let status = command.status().trying(|| format!("run `{line}`"))?;
     match status.code() {
         Some(0) => Ok(()),
         Some(2) => Err(Failure::missing("nothing was tested, see above")),
-        _ => Err(Failure::new(format!("`{shown}` failed ({status})"))),
+        _ => Err(Failure::new(format!("`{line}` failed ({status})"))),
     }
 }
 
-/// Runs a command and takes what it prints; its complaints go to our standard error.
+/// Runs a command and takes what it prints; its errors go to our standard error.
 pub fn capture(command: &mut Command) -> Outcome<String> {
-    let shown = shown(command);
-    let output = command.stderr(Stdio::inherit()).output().trying(|| format!("run `{shown}`"))?;
+    let line = format_command(command);
+    let output = command.stderr(Stdio::inherit()).output().trying(|| format!("run `{line}`"))?;
     if !output.status.success() {
-        return Err(Failure::new(format!("`{shown}` failed ({})", output.status)));
+        return Err(Failure::new(format!("`{line}` failed ({})", output.status)));
     }
-    String::from_utf8(output.stdout).trying(|| format!("read what `{shown}` printed"))
+    String::from_utf8(output.stdout).trying(|| format!("read what `{line}` printed"))
 }
 
 /// Runs a command silently; nothing if it cannot be started or fails.
@@ -47,7 +47,7 @@ pub fn clear_own_variables(command: &mut Command) {
 }
 
 /// The command as a person would type it.
-fn shown(command: &Command) -> String {
+fn format_command(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
 }

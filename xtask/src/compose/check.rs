@@ -8,7 +8,7 @@ use std::time::Instant;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::deployment::{Deployment, TAG, expect, expect_code};
+use super::deployment::{Deployment, TAG, expect_code, expect_status};
 use super::project::Project;
 use super::{confined, durable, rolling};
 use crate::docker::Docker;
@@ -28,7 +28,7 @@ const ORIGIN: &str = "sample:8090";
 pub fn check(workspace: &Workspace, docker: &Docker) -> Outcome<()> {
     let begun = Instant::now();
     let programs = Programs::build(workspace, true)?;
-    images::make(workspace, docker, &programs, &[TAG, rolling::NEXT])?;
+    images::build_images(workspace, docker, &programs, &[TAG, rolling::NEXT])?;
     println!("== images: {:.0} s", begun.elapsed().as_secs_f32());
     let [(_, one), (_, two)] = bind_free()?;
     let gateways = [one, two];
@@ -39,15 +39,15 @@ pub fn check(workspace: &Workspace, docker: &Docker) -> Outcome<()> {
         ("LINKGATE_GATEWAY_2_PUBLISH", publish(gateways[1])),
     ]);
     let project = Project::new(workspace, docker, settings)?;
-    let outcome = cases(workspace, project, gateways);
-    images::forget(docker, &[TAG, rolling::NEXT]);
+    let outcome = run_cases(workspace, project, gateways);
+    images::remove_images(docker, &[TAG, rolling::NEXT]);
     outcome?;
     println!("ok: everything that was tried in containers is as it should be, {:.0} s", begun.elapsed().as_secs_f32());
     Ok(())
 }
 
-fn cases(workspace: &Workspace, project: Project, gateways: [u16; 2]) -> Outcome<()> {
-    let deployment = match step("start", || start(workspace, &project)) {
+fn run_cases(workspace: &Workspace, project: Project, gateways: [u16; 2]) -> Outcome<()> {
+    let deployment = match run_step("start", || start_project(workspace, &project)) {
         Ok((credentials, sample)) => {
             Deployment { project, gateways, credentials, sample, root: workspace.root.clone() }
         }
@@ -56,51 +56,51 @@ fn cases(workspace: &Workspace, project: Project, gateways: [u16; 2]) -> Outcome
             return Err(failure);
         }
     };
-    let outcome = step("requests", || requests(&deployment))
-        .and_then(|()| step("confinement", || confined::confined(&deployment)))
-        .and_then(|()| step("a store that is killed", || durable::killed(&deployment)))
-        .and_then(|()| step("keys, upgrade and rollback under load", || rolling::rolling(&deployment)))
-        .and_then(|()| step("what outlives containers", || durable::outlives(&deployment)));
+    let outcome = run_step("requests", || check_requests(&deployment))
+        .and_then(|()| run_step("confinement", || confined::check_confinement(&deployment)))
+        .and_then(|()| run_step("a store that is killed", || durable::check_killed_store(&deployment)))
+        .and_then(|()| run_step("keys, upgrade and rollback under load", || rolling::check_rolling_update(&deployment)))
+        .and_then(|()| run_step("what outlives containers", || durable::check_volumes(&deployment)));
     if outcome.is_err() {
         deployment.project.show_logs();
     }
     outcome
 }
 
-fn step<T>(name: &str, what: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+fn run_step<T>(name: &str, what: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
     let begun = Instant::now();
     let outcome = what();
-    let said = if outcome.is_ok() { "ok" } else { "FAILED" };
-    println!("== {name}: {said}, {:.0} s", begun.elapsed().as_secs_f32());
+    let result = if outcome.is_ok() { "ok" } else { "FAILED" };
+    println!("== {name}: {result}, {:.0} s", begun.elapsed().as_secs_f32());
     outcome
 }
 
-fn start(workspace: &Workspace, project: &Project) -> Outcome<(Credentials, Sample)> {
+fn start_project(workspace: &Workspace, project: &Project) -> Outcome<(Credentials, Sample)> {
     project.up()?;
     let folder = tempfile::tempdir().trying(|| "make a folder".to_owned())?;
     let file = folder.path().join("demo.env");
-    project.copy("sample:/demo/demo.env", &file)?;
-    let package = images::staged(workspace).join(images::PACKAGE);
+    project.copy_out("sample:/demo/demo.env", &file)?;
+    let package = images::staging_folder(workspace).join(images::PACKAGE);
     let archive = fs::read(&package).trying(|| format!("read {}", package.display()))?;
-    Ok((Credentials::read(&file)?, Sample::at(ORIGIN, &archive)))
+    Ok((Credentials::load(&file)?, Sample::at(ORIGIN, &archive)))
 }
 
 /// The request of the README, as it stands there.
-fn documented(deployment: &Deployment) -> Outcome<()> {
+fn check_documented_request(deployment: &Deployment) -> Outcome<()> {
     let readme = fs::read_to_string(deployment.root.join("README.md")).trying(|| "read README.md".to_owned())?;
     let script =
-        request_of(&readme).ok_or_else(|| Failure::new("README.md has no request for the demo in containers"))?;
+        find_request(&readme).ok_or_else(|| Failure::new("README.md has no request for the demo in containers"))?;
     let script = script.replace("http://127.0.0.1:8080/", &format!("http://127.0.0.1:{}/", deployment.gateways[0]));
     let mut command = Command::new("sh");
-    // Only what goes wrong is said.
+    // Only errors are printed.
     command.args(["-c", &script.replacen("curl ", "curl --silent --show-error ", 1)]);
     command.env("LINKGATE_DEMO_APP_SECRET", deployment.credentials.secret.expose_secret());
     let body = capture(command.env("LINKGATE_DEMO_TICKET", deployment.credentials.ticket.expose_secret()))?;
-    upload::compare(&Reply::read(200, &body)?, &deployment.sample)
+    upload::check_reply(&Reply::parse(200, &body)?, &deployment.sample)
 }
 
 /// The `curl` that asks for the package of the demo's origin.
-fn request_of(readme: &str) -> Option<String> {
+fn find_request(readme: &str) -> Option<String> {
     let blocks = readme.split("```").skip(1).step_by(2);
     let block = blocks.into_iter().find(|block| block.contains(ORIGIN))?;
     Some(block[block.find("curl ")?..].to_owned())
@@ -127,25 +127,28 @@ fn refusals(sample: &Sample) -> [(Value, &'static str); 8] {
 }
 
 /// The same as without containers: the documented reply, and the refusals beside it.
-fn requests(deployment: &Deployment) -> Outcome<()> {
-    documented(deployment)?;
+fn check_requests(deployment: &Deployment) -> Outcome<()> {
+    check_documented_request(deployment)?;
     for gateway in deployment.gateways {
-        upload::compare(&upload::send(gateway, &deployment.credentials, &deployment.sample.url)?, &deployment.sample)?;
-        upload::refuses_a_wrong_secret(gateway, &deployment.credentials, &deployment.sample.url)?;
+        upload::check_reply(
+            &upload::upload_sample(gateway, &deployment.credentials, &deployment.sample.url)?,
+            &deployment.sample,
+        )?;
+        upload::check_wrong_secret(gateway, &deployment.credentials, &deployment.sample.url)?;
     }
-    let first = deployment.link("1.0.0", "")?;
-    expect(&first, 200, "a new version")?;
+    let first = deployment.upload("1.0.0", "")?;
+    expect_status(&first, 200, "a new version")?;
     for (body, code) in refusals(&deployment.sample) {
-        let reply = upload::send_body(deployment.gateways[0], &deployment.credentials, &body.to_string())?;
+        let reply = upload::send_upload(deployment.gateways[0], &deployment.credentials, &body.to_string())?;
         expect_code(&reply, code)?;
     }
     let overwrite =
         json!({"package_url": deployment.sample.url, "version": "1.0.0", "allow_overwrite": true}).to_string();
-    let overwritten = upload::send_body(deployment.gateways[1], &deployment.credentials, &overwrite)?;
+    let overwritten = upload::send_upload(deployment.gateways[1], &deployment.credentials, &overwrite)?;
     if first.field("id") == overwritten.field("id") && overwritten.status() == 200 {
         return Ok(());
     }
-    Err(Failure::new(format!("a package that is overwritten must keep its id:\n{first}\n{overwritten}")))
+    Err(Failure::new(format!("a package that is overwritten must have the same id as before:\n{first}\n{overwritten}")))
 }
 
 #[cfg(test)]
@@ -155,9 +158,9 @@ mod tests {
     #[test]
     fn the_request_of_the_readme_is_found() {
         let root = crate::workspace::root_of_tests();
-        let request = request_of(&fs::read_to_string(root.join("README.md")).unwrap()).unwrap();
+        let request = find_request(&fs::read_to_string(root.join("README.md")).unwrap()).unwrap();
         assert!(request.starts_with("curl -X POST") && request.contains("$LINKGATE_DEMO_TICKET"), "{request}");
         assert!(request.contains("http://127.0.0.1:8080/stag/bkapps/"), "{request}");
-        assert_eq!(request_of("```\nls\n```\n"), None);
+        assert_eq!(find_request("```\nls\n```\n"), None);
     }
 }

@@ -57,21 +57,22 @@ const ENGINES_OWN: [&str; 6] =
 const PROBE: [&str; 3] = ["/usr/local/bin/xtask", "demo", "get"];
 
 /// Looks at every container and at the images.
-pub fn confined(deployment: &Deployment) -> Outcome<()> {
+pub fn check_confinement(deployment: &Deployment) -> Outcome<()> {
     for (service, networks) in SERVICES {
         let text =
             capture(&mut deployment.project.docker().command(["inspect", &deployment.project.container(service)?]))?;
-        let inspected: Value = serde_json::from_str(&text).trying(|| format!("read what is said of {service}"))?;
-        let faults = faults(service, networks, deployment.project.name(), &inspected[0]);
-        if !faults.is_empty() {
-            return Err(Failure::new(format!("{service} may do too much: {}", faults.join(", "))));
+        let inspected: Value =
+            serde_json::from_str(&text).trying(|| format!("read what the engine reports of {service}"))?;
+        let excess = find_excess(service, networks, deployment.project.name(), &inspected[0]);
+        if !excess.is_empty() {
+            return Err(Failure::new(format!("{service} may do too much: {}", excess.join(", "))));
         }
     }
-    only_the_gateway_reaches_the_store(deployment)?;
-    CONTENTS.iter().try_for_each(|(image, want)| holds_only(deployment.project.docker(), image, want))
+    check_reachability(deployment)?;
+    CONTENTS.iter().try_for_each(|(image, want)| check_contents(deployment.project.docker(), image, want))
 }
 
-fn faults(service: &str, networks: &[&str], project: &str, inspected: &Value) -> Vec<String> {
+fn find_excess(service: &str, networks: &[&str], project: &str, inspected: &Value) -> Vec<String> {
     let (config, host) = (&inspected["Config"], &inspected["HostConfig"]);
     let is_number = |value: &Value| value.as_i64().is_some_and(|number| number > 0);
     let names =
@@ -90,7 +91,7 @@ fn faults(service: &str, networks: &[&str], project: &str, inspected: &Value) ->
     let rules = [
         (config["User"] == "65532:65532", "its user"),
         (host["ReadonlyRootfs"] == true, "a root file system that can be written to"),
-        (host["CapDrop"] == serde_json::json!(["ALL"]), "capabilities that it keeps"),
+        (host["CapDrop"] == serde_json::json!(["ALL"]), "capabilities that it does not drop"),
         (host["CapAdd"].as_array().is_none_or(Vec::is_empty), "capabilities that it is given"),
         (host["Privileged"] == false, "being privileged"),
         (host["SecurityOpt"].to_string().contains("no-new-privileges:true"), "new privileges"),
@@ -108,7 +109,7 @@ fn faults(service: &str, networks: &[&str], project: &str, inspected: &Value) ->
 }
 
 /// The origin shares a network with the store, and cannot reach it there either.
-fn only_the_gateway_reaches_the_store(deployment: &Deployment) -> Outcome<()> {
+fn check_reachability(deployment: &Deployment) -> Outcome<()> {
     let probe = |host: &str, path: &str| {
         let mut command =
             deployment.project.command(["exec", "--no-TTY", "sample"].iter().chain(&PROBE).chain(&[host, path]));
@@ -123,13 +124,13 @@ fn only_the_gateway_reaches_the_store(deployment: &Deployment) -> Outcome<()> {
     }
 }
 
-fn holds_only(docker: &Docker, image: &str, want: &[&str]) -> Outcome<()> {
-    let name = images::name(image, TAG);
+fn check_contents(docker: &Docker, image: &str, want: &[&str]) -> Outcome<()> {
+    let name = images::image_name(image, TAG);
     let container = capture(&mut docker.command(["create", &name]))?;
     let mut export = docker.command(["export", container.trim()]);
     let exported = export.output().trying(|| format!("look into {name}"))?;
     docker.succeeds(["rm", container.trim()]);
-    let files = files_in(exported.stdout.as_slice()).trying(|| format!("look into {name}"))?;
+    let files = list_files(exported.stdout.as_slice()).trying(|| format!("look into {name}"))?;
     let want: BTreeSet<_> = want.iter().map(|path| (*path).to_owned()).collect();
     if files == want {
         println!("{name}: {} files, as they should be", files.len());
@@ -140,7 +141,7 @@ fn holds_only(docker: &Docker, image: &str, want: &[&str]) -> Outcome<()> {
 }
 
 /// Everything but folders, without what the engine put there.
-fn files_in(archive: impl Read) -> std::io::Result<BTreeSet<String>> {
+fn list_files(archive: impl Read) -> std::io::Result<BTreeSet<String>> {
     let mut files = BTreeSet::new();
     for entry in tar::Archive::new(archive).entries()? {
         let entry = entry?;
@@ -175,7 +176,7 @@ mod tests {
 
     #[test]
     fn whatever_a_store_may_do_too_much_is_found() {
-        let judge = |value: &Value| faults("store", &["back", "sources"], "p", value);
+        let judge = |value: &Value| find_excess("store", &["back", "sources"], "p", value);
         assert_eq!(judge(&good()), Vec::<String>::new());
         let changes = [
             ("/Config/User", json!("")),
@@ -208,7 +209,7 @@ mod tests {
         gateway["Mounts"] = json!([{"Type": "volume", "Name": "p_private-keys", "RW": false}]);
         let mut judge = |address: &str| {
             gateway["HostConfig"]["PortBindings"] = json!({"8080/tcp": [{"HostIp": address, "HostPort": "1"}]});
-            faults("gateway", &["back", "front"], "p", &gateway)
+            find_excess("gateway", &["back", "front"], "p", &gateway)
         };
         assert_eq!(judge("127.0.0.1"), Vec::<String>::new());
         assert_eq!(judge("0.0.0.0"), ["its ports"]);
@@ -227,7 +228,7 @@ mod tests {
             header.set_size(0);
             archive.append_data(&mut header, path, std::io::empty()).unwrap();
         }
-        let files = files_in(archive.into_inner().unwrap().as_slice()).unwrap();
+        let files = list_files(archive.into_inner().unwrap().as_slice()).unwrap();
         assert_eq!(files, BTreeSet::from(["bin/sh".to_owned()]));
     }
 }

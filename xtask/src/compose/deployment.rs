@@ -42,27 +42,27 @@ impl Deployment {
         }
     }
 
-    /// Waits until both gateways have found the store again, and links one more version.
+    /// Waits until both gateways have found the store again, and uploads one more version.
     pub fn answers_again(&self, version: &str) -> Outcome<()> {
-        let refused = |gateway| self.link_through(gateway, "1.0.0", "").is_ok_and(|reply| reply.status() == 400);
+        let refused = |gateway| self.upload_through(gateway, "1.0.0", "").is_ok_and(|reply| reply.status() == 400);
         self.wait_until("both gateways reach the store", || self.gateways.into_iter().all(refused))?;
-        expect(&self.link(version, "")?, 200, "an upload after the store came back")
+        expect_status(&self.upload(version, "")?, 200, "an upload after the store came back")
     }
 
-    /// Links the sample as this version through the first gateway.
-    pub fn link(&self, version: &str, query: &str) -> Outcome<Reply> {
-        self.link_through(self.gateways[0], version, query)
+    /// Uploads the sample as this version through the first gateway.
+    pub fn upload(&self, version: &str, query: &str) -> Outcome<Reply> {
+        self.upload_through(self.gateways[0], version, query)
     }
 
-    /// Links the sample as this version.
-    pub fn link_through(&self, gateway: u16, version: &str, query: &str) -> Outcome<Reply> {
+    /// Uploads the sample as this version.
+    pub fn upload_through(&self, gateway: u16, version: &str, query: &str) -> Outcome<Reply> {
         let url = format!("{}{query}", self.sample.url);
-        upload::send_body(gateway, &self.credentials, &json!({"package_url": url, "version": version}).to_string())
+        upload::send_upload(gateway, &self.credentials, &json!({"package_url": url, "version": version}).to_string())
     }
 }
 
 /// Fails unless the reply has this status.
-pub fn expect(reply: &Reply, status: u16, what: &str) -> Outcome<()> {
+pub fn expect_status(reply: &Reply, status: u16, what: &str) -> Outcome<()> {
     if reply.status() == status {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! What is kept, whatever happens to the containers.
+//! What must last, whatever happens to the containers.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
-use super::deployment::{Deployment, TAG, expect, expect_code};
+use super::deployment::{Deployment, TAG, expect_code, expect_status};
 use super::project::PROFILES;
 use crate::error::{Failure, Outcome, Trying};
 use crate::images;
@@ -26,15 +26,17 @@ const OLD_DATA: &str = "tests/fixtures/data-directory-0001.tar.gz";
 const OLD_ROWS: u64 = 2;
 
 /// `docker compose kill -s KILL store` in the middle of an upload: what was acknowledged is there, and nothing else.
-pub fn killed(deployment: &Deployment) -> Outcome<()> {
-    let before = rows(deployment)?;
-    let acknowledged: Vec<_> = (0..5).map(|number| format!("kept-{number}")).collect();
+pub fn check_killed_store(deployment: &Deployment) -> Outcome<()> {
+    let before = count_rows(deployment)?;
+    let acknowledged: Vec<_> = (0..5).map(|number| format!("acknowledged-{number}")).collect();
     let (during, early) = acknowledged.split_at(2);
-    early.iter().try_for_each(|version| expect(&deployment.link(version, "")?, 200, "an upload"))?;
-    let held = hold(deployment);
+    early.iter().try_for_each(|version| expect_status(&deployment.upload(version, "")?, 200, "an upload"))?;
+    let held = start_held_upload(deployment);
     // The upload is under way when its source has answered the first half.
     sleep(Duration::from_secs(2));
-    during.iter().try_for_each(|version| expect(&deployment.link(version, "")?, 200, "an upload beside another"))?;
+    during
+        .iter()
+        .try_for_each(|version| expect_status(&deployment.upload(version, "")?, 200, "an upload beside another"))?;
     if held.is_finished() {
         return Err(Failure::new("the upload that should be held has ended"));
     }
@@ -43,57 +45,59 @@ pub fn killed(deployment: &Deployment) -> Outcome<()> {
     if ![502, 503].contains(&status) {
         return Err(Failure::new(format!("an upload whose store was killed was answered {status}")));
     }
-    deployment.project.renew("store")?;
+    deployment.project.replace("store")?;
     deployment.answers_again("after-kill")?;
     for version in &acknowledged {
-        expect_code(&deployment.link(version, "")?, "PACKAGE_ALREADY_EXISTS")?;
+        expect_code(&deployment.upload(version, "")?, "PACKAGE_ALREADY_EXISTS")?;
     }
-    let kept = rows(deployment)? - before;
-    if kept != acknowledged.len() as u64 + 1 {
-        return Err(Failure::new(format!("{kept} rows were kept for {} replies", acknowledged.len() + 1)));
+    let added = count_rows(deployment)? - before;
+    if added != acknowledged.len() as u64 + 1 {
+        return Err(Failure::new(format!("{added} rows were added for {} replies", acknowledged.len() + 1)));
     }
-    expect(&deployment.link("held", "")?, 200, "the upload that was cut off, again")
+    expect_status(&deployment.upload("held", "")?, 200, "the upload that was cut off, again")
 }
 
-fn hold(deployment: &Deployment) -> thread::JoinHandle<Outcome<u16>> {
+fn start_held_upload(deployment: &Deployment) -> thread::JoinHandle<Outcome<u16>> {
     let (port, credentials) = (deployment.gateways[0], deployment.credentials.clone());
     let url = format!("{}?pause_ms={HELD_MS}", deployment.sample.url);
     let body = json!({"package_url": url, "version": "held"}).to_string();
-    thread::spawn(move || Ok(upload::send_body(port, &credentials, &body)?.status()))
+    thread::spawn(move || Ok(upload::send_upload(port, &credentials, &body)?.status()))
 }
 
 /// How many rows there are, once every package was read and found right.
-fn rows(deployment: &Deployment) -> Outcome<u64> {
-    summary(&deployment.project.exec("store", &[STORE, "verify", "--json"])?)
+fn count_rows(deployment: &Deployment) -> Outcome<u64> {
+    parse_summary(&deployment.project.exec("store", &[STORE, "verify", "--json"])?)
 }
 
-fn summary(report: &str) -> Outcome<u64> {
+fn parse_summary(report: &str) -> Outcome<u64> {
     let last = report.lines().last().unwrap_or_default();
     let summary: Value = serde_json::from_str(last).trying(|| format!("read the report {report:?}"))?;
     let rows = summary["summary"]["rows"].as_u64().filter(|_| summary["summary"]["findings"] == 0);
-    rows.ok_or_else(|| Failure::new(format!("what is kept is not as it should be: {report}")))
+    rows.ok_or_else(|| Failure::new(format!("`verify` found damage, see its report: {report}")))
 }
 
 /// Volumes outlive their containers; a directory of an earlier release is opened by this one.
-pub fn outlives(deployment: &Deployment) -> Outcome<()> {
-    let before = rows(deployment)?;
+pub fn check_volumes(deployment: &Deployment) -> Outcome<()> {
+    let before = count_rows(deployment)?;
     deployment.project.exec("store", &[STORE, "backup", BACKUP])?;
     deployment.project.run(["down", "--timeout", "20"])?;
-    let kept = without_the_demo(deployment)?;
+    let remaining = without_the_demo(deployment)?;
     run(deployment
         .project
         .docker()
         .command(["volume", "rm", &format!("{}_data", deployment.project.name())])
         .stdout(Stdio::null()))?;
-    deployment.project.once("store", &["restore", BACKUP])?;
+    deployment.project.run_once("store", &["restore", BACKUP])?;
     deployment.project.up()?;
-    let restored = rows(deployment)?;
-    if (kept, restored) != (before, before) {
-        return Err(Failure::new(format!("of {before} rows {kept} were there again, and {restored} after a restore")));
+    let restored = count_rows(deployment)?;
+    if (remaining, restored) != (before, before) {
+        return Err(Failure::new(format!(
+            "of {before} rows {remaining} were there again, and {restored} after a restore"
+        )));
     }
     deployment.answers_again("after-restore")?;
-    expect_code(&deployment.link("1.0.0", "")?, "PACKAGE_ALREADY_EXISTS")?;
-    old_data(deployment)
+    expect_code(&deployment.upload("1.0.0", "")?, "PACKAGE_ALREADY_EXISTS")?;
+    check_old_data(deployment)
 }
 
 /// The file as it is for who has no policy of their own yet: everything is healthy, and nobody is let in. Returns how
@@ -101,8 +105,8 @@ pub fn outlives(deployment: &Deployment) -> Outcome<()> {
 fn without_the_demo(deployment: &Deployment) -> Outcome<u64> {
     deployment.project.with_profiles(&[]);
     deployment.project.up()?;
-    let refused = deployment.link("nobody", "")?;
-    let rows = rows(deployment)?;
+    let refused = deployment.upload("nobody", "")?;
+    let rows = count_rows(deployment)?;
     deployment.project.run(["down", "--timeout", "20"])?;
     deployment.project.with_profiles(PROFILES);
     if refused.status() == 400 && refused.field("code_name").is_some_and(|name| name == "INVALID_ARGS") {
@@ -111,14 +115,14 @@ fn without_the_demo(deployment: &Deployment) -> Outcome<u64> {
     Err(Failure::new(format!("policy.yaml as it stands must let nobody in:\n{refused}")))
 }
 
-fn old_data(deployment: &Deployment) -> Outcome<()> {
+fn check_old_data(deployment: &Deployment) -> Outcome<()> {
     let docker = deployment.project.docker();
     let volume = format!("{}_old-data", deployment.project.name());
     let keys = format!("{}_public-keys:/keys/public:ro", deployment.project.name());
     let mount = format!("{volume}:/data");
     let mut create =
         docker.command(["create", "--network", "none", "--read-only", "--volume", &mount, "--volume", &keys]);
-    create.args(["--env", "LINKGATE_JWT_PUBLIC_KEYS=linkgate=/keys/public", &images::name("store", TAG)]);
+    create.args(["--env", "LINKGATE_JWT_PUBLIC_KEYS=linkgate=/keys/public", &images::image_name("store", TAG)]);
     let container = capture(&mut create)?;
     let container = container.trim();
     let tried = try_old_data(deployment, container);
@@ -145,7 +149,7 @@ fn try_old_data(deployment: &Deployment, container: &str) -> Outcome<()> {
     run(docker.command(["start", container]).stdout(Stdio::null()))?;
     deployment
         .wait_until("a store with an old data directory", || docker.succeeds(["exec", container, STORE, "health"]))?;
-    let found = summary(&capture(&mut docker.command(["exec", container, STORE, "verify", "--json"]))?)?;
+    let found = parse_summary(&capture(&mut docker.command(["exec", container, STORE, "verify", "--json"]))?)?;
     if found != OLD_ROWS {
         return Err(Failure::new(format!("a data directory with {OLD_ROWS} rows has {found} for this release")));
     }

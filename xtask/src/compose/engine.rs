@@ -20,7 +20,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const POLL_PAUSE: Duration = Duration::from_millis(100);
 
 /// Fails with 2 unless an engine can be started here.
-pub fn can_be_started() -> Outcome<()> {
+pub fn check_requirements() -> Outcome<()> {
     let lacks = |what: &str| Failure::missing(format!("no container engine answers, and none can be started: {what}"));
     if !geteuid().is_root() {
         return Err(lacks("that takes root"));
@@ -39,7 +39,7 @@ pub fn can_be_started() -> Outcome<()> {
 }
 
 /// Runs this program again where the network, the mounts and the processes are its own.
-pub fn again_in_namespaces() -> Outcome<()> {
+pub fn run_in_namespaces() -> Outcome<()> {
     let ourselves = std::env::current_exe().trying(|| "find this program".to_owned())?;
     let mut command = Command::new("unshare");
     command.args(["--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "--"]).arg(ourselves);

@@ -1,4 +1,4 @@
-//! Callers of two gateways behind a load balancer: who is leaving is not asked any more.
+//! Callers of two gateways behind a load balancer, which sends nothing to a gateway that is leaving.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,12 +32,12 @@ pub struct Tally {
 }
 
 impl Load {
-    /// Begins to link a package as version after version.
+    /// Begins to upload a package as version after version.
     pub fn start(gateways: [u16; 2], credentials: &Credentials, url: &str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let caller = |number: usize| {
             let (stop, credentials, url) = (Arc::clone(&stop), credentials.clone(), url.to_owned());
-            thread::spawn(move || call(number, gateways, &credentials, &url, &stop))
+            thread::spawn(move || upload_in_turns(number, gateways, &credentials, &url, &stop))
         };
         let callers = (0..CALLERS).map(caller).collect();
         Self { stop, callers }
@@ -65,7 +65,13 @@ impl Load {
     }
 }
 
-fn call(number: usize, gateways: [u16; 2], credentials: &Credentials, url: &str, stop: &AtomicBool) -> Tally {
+fn upload_in_turns(
+    number: usize,
+    gateways: [u16; 2],
+    credentials: &Credentials,
+    url: &str,
+    stop: &AtomicBool,
+) -> Tally {
     let mut tally = Tally::default();
     for turn in 0.. {
         if stop.load(Ordering::Relaxed) {
@@ -73,12 +79,12 @@ fn call(number: usize, gateways: [u16; 2], credentials: &Credentials, url: &str,
         }
         // As a balancer does: by turns, and who is not ready is passed over.
         let first = (turn + number) % 2;
-        let Some(at) = [first, 1 - first].into_iter().find(|at| ready(gateways[*at])) else {
+        let Some(at) = [first, 1 - first].into_iter().find(|at| is_ready(gateways[*at])) else {
             tally.wrong.push("no gateway was ready".to_owned());
             continue;
         };
         let body = json!({"package_url": url, "version": format!("load-{number}-{turn}")}).to_string();
-        match upload::send_body(gateways[at], credentials, &body) {
+        match upload::send_upload(gateways[at], credentials, &body) {
             Ok(reply) if reply.status() == 200 => tally.good[at] += 1,
             Ok(reply) => tally.wrong.push(reply.to_string()),
             Err(failure) => tally.wrong.push(failure.to_string()),
@@ -89,6 +95,6 @@ fn call(number: usize, gateways: [u16; 2], credentials: &Credentials, url: &str,
 }
 
 /// Whether a gateway says that it takes requests.
-pub fn ready(port: u16) -> bool {
+pub fn is_ready(port: u16) -> bool {
     http::get(port, "/readyz").is_ok_and(|response| response.status == 200)
 }

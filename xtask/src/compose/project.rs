@@ -32,7 +32,7 @@ impl Project {
     pub fn new(workspace: &Workspace, docker: &Docker, settings: BTreeMap<&'static str, String>) -> Outcome<Self> {
         Ok(Self {
             docker: docker.clone(),
-            compose: docker::compose(workspace)?,
+            compose: docker::find_compose(workspace)?,
             root: workspace.root.clone(),
             name: format!("linkgate-check-{}", std::process::id()),
             settings: RefCell::new(settings),
@@ -86,8 +86,8 @@ impl Project {
         self.bring_up(&[], &[])
     }
 
-    /// Puts a service with the settings of now in the place of the one that runs, without those that it depends on.
-    pub fn renew(&self, service: &str) -> Outcome<()> {
+    /// Replaces a running service by one with the present settings, without those that it depends on.
+    pub fn replace(&self, service: &str) -> Outcome<()> {
         self.bring_up(&["--no-deps"], &[service])
     }
 
@@ -102,12 +102,12 @@ impl Project {
     }
 
     /// Runs a service that runs once, with another command if there is one.
-    pub fn once(&self, service: &str, command: &[&str]) -> Outcome<String> {
+    pub fn run_once(&self, service: &str, command: &[&str]) -> Outcome<String> {
         self.capture(["run", "--rm", "--no-deps", "--no-TTY", service].iter().chain(command))
     }
 
     /// Copies a file out of a container.
-    pub fn copy(&self, from: &str, to: &Path) -> Outcome<()> {
+    pub fn copy_out(&self, from: &str, to: &Path) -> Outcome<()> {
         self.run([OsStr::new("cp"), OsStr::new(from), to.as_os_str()])
     }
 
@@ -124,9 +124,9 @@ impl Project {
 
     /// Shows what all containers logged last.
     pub fn show_logs(&self) {
-        // It is shown beside a failure, which counts.
-        let _shown = self.command(["ps", "--all"]).status();
-        let _shown = self.command(["logs", "--no-color", "--timestamps", "--tail", "30"]).status();
+        // A failure is reported already; this only helps to explain it.
+        let _ignored = self.command(["ps", "--all"]).status();
+        let _ignored = self.command(["logs", "--no-color", "--timestamps", "--tail", "30"]).status();
     }
 }
 

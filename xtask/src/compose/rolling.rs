@@ -4,7 +4,7 @@ use std::thread;
 
 use serde_json::json;
 
-use super::deployment::{Deployment, TAG, expect};
+use super::deployment::{Deployment, TAG, expect_status};
 use super::load::Load;
 use crate::error::{Failure, Outcome};
 use crate::up::demo::Credentials;
@@ -22,7 +22,7 @@ const FOLDERS: [&str; 2] = ["--to=/keys/private", "--public-to=/keys/public"];
 const SLOW_MS: u64 = 6_000;
 
 /// Everything that is done to running gateways, under one load: not a single request fails.
-pub fn rolling(deployment: &Deployment) -> Outcome<()> {
+pub fn check_rolling_update(deployment: &Deployment) -> Outcome<()> {
     let load = Load::start(deployment.gateways, &deployment.credentials, &deployment.sample.url);
     let outcome = under_load(deployment);
     // The load ends in either case; what went wrong first is what counts.
@@ -34,10 +34,10 @@ pub fn rolling(deployment: &Deployment) -> Outcome<()> {
 }
 
 fn under_load(deployment: &Deployment) -> Outcome<()> {
-    // The new public key is believed before anybody signs with the private one.
+    // The new public key is trusted before anybody signs with the private one.
     deployment.project.set("LINKGATE_KEY", NEW_KEY);
-    deployment.project.once("keys", &[])?;
-    read_keys_again(deployment, 2)?;
+    deployment.project.run_once("keys", &[])?;
+    reload_keys(deployment, 2)?;
     // One step for both: gateways with the new key and of the new version.
     deployment.project.set("LINKGATE_VERSION", NEXT);
     let slow = upload_slowly(deployment);
@@ -57,36 +57,36 @@ fn under_load(deployment: &Deployment) -> Outcome<()> {
 fn upload_slowly(deployment: &Deployment) -> thread::JoinHandle<Outcome<u16>> {
     let (port, credentials) = (deployment.gateways[0], deployment.credentials.clone());
     let url = format!("{}?pause_ms={SLOW_MS}", deployment.sample.url);
-    thread::spawn(move || slow(port, &credentials, &url))
+    thread::spawn(move || send_slow_upload(port, &credentials, &url))
 }
 
-fn slow(port: u16, credentials: &Credentials, url: &str) -> Outcome<u16> {
+fn send_slow_upload(port: u16, credentials: &Credentials, url: &str) -> Outcome<u16> {
     let body = json!({"package_url": url, "version": "while-draining"}).to_string();
-    Ok(upload::send_body(port, credentials, &body)?.status())
+    Ok(upload::send_upload(port, credentials, &body)?.status())
 }
 
-/// Takes a gateway out of service, and puts one with the settings of now in its place.
+/// Takes a gateway out of service, and starts one with the present settings instead.
 fn replace(deployment: &Deployment, gateway: &str) -> Outcome<()> {
     deployment.project.exec(gateway, &[LINKGATE, "envoy", "drain", "--notice", "2s", "--wait", "60s"])?;
-    deployment.project.renew(gateway)
+    deployment.project.replace(gateway)
 }
 
-fn read_keys_again(deployment: &Deployment, keys: usize) -> Outcome<()> {
+fn reload_keys(deployment: &Deployment, keys: usize) -> Outcome<()> {
     deployment.project.run(["kill", "--signal", "HUP", "store"])?;
-    let said = format!("Read the keys again: {keys} are trusted");
+    let message = format!("Read the keys again: {keys} are trusted");
     deployment.wait_until(&format!("the store trusts {keys} keys"), || {
-        deployment.project.capture(["logs", "--no-color", "store"]).is_ok_and(|log| log.contains(&said))
+        deployment.project.capture(["logs", "--no-color", "store"]).is_ok_and(|log| log.contains(&message))
     })
 }
 
 /// The old key is forgotten once no token that it signed is good any more.
 fn after_load(deployment: &Deployment) -> Outcome<()> {
     let remove = ["keys", "remove", "--name", OLD_KEY];
-    deployment.project.once("keys", &[&remove[..], &FOLDERS[..]].concat())?;
-    read_keys_again(deployment, 1)?;
+    deployment.project.run_once("keys", &[&remove[..], &FOLDERS[..]].concat())?;
+    reload_keys(deployment, 1)?;
     for (number, gateway) in deployment.gateways.into_iter().enumerate() {
-        expect(
-            &deployment.link_through(gateway, &format!("new-key-{number}"), "")?,
+        expect_status(
+            &deployment.upload_through(gateway, &format!("new-key-{number}"), "")?,
             200,
             "a request signed with the new key",
         )?;
@@ -94,7 +94,7 @@ fn after_load(deployment: &Deployment) -> Outcome<()> {
     // The store has no second one beside it: it is away for a moment, and comes back to the same volume.
     for version in [NEXT, TAG] {
         deployment.project.set("LINKGATE_VERSION", version);
-        deployment.project.renew("store")?;
+        deployment.project.replace("store")?;
         deployment.answers_again(&format!("store-{version}"))?;
     }
     Ok(())

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Outcome, Trying};
 
 /// Removes a folder of ours under `target/`.
-pub fn empty(folder: &Path) -> Outcome<()> {
+pub fn remove_folder(folder: &Path) -> Outcome<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).trying(|| format!("empty {}", folder.display()))
@@ -18,7 +18,7 @@ pub fn empty(folder: &Path) -> Outcome<()> {
 }
 
 /// A path inside an image, below a folder that becomes its root.
-pub fn inside(root: &Path, path: &str) -> PathBuf {
+pub fn path_in_image(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))
 }
 
@@ -30,7 +30,7 @@ pub fn make_folder(path: &Path, mode: u32) -> Outcome<()> {
 }
 
 /// Copies a file, and makes the folders around it.
-pub fn copy(from: &Path, to: &Path, mode: u32) -> Outcome<()> {
+pub fn copy_file(from: &Path, to: &Path, mode: u32) -> Outcome<()> {
     make_folder(to.parent().unwrap_or(to), 0o755)?;
     let copied = fs::copy(from, to).and_then(|_| fs::set_permissions(to, Permissions::from_mode(mode)));
     copied.trying(|| format!("copy {} to {}", from.display(), to.display()))

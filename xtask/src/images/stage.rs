@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::files::{copy, inside, make_folder};
+use super::files::{copy_file, make_folder, path_in_image};
 use super::sbom;
 use crate::error::{Failure, Outcome, Trying};
 use crate::run::{probe, run};
@@ -61,57 +61,60 @@ impl Programs {
 fn check_paths(workspace: &Workspace, program: &Path) -> Outcome<()> {
     let bytes = fs::read(program).trying(|| format!("read {}", program.display()))?;
     for (folder, stands_for_it) in workspace.folders() {
-        if folder != Path::new(stands_for_it) && names(&bytes, &folder) {
+        if folder != Path::new(stands_for_it) && contains_path(&bytes, &folder) {
             let (program, folder) = (program.display(), folder.display());
             return Err(Failure::new(format!(
-                "{program} names {folder}: find which compiler was not told to leave it out"
+                "{program} names {folder}: find the compiler that lacks the flag to leave it out"
             )));
         }
     }
     Ok(())
 }
 
-fn names(program: &[u8], folder: &Path) -> bool {
+fn contains_path(program: &[u8], folder: &Path) -> bool {
     let path = [folder.as_os_str().as_encoded_bytes(), b"/"].concat();
     program.windows(path.len()).any(|part| part == path)
 }
 
 /// Lays out all images, in a folder that is not there or is empty.
-pub fn lay_out(workspace: &Workspace, programs: &Programs, folder: &Path) -> Outcome<()> {
+pub fn lay_out_images(workspace: &Workspace, programs: &Programs, folder: &Path) -> Outcome<()> {
     make_folder(folder, 0o755)?;
     let mut entries = fs::read_dir(folder).trying(|| format!("read {}", folder.display()))?;
     if entries.next().is_some() {
         return Err(Failure::new(format!("{} is not empty: name another folder", folder.display())));
     }
-    let place = |image: &str, from: &Path, to: &str, mode: u32| copy(from, &inside(&folder.join(image), to), mode);
-    let program = |image: &str, name: &str| place(image, &programs.folder.join(name), &format!("{BIN}/{name}"), 0o755);
-    let shared = |image: &str, from: &Path, name: &str| place(image, from, &format!("{SHARE}/{name}"), 0o644);
-    program("store", "linkgate-store")?;
-    program("cli", "linkgate")?;
-    program("gateway", "linkgate")?;
-    program("sample", "xtask")?;
+    let add =
+        |image: &str, from: &Path, to: &str, mode: u32| copy_file(from, &path_in_image(&folder.join(image), to), mode);
+    let add_program =
+        |image: &str, name: &str| add(image, &programs.folder.join(name), &format!("{BIN}/{name}"), 0o755);
+    let share = |image: &str, from: &Path, name: &str| add(image, from, &format!("{SHARE}/{name}"), 0o644);
+    add_program("store", "linkgate-store")?;
+    add_program("cli", "linkgate")?;
+    add_program("gateway", "linkgate")?;
+    add_program("sample", "xtask")?;
     for image in ["store", "cli"] {
-        place(image, Path::new(CERTIFICATES), CERTIFICATES, 0o644)
+        add(image, Path::new(CERTIFICATES), CERTIFICATES, 0o644)
             .map_err(|failure| Failure::missing(format!("{failure}: install ca-certificates")))?;
     }
     for image in ["cli", "gateway"] {
-        shared(image, &programs.wasm, wasm::FILE)?;
-        shared(image, &workspace.path("envoy.yaml"), "envoy.yaml")?;
+        share(image, &programs.wasm, wasm::FILE)?;
+        share(image, &workspace.path("envoy.yaml"), "envoy.yaml")?;
     }
     for image in ["cli", "sample"] {
-        shared(image, &workspace.path("policy.yaml"), "policy.yaml")?;
+        share(image, &workspace.path("policy.yaml"), "policy.yaml")?;
     }
     // Packed here: the same program compresses otherwise where it shares a library with another one.
     let package = folder.join(PACKAGE);
-    fs::write(&package, sample::pack(&workspace.path("samples"))?).trying(|| format!("write {}", package.display()))?;
-    shared("sample", &package, PACKAGE)?;
-    place("filter", &programs.wasm, "/plugin.wasm", 0o644)?;
+    fs::write(&package, sample::pack_sample(&workspace.path("samples"))?)
+        .trying(|| format!("write {}", package.display()))?;
+    share("sample", &package, PACKAGE)?;
+    add("filter", &programs.wasm, "/plugin.wasm", 0o644)?;
     for (image, package) in [("store", "linkgate-store"), ("cli", "linkgate-cli")] {
-        sbom::write_bom(workspace, package, &inside(&folder.join(image), &format!("{SHARE}/sbom.cdx.json")))?;
+        sbom::write_bom(workspace, package, &path_in_image(&folder.join(image), &format!("{SHARE}/sbom.cdx.json")))?;
     }
     for (image, folders) in FOLDERS {
         let root = folder.join(format!("{image}-folders"));
-        folders.iter().try_for_each(|(path, mode)| make_folder(&inside(&root, path), *mode))?;
+        folders.iter().try_for_each(|(path, mode)| make_folder(&path_in_image(&root, path), *mode))?;
     }
     Ok(())
 }
@@ -123,8 +126,8 @@ mod tests {
     #[test]
     fn a_folder_is_found_in_a_program_but_not_another_one_that_begins_alike() {
         let program = b"\x7fELF\0/home/me/.cargo/registry/src/lib.rs\0/home/me/linkgate-old/a.rs";
-        assert!(names(program, Path::new("/home/me/.cargo")));
-        assert!(!names(program, Path::new("/home/me/linkgate")));
-        assert!(!names(b"", Path::new("/home/me")));
+        assert!(contains_path(program, Path::new("/home/me/.cargo")));
+        assert!(!contains_path(program, Path::new("/home/me/linkgate")));
+        assert!(!contains_path(b"", Path::new("/home/me")));
     }
 }

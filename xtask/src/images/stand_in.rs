@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::files::{copy, empty, inside};
+use super::files::{copy_file, path_in_image, remove_folder};
 use crate::docker::Docker;
 use crate::envoy;
 use crate::error::{Failure, Outcome, Trying};
@@ -22,7 +22,7 @@ const DOCKERFILE: &str = "FROM scratch\n\
 const PULL_S: &str = "180";
 
 /// Sees to it that Envoy's image is there.
-pub fn provide(workspace: &Workspace, docker: &Docker) -> Outcome<()> {
+pub fn provide_envoy(workspace: &Workspace, docker: &Docker) -> Outcome<()> {
     let name = format!("{OFFICIAL}:v{}", envoy::VERSION);
     if docker.has_image(&name) {
         println!("{name}: was there");
@@ -34,43 +34,43 @@ pub fn provide(workspace: &Workspace, docker: &Docker) -> Outcome<()> {
         return Ok(());
     }
     let folder = workspace.target.join("images").join("stand-in");
-    lay_out(&envoy::pinned(workspace)?, &folder)?;
+    lay_out(&envoy::fetch_pinned(workspace)?, &folder)?;
     docker.build(&folder, None, &name, &[])?;
     println!("{name}: could not be pulled, a stand-in of the same program was made");
     Ok(())
 }
 
 /// Whether an image is the stand-in.
-pub fn is_one(docker: &Docker) -> bool {
+pub fn is_stand_in(docker: &Docker) -> bool {
     let name = format!("{OFFICIAL}:v{}", envoy::VERSION);
     let label = "{{index .Config.Labels \"linkgate.stand-in\"}}";
     let output = docker.command(["image", "inspect", "--format", label, &name]).output();
     output.is_ok_and(|output| output.status.success() && !output.stdout.trim_ascii().is_empty())
 }
 
-/// Forgets it, so that nobody takes it for the official image.
-pub fn forget(docker: &Docker) {
-    if is_one(docker) {
+/// Removes it, so that nobody takes it for the official image.
+pub fn remove_stand_in(docker: &Docker) {
+    if is_stand_in(docker) {
         docker.succeeds(["image", "rm", "--force", &format!("{OFFICIAL}:v{}", envoy::VERSION)]);
     }
 }
 
 fn lay_out(program: &Path, folder: &Path) -> Outcome<()> {
-    empty(folder)?;
+    remove_folder(folder)?;
     let root = folder.join("root");
-    copy(program, &inside(&root, "/usr/local/bin/envoy"), 0o755)?;
-    let libraries = libraries_in(&capture(Command::new("ldd").arg(program))?);
+    copy_file(program, &path_in_image(&root, "/usr/local/bin/envoy"), 0o755)?;
+    let libraries = find_libraries(&capture(Command::new("ldd").arg(program))?);
     if libraries.is_empty() {
         return Err(Failure::new(format!("`ldd {}` names no library", program.display())));
     }
     for library in libraries {
-        copy(&library, &inside(&root, &library.to_string_lossy()), 0o755)?;
+        copy_file(&library, &path_in_image(&root, &library.to_string_lossy()), 0o755)?;
     }
     fs::write(folder.join("Dockerfile"), DOCKERFILE).trying(|| format!("write {}", folder.display()))
 }
 
 /// Reads `libm.so.6 => /lib/libm.so.6 (0x7f…)` and `/lib64/ld-linux-x86-64.so.2 (0x7f…)`.
-fn libraries_in(text: &str) -> Vec<PathBuf> {
+fn find_libraries(text: &str) -> Vec<PathBuf> {
     let paths = text.split_whitespace().filter(|word| word.starts_with('/') && word.contains(".so"));
     paths.map(PathBuf::from).collect()
 }
@@ -83,6 +83,6 @@ mod tests {
     fn libraries_and_the_loader_are_found() {
         let text =
             "\tlinux-vdso.so.1 (0x7ffe)\n\tlibm.so.6 => /lib/x/libm.so.6 (0x7f)\n\t/lib64/ld-linux.so.2 (0x7f)\n";
-        assert_eq!(libraries_in(text), ["/lib/x/libm.so.6", "/lib64/ld-linux.so.2"].map(PathBuf::from));
+        assert_eq!(find_libraries(text), ["/lib/x/libm.so.6", "/lib64/ld-linux.so.2"].map(PathBuf::from));
     }
 }

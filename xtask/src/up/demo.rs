@@ -1,6 +1,6 @@
 //! What a demo needs before it starts: credentials, keys, a policy, Envoy's configuration.
 //!
-//! Promises: what is there already is kept, so that a policy that was edited stays edited.
+//! Promises: what is there already is used again, so that a policy that was edited stays edited.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::path::Path;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-use super::files::{Place, read_text, write_whole};
+use super::files::{DemoFiles, read_text, write_atomically};
 use super::hosts::Hosts;
 use super::ports::Numbers;
 use crate::error::{Failure, Outcome, Trying};
@@ -37,17 +37,17 @@ pub struct Credentials {
 
 impl Credentials {
     /// Reads them, or makes them the first time.
-    pub fn keep(place: &Place) -> Outcome<Self> {
-        let path = place.credentials();
+    pub fn load_or_create(files: &DemoFiles) -> Outcome<Self> {
+        let path = files.credentials();
         if !path.exists() {
-            let text = format!("{SECRET_VARIABLE}={}\n{TICKET_VARIABLE}={}\n", random()?, random()?);
-            write_whole(&path, text.as_bytes(), 0o600)?;
+            let text = format!("{SECRET_VARIABLE}={}\n{TICKET_VARIABLE}={}\n", random_hex()?, random_hex()?);
+            write_atomically(&path, text.as_bytes(), 0o600)?;
         }
-        Self::read(&path)
+        Self::load(&path)
     }
 
     /// Reads them from their file.
-    pub fn read(path: &Path) -> Outcome<Self> {
+    pub fn load(path: &Path) -> Outcome<Self> {
         let text = read_text(path)?;
         let value = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
@@ -59,55 +59,55 @@ impl Credentials {
     }
 }
 
-fn random() -> Outcome<String> {
+fn random_hex() -> Outcome<String> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes).trying(|| "get random bytes".to_owned())?;
     Ok(hex::encode(bytes))
 }
 
-/// Puts everything in its place.
-pub(super) fn prepare(
+/// Writes all that is not there yet, and what every start writes anew.
+pub(super) fn prepare_files(
     workspace: &Workspace,
     programs: &Programs,
-    place: &Place,
+    files: &DemoFiles,
     credentials: &Credentials,
     ports: &Numbers,
     hosts: &Hosts,
 ) -> Outcome<()> {
-    if !place.private_key().exists() {
-        run(programs.linkgate().args(["keys", "generate", "--to"]).arg(place.keys()))?;
+    if !files.private_key().exists() {
+        run(programs.linkgate().args(["keys", "generate", "--to"]).arg(files.keys()))?;
     }
-    keep_policy(&workspace.path("policy.yaml"), place, credentials, hosts)?;
+    prepare_policy_file(&workspace.path("policy.yaml"), files, credentials, hosts)?;
     let filter = fs::read(&programs.wasm).trying(|| format!("read {}", programs.wasm.display()))?;
-    write_whole(&place.watched().join(wasm::FILE), &filter, 0o644)?;
-    run(programs.linkgate().args(["policy", "deploy"]).arg(place.policy()).arg("--to").arg(place.watched()))?;
+    write_atomically(&files.watched().join(wasm::FILE), &filter, 0o644)?;
+    run(programs.linkgate().args(["policy", "deploy"]).arg(files.policy()).arg("--to").arg(files.watched()))?;
     let mut render = programs.linkgate();
-    render.args(["envoy", "render"]).arg(workspace.path("envoy.yaml")).arg("--to").arg(place.envoy_config());
+    render.args(["envoy", "render"]).arg(workspace.path("envoy.yaml")).arg("--to").arg(files.envoy_config());
     let variables = [
         ("LINKGATE_GATEWAY_PORT", ports.gateway),
         ("LINKGATE_UPSTREAM_PORT", ports.store),
         ("LINKGATE_ADMIN_PORT", ports.admin),
     ];
     render.envs(variables.map(|(name, port)| (name, port.to_string())));
-    run(render.env("LINKGATE_POLICY_DIR", place.watched()))
+    run(render.env("LINKGATE_POLICY_DIR", files.watched()))
 }
 
 /// Puts credentials and a policy that knows them into a folder, for a sample that is at this `host:port`.
 pub fn prepare_policy(folder: &Path, committed: &Path, host: &str) -> Outcome<()> {
-    let place = Place::prepare(folder)?;
+    let files = DemoFiles::prepare(folder)?;
     let hosts = Hosts::new(host.to_owned(), &[], &[]);
-    keep_policy(committed, &place, &Credentials::keep(&place)?, &hosts)
+    prepare_policy_file(committed, &files, &Credentials::load_or_create(&files)?, &hosts)
 }
 
 /// Makes the policy from the committed one, unless there is one already.
-fn keep_policy(committed: &Path, place: &Place, credentials: &Credentials, hosts: &Hosts) -> Outcome<()> {
-    let path = place.policy();
+fn prepare_policy_file(committed: &Path, files: &DemoFiles, credentials: &Credentials, hosts: &Hosts) -> Outcome<()> {
+    let path = files.policy();
     if !path.exists() {
         let committed = read_text(committed)?;
-        return write_whole(&path, fill_in(&committed, credentials, hosts)?.as_bytes(), 0o600);
+        return write_atomically(&path, fill_in_policy(&committed, credentials, hosts)?.as_bytes(), 0o600);
     }
-    let kept = read_text(&path)?;
-    match hosts.all().find(|host| !kept.contains(host)) {
+    let current = read_text(&path)?;
+    match hosts.all().find(|host| !current.contains(host)) {
         None => Ok(()),
         Some(host) => Err(Failure::new(format!(
             "{} does not allow the host {host}: add it under packages.allowed_hosts, or remove the file to have it made anew",
@@ -117,7 +117,7 @@ fn keep_policy(committed: &Path, place: &Place, credentials: &Credentials, hosts
 }
 
 /// Puts the digests where the committed policy has zeros, and the hosts where it has the sample's.
-fn fill_in(committed: &str, credentials: &Credentials, hosts: &Hosts) -> Outcome<String> {
+fn fill_in_policy(committed: &str, credentials: &Credentials, hosts: &Hosts) -> Outcome<String> {
     let zeros = "0".repeat(64);
     let entry = format!("- {COMMITTED_SAMPLE}\n");
     let Some((before, _)) = committed.split_once(&entry).filter(|_| committed.matches(&zeros).count() == 2) else {
@@ -147,21 +147,21 @@ mod tests {
         let zeros = "0".repeat(64);
         let hosts = Hosts { private: vec!["127.0.0.1:9".to_owned()], public: vec!["example.net".to_owned()] };
         let committed = format!("hosts:\n  - 127.0.0.1:8090\napp: {zeros}\nuser: {zeros}\n");
-        let filled = fill_in(&committed, &credentials(), &hosts).unwrap();
+        let filled = fill_in_policy(&committed, &credentials(), &hosts).unwrap();
         assert!(
             filled.starts_with("hosts:\n  - \"127.0.0.1:9\"\n  - \"example.net\"\napp: ba7816bf8f01cfea"),
             "{filled}"
         );
         assert!(!filled.contains(&zeros));
-        assert!(fill_in(&zeros, &credentials(), &hosts).is_err());
+        assert!(fill_in_policy(&zeros, &credentials(), &hosts).is_err());
     }
 
     #[test]
-    fn credentials_are_made_once_and_kept() {
+    fn credentials_are_made_once_and_loaded_again() {
         let folder = tempfile::tempdir().unwrap();
-        let place = Place::prepare(folder.path()).unwrap();
-        let first = Credentials::keep(&place).unwrap();
-        let second = Credentials::keep(&place).unwrap();
+        let files = DemoFiles::prepare(folder.path()).unwrap();
+        let first = Credentials::load_or_create(&files).unwrap();
+        let second = Credentials::load_or_create(&files).unwrap();
         let texts = |credentials: &Credentials| {
             [&credentials.secret, &credentials.ticket].map(|text| text.expose_secret().to_owned())
         };

@@ -1,4 +1,4 @@
-//! The folder of a demo: what lies where in it.
+//! The files of a demo: what is where in its folder.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::Write;
@@ -8,21 +8,21 @@ use std::path::{Path, PathBuf, absolute};
 use crate::error::{Outcome, Trying};
 
 /// The folder, absolute.
-pub struct Place(PathBuf);
+pub struct DemoFiles(PathBuf);
 
-impl Place {
+impl DemoFiles {
     /// Makes the folder, for its owner only: it holds keys.
     pub fn prepare(folder: &Path) -> Outcome<Self> {
         let folder = absolute(folder).trying(|| format!("find {}", folder.display()))?;
-        let place = Self(folder);
-        for path in [&place.0, &place.watched()] {
+        let files = Self(folder);
+        for path in [&files.0, &files.watched()] {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
             made.trying(|| format!("make {}", path.display()))?;
         }
-        Ok(place)
+        Ok(files)
     }
 
-    /// Where the store keeps packages and books.
+    /// The store's data directory.
     pub fn data(&self) -> PathBuf {
         self.0.join("data")
     }
@@ -37,7 +37,7 @@ impl Place {
         self.keys().join("jwt-private.pem")
     }
 
-    /// What the store believes.
+    /// What the store verifies signatures with.
     pub fn public_key(&self) -> PathBuf {
         self.keys().join("jwt-public.pem")
     }
@@ -73,14 +73,14 @@ impl Place {
     }
 }
 
-/// Writes a whole file or nothing: aside, then renamed.
-pub fn write_whole(path: &Path, content: &[u8], mode: u32) -> Outcome<()> {
+/// Writes a whole file or nothing: under a temporary name, then renamed.
+pub fn write_atomically(path: &Path, content: &[u8], mode: u32) -> Outcome<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let write = || {
-        let mut aside = tempfile::Builder::new().prefix(".xtask-").tempfile_in(folder)?;
-        aside.write_all(content)?;
-        aside.as_file().set_permissions(Permissions::from_mode(mode))?;
-        aside.persist(path).map(drop).map_err(std::io::Error::from)
+        let mut file = tempfile::Builder::new().prefix(".xtask-").tempfile_in(folder)?;
+        file.write_all(content)?;
+        file.as_file().set_permissions(Permissions::from_mode(mode))?;
+        file.persist(path).map(drop).map_err(std::io::Error::from)
     };
     write().trying(|| format!("write {}", path.display()))
 }

@@ -44,7 +44,7 @@ impl Sample {
 
     /// Packs the sample and serves it until the process ends.
     pub fn serve(samples: &Path, listener: TcpListener) -> Outcome<Self> {
-        let archive = pack(samples)?;
+        let archive = pack_sample(samples)?;
         let port = listener.local_addr().trying(|| "ask for the sample's port".to_owned())?.port();
         let sample = Self::at(&format!("127.0.0.1:{port}"), &archive);
         let accept = move || serve(&listener, &archive);
@@ -57,14 +57,14 @@ impl Sample {
 pub fn serve(listener: &TcpListener, archive: &[u8]) {
     thread::scope(|scope| {
         for stream in listener.incoming().flatten() {
-            // The other side sees a broken connection; there is nobody else to tell.
-            scope.spawn(move || answer(&stream, archive).ok());
+            // The other side sees a broken connection; nobody else needs to know.
+            scope.spawn(move || serve_request(&stream, archive).ok());
         }
     });
 }
 
 /// The sample as an archive: of the folder `example` in this one.
-pub fn pack(samples: &Path) -> Outcome<Vec<u8>> {
+pub fn pack_sample(samples: &Path) -> Outcome<Vec<u8>> {
     pack_folder(&samples.join(NAME))
 }
 
@@ -88,7 +88,7 @@ fn pack_folder(folder: &Path) -> Outcome<Vec<u8>> {
     archive.into_inner().and_then(|gzip| gzip.finish()).trying(packing)
 }
 
-fn answer(stream: &TcpStream, archive: &[u8]) -> std::io::Result<()> {
+fn serve_request(stream: &TcpStream, archive: &[u8]) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     stream.set_write_timeout(Some(Duration::from_secs(30)))?;
     let mut lines = BufReader::new(stream.take(HEAD_BYTES)).lines();
@@ -137,8 +137,8 @@ mod tests {
 
     #[test]
     fn the_archive_is_the_same_every_time_and_holds_the_files() {
-        let archive = pack(&samples()).unwrap();
-        assert_eq!(archive, pack(&samples()).unwrap());
+        let archive = pack_sample(&samples()).unwrap();
+        assert_eq!(archive, pack_sample(&samples()).unwrap());
         let mut reader = tar::Archive::new(flate2::read::GzDecoder::new(archive.as_slice()));
         let names: Vec<_> = reader.entries().unwrap().map(|e| e.unwrap().path().unwrap().into_owned()).collect();
         assert_eq!(names, ["example/README.md", "example/app_desc.yaml", "example/main.py"].map(PathBuf::from));

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::demo::{APP, Credentials, USER};
-use super::files::Place;
+use super::files::DemoFiles;
 use super::ports::Numbers;
 use super::sample::Sample;
 use crate::error::{Failure, Outcome, Trying};
@@ -58,13 +58,13 @@ impl fmt::Display for Reply {
 
 impl Reply {
     /// Reads it from a status and a body.
-    pub fn read(status: u16, body: &str) -> Outcome<Self> {
+    pub fn parse(status: u16, body: &str) -> Outcome<Self> {
         let fields = serde_json::from_str(body).trying(|| format!("read the reply (status {status}) {body:?}"))?;
         Ok(Self { status, fields })
     }
 
-    fn of(response: &Response) -> Outcome<Self> {
-        Self::read(response.status, &response.body)
+    fn from_response(response: &Response) -> Outcome<Self> {
+        Self::parse(response.status, &response.body)
     }
 
     /// The status.
@@ -74,47 +74,47 @@ impl Reply {
 
     /// A field's value.
     pub fn field(&self, name: &str) -> Option<&Value> {
-        self.fields.0.iter().find(|(of, _)| of == name).map(|(_, value)| value)
+        self.fields.0.iter().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
     /// Fails with advice unless the package was taken.
-    pub fn is_success(&self, place: &Place) -> Outcome<()> {
+    pub fn expect_success(&self, files: &DemoFiles) -> Outcome<()> {
         if self.status == 200 {
             return Ok(());
         }
         Err(Failure::new(format!(
             "the sample was not taken; the logs are {} and {}, and removing {} makes a fresh policy",
-            place.store_log().display(),
-            place.envoy_log().display(),
-            place.policy().display()
+            files.store_log().display(),
+            files.envoy_log().display(),
+            files.policy().display()
         )))
     }
 }
 
-fn body(url: &str) -> String {
+fn upload_body(url: &str) -> String {
     json!({"package_url": url, "version": VERSION, "allow_overwrite": true}).to_string()
 }
 
-fn header(secret: &SecretString, ticket: &SecretString) -> String {
+fn credentials_header(secret: &SecretString, ticket: &SecretString) -> String {
     let (secret, ticket) = (secret.expose_secret(), ticket.expose_secret());
     json!({"bk_app_code": APP, "bk_app_secret": secret, "bk_ticket": ticket}).to_string()
 }
 
-/// Links the sample.
-pub fn send(gateway: u16, credentials: &Credentials, url: &str) -> Outcome<Reply> {
-    send_body(gateway, credentials, &body(url))
+/// Uploads the sample.
+pub fn upload_sample(gateway: u16, credentials: &Credentials, url: &str) -> Outcome<Reply> {
+    send_upload(gateway, credentials, &upload_body(url))
 }
 
 /// Sends a request of one's own.
-pub fn send_body(gateway: u16, credentials: &Credentials, body: &str) -> Outcome<Reply> {
-    let header = header(&credentials.secret, &credentials.ticket);
-    Reply::of(&http::post(gateway, PATH, &[(CREDENTIALS_HEADER, &header)], body)?)
+pub fn send_upload(gateway: u16, credentials: &Credentials, body: &str) -> Outcome<Reply> {
+    let header = credentials_header(&credentials.secret, &credentials.ticket);
+    Reply::from_response(&http::post(gateway, PATH, &[(CREDENTIALS_HEADER, &header)], body)?)
 }
 
 /// Fails unless the gate refuses a caller with a wrong secret.
-pub fn refuses_a_wrong_secret(gateway: u16, credentials: &Credentials, url: &str) -> Outcome<()> {
-    let header = header(&"wrong".into(), &credentials.ticket);
-    let reply = Reply::of(&http::post(gateway, PATH, &[(CREDENTIALS_HEADER, &header)], &body(url))?)?;
+pub fn check_wrong_secret(gateway: u16, credentials: &Credentials, url: &str) -> Outcome<()> {
+    let header = credentials_header(&"wrong".into(), &credentials.ticket);
+    let reply = Reply::from_response(&http::post(gateway, PATH, &[(CREDENTIALS_HEADER, &header)], &upload_body(url))?)?;
     if reply.status == 400 && reply.field("code") == Some(&json!(1_640_001)) {
         return Ok(());
     }
@@ -122,7 +122,7 @@ pub fn refuses_a_wrong_secret(gateway: u16, credentials: &Credentials, url: &str
 }
 
 /// Fails unless the reply is what the API document promises for the sample.
-pub fn compare(reply: &Reply, sample: &Sample) -> Outcome<()> {
+pub fn check_reply(reply: &Reply, sample: &Sample) -> Outcome<()> {
     let time = |value: &Value| value.as_str().is_some_and(is_time);
     let id = |value: &Value| value.as_u64().is_some_and(|id| id > 0);
     let fields = &reply.fields.0;
@@ -146,7 +146,7 @@ pub fn compare(reply: &Reply, sample: &Sample) -> Outcome<()> {
         .filter(|(name, value)| match name.as_str() {
             "id" => !id(value),
             "updated" | "created" => !time(value),
-            name => *value != expected(name, sample),
+            name => *value != expected_value(name, sample),
         })
         .map(|(name, value)| format!("`{name}` is {value}"))
         .collect();
@@ -161,7 +161,7 @@ pub fn compare(reply: &Reply, sample: &Sample) -> Outcome<()> {
     )))
 }
 
-fn expected(name: &str, sample: &Sample) -> Value {
+fn expected_value(name: &str, sample: &Sample) -> Value {
     match name {
         "version" => VERSION.into(),
         "package_name" => format!("example:{VERSION}").into(),
@@ -180,7 +180,7 @@ fn is_time(text: &str) -> bool {
 }
 
 /// What to try next.
-pub fn help(ports: &Numbers, credentials: &Credentials, url: &str, place: &Place) -> String {
+pub fn format_help(ports: &Numbers, credentials: &Credentials, url: &str, files: &DemoFiles) -> String {
     format!(
         "gateway  http://127.0.0.1:{gateway}\n\
          store    http://127.0.0.1:{store}/readyz\n\
@@ -192,9 +192,9 @@ pub fn help(ports: &Numbers, credentials: &Credentials, url: &str, place: &Place
         gateway = ports.gateway,
         store = ports.store,
         admin = ports.admin,
-        policy = place.policy().display(),
-        header = header(&credentials.secret, &credentials.ticket),
-        body = body(url),
+        policy = files.policy().display(),
+        header = credentials_header(&credentials.secret, &credentials.ticket),
+        body = upload_body(url),
     )
 }
 
@@ -214,7 +214,7 @@ mod tests {
     }
 
     fn judge(status: u16, body: &str) -> Outcome<()> {
-        compare(&Reply::read(status, body)?, &sample())
+        check_reply(&Reply::parse(status, body)?, &sample())
     }
 
     #[test]
