@@ -12,6 +12,7 @@ mod reply;
 mod request;
 mod routes;
 mod server;
+mod traceparent;
 
 use std::sync::Arc;
 use std::time::Duration;

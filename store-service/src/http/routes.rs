@@ -14,6 +14,7 @@ use warp::http::header::HeaderName;
 use super::body::IncomingBody;
 use super::reply::{self, Reply};
 use super::request::{Request, RequestHead};
+use super::traceparent::read_traceparent;
 use super::{Api, endpoints};
 use crate::ingest::chain;
 use crate::ingest::ports::{BlobStore, Catalog, Source};
@@ -88,7 +89,7 @@ impl Asked {
             Self::Endpoint(route) => Some(route.endpoint.route),
             Self::WrongMethod { .. } | Self::Unknown => None,
         };
-        trace::request(&head.method, &head.path, route, &head.headers)
+        trace::request(head.method.as_str(), &head.path, route, read_traceparent(&head.headers))
     }
 }
 
