@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use linkgate_store_core::data_dir::DataDirError;
+use linkgate_store_core::ingest::chain;
 
 use crate::config::{Env, KeeperConfig};
-use crate::data_dir::DataDirError;
-use crate::ingest::chain;
 use crate::maintenance::{self, Cleared, Copied, Finding, MaintenanceError, Summary};
 use crate::{runtime, telemetry};
 

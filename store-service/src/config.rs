@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use jiff::tz::TimeZone;
 use linkgate_archive::Limits;
 use linkgate_fetch::FetchConfig;
+use linkgate_store_core::ingest::ModuleRules;
 
 pub use auth::{AuthConfig, InvalidKey, TrustedKey, TrustedKeys};
 pub use log::{LogConfig, LogFormat};
@@ -28,7 +29,6 @@ pub use server::ServerConfig;
 pub use traces::TraceConfig;
 pub use vars::{Env, Vars};
 
-use crate::ingest::ModuleRules;
 use vars::Reader;
 
 /// Everything that the operator decides.
@@ -213,7 +213,7 @@ fn refuse_typos(reader: &mut Reader<'_, impl Vars>) {
         }
     }
     #[cfg(feature = "failpoints")]
-    if let Some(fault) = reader.text(FAILPOINT).and_then(|text| crate::failpoint::arm(&text).err()) {
+    if let Some(fault) = reader.text(FAILPOINT).and_then(|text| linkgate_store_core::failpoint::arm(&text).err()) {
         reader.fault(FAILPOINT, fault);
     }
 }

@@ -19,9 +19,8 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use linkgate_contract::{AllowList, Problem};
-
-use crate::ingest::{Ingest, IngestError};
-use crate::metrics::Metrics;
+use linkgate_store_core::ingest::{Ingest, IngestError};
+use linkgate_store_core::metrics::Metrics;
 
 pub use auth::Verifier;
 pub use server::serve;

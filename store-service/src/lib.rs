@@ -3,41 +3,35 @@
 //! Promises: no row without its blob; a caller is told of success only when both are durable. Refuses every caller whom
 //! the gate does not vouch for by signature, and every link until the operator allows hosts.
 //!
-//! Rooms: `http` speaks to callers, `ingest` is the use case, `blob` and `catalog` are what it stands on and know nothing of
-//! each other; `metrics` is what the first two count into; `maintenance` looks after what is kept; `failpoint` names the steps at which tests kill it. This file wires them.
+//! What it does is in `linkgate-store-core`. Here are `http`, which speaks to callers; `blob` and `catalog`, on which the core
+//! stands and which know nothing of each other; `maintenance`, which looks after what is stored and still reaches into both;
+//! and this file, which wires them.
 
-pub mod attest;
 pub mod catalog;
 pub mod commands;
 pub mod config;
-pub mod data_dir;
-pub mod failpoint;
-
 pub mod maintenance;
 pub mod telemetry;
 
 mod blob;
 mod http;
-pub mod ingest;
-mod metrics;
-mod trace;
 
 use std::sync::Arc;
 
 use linkgate_fetch::HttpSource;
+use linkgate_store_core::attest::{KeyError, Signer};
+use linkgate_store_core::data_dir::{DataDir, DataDirError};
+use linkgate_store_core::ingest::ports::CatalogError;
+use linkgate_store_core::ingest::{Ingest, Rules};
+use linkgate_store_core::metrics::Metrics;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tracing::{info, warn};
 
-use attest::{KeyError, Signer};
 use blob::DirectoryBlobStore;
 use catalog::{CatalogStartError, SqliteCatalog};
 use config::Config;
-use data_dir::{DataDir, DataDirError};
-use ingest::ports::CatalogError;
-use ingest::{Ingest, Rules};
 use maintenance::Timers;
-use metrics::Metrics;
 
 /// Why the store cannot start.
 #[derive(Debug, thiserror::Error)]

@@ -14,6 +14,9 @@ mod verify;
 use std::io;
 use std::path::PathBuf;
 
+use linkgate_store_core::data_dir::DataDirError;
+use linkgate_store_core::ingest::ports::{BlobError, CatalogError};
+
 pub use backup::{Copied, backup};
 pub use gc::{Cleared, Gc, clear};
 pub use restore::restore;
@@ -21,8 +24,6 @@ pub(crate) use timers::Timers;
 pub use verify::{Finding, FindingKind, Repair, Summary, repair, verify};
 
 use crate::catalog::CatalogStartError;
-use crate::data_dir::DataDirError;
-use crate::ingest::ports::{BlobError, CatalogError};
 
 /// Why the work could not be done.
 #[derive(Debug, thiserror::Error)]

@@ -3,6 +3,7 @@
 
 mod traces;
 
+use linkgate_store_core::trace::TARGET;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt, registry};
@@ -10,7 +11,6 @@ use tracing_subscriber::{EnvFilter, Layer as _, fmt, registry};
 pub use traces::{Traces, TracesError};
 
 use crate::config::{LogConfig, LogFormat};
-use crate::trace::TARGET;
 
 /// Starts the log, on standard error, and sends spans to these traces. A second call in one process changes nothing.
 pub fn start(config: &LogConfig, traces: Option<&Traces>) {

@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 use linkgate_archive::{Format, Package};
 use linkgate_contract::{AppCode, JobId, ModuleName, ModuleRef, PackageVersion};
 use linkgate_store::catalog::SqliteCatalog;
-use linkgate_store::ingest::now_ms;
-use linkgate_store::ingest::ports::{
+use linkgate_store_core::ingest::now_ms;
+use linkgate_store_core::ingest::ports::{
     Catalog, Fetched, JobRecord, JobRequest, JobState, JobView, NewEntry, Provenance, Sha256Hex,
 };
 use linkgate_tests::measure::{median, number};

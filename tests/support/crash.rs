@@ -18,7 +18,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use linkgate_store::failpoint::Step;
+use linkgate_store_core::failpoint::Step;
 use tokio::time::sleep;
 
 use self::caller::{Caller, Round};

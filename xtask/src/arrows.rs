@@ -10,53 +10,41 @@ use crate::error::{Failure, Outcome, Trying};
 use crate::workspace::Workspace;
 
 /// Rooms of the store and what each may use besides itself. `config` is plain data, handed down; `blob` and `catalog`
-/// implement the ports of `ingest` and know nothing of each other.
-const ROOMS: [(&str, &[&str]); 15] = [
+/// implement the ports of the core and know nothing of each other.
+const ROOMS: [(&str, &[&str]); 9] = [
     ("main", &["commands", "config", "lib", "telemetry"]),
-    ("commands", &["config", "data_dir", "lib", "ingest", "telemetry", "maintenance"]),
-    (
-        "lib",
-        &[
-            "attest",
-            "blob",
-            "commands",
-            "config",
-            "data_dir",
-            "failpoint",
-            "http",
-            "catalog",
-            "ingest",
-            "metrics",
-            "telemetry",
-            "trace",
-            "maintenance",
-        ],
-    ),
-    ("config", &["failpoint", "ingest"]),
-    ("http", &["config", "ingest", "metrics", "trace"]),
-    ("ingest", &["attest", "failpoint", "metrics", "trace"]),
-    ("attest", &["data_dir"]),
-    ("blob", &["data_dir", "failpoint", "ingest"]),
-    ("catalog", &["failpoint", "ingest"]),
-    ("maintenance", &["attest", "blob", "config", "data_dir", "failpoint", "catalog", "ingest"]),
-    ("data_dir", &[]),
-    ("failpoint", &[]),
-    ("metrics", &["trace"]),
-    ("telemetry", &["config", "trace"]),
-    ("trace", &[]),
+    ("commands", &["config", "lib", "telemetry", "maintenance"]),
+    ("lib", &["blob", "commands", "config", "http", "catalog", "telemetry", "maintenance"]),
+    ("config", &[]),
+    ("http", &["config"]),
+    ("blob", &[]),
+    ("catalog", &[]),
+    ("maintenance", &["blob", "config", "catalog"]),
+    ("telemetry", &["config"]),
 ];
 
 /// Our crates and which of ours each may use.
-const CRATES: [(&str, &[&str]); 10] = [
+const CRATES: [(&str, &[&str]); 11] = [
     ("linkgate-contract", &[]),
     ("linkgate-gate", &["linkgate-contract"]),
     ("linkgate-filter", &["linkgate-gate"]),
     ("linkgate-archive", &["linkgate-contract", "linkgate-yaml"]),
     ("linkgate-fetch", &["linkgate-contract"]),
-    ("linkgate-store", &["linkgate-archive", "linkgate-contract", "linkgate-fetch"]),
+    ("linkgate-store-core", &["linkgate-archive", "linkgate-contract", "linkgate-fetch"]),
+    ("linkgate-store", &["linkgate-archive", "linkgate-contract", "linkgate-fetch", "linkgate-store-core"]),
     ("linkgate-cli", &["linkgate-gate", "linkgate-yaml"]),
     ("linkgate-yaml", &[]),
-    ("linkgate-tests", &["linkgate-archive", "linkgate-cli", "linkgate-contract", "linkgate-gate", "linkgate-store"]),
+    (
+        "linkgate-tests",
+        &[
+            "linkgate-archive",
+            "linkgate-cli",
+            "linkgate-contract",
+            "linkgate-gate",
+            "linkgate-store",
+            "linkgate-store-core",
+        ],
+    ),
     ("xtask", &[]),
 ];
 
@@ -195,9 +183,9 @@ mod tests {
 
     #[test]
     fn a_drawn_arrow_passes_and_another_is_refused() {
-        assert_eq!(room_faults("http", "use crate::ingest::Upload;\nuse crate::http::reply;"), Vec::<String>::new());
+        assert_eq!(room_faults("http", "use crate::config::Config;\nuse crate::http::reply;"), Vec::<String>::new());
         assert_eq!(room_faults("blob", "use crate::catalog::Row;"), ["`blob` may not use `catalog`"]);
-        assert_eq!(room_faults("ingest", "use crate::{ingest, http};"), ["`ingest` may not use `http`"]);
+        assert_eq!(room_faults("config", "use crate::{config, http};"), ["`config` may not use `http`"]);
         assert_eq!(room_faults("main", "use linkgate_store::{config::Config, run};"), Vec::<String>::new());
         assert_eq!(room_faults("main", "use linkgate_store::catalog::Catalog;"), ["`main` may not use `catalog`"]);
         assert_eq!(room_faults("blob", "use crate::run;"), ["`blob` may not use `lib`"]);

@@ -48,7 +48,7 @@ const GONE: &[GoneWord] = &[
 
 const EXCEPTIONS: &[Exception] = &[Exception {
     form: "ledger",
-    scope: Scope::Path("store-service/src/data_dir.rs"),
+    scope: Scope::Path("store-service/core/src/data_dir.rs"),
     _reason: "the file's old name, which is refused with the new one",
 }];
 

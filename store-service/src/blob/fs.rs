@@ -12,11 +12,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use linkgate_store_core::data_dir::{DIR_MODE, FILE_MODE, make_dir, open_removal_lock, sync_dir};
+use linkgate_store_core::failpoint::{Step, reached};
+use linkgate_store_core::ingest::ports::{BlobError, BlobStore, Sha256Hex};
+
 use super::space::{DiskSpace, SpaceReservation};
 use super::writer::{DirectoryBlobWriter, FinishedFile, TempFile};
-use crate::data_dir::{DIR_MODE, FILE_MODE, make_dir, open_removal_lock, sync_dir};
-use crate::failpoint::{Step, reached};
-use crate::ingest::ports::{BlobError, BlobStore, Sha256Hex};
 
 /// Packages in a directory. A copy is another handle on the same packages.
 #[derive(Clone)]

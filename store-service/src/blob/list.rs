@@ -9,10 +9,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use linkgate_store_core::ingest::ports::{BlobError, Sha256Hex};
 use tokio::sync::mpsc;
 
 use super::fs::DirectoryBlobStore;
-use crate::ingest::ports::{BlobError, Sha256Hex};
 
 /// Names that are read ahead of whoever looks at them.
 const AHEAD: usize = 256;

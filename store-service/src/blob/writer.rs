@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
+use linkgate_store_core::failpoint::{Step, reached};
+use linkgate_store_core::ingest::ports::{BlobError, BlobWriter, FinishedBlob, Sha256Hex};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::space::SpaceReservation;
-use crate::failpoint::{Step, reached};
-use crate::ingest::ports::{BlobError, BlobWriter, FinishedBlob, Sha256Hex};
 
 /// One is being written, the others bridge the time when either side is held up.
 const QUEUED: usize = 2;

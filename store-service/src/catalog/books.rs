@@ -6,11 +6,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use linkgate_store_core::ingest::ports::{CatalogError, Sha256Hex};
 use sqlx::sqlite::{SqlitePoolOptions, SqliteRow};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqlitePool};
 
 use super::sqlite::{failed, options};
-use crate::ingest::ports::{CatalogError, Sha256Hex};
 
 /// Hashes on a page: small beside a read of the disk for each of them.
 const PAGE: i64 = 500;

@@ -4,12 +4,14 @@
 //! overwritten then, for a link may hold a signature.
 
 use linkgate_contract::{AppCode, JobId, ModuleName, ModuleRef};
+use linkgate_store_core::ingest::now_ms;
+use linkgate_store_core::ingest::ports::{
+    CatalogError, Entry, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView,
+};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
 
 use super::sqlite::{failed, signed, unsigned};
-use crate::ingest::now_ms;
-use crate::ingest::ports::{CatalogError, Entry, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView};
 
 /// A statement that inserts or ends: an upload that nobody was told of is not there before it ends.
 const UPSERT_ENDED: &str = "

@@ -4,12 +4,12 @@
 
 use linkgate_archive::{Format, Package};
 use linkgate_contract::{AppCode, PackageVersion};
+use linkgate_store_core::ingest::SourceOrigin;
+use linkgate_store_core::ingest::ports::{CatalogError, Entry, Held, NewEntry, Sha256Hex};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
 
 use super::sqlite::{failed, signed, unsigned};
-use crate::ingest::SourceOrigin;
-use crate::ingest::ports::{CatalogError, Entry, Held, NewEntry, Sha256Hex};
 
 /// The plus keeps SQLite from going through all packages of an application, with an index that begins with it, when few rows
 /// or none have the hash.

@@ -1,9 +1,9 @@
 //! Where packages came from, in the books of SQLite.
 
+use linkgate_store_core::ingest::ports::{CatalogError, JobRecord, Provenance, Sha256Hex};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
 use super::sqlite::failed;
-use crate::ingest::ports::{CatalogError, JobRecord, Provenance, Sha256Hex};
 
 /// Statements that are given for one hash. A package that more rows share says the same in the rest.
 const STATEMENTS: i64 = 100;

@@ -8,14 +8,16 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use linkgate_contract::{AppCode, JobId, ModuleRef, PackageVersion};
+use linkgate_store_core::failpoint::{Step, reached};
+use linkgate_store_core::ingest::ports::{
+    Catalog, CatalogError, Held, JobEnd, JobRecord, JobView, NewEntry, Recorded, Sha256Hex,
+};
+use linkgate_store_core::ingest::{SourceOrigin, now_ms};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 
 use super::packages::{self, Live};
 use super::{Books, jobs, provenance};
-use crate::failpoint::{Step, reached};
-use crate::ingest::ports::{Catalog, CatalogError, Held, JobEnd, JobRecord, JobView, NewEntry, Recorded, Sha256Hex};
-use crate::ingest::{SourceOrigin, now_ms};
 
 /// The first release without the WAL-reset corruption.
 const OLDEST_SQLITE: [u32; 3] = [3, 51, 3];

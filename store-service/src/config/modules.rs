@@ -6,11 +6,11 @@
 use std::path::Path;
 
 use linkgate_contract::{AppCode, ModuleName, ModuleRef};
+use linkgate_store_core::ingest::{ModuleRules, SourceOrigin, UnknownModules};
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::vars::{Reader, Vars};
-use crate::ingest::{ModuleRules, SourceOrigin, UnknownModules};
 
 /// `LINKGATE_MODULES_FILE`: a TOML file of `unknown_modules` and `[[modules]]`. Default: none, which declares no module
 /// and registers unknown ones.

@@ -3,9 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
+use linkgate_store_core::ingest::Limits;
+
 use super::BadConfig;
 use super::vars::{Reader, Vars};
-use crate::ingest::Limits;
 
 pub(super) const LISTEN: &str = "LINKGATE_STORE_LISTEN";
 pub(super) const MAX_CONNECTIONS: &str = "LINKGATE_STORE_MAX_CONNECTIONS";

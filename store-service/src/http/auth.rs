@@ -8,10 +8,10 @@
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use linkgate_contract::{AllowList, AppClaim, Claims, Extension, HostRule, InvalidHostRule, UserClaim, headers};
+use linkgate_store_core::ingest::Allowance;
 use warp::http::HeaderMap;
 
 use crate::config::{AuthConfig, TrustedKeys};
-use crate::ingest::Allowance;
 
 /// A name goes into the books and the log: bounded, and nothing that could break a line.
 const MAX_NAME_BYTES: usize = 256;

@@ -9,11 +9,11 @@ mod show_test_query;
 mod upload_by_link;
 
 use linkgate_contract::{Operation, Problem};
+use linkgate_store_core::ingest::ports::{BlobStore, Catalog, Source};
 
 use super::Api;
 use super::reply::Reply;
 use super::request::Request;
-use crate::ingest::ports::{BlobStore, Catalog, Source};
 
 /// Answers a request of a caller who is known.
 pub(super) async fn answer<S: Source, B: BlobStore, L: Catalog>(

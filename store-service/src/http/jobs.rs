@@ -2,12 +2,12 @@
 
 use jiff::tz::TimeZone;
 use linkgate_contract::{ErrorCode, JobId, Language, ModuleRef, Problem};
+use linkgate_store_core::ingest::ports::{BlobStore, Catalog, JobEnd, JobView, Source};
+use linkgate_store_core::ingest::{IngestError, Known};
 use serde_json::{Map, Value, json};
 
 use super::Api;
 use super::reply::{self, Reply};
-use crate::ingest::ports::{BlobStore, Catalog, JobEnd, JobView, Source};
-use crate::ingest::{IngestError, Known};
 
 /// The answer to a request that did not wait: 202 while the upload goes on.
 pub(super) fn accepted(view: &JobView, zone: &TimeZone, language: Language) -> Reply {

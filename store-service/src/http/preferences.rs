@@ -2,12 +2,12 @@
 
 use aws_lc_rs::digest::{Context, SHA256};
 use linkgate_contract::{Problem, Text};
+use linkgate_store_core::ingest::Upload;
+use linkgate_store_core::ingest::ports::JobKey;
 use warp::http::HeaderMap;
 use warp::http::header::ACCEPT;
 
 use super::auth::Caller;
-use crate::ingest::Upload;
-use crate::ingest::ports::JobKey;
 
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Longer than any UUID, and what other services take.

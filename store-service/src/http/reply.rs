@@ -9,13 +9,13 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use linkgate_archive::Format;
 use linkgate_contract::{ErrorCode, JobId, Language, Problem, SourcePackage, Text};
+use linkgate_store_core::ingest::ports::{BlobError, Entry, SourceError};
+use linkgate_store_core::ingest::{IngestError, NotReady};
 use warp::http::header::{ALLOW, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::http::{HeaderValue, Response, StatusCode};
 
 use super::auth::AuthError;
 use super::body::BodyError;
-use crate::ingest::ports::{BlobError, Entry, SourceError};
-use crate::ingest::{IngestError, NotReady};
 
 /// A reply, mostly with its whole body.
 pub(super) type Reply = warp::reply::Response;
@@ -241,9 +241,9 @@ mod tests {
     use super::*;
     use linkgate_contract::Sha256;
 
-    use crate::ingest::SourceOrigin;
-    use crate::ingest::ports::{CatalogError, Phase, Sha256Hex};
     use linkgate_archive::Refused;
+    use linkgate_store_core::ingest::SourceOrigin;
+    use linkgate_store_core::ingest::ports::{CatalogError, Phase, Sha256Hex};
 
     #[test]
     fn every_failure_has_its_code_and_none_tells_too_much() {

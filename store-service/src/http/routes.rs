@@ -5,6 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use linkgate_contract::{Endpoint, ErrorCode, NoEndpoint, Problem, Route, headers};
+use linkgate_store_core::ingest::chain;
+use linkgate_store_core::ingest::ports::{BlobStore, Catalog, Source};
+use linkgate_store_core::metrics::{MEDIA_TYPE, Metrics};
+use linkgate_store_core::trace;
 use tracing::{Instrument as _, Span, info, warn};
 use warp::Filter;
 use warp::filters::path::FullPath;
@@ -16,10 +20,6 @@ use super::reply::{self, Reply};
 use super::request::{Request, RequestHead};
 use super::traceparent::read_traceparent;
 use super::{Api, endpoints};
-use crate::ingest::chain;
-use crate::ingest::ports::{BlobStore, Catalog, Source};
-use crate::metrics::{MEDIA_TYPE, Metrics};
-use crate::trace;
 
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]

@@ -16,6 +16,7 @@ use hyper::server::conn::http1::Builder;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use linkgate_store_core::ingest::ports::{BlobStore, Catalog, Source};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
@@ -25,7 +26,6 @@ use tracing::{debug, info, warn};
 
 use super::{Api, routes};
 use crate::config::ServerConfig;
-use crate::ingest::ports::{BlobStore, Catalog, Source};
 
 /// After a failed accept: long enough not to spin, short enough not to be noticed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -1,8 +1,7 @@
 //! Reads from the headers of a request in which trace it belongs.
 
+use linkgate_store_core::trace::TRACEPARENT;
 use warp::http::HeaderMap;
-
-use crate::trace::TRACEPARENT;
 
 /// The value of the one `traceparent`.
 pub(super) fn read_traceparent(headers: &HeaderMap) -> Option<&str> {

@@ -9,12 +9,13 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use linkgate_store_core::attest::{PRIVATE_KEY, PUBLIC_KEY};
+use linkgate_store_core::data_dir::{catalog_path, make_dir, open_file, refuse_half_restored, sync_dir};
+use linkgate_store_core::ingest::ports::Sha256Hex;
+
 use super::{MaintenanceError, at, blocking};
-use crate::attest::{PRIVATE_KEY, PUBLIC_KEY};
 use crate::blob::{DirectoryBlobStore, attestations, blob_path, statements_path};
 use crate::catalog::{Booked, Books};
-use crate::data_dir::{catalog_path, make_dir, open_file, refuse_half_restored, sync_dir};
-use crate::ingest::ports::Sha256Hex;
 
 /// What a backup or a restore brought over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

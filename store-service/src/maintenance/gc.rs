@@ -8,14 +8,14 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use linkgate_store_core::data_dir::DataDir;
+use linkgate_store_core::failpoint::{Step, reached};
+use linkgate_store_core::ingest::Publishing;
+use linkgate_store_core::ingest::ports::{BlobError, Catalog as _};
 use tokio_util::sync::CancellationToken;
 
 use crate::blob::{BlobStat, DirectoryBlobStore, Listed};
 use crate::catalog::SqliteCatalog;
-use crate::data_dir::DataDir;
-use crate::failpoint::{Step, reached};
-use crate::ingest::Publishing;
-use crate::ingest::ports::{BlobError, Catalog as _};
 use crate::maintenance::{MaintenanceError, at};
 
 /// A temporary file is made and then marked as owned; a clock that ticks coarsely may call it older than it is.

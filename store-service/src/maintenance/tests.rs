@@ -5,7 +5,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use linkgate_contract::{AllowList, ErrorCode, Problem};
+use linkgate_contract::{
+    AllowList, AppCode, ErrorCode, LinkRequest, ModuleName, ModuleRef, PackageUrl, PackageVersion, Problem,
+};
+use linkgate_store_core::data_dir::DataDir;
+use linkgate_store_core::ingest::ports::{
+    BlobStore as _, BlobWriter as _, Catalog as _, Chunk, Fetched, FinishedBlob as _, Sha256Hex, Source, SourceError,
+    SourceStream, Wanted,
+};
+use linkgate_store_core::ingest::{Allowance, Ingest, Known, Limits, ModuleRules, Rules, Upload};
+use linkgate_store_core::metrics::Metrics;
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 
@@ -13,13 +22,6 @@ use super::digest::{BlobDigester, Content, ReadRate};
 use super::gc::Gc;
 use crate::blob::{DirectoryBlobStore, Listed};
 use crate::catalog::SqliteCatalog;
-use crate::data_dir::DataDir;
-use crate::ingest::ports::{
-    BlobStore as _, BlobWriter as _, Catalog as _, Chunk, Fetched, FinishedBlob as _, Sha256Hex, Source, SourceError,
-    SourceStream, Wanted,
-};
-use crate::ingest::{Ingest, Known, Limits, ModuleRules, Rules, Upload};
-use crate::metrics::Metrics;
 
 /// Serves the path of the link as its body: what is under test begins where the bytes have come.
 struct PathSource;
@@ -75,7 +77,25 @@ impl Kept {
     }
 
     fn gc(&self, grace: Duration) -> Gc {
-        Gc::new(self.blobs.clone(), self.catalog.clone(), crate::ingest::Publishing::default(), grace)
+        Gc::new(self.blobs.clone(), self.catalog.clone(), linkgate_store_core::ingest::Publishing::default(), grace)
+    }
+}
+
+/// One that may overwrite.
+fn example(link: &str, version: &str) -> Upload {
+    Upload {
+        target: ModuleRef { app: AppCode::new("app").unwrap(), module: ModuleName::new("default").unwrap() },
+        request: LinkRequest {
+            package_url: PackageUrl::new(link).unwrap(),
+            version: Some(PackageVersion::new(version).unwrap()),
+            allow_overwrite: true,
+            sha256: None,
+            size: None,
+        },
+        caller_app: "ci".into(),
+        operator: "admin".into(),
+        allowance: Allowance::default(),
+        request_id: String::new(),
     }
 }
 
@@ -94,7 +114,7 @@ async fn clearing_up_beside_uploads_loses_nothing() {
         explain: |_| Problem::new(ErrorCode::Internal),
     };
     let (blobs, books, metrics) = (kept.blobs.clone(), kept.catalog.clone(), Metrics::new(kept.dir.path()));
-    let signer = crate::attest::Signer::open(kept.dir.path()).unwrap();
+    let signer = linkgate_store_core::attest::Signer::open(kept.dir.path()).unwrap();
     let ingest = Arc::new(Ingest::new(PathSource, blobs, books, signer, rules, metrics));
     let (stop, removed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let gc = Gc::new(kept.blobs.clone(), kept.catalog.clone(), ingest.publishing(), Duration::ZERO);
@@ -112,7 +132,7 @@ async fn clearing_up_beside_uploads_loses_nothing() {
             for round in 0..ROUNDS {
                 // Three contents for four writers: each is wanted again while it is being removed.
                 let link = format!("https://example.com/{}", round % 3);
-                let wanted = Upload::example(&link, &writer.to_string());
+                let wanted = example(&link, &writer.to_string());
                 let Ok(Known::Live(live)) = ingest.begin(wanted, None).await else { panic!("it has no key") };
                 live.outcome().await.as_ref().as_ref().unwrap();
                 let publishing = ingest.publishing();

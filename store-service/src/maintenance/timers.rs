@@ -5,6 +5,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use linkgate_store_core::ingest::{Publishing, chain, now_ms};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,7 +17,6 @@ use super::{Cleared, Gc};
 use crate::blob::DirectoryBlobStore;
 use crate::catalog::SqliteCatalog;
 use crate::config::MaintenanceConfig;
-use crate::ingest::{Publishing, chain, now_ms};
 
 /// All is read once in this time at most, however little there is.
 const SCRUB_EVERY: Duration = Duration::from_secs(86_400);

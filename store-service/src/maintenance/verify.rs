@@ -7,15 +7,16 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use linkgate_store_core::data_dir::{DataDir, catalog_path, refuse_half_restored};
+use linkgate_store_core::ingest::Publishing;
+use linkgate_store_core::ingest::chain;
+use linkgate_store_core::ingest::ports::{BlobStore as _, Sha256Hex};
+
 use super::MaintenanceError;
 use super::at;
 use super::digest::{BlobDigester, Content, ReadRate};
 use crate::blob::{BlobStat, DirectoryBlobStore, Listed};
 use crate::catalog::{Booked, Books, RowName, SqliteCatalog};
-use crate::data_dir::{DataDir, catalog_path, refuse_half_restored};
-use crate::ingest::Publishing;
-use crate::ingest::chain;
-use crate::ingest::ports::{BlobStore as _, Sha256Hex};
 
 /// Something that is not as it should be, and what was done about it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

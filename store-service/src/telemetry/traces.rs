@@ -7,6 +7,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use linkgate_store_core::trace::TARGET;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{ExporterBuildError, Protocol, WithExportConfig as _, WithHttpConfig as _};
@@ -24,7 +25,6 @@ use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::TraceConfig;
-use crate::trace::TARGET;
 
 /// Spans that wait; some 2 KiB each, and an upload has a dozen.
 const QUEUED_SPANS: usize = 2_048;

@@ -5,7 +5,7 @@ use std::fmt::{Display, Formatter, Result};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use linkgate_store::failpoint::Step;
+use linkgate_store_core::failpoint::Step;
 
 use super::Plan;
 use super::caller::Deeds;

@@ -1,13 +1,13 @@
 //! Ends an upload that is not wanted any more, and tells how it ended.
 
 use linkgate_contract::Problem;
+use linkgate_store_core::ingest::Known;
+use linkgate_store_core::ingest::ports::{BlobStore, Catalog, Source};
 use tracing::info;
 
 use crate::http::reply::{self, Reply};
 use crate::http::request::Request;
 use crate::http::{Api, jobs};
-use crate::ingest::Known;
-use crate::ingest::ports::{BlobStore, Catalog, Source};
 
 pub(super) async fn answer<S: Source, B: BlobStore, L: Catalog>(
     api: &Api<S, B, L>,

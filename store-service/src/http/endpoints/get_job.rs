@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use linkgate_contract::{Language, Problem};
+use linkgate_store_core::ingest::ports::{BlobStore, Catalog, JobView, Source};
+use linkgate_store_core::ingest::{Ingest, Known};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use warp::Reply as _;
@@ -14,8 +16,6 @@ use warp::sse::Event;
 use crate::http::reply::{self, Reply};
 use crate::http::request::Request;
 use crate::http::{Api, jobs, preferences};
-use crate::ingest::ports::{BlobStore, Catalog, JobView, Source};
-use crate::ingest::{Ingest, Known};
 
 /// How often progress is told, unless something else happens.
 const EVERY: Duration = Duration::from_secs(1);

@@ -2,14 +2,14 @@
 
 use jiff::tz::TimeZone;
 use linkgate_contract::{ErrorCode, LinkRequest, MediaType, Problem, headers};
+use linkgate_store_core::ingest::ports::{BlobStore, Catalog, Entry, JobEnd, JobView, Source};
+use linkgate_store_core::ingest::{Known, Upload};
 use tracing::info;
 
 use crate::http::auth::Caller;
 use crate::http::reply::{self, Reply};
 use crate::http::request::Request;
 use crate::http::{Api, jobs, preferences};
-use crate::ingest::ports::{BlobStore, Catalog, Entry, JobEnd, JobView, Source};
-use crate::ingest::{Known, Upload};
 
 pub(super) async fn answer<S: Source, B: BlobStore, L: Catalog>(
     api: &Api<S, B, L>,

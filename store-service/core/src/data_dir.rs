@@ -8,16 +8,17 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// Packages and books are for the service's user and its group.
-pub(crate) const FILE_MODE: u32 = 0o640;
-pub(crate) const DIR_MODE: u32 = 0o750;
+/// The mode of files: packages and books are for the service's user and its group.
+pub const FILE_MODE: u32 = 0o640;
+/// The mode of directories, likewise.
+pub const DIR_MODE: u32 = 0o750;
 
 /// The catalog's database in a data directory, and what it was called before the first release.
 const CATALOG: &str = "catalog.sqlite3";
 const OLD_CATALOG: &str = "ledger.sqlite3";
 
 /// The file that is locked.
-pub(crate) const LOCK: &str = "lock";
+pub const LOCK: &str = "lock";
 
 /// A locked data directory.
 pub struct DataDir {
@@ -109,7 +110,7 @@ impl DataDir {
 }
 
 /// The file of the books in a data directory, or in a backup of one.
-pub(crate) fn catalog_path(data_dir: &Path) -> PathBuf {
+pub fn catalog_path(data_dir: &Path) -> PathBuf {
     data_dir.join(CATALOG)
 }
 
@@ -121,33 +122,48 @@ fn refuse_old_catalog_name(data_dir: &Path) -> Result<(), DataDirError> {
 }
 
 /// Stands in a data directory as long as a restore into it is not finished.
-pub(crate) fn restore_mark(data_dir: &Path) -> PathBuf {
+pub fn restore_mark(data_dir: &Path) -> PathBuf {
     data_dir.join("restoring")
 }
 
+/// Refuses a directory that nobody should read yet.
+///
 /// # Errors
 /// If a restore into the directory was not finished.
-pub(crate) fn refuse_half_restored(data_dir: &Path) -> Result<(), DataDirError> {
+pub fn refuse_half_restored(data_dir: &Path) -> Result<(), DataDirError> {
     if restore_mark(data_dir).exists() { Err(DataDirError::HalfRestored(data_dir.to_owned())) } else { Ok(()) }
 }
 
 /// The lock by which removals and backups of different processes keep out of each other's way: who needs every blob to
 /// stay holds it shared, who removes one holds it alone for that moment. The kernel releases it with the file.
-pub(crate) fn open_removal_lock(data_dir: &Path) -> io::Result<File> {
+///
+/// # Errors
+/// If its file cannot be opened or made.
+pub fn open_removal_lock(data_dir: &Path) -> io::Result<File> {
     open_file(&data_dir.join("removal.lock"))
 }
 
 /// Makes what was done in a directory durable.
-pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// What the disk said.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-pub(crate) fn open_file(path: &Path) -> io::Result<File> {
+/// Opens a file to be read and written, and makes it with our mode if it is missing.
+///
+/// # Errors
+/// What the disk said.
+pub fn open_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path)
 }
 
 /// Makes a directory below an existing one; `true` if it was not there.
-pub(crate) fn make_dir(path: &Path) -> io::Result<bool> {
+///
+/// # Errors
+/// What the disk said.
+pub fn make_dir(path: &Path) -> io::Result<bool> {
     match DirBuilder::new().mode(DIR_MODE).create(path) {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(false),

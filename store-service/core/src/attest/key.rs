@@ -13,9 +13,9 @@ use base64::engine::general_purpose::STANDARD;
 use crate::data_dir::{FILE_MODE, sync_dir};
 
 /// The private half, in the data directory. Nobody else needs it.
-pub(crate) const PRIVATE_KEY: &str = "attestation.key";
+pub const PRIVATE_KEY: &str = "attestation.key";
 /// The public half beside it, for those who check statements.
-pub(crate) const PUBLIC_KEY: &str = "attestation.pub.pem";
+pub const PUBLIC_KEY: &str = "attestation.pub.pem";
 const PRIVATE_MODE: u32 = 0o600;
 /// What stands before the 32 bytes of a key in the standard form of public keys (RFC 8410).
 const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];

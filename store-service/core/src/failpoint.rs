@@ -96,7 +96,7 @@ impl Step {
 
 /// Says that a step is reached.
 #[inline]
-pub(crate) fn reached(step: Step) {
+pub fn reached(step: Step) {
     #[cfg(feature = "failpoints")]
     armed::reached(step);
     #[cfg(not(feature = "failpoints"))]
@@ -104,7 +104,7 @@ pub(crate) fn reached(step: Step) {
 }
 
 #[cfg(feature = "failpoints")]
-pub(crate) use armed::arm;
+pub use armed::arm;
 
 #[cfg(feature = "failpoints")]
 mod armed {
@@ -122,7 +122,7 @@ mod armed {
     ///
     /// # Errors
     /// If there is no such step or number.
-    pub(crate) fn arm(text: &str) -> Result<(), &'static str> {
+    pub fn arm(text: &str) -> Result<(), &'static str> {
         let (name, times) = text.split_once(':').ok_or("must be `step:n`")?;
         let step = Step::ALL.into_iter().find(|step| step.name() == name).ok_or("names no step")?;
         let times = times.parse().map_err(|_| "must end in a number")?;

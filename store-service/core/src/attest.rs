@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 pub use key::{KeyError, Signer};
-pub(crate) use key::{PRIVATE_KEY, PUBLIC_KEY};
+pub use key::{PRIVATE_KEY, PUBLIC_KEY};
 pub use statement::{Intake, Source};
 
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";

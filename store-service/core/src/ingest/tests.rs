@@ -169,7 +169,7 @@ impl Catalog for Books {
 
 impl Upload {
     /// One that may overwrite.
-    pub(crate) fn example(link: &str, version: &str) -> Self {
+    fn example(link: &str, version: &str) -> Self {
         Self {
             target: ModuleRef { app: AppCode::new("app").unwrap(), module: ModuleName::new("default").unwrap() },
             request: LinkRequest {

@@ -1,0 +1,18 @@
+//! What the store does, whatever it stands on: a package is fetched, hashed, inspected, stored and recorded.
+//!
+//! Promises: no row without its blob; an upload is all or nothing, and one whose caller was told that it goes on survives
+//! the end of the store. Sees the world through the ports in [`ingest::ports`] and knows no adapter: neither SQL nor an HTTP
+//! client or server is among what it is built of, and Cargo keeps it so. Refuses what [`ingest`] lists.
+//!
+//! What several adapters and the service need is here as well, for they all use the core anyway, and a crate of its own would
+//! only add an arrow to each of them: [`data_dir`] (the locked directory, modes of files, durable renames), [`failpoint`]
+//! (steps at which tests kill the store), [`metrics`] and [`trace`] (what the use case counts and times), [`attest`] (signed
+//! statements of where packages came from). What is done to stored packages when nobody uploads is not here yet: it still
+//! reaches into the adapters, past the ports.
+
+pub mod attest;
+pub mod data_dir;
+pub mod failpoint;
+pub mod ingest;
+pub mod metrics;
+pub mod trace;
