@@ -96,7 +96,7 @@ pub fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
 
 /// A number of so many bytes, the lowest first.
 pub fn number(bytes: &[u8], at: usize, len: usize) -> usize {
-    bytes[at..at + len].iter().rev().fold(0, |number, b| number << 8 | usize::from(*b))
+    bytes[at..at + len].iter().rev().fold(0, |number, b| (number << 8) | usize::from(*b))
 }
 
 fn crc32(bytes: &[u8]) -> u32 {

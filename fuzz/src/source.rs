@@ -98,13 +98,13 @@ fn digits(text: &[u8]) -> usize {
 
 /// The byte at a place of a reply's body; never ASCII, so that no framing can be taken for it.
 fn byte(reply: usize, place: usize) -> u8 {
-    0x80 | u8::try_from(reply << 4 | place % 16).unwrap()
+    0x80 | u8::try_from((reply << 4) | (place % 16)).unwrap()
 }
 
 /// From which reply a byte came, and where it stood there.
 pub fn origin(byte: u8) -> (usize, usize) {
     assert!(byte >= 0x80, "the framing of a body is none of its bytes");
-    (usize::from(byte >> 4 & 7), usize::from(byte & 15))
+    (usize::from((byte >> 4) & 7), usize::from(byte & 15))
 }
 
 /// What came of it.

@@ -24,7 +24,7 @@ const ROOMS: [(&str, &[&str]); 9] = [
 ];
 
 /// Our crates and which of ours each may use.
-const CRATES: [(&str, &[&str]); 11] = [
+const CRATES: [(&str, &[&str]); 12] = [
     ("linkgate-contract", &[]),
     ("linkgate-gate", &["linkgate-contract"]),
     ("linkgate-filter", &["linkgate-gate"]),
@@ -34,6 +34,7 @@ const CRATES: [(&str, &[&str]); 11] = [
     ("linkgate-store", &["linkgate-archive", "linkgate-contract", "linkgate-fetch", "linkgate-store-core"]),
     ("linkgate-cli", &["linkgate-gate", "linkgate-yaml"]),
     ("linkgate-yaml", &[]),
+    ("linkgate-fuzz", &["linkgate-archive", "linkgate-contract", "linkgate-fetch", "linkgate-gate"]),
     (
         "linkgate-tests",
         &[

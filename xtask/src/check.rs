@@ -46,7 +46,7 @@ pub fn check(workspace: &Workspace) -> Outcome<()> {
 fn format(workspace: &Workspace) -> Outcome<()> {
     run(workspace.cargo().args(["fmt", "--all", "--check"]))?;
     // A workspace of its own.
-    run(workspace.cargo().args(["fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"]))
+    run(workspace.cargo().args(["fmt", "--check", "--manifest-path", "fuzz/libfuzzer/Cargo.toml"]))
 }
 
 fn lints(workspace: &Workspace) -> Outcome<()> {

@@ -59,8 +59,8 @@ pub fn fuzz(workspace: &Workspace, options: &Options) -> Outcome<()> {
     need_tools()?;
     let fuzzing = Fuzzing { root: workspace.path("fuzz"), work: workspace.target.join("fuzz") };
     // cargo-fuzz itself would write another lock file where this one is out of date.
-    run(nightly(&["fetch", "--locked", "--manifest-path"]).arg(fuzzing.root.join("Cargo.toml")))?;
-    run(&mut fuzzing.cargo_fuzz("build", &workspace.root))?;
+    run(nightly(&["fetch", "--locked", "--manifest-path"]).arg(fuzzing.programs().join("Cargo.toml")))?;
+    run(&mut fuzzing.cargo_fuzz("build"))?;
     let named = |name: &str| options.targets.is_empty() || options.targets.iter().any(|target| target == name);
     let mut broken = Vec::new();
     for (name, longest) in TARGETS.into_iter().filter(|(name, _)| named(name)) {
@@ -76,7 +76,7 @@ pub fn fuzz(workspace: &Workspace, options: &Options) -> Outcome<()> {
     if broken.is_empty() {
         return Ok(());
     }
-    let hint = "`rustup run nightly cargo fuzz run -s none TARGET FILE` runs the input that is named above again";
+    let hint = "`rustup run nightly cargo fuzz run --fuzz-dir fuzz/libfuzzer -s none TARGET FILE` runs the input that is named above again";
     Err(Failure::new(format!("{} of the targets failed: {}; {hint}", broken.len(), broken.join(", "))))
 }
 
@@ -87,17 +87,22 @@ struct Fuzzing {
 }
 
 impl Fuzzing {
+    /// The folder of the programs that libFuzzer drives.
+    fn programs(&self) -> PathBuf {
+        self.root.join("libfuzzer")
+    }
+
     /// Without a sanitizer: all of it is safe Rust, and it runs twice as fast.
-    fn cargo_fuzz(&self, verb: &str, root: &Path) -> Command {
-        let mut command = nightly(&["fuzz", verb, "--sanitizer", "none", "--target-dir"]);
-        command.arg(&self.work).current_dir(root);
+    fn cargo_fuzz(&self, verb: &str) -> Command {
+        let mut command = nightly(&["fuzz", verb, "--sanitizer", "none", "--fuzz-dir"]);
+        command.arg(self.programs()).arg("--target-dir").arg(&self.work);
         command
     }
 
     fn run(&self, name: &str, longest: u32, seconds: u32, log: &Path) -> Outcome<()> {
         let learned = self.work.join("corpus").join(name);
         fs::create_dir_all(&learned).trying(|| format!("make {}", learned.display()))?;
-        let mut command = self.cargo_fuzz("run", self.root.parent().unwrap_or(&self.root));
+        let mut command = self.cargo_fuzz("run");
         // New inputs are written to the first folder.
         command.arg(name).arg(&learned).arg(self.root.join("corpus").join(name)).arg("--").args([
             format!("-max_total_time={seconds}"),
@@ -163,8 +168,10 @@ mod tests {
     fn every_target_is_run_and_has_seeds_and_a_dictionary() {
         let root = Workspace::find().unwrap().path("fuzz");
         let stem = |path: PathBuf| path.file_stem().unwrap().to_string_lossy().into_owned();
-        let mut found: Vec<_> =
-            fs::read_dir(root.join("fuzz_targets")).unwrap().map(|entry| stem(entry.unwrap().path())).collect();
+        let mut found: Vec<_> = fs::read_dir(root.join("libfuzzer/fuzz_targets"))
+            .unwrap()
+            .map(|entry| stem(entry.unwrap().path()))
+            .collect();
         found.sort();
         assert_eq!(found, NAMES);
         for name in NAMES {

@@ -4,16 +4,14 @@
 //! reply, or those of several that by their heads, read here a second time and by the RFC's rules, prove to be the rest of the
 //! same version at the same place; requests are few, go to the one host that is allowed, and tell nothing of the caller.
 
-#![no_main]
-
-use libfuzzer_sys::fuzz_target;
+use crate::source::{Downloaded, Reply, Script, download, origin};
 use linkgate_fetch::SourceError;
-use linkgate_fuzz::source::{Downloaded, Reply, Script, download, origin};
 
 /// The file may be asked for so often, and each time led on so often.
 const MOST_REQUESTS: usize = 4 * 6;
 
-fuzz_target!(|data: &[u8]| {
+/// Takes one input, and panics if something does not hold.
+pub fn check_input(data: &[u8]) {
     let script = Script::read(data);
     let done = download(&script);
     check_requests(&script, &done);
@@ -22,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
         Err(SourceError::ForbiddenAddress { .. }) => panic!("the only host that is allowed is private by name"),
         Err(_) => {}
     }
-});
+}
 
 /// A head, read again.
 struct Head<'a> {

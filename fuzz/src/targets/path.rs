@@ -4,22 +4,20 @@
 //! Holds: what is served is exactly what the API's document lists, in one form that reads as itself; the query never goes
 //! on; a body goes on only to where uploads begin; without the right credentials nothing goes on.
 
-#![no_main]
-
-use libfuzzer_sys::fuzz_target;
+use crate::drive::{End, Way, drive};
+use crate::request::{Pairs, form, is_job, route};
+use crate::who::Shown;
+use crate::world::{APP, APP_SECRET, BK_TICKET, BK_TOKEN, BODY, CREDENTIALS, STAGES, document, gate_of};
+use crate::{forwarded, refused};
 use linkgate_contract::{LinkPath, PathPrefix, UploadPath};
-use linkgate_fuzz::drive::{End, Way, drive};
-use linkgate_fuzz::request::{Pairs, form, is_job, route};
-use linkgate_fuzz::who::Shown;
-use linkgate_fuzz::world::{APP, APP_SECRET, BK_TICKET, BK_TOKEN, BODY, CREDENTIALS, STAGES, document, gate_of};
-use linkgate_fuzz::{forwarded, refused};
 use linkgate_gate::Gate;
 
 thread_local!(static GATE: Gate = gate_of(&document()));
 
 const WRONG: &[u8] = br#"{"bk_app_code":"apigw-api-test","bk_app_secret":"app-secret","bk_ticket":"ticket-secret"}"#;
 
-fuzz_target!(|data: &[u8]| {
+/// Takes one input, and panics if something does not hold.
+pub fn check_input(data: &[u8]) {
     let at = data.iter().position(|b| *b == b' ').unwrap_or(data.len());
     let (method, target) = (&data[..at], data.get(at + 1..).unwrap_or_default());
     let as_text = |bytes| std::str::from_utf8(bytes).ok();
@@ -69,11 +67,11 @@ fuzz_target!(|data: &[u8]| {
             assert!(from_target.is_err() || stage.query && right, "a stranger goes on");
         }
         None => {
-            let status = if target.len() > linkgate_fuzz::world::URI_BYTES { 414 } else { 404 };
+            let status = if target.len() > crate::world::URI_BYTES { 414 } else { 404 };
             assert_eq!([from_target, known, stranger], [Err(status), Err(status), Err(status)]);
         }
     }
-});
+}
 
 /// What is read is written in one form, which reads as the same; and it is either where uploads begin or one of them.
 fn reads_as_itself(target: &str) {

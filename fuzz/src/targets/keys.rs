@@ -5,22 +5,20 @@
 //! Holds: what is no key is refused, and not shown; a public key that was taken believes no signature made of nothing; a
 //! private key that was taken signs in its own algorithm.
 
-#![no_main]
-
+use crate::drive::{End, Way, drive};
+use crate::request::Pairs;
+use crate::world::{BODY, CREDENTIALS, KID, PATH, document, gate, gate_with, own_credentials, pem};
+use crate::{forwarded, refused, tokens};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ed25519_dalek::SigningKey as Ed25519;
 use ed25519_dalek::pkcs8::EncodePrivateKey;
-use libfuzzer_sys::fuzz_target;
-use linkgate_fuzz::drive::{End, Way, drive};
-use linkgate_fuzz::request::Pairs;
-use linkgate_fuzz::world::{BODY, CREDENTIALS, KID, PATH, document, gate, gate_with, own_credentials, pem};
-use linkgate_fuzz::{forwarded, refused, tokens};
 use linkgate_gate::policy::Policy;
 use linkgate_gate::{Keys, SigningKey};
 use serde_json::{Value, json};
 
-fuzz_target!(|data: &[u8]| {
+/// Takes one input, and panics if something does not hold.
+pub fn check_input(data: &[u8]) {
     let Some((what, rest)) = data.split_first() else { return };
     let text = || String::from_utf8_lossy(rest).into_owned();
     match what {
@@ -32,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
         b'e' => private(&STANDARD.encode(changed(rest))),
         _ => {}
     }
-});
+}
 
 fn pairs(credentials: &str) -> Pairs<'_> {
     vec![

@@ -4,23 +4,18 @@
 //! is said of a package is bounded, stays inside its folder and is what other readers find; a refusal is short and safe to
 //! show; memory is bounded.
 
-#![no_main]
-
 use std::io::Cursor;
 
-use libfuzzer_sys::fuzz_target;
+use crate::{listed, memory, packing};
 use linkgate_archive::{Inspected, Inspector, Limits, Opaque, Package, Refused, inspect_zip};
-use linkgate_fuzz::{listed, memory, packing};
-
-#[global_allocator]
-static COUNTING: memory::Counting = memory::Counting;
 
 /// What is promised for any package.
 const MOST_BYTES: usize = 64 << 20;
 /// The longest refusal: two names, escaped and cut, and the words around them.
 const LONGEST: usize = 8_000;
 
-fuzz_target!(|data: &[u8]| {
+/// Takes one input, and panics if something does not hold.
+pub fn check_input(data: &[u8]) {
     let file = packing::package(data);
     let wide = Limits::default();
     let judged = judge(&file, usize::MAX, &wide);
@@ -50,7 +45,7 @@ fuzz_target!(|data: &[u8]| {
         Err(refused) => check_refusal(refused),
     }
     assert!(lenient == judged || matches!(judged, Err(Refused::Unsupported { .. })), "{lenient:?} {judged:?}");
-});
+}
 
 /// The verdict when the file comes in pieces of up to twice that size.
 fn judge(file: &[u8], about: usize, limits: &Limits) -> Result<Package, Refused> {
