@@ -5,6 +5,7 @@
 //! the body, body. A caller who may not know the route learns nothing about credentials, and one who is not known learns
 //! nothing about the body; but one that grows beyond the limit ends a request at once, whatever it waits for.
 
+mod decision;
 mod forward;
 mod request;
 mod verdict;
@@ -15,26 +16,41 @@ use std::rc::Rc;
 
 use linkgate_contract::{AppClaim, AppCode, LinkRequest, Origin, UserClaim};
 
+use self::decision::record_decision;
+use self::forward::{build_forward, issue_token};
 use self::request::{Presented, Request};
-use self::verdict::{BODY_BYTES, Stop};
-pub use self::verdict::{Denial, Forward, Verdict};
+use self::verdict::{BODY_BYTES, FORWARDED, Stop};
+pub use self::verdict::{Denial, Forward};
 use crate::caller_cache::Caller;
-use crate::credentials::{Cookies, CredentialKind, FIELDS, PresentedCredentials, Reason};
-use crate::gate::Gate;
+use crate::context::Context;
+use crate::credentials::{Cookies, CredentialKind, FIELDS, PresentedCredentials};
 use crate::head::Head;
-use crate::identity::cache::CacheKey;
-use crate::identity::service::Question;
 use crate::identity::signature::Signed;
 use crate::identity::{Authenticator, Basis, Halt, Learned, Outcome};
 use crate::limit::Lease;
 use crate::metrics::Metric;
+use crate::reason::Reason;
 use crate::record::Record;
 use crate::reply::{GatewayError, Reply};
 use crate::rules::Denied;
 use crate::rules::actions::Action;
 use crate::rules::grants::Access;
 use crate::rules::packages::{Checksum, TargetRules};
+use crate::services::cache::CacheKey;
+use crate::services::question::Question;
 use crate::time::Time;
+
+/// What the proxy is to do next.
+pub enum Verdict {
+    /// Hold the headers and hand over the body.
+    NeedBody(Pending),
+    /// Hold the request until a service answered.
+    NeedAnswer(Waiter),
+    /// Send the request on, changed.
+    Allow(Forward),
+    /// Answer here.
+    Deny(Denial),
+}
 
 /// A request that waits for its body.
 pub struct Pending(Box<Flow>);
@@ -69,50 +85,38 @@ struct Flow {
 }
 
 /// Judges the head of a request.
-pub(crate) fn judge_head(gate: &Gate, head: &Head<'_>) -> Verdict {
+pub(crate) fn judge_head(context: &Context, head: &Head<'_>) -> Verdict {
     let mut record = Record::default();
-    match Request::from_head(gate, head, &mut record) {
+    match Request::from_head(context, head, &mut record) {
         Ok(request) => {
             let body = head.end_of_stream.then(Vec::new);
             let learned = Learned::default();
             let flow = Flow { request, learned, app: None, caller: None, body, record };
-            Box::new(flow).advance(gate, head.now)
+            Box::new(flow).advance(context, head.now)
         }
         Err(denied) => {
             let Denied { error, rule, .. } = *denied;
             let reply = Reply::gateway(&error, head.request_id());
-            Verdict::Deny(deny(gate, reply, error.code_name(), rule, record))
+            Verdict::Deny(deny(context, reply, error.code_name(), rule, record))
         }
     }
 }
 
-fn deny(gate: &Gate, reply: Reply, code: &'static str, rule: String, mut record: Record) -> Denial {
+fn deny(context: &Context, reply: Reply, code: &'static str, rule: String, mut record: Record) -> Denial {
     record.rule = rule;
-    record_decision(gate, code, &mut record);
+    record_decision(&context.worker.metrics, code, &mut record);
     Denial { reply, record }
 }
 
-/// Records and counts how a request was decided.
-fn record_decision(gate: &Gate, code: &'static str, record: &mut Record) {
-    record.decision = code;
-    gate.worker.metrics.count(Metric::Decision { code, rule: record.rule.clone() });
-    for rule in record.reported.split(',').filter(|rule| !rule.is_empty()) {
-        gate.worker.metrics.count(Metric::Reported { rule: rule.to_owned() });
-    }
-}
-
 impl Pending {
-    /// The whole body is there.
-    #[must_use]
-    pub fn on_body(mut self, gate: &Gate, body: Vec<u8>, now: Time) -> Verdict {
+    /// Goes on with the whole body.
+    pub(crate) fn resume(mut self, context: &Context, body: Vec<u8>, now: Time) -> Verdict {
         self.0.body = Some(body);
-        self.0.advance(gate, now)
+        self.0.advance(context, now)
     }
 
-    /// The denial of a body that is over the limit before it ended; the length is of all that came so far.
-    #[must_use]
-    pub fn check_body_size(&self, gate: &Gate, received: usize) -> Option<Denial> {
-        self.0.check_body_size(gate, received)
+    pub(crate) fn deny_large_body(&self, context: &Context, received: usize) -> Option<Denial> {
+        self.0.deny_large_body(context, received)
     }
 }
 
@@ -123,88 +127,92 @@ impl Waiter {
         self.question.kind()
     }
 
-    /// See [`Pending::check_body_size`].
-    #[must_use]
-    pub fn check_body_size(&self, gate: &Gate, received: usize) -> Option<Denial> {
-        self.flow.check_body_size(gate, received)
+    pub(crate) fn deny_large_body(&self, context: &Context, received: usize) -> Option<Denial> {
+        self.flow.deny_large_body(context, received)
     }
 
     pub(crate) fn request_id(&self) -> &str {
         &self.flow.request.id
     }
 
-    pub(crate) fn resume(mut self, gate: &Gate, outcome: Outcome, now: Time) -> Verdict {
+    /// Goes on with what came of the call.
+    pub(crate) fn resume(mut self, context: &Context, outcome: Outcome, now: Time) -> Verdict {
         self.flow.learned.add_outcome(self.key, outcome);
-        self.flow.advance(gate, now)
+        self.flow.advance(context, now)
     }
 }
 
 impl Flow {
-    fn advance(mut self: Box<Self>, gate: &Gate, now: Time) -> Verdict {
-        let step = self.judge(gate, now);
+    fn advance(mut self: Box<Self>, context: &Context, now: Time) -> Verdict {
+        let step = self.judge(context, now);
         match step {
             Ok(forward) => Verdict::Allow(forward),
             Err(Stop::NeedsBody) => Verdict::NeedBody(Pending(self)),
-            Err(Stop::NeedsAnswer(question)) => match question.cache_key(&gate.policy.services) {
+            Err(Stop::NeedsAnswer(question)) => match question.cache_key(&context.policy.services) {
                 Some(key) => Verdict::NeedAnswer(Waiter { flow: self, question, key }),
-                None => self.deny(gate, &GatewayError::Internal { reason: None }, "identity".to_owned()),
+                None => self.deny(context, &GatewayError::Internal { reason: None }, "identity".to_owned()),
             },
-            Err(Stop::Denied { error, rule }) => self.deny(gate, &error, rule),
+            Err(Stop::Denied { error, rule }) => self.deny(context, &error, rule),
             Err(Stop::Problem(problem)) => {
                 let reply = Reply::problem(&problem, self.request.language, &self.request.id);
-                Verdict::Deny(deny(gate, reply, problem.code().name(), "request".to_owned(), self.record))
+                Verdict::Deny(deny(context, reply, problem.code().name(), "request".to_owned(), self.record))
             }
         }
     }
 
-    fn deny(self, gate: &Gate, error: &GatewayError, rule: String) -> Verdict {
-        Verdict::Deny(deny(gate, Reply::gateway(error, &self.request.id), error.code_name(), rule, self.record))
+    fn deny(self, context: &Context, error: &GatewayError, rule: String) -> Verdict {
+        Verdict::Deny(deny(context, Reply::gateway(error, &self.request.id), error.code_name(), rule, self.record))
     }
 
-    fn check_body_size(&self, gate: &Gate, received: usize) -> Option<Denial> {
-        if received <= self.request.body_limit(&gate.policy) {
+    fn deny_large_body(&self, context: &Context, received: usize) -> Option<Denial> {
+        if received <= self.request.body_limit(&context.policy) {
             return None;
         }
         let error = GatewayError::BodyTooLarge;
         let reply = Reply::gateway(&error, &self.request.id);
-        Some(deny(gate, reply, error.code_name(), BODY_BYTES.to_owned(), self.record.clone()))
+        Some(deny(context, reply, error.code_name(), BODY_BYTES.to_owned(), self.record.clone()))
     }
 
-    fn judge(&mut self, gate: &Gate, now: Time) -> Result<Forward, Stop> {
+    fn judge(&mut self, context: &Context, now: Time) -> Result<Forward, Stop> {
         if self.caller.is_none() {
-            let caller = self.authenticate(gate, now)?;
-            self.authorize(gate, &caller, now)?;
+            let caller = self.authenticate(context, now)?;
+            self.authorize(context, &caller, now)?;
             self.caller = Some(caller);
         }
         let (body, lease) = match self.request.path.job {
-            None => self.admit_upload(gate, now)?,
+            None => self.admit_upload(context, now)?,
             // It begins nothing, so there is nothing to judge or to count.
-            Some(_) => self.require_body(gate).map(|_| (None, None))?,
+            Some(_) => self.require_body(context).map(|_| (None, None))?,
         };
-        match self.issue_token(gate, now) {
-            Some(token) => Ok(self.build_forward(gate, token, body, lease)),
+        let rules = self.package_rules(context);
+        match self.caller.as_deref().and_then(|caller| issue_token(context, caller, rules, now)) {
+            Some(token) => {
+                record_decision(&context.worker.metrics, FORWARDED, &mut self.record);
+                let record = std::mem::take(&mut self.record);
+                Ok(build_forward(&mut self.request, &token, body, record, lease))
+            }
             None => {
                 // Nothing was begun: the lease is released, or it ends by itself.
-                lease.iter().for_each(|lease| gate.release_lease(lease));
+                lease.iter().for_each(|lease| context.release_lease(lease));
                 Err(Halt::failed().into())
             }
         }
     }
 
     /// The app first, then the user; the app is authenticated once, whatever has to be asked about the user.
-    fn authenticate(&mut self, gate: &Gate, now: Time) -> Result<Rc<Caller>, Stop> {
+    fn authenticate(&mut self, context: &Context, now: Time) -> Result<Rc<Caller>, Stop> {
         self.read_credentials()?;
         let Self { request, learned, app, body, record, .. } = self;
         let (credentials, fingerprint) = match &request.presented {
             Presented::Parsed(credentials, fingerprint) => (credentials, *fingerprint),
-            Presented::Cached(caller) => return Ok(use_cached_caller(gate, Rc::clone(caller), record)),
+            Presented::Cached(caller) => return Ok(use_cached_caller(context, Rc::clone(caller), record)),
             Presented::InBody => return Err(Stop::NeedsBody),
         };
         let rules = &request.stage.authentication;
         let read_signature =
             || Ok(Signed::from_parts(&request.signed_parts(body.as_deref().ok_or(Halt::NeedsBody)?), now.seconds())?);
         let signed = request.is_signed().then_some(&read_signature as &dyn Fn() -> Result<Signed, Halt>);
-        let (policy, worker, slots) = (&gate.policy, gate.worker.as_ref(), gate.slots());
+        let (policy, worker, slots) = (&context.policy, context.worker.as_ref(), context.slots());
         let mut authenticator = Authenticator { policy, worker, credentials, learned, slots, now };
         let app = match app.take() {
             Some(app) => app,
@@ -245,7 +253,7 @@ impl Flow {
         let lasting =
             credentials.kind() == CredentialKind::Plain && learned.basis != Basis::Stale && !learned.needs_refresh;
         if let Some(fingerprint) = fingerprint.filter(|_| lasting && caller.app.verified && caller.user.verified) {
-            gate.caller_cache.insert_caller(fingerprint, &caller, now);
+            context.caller_cache.insert_caller(fingerprint, &caller, now);
         }
         Ok(caller)
     }
@@ -262,8 +270,8 @@ impl Flow {
         Ok(())
     }
 
-    fn authorize(&mut self, gate: &Gate, caller: &Caller, now: Time) -> Result<(), Stop> {
-        let policy = &gate.policy;
+    fn authorize(&mut self, context: &Context, caller: &Caller, now: Time) -> Result<(), Stop> {
+        let policy = &context.policy;
         let Caller { app, user, .. } = caller;
         if user.verified {
             self.enforce(policy.users.judge(&user.username))?;
@@ -277,9 +285,9 @@ impl Flow {
             Err(denied) => self.enforce(Some(denied))?,
         }
         let counted =
-            policy.traffic.count_request(gate.slots(), &caller.rate_bucket(), &self.request.stage.name, now)?;
+            policy.traffic.count_request(context.slots(), &caller.rate_bucket(), &self.request.stage.name, now)?;
         for denied in counted {
-            self.enforce_limit(gate, denied)?;
+            self.enforce_limit(context, denied)?;
         }
         if self.request.announced_bytes.is_some_and(|length| length > self.request.body_limit(policy) as u64) {
             return Err(Stop::body_too_large());
@@ -299,69 +307,69 @@ impl Flow {
         }
     }
 
-    fn enforce_limit(&mut self, gate: &Gate, denied: Denied) -> Result<(), Stop> {
+    fn enforce_limit(&mut self, context: &Context, denied: Denied) -> Result<(), Stop> {
         if !denied.report_only {
-            gate.worker.metrics.count(Metric::Limited { rule: denied.rule.clone() });
+            context.worker.metrics.count(Metric::Limited { rule: denied.rule.clone() });
         }
         self.enforce(Some(denied))
     }
 
     /// Judges a new upload and acquires a lease for it; a body where the caller's may not go on as it came.
-    fn admit_upload(&mut self, gate: &Gate, now: Time) -> Result<(Option<Vec<u8>>, Option<Lease>), Stop> {
-        let (link, body) = self.read_link_request(gate)?;
-        self.judge_package(gate, &link);
-        Ok((body, self.acquire_lease(gate, now)?))
+    fn admit_upload(&mut self, context: &Context, now: Time) -> Result<(Option<Vec<u8>>, Option<Lease>), Stop> {
+        let (link, body) = self.read_link_request(context)?;
+        self.judge_package(context, &link);
+        Ok((body, self.acquire_lease(context, now)?))
     }
 
-    fn require_body(&self, gate: &Gate) -> Result<&[u8], Stop> {
+    fn require_body(&self, context: &Context) -> Result<&[u8], Stop> {
         let body = self.body.as_deref().ok_or(Stop::NeedsBody)?;
-        if body.len() > self.request.body_limit(&gate.policy) { Err(Stop::body_too_large()) } else { Ok(body) }
+        if body.len() > self.request.body_limit(&context.policy) { Err(Stop::body_too_large()) } else { Ok(body) }
     }
 
     /// The checked request and, where it may not go on as it came, another body.
-    fn read_link_request(&self, gate: &Gate) -> Result<(LinkRequest<Origin>, Option<Vec<u8>>), Stop> {
-        let body = self.require_body(gate)?;
+    fn read_link_request(&self, context: &Context) -> Result<(LinkRequest<Origin>, Option<Vec<u8>>), Stop> {
+        let body = self.require_body(context)?;
         let fields = self.request.body_fields(body).map_err(Stop::Problem)?;
-        let link = LinkRequest::from_fields(&fields, &self.package_rules(gate)).map_err(Stop::Problem)?;
+        let link = LinkRequest::from_fields(&fields, &self.package_rules(context)).map_err(Stop::Problem)?;
         let changed = self.request.is_form || fields.has_any(&FIELDS);
         Ok((link, changed.then(|| fields.json_without(&FIELDS).into_bytes())))
     }
 
-    fn package_rules<'a>(&'a self, gate: &'a Gate) -> TargetRules<'a> {
-        gate.policy.packages.for_target(self.request.path.upload.app_code.as_str())
+    fn package_rules<'a>(&'a self, context: &'a Context) -> TargetRules<'a> {
+        context.policy.packages.for_target(self.request.path.upload.app_code.as_str())
     }
 
     /// Judges a package by the report-only rules; reading the request was a judgement by the others.
-    fn judge_package(&mut self, gate: &Gate, link: &LinkRequest<Origin>) {
-        if self.package_rules(gate).is_report_only(&link.package_url) {
+    fn judge_package(&mut self, context: &Context, link: &LinkRequest<Origin>) {
+        if self.package_rules(context).is_report_only(&link.package_url) {
             self.record.add_reported("packages.hosts");
         }
-        if gate.policy.packages.checksum == Checksum::Report && link.sha256.is_none() {
+        if context.policy.packages.checksum == Checksum::Report && link.sha256.is_none() {
             self.record.add_reported("packages.sha256");
         }
     }
 
-    fn acquire_lease(&mut self, gate: &Gate, now: Time) -> Result<Option<Lease>, Stop> {
+    fn acquire_lease(&mut self, context: &Context, now: Time) -> Result<Option<Lease>, Stop> {
         let bucket = self.caller.as_deref().map(Caller::rate_bucket).unwrap_or_default();
         let (lease, denied) =
-            gate.policy.traffic.acquire_lease(gate.slots(), &bucket, gate.worker.next_lease_id(), now)?;
+            context.policy.traffic.acquire_lease(context.slots(), &bucket, context.worker.next_lease_id(), now)?;
         if let Some(denied) = denied {
-            self.enforce_limit(gate, denied)?;
+            self.enforce_limit(context, denied)?;
         }
         Ok(lease)
     }
 }
 
 /// A caller who presents the credentials of a moment ago.
-fn use_cached_caller(gate: &Gate, caller: Rc<Caller>, record: &mut Record) -> Rc<Caller> {
+fn use_cached_caller(context: &Context, caller: Rc<Caller>, record: &mut Record) -> Rc<Caller> {
     record.app.clone_from(&caller.app.app_code);
     record.user.clone_from(&caller.user.username);
     let basis = if caller.is_listed { Basis::Listed } else { Basis::Cached };
     record.identity = basis.name();
     for kind in &caller.kinds {
-        gate.worker.metrics.count(Metric::Authentication { kind, outcome: "ok" });
+        context.worker.metrics.count(Metric::Authentication { kind, outcome: "ok" });
         if basis == Basis::Cached {
-            gate.worker.metrics.count(Metric::Cache { kind, result: "hit" });
+            context.worker.metrics.count(Metric::Cache { kind, result: "hit" });
         }
     }
     caller

@@ -2,19 +2,17 @@
 
 use std::rc::Rc;
 
-use crate::caller_cache::CallerCache;
-use crate::flow::{self, Verdict, Waiter};
+use crate::context::{Context, Keys};
+use crate::flow::{self, Denial, Pending, Verdict, Waiter};
 use crate::head::Head;
 use crate::identity::Outcome;
-use crate::identity::cache::CacheKey;
-use crate::identity::service::{OutsideCall, OwnCredentials, Question, ServiceReply};
-use crate::identity::singleflight::{Role, Singleflight};
-use crate::keys::SigningKey;
-use crate::limit::{Lease, release_lease};
+use crate::limit::Lease;
 use crate::metrics::Metric;
 use crate::policy::Policy;
 use crate::reply::{GatewayError, Reply};
-use crate::shared::Slots;
+use crate::services::cache::CacheKey;
+use crate::services::question::{OutsideCall, Question, ServiceReply};
+use crate::services::singleflight::{Role, Singleflight};
 use crate::time::Time;
 use crate::worker::Worker;
 
@@ -26,23 +24,10 @@ const REFRESH_REQUEST_ID: &str = "linkgate-renewal";
 /// Refreshes sent in one tick.
 const REFRESHES_PER_TICK: usize = 16;
 
-/// What the gate itself knows of secrets, from the proxy's environment.
-pub struct Keys {
-    /// What tokens for the store are signed with.
-    pub signing: SigningKey,
-    /// What the gate presents to the identity services.
-    pub own: OwnCredentials,
-}
-
 /// A policy in force.
 pub struct Gate {
-    pub(crate) policy: Policy,
-    pub(crate) keys: Keys,
-    pub(crate) worker: Rc<Worker>,
+    pub(crate) context: Context,
     singleflight: Singleflight,
-    pub(crate) caller_cache: CallerCache,
-    /// What callers cannot know and all workers have in common.
-    salt: u64,
 }
 
 /// A call to a service that was sent.
@@ -77,34 +62,51 @@ impl InFlightCall {
     }
 }
 
+impl Pending {
+    /// The whole body is there.
+    #[must_use]
+    pub fn on_body(self, gate: &Gate, body: Vec<u8>, now: Time) -> Verdict {
+        self.resume(&gate.context, body, now)
+    }
+
+    /// The denial of a body that is over the limit before it ended; the length is of all that came so far.
+    #[must_use]
+    pub fn check_body_size(&self, gate: &Gate, received: usize) -> Option<Denial> {
+        self.deny_large_body(&gate.context, received)
+    }
+}
+
+impl Waiter {
+    /// See [`Pending::check_body_size`].
+    #[must_use]
+    pub fn check_body_size(&self, gate: &Gate, received: usize) -> Option<Denial> {
+        self.deny_large_body(&gate.context, received)
+    }
+}
+
 impl Gate {
     /// Puts a policy into force, with what the worker has cached.
     #[must_use]
     pub fn new(policy: Policy, keys: Keys, worker: Rc<Worker>) -> Self {
-        let (salt, caller_cache) = (keys.signing.salt(), CallerCache::new(worker.random_key()));
-        Self { policy, keys, worker, singleflight: Singleflight::default(), caller_cache, salt }
-    }
-
-    pub(crate) fn slots(&self) -> Slots<'_> {
-        Slots { data: self.worker.shared.as_ref(), salt: self.salt }
+        Self { context: Context::new(policy, keys, worker), singleflight: Singleflight::default() }
     }
 
     /// The policy's version.
     #[must_use]
     pub fn version(&self) -> &str {
-        self.policy.version()
+        self.context.policy.version()
     }
 
     /// Whether requests are judged by their client's address, so that [`Head::with_client_address`] is needed.
     #[must_use]
     pub fn needs_client_address(&self) -> bool {
-        !self.policy.client_ips.is_empty()
+        !self.context.policy.client_ips.is_empty()
     }
 
     /// Judges the head of a request.
     #[must_use]
     pub fn on_headers(&self, head: &Head<'_>) -> Verdict {
-        flow::judge_head(self, head)
+        flow::judge_head(&self.context, head)
     }
 
     /// The refusal when the gate or its host failed; an id that is not known yet is empty.
@@ -120,7 +122,11 @@ impl Gate {
             Role::Follower => CallStep::Wait,
             Role::Rejected => CallStep::Completed(self.reject_call(&waiter.question)),
             Role::Leader => {
-                match waiter.question.build_call(&self.policy.services, &self.keys.own, waiter.request_id()) {
+                match waiter.question.build_call(
+                    &self.context.policy.services,
+                    &self.context.keys.own,
+                    waiter.request_id(),
+                ) {
                     Some(call) => {
                         let question = waiter.question.clone();
                         CallStep::Send(call, InFlightCall { key: waiter.key, question, sent: now })
@@ -137,12 +143,12 @@ impl Gate {
     /// Calls for cached answers that are in use and about to end, to be sent between requests.
     #[must_use]
     pub fn take_refreshes(&self, now: Time) -> Vec<(OutsideCall, InFlightCall)> {
-        let services = &self.policy.services;
-        let due = self.worker.refreshes.take_due(REFRESHES_PER_TICK).into_iter();
+        let services = &self.context.policy.services;
+        let due = self.context.worker.refreshes.take_due(REFRESHES_PER_TICK).into_iter();
         // Another policy may have left some for services that are not this one's.
         let due = due.filter(|(key, question)| question.cache_key(services) == Some(*key));
         due.filter_map(|(key, question)| {
-            let call = question.build_call(services, &self.keys.own, REFRESH_REQUEST_ID)?;
+            let call = question.build_call(services, &self.context.keys.own, REFRESH_REQUEST_ID)?;
             self.singleflight.start_refresh(key).then_some((call, InFlightCall { key, question, sent: now }))
         })
         .collect()
@@ -158,13 +164,13 @@ impl Gate {
     pub fn complete_call(&self, call: &InFlightCall, reply: Option<ServiceReply<'_>>, now: Time) -> Completion {
         let service = call.question.service();
         let answer = call.question.read_reply(reply, now.seconds());
-        self.worker.metrics.count(Metric::Call { service, answered: answer.is_ok() });
-        self.worker.metrics.record_duration(service, now.nanos().saturating_sub(call.sent.nanos()) / 1_000_000);
+        self.context.worker.metrics.count(Metric::Call { service, answered: answer.is_ok() });
+        self.context.worker.metrics.record_duration(service, now.nanos().saturating_sub(call.sent.nanos()) / 1_000_000);
         let is_down = answer.as_ref().is_err_and(|failure| failure.is_down);
-        self.worker.identity_cache.record_call(service, is_down, now.seconds());
+        self.context.worker.identity_cache.record_call(service, is_down, now.seconds());
         let outcome = match answer {
             Ok(answer) => {
-                self.worker.identity_cache.insert(call.key, &answer, now.seconds());
+                self.context.worker.identity_cache.insert(call.key, &answer, now.seconds());
                 Outcome::Answered(answer)
             }
             Err(failure) => Outcome::Failed(failure),
@@ -173,7 +179,7 @@ impl Gate {
     }
 
     fn reject_call(&self, question: &Question) -> Completion {
-        self.worker.metrics.count(Metric::Call { service: question.service(), answered: false });
+        self.context.worker.metrics.count(Metric::Call { service: question.service(), answered: false });
         Completion { outcome: Outcome::Failed(question.overload_failure()), waiters: Vec::new() }
     }
 
@@ -186,18 +192,18 @@ impl Gate {
     /// Goes on with a request whose answer came.
     #[must_use]
     pub fn resume(&self, waiter: Waiter, completion: &Completion, now: Time) -> Verdict {
-        waiter.resume(self, completion.outcome.clone(), now)
+        waiter.resume(&self.context, completion.outcome.clone(), now)
     }
 
     /// Releases the lease of an upload that is over.
     pub fn release_lease(&self, lease: &Lease) {
-        // A lease that could not be released ends by itself.
-        let _ = release_lease(self.slots(), lease);
+        self.context.release_lease(lease);
     }
 
     /// What is done between requests: tokens in use are signed before they run out.
     pub fn tick(&self, now: Time) {
-        let renewed = self.worker.tokens.renew_in_use(&self.keys.signing, TOKENS_PER_TICK, now.seconds());
-        (0..renewed).for_each(|_| self.worker.metrics.count(Metric::TokenSigned));
+        let renewed =
+            self.context.worker.tokens.renew_in_use(&self.context.keys.signing, TOKENS_PER_TICK, now.seconds());
+        (0..renewed).for_each(|_| self.context.worker.metrics.count(Metric::TokenSigned));
     }
 }

@@ -4,26 +4,25 @@
 //! request remembers what it learned, so each question is asked once. Promises: a bad credential never falls back to a
 //! weaker one, except that app code and secret still count for the app when its access token fails, as in BlueKing.
 
-pub(crate) mod cache;
-pub(crate) mod jwt;
-pub(crate) mod service;
 pub(crate) mod signature;
-pub(crate) mod singleflight;
 
 use std::rc::Rc;
 
 use linkgate_contract::{AppClaim, UserClaim};
 
-use self::cache::{Answer, CacheKey, CacheLookup, TokenFacts};
-use self::jwt::{JwtFacts, Party};
-use self::service::{Failure, Question, is_printable_name};
 use self::signature::Signed;
-use crate::credentials::{CredentialKind, PresentedCredentials, Reason};
+use crate::credentials::{CredentialKind, PresentedCredentials};
 use crate::directory::{AppAnswer, LoginKind};
+use crate::jwt::{JwtFacts, Party};
 use crate::metrics::Metric;
+use crate::name::is_printable_name;
 use crate::policy::Policy;
+use crate::reason::Reason;
 use crate::reply::GatewayError;
 use crate::secret::Secret;
+use crate::services::answer::{Answer, TokenFacts};
+use crate::services::cache::{CacheKey, CacheLookup};
+use crate::services::question::{Failure, Question};
 use crate::shared::Slots;
 use crate::time::Time;
 use crate::worker::Worker;

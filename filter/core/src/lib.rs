@@ -5,35 +5,42 @@
 //! cannot understand it refuses, and a secret never leaves it in a reply, a log or a debug print.
 
 mod caller_cache;
+mod context;
 mod credentials;
 mod directory;
 mod flow;
 mod gate;
 mod head;
 mod identity;
+mod jwt;
 mod keys;
 mod limit;
 mod metrics;
+mod name;
 pub mod policy;
+mod reason;
 mod record;
 mod reply;
 mod rules;
 mod secret;
+mod services;
 mod shared;
 mod time;
 mod token;
 mod worker;
 
+pub use context::Keys;
 pub use flow::{Denial, Forward, Pending, Verdict, Waiter};
-pub use gate::{CallStep, Completion, Gate, InFlightCall, Keys};
+pub use gate::{CallStep, Completion, Gate, InFlightCall};
 pub use head::Head;
-pub use identity::service::{MAX_ANSWER, OutsideCall, OwnCredentials, ServiceKind, ServiceReply};
 pub use keys::{InvalidKey, SigningKey};
 pub use limit::Lease;
 pub use metrics::Counts;
 pub use record::Record;
 pub use reply::{GatewayError, Reply};
 pub use secret::{Digest, InvalidDigest};
+pub use services::ServiceKind;
+pub use services::question::{MAX_ANSWER, OutsideCall, OwnCredentials, ServiceReply};
 pub use shared::{SharedData, Unavailable, Unshared};
 pub use time::Time;
 pub use worker::Worker;

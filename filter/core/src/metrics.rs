@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use crate::identity::service::ServiceKind;
+use crate::services::ServiceKind;
 
 /// Durations gathered until they are handed over; more are not measured.
 const MAX_TIMES: usize = 1024;

@@ -7,6 +7,7 @@
 mod compile;
 mod diff;
 mod document;
+mod fault;
 mod renamed;
 mod table;
 mod warnings;
@@ -18,16 +19,17 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::directory::Directory;
-use crate::identity::jwt::JwtKeys;
-use crate::identity::service::Services;
+use crate::jwt::JwtKeys;
 use crate::limit::Traffic;
 use crate::rules::grants::Grants;
 use crate::rules::packages::PackageRules;
 use crate::rules::pattern::Patterns;
 use crate::rules::restrictions::{ClientIps, Users};
+use crate::services::Services;
 use crate::time::Time;
 
 pub use self::diff::Difference;
+pub use self::fault::Fault;
 
 /// A policy that passed every rule, ready to decide by.
 #[derive(Debug)]
@@ -80,27 +82,6 @@ pub struct Summary {
     pub grants: usize,
     /// Hosts that links may point to.
     pub allowed_hosts: usize,
-}
-
-/// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Where, like `clients[0].secret_sha256[1]`; empty: the document as a whole.
-    pub path: String,
-    /// What, and what to do.
-    pub message: String,
-}
-
-impl Fault {
-    pub(crate) fn new(path: impl Into<String>, message: impl std::fmt::Display) -> Self {
-        Self { path: path.into(), message: message.to_string() }
-    }
-}
-
-impl std::fmt::Display for Fault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.path.is_empty() { f.write_str(&self.message) } else { write!(f, "{}: {}", self.path, self.message) }
-    }
 }
 
 impl Policy {

@@ -2,9 +2,9 @@
 
 use std::cell::Cell;
 
-use crate::identity::cache::IdentityCache;
-use crate::identity::singleflight::RefreshQueue;
 use crate::metrics::{Counts, Metrics};
+use crate::services::cache::IdentityCache;
+use crate::services::singleflight::RefreshQueue;
 use crate::shared::SharedData;
 use crate::token::Tokens;
 

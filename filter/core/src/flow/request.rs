@@ -5,11 +5,12 @@ use std::rc::Rc;
 use linkgate_contract::{Fields, Language, LinkPath, MediaType, Problem, headers, is_of_type, read_fields};
 
 use crate::caller_cache::{Caller, CredentialFingerprint};
-use crate::credentials::{Cookies, PresentedCredentials, Reason, decode_form, fields_of_form};
-use crate::gate::Gate;
+use crate::context::Context;
+use crate::credentials::{Cookies, PresentedCredentials, decode_form, fields_of_form};
 use crate::head::Head;
 use crate::identity::signature::{SignedParts, is_signed};
 use crate::policy::{Policy, Stage};
+use crate::reason::Reason;
 use crate::record::Record;
 use crate::reply::GatewayError;
 use crate::rules::Denied;
@@ -50,8 +51,8 @@ fn deny(rule: &str, error: GatewayError) -> Box<Denied> {
 
 impl Request {
     /// Reads a head; report-only denials go into the record.
-    pub(super) fn from_head(gate: &Gate, head: &Head<'_>, record: &mut Record) -> Result<Self, Box<Denied>> {
-        let policy = &gate.policy;
+    pub(super) fn from_head(context: &Context, head: &Head<'_>, record: &mut Record) -> Result<Self, Box<Denied>> {
+        let policy = &context.policy;
         if head.header_values(":path").next().is_some_and(|target| target.len() > policy.uri_bytes) {
             return Err(deny("limits.uri_bytes", GatewayError::UriTooLarge));
         }
@@ -66,7 +67,7 @@ impl Request {
             None => {}
         }
         let (raw_path, query) = split_target(head);
-        let presented = read_credentials(gate, stage, from_body, head, &query)
+        let presented = read_credentials(context, stage, from_body, head, &query)
             .map_err(|Reason(reason)| deny("identity", GatewayError::NotAuthenticated { reason }))?;
         let content_type = head.header_values(headers::CONTENT_TYPE).next();
         Ok(Self {
@@ -127,14 +128,14 @@ fn split_target(head: &Head<'_>) -> (String, Vec<(String, String)>) {
 
 /// A header that is there, even a broken one, shuts out every other place.
 fn read_credentials(
-    gate: &Gate,
+    context: &Context,
     stage: &Stage,
     from_body: bool,
     head: &Head<'_>,
     query: &[(String, String)],
 ) -> Result<Presented, Reason> {
-    let fingerprint = fingerprint(gate, stage, head, query);
-    if let Some(caller) = fingerprint.and_then(|fingerprint| gate.caller_cache.get_caller(fingerprint, head.now)) {
+    let fingerprint = fingerprint(context, stage, head, query);
+    if let Some(caller) = fingerprint.and_then(|fingerprint| context.caller_cache.get_caller(fingerprint, head.now)) {
         return Ok(Presented::Cached(caller));
     }
     if let Some(credentials) = PresentedCredentials::from_header(head)? {
@@ -154,7 +155,7 @@ fn query_fields(stage: &Stage, query: &[(String, String)]) -> Fields<'static> {
 
 /// The fingerprint of a header that says all there is: no cookie beside it, and no signature that serves only once.
 fn fingerprint(
-    gate: &Gate,
+    context: &Context,
     stage: &Stage,
     head: &Head<'_>,
     query: &[(String, String)],
@@ -162,7 +163,7 @@ fn fingerprint(
     let mut copies = head.header_values(headers::AUTHORIZATION);
     let header = copies.next().filter(|_| copies.next().is_none())?;
     let alone = head.header_values("cookie").next().is_none() && !is_signed(query);
-    alone.then(|| gate.caller_cache.fingerprint(&stage.name, header)).flatten()
+    alone.then(|| context.caller_cache.fingerprint(&stage.name, header)).flatten()
 }
 
 /// PresentedCredentials, which the store has no use for, and every header of ours that the caller made up.

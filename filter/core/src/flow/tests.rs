@@ -6,12 +6,13 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::credentials::Reason;
-use crate::gate::{CallStep, Keys};
-use crate::identity::service::{OwnCredentials, ServiceReply};
+use crate::context::Keys;
+use crate::gate::{CallStep, Gate};
 use crate::keys::SigningKey;
 use crate::keys::testing::ed25519;
 use crate::policy::Policy;
+use crate::reason::Reason;
+use crate::services::question::{OwnCredentials, ServiceReply};
 use crate::shared::fake::FakeShared;
 use crate::worker::Worker;
 

@@ -1,32 +1,19 @@
-//! What a request comes to, and what stops the reading of it on the way.
+//! What a request comes to, and what stops its judgement on the way.
 
 use linkgate_contract::Problem;
 
-use super::{Pending, Waiter};
 use crate::identity::Halt;
-use crate::identity::service::Question;
 use crate::limit::Lease;
 use crate::record::Record;
 use crate::reply::{GatewayError, Reply};
 use crate::rules::Denied;
+use crate::services::question::Question;
 use crate::shared::Unavailable;
 
 /// The rule that bounds a body.
 pub(super) const BODY_BYTES: &str = "limits.body_bytes";
 /// The decision of a request that is sent on.
 pub(super) const FORWARDED: &str = "OK";
-
-/// What the proxy is to do next.
-pub enum Verdict {
-    /// Hold the headers and hand over the body.
-    NeedBody(Pending),
-    /// Hold the request until a service answered.
-    NeedAnswer(Waiter),
-    /// Send the request on, changed.
-    Allow(Forward),
-    /// Answer here.
-    Deny(Denial),
-}
 
 /// How the request is changed before it goes on. It holds the token, so nothing prints it.
 pub struct Forward {

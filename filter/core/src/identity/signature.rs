@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 
-use crate::credentials::Reason;
+use crate::reason::Reason;
 use crate::secret::Secret;
 use crate::shared::{Slots, Unavailable, read_entries, update, write_entries};
 use crate::time::Time;

@@ -4,13 +4,13 @@ pub(super) mod identity;
 mod people;
 pub(super) mod rules;
 
-use std::fmt::Display;
 use std::rc::Rc;
 
 use linkgate_contract::PathPrefix;
 
 use super::document::{Authentication as AuthenticationPart, Document, Place, Routes};
-use super::{Authentication, Fault, Policy, Stage, Summary};
+use super::fault::{Fault, Faults};
+use super::{Authentication, Policy, Stage, Summary};
 
 /// The version of the document that this code reads.
 const VERSION: u64 = 1;
@@ -24,28 +24,6 @@ const NAME_MAX: usize = 64;
 pub(super) const DEFAULT_STAGE: &str = "default";
 /// Stages: each has a counter of its own among the workers.
 const MAX_STAGES: usize = 32;
-
-/// Collects faults, so that an operator meets all of them in one run.
-#[derive(Default)]
-struct Faults(Vec<Fault>);
-
-impl Faults {
-    fn add(&mut self, path: impl Into<String>, message: impl Display) {
-        self.0.push(Fault::new(path, message));
-    }
-
-    /// Takes what was read, or notes why it was not.
-    fn keep<T, E: Display>(&mut self, path: impl Into<String>, result: Result<T, E>) -> Option<T> {
-        result.map_err(|e| self.add(path, e)).ok()
-    }
-
-    /// A list that is longer than there is room for.
-    fn bound<T>(&mut self, path: &str, list: &[T], most: usize) {
-        if list.len() > most {
-            self.add(path, format!("lists {} entries, the limit is {most}", list.len()));
-        }
-    }
-}
 
 pub(super) fn compile(document: &Document) -> Result<Policy, Vec<Fault>> {
     let mut faults = Faults::default();

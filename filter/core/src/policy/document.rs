@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Fault;
+use super::fault::Fault;
 use super::renamed::renamed_keys;
 use super::table::{table, tables};
 use crate::rules::actions::Actions;

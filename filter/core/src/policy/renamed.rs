@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::Fault;
+use super::fault::Fault;
 
 /// Where a key was, with `[]` for any place in a list, and what it is called now.
 const RENAMED: [(&str, &str); 7] = [

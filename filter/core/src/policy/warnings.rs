@@ -5,9 +5,9 @@
 
 use linkgate_contract::HostRule;
 
-use super::Fault;
 use super::compile::rules::{moment_of, network};
 use super::document::{Authentication, Client, Document, Grant, Host, Mode, Packages, Restriction, User};
+use super::fault::Fault;
 use crate::rules::pattern::covers;
 
 /// The digest that a policy to start from holds.

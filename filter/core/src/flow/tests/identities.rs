@@ -1,7 +1,7 @@
 //! Who calls, by every kind of credential, with services that answer, fail and come back.
 
 use super::*;
-use crate::identity::jwt::testing::sign;
+use crate::jwt::testing::sign;
 
 /// Services by the path and body of a question.
 type Services<'a> = &'a dyn Fn(&str, &str) -> Answered;
@@ -342,7 +342,7 @@ fn a_caller_of_a_moment_ago_is_known_again_by_the_same_header_alone() {
     pairs.push((b"x-bkapi-authorization", header.as_bytes()));
     let refused = refused(drive(&gate, &pairs, at(1_029), &well).0);
     assert!(message(&refused.reply).contains("must not be repeated"));
-    let counts = gate.worker.take_counts().counters;
+    let counts = gate.context.worker.take_counts().counters;
     let ok = |kind: &str| (format!("linkgate.authentications.kind.{kind}.outcome.ok"), 2);
     assert!(counts.contains(&ok("app_secret")) && counts.contains(&ok("bk_ticket")), "{counts:?}");
 }
@@ -388,7 +388,7 @@ fn many_requests_ask_one_question() {
     for waiter in [first, second] {
         assert!(matches!(gate.resume(waiter, &completion, NOW), Verdict::NeedBody(_)));
     }
-    let counts = gate.worker.take_counts();
+    let counts = gate.context.worker.take_counts();
     assert!(counts.counters.contains(&("linkgate.calls.service.bkauth.outcome.ok".into(), 1)), "{counts:?}");
 }
 
@@ -399,7 +399,7 @@ fn an_answer_of_ten_megabytes_is_none() {
     let pairs = with("x-bkapi-authorization", header.as_bytes());
     let Verdict::NeedAnswer(waiter) = gate.on_headers(&Head::new(&pairs, false, NOW, || [1; 16])) else { panic!() };
     let CallStep::Send(_, call_in_flight) = gate.start_call(&waiter, 1, NOW) else { panic!() };
-    let body = vec![b' '; crate::identity::service::MAX_ANSWER + 1];
+    let body = vec![b' '; crate::services::question::MAX_ANSWER + 1];
     let completion = gate.complete_call(&call_in_flight, Some(ServiceReply { status: 200, body: &body }), NOW);
     let (status, reason) = reason(gate.resume(waiter, &completion, NOW));
     assert_eq!(

@@ -160,7 +160,7 @@ fn a_caller_who_uploaded_is_known_when_it_asks() {
     let gate = gate();
     forwarded(judge(&gate, &pairs(), BODY.as_bytes()));
     let signed = |counts: Vec<(String, u64)>| counts.iter().filter(|(name, _)| name.contains("signed")).count();
-    assert_eq!(signed(gate.worker.take_counts().counters), 1);
+    assert_eq!(signed(gate.context.worker.take_counts().counters), 1);
     forwarded(at_once(&gate, &about("GET", JOB)));
-    assert_eq!(signed(gate.worker.take_counts().counters), 0, "the token is that of the upload");
+    assert_eq!(signed(gate.context.worker.take_counts().counters), 0, "the token is that of the upload");
 }

@@ -175,7 +175,7 @@ fn limits_hold_and_say_when_to_come_back() {
     let later = Head::new(&pairs, false, Time::from_seconds(1_010), || [1; 16]).with_client_address(b"");
     let Verdict::NeedBody(pending) = gate.on_headers(&later) else { panic!() };
     forwarded(pending.on_body(&gate, BODY.as_bytes().to_vec(), Time::from_seconds(1_010)));
-    let counts = gate.worker.take_counts().counters;
+    let counts = gate.context.worker.take_counts().counters;
     for rule in ["limits-uploads_per_app", "limits-requests_per_app"] {
         assert!(counts.contains(&(format!("linkgate.limited.rule.{rule}"), 1)), "{counts:?}");
     }
@@ -249,7 +249,7 @@ fn a_report_only_rule_says_what_it_would_do_and_lets_pass() {
         forward.record.reported,
         "restrictions.client_ips,restrictions.users,grants.all,limits.requests,packages.hosts,packages.sha256,limits.uploads_per_app"
     );
-    let counts = gate.worker.take_counts().counters;
+    let counts = gate.context.worker.take_counts().counters;
     assert!(counts.contains(&("linkgate.reported.rule.grants-all".into(), 2)), "{counts:?}");
     assert!(counts.contains(&("linkgate.reported.rule.restrictions-client_ips".into(), 2)), "{counts:?}");
     assert!(!counts.iter().any(|(name, _)| name.starts_with("linkgate.limited")), "{counts:?}");

@@ -1,10 +1,11 @@
 //! The services and keys by which others vouch for apps and users.
 
-use super::{Faults, NAME_RULE, is_name};
-use crate::identity::jwt::{JwtKey, JwtKeys};
-use crate::identity::service::{Login, Service, Services, Ticket};
+use super::{NAME_RULE, is_name};
+use crate::jwt::{JwtKey, JwtKeys};
 use crate::keys::PublicKey;
 use crate::policy::document::Identity;
+use crate::policy::fault::Faults;
+use crate::services::{Login, Service, Services, Ticket};
 
 /// How long a service is waited for, in milliseconds, unless the policy says otherwise.
 pub(in crate::policy) const TIMEOUT_MS: u32 = 5_000;

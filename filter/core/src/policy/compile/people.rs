@@ -2,9 +2,10 @@
 
 use linkgate_contract::AppCode;
 
-use super::{Faults, NAME_MAX};
+use super::NAME_MAX;
 use crate::directory::{Directory, LoginKind};
 use crate::policy::document::{Client, User};
+use crate::policy::fault::Faults;
 use crate::secret::Digest;
 
 pub(super) fn directory(clients: &[Client], users: &[User], faults: &mut Faults) -> Directory {

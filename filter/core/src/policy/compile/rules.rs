@@ -6,9 +6,10 @@ use std::time::UNIX_EPOCH;
 use ipnet::IpNet;
 use linkgate_contract::{Extension, HostRule};
 
-use super::{Faults, NAME_RULE, is_name};
+use super::{NAME_RULE, is_name};
 use crate::limit::{Rate, Traffic, Uploads};
 use crate::policy::document::{self, Checksum as ChecksumPart, Limits, Mode, Packages, Restrictions};
+use crate::policy::fault::Faults;
 use crate::rules::grants::{Grant, Grants};
 use crate::rules::packages::{Checksum, HostEntry, PackageRules};
 use crate::rules::pattern::Patterns;

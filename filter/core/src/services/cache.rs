@@ -6,15 +6,12 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::rc::Rc;
 
 use lru::LruCache;
 use sha2::{Digest as _, Sha256};
 
-use super::jwt::JwtFacts;
-use super::service::ServiceKind;
-use crate::credentials::Reason;
-use crate::secret::Secret;
+use super::ServiceKind;
+use super::answer::Answer;
 
 /// How long a positive entry is fresh, in seconds.
 const FRESH_S: i64 = 600;
@@ -50,37 +47,6 @@ impl CacheKey {
 impl std::fmt::Debug for CacheKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("CacheKey(..)")
-    }
-}
-
-/// What an access token stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TokenFacts {
-    pub(crate) app_code: String,
-    /// Empty: the token is the app's own.
-    pub(crate) username: String,
-    pub(crate) expires_at: i64,
-}
-
-/// What a service said.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    AppVerified,
-    Keys(Rc<[Secret]>),
-    Token(TokenFacts),
-    User(String),
-    Jwt(Rc<JwtFacts>),
-    Refused(Reason),
-}
-
-impl Answer {
-    /// The second from which it is void, wherever it is stored.
-    fn expires_at(&self) -> Option<i64> {
-        match self {
-            Self::Token(facts) => Some(facts.expires_at),
-            Self::Jwt(facts) => Some(facts.expires_at),
-            _ => None,
-        }
     }
 }
 
@@ -174,7 +140,9 @@ impl IdentityCache {
 
 #[cfg(test)]
 mod tests {
+    use super::super::answer::TokenFacts;
     use super::*;
+    use crate::reason::Reason;
 
     fn key(name: &str) -> CacheKey {
         CacheKey::of_parts(&["kind"], &[name])

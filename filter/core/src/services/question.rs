@@ -1,4 +1,4 @@
-//! The services that know apps and users, and how each is asked.
+//! The questions to identity services: how each is asked, and what its reply means.
 //!
 //! The gate only names the question and takes the answer; the shell carries both. Promises: whatever a service answers
 //! becomes an [`Answer`] or a failure, at most [`MAX_ANSWER`] bytes of it are read, and neither a secret nor a service's
@@ -10,67 +10,17 @@ use std::rc::Rc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::cache::{Answer, CacheKey, TokenFacts};
-use crate::credentials::Reason;
+use super::answer::{Answer, TokenFacts};
+use super::cache::CacheKey;
+use super::{Service, ServiceKind, Services};
+use crate::name::is_printable_name;
+use crate::reason::Reason;
 use crate::secret::Secret;
 
 /// No answer that means anything comes near this.
 pub const MAX_ANSWER: usize = 64 << 10;
 /// What is passed on of a service's own words.
 const MAX_QUOTED_CHARS: usize = 200;
-
-/// Which service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ServiceKind {
-    /// Apps, their secrets, access tokens.
-    Bkauth,
-    /// `bk_token`.
-    Login,
-    /// `bk_ticket`.
-    Ticket,
-}
-
-impl ServiceKind {
-    /// Its name in metrics and reasons.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Bkauth => "bkauth",
-            Self::Login => "login",
-            Self::Ticket => "ticket",
-        }
-    }
-}
-
-/// A service behind a cluster of the proxy.
-#[derive(Clone, Debug)]
-pub(crate) struct Service {
-    pub(crate) cluster: String,
-    pub(crate) authority: String,
-}
-
-/// The login service.
-#[derive(Clone, Debug)]
-pub(crate) struct Login {
-    pub(crate) service: Service,
-    pub(crate) multi_tenant: bool,
-}
-
-/// The ticket service.
-#[derive(Clone, Debug)]
-pub(crate) struct Ticket {
-    pub(crate) service: Service,
-    pub(crate) path: String,
-}
-
-/// Every service that a policy names.
-#[derive(Clone, Debug)]
-pub(crate) struct Services {
-    pub(crate) bkauth: Option<Service>,
-    pub(crate) login: Option<Login>,
-    pub(crate) ticket: Option<Ticket>,
-    pub(crate) timeout_ms: u32,
-}
 
 /// What the gateway itself presents to the services.
 #[derive(Clone, Debug)]
@@ -348,11 +298,6 @@ fn read_user(name: &Value) -> Option<Answer> {
     name.as_str().filter(|name| is_printable_name(name)).map(|name| Answer::User(name.to_owned()))
 }
 
-/// A name that can stand in a log line and a token.
-pub(crate) fn is_printable_name(name: &str) -> bool {
-    (1..=128).contains(&name.len()) && !name.chars().any(char::is_control)
-}
-
 fn refused_login(body: &Value, keys: &[&str], secret: &Secret, otherwise: Reason) -> Answer {
     let said = keys.iter().filter_map(|key| body.get(*key).and_then(Value::as_str)).find(|text| !text.is_empty());
     Answer::Refused(
@@ -389,5 +334,4 @@ impl Services {
 }
 
 #[cfg(test)]
-#[path = "service_tests.rs"]
 mod tests;

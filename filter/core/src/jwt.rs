@@ -8,9 +8,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::service::is_printable_name;
-use crate::credentials::Reason;
 use crate::keys::PublicKey;
+use crate::name::is_printable_name;
+use crate::reason::Reason;
 
 /// How far another gateway's clock may be off, in seconds.
 const SKEW_S: i64 = 60;

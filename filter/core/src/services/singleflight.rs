@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::cache::CacheKey;
-use super::service::Question;
+use super::question::Question;
 
 /// Calls that may be in flight in one worker; a service that is flooded helps nobody.
 const MAX_CALLS: usize = 512;

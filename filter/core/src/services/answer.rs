@@ -1,0 +1,38 @@
+//! What identity services answer.
+
+use std::rc::Rc;
+
+use crate::jwt::JwtFacts;
+use crate::reason::Reason;
+use crate::secret::Secret;
+
+/// What an access token stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TokenFacts {
+    pub(crate) app_code: String,
+    /// Empty: the token is the app's own.
+    pub(crate) username: String,
+    pub(crate) expires_at: i64,
+}
+
+/// What a service said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    AppVerified,
+    Keys(Rc<[Secret]>),
+    Token(TokenFacts),
+    User(String),
+    Jwt(Rc<JwtFacts>),
+    Refused(Reason),
+}
+
+impl Answer {
+    /// The second from which it is void, wherever it is stored.
+    pub(super) fn expires_at(&self) -> Option<i64> {
+        match self {
+            Self::Token(facts) => Some(facts.expires_at),
+            Self::Jwt(facts) => Some(facts.expires_at),
+            _ => None,
+        }
+    }
+}
