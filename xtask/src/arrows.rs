@@ -3,6 +3,8 @@
 //! Promises: a room or a crate that no table names is refused, so a new one is drawn before it is used. Looks at names
 //! after `crate::` and `linkgate_store::` outside comments and test modules; that is enough to catch a slip.
 
+mod gate;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -65,6 +67,7 @@ pub fn check(workspace: &Workspace) -> Outcome<()> {
         let faults = room_faults(&room_of(inside), &text);
         wrong.extend(faults.into_iter().map(|fault| format!("{}: {fault}", file.display())));
     }
+    wrong.extend(gate::check(&workspace.path("filter/core/src"))?);
     if wrong.is_empty() { Ok(()) } else { Err(Failure::new(wrong.join("\n"))) }
 }
 
