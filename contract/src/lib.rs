@@ -38,6 +38,6 @@ pub use origin::Origin;
 pub use package::{PackageName, SourcePackage};
 pub use path::{InvalidPrefix, LinkPath, PathPrefix, UploadPath};
 pub use request::{Link, LinkRequest, LinkRules, read_fields};
-pub use sha256::{InvalidSha256, Sha256};
+pub use sha256::{InvalidSha256, Sha256, feed_parts};
 pub use url::{InvalidUrl, PackageUrl};
 pub use version::{InvalidVersion, PackageVersion};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{PackageUrl, PackageVersion};
+use crate::{PackageUrl, PackageVersion, Sha256};
 
 /// The reply of a successful upload: these fields, in this order, no others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,8 +15,8 @@ pub struct SourcePackage {
     pub package_name: String,
     /// Bytes, in decimal, as text.
     pub package_size: String,
-    /// SHA-256 of the bytes, 64 lower-case hex digits.
-    pub sha256_signature: String,
+    /// Of its bytes.
+    pub sha256_signature: Sha256,
     /// Whether the package was deleted since.
     pub is_deleted: bool,
     /// `YYYY-MM-DD HH:MM:SS` in the store's time zone.

@@ -105,7 +105,7 @@ impl LinkRequest {
         fields.insert("package_url".into(), self.package_url.as_url().as_str().into());
         fields.insert("allow_overwrite".into(), self.allow_overwrite.into());
         let version = self.version.as_ref().map(|version| ("version", version.as_str().into()));
-        let sha256 = self.sha256.as_ref().map(|digest| ("sha256", digest.as_str().into()));
+        let sha256 = self.sha256.map(|digest| ("sha256", digest.to_string().into()));
         let size = self.size.map(|size| ("size", size.into()));
         fields.extend([version, sha256, size].into_iter().flatten().map(|(name, value)| (name.to_owned(), value)));
         Value::Object(fields).to_string()
@@ -225,7 +225,7 @@ fn read_sha256(value: Option<&Field<'_>>, required: bool) -> Result<Option<Sha25
     match digits {
         "" if required => Err(REQUIRED),
         "" => Ok(None),
-        _ => Sha256::new(digits).map(Some).map_err(|e| e.text()),
+        _ => Sha256::parse_any_case(digits).map(Some).map_err(|e| e.text()),
     }
 }
 
@@ -353,7 +353,7 @@ mod tests {
         let digest = |v: Value| read(&json!({"package_url": URL, "sha256": v})).map(|r| r.sha256);
         let digits = "ab".repeat(32);
         for given in [json!(digits), json!(digits.to_uppercase())] {
-            assert_eq!(digest(given).unwrap().unwrap().as_str(), digits);
+            assert_eq!(digest(given).unwrap().unwrap().to_string(), digits);
         }
         for none in [json!(null), json!(""), json!("  ")] {
             assert_eq!(digest(none.clone()), Ok(None), "{none}");

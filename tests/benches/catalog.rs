@@ -18,11 +18,11 @@ use std::fs::File;
 use std::time::{Duration, Instant};
 
 use linkgate_archive::{Format, Package};
-use linkgate_contract::{AppCode, JobId, ModuleName, ModuleRef, PackageVersion};
+use linkgate_contract::{AppCode, JobId, ModuleName, ModuleRef, PackageVersion, Sha256};
 use linkgate_store::catalog::SqliteCatalog;
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
-    Catalog, Fetched, JobRecord, JobRequest, JobState, JobView, NewEntry, Provenance, Sha256Hex,
+    Catalog, Fetched, JobRecord, JobRequest, JobState, JobView, NewEntry, Provenance,
 };
 use linkgate_tests::measure::{median, number};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
@@ -96,7 +96,7 @@ struct Shelves {
     target: ModuleRef,
     booked: Cell<u32>,
     /// Some hashes of the module's packages, and their versions.
-    known: Vec<(Sha256Hex, PackageVersion)>,
+    known: Vec<(Sha256, PackageVersion)>,
     _dir: tempfile::TempDir,
 }
 
@@ -133,7 +133,8 @@ impl Shelves {
             self.ask(async |of, (sha256, _)| assert!(of.catalog.points_at(sha256).await.unwrap())).await,
             self.ask(async |of, (sha256, _)| {
                 // From the lower half of all hashes, so that a whole page is left.
-                let from = format!("{}{}", sha256.as_str().as_bytes()[0] % 4, &sha256.as_str()[1..]);
+                let digits = sha256.to_string();
+                let from = format!("{}{}", digits.as_bytes()[0] % 4, &digits[1..]);
                 assert_eq!(of.catalog.books().page_after(&from).await.unwrap().len(), 500);
             })
             .await,
@@ -154,7 +155,7 @@ impl Shelves {
         median(costs)
     }
 
-    async fn ask(&self, query: impl AsyncFn(&Self, &(Sha256Hex, PackageVersion))) -> f64 {
+    async fn ask(&self, query: impl AsyncFn(&Self, &(Sha256, PackageVersion))) -> f64 {
         let mut costs = Vec::new();
         for known in self.known.iter().cycle().take(READS as usize) {
             let begun = Instant::now();
@@ -202,7 +203,7 @@ fn booking(target: &ModuleRef, number: u32) -> (NewEntry, JobRecord) {
         package_name: format!("example:{version}"),
         version: PackageVersion::new(&version).unwrap(),
         size_bytes: 1 << 18,
-        sha256: Sha256Hex::from_digest(digest),
+        sha256: Sha256::from_bytes(digest),
         package,
         provenance: Provenance { fetched: Some(fetched), ended_ms: now_ms(), statement },
         operator: "admin".into(),
@@ -263,12 +264,12 @@ async fn multiply(writer: &mut SqliteConnection, packages: u64) {
 }
 
 /// Some packages of the module, from anywhere.
-async fn sample(reader: &mut SqliteConnection) -> Vec<(Sha256Hex, PackageVersion)> {
+async fn sample(reader: &mut SqliteConnection) -> Vec<(Sha256, PackageVersion)> {
     let text = "select sha256, version from source_package where app_code = 'app_code' order by random() limit 100";
     let rows = sqlx::query(text).fetch_all(reader).await.unwrap();
     let read = |row: &sqlx::sqlite::SqliteRow| {
         let (sha256, version): (&str, &str) = (row.get(0), row.get(1));
-        (Sha256Hex::from_hex(sha256).unwrap(), PackageVersion::new(version).unwrap())
+        (sha256.parse().unwrap(), PackageVersion::new(version).unwrap())
     };
     rows.iter().map(read).collect()
 }

@@ -8,6 +8,7 @@ mod statement;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use linkgate_contract::Sha256;
 use serde_json::{Value, json};
 
 pub use key::{KeyError, Signer};
@@ -32,7 +33,7 @@ impl Signer {
 
     /// The digest that an envelope of this key vouches for; `None` if it is none, or of another key.
     #[must_use]
-    pub fn vouched(&self, envelope: &str) -> Option<String> {
+    pub fn vouched(&self, envelope: &str) -> Option<Sha256> {
         let envelope: Value = serde_json::from_str(envelope).ok()?;
         let payload = String::from_utf8(STANDARD.decode(envelope["payload"].as_str()?).ok()?).ok()?;
         let signature = STANDARD.decode(envelope["signatures"][0]["sig"].as_str()?).ok()?;
@@ -40,7 +41,7 @@ impl Signer {
             return None;
         }
         let statement: Value = serde_json::from_str(&payload).ok()?;
-        Some(statement["subject"][0]["digest"]["sha256"].as_str()?.to_owned())
+        statement["subject"][0]["digest"]["sha256"].as_str()?.parse().ok()
     }
 }
 
@@ -53,7 +54,9 @@ fn pre_authentication(payload: &str) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn intake(sha256: &str) -> Intake<'_> {
+    const DIGEST: Sha256 = Sha256::from_bytes([0xab; 32]);
+
+    fn intake(sha256: Sha256) -> Intake<'static> {
         Intake {
             package_name: "example:1",
             sha256,
@@ -81,13 +84,13 @@ mod tests {
     fn a_statement_is_believed_from_its_own_key_and_unchanged_only() {
         let dir = tempfile::tempdir().unwrap();
         let signer = Signer::open(dir.path()).unwrap();
-        let envelope = signer.attest(&intake("ab"));
-        assert_eq!(signer.vouched(&envelope).as_deref(), Some("ab"));
-        assert_eq!(Signer::open(dir.path()).unwrap().vouched(&envelope).as_deref(), Some("ab"), "the key stays");
+        let envelope = signer.attest(&intake(DIGEST));
+        assert_eq!(signer.vouched(&envelope), Some(DIGEST));
+        assert_eq!(Signer::open(dir.path()).unwrap().vouched(&envelope), Some(DIGEST), "the key stays");
         let other = Signer::open(tempfile::tempdir().unwrap().path()).unwrap();
         assert_eq!(other.vouched(&envelope), None);
         let mut forged: Value = serde_json::from_str(&envelope).unwrap();
-        forged["payload"] = STANDARD.encode(intake("cd").statement().to_string()).into();
+        forged["payload"] = STANDARD.encode(intake(Sha256::from_bytes([0xcd; 32])).statement().to_string()).into();
         assert_eq!(signer.vouched(&forged.to_string()), None);
         for nonsense in ["", "{}", "[]", r#"{"payload": "!", "signatures": []}"#] {
             assert_eq!(signer.vouched(nonsense), None, "{nonsense}");

@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use linkgate_contract::Sha256;
 use linkgate_store_core::data_dir::{DIR_MODE, FILE_MODE, make_dir, open_removal_lock, sync_dir};
 use linkgate_store_core::failpoint::{Step, reached};
-use linkgate_store_core::ingest::ports::{BlobError, BlobStore, Sha256Hex};
+use linkgate_store_core::ingest::ports::{BlobError, BlobStore};
 
 use super::space::{DiskSpace, SpaceReservation};
 use super::writer::{DirectoryBlobWriter, FinishedFile, TempFile};
@@ -34,9 +35,10 @@ pub(super) struct Dirs {
 }
 
 /// The folder of a blob and its file, below a `blobs/`.
-pub(crate) fn blob_path(blobs: &Path, sha256: &Sha256Hex) -> (PathBuf, PathBuf) {
-    let dir = blobs.join(sha256.as_str().split_at(2).0);
-    let file = dir.join(sha256.as_str());
+pub(crate) fn blob_path(blobs: &Path, sha256: &Sha256) -> (PathBuf, PathBuf) {
+    let name = sha256.to_string();
+    let dir = blobs.join(name.get(..2).unwrap_or_default());
+    let file = dir.join(name);
     (dir, file)
 }
 
@@ -46,9 +48,9 @@ pub(crate) fn attestations(root: &Path) -> PathBuf {
 }
 
 /// The file of the statements about a blob.
-pub(crate) fn statements_path(root: &Path, sha256: &Sha256Hex) -> PathBuf {
+pub(crate) fn statements_path(root: &Path, sha256: &Sha256) -> PathBuf {
     let (dir, _) = blob_path(&attestations(root), sha256);
-    dir.join(format!("{}.intoto.jsonl", sha256.as_str()))
+    dir.join(format!("{sha256}.intoto.jsonl"))
 }
 
 impl DirectoryBlobStore {
@@ -106,7 +108,7 @@ impl DirectoryBlobStore {
     ///
     /// # Errors
     /// If the disk fails.
-    pub async fn remove_unless_held(&self, sha256: Sha256Hex) -> Result<bool, BlobError> {
+    pub async fn remove_unless_held(&self, sha256: Sha256) -> Result<bool, BlobError> {
         self.blocking("removing a blob", move |dirs| dirs.remove(&sha256)).await
     }
 
@@ -114,7 +116,7 @@ impl DirectoryBlobStore {
     ///
     /// # Errors
     /// If it is not there, or the disk fails.
-    pub async fn read(&self, sha256: Sha256Hex) -> Result<File, BlobError> {
+    pub async fn read(&self, sha256: Sha256) -> Result<File, BlobError> {
         self.blocking("opening a blob", move |dirs| File::open(dirs.path_of(&sha256).1)).await
     }
 
@@ -122,7 +124,7 @@ impl DirectoryBlobStore {
     ///
     /// # Errors
     /// If the disk fails.
-    pub async fn quarantine(&self, sha256: Sha256Hex) -> Result<PathBuf, BlobError> {
+    pub async fn quarantine(&self, sha256: Sha256) -> Result<PathBuf, BlobError> {
         self.blocking("moving a blob aside", move |dirs| dirs.quarantine(&sha256)).await
     }
 
@@ -153,7 +155,7 @@ impl Dirs {
         Ok(temp)
     }
 
-    fn path_of(&self, sha256: &Sha256Hex) -> (PathBuf, PathBuf) {
+    fn path_of(&self, sha256: &Sha256) -> (PathBuf, PathBuf) {
         blob_path(&self.blobs, sha256)
     }
 
@@ -175,7 +177,7 @@ impl Dirs {
     }
 
     /// `false` if it must stay. Keeps the directory: making it anew would cost a sync of its parent.
-    fn remove(&self, sha256: &Sha256Hex) -> io::Result<bool> {
+    fn remove(&self, sha256: &Sha256) -> io::Result<bool> {
         let (dir, path) = self.path_of(sha256);
         let lock = open_removal_lock(&self.data)?;
         match lock.try_lock() {
@@ -198,7 +200,7 @@ impl Dirs {
         }
     }
 
-    fn attach(&self, sha256: &Sha256Hex, statements: &str) -> io::Result<()> {
+    fn attach(&self, sha256: &Sha256, statements: &str) -> io::Result<()> {
         let path = statements_path(&self.data, sha256);
         if let Some(dir) = path.parent() {
             DirBuilder::new().recursive(true).mode(DIR_MODE).create(dir)?;
@@ -210,13 +212,13 @@ impl Dirs {
     }
 
     /// A name of its own for each, so that a second one does not take the place of the first.
-    fn quarantine(&self, sha256: &Sha256Hex) -> io::Result<PathBuf> {
+    fn quarantine(&self, sha256: &Sha256) -> io::Result<PathBuf> {
         let (dir, path) = self.path_of(sha256);
         let aside = self.data.join("quarantine");
         if make_dir(&aside)? {
             sync_dir(&self.data)?;
         }
-        let name = |n: u32| aside.join(format!("{}.{n}", sha256.as_str()));
+        let name = |n: u32| aside.join(format!("{sha256}.{n}"));
         let free = (0..u32::MAX).map(name).find(|path| !path.exists()).ok_or(io::ErrorKind::AlreadyExists)?;
         fs::rename(path, &free)?;
         sync_dir(&aside)?;
@@ -248,7 +250,7 @@ impl BlobStore for DirectoryBlobStore {
         self.blocking("keeping a blob", move |dirs| dirs.commit(finished)).await
     }
 
-    async fn has(&self, sha256: Sha256Hex) -> Result<bool, BlobError> {
+    async fn has(&self, sha256: Sha256) -> Result<bool, BlobError> {
         // A folder or a link is none.
         self.blocking("looking for a blob", move |dirs| match fs::symlink_metadata(dirs.path_of(&sha256).1) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -257,11 +259,11 @@ impl BlobStore for DirectoryBlobStore {
         .await
     }
 
-    async fn attach(&self, sha256: Sha256Hex, statements: String) -> Result<(), BlobError> {
+    async fn attach(&self, sha256: Sha256, statements: String) -> Result<(), BlobError> {
         self.blocking("attaching statements", move |dirs| dirs.attach(&sha256, &statements)).await
     }
 
-    async fn remove(&self, sha256: Sha256Hex) -> Result<(), BlobError> {
+    async fn remove(&self, sha256: Sha256) -> Result<(), BlobError> {
         self.remove_unless_held(sha256).await.map(|_removed_or_left_for_later| ())
     }
 

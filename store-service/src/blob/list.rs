@@ -3,13 +3,14 @@
 //! Promises: never more than [`AHEAD`] names in memory, however many packages there are. What vanishes meanwhile is left
 //! out. Refuses to call anything a blob that does not lie where a blob of its name would.
 
+use linkgate_contract::Sha256;
 use std::fs::{self, DirEntry, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use linkgate_store_core::ingest::ports::{BlobError, Sha256Hex};
+use linkgate_store_core::ingest::ports::BlobError;
 use tokio::sync::mpsc;
 
 use super::fs::DirectoryBlobStore;
@@ -30,7 +31,7 @@ pub enum Listed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlobStat {
     /// Its name.
-    pub sha256: Sha256Hex,
+    pub sha256: Sha256,
     /// Its length.
     pub size_bytes: u64,
     /// When it was written or took its name, whichever is later.
@@ -118,7 +119,7 @@ fn look_at(entry: &DirEntry, folder: &str) -> io::Result<Option<Listed>> {
         metadata => metadata?,
     };
     let name = entry.file_name();
-    let sha256 = name.to_str().filter(|name| name.starts_with(folder)).and_then(Sha256Hex::from_hex);
+    let sha256 = name.to_str().filter(|name| name.starts_with(folder)).and_then(|name| name.parse().ok());
     Ok(Some(match sha256 {
         Some(sha256) if metadata.is_file() => {
             Listed::Blob(BlobStat { sha256, size_bytes: metadata.len(), kept: kept_at(&metadata) })

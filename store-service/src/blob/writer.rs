@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
+use linkgate_contract::Sha256;
 use linkgate_store_core::failpoint::{Step, reached};
-use linkgate_store_core::ingest::ports::{BlobError, BlobWriter, FinishedBlob, Sha256Hex};
+use linkgate_store_core::ingest::ports::{BlobError, BlobWriter, FinishedBlob};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -68,7 +69,7 @@ impl Drop for TempFile {
 /// A package whose bytes are durable, under no name yet.
 pub struct FinishedFile {
     pub(super) temp: TempFile,
-    pub(super) sha256: Sha256Hex,
+    pub(super) sha256: Sha256,
     pub(super) size_bytes: u64,
 }
 
@@ -79,7 +80,7 @@ impl FinishedBlob for FinishedFile {
         self.temp.reopen().map_err(|e| BlobError::from_io("reading a package", e))
     }
 
-    fn sha256(&self) -> Sha256Hex {
+    fn sha256(&self) -> Sha256 {
         self.sha256.clone()
     }
 
@@ -170,7 +171,7 @@ fn write_all(
                 reached(Step::BlobSynced);
                 let mut digest = [0; 32];
                 digest.copy_from_slice(hash.finish().as_ref());
-                return Ok(FinishedFile { temp, sha256: Sha256Hex::from_digest(digest), size_bytes });
+                return Ok(FinishedFile { temp, sha256: Sha256::from_bytes(digest), size_bytes });
             }
         }
     }

@@ -3,10 +3,11 @@
 //! Promises: needs memory for one page, however many packages are booked. Only live rows count: a deleted one has given
 //! its bytes up. [`Books::open`] neither makes a database nor brings one up to date, so it may read beside a running store.
 
+use linkgate_contract::Sha256;
 use std::path::Path;
 use std::time::Duration;
 
-use linkgate_store_core::ingest::ports::{CatalogError, Sha256Hex};
+use linkgate_store_core::ingest::ports::CatalogError;
 use sqlx::sqlite::{SqlitePoolOptions, SqliteRow};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqlitePool};
 
@@ -29,7 +30,7 @@ pub struct Books {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Booked {
     /// The hash as it is booked; somebody may have written something else into the table.
-    pub sha256: String,
+    pub digest_text: String,
     /// How many rows point at it.
     pub rows: i64,
     /// The smallest size that one of them says.
@@ -95,12 +96,12 @@ impl Books {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn booked(&self, sha256: &Sha256Hex) -> Result<Option<Booked>, CatalogError> {
+    pub async fn booked(&self, sha256: &Sha256) -> Result<Option<Booked>, CatalogError> {
         let row = sqlx::query(
             "select sha256, count(*) as rows, min(size_bytes) as least, max(size_bytes) as most
              from source_package where is_deleted = 0 and sha256 = ? group by sha256",
         )
-        .bind(sha256.as_str())
+        .bind(sha256.to_string())
         .fetch_optional(&self.pool)
         .await
         .map_err(failed)?;
@@ -111,9 +112,9 @@ impl Books {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn points_at(&self, sha256: &Sha256Hex) -> Result<bool, CatalogError> {
+    pub async fn points_at(&self, sha256: &Sha256) -> Result<bool, CatalogError> {
         sqlx::query_scalar("select exists(select 1 from source_package where sha256 = ? and is_deleted = 0)")
-            .bind(sha256.as_str())
+            .bind(sha256.to_string())
             .fetch_one(&self.pool)
             .await
             .map_err(failed)
@@ -160,7 +161,7 @@ impl Books {
 
 fn read_booked(row: &SqliteRow) -> Result<Booked, sqlx::Error> {
     Ok(Booked {
-        sha256: row.try_get("sha256")?,
+        digest_text: row.try_get("sha256")?,
         rows: row.try_get("rows")?,
         least_bytes: row.try_get("least")?,
         most_bytes: row.try_get("most")?,

@@ -3,9 +3,9 @@
 //! Promises: of a module and version there is one row that is not deleted; an upload makes it or replaces what it says.
 
 use linkgate_archive::{Format, Package};
-use linkgate_contract::{AppCode, PackageVersion};
+use linkgate_contract::{AppCode, PackageVersion, Sha256};
 use linkgate_store_core::ingest::SourceOrigin;
-use linkgate_store_core::ingest::ports::{CatalogError, Entry, Held, NewEntry, Sha256Hex};
+use linkgate_store_core::ingest::ports::{CatalogError, Entry, Held, NewEntry};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
 
@@ -20,7 +20,8 @@ pub(super) const HELD: &str =
 /// The row that an upload would replace.
 pub(super) struct Live {
     pub(super) id: i64,
-    pub(super) sha256: String,
+    /// `None` if somebody wrote something else into the table: no blob is left behind by it.
+    pub(super) sha256: Option<Sha256>,
 }
 
 pub(super) async fn find_live(tx: &mut Transaction<'_, Sqlite>, entry: &NewEntry) -> Result<Option<Live>, sqlx::Error> {
@@ -32,7 +33,9 @@ pub(super) async fn find_live(tx: &mut Transaction<'_, Sqlite>, entry: &NewEntry
     .bind(entry.version.as_str())
     .fetch_optional(&mut **tx)
     .await?;
-    row.map(|row| Ok(Live { id: row.try_get("id")?, sha256: row.try_get("sha256")? })).transpose()
+    let read =
+        |row: SqliteRow| Ok(Live { id: row.try_get("id")?, sha256: row.try_get::<&str, _>("sha256")?.parse().ok() });
+    row.map(read).transpose()
 }
 
 pub(super) async fn register_module(
@@ -61,7 +64,7 @@ fn bind_package<'q>(query: Query<'q>, entry: &'q NewEntry, now: i64) -> Result<Q
     Ok(query
         .bind(&entry.package_name)
         .bind(signed(entry.size_bytes)?)
-        .bind(entry.sha256.as_str())
+        .bind(entry.sha256.to_string())
         .bind(&entry.operator)
         .bind(now)
         .bind(package.format.name())
@@ -110,7 +113,7 @@ fn read_entry(row: &SqliteRow) -> Result<Entry, sqlx::Error> {
         version: row.try_get("version")?,
         package_name: row.try_get("package_name")?,
         size_bytes: row.try_get("size_bytes")?,
-        sha256: row.try_get("sha256")?,
+        sha256: row.try_get::<&str, _>("sha256")?.parse().map_err(|e| sqlx::Error::Decode(Box::new(e)))?,
         is_deleted: row.try_get("is_deleted")?,
         created_ms: row.try_get("created_ms")?,
         updated_ms: row.try_get("updated_ms")?,
@@ -136,9 +139,9 @@ fn read_held(row: &SqliteRow) -> Result<Held, sqlx::Error> {
 pub(super) async fn held(
     reader: &SqlitePool,
     app_code: &AppCode,
-    sha256: &Sha256Hex,
+    sha256: &Sha256,
 ) -> Result<Option<Held>, CatalogError> {
-    let query = sqlx::query(HELD).bind(sha256.as_str()).bind(app_code.as_str());
+    let query = sqlx::query(HELD).bind(sha256.to_string()).bind(app_code.as_str());
     let row = query.fetch_optional(reader).await.map_err(failed)?;
     row.as_ref().map(read_held).transpose().map_err(failed)
 }

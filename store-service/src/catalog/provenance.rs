@@ -1,6 +1,7 @@
 //! Where packages came from, in the books of SQLite.
+use linkgate_contract::Sha256;
 
-use linkgate_store_core::ingest::ports::{CatalogError, JobRecord, Provenance, Sha256Hex};
+use linkgate_store_core::ingest::ports::{CatalogError, JobRecord, Provenance};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
 use super::sqlite::failed;
@@ -42,12 +43,12 @@ pub(super) async fn note(
 }
 
 /// The statements of the live rows that point at a hash.
-pub(super) async fn statements(pool: &SqlitePool, sha256: &Sha256Hex) -> Result<Vec<String>, CatalogError> {
+pub(super) async fn statements(pool: &SqlitePool, sha256: &Sha256) -> Result<Vec<String>, CatalogError> {
     sqlx::query_scalar(
         "select statement from provenance join source_package on id = package_id
          where sha256 = ? and is_deleted = 0 order by ended_ms desc, id limit ?",
     )
-    .bind(sha256.as_str())
+    .bind(sha256.to_string())
     .bind(STATEMENTS)
     .fetch_all(pool)
     .await

@@ -7,11 +7,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use linkgate_contract::{AppCode, JobId, ModuleRef, PackageVersion};
+use linkgate_contract::{AppCode, JobId, ModuleRef, PackageVersion, Sha256};
 use linkgate_store_core::failpoint::{Step, reached};
-use linkgate_store_core::ingest::ports::{
-    Catalog, CatalogError, Held, JobEnd, JobRecord, JobView, NewEntry, Recorded, Sha256Hex,
-};
+use linkgate_store_core::ingest::ports::{Catalog, CatalogError, Held, JobEnd, JobRecord, JobView, NewEntry, Recorded};
 use linkgate_store_core::ingest::{SourceOrigin, now_ms};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, SqliteConnection, SqlitePool};
@@ -183,9 +181,7 @@ impl Catalog for SqliteCatalog {
         let live = packages::find_live(&mut tx, &entry).await.map_err(failed)?;
         let (row, replaced) = match live {
             Some(_) if !entry.allow_overwrite => return Err(CatalogError::AlreadyExists),
-            Some(Live { id, sha256 }) => {
-                (packages::replace(&mut tx, id, &entry, now).await, Sha256Hex::from_hex(&sha256))
-            }
+            Some(Live { id, sha256 }) => (packages::replace(&mut tx, id, &entry, now).await, sha256),
             None => (packages::insert(&mut tx, &entry, now).await, None),
         };
         if entry.registers_module {
@@ -227,15 +223,15 @@ impl Catalog for SqliteCatalog {
         jobs::unfinished(&self.reader).await
     }
 
-    async fn held(&self, app_code: &AppCode, sha256: &Sha256Hex) -> Result<Option<Held>, CatalogError> {
+    async fn held(&self, app_code: &AppCode, sha256: &Sha256) -> Result<Option<Held>, CatalogError> {
         packages::held(&self.reader, app_code, sha256).await
     }
 
-    async fn statements(&self, sha256: &Sha256Hex) -> Result<Vec<String>, CatalogError> {
+    async fn statements(&self, sha256: &Sha256) -> Result<Vec<String>, CatalogError> {
         provenance::statements(&self.reader, sha256).await
     }
 
-    async fn points_at(&self, sha256: &Sha256Hex) -> Result<bool, CatalogError> {
+    async fn points_at(&self, sha256: &Sha256) -> Result<bool, CatalogError> {
         self.books().points_at(sha256).await
     }
 

@@ -81,7 +81,7 @@ pub(super) fn package(entry: &Entry, zone: &TimeZone) -> SourcePackage {
         version: entry.version.clone(),
         package_name: entry.package_name.clone(),
         package_size: entry.size_bytes.to_string(),
-        sha256_signature: entry.sha256.clone(),
+        sha256_signature: entry.sha256,
         is_deleted: entry.is_deleted,
         updated: show(entry.updated_ms, zone),
         created: show(entry.created_ms, zone),
@@ -129,8 +129,8 @@ pub(super) fn ingest_problem(error: &IngestError) -> Problem {
         IngestError::ChecksumMismatch { expected, found } => Problem::with_detail(
             ErrorCode::ChecksumMismatch,
             Text::made(
-                format!("源码包的 SHA-256 不一致：应为 {expected}，实际为 {}", found.as_str()),
-                format!("The package has another SHA-256: expected {expected}, got {}", found.as_str()),
+                format!("源码包的 SHA-256 不一致：应为 {expected}，实际为 {found}"),
+                format!("The package has another SHA-256: expected {expected}, got {found}"),
             ),
         ),
         IngestError::Refused(refused) => package::refused_package_problem(refused),
@@ -239,11 +239,11 @@ pub(super) fn not_ready(failed: &[NotReady]) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use linkgate_contract::Sha256;
 
     use linkgate_archive::Refused;
+    use linkgate_contract::Sha256;
     use linkgate_store_core::ingest::SourceOrigin;
-    use linkgate_store_core::ingest::ports::{CatalogError, Phase, Sha256Hex};
+    use linkgate_store_core::ingest::ports::{CatalogError, Phase};
 
     #[test]
     fn every_failure_has_its_code_and_none_tells_too_much() {
@@ -260,8 +260,8 @@ mod tests {
             (IngestError::Busy, C::TooManyUploads),
             (
                 IngestError::ChecksumMismatch {
-                    expected: Sha256::new(&"a".repeat(64)).unwrap(),
-                    found: Sha256Hex::from_digest([0; 32]),
+                    expected: Sha256::from_bytes([0xaa; 32]),
+                    found: Sha256::from_bytes([0; 32]),
                 },
                 C::ChecksumMismatch,
             ),

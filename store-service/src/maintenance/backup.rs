@@ -9,9 +9,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use linkgate_contract::Sha256;
 use linkgate_store_core::attest::{PRIVATE_KEY, PUBLIC_KEY};
 use linkgate_store_core::data_dir::{catalog_path, make_dir, open_file, refuse_half_restored, sync_dir};
-use linkgate_store_core::ingest::ports::Sha256Hex;
 
 use super::{MaintenanceError, at, blocking};
 use crate::blob::{DirectoryBlobStore, attestations, blob_path, statements_path};
@@ -144,7 +144,7 @@ pub(super) async fn copy_blobs(
     loop {
         let page = books.page_after(&after).await?;
         let Some(last) = page.last() else { break };
-        after.clone_from(&last.sha256);
+        after.clone_from(&last.digest_text);
         let (pages, missing) = {
             let copier = copier.clone();
             blocking(move || copier.copy_page(&page)).await?
@@ -189,10 +189,10 @@ impl Copier {
     /// Also tells what was not there.
     fn copy_page(&self, page: &[Booked]) -> Result<(Copied, Vec<String>), MaintenanceError> {
         let (mut copied, mut missing) = (Copied::default(), Vec::new());
-        for Booked { sha256, .. } in page {
-            match Sha256Hex::from_hex(sha256).map(|sha256| self.copy(&sha256)).transpose()?.flatten() {
+        for Booked { digest_text, .. } in page {
+            match digest_text.parse::<Sha256>().ok().map(|sha256| self.copy(&sha256)).transpose()?.flatten() {
                 Some(one) => copied.add(one),
-                None => missing.push(sha256.clone()),
+                None => missing.push(digest_text.clone()),
             }
         }
         copied.missing = missing.len() as u64;
@@ -200,7 +200,7 @@ impl Copier {
     }
 
     /// `None` if it is not there.
-    fn copy(&self, sha256: &Sha256Hex) -> Result<Option<Copied>, MaintenanceError> {
+    fn copy(&self, sha256: &Sha256) -> Result<Option<Copied>, MaintenanceError> {
         let ((_, from), (dir, to)) = (blob_path(&blobs(&self.from), sha256), blob_path(&blobs(&self.to), sha256));
         let metadata = match fs::symlink_metadata(&from) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -7,7 +7,8 @@ use std::io::{self, Read as _};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use linkgate_store_core::ingest::ports::{BlobError, Sha256Hex};
+use linkgate_contract::Sha256;
+use linkgate_store_core::ingest::ports::BlobError;
 use tokio::time::{Instant, sleep_until};
 
 use crate::blob::DirectoryBlobStore;
@@ -55,7 +56,7 @@ impl BlobDigester {
         Self { blobs, pace, due: Instant::now() }
     }
 
-    pub(super) async fn read(&mut self, sha256: &Sha256Hex) -> Content {
+    pub(super) async fn read(&mut self, sha256: &Sha256) -> Content {
         match self.digest(sha256).await {
             Ok((digest, size_bytes)) if digest == *sha256 => Content::Sound { size_bytes },
             Ok((_, size_bytes)) => Content::Wrong { size_bytes },
@@ -64,8 +65,8 @@ impl BlobDigester {
         }
     }
 
-    async fn digest(&mut self, sha256: &Sha256Hex) -> Result<(Sha256Hex, u64), BlobError> {
-        let mut step = Step { file: self.blobs.read(sha256.clone()).await?, hash: Context::new(&SHA256), read: 0 };
+    async fn digest(&mut self, sha256: &Sha256) -> Result<(Sha256, u64), BlobError> {
+        let mut step = Step { file: self.blobs.read(*sha256).await?, hash: Context::new(&SHA256), read: 0 };
         let mut size_bytes = 0;
         loop {
             step = tokio::task::spawn_blocking(|| step.next()).await.map_err(|_| BlobError::WriterGone)??;
@@ -74,7 +75,7 @@ impl BlobDigester {
             if step.read < STEP_BYTES as u64 {
                 let mut digest = [0; 32];
                 digest.copy_from_slice(step.hash.finish().as_ref());
-                return Ok((Sha256Hex::from_digest(digest), size_bytes));
+                return Ok((Sha256::from_bytes(digest), size_bytes));
             }
         }
     }

@@ -125,7 +125,7 @@ impl Gc {
 
     async fn remove(&self, blob: &BlobStat) -> Result<bool, BlobError> {
         reached(Step::GcFound);
-        let removed = self.blobs.remove_unless_held(blob.sha256.clone()).await?;
+        let removed = self.blobs.remove_unless_held(blob.sha256).await?;
         reached(Step::GcRemoved);
         Ok(removed)
     }

@@ -6,11 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use linkgate_contract::{
-    AllowList, AppCode, ErrorCode, LinkRequest, ModuleName, ModuleRef, PackageUrl, PackageVersion, Problem,
+    AllowList, AppCode, ErrorCode, LinkRequest, ModuleName, ModuleRef, PackageUrl, PackageVersion, Problem, Sha256,
 };
 use linkgate_store_core::data_dir::DataDir;
 use linkgate_store_core::ingest::ports::{
-    BlobStore as _, BlobWriter as _, Catalog as _, Chunk, Fetched, FinishedBlob as _, Sha256Hex, Source, SourceError,
+    BlobStore as _, BlobWriter as _, Catalog as _, Chunk, Fetched, FinishedBlob as _, Source, SourceError,
     SourceStream, Wanted,
 };
 use linkgate_store_core::ingest::{Allowance, Ingest, Known, Limits, ModuleRules, Rules, Upload};
@@ -62,7 +62,7 @@ impl Kept {
         Self { dir, blobs, catalog, _locked: locked }
     }
 
-    async fn keep(&self, bytes: &'static [u8]) -> Sha256Hex {
+    async fn keep(&self, bytes: &'static [u8]) -> Sha256 {
         let mut writer = self.blobs.open_writer(None).await.unwrap();
         writer.write(Bytes::from_static(bytes)).await.unwrap();
         let finished = writer.finish().await.unwrap();
@@ -138,7 +138,7 @@ async fn clearing_up_beside_uploads_loses_nothing() {
                 let publishing = ingest.publishing();
                 let _nothing_changes = publishing.hold().await;
                 for booked in books.page_after("").await.unwrap() {
-                    let sha256 = Sha256Hex::from_hex(&booked.sha256).unwrap();
+                    let sha256 = booked.digest_text.parse().unwrap();
                     assert!(blobs.has(sha256).await.unwrap(), "a row without its blob");
                 }
             }
@@ -211,11 +211,11 @@ async fn a_walk_names_every_blob_once_and_strays_as_such() {
     let kept = Kept::new().await;
     let mut blobs = vec![kept.keep(b"a").await, kept.keep(b"b").await, kept.keep(b"c").await];
     let dir = kept.dir.path().join("blobs");
-    let folder = &blobs[0].as_str()[..2];
+    let folder = &blobs[0].to_string()[..2];
     let wrong_folder = if folder == "00" { "01" } else { "00" };
     std::fs::create_dir_all(dir.join(wrong_folder)).unwrap();
     std::fs::create_dir(dir.join("AB")).unwrap();
-    std::fs::write(dir.join(wrong_folder).join(blobs[0].as_str()), "elsewhere").unwrap();
+    std::fs::write(dir.join(wrong_folder).join(blobs[0].to_string()), "elsewhere").unwrap();
     std::fs::write(dir.join(folder).join("short"), "").unwrap();
     std::os::unix::fs::symlink("/etc/hostname", dir.join(folder).join(format!("{folder}{}", "0".repeat(62)))).unwrap();
     for first_folder in [0, 200] {
@@ -226,8 +226,8 @@ async fn a_walk_names_every_blob_once_and_strays_as_such() {
                 Listed::Stray(_) => strays += 1,
             }
         }
-        found.sort_by_key(|sha256| sha256.as_str().to_owned());
-        blobs.sort_by_key(|sha256| sha256.as_str().to_owned());
+        found.sort();
+        blobs.sort();
         assert_eq!((&found, strays), (&blobs, 4));
     }
 }
@@ -247,16 +247,16 @@ async fn the_books_are_turned_page_by_page() {
     loop {
         let page = books.page_after(&after).await.unwrap();
         let Some(last) = page.last() else { break };
-        after.clone_from(&last.sha256);
+        after.clone_from(&last.digest_text);
         sizes.push(page.len());
         seen.extend(page);
     }
     assert_eq!(sizes, [500, 51], "deleted rows do not count");
-    let two = seen.iter().find(|booked| booked.sha256 == format!("{:064x}", 7)).unwrap();
+    let two = seen.iter().find(|booked| booked.digest_text == format!("{:064x}", 7)).unwrap();
     assert_eq!((two.rows, two.least_bytes, two.most_bytes), (2, 14, 15));
-    let rows = books.rows_of(&two.sha256).await.unwrap();
+    let rows = books.rows_of(&two.digest_text).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.version.as_str()).collect::<Vec<_>>(), ["14", "15"]);
-    let deleted = Sha256Hex::from_hex(&format!("{:064x}", 600)).unwrap();
+    let deleted = format!("{:064x}", 600).parse().unwrap();
     assert_eq!(books.booked(&deleted).await.unwrap(), None);
     assert!(!kept.catalog.points_at(&deleted).await.unwrap());
 }
@@ -270,10 +270,10 @@ async fn a_blob_is_read_to_its_end_and_a_rate_is_kept() {
     let mut slowly = BlobDigester::new(kept.blobs.clone(), ReadRate::BytesPerSecond(10_000_000));
     assert!(matches!(slowly.read(&sha256).await, Content::Sound { size_bytes: 2_500_000 }));
     assert!(begun.elapsed() >= Duration::from_millis(250), "{:?}", begun.elapsed());
-    let gone = Sha256Hex::from_digest([0; 32]);
+    let gone = Sha256::from_bytes([0; 32]);
     let mut reading = BlobDigester::new(kept.blobs.clone(), ReadRate::Full);
     assert!(matches!(reading.read(&gone).await, Content::Gone));
-    let path = kept.dir.path().join("blobs").join(&sha256.as_str()[..2]).join(sha256.as_str());
+    let path = kept.dir.path().join("blobs").join(&sha256.to_string()[..2]).join(sha256.to_string());
     std::fs::write(&path, &body[1..]).unwrap();
     assert!(matches!(reading.read(&sha256).await, Content::Wrong { size_bytes: 2_499_999 }));
     std::fs::remove_file(&path).unwrap();

@@ -7,10 +7,11 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use linkgate_contract::Sha256;
 use linkgate_store_core::data_dir::{DataDir, catalog_path, refuse_half_restored};
 use linkgate_store_core::ingest::Publishing;
 use linkgate_store_core::ingest::chain;
-use linkgate_store_core::ingest::ports::{BlobStore as _, Sha256Hex};
+use linkgate_store_core::ingest::ports::BlobStore as _;
 
 use super::MaintenanceError;
 use super::at;
@@ -40,7 +41,7 @@ pub enum FindingKind {
     },
     /// Rows point at a blob that is not there.
     BlobMissing {
-        /// Which.
+        /// Which, as the rows have it; it may be no digest at all.
         sha256: String,
         /// The rows, the first hundred of them.
         rows: Vec<RowName>,
@@ -48,7 +49,7 @@ pub enum FindingKind {
     /// A blob holds other bytes than its name says, or not all of them.
     BlobCorrupt {
         /// Which.
-        sha256: String,
+        sha256: Sha256,
         /// Its length.
         size_bytes: u64,
         /// The rows that point at it, the first hundred of them.
@@ -57,7 +58,7 @@ pub enum FindingKind {
     /// A blob that the disk does not give.
     BlobUnreadable {
         /// Which.
-        sha256: String,
+        sha256: Sha256,
         /// What the disk said.
         detail: String,
         /// The rows that point at it, the first hundred of them.
@@ -66,7 +67,7 @@ pub enum FindingKind {
     /// A blob is as its name says, but rows that point at it say another size.
     SizeMismatch {
         /// Which.
-        sha256: String,
+        sha256: Sha256,
         /// Its length.
         size_bytes: u64,
         /// The rows that point at it, the first hundred of them.
@@ -75,7 +76,7 @@ pub enum FindingKind {
     /// No row points at a blob.
     BlobOrphaned {
         /// Which.
-        sha256: String,
+        sha256: Sha256,
         /// Its length.
         size_bytes: u64,
     },
@@ -174,12 +175,12 @@ impl Verify {
         loop {
             let page = self.books.page_after(&after).await?;
             let Some(last) = page.last() else { return Ok(()) };
-            after.clone_from(&last.sha256);
+            after.clone_from(&last.digest_text);
             for booked in page {
                 report.summary.rows += u64::try_from(booked.rows).unwrap_or(0);
                 if self.is_lost(&booked).await? {
-                    let rows = self.books.rows_of(&booked.sha256).await?;
-                    report.tell(FindingKind::BlobMissing { sha256: booked.sha256, rows }, None);
+                    let rows = self.books.rows_of(&booked.digest_text).await?;
+                    report.tell(FindingKind::BlobMissing { sha256: booked.digest_text, rows }, None);
                 }
             }
         }
@@ -188,8 +189,8 @@ impl Verify {
     /// The row may have changed, and its blob may have gone, since the page was read.
     async fn is_lost(&self, booked: &Booked) -> Result<bool, MaintenanceError> {
         // What is no hash names no file.
-        let Some(sha256) = Sha256Hex::from_hex(&booked.sha256) else { return Ok(true) };
-        if self.blobs.has(sha256.clone()).await? {
+        let Ok(sha256) = booked.digest_text.parse::<Sha256>() else { return Ok(true) };
+        if self.blobs.has(sha256).await? {
             return Ok(false);
         }
         let _nobody_publishes = self.publishing.hold().await;
@@ -221,19 +222,19 @@ impl Verify {
             report.summary.blobs += 1;
             report.summary.bytes += size_bytes;
         }
-        let sha256 = blob.sha256.as_str().to_owned();
+        let sha256 = blob.sha256;
         match content {
             // Its rows, if it has any, were checked or will be.
             Content::Gone => Ok(()),
             Content::Sound { size_bytes } => self.check_booked(blob, size_bytes, kept_before, report).await,
             Content::Wrong { size_bytes } => {
-                let rows = self.books.rows_of(&sha256).await?;
+                let rows = self.books.rows_of(&sha256.to_string()).await?;
                 let done = if self.repairs { Some(self.move_aside(blob.sha256).await?) } else { None };
                 report.tell(FindingKind::BlobCorrupt { sha256, size_bytes, rows }, done);
                 Ok(())
             }
             Content::Unreadable(e) => {
-                let rows = self.books.rows_of(&sha256).await?;
+                let rows = self.books.rows_of(&sha256.to_string()).await?;
                 report.tell(FindingKind::BlobUnreadable { sha256, detail: chain(&e), rows }, None);
                 Ok(())
             }
@@ -247,11 +248,11 @@ impl Verify {
         kept_before: SystemTime,
         report: &mut Report<'_>,
     ) -> Result<(), MaintenanceError> {
-        let sha256 = blob.sha256.as_str().to_owned();
+        let sha256 = blob.sha256;
         match self.books.booked(&blob.sha256).await? {
             Some(booked) if booked.says(size_bytes) => {}
             Some(_) => {
-                let rows = self.books.rows_of(&sha256).await?;
+                let rows = self.books.rows_of(&sha256.to_string()).await?;
                 report.tell(FindingKind::SizeMismatch { sha256, size_bytes, rows }, None);
             }
             None if blob.kept > kept_before => {}
@@ -263,11 +264,11 @@ impl Verify {
         Ok(())
     }
 
-    async fn move_aside(&self, sha256: Sha256Hex) -> Result<Repair, MaintenanceError> {
+    async fn move_aside(&self, sha256: Sha256) -> Result<Repair, MaintenanceError> {
         Ok(Repair::MovedTo(self.blobs.quarantine(sha256).await?))
     }
 
-    async fn remove(&self, sha256: Sha256Hex) -> Result<Repair, MaintenanceError> {
+    async fn remove(&self, sha256: Sha256) -> Result<Repair, MaintenanceError> {
         Ok(Repair::Removed(self.blobs.remove_unless_held(sha256).await?))
     }
 }

@@ -1,6 +1,7 @@
 //! What a statement says.
 
 use jiff::Timestamp;
+use linkgate_contract::Sha256;
 use serde_json::{Value, json};
 
 /// Where the bytes came from.
@@ -26,7 +27,7 @@ pub enum Source<'a> {
 #[allow(missing_docs, reason = "the names are those of the statement, docs/OPERATIONS.md explains them")]
 pub struct Intake<'a> {
     pub package_name: &'a str,
-    pub sha256: &'a str,
+    pub sha256: Sha256,
     pub size_bytes: u64,
     pub app_code: &'a str,
     pub module: &'a str,

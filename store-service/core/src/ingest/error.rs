@@ -4,7 +4,7 @@ use linkgate_archive::{Format, Refused};
 use linkgate_contract::Sha256;
 
 use super::SourceOrigin;
-use super::ports::{BlobError, CatalogError, Sha256Hex, SourceError};
+use super::ports::{BlobError, CatalogError, SourceError};
 
 /// Why a package was not linked.
 #[derive(Debug, thiserror::Error)]
@@ -31,12 +31,12 @@ pub enum IngestError {
     #[error("the source gave no package")]
     Source(#[from] SourceError),
     /// The bytes are not those that the caller named.
-    #[error("expected a package with the SHA-256 {expected}, got {}", found.as_str())]
+    #[error("expected a package with the SHA-256 {expected}, got {found}")]
     ChecksumMismatch {
         /// What the caller named.
         expected: Sha256,
         /// What came.
-        found: Sha256Hex,
+        found: Sha256,
     },
     /// The package may not be kept.
     #[error("the package is refused")]

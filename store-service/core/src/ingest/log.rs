@@ -36,7 +36,7 @@ pub(super) fn log(job: &Job, took: Duration, outcome: &Result<Entry, IngestError
         Ok(entry) => line!(
             info,
             package.size_bytes = entry.size_bytes,
-            package.sha256 = entry.sha256,
+            package.sha256 = %entry.sha256,
             "Stored `{}` for `{app}`/`{name}`",
             entry.version
         ),

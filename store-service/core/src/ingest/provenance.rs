@@ -1,9 +1,9 @@
 //! What is booked of a package, and what is said of where it came from.
 
-use linkgate_contract::PackageName;
+use linkgate_contract::{PackageName, Sha256};
 
 use super::job::Job;
-use super::ports::{Fetched, Held, NewEntry, Provenance, Sha256Hex};
+use super::ports::{Fetched, Held, NewEntry, Provenance};
 use super::{Ingest, IngestError, Upload, now_ms};
 use crate::attest::{Intake, Source};
 
@@ -13,7 +13,7 @@ impl<S, B, L> Ingest<S, B, L> {
         &self,
         job: &Job,
         registers_module: bool,
-        sha256: Sha256Hex,
+        sha256: Sha256,
         kept: Held,
         fetched: Option<Fetched>,
     ) -> Result<NewEntry, IngestError> {
@@ -26,7 +26,7 @@ impl<S, B, L> Ingest<S, B, L> {
         let view = job.view();
         let statement = self.signer.attest(&Intake {
             package_name: &package_name,
-            sha256: sha256.as_str(),
+            sha256,
             size_bytes,
             app_code: target.app.as_str(),
             module: target.module.as_str(),

@@ -14,7 +14,7 @@ use super::job::{Job, Stage, Standing};
 use super::log::log;
 use super::ports::{
     BlobStore, BlobWriter, Catalog, CatalogError, Chunk, Entry, Fetched, FinishedBlob, Held, NewEntry, Recorded,
-    Sha256Hex, Source, SourceError, SourceStream, Wanted,
+    Source, SourceError, SourceStream, Wanted,
 };
 use super::{Ingest, IngestError, UnknownModules, Upload, chain};
 use crate::failpoint::{Step, reached};
@@ -134,7 +134,7 @@ impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {
         }
         job.reach(Stage::Storing);
         let finished = self.metrics.timed("seal", writer.finish()).await?;
-        compare(request.sha256.as_ref(), &finished)?;
+        compare(request.sha256, &finished)?;
         let (finished, package) = self.metrics.timed("inspect", inside.package(finished)).await?;
         let fetched = stream.fetched();
         // An archive has proved that it is whole.
@@ -192,13 +192,12 @@ impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {
     /// Bytes of another application are no proof that this caller could have read them.
     async fn book_held(&self, job: &Job, registers_module: bool) -> Result<Option<Entry>, IngestError> {
         let upload = &job.upload;
-        let named = upload.request.sha256.as_ref().and_then(|digest| Sha256Hex::from_hex(digest.as_str()));
-        let Some(sha256) = named else { return Ok(None) };
+        let Some(sha256) = upload.request.sha256 else { return Ok(None) };
         let _one_at_a_time = self.metrics.timed("wait", self.publishing.hold()).await;
         let Some(held) = self.catalog.held(&upload.target.app, &sha256).await? else { return Ok(None) };
         let may_stay = held.package.format != Format::Opaque || self.limits(upload).opaque == Opaque::Allow;
         // A blob that was lost is there again after a download.
-        if !may_stay || !self.blobs.has(sha256.clone()).await? {
+        if !may_stay || !self.blobs.has(sha256).await? {
             return Ok(None);
         }
         if let Some(expected) = upload.request.size.filter(|expected| *expected != held.size_bytes) {
@@ -210,14 +209,14 @@ impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {
 
     /// Called while nobody else publishes.
     async fn book(&self, job: &Job, entry: NewEntry, is_new: bool) -> Result<Entry, IngestError> {
-        let (sha256, size_bytes) = (entry.sha256.clone(), entry.size_bytes);
+        let (sha256, size_bytes) = (entry.sha256, entry.size_bytes);
         let mut standing = job.standing.lock().await;
         match self.metrics.timed("book", self.catalog.record(entry, job.record())).await {
             Ok(Recorded { entry, replaced, waited }) => {
                 self.metrics.waited_for_database(waited);
                 *standing = Standing::Ended;
                 drop(standing);
-                self.attach(sha256.clone()).await;
+                self.attach(sha256).await;
                 self.metrics.stored(size_bytes, is_new);
                 if let Some(old) = replaced.filter(|old| *old != sha256) {
                     reached(Step::ReplacedFound);
@@ -238,7 +237,7 @@ impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {
     }
 
     /// The books have the statements, so a package without them is only less handy.
-    async fn attach(&self, sha256: Sha256Hex) {
+    async fn attach(&self, sha256: Sha256) {
         let attached = async {
             let statements = self.catalog.statements(&sha256).await?;
             Ok::<_, IngestError>(self.blobs.attach(sha256, lines(&statements)).await?)
@@ -249,16 +248,16 @@ impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {
     }
 
     /// A blob too many costs room, a blob too few costs a package: whenever the books do not answer, it stays.
-    async fn remove_unless_booked(&self, sha256: Sha256Hex) {
+    async fn remove_unless_booked(&self, sha256: Sha256) {
         match self.catalog.points_at(&sha256).await {
             Ok(true) => {}
             Ok(false) => {
-                if let Err(e) = self.blobs.remove(sha256.clone()).await {
-                    warn!(package.sha256 = sha256.as_str(), error = chain(&e), "An unused blob could not be removed");
+                if let Err(e) = self.blobs.remove(sha256).await {
+                    warn!(package.sha256 = %sha256, error = chain(&e), "An unused blob could not be removed");
                 }
             }
             Err(e) => {
-                warn!(package.sha256 = sha256.as_str(), error = chain(&e), "A blob stays, the books did not answer");
+                warn!(package.sha256 = %sha256, error = chain(&e), "A blob stays, the books did not answer");
             }
         }
     }
@@ -277,12 +276,10 @@ fn lines(statements: &[String]) -> String {
 }
 
 /// A caller that named no digest takes whatever comes.
-fn compare(expected: Option<&Sha256>, finished: &impl FinishedBlob) -> Result<(), IngestError> {
+fn compare(expected: Option<Sha256>, finished: &impl FinishedBlob) -> Result<(), IngestError> {
     let found = finished.sha256();
     match expected {
-        Some(expected) if expected.as_str() != found.as_str() => {
-            Err(IngestError::ChecksumMismatch { expected: expected.clone(), found })
-        }
+        Some(expected) if expected != found => Err(IngestError::ChecksumMismatch { expected, found }),
         _ => Ok(()),
     }
 }

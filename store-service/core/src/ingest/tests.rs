@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use linkgate_archive::Opaque;
-use linkgate_contract::{AppCode, ErrorCode, ModuleName, PackageUrl, PackageVersion};
+use linkgate_contract::{AppCode, ErrorCode, ModuleName, PackageUrl, PackageVersion, Sha256};
 
 use super::ports::{
-    BlobError, BlobWriter, CatalogError, Chunk, Fetched, FinishedBlob, Held, JobRecord, NewEntry, Recorded, Sha256Hex,
+    BlobError, BlobWriter, CatalogError, Chunk, Fetched, FinishedBlob, Held, JobRecord, NewEntry, Recorded,
     SourceError, SourceStream, Wanted,
 };
 use super::*;
@@ -42,12 +42,12 @@ impl SourceStream for OneByte {
 
 /// Keeps nothing and remembers what it was told to remove.
 #[derive(Clone, Default)]
-struct Shelf(Arc<Mutex<Vec<Sha256Hex>>>);
+struct Shelf(Arc<Mutex<Vec<Sha256>>>);
 
 struct Written;
 
-fn name() -> Sha256Hex {
-    Sha256Hex::from_digest([7; 32])
+fn name() -> Sha256 {
+    Sha256::from_bytes([7; 32])
 }
 
 impl BlobStore for Shelf {
@@ -66,15 +66,15 @@ impl BlobStore for Shelf {
         Ok(true)
     }
 
-    async fn has(&self, _sha256: Sha256Hex) -> Result<bool, BlobError> {
+    async fn has(&self, _sha256: Sha256) -> Result<bool, BlobError> {
         Ok(false)
     }
 
-    async fn attach(&self, _sha256: Sha256Hex, _statements: String) -> Result<(), BlobError> {
+    async fn attach(&self, _sha256: Sha256, _statements: String) -> Result<(), BlobError> {
         Ok(())
     }
 
-    async fn remove(&self, sha256: Sha256Hex) -> Result<(), BlobError> {
+    async fn remove(&self, sha256: Sha256) -> Result<(), BlobError> {
         self.0.lock().unwrap().push(sha256);
         Ok(())
     }
@@ -105,7 +105,7 @@ impl FinishedBlob for Written {
         Ok(io::empty())
     }
 
-    fn sha256(&self) -> Sha256Hex {
+    fn sha256(&self) -> Sha256 {
         name()
     }
 
@@ -130,7 +130,7 @@ impl Catalog for Books {
         Err((self.0)())
     }
 
-    async fn held(&self, _app_code: &AppCode, _sha256: &Sha256Hex) -> Result<Option<Held>, CatalogError> {
+    async fn held(&self, _app_code: &AppCode, _sha256: &Sha256) -> Result<Option<Held>, CatalogError> {
         Ok(None)
     }
 
@@ -154,11 +154,11 @@ impl Catalog for Books {
         Ok(Vec::new())
     }
 
-    async fn statements(&self, _sha256: &Sha256Hex) -> Result<Vec<String>, CatalogError> {
+    async fn statements(&self, _sha256: &Sha256) -> Result<Vec<String>, CatalogError> {
         Ok(Vec::new())
     }
 
-    async fn points_at(&self, _sha256: &Sha256Hex) -> Result<bool, CatalogError> {
+    async fn points_at(&self, _sha256: &Sha256) -> Result<bool, CatalogError> {
         Ok(false)
     }
 
@@ -187,7 +187,7 @@ impl Upload {
     }
 }
 
-async fn removed_after(reason: fn() -> CatalogError) -> Vec<Sha256Hex> {
+async fn removed_after(reason: fn() -> CatalogError) -> Vec<Sha256> {
     let (shelf, dir) = (Shelf::default(), tempfile::tempdir().unwrap());
     let ingest = Arc::new(Ingest::new(
         AnySource,

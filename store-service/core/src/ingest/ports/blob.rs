@@ -3,8 +3,7 @@
 use std::io::{self, Read, Seek};
 
 use bytes::Bytes;
-
-use super::Sha256Hex;
+use linkgate_contract::Sha256;
 
 /// Where packages are kept, by the SHA-256 of their bytes.
 pub trait BlobStore: Send + Sync + 'static {
@@ -20,12 +19,12 @@ pub trait BlobStore: Send + Sync + 'static {
     /// Keeps a package for good: it survives a power cut once this returns. `true` if it was not there before.
     fn commit(&self, finished: Self::Finished) -> impl Future<Output = Result<bool, BlobError>> + Send;
     /// Whether a package is there, as far as its name tells.
-    fn has(&self, sha256: Sha256Hex) -> impl Future<Output = Result<bool, BlobError>> + Send;
+    fn has(&self, sha256: Sha256) -> impl Future<Output = Result<bool, BlobError>> + Send;
     /// Puts statements beside a package, one in a line, in the place of those that are there. They need not survive a power
     /// cut: the books have them.
-    fn attach(&self, sha256: Sha256Hex, statements: String) -> impl Future<Output = Result<(), BlobError>> + Send;
+    fn attach(&self, sha256: Sha256, statements: String) -> impl Future<Output = Result<(), BlobError>> + Send;
     /// Removes a package and what was put beside it. One that somebody needs for a while, a backup for one, stays without an error.
-    fn remove(&self, sha256: Sha256Hex) -> impl Future<Output = Result<(), BlobError>> + Send;
+    fn remove(&self, sha256: Sha256) -> impl Future<Output = Result<(), BlobError>> + Send;
     /// Proves that packages can be written.
     fn check(&self) -> impl Future<Output = Result<(), BlobError>> + Send;
 }
@@ -54,7 +53,7 @@ pub trait FinishedBlob: Send + 'static {
     /// If the disk fails.
     fn open(&self) -> Result<Self::Reader, BlobError>;
     /// Its hash, which is also its name.
-    fn sha256(&self) -> Sha256Hex;
+    fn sha256(&self) -> Sha256;
     /// Its bytes.
     fn size_bytes(&self) -> u64;
 }

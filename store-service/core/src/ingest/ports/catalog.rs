@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use linkgate_archive::Package;
-use linkgate_contract::{AppCode, JobId, ModuleRef, PackageVersion};
+use linkgate_contract::{AppCode, JobId, ModuleRef, PackageVersion, Sha256};
 use serde::{Deserialize, Serialize};
 
-use super::{Cause, Fetched, JobEnd, JobRecord, JobView, Sha256Hex};
+use super::{Cause, Fetched, JobEnd, JobRecord, JobView};
 use crate::ingest::SourceOrigin;
 
 /// Where the books are.
@@ -43,12 +43,12 @@ pub trait Catalog: Send + Sync + 'static {
     fn held(
         &self,
         app_code: &AppCode,
-        sha256: &Sha256Hex,
+        sha256: &Sha256,
     ) -> impl Future<Output = Result<Option<Held>, CatalogError>> + Send;
     /// The statements of the rows that point at a package, the newest hundred of them.
-    fn statements(&self, sha256: &Sha256Hex) -> impl Future<Output = Result<Vec<String>, CatalogError>> + Send;
+    fn statements(&self, sha256: &Sha256) -> impl Future<Output = Result<Vec<String>, CatalogError>> + Send;
     /// Whether any row points at a package. A deleted row does not: deleting is how its bytes are given up.
-    fn points_at(&self, sha256: &Sha256Hex) -> impl Future<Output = Result<bool, CatalogError>> + Send;
+    fn points_at(&self, sha256: &Sha256) -> impl Future<Output = Result<bool, CatalogError>> + Send;
     /// Proves that the books can be written.
     fn check(&self) -> impl Future<Output = Result<(), CatalogError>> + Send;
 }
@@ -67,7 +67,7 @@ pub struct NewEntry {
     /// Its bytes.
     pub size_bytes: u64,
     /// Its hash.
-    pub sha256: Sha256Hex,
+    pub sha256: Sha256,
     /// What is inside.
     pub package: Package,
     /// Where it comes from.
@@ -110,7 +110,7 @@ pub struct Entry {
     /// Its bytes.
     pub size_bytes: i64,
     /// Its hash.
-    pub sha256: String,
+    pub sha256: Sha256,
     /// Whether it was deleted.
     pub is_deleted: bool,
     /// Milliseconds since the epoch.
@@ -127,7 +127,7 @@ pub struct Recorded {
     /// The row.
     pub entry: Entry,
     /// The package that the row pointed at before.
-    pub replaced: Option<Sha256Hex>,
+    pub replaced: Option<Sha256>,
     /// How long others held the database meanwhile.
     pub waited: Duration,
 }
