@@ -1,17 +1,23 @@
 //! `linkgate-store health`: asks a running store whether it is ready, for places without any other client.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::error::Error;
+use std::io::Read as _;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
+
+use linkgate_store_core::ingest::chain;
+use reqwest::StatusCode;
+use reqwest::blocking::Client;
+use reqwest::redirect::Policy;
 
 use super::{BAD_CONFIG, COULD_NOT_RUN, FINDINGS, say};
 use crate::config::{Env, ServerConfig};
 
-/// The store answers in milliseconds, unless the disk under its books is stuck.
-const WITHIN: Duration = Duration::from_secs(3);
+/// The store answers in milliseconds, unless the disk under its database is stuck.
+const TIMEOUT: Duration = Duration::from_secs(3);
 /// More than the store has to say.
-const MOST_BYTES: u64 = 64 << 10;
+const MAX_BYTES: u64 = 64 << 10;
 
 /// Exit code 0: ready; 1: it says that it is not, and why; 2: it does not answer.
 pub(super) fn health() -> ExitCode {
@@ -24,13 +30,12 @@ pub(super) fn health() -> ExitCode {
     };
     let at = reachable(listen);
     match ask(at) {
-        Ok(reply) => {
-            say(reply.split("\r\n\r\n").nth(1).unwrap_or_default());
-            let ready = reply.starts_with("HTTP/1.1 200 ");
-            if ready { ExitCode::SUCCESS } else { ExitCode::from(FINDINGS) }
+        Ok((status, body)) => {
+            say(body);
+            if status == StatusCode::OK { ExitCode::SUCCESS } else { ExitCode::from(FINDINGS) }
         }
         Err(e) => {
-            eprintln!("the store at {at} does not answer: {e}");
+            eprintln!("the store at {at} does not answer: {}", chain(&*e));
             ExitCode::from(COULD_NOT_RUN)
         }
     }
@@ -44,14 +49,12 @@ fn reachable(mut listen: SocketAddr) -> SocketAddr {
     listen
 }
 
-fn ask(at: SocketAddr) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&at, WITHIN)?;
-    stream.set_read_timeout(Some(WITHIN))?;
-    stream.set_write_timeout(Some(WITHIN))?;
-    write!(stream, "GET /readyz HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n\r\n")?;
-    let mut reply = String::new();
-    stream.take(MOST_BYTES).read_to_string(&mut reply)?;
-    Ok(reply)
+fn ask(at: SocketAddr) -> Result<(StatusCode, String), Box<dyn Error>> {
+    let client = Client::builder().timeout(TIMEOUT).no_proxy().redirect(Policy::none()).build()?;
+    let reply = client.get(format!("http://{at}/readyz")).send()?;
+    let (status, mut body) = (reply.status(), String::new());
+    reply.take(MAX_BYTES).read_to_string(&mut body)?;
+    Ok((status, body))
 }
 
 #[cfg(test)]
