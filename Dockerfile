@@ -13,25 +13,23 @@ COPY . .
 RUN cargo xtask images --stage /stage
 # What follows takes what it needs from /stage only, and runs nothing: most of it has no shell.
 
-FROM scratch AS filter
+# The labels that all images of our own programs have.
+FROM scratch AS labels
 ARG VERSION=unknown
 ARG REVISION=unknown
-LABEL org.opencontainers.image.title="linkgate-filter" \
-      org.opencontainers.image.description="The gate of Linkgate, a proxy-wasm filter" \
-      org.opencontainers.image.licenses="MIT" \
+LABEL org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
+
+FROM labels AS filter
+LABEL org.opencontainers.image.title="linkgate-filter" \
+      org.opencontainers.image.description="The gate of Linkgate, a proxy-wasm filter"
 # The name that Istio looks for.
 COPY --from=build /stage/filter/ /
 
-FROM scratch AS store
-ARG VERSION=unknown
-ARG REVISION=unknown
+FROM labels AS store
 LABEL org.opencontainers.image.title="linkgate-store" \
-      org.opencontainers.image.description="The store of Linkgate: takes packages in by link, keeps and books them" \
-      org.opencontainers.image.licenses="MIT" \
-      org.opencontainers.image.version="$VERSION" \
-      org.opencontainers.image.revision="$REVISION"
+      org.opencontainers.image.description="The store of Linkgate: downloads packages by URL, verifies, stores and records them"
 COPY --from=build /stage/store/ /
 COPY --from=build --chown=65532:65532 /stage/store-folders/ /
 USER 65532:65532
@@ -40,27 +38,17 @@ EXPOSE 8081
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["/usr/local/bin/linkgate-store", "health"]
 ENTRYPOINT ["/usr/local/bin/linkgate-store"]
 
-FROM scratch AS cli
-ARG VERSION=unknown
-ARG REVISION=unknown
+FROM labels AS cli
 LABEL org.opencontainers.image.title="linkgate-cli" \
-      org.opencontainers.image.description="The command line of Linkgate, with the filter and the reference configuration" \
-      org.opencontainers.image.licenses="MIT" \
-      org.opencontainers.image.version="$VERSION" \
-      org.opencontainers.image.revision="$REVISION"
+      org.opencontainers.image.description="The command line of Linkgate, with the filter and the reference configuration"
 COPY --from=build /stage/cli/ /
 COPY --from=build --chown=65532:65532 /stage/cli-folders/ /
 USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/linkgate"]
 
-FROM scratch AS sample
-ARG VERSION=unknown
-ARG REVISION=unknown
+FROM labels AS sample
 LABEL org.opencontainers.image.title="linkgate-sample" \
-      org.opencontainers.image.description="The demo of Linkgate: credentials, and an origin with one package" \
-      org.opencontainers.image.licenses="MIT" \
-      org.opencontainers.image.version="$VERSION" \
-      org.opencontainers.image.revision="$REVISION"
+      org.opencontainers.image.description="The demo of Linkgate: credentials, and an origin with one package"
 COPY --from=build /stage/sample/ /
 COPY --from=build --chown=65532:65532 /stage/sample-folders/ /
 USER 65532:65532

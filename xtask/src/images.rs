@@ -26,7 +26,7 @@ pub const IMAGES: [&str; 5] = ["filter", "store", "cli", "sample", "gateway"];
 /// Every node that runs a store pulls it.
 const STORE_BUDGET_BYTES: u64 = 25_000_000;
 /// From here on the `Dockerfile` holds for both ways of building.
-const STAGE_ENDS: &str = "\nFROM scratch AS filter\n";
+const STAGE_ENDS: &str = "\nFROM scratch AS labels\n";
 const FROM_STAGE: &str = "--from=build ";
 
 /// Flags of `images`.
@@ -129,7 +129,7 @@ fn derive_dockerfile(dockerfile: &str) -> Outcome<String> {
     let parts = dockerfile.split_once("\nFROM ").zip(dockerfile.split_once(STAGE_ENDS));
     let Some(((head, _), (_, rest))) = parts.filter(|_| dockerfile.contains(FROM_STAGE)) else {
         return Err(Failure::new(
-            "the Dockerfile must have a stage that builds, and `FROM scratch AS filter` after it",
+            "the Dockerfile must have a stage that builds, and `FROM scratch AS labels` after it",
         ));
     };
     Ok(format!("{head}{STAGE_ENDS}{}", rest.replace(FROM_STAGE, "").replace(" /stage/", " stage/")))
@@ -163,8 +163,10 @@ mod tests {
         let bases: Vec<_> = derived.lines().filter(|line| line.starts_with("FROM ")).collect();
         let (gateway, others) = bases.split_last().unwrap();
         assert_eq!(*gateway, "FROM ${ENVOY} AS gateway");
-        assert!(others.iter().all(|line| line.starts_with("FROM scratch AS ")), "{others:?}");
-        assert_eq!(bases.len(), IMAGES.len());
+        let (labels, others) = others.split_first().unwrap();
+        assert_eq!(*labels, "FROM scratch AS labels");
+        assert!(others.iter().all(|line| line.starts_with("FROM labels AS ")), "{others:?}");
+        assert_eq!(others.len() + 1, IMAGES.len());
         assert!(derived.contains("ARG ENVOY=envoyproxy/envoy:v"));
         assert!(!derived.contains("/stage/store/ /") || derived.contains("COPY stage/store/ /"));
         assert!(!derived.contains("--from="), "{derived}");
@@ -173,10 +175,17 @@ mod tests {
     #[test]
     fn every_image_has_labels_and_no_user_of_its_own_rights() {
         let text = read_at_root("Dockerfile");
-        for image in IMAGES {
+        let stage_of = |image: &str| {
             let (_, stage) = text.split_once(&format!(" AS {image}\n")).unwrap();
-            let stage = stage.split("\nFROM ").next().unwrap();
-            assert!(stage.contains("org.opencontainers.image.revision="), "{image}");
+            stage.split("\nFROM ").next().unwrap()
+        };
+        for image in IMAGES {
+            let stage = stage_of(image);
+            let inherits = text.contains(&format!("\nFROM labels AS {image}\n"));
+            let labels = [if inherits { stage_of("labels") } else { "" }, stage].concat();
+            for label in ["title", "description", "licenses", "version", "revision"] {
+                assert!(labels.contains(&format!("org.opencontainers.image.{label}=")), "{image}: {label}");
+            }
             assert!(image == "filter" || stage.contains("USER 65532:65532"), "{image}");
             assert!(!stage.contains("RUN "), "{image}: there is no shell to run anything");
         }
