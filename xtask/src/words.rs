@@ -35,27 +35,42 @@ enum Scope {
     /// In files whose path begins like this.
     Path(&'static str),
     /// Within these words in a row.
-    #[cfg_attr(not(test), allow(dead_code, reason = "not every list of exceptions has one"))]
     Phrase(&'static str),
 }
 
 const GONE: &[GoneWord] = &[
     GoneWord { forms: &["ledger", "ledgers"], new: "catalog", reason: "the database of packages and modules" },
+    GoneWord { forms: &["unbooked"], new: "orphaned", reason: "of a blob that no row points at" },
+    GoneWord { forms: &["draft", "drafts"], new: "blob writer", reason: "a blob that is being written" },
     GoneWord { forms: &["upkeep"], new: "maintenance", reason: "as everybody calls gc, scrub, verify and backup" },
-    GoneWord { forms: &["probation", "on probation"], new: "report-only", reason: "as in Content-Security-Policy" },
+    GoneWord { forms: &["errand", "errands"], new: "call", reason: "what is asked of an identity service" },
+    GoneWord {
+        forms: &["flight", "flights"],
+        new: "in-flight call",
+        reason: "one answer for many who wait: singleflight",
+    },
+    GoneWord { forms: &["land", "landed", "landing"], new: "complete", reason: "a call that got its answer" },
+    GoneWord { forms: &["resting", "ageing"], new: "circuit breaker, stale", reason: "states of a cached answer" },
+    GoneWord { forms: &["probation", "on trial"], new: "report-only", reason: "as in Content-Security-Policy" },
     GoneWord { forms: &["workshop"], new: "development tasks", reason: "what xtask is" },
 ];
 
-const EXCEPTIONS: &[Exception] = &[Exception {
-    form: "ledger",
-    scope: Scope::Path("store-service/core/src/data_dir.rs"),
-    _reason: "the file's old name, which is refused with the new one",
-}];
+const EXCEPTIONS: &[Exception] = &[
+    Exception {
+        form: "ledger",
+        scope: Scope::Path("store-service/core/src/data_dir.rs"),
+        _reason: "the file's old name, which is refused with the new one",
+    },
+    Exception { form: "flight", scope: Scope::Phrase("in flight"), _reason: "what everybody calls it" },
+    Exception { form: "on trial", scope: Scope::Path("docs/adr/0012-"), _reason: "the decision as it was written" },
+];
 
 /// Files that are not looked at: what was written once and is not rewritten, and this list.
 const LEFT_OUT: [&str; 3] = ["CHANGELOG.md", "fuzz/corpus/", "xtask/src/words.rs"];
 /// How a decision begins that another one took the place of.
 const SUPERSEDED: &str = "*Superseded by";
+/// Files whose names say nothing.
+const OTHERS: [&str; 2] = [".ci/run", "Dockerfile"];
 const EXTENSIONS: [&str; 5] = ["md", "rs", "toml", "yaml", "yml"];
 
 /// Looks for old words in the whole repository.
@@ -87,7 +102,8 @@ fn list_files(workspace: &Workspace) -> Outcome<Vec<String>> {
 
 fn is_looked_at(path: &str) -> bool {
     let extension = Path::new(path).extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    let known = EXTENSIONS.contains(&extension) || extension == "json" && path.starts_with("deploy/");
+    let known =
+        EXTENSIONS.contains(&extension) || extension == "json" && path.starts_with("deploy/") || OTHERS.contains(&path);
     known && !LEFT_OUT.iter().any(|left_out| path.starts_with(left_out))
 }
 
@@ -216,7 +232,9 @@ mod tests {
 
     #[test]
     fn files_of_every_kind_are_looked_at() {
-        for path in ["README.md", "cli/src/main.rs", "deploy/grafana/linkgate.json", "envoy.yaml", "Cargo.toml"] {
+        for path in
+            ["README.md", "cli/src/main.rs", "deploy/grafana/linkgate.json", "envoy.yaml", "Cargo.toml", "Dockerfile"]
+        {
             assert!(is_looked_at(path), "{path}");
         }
         for path in ["CHANGELOG.md", "fuzz/corpus/a/b.toml", "tests/a.json", "xtask/src/words.rs", "Cargo.lock"] {

@@ -1,9 +1,9 @@
 //! The byte path: from the network to the disk in one pass.
 //!
 //! Promises: every byte is hashed and written once, in order; memory stays flat, for at most [`QUEUED`] pieces and the two at
-//! either end are held. Whatever ends a draft other than sealing (an error, a cancellation, a panic) removes its file.
+//! either end are held. Whatever ends a writer before it is finished (an error, a cancellation, a panic) removes its file.
 //!
-//! Each draft has a thread, which hashes and writes while the next bytes come.
+//! Each writer has a thread, which hashes and writes while the next bytes come.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
