@@ -52,6 +52,7 @@ app: apigw-api-test
 user: admin
 application: shop
 module: web
+operation: upload_source_package_via_link
 stage: default
 decision: OK
 rule: grants.all
@@ -73,6 +74,7 @@ app: apigw-api-test
 user: admin
 application: shop
 module: web
+operation: upload_source_package_via_link
 stage: default
 decision: APP_NO_PERMISSION
 rule: grants

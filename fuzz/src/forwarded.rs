@@ -1,27 +1,10 @@
 //! What must hold of every request that is sent on, whoever sent it.
 
+use linkgate_contract::CREDENTIAL_NAMES;
 use linkgate_gate::Forward;
 use serde_json::{Map, Value};
 
-use crate::request::{Pairs, is_canonical, is_job};
-
-/// Fields that are credentials wherever they stand.
-pub const CREDENTIAL_FIELDS: [&str; 14] = [
-    "access_token",
-    "app_code",
-    "app_secret",
-    "bk_app_code",
-    "bk_app_secret",
-    "bk_nonce",
-    "bk_signature",
-    "bk_ticket",
-    "bk_timestamp",
-    "bk_token",
-    "bk_username",
-    "inner_jwt",
-    "jwt",
-    "username",
-];
+use crate::request::{Pairs, has_no_body, route, text};
 
 /// A header that goes on.
 fn set<'a>(forward: &'a Forward, name: &str) -> Option<&'a str> {
@@ -31,11 +14,22 @@ fn set<'a>(forward: &'a Forward, name: &str) -> Option<&'a str> {
     value
 }
 
-/// Checks the headers: one path, in the only form and without a query; a token; nothing of the caller's that is a
+/// Path and query that go on.
+fn split_target(forward: &Forward) -> (&str, &str) {
+    let target = set(forward, ":path").unwrap();
+    target.split_once('?').unwrap_or((target, ""))
+}
+
+/// Checks the headers: one path, in the only form, with no more of the query than the endpoint reads; a token; nothing of the caller's that is a
 /// credential or could pass for a word of the gate.
 pub fn check_headers(pairs: &Pairs<'_>, forward: &Forward) {
-    let path = set(forward, ":path").unwrap();
-    assert!(is_canonical(path), "{path}");
+    let (path, query) = split_target(forward);
+    let method = text(pairs, ":method");
+    let (_, canonical, endpoint) = route(method, Some(path)).unwrap_or_else(|| panic!("{path} is no endpoint"));
+    assert_eq!((path, forward.record.operation), (canonical.as_str(), endpoint.operation.id()));
+    for (name, _) in form_urlencoded::parse(query.as_bytes()) {
+        assert!(endpoint.query.contains(&&*name) && !CREDENTIAL_NAMES.contains(&&*name), "{name} goes on");
+    }
     assert!(set(forward, "x-bkapi-jwt").is_some_and(|token| token.split('.').count() == 3));
     for (name, value) in &forward.set {
         assert!(value.bytes().all(|b| b.is_ascii_graphic()), "{name} goes on as {value:?}");
@@ -56,15 +50,15 @@ pub fn check_headers(pairs: &Pairs<'_>, forward: &Forward) {
 }
 
 /// Checks the body and gives its fields: what goes on is an object without credentials, and its length and type are said.
-/// About an upload that has begun nothing is said.
+/// Where the endpoint takes no body, none goes on.
 pub fn check_body(body: &[u8], forward: &Forward) -> Map<String, Value> {
-    if set(forward, ":path").is_some_and(is_job) {
+    if has_no_body(split_target(forward).0) {
         assert!(body.is_empty() && forward.body.is_none() && forward.lease.is_none() && forward.set.len() <= 4);
         return Map::new();
     }
     let sent = forward.body.as_deref().unwrap_or(body);
     let fields: Map<String, Value> = serde_json::from_slice(sent).unwrap();
-    for field in CREDENTIAL_FIELDS {
+    for field in CREDENTIAL_NAMES {
         assert!(!fields.contains_key(field), "{field} goes on");
     }
     let length = forward.body.as_ref().map(|body| body.len().to_string());

@@ -1,5 +1,6 @@
 //! A request as a fuzz input writes it, and as the oracles read it.
 
+use linkgate_contract::{BodyKind, Endpoint, Method};
 use serde_json::{Map, Value};
 
 use crate::world::{STAGES, Stage};
@@ -87,35 +88,54 @@ pub fn form(encoded: &[u8]) -> Map<String, Value> {
     fields
 }
 
-/// The only targets that are served: a prefix, the fixed words, names of 1 to 32 letters, digits, `-` and `_`, of which the
-/// first is a letter or digit; and behind them, for who asks or cancels, the name of an upload. Gives the stage, which for
-/// these takes nothing from a body, and what is to be forwarded.
-pub fn route(method: Option<&str>, target: Option<&str>) -> Option<(Stage, String)> {
+/// The only targets that are served: a prefix, and behind it the path of a row of the table with names of 1 to 32 letters,
+/// digits, `-` and `_` in it, of which the first is a letter or digit, and the name of an upload where the row has one. Gives
+/// the stage, which takes nothing from a body where the row has none, the path that is to be forwarded, and the row.
+pub fn route(method: Option<&str>, target: Option<&str>) -> Option<(Stage, String, &'static Endpoint)> {
     let path = target.filter(|target| target.len() <= crate::world::URI_BYTES)?.split('?').next()?;
     let stage = STAGES.iter().find(|stage| is_canonical(path.strip_prefix(stage.prefix).unwrap_or_default()))?;
     let path = path[stage.prefix.len()..].to_owned();
-    let is_job = is_job(&path);
-    let served = if is_job { matches!(method, Some("GET" | "DELETE")) } else { method == Some("POST") };
-    served.then_some((Stage { body: stage.body && !is_job, ..*stage }, path))
+    let serves = |endpoint: &&Endpoint| match (endpoint.method, method) {
+        (Method::Get, Some("HEAD")) => true,
+        (row, method) => method == Some(row.name()),
+    };
+    let endpoint = rows_of(&path).find(serves)?;
+    Some((Stage { body: stage.body && endpoint.body != BodyKind::None, ..*stage }, path, endpoint))
 }
 
 /// Whether it is a form that the store serves.
 pub fn is_canonical(path: &str) -> bool {
-    let is_name = |name: &str| {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        name.len() <= 32 && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.bytes().all(plain)
-    };
-    let upload = if is_job(path) { &path[..path.len() - JOB_LEN - 1] } else { path };
-    let segments: Vec<_> = upload.split('/').collect();
-    matches!(segments[..], ["", "bkapps", "applications", app, "modules", module, "source_package", "link", ""]
-        if is_name(app) && is_name(module))
+    rows_of(path).next().is_some()
 }
 
-const JOB_LEN: usize = 36;
+/// Whether no row with this path takes a body.
+pub fn has_no_body(path: &str) -> bool {
+    rows_of(path).all(|endpoint| endpoint.body == BodyKind::None)
+}
 
-/// Whether a path ends in the name of an upload: a UUID of lower-case digits.
-pub fn is_job(path: &str) -> bool {
-    let last = path.strip_suffix('/').and_then(|path| path.rsplit('/').next()).unwrap_or_default();
-    let groups: Vec<_> = last.split('-').map(str::len).collect();
-    groups == [8, 4, 4, 4, 12] && last.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-'))
+/// The rows with this path, found in another way than the product's own.
+fn rows_of(path: &str) -> impl Iterator<Item = &'static Endpoint> {
+    Endpoint::ALL.iter().filter(move |endpoint| {
+        let (row, segments): (Vec<_>, Vec<_>) = (endpoint.route.split('/').collect(), path.split('/').collect());
+        row.len() == segments.len() && row.iter().zip(&segments).all(|(row, segment)| fits(row, segment))
+    })
+}
+
+fn fits(row: &str, segment: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    match row {
+        "{app_code}" | "{module}" => {
+            segment.len() <= 32
+                && segment.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && segment.bytes().all(plain)
+        }
+        "{job_id}" => is_uuid(segment),
+        row => row == segment,
+    }
+}
+
+/// A UUID of lower-case digits.
+fn is_uuid(segment: &str) -> bool {
+    let groups: Vec<_> = segment.split('-').map(str::len).collect();
+    groups == [8, 4, 4, 4, 12] && segment.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-'))
 }

@@ -94,7 +94,13 @@ async fn next(reply: &mut reqwest::Response) -> Result<Option<String>, reqwest::
 #[tokio::test]
 async fn who_may_upload_asks_and_cancels_and_the_store_is_told_who_it_is() {
     let post = Post::new().await;
-    for (method, prefix) in [(Method::GET, ""), (Method::GET, "/api/bkpaas3/prod"), (Method::DELETE, "/stag")] {
+    let operations = [
+        (Method::GET, "", "get_source_package_job"),
+        (Method::GET, "/api/bkpaas3/prod", "get_source_package_job"),
+        (Method::HEAD, "/prod", "get_source_package_job"),
+        (Method::DELETE, "/stag", "cancel_source_package_job"),
+    ];
+    for (method, prefix, operation) in operations {
         let request = post.about(method.clone()).path(format!("{prefix}{}?bk_token=in-the-query", job()));
         let request = request.header("accept", "application/json").header("cookie", "bk_token=in-a-cookie");
         let (seen, reply) = post.pass(request.header("x-bkapi-app", "forged")).await;
@@ -109,8 +115,9 @@ async fn who_may_upload_asks_and_cancels_and_the_store_is_told_who_it_is() {
             assert_eq!(reply.header(name), Some(value), "{reply:?}");
         }
         let line = post.gateway.access_line(&reply).await;
-        let said = ["method", "path", "app", "user", "application", "module", "decision", "rule"].map(|key| &line[key]);
-        let want = [method.as_str(), &job(), APP, USER, "app_code", "default", "OK", "grants.test"];
+        let said = ["method", "path", "app", "user", "application", "module", "operation", "decision", "rule"]
+            .map(|key| &line[key]);
+        let want = [method.as_str(), &job(), APP, USER, "app_code", "default", operation, "OK", "grants.test"];
         assert_eq!(said.map(|value| value.as_str().unwrap()), want);
     }
 }
@@ -138,7 +145,7 @@ async fn what_is_no_route_is_not_found() {
     for method in ["POST", "PUT", "PATCH", "OPTIONS"] {
         not_found(&post.refuse(post.about(Method::from_bytes(method.as_bytes()).unwrap())).await);
     }
-    let reply = post.refuse(post.about(Method::HEAD)).await;
+    let reply = post.refuse(post.about(Method::HEAD).path(format!("/stag{UPLOAD}"))).await;
     assert_eq!((reply.status, reply.header("x-bkapi-error-code")), (404, Some("1640401")));
     for method in [Method::GET, Method::DELETE] {
         not_found(&post.refuse(post.about(method.clone()).path(format!("/stag{UPLOAD}"))).await);

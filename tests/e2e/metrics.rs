@@ -17,8 +17,8 @@ const HISTOGRAM: u32 = 2;
 
 /// One of each name that the gate uses, and a value whose rule is called like a label.
 const METRICS: [(u32, &str); 10] = [
-    (COUNTER, "linkgate.decisions.code.INVALID_ARGS.rule.signed-links"),
-    (COUNTER, "linkgate.decisions.code.ok.rule.code"),
+    (COUNTER, "linkgate.decisions.code.INVALID_ARGS.operation.upload.rule.signed-links"),
+    (COUNTER, "linkgate.decisions.code.ok.operation.rule.rule.code"),
     (COUNTER, "linkgate.authentications.kind.bk_token.outcome.refused"),
     (COUNTER, "linkgate.cache.kind.app_secret.result.stale"),
     (COUNTER, "linkgate.calls.service.bkauth.outcome.failed"),
@@ -81,8 +81,8 @@ async fn names_become_metrics_with_labels() {
     .await;
     let ours: Vec<_> = page.lines().filter(|line| line.starts_with("linkgate_")).collect();
     for line in [
-        r#"linkgate_decisions{code="INVALID_ARGS",rule="signed-links"} 7"#,
-        r#"linkgate_decisions{code="ok",rule="code"} 7"#,
+        r#"linkgate_decisions{code="INVALID_ARGS",operation="upload",rule="signed-links"} 7"#,
+        r#"linkgate_decisions{code="ok",operation="rule",rule="code"} 7"#,
         r#"linkgate_authentications{kind="bk_token",outcome="refused"} 7"#,
         r#"linkgate_cache{kind="app_secret",result="stale"} 7"#,
         r#"linkgate_calls{outcome="failed",service="bkauth"} 7"#,

@@ -136,8 +136,8 @@ fn counts_are_handed_over_on_a_tick_and_once() {
     known(&mut vm, "ci");
     vm.send(&of("ci").body("{}"));
     let counted = [
-        ("linkgate.decisions.code.OK.rule.grants-all", 2),
-        ("linkgate.decisions.code.VALIDATION_ERROR.rule.request", 1),
+        ("linkgate.decisions.code.OK.operation.upload_source_package_via_link.rule.grants-all", 2),
+        ("linkgate.decisions.code.VALIDATION_ERROR.operation.upload_source_package_via_link.rule.request", 1),
         ("linkgate.authentications.kind.app_secret.outcome.ok", 3),
         ("linkgate.authentications.kind.bk_ticket.outcome.ok", 3),
         ("linkgate.cache.kind.app_secret.result.miss", 1),

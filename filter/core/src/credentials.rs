@@ -35,24 +35,6 @@ pub(crate) struct PresentedCredentials {
     pub(crate) has_username: bool,
 }
 
-/// Fields that are credentials wherever they stand; none of them is forwarded.
-pub(crate) const FIELDS: [&str; 14] = [
-    "bk_app_code",
-    "app_code",
-    "bk_app_secret",
-    "app_secret",
-    "bk_username",
-    "username",
-    "bk_token",
-    "bk_ticket",
-    "access_token",
-    "jwt",
-    "inner_jwt",
-    "bk_signature",
-    "bk_nonce",
-    "bk_timestamp",
-];
-
 /// No token comes near this; hashing more would be work for nothing.
 const MAX_TOKEN: usize = 16 << 10;
 /// These go into a query: one that a service's front end refuses for its length must not look like a service that fails.

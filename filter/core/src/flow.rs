@@ -14,7 +14,9 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use linkgate_contract::{AppClaim, AppCode, LinkRequest, Origin, UserClaim};
+use linkgate_contract::{
+    AppClaim, AppCode, BodyKind, CREDENTIAL_NAMES, Fields, LinkRequest, Operation, Origin, Problem, UserClaim,
+};
 
 use self::decision::record_decision;
 use self::forward::{build_forward, issue_token};
@@ -23,7 +25,7 @@ use self::verdict::{BODY_BYTES, FORWARDED, Stop};
 pub use self::verdict::{Denial, Forward};
 use crate::caller_cache::Caller;
 use crate::context::Context;
-use crate::credentials::{Cookies, CredentialKind, FIELDS, PresentedCredentials};
+use crate::credentials::{Cookies, CredentialKind, PresentedCredentials};
 use crate::head::Head;
 use crate::identity::signature::Signed;
 use crate::identity::{Authenticator, Basis, Halt, Learned, Outcome};
@@ -33,7 +35,6 @@ use crate::reason::Reason;
 use crate::record::Record;
 use crate::reply::{GatewayError, Reply};
 use crate::rules::Denied;
-use crate::rules::actions::Action;
 use crate::rules::grants::Access;
 use crate::rules::packages::{Checksum, TargetRules};
 use crate::services::cache::CacheKey;
@@ -179,11 +180,7 @@ impl Flow {
             self.authorize(context, &caller, now)?;
             self.caller = Some(caller);
         }
-        let (body, lease) = match self.request.path.job {
-            None => self.admit_upload(context, now)?,
-            // It begins nothing, so there is nothing to judge or to count.
-            Some(_) => self.require_body(context).map(|_| (None, None))?,
-        };
+        let (body, lease) = self.admit(context, now)?;
         let rules = self.package_rules(context);
         match self.caller.as_deref().and_then(|caller| issue_token(context, caller, rules, now)) {
             Some(token) => {
@@ -209,8 +206,13 @@ impl Flow {
             Presented::InBody => return Err(Stop::NeedsBody),
         };
         let rules = &request.stage.authentication;
-        let read_signature =
-            || Ok(Signed::from_parts(&request.signed_parts(body.as_deref().ok_or(Halt::NeedsBody)?), now.seconds())?);
+        let read_signature = || {
+            if request.route.endpoint.body == BodyKind::Stream {
+                return Err(Reason::STREAM_NOT_SIGNED.into());
+            }
+            let body = body.as_deref().ok_or(Halt::NeedsBody)?;
+            Ok(Signed::from_parts(&request.signed_parts(body), now.seconds())?)
+        };
         let signed = request.is_signed().then_some(&read_signature as &dyn Fn() -> Result<Signed, Halt>);
         let (policy, worker, slots) = (&context.policy, context.worker.as_ref(), context.slots());
         let mut authenticator = Authenticator { policy, worker, credentials, learned, slots, now };
@@ -276,10 +278,14 @@ impl Flow {
         if user.verified {
             self.enforce(policy.users.judge(&user.username))?;
         }
-        let upload = &self.request.path.upload;
-        let (target, module) = (upload.app_code.as_str(), upload.module.as_str());
-        let (code, user) = (app.verified_code(), user.username.as_str());
-        let access = Access { caller: code, user, target, module, action: Action::Upload };
+        let route = &self.request.route;
+        let access = Access {
+            caller: app.verified_code(),
+            user: &user.username,
+            target: route.target.app.as_str(),
+            module: route.target.module.as_str(),
+            action: route.endpoint.action,
+        };
         match policy.grants.judge(&access, now.seconds()) {
             Ok(name) => name.clone_into(&mut self.record.rule),
             Err(denied) => self.enforce(Some(denied))?,
@@ -314,6 +320,20 @@ impl Flow {
         self.enforce(Some(denied))
     }
 
+    /// Judges what the endpoint asks for; a body where the caller's may not go on as it came, and the lease of an upload.
+    fn admit(&mut self, context: &Context, now: Time) -> Result<(Option<Vec<u8>>, Option<Lease>), Stop> {
+        let endpoint = self.request.route.endpoint;
+        if endpoint.operation == Operation::UploadSourcePackageViaLink {
+            return self.admit_upload(context, now);
+        }
+        let body = match endpoint.body {
+            BodyKind::None => self.require_body(context).map(|_| None)?,
+            BodyKind::Json => self.read_fields(context, |_| Ok(()))?.1,
+            BodyKind::Stream => None,
+        };
+        Ok((body, None))
+    }
+
     /// Judges a new upload and acquires a lease for it; a body where the caller's may not go on as it came.
     fn admit_upload(&mut self, context: &Context, now: Time) -> Result<(Option<Vec<u8>>, Option<Lease>), Stop> {
         let (link, body) = self.read_link_request(context)?;
@@ -328,15 +348,25 @@ impl Flow {
 
     /// The checked request and, where it may not go on as it came, another body.
     fn read_link_request(&self, context: &Context) -> Result<(LinkRequest<Origin>, Option<Vec<u8>>), Stop> {
+        let rules = self.package_rules(context);
+        self.read_fields(context, |fields| LinkRequest::from_fields(fields, &rules))
+    }
+
+    /// Reads the fields of the body; gives another body where the caller's is a form or holds credentials.
+    fn read_fields<T>(
+        &self,
+        context: &Context,
+        read: impl FnOnce(&Fields<'_>) -> Result<T, Problem>,
+    ) -> Result<(T, Option<Vec<u8>>), Stop> {
         let body = self.require_body(context)?;
         let fields = self.request.body_fields(body).map_err(Stop::Problem)?;
-        let link = LinkRequest::from_fields(&fields, &self.package_rules(context)).map_err(Stop::Problem)?;
-        let changed = self.request.is_form || fields.has_any(&FIELDS);
-        Ok((link, changed.then(|| fields.json_without(&FIELDS).into_bytes())))
+        let value = read(&fields).map_err(Stop::Problem)?;
+        let changed = self.request.is_form || fields.has_any(&CREDENTIAL_NAMES);
+        Ok((value, changed.then(|| fields.json_without(&CREDENTIAL_NAMES).into_bytes())))
     }
 
     fn package_rules<'a>(&'a self, context: &'a Context) -> TargetRules<'a> {
-        context.policy.packages.for_target(self.request.path.upload.app_code.as_str())
+        context.policy.packages.for_target(self.request.route.target.app.as_str())
     }
 
     /// Judges a package by the report-only rules; reading the request was a judgement by the others.

@@ -16,7 +16,7 @@ const MAX_TIMES: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Metric {
     /// A request that was decided.
-    Decision { code: &'static str, rule: String },
+    Decision { code: &'static str, operation: &'static str, rule: String },
     /// A credential that was judged.
     Authentication { kind: &'static str, outcome: &'static str },
     /// A look into the identity cache.
@@ -34,7 +34,9 @@ pub(crate) enum Metric {
 impl Metric {
     fn name(&self) -> String {
         match self {
-            Self::Decision { code, rule } => format!("linkgate.decisions.code.{code}.rule.{}", label(rule)),
+            Self::Decision { code, operation, rule } => {
+                format!("linkgate.decisions.code.{code}.operation.{}.rule.{}", label(operation), label(rule))
+            }
             Self::Authentication { kind, outcome } => format!("linkgate.authentications.kind.{kind}.outcome.{outcome}"),
             Self::Cache { kind, result } => format!("linkgate.cache.kind.{kind}.result.{result}"),
             Self::Call { service, answered } => {
@@ -48,12 +50,12 @@ impl Metric {
     }
 }
 
-/// A rule's name as one part of a metric's: dots part the others.
-fn label(rule: &str) -> String {
-    if rule.is_empty() {
+/// A name as one part of a metric's: dots part the others.
+fn label(name: &str) -> String {
+    if name.is_empty() {
         return "none".to_owned();
     }
-    rule.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '-' }).collect()
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '-' }).collect()
 }
 
 /// The counts of one worker since they were last handed over.
@@ -106,7 +108,7 @@ mod tests {
     #[test]
     fn counts_are_handed_over_once_under_the_names_of_the_docs() {
         let metrics = Metrics::default();
-        let decision = |rule: &str| Metric::Decision { code: "OK", rule: rule.to_owned() };
+        let decision = |rule: &str| Metric::Decision { code: "OK", operation: "upload", rule: rule.to_owned() };
         for metric in [decision("ci.web"), decision("ci.web"), decision(""), Metric::TokenSigned] {
             metrics.count(metric);
         }
@@ -117,8 +119,8 @@ mod tests {
         assert_eq!(
             counts.counters,
             [
-                named("linkgate.decisions.code.OK.rule.none", 1),
-                named("linkgate.decisions.code.OK.rule.ci-web", 2),
+                named("linkgate.decisions.code.OK.operation.upload.rule.none", 1),
+                named("linkgate.decisions.code.OK.operation.upload.rule.ci-web", 2),
                 named("linkgate.calls.service.login.outcome.failed", 1),
                 named("linkgate.tokens_signed", 1),
             ]

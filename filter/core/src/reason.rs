@@ -50,6 +50,8 @@ reasons! {
     UNSIGNED = "bk_signature is not supported here, please provide bk_app_secret";
     /// No secret of the app made the signature.
     BAD_SIGNATURE = "signature [bk_signature] verification failed, please provide valid bk_signature";
+    /// A signature covers the body, and this one is not read before it goes on.
+    STREAM_NOT_SIGNED = "bk_signature covers no streamed body, please provide bk_app_secret";
     /// A nonce serves once.
     REPLAYED = "parameter bk_nonce has been used before";
     /// More signed requests than can be remembered.

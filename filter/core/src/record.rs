@@ -11,6 +11,8 @@ pub struct Record {
     pub application: String,
     /// Its module.
     pub module: String,
+    /// The operation id of the endpoint.
+    pub operation: &'static str,
     /// The stage of the route.
     pub stage: String,
     /// `OK`, or the name of the refusal's code.
@@ -30,12 +32,13 @@ impl Record {
     /// Every field, by the property under which the proxy's access log looks for it. (Whole names: putting them together
     /// for each request would cost more than saying them.)
     #[must_use]
-    pub fn properties(&self) -> [(&'static str, &str); 9] {
+    pub fn properties(&self) -> [(&'static str, &str); 10] {
         [
             ("linkgate.app", &self.app),
             ("linkgate.user", &self.user),
             ("linkgate.application", &self.application),
             ("linkgate.module", &self.module),
+            ("linkgate.operation", self.operation),
             ("linkgate.stage", &self.stage),
             ("linkgate.decision", self.decision),
             ("linkgate.rule", &self.rule),

@@ -58,7 +58,7 @@ fn goes_on<'a>(
     asked: &mut Vec<Asked<'a>>,
 ) -> bool {
     let route = route(text(pairs, ":method"), text(pairs, ":path"));
-    let shown = route.as_ref().and_then(|(stage, _)| Shown::read(stage, pairs, way.body));
+    let shown = route.as_ref().and_then(|(stage, ..)| Shown::read(stage, pairs, way.body));
     let (end, now_asked) = drive(gate, pairs, way, answers);
     asked.extend(now_asked);
     match end {
@@ -67,7 +67,7 @@ fn goes_on<'a>(
             false
         }
         End::Forward(forward) => {
-            let ((stage, path), shown) = (route.expect("a route"), shown.expect("credentials"));
+            let ((stage, path, _), shown) = (route.expect("a route"), shown.expect("credentials"));
             assert_eq!(forward.set[0], (":path", path));
             forwarded::check_headers(pairs, &forward);
             forwarded::check_body(way.body, &forward);

@@ -31,13 +31,13 @@ pub fn check_input(data: &[u8]) {
     let (end, asked) = GATE.with(|gate| drive(gate, &read, Way::with(BODY.as_bytes()), &[]));
     assert!(asked.is_empty());
     let route = route(text(&read, ":method"), text(&read, ":path"));
-    let shown = route.as_ref().and_then(|(stage, _)| Shown::read(stage, &read, BODY.as_bytes()));
+    let shown = route.as_ref().and_then(|(stage, ..)| Shown::read(stage, &read, BODY.as_bytes()));
     match end {
         End::Refuse(refusal) => {
             refused::check(&refusal, shown.iter().flat_map(|shown| shown.secrets(&read, &[])));
         }
         End::Forward(forward) => {
-            let ((stage, path), shown) = (route.expect("a route"), shown.expect("credentials"));
+            let ((stage, path, _), shown) = (route.expect("a route"), shown.expect("credentials"));
             assert_eq!(forward.set[0], (":path", path));
             forwarded::check_headers(&read, &forward);
             let proofs = Proofs { shown: &shown, asked: &[], pairs: &read, body: BODY.as_bytes(), now: NOW_S };

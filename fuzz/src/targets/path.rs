@@ -1,15 +1,15 @@
 //! A method and a target, as `METHOD target`, with credentials that are right, with wrong ones, and with none but those
 //! in the target.
 //!
-//! Holds: what is served is exactly what the API's document lists, in one form that reads as itself; the query never goes
-//! on; a body goes on only to where uploads begin; without the right credentials nothing goes on.
+//! Holds: what is served is exactly what the table of endpoints lists, in one form that reads as itself; no query goes on that
+//! the endpoint does not read; a body goes on only where the endpoint takes one; without the right credentials nothing goes on.
 
 use crate::drive::{End, Way, drive};
-use crate::request::{Pairs, form, is_job, route};
+use crate::request::{Pairs, form, route};
 use crate::who::Shown;
 use crate::world::{APP, APP_SECRET, BK_TICKET, BK_TOKEN, BODY, CREDENTIALS, STAGES, document, gate_of};
 use crate::{forwarded, refused};
-use linkgate_contract::{LinkPath, PathPrefix, UploadPath};
+use linkgate_contract::{BodyKind, Endpoint, PathPrefix};
 use linkgate_gate::Gate;
 
 thread_local!(static GATE: Gate = gate_of(&document()));
@@ -30,7 +30,7 @@ pub fn check_input(data: &[u8]) {
         (b"x-request-id", b"id-1"),
     ];
     as_text(target).into_iter().for_each(reads_as_itself);
-    let is_job = route.as_ref().is_some_and(|(_, path)| is_job(path));
+    let has_no_body = route.as_ref().is_some_and(|(.., endpoint)| endpoint.body == BodyKind::None);
     let judge_with = |pairs: &Pairs<'_>, body: &[u8]| {
         let (end, asked) = GATE.with(|gate| drive(gate, pairs, Way::with(body), &[]));
         assert!(asked.is_empty());
@@ -41,21 +41,21 @@ pub fn check_input(data: &[u8]) {
                 Ok(forward.set[0].1.clone())
             }
             End::Refuse(refusal) => {
-                let shown = route.as_ref().and_then(|(stage, _)| Shown::read(stage, pairs, body));
+                let shown = route.as_ref().and_then(|(stage, ..)| Shown::read(stage, pairs, body));
                 refused::check(&refusal, shown.iter().flat_map(|shown| shown.secrets(pairs, &[])));
                 Err(refusal.reply.status)
             }
         }
     };
-    let judge = |pairs: &Pairs<'_>| judge_with(pairs, if is_job { b"" } else { BODY.as_bytes() });
+    let judge = |pairs: &Pairs<'_>| judge_with(pairs, if has_no_body { b"" } else { BODY.as_bytes() });
     let from_target = judge(&pairs);
     pairs.push((b"x-bkapi-authorization", CREDENTIALS.as_bytes()));
     let known = judge(&pairs);
-    assert!(!is_job || judge_with(&pairs, BODY.as_bytes()) == Err(413));
+    assert!(!has_no_body || judge_with(&pairs, BODY.as_bytes()) == Err(413));
     pairs.last_mut().unwrap().1 = WRONG;
     let stranger = judge(&pairs);
     match route {
-        Some((stage, path)) => {
+        Some((stage, path, _)) => {
             assert_eq!(known, Ok(path));
             assert_eq!(stranger, Err(400));
             let fields = form(query);
@@ -73,12 +73,13 @@ pub fn check_input(data: &[u8]) {
     }
 }
 
-/// What is read is written in one form, which reads as the same; and it is either where uploads begin or one of them.
+/// What is read is written in one form, which reads as the same.
 fn reads_as_itself(target: &str) {
     let prefixes = STAGES.map(|stage| PathPrefix::new(stage.prefix).unwrap());
-    let Some(path) = LinkPath::read(target, &prefixes) else { return };
-    let canonical = path.canonical();
-    assert!(target.split('?').next().is_some_and(|target| target.ends_with(&canonical)));
-    assert_eq!(LinkPath::read(&canonical, &prefixes[..1]).as_ref(), Some(&path));
-    assert_eq!(UploadPath::read(&canonical, &prefixes[..1]), path.job.is_none().then_some(path.upload));
+    for method in ["GET", "HEAD", "POST", "PUT", "DELETE"] {
+        let Ok(route) = Endpoint::find_below(method, target, &prefixes) else { continue };
+        let canonical = route.canonical_path();
+        assert!(target.split('?').next().is_some_and(|target| target.ends_with(&canonical)));
+        assert_eq!(Endpoint::find(method, &canonical).as_ref(), Ok(&route));
+    }
 }

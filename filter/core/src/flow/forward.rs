@@ -49,8 +49,8 @@ pub(super) fn build_forward(
     lease: Option<Lease>,
 ) -> Forward {
     let mut set = vec![
-        // The store serves this one form and no query, so it cannot read the path another way.
-        (":path", request.path.canonical()),
+        // The store serves this one form, so it cannot read path or query another way.
+        (":path", request.canonical_target()),
         (headers::JWT, token.to_owned()),
     ];
     if !request.id_was_given {

@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use linkgate_contract::{Fields, Language, LinkPath, MediaType, Problem, headers, is_of_type, read_fields};
+use linkgate_contract::{
+    BodyKind, Endpoint, Fields, Language, MediaType, NoEndpoint, Problem, Route, headers, is_of_type, read_fields,
+};
 
 use crate::caller_cache::{Caller, CredentialFingerprint};
 use crate::context::Context;
@@ -27,8 +29,7 @@ pub(super) enum Presented {
 
 /// A request whose route is ours.
 pub(super) struct Request {
-    method: &'static str,
-    pub(super) path: LinkPath,
+    pub(super) route: Route,
     pub(super) stage: Rc<Stage>,
     pub(super) presented: Presented,
     pub(super) is_form: bool,
@@ -41,6 +42,8 @@ pub(super) struct Request {
     /// As the caller wrote them: they are what is signed. Without a query nothing is, and no path is kept.
     raw_path: String,
     query: Vec<(String, String)>,
+    /// What of the query the endpoint reads, as the store gets it.
+    forwarded_query: String,
 }
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -56,11 +59,12 @@ impl Request {
         if head.header_values(":path").next().is_some_and(|target| target.len() > policy.uri_bytes) {
             return Err(deny("limits.uri_bytes", GatewayError::UriTooLarge));
         }
-        let (stage, method, path) = route(policy, head).ok_or_else(|| deny("routes", GatewayError::ApiNotFound))?;
-        let from_body = stage.authentication.from_body && path.job.is_none();
+        let (stage, route) = find_route(policy, head).ok_or_else(|| deny("routes", GatewayError::ApiNotFound))?;
+        let from_body = stage.authentication.from_body && route.endpoint.body == BodyKind::Json;
+        record.operation = route.endpoint.operation.id();
         stage.name.clone_into(&mut record.stage);
-        path.upload.app_code.as_str().clone_into(&mut record.application);
-        path.upload.module.as_str().clone_into(&mut record.module);
+        route.target.app.as_str().clone_into(&mut record.application);
+        route.target.module.as_str().clone_into(&mut record.module);
         match policy.client_ips.judge(head.client_ip) {
             Some(denied) if denied.report_only => record.add_reported(&denied.rule),
             Some(denied) => return Err(Box::new(denied)),
@@ -71,8 +75,8 @@ impl Request {
             .map_err(|Reason(reason)| deny("identity", GatewayError::NotAuthenticated { reason }))?;
         let content_type = head.header_values(headers::CONTENT_TYPE).next();
         Ok(Self {
-            method,
-            path,
+            forwarded_query: raw_query(head).map(|query| route.endpoint.filter_query(query)).unwrap_or_default(),
+            route,
             stage: Rc::clone(stage),
             presented,
             is_form: from_body && is_of_type(content_type, FORM),
@@ -92,12 +96,23 @@ impl Request {
     }
 
     pub(super) fn signed_parts<'a>(&'a self, body: &'a [u8]) -> SignedParts<'a> {
-        SignedParts { method: self.method, path: &self.raw_path, query: &self.query, body }
+        SignedParts { method: self.route.method.name(), path: &self.raw_path, query: &self.query, body }
     }
 
-    /// The largest body. Nothing is to be said about an upload that has begun.
+    /// The largest body that the endpoint takes.
     pub(super) fn body_limit(&self, policy: &Policy) -> usize {
-        if self.path.job.is_some() { 0 } else { policy.body_bytes }
+        match self.route.endpoint.body {
+            BodyKind::None => 0,
+            BodyKind::Json => policy.body_bytes,
+            // The store limits packages.
+            BodyKind::Stream => usize::MAX,
+        }
+    }
+
+    /// Path and query as the store gets them: the one form of the path, and of the query what the endpoint reads.
+    pub(super) fn canonical_target(&self) -> String {
+        let path = self.route.canonical_path();
+        if self.forwarded_query.is_empty() { path } else { [path.as_str(), "?", &self.forwarded_query].concat() }
     }
 
     /// What the query says, where the policy lets it say anything.
@@ -110,13 +125,17 @@ impl Request {
     }
 }
 
-/// An upload begins with POST; one that has begun is asked for with GET and cancelled with DELETE.
-fn route<'a>(policy: &'a Policy, head: &Head<'_>) -> Option<(&'a Rc<Stage>, &'static str, LinkPath)> {
-    let given = head.header_text(":method")?;
-    let method = ["POST", "GET", "DELETE"].into_iter().find(|method| *method == given)?;
-    let target = head.header_text(":path")?;
-    let read = |stage: &'a Rc<Stage>| Some((stage, method, LinkPath::read(target, &stage.prefixes)?));
-    policy.stages.iter().find_map(read).filter(|(_, _, path)| path.job.is_none() == (method == "POST"))
+/// The first stage below whose prefixes the path is known decides.
+fn find_route<'a>(policy: &'a Policy, head: &Head<'_>) -> Option<(&'a Rc<Stage>, Route)> {
+    let (method, target) = (head.header_text(":method")?, head.header_text(":path")?);
+    let found = policy.stages.iter().map(|stage| (stage, Endpoint::find_below(method, target, &stage.prefixes)));
+    let (stage, route) = found.into_iter().find(|(_, found)| *found != Err(NoEndpoint::UnknownPath))?;
+    Some((stage, route.ok()?))
+}
+
+/// The query as the caller wrote it.
+fn raw_query<'a>(head: &Head<'a>) -> Option<&'a str> {
+    head.header_text(":path")?.split_once('?').map(|(_, query)| query)
 }
 
 fn split_target(head: &Head<'_>) -> (String, Vec<(String, String)>) {
@@ -166,7 +185,7 @@ fn fingerprint(
     alone.then(|| context.caller_cache.fingerprint(&stage.name, header)).flatten()
 }
 
-/// PresentedCredentials, which the store has no use for, and every header of ours that the caller made up.
+/// Credentials, which the store has no use for, and every header of ours that the caller made up.
 fn names_to_remove(head: &Head<'_>) -> Vec<String> {
     const CREDENTIALS: [&[u8]; 3] = [b"authorization", b"cookie", b"proxy-authorization"];
     let mut names = Vec::new();

@@ -128,6 +128,7 @@ fn a_good_request_is_forwarded_without_credentials_and_with_a_token() {
             ("linkgate.user", "admin"),
             ("linkgate.application", "app_code"),
             ("linkgate.module", "default"),
+            ("linkgate.operation", "upload_source_package_via_link"),
             ("linkgate.stage", "default"),
             ("linkgate.decision", "OK"),
             ("linkgate.rule", "grants.all"),

@@ -3,53 +3,12 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use linkgate_contract::{Action, UnknownAction};
 use serde::de::{Error, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// What a caller may do with packages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
-    Upload,
-    Read,
-    Download,
-    Sign,
-    Delete,
-    Restore,
-    Pin,
-    Cleanup,
-    ForceDelete,
-}
-
-impl Action {
-    const ALL: [Self; 9] = [
-        Self::Upload,
-        Self::Read,
-        Self::Download,
-        Self::Sign,
-        Self::Delete,
-        Self::Restore,
-        Self::Pin,
-        Self::Cleanup,
-        Self::ForceDelete,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Upload => "upload",
-            Self::Read => "read",
-            Self::Download => "download",
-            Self::Sign => "sign",
-            Self::Delete => "delete",
-            Self::Restore => "restore",
-            Self::Pin => "pin",
-            Self::Cleanup => "cleanup",
-            Self::ForceDelete => "force_delete",
-        }
-    }
-
-    fn bit(self) -> u16 {
-        1 << self as u16
-    }
+fn bit(action: Action) -> u16 {
+    1 << action as u16
 }
 
 /// A set of actions.
@@ -59,24 +18,24 @@ pub(crate) struct Actions(u16);
 impl Default for Actions {
     /// What a grant gives that names no actions: no grant learns to delete by an upgrade.
     fn default() -> Self {
-        [Action::Upload, Action::Read].into_iter().collect()
+        Action::DEFAULT.iter().copied().collect()
     }
 }
 
 impl FromIterator<Action> for Actions {
     fn from_iter<I: IntoIterator<Item = Action>>(actions: I) -> Self {
-        Self(actions.into_iter().fold(0, |bits, action| bits | action.bit()))
+        Self(actions.into_iter().fold(0, |bits, action| bits | bit(action)))
     }
 }
 
 impl Actions {
     /// Every action.
     pub(crate) fn all() -> Self {
-        Action::ALL.into_iter().collect()
+        Action::ALL.iter().copied().collect()
     }
 
     pub(crate) fn contains(self, action: Action) -> bool {
-        self.0 & action.bit() != 0
+        self.0 & bit(action) != 0
     }
 
     pub(crate) fn is_empty(self) -> bool {
@@ -95,7 +54,8 @@ impl fmt::Display for Actions {
         if *self == Self::all() {
             return f.write_str("do everything");
         }
-        let names: Vec<_> = Action::ALL.into_iter().filter(|action| self.contains(*action)).map(Action::name).collect();
+        let contained = Action::ALL.iter().filter(|action| self.contains(**action));
+        let names: Vec<_> = contained.map(|action| action.name()).collect();
         match names.split_last() {
             Some((last, rest)) if !rest.is_empty() => write!(f, "{} and {last}", rest.join(", ")),
             _ => f.write_str(names.first().unwrap_or(&"do nothing")),
@@ -112,11 +72,13 @@ impl<'de> Deserialize<'de> for Entry {
         if text == "*" {
             return Ok(Self(Actions::all()));
         }
-        let named = Action::ALL.into_iter().find(|action| action.name() == text);
-        named.map(|action| Self(Actions(action.bit()))).ok_or_else(|| {
-            let names = Action::ALL.map(|action| format!("`{}`", action.name())).join(", ");
-            D::Error::custom(format!("unknown action `{text}`, expected {names} or `*`"))
-        })
+        match text.parse() {
+            Ok(action) => Ok(Self([action].into_iter().collect())),
+            Err(UnknownAction { .. }) => {
+                let names: Vec<_> = Action::ALL.iter().map(|action| format!("`{action}`")).collect();
+                Err(D::Error::custom(format!("unknown action `{text}`, expected {} or `*`", names.join(", "))))
+            }
+        }
     }
 }
 
@@ -168,15 +130,15 @@ mod tests {
         assert_eq!(read(json!("*")), Ok(Actions::all()));
         assert_eq!(read(json!(["read", "*"])), Ok(Actions::all()));
         assert!(read(json!([])).unwrap().is_empty());
-        for action in Action::ALL {
+        for &action in Action::ALL {
             assert_eq!(read(json!([action.name()])), Ok([action].into_iter().collect()));
         }
     }
 
     #[test]
     fn what_is_no_action_is_named_with_those_that_are() {
-        let expected = "expected `upload`, `read`, `download`, `sign`, `delete`, `restore`, `pin`, `cleanup`, \
-                        `force_delete` or `*`";
+        let expected = Action::ALL.iter().map(|action| format!("`{action}`")).collect::<Vec<_>>().join(", ");
+        let expected = format!("expected {expected} or `*`");
         assert_eq!(read(json!(["write"])), Err(format!("unknown action `write`, {expected}")));
         assert_eq!(read(json!(["Read"])), Err(format!("unknown action `Read`, {expected}")));
         let message = "invalid value: string \"read\", expected a list of actions, or \"*\"";

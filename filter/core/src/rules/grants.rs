@@ -1,8 +1,10 @@
 //! Who may do what for whom. Nothing is allowed that no grant allows.
 
+use linkgate_contract::Action;
+
 use crate::reply::GatewayError;
 use crate::rules::Denied;
-use crate::rules::actions::{Action, Actions};
+use crate::rules::actions::Actions;
 use crate::rules::pattern::Patterns;
 
 /// The rule's name where no grant matched.

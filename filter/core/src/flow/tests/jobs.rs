@@ -45,8 +45,14 @@ fn forwarded(verdict: Verdict) -> Forward {
 #[test]
 fn who_may_upload_may_ask_and_cancel_without_a_body() {
     let gate = gate();
-    for method in ["GET", "DELETE"] {
+    let operations = [
+        ("GET", "get_source_package_job"),
+        ("HEAD", "get_source_package_job"),
+        ("DELETE", "cancel_source_package_job"),
+    ];
+    for (method, operation) in operations {
         let forward = forwarded(at_once(&gate, &about(method, JOB)));
+        assert_eq!(forward.record.operation, operation);
         assert_eq!(forward.remove, ["x-bkapi-authorization"]);
         let names: Vec<_> = forward.set.iter().map(|(name, _)| *name).collect();
         assert_eq!(names, [":path", "x-bkapi-jwt"]);
@@ -65,7 +71,7 @@ fn each_method_has_its_own_path() {
     for method in ["GET", "DELETE", "HEAD", "PUT", "PATCH", "get"] {
         assert_eq!(status(method, PATH), 404, "{method}");
     }
-    for method in ["POST", "HEAD", "PUT", "PATCH", "OPTIONS", "delete", ""] {
+    for method in ["POST", "PUT", "PATCH", "OPTIONS", "delete", "head", ""] {
         assert_eq!(status(method, JOB), 404, "{method}");
     }
     let upper = JOB.replace("abc", "ABC");
@@ -83,6 +89,7 @@ fn the_rules_on_who_asks_hold_for_a_job() {
     let cases = [
         ("grants", json!([{"callers": ["*"], "targets": ["other"]}]), "grants"),
         ("grants", json!([{"callers": ["*"], "targets": ["*"], "modules": ["web"]}]), "grants"),
+        ("grants", json!([{"callers": ["*"], "targets": ["*"], "actions": ["read", "delete"]}]), "grants"),
         ("restrictions", json!({"users": {"deny": ["admin"]}}), "restrictions.users"),
         ("restrictions", json!({"client_ips": {"allow": ["10.0.0.0/8"]}}), "restrictions.client_ips"),
     ];
@@ -108,6 +115,29 @@ fn a_job_counts_for_rates_and_needs_no_place() {
         assert!(forwarded(at_once(&gate, &about(method, JOB))).lease.is_none());
     }
     assert_eq!(refused(at_once(&gate, &about("GET", JOB))).record.rule, "limits.requests_per_app");
+}
+
+#[test]
+fn no_query_reaches_the_store_that_the_endpoint_does_not_read() {
+    for query in ["?limit=1", "?", "?bk_token=t&say=x"] {
+        let forward = forwarded(at_once(&gate(), &about("GET", &format!("{JOB}{query}"))));
+        assert_eq!(forward.set[0], (":path", CANONICAL_JOB.to_owned()), "{query}");
+    }
+}
+
+#[cfg(feature = "test-endpoint")]
+#[test]
+fn a_query_that_the_endpoint_reads_reaches_the_store_without_credentials() {
+    const TARGET: &str = "/stag/bkapps/applications/app_code/modules/default/source_package/test/query/";
+    let gate = changed(|d| d["grants"][0]["actions"] = json!(["test"]));
+    for method in ["GET", "HEAD"] {
+        let target = format!("{TARGET}?say=a%20b&bk_token=t&say=%26&other=1");
+        let forward = forwarded(at_once(&gate, &about(method, &target)));
+        let canonical = TARGET.strip_prefix("/stag").unwrap();
+        assert_eq!(forward.set[0], (":path", format!("{canonical}?say=a+b&say=%26")));
+        assert_eq!(forward.record.operation, "show_test_query");
+    }
+    assert_eq!(refused(at_once(&super::gate(), &about("GET", TARGET))).reply.status, 403);
 }
 
 #[test]
