@@ -15,26 +15,27 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use linkgate_contract::{
-    AppClaim, AppCode, BodyKind, CREDENTIAL_NAMES, Fields, LinkRequest, Operation, Origin, Problem, UserClaim,
+    AppClaim, AppCode, BodyKind, CREDENTIAL_NAMES, Fields, Language, LinkRequest, Operation, Origin, Problem, UserClaim,
 };
 
 use self::decision::record_decision;
 use self::forward::{build_forward, issue_token};
 use self::request::{Presented, Request};
-use self::verdict::{BODY_BYTES, FORWARDED, Stop};
+use self::verdict::FORWARDED;
 pub use self::verdict::{Denial, Forward};
 use crate::caller_cache::Caller;
 use crate::context::Context;
 use crate::credentials::{Cookies, CredentialKind, PresentedCredentials};
+use crate::denied::{DenialReason, Denied};
 use crate::head::Head;
 use crate::identity::signature::Signed;
-use crate::identity::{Authenticator, Basis, Halt, Learned, Outcome};
+use crate::identity::{Authenticator, Basis, Learned, Outcome};
+use crate::interrupt::{BODY_BYTES, IDENTITY, Interrupt};
 use crate::limit::Lease;
 use crate::metrics::Metric;
 use crate::reason::Reason;
 use crate::record::Record;
 use crate::reply::{GatewayError, Reply};
-use crate::rules::Denied;
 use crate::rules::grants::Access;
 use crate::rules::packages::{Checksum, TargetRules};
 use crate::services::cache::CacheKey;
@@ -95,16 +96,17 @@ pub(crate) fn judge_head(context: &Context, head: &Head<'_>) -> Verdict {
             let flow = Flow { request, learned, app: None, caller: None, body, record };
             Box::new(flow).advance(context, head.now)
         }
-        Err(denied) => {
-            let Denied { error, rule, .. } = *denied;
-            let reply = Reply::gateway(&error, head.request_id());
-            Verdict::Deny(deny(context, reply, error.code_name(), rule, record))
-        }
+        // What the head alone tells is answered by the gateway, which has no languages.
+        Err(denied) => Verdict::Deny(deny(context, *denied, Language::default(), head.request_id(), record)),
     }
 }
 
-fn deny(context: &Context, reply: Reply, code: &'static str, rule: String, mut record: Record) -> Denial {
-    record.rule = rule;
+fn deny(context: &Context, denied: Denied, language: Language, request_id: &str, mut record: Record) -> Denial {
+    let (reply, code) = match &denied.reason {
+        DenialReason::Gateway(error) => (Reply::gateway(error, request_id), error.code_name()),
+        DenialReason::Request(problem) => (Reply::problem(problem, language, request_id), problem.code().name()),
+    };
+    record.rule = denied.rule;
     record_decision(&context.worker.metrics, code, &mut record);
     Denial { reply, record }
 }
@@ -148,33 +150,28 @@ impl Flow {
         let step = self.judge(context, now);
         match step {
             Ok(forward) => Verdict::Allow(forward),
-            Err(Stop::NeedsBody) => Verdict::NeedBody(Pending(self)),
-            Err(Stop::NeedsAnswer(question)) => match question.cache_key(&context.policy.services) {
+            Err(Interrupt::NeedsBody) => Verdict::NeedBody(Pending(self)),
+            Err(Interrupt::NeedsAnswer(question)) => match question.cache_key(&context.policy.services) {
                 Some(key) => Verdict::NeedAnswer(Waiter { flow: self, question, key }),
-                None => self.deny(context, &GatewayError::Internal { reason: None }, "identity".to_owned()),
+                None => self.deny(context, Denied::enforced(IDENTITY, GatewayError::Internal { reason: None })),
             },
-            Err(Stop::Denied { error, rule }) => self.deny(context, &error, rule),
-            Err(Stop::Problem(problem)) => {
-                let reply = Reply::problem(&problem, self.request.language, &self.request.id);
-                Verdict::Deny(deny(context, reply, problem.code().name(), "request".to_owned(), self.record))
-            }
+            Err(Interrupt::Denied(denied)) => self.deny(context, denied),
         }
     }
 
-    fn deny(self, context: &Context, error: &GatewayError, rule: String) -> Verdict {
-        Verdict::Deny(deny(context, Reply::gateway(error, &self.request.id), error.code_name(), rule, self.record))
+    fn deny(self, context: &Context, denied: Denied) -> Verdict {
+        Verdict::Deny(deny(context, denied, self.request.language, &self.request.id, self.record))
     }
 
     fn deny_large_body(&self, context: &Context, received: usize) -> Option<Denial> {
         if received <= self.request.body_limit(&context.policy) {
             return None;
         }
-        let error = GatewayError::BodyTooLarge;
-        let reply = Reply::gateway(&error, &self.request.id);
-        Some(deny(context, reply, error.code_name(), BODY_BYTES.to_owned(), self.record.clone()))
+        let denied = Denied::enforced(BODY_BYTES, GatewayError::BodyTooLarge);
+        Some(deny(context, denied, self.request.language, &self.request.id, self.record.clone()))
     }
 
-    fn judge(&mut self, context: &Context, now: Time) -> Result<Forward, Stop> {
+    fn judge(&mut self, context: &Context, now: Time) -> Result<Forward, Interrupt> {
         if self.caller.is_none() {
             let caller = self.authenticate(context, now)?;
             self.authorize(context, &caller, now)?;
@@ -191,29 +188,29 @@ impl Flow {
             None => {
                 // Nothing was begun: the lease is released, or it ends by itself.
                 lease.iter().for_each(|lease| context.release_lease(lease));
-                Err(Halt::failed().into())
+                Err(Interrupt::failed(None))
             }
         }
     }
 
     /// The app first, then the user; the app is authenticated once, whatever has to be asked about the user.
-    fn authenticate(&mut self, context: &Context, now: Time) -> Result<Rc<Caller>, Stop> {
+    fn authenticate(&mut self, context: &Context, now: Time) -> Result<Rc<Caller>, Interrupt> {
         self.read_credentials()?;
         let Self { request, learned, app, body, record, .. } = self;
         let (credentials, fingerprint) = match &request.presented {
             Presented::Parsed(credentials, fingerprint) => (credentials, *fingerprint),
             Presented::Cached(caller) => return Ok(use_cached_caller(context, Rc::clone(caller), record)),
-            Presented::InBody => return Err(Stop::NeedsBody),
+            Presented::InBody => return Err(Interrupt::NeedsBody),
         };
         let rules = &request.stage.authentication;
         let read_signature = || {
             if request.route.endpoint.body == BodyKind::Stream {
                 return Err(Reason::STREAM_NOT_SIGNED.into());
             }
-            let body = body.as_deref().ok_or(Halt::NeedsBody)?;
+            let body = body.as_deref().ok_or(Interrupt::NeedsBody)?;
             Ok(Signed::from_parts(&request.signed_parts(body), now.seconds())?)
         };
-        let signed = request.is_signed().then_some(&read_signature as &dyn Fn() -> Result<Signed, Halt>);
+        let signed = request.is_signed().then_some(&read_signature as &dyn Fn() -> Result<Signed, Interrupt>);
         let (policy, worker, slots) = (&context.policy, context.worker.as_ref(), context.slots());
         let mut authenticator = Authenticator { policy, worker, credentials, learned, slots, now };
         let app = match app.take() {
@@ -221,11 +218,13 @@ impl Flow {
             None => {
                 loggable_app_code(&credentials.app_code).clone_into(&mut record.app);
                 match authenticator.authenticate_app(signed) {
-                    Err(Halt::Denied(GatewayError::NotAuthenticated { reason })) if !rules.app_required => {
+                    Ok(app) => app,
+                    Err(interrupt) => {
+                        let reason = interrupt.authentication_reason().filter(|_| !rules.app_required);
+                        let Some(reason) = reason else { return Err(interrupt) };
                         record.app.clear();
                         AppClaim::unverified("", fixed_reason(reason, "the app is not verified"))
                     }
-                    found => found?,
                 }
             }
         };
@@ -234,20 +233,20 @@ impl Flow {
         }
         let exempted = !rules.user_required || (app.verified && rules.exempted_apps.matches(&app.app_code));
         let user = match authenticator.authenticate_user() {
-            Err(Halt::Denied(GatewayError::NotAuthenticated { reason })) if exempted => {
-                UserClaim::unverified("", fixed_reason(reason, "the user is not verified"))
-            }
-            Err(halt) => {
-                record.identity = learned.basis.name();
-                self.app = Some(app);
-                return Err(halt.into());
-            }
             Ok(user) => user,
+            Err(interrupt) => match interrupt.authentication_reason().filter(|_| exempted) {
+                Some(reason) => UserClaim::unverified("", fixed_reason(reason, "the user is not verified")),
+                None => {
+                    record.identity = learned.basis.name();
+                    self.app = Some(app);
+                    return Err(interrupt);
+                }
+            },
         };
         record.identity = learned.basis.name();
         record.user.clone_from(&user.username);
         if !app.verified && !user.verified {
-            return Err(Halt::from(Reason::NO_USER).into());
+            return Err(Reason::NO_USER.into());
         }
         let kinds = std::mem::take(&mut learned.kinds);
         let is_listed = learned.basis == Basis::Listed;
@@ -261,18 +260,18 @@ impl Flow {
     }
 
     /// Reads the credentials from the body, if that is where they are.
-    fn read_credentials(&mut self) -> Result<(), Stop> {
+    fn read_credentials(&mut self) -> Result<(), Interrupt> {
         let Presented::InBody = &self.request.presented else { return Ok(()) };
-        let body = self.body.as_deref().ok_or(Stop::NeedsBody)?;
+        let body = self.body.as_deref().ok_or(Interrupt::NeedsBody)?;
         let mut fields = self.request.query_fields();
         // A body that cannot be read presents nothing; what is wrong with it is for those to know who are known.
         fields.extend(self.request.body_fields(body).unwrap_or_default());
-        let credentials = PresentedCredentials::from_fields(&fields, &Cookies::default()).map_err(Halt::from)?;
+        let credentials = PresentedCredentials::from_fields(&fields, &Cookies::default())?;
         self.request.presented = Presented::Parsed(credentials, None);
         Ok(())
     }
 
-    fn authorize(&mut self, context: &Context, caller: &Caller, now: Time) -> Result<(), Stop> {
+    fn authorize(&mut self, context: &Context, caller: &Caller, now: Time) -> Result<(), Interrupt> {
         let policy = &context.policy;
         let Caller { app, user, .. } = caller;
         if user.verified {
@@ -296,13 +295,13 @@ impl Flow {
             self.enforce_limit(context, denied)?;
         }
         if self.request.announced_bytes.is_some_and(|length| length > self.request.body_limit(policy) as u64) {
-            return Err(Stop::body_too_large());
+            return Err(Interrupt::body_too_large());
         }
         Ok(())
     }
 
     /// A report-only denial is noted, any other one ends the request.
-    fn enforce(&mut self, denied: Option<Denied>) -> Result<(), Stop> {
+    fn enforce(&mut self, denied: Option<Denied>) -> Result<(), Interrupt> {
         match denied {
             None => Ok(()),
             Some(denied) if denied.report_only => {
@@ -313,7 +312,7 @@ impl Flow {
         }
     }
 
-    fn enforce_limit(&mut self, context: &Context, denied: Denied) -> Result<(), Stop> {
+    fn enforce_limit(&mut self, context: &Context, denied: Denied) -> Result<(), Interrupt> {
         if !denied.report_only {
             context.worker.metrics.count(Metric::Limited { rule: denied.rule.clone() });
         }
@@ -321,7 +320,7 @@ impl Flow {
     }
 
     /// Judges what the endpoint asks for; a body where the caller's may not go on as it came, and the lease of an upload.
-    fn admit(&mut self, context: &Context, now: Time) -> Result<(Option<Vec<u8>>, Option<Lease>), Stop> {
+    fn admit(&mut self, context: &Context, now: Time) -> Result<(Option<Vec<u8>>, Option<Lease>), Interrupt> {
         let endpoint = self.request.route.endpoint;
         if endpoint.operation == Operation::UploadSourcePackageViaLink {
             return self.admit_upload(context, now);
@@ -335,19 +334,19 @@ impl Flow {
     }
 
     /// Judges a new upload and acquires a lease for it; a body where the caller's may not go on as it came.
-    fn admit_upload(&mut self, context: &Context, now: Time) -> Result<(Option<Vec<u8>>, Option<Lease>), Stop> {
+    fn admit_upload(&mut self, context: &Context, now: Time) -> Result<(Option<Vec<u8>>, Option<Lease>), Interrupt> {
         let (link, body) = self.read_link_request(context)?;
         self.judge_package(context, &link);
         Ok((body, self.acquire_lease(context, now)?))
     }
 
-    fn require_body(&self, context: &Context) -> Result<&[u8], Stop> {
-        let body = self.body.as_deref().ok_or(Stop::NeedsBody)?;
-        if body.len() > self.request.body_limit(&context.policy) { Err(Stop::body_too_large()) } else { Ok(body) }
+    fn require_body(&self, context: &Context) -> Result<&[u8], Interrupt> {
+        let body = self.body.as_deref().ok_or(Interrupt::NeedsBody)?;
+        if body.len() > self.request.body_limit(&context.policy) { Err(Interrupt::body_too_large()) } else { Ok(body) }
     }
 
     /// The checked request and, where it may not go on as it came, another body.
-    fn read_link_request(&self, context: &Context) -> Result<(LinkRequest<Origin>, Option<Vec<u8>>), Stop> {
+    fn read_link_request(&self, context: &Context) -> Result<(LinkRequest<Origin>, Option<Vec<u8>>), Interrupt> {
         let rules = self.package_rules(context);
         self.read_fields(context, |fields| LinkRequest::from_fields(fields, &rules))
     }
@@ -357,10 +356,10 @@ impl Flow {
         &self,
         context: &Context,
         read: impl FnOnce(&Fields<'_>) -> Result<T, Problem>,
-    ) -> Result<(T, Option<Vec<u8>>), Stop> {
+    ) -> Result<(T, Option<Vec<u8>>), Interrupt> {
         let body = self.require_body(context)?;
-        let fields = self.request.body_fields(body).map_err(Stop::Problem)?;
-        let value = read(&fields).map_err(Stop::Problem)?;
+        let fields = self.request.body_fields(body)?;
+        let value = read(&fields)?;
         let changed = self.request.is_form || fields.has_any(&CREDENTIAL_NAMES);
         Ok((value, changed.then(|| fields.json_without(&CREDENTIAL_NAMES).into_bytes())))
     }
@@ -379,7 +378,7 @@ impl Flow {
         }
     }
 
-    fn acquire_lease(&mut self, context: &Context, now: Time) -> Result<Option<Lease>, Stop> {
+    fn acquire_lease(&mut self, context: &Context, now: Time) -> Result<Option<Lease>, Interrupt> {
         let bucket = self.caller.as_deref().map(Caller::rate_bucket).unwrap_or_default();
         let (lease, denied) =
             context.policy.traffic.acquire_lease(context.slots(), &bucket, context.worker.next_lease_id(), now)?;
@@ -406,7 +405,7 @@ fn use_cached_caller(context: &Context, caller: Rc<Caller>, record: &mut Record)
 }
 
 /// A reason for the token, which is cached for each reason: only ours, for of a service's there is no end.
-fn fixed_reason(reason: Cow<'static, str>, otherwise: &'static str) -> &'static str {
+fn fixed_reason(reason: &Cow<'static, str>, otherwise: &'static str) -> &'static str {
     match reason {
         Cow::Borrowed(reason) => reason,
         Cow::Owned(_) => otherwise,

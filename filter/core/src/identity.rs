@@ -1,6 +1,6 @@
 //! Authentication: the app first, then the user, by the strongest credential that is there.
 //!
-//! A straight reading that stops where an answer is missing ([`Halt::NeedsAnswer`]) and starts again when it came; the
+//! A straight reading that stops where an answer is missing ([`Interrupt::NeedsAnswer`]) and starts again when it came; the
 //! request remembers what it learned, so each question is asked once. Promises: a bad credential never falls back to a
 //! weaker one, except that app code and secret still count for the app when its access token fails, as in BlueKing.
 
@@ -13,6 +13,7 @@ use linkgate_contract::{AppClaim, UserClaim};
 use self::signature::Signed;
 use crate::credentials::{CredentialKind, PresentedCredentials};
 use crate::directory::{AppAnswer, LoginKind};
+use crate::interrupt::Interrupt;
 use crate::jwt::{JwtFacts, Party};
 use crate::metrics::Metric;
 use crate::name::is_printable_name;
@@ -26,30 +27,6 @@ use crate::services::question::{Failure, Question};
 use crate::shared::Slots;
 use crate::time::Time;
 use crate::worker::Worker;
-
-/// Why the authentication of a request stops.
-#[derive(Debug)]
-pub(crate) enum Halt {
-    /// The body is needed first.
-    NeedsBody,
-    /// A service has to be asked.
-    NeedsAnswer(Question),
-    /// It ends here.
-    Denied(GatewayError),
-}
-
-impl Halt {
-    /// Something of ours failed.
-    pub(crate) fn failed() -> Self {
-        Self::Denied(GatewayError::Internal { reason: None })
-    }
-}
-
-impl From<Reason> for Halt {
-    fn from(Reason(reason): Reason) -> Self {
-        Self::Denied(GatewayError::NotAuthenticated { reason })
-    }
-}
 
 /// How it is known who calls; the least certain of all answers counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,8 +95,8 @@ impl Authenticator<'_> {
     /// The verified app. `signed` reads the request's signature, if it carries one.
     pub(crate) fn authenticate_app(
         &mut self,
-        signed: Option<&dyn Fn() -> Result<Signed, Halt>>,
-    ) -> Result<AppClaim, Halt> {
+        signed: Option<&dyn Fn() -> Result<Signed, Interrupt>>,
+    ) -> Result<AppClaim, Interrupt> {
         let (kind, app) = match self.credentials.kind() {
             CredentialKind::Jwt => ("access_token", self.token_facts().map(|facts| facts.app_code)),
             CredentialKind::AccessToken => ("access_token", self.app_of_token_or_secret(signed)),
@@ -133,7 +110,7 @@ impl Authenticator<'_> {
     }
 
     /// The verified user.
-    pub(crate) fn authenticate_user(&mut self) -> Result<UserClaim, Halt> {
+    pub(crate) fn authenticate_user(&mut self) -> Result<UserClaim, Interrupt> {
         let (kind, user) = match self.credentials.kind() {
             CredentialKind::Jwt => ("jwt", self.user_by_jwt()),
             CredentialKind::AccessToken => ("access_token", self.token_facts().and_then(user_of_token)),
@@ -144,15 +121,17 @@ impl Authenticator<'_> {
         user.map(UserClaim::verified)
     }
 
-    fn count_authentication<T>(&mut self, kind: &'static str, found: &Result<T, Halt>) {
+    fn count_authentication<T>(&mut self, kind: &'static str, found: &Result<T, Interrupt>) {
         let outcome = match found {
             Ok(_) => {
                 self.learned.kinds.push(kind);
                 "ok"
             }
-            Err(Halt::Denied(GatewayError::Internal { .. })) => "failed",
-            Err(Halt::Denied(_)) => "refused",
-            Err(Halt::NeedsAnswer(_) | Halt::NeedsBody) => return,
+            Err(Interrupt::Denied(denied)) => match denied.gateway_error() {
+                Some(GatewayError::Internal { .. }) => "failed",
+                _ => "refused",
+            },
+            Err(Interrupt::NeedsAnswer(_) | Interrupt::NeedsBody) => return,
         };
         self.worker.metrics.count(Metric::Authentication { kind, outcome });
     }
@@ -161,14 +140,17 @@ impl Authenticator<'_> {
         self.now.seconds()
     }
 
-    fn app_of_token_or_secret(&mut self, signed: Option<&dyn Fn() -> Result<Signed, Halt>>) -> Result<String, Halt> {
+    fn app_of_token_or_secret(
+        &mut self,
+        signed: Option<&dyn Fn() -> Result<Signed, Interrupt>>,
+    ) -> Result<String, Interrupt> {
         let refused = match self.token_facts() {
             Ok(facts) => return Ok(facts.app_code),
-            Err(Halt::Denied(error)) => error,
-            Err(halt) => return Err(halt),
+            Err(Interrupt::Denied(denied)) => denied,
+            Err(interrupt) => return Err(interrupt),
         };
         match self.app_by_secret_or_signature(signed) {
-            Err(Halt::Denied(_)) => Err(Halt::Denied(refused)),
+            Err(Interrupt::Denied(_)) => Err(refused.into()),
             other => other,
         }
     }
@@ -176,8 +158,8 @@ impl Authenticator<'_> {
     /// The secret goes before a signature. Lengths are judged only where there is something to verify.
     fn app_by_secret_or_signature(
         &mut self,
-        signed: Option<&dyn Fn() -> Result<Signed, Halt>>,
-    ) -> Result<String, Halt> {
+        signed: Option<&dyn Fn() -> Result<Signed, Interrupt>>,
+    ) -> Result<String, Interrupt> {
         let app_code = self.credentials.app_code.clone();
         self.credentials.check_app_code()?;
         let has_secret = !self.credentials.app_secret.reveal().is_empty();
@@ -194,7 +176,7 @@ impl Authenticator<'_> {
 
     /// The policy's own word on an app is final; bkauth is asked only about codes that it can have, for it may take
     /// `CI` for `ci`.
-    fn app_by_secret(&mut self, app_code: &str) -> Result<(), Halt> {
+    fn app_by_secret(&mut self, app_code: &str) -> Result<(), Interrupt> {
         let secret = &self.credentials.app_secret;
         match self.policy.directory.verify_app(app_code, secret.reveal()) {
             AppAnswer::Verified => return Ok(()),
@@ -206,7 +188,7 @@ impl Authenticator<'_> {
         self.ask(question, Reason::APP_NOT_FOUND).map(|_| ())
     }
 
-    fn signed_app(&mut self, app_code: &str, signed: &Signed) -> Result<(), Halt> {
+    fn signed_app(&mut self, app_code: &str, signed: &Signed) -> Result<(), Interrupt> {
         if self.policy.directory.has_app(app_code) {
             return Err(Reason::UNSIGNED.into());
         }
@@ -224,10 +206,10 @@ impl Authenticator<'_> {
             }
         }
         let used = signed.consume_nonce(self.slots, app_code, self.now);
-        used.map_err(|_| Halt::failed())?.map_err(Halt::from)
+        used.map_err(|_| Interrupt::failed(None))?.map_err(Interrupt::from)
     }
 
-    fn token_facts(&mut self) -> Result<TokenFacts, Halt> {
+    fn token_facts(&mut self) -> Result<TokenFacts, Interrupt> {
         let token = self.credentials.access_token.clone().ok_or(Reason("access_token cannot be empty".into()))?;
         match self.ask(Question::AccessToken(token), Reason::NO_ACCESS_TOKENS)? {
             Answer::Token(facts) if facts.expires_at > self.now_s() => Ok(facts),
@@ -236,16 +218,16 @@ impl Authenticator<'_> {
                 let text = format!("the access_token of the user({username}) has expired, please re-authorize");
                 Err(Reason(text.into()).into())
             }
-            _ => Err(Halt::failed()),
+            _ => Err(Interrupt::failed(None)),
         }
     }
 
-    fn user_by_jwt(&mut self) -> Result<String, Halt> {
+    fn user_by_jwt(&mut self) -> Result<String, Interrupt> {
         let facts = self.verify_jwt(self.credentials.jwt.clone())?;
         Ok(verified_name(facts.user.as_ref(), "user")?)
     }
 
-    fn party_of_inner_jwt(&mut self, of: fn(&JwtFacts) -> Option<&Party>, what: &str) -> Result<String, Halt> {
+    fn party_of_inner_jwt(&mut self, of: fn(&JwtFacts) -> Option<&Party>, what: &str) -> Result<String, Interrupt> {
         let Some(kid) = self.policy.jwt_keys.inner_kid.as_deref() else { return Err(Reason::NO_INNER_JWT.into()) };
         let facts = self.verify_jwt(self.credentials.inner_jwt.clone())?;
         if facts.kid != kid {
@@ -255,7 +237,7 @@ impl Authenticator<'_> {
     }
 
     /// Verifies a token of another gateway, or takes the cached facts of it.
-    fn verify_jwt(&mut self, token: Option<Secret>) -> Result<Rc<JwtFacts>, Halt> {
+    fn verify_jwt(&mut self, token: Option<Secret>) -> Result<Rc<JwtFacts>, Interrupt> {
         let token = token.ok_or(Reason::NO_USER)?;
         let keys = &self.policy.jwt_keys;
         let key = CacheKey::of_parts(&["jwt", &keys.key_fingerprints(token.reveal())], &[token.reveal()]);
@@ -272,11 +254,11 @@ impl Authenticator<'_> {
         match answer {
             Answer::Jwt(facts) => Ok(facts),
             Answer::Refused(reason) => Err(reason.into()),
-            _ => Err(Halt::failed()),
+            _ => Err(Interrupt::failed(None)),
         }
     }
 
-    fn user_by_login(&mut self) -> (&'static str, Result<String, Halt>) {
+    fn user_by_login(&mut self) -> (&'static str, Result<String, Interrupt>) {
         let logins = [
             ("bk_token", LoginKind::Token, self.credentials.bk_token.clone()),
             ("bk_ticket", LoginKind::Ticket, self.credentials.bk_ticket.clone()),
@@ -289,7 +271,7 @@ impl Authenticator<'_> {
         ("username", Err(reason.into()))
     }
 
-    fn user_by_token_or_ticket(&mut self, kind: LoginKind, secret: Secret) -> Result<String, Halt> {
+    fn user_by_token_or_ticket(&mut self, kind: LoginKind, secret: Secret) -> Result<String, Interrupt> {
         if let Some(user) = self.policy.directory.verify_login(kind, secret.reveal()) {
             return Ok(user.to_owned());
         }
@@ -299,13 +281,13 @@ impl Authenticator<'_> {
         };
         match self.ask(question, unknown)? {
             Answer::User(name) => Ok(name),
-            _ => Err(Halt::failed()),
+            _ => Err(Interrupt::failed(None)),
         }
     }
 
     /// The answer to a question: learned by this request, cached by this worker, or still to be asked. `nobody` is the
     /// reason of the denial where the policy names no service that could know.
-    fn ask(&mut self, question: Question, nobody: Reason) -> Result<Answer, Halt> {
+    fn ask(&mut self, question: Question, nobody: Reason) -> Result<Answer, Interrupt> {
         let Some(key) = question.cache_key(&self.policy.services) else { return Err(nobody.into()) };
         let kind = question.kind();
         let now = self.now_s();
@@ -333,11 +315,11 @@ impl Authenticator<'_> {
                 self.count_stale(kind, answer)
             }
             (Some(Outcome::Failed(Failure { reason, .. })), _) => {
-                return Err(Halt::Denied(GatewayError::Internal { reason: Some(reason) }));
+                return Err(Interrupt::failed(Some(reason)));
             }
             (None, CacheLookup::Stale(_) | CacheLookup::Miss) => {
                 self.worker.metrics.count(Metric::Cache { kind, result: "miss" });
-                return Err(Halt::NeedsAnswer(question));
+                return Err(Interrupt::NeedsAnswer(question));
             }
         };
         self.learned.basis = self.learned.basis.max(basis);
@@ -355,14 +337,14 @@ impl Authenticator<'_> {
     }
 
     /// Asks past the cache, once for each request.
-    fn ask_past_cache(&mut self, question: Question) -> Result<Answer, Halt> {
+    fn ask_past_cache(&mut self, question: Question) -> Result<Answer, Interrupt> {
         let Some(key) = question.cache_key(&self.policy.services) else { return Err(Reason::UNSIGNED.into()) };
         match self.learned.outcome_for(&key) {
             Some(Outcome::Answered(Answer::Refused(reason))) => Err(reason.clone().into()),
             Some(Outcome::Answered(answer)) => Ok(answer.clone()),
             // The service is down and the cached secrets do not fit: nobody can say more.
             Some(Outcome::Failed(_)) => Err(Reason::BAD_SIGNATURE.into()),
-            None => Err(Halt::NeedsAnswer(question)),
+            None => Err(Interrupt::NeedsAnswer(question)),
         }
     }
 }
@@ -374,7 +356,7 @@ fn may_be_registered(app_code: &str) -> bool {
     bytes.next().is_some_and(plain) && bytes.all(|b| plain(b) || b == b'-' || b == b'_')
 }
 
-fn user_of_token(facts: TokenFacts) -> Result<String, Halt> {
+fn user_of_token(facts: TokenFacts) -> Result<String, Interrupt> {
     if facts.username.is_empty() {
         let text = "the access_token is the application type and cannot indicate the user";
         return Err(Reason(text.into()).into());

@@ -7,11 +7,13 @@
 mod caller_cache;
 mod context;
 mod credentials;
+mod denied;
 mod directory;
 mod flow;
 mod gate;
 mod head;
 mod identity;
+mod interrupt;
 mod jwt;
 mod keys;
 mod limit;

@@ -4,8 +4,8 @@
 //! themselves, so a worker that trapped takes none with it for good. Promises: a fixed number of shared keys, whatever
 //! callers send; apps that share a slot for lack of room share its rate, never more than their own.
 
+use crate::denied::Denied;
 use crate::reply::GatewayError;
-use crate::rules::Denied;
 use crate::shared::{Slots, Unavailable, read_entries, update, write_entries};
 use crate::time::Time;
 
@@ -254,7 +254,7 @@ mod tests {
         let (traffic, data) = (per_app(0.1, 1), Rc::new(FakeShared::default()));
         assert!(passes(&traffic, &data, "ci", at(0)));
         let denials = traffic.count_request(slots(&data), "ci", "default", at(2_500)).unwrap();
-        assert_eq!(denials[0].error, GatewayError::RateLimited { retry_after_s: 8 });
+        assert_eq!(denials[0].gateway_error(), Some(&GatewayError::RateLimited { retry_after_s: 8 }));
         assert_eq!((denials[0].rule.as_str(), denials[0].report_only), ("limits.requests_per_app", false));
     }
 

@@ -35,8 +35,10 @@ const MODULES: &[(&str, &[&str])] = &[
             "caller_cache",
             "context",
             "credentials",
+            "denied",
             "head",
             "identity::*",
+            "interrupt",
             "limit",
             "metrics",
             "reason",
@@ -68,16 +70,16 @@ const MODULES: &[(&str, &[&str])] = &[
             "caller_cache",
             "context",
             "credentials",
+            "denied",
             "head",
             "identity::signature",
             "policy",
             "reason",
             "record",
             "reply",
-            "rules",
         ],
     ),
-    ("flow::verdict", &["identity", "limit", "record", "reply", "rules", "services::question", "shared"]),
+    ("flow::verdict", &["limit", "record", "reply"]),
     ("flow::decision", &["metrics", "record"]),
     ("context", &["caller_cache", "keys", "limit", "policy", "services::question", "shared", "worker"]),
     (
@@ -86,6 +88,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "identity::signature",
             "credentials",
             "directory",
+            "interrupt",
             "jwt",
             "metrics",
             "name",
@@ -100,10 +103,11 @@ const MODULES: &[(&str, &[&str])] = &[
         ],
     ),
     ("identity::signature", &["reason", "secret", "shared", "time"]),
+    ("interrupt", &["denied", "reason", "reply", "services::question", "shared"]),
     ("worker", &["metrics", "services::cache", "services::singleflight", "shared", "token"]),
     ("policy", &["directory", "jwt", "keys", "limit", "rules", "secret", "services", "time"]),
-    ("limit", &["reply", "rules", "shared", "time"]),
-    ("rules", &["reply"]),
+    ("limit", &["denied", "reply", "shared", "time"]),
+    ("rules", &["denied", "reply"]),
     ("metrics", &["services"]),
     ("services::singleflight", &["services::cache", "services::question"]),
     ("services::question", &["services::answer", "services::cache", "services", "name", "reason", "secret"]),
@@ -120,6 +124,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("name", &[]),
     ("reason", &[]),
     ("record", &[]),
+    ("denied", &["reply"]),
     ("reply", &[]),
     ("secret", &[]),
     ("shared", &[]),
@@ -266,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_drawn_arrow_passes_and_another_is_refused() {
-        assert!(faults("limit", "use crate::rules::Denied;\nuse crate::limit::Rate;").is_empty());
+        assert!(faults("limit", "use crate::denied::Denied;\nuse crate::limit::Rate;").is_empty());
         assert_eq!(faults("limit", "use crate::flow::Verdict;"), ["`limit` may not use `flow`"]);
         assert_eq!(faults("flow::request", "use super::Flow;"), ["`flow::request` may not use `flow`"]);
         assert_eq!(faults("flow::request", "use crate::gate::Gate;"), ["`flow::request` may not use `gate`"]);

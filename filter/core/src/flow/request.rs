@@ -9,13 +9,13 @@ use linkgate_contract::{
 use crate::caller_cache::{Caller, CredentialFingerprint};
 use crate::context::Context;
 use crate::credentials::{Cookies, PresentedCredentials, decode_form, fields_of_form};
+use crate::denied::Denied;
 use crate::head::Head;
 use crate::identity::signature::{SignedParts, is_signed};
 use crate::policy::{Policy, Stage};
 use crate::reason::Reason;
 use crate::record::Record;
 use crate::reply::GatewayError;
-use crate::rules::Denied;
 
 /// The credentials of a request.
 pub(super) enum Presented {
@@ -49,7 +49,7 @@ pub(super) struct Request {
 const FORM: &str = "application/x-www-form-urlencoded";
 
 fn deny(rule: &str, error: GatewayError) -> Box<Denied> {
-    Box::new(Denied::new(rule, false, error))
+    Box::new(Denied::enforced(rule, error))
 }
 
 impl Request {

@@ -2,8 +2,8 @@
 
 use linkgate_contract::Action;
 
+use crate::denied::Denied;
 use crate::reply::GatewayError;
-use crate::rules::Denied;
 use crate::rules::actions::Actions;
 use crate::rules::pattern::Patterns;
 
@@ -89,11 +89,10 @@ mod tests {
         Access { caller: "ci", user: "admin", target: "shop", module: "web", action: Action::Upload };
 
     fn reason(grants: Vec<Grant>, now: i64) -> String {
-        match Grants(grants).judge(&ACCESS, now) {
-            Err(Denied { rule, report_only: false, error: GatewayError::AppNoPermission { reason } }) => {
-                assert_eq!(rule, "grants");
-                reason
-            }
+        let denied = Grants(grants).judge(&ACCESS, now).unwrap_err();
+        assert_eq!((denied.rule.as_str(), denied.report_only), ("grants", false));
+        match denied.gateway_error() {
+            Some(GatewayError::AppNoPermission { reason }) => reason.clone(),
             other => panic!("{other:?}"),
         }
     }

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::denied::Denied;
 use crate::reply::GatewayError;
-use crate::rules::Denied;
 use crate::rules::pattern::Patterns;
 
 /// Addresses that requests may come from.
