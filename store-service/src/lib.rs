@@ -3,11 +3,10 @@
 //! Promises: no row without its blob; a caller is told of success only when both are durable. Refuses every caller whom
 //! the gate does not vouch for by signature, and every link until the operator allows hosts.
 //!
-//! What it does is in `linkgate-store-core`. Here are `http`, which speaks to callers; `blob` and `catalog`, on which the core
-//! stands and which know nothing of each other; `maintenance`, which looks after what is stored and still reaches into both;
+//! What it does is in `linkgate-store-core`. Here are `http`, which speaks to callers; `blob`, on which the core stands as
+//! on `linkgate-catalog`; `maintenance`, which looks after what is stored and still reaches into both;
 //! and this file, which wires them.
 
-pub mod catalog;
 pub mod commands;
 pub mod config;
 pub mod maintenance;
@@ -18,6 +17,7 @@ mod http;
 
 use std::sync::Arc;
 
+use linkgate_catalog::{CatalogStartError, SqliteCatalog};
 use linkgate_fetch::HttpSource;
 use linkgate_store_core::attest::{KeyError, Signer};
 use linkgate_store_core::data_dir::{DataDir, DataDirError};
@@ -29,7 +29,6 @@ use tokio::runtime::{Builder, Runtime};
 use tracing::{info, warn};
 
 use blob::DirectoryBlobStore;
-use catalog::{CatalogStartError, SqliteCatalog};
 use config::Config;
 use maintenance::Timers;
 

@@ -14,6 +14,7 @@ mod verify;
 use std::io;
 use std::path::PathBuf;
 
+use linkgate_catalog::CatalogStartError;
 use linkgate_store_core::data_dir::DataDirError;
 use linkgate_store_core::ingest::ports::{BlobError, CatalogError};
 
@@ -22,8 +23,6 @@ pub use gc::{Cleared, Gc, clear};
 pub use restore::restore;
 pub(crate) use timers::Timers;
 pub use verify::{Finding, FindingKind, Repair, Summary, repair, verify};
-
-use crate::catalog::CatalogStartError;
 
 /// Why the work could not be done.
 #[derive(Debug, thiserror::Error)]

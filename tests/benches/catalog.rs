@@ -18,8 +18,8 @@ use std::fs::File;
 use std::time::{Duration, Instant};
 
 use linkgate_archive::{Format, Package};
+use linkgate_catalog::SqliteCatalog;
 use linkgate_contract::{AppCode, JobId, ModuleName, ModuleRef, PackageVersion, Sha256};
-use linkgate_store::catalog::SqliteCatalog;
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
     Catalog, Fetched, JobRecord, JobRequest, JobState, JobView, NewEntry, Provenance,

@@ -38,6 +38,15 @@ pub struct Package {
 pub struct Dependency {
     /// The crate.
     pub name: String,
+    /// `dev` or `build`, or nothing for what goes into the crate itself.
+    kind: Option<String>,
+}
+
+impl Dependency {
+    /// Whether only tests are built with it.
+    pub fn is_for_tests(&self) -> bool {
+        self.kind.as_deref() == Some("dev")
+    }
 }
 
 /// How a program of ours is built.

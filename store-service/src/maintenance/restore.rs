@@ -7,11 +7,11 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+use linkgate_catalog::Books;
 use linkgate_store_core::data_dir::{DataDir, LOCK, catalog_path, restore_mark, sync_dir};
 
 use super::backup::{Copied, copy_blobs, copy_file};
 use super::{MaintenanceError, at, blocking};
-use crate::catalog::Books;
 
 /// Restores a backup into a data directory that is not there, or empty.
 ///

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use linkgate_catalog::SqliteCatalog;
 use linkgate_store_core::ingest::{Publishing, chain, now_ms};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +16,6 @@ use super::digest::ReadRate;
 use super::verify::{Finding, FindingKind, Verify};
 use super::{Cleared, Gc};
 use crate::blob::DirectoryBlobStore;
-use crate::catalog::SqliteCatalog;
 use crate::config::MaintenanceConfig;
 
 /// All is read once in this time at most, however little there is.

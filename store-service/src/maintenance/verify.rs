@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use linkgate_catalog::{Booked, Books, RowName, SqliteCatalog};
 use linkgate_contract::Sha256;
 use linkgate_store_core::data_dir::{DataDir, catalog_path, refuse_half_restored};
 use linkgate_store_core::ingest::Publishing;
@@ -17,7 +18,6 @@ use super::MaintenanceError;
 use super::at;
 use super::digest::{BlobDigester, Content, ReadRate};
 use crate::blob::{BlobStat, DirectoryBlobStore, Listed};
-use crate::catalog::{Booked, Books, RowName, SqliteCatalog};
 
 /// Something that is not as it should be, and what was done about it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -250,7 +250,7 @@ impl Verify {
     ) -> Result<(), MaintenanceError> {
         let sha256 = blob.sha256;
         match self.books.booked(&blob.sha256).await? {
-            Some(booked) if booked.says(size_bytes) => {}
+            Some(booked) if says_size(&booked, size_bytes) => {}
             Some(_) => {
                 let rows = self.books.rows_of(&sha256.to_string()).await?;
                 report.tell(FindingKind::SizeMismatch { sha256, size_bytes, rows }, None);
@@ -273,10 +273,8 @@ impl Verify {
     }
 }
 
-impl Booked {
-    fn says(&self, size_bytes: u64) -> bool {
-        [self.least_bytes, self.most_bytes].iter().all(|said| u64::try_from(*said) == Ok(size_bytes))
-    }
+fn says_size(booked: &Booked, size_bytes: u64) -> bool {
+    [booked.least_bytes, booked.most_bytes].iter().all(|said| u64::try_from(*said) == Ok(size_bytes))
 }
 
 struct Report<'a> {
