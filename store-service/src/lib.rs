@@ -3,20 +3,21 @@
 //! Promises: no row without its blob; a caller is told of success only when both are durable. Refuses every caller whom
 //! the gate does not vouch for by signature, and every link until the operator allows hosts.
 //!
-//! What it does is in `linkgate-store-core`. Here are `http`, which speaks to callers; `blob`, on which the core stands as
-//! on `linkgate-catalog`; `maintenance`, which looks after what is stored and still reaches into both;
-//! and this file, which wires them.
+//! What it does is in `linkgate-store-core`, over the adapters `linkgate-fetch`, `linkgate-blob` and `linkgate-catalog`. Here
+//! are `http`, which speaks to callers; `config`, which reads what the operator decides; `telemetry`, the log and the export
+//! of spans; `maintenance`, which looks after what is stored and still reaches past the core's ports into the adapters;
+//! `commands`, what the program does besides serving; and this file, which wires them.
 
 pub mod commands;
 pub mod config;
 pub mod maintenance;
 pub mod telemetry;
 
-mod blob;
 mod http;
 
 use std::sync::Arc;
 
+use linkgate_blob::DirectoryBlobStore;
 use linkgate_catalog::{CatalogStartError, SqliteCatalog};
 use linkgate_fetch::HttpSource;
 use linkgate_store_core::attest::{KeyError, Signer};
@@ -28,7 +29,6 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tracing::{info, warn};
 
-use blob::DirectoryBlobStore;
 use config::Config;
 use maintenance::Timers;
 

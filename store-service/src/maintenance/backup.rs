@@ -9,13 +9,13 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use linkgate_blob::{DirectoryBlobStore, attestations, blob_path, statements_path};
 use linkgate_catalog::{Booked, Books};
 use linkgate_contract::Sha256;
 use linkgate_store_core::attest::{PRIVATE_KEY, PUBLIC_KEY};
 use linkgate_store_core::data_dir::{catalog_path, make_dir, open_file, refuse_half_restored, sync_dir};
 
 use super::{MaintenanceError, at, blocking};
-use crate::blob::{DirectoryBlobStore, attestations, blob_path, statements_path};
 
 /// What a backup or a restore brought over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,11 +7,10 @@ use std::io::{self, Read as _};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
+use linkgate_blob::DirectoryBlobStore;
 use linkgate_contract::Sha256;
 use linkgate_store_core::ingest::ports::BlobError;
 use tokio::time::{Instant, sleep_until};
-
-use crate::blob::DirectoryBlobStore;
 
 /// What is read at a time. At a low rate it is also the largest burst.
 const STEP_BYTES: usize = 1 << 20;

@@ -8,6 +8,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use linkgate_blob::{BlobStat, DirectoryBlobStore, Listed};
 use linkgate_catalog::SqliteCatalog;
 use linkgate_store_core::data_dir::DataDir;
 use linkgate_store_core::failpoint::{Step, reached};
@@ -15,7 +16,6 @@ use linkgate_store_core::ingest::Publishing;
 use linkgate_store_core::ingest::ports::{BlobError, Catalog as _};
 use tokio_util::sync::CancellationToken;
 
-use crate::blob::{BlobStat, DirectoryBlobStore, Listed};
 use crate::maintenance::{MaintenanceError, at};
 
 /// A temporary file is made and then marked as owned; a clock that ticks coarsely may call it older than it is.

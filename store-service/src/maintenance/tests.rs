@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use linkgate_blob::{DirectoryBlobStore, Listed};
 use linkgate_catalog::SqliteCatalog;
 use linkgate_contract::{
     AllowList, AppCode, ErrorCode, LinkRequest, ModuleName, ModuleRef, PackageUrl, PackageVersion, Problem, Sha256,
@@ -21,7 +22,6 @@ use sqlx::sqlite::SqliteConnectOptions;
 
 use super::digest::{BlobDigester, Content, ReadRate};
 use super::gc::Gc;
-use crate::blob::{DirectoryBlobStore, Listed};
 
 /// Serves the path of the link as its body: what is under test begins where the bytes have come.
 struct PathSource;

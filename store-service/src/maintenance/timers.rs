@@ -5,6 +5,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use linkgate_blob::DirectoryBlobStore;
 use linkgate_catalog::SqliteCatalog;
 use linkgate_store_core::ingest::{Publishing, chain, now_ms};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -15,7 +16,6 @@ use tracing::{error, info, warn};
 use super::digest::ReadRate;
 use super::verify::{Finding, FindingKind, Verify};
 use super::{Cleared, Gc};
-use crate::blob::DirectoryBlobStore;
 use crate::config::MaintenanceConfig;
 
 /// All is read once in this time at most, however little there is.

@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use linkgate_blob::{BlobStat, DirectoryBlobStore, Listed};
 use linkgate_catalog::{Booked, Books, RowName, SqliteCatalog};
 use linkgate_contract::Sha256;
 use linkgate_store_core::data_dir::{DataDir, catalog_path, refuse_half_restored};
@@ -17,7 +18,6 @@ use linkgate_store_core::ingest::ports::BlobStore as _;
 use super::MaintenanceError;
 use super::at;
 use super::digest::{BlobDigester, Content, ReadRate};
-use crate::blob::{BlobStat, DirectoryBlobStore, Listed};
 
 /// Something that is not as it should be, and what was done about it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

@@ -35,7 +35,7 @@ pub(super) struct Dirs {
 }
 
 /// The folder of a blob and its file, below a `blobs/`.
-pub(crate) fn blob_path(blobs: &Path, sha256: &Sha256) -> (PathBuf, PathBuf) {
+pub fn blob_path(blobs: &Path, sha256: &Sha256) -> (PathBuf, PathBuf) {
     let name = sha256.to_string();
     let dir = blobs.join(name.get(..2).unwrap_or_default());
     let file = dir.join(name);
@@ -43,12 +43,12 @@ pub(crate) fn blob_path(blobs: &Path, sha256: &Sha256) -> (PathBuf, PathBuf) {
 }
 
 /// The folder of all statements, below a data directory or a backup of one.
-pub(crate) fn attestations(root: &Path) -> PathBuf {
+pub fn attestations(root: &Path) -> PathBuf {
     root.join("attestations")
 }
 
 /// The file of the statements about a blob.
-pub(crate) fn statements_path(root: &Path, sha256: &Sha256) -> PathBuf {
+pub fn statements_path(root: &Path, sha256: &Sha256) -> PathBuf {
     let (dir, _) = blob_path(&attestations(root), sha256);
     dir.join(format!("{sha256}.intoto.jsonl"))
 }
