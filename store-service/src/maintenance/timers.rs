@@ -116,7 +116,7 @@ async fn scrub(verify: Verify) {
                 "Read all {} packages again",
                 summary.blobs
             ),
-            Err(e) => warn!(error = chain(&e), "BlobDigester the packages again failed, it is tried again"),
+            Err(e) => warn!(error = chain(&e), "Reading the packages again failed, it is tried again"),
         }
         sleep_until(begun + SCRUB_EVERY).await;
     }
