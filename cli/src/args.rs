@@ -37,7 +37,7 @@ pub enum Command {
 /// `linkgate policy …`
 #[derive(Subcommand)]
 pub enum PolicyCommand {
-    /// Say whether the gate would take this policy, where it is wrong, and what it says in vain
+    /// Check that the gate accepts this policy, name every fault with its line, and warn about entries without effect
     Check {
         /// The policy, YAML
         file: PathBuf,
@@ -45,18 +45,18 @@ pub enum PolicyCommand {
         #[arg(long)]
         strict: bool,
     },
-    /// Say how the gate would decide a request under a policy, and by which rule
+    /// Explain how the gate decides a request under a policy, and by which rule
     Explain {
         /// The policy, YAML
         file: PathBuf,
-        /// The request and what the identity services would say, YAML (docs/POLICY.md)
+        /// The request and the answers of the identity services, YAML (docs/POLICY.md)
         #[arg(long, value_name = "REQUEST")]
         request: PathBuf,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Say in words who gains and who loses when NEW takes the place of OLD
+    /// List who gains and who loses access when NEW replaces OLD
     Diff {
         /// A policy, YAML
         old: PathBuf,
@@ -73,7 +73,7 @@ pub enum PolicyCommand {
         #[arg(long, value_name = "PATH")]
         wasm: Option<PathBuf>,
     },
-    /// Put back what the last deploy or rollback replaced
+    /// Restore what the last deploy or rollback replaced
     Rollback {
         #[command(flatten)]
         target: Target,
@@ -101,7 +101,7 @@ pub enum KeysCommand {
     Generate {
         #[command(flatten)]
         pair: Pair,
-        /// Leave a pair that is there already, and end with 0
+        /// If the pair is there already, leave it and end with 0
         #[arg(long)]
         keep: bool,
     },

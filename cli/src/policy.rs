@@ -1,4 +1,4 @@
-//! `linkgate policy check` and `diff`: would the gate take this policy, what does it say in vain, what would change?
+//! `linkgate policy check` and `diff`: does the gate accept this policy, which entries have no effect, what would change?
 //!
 //! Promises: the verdict is the gate's own, from the same code; every fault is named with its line. Reads, never writes.
 
@@ -36,7 +36,7 @@ impl Checked {
         )
     }
 
-    /// What it says in vain now, a line each.
+    /// Its entries without effect now, a line each.
     fn format_warnings(&self, now: Time) -> Vec<String> {
         let warnings = Policy::warnings(&self.document.value, now).unwrap_or_default();
         let lines = format_faults(&self.file, &self.document, &warnings);
@@ -53,7 +53,7 @@ pub fn check_policy(path: &Path) -> Result<Checked, Error> {
     }
 }
 
-/// Judges a policy, and says what it says in vain.
+/// Judges a policy, and warns about entries without effect.
 pub fn check_and_warn(path: &Path, strict: bool) -> Result<Report, Error> {
     let checked = check_policy(path)?;
     let warnings = checked.format_warnings(read_clock()?);

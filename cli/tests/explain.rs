@@ -5,7 +5,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Desk, Outcome, good_policy};
+use support::{Outcome, Sandbox, good_policy};
 
 const EXPLAIN: [&str; 5] = ["policy", "explain", "policy.yaml", "--request", "request.yaml"];
 
@@ -21,12 +21,12 @@ body:
 "#;
 
 fn explain(policy: &str, request: &str, more: &[&str]) -> Outcome {
-    let desk = Desk::new();
-    desk.write("policy.yaml", policy);
-    desk.write("request.yaml", request);
-    let before = desk.files();
-    let outcome = desk.run(&[&EXPLAIN, more].concat());
-    assert_eq!(desk.files(), before);
+    let sandbox = Sandbox::new();
+    sandbox.write("policy.yaml", policy);
+    sandbox.write("request.yaml", request);
+    let before = sandbox.read_files();
+    let outcome = sandbox.run(&[&EXPLAIN, more].concat());
+    assert_eq!(sandbox.read_files(), before);
     for secret in ["s3cret", "t1cket", "in-the-query", "in-a-cookie", "t0ken", "k3y"] {
         assert!(!outcome.out.contains(secret) && !outcome.err.contains(secret), "{}{}", outcome.out, outcome.err);
     }
@@ -252,7 +252,7 @@ fn a_wrong_policy_and_a_missing_file_are_refused_before_anything() {
     let outcome = explain(&good_policy().replace("version: 1", "version: 9"), REQUEST, &[]);
     assert_eq!(outcome.err, "policy.yaml:2:1: version: this version of linkgate reads version 1\n");
     assert_eq!((outcome.code, outcome.out.as_str()), (1, ""));
-    let outcome = Desk::new().run(&EXPLAIN);
+    let outcome = Sandbox::new().run(&EXPLAIN);
     assert_eq!(outcome.code, 2);
     assert!(outcome.err.starts_with("cannot read request.yaml: "), "{}", outcome.err);
 }

@@ -8,59 +8,59 @@ use std::os::unix::fs::PermissionsExt;
 
 use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey};
 use ed25519_dalek::{SigningKey, VerifyingKey};
-use support::Desk;
+use support::Sandbox;
 
 const GENERATE: [&str; 4] = ["keys", "generate", "--to", "keys"];
 
-fn mode(desk: &Desk, name: &str) -> u32 {
-    std::fs::metadata(desk.path(name)).unwrap().permissions().mode() & 0o777
+fn mode(sandbox: &Sandbox, name: &str) -> u32 {
+    std::fs::metadata(sandbox.path(name)).unwrap().permissions().mode() & 0o777
 }
 
 #[test]
 fn a_pair_is_made_for_its_owner_only() {
-    let desk = Desk::new();
-    let outcome = desk.run(&GENERATE);
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.run(&GENERATE);
     assert_eq!((outcome.code, outcome.err.as_str()), (0, ""));
-    let (private, public) = (desk.read("keys/jwt-private.pem"), desk.read("keys/jwt-public.pem"));
+    let (private, public) = (sandbox.read("keys/jwt-private.pem"), sandbox.read("keys/jwt-public.pem"));
     let key = SigningKey::from_pkcs8_pem(&private).unwrap();
     assert_eq!(key.verifying_key(), VerifyingKey::from_public_key_pem(&public).unwrap());
-    assert_eq!((mode(&desk, "keys"), mode(&desk, "keys/jwt-private.pem")), (0o700, 0o600));
-    assert_eq!(mode(&desk, "keys/jwt-public.pem"), 0o644);
+    assert_eq!((mode(&sandbox, "keys"), mode(&sandbox, "keys/jwt-private.pem")), (0o700, 0o600));
+    assert_eq!(mode(&sandbox, "keys/jwt-public.pem"), 0o644);
     assert!(!outcome.out.contains("PRIVATE KEY-"), "the key itself is not printed");
-    assert_eq!(desk.files().len(), 3, "{:?}", desk.files().keys());
+    assert_eq!(sandbox.read_files().len(), 3, "{:?}", sandbox.read_files().keys());
 }
 
 #[test]
 fn a_key_is_never_overwritten() {
     for there in ["jwt-private.pem", "jwt-public.pem"] {
-        let desk = Desk::new();
-        desk.folder("keys");
-        desk.write(&format!("keys/{there}"), "precious");
-        let before = desk.files();
-        let outcome = desk.run(&GENERATE);
+        let sandbox = Sandbox::new();
+        sandbox.create_folder("keys");
+        sandbox.write(&format!("keys/{there}"), "precious");
+        let before = sandbox.read_files();
+        let outcome = sandbox.run(&GENERATE);
         assert_eq!((outcome.code, outcome.out.as_str()), (2, ""));
         let want = format!("keys/{there} is already there and is not overwritten: move it away first");
         assert!(outcome.err.starts_with(&want), "{}", outcome.err);
-        assert_eq!(desk.files(), before);
+        assert_eq!(sandbox.read_files(), before);
     }
 }
 
 #[test]
 fn a_secret_is_read_from_standard_input() {
-    let outcome = Desk::new().run_with(&["secret", "hash"], &[], b"abc\n");
+    let outcome = Sandbox::new().run_with(&["secret", "hash"], &[], b"abc\n");
     assert_eq!(outcome.out, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n");
     assert_eq!((outcome.code, outcome.err.as_str()), (0, ""));
 }
 
 #[test]
 fn a_secret_is_never_taken_as_an_argument() {
-    let outcome = Desk::new().run_with(&["secret", "hash", "abc"], &[], b"");
+    let outcome = Sandbox::new().run_with(&["secret", "hash", "abc"], &[], b"");
     assert_eq!((outcome.code, outcome.out.as_str()), (2, ""));
 }
 
 #[test]
 fn an_empty_secret_is_refused() {
-    let outcome = Desk::new().run_with(&["secret", "hash"], &[], b"\n");
+    let outcome = Sandbox::new().run_with(&["secret", "hash"], &[], b"\n");
     assert_eq!((outcome.code, outcome.out.as_str()), (1, ""));
     assert!(outcome.err.starts_with("the secret is empty: pipe it in"), "{}", outcome.err);
 }

@@ -7,42 +7,42 @@ mod support;
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
-use support::{Desk, good_policy, sha256_hex};
+use support::{Sandbox, good_policy, sha256_hex};
 
 const DEPLOY: [&str; 5] = ["policy", "deploy", "policy.yaml", "--to", "envoy"];
 
 #[test]
 fn a_good_policy_is_counted() {
-    let outcome = Desk::new().run(&["policy", "check", "policy.yaml"]);
+    let outcome = Sandbox::new().run(&["policy", "check", "policy.yaml"]);
     assert_eq!(outcome.out, "policy.yaml: ok (3 prefixes, 1 grants, 1 clients, 1 users, 2 allowed hosts)\n");
     assert_eq!((outcome.code, outcome.err.as_str()), (0, ""));
 }
 
 #[test]
 fn what_is_said_in_vain_is_warned_about_and_fails_only_where_it_should() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     let until = "{ name: over, callers: [ci], targets: [shop], until: \"2020-01-01T00:00:00Z\" }";
     let policy = good_policy().replace(&sha256_hex("s3cret"), &"0".repeat(64)) + "  - " + until + "\n";
-    desk.write("policy.yaml", &policy);
-    let outcome = desk.run(&["policy", "check", "policy.yaml"]);
+    sandbox.write("policy.yaml", &policy);
+    let outcome = sandbox.run(&["policy", "check", "policy.yaml"]);
     assert_eq!(outcome.out, "policy.yaml: ok (3 prefixes, 2 grants, 1 clients, 1 users, 2 allowed hosts)\n");
     let want = "warning: policy.yaml:9:21: clients[0].secret_sha256[0]: is the placeholder, the digest of no secret: make one with `linkgate secret hash`\n\
         warning: policy.yaml:16:51: grants[1].until: has passed, so the grant allows nothing any more: remove it\n";
     assert_eq!((outcome.code, outcome.err.as_str()), (0, want));
-    let outcome = desk.run(&["policy", "check", "policy.yaml", "--strict"]);
+    let outcome = sandbox.run(&["policy", "check", "policy.yaml", "--strict"]);
     assert_eq!((outcome.code, outcome.out.as_str(), outcome.err.as_str()), (1, "", want));
-    desk.write("policy.yaml", &good_policy());
-    let outcome = desk.run(&["policy", "check", "policy.yaml", "--strict"]);
+    sandbox.write("policy.yaml", &good_policy());
+    let outcome = sandbox.run(&["policy", "check", "policy.yaml", "--strict"]);
     assert_eq!((outcome.code, outcome.err.as_str()), (0, ""));
 }
 
 #[test]
 fn old_names_of_keys_are_refused_with_the_new_ones() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     let old =
         good_policy().replace("clients:", "apps:").replace("callers:", "apps:").replace("targets:", "applications:");
-    desk.write("policy.yaml", &old);
-    let outcome = desk.run(&["policy", "check", "policy.yaml"]);
+    sandbox.write("policy.yaml", &old);
+    let outcome = sandbox.run(&["policy", "check", "policy.yaml"]);
     let lines: Vec<_> = outcome.err.lines().collect();
     let want = [
         "policy.yaml:7:1: apps: is now called `clients`",
@@ -54,22 +54,22 @@ fn old_names_of_keys_are_refused_with_the_new_ones() {
 
 #[test]
 fn two_policies_are_compared_in_words() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     let other = good_policy()
         .replace("8192", "4096")
         .replace("\"example.com\"", "\"example.org\"")
         .replace(&sha256_hex("t1cket"), &sha256_hex("other"));
-    desk.write("new.yaml", &other);
-    let outcome = desk.run(&["policy", "diff", "policy.yaml", "new.yaml"]);
+    sandbox.write("new.yaml", &other);
+    let outcome = sandbox.run(&["policy", "diff", "policy.yaml", "new.yaml"]);
     let want = "gains:\n  links to `example.org`\nloses:\n  paths with their query may have 4096 bytes instead of 8192\n  \
         links to `example.com`\nchanges:\n  the logins of user `admin` changed\n";
     assert_eq!((outcome.code, outcome.out.as_str(), outcome.err.as_str()), (0, want, ""));
-    desk.write("new.yaml", &good_policy().replace("[\"\", \"/stag\", \"/prod\"]", "[\"/prod\", \"/stag\", \"\"]"));
-    let outcome = desk.run(&["policy", "diff", "policy.yaml", "new.yaml"]);
+    sandbox.write("new.yaml", &good_policy().replace("[\"\", \"/stag\", \"/prod\"]", "[\"/prod\", \"/stag\", \"\"]"));
+    let outcome = sandbox.run(&["policy", "diff", "policy.yaml", "new.yaml"]);
     assert_eq!((outcome.code, outcome.out.as_str()), (0, "no difference\n"));
-    desk.write("new.yaml", &good_policy().replace("version: 1", "version: 9"));
+    sandbox.write("new.yaml", &good_policy().replace("version: 1", "version: 9"));
     for files in [["policy.yaml", "new.yaml"], ["new.yaml", "policy.yaml"]] {
-        let outcome = desk.run(&["policy", "diff", files[0], files[1]]);
+        let outcome = sandbox.run(&["policy", "diff", files[0], files[1]]);
         assert_eq!((outcome.code, outcome.out.as_str()), (1, ""));
         assert_eq!(outcome.err, "new.yaml:2:1: version: this version of linkgate reads version 1\n");
     }
@@ -77,10 +77,10 @@ fn two_policies_are_compared_in_words() {
 
 #[test]
 fn every_fault_is_named_with_its_place() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     let policy = good_policy().replace("\"/stag\"", "stag").replace(&sha256_hex("s3cret"), "12").replace("8192", "1");
-    desk.write("policy.yaml", &policy);
-    let outcome = desk.run(&["policy", "check", "policy.yaml"]);
+    sandbox.write("policy.yaml", &policy);
+    let outcome = sandbox.run(&["policy", "check", "policy.yaml"]);
     assert_eq!((outcome.code, outcome.out.as_str()), (1, ""));
     let lines: Vec<_> = outcome.err.lines().collect();
     assert_eq!(lines.len(), 3, "{lines:?}");
@@ -91,19 +91,19 @@ fn every_fault_is_named_with_its_place() {
 
 #[test]
 fn an_unknown_key_is_named_at_its_own_line() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     let policy = good_policy().replace("    bk_token_sha256: []\n", "    bk_token_sha256: []\n    colour: blue\n");
-    desk.write("policy.yaml", &policy);
-    let outcome = desk.run(&["policy", "check", "policy.yaml"]);
+    sandbox.write("policy.yaml", &policy);
+    let outcome = sandbox.run(&["policy", "check", "policy.yaml"]);
     assert_eq!(outcome.code, 1);
     assert!(outcome.err.starts_with("policy.yaml:13:5: users[0].colour: unknown key"), "{}", outcome.err);
 }
 
 #[test]
 fn a_missing_key_is_named_at_its_nearest_parent() {
-    let desk = Desk::new();
-    desk.write("policy.yaml", &good_policy().replace("  - app_code: apigw-api-test\n    secret", "  - secret"));
-    let outcome = desk.run(&["policy", "check", "policy.yaml"]);
+    let sandbox = Sandbox::new();
+    sandbox.write("policy.yaml", &good_policy().replace("  - app_code: apigw-api-test\n    secret", "  - secret"));
+    let outcome = sandbox.run(&["policy", "check", "policy.yaml"]);
     assert_eq!(outcome.code, 1);
     assert!(outcome.err.starts_with("policy.yaml:8:5: clients[0]: missing field `app_code`"), "{}", outcome.err);
 }
@@ -118,9 +118,9 @@ fn what_is_no_policy_at_all_is_refused_by_its_place() {
         ("a: &x [1]\nb: [*x, *x]\n", "policy.yaml:1:4: anchors"),
     ];
     for (text, want) in cases {
-        let desk = Desk::new();
-        desk.write("policy.yaml", text);
-        let outcome = desk.run(&["policy", "check", "policy.yaml"]);
+        let sandbox = Sandbox::new();
+        sandbox.write("policy.yaml", text);
+        let outcome = sandbox.run(&["policy", "check", "policy.yaml"]);
         assert_eq!(outcome.code, 1, "{text:?}");
         assert!(outcome.err.starts_with(want), "{text:?}: {}", outcome.err);
     }
@@ -128,35 +128,35 @@ fn what_is_no_policy_at_all_is_refused_by_its_place() {
 
 #[test]
 fn the_size_limit_is_exact() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     let padded = |len: usize| {
         let policy = good_policy();
         format!("{policy}#{}\n", "x".repeat(len - policy.len() - 2))
     };
-    desk.write("policy.yaml", &padded(1 << 20));
-    assert_eq!(desk.run(&["policy", "check", "policy.yaml"]).code, 0);
-    desk.write("policy.yaml", &padded((1 << 20) + 1));
-    let outcome = desk.run(&["policy", "check", "policy.yaml"]);
+    sandbox.write("policy.yaml", &padded(1 << 20));
+    assert_eq!(sandbox.run(&["policy", "check", "policy.yaml"]).code, 0);
+    sandbox.write("policy.yaml", &padded((1 << 20) + 1));
+    let outcome = sandbox.run(&["policy", "check", "policy.yaml"]);
     assert_eq!((outcome.code, outcome.err.as_str()), (1, "policy.yaml: is over 1048576 bytes\n"));
 }
 
 #[test]
 fn a_file_that_cannot_be_read_and_wrong_usage_end_with_2() {
-    let desk = Desk::new();
-    let outcome = desk.run(&["policy", "check", "none.yaml"]);
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.run(&["policy", "check", "none.yaml"]);
     assert_eq!(outcome.code, 2);
     assert!(outcome.err.starts_with("cannot read none.yaml: "), "{}", outcome.err);
-    assert_eq!(desk.run(&["policy", "chekc"]).code, 2);
+    assert_eq!(sandbox.run(&["policy", "chekc"]).code, 2);
 }
 
 #[test]
 fn a_policy_is_deployed_as_envoy_reads_it() {
-    let desk = Desk::new();
-    desk.folder("envoy");
-    desk.write("envoy/linkgate_filter.wasm", "");
-    let outcome = desk.run(&DEPLOY);
+    let sandbox = Sandbox::new();
+    sandbox.create_folder("envoy");
+    sandbox.write("envoy/linkgate_filter.wasm", "");
+    let outcome = sandbox.run(&DEPLOY);
     assert_eq!((outcome.code, outcome.err.as_str()), (0, ""));
-    let text = desk.read("envoy/linkgate.ecds.json");
+    let text = sandbox.read("envoy/linkgate.ecds.json");
     let response: Value = serde_json::from_str(&text).unwrap();
     let (version, rest) = response["version_info"].as_str().unwrap().split_once('-').unwrap();
     assert_eq!((version.len(), rest.len()), (12, 8));
@@ -165,23 +165,28 @@ fn a_policy_is_deployed_as_envoy_reads_it() {
     let policy: Value = serde_json::from_str(config["configuration"]["value"].as_str().unwrap()).unwrap();
     assert_eq!(policy["clients"][0]["app_code"], "apigw-api-test");
     let filename = config["vm_config"]["code"]["local"]["filename"].as_str().unwrap();
-    assert_eq!(filename, desk.path("envoy/linkgate_filter.wasm").to_str().unwrap());
+    assert_eq!(filename, sandbox.path("envoy/linkgate_filter.wasm").to_str().unwrap());
     assert_eq!(config["failure_policy"], json!("FAIL_RELOAD"));
     let readable = &config["vm_config"]["environment_variables"]["host_env_keys"];
     let bkauth = ["LINKGATE_BKAUTH_APP_CODE", "LINKGATE_BKAUTH_APP_SECRET"];
     assert_eq!(readable, &json!(["LINKGATE_JWT_PRIVATE_KEY", bkauth[0], bkauth[1], "LINKGATE_LOGIN_BEARER_TOKEN"]));
-    let mode = std::fs::metadata(desk.path("envoy/linkgate.ecds.json")).unwrap().permissions().mode();
+    let mode = std::fs::metadata(sandbox.path("envoy/linkgate.ecds.json")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o644);
-    assert_eq!(desk.files().len(), 3, "only the policy, the filter and the resource: {:?}", desk.files().keys());
+    assert_eq!(
+        sandbox.read_files().len(),
+        3,
+        "only the policy, the filter and the resource: {:?}",
+        sandbox.read_files().keys()
+    );
 }
 
 #[test]
 fn the_version_follows_the_meaning_not_the_layout() {
     let version = |policy: &str| {
-        let desk = Desk::new();
-        desk.folder("envoy");
-        desk.write("policy.yaml", policy);
-        let outcome = desk.run(&["policy", "deploy", "policy.yaml", "--to", "envoy", "--wasm", "/f.wasm"]);
+        let sandbox = Sandbox::new();
+        sandbox.create_folder("envoy");
+        sandbox.write("policy.yaml", policy);
+        let outcome = sandbox.run(&["policy", "deploy", "policy.yaml", "--to", "envoy", "--wasm", "/f.wasm"]);
         assert_eq!(outcome.code, 0, "{}", outcome.err);
         outcome.out.rsplit_once(' ').unwrap().1.trim().to_owned()
     };
@@ -193,12 +198,12 @@ fn the_version_follows_the_meaning_not_the_layout() {
 
 #[test]
 fn a_filter_with_other_bytes_makes_another_resource_of_the_same_version() {
-    let desk = Desk::new();
-    desk.folder("envoy");
+    let sandbox = Sandbox::new();
+    sandbox.create_folder("envoy");
     let deploy = |filter: &str| {
-        desk.write("envoy/linkgate_filter.wasm", filter);
-        let outcome = desk.run(&DEPLOY);
-        let response: Value = serde_json::from_str(&desk.read("envoy/linkgate.ecds.json")).unwrap();
+        sandbox.write("envoy/linkgate_filter.wasm", filter);
+        let outcome = sandbox.run(&DEPLOY);
+        let response: Value = serde_json::from_str(&sandbox.read("envoy/linkgate.ecds.json")).unwrap();
         (outcome.out, response["version_info"].clone(), response["resources"].clone())
     };
     let (one, two) = (deploy("one"), deploy("two"));
@@ -208,80 +213,80 @@ fn a_filter_with_other_bytes_makes_another_resource_of_the_same_version() {
 
 #[test]
 fn a_rollback_puts_the_resource_before_back_and_a_second_one_returns() {
-    let desk = Desk::new();
-    desk.folder("envoy");
-    desk.write("envoy/linkgate_filter.wasm", "");
+    let sandbox = Sandbox::new();
+    sandbox.create_folder("envoy");
+    sandbox.write("envoy/linkgate_filter.wasm", "");
     let (resource, previous) = ("envoy/linkgate.ecds.json", "envoy/linkgate.ecds.previous.json");
-    let rollback = || desk.run(&["policy", "rollback", "--to", "envoy"]);
-    assert_eq!(desk.run(&DEPLOY).code, 0);
-    let first = desk.read(resource);
+    let rollback = || sandbox.run(&["policy", "rollback", "--to", "envoy"]);
+    assert_eq!(sandbox.run(&DEPLOY).code, 0);
+    let first = sandbox.read(resource);
     let outcome = rollback();
     let want = format!(
         "{previous} is not there: nothing was deployed over another policy here yet, so there is none to go back to\n"
     );
     assert_eq!((outcome.code, outcome.out.as_str(), outcome.err), (2, "", want));
-    desk.write("policy.yaml", &good_policy().replace("8192", "8191"));
+    sandbox.write("policy.yaml", &good_policy().replace("8192", "8191"));
     for _ in 0..2 {
         // The same once more does not push out the one before.
-        assert_eq!(desk.run(&DEPLOY).code, 0);
+        assert_eq!(sandbox.run(&DEPLOY).code, 0);
     }
-    let second = desk.read(resource);
-    assert_eq!(desk.read(previous), first);
+    let second = sandbox.read(resource);
+    assert_eq!(sandbox.read(previous), first);
     for (now, before) in [(&first, &second), (&second, &first), (&first, &second)] {
         let outcome = rollback();
         assert_eq!((outcome.code, outcome.err.as_str()), (0, ""));
         let version = serde_json::from_str::<Value>(now).unwrap()["version_info"].as_str().unwrap()[..12].to_owned();
         assert_eq!(outcome.out, format!("{resource}: version {version}\n"));
-        assert_eq!((&desk.read(resource), &desk.read(previous)), (now, before));
+        assert_eq!((&sandbox.read(resource), &sandbox.read(previous)), (now, before));
     }
-    let there: Vec<_> = desk.files().into_keys().map(|path| path.file_name().unwrap().to_owned()).collect();
+    let there: Vec<_> = sandbox.read_files().into_keys().map(|path| path.file_name().unwrap().to_owned()).collect();
     assert_eq!(there, ["linkgate.ecds.json", "linkgate.ecds.previous.json", "linkgate_filter.wasm", "policy.yaml"]);
 }
 
 #[test]
 fn what_is_no_resource_is_not_put_back() {
-    let desk = Desk::new();
-    desk.folder("envoy");
-    desk.write("envoy/linkgate.ecds.previous.json", "{}");
-    let before = desk.files();
-    let outcome = desk.run(&["policy", "rollback", "--to", "envoy"]);
+    let sandbox = Sandbox::new();
+    sandbox.create_folder("envoy");
+    sandbox.write("envoy/linkgate.ecds.previous.json", "{}");
+    let before = sandbox.read_files();
+    let outcome = sandbox.run(&["policy", "rollback", "--to", "envoy"]);
     let want = "envoy/linkgate.ecds.previous.json is no resource that `linkgate policy deploy` wrote: deploy a policy instead\n";
     assert_eq!((outcome.code, outcome.err.as_str()), (2, want));
-    let outcome = desk.run(&["policy", "rollback", "--to", "nowhere"]);
+    let outcome = sandbox.run(&["policy", "rollback", "--to", "nowhere"]);
     let want = "nowhere is no folder: make it first, or choose another with --to\n";
     assert_eq!((outcome.code, outcome.err.as_str()), (2, want));
-    assert_eq!(desk.files(), before);
+    assert_eq!(sandbox.read_files(), before);
 }
 
 #[test]
 fn a_wrong_policy_is_not_deployed_and_the_old_one_stays() {
-    let desk = Desk::new();
-    desk.folder("envoy");
-    desk.write("envoy/linkgate_filter.wasm", "");
-    assert_eq!(desk.run(&DEPLOY).code, 0);
-    desk.write("policy.yaml", &good_policy().replace("version: 1", "version: 9"));
-    let before = desk.files();
-    let outcome = desk.run(&DEPLOY);
+    let sandbox = Sandbox::new();
+    sandbox.create_folder("envoy");
+    sandbox.write("envoy/linkgate_filter.wasm", "");
+    assert_eq!(sandbox.run(&DEPLOY).code, 0);
+    sandbox.write("policy.yaml", &good_policy().replace("version: 1", "version: 9"));
+    let before = sandbox.read_files();
+    let outcome = sandbox.run(&DEPLOY);
     assert_eq!((outcome.code, outcome.out.as_str()), (1, ""));
     assert!(outcome.err.starts_with("policy.yaml:2:1: version: "), "{}", outcome.err);
-    assert_eq!(desk.files(), before);
+    assert_eq!(sandbox.read_files(), before);
 }
 
 #[test]
 fn a_missing_filter_or_folder_is_refused_with_what_to_do_and_nothing_is_written() {
-    let desk = Desk::new();
-    let before = desk.files();
-    let outcome = desk.run(&DEPLOY);
+    let sandbox = Sandbox::new();
+    let before = sandbox.read_files();
+    let outcome = sandbox.run(&DEPLOY);
     assert_eq!(
         (outcome.code, outcome.err.as_str()),
         (2, "envoy is no folder: make it first, or choose another with --to\n")
     );
-    desk.folder("envoy");
-    let outcome = desk.run(&DEPLOY);
+    sandbox.create_folder("envoy");
+    let outcome = sandbox.run(&DEPLOY);
     assert_eq!(outcome.code, 2);
     assert!(outcome.err.contains("linkgate_filter.wasm is not there: copy the filter"), "{}", outcome.err);
     assert!(outcome.err.contains("--wasm PATH"), "{}", outcome.err);
-    assert_eq!(desk.files(), before);
+    assert_eq!(sandbox.read_files(), before);
 }
 
 /// The policy to start from, as shipped.
@@ -304,13 +309,13 @@ fn with_examples(policy: &str) -> (String, usize) {
 
 #[test]
 fn the_shipped_policy_is_good_with_its_examples_and_without() {
-    let desk = Desk::new();
-    desk.write("policy.yaml", &shipped());
-    let outcome = desk.run(&["policy", "check", "policy.yaml"]);
+    let sandbox = Sandbox::new();
+    sandbox.write("policy.yaml", &shipped());
+    let outcome = sandbox.run(&["policy", "check", "policy.yaml"]);
     assert_eq!(outcome.out, "policy.yaml: ok (5 prefixes, 1 grants, 1 clients, 1 users, 2 allowed hosts)\n");
     let (policy, examples) = with_examples(&shipped());
-    desk.write("policy.yaml", &policy);
-    let outcome = desk.run(&["policy", "check", "policy.yaml"]);
+    sandbox.write("policy.yaml", &policy);
+    let outcome = sandbox.run(&["policy", "check", "policy.yaml"]);
     assert_eq!(
         outcome.out, "policy.yaml: ok (6 prefixes, 3 grants, 1 clients, 1 users, 3 allowed hosts)\n",
         "{}",

@@ -52,6 +52,7 @@ const GONE: &[GoneWord] = &[
     GoneWord { forms: &["land", "landed", "landing"], new: "complete", reason: "a call that got its answer" },
     GoneWord { forms: &["resting", "ageing"], new: "circuit breaker, stale", reason: "states of a cached answer" },
     GoneWord { forms: &["probation", "on trial"], new: "report-only", reason: "as in Content-Security-Policy" },
+    GoneWord { forms: &["Sha256Hex"], new: "Sha256", reason: "one type for every digest" },
     GoneWord { forms: &["workshop"], new: "development tasks", reason: "what xtask is" },
 ];
 

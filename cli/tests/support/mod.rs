@@ -18,16 +18,16 @@ pub struct Outcome {
     pub err: String,
 }
 
-/// A folder with a good policy in it.
-pub struct Desk {
+/// A folder with a good policy in it, in which `linkgate` runs.
+pub struct Sandbox {
     folder: TempDir,
 }
 
-impl Desk {
+impl Sandbox {
     pub fn new() -> Self {
-        let desk = Self { folder: tempfile::tempdir().unwrap() };
-        desk.write("policy.yaml", &good_policy());
-        desk
+        let sandbox = Self { folder: tempfile::tempdir().unwrap() };
+        sandbox.write("policy.yaml", &good_policy());
+        sandbox
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -42,12 +42,12 @@ impl Desk {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    pub fn folder(&self, name: &str) {
+    pub fn create_folder(&self, name: &str) {
         fs::create_dir(self.path(name)).unwrap();
     }
 
     /// Every file with its content, to see that nothing changed.
-    pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+    pub fn read_files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut found = BTreeMap::new();
         collect(self.folder.path(), &mut found);
         found

@@ -16,7 +16,7 @@ use crate::poll::poll_until;
 
 /// From being asked to being killed.
 const GRACE: Duration = Duration::from_secs(10);
-/// Lines of a log that are shown when its program failed.
+/// Lines of a log that are printed when its program failed.
 const TAIL: usize = 20;
 
 /// What was started, in order.
