@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -9,26 +10,29 @@ use subtle::ConstantTimeEq;
 #[derive(Clone, Copy)]
 pub struct Digest([u8; 32]);
 
-/// A secret as it came, for as long as it is needed; nothing prints it.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(String);
+/// A secret as it came, for as long as it is needed; nothing prints it, and its memory is wiped when it goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Secret(SecretString);
 
 impl Secret {
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(SecretString::from(text.into()))
     }
 
     /// The text, to be hashed or sent to the service that knows it.
     pub(crate) fn reveal(&self) -> &str {
-        &self.0
+        self.0.expose_secret()
     }
 }
 
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
+impl PartialEq for Secret {
+    /// Does not tell by its duration where the two differ.
+    fn eq(&self, other: &Self) -> bool {
+        self.reveal().as_bytes().ct_eq(other.reveal().as_bytes()).into()
     }
 }
+
+impl Eq for Secret {}
 
 /// Why a text is no digest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,6 +89,12 @@ mod tests {
         assert!(Digest::of_secret("secret").matches(&Digest::from_hex(&hex.to_uppercase()).unwrap()));
         assert!(!Digest::of_secret("Secret").matches(&Digest::from_hex(hex).unwrap()));
         assert_eq!(format!("{:?}", Digest::of_secret("secret")), "Digest(..)");
+    }
+
+    #[test]
+    fn a_secret_is_compared_and_not_printed() {
+        assert!(Secret::new("t0p") == Secret::new("t0p") && Secret::new("t0p") != Secret::new("t0q"));
+        assert!(!format!("{:?}", Secret::new("t0p")).contains("t0p"));
     }
 
     #[test]
