@@ -137,7 +137,10 @@ fn authentication(path: &str, part: &AuthenticationPart, faults: &mut Faults) ->
         faults.add(path, "requires neither a verified app nor a verified user, so nobody would be known");
     }
     if !part.credentials_from.contains(&Place::Header) {
-        faults.add(format!("{path}.credentials_from"), "must list `header`, which goes before every other place");
+        faults.add(
+            format!("{path}.credentials_from"),
+            "must list `header`, which takes precedence over every other place",
+        );
     }
     let exempted =
         rules::patterns(&format!("{path}.verified_user_exempted_apps"), &part.verified_user_exempted_apps, faults);

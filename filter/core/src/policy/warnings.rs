@@ -45,7 +45,7 @@ fn authentications(document: &Document, found: &mut Warnings) {
     for (path, Authentication { verified_user_required, verified_user_exempted_apps, .. }) in all {
         if !verified_user_required && !verified_user_exempted_apps.is_empty() {
             let path = format!("{path}.verified_user_exempted_apps");
-            warn(found, path, "never matters: no app needs a verified user here");
+            warn(found, path, "has no effect: no app needs a verified user here");
         }
     }
     let identity = &document.identity;
@@ -106,7 +106,7 @@ fn users(part: &Restriction, found: &mut Warnings) {
 
 fn denied(path: &str, n: usize, within: Option<&String>, found: &mut Warnings) {
     if let Some(deny) = within {
-        let message = format!("allows nobody: all of it is within `{deny}` of {path}.deny, which goes before");
+        let message = format!("allows nobody: all of it is within `{deny}` of {path}.deny, which takes precedence");
         warn(found, format!("{path}.allow[{n}]"), message);
     }
 }

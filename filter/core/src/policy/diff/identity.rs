@@ -21,14 +21,14 @@ pub(super) fn compare(old: &Identity, new: &Identity, found: &mut Difference) {
     }
     let [was, is] = [old, new].map(|part| part.timeout_ms.unwrap_or(TIMEOUT_MS));
     if was != is {
-        found.change(format!("identity services are waited for {is} ms instead of {was} ms"));
+        found.change(format!("identity services have {is} ms to answer instead of {was} ms"));
     }
     jwt_keys(&old.jwt_keys, &new.jwt_keys, found);
     match (&old.inner_jwt_kid, &new.inner_jwt_kid) {
-        (None, Some(kid)) => found.gain(format!("an `inner_jwt` of gateway `{kid}` is believed")),
-        (Some(kid), None) => found.lose(format!("an `inner_jwt` of gateway `{kid}` is not believed any more")),
+        (None, Some(kid)) => found.gain(format!("an `inner_jwt` of gateway `{kid}` is trusted")),
+        (Some(kid), None) => found.lose(format!("an `inner_jwt` of gateway `{kid}` is no longer trusted")),
         (Some(was), Some(is)) if was != is => {
-            found.change(format!("an `inner_jwt` is believed of gateway `{is}` instead of `{was}`"));
+            found.change(format!("an `inner_jwt` is trusted from gateway `{is}` instead of `{was}`"));
         }
         _ => {}
     }
@@ -58,13 +58,13 @@ fn jwt_keys(old: &[JwtKey], new: &[JwtKey], found: &mut Difference) {
     let (old, new) = (by_kid(old), by_kid(new));
     for (kid, keys) in &new {
         match old.get(kid) {
-            None => found.gain(format!("tokens of gateway `{kid}` are believed")),
+            None => found.gain(format!("tokens of gateway `{kid}` are trusted")),
             Some(had) if had != keys => found.change(format!("the public keys of gateway `{kid}` changed")),
             Some(_) => {}
         }
     }
     for kid in old.keys().filter(|kid| !new.contains_key(*kid)) {
-        found.lose(format!("tokens of gateway `{kid}` are not believed any more"));
+        found.lose(format!("tokens of gateway `{kid}` are no longer trusted"));
     }
 }
 

@@ -67,7 +67,7 @@ fn authentication(what: &str, old: &Authentication, new: &Authentication, found:
         found.gain(format!("{what} takes apps {apps} without a verified user"));
     }
     if let Some(apps) = beyond(was, is) {
-        found.lose(format!("{what} exempts apps {apps} from a verified user no longer"));
+        found.lose(format!("{what} no longer exempts apps {apps} from a verified user"));
     }
     let beyond = |list: &[Place], other: &[Place]| {
         let names: Vec<String> = list

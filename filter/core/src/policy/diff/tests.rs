@@ -156,7 +156,7 @@ fn prefixes_move_and_stages_ask_for_more_or_less() {
             "+ prefix \"/a\" takes callers without a verified user",
             "+ prefix \"/new\" is served, by stage `default`, to callers with a verified user",
             "+ stage `prod` takes callers without a verified user",
-            "- stage `prod` exempts apps `ci` from a verified user no longer",
+            "- stage `prod` no longer exempts apps `ci` from a verified user",
             "~ prefix \"/a\" belongs to stage `prod` instead of `default`",
         ]
     );
@@ -286,11 +286,11 @@ fn identity_services_and_keys_are_compared_without_the_keys() {
         [
             "+ identity service `login` is asked: cluster `login`, authority `login`, with tenants",
             "+ identity service `ticket` is asked: cluster `ticket`, authority `ticket`, path `/is_login/`",
-            "+ tokens of gateway `k` are believed",
-            "+ an `inner_jwt` of gateway `k` is believed",
+            "+ tokens of gateway `k` are trusted",
+            "+ an `inner_jwt` of gateway `k` is trusted",
             "~ tokens for the store are signed as `other` instead of `linkgate`: the store must know that name",
             "~ identity service `bkauth`: cluster `bkauth`, authority `bkauth.internal` instead of cluster `bkauth`, authority `bkauth`",
-            "~ identity services are waited for 1000 ms instead of 5000 ms",
+            "~ identity services have 1000 ms to answer instead of 5000 ms",
         ]
     );
     assert_eq!(to(|d| d["identity"] = json!({})), ["- identity service `bkauth` is not asked any more"]);

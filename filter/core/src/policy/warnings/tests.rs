@@ -108,7 +108,7 @@ fn an_allow_entry_within_a_deny_entry_allows_nobody() {
     });
     let text = |part: &str, n: u8, deny: &str| {
         format!(
-            "restrictions.{part}.allow[{n}]: allows nobody: all of it is within `{deny}` of restrictions.{part}.deny, which goes before"
+            "restrictions.{part}.allow[{n}]: allows nobody: all of it is within `{deny}` of restrictions.{part}.deny, which takes precedence"
         )
     };
     let want = [
@@ -174,5 +174,5 @@ fn placeholders_and_vain_exemptions_are_named() {
     let exempting = json!({"verified_user_required": false, "verified_user_exempted_apps": ["ci"]});
     let path = "routes.authentication.verified_user_exempted_apps";
     let routes = json!({"prefixes": [""], "authentication": exempting});
-    assert_eq!(of("routes", routes), [format!("{path}: never matters: no app needs a verified user here")]);
+    assert_eq!(of("routes", routes), [format!("{path}: has no effect: no app needs a verified user here")]);
 }
