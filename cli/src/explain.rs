@@ -34,7 +34,7 @@ pub fn explain_request(file: &Path, request: &Path, as_json: bool) -> Result<Rep
     let gate = build_gate(policy::check_policy(file)?.policy)?;
     let described = DescribedRequest::read_file(request, policy::read_clock()?, gate.needs_client_address())?;
     let explanation = decide(&gate, &described)?;
-    let code = u8::from(matches!(explanation.verdict, Decision::Refused(_)));
+    let code = u8::from(matches!(explanation.verdict, Decision::Denied(_)));
     let output = if as_json { format!("{}\n", explanation.to_json()) } else { explanation.format_lines() };
     Ok(Report { output, code, ..Report::default() })
 }
@@ -50,19 +50,19 @@ fn build_gate(policy: linkgate_gate::policy::Policy) -> Result<Gate, Error> {
 
 /// How a request ended.
 enum Decision {
-    Forwarded(Forward),
-    Refused(Denial),
+    Allowed(Forward),
+    Denied(Denial),
 }
 
-/// A question, and what its service said.
-struct Asked {
+/// A call to an identity service, and its answer.
+struct IdentityCall {
     service: &'static str,
-    about: &'static str,
-    said: String,
+    credential: &'static str,
+    answer: String,
 }
 
 struct Explanation {
-    asked: Vec<Asked>,
+    calls: Vec<IdentityCall>,
     verdict: Decision,
 }
 
@@ -73,20 +73,25 @@ fn decide(gate: &Gate, described: &DescribedRequest) -> Result<Explanation, Erro
     if let Some(client_ip) = described.client_ip {
         head = head.with_client_address(client_ip.to_string().as_bytes());
     }
-    let mut asked = Vec::new();
+    let mut calls = Vec::new();
     let mut verdict = gate.on_headers(&head);
     loop {
         verdict = match verdict {
             Verdict::NeedBody(pending) => pending.on_body(gate, described.body.clone(), described.at),
-            Verdict::NeedAnswer(waiter) => answer(gate, described, waiter, &mut asked)?,
-            Verdict::Allow(forward) => return Ok(Explanation { asked, verdict: Decision::Forwarded(forward) }),
-            Verdict::Deny(refusal) => return Ok(Explanation { asked, verdict: Decision::Refused(refusal) }),
+            Verdict::NeedAnswer(waiter) => answer_call(gate, described, waiter, &mut calls)?,
+            Verdict::Allow(forward) => return Ok(Explanation { calls, verdict: Decision::Allowed(forward) }),
+            Verdict::Deny(refusal) => return Ok(Explanation { calls, verdict: Decision::Denied(refusal) }),
         };
     }
 }
 
-/// Goes on with what the described service says.
-fn answer(gate: &Gate, described: &DescribedRequest, waiter: Waiter, asked: &mut Vec<Asked>) -> Result<Verdict, Error> {
+/// Goes on with the answer that is described.
+fn answer_call(
+    gate: &Gate,
+    described: &DescribedRequest,
+    waiter: Waiter,
+    calls: &mut Vec<IdentityCall>,
+) -> Result<Verdict, Error> {
     let (about, service) = SERVICE_OF
         .into_iter()
         .find_map(|(kind, about, service)| (kind == waiter.kind()).then_some((about, service)))
@@ -96,9 +101,9 @@ fn answer(gate: &Gate, described: &DescribedRequest, waiter: Waiter, asked: &mut
         CallStep::Wait => return Err(Error::NoAnswer { service, about }),
         CallStep::Completed(completion) => completion,
         CallStep::Send(call, call_in_flight) => {
-            let said = described.answers.get(about).ok_or(Error::NoAnswer { service, about })?;
-            asked.push(Asked { service, about, said: said.describe() });
-            let reply = said.to_reply(&call).map(|(status, body)| (status, body.to_string()));
+            let answer = described.answers.get(about).ok_or(Error::NoAnswer { service, about })?;
+            calls.push(IdentityCall { service, credential: about, answer: answer.describe() });
+            let reply = answer.to_reply(&call).map(|(status, body)| (status, body.to_string()));
             let reply = reply.as_ref().map(|(status, body)| ServiceReply { status: *status, body: body.as_bytes() });
             gate.complete_call(&call_in_flight, reply, described.at)
         }
@@ -115,25 +120,25 @@ fn fields(record: &Record) -> impl Iterator<Item = (&'static str, &str)> {
 impl Explanation {
     fn record(&self) -> &Record {
         match &self.verdict {
-            Decision::Forwarded(forward) => &forward.record,
-            Decision::Refused(refusal) => &refusal.record,
+            Decision::Allowed(forward) => &forward.record,
+            Decision::Denied(refusal) => &refusal.record,
         }
     }
 
     /// One line each.
     fn format_lines(&self) -> String {
         let mut lines = vec![match &self.verdict {
-            Decision::Forwarded(_) => "verdict: forwarded".to_owned(),
-            Decision::Refused(_) => "verdict: refused".to_owned(),
+            Decision::Allowed(_) => "verdict: allowed".to_owned(),
+            Decision::Denied(_) => "verdict: denied".to_owned(),
         }];
         for (name, value) in fields(self.record()) {
             lines.push(format!("{name}: {}", if value.is_empty() { "-" } else { value }));
         }
-        for Asked { service, about, said } in &self.asked {
-            lines.push(format!("asked: {service} about {about}, which said {said}"));
+        for IdentityCall { service, credential, answer } in &self.calls {
+            lines.push(format!("identity call: {service}, {credential}, answer: {answer}"));
         }
         match &self.verdict {
-            Decision::Forwarded(forward) => {
+            Decision::Allowed(forward) => {
                 let removed: Vec<&str> = forward.remove.iter().map(String::as_str).collect();
                 lines
                     .push(format!("removed: {}", if removed.is_empty() { "-".to_owned() } else { removed.join(", ") }));
@@ -145,7 +150,7 @@ impl Explanation {
                     forward.body.as_ref().map(|body| format!("body: {} bytes of JSON in its place", body.len())),
                 );
             }
-            Decision::Refused(refusal) => {
+            Decision::Denied(refusal) => {
                 lines.push(format!("status: {}", refusal.reply.status));
                 lines.push(format!("reply: {}", refusal.reply.body));
             }
@@ -154,26 +159,26 @@ impl Explanation {
     }
 
     fn to_json(&self) -> Value {
-        let asked: Vec<Value> = self
-            .asked
+        let calls: Vec<Value> = self
+            .calls
             .iter()
-            .map(|Asked { service, about, said }| json!({"service": service, "about": about, "said": said}))
+            .map(|IdentityCall { service, credential, answer }| json!({"service": service, "credential": credential, "answer": answer}))
             .collect();
         let record: Map<String, Value> =
             fields(self.record()).map(|(name, value)| (name.to_owned(), value.into())).collect();
         match &self.verdict {
-            Decision::Forwarded(forward) => {
+            Decision::Allowed(forward) => {
                 let plain = forward.set.iter().filter(|(name, _)| *name != TOKEN);
                 let set: Map<String, Value> =
                     plain.map(|(name, value)| ((*name).to_owned(), value.as_str().into())).collect();
                 let token = forward.set.iter().find(|(name, _)| *name == TOKEN).map(|(_, token)| decode_claims(token));
                 json!({
-                    "verdict": "forwarded", "record": record, "asked": asked, "removed": forward.remove, "set": set,
+                    "verdict": "allowed", "record": record, "identity_calls": calls, "removed": forward.remove, "set": set,
                     "token": token, "body_bytes": forward.body.as_ref().map(Vec::len),
                 })
             }
-            Decision::Refused(refusal) => json!({
-                "verdict": "refused", "record": record, "asked": asked,
+            Decision::Denied(refusal) => json!({
+                "verdict": "denied", "record": record, "identity_calls": calls,
                 "status": refusal.reply.status, "reply": refusal.reply.body,
             }),
         }

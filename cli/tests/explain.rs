@@ -47,7 +47,7 @@ fn asking(credentials: &str, services: &str) -> String {
 #[test]
 fn a_request_that_passes_is_shown_as_it_goes_on() {
     let outcome = explain(&good_policy(), REQUEST, &[]);
-    let want = r#"verdict: forwarded
+    let want = r#"verdict: allowed
 app: apigw-api-test
 user: admin
 application: shop
@@ -69,7 +69,7 @@ set: x-bkapi-jwt, a token that says {"app":{"app_code":"apigw-api-test","valid_e
 fn a_refusal_is_shown_with_its_rule_and_the_very_reply() {
     let policy = good_policy().replace("callers: [\"*\"]", "callers: [ci]");
     let outcome = explain(&policy, REQUEST, &[]);
-    let want = r#"verdict: refused
+    let want = r#"verdict: denied
 app: apigw-api-test
 user: admin
 application: shop
@@ -96,7 +96,7 @@ headers:
 "#;
     let outcome = explain(&good_policy(), request, &[]);
     let set = "set: :path = /bkapps/applications/shop/modules/web/source_package/link/0198c3a4-5f00-7abc-8def-0123456789ab/\n";
-    assert!(outcome.out.starts_with("verdict: forwarded\n") && outcome.out.contains(set), "{}", outcome.out);
+    assert!(outcome.out.starts_with("verdict: allowed\n") && outcome.out.contains(set), "{}", outcome.out);
     for (from, to, want) in [
         ("method: GET", "method: POST", "\nrule: routes\n"),
         ("-0123456789ab/", "/", "\nrule: routes\n"),
@@ -113,7 +113,7 @@ fn both_can_be_had_as_json() {
     let explained: Value = serde_json::from_str(&outcome.out).unwrap();
     assert_eq!(
         (outcome.code, &explained["verdict"], &explained["record"]["rule"]),
-        (0, &json!("forwarded"), &json!("grants.all"))
+        (0, &json!("allowed"), &json!("grants.all"))
     );
     assert_eq!(explained["token"]["user"]["username"], "admin");
     assert_eq!(explained["removed"], json!(["cookie", "x-bkapi-authorization"]));
@@ -133,14 +133,14 @@ fn identity_services_say_what_the_file_says() {
         (
             plain,
             "{ app_secret: match, bk_token: { username: anna } }",
-            "asked: login about bk_token, which said user `anna`",
+            "identity call: login, bk_token, answer: user `anna`",
         ),
         (plain, "{ app_secret: match, bk_token: refused }", "bk_token is not valid"),
         (plain, "{ app_secret: match, bk_token: { refused: log in again } }", "[reason=\\\"log in again\\\"]"),
         (plain, "{ app_secret: match, bk_token: down }", "status: 500"),
         (plain, "{ app_secret: mismatch }", "bk_app_code or bk_app_secret is incorrect"),
         (plain, "{ app_secret: unknown }", "app not found"),
-        (plain, "{ app_secret: down }", "asked: bkauth about app_secret, which said nothing, it is down"),
+        (plain, "{ app_secret: down }", "identity call: bkauth, app_secret, answer: nothing, it is down"),
         (
             "{ bk_app_code: ci, bk_app_secret: s3cret, bk_ticket: t0ken }",
             "{ app_secret: match, bk_ticket: { username: bob } }",
@@ -158,7 +158,7 @@ fn identity_services_say_what_the_file_says() {
     for (credentials, services, want) in cases {
         let outcome = explain(&policy, &asking(credentials, services), &[]);
         assert!(outcome.out.contains(want), "{services}: {want}\n{}{}", outcome.out, outcome.err);
-        assert_eq!(outcome.code, i32::from(outcome.out.starts_with("verdict: refused")), "{services}");
+        assert_eq!(outcome.code, i32::from(outcome.out.starts_with("verdict: denied")), "{services}");
     }
     let tenants = policy.replace("cluster: bklogin", "cluster: bklogin, multi_tenant: true");
     let outcome = explain(&tenants, &asking(plain, "{ app_secret: match, bk_token: refused }"), &[]);
@@ -186,8 +186,7 @@ fn a_question_without_an_answer_is_named() {
     let signed = signed.replace("services: {}", "services: { app_keys: [k3y] }");
     let outcome = explain(&policy, &signed, &[]);
     assert!(
-        outcome.out.contains("which said the app's secrets, 1 in number")
-            && outcome.out.contains("verification failed"),
+        outcome.out.contains("answer: the app's secrets, 1 in number") && outcome.out.contains("verification failed"),
         "{}",
         outcome.out
     );
