@@ -1,6 +1,6 @@
 //! Tokens of another gateway. The first byte says how the rest is meant: `r` is a token as it stands, `m` changes the one
 //! that is right (pairs of place and mask), `s` is a header, a line break and a payload that the gateway's key signs, `x`
-//! the same with a signature of another message. Lower case: as `jwt`; upper case: as `inner_jwt`.
+//! the same with a signature of another message. Each is shown as `jwt` and as `inner_jwt`.
 //!
 //! Holds: no token is believed but the one that is right, or one that the key signed, whose header names key and
 //! algorithm, whose time is now, and then only for app and user that it calls verified.
@@ -10,33 +10,38 @@ use crate::request::Pairs;
 use crate::tokens::Parties;
 use crate::world::{BODY, NOW_S, PATH, gate_of, with_services};
 use crate::{forwarded, refused, tokens};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const FACTS: &[u8] = br#"{"code":0,"data":{"bk_app_code":"ci","identity":{"username":"bob"},"expires_in":100}}"#;
 
 /// Takes one input, and panics if something does not hold.
 pub fn check_input(data: &[u8]) {
     let Some((how, rest)) = data.split_first() else { return };
-    let Some((token, believed)) = token(how.to_ascii_lowercase(), rest) else { return };
+    let Some((token, believed)) = token(*how, rest) else { return };
     if token.is_empty() {
         // Which is none.
         return;
     }
-    let inner = how.is_ascii_uppercase();
-    let shown = if inner { json!({"inner_jwt": token}) } else { json!({"jwt": token, "access_token": "facts-s3cret"}) };
-    let shown = shown.to_string();
+    show(&json!({"inner_jwt": token}), &token, believed.clone());
+    // The app is whom the access token belongs to.
+    let user_only = believed.map(|(_, user)| (Some("ci".to_owned()), user));
+    show(&json!({"jwt": token, "access_token": "facts-s3cret"}), &token, user_only);
+}
+
+fn show(credentials: &Value, token: &str, believed: Option<Parties>) {
+    let credentials = credentials.to_string();
     let gate = gate_of(with_services(false));
     let pairs: Pairs<'_> = vec![
         (b":method", b"POST"),
         (b":path", PATH.as_bytes()),
         (b"content-type", b"application/json"),
-        (b"x-bkapi-authorization", shown.as_bytes()),
+        (b"x-bkapi-authorization", credentials.as_bytes()),
     ];
     // The second time the gate remembers what it made of the token.
     for _ in 0..2 {
         match drive(&gate, &pairs, Way::with(BODY.as_bytes()), &[Some((200, FACTS))]).0 {
             End::Refuse(refusal) => {
-                refused::check(&refusal, [token.as_str(), "facts-s3cret"]);
+                refused::check(&refusal, [token, "facts-s3cret"]);
                 assert_eq!(refusal.reply.status, 400);
                 assert_ne!(token, tokens::valid());
             }
@@ -44,7 +49,6 @@ pub fn check_input(data: &[u8]) {
                 forwarded::check_headers(&pairs, &forward);
                 let claims = tokens::claims(&forward);
                 let (app, user) = believed.clone().expect("a token that may be believed");
-                let app = if inner { app } else { Some("ci".to_owned()) };
                 assert!(claims.app.verified && claims.user.verified);
                 assert_eq!((Some(claims.app.app_code), Some(claims.user.username)), (app, user));
             }
