@@ -50,6 +50,7 @@ const GONE: &[GoneWord] = &[
         reason: "one answer for many who wait: singleflight",
     },
     GoneWord { forms: &["land", "landed", "landing"], new: "complete", reason: "a call that got its answer" },
+    GoneWord { forms: &["halt", "halts", "halted"], new: "denial, interrupt", reason: "the outcome of a check" },
     GoneWord { forms: &["resting", "ageing"], new: "circuit breaker, stale", reason: "states of a cached answer" },
     GoneWord { forms: &["probation", "on trial"], new: "report-only", reason: "as in Content-Security-Policy" },
     GoneWord { forms: &["Sha256Hex"], new: "Sha256", reason: "one type for every digest" },
