@@ -5,35 +5,31 @@
 //! the body, body. A caller who may not know the route learns nothing about credentials, and one who is not known learns
 //! nothing about the body; but one that grows beyond the limit ends a request at once, whatever it waits for.
 
+mod authentication;
 mod decision;
 mod forward;
 mod request;
 mod verdict;
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::rc::Rc;
 
-use linkgate_contract::{
-    AppClaim, AppCode, BodyKind, CREDENTIAL_NAMES, Fields, Language, LinkRequest, Operation, Origin, Problem, UserClaim,
-};
+use linkgate_contract::{BodyKind, CREDENTIAL_NAMES, Fields, Language, LinkRequest, Operation, Origin, Problem};
 
+use self::authentication::Authentication;
 use self::decision::record_decision;
 use self::forward::{build_forward, issue_token};
-use self::request::{Presented, Request};
+use self::request::Request;
 use self::verdict::FORWARDED;
 pub use self::verdict::{Denial, Forward};
 use crate::caller_cache::Caller;
 use crate::context::Context;
-use crate::credentials::{Cookies, CredentialKind, PresentedCredentials};
 use crate::denied::{DenialReason, Denied};
 use crate::head::Head;
-use crate::identity::signature::Signed;
-use crate::identity::{Authenticator, Basis, Learned, Outcome};
+use crate::identity::Outcome;
 use crate::interrupt::{BODY_BYTES, IDENTITY, Interrupt};
 use crate::limit::Lease;
 use crate::metrics::Metric;
-use crate::reason::Reason;
 use crate::record::Record;
 use crate::reply::{GatewayError, Reply};
 use crate::rules::grants::Access;
@@ -77,9 +73,7 @@ impl Caller {
 /// A request, and what is known of it by now.
 struct Flow {
     request: Request,
-    learned: Learned,
-    /// The verified app, while the user is not verified yet.
-    app: Option<AppClaim>,
+    authentication: Authentication,
     /// Authenticated and authorized.
     caller: Option<Rc<Caller>>,
     body: Option<Vec<u8>>,
@@ -92,8 +86,8 @@ pub(crate) fn judge_head(context: &Context, head: &Head<'_>) -> Verdict {
     match Request::from_head(context, head, &mut record) {
         Ok(request) => {
             let body = head.end_of_stream.then(Vec::new);
-            let learned = Learned::default();
-            let flow = Flow { request, learned, app: None, caller: None, body, record };
+            let authentication = Authentication::default();
+            let flow = Flow { request, authentication, caller: None, body, record };
             Box::new(flow).advance(context, head.now)
         }
         // What the head alone tells is answered by the gateway, which has no languages.
@@ -140,7 +134,7 @@ impl Waiter {
 
     /// Goes on with what came of the call.
     pub(crate) fn resume(mut self, context: &Context, outcome: Outcome, now: Time) -> Verdict {
-        self.flow.learned.add_outcome(self.key, outcome);
+        self.flow.authentication.learned.add_outcome(self.key, outcome);
         self.flow.advance(context, now)
     }
 }
@@ -173,7 +167,9 @@ impl Flow {
 
     fn judge(&mut self, context: &Context, now: Time) -> Result<Forward, Interrupt> {
         if self.caller.is_none() {
-            let caller = self.authenticate(context, now)?;
+            let Self { request, authentication, body, record, .. } = self;
+            request.read_body_credentials(body.as_deref())?;
+            let caller = authentication.authenticate(context, request, body.as_deref(), record, now)?;
             self.authorize(context, &caller, now)?;
             self.caller = Some(caller);
         }
@@ -191,84 +187,6 @@ impl Flow {
                 Err(Interrupt::failed(None))
             }
         }
-    }
-
-    /// The app first, then the user; the app is authenticated once, whatever has to be asked about the user.
-    fn authenticate(&mut self, context: &Context, now: Time) -> Result<Rc<Caller>, Interrupt> {
-        self.read_credentials()?;
-        let Self { request, learned, app, body, record, .. } = self;
-        let (credentials, fingerprint) = match &request.presented {
-            Presented::Parsed(credentials, fingerprint) => (credentials, *fingerprint),
-            Presented::Cached(caller) => return Ok(use_cached_caller(context, Rc::clone(caller), record)),
-            Presented::InBody => return Err(Interrupt::NeedsBody),
-        };
-        let rules = &request.stage.authentication;
-        let read_signature = || {
-            if request.route.endpoint.body == BodyKind::Stream {
-                return Err(Reason::STREAM_NOT_SIGNED.into());
-            }
-            let body = body.as_deref().ok_or(Interrupt::NeedsBody)?;
-            Ok(Signed::from_parts(&request.signed_parts(body), now.seconds())?)
-        };
-        let signed = request.is_signed().then_some(&read_signature as &dyn Fn() -> Result<Signed, Interrupt>);
-        let (policy, worker, slots) = (&context.policy, context.worker.as_ref(), context.slots());
-        let mut authenticator = Authenticator { policy, worker, credentials, learned, slots, now };
-        let app = match app.take() {
-            Some(app) => app,
-            None => {
-                loggable_app_code(&credentials.app_code).clone_into(&mut record.app);
-                match authenticator.authenticate_app(signed) {
-                    Ok(app) => app,
-                    Err(interrupt) => {
-                        let reason = interrupt.authentication_reason().filter(|_| !rules.app_required);
-                        let Some(reason) = reason else { return Err(interrupt) };
-                        record.app.clear();
-                        AppClaim::unverified("", fixed_reason(reason, "the app is not verified"))
-                    }
-                }
-            }
-        };
-        if app.verified {
-            record.app.clone_from(&app.app_code);
-        }
-        let exempted = !rules.user_required || (app.verified && rules.exempted_apps.matches(&app.app_code));
-        let user = match authenticator.authenticate_user() {
-            Ok(user) => user,
-            Err(interrupt) => match interrupt.authentication_reason().filter(|_| exempted) {
-                Some(reason) => UserClaim::unverified("", fixed_reason(reason, "the user is not verified")),
-                None => {
-                    record.identity = learned.basis.name();
-                    self.app = Some(app);
-                    return Err(interrupt);
-                }
-            },
-        };
-        record.identity = learned.basis.name();
-        record.user.clone_from(&user.username);
-        if !app.verified && !user.verified {
-            return Err(Reason::NO_USER.into());
-        }
-        let kinds = std::mem::take(&mut learned.kinds);
-        let is_listed = learned.basis == Basis::Listed;
-        let caller = Rc::new(Caller { app, user, is_listed, kinds, token: RefCell::default() });
-        let lasting =
-            credentials.kind() == CredentialKind::Plain && learned.basis != Basis::Stale && !learned.needs_refresh;
-        if let Some(fingerprint) = fingerprint.filter(|_| lasting && caller.app.verified && caller.user.verified) {
-            context.caller_cache.insert_caller(fingerprint, &caller, now);
-        }
-        Ok(caller)
-    }
-
-    /// Reads the credentials from the body, if that is where they are.
-    fn read_credentials(&mut self) -> Result<(), Interrupt> {
-        let Presented::InBody = &self.request.presented else { return Ok(()) };
-        let body = self.body.as_deref().ok_or(Interrupt::NeedsBody)?;
-        let mut fields = self.request.query_fields();
-        // A body that cannot be read presents nothing; what is wrong with it is for those to know who are known.
-        fields.extend(self.request.body_fields(body).unwrap_or_default());
-        let credentials = PresentedCredentials::from_fields(&fields, &Cookies::default())?;
-        self.request.presented = Presented::Parsed(credentials, None);
-        Ok(())
     }
 
     fn authorize(&mut self, context: &Context, caller: &Caller, now: Time) -> Result<(), Interrupt> {
@@ -387,34 +305,6 @@ impl Flow {
         }
         Ok(lease)
     }
-}
-
-/// A caller who presents the credentials of a moment ago.
-fn use_cached_caller(context: &Context, caller: Rc<Caller>, record: &mut Record) -> Rc<Caller> {
-    record.app.clone_from(&caller.app.app_code);
-    record.user.clone_from(&caller.user.username);
-    let basis = if caller.is_listed { Basis::Listed } else { Basis::Cached };
-    record.identity = basis.name();
-    for kind in &caller.kinds {
-        context.worker.metrics.count(Metric::Authentication { kind, outcome: "ok" });
-        if basis == Basis::Cached {
-            context.worker.metrics.count(Metric::Cache { kind, result: "hit" });
-        }
-    }
-    caller
-}
-
-/// A reason for the token, which is cached for each reason: only ours, for of a service's there is no end.
-fn fixed_reason(reason: &Cow<'static, str>, otherwise: &'static str) -> &'static str {
-    match reason {
-        Cow::Borrowed(reason) => reason,
-        Cow::Owned(_) => otherwise,
-    }
-}
-
-/// An app code that may stand in a log although nobody verified it.
-fn loggable_app_code(app_code: &str) -> &str {
-    if AppCode::new(app_code).is_ok() { app_code } else { "" }
 }
 
 #[cfg(test)]

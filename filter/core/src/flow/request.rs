@@ -12,6 +12,7 @@ use crate::credentials::{Cookies, PresentedCredentials, decode_form, fields_of_f
 use crate::denied::Denied;
 use crate::head::Head;
 use crate::identity::signature::{SignedParts, is_signed};
+use crate::interrupt::Interrupt;
 use crate::policy::{Policy, Stage};
 use crate::reason::Reason;
 use crate::record::Record;
@@ -91,6 +92,18 @@ impl Request {
         })
     }
 
+    /// Reads the credentials from the body, if that is where they are.
+    pub(super) fn read_body_credentials(&mut self, body: Option<&[u8]>) -> Result<(), Interrupt> {
+        let Presented::InBody = &self.presented else { return Ok(()) };
+        let body = body.ok_or(Interrupt::NeedsBody)?;
+        let mut fields = query_fields(&self.stage, &self.query);
+        // A body that cannot be read presents nothing; what is wrong with it is for those to know who are known.
+        fields.extend(self.body_fields(body).unwrap_or_default());
+        let credentials = PresentedCredentials::from_fields(&fields, &Cookies::default())?;
+        self.presented = Presented::Parsed(credentials, None);
+        Ok(())
+    }
+
     pub(super) fn is_signed(&self) -> bool {
         is_signed(&self.query)
     }
@@ -113,11 +126,6 @@ impl Request {
     pub(super) fn canonical_target(&self) -> String {
         let path = self.route.canonical_path();
         if self.forwarded_query.is_empty() { path } else { [path.as_str(), "?", &self.forwarded_query].concat() }
-    }
-
-    /// What the query says, where the policy lets it say anything.
-    pub(super) fn query_fields(&self) -> Fields<'static> {
-        query_fields(&self.stage, &self.query)
     }
 
     pub(super) fn body_fields<'a>(&self, body: &'a [u8]) -> Result<Fields<'a>, Problem> {
@@ -168,6 +176,7 @@ fn read_credentials(
         .map(|credentials| Presented::Parsed(credentials, None))
 }
 
+/// What the query says, where the policy lets it say anything.
 fn query_fields(stage: &Stage, query: &[(String, String)]) -> Fields<'static> {
     if stage.authentication.from_query { fields_of_form(query.to_vec()) } else { Fields::default() }
 }
