@@ -97,7 +97,7 @@ async fn who_may_upload_asks_and_cancels_and_the_store_is_told_who_it_is() {
     let operations = [
         (Method::GET, "", "get_source_package_job"),
         (Method::GET, "/api/bkpaas3/prod", "get_source_package_job"),
-        (Method::HEAD, "/prod", "get_source_package_job"),
+        (Method::HEAD, "/stag", "get_source_package_job"),
         (Method::DELETE, "/stag", "cancel_source_package_job"),
     ];
     for (method, prefix, operation) in operations {
