@@ -127,7 +127,9 @@ async fn nothing_comes_out_of(plan: GatewayPlan, moods: &[Mood]) {
     let counts = (count(200), count(400), count(500));
     assert!(counts.0 > 10 && counts.1 > 30 && counts.2 > 10, "not all kinds of replies came: {counts:?}");
     let whole: String = output.iter().map(|(_, text)| text.as_str()).collect();
-    assert!(whole.contains("linkgate_decisions{") && whole.contains("Uploading for") && whole.contains("\"identity\":"));
+    assert!(
+        whole.contains("linkgate_decisions{") && whole.contains("Uploading for") && whole.contains("\"identity\":")
+    );
     // Parts of a token tell as much as the whole.
     let parts = plant.secrets.iter().flat_map(|secret| secret.split('.')).filter(|part| part.len() > 16);
     let words = ["PRIVATE KEY", "eyJ", "bk_signature=", "Bearer "];

@@ -113,7 +113,7 @@ fn authenticate_app(
             let reason = interrupt.authentication_reason().filter(|_| !rules.app_required);
             let Some(reason) = reason else { return Err(interrupt) };
             record.app.clear();
-            Ok(AppClaim::unverified("", fixed_reason(reason, "the app is not verified")))
+            Ok(AppClaim::unverified("", fixed_reason(reason.clone(), "the app is not verified")))
         }
     }
 }
@@ -127,7 +127,7 @@ fn authenticate_user(
     let exempted = !rules.user_required || (app.verified && rules.exempted_apps.matches(&app.app_code));
     authenticator.authenticate_user().or_else(|interrupt| {
         match interrupt.authentication_reason().filter(|_| exempted) {
-            Some(reason) => Ok(UserClaim::unverified("", fixed_reason(reason, "the user is not verified"))),
+            Some(reason) => Ok(UserClaim::unverified("", fixed_reason(reason.clone(), "the user is not verified"))),
             None => Err(interrupt),
         }
     })
@@ -149,7 +149,7 @@ fn use_cached_caller(context: &Context, caller: Rc<Caller>, record: &mut Record)
 }
 
 /// A reason for the token, which is cached for each reason: only ours, for of a service's there is no end.
-fn fixed_reason(reason: &Cow<'static, str>, otherwise: &'static str) -> &'static str {
+fn fixed_reason(reason: Cow<'static, str>, otherwise: &'static str) -> &'static str {
     match reason {
         Cow::Borrowed(reason) => reason,
         Cow::Owned(_) => otherwise,
