@@ -111,12 +111,6 @@ fn answer_call(
     Ok(gate.resume(waiter, &completion, described.at))
 }
 
-/// Every field of a record, also those that say nothing, by the names of docs/LOGGING.md.
-fn fields(record: &Record) -> impl Iterator<Item = (&'static str, &str)> {
-    let properties = record.properties().into_iter();
-    properties.map(|(property, value)| (property.strip_prefix(Record::PREFIX).unwrap_or(property), value))
-}
-
 impl Explanation {
     fn record(&self) -> &Record {
         match &self.verdict {
@@ -131,7 +125,7 @@ impl Explanation {
             Decision::Allowed(_) => "verdict: allowed".to_owned(),
             Decision::Denied(_) => "verdict: denied".to_owned(),
         }];
-        for (name, value) in fields(self.record()) {
+        for (name, value) in self.record().fields() {
             lines.push(format!("{name}: {}", if value.is_empty() { "-" } else { value }));
         }
         for IdentityCall { service, credential, answer } in &self.calls {
@@ -165,7 +159,7 @@ impl Explanation {
             .map(|IdentityCall { service, credential, answer }| json!({"service": service, "credential": credential, "answer": answer}))
             .collect();
         let record: Map<String, Value> =
-            fields(self.record()).map(|(name, value)| (name.to_owned(), value.into())).collect();
+            self.record().fields().into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
         match &self.verdict {
             Decision::Allowed(forward) => {
                 let plain = forward.set.iter().filter(|(name, _)| *name != TOKEN);

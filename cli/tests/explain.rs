@@ -55,6 +55,7 @@ module: web
 operation: upload_source_package_via_link
 stage: default
 decision: OK
+reason: -
 rule: grants.all
 identity: listed
 reported: -
@@ -77,6 +78,7 @@ module: web
 operation: upload_source_package_via_link
 stage: default
 decision: APP_NO_PERMISSION
+reason: -
 rule: grants
 identity: listed
 reported: -

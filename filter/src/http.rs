@@ -1,13 +1,51 @@
 //! One request: callbacks in, host calls out.
 
-use std::rc::Rc;
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
 
 use linkgate_gate::{Completion, Denial, Forward, Gate, Head, Lease, Pending, Record, Reply, Time, Verdict, Waiter};
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
 
-use crate::abi::Action;
-use crate::host::{self, Buffer, HostError, Level, pairs};
+use crate::host::{self, Level, Status};
 use crate::memory;
 use crate::plugin::Plugin;
+
+/// The property that holds a request's record, for the access log; its type is declared by the root.
+pub const ACCESS_LOG: &str = "linkgate";
+
+/// A request that its root can reach: while a callback runs, the SDK lends no context but the one that is called.
+pub type SharedRequest = RefCell<Request>;
+
+/// What the SDK calls about a request.
+pub struct Stream(Rc<SharedRequest>);
+
+impl Stream {
+    /// A request for the gate that is in force; without one it will be refused.
+    pub fn new(id: u32, plugin: Option<Rc<Plugin>>) -> Self {
+        Self(Rc::new_cyclic(|own| RefCell::new(Request::new(id, Weak::clone(own), plugin))))
+    }
+
+    fn with(&self, step: impl FnOnce(&mut Request) -> Action) -> Action {
+        self.0.try_borrow_mut().map_or(Action::Pause, |mut request| step(&mut request))
+    }
+}
+
+impl Context for Stream {}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
+        self.with(|request| request.on_request_headers(end_of_stream))
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        self.with(|request| request.on_request_body(size, end_of_stream))
+    }
+
+    fn on_http_request_trailers(&mut self, _num_trailers: usize) -> Action {
+        self.with(Request::on_request_trailers)
+    }
+}
 
 /// How far a request has come.
 enum Stage {
@@ -16,7 +54,7 @@ enum Stage {
     /// The headers are held, the body is coming.
     Body(Pending),
     /// The request is held, a service is asked.
-    Waiter(Waiter),
+    Waiting(Waiter),
     /// Sent on; what still comes passes.
     Forwarded,
     /// Answered here; nothing more may pass, and nothing more is answered.
@@ -26,7 +64,8 @@ enum Stage {
 /// A request on its way through the gate.
 pub struct Request {
     id: u32,
-    root_id: u32,
+    /// By which the root finds it.
+    own: Weak<SharedRequest>,
     plugin: Option<Rc<Plugin>>,
     stage: Stage,
     /// Goes onto a refusal; empty until the head was read.
@@ -37,15 +76,9 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request for the gate that is in force; without one it will be refused.
-    pub fn new(id: u32, root_id: u32, plugin: Option<Rc<Plugin>>) -> Self {
+    fn new(id: u32, own: Weak<SharedRequest>, plugin: Option<Rc<Plugin>>) -> Self {
         let (stage, name) = (Stage::Head, String::new());
-        Self { id, root_id, plugin, stage, name, whole: None, lease: None }
-    }
-
-    /// The root under which it came, and to which the answers of outside calls go.
-    pub fn root_id(&self) -> u32 {
-        self.root_id
+        Self { id, own, plugin, stage, name, whole: None, lease: None }
     }
 
     fn reply(&mut self, reply: &Reply) -> Action {
@@ -58,12 +91,12 @@ impl Request {
 
     /// Something of ours or the host's failed: nothing passes.
     fn refuse_failed(&mut self) -> Action {
-        self.reply(&Gate::failed(&self.name))
+        self.deny(&Gate::failed(&self.name))
     }
 
-    fn refuse(&mut self, refusal: &Denial) -> Action {
-        note(&refusal.record);
-        self.reply(&refusal.reply)
+    fn deny(&mut self, denial: &Denial) -> Action {
+        note(&denial.record);
+        self.reply(&denial.reply)
     }
 
     fn forward(&mut self, forward: Forward) -> Action {
@@ -75,7 +108,7 @@ impl Request {
                 Action::Continue
             }
             Err(error) => {
-                host::log(Level::Error, &format!("the request could not be changed: {error}"));
+                host::log(Level::Error, &format!("the request could not be changed: {error:?}"));
                 self.refuse_failed()
             }
         }
@@ -92,16 +125,16 @@ impl Request {
             },
             Verdict::NeedAnswer(waiter) => self.ask(waiter, now),
             Verdict::Allow(forward) => self.forward(forward),
-            Verdict::Deny(refusal) => self.refuse(&refusal),
+            Verdict::Deny(denial) => self.deny(&denial),
         }
     }
 
     /// A request asks a handful of questions at the most, so this comes to an end.
     fn ask(&mut self, waiter: Waiter, now: Time) -> Action {
         let Some(plugin) = self.plugin.clone() else { return self.refuse_failed() };
-        match plugin.ask(&waiter, self.id, now) {
+        match plugin.ask(&waiter, self.id, &self.own, now) {
             None => {
-                self.stage = Stage::Waiter(waiter);
+                self.stage = Stage::Waiting(waiter);
                 Action::Pause
             }
             Some(completion) => self.obey(plugin.gate.resume(waiter, &completion, now), now),
@@ -112,50 +145,50 @@ impl Request {
     pub fn on_answer(&mut self, completion: &Completion, now: Time) {
         let Some(plugin) = self.plugin.clone() else { return };
         let waiter = match std::mem::replace(&mut self.stage, Stage::Refused) {
-            Stage::Waiter(waiter) => waiter,
+            Stage::Waiting(waiter) => waiter,
             other => return self.stage = other,
         };
         let action = self.obey(plugin.gate.resume(waiter, completion, now), now);
-        if matches!(action, Action::Continue) && host::continue_request().is_err() {
+        if matches!(action, Action::Continue) && host::resume_request().is_err() {
             host::log(Level::Error, "the host did not send the request on; it stays held");
         }
     }
 
-    fn judge_head(&mut self, end_of_stream: bool) -> Result<Action, HostError> {
+    fn judge_head(&mut self, end_of_stream: bool) -> Result<Action, Status> {
         let Some(plugin) = self.plugin.clone() else { return Ok(self.refuse_failed()) };
-        let raw = host::request_headers()?;
-        let pairs = pairs::parse(&raw).ok_or(HostError { call: "parse_pairs", status: 0 })?;
-        let now = host::now()?;
+        let headers = host::request_headers()?;
+        let pairs: Vec<_> = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_slice())).collect();
+        let now = host::now();
         let mut head = Head::new(&pairs, end_of_stream, now, memory::entropy);
         if plugin.gate.needs_client_address() {
-            head = head.with_client_address(&host::get_property(&["source", "address"])?.unwrap_or_default());
+            head = head.with_client_address(&host::client_address());
         }
         head.request_id().clone_into(&mut self.name);
         Ok(self.obey(plugin.gate.on_headers(&head), now))
     }
 
     /// The head is there; it is held until the request was judged.
-    pub fn on_request_headers(&mut self, end_of_stream: bool) -> Action {
+    fn on_request_headers(&mut self, end_of_stream: bool) -> Action {
         if !matches!(self.stage, Stage::Head) {
             return self.refuse_failed();
         }
         self.judge_head(end_of_stream).unwrap_or_else(|error| {
-            host::log(Level::Error, &format!("the head could not be read: {error}"));
+            host::log(Level::Error, &format!("the head could not be read: {error:?}"));
             self.refuse_failed()
         })
     }
 
     /// While the body is held, `size` is the total so far, not the latest part.
-    pub fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        let refusal = match (&self.stage, &self.plugin) {
+    fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        let denial = match (&self.stage, &self.plugin) {
             (Stage::Body(pending), Some(plugin)) => pending.check_body_size(&plugin.gate, size),
-            (Stage::Waiter(waiter), Some(plugin)) => waiter.check_body_size(&plugin.gate, size),
+            (Stage::Waiting(waiter), Some(plugin)) => waiter.check_body_size(&plugin.gate, size),
             _ => None,
         };
-        match (refusal, end_of_stream) {
-            (Some(refusal), _) => {
+        match (denial, end_of_stream) {
+            (Some(denial), _) => {
                 self.leave();
-                self.refuse(&refusal)
+                self.deny(&denial)
             }
             (None, true) => self.on_whole_body(size),
             (None, false) => self.on_more_body(),
@@ -163,13 +196,13 @@ impl Request {
     }
 
     /// Trailers end a body that was not marked as ended.
-    pub fn on_request_trailers(&mut self) -> Action {
+    fn on_request_trailers(&mut self) -> Action {
         self.on_whole_body(usize::MAX)
     }
 
     fn on_more_body(&mut self) -> Action {
         match self.stage {
-            Stage::Body(_) | Stage::Waiter(_) | Stage::Refused => Action::Pause,
+            Stage::Body(_) | Stage::Waiting(_) | Stage::Refused => Action::Pause,
             Stage::Forwarded => Action::Continue,
             Stage::Head => self.refuse_failed(),
         }
@@ -189,10 +222,13 @@ impl Request {
 
     fn judge_body(&mut self, pending: Pending, size: usize) -> Action {
         let Some(plugin) = self.plugin.clone() else { return self.refuse_failed() };
-        match host::buffer(Buffer::RequestBody, size).and_then(|body| Ok((body, host::now()?))) {
-            Ok((body, now)) => self.obey(pending.on_body(&plugin.gate, body, now), now),
+        match host::request_body(size) {
+            Ok(body) => {
+                let now = host::now();
+                self.obey(pending.on_body(&plugin.gate, body, now), now)
+            }
             Err(error) => {
-                host::log(Level::Error, &format!("the body could not be read: {error}"));
+                host::log(Level::Error, &format!("the body could not be read: {error:?}"));
                 self.refuse_failed()
             }
         }
@@ -200,8 +236,8 @@ impl Request {
 
     /// Waits for nothing any more.
     fn leave(&self) {
-        if let (Stage::Waiter(waiter), Some(plugin)) = (&self.stage, &self.plugin) {
-            plugin.gate.remove_waiter(waiter, self.id);
+        if let (Stage::Waiting(waiter), Some(plugin)) = (&self.stage, &self.plugin) {
+            plugin.leave(waiter, self.id);
         }
     }
 }
@@ -222,15 +258,13 @@ fn apply<'a>(
     remove: impl IntoIterator<Item = &'a String>,
     set: &[(&'static str, String)],
     body: Option<&[u8]>,
-) -> Result<(), HostError> {
+) -> Result<(), Status> {
     remove.into_iter().try_for_each(|name| host::remove_request_header(name))?;
     set.iter().try_for_each(|(name, value)| host::set_request_header(name, value))?;
     body.map_or(Ok(()), host::set_request_body)
 }
 
-/// Tells the proxy's access log. A host that cannot hear it is no reason to fail.
+/// Tells the proxy's access log.
 fn note(record: &Record) {
-    for (property, value) in record.told() {
-        let _ = host::set_property(property, value.as_bytes());
-    }
+    host::set_property(ACCESS_LOG, &record.to_protobuf());
 }

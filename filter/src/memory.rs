@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use linkgate_gate::{SharedData, Unavailable, Worker};
 
-use crate::host::{self, Level, Metric};
+use crate::host::{self, Level, Metric, Status};
 
 thread_local! {
     static WORKER: Rc<Worker> = Rc::new(Worker::new(Box::new(HostShared), entropy()));
@@ -40,8 +40,8 @@ impl SharedData for HostShared {
     }
 }
 
-fn unavailable(error: &host::HostError) -> Unavailable {
-    host::log(Level::Error, &format!("the workers cannot count together: {error}"));
+fn unavailable(error: &Status) -> Unavailable {
+    host::log(Level::Error, &format!("the workers cannot count together: {error:?}"));
     Unavailable
 }
 
@@ -61,13 +61,13 @@ pub fn add(kind: Metric, name: &str, delta: i64) {
     metric(kind, name, |id| host::increment_metric(id, delta));
 }
 
-fn metric(kind: Metric, name: &str, change: impl FnOnce(u32) -> Result<(), host::HostError>) {
+fn metric(kind: Metric, name: &str, change: impl FnOnce(u32) -> Result<(), Status>) {
     if let Err(error) = id_of(kind, name).and_then(change) {
-        host::log(Level::Error, &format!("`{name}` was not counted: {error}"));
+        host::log(Level::Error, &format!("`{name}` was not counted: {error:?}"));
     }
 }
 
-fn id_of(kind: Metric, name: &str) -> Result<u32, host::HostError> {
+fn id_of(kind: Metric, name: &str) -> Result<u32, Status> {
     METRICS.with(|metrics| {
         let known = metrics.try_borrow().ok().and_then(|metrics| metrics.get(name).copied());
         if let Some(id) = known {

@@ -8,13 +8,13 @@ use std::rc::{Rc, Weak};
 
 use linkgate_gate::policy::{Fault, Policy};
 use linkgate_gate::{Gate, Keys, OwnCredentials, SigningKey};
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::ContextType;
 
-use crate::host::{self, Buffer, Level, Metric};
+use crate::host::{self, Level, Metric};
+use crate::http::{ACCESS_LOG, Stream};
 use crate::memory;
-use crate::plugin::Plugin;
-
-/// How often counts are handed over and tokens renewed.
-const TICK_MS: u32 = 1_000;
+use crate::plugin::{Plugin, TICK};
 
 /// One per policy; requests that are under way keep the gate that they began with.
 pub struct Root {
@@ -24,30 +24,59 @@ pub struct Root {
     former: Vec<Weak<Plugin>>,
     /// The gauge of workers that serve this policy, once it counts this one.
     counted: Option<String>,
+    /// By which requests have this root called; made with the first policy, and kept.
+    queue: Option<u32>,
 }
 
 impl Root {
     /// A root without a policy.
     pub fn new(id: u32) -> Self {
-        Self { id, plugin: None, former: Vec::new(), counted: None }
+        Self { id, plugin: None, former: Vec::new(), counted: None, queue: None }
     }
 
-    /// What is in force, for a request that begins.
-    pub fn plugin(&self) -> Option<Rc<Plugin>> {
-        self.plugin.clone()
+    /// The one in force, and those before it whose requests are still there.
+    fn plugins(&self) -> impl Iterator<Item = Rc<Plugin>> {
+        self.plugin.clone().into_iter().chain(self.former.iter().filter_map(Weak::upgrade))
     }
 
+    fn put_into_force(&mut self, gate: Gate) {
+        host::restart_ticks(TICK);
+        if self.queue.is_none() {
+            // A host gives what is queued to whoever registered the name last, so no other root may have it.
+            let name = memory::entropy().map(|byte| format!("{byte:02x}")).concat();
+            self.queue = host::register_queue(&format!("linkgate.{name}")).ok();
+            if let Err(status) = host::declare_struct_property(ACCESS_LOG) {
+                host::log(Level::Error, &format!("the access log will not hold what the gate notes: {status:?}"));
+            }
+        }
+        self.former.retain(|plugin| plugin.strong_count() > 0);
+        self.former.extend(self.plugin.as_ref().map(Rc::downgrade));
+        self.plugin = Some(Rc::new(Plugin::new(self.id, gate, self.queue)));
+        self.count_no_more();
+    }
+
+    fn count_no_more(&mut self) {
+        if let Some(gauge) = self.counted.take() {
+            memory::add(Metric::Gauge, &gauge, -1);
+        }
+    }
+}
+
+impl Context for Root {
+    /// An outside call has ended; it goes to the policy that made it.
+    fn on_http_call_response(&mut self, token: u32, num_headers: usize, _body_size: usize, _num_trailers: usize) {
+        if !self.plugins().any(|plugin| plugin.on_answer(token, num_headers)) {
+            host::log(Level::Error, &format!("the answer to call {token} is ignored: nobody waits for it"));
+        }
+    }
+}
+
+impl RootContext for Root {
     /// Puts a policy of this size into force, or says why not and keeps the one before.
-    pub fn on_configure(&mut self, size: usize) -> bool {
+    fn on_configure(&mut self, size: usize) -> bool {
         match configure(size) {
             Ok(gate) => {
-                if let Err(error) = host::set_tick_period(TICK_MS) {
-                    host::log(Level::Error, &format!("counts will not be handed over: {error}"));
-                }
-                self.former.retain(|plugin| plugin.strong_count() > 0);
-                self.former.extend(self.plugin.as_ref().map(Rc::downgrade));
-                self.plugin = Some(Rc::new(Plugin::new(self.id, gate)));
-                self.count_no_more();
+                self.put_into_force(gate);
                 true
             }
             Err(faults) => {
@@ -60,45 +89,43 @@ impl Root {
     }
 
     /// A second has passed. The host's canary does not live that long, so only what serves is counted as serving.
-    pub fn on_tick(&mut self) {
+    fn on_tick(&mut self) {
         let Some(plugin) = &self.plugin else { return };
         if self.counted.is_none() {
             let gauge = format!("linkgate.policy_workers.version.{}", plugin.gate.version());
             memory::add(Metric::Gauge, &gauge, 1);
             self.counted = Some(gauge);
         }
-        match host::now() {
-            Ok(now) => plugin.on_tick(now),
-            Err(error) => host::log(Level::Error, &format!("tokens are not renewed: {error}")),
-        }
+        let now = host::now();
+        self.plugins().for_each(|plugin| plugin.on_tick(now));
         memory::flush();
     }
 
-    /// An outside call has ended; it goes to the policy that made it.
-    pub fn on_http_call_response(&mut self, token: u32, num_headers: usize) {
-        let mut plugins = self.plugin().into_iter().chain(self.former.iter().filter_map(Weak::upgrade));
-        if !plugins.any(|plugin| plugin.on_answer(token, num_headers)) {
-            host::log(Level::Error, &format!("the answer to call {token} is ignored: no such call was made"));
-        }
+    /// A request has left a question with this root.
+    fn on_queue_ready(&mut self, queue: u32) {
+        host::empty(queue);
+        self.plugins().for_each(|plugin| plugin.on_ring());
     }
 
-    fn count_no_more(&mut self) {
-        if let Some(gauge) = self.counted.take() {
-            memory::add(Metric::Gauge, &gauge, -1);
-        }
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Stream::new(id, self.plugin.clone())))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
     }
 }
 
 impl Drop for Root {
     fn drop(&mut self) {
+        self.plugins().for_each(|plugin| plugin.on_root_deleted());
         self.count_no_more();
     }
 }
 
 fn configure(size: usize) -> Result<Gate, Vec<Fault>> {
     let whole = |message: String| vec![Fault { path: String::new(), message }];
-    let text = host::buffer(Buffer::PluginConfiguration, size)
-        .map_err(|e| whole(format!("the host did not hand it over: {e}")))?;
+    let text = host::configuration(size).map_err(|e| whole(format!("the host did not hand it over: {e:?}")))?;
     let policy = Policy::from_json(&text)?;
     let signing = SigningKey::parse(&variable("LINKGATE_JWT_PRIVATE_KEY")).map_err(|e| whole(e.to_string()))?;
     let own = OwnCredentials::new(

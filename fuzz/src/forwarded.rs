@@ -45,7 +45,7 @@ pub fn check_headers(pairs: &Pairs<'_>, forward: &Forward) {
         assert!(!goes || !credential && (!ours || replaced), "{name} goes on");
     }
     let plain = |text: &str| !text.chars().any(char::is_control);
-    assert!(forward.record.properties().iter().all(|(_, value)| plain(value)), "{:?}", forward.record);
+    assert!(forward.record.fields().iter().all(|(_, value)| plain(value)), "{:?}", forward.record);
     assert_eq!(forward.record.decision, "OK");
 }
 

@@ -9,7 +9,6 @@ pub mod body;
 pub mod credentials;
 pub mod download;
 pub mod keys;
-pub mod pairs;
 pub mod path;
 pub mod policy;
 pub mod token;

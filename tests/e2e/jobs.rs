@@ -115,10 +115,11 @@ async fn who_may_upload_asks_and_cancels_and_the_store_is_told_who_it_is() {
             assert_eq!(reply.header(name), Some(value), "{reply:?}");
         }
         let line = post.gateway.access_line(&reply).await;
-        let said = ["method", "path", "app", "user", "application", "module", "operation", "decision", "rule"]
-            .map(|key| &line[key]);
+        let sent = ["method", "path"].map(|key| &line[key]);
+        let noted = ["app", "user", "application", "module", "operation", "decision", "rule"];
+        let said = sent.into_iter().chain(noted.map(|key| &line["gate"][key]));
         let want = [method.as_str(), &job(), APP, USER, "app_code", "default", operation, "OK", "grants.test"];
-        assert_eq!(said.map(|value| value.as_str().unwrap()), want);
+        assert_eq!(said.map(|value| value.as_str().unwrap()).collect::<Vec<_>>(), want);
     }
 }
 
@@ -292,7 +293,7 @@ async fn services_are_asked_while_a_request_without_a_body_is_held() {
     for method in [Method::GET, Method::DELETE] {
         let (seen, reply) = post.pass(nobody_about(method).path(format!("/all{}?{query}", job()))).await;
         assert!(!seen.head.contains(&secret) && !seen.head.contains(&token), "{seen:?}");
-        let line = post.gateway.access_line(&reply).await;
+        let line = &post.gateway.access_line(&reply).await["gate"];
         assert_eq!((&line["app"], &line["user"]), (&json!(CI), &json!(ANNA)));
     }
     // One who signs: method, path and query, and nothing in the place of a body.

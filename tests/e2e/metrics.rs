@@ -4,11 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use linkgate_gate::Record;
 use linkgate_tests::gateway::{Gateway, GatewayPlan};
 use linkgate_tests::request::get;
 use serde_json::{Value, json};
 
 use crate::probe::Probe;
+use crate::proxy::raw;
 
 /// Kinds of metrics, as the ABI numbers them.
 const COUNTER: u32 = 0;
@@ -34,6 +36,7 @@ fn counting_probe() -> Probe {
     let mut probe = Probe::default()
         .import("define_metric", "i32 i32 i32 i32")
         .import("record_metric", "i32 i64")
+        .import("call_foreign_function", "i32 i32 i32 i32 i32 i32")
         .import("set_property", "i32 i32 i32 i32");
     let (mut define, mut count) = (String::new(), String::new());
     for (n, (kind, name)) in METRICS.iter().enumerate() {
@@ -41,7 +44,14 @@ fn counting_probe() -> Probe {
         define += &format!("(drop (call $define_metric (i32.const {kind}) {name} (i32.const {id})))\n");
         count += &format!("(drop (call $record_metric (i32.load (i32.const {id})) (i64.const 7)))\n");
     }
-    let (key, value) = (probe.bytes(b"linkgate.app"), probe.bytes("my \"app\"".as_bytes()));
+    // The fields 1, 3 and 4 of the message that Envoy's function takes: name, type (protobuf) and schema.
+    let schema = "type.googleapis.com/google.protobuf.Struct";
+    let property = [&[10, 8], &b"linkgate"[..], &[24, 3, 34, u8::try_from(schema.len()).unwrap()], schema.as_bytes()];
+    let (function, property) = (probe.bytes(b"declare_property"), probe.bytes(&property.concat()));
+    define +=
+        &format!("(drop (call $call_foreign_function {function} {property} (i32.const 2048) (i32.const 2052)))\n");
+    let noted = Record { app: "my \"app\"".to_owned(), ..Record::default() };
+    let (key, value) = (probe.bytes(b"linkgate"), probe.bytes(&noted.to_protobuf()));
     let note = format!("(drop (call $set_property {key} {value}))");
     probe.on("configure", "(param i32 i32) (result i32)", &format!("{define} (i32.const 1)")).on(
         "request_headers",
@@ -98,17 +108,20 @@ async fn names_become_metrics_with_labels() {
 }
 
 #[tokio::test]
-async fn the_access_log_tells_what_the_filter_noted_and_null_for_the_rest() {
+async fn the_access_log_tells_what_the_filter_noted_and_null_where_it_was_not_asked() {
     let gateway = counting_gateway().await;
     let reply = get(gateway.base(), "/noted").await;
     let log = wait_for("\"/noted\"", async || gateway.log()).await;
     let line = log.lines().find(|line| line.starts_with('{') && line.contains("\"/noted\"")).unwrap();
     let line: Value = serde_json::from_str(line).unwrap();
     assert_eq!(line["request_id"].as_str(), reply.header("x-request-id"));
-    assert_eq!(line["app"], json!("my \"app\""));
-    for field in ["user", "application", "module", "stage", "decision", "rule", "identity", "reported"] {
-        assert_eq!(line.get(field), Some(&Value::Null), "{field} of {line}");
-    }
+    assert_eq!(line["gate"], json!({"app": "my \"app\""}));
+    // What never came to the filter is not noted.
+    raw(gateway.address(), b"nonsense\r\n\r\n").await;
+    let log = wait_for("\"status\":400", async || gateway.log()).await;
+    let line = log.lines().find(|line| line.starts_with('{') && line.contains("\"status\":400")).unwrap();
+    let line: Value = serde_json::from_str(line).unwrap();
+    assert_eq!(line.get("gate"), Some(&Value::Null), "{line}");
 }
 
 const DOCUMENT: &str = include_str!("../../docs/METRICS.md");

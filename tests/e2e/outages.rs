@@ -74,7 +74,7 @@ async fn an_ill_service_lets_nobody_in_but_those_who_are_known() {
     let listed = platform.user("bk_ticket", &listed.ticket);
     let reply = platform.bed.send(platform.request(&listed)).await;
     assert_eq!(reply.status, 200, "{reply:?}");
-    let line = platform.bed.gateway.access_line(&reply).await;
+    let line = &platform.bed.gateway.access_line(&reply).await["gate"];
     assert_eq!((&line["app"], &line["identity"]), (&json!(APP), &json!("listed")));
     assert!(!platform.bed.gateway.log().contains("critical"), "{}", platform.bed.gateway.log());
 }

@@ -71,7 +71,7 @@ impl Door {
         {
             assert!(!whole.contains(absent), "{absent} in {whole}");
         }
-        let line = self.gateway.access_line(&reply).await;
+        let line = &self.gateway.access_line(&reply).await["gate"];
         assert_eq!((&line["app"], &line["user"]), (&json!(CI), &json!(ANNA)), "{line}");
         seen
     }

@@ -25,7 +25,7 @@ async fn ask(gateway: &Gateway) -> Reply {
 }
 
 /// Sends bytes as they are and gives the reply's status line and body.
-async fn raw(address: SocketAddr, request: &[u8]) -> String {
+pub async fn raw(address: SocketAddr, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request).await.unwrap();
     let mut reply = Vec::new();

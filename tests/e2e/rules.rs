@@ -132,7 +132,7 @@ async fn a_report_only_rule_lets_pass_and_tells_log_and_metrics() {
     for n in ["1", "2"] {
         let reply = bed.send(bed.request(bed.source.url()).version(n)).await;
         assert_eq!(reply.status, 200, "{reply:?}");
-        let line = bed.gateway.access_line(&reply).await;
+        let line = &bed.gateway.access_line(&reply).await["gate"];
         let limit = if n == "1" { "" } else { "limits.requests," };
         let rules =
             format!("restrictions.client_ips,restrictions.users,grants.test,{limit}packages.hosts,packages.sha256");

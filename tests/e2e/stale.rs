@@ -9,9 +9,9 @@ use linkgate_tests::{Identity, Mood, random};
 use serde_json::{Value, json};
 
 use crate::bed::stranger;
-use crate::fast_clock::fast;
 use crate::platform::{ANNA, CI};
 use crate::recorder::Recorder;
+use crate::rewired::fast;
 
 /// Ten minutes, and a little more, for the filter.
 const TEN_MINUTES: Duration = Duration::from_millis(6_200);
@@ -34,7 +34,7 @@ fn callers(identity: &Identity, gateway: &Gateway) -> Vec<Value> {
 async fn ask(gateway: &Gateway, caller: &Value) -> (u16, String) {
     let request = stranger("https://example.com/a.tgz").header("x-bkapi-authorization", &caller.to_string());
     let reply = request.send(gateway.base()).await;
-    let line = gateway.access_line(&reply).await;
+    let line = &gateway.access_line(&reply).await["gate"];
     (reply.status, line["identity"].as_str().unwrap_or_default().to_owned())
 }
 

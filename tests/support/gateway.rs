@@ -127,6 +127,13 @@ impl GatewayPlan {
         self
     }
 
+    /// Sets a variable of `envoy.yaml`; the last of a name counts.
+    #[must_use]
+    pub fn wire(mut self, name: &str, value: &str) -> Self {
+        self.wiring.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Sets a variable of Envoy's process; the last of a name counts.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {

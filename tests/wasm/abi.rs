@@ -1,6 +1,6 @@
 //! The calls of proxy-wasm 0.2.1 about a stream, and a stub with a note for each that the host does not offer.
 
-use wasmi::{Caller, Extern, ExternType, Linker, Memory, Module, Val};
+use wasmi::{Caller, Error, Extern, ExternType, Linker, Memory, Module, Val};
 
 use crate::outside;
 use crate::request::assert_clean;
@@ -38,9 +38,11 @@ pub const CALLS: [&str; 38] = [
 /// Offers everything of `env` that the module asks for.
 pub fn offer(linker: &mut Linker<World>, module: &Module) {
     linker.func_wrap("env", "proxy_log", log).unwrap();
+    linker.func_wrap("env", "proxy_get_current_time_nanoseconds", get_current_time).unwrap();
     linker.func_wrap("env", "proxy_get_buffer_bytes", get_buffer_bytes).unwrap();
     linker.func_wrap("env", "proxy_set_buffer_bytes", set_buffer_bytes).unwrap();
     linker.func_wrap("env", "proxy_get_header_map_pairs", get_header_map_pairs).unwrap();
+    linker.func_wrap("env", "proxy_get_header_map_value", get_header_map_value).unwrap();
     linker.func_wrap("env", "proxy_remove_header_map_value", remove_header_map_value).unwrap();
     linker.func_wrap("env", "proxy_replace_header_map_value", replace_header_map_value).unwrap();
     linker.func_wrap("env", "proxy_send_local_response", send_local_response).unwrap();
@@ -109,6 +111,15 @@ fn log(mut guest: Guest<'_>, level: i32, at: i32, len: i32) -> i32 {
     OK
 }
 
+fn get_current_time(mut guest: Guest<'_>, time_at: i32) -> i32 {
+    if let Some(status) = guest.data_mut().called("proxy_get_current_time_nanoseconds") {
+        return status;
+    }
+    let time = guest.data().now_ns();
+    write(&mut guest, time_at, &time.to_le_bytes());
+    OK
+}
+
 fn get_buffer_bytes(mut guest: Guest<'_>, buffer: i32, start: i32, max: i32, data_at: i32, size_at: i32) -> i32 {
     if let Some(status) = guest.data_mut().called("proxy_get_buffer_bytes") {
         return status;
@@ -165,6 +176,30 @@ fn get_header_map_pairs(mut guest: Guest<'_>, map: i32, data_at: i32, size_at: i
     hand_over(&mut guest, &raw, data_at, size_at)
 }
 
+/// The first value of a header, as Envoy gives it; a map that is not there is a mistake.
+fn get_header_map_value(
+    mut guest: Guest<'_>,
+    map: i32,
+    name_at: i32,
+    name_len: i32,
+    value_at: i32,
+    size_at: i32,
+) -> i32 {
+    if let Some(status) = guest.data_mut().called("proxy_get_header_map_value") {
+        return status;
+    }
+    let name = read(&guest, name_at, name_len);
+    let world = guest.data_mut();
+    let headers = match map {
+        MAP_HTTP_CALL_RESPONSE_HEADERS => world.outside.answer.as_ref().map(|answer| &answer.headers),
+        // A value that comes twice would be read once.
+        _ => None,
+    };
+    let Some(headers) = headers else { return BAD_ARGUMENT };
+    let value = headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(&name)).map(|(_, value)| value.clone());
+    value.map_or(NOT_FOUND, |value| hand_over(&mut guest, &value, value_at, size_at))
+}
+
 /// The headers that a change is about; a map that is not there in this phase is none.
 fn headers<'a>(guest: &'a mut Guest<'_>, map: i32) -> Option<&'a mut Pairs> {
     let stream = guest.data_mut().stream()?;
@@ -213,29 +248,29 @@ fn send_local_response(
     headers_at: i32,
     headers_len: i32,
     grpc_status: i32,
-) -> i32 {
+) -> Result<i32, Error> {
     if let Some(status) = guest.data_mut().called("proxy_send_local_response") {
-        return status;
+        return Ok(status);
     }
     let details = read_text(&guest, details_at, details_len);
     let body = read_text(&guest, body_at, body_len);
     let headers = world::deserialize(&read(&guest, headers_at, headers_len));
-    let Some(stream) = guest.data_mut().stream() else { return BAD_ARGUMENT };
+    let Some(stream) = guest.data_mut().stream() else { return Ok(BAD_ARGUMENT) };
     stream.replies.push(Reply { status, details, body, headers, grpc_status });
-    if let Some(callback) = guest.data_mut().reenter.take() {
-        reenter(&mut guest, callback);
+    match guest.data_mut().reenter.take() {
+        Some(callback) => reenter(&mut guest, callback).map(|()| OK),
+        None => Ok(OK),
     }
-    OK
 }
 
 /// Makes a callback about the context whose callback runs, with ones for all that it takes besides.
-fn reenter(guest: &mut Guest<'_>, callback: &str) {
+fn reenter(guest: &mut Guest<'_>, callback: &str) -> Result<(), Error> {
     let function = guest.get_export(callback).and_then(Extern::into_func).expect("the filter exports it");
     let ty = function.ty(&*guest);
     let mut params = vec![Val::I32(1); ty.params().len()];
     params[0] = Val::I32(guest.data().context.cast_signed());
     let mut results = vec![Val::I32(0); ty.results().len()];
-    function.call(&mut *guest, &params, &mut results).expect("the filter does not trap");
+    function.call(&mut *guest, &params, &mut results)
 }
 
 /// Sends a request on. What must hold when a callback lets it go must hold here.

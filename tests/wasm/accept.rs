@@ -126,7 +126,7 @@ fn a_clock_at_either_end_of_its_range_does_no_harm() {
 }
 
 #[test]
-fn a_request_needs_eight_calls_of_the_abi_and_two_of_wasi() {
+fn a_request_needs_nine_calls_of_the_abi_and_one_of_wasi() {
     let mut vm = Vm::configured();
     vm.world().fail(|_| None);
     vm.send(&Request::good().without("x-request-id"));
@@ -136,8 +136,8 @@ fn a_request_needs_eight_calls_of_the_abi_and_two_of_wasi() {
     calls.sort_unstable();
     calls.dedup();
     let abi = [
-        "clock_time_get",
         "proxy_get_buffer_bytes",
+        "proxy_get_current_time_nanoseconds",
         "proxy_get_header_map_pairs",
         "proxy_log",
         "proxy_remove_header_map_value",

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::fixture::{self, SECRETS};
 use crate::request::{BODY, Request};
 use crate::vm::{Action, ROOT, Vm};
+use crate::world::NOT_FOUND;
 
 /// The gateway's own secrets.
 const OWN: [&str; 2] = ["0wn-secret-of-bkauth", "0wn-bearer"];
@@ -15,6 +16,8 @@ pub const YES: &str = r#"{"code":0,"message":"OK","data":{"is_match":true}}"#;
 pub const NO: &str = r#"{"code":0,"message":"OK","data":{"is_match":false}}"#;
 /// What a caller reads when there is no answer at all.
 pub const NO_ANSWER: &str = "failed to request third-party api, bkauth, no answer";
+/// And where nobody could be asked.
+const TOO_MANY: &str = "failed to request third-party api, bkauth, too many requests are under way";
 
 /// The good policy without its apps, and with a service that knows them.
 pub fn policy() -> Value {
@@ -54,6 +57,15 @@ impl Vm {
         context
     }
 
+    /// The same, while the host loses what is queued for the root.
+    #[track_caller]
+    pub fn hold_unsent(&mut self, request: &Request) -> u32 {
+        self.world().outside.deaf = true;
+        let context = self.hold(request);
+        self.world().outside.deaf = false;
+        context
+    }
+
     /// The number of the latest call.
     pub fn latest_call(&mut self) -> u32 {
         self.world().calls().last().expect("a service is asked").token
@@ -76,8 +88,7 @@ impl Vm {
 
     /// How it is known who calls.
     pub fn identity(&mut self, context: u32) -> String {
-        let noted = self.world().property(context, &["linkgate.identity"]).unwrap_or_default();
-        String::from_utf8(noted.to_vec()).unwrap()
+        self.stream(context).noted("identity")
     }
 
     /// What became of a request that was held and is refused: status and message.
@@ -150,9 +161,6 @@ fn whatever_is_no_answer_is_a_failure_of_the_gateway() {
     let token = vm.latest_call();
     vm.fail_call(token);
     assert_eq!(vm.refused_with(context), failure(NO_ANSWER));
-    // A second answer to the same call is none.
-    vm.answer_call(token, &[(":status", "200")], YES);
-    vm.hold(&of("ci"));
 }
 
 #[test]
@@ -211,8 +219,6 @@ fn who_waits_under_a_policy_ends_under_it_in_whatever_way_it_is_replaced() {
     assert!(vm.configure(ROOT, &closed) && vm.configure(ROOT, policy()));
     vm.answer_call(token, &[(":status", "200")], YES);
     assert_eq!(vm.resumed_by(context), "fresh");
-    vm.answer_call(token, &[(":status", "200")], YES);
-    assert!(vm.world().log_text().contains("no such call was made"), "it was answered before");
     vm.send(&of("ci")).forwarded();
     // One that is not taken changes nothing.
     let context = vm.hold(&of("other"));
@@ -222,19 +228,93 @@ fn who_waits_under_a_policy_ends_under_it_in_whatever_way_it_is_replaced() {
 }
 
 #[test]
-fn a_root_that_goes_while_its_question_is_open_harms_nobody() {
+fn who_waits_under_a_root_that_goes_is_refused_at_once() {
     let mut vm = asking();
-    let context = vm.hold(&of("ci"));
-    let token = vm.latest_call();
+    let waiting = [vm.hold(&of("ci")), vm.hold(&of("ci")), vm.hold(&of("other"))];
+    let not_sent = vm.hold_unsent(&of("unsent"));
+    let begun = vm.open(&of("late"));
     vm.delete(ROOT);
-    vm.answer_call(token, &[(":status", "200")], YES);
-    assert!(!vm.world().resumed(context), "held for good");
-    vm.delete(context);
+    for context in waiting.into_iter().chain([not_sent]) {
+        assert_eq!(vm.refused_with(context), failure(TOO_MANY));
+    }
+    // Nobody can ask for one that comes to its question later.
+    assert_eq!((vm.head(begun, false), vm.chunk(begun, BODY.as_bytes(), true)), (Action::Pause, Action::Pause));
+    assert_eq!(vm.refused_with(begun), failure(TOO_MANY));
+    // An answer that comes all the same is nobody's.
+    vm.answer_call(1, &[(":status", "200")], YES);
     let (root, took) = vm.add_root(policy());
     assert!(took);
     let context = vm.hold(&of("ci").under(root));
     vm.answer(YES);
     assert_eq!(vm.resumed_by(context), "fresh");
+}
+
+#[test]
+fn a_question_whose_queue_is_deaf_is_sent_by_the_next_tick_for_the_time_that_is_left() {
+    let mut vm = asking();
+    let (first, second) = (vm.hold_unsent(&of("ci")), vm.hold_unsent(&of("ci")));
+    vm.world().later_ms(300);
+    vm.tick(ROOT);
+    let timeouts: Vec<_> = vm.world().calls().iter().map(|call| call.timeout_ms).collect();
+    assert_eq!(timeouts, [400], "one question, and 300 of its 700 ms are over");
+    vm.answer(YES);
+    assert_eq!((vm.resumed_by(first), vm.resumed_by(second)), ("fresh".to_owned(), "fresh".to_owned()));
+    assert_eq!(vm.world().queued(), 1, "the host lost it");
+    let context = vm.hold(&of("other"));
+    assert_eq!(vm.world().queued(), 0);
+    vm.answer(YES);
+    assert_eq!(vm.resumed_by(context), "fresh");
+}
+
+#[test]
+fn nobody_waits_beyond_the_timeout_for_a_question_that_could_not_be_sent() {
+    let mut vm = asking();
+    let context = vm.hold_unsent(&of("ci"));
+    vm.world().later_ms(700);
+    vm.tick(ROOT);
+    assert_eq!(vm.refused_with(context), failure(TOO_MANY));
+    assert!(vm.world().calls().is_empty());
+}
+
+#[test]
+fn a_root_whose_queue_takes_nothing_ticks_at_once() {
+    let mut vm = asking();
+    vm.world().fail(|call| (call.name == "proxy_enqueue_shared_queue").then_some(NOT_FOUND));
+    let context = vm.hold(&of("ci"));
+    assert!(vm.world().calls().is_empty());
+    assert_eq!(vm.world().next_tick_ms(ROOT), Some(1));
+    vm.tick(ROOT);
+    assert_eq!((vm.world().tick_ms(ROOT), vm.world().next_tick_ms(ROOT)), (Some(1_000), Some(1_000)));
+    vm.answer(YES);
+    assert_eq!(vm.resumed_by(context), "fresh");
+}
+
+#[test]
+fn a_call_whose_end_the_host_never_tells_is_over_with_its_timeout_and_a_tick() {
+    let mut vm = asking();
+    let context = vm.hold(&of("ci"));
+    vm.world().later_ms(1_700);
+    vm.tick(ROOT);
+    assert!(vm.stream(context).replies.is_empty(), "the host may still tell");
+    vm.world().later_ms(1);
+    vm.tick(ROOT);
+    assert_eq!(vm.refused_with(context), failure(NO_ANSWER));
+    assert!(vm.world().log_text().contains("the host did not end call 1"));
+    // What it tells later is nobody's.
+    vm.answer_call(1, &[(":status", "200")], YES);
+    let context = vm.hold(&of("ci"));
+    vm.answer(YES);
+    assert_eq!(vm.resumed_by(context), "fresh");
+}
+
+#[test]
+fn who_hangs_up_before_the_question_is_sent_takes_nobody_along() {
+    let mut vm = asking();
+    let (first, second) = (vm.hold_unsent(&of("ci")), vm.hold_unsent(&of("ci")));
+    vm.delete(first);
+    vm.tick(ROOT);
+    vm.answer(YES);
+    assert_eq!(vm.resumed_by(second), "fresh");
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn body_of(len: usize) -> String {
 #[test]
 fn a_request_that_ends_with_its_headers_is_refused_at_once() {
     let seen = Vm::configured().send(&Request::good().ending_with(End::Headers));
-    assert_eq!((seen.status(), seen.refused().details.as_str()), (400, "linkgate.VALIDATION_ERROR"));
+    assert_eq!((seen.status(), seen.stream.noted("decision").as_str()), (400, "VALIDATION_ERROR"));
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn a_body_of_the_limit_passes_and_one_byte_more_does_not() {
     for end in [End::Body, End::Trailers] {
         vm.send(&Request::good().body(body_of(BODY_LIMIT)).ending_with(end)).forwarded();
         let seen = vm.send(&Request::good().body(body_of(BODY_LIMIT + 1)).ending_with(end));
-        assert_eq!((seen.status(), seen.refused().details.as_str()), (413, "linkgate.BODY_SIZE_LIMIT_EXCEED"));
+        assert_eq!((seen.status(), seen.stream.noted("decision").as_str()), (413, "BODY_SIZE_LIMIT_EXCEED"));
     }
 }
 

@@ -65,7 +65,7 @@ fn a_method_on_the_others_path_is_not_found() {
         about("GET").with(":path", format!("{PATH}{}", JOB.to_uppercase())),
     ] {
         let seen = vm.send(&request);
-        assert_eq!((seen.status(), seen.refused().details.as_str()), (404, "linkgate.API_NOT_FOUND"));
+        assert_eq!((seen.status(), seen.stream.noted("decision").as_str()), (404, "API_NOT_FOUND"));
         assert!(seen.stays_here());
     }
 }

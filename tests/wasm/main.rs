@@ -1,7 +1,9 @@
-//! The built filter in a proxy-wasm host of our own, without Envoy: it runs on any host of ABI 0.2.1, and it never traps.
+//! The built filter in a proxy-wasm host of our own, without Envoy: nothing that is sent to it makes it trap, and where a
+//! host breaks the ABI nothing goes on by that.
 //!
 //! The host is strict where Envoy is lenient (pointers, header maps and call names are checked) and fails on demand,
-//! which Envoy cannot be made to do. A trap fails the test in which it happens, with the filter's own log.
+//! which Envoy cannot be made to do. A trap fails the test in which it happens, with the filter's own log, unless the test
+//! says that the host breaks the ABI; then the next request is served by a new VM.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests and their helpers fail by panicking")]
 
@@ -18,6 +20,7 @@ mod asking;
 mod body;
 mod configure;
 mod contexts;
+mod cost;
 mod faults;
 mod hostile;
 mod jobs;

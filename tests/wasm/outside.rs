@@ -1,7 +1,7 @@
-//! What the host has beside streams: calls to other services, data shared by VMs, metrics, properties and ticks.
+//! What the host has beside streams: calls to other services, data and queues shared by VMs, metrics, properties and ticks.
 //!
 //! Promises: the corners are Envoy's. A call belongs to the root; a version does not guard a key that is not there; each
-//! definition of a metric makes a new id; a root has no properties.
+//! definition of a metric makes a new id; a root has no properties; a timer that runs is left to end.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use wasmi::Linker;
 
 use crate::abi::{Guest, hand_over, read, read_text, write};
 use crate::vm::{ROOT, Vm};
-use crate::world::{self, BAD_ARGUMENT, CAS_MISMATCH, NOT_FOUND, OK, Pairs, World};
+use crate::world::{self, BAD_ARGUMENT, CAS_MISMATCH, EMPTY, NOT_FOUND, OK, Pairs, World};
 
 const COUNTER: i32 = 0;
 const GAUGE: i32 = 1;
@@ -47,11 +47,13 @@ pub struct Answer {
 struct Shared {
     values: BTreeMap<String, (Vec<u8>, u32)>,
     next_cas: u32,
+    /// Names of queues.
+    queues: Vec<String>,
 }
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { values: BTreeMap::new(), next_cas: 1 }
+        Self { values: BTreeMap::new(), next_cas: 1, queues: Vec::new() }
     }
 }
 
@@ -69,8 +71,27 @@ pub struct Outside {
     recorded: BTreeMap<String, Vec<i64>>,
     /// What the host itself knows of every request, by path.
     properties: BTreeMap<String, Vec<u8>>,
-    /// Milliseconds, by root.
-    ticks: BTreeMap<u32, i32>,
+    /// By root.
+    ticks: BTreeMap<u32, Ticks>,
+    /// Receivers of this VM's queues, by queue.
+    receivers: BTreeMap<u32, u32>,
+    /// Entries that were queued and not taken, by queue.
+    queued: BTreeMap<u32, Vec<Vec<u8>>>,
+    /// Queues whose receivers are to be told, once no callback runs.
+    rung: Vec<u32>,
+    /// What roots said of properties.
+    pub declared: Vec<(u32, Vec<u8>)>,
+    /// Receivers are not told.
+    pub deaf: bool,
+}
+
+/// The timer of a root, in milliseconds.
+#[derive(Clone, Copy, Default)]
+struct Ticks {
+    /// What it is set to; 0 for none.
+    period: i32,
+    /// When it ends next. One that runs is left to end, whatever it is set to meanwhile.
+    next: i32,
 }
 
 impl Outside {
@@ -116,11 +137,6 @@ impl World {
         self.outside.metrics.iter().filter(|(_, n)| n == name).count()
     }
 
-    /// What the filter left with a request.
-    pub fn property(&self, context: u32, path: &[&str]) -> Option<&[u8]> {
-        self.streams.get(&context)?.properties.get(&path.join("\0")).map(Vec::as_slice)
-    }
-
     /// Lets the host know something about every request.
     pub fn set_property(&mut self, path: &[&str], value: impl Into<Vec<u8>>) {
         self.outside.properties.insert(path.join("\0"), value.into());
@@ -148,7 +164,17 @@ impl World {
 
     /// How often a root is to be called.
     pub fn tick_ms(&self, root: u32) -> Option<i32> {
-        self.outside.ticks.get(&root).copied()
+        self.outside.ticks.get(&root).map(|ticks| ticks.period)
+    }
+
+    /// When a root is called next.
+    pub fn next_tick_ms(&self, root: u32) -> Option<i32> {
+        self.outside.ticks.get(&root).map(|ticks| ticks.next)
+    }
+
+    /// How many entries wait in queues.
+    pub fn queued(&self) -> usize {
+        self.outside.queued.values().map(Vec::len).sum()
     }
 }
 
@@ -175,12 +201,29 @@ impl Vm {
         let params = (root, token, headers, body, 0_u32);
         self.call::<(u32, u32, u32, u32, u32), ()>("proxy_on_http_call_response", params);
         self.world().outside.answer = None;
+        self.tell_receivers();
     }
 
     /// The time of a root has come.
     pub fn tick(&mut self, root: u32) {
+        if let Some(ticks) = self.world().outside.ticks.get_mut(&root) {
+            ticks.next = ticks.period;
+        }
         self.enter(root);
         self.call::<u32, ()>("proxy_on_tick", root);
+        self.tell_receivers();
+    }
+
+    /// No callback runs: the receivers of what was queued are told, once for each entry. Those that are gone are not.
+    pub fn tell_receivers(&mut self) {
+        for queue in std::mem::take(&mut self.world().outside.rung) {
+            let receiver = self.world().outside.receivers.get(&queue).copied();
+            let receiver = receiver.filter(|receiver| self.world().contexts.contains_key(receiver));
+            if let (Some(receiver), false) = (receiver, self.world().outside.deaf) {
+                self.enter(receiver);
+                self.call::<(u32, u32), ()>("proxy_on_queue_ready", (receiver, queue));
+            }
+        }
     }
 }
 
@@ -191,9 +234,13 @@ pub fn offer(linker: &mut Linker<World>) {
     linker.func_wrap("env", "proxy_http_call", http_call).unwrap();
     linker.func_wrap("env", "proxy_get_shared_data", get_shared_data).unwrap();
     linker.func_wrap("env", "proxy_set_shared_data", set_shared_data).unwrap();
+    linker.func_wrap("env", "proxy_register_shared_queue", register_queue).unwrap();
+    linker.func_wrap("env", "proxy_enqueue_shared_queue", enqueue).unwrap();
+    linker.func_wrap("env", "proxy_dequeue_shared_queue", dequeue).unwrap();
     linker.func_wrap("env", "proxy_define_metric", define_metric).unwrap();
     linker.func_wrap("env", "proxy_increment_metric", increment_metric).unwrap();
     linker.func_wrap("env", "proxy_record_metric", record_metric).unwrap();
+    linker.func_wrap("env", "proxy_call_foreign_function", call_foreign_function).unwrap();
     linker.func_wrap("env", "proxy_get_property", get_property).unwrap();
     linker.func_wrap("env", "proxy_set_property", set_property).unwrap();
 }
@@ -216,11 +263,63 @@ fn set_tick_period(mut guest: Guest<'_>, ms: i32) -> i32 {
     }
     let world = guest.data_mut();
     let root = world.root();
-    match ms {
-        0 => world.outside.ticks.remove(&root),
-        ms => world.outside.ticks.insert(root, ms),
-    };
+    let ticks = world.outside.ticks.entry(root).or_default();
+    if ticks.period == 0 {
+        ticks.next = ms;
+    }
+    ticks.period = ms;
     OK
+}
+
+/// As Envoy does it: one queue for each name, and its receiver is whoever registered it last.
+fn register_queue(mut guest: Guest<'_>, at: i32, len: i32, queue_at: i32) -> i32 {
+    if let Some(status) = guest.data_mut().called("proxy_register_shared_queue") {
+        return status;
+    }
+    let name = read_text(&guest, at, len);
+    let world = guest.data_mut();
+    let root = world.root();
+    let queue = {
+        let mut shared = world.outside.shared.borrow_mut();
+        let known = shared.queues.iter().position(|known| *known == name);
+        known.unwrap_or_else(|| {
+            shared.queues.push(name);
+            shared.queues.len() - 1
+        })
+    };
+    let queue = u32::try_from(queue + 1).unwrap();
+    world.outside.receivers.insert(queue, root);
+    write(&mut guest, queue_at, &queue.to_le_bytes());
+    OK
+}
+
+fn enqueue(mut guest: Guest<'_>, queue: i32, at: i32, len: i32) -> i32 {
+    if let Some(status) = guest.data_mut().called("proxy_enqueue_shared_queue") {
+        return status;
+    }
+    let (queue, entry) = (queue.cast_unsigned(), read(&guest, at, len));
+    let outside = &mut guest.data_mut().outside;
+    if !outside.receivers.contains_key(&queue) {
+        return NOT_FOUND;
+    }
+    outside.queued.entry(queue).or_default().push(entry);
+    outside.rung.push(queue);
+    OK
+}
+
+fn dequeue(mut guest: Guest<'_>, queue: i32, data_at: i32, size_at: i32) -> i32 {
+    if let Some(status) = guest.data_mut().called("proxy_dequeue_shared_queue") {
+        return status;
+    }
+    let queue = queue.cast_unsigned();
+    let outside = &mut guest.data_mut().outside;
+    if !outside.receivers.contains_key(&queue) {
+        return NOT_FOUND;
+    }
+    match outside.queued.get_mut(&queue).filter(|entries| !entries.is_empty()).map(|entries| entries.remove(0)) {
+        Some(entry) => hand_over(&mut guest, &entry, data_at, size_at),
+        None => EMPTY,
+    }
 }
 
 #[allow(clippy::too_many_arguments, reason = "the ABI has them")]
@@ -330,6 +429,32 @@ fn record_metric(mut guest: Guest<'_>, id: i32, value: i64) -> i32 {
             OK
         }
     }
+}
+
+/// Envoy's only function that the filter has a use for.
+fn call_foreign_function(
+    mut guest: Guest<'_>,
+    name_at: i32,
+    name_len: i32,
+    at: i32,
+    len: i32,
+    data_at: i32,
+    size_at: i32,
+) -> i32 {
+    if let Some(status) = guest.data_mut().called("proxy_call_foreign_function") {
+        return status;
+    }
+    let (name, arguments) = (read_text(&guest, name_at, name_len), read(&guest, at, len));
+    if name != "declare_property" {
+        return NOT_FOUND;
+    }
+    let world = guest.data_mut();
+    let root = world.root();
+    if world.outside.declared.contains(&(root, arguments.clone())) {
+        return BAD_ARGUMENT;
+    }
+    world.outside.declared.push((root, arguments));
+    hand_over(&mut guest, &[], data_at, size_at)
 }
 
 fn get_property(mut guest: Guest<'_>, at: i32, len: i32, data_at: i32, size_at: i32) -> i32 {

@@ -1,4 +1,4 @@
-//! Refusals as they reach the wire: status, headers, body, and the detail by which `envoy.yaml` knows them for ours.
+//! Refusals as they reach the wire: status, headers, body; and what the access log is told.
 
 use serde_json::{Value, json};
 
@@ -9,14 +9,17 @@ use crate::vm::Vm;
 /// The gateway's envelope, whole.
 #[track_caller]
 fn assert_envelope(seen: &Seen, status: i32, code: u32, name: &str, message: &str) {
-    assert_eq!(seen.refused().details, format!("linkgate.{name}"));
+    assert_eq!((seen.stream.noted("decision").as_str(), seen.stream.noted("reason").as_str()), (name, ""));
     assert_shown(seen, status, code, name, message);
 }
 
 /// The envelope for who is not known; the access log is told the reason too.
 #[track_caller]
 fn assert_not_known(seen: &Seen, reason: &str) {
-    assert_eq!(seen.refused().details, format!("linkgate.INVALID_ARGS:{}", reason.replace(' ', "_")));
+    assert_eq!(
+        (seen.stream.noted("decision").as_str(), seen.stream.noted("reason").as_str()),
+        ("INVALID_ARGS", reason)
+    );
     let message = format!("Parameters error [reason=\"{reason}\"]");
     assert_shown(seen, 400, 1_640_001, "INVALID_ARGS", &message);
 }
@@ -105,7 +108,7 @@ fn a_fault_of_the_body_is_told_in_the_stores_form_and_in_the_callers_language() 
     let mut vm = Vm::configured();
     let seen = vm.send(&Request::good().plus("blueking-language", "en").body("{}"));
     let reply = seen.refused();
-    assert_eq!((reply.status, reply.details.as_str()), (400, "linkgate.VALIDATION_ERROR"));
+    assert_eq!((reply.status, seen.stream.noted("decision").as_str()), (400, "VALIDATION_ERROR"));
     let message = "This field is required.";
     let detail = format!("package_url: {message}");
     let want = json!({"code": "VALIDATION_ERROR", "detail": detail, "fields_detail": {"package_url": [message]}});

@@ -20,7 +20,7 @@ fn known(vm: &mut Vm, app: &str) -> String {
     let seen = vm.send(&of(app));
     seen.forwarded();
     assert_eq!(vm.world().calls().len(), asked, "nobody is asked");
-    String::from_utf8(seen.stream.properties["linkgate.identity"].clone()).unwrap()
+    seen.stream.noted("identity")
 }
 
 #[test]

@@ -144,8 +144,11 @@ impl Seen {
     pub fn refused(&self) -> &Reply {
         assert_eq!(self.stream.replies.len(), 1, "{:?}: {:?}", self.actions, self.stream.replies);
         let reply = &self.stream.replies[0];
-        // A blank would split a field of the access log.
-        assert!(reply.details.starts_with("linkgate.") && !reply.details.contains(' '), "{reply:?}");
+        // By one of these the proxy knows it for the gate's own.
+        let code = reply.header("x-bkapi-error-code").or(reply.header("bkapi-error-code"));
+        assert!(code.is_some() && reply.details.is_empty(), "{reply:?}");
+        let decision = self.stream.noted("decision");
+        assert!(!decision.is_empty() && decision != "OK", "the access log is told: {decision}");
         assert_eq!((reply.grpc_status, reply.header("content-type")), (-1, Some("application/json")), "{reply:?}");
         assert!(serde_json::from_str::<Value>(&reply.body).is_ok_and(|body| body["code"] != Value::Null), "{reply:?}");
         assert!(reply.headers.iter().all(|(_, value)| value.bytes().all(|b| b >= b' ')), "{reply:?}");

@@ -1,9 +1,11 @@
 //! One VM with the filter in it, and the callbacks in the order of a host.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
 use std::sync::OnceLock;
 
 use wasmi::{Config, Engine, Linker, Memory, Module, Store, WasmParams, WasmResults};
 
+use crate::request::Request;
 use crate::world::World;
 use crate::{abi, fixture, wasi};
 
@@ -22,7 +24,11 @@ pub struct Vm {
     store: Store<World>,
     instance: wasmi::Instance,
     last_context: u32,
+    has_ended: bool,
 }
+
+/// The filter trapped: nothing of its VM may be used again.
+struct Trapped;
 
 fn module() -> &'static Module {
     static MODULE: OnceLock<Module> = OnceLock::new();
@@ -32,6 +38,7 @@ fn module() -> &'static Module {
             std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}: run `cargo xtask test`", path.to_string_lossy()));
         // What came after WebAssembly 2.0 is not on every host.
         let mut plain = Config::default();
+        plain.consume_fuel(true);
         plain.wasm_tail_call(false).wasm_extended_const(false).wasm_multi_memory(false).wasm_memory64(false);
         plain.wasm_custom_page_sizes(false).wasm_wide_arithmetic(false);
         Module::new(&Engine::new(&plain), wasm).expect("the filter is valid wasm")
@@ -68,8 +75,9 @@ impl Vm {
         abi::offer(&mut linker, module);
         wasi::offer(&mut linker);
         let mut store = Store::new(module.engine(), world);
+        store.set_fuel(u64::MAX).unwrap();
         let instance = linker.instantiate_and_start(&mut store, module).expect("the host offers all imports");
-        let mut vm = Self { store, instance, last_context: 0 };
+        let mut vm = Self { store, instance, last_context: 0, has_ended: false };
         vm.call::<(), ()>("_initialize", ());
         vm
     }
@@ -120,11 +128,13 @@ impl Vm {
     /// A callback about a request whose answer is an action.
     pub fn ask<P: WasmParams>(&mut self, callback: &str, context: u32, params: P) -> Action {
         self.enter(context);
-        match self.call::<P, u32>(callback, params) {
+        let action = match self.call::<P, u32>(callback, params) {
             0 => Action::Continue,
             1 => Action::Pause,
             other => panic!("{callback} answered {other}"),
-        }
+        };
+        self.tell_receivers();
+        action
     }
 
     /// The end of a context.
@@ -151,10 +161,46 @@ impl Vm {
         self.instance.get_memory(&self.store, "memory").expect("the filter exports its memory")
     }
 
-    /// Calls an export as it is; a trap fails the test.
+    /// How many instructions the filter has carried out.
+    pub fn instructions(&self) -> u64 {
+        u64::MAX - self.store.get_fuel().unwrap()
+    }
+
+    /// What a host does that may end the VM; `None` if it did. Elsewhere a trap fails the test.
+    pub fn until_trap<R>(&mut self, steps: impl FnOnce(&mut Self) -> R) -> Option<R> {
+        match catch_unwind(AssertUnwindSafe(|| steps(self))) {
+            Ok(done) => Some(done),
+            Err(cause) if cause.is::<Trapped>() => None,
+            Err(cause) => resume_unwind(cause),
+        }
+    }
+
+    /// What must be after something that may have ended the VM: the log says no more than where, and the next request is
+    /// served, by a new VM if need be, as `FAIL_RELOAD` has Envoy make one.
+    #[track_caller]
+    pub fn assert_next_is_served(&mut self) {
+        self.world().fail(|_| None);
+        if !self.has_ended {
+            self.send(&Request::good()).forwarded();
+            return;
+        }
+        let log = self.world().log_text();
+        assert!(log.contains("[5] the gate trapped at "), "{log}");
+        assert!(fixture::SECRETS.iter().all(|secret| !log.contains(secret)), "{log}");
+        let mut next = self.beside();
+        assert_eq!(next.add_root(fixture::policy()), (ROOT, true));
+        next.send(&Request::good()).forwarded();
+    }
+
+    /// Calls an export as it is; a trap fails the test, but in [`Self::until_trap`].
     pub fn call<P: WasmParams, R: WasmResults>(&mut self, export: &str, params: P) -> R {
+        assert!(!self.has_ended, "the VM has ended");
         let function = self.instance.get_typed_func::<P, R>(&self.store, export);
         let result = function.unwrap_or_else(|e| panic!("{export}: {e}")).call(&mut self.store, params);
-        result.unwrap_or_else(|e| panic!("the filter trapped in {export}: {e}\n{}", self.store.data().log_text()))
+        result.unwrap_or_else(|e| {
+            eprintln!("the filter trapped in {export}: {e}\n{}", self.store.data().log_text());
+            self.has_ended = true;
+            panic_any(Trapped)
+        })
     }
 }

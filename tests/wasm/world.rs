@@ -11,6 +11,7 @@ pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 pub const OK: i32 = 0;
 pub const NOT_FOUND: i32 = 1;
 pub const BAD_ARGUMENT: i32 = 2;
+pub const EMPTY: i32 = 7;
 pub const CAS_MISMATCH: i32 = 8;
 pub const UNIMPLEMENTED: i32 = 12;
 
@@ -46,6 +47,29 @@ pub struct Stream {
     pub properties: BTreeMap<String, Vec<u8>>,
 }
 
+impl Stream {
+    /// A field of what the filter left for the access log; empty if it said nothing.
+    pub fn noted(&self, field: &str) -> String {
+        let record = self.properties.get("linkgate").map(Vec::as_slice).unwrap_or_default();
+        let entries = fields(record).into_iter().map(|(_, entry)| fields(entry));
+        let found = entries.into_iter().find(|entry| entry[0].1 == field.as_bytes());
+        found.map(|entry| String::from_utf8(fields(entry[1].1)[0].1.to_vec()).unwrap()).unwrap_or_default()
+    }
+}
+
+/// The numbers and values of a protobuf message all of whose fields have lengths.
+fn fields(mut message: &[u8]) -> Vec<(u8, &[u8])> {
+    let mut fields = Vec::new();
+    while let [tag, rest @ ..] = message {
+        assert_eq!(tag & 7, 2, "a field with a length");
+        let digits = rest.iter().position(|byte| byte & 0x80 == 0).unwrap() + 1;
+        let len = rest[..digits].iter().rev().fold(0, |len, byte| len << 7 | usize::from(byte & 0x7f));
+        fields.push((tag >> 3, &rest[digits..digits + len]));
+        message = &rest[digits + len..];
+    }
+    fields
+}
+
 /// One call that the filter makes.
 pub struct Call<'a> {
     pub name: &'a str,
@@ -75,6 +99,8 @@ pub struct World {
     pub log: Vec<(i32, String)>,
     /// Seconds since the epoch.
     pub now_s: u64,
+    /// And milliseconds beyond.
+    pub now_ms: u64,
     /// Every call of the ABI by name, in order, since [`World::fail`].
     pub made: Vec<&'static str>,
     /// Calls that a request has no need of, ever.
@@ -119,6 +145,16 @@ impl World {
     /// The stream that a call is about; a root has none.
     pub fn stream(&mut self) -> Option<&mut Stream> {
         self.streams.get_mut(&self.speaker())
+    }
+
+    /// The clock, in nanoseconds since the epoch.
+    pub fn now_ns(&self) -> u64 {
+        self.now_s * 1_000_000_000 + self.now_ms * 1_000_000
+    }
+
+    /// Time passes.
+    pub fn later_ms(&mut self, ms: u64) {
+        self.now_ms += ms;
     }
 
     /// Bytes that no two calls share.

@@ -63,6 +63,7 @@ const CRATES: &[(&str, &[&str])] = &[
 
 /// Crates of others that only some of ours may use, but for their own tests.
 const KEPT: &[(&str, &[&str])] = &[
+    ("proxy-wasm", &["linkgate-filter"]),
     ("reqwest", &["linkgate-fetch", "linkgate-store", "linkgate-tests"]),
     ("sqlx", &["linkgate-catalog", "linkgate-tests"]),
 ];
@@ -163,7 +164,8 @@ fn names_at(path: &str) -> Vec<String> {
     names
 }
 
-fn rust_files(folder: &Path) -> Outcome<Vec<PathBuf>> {
+/// Every file of Rust in a folder.
+pub fn rust_files(folder: &Path) -> Outcome<Vec<PathBuf>> {
     let reading = || format!("read {}", folder.display());
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).trying(reading)? {

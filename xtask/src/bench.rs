@@ -38,6 +38,8 @@ pub enum Bench {
         #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
         small: u32,
     },
+    /// How many instructions of the filter a request takes, the same on every machine
+    Instructions,
     /// What the gate costs Envoy, beside no filter, Lua and ext_authz
     Gate {
         /// How often each is measured
@@ -70,6 +72,12 @@ pub fn bench(workspace: &Workspace, bench: &Bench) -> Outcome<()> {
             let bin = workspace.build(Profile::Release, &["linkgate-store"])?;
             let mut command = named(workspace, "load");
             run(command.args(["--small", &small.to_string()]).env("LINKGATE_BIN_DIR", &bin))
+        }
+        Bench::Instructions => {
+            let wasm = wasm::build(workspace)?;
+            let mut command = workspace.cargo();
+            command.args(["test", "-p", "linkgate-tests", "--test", "wasm", "cost::", "--", "--nocapture"]);
+            run(command.env("LINKGATE_WASM", &wasm))
         }
         Bench::Gate { memory: false, rounds, seconds, .. } => {
             gate(workspace, &["--rounds", &rounds.to_string(), "--seconds", &seconds.to_string()])

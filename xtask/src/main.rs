@@ -18,6 +18,7 @@ mod images;
 mod poll;
 mod programs;
 mod run;
+mod shell;
 mod signals;
 mod test;
 mod up;
@@ -60,7 +61,7 @@ enum Task {
         #[arg(last = true)]
         runner: Vec<String>,
     },
-    /// Format, lints, docs, import arrows, words that are gone, licences
+    /// Format, lints, docs, import arrows, the filter's shell, words that are gone, licences
     Check,
     /// Fuzz every parser of untrusted bytes, for a while
     Fuzz(fuzz::Options),

@@ -1,6 +1,7 @@
 //! A policy in force, and the calls to identity services that its requests wait for.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::context::{Context, Keys};
 use crate::flow::{self, Denial, Pending, Verdict, Waiter};
@@ -9,7 +10,6 @@ use crate::identity::Outcome;
 use crate::limit::Lease;
 use crate::metrics::Metric;
 use crate::policy::Policy;
-use crate::reply::{GatewayError, Reply};
 use crate::services::cache::CacheKey;
 use crate::services::question::{OutsideCall, Question, ServiceReply};
 use crate::services::singleflight::{Role, Singleflight};
@@ -55,10 +55,10 @@ pub struct Completion {
 }
 
 impl InFlightCall {
-    /// When it was sent.
+    /// How long whoever asked it waits by now.
     #[must_use]
-    pub fn sent(&self) -> Time {
-        self.sent
+    pub fn waited(&self, now: Time) -> Duration {
+        Duration::from_nanos(now.nanos().saturating_sub(self.sent.nanos()))
     }
 }
 
@@ -111,8 +111,8 @@ impl Gate {
 
     /// The refusal when the gate or its host failed; an id that is not known yet is empty.
     #[must_use]
-    pub fn failed(request_id: &str) -> Reply {
-        Reply::gateway(&GatewayError::Internal { reason: None }, request_id)
+    pub fn failed(request_id: &str) -> Denial {
+        flow::deny_failed(request_id)
     }
 
     /// Says what to do about a request that waits for an answer; by `waiter_id` the shell finds it again.

@@ -1,5 +1,35 @@
 //! What the access log says of a request.
 
+/// Tags of `google.protobuf.Struct`: field numbers 1, 1, 2 and 3, each with a length behind it.
+const STRUCT_FIELDS: u8 = 0x0a;
+const ENTRY_KEY: u8 = 0x0a;
+const ENTRY_VALUE: u8 = 0x12;
+const VALUE_STRING: u8 = 0x1a;
+
+/// The length of something of this length with its tag and its own length before it.
+fn tagged_len(len: usize) -> usize {
+    1 + varint_len(len) + len
+}
+
+fn varint_len(mut number: usize) -> usize {
+    let mut bytes = 1;
+    while number > 0x7f {
+        number >>= 7;
+        bytes += 1;
+    }
+    bytes
+}
+
+fn write_tag(message: &mut Vec<u8>, tag: u8, len: usize) {
+    message.push(tag);
+    let mut number = len;
+    while number > 0x7f {
+        message.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    message.push(number.to_le_bytes()[0]);
+}
+
 /// Who asked for what, and how it was decided; what is not known is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
@@ -17,6 +47,8 @@ pub struct Record {
     pub stage: String,
     /// `OK`, or the name of the refusal's code.
     pub decision: &'static str,
+    /// Why nobody is known, where the words are fixed ones of ours.
+    pub reason: &'static str,
     /// The rule that decided: the grant that allowed it, or what refused it.
     pub rule: String,
     /// How it is known who calls: listed, cached, fresh or stale.
@@ -26,30 +58,46 @@ pub struct Record {
 }
 
 impl Record {
-    /// What every property's name begins with; what follows are the names of docs/LOGGING.md.
-    pub const PREFIX: &'static str = "linkgate.";
-
-    /// Every field, by the property under which the proxy's access log looks for it. (Whole names: putting them together
-    /// for each request would cost more than saying them.)
+    /// Every field, by the names of docs/LOGGING.md.
     #[must_use]
-    pub fn properties(&self) -> [(&'static str, &str); 10] {
+    pub fn fields(&self) -> [(&'static str, &str); 11] {
         [
-            ("linkgate.app", &self.app),
-            ("linkgate.user", &self.user),
-            ("linkgate.application", &self.application),
-            ("linkgate.module", &self.module),
-            ("linkgate.operation", self.operation),
-            ("linkgate.stage", &self.stage),
-            ("linkgate.decision", self.decision),
-            ("linkgate.rule", &self.rule),
-            ("linkgate.identity", self.identity),
-            ("linkgate.reported", &self.reported),
+            ("app", &self.app),
+            ("user", &self.user),
+            ("application", &self.application),
+            ("module", &self.module),
+            ("operation", self.operation),
+            ("stage", &self.stage),
+            ("decision", self.decision),
+            ("reason", self.reason),
+            ("rule", &self.rule),
+            ("identity", self.identity),
+            ("reported", &self.reported),
         ]
     }
 
-    /// The properties that say something: what is not known is not told.
+    /// The fields that say something: what is not known is not told.
     pub fn told(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.properties().into_iter().filter(|(_, value)| !value.is_empty())
+        self.fields().into_iter().filter(|(_, value)| !value.is_empty())
+    }
+
+    /// What is told as the bytes of a protobuf message `google.protobuf.Struct`, in which a proxy finds each field by its
+    /// name. One value for all of them, for each that a filter leaves with a request costs a call of the host.
+    #[must_use]
+    pub fn to_protobuf(&self) -> Vec<u8> {
+        // Enough for the usual one; names and tags of all fields together have 150 bytes.
+        let mut message = Vec::with_capacity(384);
+        for (name, value) in self.told() {
+            let text_len = tagged_len(value.len());
+            let value_len = tagged_len(text_len);
+            write_tag(&mut message, STRUCT_FIELDS, tagged_len(name.len()) + value_len);
+            write_tag(&mut message, ENTRY_KEY, name.len());
+            message.extend_from_slice(name.as_bytes());
+            write_tag(&mut message, ENTRY_VALUE, text_len);
+            write_tag(&mut message, VALUE_STRING, value.len());
+            message.extend_from_slice(value.as_bytes());
+        }
+        message
     }
 
     pub(crate) fn add_reported(&mut self, rule: &str) {
@@ -57,5 +105,44 @@ impl Record {
             self.reported.push(',');
         }
         self.reported.push_str(rule);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads one message of fields with lengths, as protobuf has them.
+    fn read(mut bytes: &[u8]) -> Vec<(u8, &[u8])> {
+        let mut fields = Vec::new();
+        while let [tag, rest @ ..] = bytes {
+            let (mut len, mut shift, mut rest) = (0, 0, rest);
+            while let [byte, more @ ..] = rest {
+                (len, shift, rest) = (len | usize::from(byte & 0x7f) << shift, shift + 7, more);
+                if byte & 0x80 == 0 {
+                    break;
+                }
+            }
+            fields.push((tag >> 3, &rest[..len]));
+            bytes = &rest[len..];
+        }
+        fields
+    }
+
+    #[test]
+    fn what_is_told_is_a_struct_of_texts_and_what_is_empty_is_left_out() {
+        for len in [1, 127, 128, 300, 20_000] {
+            let record = Record { app: "ci".to_owned(), rule: "r".repeat(len), decision: "OK", ..Record::default() };
+            let message = record.to_protobuf();
+            let entries = read(&message).into_iter().map(|(number, entry)| {
+                assert_eq!(number, 1);
+                let [(1, name), (2, value)] = read(entry)[..] else { panic!("a name and a value") };
+                let [(3, text)] = read(value)[..] else { panic!("a text") };
+                (std::str::from_utf8(name).unwrap(), std::str::from_utf8(text).unwrap())
+            });
+            assert_eq!(entries.collect::<Vec<_>>(), record.told().collect::<Vec<_>>());
+            assert_eq!(record.told().count(), 3);
+        }
+        assert!(Record::default().to_protobuf().is_empty());
     }
 }

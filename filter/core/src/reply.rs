@@ -102,13 +102,11 @@ impl GatewayError {
         }
     }
 
-    /// For the access log: the code's name and, of those who are not known, a reason of ours as one word.
-    fn details(&self) -> String {
+    /// For the access log, why somebody is not known: only in words of ours, for of a service's there is no end.
+    pub(crate) fn own_reason(&self) -> &'static str {
         match self {
-            Self::NotAuthenticated { reason: Cow::Borrowed(reason) } => {
-                format!("{}:{}", self.row().name, reason.replace(' ', "_"))
-            }
-            _ => self.row().name.to_owned(),
+            Self::NotAuthenticated { reason: Cow::Borrowed(reason) } => reason,
+            _ => "",
         }
     }
 
@@ -134,14 +132,9 @@ pub struct Reply {
     pub headers: Vec<(&'static str, String)>,
     /// JSON.
     pub body: String,
-    /// Which decision this was, for the proxy's access log: [`Reply::DETAILS_PREFIX`] and the code's name.
-    pub details: String,
 }
 
 impl Reply {
-    /// Tells the gate's own replies from the proxy's, which `envoy.yaml` rewrites.
-    pub const DETAILS_PREFIX: &'static str = "linkgate.";
-
     /// The envelope of BlueKing's gateway; an empty id is left to the proxy.
     #[must_use]
     pub fn gateway(error: &GatewayError, request_id: &str) -> Self {
@@ -155,22 +148,22 @@ impl Reply {
             (headers::GATEWAY_ERROR_MESSAGE, message),
         ];
         list.extend(error.retry_after_s().map(|seconds| ("retry-after", seconds.to_string())));
-        Self::new(row.status, list, body, &error.details(), request_id)
+        Self::new(row.status, list, body, request_id)
     }
 
     /// The store's own form, for a fault of the request.
     #[must_use]
     pub fn problem(problem: &Problem, language: Language, request_id: &str) -> Self {
         let code = problem.code();
-        Self::new(code.status(), problem.headers(), problem.body(language), code.name(), request_id)
+        Self::new(code.status(), problem.headers(), problem.body(language), request_id)
     }
 
-    fn new(status: u16, mut list: Vec<(&'static str, String)>, body: String, details: &str, request_id: &str) -> Self {
+    fn new(status: u16, mut list: Vec<(&'static str, String)>, body: String, request_id: &str) -> Self {
         if !request_id.is_empty() {
             list.push((headers::REQUEST_ID, request_id.to_owned()));
             list.push((headers::X_REQUEST_ID, request_id.to_owned()));
         }
-        Self { status, headers: list, body, details: format!("{}{details}", Self::DETAILS_PREFIX) }
+        Self { status, headers: list, body }
     }
 }
 
@@ -229,8 +222,8 @@ mod tests {
                 ("x-request-id", "id-1".to_owned()),
             ];
             assert_eq!(reply.headers, want);
-            let reason = if code == 1_640_001 { ":app_code_cannot_be_empty" } else { "" };
-            assert_eq!(reply.details, format!("linkgate.{name}{reason}"));
+            let reason = if code == 1_640_001 { "app code cannot be empty" } else { "" };
+            assert_eq!((error.code_name(), error.own_reason()), (name, reason));
         }
     }
 
@@ -255,6 +248,6 @@ mod tests {
     #[test]
     fn a_services_own_words_stay_out_of_the_access_log() {
         let error = GatewayError::NotAuthenticated { reason: "words of a service".to_owned().into() };
-        assert_eq!(Reply::gateway(&error, "").details, "linkgate.INVALID_ARGS");
+        assert_eq!(error.own_reason(), "");
     }
 }

@@ -211,7 +211,7 @@ fn authz_filter(service: SocketAddr, what: Asked) -> Value {
     }
     if what.tells() {
         config["http_service"]["authorization_response"]["dynamic_metadata_from_headers"] =
-            json!({"patterns": [{"prefix": Record::PREFIX}]});
+            json!({"patterns": exactly(&Record::default().fields().map(|(name, _)| name))});
     }
     json!({"name": "envoy.filters.http.ext_authz", "typed_config": config})
 }

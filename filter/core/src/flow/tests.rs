@@ -122,21 +122,21 @@ fn a_good_request_is_forwarded_without_credentials_and_with_a_token() {
     assert_eq!(forward.set[1].1.split('.').count(), 3);
     assert!(forward.body.is_none() && forward.lease.is_none());
     assert_eq!(
-        forward.record.properties(),
+        forward.record.fields(),
         [
-            ("linkgate.app", "apigw-api-test"),
-            ("linkgate.user", "admin"),
-            ("linkgate.application", "app_code"),
-            ("linkgate.module", "default"),
-            ("linkgate.operation", "upload_source_package_via_link"),
-            ("linkgate.stage", "default"),
-            ("linkgate.decision", "OK"),
-            ("linkgate.rule", "grants.all"),
-            ("linkgate.identity", "listed"),
-            ("linkgate.reported", ""),
+            ("app", "apigw-api-test"),
+            ("user", "admin"),
+            ("application", "app_code"),
+            ("module", "default"),
+            ("operation", "upload_source_package_via_link"),
+            ("stage", "default"),
+            ("decision", "OK"),
+            ("reason", ""),
+            ("rule", "grants.all"),
+            ("identity", "listed"),
+            ("reported", ""),
         ]
     );
-    assert!(forward.record.properties().iter().all(|(property, _)| property.starts_with(Record::PREFIX)));
 }
 
 #[test]
@@ -222,10 +222,11 @@ fn what_is_wrong_with_the_body_is_said_in_the_stores_form_and_language() {
     );
     let mut english = with("content-type", b"text/plain");
     english.push((b"accept-language", b"en"));
-    let reply = refusal(&english, BODY.as_bytes());
+    let refused = refused(judge(&gate(), &english, BODY.as_bytes()));
+    let reply = &refused.reply;
     assert_eq!(reply.status, 415);
     assert_eq!(reply.body, r#"{"code":"ERROR","detail":"Unsupported media type, use application/json"}"#);
-    assert_eq!(reply.details, "linkgate.ERROR");
+    assert_eq!(refused.record.decision, "ERROR");
     assert!(reply.headers.contains(&("x-request-id", "id-1".to_owned())));
 }
 
