@@ -11,12 +11,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use linkgate_store_core::data_dir::DataDirError;
-use linkgate_store_core::ingest::chain;
 
-use crate::config::{Env, KeeperConfig};
-use crate::maintenance::{self, Cleared, Copied, Finding, MaintenanceError, Summary};
+use crate::config::{CommandConfig, Env};
 use crate::{runtime, telemetry};
+use linkgate_blob::DirectoryBlobStore;
+use linkgate_catalog::{SqliteCatalog, SqliteReader};
+use linkgate_store_core::data_dir::{DataDir, DataDirError, catalog_path, refuse_half_restored};
+use linkgate_store_core::ingest::chain;
+use linkgate_store_core::ingest::ports::{CatalogReader as _, QueueLimits};
+use linkgate_store_core::maintenance::{self, Collected, Copied, Finding, Gc, MaintenanceError, Summary, at};
 
 /// `EX_USAGE` of sysexits.h: trying again will not help.
 pub const BAD_CONFIG: u8 = 64;
@@ -25,29 +28,29 @@ const FINDINGS: u8 = 1;
 /// It could not be found out, or not be done.
 const COULD_NOT_RUN: u8 = 2;
 /// For who meets a running store.
-const STOP_IT_FIRST: &str = "Stop it first. A running store clears up and checks by itself: \
+const STOP_IT_FIRST: &str = "Stop it first. A running store collects garbage and scrubs by itself: \
     LINKGATE_STORE_GC_INTERVAL_S, LINKGATE_STORE_SCRUB_BYTES_PER_S";
 
 /// Looks after a data directory.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Removes packages that no row points at and temporary files that nobody owns; refused while a store runs, which
+    /// Deletes packages that no row references and temporary files that nobody owns; refused while a store runs, which
     /// does this by itself
     Gc {
-        /// Only says what would be removed
+        /// Only says what would be deleted
         #[arg(long)]
         dry_run: bool,
     },
-    /// Reads everything that is kept and holds it against the books, also while a store runs
+    /// Reads everything that is stored and holds it against the catalog, also while a store runs
     Verify {
-        /// Moves wrong packages aside and removes those in no row; refused while a store runs
+        /// Moves corrupt packages to quarantine and deletes orphaned ones; refused while a store runs
         #[arg(long)]
         repair: bool,
         /// One JSON object in a line for each finding, and one for the end
         #[arg(long)]
         json: bool,
     },
-    /// Copies books and packages as they are now into a new directory, also while a store runs
+    /// Copies catalog and packages as they are now into a new directory, also while a store runs
     Backup {
         /// A directory that is not there, or empty
         dir: PathBuf,
@@ -67,7 +70,7 @@ pub fn execute(command: Command) -> ExitCode {
     if matches!(command, Command::Health) {
         return health::health();
     }
-    let config = match KeeperConfig::from_vars(&Env) {
+    let config = match CommandConfig::from_vars(&Env) {
         Ok(config) => config,
         Err(bad) => {
             eprintln!("{bad}");
@@ -88,32 +91,43 @@ pub fn execute(command: Command) -> ExitCode {
     })
 }
 
-async fn dispatch(command: Command, config: &KeeperConfig) -> Result<ExitCode, MaintenanceError> {
+async fn dispatch(command: Command, config: &CommandConfig) -> Result<ExitCode, MaintenanceError> {
     let data_dir = &config.data_dir;
     match command {
         Command::Gc { dry_run } => {
-            say_cleared(maintenance::clear(data_dir, dry_run).await?, dry_run);
+            let (_locked, blobs, catalog) = open_alone(data_dir).await?;
+            let collected = Gc::offline(blobs, catalog.clone(), dry_run).run().await;
+            catalog.close().await;
+            say_collected(collected?, dry_run);
             Ok(ExitCode::SUCCESS)
         }
         Command::Health => Ok(health::health()),
         Command::Verify { repair, json } => verify(config, repair, json).await,
         Command::Backup { dir } => {
-            let copied = maintenance::backup(data_dir, &dir, &mut say_missing).await?;
-            Ok(say_copied("Backed up", &dir, copied))
+            let (blobs, catalog) = open_beside(data_dir).await?;
+            let copied = maintenance::backup(blobs, catalog.clone(), data_dir, &dir, &mut say_missing).await;
+            catalog.close().await;
+            Ok(say_copied("Backed up", &dir, copied?))
         }
         Command::Restore { dir } => {
-            let copied = maintenance::restore(data_dir, &dir, &mut say_missing).await?;
+            let copied = maintenance::restore(data_dir, &dir, open_beside, &mut say_missing).await?;
             Ok(say_copied("Restored", data_dir, copied))
         }
     }
 }
 
-async fn verify(config: &KeeperConfig, repair: bool, json: bool) -> Result<ExitCode, MaintenanceError> {
-    let mut told = |finding: &Finding| if json { say_json(finding) } else { say(finding) };
+async fn verify(config: &CommandConfig, repair: bool, json: bool) -> Result<ExitCode, MaintenanceError> {
+    let mut report = |finding: &Finding| if json { say_json(finding) } else { say(finding) };
     let summary = if repair {
-        maintenance::repair(&config.data_dir, &mut told).await?
+        let (_locked, blobs, catalog) = open_alone(&config.data_dir).await?;
+        let summary = maintenance::repair(blobs, catalog.clone(), &mut report).await;
+        catalog.close().await;
+        summary?
     } else {
-        maintenance::verify(&config.data_dir, config.maintenance.gc_grace, &mut told).await?
+        let (blobs, catalog) = open_beside(&config.data_dir).await?;
+        let summary = maintenance::verify(blobs, catalog.clone(), config.maintenance.gc_grace, &mut report).await;
+        catalog.close().await;
+        summary?
     };
     let Summary { rows, blobs, bytes, findings } = summary;
     if json {
@@ -122,6 +136,21 @@ async fn verify(config: &KeeperConfig, repair: bool, json: bool) -> Result<ExitC
         say(format_args!("{rows} rows, {blobs} packages, {bytes} bytes: {findings} findings"));
     }
     Ok(if findings == 0 { ExitCode::SUCCESS } else { ExitCode::from(FINDINGS) })
+}
+
+/// Opens a data directory that no other process uses.
+async fn open_alone(data_dir: &Path) -> Result<(DataDir, DirectoryBlobStore, SqliteCatalog), MaintenanceError> {
+    let locked = DataDir::lock_existing(data_dir)?;
+    let blobs = DirectoryBlobStore::existing(data_dir).map_err(at(data_dir))?;
+    let catalog = SqliteCatalog::open(&locked.existing_catalog()?, QueueLimits::default()).await;
+    Ok((locked, blobs, catalog.map_err(|e| MaintenanceError::Open(e.into()))?))
+}
+
+/// Opens a data directory or a backup to be read, also beside a running store.
+async fn open_beside(dir: &Path) -> Result<(DirectoryBlobStore, SqliteReader), MaintenanceError> {
+    refuse_half_restored(dir)?;
+    let blobs = DirectoryBlobStore::existing(dir).map_err(at(dir))?;
+    Ok((blobs, SqliteReader::open(&catalog_path(dir)).await?))
 }
 
 /// Whoever stops reading the report still gets the exit code.
@@ -136,19 +165,19 @@ fn say_json(value: &impl serde::Serialize) {
     }
 }
 
-fn say_cleared(cleared: Cleared, dry_run: bool) {
-    let Cleared { blobs, blob_bytes, temp_files, temp_bytes, held } = cleared;
-    let verb = if dry_run { "Would remove" } else { "Removed" };
+fn say_collected(collected: Collected, dry_run: bool) {
+    let Collected { blobs, blob_bytes, temp_files, temp_bytes, held } = collected;
+    let verb = if dry_run { "Would delete" } else { "Deleted" };
     say(format_args!(
-        "{verb} {blobs} packages in no row ({blob_bytes} bytes) and {temp_files} temporary files ({temp_bytes} bytes)"
+        "{verb} {blobs} orphaned packages ({blob_bytes} bytes) and {temp_files} temporary files ({temp_bytes} bytes)"
     ));
     if held > 0 {
-        say(format_args!("{held} packages in no row stay: a backup or a check needs them now"));
+        say(format_args!("{held} orphaned packages stay: a backup or a check needs them now"));
     }
 }
 
 fn say_missing(sha256: &str) {
-    say(format_args!("{sha256} is in the books and missing"));
+    say(format_args!("{sha256} is in the catalog and missing"));
 }
 
 fn say_copied(verb: &str, to: &Path, copied: Copied) -> ExitCode {

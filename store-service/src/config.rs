@@ -61,7 +61,7 @@ pub struct Config {
 
 /// What is needed of it to look after a data directory by hand.
 #[derive(Clone, Debug)]
-pub struct KeeperConfig {
+pub struct CommandConfig {
     /// `LINKGATE_DATA_DIR`.
     pub data_dir: PathBuf,
     /// How what is kept is looked after.
@@ -184,7 +184,7 @@ impl Config {
     }
 }
 
-impl KeeperConfig {
+impl CommandConfig {
     /// Reads these settings; the others may be missing or wrong.
     ///
     /// # Errors
@@ -261,8 +261,8 @@ mod tests {
         let config = read(&file(PEM), &[]).unwrap();
         assert_eq!(config.server.listen.to_string(), "127.0.0.1:8081");
         assert_eq!(config.server.max_connections, 1024);
-        let uploads = config.server.uploads;
-        assert_eq!((uploads.uploads, uploads.per_host, uploads.per_app, uploads.queued), (64, 32, 32, 256));
+        let queue = config.server.queue;
+        assert_eq!((queue.running, queue.per_host, queue.per_app, queue.queued), (64, 32, 32, 256));
         assert_eq!(config.server.header_timeout, Duration::from_secs(10));
         assert_eq!(config.server.max_body_bytes, 1 << 20);
         assert_eq!(config.server.shutdown_grace, Duration::from_secs(30));
@@ -364,8 +364,8 @@ mod tests {
     #[test]
     fn looking_after_a_directory_needs_no_keys_but_no_typos_either() {
         let vars = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
-        assert_eq!(KeeperConfig::from_vars(&vars(DATA_DIR, "/data")).unwrap().data_dir, PathBuf::from("/data"));
-        let text = KeeperConfig::from_vars(&vars("LINKGATE_STORE_GC_GRACE", "1")).unwrap_err().to_string();
+        assert_eq!(CommandConfig::from_vars(&vars(DATA_DIR, "/data")).unwrap().data_dir, PathBuf::from("/data"));
+        let text = CommandConfig::from_vars(&vars("LINKGATE_STORE_GC_GRACE", "1")).unwrap_err().to_string();
         assert!(text.contains("2 settings") && text.contains("LINKGATE_DATA_DIR is required"), "{text}");
     }
 

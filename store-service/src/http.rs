@@ -1,7 +1,7 @@
 //! Speaks HTTP to callers: routes, tokens, bodies, replies.
 //!
 //! Promises: every reply has the form that the contract gives it; who calls is settled before anything else of an upload
-//! is looked at. Refuses whatever takes too long or is too large to read. What an upload means is `link`'s affair.
+//! is looked at. Refuses whatever takes too long or is too large to read. What an upload means is ingest's affair.
 
 mod auth;
 mod body;
@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use linkgate_contract::{AllowList, Problem};
+use linkgate_store_core::ingest::ports::Services;
 use linkgate_store_core::ingest::{Ingest, IngestError};
 use linkgate_store_core::metrics::Metrics;
 
@@ -32,9 +33,9 @@ pub fn explain(error: &IngestError) -> Problem {
 }
 
 /// What answering a request needs.
-pub struct Api<S, B, L> {
+pub struct Api<V: Services> {
     /// The use case.
-    pub ingest: Arc<Ingest<S, B, L>>,
+    pub ingest: Arc<Ingest<V>>,
     /// Who is believed.
     pub verifier: Verifier,
     /// Where links may point to.

@@ -1,19 +1,23 @@
-//! The store: takes a package by its link, keeps it and books it.
+//! The store: takes a package by its link, stores and records it.
 //!
 //! Promises: no row without its blob; a caller is told of success only when both are durable. Refuses every caller whom
 //! the gate does not vouch for by signature, and every link until the operator allows hosts.
 //!
 //! What it does is in `linkgate-store-core`, over the adapters `linkgate-fetch`, `linkgate-blob` and `linkgate-catalog`. Here
 //! are `http`, which speaks to callers; `config`, which reads what the operator decides; `telemetry`, the log and the export
-//! of spans; `maintenance`, which looks after what is stored and still reaches past the core's ports into the adapters;
-//! `commands`, what the program does besides serving; and this file, which wires them.
+//! of spans; `commands`, what the program does besides serving; and this file, which wires them.
 
 pub mod commands;
 pub mod config;
-pub mod maintenance;
 pub mod telemetry;
 
+#[cfg(test)]
+mod conformance_tests;
 mod http;
+#[cfg(test)]
+mod ingest_tests;
+#[cfg(test)]
+mod maintenance_tests;
 
 use std::sync::Arc;
 
@@ -22,15 +26,24 @@ use linkgate_catalog::{CatalogStartError, SqliteCatalog};
 use linkgate_fetch::HttpSource;
 use linkgate_store_core::attest::{KeyError, Signer};
 use linkgate_store_core::data_dir::{DataDir, DataDirError};
-use linkgate_store_core::ingest::ports::CatalogError;
+use linkgate_store_core::ingest::ports::{CatalogReader as _, QueueError, Services};
 use linkgate_store_core::ingest::{Ingest, Rules};
+use linkgate_store_core::maintenance::{Schedule, Timers};
 use linkgate_store_core::metrics::Metrics;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tracing::{info, warn};
 
-use config::Config;
-use maintenance::Timers;
+use config::{Config, MaintenanceConfig};
+
+/// What one machine needs: a directory and SQLite.
+struct Embedded;
+
+impl Services for Embedded {
+    type Source = HttpSource;
+    type Blobs = DirectoryBlobStore;
+    type Catalog = SqliteCatalog;
+}
 
 /// Why the store cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -38,18 +51,18 @@ pub enum StartError {
     /// The data directory.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
-    /// The packages in it.
-    #[error("the packages' directories cannot be used: {0}")]
+    /// The blobs in it.
+    #[error("the directories of blobs cannot be used: {0}")]
     Blobs(std::io::Error),
-    /// The books in it.
-    #[error("the books cannot be used: {0}")]
+    /// The catalog in it.
+    #[error("the catalog cannot be used: {0}")]
     Catalog(#[from] CatalogStartError),
     /// The key of its statements.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// What they say of uploads that were accepted.
-    #[error("the books cannot be read: {0}")]
-    Resume(#[from] CatalogError),
+    /// What it says of jobs that were accepted.
+    #[error("the jobs in the catalog cannot be read: {0}")]
+    Resume(#[from] QueueError),
     /// The HTTP client, for example when this machine has no root certificates.
     #[error("the HTTP client cannot be set up: {0}")]
     Fetch(#[from] reqwest::Error),
@@ -86,7 +99,7 @@ pub async fn run(
 ) -> Result<(), StartError> {
     let data_dir = DataDir::lock(&config.data_dir)?;
     let blobs = DirectoryBlobStore::open(data_dir.path(), config.min_free_bytes).map_err(StartError::Blobs)?;
-    let catalog = SqliteCatalog::open(&data_dir.catalog_file()?).await?;
+    let catalog = SqliteCatalog::open(&data_dir.catalog_file()?, config.server.queue).await?;
     if config.fetch.allowed_hosts.is_empty() {
         warn!("Every link will be refused: LINKGATE_FETCH_ALLOWED_HOSTS names no host");
     }
@@ -95,13 +108,13 @@ pub async fn run(
     let rules = Rules {
         modules: config.modules,
         packages: config.packages,
-        uploads: config.server.uploads,
+        queue: config.server.queue,
         allowed_hosts: config.fetch.allowed_hosts.clone(),
         explain: http::explain,
     };
     let signer = Signer::open(data_dir.path())?;
-    let ingest = Arc::new(Ingest::new(source, blobs.clone(), catalog.clone(), signer, rules, metrics.clone()));
-    let publishing = ingest.publishing();
+    let ingest: Arc<Ingest<Embedded>> =
+        Ingest::start(source, blobs.clone(), catalog.clone(), signer, rules, metrics.clone());
     let api = http::Api {
         ingest: Arc::clone(&ingest),
         verifier: http::Verifier::new(config.auth),
@@ -113,7 +126,7 @@ pub async fn run(
     };
     info!("Listening on {}", listener.local_addr().map_err(StartError::Listener)?);
     ingest.resume().await?;
-    let timers = Timers::start(&config.maintenance, &blobs, &catalog, &publishing);
+    let timers = Timers::start(&schedule(&config.maintenance), &blobs, &catalog);
     http::serve(listener, Arc::new(api), &config.server, shutdown).await;
     // Uploads have ended, so nobody waits for what these still do.
     timers.stop().await;
@@ -121,4 +134,9 @@ pub async fn run(
     // Unlocked last, once nothing of this store can touch the directory any more.
     drop(data_dir);
     Ok(())
+}
+
+fn schedule(config: &MaintenanceConfig) -> Schedule {
+    let MaintenanceConfig { gc_interval, gc_grace, scrub_bytes_per_s, job_retention } = *config;
+    Schedule { gc_interval, gc_grace, scrub_bytes_per_s, job_retention }
 }

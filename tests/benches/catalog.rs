@@ -1,7 +1,7 @@
-//! What the books cost as they grow: the store's own queries, and the page that a platform shows, over 1,000, 100,000 and a
+//! What the catalog costs as it grows: the store's own queries, and the page that a platform shows, over 1,000, 100,000 and a
 //! million packages, in turns.
 //!
-//! `cargo xtask bench catalog`; `--packages` for the largest, `--rounds`. The first package is booked by the store's own code,
+//! `cargo xtask bench catalog`; `--packages` for the largest, `--rounds`. The first package is recorded by the store's own code,
 //! the others are copies of its rows under other names and hashes; a tenth of them belong to the module that is asked for,
 //! the others to modules of 1,000 each. Promises: every answer is checked for its size, and a page of a module is shown to
 //! need no sorting, or the run ends with an error. Asserts nothing about time: a target that was missed is said.
@@ -22,7 +22,7 @@ use linkgate_catalog::SqliteCatalog;
 use linkgate_contract::{AppCode, JobId, ModuleName, ModuleRef, PackageVersion, Sha256};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
-    Catalog, Fetched, JobRecord, JobRequest, JobState, JobView, NewEntry, Provenance,
+    Catalog, CatalogReader, Fetched, JobRecord, JobRequest, JobState, JobView, NewPackage, Provenance, QueueLimits,
 };
 use linkgate_tests::measure::{median, number};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
@@ -41,11 +41,11 @@ const PAGE: &str = "select id, version, package_name, size_bytes, sha256, operat
     from source_package where app_code = ? and module = ? and is_deleted = 0 and id < ? order by id desc limit 20";
 
 const NAMES: [&str; 7] = [
-    "book a package, durably",
+    "record a package, durably",
     "is a version there",
-    "what is held under a hash",
-    "does a row point at a hash",
-    "500 hashes in order",
+    "what is stored under a digest",
+    "does a row reference a digest",
+    "500 digests in order",
     "newest page of a module",
     "a page from its middle",
 ];
@@ -55,7 +55,7 @@ async fn main() {
     let (most, rounds) = (number("--packages", 1_000_000).max(1_000), number("--rounds", 7).max(1));
     let mut all = Vec::new();
     for packages in [1_000, 100_000.min(most), most] {
-        all.push(Shelves::filled(packages).await);
+        all.push(FilledCatalog::filled(packages).await);
     }
     let mut costs = vec![[const { Vec::new() }; NAMES.len()]; all.len()];
     // One round first that does not count: caches.
@@ -87,29 +87,29 @@ async fn main() {
     }
 }
 
-/// Books of one size.
-struct Shelves {
+/// A catalog of one size.
+struct FilledCatalog {
     packages: u64,
     catalog: SqliteCatalog,
     /// The platform's.
     reader: SqliteConnection,
     target: ModuleRef,
-    booked: Cell<u32>,
+    recorded: Cell<u32>,
     /// Some hashes of the module's packages, and their versions.
     known: Vec<(Sha256, PackageVersion)>,
     _dir: tempfile::TempDir,
 }
 
-impl Shelves {
+impl FilledCatalog {
     async fn filled(packages: u64) -> Self {
         let begun = Instant::now();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("catalog.sqlite3");
         File::create(&path).unwrap();
-        let catalog = SqliteCatalog::open(&path).await.unwrap();
+        let catalog = SqliteCatalog::open(&path, QueueLimits::default()).await.unwrap();
         let target = ModuleRef { app: AppCode::new("app_code").unwrap(), module: ModuleName::new("default").unwrap() };
-        let (first, job) = booking(&target, 0);
-        catalog.record(first, job).await.unwrap();
+        let (first, job) = new_package(&target, 0);
+        catalog.record(first, job, None).await.unwrap();
         let options = SqliteConnectOptions::new().filename(&path).create_if_missing(false);
         let mut writer = options.clone().synchronous(SqliteSynchronous::Off).connect().await.unwrap();
         multiply(&mut writer, packages).await;
@@ -118,24 +118,23 @@ impl Shelves {
         let mut reader = options.pragma("query_only", "on").connect().await.unwrap();
         assert_no_sorting(&mut reader).await;
         println!("{packages} packages, filled in {:.0} s", begun.elapsed().as_secs_f64());
-        Self { packages, catalog, reader, target, booked: Cell::new(0), known, _dir: dir }
+        Self { packages, catalog, reader, target, recorded: Cell::new(0), known, _dir: dir }
     }
 
     /// Of each of [`NAMES`], in µs.
     async fn costs(&mut self) -> [f64; NAMES.len()] {
         [
-            self.book().await,
+            self.record().await,
             self.ask(async |of, (_, version)| assert!(of.catalog.has_live(&of.target, version).await.unwrap())).await,
             self.ask(async |of, (sha256, _)| {
-                assert!(of.catalog.held(&of.target.app, sha256).await.unwrap().is_some());
+                assert!(of.catalog.find_stored(&of.target.app, sha256).await.unwrap().is_some());
             })
             .await,
-            self.ask(async |of, (sha256, _)| assert!(of.catalog.points_at(sha256).await.unwrap())).await,
+            self.ask(async |of, (sha256, _)| assert!(of.catalog.is_referenced(sha256).await.unwrap())).await,
             self.ask(async |of, (sha256, _)| {
                 // From the lower half of all hashes, so that a whole page is left.
-                let digits = sha256.to_string();
-                let from = format!("{}{}", digits.as_bytes()[0] % 4, &digits[1..]);
-                assert_eq!(of.catalog.books().page_after(&from).await.unwrap().len(), 500);
+                let from = format!("{}{}", sha256.to_string().as_bytes()[0] % 4, &sha256.to_string()[1..]);
+                assert_eq!(of.catalog.references_after(&from).await.unwrap().len(), 500);
             })
             .await,
             self.page(i64::MAX).await,
@@ -143,13 +142,13 @@ impl Shelves {
         ]
     }
 
-    async fn book(&self) -> f64 {
+    async fn record(&self) -> f64 {
         let mut costs = Vec::new();
         for _ in 0..WRITES {
-            self.booked.set(self.booked.get() + 1);
-            let (entry, job) = booking(&self.target, self.booked.get());
+            self.recorded.set(self.recorded.get() + 1);
+            let (package, job) = new_package(&self.target, self.recorded.get());
             let begun = Instant::now();
-            self.catalog.record(entry, job).await.unwrap();
+            self.catalog.record(package, job, None).await.unwrap();
             costs.push(micros(begun.elapsed()));
         }
         median(costs)
@@ -181,8 +180,8 @@ fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-/// A package of this module that nobody has booked yet.
-fn booking(target: &ModuleRef, number: u32) -> (NewEntry, JobRecord) {
+/// A package of this module that nobody has recorded yet.
+fn new_package(target: &ModuleRef, number: u32) -> (NewPackage, JobRecord) {
     let (version, url) = (format!("2.0.{number}"), "https://example.com/generic/example.tar.gz".to_owned());
     let mut digest = [0; 32];
     getrandom::fill(&mut digest).unwrap();
@@ -197,7 +196,7 @@ fn booking(target: &ModuleRef, number: u32) -> (NewEntry, JobRecord) {
     let fetched = Fetched { final_url: url.clone(), etag: None, last_modified: None, has_marked_end: true };
     // As long as a real one.
     let statement = format!(r#"{{"payload":"{}"}}"#, "A".repeat(1_300));
-    let entry = NewEntry {
+    let new = NewPackage {
         target: target.clone(),
         registers_module: true,
         package_name: format!("example:{version}"),
@@ -232,7 +231,7 @@ fn booking(target: &ModuleRef, number: u32) -> (NewEntry, JobRecord) {
         operator: "admin".into(),
         request_id: linkgate_tests::random(),
     };
-    (entry, JobRecord { view, request, keys: Vec::new() })
+    (new, JobRecord { view, request, keys: Vec::new() })
 }
 
 /// Copies the first package until there are so many.

@@ -167,7 +167,7 @@ async fn a_backup_of_a_damaged_store_saves_the_rest_and_says_so() {
     std::fs::remove_file(Shelf::new(&data).blob(&lost)).unwrap();
     for done in [command(&data, &in_dir("backup", &saved)), command(&restored, &in_dir("restore", &saved))] {
         assert_eq!(done.code(), 1);
-        assert!(done.out.contains(&format!("{lost} is in the books and missing")), "{}", done.out);
+        assert!(done.out.contains(&format!("{lost} is in the catalog and missing")), "{}", done.out);
         assert!(done.out.contains("1 missing"), "{}", done.out);
     }
     assert_eq!(Shelf::new(&restored).stored_files(), [sha256_hex(b"good")]);

@@ -98,7 +98,7 @@ async fn a_missing_package_is_named() {
     let mut scene = Scene::with_three_packages().await;
     std::fs::remove_file(scene.blob(2)).unwrap();
     scene.expect(&["a row has no package"]).await;
-    assert!(after_clearing(&scene.shelf).await.wrong[0].ends_with("is in the books and missing"));
+    assert!(after_clearing(&scene.shelf).await.wrong[0].ends_with("is in the catalog and missing"));
 }
 
 #[tokio::test]

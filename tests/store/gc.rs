@@ -31,17 +31,17 @@ async fn what_a_kill_between_rename_and_commit_leaves_is_removed_and_counted() {
 
     let tried = command(dir.path(), &["gc", "--dry-run"]);
     assert_eq!(tried.code(), 0);
-    assert_eq!(tried.out, "Would remove 1 packages in no row (12 bytes) and 1 temporary files (4 bytes)\n");
+    assert_eq!(tried.out, "Would delete 1 orphaned packages (12 bytes) and 1 temporary files (4 bytes)\n");
     assert_eq!(shelf.files(), before, "a dry run removes nothing");
 
     let done = command(dir.path(), &["gc"]);
     assert_eq!(done.code(), 0);
-    assert_eq!(done.out, "Removed 1 packages in no row (12 bytes) and 1 temporary files (4 bytes)\n");
+    assert_eq!(done.out, "Deleted 1 orphaned packages (12 bytes) and 1 temporary files (4 bytes)\n");
     assert!(!shelf.blob(&orphan).exists() && shelf.temp_files().is_empty());
     assert_eq!(shelf.stored_files(), [sha256_hex(b"booked")]);
 
     let again = command(dir.path(), &["gc"]);
-    assert_eq!(again.out, "Removed 0 packages in no row (0 bytes) and 0 temporary files (0 bytes)\n");
+    assert_eq!(again.out, "Deleted 0 orphaned packages (0 bytes) and 0 temporary files (0 bytes)\n");
     assert_eq!((shelf.rows().await.len(), shelf.stored_files().len()), (1, 1));
 }
 
@@ -56,7 +56,7 @@ async fn a_shared_blob_goes_with_its_last_row_and_not_before() {
 
     shelf.execute("update source_package set is_deleted = 1").await;
     let done = command(dir.path(), &["gc"]);
-    assert_eq!(done.out, "Removed 1 packages in no row (6 bytes) and 0 temporary files (0 bytes)\n");
+    assert_eq!(done.out, "Deleted 1 orphaned packages (6 bytes) and 0 temporary files (0 bytes)\n");
     assert_eq!(shelf.stored_files(), Vec::<String>::new());
     assert_eq!(shelf.rows().await.len(), 2, "rows are not its business");
     assert_eq!(command(dir.path(), &["verify"]).code(), 0, "a deleted row needs no blob");
@@ -110,11 +110,11 @@ async fn nothing_is_removed_on_the_word_of_damaged_books() {
     for arguments in [&["gc", "--dry-run"][..], &["gc"]] {
         let refused = command(dir.path(), arguments);
         assert_eq!((refused.code(), refused.out.as_str()), (2, ""));
-        assert!(refused.err.contains("the books are damaged"), "{}", refused.err);
+        assert!(refused.err.contains("the catalog is damaged"), "{}", refused.err);
     }
     let found = command(dir.path(), &["verify", "--repair"]);
     assert_eq!(found.code(), 1);
-    assert!(found.out.contains("the books are damaged"), "{}", found.out);
+    assert!(found.out.contains("the catalog is damaged"), "{}", found.out);
     assert!(shelf.blob(&orphan).exists());
 }
 
@@ -156,7 +156,7 @@ async fn a_running_store_clears_up_by_the_clock_and_leaves_what_is_under_way() {
     kept.sort();
     assert_eq!(store.shelf().stored_files(), kept);
     let log = store.log().join("\n");
-    assert!(log.contains("blobs in no row and"), "{log}");
+    assert!(log.contains("orphaned blobs and"), "{log}");
     store.stop();
 }
 
@@ -216,7 +216,11 @@ async fn what_a_backup_needs_stays_until_it_is_done() {
     assert!(old.exists(), "the overwritten package stays");
     let held = command(dir.path(), &["gc"]);
     assert_eq!(held.code(), 0);
-    assert!(held.out.contains("Removed 0 packages") && held.out.contains("1 packages in no row stay"), "{}", held.out);
+    assert!(
+        held.out.contains("Deleted 0 orphaned packages") && held.out.contains("1 orphaned packages stay"),
+        "{}",
+        held.out
+    );
     assert!(old.exists());
     drop(backup);
     assert!(command(dir.path(), &["gc"]).out.starts_with("Removed 1 packages"));

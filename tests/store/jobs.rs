@@ -330,8 +330,8 @@ async fn who_was_promised_waits_as_long_as_it_takes_and_a_full_queue_promises_no
     let source = FakeSource::start(Behaviour::Held(bytes(1_000))).await;
     let store = TestStore::with(|config| {
         trust(config, &[&source]);
-        (config.server.uploads.uploads, config.server.uploads.queued) = (1, 1);
-        config.server.uploads.patience = Duration::from_millis(200);
+        (config.server.queue.running, config.server.queue.queued) = (1, 1);
+        config.server.queue.queue_timeout = Duration::from_millis(200);
     })
     .await;
     let ask = |version: &str| store.link(hurried(store.request(source.url()).version(version)));

@@ -94,8 +94,8 @@ async fn more_uploads_than_may_run_at_once_are_sent_away_for_a_moment() {
     let source = FakeSource::start(Behaviour::Held(bytes(100_000))).await;
     let store = TestStore::with(|config| {
         trust(config, &[&source]);
-        config.server.uploads.uploads = 1;
-        config.server.uploads.queued = 0;
+        config.server.queue.running = 1;
+        config.server.queue.queued = 0;
     })
     .await;
     let running = tokio::spawn(store.request(source.url()).try_send_owned(store.base()));
@@ -117,8 +117,8 @@ async fn an_upload_waits_for_its_turn() {
     let source = FakeSource::start(Behaviour::Held(bytes(100_000))).await;
     let store = TestStore::with(|config| {
         trust(config, &[&source]);
-        config.server.uploads.uploads = 1;
-        config.server.uploads.queued = 1;
+        config.server.queue.running = 1;
+        config.server.queue.queued = 1;
     })
     .await;
     let first = tokio::spawn(store.request(source.url()).version("1").try_send_owned(store.base()));
@@ -204,8 +204,8 @@ async fn one_application_cannot_take_every_place() {
     let quick = FakeSource::start(Behaviour::Bytes(bytes(100))).await;
     let store = TestStore::with(|config| {
         trust(config, &[&source, &quick]);
-        config.server.uploads.per_app = 1;
-        config.server.uploads.queued = 0;
+        config.server.queue.per_app = 1;
+        config.server.queue.queued = 0;
     })
     .await;
     let running = tokio::spawn(store.request(source.url()).try_send_owned(store.base()));

@@ -14,7 +14,7 @@ const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
 const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const UPLOAD: &str = "POST /bkapps/applications/{app_code}/modules/{module}/source_package/link/";
-const STAGES: [&str; 8] = ["queue", "open", "copy", "seal", "inspect", "wait", "keep", "book"];
+const STAGES: [&str; 8] = ["queue", "open", "copy", "finish", "inspect", "lock", "commit", "record"];
 
 /// A store that may read this source and exports to this endpoint, with its log for machines.
 fn store(source: &FakeSource, dir: &Path, endpoint: &str, more: &[(&str, &str)]) -> StoreProcess {

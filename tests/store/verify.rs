@@ -96,7 +96,7 @@ async fn every_kind_of_damage_is_found_and_nothing_is_touched() {
     // The same in words.
     let words = command(dir.path(), &["verify"]);
     assert_eq!(words.code(), 1);
-    assert!(words.out.contains("is missing, wanted by row 3 (`2` of `app_code`/`default`)"), "{}", words.out);
+    assert!(words.out.contains("is missing, referenced by row 3 (`2` of `app_code`/`default`)"), "{}", words.out);
     assert!(words.out.ends_with("7 findings\n"), "what may be about to be booked is none: {}", words.out);
 }
 
@@ -190,7 +190,7 @@ async fn a_running_store_finds_damage_by_itself_and_logs_it() {
     let mut log = Vec::new();
     until("the reading", async || {
         log.extend(store.log());
-        log.iter().any(|line| line.contains("packages again"))
+        log.iter().any(|line| line.contains("blobs"))
     })
     .await;
     let damage: Vec<_> = log.iter().filter(|line| line.contains("ERROR") && line.contains("Found damage")).collect();
@@ -210,7 +210,7 @@ async fn the_reading_keeps_to_its_rate_and_can_be_switched_off() {
         let store = StoreProcess::start(dir.path(), &[("LINKGATE_STORE_SCRUB_BYTES_PER_S", rate)]);
         tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
         let log = store.log().join("\n");
-        assert!(!log.contains("packages again"), "{rate}: {log}");
+        assert!(!log.contains("blobs"), "{rate}: {log}");
         // A reading in the middle of a rest does not hold up a stop.
         store.stop();
     }

@@ -1,4 +1,4 @@
-//! A walk over what is kept, folder by folder, and over temporary files.
+//! Lists blobs, folder by folder, and sweeps temporary files.
 //!
 //! Promises: never more than [`AHEAD`] names in memory, however many packages there are. What vanishes meanwhile is left
 //! out. Refuses to call anything a blob that does not lie where a blob of its name would.
@@ -10,67 +10,25 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use linkgate_store_core::ingest::ports::BlobError;
 use tokio::sync::mpsc;
 
-use super::fs::DirectoryBlobStore;
+use linkgate_store_core::ingest::ports::{BlobError, BlobStat, Listed, Swept};
 
 /// Names that are read ahead of whoever looks at them.
 const AHEAD: usize = 256;
 
-/// Something under `blobs/`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listed {
-    /// A file that lies where the blob of its name belongs.
-    Blob(BlobStat),
-    /// Anything else. The store puts no such thing there.
-    Stray(PathBuf),
-}
-
-/// A blob, as the directory shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BlobStat {
-    /// Its name.
-    pub sha256: Sha256,
-    /// Its length.
-    pub size_bytes: u64,
-    /// When it was written or took its name, whichever is later.
-    pub kept: SystemTime,
-}
-
-/// Temporary files, counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TempFiles {
-    /// How many.
-    pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
-}
-
 type Sender = mpsc::Sender<Result<Listed, BlobError>>;
 
-impl DirectoryBlobStore {
-    /// Walks over all blobs, beginning with this one of the 256 folders. Ends early when the receiver is dropped.
-    #[must_use]
-    pub fn walk(&self, first_folder: u8) -> mpsc::Receiver<Result<Listed, BlobError>> {
-        let (sender, receiver) = mpsc::channel(AHEAD);
-        let blobs = self.dirs.blobs.clone();
-        tokio::task::spawn_blocking(move || {
-            if let Err(e) = walk(&blobs, first_folder, &sender) {
-                // Nobody listens any more: then nobody needs to know.
-                let _unheard = sender.blocking_send(Err(BlobError::from_io("reading a folder of blobs", e)));
-            }
-        });
-        receiver
-    }
-
-    /// Removes temporary files that nobody owns and nobody has written to since, and counts them; `dry_run` only counts.
-    ///
-    /// # Errors
-    /// If the disk fails.
-    pub async fn sweep_temp(&self, written_before: SystemTime, dry_run: bool) -> Result<TempFiles, BlobError> {
-        self.blocking("sweeping temporary files", move |dirs| sweep(&dirs.temp, written_before, dry_run)).await
-    }
+/// Lists all blobs, beginning with this one of the 256 folders. Ends early when the receiver is dropped.
+pub(super) fn list_blobs(blobs: PathBuf, first_folder: u8) -> mpsc::Receiver<Result<Listed, BlobError>> {
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    tokio::task::spawn_blocking(move || {
+        if let Err(e) = walk(&blobs, first_folder, &sender) {
+            // Nobody listens any more: then nobody needs to know.
+            let _unheard = sender.blocking_send(Err(BlobError::from_io("reading a folder of blobs", e)));
+        }
+    });
+    receiver
 }
 
 /// The receiver went away.
@@ -121,15 +79,18 @@ fn look_at(entry: &DirEntry, folder: &str) -> io::Result<Option<Listed>> {
     let name = entry.file_name();
     let sha256 = name.to_str().filter(|name| name.starts_with(folder)).and_then(|name| name.parse().ok());
     Ok(Some(match sha256 {
-        Some(sha256) if metadata.is_file() => {
-            Listed::Blob(BlobStat { sha256, size_bytes: metadata.len(), kept: kept_at(&metadata) })
-        }
+        Some(sha256) if metadata.is_file() => Listed::Blob(stat(sha256, &metadata)),
         _ => Listed::Stray(entry.path()),
     }))
 }
 
+/// What a file says of the blob in it.
+pub(super) fn stat(sha256: Sha256, metadata: &fs::Metadata) -> BlobStat {
+    BlobStat { sha256, size_bytes: metadata.len(), modified: modified_at(metadata) }
+}
+
 /// A rename changes only the second of the two times.
-fn kept_at(metadata: &fs::Metadata) -> SystemTime {
+fn modified_at(metadata: &fs::Metadata) -> SystemTime {
     let time = |s: i64, ns: i64| {
         let (s, ns) = (u64::try_from(s).unwrap_or(0), u32::try_from(ns).unwrap_or(0));
         UNIX_EPOCH + Duration::new(s, ns)
@@ -137,8 +98,9 @@ fn kept_at(metadata: &fs::Metadata) -> SystemTime {
     time(metadata.mtime(), metadata.mtime_nsec()).max(time(metadata.ctime(), metadata.ctime_nsec()))
 }
 
-fn sweep(temp: &Path, written_before: SystemTime, dry_run: bool) -> io::Result<TempFiles> {
-    let mut swept = TempFiles::default();
+/// Deletes temporary files that nobody owns and nobody has written to since, and counts them; `dry_run` only counts.
+pub(super) fn sweep(temp: &Path, written_before: SystemTime, dry_run: bool) -> io::Result<Swept> {
+    let mut swept = Swept::default();
     let entries = match fs::read_dir(temp) {
         // No store has run here yet.
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(swept),
@@ -153,7 +115,7 @@ fn sweep(temp: &Path, written_before: SystemTime, dry_run: bool) -> io::Result<T
         let path = entry.path();
         match sweep_one(&path, written_before, dry_run) {
             Ok(None) => {}
-            Ok(Some(bytes)) => swept = TempFiles { files: swept.files + 1, bytes: swept.bytes + bytes },
+            Ok(Some(bytes)) => swept = Swept { files: swept.files + 1, bytes: swept.bytes + bytes },
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(e),
         }
@@ -165,7 +127,7 @@ fn sweep(temp: &Path, written_before: SystemTime, dry_run: bool) -> io::Result<T
 fn sweep_one(path: &Path, written_before: SystemTime, dry_run: bool) -> io::Result<Option<u64>> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
-    if kept_at(&metadata) > written_before {
+    if modified_at(&metadata) > written_before {
         return Ok(None);
     }
     match file.try_lock() {

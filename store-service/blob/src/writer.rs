@@ -74,14 +74,14 @@ pub struct FinishedFile {
 }
 
 impl FinishedBlob for FinishedFile {
-    type Reader = File;
+    type Seekable = File;
 
-    fn open(&self) -> Result<File, BlobError> {
+    fn open_seekable(&self) -> Result<File, BlobError> {
         self.temp.reopen().map_err(|e| BlobError::from_io("reading a package", e))
     }
 
     fn sha256(&self) -> Sha256 {
-        self.sha256.clone()
+        self.sha256
     }
 
     fn size_bytes(&self) -> u64 {

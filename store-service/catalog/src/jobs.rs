@@ -1,17 +1,17 @@
-//! Uploads in the books of SQLite.
+//! Jobs in the catalog of SQLite.
 //!
 //! Promises: an upload that was accepted is found again after a crash, until it has ended; what it took to run it is
 //! overwritten then, for a link may hold a signature.
 
 use linkgate_contract::{AppCode, JobId, ModuleName, ModuleRef};
-use linkgate_store_core::ingest::now_ms;
-use linkgate_store_core::ingest::ports::{
-    CatalogError, Entry, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView,
-};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
 
 use super::sqlite::{failed, signed, unsigned};
+use linkgate_store_core::ingest::now_ms;
+use linkgate_store_core::ingest::ports::{
+    CatalogError, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView, PackageRow,
+};
 
 /// A statement that inserts or ends: an upload that nobody was told of is not there before it ends.
 const UPSERT_ENDED: &str = "
@@ -21,8 +21,8 @@ const UPSERT_ENDED: &str = "
     on conflict (id) do update set started_ms = ?8, received_bytes = ?9, total_bytes = ?10, attempts = ?11, state = ?12,
         outcome = ?13, ended_ms = ?14, request = null, private_hosts = null";
 
-/// Books that an upload ended, within the transaction that books what it made.
-pub(super) async fn end(
+/// Records that an upload ended, within the transaction that records what it made.
+pub(super) async fn record_end(
     tx: &mut Transaction<'_, Sqlite>,
     job: &JobRecord,
     end: &JobEnd,
@@ -52,7 +52,7 @@ pub(super) async fn end(
         .execute(&mut **tx)
         .await?;
     match end {
-        JobEnd::Done(_) => keep_keys(tx, job, now).await,
+        JobEnd::Done(_) => record_keys(tx, job, now).await,
         // Who tries again means to.
         JobEnd::Failed(_) | JobEnd::Cancelled(_) => {
             sqlx::query("delete from job_key where job_id = ?").bind(view.id.to_string()).execute(&mut **tx).await?;
@@ -61,8 +61,8 @@ pub(super) async fn end(
     }
 }
 
-/// Books that an upload goes on without its caller.
-pub(super) async fn accept(tx: &mut Transaction<'_, Sqlite>, job: &JobRecord) -> Result<(), sqlx::Error> {
+/// Records that an upload goes on without its caller.
+pub(super) async fn record_acceptance(tx: &mut Transaction<'_, Sqlite>, job: &JobRecord) -> Result<(), sqlx::Error> {
     let JobRecord { view, request, .. } = job;
     let private_hosts = serde_json::to_string(&request.private_hosts).map_err(|e| sqlx::Error::Encode(e.into()))?;
     sqlx::query(
@@ -83,11 +83,11 @@ pub(super) async fn accept(tx: &mut Transaction<'_, Sqlite>, job: &JobRecord) ->
     .bind(view.created_ms)
     .execute(&mut **tx)
     .await?;
-    keep_keys(tx, job, now_ms()).await
+    record_keys(tx, job, now_ms()).await
 }
 
 /// A key that is there already is over its time, or stands for this very upload.
-async fn keep_keys(tx: &mut Transaction<'_, Sqlite>, job: &JobRecord, now: i64) -> Result<(), sqlx::Error> {
+async fn record_keys(tx: &mut Transaction<'_, Sqlite>, job: &JobRecord, now: i64) -> Result<(), sqlx::Error> {
     for JobKey { key, fingerprint } in &job.keys {
         sqlx::query(
             "insert into job_key (key, fingerprint, job_id, created_ms) values (?1, ?2, ?3, ?4)
@@ -110,7 +110,7 @@ pub(super) async fn find(pool: &SqlitePool, id: JobId) -> Result<Option<JobView>
 }
 
 /// The upload and the request that a key stands for.
-pub(super) async fn of_key(
+pub(super) async fn find_by_key(
     pool: &SqlitePool,
     key: [u8; 32],
     since_ms: i64,
@@ -137,8 +137,8 @@ pub(super) async fn unfinished(pool: &SqlitePool) -> Result<Vec<JobRecord>, Cata
     rows.iter().map(read_record).collect::<Result<_, _>>().map_err(failed)
 }
 
-/// Forgets uploads that ended before then, and their keys.
-pub(super) async fn forget(pool: &SqlitePool, before_ms: i64) -> Result<u64, CatalogError> {
+/// Forgets jobs that ended before then, and their keys.
+pub(super) async fn expire(pool: &SqlitePool, before_ms: i64) -> Result<u64, CatalogError> {
     let done =
         sqlx::query("delete from job where state is not null and ended_ms < ?").bind(before_ms).execute(pool).await;
     done.map(|done| done.rows_affected()).map_err(failed)
@@ -161,7 +161,7 @@ fn read_record(row: &SqliteRow) -> Result<JobRecord, sqlx::Error> {
 fn read_view(row: &SqliteRow) -> Result<JobView, sqlx::Error> {
     let (app_code, module): (&str, &str) = (row.try_get("app_code")?, row.try_get("module")?);
     let state: Option<&str> = row.try_get("state")?;
-    let state = state.map_or(Some(JobState::Queued), JobState::named).ok_or_else(|| undecodable("a state"))?;
+    let state = state.map_or(Some(JobState::Queued), JobState::from_name).ok_or_else(|| undecodable("a state"))?;
     let total: Option<i64> = row.try_get("total_bytes")?;
     Ok(JobView {
         id: read_id(row.try_get("id")?)?,
@@ -184,7 +184,7 @@ fn read_end(state: JobState, outcome: Option<&str>) -> Result<Option<JobEnd>, sq
     let Some(outcome) = outcome else { return Ok(None) };
     let failure = || serde_json::from_str(outcome);
     let end = match state {
-        JobState::Done => serde_json::from_str::<Entry>(outcome).map(JobEnd::Done),
+        JobState::Done => serde_json::from_str::<PackageRow>(outcome).map(JobEnd::Done),
         JobState::Cancelled => failure().map(JobEnd::Cancelled),
         _ => failure().map(JobEnd::Failed),
     };

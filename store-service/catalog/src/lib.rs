@@ -1,15 +1,18 @@
 //! The catalog of packages, modules and jobs, in SQLite.
 //!
-//! Promises: what the port [`Catalog`](linkgate_store_core::ingest::ports::Catalog) promises, and that a recorded package
+//! Promises: what the ports [`Catalog`](linkgate_store_core::ingest::ports::Catalog) and
+//! [`JobQueue`](linkgate_store_core::ingest::ports::JobQueue) promise, and that a recorded package
 //! survives a power cut; a database of an older release is brought up to date when it is opened, and one of the next release
 //! is still read (`migrations/README.md`). Refuses to start on an SQLite that can corrupt its own database. The only crate
 //! with SQL; knows nothing of blobs or of HTTP.
 
-mod books;
+mod claims;
 mod jobs;
 mod packages;
 mod provenance;
+mod queue;
+mod reader;
 mod sqlite;
 
-pub use books::{Booked, Books, RowName};
+pub use reader::SqliteReader;
 pub use sqlite::{CatalogStartError, SqliteCatalog};

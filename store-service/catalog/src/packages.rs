@@ -1,19 +1,19 @@
-//! Packages in the books of SQLite.
+//! Packages in the catalog of SQLite.
 //!
 //! Promises: of a module and version there is one row that is not deleted; an upload makes it or replaces what it says.
 
 use linkgate_archive::{Format, Package};
 use linkgate_contract::{AppCode, PackageVersion, Sha256};
-use linkgate_store_core::ingest::SourceOrigin;
-use linkgate_store_core::ingest::ports::{CatalogError, Entry, Held, NewEntry};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
 
 use super::sqlite::{failed, signed, unsigned};
+use linkgate_store_core::ingest::SourceOrigin;
+use linkgate_store_core::ingest::ports::{CatalogError, NewPackage, PackageRow, StoredPackage};
 
 /// The plus keeps SQLite from going through all packages of an application, with an index that begins with it, when few rows
 /// or none have the hash.
-pub(super) const HELD: &str =
+pub(super) const FIND_STORED: &str =
     "select size_bytes, format, relative_path, meta_info, declared_version, entries, unpacked_bytes
     from source_package where sha256 = ? and +app_code = ? and is_deleted = 0 and format is not null limit 1";
 
@@ -24,7 +24,10 @@ pub(super) struct Live {
     pub(super) sha256: Option<Sha256>,
 }
 
-pub(super) async fn find_live(tx: &mut Transaction<'_, Sqlite>, entry: &NewEntry) -> Result<Option<Live>, sqlx::Error> {
+pub(super) async fn find_live(
+    tx: &mut Transaction<'_, Sqlite>,
+    entry: &NewPackage,
+) -> Result<Option<Live>, sqlx::Error> {
     let row = sqlx::query(
         "select id, sha256 from source_package where app_code = ? and module = ? and version = ? and is_deleted = 0",
     )
@@ -40,7 +43,7 @@ pub(super) async fn find_live(tx: &mut Transaction<'_, Sqlite>, entry: &NewEntry
 
 pub(super) async fn register_module(
     tx: &mut Transaction<'_, Sqlite>,
-    entry: &NewEntry,
+    entry: &NewPackage,
     now: i64,
 ) -> Result<(), sqlx::Error> {
     // Another first upload to the same module may have been quicker; both register the same origin.
@@ -59,7 +62,7 @@ pub(super) async fn register_module(
 type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 
 /// What an upload says of its package: the values 1 to 11 of both statements below.
-fn bind_package<'q>(query: Query<'q>, entry: &'q NewEntry, now: i64) -> Result<Query<'q>, sqlx::Error> {
+fn bind_package<'q>(query: Query<'q>, entry: &'q NewPackage, now: i64) -> Result<Query<'q>, sqlx::Error> {
     let package = &entry.package;
     Ok(query
         .bind(&entry.package_name)
@@ -75,7 +78,11 @@ fn bind_package<'q>(query: Query<'q>, entry: &'q NewEntry, now: i64) -> Result<Q
         .bind(signed(package.unpacked_bytes)?))
 }
 
-pub(super) async fn insert(tx: &mut Transaction<'_, Sqlite>, entry: &NewEntry, now: i64) -> Result<Entry, sqlx::Error> {
+pub(super) async fn insert(
+    tx: &mut Transaction<'_, Sqlite>,
+    entry: &NewPackage,
+    now: i64,
+) -> Result<PackageRow, sqlx::Error> {
     let query = sqlx::query(
         "insert into source_package
             (package_name, size_bytes, sha256, operator, created_ms, updated_ms, format, relative_path, meta_info,
@@ -88,15 +95,15 @@ pub(super) async fn insert(tx: &mut Transaction<'_, Sqlite>, entry: &NewEntry, n
         .bind(entry.version.as_str())
         .fetch_one(&mut **tx)
         .await?;
-    read_entry(&row)
+    read_row(&row)
 }
 
 pub(super) async fn replace(
     tx: &mut Transaction<'_, Sqlite>,
     id: i64,
-    entry: &NewEntry,
+    entry: &NewPackage,
     now: i64,
-) -> Result<Entry, sqlx::Error> {
+) -> Result<PackageRow, sqlx::Error> {
     let query = sqlx::query(
         "update source_package
          set package_name = ?1, size_bytes = ?2, sha256 = ?3, operator = ?4, updated_ms = ?5, format = ?6,
@@ -104,11 +111,11 @@ pub(super) async fn replace(
          where id = ?12 returning *",
     );
     let row = bind_package(query, entry, now)?.bind(id).fetch_one(&mut **tx).await?;
-    read_entry(&row)
+    read_row(&row)
 }
 
-fn read_entry(row: &SqliteRow) -> Result<Entry, sqlx::Error> {
-    Ok(Entry {
+fn read_row(row: &SqliteRow) -> Result<PackageRow, sqlx::Error> {
+    Ok(PackageRow {
         id: row.try_get("id")?,
         version: row.try_get("version")?,
         package_name: row.try_get("package_name")?,
@@ -121,7 +128,7 @@ fn read_entry(row: &SqliteRow) -> Result<Entry, sqlx::Error> {
     })
 }
 
-fn read_held(row: &SqliteRow) -> Result<Held, sqlx::Error> {
+fn read_stored(row: &SqliteRow) -> Result<StoredPackage, sqlx::Error> {
     let format: &str = row.try_get("format")?;
     let declared: Option<&str> = row.try_get("declared_version")?;
     let package = Package {
@@ -132,16 +139,16 @@ fn read_held(row: &SqliteRow) -> Result<Held, sqlx::Error> {
         entries: unsigned(row.try_get("entries")?)?,
         unpacked_bytes: unsigned(row.try_get("unpacked_bytes")?)?,
     };
-    Ok(Held { size_bytes: unsigned(row.try_get("size_bytes")?)?, package })
+    Ok(StoredPackage { size_bytes: unsigned(row.try_get("size_bytes")?)?, package })
 }
 
 /// What is known of a package with this hash that the application keeps.
-pub(super) async fn held(
+pub(super) async fn find_stored(
     reader: &SqlitePool,
     app_code: &AppCode,
     sha256: &Sha256,
-) -> Result<Option<Held>, CatalogError> {
-    let query = sqlx::query(HELD).bind(sha256.to_string()).bind(app_code.as_str());
+) -> Result<Option<StoredPackage>, CatalogError> {
+    let query = sqlx::query(FIND_STORED).bind(sha256.to_string()).bind(app_code.as_str());
     let row = query.fetch_optional(reader).await.map_err(failed)?;
-    row.as_ref().map(read_held).transpose().map_err(failed)
+    row.as_ref().map(read_stored).transpose().map_err(failed)
 }

@@ -1,6 +1,6 @@
-//! Where packages came from, in the books of SQLite.
-use linkgate_contract::Sha256;
+//! Where packages came from, in the catalog of SQLite.
 
+use linkgate_contract::Sha256;
 use linkgate_store_core::ingest::ports::{CatalogError, JobRecord, Provenance};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
@@ -9,8 +9,8 @@ use super::sqlite::failed;
 /// Statements that are given for one hash. A package that more rows share says the same in the rest.
 const STATEMENTS: i64 = 100;
 
-/// Books where the package of a row came from, in the place of what was known of the row before.
-pub(super) async fn note(
+/// Records where the package of a row came from, in the place of what was known of the row before.
+pub(super) async fn record(
     tx: &mut Transaction<'_, Sqlite>,
     package_id: i64,
     job: &JobRecord,

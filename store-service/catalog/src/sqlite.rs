@@ -1,42 +1,51 @@
-//! The books in SQLite. The only room with SQL.
+//! The catalog in SQLite. The only module with SQL is this one, with what lies below it.
 //!
-//! Promises: a booked package survives a power cut (WAL with `synchronous = FULL`); there is one writer at a time, which
+//! Promises: a recorded package survives a power cut (WAL with `synchronous = FULL`); there is one writer at a time, which
 //! takes its lock before it reads, so it never works on a stale view; readers are not held up. Refuses to start on an
-//! SQLite older than 3.51.3, which can corrupt a database in WAL mode.
+//! SQLite older than 3.51.3, which can corrupt a database in WAL mode. Relies on the data directory's lock: that no other
+//! process publishes or claims is what makes it right to do both in memory.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use linkgate_contract::{AppCode, JobId, ModuleRef, PackageVersion, Sha256};
-use linkgate_store_core::failpoint::{Step, reached};
-use linkgate_store_core::ingest::ports::{Catalog, CatalogError, Held, JobEnd, JobRecord, JobView, NewEntry, Recorded};
-use linkgate_store_core::ingest::{SourceOrigin, now_ms};
+use linkgate_contract::{AppCode, ModuleRef, PackageVersion, Sha256};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, SqliteConnection, SqlitePool};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::claims::ClaimTable;
 use super::packages::{self, Live};
-use super::{Books, jobs, provenance};
+use super::{SqliteReader, jobs, provenance};
+use linkgate_store_core::failpoint::{Step, reached};
+use linkgate_store_core::ingest::ports::{
+    Catalog, CatalogError, CatalogReader, Fence, JobEnd, JobRecord, Maintenance, NewPackage, QueueError, QueueLimits,
+    Recorded, Reference, RowName, StoredPackage,
+};
+use linkgate_store_core::ingest::{SourceOrigin, now_ms};
 
 /// The first release without the WAL-reset corruption.
 const OLDEST_SQLITE: [u32; 3] = [3, 51, 3];
 /// Readers at once; their queries take well under a millisecond.
 const READERS: u32 = 4;
 /// How long to wait for a connection, or for another process (a backup, a shell) to release the database.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Takes the write lock at once: a transaction that reads first and writes later fails when another wrote in between,
 /// and no waiting helps it.
-const BEGIN: &str = "begin immediate";
+pub(super) const BEGIN: &str = "begin immediate";
 
-/// The books in SQLite. A copy is another handle on the same books.
+/// The catalog in SQLite. A copy is another handle on the same.
 #[derive(Clone)]
 pub struct SqliteCatalog {
-    writer: SqlitePool,
-    reader: SqlitePool,
+    pub(super) writer: SqlitePool,
+    pub(super) reader: SqliteReader,
+    pub(super) claims: ClaimTable,
+    publishing: Arc<Mutex<()>>,
     path: std::path::PathBuf,
 }
 
-/// Why the books cannot be opened.
+/// Why the catalog cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogStartError {
     /// See [`SqliteCatalog`].
@@ -54,13 +63,13 @@ pub enum CatalogStartError {
 }
 
 impl SqliteCatalog {
-    /// Opens an existing, possibly empty file and brings it up to date.
+    /// Opens an existing, possibly empty file and brings it up to date. So many of its jobs may run and wait.
     ///
     /// # Errors
     /// [`CatalogStartError`] says why it cannot be used.
-    pub async fn open(path: &Path) -> Result<Self, CatalogStartError> {
+    pub async fn open(path: &Path, limits: QueueLimits) -> Result<Self, CatalogStartError> {
         let options = options(path);
-        let pool = |size| SqlitePoolOptions::new().max_connections(size).acquire_timeout(PATIENCE);
+        let pool = |size| SqlitePoolOptions::new().max_connections(size).acquire_timeout(ACQUIRE_TIMEOUT);
         // The journal mode is set once, by the writer, before anybody reads: changing it needs the database alone.
         // What is overwritten may have been a signature: `secure_delete` leaves no trace of it in free pages.
         let writing = options.clone().journal_mode(SqliteJournalMode::Wal).pragma("secure_delete", "on");
@@ -71,39 +80,8 @@ impl SqliteCatalog {
         // on (migrations/README.md).
         sqlx::migrate!("migrations/sqlite").set_ignore_missing(true).run(&writer).await?;
         let reader = pool(READERS).connect_with(options.pragma("query_only", "on")).await?;
-        Ok(Self { writer, reader, path: path.to_owned() })
-    }
-
-    /// The books for those who only read in them.
-    #[must_use]
-    pub fn books(&self) -> Books {
-        Books::over(self.reader.clone())
-    }
-
-    /// Forgets uploads that ended before then.
-    ///
-    /// # Errors
-    /// If the books cannot be written.
-    pub async fn forget_jobs(&self, before_ms: i64) -> Result<u64, CatalogError> {
-        jobs::forget(&self.writer, before_ms).await
-    }
-
-    /// Settles what a commit of unknown outcome left: SQLite may report that a commit failed and show its rows after a
-    /// crash, as long as no later commit has taken their place in the journal. So a commit is made that says nothing.
-    ///
-    /// # Errors
-    /// If the books cannot be written.
-    pub async fn settle(&self) -> Result<(), CatalogError> {
-        let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
-        // Not used by anything; setting it writes a page even if it has this value already.
-        sqlx::query("pragma user_version = 0").execute(&mut *tx).await.map_err(failed)?;
-        tx.commit().await.map_err(failed)
-    }
-
-    /// Closes the database; its journal is folded into the file.
-    pub async fn close(&self) {
-        self.reader.close().await;
-        self.writer.close().await;
+        let (reader, claims) = (SqliteReader::new(reader, path.to_owned()), ClaimTable::new(limits));
+        Ok(Self { writer, reader, claims, publishing: Arc::default(), path: path.to_owned() })
     }
 }
 
@@ -114,7 +92,7 @@ pub(super) fn options(path: &Path) -> SqliteConnectOptions {
         .create_if_missing(false)
         .foreign_keys(true)
         .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(PATIENCE)
+        .busy_timeout(ACQUIRE_TIMEOUT)
 }
 
 /// When SQLite ends a transaction by itself, as on a full disk, the driver goes on counting it, and nothing can be begun on
@@ -155,7 +133,7 @@ impl Catalog for SqliteCatalog {
             sqlx::query_scalar("select source_origin from module where app_code = ? and module = ?")
                 .bind(target.app.as_str())
                 .bind(target.module.as_str())
-                .fetch_optional(&self.reader)
+                .fetch_optional(&self.reader.pool)
                 .await
                 .map_err(failed)?;
         Ok(number.and_then(SourceOrigin::from_number))
@@ -169,78 +147,116 @@ impl Catalog for SqliteCatalog {
         .bind(target.app.as_str())
         .bind(target.module.as_str())
         .bind(version.as_str())
-        .fetch_one(&self.reader)
+        .fetch_one(&self.reader.pool)
         .await
         .map_err(failed)
     }
 
-    async fn record(&self, entry: NewEntry, job: JobRecord) -> Result<Recorded, CatalogError> {
+    async fn record(
+        &self,
+        package: NewPackage,
+        job: JobRecord,
+        fence: Option<Fence>,
+    ) -> Result<Recorded, CatalogError> {
+        let ending = self.claims.begin_end(job.view.id, fence).map_err(fenced)?;
         let (now, begun) = (now_ms(), Instant::now());
         let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
         let waited = begun.elapsed();
-        let live = packages::find_live(&mut tx, &entry).await.map_err(failed)?;
+        let live = packages::find_live(&mut tx, &package).await.map_err(failed)?;
         let (row, replaced) = match live {
-            Some(_) if !entry.allow_overwrite => return Err(CatalogError::AlreadyExists),
-            Some(Live { id, sha256 }) => (packages::replace(&mut tx, id, &entry, now).await, sha256),
-            None => (packages::insert(&mut tx, &entry, now).await, None),
+            Some(_) if !package.allow_overwrite => return Err(CatalogError::AlreadyExists),
+            Some(Live { id, sha256 }) => (packages::replace(&mut tx, id, &package, now).await, sha256),
+            None => (packages::insert(&mut tx, &package, now).await, None),
         };
-        if entry.registers_module {
-            packages::register_module(&mut tx, &entry, now).await.map_err(failed)?;
+        if package.registers_module {
+            packages::register_module(&mut tx, &package, now).await.map_err(failed)?;
         }
-        let recorded = Recorded { entry: row.map_err(failed)?, replaced, waited };
-        provenance::note(&mut tx, recorded.entry.id, &job, &entry.provenance).await.map_err(failed)?;
-        jobs::end(&mut tx, &job, &JobEnd::Done(recorded.entry.clone()), now).await.map_err(failed)?;
+        let recorded = Recorded { row: row.map_err(failed)?, replaced, waited };
+        provenance::record(&mut tx, recorded.row.id, &job, &package.provenance).await.map_err(failed)?;
+        let end = JobEnd::Done(recorded.row.clone());
+        jobs::record_end(&mut tx, &job, &end, now).await.map_err(failed)?;
         reached(Step::CommitDue);
         tx.commit().await.map_err(failed)?;
         reached(Step::Committed);
+        ending.end(job.view, end, now);
         Ok(recorded)
     }
 
-    async fn accept(&self, job: JobRecord) -> Result<(), CatalogError> {
-        let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
-        jobs::accept(&mut tx, &job).await.map_err(failed)?;
-        reached(Step::AcceptDue);
-        tx.commit().await.map_err(failed)?;
-        reached(Step::Accepted);
-        Ok(())
-    }
-
-    async fn give_up(&self, job: JobRecord, end: JobEnd) -> Result<(), CatalogError> {
-        let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
-        jobs::end(&mut tx, &job, &end, now_ms()).await.map_err(failed)?;
-        tx.commit().await.map_err(failed)
-    }
-
-    async fn job(&self, id: JobId) -> Result<Option<JobView>, CatalogError> {
-        jobs::find(&self.reader, id).await
-    }
-
-    async fn job_of_key(&self, key: [u8; 32], since_ms: i64) -> Result<Option<(JobId, [u8; 32])>, CatalogError> {
-        jobs::of_key(&self.reader, key, since_ms).await
-    }
-
-    async fn unfinished(&self) -> Result<Vec<JobRecord>, CatalogError> {
-        jobs::unfinished(&self.reader).await
-    }
-
-    async fn held(&self, app_code: &AppCode, sha256: &Sha256) -> Result<Option<Held>, CatalogError> {
-        packages::held(&self.reader, app_code, sha256).await
+    async fn find_stored(&self, app_code: &AppCode, sha256: &Sha256) -> Result<Option<StoredPackage>, CatalogError> {
+        packages::find_stored(&self.reader.pool, app_code, sha256).await
     }
 
     async fn statements(&self, sha256: &Sha256) -> Result<Vec<String>, CatalogError> {
-        provenance::statements(&self.reader, sha256).await
-    }
-
-    async fn points_at(&self, sha256: &Sha256) -> Result<bool, CatalogError> {
-        self.books().points_at(sha256).await
+        provenance::statements(&self.reader.pool, sha256).await
     }
 
     async fn check(&self) -> Result<(), CatalogError> {
-        // An open database goes on working after its file was removed, and everything booked then is lost. Its file must
+        // An open database goes on working after its file was removed, and everything recorded then is lost. Its file must
         // not be opened to find out: closing it would drop SQLite's own locks.
         tokio::fs::metadata(&self.path).await.map_err(|e| CatalogError::Database(e.into()))?;
         let tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
         tx.rollback().await.map_err(failed)
+    }
+}
+
+impl CatalogReader for SqliteCatalog {
+    type PublishLock = OwnedMutexGuard<()>;
+    type Snapshot = SqliteReader;
+
+    async fn lock_publishing(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.publishing).lock_owned().await
+    }
+
+    async fn references_after(&self, sha256: &str) -> Result<Vec<Reference>, CatalogError> {
+        self.reader.references_after(sha256).await
+    }
+
+    async fn reference(&self, sha256: &Sha256) -> Result<Option<Reference>, CatalogError> {
+        self.reader.reference(sha256).await
+    }
+
+    async fn is_referenced(&self, sha256: &Sha256) -> Result<bool, CatalogError> {
+        self.reader.is_referenced(sha256).await
+    }
+
+    async fn referencing_rows(&self, sha256: &str) -> Result<Vec<RowName>, CatalogError> {
+        self.reader.referencing_rows(sha256).await
+    }
+
+    async fn find_damage(&self) -> Result<Option<String>, CatalogError> {
+        self.reader.find_damage().await
+    }
+
+    async fn snapshot(&self, into: &Path) -> Result<SqliteReader, CatalogError> {
+        self.reader.snapshot(into).await
+    }
+
+    /// Its journal is folded into the file.
+    async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+}
+
+impl Maintenance for SqliteCatalog {
+    /// SQLite may report that a commit failed and show its rows after a crash, as long as no later commit has taken their
+    /// place in the journal. So a commit is made that says nothing.
+    async fn settle(&self) -> Result<(), CatalogError> {
+        let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
+        // Not used by anything; setting it writes a page even if it has this value already.
+        sqlx::query("pragma user_version = 0").execute(&mut *tx).await.map_err(failed)?;
+        tx.commit().await.map_err(failed)
+    }
+
+    async fn expire_jobs(&self, ended_before_ms: i64) -> Result<u64, CatalogError> {
+        jobs::expire(&self.writer, ended_before_ms).await
+    }
+}
+
+fn fenced(error: QueueError) -> CatalogError {
+    match error {
+        QueueError::Database(cause) => CatalogError::Database(cause),
+        QueueError::Fenced | QueueError::Full | QueueError::KeyReused => CatalogError::Fenced,
     }
 }
 
@@ -263,20 +279,21 @@ mod tests {
     #[tokio::test]
     async fn the_bundled_sqlite_is_new_enough_and_durable() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let catalog = SqliteCatalog::open(file.path()).await.unwrap();
-        let version: String = sqlx::query_scalar("select sqlite_version()").fetch_one(&catalog.reader).await.unwrap();
+        let catalog = SqliteCatalog::open(file.path(), QueueLimits::default()).await.unwrap();
+        let version: String =
+            sqlx::query_scalar("select sqlite_version()").fetch_one(&catalog.reader.pool).await.unwrap();
         assert!(is_new_enough(&version), "{version}");
         let mode: String = sqlx::query_scalar("pragma journal_mode").fetch_one(&catalog.writer).await.unwrap();
         let sync: i64 = sqlx::query_scalar("pragma synchronous").fetch_one(&catalog.writer).await.unwrap();
         assert_eq!((mode.as_str(), sync), ("wal", 2));
-        let refused = sqlx::query("delete from module").execute(&catalog.reader).await;
+        let refused = sqlx::query("delete from module").execute(&catalog.reader.pool).await;
         assert!(refused.is_err(), "a reader must not write");
     }
 
     #[tokio::test]
     async fn a_transaction_that_the_database_ended_by_itself_is_not_held_against_the_next() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let catalog = SqliteCatalog::open(file.path()).await.unwrap();
+        let catalog = SqliteCatalog::open(file.path(), QueueLimits::default()).await.unwrap();
         let mut tx = catalog.writer.begin_with(BEGIN).await.unwrap();
         // As a full disk does it: behind the driver's back.
         sqlx::query("rollback").execute(&mut *tx).await.unwrap();
@@ -286,17 +303,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_page_of_a_module_is_not_sorted_and_a_held_package_is_found_by_its_hash() {
+    async fn a_page_of_a_module_is_not_sorted_and_a_stored_package_is_found_by_its_digest() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let catalog = SqliteCatalog::open(file.path()).await.unwrap();
+        let catalog = SqliteCatalog::open(file.path(), QueueLimits::default()).await.unwrap();
         let page = "select * from source_package
             where app_code = ? and module = ? and is_deleted = 0 and id < ? order by id desc limit 20";
         for (query, want) in [
             (page, "USING INDEX source_package_page (app_code=? AND module=? AND rowid<?)"),
-            (packages::HELD, "USING INDEX source_package_sha256 (sha256=?)"),
+            (packages::FIND_STORED, "USING INDEX source_package_sha256 (sha256=?)"),
         ] {
             let plan = sqlx::query(sqlx::AssertSqlSafe(format!("explain query plan {query}")));
-            let plan = plan.fetch_all(&catalog.reader).await.unwrap();
+            let plan = plan.fetch_all(&catalog.reader.pool).await.unwrap();
             let steps: Vec<String> = plan.iter().map(|step| step.get("detail")).collect();
             assert_eq!(steps, [format!("SEARCH source_package {want}")]);
         }

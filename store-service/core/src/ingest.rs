@@ -1,13 +1,18 @@
-//! The use case: a package is linked.
+//! The use case: a package is ingested. It is fetched, hashed, inspected, stored and recorded.
 //!
-//! Promises: an upload is all or nothing. A row is booked only after its blob is durable; a refused upload leaves no row,
-//! no blob and no temporary file; an overwrite shows the old or the new, never a mix. When disk or books fail half-way a
-//! blob that no row points at may stay, never a row without its blob. An upload runs in its own task, so a caller that
-//! hangs up does not kill it; one whose caller was told that it goes on survives the end of the store, too. Refuses modules that are not deployed from packages, before anything is downloaded, and bytes
-//! other than those that the caller named. Does not retry: what may be tried again is for the source to judge.
+//! Promises: an upload is all or nothing. A row is recorded only after its blob is durable; a refused upload leaves no row,
+//! no blob and no temporary file; an overwrite shows the old or the new, never a mix. When disk or database fail half-way an
+//! orphaned blob may stay, never a row without its blob. An upload runs in its own task, so a caller that hangs up does not
+//! end it; one whose caller was told that it goes on survives the end of the store, too. Refuses modules that are not
+//! deployed from packages, before anything is downloaded, and bytes other than those that the caller named. Does not retry:
+//! what may be tried again is for the source to judge.
+//!
+//! What keeps two uploads apart is asked of the ports: equal ones are one job of the queue, whoever works has claimed the
+//! job, and blobs and rows change under the catalog's publish lock. What is kept here besides, in [`Jobs`], are the jobs that
+//! this very process works on, for those who wait for them.
 
-mod admission;
 mod blocks;
+mod dispatch;
 mod error;
 mod inside;
 mod job;
@@ -16,8 +21,9 @@ mod log;
 mod modules;
 pub mod ports;
 mod provenance;
-mod resume;
 mod steps;
+mod take_up;
+mod upload_key;
 
 use std::sync::Arc;
 
@@ -25,25 +31,25 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use linkgate_archive::Limits as PackageLimits;
 use linkgate_contract::{AllowList, JobId, LinkRequest, ModuleRef, Problem};
-use tokio::sync::{Mutex, OwnedMutexGuard};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, info};
 
 use crate::attest::Signer;
 use crate::metrics::Metrics;
-use admission::Admission;
-pub use admission::Limits;
 pub use error::{IngestError, NotReady};
 pub use job::now_ms;
-use job::{Job, Stage, Standing};
+use job::{Job, RecordState, Stage};
 pub use jobs::Live;
 use jobs::{Jobs, Listed};
 pub use linkgate_fetch::chain;
 pub use modules::{ModuleRules, SourceOrigin, UnknownModules};
-use ports::{BlobStore, Catalog, CatalogError, Entry, Failure, JobEnd, JobKey, JobView, Source};
+use ports::{
+    BlobStore, Catalog as _, Failure, HolderId, JobEnd, JobKey, JobQueue as _, JobView, PackageRow, QueueError,
+    QueueLimits, Services,
+};
 
-/// A package to link.
+/// A package to ingest.
 #[derive(Clone, Debug)]
 pub struct Upload {
     /// Whose it is.
@@ -70,19 +76,7 @@ pub struct Allowance {
 }
 
 /// What came of an upload, for all who asked for it.
-pub type Outcome = Arc<Result<Entry, IngestError>>;
-
-/// Held while blobs and rows are brought in line. Without it, one upload could remove a blob as pointed at by no row
-/// while another is about to book a row for the same bytes. A copy is the same lock.
-#[derive(Clone, Debug, Default)]
-pub struct Publishing(Arc<Mutex<()>>);
-
-impl Publishing {
-    /// Waits until nobody else publishes or removes.
-    pub async fn hold(&self) -> OwnedMutexGuard<()> {
-        Arc::clone(&self.0).lock_owned().await
-    }
-}
+pub type Outcome = Arc<Result<PackageRow, IngestError>>;
 
 /// What the operator decides about uploads.
 #[derive(Clone, Debug)]
@@ -91,8 +85,8 @@ pub struct Rules {
     pub modules: ModuleRules,
     /// What a package may be.
     pub packages: PackageLimits,
-    /// How many at once.
-    pub uploads: Limits,
+    /// How many at once, and how long they wait.
+    pub queue: QueueLimits,
     /// Where links may point to. Callers' requests were held against it already; those that a store takes up again were
     /// not, since it may have changed.
     pub allowed_hosts: AllowList,
@@ -102,10 +96,10 @@ pub struct Rules {
 
 /// An upload that somebody asks for.
 pub enum Known {
-    /// It is under way.
+    /// This process works on it.
     Live(Live),
-    /// The books have it.
-    Booked(Box<JobView>),
+    /// It has ended, or another process works on it.
+    Recorded(Box<JobView>),
 }
 
 impl Known {
@@ -114,7 +108,7 @@ impl Known {
     pub fn target(&self) -> &ModuleRef {
         match self {
             Self::Live(live) => &live.job.upload.target,
-            Self::Booked(view) => &view.target,
+            Self::Recorded(view) => &view.target,
         }
     }
 }
@@ -122,61 +116,51 @@ impl Known {
 /// How long an `Idempotency-Key` stands for its request.
 const KEY_LIFE_MS: i64 = 24 * 60 * 60 * 1_000;
 
-/// Links packages, over whatever source, blob storage and books it is given.
-pub struct Ingest<S, B, L> {
-    source: S,
-    blobs: B,
-    catalog: L,
+/// Ingests packages, over whatever source, blob store, catalog and queue it is given.
+pub struct Ingest<V: Services> {
+    source: V::Source,
+    blobs: V::Blobs,
+    catalog: V::Catalog,
     signer: Signer,
-    modules: ModuleRules,
-    packages: PackageLimits,
-    publishing: Publishing,
-    admission: Admission,
+    rules: Rules,
     jobs: Jobs,
-    allowed_hosts: AllowList,
-    explain: fn(&IngestError) -> Problem,
     uploads: TaskTracker,
     stop: CancellationToken,
     metrics: Metrics,
+    _dispatcher: DropGuard,
 }
 
-impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {
-    /// Brings the parts together; so much at once as the limits allow.
-    pub fn new(source: S, blobs: B, catalog: L, signer: Signer, rules: Rules, metrics: Metrics) -> Self {
-        let Rules { modules, packages, uploads, allowed_hosts, explain } = rules;
-        let (publishing, admission) = (Publishing::default(), Admission::new(uploads));
-        let (uploads, stop) = (TaskTracker::new(), CancellationToken::new());
-        Self {
-            source,
-            blobs,
-            catalog,
-            signer,
-            modules,
-            packages,
-            publishing,
-            admission,
-            jobs: Jobs::default(),
-            allowed_hosts,
-            explain,
-            uploads,
-            stop,
-            metrics,
-        }
+impl<V: Services> Ingest<V> {
+    /// Brings the parts together and begins to claim jobs.
+    pub fn start(
+        source: V::Source,
+        blobs: V::Blobs,
+        catalog: V::Catalog,
+        signer: Signer,
+        rules: Rules,
+        metrics: Metrics,
+    ) -> Arc<Self> {
+        let (uploads, stop, ended) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
+        let _dispatcher = ended.clone().drop_guard();
+        let jobs = Jobs::default();
+        let this = Arc::new(Self { source, blobs, catalog, signer, rules, jobs, uploads, stop, metrics, _dispatcher });
+        dispatch::start(&this, HolderId::random(), ended);
+        this
     }
 
-    /// Links a package in a task of its own, which goes on when nobody waits for it. A second call for the same, or with a
+    /// Ingests a package in a task of its own, which goes on when nobody waits for it. A second call for the same, or with a
     /// key that was used for it, leads to the first one's upload.
     ///
     /// # Errors
-    /// [`IngestError::KeyReused`], and what the books say when they fail.
+    /// [`IngestError::KeyReused`], and what the catalog says when it fails.
     pub async fn begin(self: &Arc<Self>, upload: Upload, key: Option<JobKey>) -> Result<Known, IngestError> {
         if let Some(key) = key
-            && let Some(known) = self.of_key(key).await?
+            && let Some(known) = self.find_by_key(key).await?
         {
             return Ok(known);
         }
         let request_id = upload.request_id.clone();
-        let new = Job::new(new_id(), upload, now_ms(), Standing::New);
+        let new = Job::new(new_id(), upload, now_ms(), RecordState::New);
         let (live, is_first) = self.jobs.join(new, key, |job, listed| self.spawn(job, listed))?;
         if !is_first {
             live.job.link_span();
@@ -187,43 +171,43 @@ impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {
     }
 
     /// The upload that a key stands for. Asked again when it is joined: another one may begin meanwhile.
-    async fn of_key(&self, key: JobKey) -> Result<Option<Known>, IngestError> {
-        if let Some(live) = self.jobs.of_key(key)? {
+    async fn find_by_key(&self, key: JobKey) -> Result<Option<Known>, IngestError> {
+        if let Some(live) = self.jobs.find_by_key(key)? {
             live.job.link_span();
             return Ok(Some(Known::Live(live)));
         }
-        match self.catalog.job_of_key(key.key, now_ms() - KEY_LIFE_MS).await? {
+        match self.catalog.find_job_by_key(key.key, now_ms() - KEY_LIFE_MS).await? {
             Some((_, fingerprint)) if fingerprint != key.fingerprint => Err(IngestError::KeyReused),
             Some((id, _)) => Ok(self.job(id).await?),
             None => Ok(None),
         }
     }
 
-    /// Books that an upload goes on without its caller, who may be told so then. `false` if it has ended already, so that
+    /// Records that an upload goes on without its caller, who may be told so then. `false` if it has ended already, so that
     /// the caller may as well be told how.
     ///
     /// # Errors
-    /// If it could not be booked.
+    /// If it could not be recorded.
     pub async fn accept(&self, live: &Live) -> Result<bool, IngestError> {
-        live.job.make_patient();
+        live.job.lift_queue_timeout();
         live.job.is_past(Stage::Checking).await;
-        let mut standing = live.job.standing.lock().await;
-        if *standing == Standing::Ended {
+        let mut record_state = live.job.record_state.lock().await;
+        if *record_state == RecordState::Ended {
             return Ok(false);
         }
         self.catalog.accept(live.job.record()).await?;
-        *standing = Standing::Accepted;
+        *record_state = RecordState::Accepted;
         Ok(true)
     }
 
     /// An upload by its name.
     ///
     /// # Errors
-    /// If the books fail.
-    pub async fn job(&self, id: JobId) -> Result<Option<Known>, CatalogError> {
+    /// If the catalog fails.
+    pub async fn job(&self, id: JobId) -> Result<Option<Known>, QueueError> {
         match self.jobs.by_id(id) {
             Some(live) => Ok(Some(Known::Live(live))),
-            None => Ok(self.catalog.job(id).await?.map(|view| Known::Booked(Box::new(view)))),
+            None => Ok(self.catalog.find_job(id).await?.map(|view| Known::Recorded(Box::new(view)))),
         }
     }
 
@@ -242,12 +226,12 @@ impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {
     }
 
     /// How an upload ended; `None` if it goes on after the next start, should it have been accepted.
-    fn end(&self, outcome: Result<&Entry, &IngestError>) -> Option<JobEnd> {
+    fn end(&self, outcome: Result<&PackageRow, &IngestError>) -> Option<JobEnd> {
         match outcome {
-            Ok(entry) => Some(JobEnd::Done(entry.clone())),
-            Err(IngestError::Stopping) => None,
+            Ok(row) => Some(JobEnd::Done(row.clone())),
+            Err(IngestError::Stopping | IngestError::ClaimLost) => None,
             Err(error) => {
-                let failure = Failure::of(&(self.explain)(error));
+                let failure = Failure::from_problem(&(self.rules.explain)(error));
                 let is_wanted = !matches!(error, IngestError::Cancelled);
                 Some(if is_wanted { JobEnd::Failed(failure) } else { JobEnd::Cancelled(failure) })
             }
@@ -265,12 +249,6 @@ impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {
         let task = self.uploads.spawn(work.instrument(span));
         // The task is never aborted, so it is gone only if it panicked or the runtime stops.
         task.map(|ended| ended.unwrap_or_else(|_| Arc::new(Err(IngestError::Stopping)))).boxed()
-    }
-
-    /// The lock for others who remove blobs.
-    #[must_use]
-    pub fn publishing(&self) -> Publishing {
-        self.publishing.clone()
     }
 
     /// Waits until no upload runs.
@@ -299,6 +277,3 @@ impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {
 fn new_id() -> JobId {
     JobId::from_bytes(uuid::Uuid::now_v7().into_bytes())
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,10 +3,9 @@
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
-use linkgate_store_core::ingest::Limits;
-
 use super::BadConfig;
 use super::vars::{Reader, Vars};
+use linkgate_store_core::ingest::ports::QueueLimits;
 
 pub(super) const LISTEN: &str = "LINKGATE_STORE_LISTEN";
 pub(super) const MAX_CONNECTIONS: &str = "LINKGATE_STORE_MAX_CONNECTIONS";
@@ -31,7 +30,7 @@ pub struct ServerConfig {
     /// `LINKGATE_STORE_MAX_CONNECTIONS`: open connections at once; further ones wait in the kernel. Default 1024.
     pub max_connections: usize,
     /// How many uploads download at once, and how many wait.
-    pub uploads: Limits,
+    pub queue: QueueLimits,
     /// `LINKGATE_STORE_HEADER_TIMEOUT_S`: seconds for a request's head, and again for its body. An idle HTTP/1
     /// connection is closed after it too. Default 10.
     pub header_timeout: Duration,
@@ -57,7 +56,7 @@ impl ServerConfig {
         Self {
             listen: listen(reader),
             max_connections: reader.number(MAX_CONNECTIONS, 1024, 1..=1_000_000),
-            uploads: uploads(reader),
+            queue: queue_limits(reader),
             header_timeout: reader.seconds(HEADER_TIMEOUT, 10),
             max_body_bytes: reader.number(MAX_BODY_BYTES, 1 << 20, 1..=16 << 20),
             shutdown_grace: Duration::from_secs(reader.number(SHUTDOWN_GRACE, 30, 0..=86_400)),
@@ -80,15 +79,17 @@ fn listen(reader: &mut Reader<'_, impl Vars>) -> SocketAddr {
 /// - `LINKGATE_STORE_MAX_UPLOADS`: uploads that download at once, at up to 4 MiB of memory each. Default 64.
 /// - `LINKGATE_STORE_MAX_UPLOADS_PER_HOST`: of these, from one host. Default 32.
 /// - `LINKGATE_STORE_MAX_UPLOADS_PER_APP`: of these, for one application. Default 32.
-/// - `LINKGATE_STORE_MAX_QUEUED_UPLOADS`: uploads that wait for a place; further ones are answered 429. Default 256.
+/// - `LINKGATE_STORE_MAX_QUEUED_UPLOADS`: uploads that wait for their turn; further ones are answered 429. Default 256.
 /// - `LINKGATE_STORE_QUEUE_TIMEOUT_S`: seconds that one waits before it is answered 429. Default 20: with the total of a
 ///   download it stays below the 630 s that the gateway waits.
-fn uploads(reader: &mut Reader<'_, impl Vars>) -> Limits {
-    Limits {
-        uploads: reader.number(MAX_UPLOADS, 64, 1..=MOST_UPLOADS),
-        per_host: reader.number(MAX_UPLOADS_PER_HOST, 32, 1..=MOST_UPLOADS),
-        per_app: reader.number(MAX_UPLOADS_PER_APP, 32, 1..=MOST_UPLOADS),
-        queued: reader.number(MAX_QUEUED, 256, 0..=100_000),
-        patience: reader.seconds(QUEUE_TIMEOUT, 20),
+fn queue_limits(reader: &mut Reader<'_, impl Vars>) -> QueueLimits {
+    let usual = QueueLimits::default();
+    QueueLimits {
+        running: reader.number(MAX_UPLOADS, usual.running, 1..=MOST_UPLOADS),
+        per_host: reader.number(MAX_UPLOADS_PER_HOST, usual.per_host, 1..=MOST_UPLOADS),
+        per_app: reader.number(MAX_UPLOADS_PER_APP, usual.per_app, 1..=MOST_UPLOADS),
+        queued: reader.number(MAX_QUEUED, usual.queued, 0..=100_000),
+        queue_timeout: reader.seconds(QUEUE_TIMEOUT, usual.queue_timeout.as_secs()),
+        ..usual
     }
 }

@@ -9,17 +9,14 @@ mod show_test_query;
 mod upload_by_link;
 
 use linkgate_contract::{Operation, Problem};
-use linkgate_store_core::ingest::ports::{BlobStore, Catalog, Source};
+use linkgate_store_core::ingest::ports::Services;
 
 use super::Api;
 use super::reply::Reply;
 use super::request::Request;
 
 /// Answers a request of a caller who is known.
-pub(super) async fn answer<S: Source, B: BlobStore, L: Catalog>(
-    api: &Api<S, B, L>,
-    request: Request<'_>,
-) -> Result<Reply, Problem> {
+pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {
     match request.route.endpoint.operation {
         Operation::UploadSourcePackageViaLink => upload_by_link::answer(api, request).await,
         Operation::GetSourcePackageJob => get_job::answer(api, request).await,

@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 use linkgate_contract::{ErrorCode, JobId, Language, ModuleRef, Problem};
-use linkgate_store_core::ingest::ports::{BlobStore, Catalog, JobEnd, JobView, Source};
+use linkgate_store_core::ingest::ports::{JobEnd, JobView, Services};
 use linkgate_store_core::ingest::{IngestError, Known};
 use serde_json::{Map, Value, json};
 
@@ -15,11 +15,7 @@ pub(super) fn accepted(view: &JobView, zone: &TimeZone, language: Language) -> R
 }
 
 /// An upload of another module is none of this caller's business.
-pub(super) async fn find<S: Source, B: BlobStore, L: Catalog>(
-    api: &Api<S, B, L>,
-    target: &ModuleRef,
-    id: JobId,
-) -> Result<Known, Problem> {
+pub(super) async fn find<V: Services>(api: &Api<V>, target: &ModuleRef, id: JobId) -> Result<Known, Problem> {
     let known = api.ingest.job(id).await.map_err(|e| reply::ingest_problem(&IngestError::from(e)))?;
     known.filter(|known| known.target() == target).ok_or_else(|| Problem::new(ErrorCode::NotFound))
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use linkgate_archive::Format;
 use linkgate_contract::{ErrorCode, JobId, Language, Problem, SourcePackage, Text};
-use linkgate_store_core::ingest::ports::{BlobError, Entry, SourceError};
+use linkgate_store_core::ingest::ports::{BlobError, Failure, PackageRow, SourceError};
 use linkgate_store_core::ingest::{IngestError, NotReady};
 use warp::http::header::{ALLOW, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::http::{HeaderValue, Response, StatusCode};
@@ -75,7 +75,7 @@ fn with_status(status: u16, body: String) -> Reply {
 }
 
 /// A booked package, as the caller reads it.
-pub(super) fn package(entry: &Entry, zone: &TimeZone) -> SourcePackage {
+pub(super) fn package(entry: &PackageRow, zone: &TimeZone) -> SourcePackage {
     SourcePackage {
         id: entry.id,
         version: entry.version.clone(),
@@ -136,11 +136,19 @@ pub(super) fn ingest_problem(error: &IngestError) -> Problem {
         IngestError::Refused(refused) => package::refused_package_problem(refused),
         IngestError::Blob(BlobError::NoSpace(_)) => Problem::new(ErrorCode::InsufficientStorage),
         IngestError::Blob(_) => Problem::new(ErrorCode::ObjectStore),
-        IngestError::Catalog(_) => Problem::new(ErrorCode::Internal),
+        IngestError::Catalog(_) | IngestError::Queue(_) => Problem::new(ErrorCode::Internal),
+        IngestError::JoinedFailed(failure) => joined_problem(failure),
         IngestError::Cancelled => Problem::new(ErrorCode::UploadCancelled),
         IngestError::KeyReused => Problem::new(ErrorCode::IdempotencyKeyReused),
-        IngestError::Stopping => Problem::new(ErrorCode::Unavailable),
+        IngestError::ClaimLost | IngestError::Stopping => Problem::new(ErrorCode::Unavailable),
     }
+}
+
+/// As the process that did the work would have answered.
+fn joined_problem(failure: &Failure) -> Problem {
+    let code = *ErrorCode::ALL.iter().find(|code| code.name() == failure.code).unwrap_or(&ErrorCode::Internal);
+    let [zh, en] = [Language::Chinese, Language::English].map(|language| failure.detail(language).to_owned());
+    Problem::with_detail(code, Text::made(zh, en))
 }
 
 fn version_missing(format: Format) -> Problem {

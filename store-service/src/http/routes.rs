@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use linkgate_contract::{Endpoint, ErrorCode, NoEndpoint, Problem, Route, headers};
 use linkgate_store_core::ingest::chain;
-use linkgate_store_core::ingest::ports::{BlobStore, Catalog, Source};
+use linkgate_store_core::ingest::ports::Services;
 use linkgate_store_core::metrics::{MEDIA_TYPE, Metrics};
 use linkgate_store_core::trace;
 use tracing::{Instrument as _, Span, info, warn};
@@ -94,8 +94,8 @@ impl Asked {
 }
 
 /// The whole API.
-pub(super) fn filter<S: Source, B: BlobStore, L: Catalog>(
-    api: Arc<Api<S, B, L>>,
+pub(super) fn filter<V: Services>(
+    api: Arc<Api<V>>,
 ) -> impl Filter<Extract = (Reply,), Error = warp::Rejection> + Clone {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::any()
@@ -105,17 +105,13 @@ pub(super) fn filter<S: Source, B: BlobStore, L: Catalog>(
         .and(query)
         .and(warp::header::headers_cloned())
         .and(warp::body::stream().map(IncomingBody::new))
-        .and_then(|api: Arc<Api<S, B, L>>, method, path, query, headers, body| async move {
+        .and_then(|api: Arc<Api<V>>, method, path, query, headers, body| async move {
             Ok::<_, warp::Rejection>(answer(&api, &RequestHead { method, path, query, headers }, body).await)
         })
 }
 
 /// Answers and writes the closing line.
-async fn answer<S: Source, B: BlobStore, L: Catalog>(
-    api: &Api<S, B, L>,
-    head: &RequestHead,
-    body: IncomingBody,
-) -> Reply {
+async fn answer<V: Services>(api: &Api<V>, head: &RequestHead, body: IncomingBody) -> Reply {
     let begun = Instant::now();
     let asked = Asked::from_head(&head.method, &head.path);
     let name = asked.name();
@@ -139,12 +135,7 @@ async fn answer<S: Source, B: BlobStore, L: Catalog>(
     reply
 }
 
-async fn dispatch<S: Source, B: BlobStore, L: Catalog>(
-    api: &Api<S, B, L>,
-    head: &RequestHead,
-    asked: Asked,
-    body: IncomingBody,
-) -> Reply {
+async fn dispatch<V: Services>(api: &Api<V>, head: &RequestHead, asked: Asked, body: IncomingBody) -> Reply {
     let outcome = match asked {
         Asked::Probe(Probe::Healthz) => Ok(reply::json(r#"{"status":"ok"}"#.into())),
         Asked::Probe(Probe::Readyz) => ready(api).await,
@@ -157,8 +148,8 @@ async fn dispatch<S: Source, B: BlobStore, L: Catalog>(
 }
 
 /// Who calls is settled before anything else of the request is looked at.
-async fn serve_endpoint<S: Source, B: BlobStore, L: Catalog>(
-    api: &Api<S, B, L>,
+async fn serve_endpoint<V: Services>(
+    api: &Api<V>,
     head: &RequestHead,
     route: &Route,
     body: IncomingBody,
@@ -177,7 +168,7 @@ async fn show_metrics(metrics: &Metrics) -> Result<Reply, Problem> {
     text.map(|text| reply::text(text, MEDIA_TYPE)).ok_or_else(|| Problem::new(ErrorCode::Internal))
 }
 
-async fn ready<S: Source, B: BlobStore, L: Catalog>(api: &Api<S, B, L>) -> Result<Reply, Problem> {
+async fn ready<V: Services>(api: &Api<V>) -> Result<Reply, Problem> {
     match api.ingest.ready().await {
         Ok(()) => Ok(reply::json(r#"{"status":"ready"}"#.into())),
         Err(failed) => {

@@ -16,7 +16,7 @@ use hyper::server::conn::http1::Builder;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use linkgate_store_core::ingest::ports::{BlobStore, Catalog, Source};
+use linkgate_store_core::ingest::ports::Services;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
@@ -35,9 +35,9 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const MAX_HEADERS: usize = 128;
 
 /// Serves until `shutdown` is ready, then drains.
-pub async fn serve<S: Source, B: BlobStore, L: Catalog>(
+pub async fn serve<V: Services>(
     listener: TcpListener,
-    api: Arc<Api<S, B, L>>,
+    api: Arc<Api<V>>,
     config: &ServerConfig,
     shutdown: impl Future<Output = ()> + Send,
 ) {
@@ -84,10 +84,10 @@ impl Connections {
         }
     }
 
-    async fn take<S: Source, B: BlobStore, L: Catalog>(
+    async fn take<V: Services>(
         &self,
         listener: &TcpListener,
-        api: &Arc<Api<S, B, L>>,
+        api: &Arc<Api<V>>,
         shutdown: impl Future<Output = ()> + Send,
     ) {
         let mut shutdown = pin!(shutdown);
@@ -117,12 +117,7 @@ impl Connections {
         Ok((stream, slot))
     }
 
-    fn spawn<S: Source, B: BlobStore, L: Catalog>(
-        &self,
-        stream: TcpStream,
-        slot: OwnedSemaphorePermit,
-        api: Arc<Api<S, B, L>>,
-    ) {
+    fn spawn<V: Services>(&self, stream: TcpStream, slot: OwnedSemaphorePermit, api: Arc<Api<V>>) {
         if let Err(e) = stream.set_nodelay(true) {
             debug!("TCP_NODELAY was refused: {e}");
         }

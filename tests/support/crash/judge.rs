@@ -50,7 +50,7 @@ pub async fn after_clearing(shelf: &Shelf) -> Look {
     let Some((rows, _)) = look.books(shelf).await else { return look };
     let booked: BTreeSet<String> = rows.into_iter().filter(|row| !row.is_deleted).map(|row| row.sha256).collect();
     look.wrong.extend(kept.difference(&booked).map(|sha256| format!("{sha256} is in no row and outlives clearing up")));
-    look.wrong.extend(booked.difference(&kept).map(|sha256| format!("{sha256} is in the books and missing")));
+    look.wrong.extend(booked.difference(&kept).map(|sha256| format!("{sha256} is in the catalog and missing")));
     let left = shelf.temp_files();
     if !left.is_empty() {
         look.wrong.push(format!("temporary files outlive clearing up: {left:?}"));

@@ -1,12 +1,12 @@
 //! Why an upload failed, or cannot be taken at all.
 
 use linkgate_archive::{Format, Refused};
-use linkgate_contract::Sha256;
+use linkgate_contract::{Language, Sha256};
 
 use super::SourceOrigin;
-use super::ports::{BlobError, CatalogError, SourceError};
+use super::ports::{BlobError, CatalogError, Failure, QueueError, SourceError};
 
-/// Why a package was not linked.
+/// Why a package was not ingested.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
     /// The module is not known, and the operator refuses unknown ones.
@@ -38,21 +38,30 @@ pub enum IngestError {
         /// What came.
         found: Sha256,
     },
-    /// The package may not be kept.
+    /// The package may not be stored.
     #[error("the package is refused")]
     Refused(#[from] Refused),
-    /// The package could not be kept.
-    #[error("the package could not be kept")]
+    /// The package could not be stored.
+    #[error("the package could not be stored")]
     Blob(#[from] BlobError),
-    /// The package could not be booked.
-    #[error("the package could not be booked")]
+    /// The package could not be recorded.
+    #[error("the package could not be recorded")]
     Catalog(#[source] CatalogError),
+    /// The queue failed.
+    #[error("the job could not be queued or recorded")]
+    Queue(#[source] QueueError),
     /// Somebody cancelled it.
     #[error("the upload was cancelled")]
     Cancelled,
     /// The caller's key stands for another request.
     #[error("the Idempotency-Key was used for another request")]
     KeyReused,
+    /// The job that does the same failed.
+    #[error("the same upload failed: {}", .0.detail(Language::English))]
+    JoinedFailed(Failure),
+    /// Another process has claimed the job: this one had shown no sign of life for too long.
+    #[error("another process works on the upload now")]
+    ClaimLost,
     /// The store is stopping.
     #[error("the store is stopping")]
     Stopping,
@@ -70,10 +79,14 @@ impl IngestError {
             Self::Source(error) => error.kind(),
             Self::ChecksumMismatch { .. } => "checksum_mismatch",
             Self::Blob(BlobError::NoSpace(_)) => "insufficient_storage",
-            Self::Refused(Refused::Io(_)) | Self::Blob(_) | Self::Catalog(_) => "failed",
+            Self::Refused(Refused::Io(_))
+            | Self::Blob(_)
+            | Self::Catalog(_)
+            | Self::Queue(_)
+            | Self::JoinedFailed(_) => "failed",
             Self::Refused(_) => "package_refused",
             Self::KeyReused => "idempotency_key_reused",
-            Self::Cancelled | Self::Stopping => "cancelled",
+            Self::Cancelled | Self::ClaimLost | Self::Stopping => "cancelled",
         }
     }
 }
@@ -82,7 +95,19 @@ impl From<CatalogError> for IngestError {
     fn from(error: CatalogError) -> Self {
         match error {
             CatalogError::AlreadyExists => Self::AlreadyExists,
+            CatalogError::Fenced => Self::ClaimLost,
             failed @ CatalogError::Database(_) => Self::Catalog(failed),
+        }
+    }
+}
+
+impl From<QueueError> for IngestError {
+    fn from(error: QueueError) -> Self {
+        match error {
+            QueueError::Full => Self::Busy,
+            QueueError::KeyReused => Self::KeyReused,
+            QueueError::Fenced => Self::ClaimLost,
+            failed @ QueueError::Database(_) => Self::Queue(failed),
         }
     }
 }
@@ -93,7 +118,7 @@ pub enum NotReady {
     /// Packages cannot be written.
     #[error("packages cannot be written")]
     Blobs(#[source] BlobError),
-    /// The books cannot be written.
-    #[error("the books cannot be written")]
+    /// The catalog cannot be written.
+    #[error("the catalog cannot be written")]
     Catalog(#[source] CatalogError),
 }

@@ -56,7 +56,7 @@ impl Inside {
             Some(Inspected::Package(package)) => Ok((finished, package)),
             Some(Inspected::Zip) => {
                 let read = move || {
-                    let package = inspect_zip(&mut finished.open()?, &self.limits)?;
+                    let package = inspect_zip(&mut finished.open_seekable()?, &self.limits)?;
                     Ok((finished, package))
                 };
                 spawn_blocking(read).await.map_err(|_| BlobError::WriterGone)?

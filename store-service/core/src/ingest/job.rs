@@ -1,7 +1,7 @@
 //! One upload that is under way, and what is known of it.
 //!
 //! Promises: an upload is either acknowledged or ended first, never both at once, so whoever was told that it goes on is
-//! never told of one that the books do not have.
+//! never told of one that the catalog does not have.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-use super::ports::{JobKey, JobRecord, JobRequest, JobState, JobView, Progress};
+use super::ports::{Fence, JobKey, JobRecord, JobRequest, JobState, JobView, Progress, UploadKey};
 use super::{IngestError, Upload};
 use crate::trace::{self, Place};
 
@@ -24,22 +24,33 @@ const MAX_KEYS: usize = 1_000;
 pub(super) enum Stage {
     /// It may yet be refused without having cost anything.
     Checking,
-    /// It has a place, or waits for one.
+    /// It waits for its claim, or has it.
     Queued,
     Fetching,
     Storing,
     Ended,
 }
 
-/// What the books know of it.
+/// What the catalog knows of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum RecordState {
     /// Nothing.
     New,
     /// That it was accepted.
     Accepted,
     /// How it ended, unless it ended before it had begun in earnest.
     Ended,
+}
+
+/// Whether this process may work on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ClaimState {
+    /// Not yet.
+    Waiting,
+    /// Since it claimed it.
+    Held(Fence),
+    /// Not any more: its work has ended.
+    Left,
 }
 
 /// An upload that is under way.
@@ -51,28 +62,35 @@ pub struct Job {
     started_ms: AtomicI64,
     pub(super) progress: Arc<Progress>,
     stage: watch::Sender<Stage>,
+    claim: watch::Sender<ClaimState>,
+    key: UploadKey,
     pub(super) cancel: CancellationToken,
+    /// Another process has claimed it.
+    pub(super) lost: CancellationToken,
     /// Somebody was told that it goes on, so it waits for its turn however long that takes.
-    is_patient: AtomicBool,
+    has_no_queue_timeout: AtomicBool,
     keys: Mutex<Vec<JobKey>>,
-    pub(super) standing: tokio::sync::Mutex<Standing>,
+    pub(super) record_state: tokio::sync::Mutex<RecordState>,
     /// Its span, for those of other requests to point at.
     place: OnceLock<Place>,
 }
 
 impl Job {
-    pub(super) fn new(id: JobId, upload: Upload, created_ms: i64, standing: Standing) -> Self {
+    pub(super) fn new(id: JobId, upload: Upload, created_ms: i64, record_state: RecordState) -> Self {
         Self {
             id,
+            key: upload.key(),
+            claim: watch::Sender::new(ClaimState::Waiting),
             upload,
             created_ms,
             started_ms: AtomicI64::new(0),
             progress: Arc::default(),
             stage: watch::Sender::new(Stage::Checking),
             cancel: CancellationToken::new(),
-            is_patient: AtomicBool::new(standing == Standing::Accepted),
+            lost: CancellationToken::new(),
+            has_no_queue_timeout: AtomicBool::new(record_state == RecordState::Accepted),
             keys: Mutex::default(),
-            standing: tokio::sync::Mutex::new(standing),
+            record_state: tokio::sync::Mutex::new(record_state),
             place: OnceLock::new(),
         }
     }
@@ -81,6 +99,50 @@ impl Job {
     #[must_use]
     pub fn id(&self) -> JobId {
         self.id
+    }
+
+    /// What makes it the same as another one.
+    pub(super) fn upload_key(&self) -> UploadKey {
+        self.key
+    }
+
+    /// This process has claimed it. `false` if its work has ended meanwhile.
+    pub(super) fn hand_claim(&self, fence: Fence) -> bool {
+        self.claim.send_if_modified(|claim| {
+            let waits = *claim != ClaimState::Left;
+            if waits {
+                *claim = ClaimState::Held(fence);
+            }
+            waits
+        })
+    }
+
+    /// Waits until this process has claimed it.
+    pub(super) async fn claimed(&self) {
+        let mut claims = self.claim.subscribe();
+        // The sender is this job's own.
+        let _never_closed = claims.wait_for(|claim| matches!(claim, ClaimState::Held(_))).await;
+    }
+
+    /// What proves the claim, if there is one.
+    pub(super) fn fence(&self) -> Option<Fence> {
+        match *self.claim.borrow() {
+            ClaimState::Held(fence) => Some(fence),
+            ClaimState::Waiting | ClaimState::Left => None,
+        }
+    }
+
+    /// Another process has claimed it: whatever is still done for it here ends.
+    pub(super) fn lose_claim(&self) {
+        self.lost.cancel();
+    }
+
+    /// Its work has ended. The claim, if there was one, is to be given back.
+    pub(super) fn leave(&self) -> Option<Fence> {
+        match self.claim.send_replace(ClaimState::Left) {
+            ClaimState::Held(fence) => Some(fence),
+            ClaimState::Waiting | ClaimState::Left => None,
+        }
     }
 
     /// The span of its work, which begins with this call.
@@ -141,16 +203,17 @@ impl Job {
         self.is_past(now).await;
     }
 
-    pub(super) fn make_patient(&self) {
-        self.is_patient.store(true, Ordering::Relaxed);
+    /// Whoever was told that it goes on waits for its turn however long that takes.
+    pub(super) fn lift_queue_timeout(&self) {
+        self.has_no_queue_timeout.store(true, Ordering::Relaxed);
     }
 
     /// Resolves when it has waited long enough.
-    pub(super) async fn gives_up(&self, patience: Duration) {
-        if !self.is_patient.load(Ordering::Relaxed) {
-            tokio::time::sleep(patience).await;
+    pub(super) async fn queue_timed_out(&self, timeout: Duration) {
+        if !self.has_no_queue_timeout.load(Ordering::Relaxed) {
+            tokio::time::sleep(timeout).await;
         }
-        if self.is_patient.load(Ordering::Relaxed) {
+        if self.has_no_queue_timeout.load(Ordering::Relaxed) {
             std::future::pending().await
         }
     }

@@ -1,6 +1,6 @@
-//! The uploads that are under way, so that a second call for the same joins the first instead of downloading it again.
+//! The jobs that this process works on, so that a second call for the same joins the first instead of asking the queue.
 //!
-//! Promises: whoever asks for exactly the same while it is under way gets the same answer; an upload that ended, in
+//! Promises: whoever asks for exactly the same while it is under way here gets the same answer; a job that ended, in
 //! whatever way, is joined by nobody any more.
 
 use std::collections::HashMap;
@@ -8,25 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use linkgate_contract::{JobId, LinkRequest, ModuleRef};
+use linkgate_contract::JobId;
 
 use super::job::Job;
-use super::ports::JobKey;
-use super::{Allowance, IngestError, Outcome, Upload};
-
-/// All that makes two uploads the same; who asks is not part of it, but what that caller may do is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Wish {
-    target: ModuleRef,
-    request: LinkRequest,
-    allowance: Allowance,
-}
-
-impl Wish {
-    fn of(Upload { target, request, allowance, .. }: &Upload) -> Self {
-        Self { target: target.clone(), request: request.clone(), allowance: allowance.clone() }
-    }
-}
+use super::ports::{JobKey, UploadKey};
+use super::{IngestError, Outcome};
 
 /// An upload that is under way, and what all who asked for it wait for.
 #[derive(Clone)]
@@ -49,7 +35,7 @@ pub(super) struct Jobs(Arc<Mutex<List>>);
 
 #[derive(Default)]
 struct List {
-    by_wish: HashMap<Wish, Live>,
+    by_upload: HashMap<UploadKey, Live>,
     by_id: HashMap<JobId, Live>,
     by_key: HashMap<[u8; 32], (JobKey, Live)>,
 }
@@ -58,7 +44,6 @@ struct List {
 pub(super) struct Listed {
     jobs: Jobs,
     job: Arc<Job>,
-    wish: Wish,
 }
 
 impl Jobs {
@@ -72,21 +57,21 @@ impl Jobs {
         key: Option<JobKey>,
         begin: impl FnOnce(Arc<Job>, Listed) -> BoxFuture<'static, Outcome>,
     ) -> Result<(Live, bool), IngestError> {
-        let wish = Wish::of(&new.upload);
+        let upload = new.upload_key();
         let mut list = self.list();
         if let Some(key) = key
-            && let Some(live) = list.of_key(key)?
+            && let Some(live) = list.find_by_key(key)?
         {
             return Ok((live, false));
         }
-        let (live, is_first) = match list.by_wish.get(&wish) {
+        let (live, is_first) = match list.by_upload.get(&upload) {
             Some(live) => (live.clone(), false),
             None => {
                 let job = Arc::new(new);
-                let listed = Listed { jobs: self.clone(), job: Arc::clone(&job), wish: wish.clone() };
+                let listed = Listed { jobs: self.clone(), job: Arc::clone(&job) };
                 let outcome = begin(Arc::clone(&job), listed).shared();
                 let live = Live { job, outcome };
-                list.by_wish.insert(wish, live.clone());
+                list.by_upload.insert(upload, live.clone());
                 list.by_id.insert(live.job.id(), live.clone());
                 (live, true)
             }
@@ -98,6 +83,11 @@ impl Jobs {
         Ok((live, is_first))
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<Arc<Job>> {
+        self.list().by_id.values().map(|live| Arc::clone(&live.job)).collect()
+    }
+
     pub(super) fn by_id(&self, id: JobId) -> Option<Live> {
         self.list().by_id.get(&id).cloned()
     }
@@ -106,8 +96,8 @@ impl Jobs {
     ///
     /// # Errors
     /// If it stands for another request.
-    pub(super) fn of_key(&self, key: JobKey) -> Result<Option<Live>, IngestError> {
-        self.list().of_key(key)
+    pub(super) fn find_by_key(&self, key: JobKey) -> Result<Option<Live>, IngestError> {
+        self.list().find_by_key(key)
     }
 
     fn list(&self) -> MutexGuard<'_, List> {
@@ -117,7 +107,7 @@ impl Jobs {
 }
 
 impl List {
-    fn of_key(&self, key: JobKey) -> Result<Option<Live>, IngestError> {
+    fn find_by_key(&self, key: JobKey) -> Result<Option<Live>, IngestError> {
         match self.by_key.get(&key.key) {
             Some((used, _)) if used.fingerprint != key.fingerprint => Err(IngestError::KeyReused),
             known => Ok(known.map(|(_, live)| live.clone())),
@@ -129,11 +119,11 @@ impl Drop for Listed {
     fn drop(&mut self) {
         let keys = self.job.keys().clone();
         let mut list = self.jobs.list();
-        let by_wish = list.by_wish.remove(&self.wish);
+        let by_upload = list.by_upload.remove(&self.job.upload_key());
         let by_id = list.by_id.remove(&self.job.id());
         let by_key: Vec<_> = keys.iter().filter_map(|key| list.by_key.remove(&key.key)).collect();
         drop(list);
         // Dropped outside the lock: they may be the last that hold what was waited for.
-        drop((by_wish, by_id, by_key));
+        drop((by_upload, by_id, by_key));
     }
 }

@@ -6,12 +6,12 @@ use linkgate_archive::Refused;
 use tracing::{Span, error, info};
 
 use super::job::Job;
-use super::ports::Entry;
+use super::ports::PackageRow;
 use super::{IngestError, chain};
 use crate::trace;
 
 /// The closing line of an upload. A link is shown without its query, where signed links carry their secrets.
-pub(super) fn log(job: &Job, took: Duration, outcome: &Result<Entry, IngestError>) {
+pub(super) fn log_end(job: &Job, took: Duration, outcome: &Result<PackageRow, IngestError>) {
     let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let (asked, job) = (&job.upload, job.id());
     let (app, name) = (asked.target.app.as_str(), asked.target.module.as_str());
@@ -33,14 +33,19 @@ pub(super) fn log(job: &Job, took: Duration, outcome: &Result<Entry, IngestError
         };
     }
     match outcome {
-        Ok(entry) => line!(
+        Ok(row) => line!(
             info,
-            package.size_bytes = entry.size_bytes,
-            package.sha256 = %entry.sha256,
+            package.size_bytes = row.size_bytes,
+            package.sha256 = %row.sha256,
             "Stored `{}` for `{app}`/`{name}`",
-            entry.version
+            row.version
         ),
-        Err(e @ (IngestError::Blob(_) | IngestError::Refused(Refused::Io(_)) | IngestError::Catalog(_))) => {
+        Err(
+            e @ (IngestError::Blob(_)
+            | IngestError::Refused(Refused::Io(_))
+            | IngestError::Catalog(_)
+            | IngestError::Queue(_)),
+        ) => {
             line!(error, error = chain(e), "Failed to store a package for `{app}`/`{name}`");
         }
         Err(e) => line!(info, error = chain(e), "Refused a package for `{app}`/`{name}`"),

@@ -1,12 +1,34 @@
-//! What the use case needs from the world: where bytes come from, where they are kept, where the books are.
+//! What ingest and maintenance need from the world: where bytes come from, where they are stored, where packages are
+//! recorded, where jobs wait.
 //!
-//! Each port names its own failures, free of HTTP and of any adapter, with values instead of ready-made sentences.
+//! Each port names its own failures, free of HTTP and of any adapter, with values instead of ready-made sentences. What keeps
+//! two uploads apart is asked of the ports and never of this process's memory alone, so adapters for several processes can
+//! keep the same promises.
 
 mod blob;
 mod catalog;
 mod job;
+mod queue;
 
-pub use blob::{BlobError, BlobStore, BlobWriter, FinishedBlob};
-pub use catalog::{Catalog, CatalogError, Entry, Held, NewEntry, Provenance, Recorded};
+pub use blob::{
+    BlobError, BlobExport, BlobReader, BlobStat, BlobStore, BlobWriter, Exported, FinishedBlob, Listed, Swept,
+};
+pub use catalog::{
+    Catalog, CatalogError, CatalogReader, Maintenance, NewPackage, PackageRow, Provenance, Recorded, Reference,
+    RowName, StoredPackage,
+};
 pub use job::{Failure, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView};
 pub use linkgate_fetch::{Cause, Chunk, Fetched, Phase, Progress, Source, SourceError, SourceStream, Wanted};
+pub use queue::{
+    BeatReply, Claim, Enqueued, Fence, Heartbeat, HolderId, JobQueue, NewJob, QueueError, QueueLimits, UploadKey,
+};
+
+/// The adapters that a store stands on, named once.
+pub trait Services: Send + Sync + 'static {
+    /// Where bytes come from.
+    type Source: Source;
+    /// Where they are stored.
+    type Blobs: BlobStore;
+    /// Where packages are recorded and jobs wait: a package and the end of its job are recorded in one transaction.
+    type Catalog: Maintenance + JobQueue;
+}

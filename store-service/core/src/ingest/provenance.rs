@@ -1,24 +1,25 @@
-//! What is booked of a package, and what is said of where it came from.
+//! What is recorded of a package, and what is said of where it came from.
 
-use linkgate_contract::{PackageName, Sha256};
+use linkgate_contract::PackageName;
+use linkgate_contract::Sha256;
 
 use super::job::Job;
-use super::ports::{Fetched, Held, NewEntry, Provenance};
+use super::ports::{Fetched, NewPackage, Provenance, Services, StoredPackage};
 use super::{Ingest, IngestError, Upload, now_ms};
 use crate::attest::{Intake, Source};
 
-impl<S, B, L> Ingest<S, B, L> {
+impl<V: Services> Ingest<V> {
     /// The request's version wins over the package's.
-    pub(super) fn new_entry(
+    pub(super) fn describe_package(
         &self,
         job: &Job,
         registers_module: bool,
         sha256: Sha256,
-        kept: Held,
+        stored: StoredPackage,
         fetched: Option<Fetched>,
-    ) -> Result<NewEntry, IngestError> {
+    ) -> Result<NewPackage, IngestError> {
         let Upload { target, request, operator, .. } = &job.upload;
-        let Held { size_bytes, package } = kept;
+        let StoredPackage { size_bytes, package } = stored;
         let version = request.version.clone().or_else(|| package.version.clone());
         let version = version.ok_or(IngestError::VersionMissing { format: package.format })?;
         let package_name = PackageName::new(&request.package_url, &version).as_str().to_owned();
@@ -40,7 +41,7 @@ impl<S, B, L> Ingest<S, B, L> {
             started_ms: view.started_ms,
             ended_ms,
         });
-        Ok(NewEntry {
+        Ok(NewPackage {
             target: target.clone(),
             registers_module,
             package_name,

@@ -4,63 +4,86 @@ use std::pin::pin;
 
 use bytes::Bytes;
 use linkgate_archive::{Format, Limits, Opaque, Package};
-use linkgate_contract::{ModuleRef, Sha256};
+use linkgate_contract::{JobId, ModuleRef, Sha256};
 use tracing::{error, warn};
 
-use super::admission::Place;
 use super::blocks::Blocks;
 use super::inside::Inside;
-use super::job::{Job, Stage, Standing};
-use super::log::log;
+use super::job::{Job, RecordState, Stage};
+use super::log::log_end;
 use super::ports::{
-    BlobStore, BlobWriter, Catalog, CatalogError, Chunk, Entry, Fetched, FinishedBlob, Held, NewEntry, Recorded,
-    Source, SourceError, SourceStream, Wanted,
+    BlobStore, BlobWriter, Catalog, CatalogError, CatalogReader as _, Chunk, Enqueued, Fetched, FinishedBlob, JobEnd,
+    JobQueue, NewJob, NewPackage, PackageRow, Recorded, Services, Source, SourceError, SourceStream, StoredPackage,
+    Wanted,
 };
 use super::{Ingest, IngestError, UnknownModules, Upload, chain};
 use crate::failpoint::{Step, reached};
 use crate::trace;
 
-impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {
-    pub(super) async fn run(&self, job: &Job) -> Result<Entry, IngestError> {
+type Writer<V> = <<V as Services>::Blobs as BlobStore>::Writer;
+type Finished<V> = <<V as Services>::Blobs as BlobStore>::Finished;
+type Stream<V> = <<V as Services>::Source as Source>::Stream;
+
+/// Gives a job's claim back when its work ends, however it ends.
+struct ReleaseOnDrop<'a, Q: JobQueue> {
+    queue: &'a Q,
+    job: &'a Job,
+}
+
+impl<Q: JobQueue> Drop for ReleaseOnDrop<'_, Q> {
+    fn drop(&mut self) {
+        if let Some(fence) = self.job.leave() {
+            self.queue.release(self.job.id(), fence);
+        }
+    }
+}
+
+impl<V: Services> Ingest<V> {
+    pub(super) async fn run(&self, job: &Job) -> Result<PackageRow, IngestError> {
         let running = self.metrics.upload();
+        let claim = ReleaseOnDrop { queue: &self.catalog, job };
         let outcome = self.steps(job).await;
         if let Err(error) = &outcome {
-            self.book_failure(job, error).await;
+            self.record_failure(job, error).await;
         }
+        drop(claim);
         reached(Step::ReplyDue);
         job.reach(Stage::Ended);
-        log(job, running.elapsed(), &outcome);
-        trace::ended(outcome.as_ref().map(|entry| entry.size_bytes).map_err(IngestError::kind));
+        log_end(job, running.elapsed(), &outcome);
+        trace::ended(outcome.as_ref().map(|row| row.size_bytes).map_err(IngestError::kind));
         running.end(outcome.as_ref().map_or_else(IngestError::kind, |_| "stored"));
         outcome
     }
 
-    async fn steps(&self, job: &Job) -> Result<Entry, IngestError> {
+    async fn steps(&self, job: &Job) -> Result<PackageRow, IngestError> {
         let upload = &job.upload;
         let registers_module = self.admit(&upload.target).await?;
         self.refuse_early(upload).await?;
-        if let Some(entry) = self.book_held(job, registers_module).await? {
-            return Ok(entry);
+        if let Some(row) = self.record_stored(job, registers_module).await? {
+            return Ok(row);
         }
-        let _held_until_booked = self.enter(job).await?;
+        if let Enqueued::Joined(other) = self.wait_for_claim(job).await? {
+            return self.follow(other).await;
+        }
         job.reach(Stage::Fetching);
         let (finished, package, fetched) = self.download(job).await?;
-        let kept = Held { size_bytes: finished.size_bytes(), package };
-        let entry = self.new_entry(job, registers_module, finished.sha256(), kept, Some(fetched))?;
-        self.publish(job, finished, entry).await
+        let stored = StoredPackage { size_bytes: finished.size_bytes(), package };
+        let package = self.describe_package(job, registers_module, finished.sha256(), stored, Some(fetched))?;
+        self.publish(job, finished, package).await
     }
 
     /// What nobody was told of and did not begin in earnest leaves no trace; what was accepted and only has to stop with the
     /// store is taken up again.
-    async fn book_failure(&self, job: &Job, error: &IngestError) {
-        let mut standing = job.standing.lock().await;
-        let is_known = *standing == Standing::Accepted || job.has_reached(Stage::Fetching);
+    async fn record_failure(&self, job: &Job, error: &IngestError) {
+        let mut state = job.record_state.lock().await;
+        let is_known = *state == RecordState::Accepted || job.has_reached(Stage::Fetching);
         if let Some(end) = self.end(Err(error)).filter(|_| is_known)
-            && let Err(e) = self.catalog.give_up(job.record(), end).await
+            && let Err(e) = self.catalog.finish(job.record(), end, job.fence()).await
         {
-            error!(job.id = %job.id(), error = chain(&e), "The end of an upload could not be booked");
+            let id = job.id();
+            error!(job.id = %id, error = chain(&e), "Cannot record the end of job `{id}`; if it was accepted, the next start begins it again");
         }
-        *standing = Standing::Ended;
+        *state = RecordState::Ended;
     }
 
     /// Resolves when the upload must end, with the reason.
@@ -68,16 +91,17 @@ impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {
         tokio::select! {
             () = self.stop.cancelled() => IngestError::Stopping,
             () = job.cancel.cancelled() => IngestError::Cancelled,
+            () = job.lost.cancelled() => IngestError::ClaimLost,
         }
     }
 
     /// Whether the module takes packages; `true` if it must be registered with its first one.
     async fn admit(&self, target: &ModuleRef) -> Result<bool, IngestError> {
-        let origin = match self.modules.declared(target) {
+        let origin = match self.rules.modules.declared(target) {
             Some(origin) => Some(origin),
             None => self.catalog.module_origin(target).await?,
         };
-        match (origin, self.modules.unknown()) {
+        match (origin, self.rules.modules.unknown()) {
             (Some(origin), _) if origin.takes_packages() => Ok(false),
             (Some(origin), _) => Err(IngestError::UnsupportedOrigin(origin)),
             (None, UnknownModules::Register) => Ok(true),
@@ -94,29 +118,61 @@ impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {
 
     /// The store's own limits, with what the gate allows this upload.
     fn limits(&self, upload: &Upload) -> Limits {
-        let limits = self.packages.clone();
+        let limits = self.rules.packages.clone();
         if upload.allowance.opaque { Limits { opaque: Opaque::Allow, ..limits } } else { limits }
     }
 
-    /// Each download holds buffers, a thread and a connection.
-    async fn enter(&self, job: &Job) -> Result<Place, IngestError> {
+    /// Each download holds buffers, a thread and a connection, so it waits until the queue lets it work.
+    async fn wait_for_claim(&self, job: &Job) -> Result<Enqueued, IngestError> {
+        if job.fence().is_some() {
+            return Ok(Enqueued::Queued);
+        }
         let Upload { request, target, .. } = &job.upload;
         let host = request.package_url.host().map(|host| host.to_string()).unwrap_or_default();
-        let was_accepted = *job.standing.lock().await == Standing::Accepted;
-        let turn = self.admission.queue(&host, target.app.as_str(), was_accepted).ok_or(IngestError::Busy)?;
+        let is_accepted = *job.record_state.lock().await == RecordState::Accepted;
+        let (record, key, app) = (job.record(), job.upload_key(), target.app.clone());
+        let enqueued = self.catalog.enqueue(NewJob { record, key, host, app, is_accepted }).await?;
+        if enqueued != Enqueued::Queued {
+            return Ok(enqueued);
+        }
         job.reach(Stage::Queued);
-        tokio::select! {
-            place = self.metrics.queued(turn.wait(job.gives_up(self.admission.patience()))) => place.ok_or(IngestError::Busy),
+        let turn = async {
+            tokio::select! {
+                () = job.claimed() => Ok(Enqueued::Queued),
+                () = job.queue_timed_out(self.rules.queue.queue_timeout) => Err(IngestError::Busy),
+            }
+        };
+        let waited = tokio::select! {
+            turn = self.metrics.queued(turn) => turn,
             reason = self.stopped(job) => Err(reason),
+        };
+        if waited.is_err() {
+            // If it was claimed this very moment, its claim is given back.
+            self.catalog.withdraw(job.id()).await?;
+        }
+        waited
+    }
+
+    /// The end of a job that does the same and that another process works on.
+    async fn follow(&self, other: JobId) -> Result<PackageRow, IngestError> {
+        if let Some(mut view) = self.catalog.watch(other).await? {
+            // Closed once it has ended: its last value tells how.
+            let _ended_or_closed = view.wait_for(|view| view.end.is_some()).await;
+        }
+        match self.catalog.find_job(other).await?.and_then(|view| view.end) {
+            Some(JobEnd::Done(row)) => Ok(row),
+            Some(JobEnd::Failed(failure)) => Err(IngestError::JoinedFailed(failure)),
+            Some(JobEnd::Cancelled(_)) => Err(IngestError::Cancelled),
+            None => Err(IngestError::ClaimLost),
         }
     }
 
     /// Fetches, hashes, writes and looks inside in one pass.
-    async fn download(&self, job: &Job) -> Result<(B::Finished, Package, Fetched), IngestError> {
+    async fn download(&self, job: &Job) -> Result<(Finished<V>, Package, Fetched), IngestError> {
         let Upload { request, allowance, .. } = &job.upload;
         let (private, progress) = (&allowance.private_hosts, &job.progress);
         let wanted = Wanted { url: &request.package_url, private, size: request.size, progress };
-        // Nobody is asked for what would find no room, as far as that is known.
+        // Nobody is asked for what would find no space, as far as that is known.
         self.blobs.check_space(request.size.unwrap_or(0)).await?;
         let mut stream = tokio::select! {
             opened = self.metrics.timed("open", self.source.open(wanted)) => opened?,
@@ -133,8 +189,8 @@ impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {
             return Err(error);
         }
         job.reach(Stage::Storing);
-        let finished = self.metrics.timed("seal", writer.finish()).await?;
-        compare(request.sha256, &finished)?;
+        let finished = self.metrics.timed("finish", writer.finish()).await?;
+        compare_digests(request.sha256, &finished)?;
         let (finished, package) = self.metrics.timed("inspect", inside.package(finished)).await?;
         let fetched = stream.fetched();
         // An archive has proved that it is whole.
@@ -148,8 +204,8 @@ impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {
     async fn copy(
         &self,
         job: &Job,
-        stream: &mut S::Stream,
-        writer: &mut B::Writer,
+        stream: &mut Stream<V>,
+        writer: &mut Writer<V>,
         inside: &mut Inside,
     ) -> Result<(), IngestError> {
         let (mut received, mut blocks) = (0, Blocks::default());
@@ -158,7 +214,7 @@ impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {
             let chunk = match blocks.wait_for(next.as_mut()).await {
                 Some(chunk) => chunk?,
                 None => {
-                    pass(blocks.take(), writer, inside).await?;
+                    pass_on(blocks.take(), writer, inside).await?;
                     next.await?
                 }
             };
@@ -167,103 +223,113 @@ impl<S: Source, B: BlobStore, L: Catalog> Ingest<S, B, L> {
                     received += bytes.len() as u64;
                     job.progress.set_received(received);
                     while !bytes.is_empty() {
-                        pass(blocks.fill(&mut bytes), writer, inside).await?;
+                        pass_on(blocks.fill(&mut bytes), writer, inside).await?;
                     }
                 }
                 Some(Chunk::Restart) => {
                     (received, blocks) = (0, Blocks::default());
                     *inside = Inside::begin(&self.limits(&job.upload));
-                    // No room is asked for: until the old one is discarded it holds what the new one will need.
+                    // No space is reserved: until the old one is discarded it holds what the new one will need.
                     std::mem::replace(writer, self.blobs.open_writer(None).await?).discard().await;
                 }
-                None => return pass(blocks.take(), writer, inside).await,
+                None => return pass_on(blocks.take(), writer, inside).await,
             }
         }
     }
 
-    /// Keeps the blob, books the row, and removes whatever no row points at afterwards.
-    async fn publish(&self, job: &Job, finished: B::Finished, entry: NewEntry) -> Result<Entry, IngestError> {
-        let _one_at_a_time = self.metrics.timed("wait", self.publishing.hold()).await;
-        let is_new = self.metrics.timed("keep", self.blobs.commit(finished)).await?;
-        self.book(job, entry, is_new).await
+    /// Commits the blob, records the row, and deletes whatever no row references afterwards.
+    async fn publish(&self, job: &Job, finished: Finished<V>, package: NewPackage) -> Result<PackageRow, IngestError> {
+        let _one_at_a_time = self.metrics.timed("lock", self.catalog.lock_publishing()).await;
+        let is_new = self.metrics.timed("commit", self.blobs.commit(finished)).await?;
+        self.record(job, package, is_new).await
     }
 
-    /// Books a package without a download, if the caller named its digest and the application has those bytes already.
+    /// Records a package without a download, if the caller named its digest and the application has those bytes already.
     /// Bytes of another application are no proof that this caller could have read them.
-    async fn book_held(&self, job: &Job, registers_module: bool) -> Result<Option<Entry>, IngestError> {
+    async fn record_stored(&self, job: &Job, registers_module: bool) -> Result<Option<PackageRow>, IngestError> {
         let upload = &job.upload;
         let Some(sha256) = upload.request.sha256 else { return Ok(None) };
-        let _one_at_a_time = self.metrics.timed("wait", self.publishing.hold()).await;
-        let Some(held) = self.catalog.held(&upload.target.app, &sha256).await? else { return Ok(None) };
-        let may_stay = held.package.format != Format::Opaque || self.limits(upload).opaque == Opaque::Allow;
+        let _one_at_a_time = self.metrics.timed("lock", self.catalog.lock_publishing()).await;
+        let Some(stored) = self.catalog.find_stored(&upload.target.app, &sha256).await? else { return Ok(None) };
+        let may_stay = stored.package.format != Format::Opaque || self.limits(upload).opaque == Opaque::Allow;
         // A blob that was lost is there again after a download.
-        if !may_stay || !self.blobs.has(sha256).await? {
+        if !may_stay || self.blobs.stat(sha256).await?.is_none() {
             return Ok(None);
         }
-        if let Some(expected) = upload.request.size.filter(|expected| *expected != held.size_bytes) {
-            return Err(SourceError::SizeMismatch { expected, found: Some(held.size_bytes) }.into());
+        if let Some(expected) = upload.request.size.filter(|expected| *expected != stored.size_bytes) {
+            return Err(SourceError::SizeMismatch { expected, found: Some(stored.size_bytes) }.into());
         }
-        let entry = self.new_entry(job, registers_module, sha256, held, None)?;
-        self.book(job, entry, false).await.map(Some)
+        let package = self.describe_package(job, registers_module, sha256, stored, None)?;
+        self.record(job, package, false).await.map(Some)
     }
 
     /// Called while nobody else publishes.
-    async fn book(&self, job: &Job, entry: NewEntry, is_new: bool) -> Result<Entry, IngestError> {
-        let (sha256, size_bytes) = (entry.sha256, entry.size_bytes);
-        let mut standing = job.standing.lock().await;
-        match self.metrics.timed("book", self.catalog.record(entry, job.record())).await {
-            Ok(Recorded { entry, replaced, waited }) => {
+    async fn record(&self, job: &Job, package: NewPackage, is_new: bool) -> Result<PackageRow, IngestError> {
+        let (sha256, size_bytes) = (package.sha256, package.size_bytes);
+        let mut state = job.record_state.lock().await;
+        match self.metrics.timed("record", self.catalog.record(package, job.record(), job.fence())).await {
+            Ok(Recorded { row, replaced, waited }) => {
                 self.metrics.waited_for_database(waited);
-                *standing = Standing::Ended;
-                drop(standing);
-                self.attach(sha256).await;
+                *state = RecordState::Ended;
+                drop(state);
+                self.attach_statements(sha256).await;
                 self.metrics.stored(size_bytes, is_new);
                 if let Some(old) = replaced.filter(|old| *old != sha256) {
                     reached(Step::ReplacedFound);
-                    self.remove_unless_booked(old).await;
+                    self.delete_unless_referenced(old).await;
                     reached(Step::ReplacedRemoved);
                 }
-                Ok(entry)
+                Ok(row)
             }
             Err(error) => {
                 // Only a clear refusal: a commit that reports a failure may yet be found done after a crash, and its row
                 // must then find its blob.
-                if is_new && matches!(error, CatalogError::AlreadyExists) {
-                    self.remove_unless_booked(sha256).await;
+                if is_new && matches!(error, CatalogError::AlreadyExists | CatalogError::Fenced) {
+                    self.delete_unless_referenced(sha256).await;
                 }
                 Err(error.into())
             }
         }
     }
 
-    /// The books have the statements, so a package without them is only less handy.
-    async fn attach(&self, sha256: Sha256) {
+    /// The catalog has the statements, so a package without them is only less handy.
+    async fn attach_statements(&self, sha256: Sha256) {
         let attached = async {
             let statements = self.catalog.statements(&sha256).await?;
-            Ok::<_, IngestError>(self.blobs.attach(sha256, lines(&statements)).await?)
+            Ok::<_, IngestError>(self.blobs.attach_statements(sha256, join_lines(&statements)).await?)
         };
         if let Err(e) = attached.await {
-            warn!(error = chain(&e), "The statements of a package could not be put beside it");
+            warn!(
+                package.sha256 = %sha256,
+                error = chain(&e),
+                "Cannot put the statements beside blob `{sha256}`; the catalog has them"
+            );
         }
     }
 
-    /// A blob too many costs room, a blob too few costs a package: whenever the books do not answer, it stays.
-    async fn remove_unless_booked(&self, sha256: Sha256) {
-        match self.catalog.points_at(&sha256).await {
+    /// A blob too many costs space, a blob too few costs a package: whenever the catalog does not answer, it stays.
+    async fn delete_unless_referenced(&self, sha256: Sha256) {
+        match self.catalog.is_referenced(&sha256).await {
             Ok(true) => {}
             Ok(false) => {
-                if let Err(e) = self.blobs.remove(sha256).await {
-                    warn!(package.sha256 = %sha256, error = chain(&e), "An unused blob could not be removed");
+                if let Err(e) = self.blobs.delete(sha256).await {
+                    warn!(
+                        package.sha256 = %sha256,
+                        error = chain(&e),
+                        "Cannot delete blob `{sha256}`, which no row references; leaving it for garbage collection"
+                    );
                 }
             }
-            Err(e) => {
-                warn!(package.sha256 = %sha256, error = chain(&e), "A blob stays, the books did not answer");
-            }
+            Err(e) => warn!(
+                package.sha256 = %sha256,
+                error = chain(&e),
+                "Cannot ask the catalog who references blob `{sha256}`; leaving it for garbage collection"
+            ),
         }
     }
 }
 
-async fn pass(block: Option<Bytes>, writer: &mut impl BlobWriter, inside: &mut Inside) -> Result<(), IngestError> {
+async fn pass_on(block: Option<Bytes>, writer: &mut impl BlobWriter, inside: &mut Inside) -> Result<(), IngestError> {
     if let Some(block) = block {
         inside.push(&block).await?;
         writer.write(block).await?;
@@ -271,12 +337,12 @@ async fn pass(block: Option<Bytes>, writer: &mut impl BlobWriter, inside: &mut I
     Ok(())
 }
 
-fn lines(statements: &[String]) -> String {
+fn join_lines(statements: &[String]) -> String {
     statements.iter().flat_map(|statement| [statement.as_str(), "\n"]).collect()
 }
 
 /// A caller that named no digest takes whatever comes.
-fn compare(expected: Option<Sha256>, finished: &impl FinishedBlob) -> Result<(), IngestError> {
+fn compare_digests(expected: Option<Sha256>, finished: &impl FinishedBlob) -> Result<(), IngestError> {
     let found = finished.sha256();
     match expected {
         Some(expected) if expected != found => Err(IngestError::ChecksumMismatch { expected, found }),

@@ -2,17 +2,14 @@
 
 use linkgate_contract::Problem;
 use linkgate_store_core::ingest::Known;
-use linkgate_store_core::ingest::ports::{BlobStore, Catalog, Source};
+use linkgate_store_core::ingest::ports::Services;
 use tracing::info;
 
 use crate::http::reply::{self, Reply};
 use crate::http::request::Request;
 use crate::http::{Api, jobs};
 
-pub(super) async fn answer<S: Source, B: BlobStore, L: Catalog>(
-    api: &Api<S, B, L>,
-    request: Request<'_>,
-) -> Result<Reply, Problem> {
+pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {
     let id = request.job_id()?;
     let known = jobs::find(api, request.target(), id).await?;
     let operator = &request.caller.operator;
@@ -22,7 +19,7 @@ pub(super) async fn answer<S: Source, B: BlobStore, L: Catalog>(
             let outcome = api.ingest.cancel(&live).await;
             api.ingest.view(&live, Some(&outcome))
         }
-        Known::Booked(view) => *view,
+        Known::Recorded(view) => *view,
     };
     Ok(reply::json(jobs::describe(&view, &api.time_zone, request.head.language()).to_string()))
 }

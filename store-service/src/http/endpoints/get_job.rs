@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use linkgate_contract::{Language, Problem};
-use linkgate_store_core::ingest::ports::{BlobStore, Catalog, JobView, Source};
+use linkgate_store_core::ingest::ports::{JobView, Services};
 use linkgate_store_core::ingest::{Ingest, Known};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -20,10 +20,7 @@ use crate::http::{Api, jobs, preferences};
 /// How often progress is told, unless something else happens.
 const EVERY: Duration = Duration::from_secs(1);
 
-pub(super) async fn answer<S: Source, B: BlobStore, L: Catalog>(
-    api: &Api<S, B, L>,
-    request: Request<'_>,
-) -> Result<Reply, Problem> {
+pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {
     let known = jobs::find(api, request.target(), request.job_id()?).await?;
     let language = request.head.language();
     if preferences::wants_events(&request.head.headers) {
@@ -31,13 +28,13 @@ pub(super) async fn answer<S: Source, B: BlobStore, L: Catalog>(
     }
     let view = match known {
         Known::Live(live) => api.ingest.view(&live, None),
-        Known::Booked(view) => *view,
+        Known::Recorded(view) => *view,
     };
     Ok(reply::json(jobs::describe(&view, &api.time_zone, language).to_string()))
 }
 
 /// The same as it changes, until it has ended.
-fn watch<S: Source, B: BlobStore, L: Catalog>(api: &Api<S, B, L>, known: Known, language: Language) -> Reply {
+fn watch<V: Services>(api: &Api<V>, known: Known, language: Language) -> Reply {
     let (tell, mut told) = mpsc::channel(1);
     tokio::spawn(follow(Arc::clone(&api.ingest), known, tell));
     let zone = api.time_zone.clone();
@@ -49,14 +46,10 @@ fn watch<S: Source, B: BlobStore, L: Catalog>(api: &Api<S, B, L>, known: Known, 
 }
 
 /// Tells what is known at once, at each step and each second, until the upload ends or nobody listens.
-async fn follow<S: Source, B: BlobStore, L: Catalog>(
-    ingest: Arc<Ingest<S, B, L>>,
-    known: Known,
-    tell: mpsc::Sender<JobView>,
-) {
+async fn follow<V: Services>(ingest: Arc<Ingest<V>>, known: Known, tell: mpsc::Sender<JobView>) {
     let live = match known {
         Known::Live(live) => live,
-        Known::Booked(view) => return drop(tell.send(*view).await),
+        Known::Recorded(view) => return drop(tell.send(*view).await),
     };
     loop {
         if tell.send(ingest.view(&live, None)).await.is_err() {

@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 use linkgate_contract::{ErrorCode, LinkRequest, MediaType, Problem, headers};
-use linkgate_store_core::ingest::ports::{BlobStore, Catalog, Entry, JobEnd, JobView, Source};
+use linkgate_store_core::ingest::ports::{JobEnd, JobView, PackageRow, Services};
 use linkgate_store_core::ingest::{Known, Upload};
 use tracing::info;
 
@@ -11,10 +11,7 @@ use crate::http::reply::{self, Reply};
 use crate::http::request::Request;
 use crate::http::{Api, jobs, preferences};
 
-pub(super) async fn answer<S: Source, B: BlobStore, L: Catalog>(
-    api: &Api<S, B, L>,
-    request: Request<'_>,
-) -> Result<Reply, Problem> {
+pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {
     let Request { head, route, caller, body } = request;
     let Caller { app_code, operator, allowance } = &caller;
     let request_id = head.request_id();
@@ -33,7 +30,7 @@ pub(super) async fn answer<S: Source, B: BlobStore, L: Catalog>(
     let live = match api.ingest.begin(upload, key).await.map_err(|e| reply::ingest_problem(&e))? {
         Known::Live(live) => live,
         // Only a key leads there, and only to what was stored.
-        Known::Booked(view) => return show_again(&view, &api.time_zone),
+        Known::Recorded(view) => return show_again(&view, &api.time_zone),
     };
     if preferences::responds_async(&head.headers)
         && api.ingest.accept(&live).await.map_err(|e| reply::ingest_problem(&e))?
@@ -52,6 +49,6 @@ fn show_again(view: &JobView, zone: &TimeZone) -> Result<Reply, Problem> {
     }
 }
 
-fn show_package(entry: &Entry, zone: &TimeZone) -> Result<Reply, Problem> {
+fn show_package(entry: &PackageRow, zone: &TimeZone) -> Result<Reply, Problem> {
     serde_json::to_string(&reply::package(entry, zone)).map(reply::json).map_err(|_| Problem::new(ErrorCode::Internal))
 }

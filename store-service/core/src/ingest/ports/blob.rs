@@ -1,35 +1,74 @@
-//! Where packages are kept.
+//! Where the bytes of packages are stored.
 
 use std::io::{self, Read, Seek};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
+
 use linkgate_contract::Sha256;
 
-/// Where packages are kept, by the SHA-256 of their bytes.
-pub trait BlobStore: Send + Sync + 'static {
-    /// A package that is being written.
+/// Where the bytes of packages are stored, each blob under the SHA-256 of its bytes. A copy is another handle on the same.
+pub trait BlobStore: Clone + Send + Sync + 'static {
+    /// A blob that is being written.
     type Writer: BlobWriter<Finished = Self::Finished>;
-    /// A package that is written, but not kept yet. Dropping it discards it.
+    /// A blob that is written and durable, under no name yet. Dropping it discards it.
     type Finished: FinishedBlob;
+    /// A blob that is being read.
+    type Reader: BlobReader;
+    /// As long as it lives no blob is deleted, by whatever process.
+    type Hold: Send + 'static;
+    /// Blobs that are being copied into a directory.
+    type Export: BlobExport;
 
-    /// Fails unless a package of so many bytes would find room now. Promises nothing.
+    /// Fails unless a blob of so many bytes would find space now. Reserves nothing.
     fn check_space(&self, bytes: u64) -> impl Future<Output = Result<(), BlobError>> + Send;
-    /// Begins a package. One whose size is known is promised room for all of it, or refused.
+    /// Begins a blob. One whose size is known gets all of its space reserved, or is refused.
     fn open_writer(&self, size: Option<u64>) -> impl Future<Output = Result<Self::Writer, BlobError>> + Send;
-    /// Keeps a package for good: it survives a power cut once this returns. `true` if it was not there before.
+    /// Gives a blob its name for good: it survives a power cut once this returns. `true` if it was not there before.
     fn commit(&self, finished: Self::Finished) -> impl Future<Output = Result<bool, BlobError>> + Send;
-    /// Whether a package is there, as far as its name tells.
-    fn has(&self, sha256: Sha256) -> impl Future<Output = Result<bool, BlobError>> + Send;
-    /// Puts statements beside a package, one in a line, in the place of those that are there. They need not survive a power
-    /// cut: the books have them.
-    fn attach(&self, sha256: Sha256, statements: String) -> impl Future<Output = Result<(), BlobError>> + Send;
-    /// Removes a package and what was put beside it. One that somebody needs for a while, a backup for one, stays without an error.
-    fn remove(&self, sha256: Sha256) -> impl Future<Output = Result<(), BlobError>> + Send;
-    /// Proves that packages can be written.
+    /// Opens a blob to be read, from its first byte or only these bytes of it.
+    ///
+    /// [`BlobError::NotFound`] if it is not there.
+    fn open(
+        &self,
+        sha256: Sha256,
+        range: Option<Range<u64>>,
+    ) -> impl Future<Output = Result<Self::Reader, BlobError>> + Send;
+    /// What is known of a blob, as far as its name tells; `None` if it is not there.
+    fn stat(&self, sha256: Sha256) -> impl Future<Output = Result<Option<BlobStat>, BlobError>> + Send;
+    /// Lists all blobs, in 256 parts by the first byte of the digest, beginning with this part. Ends early when the
+    /// receiver is dropped.
+    fn list(&self, first_part: u8) -> mpsc::Receiver<Result<Listed, BlobError>>;
+    /// Deletes a blob and what was attached to it. `false` if it stays because somebody holds them all; one that is not
+    /// there counts as deleted.
+    fn delete(&self, sha256: Sha256) -> impl Future<Output = Result<bool, BlobError>> + Send;
+    /// Moves a blob to where nothing is ever deleted, and says where it is now.
+    fn quarantine(&self, sha256: Sha256) -> impl Future<Output = Result<PathBuf, BlobError>> + Send;
+    /// Deletes what writers left that are gone, if nobody has written to it since; `dry_run` only counts.
+    fn sweep_abandoned(
+        &self,
+        written_before: SystemTime,
+        dry_run: bool,
+    ) -> impl Future<Output = Result<Swept, BlobError>> + Send;
+    /// Attaches statements to a blob, one in a line, in the place of those that are there. They need not survive a power
+    /// cut: the catalog has them.
+    fn attach_statements(
+        &self,
+        sha256: Sha256,
+        statements: String,
+    ) -> impl Future<Output = Result<(), BlobError>> + Send;
+    /// Keeps every blob from being deleted.
+    fn hold(&self) -> impl Future<Output = Result<Self::Hold, BlobError>> + Send;
+    /// Begins to copy blobs into a directory that is a data directory or a backup.
+    fn begin_export(&self, into: &Path) -> impl Future<Output = Result<Self::Export, BlobError>> + Send;
+    /// Proves that blobs can be written.
     fn check(&self) -> impl Future<Output = Result<(), BlobError>> + Send;
 }
 
-/// A package that is being written. Dropping it discards it, though not at once.
+/// A blob that is being written. Dropping it discards it, though not at once.
 pub trait BlobWriter: Send {
     /// What it becomes.
     type Finished;
@@ -42,27 +81,88 @@ pub trait BlobWriter: Send {
     fn discard(self) -> impl Future<Output = ()> + Send;
 }
 
-/// What is known of a written package.
+/// What is known of a written blob.
 pub trait FinishedBlob: Send + 'static {
-    /// Its bytes, to be read.
-    type Reader: Read + Seek;
+    /// Its bytes, to be read in any order: the directory of a zip archive stands at its end, so inspection cannot do with
+    /// less. A store without local files reads ranges behind this.
+    type Seekable: Read + Seek;
 
     /// Opens it. Blocks, as does reading it.
     ///
     /// # Errors
-    /// If the disk fails.
-    fn open(&self) -> Result<Self::Reader, BlobError>;
-    /// Its hash, which is also its name.
+    /// If the storage fails.
+    fn open_seekable(&self) -> Result<Self::Seekable, BlobError>;
+    /// Its digest, which becomes its name.
     fn sha256(&self) -> Sha256;
     /// Its bytes.
     fn size_bytes(&self) -> u64;
 }
 
-/// Why a package could not be kept.
+/// A blob that is being read.
+pub trait BlobReader: Send {
+    /// The next bytes, at most so many; `None` after the last.
+    fn read_chunk(&mut self, at_most: usize) -> impl Future<Output = Result<Option<Bytes>, BlobError>> + Send;
+}
+
+/// Blobs that are being copied into a directory.
+pub trait BlobExport: Send {
+    /// Copies these, with what is attached to them, and says what became of each.
+    fn copy(&mut self, blobs: Vec<Sha256>) -> impl Future<Output = Result<Vec<Exported>, BlobError>> + Send;
+    /// Makes all of it durable.
+    fn finish(self) -> impl Future<Output = Result<(), BlobError>> + Send;
+}
+
+/// A blob, as its store shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlobStat {
+    /// Its name.
+    pub sha256: Sha256,
+    /// Its length.
+    pub size_bytes: u64,
+    /// When it was written or took its name, whichever is later.
+    pub modified: SystemTime,
+}
+
+/// Something where only blobs should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// It lies where the blob of its name belongs.
+    Blob(BlobStat),
+    /// Anything else. The store puts no such thing there.
+    Stray(PathBuf),
+}
+
+/// What abandoned writers left, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// How many files or uploads.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What became of a blob that was to be exported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exported {
+    /// It is there now.
+    Copied {
+        /// Its bytes.
+        bytes: u64,
+        /// Whether it shares them with where it came from.
+        is_linked: bool,
+    },
+    /// It was not there to be copied.
+    Missing(Sha256),
+}
+
+/// Why a blob could not be stored or read.
 #[derive(Debug, thiserror::Error)]
 pub enum BlobError {
-    /// No room.
-    #[error("no room on the disk")]
+    /// It is not there.
+    #[error("the blob is not there")]
+    NotFound,
+    /// No space.
+    #[error("no space left on the disk")]
     NoSpace(#[source] io::Error),
     /// Anything else that the disk says.
     #[error("{doing} failed")]

@@ -1,17 +1,18 @@
-//! Where the books are.
+//! Where packages and modules are recorded.
 
+use std::path::Path;
 use std::time::Duration;
 
 use linkgate_archive::Package;
-use linkgate_contract::{AppCode, JobId, ModuleRef, PackageVersion, Sha256};
+use linkgate_contract::{AppCode, ModuleRef, PackageVersion, Sha256};
 use serde::{Deserialize, Serialize};
 
-use super::{Cause, Fetched, JobEnd, JobRecord, JobView};
+use super::{Cause, Fence, Fetched, JobRecord};
 use crate::ingest::SourceOrigin;
 
-/// Where the books are.
-pub trait Catalog: Send + Sync + 'static {
-    /// The booked origin of a module.
+/// Where packages and modules are recorded. A copy is another handle on the same.
+pub trait Catalog: CatalogReader {
+    /// The recorded origin of a module.
     fn module_origin(
         &self,
         target: &ModuleRef,
@@ -22,43 +23,69 @@ pub trait Catalog: Send + Sync + 'static {
         target: &ModuleRef,
         version: &PackageVersion,
     ) -> impl Future<Output = Result<bool, CatalogError>> + Send;
-    /// Books a package, its module if that is new, and the upload as done, in one transaction.
-    fn record(&self, entry: NewEntry, job: JobRecord) -> impl Future<Output = Result<Recorded, CatalogError>> + Send;
-    /// Books an upload that goes on without its caller; from here on it survives whatever happens to the store. Booked
-    /// again, it gets further keys.
-    fn accept(&self, job: JobRecord) -> impl Future<Output = Result<(), CatalogError>> + Send;
-    /// Books that an upload ended without a package, whether it was booked before or not. Its keys are free again.
-    fn give_up(&self, job: JobRecord, end: JobEnd) -> impl Future<Output = Result<(), CatalogError>> + Send;
-    /// A booked upload.
-    fn job(&self, id: JobId) -> impl Future<Output = Result<Option<JobView>, CatalogError>> + Send;
-    /// The upload that a key stands for, if it was used since then, and the request's fingerprint.
-    fn job_of_key(
+    /// Records a package, its module if that is new, and its job as done, in one transaction.
+    ///
+    /// [`CatalogError::Fenced`] if the job has a claim and this fence is not that of its last one: nothing is recorded.
+    fn record(
         &self,
-        key: [u8; 32],
-        since_ms: i64,
-    ) -> impl Future<Output = Result<Option<(JobId, [u8; 32])>, CatalogError>> + Send;
-    /// Uploads that were accepted and have not ended, the oldest first.
-    fn unfinished(&self) -> impl Future<Output = Result<Vec<JobRecord>, CatalogError>> + Send;
-    /// A package that a live row of this application points at, if it was looked into.
-    fn held(
+        package: NewPackage,
+        job: JobRecord,
+        fence: Option<Fence>,
+    ) -> impl Future<Output = Result<Recorded, CatalogError>> + Send;
+    /// A package of this application with these bytes, if it was looked into.
+    fn find_stored(
         &self,
         app_code: &AppCode,
         sha256: &Sha256,
-    ) -> impl Future<Output = Result<Option<Held>, CatalogError>> + Send;
-    /// The statements of the rows that point at a package, the newest hundred of them.
+    ) -> impl Future<Output = Result<Option<StoredPackage>, CatalogError>> + Send;
+    /// The statements of the rows that reference a blob, the newest hundred of them.
     fn statements(&self, sha256: &Sha256) -> impl Future<Output = Result<Vec<String>, CatalogError>> + Send;
-    /// Whether any row points at a package. A deleted row does not: deleting is how its bytes are given up.
-    fn points_at(&self, sha256: &Sha256) -> impl Future<Output = Result<bool, CatalogError>> + Send;
-    /// Proves that the books can be written.
+    /// Proves that it can be written.
     fn check(&self) -> impl Future<Output = Result<(), CatalogError>> + Send;
 }
 
-/// A package to book.
+/// The catalog for those who look after what is stored: page by page, by digest, without changing anything. Only live rows
+/// count: a deleted one has given its bytes up.
+pub trait CatalogReader: Clone + Send + Sync + 'static {
+    /// Kept while blobs and rows are brought in line, so that no blob is deleted as referenced by no row while an upload is
+    /// about to record a row for the same bytes. Who only reads beside a running store cannot have it, and an adapter whose
+    /// blobs have names that are never used again needs none: both give an empty one.
+    type PublishLock: Send + 'static;
+    /// A copy of the catalog, to be read.
+    type Snapshot: CatalogReader;
+
+    /// Waits until nobody else publishes or deletes.
+    fn lock_publishing(&self) -> impl Future<Output = Self::PublishLock> + Send;
+    /// The blobs that live rows reference, in order of their digests, those after the given one; empty after the last.
+    fn references_after(&self, sha256: &str) -> impl Future<Output = Result<Vec<Reference>, CatalogError>> + Send;
+    /// What live rows say of one blob; `None` if none references it.
+    fn reference(&self, sha256: &Sha256) -> impl Future<Output = Result<Option<Reference>, CatalogError>> + Send;
+    /// Whether a live row references a blob.
+    fn is_referenced(&self, sha256: &Sha256) -> impl Future<Output = Result<bool, CatalogError>> + Send;
+    /// The live rows that reference a blob, the first hundred of them.
+    fn referencing_rows(&self, sha256: &str) -> impl Future<Output = Result<Vec<RowName>, CatalogError>> + Send;
+    /// What is wrong with the database itself, if anything: also an index that does not tell what its table holds.
+    fn find_damage(&self) -> impl Future<Output = Result<Option<String>, CatalogError>> + Send;
+    /// Writes the catalog as it is at one moment into a new file, durably, while others go on writing in it; and opens that.
+    fn snapshot(&self, into: &Path) -> impl Future<Output = Result<Self::Snapshot, CatalogError>> + Send;
+    /// Lets go of it; what is done with it afterwards fails.
+    fn close(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// What a catalog needs to have done when nobody uploads. (Its snapshots are the reader's.)
+pub trait Maintenance: Catalog {
+    /// Settles what a commit of unknown outcome left, so that rows which nobody sees now cannot turn up later.
+    fn settle(&self) -> impl Future<Output = Result<(), CatalogError>> + Send;
+    /// Forgets jobs that ended before then, and says how many.
+    fn expire_jobs(&self, ended_before_ms: i64) -> impl Future<Output = Result<u64, CatalogError>> + Send;
+}
+
+/// A package to record.
 #[derive(Clone, Debug)]
-pub struct NewEntry {
+pub struct NewPackage {
     /// Whose it is.
     pub target: ModuleRef,
-    /// Whether the module is booked along with it.
+    /// Whether the module is recorded along with it.
     pub registers_module: bool,
     /// Its version.
     pub version: PackageVersion,
@@ -66,7 +93,7 @@ pub struct NewEntry {
     pub package_name: String,
     /// Its bytes.
     pub size_bytes: u64,
-    /// Its hash.
+    /// Its digest.
     pub sha256: Sha256,
     /// What is inside.
     pub package: Package,
@@ -81,7 +108,7 @@ pub struct NewEntry {
 /// Where a package comes from, beside what its upload says.
 #[derive(Clone, Debug)]
 pub struct Provenance {
-    /// What the source said; `None` if the bytes were kept already.
+    /// What the source said; `None` if the bytes were stored already.
     pub fetched: Option<Fetched>,
     /// Milliseconds since the epoch.
     pub ended_ms: i64,
@@ -89,18 +116,18 @@ pub struct Provenance {
     pub statement: String,
 }
 
-/// A package that is kept already.
+/// A package whose bytes are stored already.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct StoredPackage {
     /// Its bytes.
     pub size_bytes: u64,
     /// What is inside.
     pub package: Package,
 }
 
-/// A booked package.
+/// A recorded package.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct PackageRow {
     /// The row's number.
     pub id: i64,
     /// Its version.
@@ -109,7 +136,7 @@ pub struct Entry {
     pub package_name: String,
     /// Its bytes.
     pub size_bytes: i64,
-    /// Its hash.
+    /// Its digest.
     pub sha256: Sha256,
     /// Whether it was deleted.
     pub is_deleted: bool,
@@ -121,23 +148,54 @@ pub struct Entry {
     pub operator: String,
 }
 
-/// What booking did.
+/// What recording did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
     /// The row.
-    pub entry: Entry,
-    /// The package that the row pointed at before.
+    pub row: PackageRow,
+    /// The blob that the row referenced before.
     pub replaced: Option<Sha256>,
     /// How long others held the database meanwhile.
     pub waited: Duration,
 }
 
-/// Why the books refuse or fail.
+/// What live rows say of one blob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// The digest as it is recorded; somebody may have written something else into the table.
+    pub digest_text: String,
+    /// How many rows reference it.
+    pub rows: i64,
+    /// The smallest size that one of them says.
+    pub least_bytes: i64,
+    /// And the largest; the two are equal unless the catalog is wrong.
+    pub most_bytes: i64,
+}
+
+/// A row, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RowName {
+    /// Its number.
+    pub id: i64,
+    /// Whose it is.
+    pub app_code: String,
+    /// And of which module.
+    pub module: String,
+    /// Its version.
+    pub version: String,
+    /// The bytes that it says the package has.
+    pub size_bytes: i64,
+}
+
+/// Why the catalog refuses or fails.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     /// The version is there and may not be overwritten.
     #[error("the version is there already")]
     AlreadyExists,
+    /// Somebody else has claimed the job meanwhile, or it was taken off the queue.
+    #[error("the job's claim has run out")]
+    Fenced,
     /// The database failed.
     #[error("the database failed")]
     Database(#[source] Cause),

@@ -1,9 +1,9 @@
-//! Uploads as the books know them.
+//! Jobs: what is known and recorded of an upload.
 
 use linkgate_contract::{JobId, Language, ModuleRef, Problem};
 use serde::{Deserialize, Serialize};
 
-use super::Entry;
+use super::PackageRow;
 
 /// How far an upload is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub enum JobState {
     Queued,
     /// It is being downloaded.
     Fetching,
-    /// All bytes are here; they are made durable and booked.
+    /// All bytes are here; they are made durable and recorded.
     Storing,
     /// The package is stored.
     Done,
@@ -40,7 +40,7 @@ impl JobState {
 
     /// The state of this name.
     #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 }
@@ -57,7 +57,7 @@ pub struct Failure {
 impl Failure {
     /// Takes what a caller would have been answered.
     #[must_use]
-    pub fn of(problem: &Problem) -> Self {
+    pub fn from_problem(problem: &Problem) -> Self {
         let [zh, en] = [Language::Chinese, Language::English].map(|language| problem.detail(language));
         Self { code: problem.code().name().to_owned(), zh, en }
     }
@@ -76,7 +76,7 @@ impl Failure {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobEnd {
     /// With a package, as it was booked then.
-    Done(Entry),
+    Done(PackageRow),
     /// Without one.
     Failed(Failure),
     /// Without one, for somebody cancelled it.
@@ -148,7 +148,7 @@ pub struct JobRequest {
     pub request_id: String,
 }
 
-/// An upload as it is booked.
+/// A job as it is recorded.
 #[derive(Clone, Debug)]
 pub struct JobRecord {
     /// What is told of it. Its state and end are not looked at: the statement says them.

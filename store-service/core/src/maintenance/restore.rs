@@ -7,20 +7,21 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use linkgate_catalog::Books;
-use linkgate_store_core::data_dir::{DataDir, LOCK, catalog_path, restore_mark, sync_dir};
+use super::backup::{Copied, OnMissing, copy_blobs, copy_keys};
+use super::{MaintenanceError, at};
+use crate::data_dir::{DataDir, LOCK, catalog_path, restore_mark, sync_dir};
+use crate::ingest::ports::{BlobStore, CatalogReader};
 
-use super::backup::{Copied, copy_blobs, copy_file};
-use super::{MaintenanceError, at, blocking};
-
-/// Restores a backup into a data directory that is not there, or empty.
+/// Restores a backup into a data directory that is not there, or empty. `open` opens the blobs and the catalog of the
+/// backup, once it is known to be one.
 ///
 /// # Errors
 /// [`MaintenanceError`] says why it could not be done. If it was begun, the data directory must be emptied first.
-pub async fn restore(
+pub async fn restore<B: BlobStore, R: CatalogReader>(
     data_dir: &Path,
     from: &Path,
-    told: &mut (dyn FnMut(&str) + Send),
+    open: impl AsyncFnOnce(&Path) -> Result<(B, R), MaintenanceError>,
+    on_missing: OnMissing<'_>,
 ) -> Result<Copied, MaintenanceError> {
     if !catalog_path(from).is_file() || !from.join("blobs").is_dir() {
         return Err(MaintenanceError::NoBackup(from.to_owned()));
@@ -29,18 +30,19 @@ pub async fn restore(
         return Err(MaintenanceError::DataDirectory(from.to_owned()));
     }
     refuse_used(data_dir)?;
+    let (blobs, catalog) = open(from).await?;
     let locked = DataDir::lock(data_dir)?;
     // Again, now that nobody else can begin.
     refuse_used(data_dir)?;
-    let (mark, catalog) = (restore_mark(data_dir), catalog_path(data_dir));
+    let mark = restore_mark(data_dir);
     File::create(&mark).map_err(at(&mark))?;
     sync_dir(data_dir).map_err(at(data_dir))?;
-    let (from_catalog, to_catalog) = (catalog_path(from), catalog.clone());
-    blocking(move || copy_file(&from_catalog, &to_catalog).map_err(at(to_catalog))).await?;
-    let books = Books::open(&catalog).await?;
-    let copied = copy_blobs(&books, from, data_dir, told).await;
-    books.close().await;
+    let restored = catalog.snapshot(&catalog_path(data_dir)).await?;
+    let copied = copy_blobs(&blobs, &restored, data_dir, on_missing).await;
+    restored.close().await;
+    catalog.close().await;
     let copied = copied?;
+    copy_keys(from, data_dir)?;
     // All of it is durable before the mark goes.
     sync_dir(data_dir).map_err(at(data_dir))?;
     fs::remove_file(&mark).map_err(at(&mark))?;

@@ -7,18 +7,24 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
+use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
+use tokio::sync::mpsc;
+
+use super::export::DirectoryExport;
+use super::list::{list_blobs, stat, sweep};
+use super::reader::FileReader;
+use super::space::{DiskSpace, SpaceReservation};
+use super::writer::{DirectoryBlobWriter, FinishedFile, TempFile};
 use linkgate_contract::Sha256;
 use linkgate_store_core::data_dir::{DIR_MODE, FILE_MODE, make_dir, open_removal_lock, sync_dir};
 use linkgate_store_core::failpoint::{Step, reached};
-use linkgate_store_core::ingest::ports::{BlobError, BlobStore};
-
-use super::space::{DiskSpace, SpaceReservation};
-use super::writer::{DirectoryBlobWriter, FinishedFile, TempFile};
+use linkgate_store_core::ingest::ports::{BlobError, BlobStat, BlobStore, Listed, Swept};
 
 /// Packages in a directory. A copy is another handle on the same packages.
 #[derive(Clone)]
@@ -35,7 +41,7 @@ pub(super) struct Dirs {
 }
 
 /// The folder of a blob and its file, below a `blobs/`.
-pub fn blob_path(blobs: &Path, sha256: &Sha256) -> (PathBuf, PathBuf) {
+pub(super) fn blob_path(blobs: &Path, sha256: &Sha256) -> (PathBuf, PathBuf) {
     let name = sha256.to_string();
     let dir = blobs.join(name.get(..2).unwrap_or_default());
     let file = dir.join(name);
@@ -43,12 +49,12 @@ pub fn blob_path(blobs: &Path, sha256: &Sha256) -> (PathBuf, PathBuf) {
 }
 
 /// The folder of all statements, below a data directory or a backup of one.
-pub fn attestations(root: &Path) -> PathBuf {
+pub(super) fn attestations(root: &Path) -> PathBuf {
     root.join("attestations")
 }
 
 /// The file of the statements about a blob.
-pub fn statements_path(root: &Path, sha256: &Sha256) -> PathBuf {
+pub(super) fn statements_path(root: &Path, sha256: &Sha256) -> PathBuf {
     let (dir, _) = blob_path(&attestations(root), sha256);
     dir.join(format!("{sha256}.intoto.jsonl"))
 }
@@ -92,51 +98,23 @@ impl DirectoryBlobStore {
         Self { dirs: Arc::new(Dirs { data, blobs, temp, space, next_temp: AtomicU64::new(0) }) }
     }
 
-    /// As long as the file lives, no blob is removed, by whatever process.
-    ///
-    /// # Errors
-    /// If the data directory cannot be written.
-    pub async fn hold_all(&self) -> Result<File, BlobError> {
-        self.blocking("holding the blobs", |dirs| {
-            let lock = open_removal_lock(&dirs.data)?;
-            lock.lock_shared().map(|()| lock)
-        })
-        .await
-    }
-
-    /// Removes a blob; `false` if it stays because somebody holds them all.
-    ///
-    /// # Errors
-    /// If the disk fails.
-    pub async fn remove_unless_held(&self, sha256: Sha256) -> Result<bool, BlobError> {
-        self.blocking("removing a blob", move |dirs| dirs.remove(&sha256)).await
-    }
-
-    /// Opens a blob to be read.
-    ///
-    /// # Errors
-    /// If it is not there, or the disk fails.
-    pub async fn read(&self, sha256: Sha256) -> Result<File, BlobError> {
-        self.blocking("opening a blob", move |dirs| File::open(dirs.path_of(&sha256).1)).await
-    }
-
-    /// Moves a blob out of the way, into `quarantine/`, where nothing is ever removed; says where it is now.
-    ///
-    /// # Errors
-    /// If the disk fails.
-    pub async fn quarantine(&self, sha256: Sha256) -> Result<PathBuf, BlobError> {
-        self.blocking("moving a blob aside", move |dirs| dirs.quarantine(&sha256)).await
-    }
-
     pub(super) async fn blocking<T: Send + 'static>(
         &self,
         doing: &'static str,
         work: impl FnOnce(&Dirs) -> io::Result<T> + Send + 'static,
     ) -> Result<T, BlobError> {
         let dirs = Arc::clone(&self.dirs);
-        let done = tokio::task::spawn_blocking(move || work(&dirs)).await.map_err(|_| BlobError::WriterGone)?;
-        done.map_err(|e| BlobError::from_io(doing, e))
+        run_blocking(doing, move || work(&dirs)).await
     }
+}
+
+/// Runs what waits for the disk where it may.
+pub(super) async fn run_blocking<T: Send + 'static>(
+    doing: &'static str,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, BlobError> {
+    let done = tokio::task::spawn_blocking(work).await.map_err(|_| BlobError::WriterGone)?;
+    done.map_err(|e| BlobError::from_io(doing, e))
 }
 
 impl Dirs {
@@ -177,7 +155,7 @@ impl Dirs {
     }
 
     /// `false` if it must stay. Keeps the directory: making it anew would cost a sync of its parent.
-    fn remove(&self, sha256: &Sha256) -> io::Result<bool> {
+    fn delete(&self, sha256: &Sha256) -> io::Result<bool> {
         let (dir, path) = self.path_of(sha256);
         let lock = open_removal_lock(&self.data)?;
         match lock.try_lock() {
@@ -200,7 +178,7 @@ impl Dirs {
         }
     }
 
-    fn attach(&self, sha256: &Sha256, statements: &str) -> io::Result<()> {
+    fn attach_statements(&self, sha256: &Sha256, statements: &str) -> io::Result<()> {
         let path = statements_path(&self.data, sha256);
         if let Some(dir) = path.parent() {
             DirBuilder::new().recursive(true).mode(DIR_MODE).create(dir)?;
@@ -236,6 +214,9 @@ impl Dirs {
 impl BlobStore for DirectoryBlobStore {
     type Writer = DirectoryBlobWriter;
     type Finished = FinishedFile;
+    type Reader = FileReader;
+    type Hold = File;
+    type Export = DirectoryExport;
 
     async fn check_space(&self, bytes: u64) -> Result<(), BlobError> {
         self.blocking("looking for space", move |dirs| dirs.space.check(bytes)).await
@@ -247,24 +228,57 @@ impl BlobStore for DirectoryBlobStore {
     }
 
     async fn commit(&self, finished: FinishedFile) -> Result<bool, BlobError> {
-        self.blocking("keeping a blob", move |dirs| dirs.commit(finished)).await
+        self.blocking("committing a blob", move |dirs| dirs.commit(finished)).await
     }
 
-    async fn has(&self, sha256: Sha256) -> Result<bool, BlobError> {
-        // A folder or a link is none.
+    async fn open(&self, sha256: Sha256, range: Option<Range<u64>>) -> Result<FileReader, BlobError> {
+        let opened = self.blocking("opening a blob", move |dirs| match File::open(dirs.path_of(&sha256).1) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            file => FileReader::new(file?, range).map(Some),
+        });
+        opened.await?.ok_or(BlobError::NotFound)
+    }
+
+    async fn stat(&self, sha256: Sha256) -> Result<Option<BlobStat>, BlobError> {
         self.blocking("looking for a blob", move |dirs| match fs::symlink_metadata(dirs.path_of(&sha256).1) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-            metadata => metadata.map(|metadata| metadata.is_file()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            // A folder or a link is none.
+            metadata => metadata.map(|metadata| metadata.is_file().then(|| stat(sha256, &metadata))),
         })
         .await
     }
 
-    async fn attach(&self, sha256: Sha256, statements: String) -> Result<(), BlobError> {
-        self.blocking("attaching statements", move |dirs| dirs.attach(&sha256, &statements)).await
+    fn list(&self, first_part: u8) -> mpsc::Receiver<Result<Listed, BlobError>> {
+        list_blobs(self.dirs.blobs.clone(), first_part)
     }
 
-    async fn remove(&self, sha256: Sha256) -> Result<(), BlobError> {
-        self.remove_unless_held(sha256).await.map(|_removed_or_left_for_later| ())
+    async fn delete(&self, sha256: Sha256) -> Result<bool, BlobError> {
+        self.blocking("deleting a blob", move |dirs| dirs.delete(&sha256)).await
+    }
+
+    async fn quarantine(&self, sha256: Sha256) -> Result<PathBuf, BlobError> {
+        self.blocking("moving a blob to quarantine", move |dirs| dirs.quarantine(&sha256)).await
+    }
+
+    async fn sweep_abandoned(&self, written_before: SystemTime, dry_run: bool) -> Result<Swept, BlobError> {
+        self.blocking("sweeping temporary files", move |dirs| sweep(&dirs.temp, written_before, dry_run)).await
+    }
+
+    async fn attach_statements(&self, sha256: Sha256, statements: String) -> Result<(), BlobError> {
+        self.blocking("attaching statements", move |dirs| dirs.attach_statements(&sha256, &statements)).await
+    }
+
+    async fn hold(&self) -> Result<File, BlobError> {
+        self.blocking("holding the blobs", |dirs| {
+            let lock = open_removal_lock(&dirs.data)?;
+            lock.lock_shared().map(|()| lock)
+        })
+        .await
+    }
+
+    async fn begin_export(&self, into: &Path) -> Result<DirectoryExport, BlobError> {
+        let into = into.to_owned();
+        self.blocking("making the folders of a copy", move |dirs| DirectoryExport::begin(&dirs.data, into)).await
     }
 
     async fn check(&self) -> Result<(), BlobError> {

@@ -1,11 +1,11 @@
-//! What is done to kept packages when nobody uploads: removing what no row points at, reading again what is kept,
-//! backup and restore.
+//! What is done to stored packages when nobody uploads: garbage collection, verification and scrubbing, backup and restore.
 //!
-//! Promises: a blob that a live row points at is never removed, whatever else goes on; memory does not grow with the
-//! number of packages. Refuses to remove or to move anything while another process has the data directory.
+//! Promises: a blob that a live row references is never deleted, whatever else goes on; memory does not grow with the number
+//! of packages. Refuses to delete or to move anything while another process has the data directory. Knows the catalog and
+//! the blobs by their ports only.
 
 mod backup;
-mod digest;
+pub mod digest;
 mod gc;
 mod restore;
 mod timers;
@@ -14,15 +14,14 @@ mod verify;
 use std::io;
 use std::path::PathBuf;
 
-use linkgate_catalog::CatalogStartError;
-use linkgate_store_core::data_dir::DataDirError;
-use linkgate_store_core::ingest::ports::{BlobError, CatalogError};
-
 pub use backup::{Copied, backup};
-pub use gc::{Cleared, Gc, clear};
+pub use gc::{Collected, Gc};
 pub use restore::restore;
-pub(crate) use timers::Timers;
+pub use timers::{Schedule, Timers};
 pub use verify::{Finding, FindingKind, Repair, Summary, repair, verify};
+
+use crate::data_dir::DataDirError;
+use crate::ingest::ports::{BlobError, CatalogError, Cause};
 
 /// Why the work could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -30,17 +29,17 @@ pub enum MaintenanceError {
     /// The data directory.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
-    /// The packages in it.
-    #[error("the packages cannot be used")]
+    /// The blobs in it.
+    #[error("cannot use the stored packages")]
     Blobs(#[from] BlobError),
-    /// The books in it.
-    #[error("the books cannot be opened")]
-    Open(#[from] CatalogStartError),
-    /// A question to the books, or a write in them.
-    #[error("the books cannot be used")]
-    Books(#[from] CatalogError),
+    /// The catalog in it.
+    #[error("cannot open the catalog")]
+    Open(#[source] Cause),
+    /// A question to the catalog, or a write in it.
+    #[error("cannot use the catalog")]
+    Catalog(#[from] CatalogError),
     /// The database is damaged, so its word counts for nothing.
-    #[error("the books are damaged: {0}")]
+    #[error("the catalog is damaged, so nothing is removed; restore a backup: {0}")]
     Damaged(String),
     /// A directory that is to be filled is not empty.
     #[error("{0} is not empty")]
@@ -74,7 +73,8 @@ pub enum MaintenanceError {
 }
 
 /// Names the file that a failure of the disk is about.
-fn at(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> MaintenanceError {
+#[must_use]
+pub fn at(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> MaintenanceError {
     let path = path.into();
     move |cause| MaintenanceError::File { path, cause }
 }
@@ -85,6 +85,3 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, MaintenanceError> {
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(MaintenanceError::Blobs(BlobError::WriterGone)))
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,311 @@
+//! The jobs that wait or run, in the memory of the one process that has the database.
+//!
+//! Promises what the port asks for: limits in all, by host and by application, turns, leases, fences. Costs no commit: a job
+//! that was accepted is in the database beside this, and every other one ends with the process that its caller talks to.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use linkgate_contract::{AppCode, JobId};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until};
+
+use linkgate_store_core::ingest::ports::{
+    BeatReply, Claim, Enqueued, Fence, Heartbeat, HolderId, JobEnd, JobKey, JobRecord, JobView, NewJob, QueueError,
+    QueueLimits, UploadKey,
+};
+
+/// All jobs that have not ended. A copy is another handle on the same.
+#[derive(Clone)]
+pub(super) struct ClaimTable(Arc<Shared>);
+
+struct Shared {
+    limits: QueueLimits,
+    state: Mutex<State>,
+    /// Something may have become claimable.
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: HashMap<JobId, Entry>,
+    /// Those that wait, the first first.
+    queue: VecDeque<JobId>,
+    /// Those that may run and that nobody has claimed yet. They count as running.
+    ready: VecDeque<JobId>,
+    by_upload: HashMap<UploadKey, JobId>,
+    by_key: HashMap<[u8; 32], (JobKey, JobId)>,
+    running: usize,
+    /// Only those that have some; so there are never more than jobs that run.
+    hosts: HashMap<String, usize>,
+    apps: HashMap<AppCode, usize>,
+}
+
+struct Entry {
+    record: JobRecord,
+    key: UploadKey,
+    host: String,
+    app: AppCode,
+    is_accepted: bool,
+    is_cancelled: bool,
+    /// Whether it counts as running.
+    has_slot: bool,
+    /// Claims so far.
+    epoch: u64,
+    lease: Option<Lease>,
+    view: watch::Sender<JobView>,
+}
+
+struct Lease {
+    fence: Fence,
+    until: Instant,
+    /// Its end is being written: nobody else may claim it meanwhile.
+    is_ending: bool,
+}
+
+/// A job whose end is being written. It keeps its claim until this is dropped, and ends only by [`Ending::end`].
+pub(super) struct Ending {
+    table: ClaimTable,
+    id: JobId,
+    fence: Option<Fence>,
+}
+
+impl ClaimTable {
+    pub(super) fn new(limits: QueueLimits) -> Self {
+        Self(Arc::new(Shared { limits, state: Mutex::default(), changed: Notify::new() }))
+    }
+
+    pub(super) fn enqueue(&self, job: NewJob) -> Result<Enqueued, QueueError> {
+        let NewJob { record, key, host, app, is_accepted } = job;
+        let mut state = self.state();
+        if let Some(joined) = state.find_equal(key, &record)? {
+            return Ok(Enqueued::Joined(joined));
+        }
+        let waits = !state.may_run(&host, &app, &self.0.limits);
+        if waits && state.queue.len() >= self.0.limits.queued && !is_accepted {
+            return Err(QueueError::Full);
+        }
+        let id = record.view.id;
+        let view = watch::Sender::new(record.view.clone());
+        for key in &record.keys {
+            state.by_key.insert(key.key, (*key, id));
+        }
+        state.by_upload.insert(key, id);
+        let (is_cancelled, has_slot, epoch, lease) = (false, false, 0, None);
+        state
+            .jobs
+            .insert(id, Entry { record, key, host, app, is_accepted, is_cancelled, has_slot, epoch, lease, view });
+        state.queue.push_back(id);
+        state.let_in(&self.0.limits);
+        drop(state);
+        self.0.changed.notify_one();
+        Ok(Enqueued::Queued)
+    }
+
+    pub(super) async fn claim(&self, holder: HolderId) -> Claim {
+        loop {
+            // Made before the look, so that no change between the two is missed.
+            let mut changed = std::pin::pin!(self.0.changed.notified());
+            changed.as_mut().enable();
+            let runs_out = {
+                let mut state = self.state();
+                state.take_back_lapsed(Instant::now());
+                if let Some(claim) = state.claim_next(holder, self.0.limits.lease) {
+                    // Another one may be claimable as well, by whoever else waits here.
+                    self.0.changed.notify_one();
+                    return claim;
+                }
+                state.first_lapse()
+            };
+            match runs_out {
+                Some(until) => {
+                    tokio::select! {
+                        () = changed => {}
+                        () = sleep_until(until) => {}
+                    }
+                }
+                None => changed.await,
+            }
+        }
+    }
+
+    pub(super) fn heartbeat(&self, beats: Vec<Heartbeat>) -> Vec<BeatReply> {
+        let mut state = self.state();
+        let until = Instant::now() + self.0.limits.lease;
+        beats.into_iter().map(|beat| state.extend(beat, until)).collect()
+    }
+
+    pub(super) fn withdraw(&self, id: JobId) -> bool {
+        let mut state = self.state();
+        let waits = state.jobs.get(&id).is_some_and(|entry| entry.lease.is_none());
+        let gone = if waits { state.remove(id, &self.0.limits) } else { None };
+        drop(state);
+        gone.is_some()
+    }
+
+    pub(super) fn release(&self, id: JobId, fence: Fence) {
+        let mut state = self.state();
+        let gone = if state.holds(id, fence) { state.remove(id, &self.0.limits) } else { None };
+        drop(state);
+        if gone.is_some() {
+            self.0.changed.notify_one();
+        }
+    }
+
+    pub(super) fn cancel(&self, id: JobId) -> bool {
+        self.state().jobs.get_mut(&id).map(|entry| entry.is_cancelled = true).is_some()
+    }
+
+    pub(super) fn accept(&self, id: JobId) {
+        if let Some(entry) = self.state().jobs.get_mut(&id) {
+            entry.is_accepted = true;
+        }
+    }
+
+    pub(super) fn watch(&self, id: JobId) -> Option<watch::Receiver<JobView>> {
+        self.state().jobs.get(&id).map(|entry| entry.view.subscribe())
+    }
+
+    pub(super) fn has(&self, id: JobId) -> bool {
+        self.state().jobs.contains_key(&id)
+    }
+
+    /// Begins to write a job's end. One without a claim must not be claimed by anybody.
+    pub(super) fn begin_end(&self, id: JobId, fence: Option<Fence>) -> Result<Ending, QueueError> {
+        let mut state = self.state();
+        let lease = state.jobs.get_mut(&id).and_then(|entry| entry.lease.as_mut());
+        match (lease, fence) {
+            (Some(lease), Some(fence)) if lease.fence == fence => lease.is_ending = true,
+            (None, None) => {}
+            _ => return Err(QueueError::Fenced),
+        }
+        Ok(Ending { table: self.clone(), id, fence })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in here panics half-way.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ending {
+    /// The end is written: the job leaves the table, and who watches it is told.
+    pub(super) fn end(self, view: JobView, end: JobEnd, ended_ms: i64) {
+        let gone = self.table.state().remove(self.id, &self.table.0.limits);
+        if let Some(entry) = gone {
+            entry.view.send_replace(JobView { state: end.state(), ended_ms: Some(ended_ms), end: Some(end), ..view });
+        }
+        self.table.0.changed.notify_one();
+    }
+}
+
+/// It was not written: the claim lapses like any other.
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let mut state = self.table.state();
+        let lease = state.jobs.get_mut(&self.id).and_then(|entry| entry.lease.as_mut());
+        if let Some(lease) = lease.filter(|lease| Some(lease.fence) == self.fence) {
+            lease.is_ending = false;
+            self.table.0.changed.notify_one();
+        }
+    }
+}
+
+impl State {
+    /// The job that does the same, or that a key stands for.
+    fn find_equal(&self, key: UploadKey, record: &JobRecord) -> Result<Option<JobId>, QueueError> {
+        for wanted in &record.keys {
+            match self.by_key.get(&wanted.key) {
+                Some((used, _)) if used.fingerprint != wanted.fingerprint => return Err(QueueError::KeyReused),
+                Some((_, id)) => return Ok(Some(*id)),
+                None => {}
+            }
+        }
+        Ok(self.by_upload.get(&key).copied())
+    }
+
+    fn may_run(&self, host: &str, app: &AppCode, limits: &QueueLimits) -> bool {
+        self.running < limits.running
+            && self.hosts.get(host).copied().unwrap_or_default() < limits.per_host
+            && self.apps.get(app).copied().unwrap_or_default() < limits.per_app
+    }
+
+    /// Lets in whoever may run now, the first in the queue first.
+    fn let_in(&mut self, limits: &QueueLimits) {
+        let may_run =
+            |state: &Self, id: &JobId| state.jobs.get(id).is_some_and(|job| state.may_run(&job.host, &job.app, limits));
+        while let Some(at) = self.queue.iter().position(|id| may_run(self, id)) {
+            let Some(id) = self.queue.remove(at) else { return };
+            let Some(entry) = self.jobs.get_mut(&id) else { continue };
+            entry.has_slot = true;
+            self.running += 1;
+            *self.hosts.entry(entry.host.clone()).or_default() += 1;
+            *self.apps.entry(entry.app.clone()).or_default() += 1;
+            self.ready.push_back(id);
+        }
+    }
+
+    fn claim_next(&mut self, holder: HolderId, lease: Duration) -> Option<Claim> {
+        let entry = self.jobs.get_mut(&self.ready.pop_front()?)?;
+        entry.epoch += 1;
+        let fence = Fence { holder, epoch: entry.epoch };
+        entry.lease = Some(Lease { fence, until: Instant::now() + lease, is_ending: false });
+        Some(Claim { record: entry.record.clone(), fence, is_cancelled: entry.is_cancelled })
+    }
+
+    fn extend(&mut self, beat: Heartbeat, until: Instant) -> BeatReply {
+        let Some(entry) = self.jobs.get_mut(&beat.view.id) else { return BeatReply::Lost };
+        match &mut entry.lease {
+            Some(lease) if lease.fence == beat.fence => lease.until = until,
+            _ => return BeatReply::Lost,
+        }
+        entry.view.send_replace(beat.view);
+        if entry.is_cancelled { BeatReply::CancelRequested } else { BeatReply::Extended }
+    }
+
+    /// A job whose worker shows no sign of life can be claimed again, before all others.
+    fn take_back_lapsed(&mut self, now: Instant) {
+        for (id, entry) in &mut self.jobs {
+            if entry.lease.take_if(|lease| lease.until <= now && !lease.is_ending).is_some() {
+                self.ready.push_front(*id);
+            }
+        }
+    }
+
+    fn first_lapse(&self) -> Option<Instant> {
+        let leases = self.jobs.values().filter_map(|entry| entry.lease.as_ref());
+        leases.filter(|lease| !lease.is_ending).map(|lease| lease.until).min()
+    }
+
+    fn holds(&self, id: JobId, fence: Fence) -> bool {
+        self.jobs.get(&id).and_then(|entry| entry.lease.as_ref()).is_some_and(|lease| lease.fence == fence)
+    }
+
+    fn remove(&mut self, id: JobId, limits: &QueueLimits) -> Option<Entry> {
+        let entry = self.jobs.remove(&id)?;
+        self.by_upload.remove(&entry.key);
+        for key in &entry.record.keys {
+            self.by_key.remove(&key.key);
+        }
+        if entry.has_slot {
+            self.ready.retain(|ready| *ready != id);
+            self.running = self.running.saturating_sub(1);
+            count_down(&mut self.hosts, &entry.host);
+            count_down(&mut self.apps, &entry.app);
+            self.let_in(limits);
+        } else {
+            self.queue.retain(|queued| *queued != id);
+        }
+        Some(entry)
+    }
+}
+
+fn count_down<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, name: &K) {
+    if let Some(count) = counts.get_mut(name) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(name);
+        }
+    }
+}

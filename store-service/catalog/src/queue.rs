@@ -1,0 +1,88 @@
+//! The queue of jobs: in memory as long as a job waits or runs, in SQLite what must outlive this process.
+
+use linkgate_contract::JobId;
+use tokio::sync::watch;
+
+use super::jobs;
+use super::sqlite::{BEGIN, SqliteCatalog};
+use linkgate_store_core::failpoint::{Step, reached};
+use linkgate_store_core::ingest::now_ms;
+use linkgate_store_core::ingest::ports::{
+    BeatReply, CatalogError, Claim, Enqueued, Fence, Heartbeat, HolderId, JobEnd, JobQueue, JobRecord, JobView, NewJob,
+    QueueError,
+};
+
+impl JobQueue for SqliteCatalog {
+    async fn enqueue(&self, job: NewJob) -> Result<Enqueued, QueueError> {
+        self.claims.enqueue(job)
+    }
+
+    async fn claim(&self, holder: HolderId) -> Result<Claim, QueueError> {
+        Ok(self.claims.claim(holder).await)
+    }
+
+    async fn heartbeat(&self, beats: Vec<Heartbeat>) -> Result<Vec<BeatReply>, QueueError> {
+        Ok(self.claims.heartbeat(beats))
+    }
+
+    async fn withdraw(&self, id: JobId) -> Result<bool, QueueError> {
+        Ok(self.claims.withdraw(id))
+    }
+
+    fn release(&self, id: JobId, fence: Fence) {
+        self.claims.release(id, fence);
+    }
+
+    async fn accept(&self, job: JobRecord) -> Result<(), QueueError> {
+        let mut tx = self.writer.begin_with(BEGIN).await.map_err(queue_failed)?;
+        jobs::record_acceptance(&mut tx, &job).await.map_err(queue_failed)?;
+        reached(Step::AcceptDue);
+        tx.commit().await.map_err(queue_failed)?;
+        reached(Step::Accepted);
+        self.claims.accept(job.view.id);
+        Ok(())
+    }
+
+    async fn finish(&self, job: JobRecord, end: JobEnd, fence: Option<Fence>) -> Result<(), QueueError> {
+        let ending = self.claims.begin_end(job.view.id, fence)?;
+        let now = now_ms();
+        let mut tx = self.writer.begin_with(BEGIN).await.map_err(queue_failed)?;
+        jobs::record_end(&mut tx, &job, &end, now).await.map_err(queue_failed)?;
+        tx.commit().await.map_err(queue_failed)?;
+        ending.end(job.view, end, now);
+        Ok(())
+    }
+
+    async fn cancel(&self, id: JobId) -> Result<bool, QueueError> {
+        Ok(self.claims.cancel(id))
+    }
+
+    async fn watch(&self, id: JobId) -> Result<Option<watch::Receiver<JobView>>, QueueError> {
+        Ok(self.claims.watch(id))
+    }
+
+    async fn find_job(&self, id: JobId) -> Result<Option<JobView>, QueueError> {
+        jobs::find(&self.reader.pool, id).await.map_err(from_catalog)
+    }
+
+    async fn find_job_by_key(&self, key: [u8; 32], since_ms: i64) -> Result<Option<(JobId, [u8; 32])>, QueueError> {
+        jobs::find_by_key(&self.reader.pool, key, since_ms).await.map_err(from_catalog)
+    }
+
+    async fn unfinished(&self) -> Result<Vec<JobRecord>, QueueError> {
+        let mut left = jobs::unfinished(&self.reader.pool).await.map_err(from_catalog)?;
+        left.retain(|job| !self.claims.has(job.view.id));
+        Ok(left)
+    }
+}
+
+fn queue_failed(error: sqlx::Error) -> QueueError {
+    QueueError::Database(error.into())
+}
+
+fn from_catalog(error: CatalogError) -> QueueError {
+    match error {
+        CatalogError::Database(cause) => QueueError::Database(cause),
+        other => QueueError::Database(other.into()),
+    }
+}

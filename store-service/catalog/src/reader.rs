@@ -1,0 +1,144 @@
+//! The catalog in SQLite for those who only read in it: page by page, by digest, without changing anything.
+//!
+//! Promises: needs memory for one page, however many packages are recorded. [`SqliteReader::open`] neither makes a database
+//! nor brings one up to date, so it may read beside a running store.
+
+use linkgate_contract::Sha256;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::{SqlitePoolOptions, SqliteRow};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqlitePool};
+
+use super::sqlite::{failed, options};
+use linkgate_store_core::data_dir::open_file;
+use linkgate_store_core::ingest::ports::{CatalogError, CatalogReader, Reference, RowName};
+
+/// Digests on a page: small beside a read of the disk for each of them.
+const PAGE: i64 = 500;
+/// Rows that are named for one digest. Enough to know who is concerned.
+const NAMED_ROWS: i64 = 100;
+/// How long to wait for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The catalog, to be read. A copy is another handle on the same.
+#[derive(Clone)]
+pub struct SqliteReader {
+    pub(super) pool: SqlitePool,
+    path: PathBuf,
+}
+
+impl SqliteReader {
+    pub(super) fn new(pool: SqlitePool, path: PathBuf) -> Self {
+        Self { pool, path }
+    }
+
+    /// Opens a database that is there.
+    ///
+    /// # Errors
+    /// If it is not there, or is none.
+    pub async fn open(path: &Path) -> Result<Self, CatalogError> {
+        let options = options(path).pragma("query_only", "on");
+        let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_TIMEOUT).connect_with(options);
+        Ok(Self::new(pool.await.map_err(failed)?, path.to_owned()))
+    }
+}
+
+impl CatalogReader for SqliteReader {
+    type PublishLock = ();
+    type Snapshot = Self;
+
+    async fn lock_publishing(&self) {}
+
+    async fn references_after(&self, sha256: &str) -> Result<Vec<Reference>, CatalogError> {
+        let rows = sqlx::query(
+            "select sha256, count(*) as rows, min(size_bytes) as least, max(size_bytes) as most
+             from source_package where is_deleted = 0 and sha256 > ?
+             group by sha256 order by sha256 limit ?",
+        )
+        .bind(sha256)
+        .bind(PAGE)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
+        rows.iter().map(read_reference).collect::<Result<_, _>>().map_err(failed)
+    }
+
+    async fn reference(&self, sha256: &Sha256) -> Result<Option<Reference>, CatalogError> {
+        let row = sqlx::query(
+            "select sha256, count(*) as rows, min(size_bytes) as least, max(size_bytes) as most
+             from source_package where is_deleted = 0 and sha256 = ? group by sha256",
+        )
+        .bind(sha256.to_string())
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(failed)?;
+        row.as_ref().map(read_reference).transpose().map_err(failed)
+    }
+
+    async fn is_referenced(&self, sha256: &Sha256) -> Result<bool, CatalogError> {
+        sqlx::query_scalar("select exists(select 1 from source_package where sha256 = ? and is_deleted = 0)")
+            .bind(sha256.to_string())
+            .fetch_one(&self.pool)
+            .await
+            .map_err(failed)
+    }
+
+    async fn referencing_rows(&self, sha256: &str) -> Result<Vec<RowName>, CatalogError> {
+        let rows = sqlx::query(
+            "select id, app_code, module, version, size_bytes from source_package
+             where sha256 = ? and is_deleted = 0 order by id limit ?",
+        )
+        .bind(sha256)
+        .bind(NAMED_ROWS)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
+        rows.iter().map(read_name).collect::<Result<_, _>>().map_err(failed)
+    }
+
+    async fn find_damage(&self) -> Result<Option<String>, CatalogError> {
+        let said: String =
+            sqlx::query_scalar("pragma integrity_check(1)").fetch_one(&self.pool).await.map_err(failed)?;
+        Ok((said != "ok").then_some(said))
+    }
+
+    async fn snapshot(&self, into: &Path) -> Result<Self, CatalogError> {
+        let Some(name) = into.to_str() else { return Err(CatalogError::Database("the path is not UTF-8".into())) };
+        // Made here, so that it gets our mode and not SQLite's.
+        open_file(into).map_err(|e| CatalogError::Database(e.into()))?;
+        let mut connection = options(&self.path).connect().await.map_err(failed)?;
+        sqlx::query("vacuum into ?").bind(name).execute(&mut connection).await.map_err(failed)?;
+        connection.close().await.map_err(failed)?;
+        let synced = tokio::fs::File::open(into).await;
+        synced
+            .map_err(|e| CatalogError::Database(e.into()))?
+            .sync_all()
+            .await
+            .map_err(|e| CatalogError::Database(e.into()))?;
+        Self::open(into).await
+    }
+
+    async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+fn read_reference(row: &SqliteRow) -> Result<Reference, sqlx::Error> {
+    Ok(Reference {
+        digest_text: row.try_get("sha256")?,
+        rows: row.try_get("rows")?,
+        least_bytes: row.try_get("least")?,
+        most_bytes: row.try_get("most")?,
+    })
+}
+
+fn read_name(row: &SqliteRow) -> Result<RowName, sqlx::Error> {
+    Ok(RowName {
+        id: row.try_get("id")?,
+        app_code: row.try_get("app_code")?,
+        module: row.try_get("module")?,
+        version: row.try_get("version")?,
+        size_bytes: row.try_get("size_bytes")?,
+    })
+}

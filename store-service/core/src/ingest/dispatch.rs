@@ -1,0 +1,85 @@
+//! Claims jobs for this process and keeps their claims alive.
+//!
+//! Promises: a claim reaches the job's own task, or is given back; whose job is gone here is taken over. Ends with its
+//! [`Ingest`].
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use super::ports::{BeatReply, Claim, Heartbeat, HolderId, JobQueue, Services};
+use super::{Ingest, chain};
+
+/// Heartbeats within a lease: some may fail before it runs out.
+const BEATS_PER_LEASE: u32 = 6;
+/// How long to wait before a queue that failed is asked again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Begins both, until `ended`.
+pub(super) fn start<V: Services>(ingest: &Arc<Ingest<V>>, holder: HolderId, ended: CancellationToken) {
+    let (queue, beats) = (ingest.catalog.clone(), ingest.rules.queue.lease / BEATS_PER_LEASE);
+    tokio::spawn(ended.clone().run_until_cancelled_owned(claim_jobs(Arc::downgrade(ingest), queue, holder)));
+    tokio::spawn(ended.run_until_cancelled_owned(send_heartbeats(Arc::downgrade(ingest), beats)));
+}
+
+async fn claim_jobs<V: Services>(ingest: Weak<Ingest<V>>, queue: V::Catalog, holder: HolderId) {
+    loop {
+        let claimed = queue.claim(holder).await;
+        let Some(ingest) = ingest.upgrade() else { return };
+        match claimed {
+            Ok(claim) => hand_over(&ingest, claim).await,
+            Err(e) => {
+                error!(error = chain(&e), "Cannot claim jobs; trying again in a second");
+                sleep(RETRY_AFTER).await;
+            }
+        }
+    }
+}
+
+async fn hand_over<V: Services>(ingest: &Arc<Ingest<V>>, claim: Claim) {
+    let (id, fence) = (claim.record.view.id, claim.fence);
+    let Some(live) = ingest.jobs.by_id(id) else { return ingest.take_over(claim).await };
+    if claim.is_cancelled {
+        live.job.cancel.cancel();
+    }
+    if !live.job.hand_claim(fence) {
+        ingest.catalog.release(id, fence);
+    }
+}
+
+async fn send_heartbeats<V: Services>(ingest: Weak<Ingest<V>>, every: Duration) {
+    let mut beats = interval(every.max(Duration::from_millis(1)));
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        beats.tick().await;
+        let Some(ingest) = ingest.upgrade() else { return };
+        ingest.send_heartbeat().await;
+    }
+}
+
+impl<V: Services> Ingest<V> {
+    async fn send_heartbeat(&self) {
+        let jobs = self.jobs.all().into_iter().filter_map(|job| Some((job.fence()?, job)));
+        let jobs: Vec<_> = jobs.collect();
+        if jobs.is_empty() {
+            return;
+        }
+        let beats = jobs.iter().map(|(fence, job)| Heartbeat { fence: *fence, view: job.view() }).collect();
+        match self.catalog.heartbeat(beats).await {
+            Ok(replies) => {
+                for ((_, job), reply) in jobs.iter().zip(replies) {
+                    match reply {
+                        BeatReply::Extended => {}
+                        BeatReply::CancelRequested => job.cancel.cancel(),
+                        // It may have ended a moment ago; else what it does from now on is refused by its fence.
+                        BeatReply::Lost => job.lose_claim(),
+                    }
+                }
+            }
+            Err(e) => warn!(error = chain(&e), "Cannot extend the leases of {} jobs; trying again", jobs.len()),
+        }
+    }
+}

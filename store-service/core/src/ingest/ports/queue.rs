@@ -1,0 +1,185 @@
+//! Where jobs wait, and who may work on which.
+
+use std::time::Duration;
+
+use linkgate_contract::{AppCode, JobId, Sha256};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::{Cause, JobEnd, JobRecord, JobView};
+
+/// Where jobs wait for their turn. A copy is another handle on the same queue.
+///
+/// Promises, for all processes that share it: equal uploads are one job; never more jobs are claimed than the limits allow,
+/// in all, from one host and for one application; whoever waits is claimed in turn, except that a busy host or application
+/// holds nobody else up; a job whose lease ran out can be claimed again, and its old claim is worth nothing from then on.
+pub trait JobQueue: Clone + Send + Sync + 'static {
+    /// Queues a job, unless one that does the same, or that one of its keys stands for, has not ended: that one is joined.
+    ///
+    /// [`QueueError::Full`] if as many wait as may, and [`QueueError::KeyReused`] if a key stands for another request.
+    fn enqueue(&self, job: NewJob) -> impl Future<Output = Result<Enqueued, QueueError>> + Send;
+    /// Waits for a job that may run now, and leases it to this holder.
+    fn claim(&self, holder: HolderId) -> impl Future<Output = Result<Claim, QueueError>> + Send;
+    /// Extends the leases of claimed jobs and says how far they are. Answers in the same order.
+    fn heartbeat(&self, beats: Vec<Heartbeat>) -> impl Future<Output = Result<Vec<BeatReply>, QueueError>> + Send;
+    /// Takes a job that still waits off the queue; `false` if it is claimed or was never there.
+    fn withdraw(&self, id: JobId) -> impl Future<Output = Result<bool, QueueError>> + Send;
+    /// Gives a claimed job back without an end. One that was accepted is claimed again: in an adapter of one process after
+    /// its next start. Does nothing once the job has ended, so it is safe to call whenever its worker goes away.
+    fn release(&self, id: JobId, fence: Fence);
+    /// Records that a job goes on without its caller: from here on it survives whatever happens to the store. Recorded
+    /// again, it gets further keys.
+    fn accept(&self, job: JobRecord) -> impl Future<Output = Result<(), QueueError>> + Send;
+    /// Records that a job ended without a package. Its keys are free again.
+    ///
+    /// [`QueueError::Fenced`] if this fence is not that of its last claim: nothing is recorded.
+    fn finish(
+        &self,
+        job: JobRecord,
+        end: JobEnd,
+        fence: Option<Fence>,
+    ) -> impl Future<Output = Result<(), QueueError>> + Send;
+    /// Asks for a job's end. Its worker hears of it by its next heartbeat, or when the job is claimed. `false` if there is
+    /// no such job, or it has ended.
+    fn cancel(&self, id: JobId) -> impl Future<Output = Result<bool, QueueError>> + Send;
+    /// What is known of a job as it changes; the last value is its end. `None` if there is no such job on the queue.
+    fn watch(&self, id: JobId) -> impl Future<Output = Result<Option<watch::Receiver<JobView>>, QueueError>> + Send;
+    /// A job that was accepted or has ended.
+    fn find_job(&self, id: JobId) -> impl Future<Output = Result<Option<JobView>, QueueError>> + Send;
+    /// The job that a key stands for, if it was used since then, and the request's fingerprint.
+    fn find_job_by_key(
+        &self,
+        key: [u8; 32],
+        since_ms: i64,
+    ) -> impl Future<Output = Result<Option<(JobId, [u8; 32])>, QueueError>> + Send;
+    /// Jobs that were accepted, have not ended and that nobody works on: those of a process that died. The oldest first.
+    fn unfinished(&self) -> impl Future<Output = Result<Vec<JobRecord>, QueueError>> + Send;
+}
+
+/// How much may go on at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueLimits {
+    /// Jobs that are claimed, in all.
+    pub running: usize,
+    /// Of these, from one host.
+    pub per_host: usize,
+    /// Of these, for one application.
+    pub per_app: usize,
+    /// Jobs that wait.
+    pub queued: usize,
+    /// How long a job waits that was not accepted.
+    pub queue_timeout: Duration,
+    /// How long a claim is good without a heartbeat.
+    pub lease: Duration,
+}
+
+impl Default for QueueLimits {
+    fn default() -> Self {
+        Self {
+            running: 64,
+            per_host: 32,
+            per_app: 32,
+            queued: 256,
+            queue_timeout: Duration::from_secs(20),
+            lease: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A job to be queued.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    /// What is known of it, and what it takes to run it.
+    pub record: JobRecord,
+    /// What makes two jobs the same.
+    pub key: UploadKey,
+    /// The host that it downloads from.
+    pub host: String,
+    /// The application whose package it is.
+    pub app: AppCode,
+    /// Whether its caller was told that it goes on. It has had its place in the queue then, and gets one however full it is.
+    pub is_accepted: bool,
+}
+
+/// What makes two uploads the same: the SHA-256 of all that decides what is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct UploadKey(pub Sha256);
+
+/// What became of a job that was to be queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enqueued {
+    /// It waits for its turn.
+    Queued,
+    /// This one does the same.
+    Joined(JobId),
+}
+
+/// A process that works on jobs, from its start to its end: no two starts have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HolderId(Uuid);
+
+impl HolderId {
+    /// Another one each time.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+/// Tells a job's last claim from all that were before it. The holder is part of it: a database that forgot an epoch in a
+/// crash cannot hand out the same fence twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fence {
+    /// Who claimed it.
+    pub holder: HolderId,
+    /// Which claim of this job it is, counted from 1.
+    pub epoch: u64,
+}
+
+/// A job that is leased to its holder.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// What it takes to run it.
+    pub record: JobRecord,
+    /// What proves that the claim is the last one.
+    pub fence: Fence,
+    /// Whether its end was asked for already.
+    pub is_cancelled: bool,
+}
+
+/// A sign of life of one claimed job.
+#[derive(Clone, Debug)]
+pub struct Heartbeat {
+    /// Of which claim.
+    pub fence: Fence,
+    /// How far the job is.
+    pub view: JobView,
+}
+
+/// What a worker learns by its heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BeatReply {
+    /// The claim is good for another lease.
+    Extended,
+    /// It is, and somebody asks for the job's end.
+    CancelRequested,
+    /// The job is somebody else's now, or has ended.
+    Lost,
+}
+
+/// Why the queue refuses or fails.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// As many jobs wait as may.
+    #[error("the queue is full")]
+    Full,
+    /// The key stands for another request.
+    #[error("the key was used for another request")]
+    KeyReused,
+    /// Somebody else has claimed the job meanwhile, or it was taken off the queue.
+    #[error("the job's claim has run out")]
+    Fenced,
+    /// The database failed.
+    #[error("the database failed")]
+    Database(#[source] Cause),
+}

@@ -1,0 +1,72 @@
+//! Takes up jobs whose process is gone.
+//!
+//! Promises: every job that was accepted and has not ended begins again, under its old id; what has come of it before
+//! is not used. One that may not be done any more ends with the reason.
+
+use std::sync::Arc;
+
+use linkgate_contract::{AllowList, HostRule, LinkRequest, MediaType, Problem};
+use tracing::{error, info, warn};
+
+use super::job::{Job, RecordState};
+use super::ports::{Claim, Failure, Fence, JobEnd, JobQueue as _, JobRecord, JobRequest, QueueError, Services};
+use super::{Allowance, Ingest, Upload, chain};
+
+impl<V: Services> Ingest<V> {
+    /// Begins those again that nobody works on. Called once, before anybody can ask for more.
+    ///
+    /// # Errors
+    /// If the catalog fails.
+    pub async fn resume(self: &Arc<Self>) -> Result<(), QueueError> {
+        for record in self.catalog.unfinished().await? {
+            self.take_up(record, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Works on a job that this process has claimed and does not know: its own is gone.
+    pub(super) async fn take_over(self: &Arc<Self>, claim: Claim) {
+        let id = claim.record.view.id;
+        if let Err(e) = self.take_up(claim.record, Some(claim.fence)).await {
+            error!(job.id = %id, error = chain(&e), "Cannot take over job `{id}`; it is claimed again when its lease runs out");
+        }
+    }
+
+    async fn take_up(self: &Arc<Self>, record: JobRecord, fence: Option<Fence>) -> Result<(), QueueError> {
+        let (id, created_ms) = (record.view.id, record.view.created_ms);
+        match self.parse_upload(&record) {
+            Ok(upload) => {
+                info!(job.id = %id, request.id = upload.request_id, "Began job `{id}` again, which was accepted before");
+                let job = Job::new(id, upload, created_ms, RecordState::Accepted);
+                if let Some(fence) = fence {
+                    job.hand_claim(fence);
+                }
+                // Its keys lead to it through the catalog.
+                if self.jobs.join(job, None, |job, listed| self.spawn(job, listed)).is_err() {
+                    warn!(job.id = %id, "Job `{id}`, which was accepted before, waits for the next start");
+                }
+                Ok(())
+            }
+            Err(problem) => {
+                let failure = Failure::from_problem(&problem);
+                warn!(job.id = %id, error = failure.code, "Job `{id}` was accepted before and may not be done any more; it ends as failed");
+                self.catalog.finish(record, JobEnd::Failed(failure), fence).await
+            }
+        }
+    }
+
+    /// Judged like any request, for the operator may have changed what is allowed.
+    fn parse_upload(&self, record: &JobRecord) -> Result<Upload, Problem> {
+        let JobRequest { body, private_hosts, opaque, caller_app, operator, request_id, .. } = &record.request;
+        // They were written from a list of such.
+        let private_hosts = AllowList::new(private_hosts.iter().filter_map(|host| HostRule::new(host).ok()).collect());
+        Ok(Upload {
+            target: record.view.target.clone(),
+            request: LinkRequest::read(MediaType::Json, body.as_bytes(), &self.rules.allowed_hosts)?,
+            caller_app: caller_app.clone(),
+            operator: operator.clone(),
+            allowance: Allowance { private_hosts, opaque: *opaque },
+            request_id: request_id.clone(),
+        })
+    }
+}

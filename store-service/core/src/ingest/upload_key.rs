@@ -1,0 +1,38 @@
+//! What makes two uploads the same.
+
+use linkgate_contract::Sha256;
+
+use super::Upload;
+use super::ports::UploadKey;
+
+impl Upload {
+    /// All that decides what is stored: the module, every option of the request, and what its caller may do. Who asks is
+    /// not part of it.
+    pub(super) fn key(&self) -> UploadKey {
+        let (target, request) = (self.target.path(), self.request.to_json());
+        let hosts: Vec<String> = self.allowance.private_hosts.rules().map(ToString::to_string).collect();
+        let mut parts = vec![target.as_bytes(), request.as_bytes(), if self.allowance.opaque { b"1" } else { b"0" }];
+        parts.extend(hosts.iter().map(String::as_bytes));
+        UploadKey(Sha256::digest_parts(parts))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::example_upload;
+
+    #[test]
+    fn whatever_decides_what_is_stored_makes_another_upload_and_who_asks_does_not() {
+        let upload = example_upload("https://example.com/a.tgz", "1");
+        let other_caller = Upload { caller_app: "other".into(), request_id: "id".into(), ..upload.clone() };
+        assert_eq!(upload.key(), other_caller.key());
+        let mut may_more = upload.clone();
+        may_more.allowance.opaque = true;
+        let others =
+            [example_upload("https://example.com/b.tgz", "1"), example_upload("https://example.com/a.tgz", "2")];
+        for other in others.into_iter().chain([may_more]) {
+            assert_ne!(upload.key(), other.key());
+        }
+    }
+}

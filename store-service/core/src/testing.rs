@@ -1,0 +1,51 @@
+//! For tests, of this crate and of adapters: examples, and the suite that every adapter must pass.
+
+pub mod conformance;
+
+use linkgate_archive::{Limits, Opaque};
+use linkgate_contract::{
+    AllowList, AppCode, ErrorCode, LinkRequest, ModuleName, ModuleRef, PackageUrl, PackageVersion, Problem,
+};
+
+use crate::ingest::ports::QueueLimits;
+use crate::ingest::{Allowance, ModuleRules, Rules, Upload};
+
+/// An upload that may overwrite.
+#[must_use]
+pub fn example_upload(link: &str, version: &str) -> Upload {
+    Upload {
+        target: example_target(),
+        request: LinkRequest {
+            package_url: PackageUrl::new(link).expect("a good link"),
+            version: Some(PackageVersion::new(version).expect("a good version")),
+            allow_overwrite: true,
+            sha256: None,
+            size: None,
+        },
+        caller_app: "ci".into(),
+        operator: "admin".into(),
+        allowance: Allowance::default(),
+        request_id: String::new(),
+    }
+}
+
+/// Whose package the examples are.
+#[must_use]
+pub fn example_target() -> ModuleRef {
+    ModuleRef {
+        app: AppCode::new("app").expect("a good code"),
+        module: ModuleName::new("default").expect("a good name"),
+    }
+}
+
+/// Everything is allowed.
+#[must_use]
+pub fn lenient_rules() -> Rules {
+    Rules {
+        modules: ModuleRules::default(),
+        packages: Limits { opaque: Opaque::Allow, ..Limits::default() },
+        queue: QueueLimits::default(),
+        allowed_hosts: AllowList::default(),
+        explain: |_| Problem::new(ErrorCode::Internal),
+    }
+}

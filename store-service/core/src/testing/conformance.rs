@@ -1,0 +1,480 @@
+//! What every adapter of the ports must do: one suite of tests, generic over them. An adapter is named to it with
+//! [`conformance_tests!`].
+//!
+//! No test here waits for a time to pass on a clock: leases that must hold are long, and whoever waits for one to run out
+//! waits as long as that takes.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use linkgate_archive::{Format, Package};
+use linkgate_contract::{AppCode, JobId, PackageVersion, Sha256};
+
+use crate::ingest::now_ms;
+use crate::ingest::ports::{
+    BeatReply, BlobError, BlobReader as _, BlobStore, BlobWriter as _, Catalog, CatalogError, CatalogReader, Claim,
+    Enqueued, Failure, FinishedBlob as _, Heartbeat, HolderId, JobEnd, JobKey, JobQueue, JobRecord, JobRequest,
+    JobState, JobView, Listed, Maintenance, NewJob, NewPackage, Provenance, QueueError, QueueLimits, UploadKey,
+};
+use crate::testing::example_target;
+
+/// Adapters over storage of their own, empty at first.
+#[allow(async_fn_in_trait, reason = "tests await them where they call them")]
+pub trait Adapters: Sized {
+    /// The blobs.
+    type Blobs: BlobStore;
+    /// Packages and jobs.
+    type Catalog: Maintenance + JobQueue;
+
+    /// Makes them.
+    async fn create(limits: QueueLimits) -> Self;
+    /// As another process would find them after this one has died.
+    async fn reopen(self, limits: QueueLimits) -> Self;
+    /// The blobs.
+    fn blobs(&self) -> Self::Blobs;
+    /// Packages and jobs.
+    fn catalog(&self) -> Self::Catalog;
+}
+
+const LIMITS: QueueLimits = QueueLimits {
+    running: 3,
+    per_host: 2,
+    per_app: 2,
+    queued: 2,
+    queue_timeout: Duration::from_secs(10),
+    lease: Duration::from_secs(3_600),
+};
+
+/// A job like no other one, unless its key says so.
+fn job(number: u8, host: &str, app: &str) -> NewJob {
+    let id = JobId::from_bytes(uuid::Uuid::now_v7().into_bytes());
+    let view = JobView {
+        id,
+        target: example_target(),
+        state: JobState::Queued,
+        received_bytes: 0,
+        total_bytes: None,
+        attempts: 0,
+        created_ms: now_ms(),
+        started_ms: None,
+        ended_ms: None,
+        end: None,
+    };
+    let request = JobRequest {
+        body: format!("{{\"number\":{number}}}"),
+        private_hosts: Vec::new(),
+        opaque: false,
+        source_url: format!("https://{host}/{number}"),
+        caller_app: "ci".to_owned(),
+        operator: "admin".to_owned(),
+        request_id: String::new(),
+    };
+    NewJob {
+        record: JobRecord { view, request, keys: Vec::new() },
+        key: UploadKey(Sha256::from_bytes([number; 32])),
+        host: host.to_owned(),
+        app: AppCode::new(app).unwrap(),
+        is_accepted: false,
+    }
+}
+
+fn id(job: &NewJob) -> JobId {
+    job.record.view.id
+}
+
+fn failed() -> JobEnd {
+    JobEnd::Failed(Failure::from_problem(&linkgate_contract::Problem::new(linkgate_contract::ErrorCode::Internal)))
+}
+
+async fn enqueue(queue: &impl JobQueue, job: &NewJob) {
+    assert_eq!(queue.enqueue(job.clone()).await.unwrap(), Enqueued::Queued);
+}
+
+/// A claim of a job that may run now.
+async fn claim(queue: &impl JobQueue, holder: HolderId) -> Claim {
+    queue.claim(holder).await.unwrap()
+}
+
+/// Whether nothing can be claimed now: whoever asks still waits when everything else that can happen has happened.
+async fn nothing_to_claim(queue: &impl JobQueue) -> bool {
+    let waiting = queue.clone();
+    let task = tokio::spawn(async move { waiting.claim(HolderId::random()).await.unwrap() });
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    let waits = !task.is_finished();
+    task.abort();
+    let _aborted_or_claimed = task.await;
+    waits
+}
+
+/// Each limit holds, and a job that ends makes room.
+pub async fn limits_hold<A: Adapters>() {
+    for (running, per_host, per_app) in [(1, 9, 9), (9, 1, 9), (9, 9, 1)] {
+        let adapters = A::create(QueueLimits { running, per_host, per_app, ..LIMITS }).await;
+        let (queue, holder) = (adapters.catalog(), HolderId::random());
+        let [first, second] = [job(1, "h", "a"), job(2, "h", "a")];
+        enqueue(&queue, &first).await;
+        enqueue(&queue, &second).await;
+        let claimed = claim(&queue, holder).await;
+        assert_eq!(claimed.record.view.id, id(&first));
+        assert!(nothing_to_claim(&queue).await, "{running} {per_host} {per_app}");
+        queue.finish(claimed.record, failed(), Some(claimed.fence)).await.unwrap();
+        assert_eq!(claim(&queue, holder).await.record.view.id, id(&second));
+    }
+}
+
+/// Who waits is claimed in turn, and a busy host holds nobody else up; what does not fit is refused.
+pub async fn turns_are_kept<A: Adapters>() {
+    let adapters = A::create(LIMITS).await;
+    let (queue, holder) = (adapters.catalog(), HolderId::random());
+    let jobs = [job(1, "h", "a"), job(2, "h", "b"), job(3, "h", "c"), job(4, "i", "c"), job(5, "i", "d")];
+    for job in &jobs {
+        enqueue(&queue, job).await;
+    }
+    let mut full = job(6, "i", "e");
+    assert!(matches!(queue.enqueue(full.clone()).await, Err(QueueError::Full)));
+    full.is_accepted = true;
+    enqueue(&queue, &full).await;
+    let mut claims = Vec::new();
+    for _ in 0..3 {
+        claims.push(claim(&queue, holder).await);
+    }
+    let order: Vec<_> = claims.iter().map(|claim| claim.record.view.id).collect();
+    assert_eq!(order, [id(&jobs[0]), id(&jobs[1]), id(&jobs[3])], "the third waits for its host and holds nobody up");
+    let ended = claims.pop().unwrap();
+    queue.finish(ended.record, failed(), Some(ended.fence)).await.unwrap();
+    assert_eq!(claim(&queue, holder).await.record.view.id, id(&jobs[4]));
+    let ended = claims.swap_remove(0);
+    queue.release(ended.record.view.id, ended.fence);
+    assert_eq!(claim(&queue, holder).await.record.view.id, id(&jobs[2]));
+}
+
+/// Who gave up waiting takes no place, neither in the queue nor beyond it.
+pub async fn withdrawn_jobs_are_gone<A: Adapters>() {
+    let adapters = A::create(QueueLimits { running: 1, queued: 1, ..LIMITS }).await;
+    let queue = adapters.catalog();
+    let [runs, waits, next] = [job(1, "h", "a"), job(2, "h", "a"), job(3, "h", "a")];
+    enqueue(&queue, &runs).await;
+    enqueue(&queue, &waits).await;
+    assert!(matches!(queue.enqueue(next.clone()).await, Err(QueueError::Full)));
+    assert!(queue.withdraw(id(&waits)).await.unwrap() && !queue.withdraw(id(&waits)).await.unwrap());
+    enqueue(&queue, &next).await;
+    let claimed = claim(&queue, HolderId::random()).await;
+    assert!(!queue.withdraw(id(&runs)).await.unwrap(), "it is claimed");
+    queue.release(id(&runs), claimed.fence);
+    assert_eq!(claim(&queue, HolderId::random()).await.record.view.id, id(&next));
+}
+
+/// Equal uploads are one job until it has ended, and a key stands for one request.
+pub async fn equal_uploads_are_one_job<A: Adapters>() {
+    let adapters = A::create(LIMITS).await;
+    let queue = adapters.catalog();
+    let key = JobKey { key: [7; 32], fingerprint: [1; 32] };
+    let mut first = job(1, "h", "a");
+    first.record.keys.push(key);
+    enqueue(&queue, &first).await;
+    assert_eq!(queue.enqueue(job(1, "h", "a")).await.unwrap(), Enqueued::Joined(id(&first)));
+    let mut same_key = job(2, "h", "a");
+    same_key.record.keys.push(key);
+    assert_eq!(queue.enqueue(same_key.clone()).await.unwrap(), Enqueued::Joined(id(&first)));
+    same_key.record.keys[0].fingerprint = [2; 32];
+    assert!(matches!(queue.enqueue(same_key.clone()).await, Err(QueueError::KeyReused)));
+    let claimed = claim(&queue, HolderId::random()).await;
+    assert_eq!(queue.enqueue(job(1, "h", "a")).await.unwrap(), Enqueued::Joined(id(&first)), "it runs");
+    queue.finish(claimed.record, failed(), Some(claimed.fence)).await.unwrap();
+    enqueue(&queue, &job(1, "h", "a")).await;
+    enqueue(&queue, &same_key).await;
+    assert_eq!(queue.find_job_by_key(key.key, 0).await.unwrap(), None, "the keys of what failed are free");
+}
+
+/// A claim without heartbeats runs out: the job is claimed again, and the old claim can neither end nor record anything.
+pub async fn old_claims_are_fenced<A: Adapters>() {
+    let adapters = A::create(QueueLimits { lease: Duration::from_millis(1), ..LIMITS }).await;
+    let (catalog, first) = (adapters.catalog(), job(1, "h", "a"));
+    enqueue(&catalog, &first).await;
+    let old = claim(&catalog, HolderId::random()).await;
+    let new = claim(&catalog, HolderId::random()).await;
+    assert_eq!((old.record.view.id, new.record.view.id), (id(&first), id(&first)));
+    assert_ne!(old.fence, new.fence);
+    let beat = |claim: &Claim| Heartbeat { fence: claim.fence, view: claim.record.view.clone() };
+    assert_eq!(catalog.heartbeat(vec![beat(&old)]).await.unwrap(), [BeatReply::Lost]);
+    let ended = catalog.finish(old.record.clone(), failed(), Some(old.fence)).await;
+    assert!(matches!(ended, Err(QueueError::Fenced)), "{ended:?}");
+    let recorded = catalog.record(package(b"late", "1"), old.record.clone(), Some(old.fence)).await;
+    assert!(matches!(recorded, Err(CatalogError::Fenced)), "{recorded:?}");
+    assert!(!catalog.has_live(&example_target(), &PackageVersion::new("1").unwrap()).await.unwrap());
+    assert_eq!(catalog.find_job(id(&first)).await.unwrap(), None, "nothing was recorded");
+    catalog.release(id(&first), old.fence);
+    // It may have run out meanwhile, too: whoever has claimed it last may end it.
+    let last = match catalog.heartbeat(vec![beat(&new)]).await.unwrap()[0] {
+        BeatReply::Lost => claim(&catalog, HolderId::random()).await,
+        _ => new,
+    };
+    end_by_last_claim(&catalog, last).await;
+    assert!(catalog.has_live(&example_target(), &PackageVersion::new("1").unwrap()).await.unwrap());
+}
+
+/// With leases as short as these, somebody must claim again what has run out until the end is recorded.
+async fn end_by_last_claim(catalog: &(impl Catalog + JobQueue), mut last: Claim) {
+    loop {
+        match catalog.record(package(b"in time", "1"), last.record.clone(), Some(last.fence)).await {
+            Ok(_) => return,
+            Err(CatalogError::Fenced) => last = claim(catalog, HolderId::random()).await,
+            Err(e) => panic!("{e}"),
+        }
+    }
+}
+
+/// Heartbeats extend a claim, show how far the job is, and bring the wish that it ends.
+pub async fn heartbeats_tell_progress_and_cancellation<A: Adapters>() {
+    let adapters = A::create(LIMITS).await;
+    let queue = adapters.catalog();
+    let (first, second) = (job(1, "h", "a"), job(2, "i", "b"));
+    assert!(queue.watch(id(&first)).await.unwrap().is_none() && !queue.cancel(id(&first)).await.unwrap());
+    enqueue(&queue, &first).await;
+    let mut watched = queue.watch(id(&first)).await.unwrap().unwrap();
+    assert_eq!(watched.borrow_and_update().state, JobState::Queued);
+    let claimed = claim(&queue, HolderId::random()).await;
+    let view = JobView { state: JobState::Fetching, received_bytes: 7, ..claimed.record.view.clone() };
+    let beat = || vec![Heartbeat { fence: claimed.fence, view: view.clone() }];
+    assert_eq!(queue.heartbeat(beat()).await.unwrap(), [BeatReply::Extended]);
+    watched.changed().await.unwrap();
+    assert_eq!(*watched.borrow_and_update(), view);
+    assert!(queue.cancel(id(&first)).await.unwrap());
+    assert_eq!(queue.heartbeat(beat()).await.unwrap(), [BeatReply::CancelRequested]);
+    let JobEnd::Failed(failure) = failed() else { unreachable!() };
+    queue.finish(claimed.record.clone(), JobEnd::Cancelled(failure), Some(claimed.fence)).await.unwrap();
+    let ended = watched.wait_for(|view| view.end.is_some()).await.unwrap().clone();
+    assert_eq!(ended.state, JobState::Cancelled);
+    assert_eq!(queue.find_job(id(&first)).await.unwrap().unwrap().state, JobState::Cancelled);
+    assert!(!queue.cancel(id(&first)).await.unwrap(), "it has ended");
+    assert_eq!(queue.heartbeat(beat()).await.unwrap(), [BeatReply::Lost]);
+    enqueue(&queue, &second).await;
+    assert!(queue.cancel(id(&second)).await.unwrap());
+    assert!(claim(&queue, HolderId::random()).await.is_cancelled, "it was cancelled while it waited");
+}
+
+/// A job that was accepted outlives the process that worked on it; every other one does not.
+pub async fn accepted_jobs_outlive_their_process<A: Adapters>() {
+    let adapters = A::create(LIMITS).await;
+    let queue = adapters.catalog();
+    let (mut accepted, other) = (job(1, "h", "a"), job(2, "h", "a"));
+    accepted.record.keys.push(JobKey { key: [7; 32], fingerprint: [1; 32] });
+    enqueue(&queue, &accepted).await;
+    enqueue(&queue, &other).await;
+    queue.accept(accepted.record.clone()).await.unwrap();
+    claim(&queue, HolderId::random()).await;
+    assert!(queue.unfinished().await.unwrap().is_empty(), "it is worked on");
+    drop(queue);
+    let adapters = adapters.reopen(LIMITS).await;
+    let queue = adapters.catalog();
+    let left = queue.unfinished().await.unwrap();
+    assert_eq!(left.iter().map(|record| record.view.id).collect::<Vec<_>>(), [id(&accepted)]);
+    assert_eq!(left[0].request, accepted.record.request);
+    assert_eq!(queue.find_job_by_key([7; 32], 0).await.unwrap(), Some((id(&accepted), [1; 32])));
+    assert_eq!(queue.find_job(id(&other)).await.unwrap(), None);
+    let again = NewJob { record: left[0].clone(), is_accepted: true, ..accepted.clone() };
+    enqueue(&queue, &again).await;
+    let claimed = claim(&queue, HolderId::random()).await;
+    queue.finish(claimed.record, failed(), Some(claimed.fence)).await.unwrap();
+    assert!(queue.unfinished().await.unwrap().is_empty());
+    assert_eq!(queue.expire_jobs(i64::MAX).await.unwrap(), 1);
+    assert_eq!(queue.find_job(id(&accepted)).await.unwrap(), None);
+}
+
+fn digest(bytes: &[u8]) -> Sha256 {
+    let mut digest = [0; 32];
+    digest.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref());
+    Sha256::from_bytes(digest)
+}
+
+fn package(bytes: &[u8], version: &str) -> NewPackage {
+    NewPackage {
+        target: example_target(),
+        registers_module: true,
+        version: PackageVersion::new(version).unwrap(),
+        package_name: format!("package:{version}"),
+        size_bytes: bytes.len() as u64,
+        sha256: digest(bytes),
+        package: Package {
+            format: Format::Opaque,
+            relative_path: "./".to_owned(),
+            meta_info: None,
+            version: None,
+            entries: 0,
+            unpacked_bytes: 0,
+        },
+        provenance: Provenance { fetched: None, ended_ms: now_ms(), statement: "{}".to_owned() },
+        operator: "admin".to_owned(),
+        allow_overwrite: false,
+    }
+}
+
+async fn write(blobs: &impl BlobStore, bytes: &'static [u8]) -> Sha256 {
+    let mut writer = blobs.open_writer(None).await.unwrap();
+    writer.write(Bytes::from_static(bytes)).await.unwrap();
+    let finished = writer.finish().await.unwrap();
+    let (sha256, size_bytes) = (finished.sha256(), finished.size_bytes());
+    assert_eq!((&sha256, size_bytes), (&digest(bytes), bytes.len() as u64));
+    blobs.commit(finished).await.unwrap();
+    sha256
+}
+
+async fn read(blobs: &impl BlobStore, sha256: &Sha256, range: Option<std::ops::Range<u64>>) -> Vec<u8> {
+    let (mut reader, mut all) = (blobs.open(*sha256, range).await.unwrap(), Vec::new());
+    while let Some(chunk) = reader.read_chunk(3).await.unwrap() {
+        assert!((1..=3).contains(&chunk.len()));
+        all.extend_from_slice(&chunk);
+    }
+    all
+}
+
+async fn list(blobs: &impl BlobStore, first_part: u8) -> HashSet<Sha256> {
+    let (mut listed, mut all) = (blobs.list(first_part), HashSet::new());
+    while let Some(one) = listed.recv().await {
+        if let Listed::Blob(blob) = one.unwrap() {
+            assert!(all.insert(blob.sha256), "listed twice");
+        }
+    }
+    all
+}
+
+/// A blob is there once it is committed, whole and under its digest, and not before; it goes when it is deleted.
+pub async fn blobs_are_committed_by_digest<A: Adapters>() {
+    let adapters = A::create(LIMITS).await;
+    let blobs = adapters.blobs();
+    let mut writer = blobs.open_writer(Some(8)).await.unwrap();
+    writer.write(Bytes::from_static(b"one ")).await.unwrap();
+    writer.write(Bytes::from_static(b"blob")).await.unwrap();
+    let finished = writer.finish().await.unwrap();
+    let sha256 = digest(b"one blob");
+    assert!(blobs.stat(sha256).await.unwrap().is_none());
+    assert!(matches!(blobs.open(sha256, None).await, Err(BlobError::NotFound)));
+    assert!(blobs.commit(finished).await.unwrap(), "it is new");
+    assert_eq!(blobs.stat(sha256).await.unwrap().unwrap().size_bytes, 8);
+    assert_eq!(read(&blobs, &sha256, None).await, b"one blob");
+    assert_eq!(read(&blobs, &sha256, Some(2..6)).await, b"e bl");
+    assert_eq!(read(&blobs, &sha256, Some(6..99)).await, b"ob");
+    let mut again = blobs.open_writer(None).await.unwrap();
+    again.write(Bytes::from_static(b"one blob")).await.unwrap();
+    assert!(!blobs.commit(again.finish().await.unwrap()).await.unwrap(), "it is there already");
+    let other = write(&blobs, b"another").await;
+    for first_part in [0, 200] {
+        assert_eq!(list(&blobs, first_part).await, HashSet::from([sha256, other.clone()]));
+    }
+    let hold = blobs.hold().await.unwrap();
+    assert!(!blobs.delete(sha256).await.unwrap(), "somebody holds them all");
+    drop(hold);
+    assert!(blobs.delete(sha256).await.unwrap() && blobs.delete(sha256).await.unwrap());
+    assert!(blobs.stat(sha256).await.unwrap().is_none());
+    blobs.quarantine(other.clone()).await.unwrap();
+    assert!(blobs.stat(other).await.unwrap().is_none() && list(&blobs, 0).await.is_empty());
+    blobs.check().await.unwrap();
+}
+
+/// What writers left that are gone is swept, and what a writer works on is not.
+pub async fn abandoned_writers_leave_nothing<A: Adapters>() {
+    let adapters = A::create(LIMITS).await;
+    let blobs = adapters.blobs();
+    let later = SystemTime::now() + Duration::from_secs(3_600);
+    let mut writer = blobs.open_writer(None).await.unwrap();
+    writer.write(Bytes::from_static(b"half")).await.unwrap();
+    assert_eq!(blobs.sweep_abandoned(later, false).await.unwrap().files, 0, "it has an owner");
+    writer.discard().await;
+    let mut dropped = blobs.open_writer(None).await.unwrap();
+    dropped.write(Bytes::from_static(b"whole")).await.unwrap();
+    drop(dropped.finish().await.unwrap());
+    assert_eq!(blobs.sweep_abandoned(later, false).await.unwrap().files, 0);
+    assert!(list(&blobs, 0).await.is_empty());
+}
+
+/// Of a version there is one live row; overwriting tells what it replaced; a snapshot is one moment's.
+pub async fn packages_are_recorded<A: Adapters>() {
+    let adapters = A::create(LIMITS).await;
+    let catalog = adapters.catalog();
+    catalog.check().await.unwrap();
+    let record = |package: NewPackage| catalog.record(package, job(1, "h", "a").record, None);
+    let first = record(package(b"first", "1")).await.unwrap();
+    assert_eq!((first.row.version.as_str(), &first.replaced), ("1", &None));
+    assert!(matches!(record(package(b"second", "1")).await, Err(CatalogError::AlreadyExists)));
+    let overwriting = NewPackage { allow_overwrite: true, ..package(b"second", "1") };
+    let second = record(overwriting).await.unwrap();
+    assert_eq!((second.row.id, second.replaced), (first.row.id, Some(digest(b"first"))));
+    assert!(!catalog.is_referenced(&digest(b"first")).await.unwrap());
+    assert_eq!(catalog.reference(&digest(b"second")).await.unwrap().unwrap().rows, 1);
+    assert_eq!(
+        catalog.module_origin(&example_target()).await.unwrap().map(|origin| origin.takes_packages()),
+        Some(true)
+    );
+    assert_eq!(catalog.find_damage().await.unwrap(), None);
+    catalog.settle().await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let snapshot = catalog.snapshot(&dir.path().join("snapshot")).await.unwrap();
+    record(package(b"third", "2")).await.unwrap();
+    let named: Vec<_> = snapshot.references_after("").await.unwrap().into_iter().map(|r| r.digest_text).collect();
+    assert_eq!(named, [digest(b"second").to_string()]);
+    assert_eq!(catalog.references_after("").await.unwrap().len(), 2);
+}
+
+/// Uploads of the very bytes that are being collected: no row is ever without its blob.
+pub async fn publishing_and_collecting_lose_nothing<A: Adapters>() {
+    const CONTENTS: [&[u8]; 3] = [b"a", b"b", b"c"];
+    let adapters = A::create(LIMITS).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let gc = crate::maintenance::Gc::new(adapters.blobs(), adapters.catalog(), Duration::ZERO);
+    let collecting = {
+        let stop = Arc::clone(&stop);
+        tokio::spawn(async move {
+            let mut deleted = 0;
+            while !stop.load(Ordering::Relaxed) {
+                deleted += gc.run().await.unwrap().blobs;
+                tokio::task::yield_now().await;
+            }
+            deleted
+        })
+    };
+    for round in 0..60_usize {
+        let (blobs, catalog, bytes) = (adapters.blobs(), adapters.catalog(), CONTENTS[round % 3]);
+        let mut writer = blobs.open_writer(None).await.unwrap();
+        writer.write(Bytes::from_static(bytes)).await.unwrap();
+        let finished = writer.finish().await.unwrap();
+        let lock = catalog.lock_publishing().await;
+        blobs.commit(finished).await.unwrap();
+        let overwriting = NewPackage { allow_overwrite: true, ..package(bytes, "1") };
+        catalog.record(overwriting, job(1, "h", "a").record, None).await.unwrap();
+        for reference in catalog.references_after("").await.unwrap() {
+            let sha256 = reference.digest_text.parse::<Sha256>().unwrap();
+            assert!(blobs.stat(sha256).await.unwrap().is_some(), "a row without its blob");
+        }
+        drop(lock);
+    }
+    stop.store(true, Ordering::Relaxed);
+    collecting.await.unwrap();
+    let left = list(&adapters.blobs(), 0).await;
+    assert!(left.contains(&digest(CONTENTS[2])) && left.len() <= CONTENTS.len());
+}
+
+/// Names adapters to the suite: one test for each of its functions.
+#[macro_export]
+macro_rules! conformance_tests {
+    ($adapters:ty) => {
+        $crate::conformance_tests! { $adapters:
+            limits_hold, turns_are_kept, withdrawn_jobs_are_gone, equal_uploads_are_one_job, old_claims_are_fenced,
+            heartbeats_tell_progress_and_cancellation, accepted_jobs_outlive_their_process,
+            blobs_are_committed_by_digest, abandoned_writers_leave_nothing, packages_are_recorded,
+            publishing_and_collecting_lose_nothing
+        }
+    };
+    ($adapters:ty: $($test:ident),*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                $crate::testing::conformance::$test::<$adapters>().await;
+            }
+        )*
+    };
+}
