@@ -27,7 +27,7 @@ async fn uploads_are_counted_by_what_came_of_them() {
         ("uploads_total{result=\"already_exists\"}", 1.0),
         ("upload_duration_seconds_count{result=\"stored\"}", 2.0),
         ("stage_duration_seconds_count{stage=\"open\"}", 2.0),
-        ("stage_duration_seconds_count{stage=\"book\"}", 2.0),
+        ("stage_duration_seconds_count{stage=\"record\"}", 2.0),
         ("stored_bytes_total", 200_000.0),
         ("deduplicated_total", 1.0),
         ("uploads_active", 0.0),

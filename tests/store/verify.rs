@@ -190,7 +190,7 @@ async fn a_running_store_finds_damage_by_itself_and_logs_it() {
     let mut log = Vec::new();
     until("the reading", async || {
         log.extend(store.log());
-        log.iter().any(|line| line.contains("blobs"))
+        log.iter().any(|line| line.contains("Scrubbed all"))
     })
     .await;
     let damage: Vec<_> = log.iter().filter(|line| line.contains("ERROR") && line.contains("Found damage")).collect();
@@ -210,7 +210,7 @@ async fn the_reading_keeps_to_its_rate_and_can_be_switched_off() {
         let store = StoreProcess::start(dir.path(), &[("LINKGATE_STORE_SCRUB_BYTES_PER_S", rate)]);
         tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
         let log = store.log().join("\n");
-        assert!(!log.contains("blobs"), "{rate}: {log}");
+        assert!(!log.contains("Scrubbed all"), "{rate}: {log}");
         // A reading in the middle of a rest does not hold up a stop.
         store.stop();
     }
