@@ -71,7 +71,7 @@ impl DataDirectory {
     }
 
     async fn has(&self, sha256: &Sha256) -> bool {
-        self.blobs.stat(sha256).await.unwrap().is_some()
+        self.blobs.stat(*sha256).await.unwrap().is_some()
     }
 
     async fn execute(&self, statement: &'static str) {

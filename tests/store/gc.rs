@@ -223,6 +223,6 @@ async fn what_a_backup_needs_stays_until_it_is_done() {
     );
     assert!(old.exists());
     drop(backup);
-    assert!(command(dir.path(), &["gc"]).out.starts_with("Removed 1 packages"));
+    assert!(command(dir.path(), &["gc"]).out.starts_with("Deleted 1 orphaned packages"));
     assert!(!old.exists());
 }

@@ -57,6 +57,10 @@ async fn a_data_directory_of_the_first_schema_is_opened_and_found_right() {
     let unpacked =
         Command::new("tar").arg("-xzf").arg(&fixture).arg("-C").arg(dir.path()).arg("--no-same-owner").status();
     assert!(unpacked.unwrap().success());
+    let refused = command(dir.path(), &["verify", "--repair"]);
+    assert!(refused.err.contains("`ledger.sqlite3`, which is now called `catalog.sqlite3`"), "{}", refused.err);
+    // As the operator is told to.
+    std::fs::rename(dir.path().join("ledger.sqlite3"), dir.path().join("catalog.sqlite3")).unwrap();
     let source = FakeSource::serving("x").await;
     let store = StoreProcess::trusting(&source, dir.path(), &[]);
     assert_eq!(store.shelf().rows().await.len(), 2);

@@ -73,7 +73,6 @@ pub enum MaintenanceError {
 }
 
 /// Names the file that a failure of the disk is about.
-#[must_use]
 pub fn at(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> MaintenanceError {
     let path = path.into();
     move |cause| MaintenanceError::File { path, cause }

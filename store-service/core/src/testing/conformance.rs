@@ -364,14 +364,14 @@ pub async fn blobs_are_committed_by_digest<A: Adapters>() {
     assert!(!blobs.commit(again.finish().await.unwrap()).await.unwrap(), "it is there already");
     let other = write(&blobs, b"another").await;
     for first_part in [0, 200] {
-        assert_eq!(list(&blobs, first_part).await, HashSet::from([sha256, other.clone()]));
+        assert_eq!(list(&blobs, first_part).await, HashSet::from([sha256, other]));
     }
     let hold = blobs.hold().await.unwrap();
     assert!(!blobs.delete(sha256).await.unwrap(), "somebody holds them all");
     drop(hold);
     assert!(blobs.delete(sha256).await.unwrap() && blobs.delete(sha256).await.unwrap());
     assert!(blobs.stat(sha256).await.unwrap().is_none());
-    blobs.quarantine(other.clone()).await.unwrap();
+    blobs.quarantine(other).await.unwrap();
     assert!(blobs.stat(other).await.unwrap().is_none() && list(&blobs, 0).await.is_empty());
     blobs.check().await.unwrap();
 }
