@@ -84,9 +84,15 @@ impl Request {
     fn reply(&mut self, reply: &Reply) -> Action {
         self.stage = Stage::Refused;
         if host::send_reply(reply).is_err() {
-            host::log(Level::Error, "the host did not take the refusal; the request stays held");
+            self.complain("answer", "the proxy did not take the reply; the request stays held until it times out");
         }
         Action::Pause
+    }
+
+    /// Says in the proxy's log what could not be done with the request, and what happens to it.
+    fn complain(&self, what: &str, why: &str) {
+        let name = if self.name.is_empty() { "without an id" } else { &self.name };
+        host::log(Level::Error, &format!("Cannot {what} request {name}: {why}"));
     }
 
     /// Something of ours or the host's failed: nothing passes.
@@ -108,7 +114,7 @@ impl Request {
                 Action::Continue
             }
             Err(error) => {
-                host::log(Level::Error, &format!("the request could not be changed: {error:?}"));
+                self.complain("change", &format!("{error:?}; answering it with 500"));
                 self.refuse_failed()
             }
         }
@@ -150,7 +156,7 @@ impl Request {
         };
         let action = self.obey(plugin.gate.resume(waiter, completion, now), now);
         if matches!(action, Action::Continue) && host::resume_request().is_err() {
-            host::log(Level::Error, "the host did not send the request on; it stays held");
+            self.complain("send on", "the proxy did not take it; the request stays held until it times out");
         }
     }
 
@@ -173,7 +179,7 @@ impl Request {
             return self.refuse_failed();
         }
         self.judge_head(end_of_stream).unwrap_or_else(|error| {
-            host::log(Level::Error, &format!("the head could not be read: {error:?}"));
+            self.complain("read the headers of", &format!("{error:?}; answering it with 500"));
             self.refuse_failed()
         })
     }
@@ -228,7 +234,7 @@ impl Request {
                 self.obey(pending.on_body(&plugin.gate, body, now), now)
             }
             Err(error) => {
-                host::log(Level::Error, &format!("the body could not be read: {error:?}"));
+                self.complain("read the body of", &format!("{error:?}; answering it with 500"));
                 self.refuse_failed()
             }
         }

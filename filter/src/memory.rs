@@ -41,7 +41,12 @@ impl SharedData for HostShared {
 }
 
 fn unavailable(error: &Status) -> Unavailable {
-    host::log(Level::Error, &format!("the workers cannot count together: {error:?}"));
+    host::log(
+        Level::Error,
+        &format!(
+            "Cannot use the proxy's shared data: {error:?}; answering requests under a limit, and signed ones, with 500"
+        ),
+    );
     Unavailable
 }
 
@@ -63,7 +68,7 @@ pub fn add(kind: Metric, name: &str, delta: i64) {
 
 fn metric(kind: Metric, name: &str, change: impl FnOnce(u32) -> Result<(), Status>) {
     if let Err(error) = id_of(kind, name).and_then(change) {
-        host::log(Level::Error, &format!("`{name}` was not counted: {error:?}"));
+        host::log(Level::Error, &format!("Cannot count `{name}`: {error:?}; the metric shows too little"));
     }
 }
 

@@ -160,7 +160,13 @@ impl Plugin {
                 return;
             }
             Some(Err(status)) if !self.complained.replace(true) => {
-                host::log(Level::Error, &format!("cluster `{}` could not be asked: {status:?}", call.cluster));
+                host::log(
+                    Level::Error,
+                    &format!(
+                        "Cannot call cluster `{}`: {status:?}; answering requests that need it with 500 (said once)",
+                        call.cluster
+                    ),
+                );
             }
             Some(Err(_)) | None => {}
         }
@@ -172,7 +178,7 @@ impl Plugin {
         let is_overdue = |_: &u32, sent: &mut Sent| sent.until < now.nanos();
         let overdue: Vec<_> = self.sent.borrow_mut().extract_if(.., is_overdue).collect();
         for (token, Sent { in_flight, .. }) in overdue {
-            host::log(Level::Error, &format!("the host did not end call {token}; it counts as not answered"));
+            host::log(Level::Error, &format!("The proxy did not end call {token}; treating it as not answered"));
             self.end(&in_flight, None, now);
         }
     }

@@ -46,7 +46,12 @@ impl Root {
             let name = memory::entropy().map(|byte| format!("{byte:02x}")).concat();
             self.queue = host::register_queue(&format!("linkgate.{name}")).ok();
             if let Err(status) = host::declare_struct_property(ACCESS_LOG) {
-                host::log(Level::Error, &format!("the access log will not hold what the gate notes: {status:?}"));
+                host::log(
+                    Level::Error,
+                    &format!(
+                        "Cannot declare the fields of the access log: {status:?}; its lines lack what the gate says, requests go on"
+                    ),
+                );
             }
         }
         self.former.retain(|plugin| plugin.strong_count() > 0);
@@ -66,7 +71,7 @@ impl Context for Root {
     /// An outside call has ended; it goes to the policy that made it.
     fn on_http_call_response(&mut self, token: u32, num_headers: usize, _body_size: usize, _num_trailers: usize) {
         if !self.plugins().any(|plugin| plugin.on_answer(token, num_headers)) {
-            host::log(Level::Error, &format!("the answer to call {token} is ignored: nobody waits for it"));
+            host::log(Level::Error, &format!("Ignoring the answer to call {token}: nobody waits for it"));
         }
     }
 }

@@ -299,7 +299,7 @@ fn a_call_whose_end_the_host_never_tells_is_over_with_its_timeout_and_a_tick() {
     vm.world().later_ms(1);
     vm.tick(ROOT);
     assert_eq!(vm.refused_with(context), failure(NO_ANSWER));
-    assert!(vm.world().log_text().contains("the host did not end call 1"));
+    assert!(vm.world().log_text().contains("The proxy did not end call 1"));
     // What it tells later is nobody's.
     vm.answer_call(1, &[(":status", "200")], YES);
     let context = vm.hold(&of("ci"));
