@@ -103,7 +103,7 @@ impl Policy {
     }
 
     fn compile(document: &Value, text: &[u8]) -> Result<Self, Vec<Fault>> {
-        let document = document::Document::read(document)?;
+        let document = document::Document::from_value(document)?;
         let mut policy = compile::compile(&document)?;
         policy.version = hex::encode(Sha256::digest(text)).chars().take(12).collect();
         Ok(policy)
@@ -127,7 +127,7 @@ impl Policy {
 
     /// A document that compiles.
     fn read_valid(document: &Value) -> Result<document::Document, Vec<Fault>> {
-        let document = document::Document::read(document)?;
+        let document = document::Document::from_value(document)?;
         compile::compile(&document)?;
         Ok(document)
     }

@@ -76,18 +76,18 @@ impl Record {
         ]
     }
 
-    /// The fields that say something: what is not known is not told.
-    pub fn told(&self) -> impl Iterator<Item = (&'static str, &str)> {
+    /// The fields that say something: what is not known is left out.
+    pub fn filled_fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.fields().into_iter().filter(|(_, value)| !value.is_empty())
     }
 
-    /// What is told as the bytes of a protobuf message `google.protobuf.Struct`, in which a proxy finds each field by its
+    /// The filled fields as the bytes of a protobuf message `google.protobuf.Struct`, in which a proxy finds each field by its
     /// name. One value for all of them, for each that a filter leaves with a request costs a call of the host.
     #[must_use]
     pub fn to_protobuf(&self) -> Vec<u8> {
         // Enough for the usual one; names and tags of all fields together have 150 bytes.
         let mut message = Vec::with_capacity(384);
-        for (name, value) in self.told() {
+        for (name, value) in self.filled_fields() {
             let text_len = tagged_len(value.len());
             let value_len = tagged_len(text_len);
             write_tag(&mut message, STRUCT_FIELDS, tagged_len(name.len()) + value_len);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_is_a_struct_of_texts_and_what_is_empty_is_left_out() {
+    fn the_filled_fields_are_a_struct_of_texts_and_what_is_empty_is_left_out() {
         for len in [1, 127, 128, 300, 20_000] {
             let record = Record { app: "ci".to_owned(), rule: "r".repeat(len), decision: "OK", ..Record::default() };
             let message = record.to_protobuf();
@@ -140,8 +140,8 @@ mod tests {
                 let [(3, text)] = read(value)[..] else { panic!("a text") };
                 (std::str::from_utf8(name).unwrap(), std::str::from_utf8(text).unwrap())
             });
-            assert_eq!(entries.collect::<Vec<_>>(), record.told().collect::<Vec<_>>());
-            assert_eq!(record.told().count(), 3);
+            assert_eq!(entries.collect::<Vec<_>>(), record.filled_fields().collect::<Vec<_>>());
+            assert_eq!(record.filled_fields().count(), 3);
         }
         assert!(Record::default().to_protobuf().is_empty());
     }

@@ -59,7 +59,7 @@ fn answer(path: FullPath, headers: HeaderMap, body: Bytes) -> Response<String> {
         Verdict::Allow(forward) => {
             let set = forward.set.iter().filter(|(name, _)| !name.starts_with(':'));
             let set = set.map(|(name, value)| (*name, value.as_str()));
-            wearing(Response::builder(), set.chain(forward.record.told())).body(String::new()).unwrap()
+            wearing(Response::builder(), set.chain(forward.record.filled_fields())).body(String::new()).unwrap()
         }
         Verdict::Deny(refusal) => {
             let reply = Response::builder().status(refusal.reply.status);

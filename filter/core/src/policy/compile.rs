@@ -89,7 +89,7 @@ fn stages(routes: &Routes, faults: &mut Faults) -> Vec<Rc<Stage>> {
     if routes.prefixes.is_empty() && routes.stages.is_empty() {
         faults.add("routes.prefixes", "lists no prefix, so nothing would be served; use \"\" for none");
     }
-    faults.bound("routes.stages", &routes.stages, MAX_STAGES);
+    faults.check_length("routes.stages", &routes.stages, MAX_STAGES);
     let mut seen = Vec::new();
     let mut stages: Vec<Rc<Stage>> = Vec::new();
     if !routes.prefixes.is_empty() {
@@ -120,7 +120,7 @@ fn prefixes(path: &str, texts: &[String], seen: &mut Vec<PathPrefix>, faults: &m
     let mut list = Vec::new();
     for (n, text) in texts.iter().enumerate() {
         let at = format!("{path}[{n}]");
-        match faults.keep(&at, PathPrefix::new(text)) {
+        match faults.take_ok(&at, PathPrefix::new(text)) {
             Some(prefix) if seen.contains(&prefix) => faults.add(at, "is listed twice"),
             Some(prefix) => {
                 seen.push(prefix.clone());

@@ -291,7 +291,7 @@ pub(super) struct User {
 impl Document {
     /// Reads the shape. Every key by an old name is a fault; else the first fault ends it, for what follows could not be
     /// told apart from its consequences.
-    pub(super) fn read(value: &Value) -> Result<Self, Vec<Fault>> {
+    pub(super) fn from_value(value: &Value) -> Result<Self, Vec<Fault>> {
         if value.is_array() {
             return Err(vec![Fault::new("", "invalid type: sequence, expected a table of keys")]);
         }

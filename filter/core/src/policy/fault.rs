@@ -33,12 +33,12 @@ impl Faults {
     }
 
     /// Takes what was read, or notes why it was not.
-    pub(super) fn keep<T, E: Display>(&mut self, path: impl Into<String>, result: Result<T, E>) -> Option<T> {
+    pub(super) fn take_ok<T, E: Display>(&mut self, path: impl Into<String>, result: Result<T, E>) -> Option<T> {
         result.map_err(|e| self.add(path, e)).ok()
     }
 
     /// A list that is longer than there is room for.
-    pub(super) fn bound<T>(&mut self, path: &str, list: &[T], most: usize) {
+    pub(super) fn check_length<T>(&mut self, path: &str, list: &[T], most: usize) {
         if list.len() > most {
             self.add(path, format!("lists {} entries, the limit is {most}", list.len()));
         }

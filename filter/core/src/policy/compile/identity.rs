@@ -56,14 +56,14 @@ fn check_path(path: &str, faults: &mut Faults) {
 }
 
 fn jwt_keys(part: &Identity, faults: &mut Faults) -> JwtKeys {
-    faults.bound("identity.jwt_keys", &part.jwt_keys, MAX_KEYS);
+    faults.check_length("identity.jwt_keys", &part.jwt_keys, MAX_KEYS);
     let mut keys = Vec::new();
     for (n, entry) in part.jwt_keys.iter().enumerate() {
         let path = format!("identity.jwt_keys[{n}]");
         if !is_name(&entry.kid) {
             faults.add(format!("{path}.kid"), NAME_RULE);
         }
-        let Some(key) = faults.keep(format!("{path}.public_key"), PublicKey::parse(&entry.public_key)) else {
+        let Some(key) = faults.take_ok(format!("{path}.public_key"), PublicKey::parse(&entry.public_key)) else {
             continue;
         };
         keys.push(JwtKey { kid: entry.kid.clone(), key, fingerprint: entry.public_key.trim().to_owned() });

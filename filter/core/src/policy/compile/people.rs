@@ -21,11 +21,11 @@ pub(super) fn directory(clients: &[Client], users: &[User], faults: &mut Faults)
 
 fn digests(path: &str, texts: &[String], faults: &mut Faults) -> Vec<(String, Digest)> {
     let texts = texts.iter().enumerate().map(|(n, text)| (format!("{path}[{n}]"), text));
-    texts.filter_map(|(at, text)| Some((at.clone(), faults.keep(at, Digest::from_hex(text))?))).collect()
+    texts.filter_map(|(at, text)| Some((at.clone(), faults.take_ok(at, Digest::from_hex(text))?))).collect()
 }
 
 fn list_client(path: &str, client: &Client, directory: &mut Directory, faults: &mut Faults) {
-    faults.keep(format!("{path}.app_code"), AppCode::new(client.app_code.as_str()));
+    faults.take_ok(format!("{path}.app_code"), AppCode::new(client.app_code.as_str()));
     let secrets_path = format!("{path}.secret_sha256");
     let secrets = digests(&secrets_path, &client.secret_sha256, faults);
     if !directory.add_client(&client.app_code, secrets.into_iter().map(|(_, digest)| digest).collect()) {

@@ -23,7 +23,7 @@ const EMPTY: &str = "is empty, so the grant would allow nothing; use \"*\" for a
 const UPLOADS: std::ops::RangeInclusive<u64> = 1..=256;
 
 pub(super) fn patterns(path: &str, texts: &[String], faults: &mut Faults) -> Patterns {
-    faults.bound(path, texts, MAX_ENTRIES);
+    faults.check_length(path, texts, MAX_ENTRIES);
     for (n, text) in texts.iter().enumerate() {
         if !(1..=128).contains(&text.len()) || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
             faults.add(format!("{path}[{n}]"), "must be a name or a pattern with `*` and `?`, without white space");
@@ -37,7 +37,7 @@ fn reports(mode: Mode) -> bool {
 }
 
 pub(super) fn grants(list: &[document::Grant], faults: &mut Faults) -> Grants {
-    faults.bound("grants", list, MAX_ENTRIES);
+    faults.check_length("grants", list, MAX_ENTRIES);
     let mut grants: Vec<Grant> = Vec::new();
     for (n, part) in list.iter().enumerate() {
         let path = format!("grants[{n}]");
@@ -103,7 +103,7 @@ pub(super) fn restrictions(part: &Restrictions, faults: &mut Faults) -> (ClientI
 }
 
 fn networks(path: &str, texts: &[String], faults: &mut Faults) -> Vec<IpNet> {
-    faults.bound(path, texts, MAX_ENTRIES);
+    faults.check_length(path, texts, MAX_ENTRIES);
     let mut networks = Vec::new();
     for (n, text) in texts.iter().enumerate() {
         match network(text) {
@@ -155,18 +155,18 @@ pub(super) fn traffic(limits: &Limits, faults: &mut Faults) -> Traffic {
 }
 
 pub(super) fn packages(part: &Packages, faults: &mut Faults) -> PackageRules {
-    faults.bound("packages.allowed_hosts", &part.allowed_hosts, MAX_ENTRIES);
-    faults.bound("packages.hosts", &part.hosts, MAX_ENTRIES);
+    faults.check_length("packages.allowed_hosts", &part.allowed_hosts, MAX_ENTRIES);
+    faults.check_length("packages.hosts", &part.hosts, MAX_ENTRIES);
     let mut hosts = Vec::new();
     for (n, text) in part.allowed_hosts.iter().enumerate() {
-        let Some(rule) = faults.keep(format!("packages.allowed_hosts[{n}]"), HostRule::new(text)) else { continue };
+        let Some(rule) = faults.take_ok(format!("packages.allowed_hosts[{n}]"), HostRule::new(text)) else { continue };
         let targets = Patterns::new(&["*".to_owned()]);
         hosts.push(HostEntry { rule, targets, allow_private_addresses: false, report: false });
     }
     for (n, entry) in part.hosts.iter().enumerate() {
         let path = format!("packages.hosts[{n}]");
         let targets = patterns(&format!("{path}.targets"), &entry.targets, faults);
-        let Some(rule) = faults.keep(format!("{path}.host"), HostRule::new(&entry.host)) else { continue };
+        let Some(rule) = faults.take_ok(format!("{path}.host"), HostRule::new(&entry.host)) else { continue };
         let (allow_private_addresses, report) = (entry.allow_private_addresses, reports(entry.mode));
         hosts.push(HostEntry { rule, targets, allow_private_addresses, report });
     }
