@@ -9,6 +9,7 @@ mod access_log;
 mod bed;
 mod chaos;
 mod conflicts;
+mod endpoint;
 mod hurried;
 mod identities;
 mod jobs;

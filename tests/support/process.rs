@@ -15,7 +15,7 @@ const START_WITHIN: Duration = Duration::from_secs(30);
 
 /// The store that is shipped.
 const SHIPPED: &str = "linkgate-store";
-/// The same store, built to kill itself at a named step.
+/// The same store, built to kill itself at a named step, and with the endpoint that only tests have.
 pub const WITH_FAILPOINTS: &str = "failpoints/linkgate-store";
 
 /// A running store process; killed when dropped.

@@ -52,9 +52,10 @@ fn format(workspace: &Workspace) -> Outcome<()> {
 
 fn lints(workspace: &Workspace) -> Outcome<()> {
     run(workspace.cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
-    // Nothing turns this feature on but `cargo xtask chaos`.
-    let with_failpoints = ["clippy", "-p", "linkgate-store", "--features", "failpoints", "--", "-D", "warnings"];
-    run(workspace.cargo().args(with_failpoints))
+    // Only tests and `cargo xtask chaos` turn these features on.
+    let features = "failpoints,test-endpoint";
+    let with_features = ["clippy", "-p", "linkgate-store", "--features", features, "--", "-D", "warnings"];
+    run(workspace.cargo().args(with_features))
 }
 
 fn filter_lints(workspace: &Workspace) -> Outcome<()> {

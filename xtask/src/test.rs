@@ -5,13 +5,15 @@ use std::process::Command;
 use crate::error::Outcome;
 use crate::programs::Programs;
 use crate::run::{probe, run};
+use crate::wasm;
 use crate::workspace::{Profile, Workspace};
 
 /// Builds what the tests drive, then runs them.
 pub fn test(workspace: &Workspace, runner: &[String]) -> Outcome<()> {
     workspace.build_stores()?;
+    let test_wasm = wasm::build_for_tests(workspace)?;
     let programs = Programs::build(workspace, Profile::Dev, &["linkgate-store", "linkgate-cli"])?;
-    let run_tests = |command: &mut Command| run(programs.pass_to(command));
+    let run_tests = |command: &mut Command| run(programs.pass_to(command).env("LINKGATE_TEST_WASM", &test_wasm));
     if probe("cargo", &["nextest", "--version"]).is_none() {
         println!("cargo-nextest is not installed, running `cargo test`");
         return run_tests(workspace.cargo().args(["test", "--workspace"]).args(runner));

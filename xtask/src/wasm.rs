@@ -85,14 +85,23 @@ const IMPORTS: [(&str, &[&str]); 2] = [
 
 /// Builds the filter and returns its path.
 pub fn build(workspace: &Workspace) -> Outcome<PathBuf> {
+    build_with(workspace, &[], "stripped")
+}
+
+/// Builds the filter with the endpoint that only tests have. The one that is shipped is to be built after it.
+pub fn build_for_tests(workspace: &Workspace) -> Outcome<PathBuf> {
+    build_with(workspace, &["--features", "test-endpoint"], "test-endpoint")
+}
+
+fn build_with(workspace: &Workspace, features: &[&str], beside: &str) -> Outcome<PathBuf> {
     workspace.need_target(TARGET)?;
-    run(workspace.cargo_build_for(TARGET).args(["--profile", "wasm", "-p", "linkgate-filter"]))?;
+    run(workspace.cargo_build_for(TARGET).args(["--profile", "wasm", "-p", "linkgate-filter"]).args(features))?;
     let folder = workspace.target.join(TARGET).join("wasm");
     let built = fs::read(folder.join(FILE)).trying(|| format!("read {}", folder.join(FILE).display()))?;
     // Beside what cargo built, which it takes for its own.
-    let path = folder.join("stripped").join(FILE);
+    let path = folder.join(beside).join(FILE);
     let wasm = strip(&built)?;
-    fs::create_dir_all(folder.join("stripped")).trying(|| format!("make a folder in {}", folder.display()))?;
+    fs::create_dir_all(folder.join(beside)).trying(|| format!("make a folder in {}", folder.display()))?;
     fs::write(&path, wasm).trying(|| format!("write {}", path.display()))?;
     weigh(&path)?;
     Ok(path)

@@ -115,7 +115,7 @@ impl Workspace {
     /// Builds the store twice: as it is shipped, and in a folder beside it one that kills itself at a named step. Returns
     /// the folder that the first one is in.
     pub fn build_stores(&self) -> Outcome<PathBuf> {
-        run(self.cargo().args(["build", "-p", "linkgate-store", "--features", "failpoints"]))?;
+        run(self.cargo().args(["build", "-p", "linkgate-store", "--features", "failpoints,test-endpoint"]))?;
         let bin = self.target.join("debug");
         let beside = bin.join("failpoints");
         fs::create_dir_all(&beside).trying(|| format!("make {}", beside.display()))?;
