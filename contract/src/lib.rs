@@ -4,6 +4,7 @@
 //! accepts too, because both call it. Refuses: anything that can be read in two ways, rather than picking one reading.
 
 mod action;
+mod actor;
 mod allow;
 mod app;
 mod claims;
@@ -24,13 +25,14 @@ mod url;
 mod version;
 
 pub use action::{Action, UnknownAction};
+pub use actor::{CallerApp, InvalidActor, MAX_NAME_BYTES, Operator, is_printable_name};
 pub use allow::{AllowList, HostRule, InvalidHostRule};
 pub use app::{AppCode, InvalidName, ModuleName};
 pub use claims::{AppClaim, Claims, Extension, UserClaim};
 pub use endpoint::{BodyKind, CREDENTIAL_NAMES, Endpoint, Method, NoEndpoint, Operation, PathParams, ReplyKind, Route};
 pub use error::{ErrorCode, Problem};
 pub use fields::{Field, Fields, NoObject};
-pub use job::JobId;
+pub use job::{InvalidJobId, JobId};
 pub use language::{Language, Text};
 pub use media_type::{MediaType, is_of_type};
 pub use module_ref::ModuleRef;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{PackageUrl, PackageVersion, Sha256};
+use crate::{Operator, PackageUrl, PackageVersion, Sha256};
 
 /// The reply of a successful upload: these fields, in this order, no others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,7 +10,7 @@ pub struct SourcePackage {
     /// The row's number; an overwritten package keeps it.
     pub id: i64,
     /// The version label.
-    pub version: String,
+    pub version: PackageVersion,
     /// See [`PackageName`].
     pub package_name: String,
     /// Bytes, in decimal, as text.
@@ -23,8 +23,8 @@ pub struct SourcePackage {
     pub updated: String,
     /// `YYYY-MM-DD HH:MM:SS` in the store's time zone; an overwritten package keeps it.
     pub created: String,
-    /// The user who uploaded it.
-    pub operator: String,
+    /// Who uploaded it.
+    pub operator: Operator,
 }
 
 /// A package's display name, made the way BlueKing makes it.

@@ -89,7 +89,7 @@ impl LinkPath {
         let (module, rest) = rest.split_once('/')?;
         let job = match rest.strip_prefix("source_package/link/")? {
             "" => None,
-            rest => Some(JobId::new(rest.strip_suffix('/')?)?),
+            rest => Some(rest.strip_suffix('/')?.parse::<JobId>().ok()?),
         };
         let upload = UploadPath { app_code: AppCode::new(app_code).ok()?, module: ModuleName::new(module).ok()? };
         Some(Self { upload, job })

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use linkgate_archive::{Format, Package};
 use linkgate_catalog::SqliteCatalog;
-use linkgate_contract::{AppCode, JobId, ModuleName, ModuleRef, PackageVersion, Sha256};
+use linkgate_contract::{AppCode, CallerApp, JobId, ModuleName, ModuleRef, Operator, PackageVersion, Sha256};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
     Catalog, CatalogReader, Fetched, JobRecord, JobRequest, JobState, JobView, NewPackage, Provenance, QueueLimits,
@@ -205,13 +205,11 @@ fn new_package(target: &ModuleRef, number: u32) -> (NewPackage, JobRecord) {
         sha256: Sha256::from_bytes(digest),
         package,
         provenance: Provenance { fetched: Some(fetched), ended_ms: now_ms(), statement },
-        operator: "admin".into(),
+        operator: Operator::new("admin").unwrap(),
         allow_overwrite: false,
     };
-    let mut id = [0; 16];
-    id.copy_from_slice(&digest[..16]);
     let view = JobView {
-        id: JobId::from_bytes(id),
+        id: JobId::from_uuid(uuid::Uuid::from_slice(&digest[..16]).unwrap()),
         target: target.clone(),
         state: JobState::Storing,
         received_bytes: 1 << 18,
@@ -227,8 +225,8 @@ fn new_package(target: &ModuleRef, number: u32) -> (NewPackage, JobRecord) {
         private_hosts: Vec::new(),
         opaque: false,
         source_url: url,
-        caller_app: "app".into(),
-        operator: "admin".into(),
+        caller_app: Some(CallerApp::new("app").unwrap()),
+        operator: Operator::new("admin").unwrap(),
         request_id: linkgate_tests::random(),
     };
     (new, JobRecord { view, request, keys: Vec::new() })

@@ -87,7 +87,7 @@ impl PathParams {
         for expected in pattern.split('/') {
             let segment = segments.next()?;
             match expected {
-                "{job_id}" => params.job_id = Some(JobId::new(segment)?),
+                "{job_id}" => params.job_id = Some(segment.parse().ok()?),
                 literal if literal == segment => {}
                 _ => return None,
             }

@@ -10,7 +10,7 @@ use std::hash::Hasher;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 
-use linkgate_contract::{AppClaim, UserClaim};
+use linkgate_contract::{AppClaim, UserClaim, feed_parts};
 use lru::LruCache;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
@@ -53,9 +53,7 @@ impl CallerCache {
     /// The fingerprint of a header with credentials on a stage.
     pub(crate) fn fingerprint(&self, stage: &str, header: &[u8]) -> Option<CredentialFingerprint> {
         let mut hasher = SipHasher24::new_with_key(self.key.as_ref()?);
-        hasher.write(&(stage.len() as u64).to_le_bytes());
-        hasher.write(stage.as_bytes());
-        hasher.write(header);
+        feed_parts([stage.as_bytes(), header], |bytes| hasher.write(bytes));
         Some(CredentialFingerprint(hasher.finish128().as_u128()))
     }
 

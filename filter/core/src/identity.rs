@@ -8,7 +8,7 @@ pub(crate) mod signature;
 
 use std::rc::Rc;
 
-use linkgate_contract::{AppClaim, UserClaim};
+use linkgate_contract::{AppClaim, UserClaim, is_printable_name};
 
 use self::signature::Signed;
 use crate::credentials::{CredentialKind, PresentedCredentials};
@@ -16,7 +16,6 @@ use crate::directory::{AppAnswer, LoginKind};
 use crate::interrupt::Interrupt;
 use crate::jwt::{JwtFacts, Party};
 use crate::metrics::Metric;
-use crate::name::is_printable_name;
 use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::reply::GatewayError;

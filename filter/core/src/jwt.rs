@@ -5,11 +5,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use linkgate_contract::is_printable_name;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::keys::PublicKey;
-use crate::name::is_printable_name;
 use crate::reason::Reason;
 
 /// How far another gateway's clock may be off, in seconds.

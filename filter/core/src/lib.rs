@@ -18,7 +18,6 @@ mod jwt;
 mod keys;
 mod limit;
 mod metrics;
-mod name;
 pub mod policy;
 mod reason;
 mod record;

@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use linkgate_contract::{AppCode, JobId};
+use linkgate_contract::{AppCode, JobId, Sha256};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
@@ -35,7 +35,7 @@ struct State {
     /// Those that may run and that nobody has claimed yet. They count as running.
     ready: VecDeque<JobId>,
     by_upload: HashMap<UploadKey, JobId>,
-    by_key: HashMap<[u8; 32], (JobKey, JobId)>,
+    by_key: HashMap<Sha256, (JobKey, JobId)>,
     running: usize,
     /// Only those that have some; so there are never more than jobs that run.
     hosts: HashMap<String, usize>,

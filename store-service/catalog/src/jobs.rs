@@ -3,7 +3,7 @@
 //! Promises: an upload that was accepted is found again after a crash, until it has ended; what it took to run it is
 //! overwritten then, for a link may hold a signature.
 
-use linkgate_contract::{AppCode, JobId, ModuleName, ModuleRef};
+use linkgate_contract::{AppCode, CallerApp, JobId, ModuleName, ModuleRef, Operator, Sha256};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
 
@@ -38,7 +38,7 @@ pub(super) async fn record_end(
         .bind(view.target.app.as_str())
         .bind(view.target.module.as_str())
         .bind(&request.source_url)
-        .bind(&request.operator)
+        .bind(request.operator.as_str())
         .bind(&request.request_id)
         .bind(view.created_ms)
         .bind(view.started_ms)
@@ -48,7 +48,7 @@ pub(super) async fn record_end(
         .bind(end.state().name())
         .bind(outcome.map_err(|e| sqlx::Error::Encode(e.into()))?)
         .bind(now)
-        .bind(&request.caller_app)
+        .bind(caller_text(request))
         .execute(&mut **tx)
         .await?;
     match end {
@@ -77,8 +77,8 @@ pub(super) async fn record_acceptance(tx: &mut Transaction<'_, Sqlite>, job: &Jo
     .bind(private_hosts)
     .bind(request.opaque)
     .bind(&request.source_url)
-    .bind(&request.caller_app)
-    .bind(&request.operator)
+    .bind(caller_text(request))
+    .bind(request.operator.as_str())
     .bind(&request.request_id)
     .bind(view.created_ms)
     .execute(&mut **tx)
@@ -93,8 +93,8 @@ async fn record_keys(tx: &mut Transaction<'_, Sqlite>, job: &JobRecord, now: i64
             "insert into job_key (key, fingerprint, job_id, created_ms) values (?1, ?2, ?3, ?4)
              on conflict (key) do update set fingerprint = ?2, job_id = ?3, created_ms = ?4 where job_id <> ?3",
         )
-        .bind(&key[..])
-        .bind(&fingerprint[..])
+        .bind(&key.as_bytes()[..])
+        .bind(&fingerprint.as_bytes()[..])
         .bind(job.view.id.to_string())
         .bind(now)
         .execute(&mut **tx)
@@ -112,18 +112,21 @@ pub(super) async fn find(pool: &SqlitePool, id: JobId) -> Result<Option<JobView>
 /// The upload and the request that a key stands for.
 pub(super) async fn find_by_key(
     pool: &SqlitePool,
-    key: [u8; 32],
+    key: Sha256,
     since_ms: i64,
-) -> Result<Option<(JobId, [u8; 32])>, CatalogError> {
+) -> Result<Option<(JobId, Sha256)>, CatalogError> {
     let row = sqlx::query("select job_id, fingerprint from job_key where key = ? and created_ms > ?")
-        .bind(&key[..])
+        .bind(&key.as_bytes()[..])
         .bind(since_ms)
         .fetch_optional(pool)
         .await
         .map_err(failed)?;
     let read = |row: &SqliteRow| {
         let fingerprint: &[u8] = row.try_get("fingerprint")?;
-        Ok((read_id(row.try_get("job_id")?)?, fingerprint.try_into().map_err(|_| undecodable("a fingerprint"))?))
+        Ok((
+            read_id(row.try_get("job_id")?)?,
+            fingerprint.try_into().map(Sha256::from_bytes).map_err(|_| undecodable("a fingerprint"))?,
+        ))
     };
     row.as_ref().map(read).transpose().map_err(failed)
 }
@@ -151,8 +154,11 @@ fn read_record(row: &SqliteRow) -> Result<JobRecord, sqlx::Error> {
         private_hosts: serde_json::from_str(private_hosts).map_err(|e| sqlx::Error::Decode(e.into()))?,
         opaque: row.try_get("opaque")?,
         source_url: row.try_get("source_url")?,
-        caller_app: row.try_get("caller_app")?,
-        operator: row.try_get("operator")?,
+        caller_app: Some(row.try_get("caller_app")?)
+            .filter(|name: &&str| !name.is_empty())
+            .map(|name| CallerApp::new(name).map_err(|_| undecodable("a calling application")))
+            .transpose()?,
+        operator: read_operator(row)?,
         request_id: row.try_get("request_id")?,
     };
     Ok(JobRecord { view: read_view(row)?, request, keys: Vec::new() })
@@ -191,8 +197,17 @@ fn read_end(state: JobState, outcome: Option<&str>) -> Result<Option<JobEnd>, sq
     end.map(Some).map_err(|e| sqlx::Error::Decode(e.into()))
 }
 
+/// No name stands for no application.
+pub(super) fn caller_text(request: &JobRequest) -> &str {
+    request.caller_app.as_ref().map_or("", CallerApp::as_str)
+}
+
+pub(super) fn read_operator(row: &SqliteRow) -> Result<Operator, sqlx::Error> {
+    Operator::new(row.try_get::<&str, _>("operator")?).map_err(|_| undecodable("an operator"))
+}
+
 fn read_id(id: &str) -> Result<JobId, sqlx::Error> {
-    JobId::new(id).ok_or_else(|| undecodable("a job's id"))
+    id.parse().map_err(|_| undecodable("a job's id"))
 }
 
 fn undecodable(what: &'static str) -> sqlx::Error {

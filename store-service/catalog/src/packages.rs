@@ -7,6 +7,7 @@ use linkgate_contract::{AppCode, PackageVersion, Sha256};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
 
+use super::jobs::read_operator;
 use super::sqlite::{failed, signed, unsigned};
 use linkgate_store_core::ingest::SourceOrigin;
 use linkgate_store_core::ingest::ports::{CatalogError, NewPackage, PackageRow, StoredPackage};
@@ -68,7 +69,7 @@ fn bind_package<'q>(query: Query<'q>, entry: &'q NewPackage, now: i64) -> Result
         .bind(&entry.package_name)
         .bind(signed(entry.size_bytes)?)
         .bind(entry.sha256.to_string())
-        .bind(&entry.operator)
+        .bind(entry.operator.as_str())
         .bind(now)
         .bind(package.format.name())
         .bind(&package.relative_path)
@@ -117,14 +118,14 @@ pub(super) async fn replace(
 fn read_row(row: &SqliteRow) -> Result<PackageRow, sqlx::Error> {
     Ok(PackageRow {
         id: row.try_get("id")?,
-        version: row.try_get("version")?,
+        version: PackageVersion::new(row.try_get("version")?).map_err(|e| sqlx::Error::Decode(e.into()))?,
         package_name: row.try_get("package_name")?,
         size_bytes: row.try_get("size_bytes")?,
         sha256: row.try_get::<&str, _>("sha256")?.parse().map_err(|e| sqlx::Error::Decode(Box::new(e)))?,
         is_deleted: row.try_get("is_deleted")?,
         created_ms: row.try_get("created_ms")?,
         updated_ms: row.try_get("updated_ms")?,
-        operator: row.try_get("operator")?,
+        operator: read_operator(row)?,
     })
 }
 

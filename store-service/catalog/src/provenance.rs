@@ -4,6 +4,7 @@ use linkgate_contract::Sha256;
 use linkgate_store_core::ingest::ports::{CatalogError, JobRecord, Provenance};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
+use super::jobs::caller_text;
 use super::sqlite::failed;
 
 /// Statements that are given for one hash. A package that more rows share says the same in the rest.
@@ -29,8 +30,8 @@ pub(super) async fn record(
     .bind(fetched.and_then(|fetched| fetched.etag.as_ref()))
     .bind(fetched.and_then(|fetched| fetched.last_modified.as_ref()))
     .bind(view.attempts)
-    .bind(&request.caller_app)
-    .bind(&request.operator)
+    .bind(caller_text(request))
+    .bind(request.operator.as_str())
     .bind(&request.request_id)
     .bind(view.id.to_string())
     .bind(view.started_ms)

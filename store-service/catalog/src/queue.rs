@@ -1,6 +1,6 @@
 //! The queue of jobs: in memory as long as a job waits or runs, in SQLite what must outlive this process.
 
-use linkgate_contract::JobId;
+use linkgate_contract::{JobId, Sha256};
 use tokio::sync::watch;
 
 use super::jobs;
@@ -65,7 +65,7 @@ impl JobQueue for SqliteCatalog {
         jobs::find(&self.reader.pool, id).await.map_err(from_catalog)
     }
 
-    async fn find_job_by_key(&self, key: [u8; 32], since_ms: i64) -> Result<Option<(JobId, [u8; 32])>, QueueError> {
+    async fn find_job_by_key(&self, key: Sha256, since_ms: i64) -> Result<Option<(JobId, Sha256)>, QueueError> {
         jobs::find_by_key(&self.reader.pool, key, since_ms).await.map_err(from_catalog)
     }
 

@@ -52,26 +52,48 @@ fn pre_authentication(payload: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use linkgate_contract::{AppCode, CallerApp, ModuleName, ModuleRef, Operator, PackageUrl, PackageVersion};
+
     use super::*;
 
     const DIGEST: Sha256 = Sha256::from_bytes([0xab; 32]);
 
-    fn intake(sha256: Sha256) -> Intake<'static> {
-        Intake {
-            package_name: "example:1",
-            sha256,
-            size_bytes: 7,
-            app_code: "app",
-            module: "default",
-            version: "1",
-            source_url: "https://example.com/a.tgz",
-            source: Source::Reused,
-            caller_app: "ci",
-            operator: "admin",
-            request_id: "r",
-            job_id: "j".to_owned(),
-            started_ms: None,
-            ended_ms: 1_724_153_820_123,
+    /// What a statement of a test is about.
+    struct Upload {
+        target: ModuleRef,
+        version: PackageVersion,
+        link: PackageUrl,
+        caller: CallerApp,
+        operator: Operator,
+    }
+
+    impl Upload {
+        fn new() -> Self {
+            Self {
+                target: ModuleRef { app: AppCode::new("app").unwrap(), module: ModuleName::new("default").unwrap() },
+                version: PackageVersion::new("1").unwrap(),
+                link: PackageUrl::new("https://example.com/a.tgz?signature=s").unwrap(),
+                caller: CallerApp::new("ci").unwrap(),
+                operator: Operator::new("admin").unwrap(),
+            }
+        }
+
+        fn intake(&self, sha256: Sha256) -> Intake<'_> {
+            Intake {
+                package_name: "example:1",
+                sha256,
+                size_bytes: 7,
+                target: &self.target,
+                version: &self.version,
+                source_url: &self.link,
+                source: Source::Reused,
+                caller_app: Some(&self.caller),
+                operator: &self.operator,
+                request_id: "r",
+                job_id: "0198c3a4-5f00-7abc-8def-0123456789ab".parse().unwrap(),
+                started_ms: None,
+                ended_ms: 1_724_153_820_123,
+            }
         }
     }
 
@@ -84,13 +106,15 @@ mod tests {
     fn a_statement_is_believed_from_its_own_key_and_unchanged_only() {
         let dir = tempfile::tempdir().unwrap();
         let signer = Signer::open(dir.path()).unwrap();
-        let envelope = signer.attest(&intake(DIGEST));
+        let upload = Upload::new();
+        let envelope = signer.attest(&upload.intake(DIGEST));
         assert_eq!(signer.vouched(&envelope), Some(DIGEST));
         assert_eq!(Signer::open(dir.path()).unwrap().vouched(&envelope), Some(DIGEST), "the key stays");
         let other = Signer::open(tempfile::tempdir().unwrap().path()).unwrap();
         assert_eq!(other.vouched(&envelope), None);
         let mut forged: Value = serde_json::from_str(&envelope).unwrap();
-        forged["payload"] = STANDARD.encode(intake(Sha256::from_bytes([0xcd; 32])).statement().to_string()).into();
+        forged["payload"] =
+            STANDARD.encode(upload.intake(Sha256::from_bytes([0xcd; 32])).statement().to_string()).into();
         assert_eq!(signer.vouched(&forged.to_string()), None);
         for nonsense in ["", "{}", "[]", r#"{"payload": "!", "signatures": []}"#] {
             assert_eq!(signer.vouched(nonsense), None, "{nonsense}");

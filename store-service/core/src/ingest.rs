@@ -30,7 +30,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use linkgate_archive::Limits as PackageLimits;
-use linkgate_contract::{AllowList, JobId, LinkRequest, ModuleRef, Problem};
+use linkgate_contract::{AllowList, CallerApp, JobId, LinkRequest, ModuleRef, Operator, Problem};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, info};
@@ -56,10 +56,10 @@ pub struct Upload {
     pub target: ModuleRef,
     /// What the caller asked for.
     pub request: LinkRequest,
-    /// Which application asked.
-    pub caller_app: String,
+    /// Which application asked, if one was verified.
+    pub caller_app: Option<CallerApp>,
     /// On whose behalf, or the application once more.
-    pub operator: String,
+    pub operator: Operator,
     /// What it may do.
     pub allowance: Allowance,
     /// The gateway's id of the request, by which its log lines are found. May be empty.
@@ -275,5 +275,5 @@ impl<V: Services> Ingest<V> {
 }
 
 fn new_id() -> JobId {
-    JobId::from_bytes(uuid::Uuid::now_v7().into_bytes())
+    JobId::from_uuid(uuid::Uuid::now_v7())
 }

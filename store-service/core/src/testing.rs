@@ -4,7 +4,8 @@ pub mod conformance;
 
 use linkgate_archive::{Limits, Opaque};
 use linkgate_contract::{
-    AllowList, AppCode, ErrorCode, LinkRequest, ModuleName, ModuleRef, PackageUrl, PackageVersion, Problem,
+    AllowList, AppCode, CallerApp, ErrorCode, LinkRequest, ModuleName, ModuleRef, Operator, PackageUrl, PackageVersion,
+    Problem,
 };
 
 use crate::ingest::ports::QueueLimits;
@@ -22,8 +23,8 @@ pub fn example_upload(link: &str, version: &str) -> Upload {
             sha256: None,
             size: None,
         },
-        caller_app: "ci".into(),
-        operator: "admin".into(),
+        caller_app: Some(CallerApp::new("ci").unwrap()),
+        operator: Operator::new("admin").unwrap(),
         allowance: Allowance::default(),
         request_id: String::new(),
     }

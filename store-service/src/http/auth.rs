@@ -7,14 +7,14 @@
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
-use linkgate_contract::{AllowList, AppClaim, Claims, Extension, HostRule, InvalidHostRule, UserClaim, headers};
+use linkgate_contract::{
+    AllowList, AppClaim, CallerApp, Claims, Extension, HostRule, InvalidHostRule, Operator, UserClaim, headers,
+};
 use linkgate_store_core::ingest::Allowance;
 use warp::http::HeaderMap;
 
 use crate::config::{AuthConfig, TrustedKeys};
 
-/// A name goes into the books and the log: bounded, and nothing that could break a line.
-const MAX_NAME_BYTES: usize = 256;
 /// How far the gate's clock may be off.
 const SKEW_S: u64 = 60;
 
@@ -26,9 +26,10 @@ pub struct Verifier {
 /// Whom the gate vouches for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Caller {
-    pub(super) app_code: String,
+    /// The application, if one was verified.
+    pub(super) app: Option<CallerApp>,
     /// Who stands in the books: the user, or the application where it needs none.
-    pub(super) operator: String,
+    pub(super) operator: Operator,
     /// What its uploads may do.
     pub(super) allowance: Allowance,
 }
@@ -121,8 +122,9 @@ fn validation(algorithm: Algorithm) -> Validation {
 fn vouched_for(claims: Claims) -> Result<Caller, AuthError> {
     let Claims { app, user, linkgate, .. } = claims;
     let allowance = Allowance { private_hosts: private_hosts(&linkgate)?, opaque: linkgate.opaque };
-    let operator = operator(&app, user, &linkgate)?;
-    Ok(Caller { app_code: app.app_code, operator, allowance })
+    let app = verified_app(&app, &user, &linkgate)?;
+    let operator = verified_operator(app.as_ref(), &user, &linkgate)?;
+    Ok(Caller { app, operator, allowance })
 }
 
 fn private_hosts(said: &Extension) -> Result<AllowList, AuthError> {
@@ -134,26 +136,28 @@ fn private_hosts(said: &Extension) -> Result<AllowList, AuthError> {
     rules.map(AllowList::new).map_err(AuthError::PrivateHost)
 }
 
-/// Who is not verified never becomes the operator, whatever name the token has for them; somebody must be.
-fn operator(app: &AppClaim, user: UserClaim, said: &Extension) -> Result<String, AuthError> {
-    let app_is_known = app.verified && is_name(&app.app_code);
-    let may_lack_app = !app.verified && said.app_optional && user.verified;
-    if !app_is_known && !may_lack_app {
-        return Err(AuthError::App);
-    }
-    match user.verified {
-        true if is_name(&user.username) => Ok(user.username),
-        false if said.user_optional => Ok(app.app_code.clone()),
-        _ => Err(AuthError::User),
+/// `None` where the gate lets a verified user call through an application that is not.
+fn verified_app(app: &AppClaim, user: &UserClaim, said: &Extension) -> Result<Option<CallerApp>, AuthError> {
+    match app.verified {
+        true => CallerApp::new(app.app_code.as_str()).map(Some).map_err(|_| AuthError::App),
+        false if said.app_optional && user.verified => Ok(None),
+        false => Err(AuthError::App),
     }
 }
 
-fn is_name(name: &str) -> bool {
-    !name.trim().is_empty() && name.len() <= MAX_NAME_BYTES && !name.contains(char::is_control)
+/// Who is not verified never becomes the operator, whatever name the token has for them; somebody must be.
+fn verified_operator(app: Option<&CallerApp>, user: &UserClaim, said: &Extension) -> Result<Operator, AuthError> {
+    match (user.verified, app) {
+        (true, _) => Operator::new(user.username.as_str()).map_err(|_| AuthError::User),
+        (false, Some(app)) if said.user_optional => Ok(app.clone().into()),
+        (false, _) => Err(AuthError::User),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use linkgate_contract::MAX_NAME_BYTES;
+
     use super::*;
 
     fn claims(app: AppClaim, user: UserClaim, user_optional: bool) -> Claims {
@@ -163,7 +167,7 @@ mod tests {
     }
 
     fn operator_of(claims: Claims) -> Result<String, AuthError> {
-        vouched_for(claims).map(|caller| caller.operator)
+        vouched_for(claims).map(|caller| caller.operator.to_string())
     }
 
     #[test]

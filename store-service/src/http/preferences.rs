@@ -1,6 +1,6 @@
 //! What a request's headers ask for besides its body: not to be waited for, to be watched, to be done once.
 
-use linkgate_contract::{Problem, Sha256, Text};
+use linkgate_contract::{CallerApp, Problem, Sha256, Text};
 use linkgate_store_core::ingest::Upload;
 use linkgate_store_core::ingest::ports::JobKey;
 use warp::http::HeaderMap;
@@ -46,11 +46,10 @@ pub(super) fn read_idempotency_key(
         );
         return Err(Problem::field("Idempotency-Key", text));
     }
-    let Caller { app_code, operator, .. } = caller;
+    let (app, operator) = (caller.app.as_ref().map_or("", CallerApp::as_str), caller.operator.as_str());
     Ok(Some(JobKey {
-        key: *Sha256::digest_parts([app_code.as_bytes(), operator.as_bytes(), key]).as_bytes(),
-        fingerprint: *Sha256::digest_parts([upload.target.path().as_bytes(), upload.request.to_json().as_bytes()])
-            .as_bytes(),
+        key: Sha256::digest_parts([app.as_bytes(), operator.as_bytes(), key]),
+        fingerprint: Sha256::digest_parts([upload.target.path().as_bytes(), upload.request.to_json().as_bytes()]),
     }))
 }
 

@@ -7,8 +7,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
+use linkgate_contract::Sha256;
 use lru::LruCache;
-use sha2::{Digest as _, Sha256};
 
 use super::ServiceKind;
 use super::answer::Answer;
@@ -30,17 +30,12 @@ const MAX_NEGATIVE: usize = 2048;
 
 /// What an answer is cached under.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CacheKey([u8; 32]);
+pub struct CacheKey(Sha256);
 
 impl CacheKey {
-    /// A digest over where a question is asked and what it says. Lengths go in, so that no two lists of parts are the same bytes.
+    /// A digest over where a question is asked and what it says.
     pub(crate) fn of_parts(place: &[&str], parts: &[&str]) -> Self {
-        let mut hash = Sha256::new();
-        for part in place.iter().chain(parts) {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part.as_bytes());
-        }
-        Self(hash.finalize().into())
+        Self(Sha256::digest_parts(place.iter().chain(parts).map(|part| part.as_bytes())))
     }
 }
 

@@ -7,13 +7,13 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use linkgate_contract::is_printable_name;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, TokenFacts};
 use super::cache::CacheKey;
 use super::{Service, ServiceKind, Services};
-use crate::name::is_printable_name;
 use crate::reason::Reason;
 use crate::secret::Secret;
 

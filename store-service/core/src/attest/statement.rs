@@ -1,7 +1,7 @@
 //! What a statement says.
 
 use jiff::Timestamp;
-use linkgate_contract::Sha256;
+use linkgate_contract::{CallerApp, JobId, ModuleRef, Operator, PackageUrl, PackageVersion, Sha256};
 use serde_json::{Value, json};
 
 /// Where the bytes came from.
@@ -29,15 +29,14 @@ pub struct Intake<'a> {
     pub package_name: &'a str,
     pub sha256: Sha256,
     pub size_bytes: u64,
-    pub app_code: &'a str,
-    pub module: &'a str,
-    pub version: &'a str,
-    pub source_url: &'a str,
+    pub target: &'a ModuleRef,
+    pub version: &'a PackageVersion,
+    pub source_url: &'a PackageUrl,
     pub source: Source<'a>,
-    pub caller_app: &'a str,
-    pub operator: &'a str,
+    pub caller_app: Option<&'a CallerApp>,
+    pub operator: &'a Operator,
     pub request_id: &'a str,
-    pub job_id: String,
+    pub job_id: JobId,
     pub started_ms: Option<i64>,
     pub ended_ms: i64,
 }
@@ -46,26 +45,30 @@ impl Intake<'_> {
     pub(super) fn statement(&self) -> Value {
         let source = match self.source {
             Source::Fetched { final_url, etag, last_modified, attempts } => json!({
-                "url": self.source_url,
+                "url": self.source_url.to_string(),
                 "final_url": final_url,
                 "etag": etag,
                 "last_modified": last_modified,
                 "attempts": attempts,
             }),
-            Source::Reused => json!({"url": self.source_url, "reused": true}),
+            Source::Reused => json!({"url": self.source_url.to_string(), "reused": true}),
         };
         json!({
             "_type": "https://in-toto.io/Statement/v1",
             "subject": [{"name": self.package_name, "digest": {"sha256": self.sha256}}],
             "predicateType": "urn:linkgate:intake:v1",
             "predicate": {
-                "app_code": self.app_code,
-                "module": self.module,
+                "app_code": self.target.app.as_str(),
+                "module": self.target.module.as_str(),
                 "version": self.version,
                 "size_bytes": self.size_bytes,
                 "source": source,
-                "caller": {"app_code": self.caller_app, "operator": self.operator, "request_id": self.request_id},
-                "job_id": self.job_id,
+                "caller": {
+                    "app_code": self.caller_app.map_or("", CallerApp::as_str),
+                    "operator": self.operator,
+                    "request_id": self.request_id,
+                },
+                "job_id": self.job_id.to_string(),
                 "started": self.started_ms.map(show),
                 "ended": show(self.ended_ms),
                 "store": {"name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION")},

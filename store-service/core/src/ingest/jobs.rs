@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use linkgate_contract::JobId;
+use linkgate_contract::{JobId, Sha256};
 
 use super::job::Job;
 use super::ports::{JobKey, UploadKey};
@@ -37,7 +37,7 @@ pub(super) struct Jobs(Arc<Mutex<List>>);
 struct List {
     by_upload: HashMap<UploadKey, Live>,
     by_id: HashMap<JobId, Live>,
-    by_key: HashMap<[u8; 32], (JobKey, Live)>,
+    by_key: HashMap<Sha256, (JobKey, Live)>,
 }
 
 /// Takes an upload off the list when it is dropped.

@@ -25,7 +25,7 @@ mod tests {
     #[test]
     fn whatever_decides_what_is_stored_makes_another_upload_and_who_asks_does_not() {
         let upload = example_upload("https://example.com/a.tgz", "1");
-        let other_caller = Upload { caller_app: "other".into(), request_id: "id".into(), ..upload.clone() };
+        let other_caller = Upload { caller_app: None, request_id: "id".into(), ..upload.clone() };
         assert_eq!(upload.key(), other_caller.key());
         let mut may_more = upload.clone();
         may_more.allowance.opaque = true;

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use linkgate_archive::{Format, Package};
-use linkgate_contract::{AppCode, JobId, PackageVersion, Sha256};
+use linkgate_contract::{AppCode, CallerApp, JobId, Operator, PackageVersion, Sha256};
 
 use crate::ingest::now_ms;
 use crate::ingest::ports::{
@@ -50,7 +50,7 @@ const LIMITS: QueueLimits = QueueLimits {
 
 /// A job like no other one, unless its key says so.
 fn job(number: u8, host: &str, app: &str) -> NewJob {
-    let id = JobId::from_bytes(uuid::Uuid::now_v7().into_bytes());
+    let id = JobId::from_uuid(uuid::Uuid::now_v7());
     let view = JobView {
         id,
         target: example_target(),
@@ -68,8 +68,8 @@ fn job(number: u8, host: &str, app: &str) -> NewJob {
         private_hosts: Vec::new(),
         opaque: false,
         source_url: format!("https://{host}/{number}"),
-        caller_app: "ci".to_owned(),
-        operator: "admin".to_owned(),
+        caller_app: Some(CallerApp::new("ci").unwrap()),
+        operator: Operator::new("admin").unwrap(),
         request_id: String::new(),
     };
     NewJob {
@@ -173,7 +173,7 @@ pub async fn withdrawn_jobs_are_gone<A: Adapters>() {
 pub async fn equal_uploads_are_one_job<A: Adapters>() {
     let adapters = A::create(LIMITS).await;
     let queue = adapters.catalog();
-    let key = JobKey { key: [7; 32], fingerprint: [1; 32] };
+    let key = JobKey { key: Sha256::from_bytes([7; 32]), fingerprint: Sha256::from_bytes([1; 32]) };
     let mut first = job(1, "h", "a");
     first.record.keys.push(key);
     enqueue(&queue, &first).await;
@@ -181,7 +181,7 @@ pub async fn equal_uploads_are_one_job<A: Adapters>() {
     let mut same_key = job(2, "h", "a");
     same_key.record.keys.push(key);
     assert_eq!(queue.enqueue(same_key.clone()).await.unwrap(), Enqueued::Joined(id(&first)));
-    same_key.record.keys[0].fingerprint = [2; 32];
+    same_key.record.keys[0].fingerprint = Sha256::from_bytes([2; 32]);
     assert!(matches!(queue.enqueue(same_key.clone()).await, Err(QueueError::KeyReused)));
     let claimed = claim(&queue, HolderId::random()).await;
     assert_eq!(queue.enqueue(job(1, "h", "a")).await.unwrap(), Enqueued::Joined(id(&first)), "it runs");
@@ -263,7 +263,7 @@ pub async fn accepted_jobs_outlive_their_process<A: Adapters>() {
     let adapters = A::create(LIMITS).await;
     let queue = adapters.catalog();
     let (mut accepted, other) = (job(1, "h", "a"), job(2, "h", "a"));
-    accepted.record.keys.push(JobKey { key: [7; 32], fingerprint: [1; 32] });
+    accepted.record.keys.push(JobKey { key: Sha256::from_bytes([7; 32]), fingerprint: Sha256::from_bytes([1; 32]) });
     enqueue(&queue, &accepted).await;
     enqueue(&queue, &other).await;
     queue.accept(accepted.record.clone()).await.unwrap();
@@ -275,7 +275,10 @@ pub async fn accepted_jobs_outlive_their_process<A: Adapters>() {
     let left = queue.unfinished().await.unwrap();
     assert_eq!(left.iter().map(|record| record.view.id).collect::<Vec<_>>(), [id(&accepted)]);
     assert_eq!(left[0].request, accepted.record.request);
-    assert_eq!(queue.find_job_by_key([7; 32], 0).await.unwrap(), Some((id(&accepted), [1; 32])));
+    assert_eq!(
+        queue.find_job_by_key(Sha256::from_bytes([7; 32]), 0).await.unwrap(),
+        Some((id(&accepted), Sha256::from_bytes([1; 32])))
+    );
     assert_eq!(queue.find_job(id(&other)).await.unwrap(), None);
     let again = NewJob { record: left[0].clone(), is_accepted: true, ..accepted.clone() };
     enqueue(&queue, &again).await;
@@ -309,7 +312,7 @@ fn package(bytes: &[u8], version: &str) -> NewPackage {
             unpacked_bytes: 0,
         },
         provenance: Provenance { fetched: None, ended_ms: now_ms(), statement: "{}".to_owned() },
-        operator: "admin".to_owned(),
+        operator: Operator::new("admin").unwrap(),
         allow_overwrite: false,
     }
 }

@@ -1,7 +1,7 @@
 //! Uploads a package from a link: 200 with the package, or 202 with the job if the caller does not wait.
 
 use jiff::tz::TimeZone;
-use linkgate_contract::{ErrorCode, LinkRequest, MediaType, Problem, headers};
+use linkgate_contract::{CallerApp, ErrorCode, LinkRequest, MediaType, Problem, headers};
 use linkgate_store_core::ingest::ports::{JobEnd, JobView, PackageRow, Services};
 use linkgate_store_core::ingest::{Known, Upload};
 use tracing::info;
@@ -13,15 +13,16 @@ use crate::http::{Api, jobs, preferences};
 
 pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {
     let Request { head, route, caller, body } = request;
-    let Caller { app_code, operator, allowance } = &caller;
+    let Caller { app, operator, allowance } = &caller;
     let request_id = head.request_id();
-    info!(request.id = request_id, caller.app = app_code, caller.user = operator, "Uploading for `{operator}`");
+    let app_code = app.as_ref().map_or("", CallerApp::as_str);
+    info!(request.id = request_id, caller.app = app_code, caller.user = %operator, "Uploading for `{operator}`");
     let body = body.read_whole(api.max_body_bytes, api.body_timeout).await?;
     let media_type = MediaType::from_header(head.headers.get(headers::CONTENT_TYPE).map(|v| v.as_bytes()));
     let upload = Upload {
         target: route.target.clone(),
         request: LinkRequest::read(media_type, &body, &api.allowed_hosts)?,
-        caller_app: app_code.clone(),
+        caller_app: app.clone(),
         operator: operator.clone(),
         allowance: allowance.clone(),
         request_id: request_id.to_owned(),

@@ -1,8 +1,7 @@
 //! Clients and users that the policy itself lists.
 
-use linkgate_contract::AppCode;
+use linkgate_contract::{AppCode, MAX_NAME_BYTES, is_printable_name};
 
-use super::NAME_MAX;
 use crate::directory::{Directory, LoginKind};
 use crate::policy::document::{Client, User};
 use crate::policy::fault::Faults;
@@ -37,9 +36,9 @@ fn list_client(path: &str, client: &Client, directory: &mut Directory, faults: &
 }
 
 fn list_user(path: &str, user: &User, directory: &mut Directory, faults: &mut Faults) {
-    let length = user.username.chars().count();
-    if !(1..=NAME_MAX).contains(&length) || user.username.chars().any(char::is_control) {
-        faults.add(format!("{path}.username"), format!("must be 1 to {NAME_MAX} characters, no control characters"));
+    if !is_printable_name(&user.username) {
+        let rule = format!("must be 1 to {MAX_NAME_BYTES} bytes, not blank, no control characters");
+        faults.add(format!("{path}.username"), rule);
     }
     if user.bk_token_sha256.is_empty() && user.bk_ticket_sha256.is_empty() {
         faults.add(path, "lists neither bk_token_sha256 nor bk_ticket_sha256, so the user could never log in");

@@ -34,7 +34,7 @@ fn a_result_that_is_neither_yes_nor_no_is_no_answer() {
 #[test]
 fn names_that_could_break_a_line_are_no_answer() {
     let login = Question::Token(Secret::new("t"));
-    for name in [json!("a\nb"), json!(""), json!(7), json!(null), json!("x".repeat(129))] {
+    for name in [json!("a\nb"), json!(""), json!(7), json!(null), json!(" "), json!("x".repeat(257))] {
         let body = json!({"result": true, "data": {"bk_username": name}}).to_string();
         assert!(read(&login, 200, &body).is_err(), "{body}");
     }

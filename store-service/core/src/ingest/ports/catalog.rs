@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use linkgate_archive::Package;
-use linkgate_contract::{AppCode, ModuleRef, PackageVersion, Sha256};
+use linkgate_contract::{AppCode, ModuleRef, Operator, PackageVersion, Sha256};
 use serde::{Deserialize, Serialize};
 
 use super::{Cause, Fence, Fetched, JobRecord};
@@ -100,7 +100,7 @@ pub struct NewPackage {
     /// Where it comes from.
     pub provenance: Provenance,
     /// Who uploads it.
-    pub operator: String,
+    pub operator: Operator,
     /// Whether a live row of the same version is replaced.
     pub allow_overwrite: bool,
 }
@@ -131,7 +131,7 @@ pub struct PackageRow {
     /// The row's number.
     pub id: i64,
     /// Its version.
-    pub version: String,
+    pub version: PackageVersion,
     /// Its display name.
     pub package_name: String,
     /// Its bytes.
@@ -145,7 +145,7 @@ pub struct PackageRow {
     /// Milliseconds since the epoch.
     pub updated_ms: i64,
     /// Who uploaded it.
-    pub operator: String,
+    pub operator: Operator,
 }
 
 /// What recording did.

@@ -1,6 +1,6 @@
 //! Jobs: what is known and recorded of an upload.
 
-use linkgate_contract::{JobId, Language, ModuleRef, Problem};
+use linkgate_contract::{CallerApp, JobId, Language, ModuleRef, Operator, Problem, Sha256};
 use serde::{Deserialize, Serialize};
 
 use super::PackageRow;
@@ -123,10 +123,10 @@ pub struct JobView {
 /// A caller's key for a request, and the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobKey {
-    /// SHA-256 of the caller and the key.
-    pub key: [u8; 32],
-    /// SHA-256 of the request.
-    pub fingerprint: [u8; 32],
+    /// Of the caller and the key.
+    pub key: Sha256,
+    /// Of the request.
+    pub fingerprint: Sha256,
 }
 
 /// What it takes to run an upload again.
@@ -140,10 +140,10 @@ pub struct JobRequest {
     pub opaque: bool,
     /// The link without its query.
     pub source_url: String,
-    /// Which application asked.
-    pub caller_app: String,
+    /// Which application asked, if one was verified.
+    pub caller_app: Option<CallerApp>,
     /// On whose behalf.
-    pub operator: String,
+    pub operator: Operator,
     /// The gateway's id of the request.
     pub request_id: String,
 }

@@ -49,9 +49,9 @@ pub trait JobQueue: Clone + Send + Sync + 'static {
     /// The job that a key stands for, if it was used since then, and the request's fingerprint.
     fn find_job_by_key(
         &self,
-        key: [u8; 32],
+        key: Sha256,
         since_ms: i64,
-    ) -> impl Future<Output = Result<Option<(JobId, [u8; 32])>, QueueError>> + Send;
+    ) -> impl Future<Output = Result<Option<(JobId, Sha256)>, QueueError>> + Send;
     /// Jobs that were accepted, have not ended and that nobody works on: those of a process that died. The oldest first.
     fn unfinished(&self) -> impl Future<Output = Result<Vec<JobRecord>, QueueError>> + Send;
 }
