@@ -60,8 +60,8 @@ async fn main() {
     let mut costs = vec![[const { Vec::new() }; NAMES.len()]; all.len()];
     // One round first that does not count: caches.
     for round in 0..=rounds {
-        for (shelves, costs) in all.iter_mut().zip(&mut costs) {
-            for (cost, costs) in shelves.costs().await.into_iter().zip(costs) {
+        for (stores, costs) in all.iter_mut().zip(&mut costs) {
+            for (cost, costs) in stores.costs().await.into_iter().zip(costs) {
                 if round > 0 {
                     costs.push(cost);
                 }
@@ -70,7 +70,7 @@ async fn main() {
     }
     println!("{rounds} rounds in turns, medians in µs; × is the cost over that with {} packages", all[0].packages);
     print!("{:<28}", "packages");
-    println!("{}", all.iter().map(|shelves| format!("{:>12}{:>8}", shelves.packages, "×")).collect::<String>());
+    println!("{}", all.iter().map(|stores| format!("{:>12}{:>8}", stores.packages, "×")).collect::<String>());
     let mut missed: Vec<&str> = Vec::new();
     for (at, name) in NAMES.iter().enumerate() {
         let medians: Vec<f64> = costs.iter().map(|costs| median(costs[at].iter().copied())).collect();

@@ -147,12 +147,12 @@ async fn check(store: &StoreProcess, uploads: &[Upload]) {
         uploads.iter().map(|u| (u.application.clone(), u.version.clone(), u.sha256.clone())).collect();
     let mut hashes: Vec<_> = expected.iter().map(|(_, _, sha256)| sha256.clone()).collect();
     hashes.sort();
-    assert_eq!(store.shelf().stored_files(), hashes, "what is kept");
-    let rows = store.shelf().rows().await.into_iter();
+    assert_eq!(store.directory().stored_files(), hashes, "what is kept");
+    let rows = store.directory().rows().await.into_iter();
     let mut rows: Vec<_> = rows.map(|row| (row.app_code, row.version, row.sha256)).collect();
     expected.sort();
     rows.sort();
-    assert_eq!(rows, expected, "what is booked");
+    assert_eq!(rows, expected, "what is recorded");
 }
 
 /// What one caller gets who waits for each upload before the next, beside what the disk gives to whoever makes small files
@@ -169,7 +169,7 @@ async fn one_after_the_other(sources: &[FakeSource], count: usize) {
     let (stored, cpu) = (count as f64 / begun.elapsed().as_secs_f64(), cpu_time(store.pid()) - before);
     check(&store, &uploads).await;
     let plain = count as f64 / make_durable(dir.path(), count).as_secs_f64();
-    println!("{count} × 4 KiB, one after the other: {stored:.0} packages in a second, each durable and booked");
+    println!("{count} × 4 KiB, one after the other: {stored:.0} packages in a second, each durable and recorded");
     println!(
         "  median {:.1} ms, p99 {:.1} ms, CPU {:.2} ms for each",
         median(times.iter().copied()).as_secs_f64() * 1e3,

@@ -66,7 +66,7 @@ fn forwarded(store: &TestStore, forward: &Forward, body: &[u8]) -> LinkRequestBu
 }
 
 #[tokio::test]
-async fn what_the_gate_forwards_the_store_takes_and_books_for_the_same_user() {
+async fn what_the_gate_forwards_the_store_takes_and_records_for_the_same_user() {
     let source = FakeSource::serving("package").await;
     let store = TestStore::trusting(&source).await;
     let gate = gate_before(&store, &source);
@@ -75,7 +75,7 @@ async fn what_the_gate_forwards_the_store_takes_and_books_for_the_same_user() {
     let reply = forwarded(&store, &forward, body.as_bytes()).send(store.base()).await;
     assert_eq!(reply.status, 200, "{reply:?}");
     assert_eq!(reply.json()["operator"], USER);
-    assert_eq!(store.shelf().rows().await.len(), 1);
+    assert_eq!(store.directory().rows().await.len(), 1);
 }
 
 /// Status, headers of the API and body, as the store gives them when it is asked directly.
@@ -138,5 +138,5 @@ async fn both_give_the_same_answer_to_every_body_that_is_wrong() {
         }
     }
     assert!(source.requests().is_empty());
-    store.shelf().assert_empty().await;
+    store.directory().assert_empty().await;
 }

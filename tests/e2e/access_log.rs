@@ -1,11 +1,11 @@
 //! What the access log says of a request, for each way that one can end.
 
 use linkgate_tests::gateway::{APP, USER};
-use linkgate_tests::{LinkRequestBuilder, Mood, Service, random};
+use linkgate_tests::{LinkRequestBuilder, Service, ServiceBehaviour, random};
 use serde_json::{Value, json};
 
-use crate::bed::stranger;
 use crate::platform::{ANNA, CI, Caller, EXEMPT, Platform, Proof, UPLOAD};
+use crate::stack::stranger;
 
 /// Everything of a line that the gate noted.
 const FIELDS: [&str; 10] =
@@ -26,8 +26,8 @@ fn line(text: &str) -> (Value, Value, Value) {
 }
 
 async fn assert_logged(platform: &Platform, request: LinkRequestBuilder, want: &str) {
-    let reply = platform.bed.send(request.in_english()).await;
-    let mut logged = platform.bed.gateway.access_line(&reply).await;
+    let reply = platform.stack.send(request.in_english()).await;
+    let mut logged = platform.stack.gateway.access_line(&reply).await;
     // One word here.
     if let Some(reason) = logged["gate"].get_mut("reason") {
         *reason = json!(reason.as_str().unwrap().replace(' ', "_"));
@@ -47,7 +47,7 @@ async fn each_end_of_a_request_has_its_line() {
         policy["restrictions"] = json!({"users": {"deny": ["e*"]}});
     })
     .await;
-    let bed = &platform.bed;
+    let stack = &platform.stack;
     let secret = platform.identity.add_app(CI);
     let ci = platform.app(&secret).with("bk_token", platform.identity.add_token(ANNA));
     let of = |caller: &Caller| platform.request(caller);
@@ -59,7 +59,7 @@ async fn each_end_of_a_request_has_its_line() {
     // Sent on.
     assert_logged(&platform, of(&ci), &format!("{ok} ci anna app_code default default grants.ours fresh")).await;
     assert_logged(&platform, of(&ci), &format!("{ok} ci anna app_code default default grants.ours cached")).await;
-    let listed = bed.request(bed.source.url()).version("listed");
+    let listed = stack.request(stack.source.url()).version("listed");
     assert_logged(&platform, listed, &format!("{ok} {APP} {USER} app_code default default grants.ours listed")).await;
     let alone = Caller { prefix: EXEMPT, operator: CI, ..ci.clone() }.with("bk_token", "");
     let alone = alone.with("bk_ticket", "");
@@ -78,10 +78,10 @@ async fn each_end_of_a_request_has_its_line() {
     assert_logged(&platform, of(&unknown), &format!("{refused} - ci - {route} fresh")).await;
     let forged = platform.caller(Proof::InnerEdDsa).forged();
     assert_logged(&platform, of(&forged), &format!("{refused} - - - {route}")).await;
-    platform.identity.set(Service::Login, Mood::Down).await;
+    platform.identity.set(Service::Login, ServiceBehaviour::Down).await;
     let down = "500 - INTERNAL_SERVER_ERROR - ci - app_code default default identity fresh";
     assert_logged(&platform, of(&ci.clone().with("bk_token", random())), &down.replace("fresh", "cached")).await;
-    platform.identity.set(Service::Login, Mood::Well).await;
+    platform.identity.set(Service::Login, ServiceBehaviour::Well).await;
 
     // Known, and not allowed.
     let grant = "403 - APP_NO_PERMISSION - ci anna app_code other default grants cached";

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use linkgate_tests::token::{jws, now_s};
-use linkgate_tests::{Mood, Question, Service, random};
+use linkgate_tests::{Question, Service, ServiceBehaviour, random};
 use serde_json::{Value, json};
 
-use crate::bed::{assert_envelope, assert_not_authenticated, assert_problem};
 use crate::platform::{ANNA, CI, Caller, EXEMPT, OTHER_GATEWAY, Platform, Proof, UPLOAD, claims, inner};
+use crate::stack::{assert_envelope, assert_not_authenticated, assert_problem};
 
 /// Serves somebody twice: the first time `question` is asked, the second time nothing.
 async fn serve_twice(platform: &Platform, caller: &Caller, question: Option<Question>) {
@@ -28,9 +28,9 @@ async fn every_good_proof_is_believed_and_asked_about_once() {
         serve_twice(&platform, &platform.caller(proof), proof.question().map(|(_, question)| question)).await;
     }
     // A login service with tenants knows the gateway by a bearer.
-    let mut tenants = platform.bed.policy.clone();
+    let mut tenants = platform.stack.policy.clone();
     tenants["identity"]["login"]["multi_tenant"] = true.into();
-    platform.bed.gateway.enforce(&tenants).await;
+    platform.stack.gateway.enforce(&tenants).await;
     for proof in [Proof::Token, Proof::TokenCookie] {
         serve_twice(&platform, &platform.caller(proof), Some(Question::VerifyToken)).await;
     }
@@ -148,10 +148,10 @@ async fn every_bad_proof_has_its_reason() {
     ] {
         let request = platform.request(&platform.caller(Proof::Signature));
         let request = request.path(format!("/stag{UPLOAD}?{query}&bk_signature=c2ln"));
-        assert_not_authenticated(&platform.bed.refuse_at_gate(request).await, reason);
+        assert_not_authenticated(&platform.stack.refuse_at_gate(request).await, reason);
     }
-    platform.bed.shelf().assert_empty().await;
-    assert!(platform.bed.source.requests().is_empty());
+    platform.stack.directory().assert_empty().await;
+    assert!(platform.stack.source.requests().is_empty());
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn what_comes_to_an_end_counts_no_longer_whoever_is_down() {
         assert_eq!(platform.serve(caller).await["identity"], "fresh");
         assert_eq!(platform.serve(caller).await["identity"], "cached");
     }
-    platform.identity.set(Service::Bkauth, Mood::Down).await;
+    platform.identity.set(Service::Bkauth, ServiceBehaviour::Down).await;
     tokio::time::sleep(Duration::from_millis(3_500)).await;
     let reason = "failed to request third-party api, bkauth, status: 503";
     let message = format!("Internal Server Error [reason=\"{reason}\"]");
@@ -186,9 +186,9 @@ async fn what_is_wrong_with_a_request_is_said_to_those_only_who_are_known() {
         if proof == Proof::Signature {
             continue;
         }
-        let known = platform.bed.refuse_at_gate(request(&platform.caller(proof))).await;
+        let known = platform.stack.refuse_at_gate(request(&platform.caller(proof))).await;
         assert_problem(&known, 400, "VALIDATION_ERROR", None, body);
-        let forged = platform.bed.refuse_at_gate(request(&platform.caller(proof).forged())).await;
+        let forged = platform.stack.refuse_at_gate(request(&platform.caller(proof).forged())).await;
         assert_eq!(forged.json()["code"], 1_640_001, "{forged:?}");
     }
 }

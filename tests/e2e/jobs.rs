@@ -6,14 +6,14 @@ use std::time::Duration;
 use linkgate_tests::gateway::{APP, Gateway, GatewayPlan, USER};
 use linkgate_tests::signature::signed_target_of;
 use linkgate_tests::token::now_s;
-use linkgate_tests::{Identity, LinkRequestBuilder, Mood, Reply};
+use linkgate_tests::{Identity, LinkRequestBuilder, Reply, ServiceBehaviour};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::bed::{assert_envelope, assert_not_authenticated, authorized, stranger};
 use crate::platform::{ANNA, CI, UPLOAD};
 use crate::recorder::{REPLY_HEADERS, Recorded, Recorder};
+use crate::stack::{assert_envelope, assert_not_authenticated, authorized, stranger};
 
 const JOB: &str = "0198c3a4-5f00-7abc-8def-0123456789ab";
 const LINK: &str = "https://example.com/a.tgz";
@@ -289,7 +289,7 @@ async fn services_are_asked_while_a_request_without_a_body_is_held() {
     .await;
     let (secret, token) = (identity.add_app(CI), identity.add_token(ANNA));
     let query = format!("bk_app_code={CI}&bk_app_secret={secret}&bk_token={token}");
-    identity.set_all(Mood::Slow(Duration::from_millis(300))).await;
+    identity.set_all(ServiceBehaviour::Slow(Duration::from_millis(300))).await;
     for method in [Method::GET, Method::DELETE] {
         let (seen, reply) = post.pass(nobody_about(method).path(format!("/all{}?{query}", job()))).await;
         assert!(!seen.head.contains(&secret) && !seen.head.contains(&token), "{seen:?}");

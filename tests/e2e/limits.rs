@@ -6,8 +6,8 @@ use linkgate_tests::gateway::{Gateway, GatewayPlan};
 use linkgate_tests::{Behaviour, Reply};
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, assert_envelope, assert_problem};
 use crate::platform::UPLOAD;
+use crate::stack::{TestStack, assert_envelope, assert_problem};
 
 /// The refusal of one too many.
 fn assert_limited(reply: &Reply, most_s: u64) {
@@ -17,8 +17,8 @@ fn assert_limited(reply: &Reply, most_s: u64) {
     assert!((1..=most_s).contains(&wait), "{reply:?}");
 }
 
-async fn limited(limits: Value) -> Bed {
-    Bed::under(GatewayPlan::new(), &[], &[], |policy, _| {
+async fn limited(limits: Value) -> TestStack {
+    TestStack::under(GatewayPlan::new(), &[], &[], |policy, _| {
         policy["limits"] = limits;
         policy["routes"]["stages"] = json!([{"name": "prod", "prefixes": ["/prod"]}]);
     })
@@ -34,28 +34,28 @@ async fn taken_by_workers(gateway: &Gateway) -> Vec<u64> {
 #[tokio::test]
 async fn a_rate_says_when_to_come_back_and_is_one_for_all_workers() {
     let rate = |burst: u64| json!({"per_second": 0.1, "burst": burst});
-    let bed = limited(json!({"requests_per_app": rate(4), "requests_per_stage": rate(6), "requests": rate(7)})).await;
+    let stack = limited(json!({"requests_per_app": rate(4), "requests_per_stage": rate(6), "requests": rate(7)})).await;
     let body = r#"{"code":"VALIDATION_ERROR","detail":"package_url: This field is required.","fields_detail":{"package_url":["This field is required."]}}"#;
     // Counted is every request of who is known, whatever becomes of it.
-    let ask = || bed.request("").without("package_url");
+    let ask = || stack.request("").without("package_url");
     for _ in 0..4 {
-        assert_problem(&bed.refuse_at_gate(ask()).await, 400, "VALIDATION_ERROR", None, body);
+        assert_problem(&stack.refuse_at_gate(ask()).await, 400, "VALIDATION_ERROR", None, body);
     }
     for _ in 0..20 {
-        assert_limited(&bed.refuse_at_gate(ask()).await, 10);
+        assert_limited(&stack.refuse_at_gate(ask()).await, 10);
     }
-    assert_limited(&bed.refuse_at_gate(ask().path(format!("/prod{UPLOAD}"))).await, 10);
-    let taken = taken_by_workers(&bed.gateway).await;
+    assert_limited(&stack.refuse_at_gate(ask().path(format!("/prod{UPLOAD}"))).await, 10);
+    let taken = taken_by_workers(&stack.gateway).await;
     assert!(taken.len() == 2 && taken.iter().all(|count| *count > 0), "both workers served: {taken:?}");
     let page = "/stats/prometheus?filter=linkgate_limited|linkgate.limited";
     let counted = "linkgate_limited{rule=\"limits-requests_per_app\"} 21\n";
-    bed.gateway.wait_for_page(page, "the limit is counted", |text| text.contains(counted)).await;
+    stack.gateway.wait_for_page(page, "the limit is counted", |text| text.contains(counted)).await;
 }
 
 /// Asks over many connections for a while; gives for each request when its answer was there, and whether it passed.
-async fn drive(bed: &Bed, connections: usize, length: Duration) -> Vec<(Duration, bool)> {
-    let url = format!("{}/stag{UPLOAD}", bed.gateway.base());
-    let shown = bed.gateway.credentials().header();
+async fn drive(stack: &TestStack, connections: usize, length: Duration) -> Vec<(Duration, bool)> {
+    let url = format!("{}/stag{UPLOAD}", stack.gateway.base());
+    let shown = stack.gateway.credentials().header();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let begin = Instant::now();
     let callers = (0..connections).map(|_| {
@@ -96,14 +96,14 @@ fn ideal(answers: &[(Duration, bool)]) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rate_is_exact_within_a_twentieth_under_two_workers() {
-    let bed = limited(json!({"requests_per_app": {"per_second": 100, "burst": 10}})).await;
-    let answers = drive(&bed, 24, Duration::from_secs(5)).await;
+    let stack = limited(json!({"requests_per_app": {"per_second": 100, "burst": 10}})).await;
+    let answers = drive(&stack, 24, Duration::from_secs(5)).await;
     let passed = answers.iter().filter(|(_, passed)| *passed).count();
     let (seconds, ideal) = (answers.last().unwrap().0.as_secs_f64(), ideal(&answers));
     let longest_pause = answers.windows(2).map(|pair| pair[1].0 - pair[0].0).max().unwrap();
     let count = |n: usize| f64::from(u32::try_from(n).unwrap());
     let most = 100.0_f64.mul_add(seconds, 10.0);
-    let taken = taken_by_workers(&bed.gateway).await;
+    let taken = taken_by_workers(&stack.gateway).await;
     println!(
         "{} asked, {passed} passed in {seconds:.2} s; 10 + 100 t: {most:.0}, off by {:+.1} %; an ideal bucket at these \
          moments: {ideal}, off by {:+.1} %; longest pause {longest_pause:.0?}; connections by worker {taken:?}",
@@ -119,11 +119,12 @@ async fn a_rate_is_exact_within_a_twentieth_under_two_workers() {
 
 #[tokio::test]
 async fn uploads_of_an_app_are_counted_over_all_workers_and_their_places_come_back() {
-    let bed = limited(json!({"uploads_per_app": {"concurrent": 3}})).await;
-    let url = bed.link_to("/held.tgz", Behaviour::Held(linkgate_tests::bytes(100_000)));
-    let begin = |n: usize| tokio::spawn(bed.request(&url).version(&n.to_string()).try_send_owned(bed.gateway.base()));
+    let stack = limited(json!({"uploads_per_app": {"concurrent": 3}})).await;
+    let url = stack.link_to("/held.tgz", Behaviour::Held(linkgate_tests::bytes(100_000)));
+    let begin =
+        |n: usize| tokio::spawn(stack.request(&url).version(&n.to_string()).try_send_owned(stack.gateway.base()));
     let mut uploads: Vec<_> = (0..12).map(begin).collect();
-    bed.source.wait_for_requests(3).await;
+    stack.source.wait_for_requests(3).await;
     // Nine are refused while three are held.
     let mut refused = 0;
     while refused < 9 {
@@ -134,7 +135,7 @@ async fn uploads_of_an_app_are_counted_over_all_workers_and_their_places_come_ba
         assert_eq!(reply.header("retry-after"), Some("5"));
         (refused, uploads) = (refused + 1, rest);
     }
-    assert_eq!((bed.source.requests().len(), uploads.len()), (3, 3));
+    assert_eq!((stack.source.requests().len(), uploads.len()), (3, 3));
 
     // Who hangs up keeps the place, for the store goes on.
     uploads.remove(0).abort();
@@ -142,15 +143,15 @@ async fn uploads_of_an_app_are_counted_over_all_workers_and_their_places_come_ba
         let reply = begin(n).await.unwrap().unwrap();
         assert_eq!(reply.status, 429, "{reply:?}");
     }
-    bed.source.release();
+    stack.source.release();
     for upload in uploads {
         assert_eq!(upload.await.unwrap().unwrap().status, 200);
     }
     // Who was answered gives it back: two of the three are free, on whatever worker.
     for n in 0..20 {
-        let reply = bed.send(bed.request(bed.source.url()).version(&format!("after-{n}"))).await;
+        let reply = stack.send(stack.request(stack.source.url()).version(&format!("after-{n}"))).await;
         assert_eq!(reply.status, 200, "{reply:?}");
     }
-    let taken = taken_by_workers(&bed.gateway).await;
+    let taken = taken_by_workers(&stack.gateway).await;
     assert!(taken.len() == 2 && taken.iter().all(|count| *count > 0), "both workers served: {taken:?}");
 }

@@ -6,7 +6,6 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 mod access_log;
-mod bed;
 mod chaos;
 mod conflicts;
 mod endpoint;
@@ -32,6 +31,7 @@ mod rules;
 mod secrets;
 mod singleflight;
 mod sources;
+mod stack;
 mod stale;
 mod success;
 mod tracing;

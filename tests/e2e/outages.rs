@@ -5,11 +5,11 @@
 use std::time::Duration;
 
 use linkgate_tests::gateway::APP;
-use linkgate_tests::{Mood, Reply, Service, random};
+use linkgate_tests::{Reply, Service, ServiceBehaviour, random};
 use serde_json::{Value, json};
 
-use crate::bed::assert_envelope;
 use crate::platform::{CI, Caller, EXEMPT, Platform, Proof};
+use crate::stack::assert_envelope;
 
 /// The failure of a service, as callers read it.
 fn assert_failed(reply: &Reply, service: Service, what: &str) {
@@ -23,35 +23,35 @@ fn assert_failed(reply: &Reply, service: Service, what: &str) {
 }
 
 /// Every way to be ill, and what callers read of it.
-const MOODS: [(Mood, &str); 9] = [
-    (Mood::Down, "status: 503"),
-    (Mood::Hangup, "status: 503"),
-    (Mood::Slow(Duration::from_secs(60)), "status: 504"),
-    (Mood::Html, "response is not valid json, status: 200"),
-    (Mood::Truncated, "response is not valid json, status: 200"),
-    (Mood::CutShort, "no answer"),
-    (Mood::Huge, "no answer"),
-    (Mood::Status(500), "status: 500"),
-    (Mood::Status(302), "status: 302"),
+const BEHAVIOURS: [(ServiceBehaviour, &str); 9] = [
+    (ServiceBehaviour::Down, "status: 503"),
+    (ServiceBehaviour::Hangup, "status: 503"),
+    (ServiceBehaviour::Slow(Duration::from_secs(60)), "status: 504"),
+    (ServiceBehaviour::Html, "response is not valid json, status: 200"),
+    (ServiceBehaviour::Truncated, "response is not valid json, status: 200"),
+    (ServiceBehaviour::CutShort, "no answer"),
+    (ServiceBehaviour::Huge, "no answer"),
+    (ServiceBehaviour::Status(500), "status: 500"),
+    (ServiceBehaviour::Status(302), "status: 302"),
 ];
 
-/// Puts the services through every mood for these proofs.
-async fn go_through_all_moods(platform: &Platform, proofs: &[Proof]) {
+/// Puts the services through every behaviour for these proofs.
+async fn go_through_all_behaviours(platform: &Platform, proofs: &[Proof]) {
     for proof in proofs {
         let (service, _) = proof.question().unwrap();
         let known = platform.caller(*proof);
         assert_eq!(platform.serve(&known).await["identity"], "fresh");
-        for (mood, what) in MOODS {
-            platform.identity.set(service, mood).await;
+        for (behaviour, what) in BEHAVIOURS {
+            platform.identity.set(service, behaviour).await;
             let new = platform.caller(*proof);
             let before = std::time::Instant::now();
             assert_failed(&platform.refuse(&new).await, service, what);
-            assert!(before.elapsed() < Duration::from_secs(5), "{proof:?} {mood:?}: the caller waited too long");
+            assert!(before.elapsed() < Duration::from_secs(5), "{proof:?} {behaviour:?}: the caller waited too long");
             let line = platform.serve(&known).await;
-            assert_eq!(line["identity"], "cached", "{proof:?} {mood:?}: {line}");
-            platform.identity.set(service, Mood::Well).await;
+            assert_eq!(line["identity"], "cached", "{proof:?} {behaviour:?}: {line}");
+            platform.identity.set(service, ServiceBehaviour::Well).await;
             let line = platform.serve(&new).await;
-            assert_eq!(line["identity"], "fresh", "{proof:?} {mood:?}: {line}");
+            assert_eq!(line["identity"], "fresh", "{proof:?} {behaviour:?}: {line}");
         }
     }
 }
@@ -59,24 +59,24 @@ async fn go_through_all_moods(platform: &Platform, proofs: &[Proof]) {
 #[tokio::test]
 async fn an_ill_service_lets_nobody_in_but_those_who_are_known() {
     let platform = Platform::with(|policy| policy["identity"]["timeout_ms"] = json!(300)).await;
-    go_through_all_moods(&platform, &Proof::ASKED).await;
-    let mut tenants = platform.bed.policy.clone();
+    go_through_all_behaviours(&platform, &Proof::ASKED).await;
+    let mut tenants = platform.stack.policy.clone();
     tenants["identity"]["login"]["multi_tenant"] = true.into();
-    platform.bed.gateway.enforce(&tenants).await;
-    go_through_all_moods(&platform, &[Proof::Token]).await;
+    platform.stack.gateway.enforce(&tenants).await;
+    go_through_all_behaviours(&platform, &[Proof::Token]).await;
 
     // Who needs no service does not notice.
-    platform.identity.set_all(Mood::Down).await;
+    platform.identity.set_all(ServiceBehaviour::Down).await;
     for proof in [Proof::InnerEdDsa, Proof::InnerRs512] {
         assert_eq!(platform.serve(&platform.caller(proof)).await["identity"], "fresh");
     }
-    let listed = platform.bed.gateway.credentials();
+    let listed = platform.stack.gateway.credentials();
     let listed = platform.user("bk_ticket", &listed.ticket);
-    let reply = platform.bed.send(platform.request(&listed)).await;
+    let reply = platform.stack.send(platform.request(&listed)).await;
     assert_eq!(reply.status, 200, "{reply:?}");
-    let line = &platform.bed.gateway.access_line(&reply).await["gate"];
+    let line = &platform.stack.gateway.access_line(&reply).await["gate"];
     assert_eq!((&line["app"], &line["identity"]), (&json!(APP), &json!("listed")));
-    assert!(!platform.bed.gateway.log().contains("critical"), "{}", platform.bed.gateway.log());
+    assert!(!platform.stack.gateway.log().contains("critical"), "{}", platform.stack.gateway.log());
 }
 
 #[tokio::test]
@@ -95,14 +95,14 @@ async fn where_no_user_is_needed_only_one_who_shows_a_user_needs_the_service_of_
     let platform = Platform::new().await;
     let app = platform.app(&platform.identity.add_app(CI));
     let caller = Caller { prefix: EXEMPT, operator: CI, ..app }.with("bk_ticket", random());
-    platform.identity.set(Service::Ticket, Mood::Down).await;
-    // It would be booked for the app, and nobody would know whose it was.
+    platform.identity.set(Service::Ticket, ServiceBehaviour::Down).await;
+    // It would be recorded for the app, and nobody would know whose it was.
     assert_failed(&platform.refuse(&caller).await, Service::Ticket, "status: 503");
     let caller = caller.with("bk_ticket", Value::Null);
     let line = platform.serve(&caller).await;
     assert_eq!((&line["app"], &line["user"]), (&json!(CI), &Value::Null), "{line}");
     // The app itself must be known for that.
-    platform.identity.set(Service::Bkauth, Mood::Down).await;
+    platform.identity.set(Service::Bkauth, ServiceBehaviour::Down).await;
     let caller = caller.with("bk_app_secret", platform.identity.add_app(CI));
     assert_failed(&platform.refuse(&caller).await, Service::Bkauth, "status: 503");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use linkgate_tests::gateway::{Gateway, GatewayPlan};
 use linkgate_tests::identity::HUGE;
 use linkgate_tests::request::get;
-use linkgate_tests::{Identity, Mood, Question, Reply, Service};
+use linkgate_tests::{Identity, Question, Reply, Service, ServiceBehaviour};
 
 use crate::probe::Probe;
 
@@ -115,28 +115,28 @@ async fn the_answers_of_all_three_services_arrive() {
 }
 
 #[tokio::test]
-async fn every_mood_of_a_service_looks_like_this_to_a_filter() {
+async fn every_behaviour_of_a_service_looks_like_this_to_a_filter() {
     let identity = Identity::start().await;
     let gateway = asking_gateway(GatewayPlan::new(), &identity).await;
     let cases = [
-        (Mood::Well, 200, "{\"bk_error_msg\""),
-        (Mood::Slow(Duration::from_millis(100)), 200, "{\"bk_error_msg\""),
-        (Mood::Html, 200, "<!DOCTYPE html>"),
-        (Mood::Truncated, 200, "{\"bk_error_msg\""),
-        (Mood::Status(500), 500, "{\"code\":500"),
+        (ServiceBehaviour::Well, 200, "{\"bk_error_msg\""),
+        (ServiceBehaviour::Slow(Duration::from_millis(100)), 200, "{\"bk_error_msg\""),
+        (ServiceBehaviour::Html, 200, "<!DOCTYPE html>"),
+        (ServiceBehaviour::Truncated, 200, "{\"bk_error_msg\""),
+        (ServiceBehaviour::Status(500), 500, "{\"code\":500"),
         // What follows are Envoy's own answers in the place of the service's.
-        (Mood::Down, 503, "upstream connect error or disconnect/reset before headers."),
-        (Mood::Hangup, 503, "upstream connect error or disconnect/reset before headers."),
-        (Mood::Slow(Duration::from_secs(60)), 504, "upstream request timeout"),
+        (ServiceBehaviour::Down, 503, "upstream connect error or disconnect/reset before headers."),
+        (ServiceBehaviour::Hangup, 503, "upstream connect error or disconnect/reset before headers."),
+        (ServiceBehaviour::Slow(Duration::from_secs(60)), 504, "upstream request timeout"),
         // The head came, and then not all of the body: there is no answer at all.
-        (Mood::CutShort, NO_ANSWER, ""),
-        (Mood::Huge, NO_ANSWER, ""),
-        (Mood::Well, 200, "{\"bk_error_msg\""),
+        (ServiceBehaviour::CutShort, NO_ANSWER, ""),
+        (ServiceBehaviour::Huge, NO_ANSWER, ""),
+        (ServiceBehaviour::Well, 200, "{\"bk_error_msg\""),
     ];
-    for (mood, status, body) in cases {
-        identity.set(Service::Login, mood).await;
+    for (behaviour, status, body) in cases {
+        identity.set(Service::Login, behaviour).await;
         let seen = ask(&gateway, Service::Login).await;
-        assert!(seen.status == status && seen.body.starts_with(body), "{mood:?}: {seen:?}");
+        assert!(seen.status == status && seen.body.starts_with(body), "{behaviour:?}: {seen:?}");
     }
     assert!(!gateway.log().contains("critical"), "{}", gateway.log());
 }
@@ -146,7 +146,7 @@ async fn without_the_limit_of_envoy_yaml_a_huge_answer_would_arrive_whole() {
     let identity = Identity::start().await;
     let plan = GatewayPlan::new().editing("http.async_response_buffer_limit: 65536", "linkgate.unused: 1");
     let gateway = asking_gateway(plan, &identity).await;
-    identity.set(Service::Login, Mood::Huge).await;
+    identity.set(Service::Login, ServiceBehaviour::Huge).await;
     let seen = ask(&gateway, Service::Login).await;
     assert!(seen.status == 200 && seen.body.len() > HUGE, "{} {}", seen.status, seen.body.len());
 }
@@ -158,7 +158,7 @@ async fn questions_over_the_limit_of_a_cluster_do_not_begin() {
         .editing("max_connections: 64", "max_connections: 1")
         .editing("max_pending_requests: 256", "max_pending_requests: 1");
     let gateway = asking_gateway(plan, &identity).await;
-    identity.set(Service::Login, Mood::Slow(Duration::from_millis(700))).await;
+    identity.set(Service::Login, ServiceBehaviour::Slow(Duration::from_millis(700))).await;
     let asked: Vec<_> = futures_util::future::join_all((0..12).map(|_| ask(&gateway, Service::Login))).await;
     let count = |status: u16| asked.iter().filter(|seen| seen.status == status).count();
     assert!(count(200) >= 1 && count(NOT_BEGUN) >= 1 && count(200) + count(NOT_BEGUN) == 12);

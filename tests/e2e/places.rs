@@ -5,19 +5,19 @@ use std::time::Duration;
 use linkgate_tests::gateway::{Gateway, GatewayPlan};
 use linkgate_tests::signature::signed_target;
 use linkgate_tests::token::now_s;
-use linkgate_tests::{Identity, LinkRequestBuilder, Mood, random};
+use linkgate_tests::{Identity, LinkRequestBuilder, ServiceBehaviour, random};
 use serde_json::{Value, json};
 use url::form_urlencoded::Serializer;
 
-use crate::bed::{NO_USER, assert_envelope, assert_not_authenticated, assert_problem, stranger};
 use crate::platform::{ANNA, CI, UPLOAD};
 use crate::recorder::{Recorded, Recorder};
+use crate::stack::{NO_USER, assert_envelope, assert_not_authenticated, assert_problem, stranger};
 
 const LINK: &str = "https://example.com/a+b%20c.tgz?x=1&y=2";
 const NO_APP: &str = "app code cannot be empty";
 
 /// Each stage takes credentials from its own places; only services know the caller.
-struct Door {
+struct RecordedGateway {
     identity: Identity,
     gateway: Gateway,
     recorder: Recorder,
@@ -25,7 +25,7 @@ struct Door {
     token: String,
 }
 
-impl Door {
+impl RecordedGateway {
     async fn open() -> Self {
         let (identity, recorder) = (Identity::start().await, Recorder::start().await);
         let plan = GatewayPlan::new().asking(&identity);
@@ -104,57 +104,61 @@ const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
 
 #[tokio::test]
 async fn a_query_is_read_where_the_policy_says_so() {
-    let door = Door::open().await;
+    let recorded = RecordedGateway::open().await;
     for stage in ["query", "both"] {
-        let seen = door.pass(door.request(stage, &door.query())).await;
+        let seen = recorded.pass(recorded.request(stage, &recorded.query())).await;
         assert_eq!(seen.body, link().to_string(), "the body is not touched");
     }
     for stage in ["stag", "body"] {
-        door.refuse(door.request(stage, &door.query()), NO_APP).await;
+        recorded.refuse(recorded.request(stage, &recorded.query()), NO_APP).await;
     }
     // One who signs, all in the query.
     let app = "signer";
-    let secret = door.identity.add_app(app);
-    let target = format!("/query{UPLOAD}?bk_app_code={app}&bk_token={}&z=1%202%2B&a=", door.token);
+    let secret = recorded.identity.add_app(app);
+    let target = format!("/query{UPLOAD}?bk_app_code={app}&bk_token={}&z=1%202%2B&a=", recorded.token);
     let target = signed_target(&target, 7, now_s(), &link().to_string(), &secret);
-    let reply = door.request("query", "").path(target).send(door.gateway.base()).await;
-    assert_eq!((reply.status, door.recorder.take().len()), (200, 1), "{reply:?}");
+    let reply = recorded.request("query", "").path(target).send(recorded.gateway.base()).await;
+    assert_eq!((reply.status, recorded.recorder.take().len()), (200, 1), "{reply:?}");
 }
 
 #[tokio::test]
 async fn a_body_is_read_where_the_policy_says_so_and_goes_on_without_credentials() {
-    let door = Door::open().await;
-    let fields = with(with(link(), &json!({"odd": [1, {"a": null}]})), &door.credentials());
+    let recorded = RecordedGateway::open().await;
+    let fields = with(with(link(), &json!({"odd": [1, {"a": null}]})), &recorded.credentials());
     let json_body = |request: LinkRequestBuilder, fields: &Value| request.raw_body(fields.to_string());
-    for request in [door.request("body", ""), door.request("both", ""), door.request("body", "").chunked()] {
-        let seen = door.recorder_body(json_body(request, &fields)).await;
+    for request in [recorded.request("body", ""), recorded.request("both", ""), recorded.request("body", "").chunked()]
+    {
+        let seen = recorded.recorder_body(json_body(request, &fields)).await;
         assert_eq!(seen, with(link(), &json!({"odd": [1, {"a": null}]})));
     }
     for stage in ["stag", "query"] {
-        door.refuse(json_body(door.request(stage, ""), &fields), NO_APP).await;
+        recorded.refuse(json_body(recorded.request(stage, ""), &fields), NO_APP).await;
     }
     // Half of it in the query, the other half in the body; the body goes first.
-    let query = format!("bk_app_code=nobody&bk_app_secret={}", door.secret);
-    let half = with(link(), &json!({"bk_app_code": CI, "bk_token": door.token}));
-    door.pass(json_body(door.request("both", &query), &half)).await;
+    let query = format!("bk_app_code=nobody&bk_app_secret={}", recorded.secret);
+    let half = with(link(), &json!({"bk_app_code": CI, "bk_token": recorded.token}));
+    recorded.pass(json_body(recorded.request("both", &query), &half)).await;
     // A cookie counts only beside a header, which no foreign page can have a browser send.
-    let app = with(link(), &json!({"app_code": CI, "app_secret": door.secret}));
-    let cookie = format!("bk_token={}", door.token);
-    door.refuse(json_body(door.request("body", ""), &app).header("cookie", &cookie), NO_USER).await;
+    let app = with(link(), &json!({"app_code": CI, "app_secret": recorded.secret}));
+    let cookie = format!("bk_token={}", recorded.token);
+    recorded.refuse(json_body(recorded.request("body", ""), &app).header("cookie", &cookie), NO_USER).await;
     // A body that cannot be read shows nobody; what is wrong with it is for those who are known.
-    door.refuse(door.request("body", "").raw_body("{"), NO_APP).await;
-    door.refuse(door.request("body", "").raw_body(""), NO_APP).await;
-    let known = door.request("both", &door.query()).raw_body("{").in_english().send(door.gateway.base()).await;
+    recorded.refuse(recorded.request("body", "").raw_body("{"), NO_APP).await;
+    recorded.refuse(recorded.request("body", "").raw_body(""), NO_APP).await;
+    let known =
+        recorded.request("both", &recorded.query()).raw_body("{").in_english().send(recorded.gateway.base()).await;
     assert_eq!((known.status, known.json()["code"].as_str()), (400, Some("ERROR")), "{known:?}");
     let huge = with(fields, &json!({"padding": "x".repeat(70_000)}));
-    for request in [json_body(door.request("body", ""), &huge), json_body(door.request("body", ""), &huge).chunked()] {
-        let reply = request.send(door.gateway.base()).await;
+    for request in
+        [json_body(recorded.request("body", ""), &huge), json_body(recorded.request("body", ""), &huge).chunked()]
+    {
+        let reply = request.send(recorded.gateway.base()).await;
         assert_envelope(&reply, 413, 1_641_301, "BODY_SIZE_LIMIT_EXCEED", "Request body size too large.");
     }
-    assert!(door.recorder.take().is_empty());
+    assert!(recorded.recorder.take().is_empty());
 }
 
-impl Door {
+impl RecordedGateway {
     /// The body that the store would get, whose length and type are right.
     async fn recorder_body(&self, request: LinkRequestBuilder) -> Value {
         let seen = self.pass(request).await;
@@ -167,49 +171,50 @@ impl Door {
 
 #[tokio::test]
 async fn a_form_becomes_json_however_long_the_services_take() {
-    let door = Door::open().await;
-    let fields = form(&with(link(), &door.credentials()));
-    let request = || door.request("body", "").content_type(Some(FORM)).raw_body(fields.clone());
-    for mood in [Mood::Slow(Duration::from_millis(300)), Mood::Well] {
-        door.identity.set_all(mood).await;
+    let recorded = RecordedGateway::open().await;
+    let fields = form(&with(link(), &recorded.credentials()));
+    let request = || recorded.request("body", "").content_type(Some(FORM)).raw_body(fields.clone());
+    for behaviour in [ServiceBehaviour::Slow(Duration::from_millis(300)), ServiceBehaviour::Well] {
+        recorded.identity.set_all(behaviour).await;
         for request in [request(), request().chunked()] {
-            assert_eq!(door.recorder_body(request).await, link());
+            assert_eq!(recorded.recorder_body(request).await, link());
         }
     }
     // A header says who it is, and the form still becomes JSON.
-    let shown = door.credentials().to_string();
+    let shown = recorded.credentials().to_string();
     let plain = form(&link());
-    let by_header = door.request("body", "").content_type(Some(FORM)).raw_body(plain.clone());
-    assert_eq!(door.recorder_body(by_header.header("x-bkapi-authorization", &shown)).await, link());
+    let by_header = recorded.request("body", "").content_type(Some(FORM)).raw_body(plain.clone());
+    assert_eq!(recorded.recorder_body(by_header.header("x-bkapi-authorization", &shown)).await, link());
     // Where no credentials are taken from bodies, a form is no request.
-    let elsewhere = door.request("stag", "").content_type(Some(FORM)).raw_body(plain).in_english();
-    let reply = elsewhere.header("x-bkapi-authorization", &shown).send(door.gateway.base()).await;
+    let elsewhere = recorded.request("stag", "").content_type(Some(FORM)).raw_body(plain).in_english();
+    let reply = elsewhere.header("x-bkapi-authorization", &shown).send(recorded.gateway.base()).await;
     let media = r#"{"code":"ERROR","detail":"Unsupported media type, use application/json"}"#;
     assert_problem(&reply, 415, "ERROR", None, media);
-    assert!(door.recorder.take().is_empty());
+    assert!(recorded.recorder.take().is_empty());
 }
 
 #[tokio::test]
 async fn a_header_shuts_out_every_other_place() {
-    let door = Door::open().await;
-    let everywhere = || door.request("both", &door.query()).raw_body(with(link(), &door.credentials()).to_string());
+    let recorded = RecordedGateway::open().await;
+    let everywhere =
+        || recorded.request("both", &recorded.query()).raw_body(with(link(), &recorded.credentials()).to_string());
     for (header, reason) in [
         ("", NO_APP),
         ("{}", NO_APP),
         ("nonsense", "request header X-Bkapi-Authorization is not a valid JSON"),
         (r#"{"bk_app_code":"ci"}"#, "please provide bk_app_secret or bk_signature to verify app"),
     ] {
-        door.refuse(everywhere().header("x-bkapi-authorization", header), reason).await;
+        recorded.refuse(everywhere().header("x-bkapi-authorization", header), reason).await;
     }
     let wrong = json!({"bk_app_code": CI, "bk_app_secret": random()}).to_string();
     let reason = "bk_app_code or bk_app_secret is incorrect";
-    door.refuse(everywhere().header("x-bkapi-authorization", &wrong), reason).await;
+    recorded.refuse(everywhere().header("x-bkapi-authorization", &wrong), reason).await;
     // A good one counts, and what stands elsewhere goes to nobody.
-    let shown = door.credentials().to_string();
+    let shown = recorded.credentials().to_string();
     let query = format!("bk_app_code=nobody&bk_app_secret={}", random());
     let body = with(link(), &json!({"bk_app_code": "nobody", "bk_app_secret": random(), "access_token": random()}));
     for stage in ["stag", "query", "body", "both"] {
-        let request = door.request(stage, &query).raw_body(body.to_string()).header("cookie", "bk_token=other");
-        assert_eq!(door.recorder_body(request.header("x-bkapi-authorization", &shown)).await, link());
+        let request = recorded.request(stage, &query).raw_body(body.to_string()).header("cookie", "bk_token=other");
+        assert_eq!(recorded.recorder_body(request.header("x-bkapi-authorization", &shown)).await, link());
     }
 }

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::bed::{Bed, assert_envelope, authorized, stranger};
 use crate::platform::CI;
 use crate::recorder::Recorder;
 use crate::rewired::failing_to_drop;
+use crate::stack::{TestStack, assert_envelope, authorized, stranger};
 
 const LINK: &str = "https://example.com/a.tgz";
 const PATH: &str = "/stag/bkapps/applications/app_code/modules/default/source_package/link/";
@@ -23,16 +23,16 @@ const NAMES: [&[u8]; 9] =
 const VALUES: [&[u8]; 3] = [b"\xff\xfe", b"\xc3\x28", b"\xc3\xa9"];
 
 /// The gate has not trapped, and serves.
-async fn assert_well(bed: &Bed, version: usize) {
-    let good = bed.request(bed.source.url()).version(&version.to_string());
-    assert_eq!(bed.send(good).await.status, 200);
-    let log = bed.gateway.log();
+async fn assert_well(stack: &TestStack, version: usize) {
+    let good = stack.request(stack.source.url()).version(&version.to_string());
+    assert_eq!(stack.send(good).await.status, 200);
+    let log = stack.gateway.log();
     assert!(!log.contains("trapped") && !log.contains("[critical]"), "{log}");
 }
 
 /// All that comes back until the other side is quiet, closes, or has said `enough`.
-async fn answer_to(bed: &Bed, request: &[u8], enough: impl Fn(&[u8]) -> bool) -> Vec<u8> {
-    let mut stream = TcpStream::connect(bed.gateway.address()).await.unwrap();
+async fn answer_to(stack: &TestStack, request: &[u8], enough: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+    let mut stream = TcpStream::connect(stack.gateway.address()).await.unwrap();
     stream.write_all(request).await.unwrap();
     let mut answer = Vec::new();
     while !enough(&answer) {
@@ -46,24 +46,24 @@ async fn answer_to(bed: &Bed, request: &[u8], enough: impl Fn(&[u8]) -> bool) ->
 
 #[tokio::test]
 async fn over_http_1_names_of_raw_bytes_are_malformed_and_values_are_read() {
-    let bed = Bed::new().await;
+    let stack = TestStack::new().await;
     let send = async |name: &[u8], value: &[u8]| {
         let head = format!("POST {PATH} HTTP/1.1\r\nhost: gateway\r\ncontent-length: 0\r\n");
         let request = [head.as_bytes(), name, b": ", value, b"\r\n\r\n"].concat();
-        let answer = answer_to(&bed, &request, |answer| answer.ends_with(b"}")).await;
+        let answer = answer_to(&stack, &request, |answer| answer.ends_with(b"}")).await;
         String::from_utf8_lossy(&answer).into_owned()
     };
     for (n, name) in NAMES.into_iter().enumerate() {
         let reply = send(name, b"1").await;
         assert!(reply.starts_with("HTTP/1.1 400 ") && reply.contains("malformed HTTP request"), "{name:?}: {reply}");
-        assert_well(&bed, n).await;
+        assert_well(&stack, n).await;
     }
     for (n, value) in VALUES.into_iter().enumerate() {
         for name in [&b"x-any"[..], b"user-agent", b"cookie", b"x-request-id"] {
             let reply = send(name, value).await;
             assert!(reply.starts_with("HTTP/1.1 400 ") && reply.contains("app code cannot be empty"), "{reply}");
         }
-        assert_well(&bed, NAMES.len() + n).await;
+        assert_well(&stack, NAMES.len() + n).await;
     }
 }
 
@@ -109,20 +109,20 @@ fn http_2(headers: &[(&[u8], &[u8])]) -> Vec<u8> {
 async fn over_http_2_names_of_raw_bytes_end_the_stream_and_values_are_read() {
     /// How the status 400 stands in a block of headers: it has a number of its own.
     const STATUS_400: u8 = 0x80 | 12;
-    let bed = Bed::new().await;
+    let stack = TestStack::new().await;
     let head: [(&[u8], &[u8]); 4] =
         [(b":method", b"POST"), (b":scheme", b"http"), (b":authority", b"gateway"), (b":path", PATH.as_bytes())];
     let send = async |name: &[u8], value: &[u8]| {
         let request = http_2(&[&head[..], &[(name, value)]].concat());
         let is_answer = |kind: u8| [HEADERS, RST_STREAM, GOAWAY].contains(&kind);
-        answer_to(&bed, &request, |answer| frames(answer).iter().any(|(kind, _)| is_answer(*kind))).await
+        answer_to(&stack, &request, |answer| frames(answer).iter().any(|(kind, _)| is_answer(*kind))).await
     };
     let names = NAMES.into_iter().chain([&b"X-Upper"[..]]);
     for (n, name) in names.enumerate() {
         let answer = send(name, b"1").await;
         let kinds: Vec<_> = frames(&answer).iter().map(|(kind, _)| *kind).collect();
         assert!(!kinds.contains(&HEADERS), "{name:?} was answered: {kinds:?}");
-        assert_well(&bed, n).await;
+        assert_well(&stack, n).await;
     }
     for (n, value) in VALUES.into_iter().enumerate() {
         for name in [&b"x-any"[..], b"user-agent", b"cookie", b"x-bkapi-authorization"] {
@@ -131,7 +131,7 @@ async fn over_http_2_names_of_raw_bytes_end_the_stream_and_values_are_read() {
             let (_, block) = frames.iter().find(|(kind, _)| *kind == HEADERS).expect("an answer");
             assert_eq!(block[0], STATUS_400, "{name:?}: {value:?}");
         }
-        assert_well(&bed, NAMES.len() + 1 + n).await;
+        assert_well(&stack, NAMES.len() + 1 + n).await;
     }
 }
 

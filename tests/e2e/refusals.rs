@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use crate::bed::{Bed, NO_USER, assert_envelope, assert_problem, stranger};
+use crate::stack::{NO_USER, TestStack, assert_envelope, assert_problem, stranger};
 
 #[tokio::test]
 async fn who_is_not_known_gets_the_reason_that_callers_know() {
-    let bed = Bed::new().await;
-    let c = bed.gateway.credentials().clone();
+    let stack = TestStack::new().await;
+    let c = stack.gateway.credentials().clone();
     let secret = c.secret.as_str();
     let app = |rest: serde_json::Value| {
         let mut all = json!({"bk_app_code": "apigw-api-test", "bk_app_secret": secret});
@@ -42,21 +42,21 @@ async fn who_is_not_known_gets_the_reason_that_callers_know() {
         (app(json!({"bk_ticket": c.token})), "user authentication failed, bk_ticket is not valid"),
     ];
     for (credentials, reason) in cases {
-        let reply = bed.refuse(stranger(bed.source.url()).header("x-bkapi-authorization", &credentials)).await;
+        let reply = stack.refuse(stranger(stack.source.url()).header("x-bkapi-authorization", &credentials)).await;
         assert_envelope(&reply, 400, 1_640_001, "INVALID_ARGS", &format!("Parameters error [reason=\"{reason}\"]"));
     }
-    let reply = bed.refuse(stranger(bed.source.url())).await;
+    let reply = stack.refuse(stranger(stack.source.url())).await;
     let message = "Parameters error [reason=\"app code cannot be empty\"]";
     assert_envelope(&reply, 400, 1_640_001, "INVALID_ARGS", message);
-    let twice = bed.request(bed.source.url()).header("x-bkapi-authorization", &c.header());
+    let twice = stack.request(stack.source.url()).header("x-bkapi-authorization", &c.header());
     let message = "Parameters error [reason=\"request header X-Bkapi-Authorization must not be repeated\"]";
-    assert_envelope(&bed.refuse(twice).await, 400, 1_640_001, "INVALID_ARGS", message);
-    assert!(bed.source.requests().is_empty());
+    assert_envelope(&stack.refuse(twice).await, 400, 1_640_001, "INVALID_ARGS", message);
+    assert!(stack.source.requests().is_empty());
 }
 
 #[tokio::test]
 async fn what_is_not_the_route_is_not_found() {
-    let bed = Bed::new().await;
+    let stack = TestStack::new().await;
     let good = "/stag/bkapps/applications/app_code/modules/default/source_package/link/";
     let bad = [
         "/",
@@ -70,44 +70,44 @@ async fn what_is_not_the_route_is_not_found() {
         "/stag/bkapps/applications/-/modules/default/source_package/link/",
     ];
     for path in bad {
-        let reply = bed.refuse(bed.request(bed.source.url()).path(path)).await;
+        let reply = stack.refuse(stack.request(stack.source.url()).path(path)).await;
         assert_envelope(&reply, 404, 1_640_401, "API_NOT_FOUND", "API not found");
     }
     for method in ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"] {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-        let reply = bed.refuse(bed.request(bed.source.url()).method(method)).await;
+        let reply = stack.refuse(stack.request(stack.source.url()).method(method)).await;
         assert_envelope(&reply, 404, 1_640_401, "API_NOT_FOUND", "API not found");
     }
-    let long = bed.request(bed.source.url()).path(format!("{good}?{}", "a".repeat(1_024)));
-    assert_envelope(&bed.refuse(long).await, 414, 1_641_401, "URI_SIZE_LIMIT_EXCEED", "Request uri size too large.");
+    let long = stack.request(stack.source.url()).path(format!("{good}?{}", "a".repeat(1_024)));
+    assert_envelope(&stack.refuse(long).await, 414, 1_641_401, "URI_SIZE_LIMIT_EXCEED", "Request uri size too large.");
 }
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_however_it_comes() {
-    let bed = Bed::new().await;
+    let stack = TestStack::new().await;
     let padded = |len: usize| {
-        let body = json!({"package_url": bed.source.url(), "version": "1"}).to_string();
+        let body = json!({"package_url": stack.source.url(), "version": "1"}).to_string();
         format!("{body}{}", " ".repeat(len - body.len()))
     };
-    let over = || bed.request(bed.source.url()).raw_body(padded(65_537));
+    let over = || stack.request(stack.source.url()).raw_body(padded(65_537));
     for request in [over(), over().chunked()] {
-        let reply = bed.refuse(request).await;
+        let reply = stack.refuse(request).await;
         assert_envelope(&reply, 413, 1_641_301, "BODY_SIZE_LIMIT_EXCEED", "Request body size too large.");
     }
-    let at_limit = bed.request(bed.source.url()).raw_body(padded(65_536)).chunked();
-    assert_eq!(bed.send(at_limit).await.status, 200);
+    let at_limit = stack.request(stack.source.url()).raw_body(padded(65_536)).chunked();
+    assert_eq!(stack.send(at_limit).await.status, 200);
 }
 
 #[tokio::test]
 async fn what_is_wrong_with_the_body_is_said_in_the_stores_form() {
-    let bed = Bed::new().await;
+    let stack = TestStack::new().await;
     let one = |field: &str, message: &str| {
         format!(
             r#"{{"code":"VALIDATION_ERROR","detail":"{field}: {message}","fields_detail":{{"{field}":["{message}"]}}}}"#
         )
     };
-    let url = bed.source.url();
-    let ask = || bed.request(&url);
+    let url = stack.source.url();
+    let ask = || stack.request(&url);
     let cases = [
         (ask().without("package_url"), one("package_url", "This field is required.")),
         (ask().field("package_url", json!(null)), one("package_url", "This field may not be null.")),
@@ -118,11 +118,11 @@ async fn what_is_wrong_with_the_body_is_said_in_the_stores_form() {
             one("package_url", "Host 'evil.example' (port 443) is not in the allow-list."),
         ),
         (
-            ask().field("package_url", format!("http://evil.example\\@{}/", bed.source.host())),
+            ask().field("package_url", format!("http://evil.example\\@{}/", stack.source.host())),
             one("package_url", "The URL may not contain white space, control characters or backslashes."),
         ),
         (
-            ask().field("package_url", format!("http://u:p@{}/", bed.source.host())),
+            ask().field("package_url", format!("http://u:p@{}/", stack.source.host())),
             one("package_url", "The URL may not contain a user name or password."),
         ),
         (ask().field("version", json!(null)), one("version", "This field may not be null.")),
@@ -134,14 +134,14 @@ async fn what_is_wrong_with_the_body_is_said_in_the_stores_form() {
         ),
     ];
     for (request, body) in cases {
-        assert_problem(&bed.refuse(request).await, 400, "VALIDATION_ERROR", None, &body);
+        assert_problem(&stack.refuse(request).await, 400, "VALIDATION_ERROR", None, &body);
     }
     let unreadable = r#"{"code":"ERROR","detail":"JSON parse error - EOF while parsing an object at line 1 column 1"}"#;
-    assert_problem(&bed.refuse(ask().raw_body("{")).await, 400, "ERROR", None, unreadable);
+    assert_problem(&stack.refuse(ask().raw_body("{")).await, 400, "ERROR", None, unreadable);
     let media = r#"{"code":"ERROR","detail":"Unsupported media type, use application/json"}"#;
-    assert_problem(&bed.refuse(ask().content_type(Some("text/plain"))).await, 415, "ERROR", None, media);
-    let chinese = bed.send(ask().without("package_url")).await;
+    assert_problem(&stack.refuse(ask().content_type(Some("text/plain"))).await, 415, "ERROR", None, media);
+    let chinese = stack.send(ask().without("package_url")).await;
     let body = r#"{"code":"VALIDATION_ERROR","detail":"package_url: 该字段是必填项。","fields_detail":{"package_url":["该字段是必填项。"]}}"#;
     assert_problem(&chinese, 400, "VALIDATION_ERROR", None, body);
-    assert!(bed.source.requests().is_empty());
+    assert!(stack.source.requests().is_empty());
 }

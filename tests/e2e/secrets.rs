@@ -7,28 +7,29 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use linkgate_tests::gateway::GatewayPlan;
-use linkgate_tests::{LinkRequestBuilder, Mood, Reply, random};
+use linkgate_tests::{LinkRequestBuilder, Reply, ServiceBehaviour, random};
 use serde_json::json;
 
-use crate::bed::stranger;
 use crate::platform::{Caller, Platform, Proof, UPLOAD};
+use crate::stack::stranger;
 
-const MOODS: [Mood; 11] = [
-    Mood::Well,
-    Mood::Echo,
-    Mood::Down,
-    Mood::Hangup,
-    Mood::Slow(Duration::from_secs(60)),
-    Mood::Html,
-    Mood::Truncated,
-    Mood::CutShort,
-    Mood::Huge,
-    Mood::Status(500),
-    Mood::Status(401),
+const BEHAVIOURS: [ServiceBehaviour; 11] = [
+    ServiceBehaviour::Well,
+    ServiceBehaviour::Echo,
+    ServiceBehaviour::Down,
+    ServiceBehaviour::Hangup,
+    ServiceBehaviour::Slow(Duration::from_secs(60)),
+    ServiceBehaviour::Html,
+    ServiceBehaviour::Truncated,
+    ServiceBehaviour::CutShort,
+    ServiceBehaviour::Huge,
+    ServiceBehaviour::Status(500),
+    ServiceBehaviour::Status(401),
 ];
 
-/// Moods in which the filter does something of its own.
-const FEW_MOODS: [Mood; 4] = [Mood::Well, Mood::Echo, Mood::Down, Mood::Html];
+/// Behaviours in which the filter does something of its own.
+const FEW_BEHAVIOURS: [ServiceBehaviour; 4] =
+    [ServiceBehaviour::Well, ServiceBehaviour::Echo, ServiceBehaviour::Down, ServiceBehaviour::Html];
 
 /// Secrets that were shown, requests that show them, and what came back.
 #[derive(Default)]
@@ -47,7 +48,7 @@ impl Plant {
 
     /// Sends what was prepared, all at once.
     async fn send(&mut self, platform: &Platform) {
-        let sent = self.requests.drain(..).map(|request| platform.bed.send(request));
+        let sent = self.requests.drain(..).map(|request| platform.stack.send(request));
         self.replies.extend(join_all(sent).await);
     }
 
@@ -59,7 +60,7 @@ impl Plant {
             request = request.header(name, &format!("{form}{}", self.seed()));
         }
         if caller.signs_with.is_none() {
-            let link = format!("{}?sign={}", platform.bed.source.url(), self.seed());
+            let link = format!("{}?sign={}", platform.stack.source.url(), self.seed());
             let version = self.secrets.len().to_string();
             let body = json!({"package_url": link, "version": version, "bk_app_secret": self.seed()}).to_string();
             let path = format!("{}{}", caller.prefix, UPLOAD);
@@ -71,7 +72,7 @@ impl Plant {
 
     /// Requests that come to nothing before anybody is asked.
     fn stumble(&mut self, platform: &Platform) {
-        let listed = platform.user("bk_ticket", &platform.bed.gateway.credentials().ticket.clone());
+        let listed = platform.user("bk_ticket", &platform.stack.gateway.credentials().ticket.clone());
         let request = || platform.request(&listed);
         let (word, seed) = (format!("{{\"bk_app_secret\": {}", self.seed()), self.seed());
         self.requests.extend([
@@ -90,28 +91,29 @@ impl Plant {
 
 /// All that anybody but the two ends of a request can read, by where it stands.
 async fn output(platform: &Platform, replies: &[Reply]) -> Vec<(String, String)> {
-    let bed = &platform.bed;
-    bed.gateway.access_line(replies.last().unwrap()).await;
+    let stack = &platform.stack;
+    stack.gateway.access_line(replies.last().unwrap()).await;
     // The store writes its last lines, and the gate hands over its counts, a moment after the reply.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
-    let mut all = vec![("Envoy's log".to_owned(), bed.gateway.log()), ("store".to_owned(), bed.store.log().join("\n"))];
+    let mut all =
+        vec![("Envoy's log".to_owned(), stack.gateway.log()), ("store".to_owned(), stack.store.log().join("\n"))];
     for page in ["/stats", "/stats/prometheus", "/clusters", "/config_dump", "/server_info"] {
-        all.push((page.to_owned(), bed.gateway.admin_page(page).await));
+        all.push((page.to_owned(), stack.gateway.admin_page(page).await));
     }
     all.push(("replies".to_owned(), format!("{replies:?}")));
     all
 }
 
-async fn nothing_comes_out_of(plan: GatewayPlan, moods: &[Mood]) {
+async fn nothing_comes_out_of(plan: GatewayPlan, behaviours: &[ServiceBehaviour]) {
     let key = plan.private_key();
     let mut plant = Plant::default();
     plant.secrets.extend(key.lines().filter(|line| !line.starts_with('-')).map(str::to_owned));
     let platform = Platform::planned(plan.workers(1), |policy| policy["identity"]["timeout_ms"] = json!(300)).await;
     plant.secrets.extend(platform.identity.environment().into_iter().skip(1).map(|(_, secret)| secret));
-    let listed = platform.bed.gateway.credentials().clone();
+    let listed = platform.stack.gateway.credentials().clone();
     plant.secrets.extend([listed.secret, listed.token, listed.ticket]);
-    for mood in moods {
-        platform.identity.set_all(*mood).await;
+    for behaviour in behaviours {
+        platform.identity.set_all(*behaviour).await;
         for proof in Proof::ALL {
             let good = platform.caller(proof);
             plant.call(&platform, &good);
@@ -143,11 +145,11 @@ async fn nothing_comes_out_of(plan: GatewayPlan, moods: &[Mood]) {
 
 #[tokio::test]
 async fn no_secret_comes_out() {
-    nothing_comes_out_of(GatewayPlan::new(), &MOODS).await;
+    nothing_comes_out_of(GatewayPlan::new(), &BEHAVIOURS).await;
 }
 
 #[tokio::test]
 async fn no_secret_comes_out_when_the_filter_is_traced() {
     let plan = GatewayPlan::new().arg("--component-log-level").arg("wasm:trace,http:info");
-    nothing_comes_out_of(plan, &FEW_MOODS).await;
+    nothing_comes_out_of(plan, &FEW_BEHAVIOURS).await;
 }

@@ -6,11 +6,11 @@ use futures_util::future::join_all;
 use linkgate_tests::gateway::GatewayPlan;
 use linkgate_tests::signature::signed_target;
 use linkgate_tests::token::now_s;
-use linkgate_tests::{Identity, Mood, Question, Reply, Service, random};
+use linkgate_tests::{Identity, Question, Reply, Service, ServiceBehaviour, random};
 use serde_json::{Value, json};
 
-use crate::bed::{assert_not_authenticated, stranger};
 use crate::platform::{ANNA, CI, Caller, Platform, Proof, UPLOAD};
+use crate::stack::{assert_not_authenticated, stranger};
 
 /// An app and a user whom services know both, and whom nobody asked about yet.
 fn newcomer(platform: &Platform) -> Caller {
@@ -30,18 +30,18 @@ fn assert_served(reply: &Reply) {
 /// Waits until that many requests are under way.
 async fn wait_until_open(platform: &Platform, count: usize) {
     let (page, wanted) = ("/stats?filter=^http.gateway.downstream_rq_active$", format!(": {count}\n"));
-    platform.bed.gateway.wait_for_page(page, "so many are under way", |text| text.ends_with(&wanted)).await;
+    platform.stack.gateway.wait_for_page(page, "so many are under way", |text| text.ends_with(&wanted)).await;
 }
 
 #[tokio::test]
 async fn fifty_at_once_ask_each_question_once() {
     let platform = Platform::new().await;
     let caller = newcomer(&platform);
-    platform.identity.set_all(Mood::Slow(Duration::from_millis(500))).await;
-    let sent = (0..50).map(|_| platform.bed.send(platform.request(&caller)));
+    platform.identity.set_all(ServiceBehaviour::Slow(Duration::from_millis(500))).await;
+    let sent = (0..50).map(|_| platform.stack.send(platform.request(&caller)));
     join_all(sent).await.iter().for_each(assert_served);
     assert_eq!(asked(&platform.identity), (1, 1));
-    assert_eq!(platform.bed.shelf().rows().await.len(), 50);
+    assert_eq!(platform.stack.directory().rows().await.len(), 50);
     platform.serve(&caller).await;
     assert_eq!(asked(&platform.identity), (1, 1));
 }
@@ -50,11 +50,11 @@ async fn fifty_at_once_ask_each_question_once() {
 async fn fifty_at_once_are_told_of_a_failure_once_and_may_ask_again() {
     let platform = Platform::new().await;
     let caller = newcomer(&platform);
-    platform.identity.set_all(Mood::Status(500)).await;
-    for reply in join_all((0..50).map(|_| platform.bed.send(platform.request(&caller)))).await {
+    platform.identity.set_all(ServiceBehaviour::Status(500)).await;
+    for reply in join_all((0..50).map(|_| platform.stack.send(platform.request(&caller)))).await {
         assert_eq!(reply.status, 500, "{reply:?}");
     }
-    platform.identity.set_all(Mood::Well).await;
+    platform.identity.set_all(ServiceBehaviour::Well).await;
     platform.identity.forget();
     platform.serve(&caller).await;
     assert_eq!(asked(&platform.identity), (1, 1));
@@ -64,8 +64,8 @@ async fn fifty_at_once_are_told_of_a_failure_once_and_may_ask_again() {
 async fn two_workers_ask_twice_at_the_most() {
     let platform = Platform::planned(GatewayPlan::new(), |_| ()).await;
     let caller = newcomer(&platform);
-    platform.identity.set_all(Mood::Slow(Duration::from_millis(500))).await;
-    let sent = (0..50).map(|_| platform.bed.send(platform.request(&caller)));
+    platform.identity.set_all(ServiceBehaviour::Slow(Duration::from_millis(500))).await;
+    let sent = (0..50).map(|_| platform.stack.send(platform.request(&caller)));
     join_all(sent).await.iter().for_each(assert_served);
     let (apps, users) = asked(&platform.identity);
     assert!((1..=2).contains(&apps) && (1..=2).contains(&users), "{apps} {users}");
@@ -75,8 +75,8 @@ async fn two_workers_ask_twice_at_the_most() {
 async fn who_hangs_up_while_a_service_is_asked_takes_nobody_along() {
     let platform = Platform::new().await;
     let caller = newcomer(&platform);
-    platform.identity.set_all(Mood::Slow(Duration::from_millis(1_500))).await;
-    let base = platform.bed.gateway.base();
+    platform.identity.set_all(ServiceBehaviour::Slow(Duration::from_millis(1_500))).await;
+    let base = platform.stack.gateway.base();
     let begin = || tokio::spawn(platform.request(&caller).try_send_owned(base));
     let first = begin();
     platform.identity.wait_for(Question::VerifySecret, 1).await;
@@ -97,9 +97,9 @@ async fn who_hangs_up_while_a_service_is_asked_takes_nobody_along() {
     platform.identity.wait_for(Question::VerifySecret, 2).await;
     request.abort();
     wait_until_open(&platform, 0).await;
-    assert_served(&platform.bed.send(platform.request(&lonely)).await);
+    assert_served(&platform.stack.send(platform.request(&lonely)).await);
     assert_eq!(asked(&platform.identity), (2, 2));
-    assert!(!platform.bed.gateway.log().contains("[error]"), "{}", platform.bed.gateway.log());
+    assert!(!platform.stack.gateway.log().contains("[error]"), "{}", platform.stack.gateway.log());
 }
 
 #[tokio::test]
@@ -107,23 +107,23 @@ async fn a_request_that_waits_for_an_answer_ends_under_the_policy_that_it_began_
     let patient = |policy: &mut Value| policy["identity"]["timeout_ms"] = json!(20_000);
     let platform = Platform::planned(GatewayPlan::new(), patient).await;
     let caller = newcomer(&platform);
-    platform.identity.set(Service::Bkauth, Mood::Slow(Duration::from_secs(8))).await;
-    let begin = || platform.request(&caller).try_send_owned(platform.bed.gateway.base());
+    platform.identity.set(Service::Bkauth, ServiceBehaviour::Slow(Duration::from_secs(8))).await;
+    let begin = || platform.request(&caller).try_send_owned(platform.stack.gateway.base());
     let requests: Vec<_> = (0..6).map(|_| tokio::spawn(begin())).collect();
     wait_until_open(&platform, 6).await;
-    let mut closed = platform.bed.policy.clone();
+    let mut closed = platform.stack.policy.clone();
     closed["grants"] = json!([]);
     // Not `enforce`: the policy before this one stays until its last request has ended.
-    platform.bed.gateway.deploy(&closed).await.unwrap();
-    let new = format!("version.{}: 3\n", platform.bed.gateway.policy_version());
-    platform.bed.gateway.wait_for_page("/stats?filter=policy_workers", "it serves", |page| page.contains(&new)).await;
+    platform.stack.gateway.deploy(&closed).await.unwrap();
+    let new = format!("version.{}: 3\n", platform.stack.gateway.policy_version());
+    platform.stack.gateway.wait_for_page("/stats?filter=policy_workers", "it serves", |page| page.contains(&new)).await;
     assert_eq!(platform.identity.count(Question::IsLogin), 0, "the first question is still open");
     for reply in join_all(requests).await {
         assert_served(&reply.unwrap().unwrap());
     }
     assert_eq!(platform.refuse(&caller).await.json()["code"], 1_640_301);
     let one = |page: &str| page.lines().filter(|line| !line.ends_with(": 0")).count() == 1;
-    platform.bed.gateway.wait_for_page("/stats?filter=policy_workers", "the old one went", one).await;
+    platform.stack.gateway.wait_for_page("/stats?filter=policy_workers", "the old one went", one).await;
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn a_wrong_secret_is_asked_about_once_and_a_new_one_works_at_once() {
 #[tokio::test]
 async fn a_signature_serves_once_whichever_worker_sees_it() {
     let platform = Platform::planned(GatewayPlan::new(), |_| ()).await;
-    let bed = &platform.bed;
+    let stack = &platform.stack;
     let signer = platform.caller(Proof::Signature);
     let secret = signer.signs_with.clone().unwrap();
     let path = format!("/stag{UPLOAD}");
@@ -167,14 +167,14 @@ async fn a_signature_serves_once_whichever_worker_sees_it() {
             let request = stranger("").path(&target).raw_body(body.clone()).in_english();
             request.header("x-bkapi-authorization", &signer.shown.to_string())
         };
-        let replies = join_all((0..6).map(|_| bed.send(request()))).await;
+        let replies = join_all((0..6).map(|_| stack.send(request()))).await;
         let passed = replies.iter().filter(|reply| reply.body.contains("is not in the allow-list")).count();
         assert_eq!(passed, 1, "{replies:?}");
         for reply in replies.iter().filter(|reply| !reply.body.contains("is not in the allow-list")) {
             assert_not_authenticated(reply, "parameter bk_nonce has been used before");
         }
     }
-    let page = bed.gateway.admin_page("/stats?filter=worker_[01].downstream_cx_total").await;
+    let page = stack.gateway.admin_page("/stats?filter=worker_[01].downstream_cx_total").await;
     let taken: Vec<_> = page.lines().filter(|line| !line.ends_with(": 0")).collect();
     assert_eq!(taken.len(), 2, "both workers served:\n{page}");
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use linkgate_tests::{Behaviour, Compression, tar};
 
-use crate::bed::{Bed, assert_problem};
+use crate::stack::{TestStack, assert_problem};
 
 const IMPATIENT: &[(&str, &str)] = &[
     ("LINKGATE_FETCH_CONNECT_TIMEOUT_S", "1"),
@@ -19,7 +19,7 @@ fn problem(code: &str, detail: &str) -> String {
 
 #[tokio::test]
 async fn a_source_that_fails_is_named_as_the_cause() {
-    let bed = Bed::with(IMPATIENT).await;
+    let stack = TestStack::with(IMPATIENT).await;
     let body = || linkgate_tests::bytes(500);
     let cases = [
         ("/404", Behaviour::Status(404), "SOURCE_UNREACHABLE", 502),
@@ -34,19 +34,19 @@ async fn a_source_that_fails_is_named_as_the_cause() {
         ("/drips", Behaviour::Drip(body(), Duration::from_millis(100)), "SOURCE_TIMEOUT", 504),
     ];
     for (path, behaviour, code, status) in cases {
-        let reply = bed.refuse(bed.request(bed.link_to(path, behaviour))).await;
+        let reply = stack.refuse(stack.request(stack.link_to(path, behaviour))).await;
         assert_eq!((reply.status, reply.json()["code"].as_str()), (status, Some(code)), "{path}: {reply:?}");
         assert_eq!(reply.header("bkapi-error-code"), Some(code));
         let detail = reply.json()["detail"].as_str().unwrap().to_owned();
         assert!(!detail.is_empty() && !detail.contains("127.0.0.1"), "{path}: {detail}");
     }
-    let reply = bed.refuse(bed.request(bed.source.url_of("/404"))).await;
+    let reply = stack.refuse(stack.request(stack.source.url_of("/404"))).await;
     assert!(reply.body.contains("404"), "{reply:?}");
 }
 
 #[tokio::test]
 async fn the_size_limit_holds_whatever_the_source_says() {
-    let bed = Bed::with(IMPATIENT).await;
+    let stack = TestStack::with(IMPATIENT).await;
     let bytes = |len| linkgate_tests::bytes(len);
     let cases = [
         ("/over", Behaviour::Bytes(bytes(1_001))),
@@ -55,7 +55,7 @@ async fn the_size_limit_holds_whatever_the_source_says() {
         ("/endless", Behaviour::Endless),
     ];
     for (path, behaviour) in cases {
-        let reply = bed.refuse(bed.request(bed.link_to(path, behaviour))).await;
+        let reply = stack.refuse(stack.request(stack.link_to(path, behaviour))).await;
         assert_eq!((reply.status, reply.json()["code"].as_str()), (400, Some("PACKAGE_TOO_LARGE")), "{path}");
         assert!(reply.body.contains("1000 bytes"), "{reply:?}");
     }
@@ -65,50 +65,50 @@ async fn the_size_limit_holds_whatever_the_source_says() {
         ("/at-in-chunks", Behaviour::Chunked(bytes(1_000), 100)),
     ];
     for (path, behaviour) in good {
-        let reply = bed.send(bed.request(bed.link_to(path, behaviour)).version(path)).await;
+        let reply = stack.send(stack.request(stack.link_to(path, behaviour)).version(path)).await;
         assert_eq!(reply.status, 200, "{path}: {reply:?}");
     }
-    assert_eq!(bed.shelf().rows().await.len(), 3);
+    assert_eq!(stack.directory().rows().await.len(), 3);
 }
 
 #[tokio::test]
 async fn a_link_leads_only_where_it_may() {
-    let bed = Bed::new().await;
+    let stack = TestStack::new().await;
     let other = linkgate_tests::FakeSource::serving("elsewhere").await;
     let cases = [
-        bed.link_to("/leaves", Behaviour::Redirect(302, other.url())),
-        bed.link_to("/leaves-by-name", Behaviour::Redirect(307, format!("http://localhost:{}/", other.port()))),
-        bed.link_to("/metadata", Behaviour::Redirect(302, "http://169.254.169.254/latest/".to_owned())),
+        stack.link_to("/leaves", Behaviour::Redirect(302, other.url())),
+        stack.link_to("/leaves-by-name", Behaviour::Redirect(307, format!("http://localhost:{}/", other.port()))),
+        stack.link_to("/metadata", Behaviour::Redirect(302, "http://169.254.169.254/latest/".to_owned())),
         // Allowed as a host, but its address is not public, and it is not listed as private.
-        format!("http://localhost:{}/generic/example.tar.gz", bed.source.port()),
+        format!("http://localhost:{}/generic/example.tar.gz", stack.source.port()),
     ];
     for link in cases {
-        let reply = bed.refuse(bed.request(&link)).await;
+        let reply = stack.refuse(stack.request(&link)).await;
         assert_eq!((reply.status, reply.json()["code"].as_str()), (400, Some("VALIDATION_ERROR")), "{link}: {reply:?}");
         assert!(reply.json()["fields_detail"]["package_url"].is_array(), "{reply:?}");
     }
     assert!(other.requests().is_empty(), "the host that is not allowed was never asked");
-    let looped = bed.link_to("/loop", Behaviour::Redirect(302, "/loop".to_owned()));
-    let reply = bed.refuse(bed.request(looped)).await;
+    let looped = stack.link_to("/loop", Behaviour::Redirect(302, "/loop".to_owned()));
+    let reply = stack.refuse(stack.request(looped)).await;
     assert_eq!(reply.json()["code"], "SOURCE_UNREACHABLE", "{reply:?}");
-    let within = bed.link_to("/moved", Behaviour::Redirect(302, "/generic/example.tar.gz".to_owned()));
-    assert_eq!(bed.send(bed.request(within)).await.status, 200);
+    let within = stack.link_to("/moved", Behaviour::Redirect(302, "/generic/example.tar.gz".to_owned()));
+    assert_eq!(stack.send(stack.request(within)).await.status, 200);
 }
 
 #[tokio::test]
 async fn a_version_that_is_nowhere_is_asked_for() {
-    let bed = Bed::new().await;
-    let reply = bed.refuse(bed.request(bed.source.url()).without("version")).await;
+    let stack = TestStack::new().await;
+    let reply = stack.refuse(stack.request(stack.source.url()).without("version")).await;
     assert_eq!((reply.status, reply.json()["code"].as_str()), (400, Some("VALIDATION_ERROR")));
     assert!(reply.json()["fields_detail"]["version"].is_array(), "{reply:?}");
 }
 
 #[tokio::test]
 async fn a_version_that_the_package_names_need_not_be_given() {
-    let bed = Bed::new().await;
+    let stack = TestStack::new().await;
     let files: &[(&str, &[u8])] = &[("app/app_desc.yaml", b"spec_version: 2\napp_version: 1.10\n")];
-    bed.source.on("/named.tar.gz", Behaviour::Bytes(tar(files, Compression::Gzip)));
-    let reply = bed.request(bed.source.url_of("/named.tar.gz")).without("version").send(bed.gateway.base()).await;
+    stack.source.on("/named.tar.gz", Behaviour::Bytes(tar(files, Compression::Gzip)));
+    let reply = stack.request(stack.source.url_of("/named.tar.gz")).without("version").send(stack.gateway.base()).await;
     assert_eq!((reply.status, reply.json()["version"].as_str()), (200, Some("1.10")), "{}", reply.body);
 }
 
@@ -118,17 +118,18 @@ async fn a_module_that_takes_no_packages_says_so() {
     let modules = dir.path().join("modules.toml");
     let text = "unknown_modules = \"refuse\"\n[[modules]]\napp_code = \"app_code\"\nmodule = \"git\"\nsource_origin = \"authorized_vcs\"\n";
     std::fs::write(&modules, text).unwrap();
-    let bed = Bed::with(&[("LINKGATE_MODULES_FILE", modules.to_str().unwrap())]).await;
+    let stack = TestStack::with(&[("LINKGATE_MODULES_FILE", modules.to_str().unwrap())]).await;
     let on = |module: &str| {
-        bed.request(bed.source.url())
+        stack
+            .request(stack.source.url())
             .path(format!("/stag/bkapps/applications/app_code/modules/{module}/source_package/link/"))
     };
-    let chinese = bed.send(on("git")).await;
+    let chinese = stack.send(on("git")).await;
     let body = r#"{"code":"UNSUPPORTED_SOURCE_ORIGIN","detail":"未支持的源码来源"}"#;
     assert_problem(&chinese, 400, "UNSUPPORTED_SOURCE_ORIGIN", Some("4312008"), body);
-    let english = bed.refuse(on("git")).await;
+    let english = stack.refuse(on("git")).await;
     let body = problem("UNSUPPORTED_SOURCE_ORIGIN", "Unsupported source origin");
     assert_problem(&english, 400, "UNSUPPORTED_SOURCE_ORIGIN", Some("4312008"), &body);
-    assert_eq!(bed.refuse(on("unknown")).await.status, 404);
-    assert!(bed.source.requests().is_empty());
+    assert_eq!(stack.refuse(on("unknown")).await.status, 404);
+    assert!(stack.source.requests().is_empty());
 }

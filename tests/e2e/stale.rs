@@ -5,13 +5,13 @@
 use std::time::Duration;
 
 use linkgate_tests::gateway::{APP, Gateway, GatewayPlan, path_from};
-use linkgate_tests::{Identity, Mood, random};
+use linkgate_tests::{Identity, ServiceBehaviour, random};
 use serde_json::{Value, json};
 
-use crate::bed::stranger;
 use crate::platform::{ANNA, CI};
 use crate::recorder::Recorder;
 use crate::rewired::fast;
+use crate::stack::stranger;
 
 /// Ten minutes, and a little more, for the filter.
 const TEN_MINUTES: Duration = Duration::from_millis(6_200);
@@ -57,19 +57,24 @@ async fn an_old_answer_stands_in_while_its_service_fails() {
         assert_eq!(ask(&gateway, caller).await, (200, "fresh".to_owned()), "{caller}");
     }
     tokio::time::sleep(TEN_MINUTES).await;
-    for mood in
-        [Mood::Down, Mood::Hangup, Mood::Slow(Duration::from_secs(60)), Mood::Html, Mood::Huge, Mood::Status(500)]
-    {
-        identity.set_all(mood).await;
+    for behaviour in [
+        ServiceBehaviour::Down,
+        ServiceBehaviour::Hangup,
+        ServiceBehaviour::Slow(Duration::from_secs(60)),
+        ServiceBehaviour::Html,
+        ServiceBehaviour::Huge,
+        ServiceBehaviour::Status(500),
+    ] {
+        identity.set_all(behaviour).await;
         for caller in &callers {
-            assert_eq!(ask(&gateway, caller).await, (200, "stale".to_owned()), "{mood:?} {caller}");
+            assert_eq!(ask(&gateway, caller).await, (200, "stale".to_owned()), "{behaviour:?} {caller}");
         }
     }
     // That lets nobody else in.
     for caller in self::callers(&identity, &gateway) {
         assert_eq!(ask(&gateway, &caller).await.0, 500, "{caller}");
     }
-    identity.set_all(Mood::Well).await;
+    identity.set_all(ServiceBehaviour::Well).await;
     for caller in &callers {
         assert_eq!(ask(&gateway, caller).await, (200, "fresh".to_owned()), "{caller}");
     }

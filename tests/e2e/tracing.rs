@@ -4,8 +4,8 @@ use linkgate_tests::collector::{Collector, Span};
 use linkgate_tests::gateway::GatewayPlan;
 use linkgate_tests::random;
 
-use crate::bed::Bed;
 use crate::platform::{Platform, Proof, UPLOAD};
+use crate::stack::TestStack;
 
 const DOCUMENT: &str = include_str!("../../docs/TRACING.md");
 const MANAGER: &str = "                stat_prefix: gateway\n";
@@ -45,8 +45,9 @@ async fn way_to(collector: &Collector, name: &str) -> Vec<Span> {
 #[tokio::test]
 async fn one_trace_leads_from_envoy_to_the_stages_of_the_store() {
     let collector = Collector::start().await;
-    let bed = Bed::planned(plan(&collector), &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())], &[]).await;
-    let reply = bed.send(bed.request(bed.source.url())).await;
+    let stack =
+        TestStack::planned(plan(&collector), &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())], &[]).await;
+    let reply = stack.send(stack.request(stack.source.url())).await;
     assert_eq!(reply.status, 200, "{reply:?}");
     let way = way_to(&collector, "copy").await;
     let services: Vec<_> = way.iter().map(|span| span.resource["service.name"].as_str()).collect();
@@ -60,10 +61,10 @@ async fn one_trace_leads_from_envoy_to_the_stages_of_the_store() {
 #[tokio::test]
 async fn without_a_tracer_envoy_and_the_gate_pass_the_callers_trace_on() {
     let collector = Collector::start().await;
-    let bed = Bed::with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())]).await;
+    let stack = TestStack::with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())]).await;
     let (trace, caller) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
-    let request = bed.request(bed.source.url()).header("traceparent", &format!("00-{trace}-{caller}-01"));
-    assert_eq!(bed.send(request).await.status, 200);
+    let request = stack.request(stack.source.url()).header("traceparent", &format!("00-{trace}-{caller}-01"));
+    assert_eq!(stack.send(request).await.status, 200);
     let route = UPLOAD.replace("app_code", "{app_code}").replace("default", "{module}");
     let spans = collector.wait_for(&format!("POST {route}"), 1).await;
     assert_eq!((spans[0].trace.as_str(), spans[0].parent.as_str()), (trace, caller));
@@ -83,7 +84,7 @@ async fn no_credential_is_in_what_envoy_exports() {
     for path in [UPLOAD, "/nowhere/"] {
         secrets.push(random());
         let query = format!("{path}?bk_token={}", secrets.last().unwrap());
-        platform.bed.send(platform.bed.request(platform.bed.source.url()).path(query)).await;
+        platform.stack.send(platform.stack.request(platform.stack.source.url()).path(query)).await;
     }
     let bytes = || collector.exports().into_iter().flat_map(|export| export.body).collect::<Vec<u8>>();
     let has = |text: &str| bytes().windows(text.len()).any(|part| part == text.as_bytes());

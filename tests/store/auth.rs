@@ -23,7 +23,7 @@ async fn assert_not_believed(store: &TestStore, source: &FakeSource, name: &str,
     assert_eq!((reply.status, reply.json()["detail"].as_str()), (401, Some(detail)), "{name}");
     assert_problem(&reply, 401, None, &json!({"code": "ERROR", "detail": detail}));
     assert_eq!(reply.header("www-authenticate"), Some("X-Bkapi-JWT"), "{name}");
-    store.shelf().assert_empty().await;
+    store.directory().assert_empty().await;
     assert!(source.requests().is_empty(), "{name}");
 }
 
@@ -96,7 +96,7 @@ async fn two_tokens_are_refused_even_if_both_are_good() {
     let request = store.request(source.url()).header("x-bkapi-jwt", &store.mint().token()).in_english();
     let reply = store.link(request).await;
     assert_problem(&reply, 401, None, &json!({"code": "ERROR", "detail": INVALID}));
-    store.shelf().assert_empty().await;
+    store.directory().assert_empty().await;
 }
 
 #[tokio::test]
@@ -129,7 +129,7 @@ async fn a_caller_who_is_not_verified_is_forbidden() {
         let reply = store.link(store.request(source.url()).token(Some(token)).in_english()).await;
         assert_problem(&reply, 403, None, &json!({"code": "ERROR", "detail": "Permission denied"}));
     }
-    store.shelf().assert_empty().await;
+    store.directory().assert_empty().await;
     assert!(source.requests().is_empty());
 }
 
@@ -218,7 +218,7 @@ async fn a_user_may_be_missing_only_where_a_verified_application_needs_none() {
         let token = store.mint().sign(&optional(true, extension));
         assert_not_believed(&store, &source, "another type", Some(token), INVALID).await;
     }
-    store.shelf().assert_empty().await;
+    store.directory().assert_empty().await;
     assert!(source.requests().is_empty());
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use linkgate_tests::process::{binary, command};
-use linkgate_tests::{Behaviour, FakeSource, Shelf, StoreProcess, sha256_hex};
+use linkgate_tests::{Behaviour, DataDirectory, FakeSource, StoreProcess, sha256_hex};
 
 use crate::gc::left_by_a_store;
 use crate::writers::Writers;
@@ -46,17 +46,17 @@ async fn a_backup_under_uploads_holds_every_acknowledged_package() {
         let (saved, restored) = (saved.join(round.to_string()), restored.join(round.to_string()));
         assert_eq!(command(&restored, &in_dir("restore", &saved)).code(), 0);
         assert_eq!(command(&restored, &["verify"]).code(), 0);
-        let shelf = Shelf::new(&restored);
-        let rows = shelf.rows().await;
-        let booked: BTreeMap<_, _> = rows.iter().map(|row| (row.version.clone(), row.sha256.clone())).collect();
+        let directory = DataDirectory::new(&restored);
+        let rows = directory.rows().await;
+        let recorded: BTreeMap<_, _> = rows.iter().map(|row| (row.version.clone(), row.sha256.clone())).collect();
         for (version, sha256) in &promised {
-            assert_eq!(booked.get(version), Some(sha256), "{version} was acknowledged before");
-            assert_eq!(sha256_hex(&std::fs::read(shelf.blob(sha256)).unwrap()), *sha256);
+            assert_eq!(recorded.get(version), Some(sha256), "{version} was acknowledged before");
+            assert_eq!(sha256_hex(&std::fs::read(directory.blob(sha256)).unwrap()), *sha256);
         }
         let mut wanted: Vec<_> = rows.into_iter().map(|row| row.sha256).collect();
         wanted.sort();
         wanted.dedup();
-        assert_eq!(shelf.stored_files(), wanted, "what the books name, and nothing else");
+        assert_eq!(directory.stored_files(), wanted, "what the catalog names, and nothing else");
     }
     writers.end().await;
     store.stop();
@@ -69,7 +69,7 @@ async fn a_store_runs_on_what_was_restored_and_the_backup_stays_as_it_is() {
     let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
     source.on("/new", Behaviour::Bytes(b"new".to_vec()));
     let (data, saved, restored) = (dir.path().join("data"), dir.path().join("saved"), dir.path().join("restored"));
-    let shelf = left_by_a_store(&source, &data, &["1", "2"]).await;
+    let directory = left_by_a_store(&source, &data, &["1", "2"]).await;
     // An empty directory may be there already.
     std::fs::create_dir(&saved).unwrap();
     std::fs::create_dir(&restored).unwrap();
@@ -82,7 +82,7 @@ async fn a_store_runs_on_what_was_restored_and_the_backup_stays_as_it_is() {
     assert_eq!(statements(&saved), statements(&data), "with the key that they are checked by");
     assert_eq!(command(&saved, &["verify"]).code(), 0, "a backup can be checked where it is");
     assert_eq!(command(&restored, &in_dir("restore", &saved)).code(), 0);
-    assert_eq!(Shelf::new(&restored).rows().await, shelf.rows().await);
+    assert_eq!(DataDirectory::new(&restored).rows().await, directory.rows().await);
     assert_eq!(command(&restored, &["gc"]).code(), 0, "before any store ran on it");
 
     let store = StoreProcess::trusting(&source, &restored, &[]);
@@ -95,7 +95,7 @@ async fn a_store_runs_on_what_was_restored_and_the_backup_stays_as_it_is() {
     let third = store.request(source.url()).version("3").send(store.base()).await.json();
     assert_eq!(third["id"], 3, "numbers go on where they were");
     store.stop();
-    assert_eq!(Shelf::new(&saved).stored_files(), [sha256_hex(b"x")], "links do not tie them together");
+    assert_eq!(DataDirectory::new(&saved).stored_files(), [sha256_hex(b"x")], "links do not tie them together");
     assert_eq!(command(&data, &["verify"]).code(), 0);
 }
 
@@ -112,7 +112,7 @@ async fn a_backup_crosses_file_systems() {
         eprintln!("NOT TESTED: there is only one file system");
         return;
     }
-    let shelf = left_by_a_store(&source, dir.path(), &["1"]).await;
+    let directory = left_by_a_store(&source, dir.path(), &["1"]).await;
     let saved = elsewhere.path().join("saved");
     let done = command(dir.path(), &in_dir("backup", &saved));
     assert_eq!(done.code(), 0);
@@ -120,20 +120,20 @@ async fn a_backup_crosses_file_systems() {
     let restored = dir.path().join("restored");
     assert_eq!(command(&restored, &in_dir("restore", &saved)).code(), 0);
     assert_eq!(command(&restored, &["verify"]).code(), 0);
-    assert_eq!(Shelf::new(&restored).stored_files(), shelf.stored_files());
+    assert_eq!(DataDirectory::new(&restored).stored_files(), directory.stored_files());
 }
 
 #[tokio::test]
 async fn a_backup_is_refused_where_something_is_and_leaves_nothing() {
     let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
     let (data, full) = (dir.path().join("data"), dir.path().join("full"));
-    let shelf = left_by_a_store(&source, &data, &["1"]).await;
+    let directory = left_by_a_store(&source, &data, &["1"]).await;
     std::fs::create_dir(&full).unwrap();
     std::fs::write(full.join("mine"), "mine").unwrap();
     std::fs::create_dir(dir.path().join(".other.partial")).unwrap();
     std::fs::write(dir.path().join("file"), "mine").unwrap();
     std::os::unix::fs::symlink("elsewhere", dir.path().join("link")).unwrap();
-    let (before, files) = (names(dir.path()), shelf.files());
+    let (before, files) = (names(dir.path()), directory.files());
     let inside = data.join("saved");
     for (into, why) in [
         (full.as_path(), "is not empty"),
@@ -151,7 +151,7 @@ async fn a_backup_is_refused_where_something_is_and_leaves_nothing() {
     let nothing = command(&dir.path().join("nowhere"), &in_dir("backup", &dir.path().join("saved")));
     assert_eq!(nothing.code(), 2);
     assert_eq!((names(dir.path()), names(&full)), (before, vec!["mine".to_owned()]));
-    assert_eq!(shelf.files(), files);
+    assert_eq!(directory.files(), files);
 }
 
 #[tokio::test]
@@ -164,30 +164,30 @@ async fn a_backup_of_a_damaged_store_saves_the_rest_and_says_so() {
     assert_eq!(store.request(source.url_of("/good")).version("2").send(store.base()).await.status, 200);
     store.stop();
     let lost = sha256_hex(b"lost");
-    std::fs::remove_file(Shelf::new(&data).blob(&lost)).unwrap();
+    std::fs::remove_file(DataDirectory::new(&data).blob(&lost)).unwrap();
     for done in [command(&data, &in_dir("backup", &saved)), command(&restored, &in_dir("restore", &saved))] {
         assert_eq!(done.code(), 1);
         assert!(done.out.contains(&format!("{lost} is in the catalog and missing")), "{}", done.out);
         assert!(done.out.contains("1 missing"), "{}", done.out);
     }
-    assert_eq!(Shelf::new(&restored).stored_files(), [sha256_hex(b"good")]);
-    assert_eq!(Shelf::new(&restored).rows().await.len(), 2);
+    assert_eq!(DataDirectory::new(&restored).stored_files(), [sha256_hex(b"good")]);
+    assert_eq!(DataDirectory::new(&restored).rows().await.len(), 2);
 }
 
 #[tokio::test]
 async fn a_restore_is_refused_over_anything_and_from_anything_else() {
     let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
     let (data, saved, other) = (dir.path().join("data"), dir.path().join("saved"), dir.path().join("other"));
-    let shelf = left_by_a_store(&source, &data, &["1"]).await;
+    let directory = left_by_a_store(&source, &data, &["1"]).await;
     assert_eq!(command(&data, &in_dir("backup", &saved)).code(), 0);
-    let (files, rows) = (shelf.files(), shelf.rows().await);
+    let (files, rows) = (directory.files(), directory.rows().await);
     let over = command(&data, &in_dir("restore", &saved));
     assert_eq!(over.code(), 2);
     assert!(over.err.contains("is not empty"), "{}", over.err);
     let store = StoreProcess::start(&data, &[]);
     assert_eq!(command(&data, &in_dir("restore", &saved)).code(), 2, "and neither under a running store");
     store.stop();
-    assert_eq!((shelf.files(), shelf.rows().await), (files, rows));
+    assert_eq!((directory.files(), directory.rows().await), (files, rows));
 
     let no_backup = command(&other, &in_dir("restore", dir.path()));
     assert_eq!(no_backup.code(), 2);
@@ -200,10 +200,10 @@ async fn a_restore_is_refused_over_anything_and_from_anything_else() {
 #[tokio::test]
 async fn nothing_runs_on_half_of_a_restore() {
     let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
-    let shelf = left_by_a_store(&source, dir.path(), &["1"]).await;
-    // As a restore that is killed leaves it: some packages, and books that do not name them.
+    let directory = left_by_a_store(&source, dir.path(), &["1"]).await;
+    // As a restore that is killed leaves it: some packages, and a catalog that does not name them.
     std::fs::write(dir.path().join("restoring"), "").unwrap();
-    let orphan = shelf.plant(b"the books of this one are still to come");
+    let orphan = directory.plant(b"this one is still to be recorded");
     for arguments in [&["gc"][..], &["verify"], &["verify", "--repair"], &in_dir("backup", &dir.path().join("saved"))] {
         let refused = command(dir.path(), arguments);
         assert_eq!(refused.code(), 2, "{arguments:?}");
@@ -219,7 +219,7 @@ async fn nothing_runs_on_half_of_a_restore() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("half of a restore"));
-    assert!(shelf.blob(&orphan).exists());
+    assert!(directory.blob(&orphan).exists());
 }
 
 fn statements_of(root: &Path, sha256: &str) -> std::path::PathBuf {

@@ -40,7 +40,7 @@ async fn another_package_than_was_named_is_refused_and_leaves_nothing() {
         let reply = store.link(request()).await;
         let detail = format!("源码包的 SHA-256 不一致：应为 {named}，实际为 {found}");
         assert_problem(&reply, 400, None, &json!({"code": "CHECKSUM_MISMATCH", "detail": detail}));
-        store.shelf().assert_empty().await;
+        store.directory().assert_empty().await;
     }
 }
 
@@ -57,7 +57,7 @@ async fn an_overwrite_with_another_package_leaves_the_old_one_untouched() {
     assert_problem(&store.link(wrong).await, 400, None, &body);
     assert_eq!(store.rows().await, before);
     assert_eq!(store.stored_files(), [old]);
-    assert!(store.shelf().temp_files().is_empty());
+    assert!(store.directory().temp_files().is_empty());
     let right = store.request(source.url_of("/new")).overwriting().field("sha256", new.as_str());
     assert_eq!(store.link(right).await.status, 200);
     assert_eq!(store.stored_files(), [new]);
@@ -82,7 +82,7 @@ async fn what_is_no_digest_is_refused_before_a_download() {
 }
 
 #[tokio::test]
-async fn what_the_application_has_is_booked_without_a_download() {
+async fn what_the_application_has_is_recorded_without_a_download() {
     let source = FakeSource::serving("package").await;
     source.on("/gone", Behaviour::Status(404));
     let store = TestStore::trusting(&source).await;
@@ -127,7 +127,7 @@ async fn bytes_that_were_lost_are_downloaded_again() {
     let digest = sha256_hex(b"package");
     let request = |version: &str| store.request(source.url()).version(version).field("sha256", digest.as_str());
     assert_eq!(store.link(request("1")).await.status, 200);
-    std::fs::remove_file(store.shelf().blob(&digest)).unwrap();
+    std::fs::remove_file(store.directory().blob(&digest)).unwrap();
     assert_eq!(store.link(request("2")).await.status, 200);
     assert_eq!(source.requests().len(), 2);
     assert_eq!(store.stored_files(), [digest.as_str()]);

@@ -99,7 +99,7 @@ async fn a_deleted_version_may_be_uploaded_again() {
     let source = FakeSource::serving("x").await;
     let store = TestStore::trusting(&source).await;
     let first = store.link(store.request(source.url())).await.json();
-    store.shelf().execute("update source_package set is_deleted = 1").await;
+    store.directory().execute("update source_package set is_deleted = 1").await;
     let reply = store.link(store.request(source.url())).await;
     assert_eq!(reply.status, 200);
     assert_ne!(reply.json()["id"], first["id"], "a new row");
@@ -121,7 +121,7 @@ async fn of_many_uploads_of_one_version_exactly_one_wins() {
         let (request, base) = (store.request(source.url_of(&path)), store.base().to_owned());
         racers.push(tokio::spawn(async move { request.send(&base).await }));
     }
-    // All are past the early refusal before the first one can be booked.
+    // All are past the early refusal before the first one can be recorded.
     source.wait_for_requests(RACERS).await;
     source.release();
     let mut winners = Vec::new();

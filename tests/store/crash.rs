@@ -7,7 +7,7 @@ use linkgate_tests::crash::judge::{after_clearing, after_restart};
 use linkgate_tests::crash::packages::Packages;
 use linkgate_tests::crash::{Plan, run};
 use linkgate_tests::process::command_with;
-use linkgate_tests::{Shelf, StoreProcess};
+use linkgate_tests::{DataDirectory, StoreProcess};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_when_the_store_is_killed_again_and_again() {
@@ -28,7 +28,7 @@ fn the_store_that_is_shipped_knows_no_failpoints() {
 struct Scene {
     packages: Packages,
     callers: Vec<Caller>,
-    shelf: Shelf,
+    directory: DataDirectory,
     _dir: tempfile::TempDir,
 }
 
@@ -46,16 +46,16 @@ impl Scene {
             caller.live.insert(key, Live { id, sha256 });
         }
         store.stop();
-        Self { packages, callers: vec![caller], shelf: Shelf::new(dir.path()), _dir: dir }
+        Self { packages, callers: vec![caller], directory: DataDirectory::new(dir.path()), _dir: dir }
     }
 
     fn blob(&self, number: usize) -> std::path::PathBuf {
-        self.shelf.blob(&self.packages.get(number).sha256)
+        self.directory.blob(&self.packages.get(number).sha256)
     }
 
     /// Looks, and expects that exactly this is named.
     async fn expect(&mut self, parts: &[&str]) {
-        let look = after_restart(&self.shelf, &mut self.callers, &self.packages).await;
+        let look = after_restart(&self.directory, &mut self.callers, &self.packages).await;
         for part in parts {
             assert!(look.wrong.iter().any(|fault| fault.contains(part)), "{part} in {:#?}", look.wrong);
         }
@@ -72,7 +72,7 @@ fn key(number: usize) -> Key {
 async fn a_sound_directory_passes() {
     let mut scene = Scene::with_three_packages().await;
     scene.expect(&[]).await;
-    assert_eq!(after_clearing(&scene.shelf).await.wrong, Vec::<String>::new());
+    assert_eq!(after_clearing(&scene.directory).await.wrong, Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -98,15 +98,15 @@ async fn a_missing_package_is_named() {
     let mut scene = Scene::with_three_packages().await;
     std::fs::remove_file(scene.blob(2)).unwrap();
     scene.expect(&["a row has no package"]).await;
-    assert!(after_clearing(&scene.shelf).await.wrong[0].ends_with("is in the catalog and missing"));
+    assert!(after_clearing(&scene.directory).await.wrong[0].ends_with("is in the catalog and missing"));
 }
 
 #[tokio::test]
 async fn a_missing_row_is_named_and_so_is_the_package_that_it_leaves() {
     let mut scene = Scene::with_three_packages().await;
-    scene.shelf.execute("delete from source_package where version = 'v1'").await;
+    scene.directory.execute("delete from source_package where version = 'v1'").await;
     scene.expect(&["acknowledged was Some", "found is None"]).await;
-    assert!(after_clearing(&scene.shelf).await.wrong[0].ends_with("is in no row and outlives clearing up"));
+    assert!(after_clearing(&scene.directory).await.wrong[0].ends_with("is in no row and outlives clearing up"));
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn a_mixture_of_old_and_new_is_named() {
         "update source_package set package_name = 'package-7:v1' where version = 'v1'",
     ] {
         let mut scene = Scene::with_three_packages().await;
-        scene.shelf.execute(change).await;
+        scene.directory.execute(change).await;
         scene.expect(&["a row is a mixture"]).await;
     }
 }
@@ -141,9 +141,9 @@ async fn a_row_that_was_deleted_and_is_back_is_named() {
 #[tokio::test]
 async fn what_is_half_there_is_named() {
     let mut scene = Scene::with_three_packages().await;
-    std::fs::write(scene.shelf.path().join("tmp/7"), "half").unwrap();
-    scene.shelf.execute("insert into module values ('caller-0', 'empty', 2, 0)").await;
-    scene.shelf.execute("update source_package set app_code = 'stranger' where version = 'v2'").await;
+    std::fs::write(scene.directory.path().join("tmp/7"), "half").unwrap();
+    scene.directory.execute("insert into module values ('caller-0', 'empty', 2, 0)").await;
+    scene.directory.execute("update source_package set app_code = 'stranger' where version = 'v2'").await;
     let parts = [
         "temporary files outlive",
         "caller-0/empty is registered and has no",
@@ -172,6 +172,6 @@ async fn what_was_in_doubt_may_be_old_or_new_and_nothing_else() {
     let caller = &mut scene.callers[0];
     caller.live.remove(&key(1));
     caller.doubt = Some((key(1), doubt));
-    let look = after_restart(&scene.shelf, &mut scene.callers, &scene.packages).await;
+    let look = after_restart(&scene.directory, &mut scene.callers, &scene.packages).await;
     assert_eq!((look.wrong, look.found_done, look.found_undone), (Vec::new(), 1, 0));
 }

@@ -63,7 +63,7 @@ async fn on_a_small_disk(behaviour: Behaviour) -> Option<(SmallDisk, FakeSource,
 /// The refusal for lack of room, and that what fits is taken afterwards.
 async fn assert_no_room(store: &TestStore, source: &FakeSource, reply: &Reply) {
     assert_problem(reply, 507, None, &json!({"code": "INSUFFICIENT_STORAGE", "detail": "Not enough storage"}));
-    store.shelf().assert_empty().await;
+    store.directory().assert_empty().await;
     let reply = store.link(store.request(source.url_of("/small"))).await;
     assert_eq!(reply.status, 200, "what fits is taken afterwards: {reply:?}");
     assert_eq!(store.stored_files(), [sha256_hex(&bytes(100_000))]);
@@ -88,7 +88,7 @@ async fn a_package_that_is_announced_too_large_for_the_disk_is_refused_before_it
 }
 
 #[tokio::test]
-async fn a_package_of_unknown_size_ends_before_the_room_for_the_books_is_taken() {
+async fn a_package_of_unknown_size_ends_before_the_room_for_the_catalog_is_taken() {
     let endless = Behaviour::Chunked(bytes(9_000_000), 100_000);
     let Some((disk, source, store)) = on_a_small_disk(endless).await else { return };
     let (least, watched) = (AtomicU64::new(u64::MAX), AtomicBool::new(true));
@@ -113,7 +113,7 @@ async fn a_package_of_unknown_size_ends_before_the_room_for_the_books_is_taken()
 async fn the_same_room_is_not_given_to_two_packages_at_once() {
     let Some((_disk, source, store)) = on_a_small_disk(Behaviour::Held(bytes(4_000_000))).await else { return };
     let first = tokio::spawn(store.request(source.url()).version("1").try_send_owned(store.base()));
-    until("the first package", async || store.shelf().temp_files().len() == 1).await;
+    until("the first package", async || store.directory().temp_files().len() == 1).await;
     let second = store.link(store.request(source.url()).version("2").in_english()).await;
     assert_eq!((second.status, second.json()["code"].as_str()), (507, Some("INSUFFICIENT_STORAGE")));
     source.release();
@@ -138,14 +138,14 @@ async fn a_download_that_begins_anew_is_not_refused_for_the_room_that_its_first_
 async fn a_disk_that_others_fill_meanwhile_is_told_and_the_store_goes_on_when_there_is_room_again() {
     let Some((disk, source, store)) = on_a_small_disk(Behaviour::Held(bytes(4_000_000))).await else { return };
     let call = tokio::spawn(store.request(source.url()).in_english().try_send_owned(store.base()));
-    until("half of the package", async || store.shelf().temp_files().len() == 1).await;
+    until("half of the package", async || store.directory().temp_files().len() == 1).await;
     let filler = disk.path().join("filler");
     // As much as there is: the last write fails.
     drop(std::fs::write(&filler, bytes(8_000_000)));
     source.release();
     let reply = call.await.unwrap().unwrap();
     assert_problem(&reply, 507, None, &json!({"code": "INSUFFICIENT_STORAGE", "detail": "Not enough storage"}));
-    store.shelf().assert_empty().await;
+    store.directory().assert_empty().await;
     // Of what the refused package gave back nothing is left either.
     drop(std::fs::write(&filler, bytes(8_000_000)));
     assert_eq!(store.link(store.request(source.url_of("/small"))).await.status, 507, "the disk is full still");
@@ -160,28 +160,28 @@ async fn a_blob_storage_that_fails_is_told_and_leaves_nothing() {
     let store = TestStore::trusting(&source).await;
     // A file stands where a folder should be: the rename cannot work.
     let name = sha256_hex(b"x");
-    let in_the_way = store.shelf().path().join("blobs").join(&name[..2]);
+    let in_the_way = store.directory().path().join("blobs").join(&name[..2]);
     std::fs::write(&in_the_way, "").unwrap();
     let reply = store.link(store.request(source.url())).await;
     let body = json!({"code": "OBJECT_STORE_EXCEPTION", "detail": "对象存储异常"});
     assert_problem(&reply, 500, Some("4312011"), &body);
     std::fs::remove_file(in_the_way).unwrap();
-    store.shelf().assert_empty().await;
+    store.directory().assert_empty().await;
 }
 
 #[tokio::test]
-async fn books_that_fail_are_told_and_book_nothing() {
+async fn a_catalog_that_fails_is_reported_and_nothing_is_recorded() {
     let source = FakeSource::serving("x").await;
     let store = TestStore::trusting(&source).await;
     store
-        .shelf()
+        .directory()
         .execute("create trigger broken before insert on source_package begin select raise(abort, 'SECRET'); end")
         .await;
     let reply = store.link(store.request(source.url()).in_english()).await;
     assert_problem(&reply, 500, None, &json!({"code": "ERROR", "detail": "Internal server error"}));
-    assert_eq!((store.rows().await, store.shelf().modules().await), (Vec::new(), Vec::new()));
+    assert_eq!((store.rows().await, store.directory().modules().await), (Vec::new(), Vec::new()));
     // The store cannot know whether a failed commit will turn up after a crash, so the bytes stay for it.
     assert_eq!(store.stored_files(), [sha256_hex(b"x")]);
-    store.shelf().execute("drop trigger broken").await;
+    store.directory().execute("drop trigger broken").await;
     assert_eq!(store.link(store.request(source.url())).await.status, 200);
 }

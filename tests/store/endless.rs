@@ -184,6 +184,6 @@ async fn heads_without_an_end_take_little_memory() {
     }
     let grown = store.peak_memory_kib() - before;
     assert!(grown < 64 << 10, "{grown} KiB for 64 at once");
-    store.shelf().assert_empty().await;
+    store.directory().assert_empty().await;
     store.stop();
 }

@@ -6,100 +6,100 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linkgate_tests::process::command;
-use linkgate_tests::{Behaviour, FakeSource, Shelf, StoreProcess, bytes, sha256_hex};
+use linkgate_tests::{Behaviour, DataDirectory, FakeSource, StoreProcess, bytes, sha256_hex};
 
 use crate::lifecycle::until;
 use crate::writers::Writers;
 
 /// A data directory that a store has made and left, with these versions of what the source serves.
-pub(super) async fn left_by_a_store(source: &FakeSource, dir: &Path, versions: &[&str]) -> Shelf {
+pub(super) async fn left_by_a_store(source: &FakeSource, dir: &Path, versions: &[&str]) -> DataDirectory {
     let store = StoreProcess::trusting(source, dir, &[]);
     for version in versions {
         assert_eq!(store.request(source.url()).version(version).send(store.base()).await.status, 200);
     }
     store.stop();
-    Shelf::new(dir)
+    DataDirectory::new(dir)
 }
 
 #[tokio::test]
 async fn what_a_kill_between_rename_and_commit_leaves_is_removed_and_counted() {
-    let (source, dir) = (FakeSource::serving("booked").await, tempfile::tempdir().unwrap());
-    let shelf = left_by_a_store(&source, dir.path(), &["1"]).await;
-    let orphan = shelf.plant(b"never booked");
+    let (source, dir) = (FakeSource::serving("recorded").await, tempfile::tempdir().unwrap());
+    let directory = left_by_a_store(&source, dir.path(), &["1"]).await;
+    let orphan = directory.plant(b"never recorded");
     std::fs::write(dir.path().join("tmp/7"), "half").unwrap();
-    let before = shelf.files();
+    let before = directory.files();
 
     let tried = command(dir.path(), &["gc", "--dry-run"]);
     assert_eq!(tried.code(), 0);
     assert_eq!(tried.out, "Would delete 1 orphaned packages (12 bytes) and 1 temporary files (4 bytes)\n");
-    assert_eq!(shelf.files(), before, "a dry run removes nothing");
+    assert_eq!(directory.files(), before, "a dry run removes nothing");
 
     let done = command(dir.path(), &["gc"]);
     assert_eq!(done.code(), 0);
     assert_eq!(done.out, "Deleted 1 orphaned packages (12 bytes) and 1 temporary files (4 bytes)\n");
-    assert!(!shelf.blob(&orphan).exists() && shelf.temp_files().is_empty());
-    assert_eq!(shelf.stored_files(), [sha256_hex(b"booked")]);
+    assert!(!directory.blob(&orphan).exists() && directory.temp_files().is_empty());
+    assert_eq!(directory.stored_files(), [sha256_hex(b"recorded")]);
 
     let again = command(dir.path(), &["gc"]);
     assert_eq!(again.out, "Deleted 0 orphaned packages (0 bytes) and 0 temporary files (0 bytes)\n");
-    assert_eq!((shelf.rows().await.len(), shelf.stored_files().len()), (1, 1));
+    assert_eq!((directory.rows().await.len(), directory.stored_files().len()), (1, 1));
 }
 
 #[tokio::test]
 async fn a_shared_blob_goes_with_its_last_row_and_not_before() {
     let (source, dir) = (FakeSource::serving("shared").await, tempfile::tempdir().unwrap());
-    let shelf = left_by_a_store(&source, dir.path(), &["1", "2"]).await;
-    shelf.execute("update source_package set is_deleted = 1 where version = '1'").await;
+    let directory = left_by_a_store(&source, dir.path(), &["1", "2"]).await;
+    directory.execute("update source_package set is_deleted = 1 where version = '1'").await;
     assert_eq!(command(dir.path(), &["gc"]).code(), 0);
-    assert_eq!(shelf.stored_files(), [sha256_hex(b"shared")], "the other row needs it");
+    assert_eq!(directory.stored_files(), [sha256_hex(b"shared")], "the other row needs it");
     assert_eq!(command(dir.path(), &["verify"]).code(), 0);
 
-    shelf.execute("update source_package set is_deleted = 1").await;
+    directory.execute("update source_package set is_deleted = 1").await;
     let done = command(dir.path(), &["gc"]);
     assert_eq!(done.out, "Deleted 1 orphaned packages (6 bytes) and 0 temporary files (0 bytes)\n");
-    assert_eq!(shelf.stored_files(), Vec::<String>::new());
-    assert_eq!(shelf.rows().await.len(), 2, "rows are not its business");
+    assert_eq!(directory.stored_files(), Vec::<String>::new());
+    assert_eq!(directory.rows().await.len(), 2, "rows are not its business");
     assert_eq!(command(dir.path(), &["verify"]).code(), 0, "a deleted row needs no blob");
 }
 
 #[tokio::test]
 async fn a_version_that_was_deleted_can_be_linked_again_after_its_blob_went() {
     let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
-    let shelf = left_by_a_store(&source, dir.path(), &["1"]).await;
-    shelf.execute("update source_package set is_deleted = 1").await;
+    let directory = left_by_a_store(&source, dir.path(), &["1"]).await;
+    directory.execute("update source_package set is_deleted = 1").await;
     assert_eq!(command(dir.path(), &["gc"]).code(), 0);
     left_by_a_store(&source, dir.path(), &["1"]).await;
-    assert_eq!(shelf.stored_files(), [sha256_hex(b"x")]);
+    assert_eq!(directory.stored_files(), [sha256_hex(b"x")]);
 }
 
 #[tokio::test]
 async fn it_is_refused_while_a_store_runs_and_where_there_is_none() {
     let dir = tempfile::tempdir().unwrap();
     let store = StoreProcess::start(dir.path(), &[("LINKGATE_STORE_GC_INTERVAL_S", "0")]);
-    let orphan = store.shelf().plant(b"never booked");
+    let orphan = store.directory().plant(b"never recorded");
     for arguments in [&["gc"][..], &["gc", "--dry-run"]] {
         let refused = command(dir.path(), arguments);
         assert_eq!((refused.code(), refused.out.as_str()), (2, ""));
         assert!(refused.err.contains("is used by another store"), "{}", refused.err);
         assert!(refused.err.contains("LINKGATE_STORE_GC_INTERVAL_S"), "{}", refused.err);
     }
-    assert!(store.shelf().blob(&orphan).exists());
+    assert!(store.directory().blob(&orphan).exists());
 
     let nowhere = dir.path().join("nowhere");
     assert_eq!(command(&nowhere, &["gc"]).code(), 2);
     assert!(!nowhere.exists(), "nothing is made");
     let empty = tempfile::tempdir().unwrap();
     assert_eq!(command(empty.path(), &["gc"]).code(), 2);
-    assert!(!empty.path().join("catalog.sqlite3").exists(), "no books are made");
+    assert!(!empty.path().join("catalog.sqlite3").exists(), "no catalog is made");
 }
 
 #[tokio::test]
-async fn nothing_is_removed_on_the_word_of_damaged_books() {
+async fn nothing_is_removed_on_the_word_of_a_damaged_catalog() {
     let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
-    let shelf = left_by_a_store(&source, dir.path(), &["1"]).await;
-    let orphan = shelf.plant(b"may be booked for all that these books can tell");
+    let directory = left_by_a_store(&source, dir.path(), &["1"]).await;
+    let orphan = directory.plant(b"may be recorded for all that this catalog can tell");
     // An index that does not hold what its table holds.
-    shelf
+    directory
         .execute(
             "pragma writable_schema = on;
              update sqlite_schema set sql = 'create index source_package_sha256 on source_package (operator)'
@@ -115,7 +115,7 @@ async fn nothing_is_removed_on_the_word_of_damaged_books() {
     let found = command(dir.path(), &["verify", "--repair"]);
     assert_eq!(found.code(), 1);
     assert!(found.out.contains("the catalog is damaged"), "{}", found.out);
-    assert!(shelf.blob(&orphan).exists());
+    assert!(directory.blob(&orphan).exists());
 }
 
 #[tokio::test]
@@ -142,19 +142,19 @@ async fn a_running_store_clears_up_by_the_clock_and_leaves_what_is_under_way() {
     assert_eq!(store.request(source.url_of("/small")).version("1").send(store.base()).await.status, 200);
     let running = tokio::spawn(store.request(source.url()).try_send_owned(store.base()));
     source.wait_for_requests(2).await;
-    until("the temporary file", async || store.shelf().temp_files().len() == 1).await;
-    let orphan = store.shelf().plant(b"never booked");
+    until("the temporary file", async || store.directory().temp_files().len() == 1).await;
+    let orphan = store.directory().plant(b"never recorded");
     std::fs::write(dir.path().join("tmp/left-over"), "half").unwrap();
 
-    until("the orphan's end", async || !store.shelf().blob(&orphan).exists()).await;
+    until("the orphan's end", async || !store.directory().blob(&orphan).exists()).await;
     until("the left-over's end", async || !dir.path().join("tmp/left-over").exists()).await;
     // The download was older than the grace for a while before that.
-    assert_eq!(store.shelf().temp_files().len(), 1, "it has an owner");
+    assert_eq!(store.directory().temp_files().len(), 1, "it has an owner");
     source.release();
     assert_eq!(running.await.unwrap().unwrap().status, 200);
     let mut kept = [sha256_hex(b"small"), sha256_hex(&body)];
     kept.sort();
-    assert_eq!(store.shelf().stored_files(), kept);
+    assert_eq!(store.directory().stored_files(), kept);
     let log = store.log().join("\n");
     assert!(log.contains("orphaned blobs and"), "{log}");
     store.stop();
@@ -177,13 +177,13 @@ async fn a_store_that_is_killed_again_and_again_loses_nothing_and_is_clean_after
     assert!(found.code() <= 1 && !found.out.contains("missing") && !found.out.contains("not its own"));
     assert_eq!(command(dir.path(), &["gc"]).code(), 0);
     assert_eq!(command(dir.path(), &["verify"]).code(), 0, "no orphan survives");
-    let rows = Shelf::new(dir.path()).rows().await;
-    let booked: BTreeMap<_, _> = rows.into_iter().map(|row| (row.version, row.sha256)).collect();
+    let rows = DataDirectory::new(dir.path()).rows().await;
+    let recorded: BTreeMap<_, _> = rows.into_iter().map(|row| (row.version, row.sha256)).collect();
     assert!(!promised.is_empty());
     for (version, sha256) in promised {
-        assert_eq!(booked.get(&version), Some(&sha256), "{version} was acknowledged");
+        assert_eq!(recorded.get(&version), Some(&sha256), "{version} was acknowledged");
     }
-    assert_eq!(Shelf::new(dir.path()).temp_files(), Vec::<std::path::PathBuf>::new());
+    assert_eq!(DataDirectory::new(dir.path()).temp_files(), Vec::<std::path::PathBuf>::new());
 }
 
 #[tokio::test]
@@ -194,9 +194,9 @@ async fn without_an_interval_a_running_store_removes_nothing_and_neither_does_it
     ] {
         let dir = tempfile::tempdir().unwrap();
         let store = StoreProcess::start(dir.path(), &settings);
-        let orphan = store.shelf().plant(b"never booked");
+        let orphan = store.directory().plant(b"never recorded");
         tokio::time::sleep(Duration::from_millis(2_500)).await;
-        assert!(store.shelf().blob(&orphan).exists(), "{settings:?}");
+        assert!(store.directory().blob(&orphan).exists(), "{settings:?}");
         store.stop();
     }
 }
@@ -211,7 +211,7 @@ async fn what_a_backup_needs_stays_until_it_is_done() {
     let backup = std::fs::File::create(dir.path().join("removal.lock")).unwrap();
     backup.lock_shared().unwrap();
     assert_eq!(store.request(source.url_of("/new")).overwriting().send(store.base()).await.status, 200);
-    let old = store.shelf().blob(&sha256_hex(b"old"));
+    let old = store.directory().blob(&sha256_hex(b"old"));
     store.stop();
     assert!(old.exists(), "the overwritten package stays");
     let held = command(dir.path(), &["gc"]);

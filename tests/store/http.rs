@@ -60,7 +60,7 @@ async fn probes_need_no_token() {
         let reply = store.get(path).await;
         assert_eq!((reply.status, reply.body.as_str()), (200, body));
     }
-    store.shelf().assert_empty().await;
+    store.directory().assert_empty().await;
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What is inside a package decides whether it is kept, and what is booked of it.
+//! What is inside a package decides whether it is kept, and what is recorded of it.
 
 use linkgate_archive::Opaque;
 use linkgate_store::config::Config;
@@ -29,7 +29,7 @@ fn meta_info(row: &Row) -> Value {
 }
 
 #[tokio::test]
-async fn every_format_is_told_by_its_content_and_its_description_is_booked() {
+async fn every_format_is_told_by_its_content_and_its_description_is_recorded() {
     for (format, package) in [
         ("tar", tar(&app(), Compression::None)),
         ("tar.gz", tar(&app(), Compression::Gzip)),
@@ -139,7 +139,7 @@ async fn a_file_that_is_no_archive_passes_for_the_token_that_says_so_alone() {
     let allowed = store.mint().sign(&claims);
     let request = |version: &str| store.request(source.url()).version(version);
     assert_eq!(store.link(request("1").token(Some(allowed.clone()))).await.status, 200);
-    // Nor is what is kept already booked for another one, with its digest and without a download.
+    // Nor is what is kept already recorded for another one, with its digest and without a download.
     for request in [request("2"), request("2").field("sha256", sha256_hex(&file))] {
         let reply = store.link(request).await;
         assert_eq!(
@@ -166,7 +166,7 @@ async fn files_that_are_no_archives_pass_where_the_operator_says_so_but_empty_on
         let store = TestStore::trusting(&source).await;
         let reply = store.link(store.request(source.url())).await;
         assert_eq!((reply.status, reply.json()["code"].as_str()), (400, Some(code)));
-        store.shelf().assert_empty().await;
+        store.directory().assert_empty().await;
     }
 }
 
@@ -250,7 +250,7 @@ async fn a_package_that_was_never_looked_into_is_downloaded_again() {
     let store = strict(&source).await;
     assert_eq!(store.link(store.request(source.url())).await.status, 200);
     // As a store of the release before left it.
-    store.shelf().execute("update source_package set format = null, entries = null, unpacked_bytes = null").await;
+    store.directory().execute("update source_package set format = null, entries = null, unpacked_bytes = null").await;
     let again = store.request(source.url()).version("2").field("sha256", sha256_hex(&package));
     assert_eq!(store.link(again).await.status, 200);
     assert_eq!(source.requests().len(), 2);

@@ -99,7 +99,7 @@ async fn an_upload_that_fails_tells_why_in_the_callers_language() {
     assert_eq!((&failed["state"], &failed["error"], &failed["package"]), (&json!("failed"), &error, &Value::Null));
     let chinese = place(&reply, store.mint()).send(store.base()).await;
     assert_eq!(chinese.json()["error"]["detail"], "无法读取源码包下载地址：源站返回 404");
-    store.shelf().assert_empty().await;
+    store.directory().assert_empty().await;
 }
 
 #[tokio::test]
@@ -117,7 +117,7 @@ async fn an_upload_is_cancelled_and_nothing_is_left() {
     assert_eq!(state(store.base(), &reply, store.mint()).await["state"], "cancelled");
     let again = about(&reply, store.mint()).method(Method::DELETE).send(store.base()).await;
     assert_eq!((again.status, &again.json()["state"]), (200, &json!("cancelled")));
-    store.shelf().assert_empty().await;
+    store.directory().assert_empty().await;
 }
 
 #[tokio::test]
@@ -217,7 +217,7 @@ async fn a_key_makes_the_same_request_be_done_once() {
     let stranger = store.mint().sign(&claims);
     assert_eq!(store.link(request().version("3").token(Some(stranger))).await.status, 200);
     // After a day it stands for nothing.
-    store.shelf().execute("update job_key set created_ms = created_ms - 86400000").await;
+    store.directory().execute("update job_key set created_ms = created_ms - 86400000").await;
     assert_eq!(store.link(request().version("2")).await.status, 200);
     assert_eq!(store.link(request()).await.status, 422, "now it stands for that one");
 }
@@ -290,7 +290,7 @@ async fn an_accepted_upload_survives_kill_9_and_is_done_after_the_restart() {
     let store = StoreProcess::trusting(&source, data.path(), &[("LINKGATE_JWT_PUBLIC_KEYS", &keys), strict]);
     let done = ended(store.base(), &accepted, killed.mint()).await;
     assert_eq!((&done["state"], &done["package"]["version"]), (&json!("done"), &json!("0.0.5")), "{done}");
-    assert_eq!(store.shelf().rows().await.len(), 1);
+    assert_eq!(store.directory().rows().await.len(), 1);
     let again = request.send(store.base()).await;
     assert_eq!((again.status, again.json()["id"].clone()), (200, done["package"]["id"].clone()), "{}", again.body);
     store.stop();
@@ -322,7 +322,7 @@ async fn an_accepted_upload_waits_for_the_next_start_when_the_store_stops() {
         (&json!("failed"), &json!("VALIDATION_ERROR")),
         "{failed}"
     );
-    other.shelf().assert_empty().await;
+    other.directory().assert_empty().await;
 }
 
 #[tokio::test]
@@ -347,13 +347,13 @@ async fn who_was_promised_waits_as_long_as_it_takes_and_a_full_queue_promises_no
 }
 
 #[tokio::test]
-async fn every_upload_that_was_begun_is_in_the_books() {
+async fn every_upload_that_was_begun_is_in_the_catalog() {
     let source = FakeSource::start(Behaviour::Turns(vec![Behaviour::Status(404), Behaviour::Bytes(bytes(100))])).await;
     let store = TestStore::trusting(&source).await;
     let link = || store.link(store.request(format!("{}?sign=s3cret", source.url())));
     assert_eq!((link().await.status, link().await.status), (502, 200));
     assert_eq!(link().await.status, 400, "it is there");
-    let jobs = store.shelf().jobs().await;
+    let jobs = store.directory().jobs().await;
     assert_eq!(jobs, [("failed".to_owned(), source.url()), ("done".to_owned(), source.url())]);
 }
 

@@ -63,7 +63,7 @@ async fn a_data_directory_of_the_first_schema_is_opened_and_found_right() {
     std::fs::rename(dir.path().join("ledger.sqlite3"), dir.path().join("catalog.sqlite3")).unwrap();
     let source = FakeSource::serving("x").await;
     let store = StoreProcess::trusting(&source, dir.path(), &[]);
-    assert_eq!(store.shelf().rows().await.len(), 2);
+    assert_eq!(store.directory().rows().await.len(), 2);
     for (version, status) in [("0.0.6", 400), ("0.0.7", 200)] {
         assert_eq!(store.request(source.url()).version(version).send(store.base()).await.status, status, "{version}");
     }
@@ -74,14 +74,14 @@ async fn a_data_directory_of_the_first_schema_is_opened_and_found_right() {
 }
 
 #[tokio::test]
-async fn a_store_works_on_books_that_the_release_after_it_has_widened() {
+async fn a_store_works_on_a_catalog_that_the_release_after_it_has_widened() {
     let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
     let store = StoreProcess::trusting(&source, dir.path(), &[]);
     assert_eq!(store.request(source.url()).send(store.base()).await.status, 200);
-    let shelf = store.shelf().clone();
+    let directory = store.directory().clone();
     store.stop();
-    shelf.execute("alter table source_package add column of_a_later_release text").await;
-    shelf
+    directory.execute("alter table source_package add column of_a_later_release text").await;
+    directory
         .execute(
             "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
              values (9999, 'of a later release', 1, x'00', 0)",
@@ -198,7 +198,7 @@ async fn who_joined_a_refused_upload_is_refused_alike() {
     let [first, second] = [first.await.unwrap().unwrap(), second.await.unwrap().unwrap()];
     assert_eq!((first.status, &first.body), (second.status, &second.body));
     assert!(first.body.contains("CHECKSUM_MISMATCH"), "{}", first.body);
-    store.shelf().assert_empty().await;
+    store.directory().assert_empty().await;
     store.finish().await;
 }
 
@@ -251,16 +251,16 @@ async fn uploads_that_outlast_the_grace_are_cancelled_and_leave_nothing() {
     let running = requests.map(|request| tokio::spawn(request.try_send_owned(store.base())));
     stalls.wait_for_requests(1).await;
     silent.wait_for_requests(1).await;
-    until("the temporary file", async || store.shelf().temp_files().len() == 1).await;
+    until("the temporary file", async || store.directory().temp_files().len() == 1).await;
     store.begin_stop();
     for caller in running {
         let reply = caller.await.unwrap().unwrap();
         assert_eq!((reply.status, reply.json()["code"].as_str()), (503, Some("SERVICE_UNAVAILABLE")));
         assert_eq!(reply.json()["detail"], "The service is stopping, try again");
     }
-    let shelf = store.shelf().clone();
+    let directory = store.directory().clone();
     timeout(Duration::from_secs(5), store.finish()).await.expect("it ends soon after the grace");
-    assert!(shelf.temp_files().is_empty() && shelf.stored_files().is_empty());
+    assert!(directory.temp_files().is_empty() && directory.stored_files().is_empty());
 }
 
 #[tokio::test]
@@ -276,10 +276,10 @@ async fn an_idle_connection_does_not_hold_up_a_stop() {
 async fn readiness_names_what_cannot_be_written() {
     let store = TestStore::with(|_| {}).await;
     assert_eq!(store.get("/readyz").await.status, 200);
-    std::fs::remove_dir_all(store.shelf().path().join("tmp")).unwrap();
+    std::fs::remove_dir_all(store.directory().path().join("tmp")).unwrap();
     let reply = store.get("/readyz").await;
     assert_eq!((reply.status, reply.json()["detail"].as_str()), (503, Some("无法写入：源码包存储")));
-    std::fs::remove_dir_all(store.shelf().path()).unwrap();
+    std::fs::remove_dir_all(store.directory().path()).unwrap();
     let reply = store.get("/readyz").await;
     assert_eq!((reply.status, reply.json()["detail"].as_str()), (503, Some("无法写入：源码包存储、数据库")));
     assert_eq!(reply.header("bkapi-error-code"), Some("SERVICE_UNAVAILABLE"));
@@ -290,7 +290,7 @@ async fn readiness_names_what_cannot_be_written() {
 async fn two_stores_cannot_share_a_data_directory() {
     let store = TestStore::with(|_| {}).await;
     let mut other = std::collections::BTreeMap::new();
-    other.insert("LINKGATE_DATA_DIR".to_owned(), store.shelf().path().display().to_string());
+    other.insert("LINKGATE_DATA_DIR".to_owned(), store.directory().path().display().to_string());
     other.insert("LINKGATE_JWT_PUBLIC_KEYS".to_owned(), store.mint().setting());
     let config = linkgate_store::config::Config::from_vars(&other).unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -308,22 +308,22 @@ async fn a_killed_store_leaves_nothing_after_its_restart_and_the_same_request_su
     let mut store = StoreProcess::start(dir.path(), &settings);
     let running = tokio::spawn(store.request(source.url()).try_send_owned(store.base()));
     source.wait_for_requests(1).await;
-    until("the temporary file", async || store.shelf().temp_files().len() == 1).await;
+    until("the temporary file", async || store.directory().temp_files().len() == 1).await;
     store.kill_9();
     assert!(running.await.unwrap().is_err(), "the connection breaks");
-    assert_eq!(store.shelf().temp_files().len(), 1, "the kill left something to clean up");
+    assert_eq!(store.directory().temp_files().len(), 1, "the kill left something to clean up");
 
     source.release();
     let store = StoreProcess::start(dir.path(), &settings);
-    store.shelf().assert_empty().await;
+    store.directory().assert_empty().await;
     let reply = store.request(source.url()).send(store.base()).await;
     assert_eq!((reply.status, reply.json()["sha256_signature"].as_str()), (200, Some(sha256_hex(&body).as_str())));
-    assert_eq!(store.shelf().stored_files(), [sha256_hex(&body)]);
-    assert_eq!(store.shelf().rows().await.len(), 1);
+    assert_eq!(store.directory().stored_files(), [sha256_hex(&body)]);
+    assert_eq!(store.directory().rows().await.len(), 1);
 }
 
 #[tokio::test]
-async fn sigterm_stops_the_process_cleanly_and_its_books_survive() {
+async fn sigterm_stops_the_process_cleanly_and_its_catalog_survives() {
     let dir = tempfile::tempdir().unwrap();
     let source = FakeSource::serving("x").await;
     let hosts = source.host();

@@ -48,7 +48,7 @@ fn assert_problem(reply: &Reply, status: u16, number: Option<&str>, body: &Value
 async fn assert_refused(store: &TestStore, request: LinkRequestBuilder, status: u16, code: &str, detail: &str) {
     let reply = store.link(request.in_english()).await;
     assert_problem(&reply, status, None, &json!({"code": code, "detail": detail}));
-    store.shelf().assert_empty().await;
+    store.directory().assert_empty().await;
     assert_eq!(store.get("/readyz").await.status, 200);
 }
 
@@ -58,6 +58,6 @@ async fn assert_field_refused(store: &TestStore, request: LinkRequestBuilder, fi
     let detail = format!("{field}: {message}");
     let body = json!({"code": "VALIDATION_ERROR", "detail": detail, "fields_detail": {field: [message]}});
     assert_problem(&reply, 400, None, &body);
-    store.shelf().assert_empty().await;
+    store.directory().assert_empty().await;
     assert_eq!(store.get("/readyz").await.status, 200);
 }

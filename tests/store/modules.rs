@@ -29,11 +29,11 @@ async fn declared_modules_take_packages_by_their_origin() {
         let reply = store.link(store.request(source.url())).await;
         if matches!(origin.number(), 2 | 3 | 7) {
             assert_eq!(reply.status, 200, "{origin:?}");
-            assert!(store.shelf().modules().await.is_empty(), "the file rules, the books do not repeat it");
+            assert!(store.directory().modules().await.is_empty(), "the file rules, the catalog does not repeat it");
         } else {
             let body = json!({"code": "UNSUPPORTED_SOURCE_ORIGIN", "detail": "未支持的源码来源"});
             assert_problem(&reply, 400, Some("4312008"), &body);
-            store.shelf().assert_empty().await;
+            store.directory().assert_empty().await;
             assert!(source.requests().is_empty(), "refused before anything is fetched");
         }
     }
@@ -48,22 +48,25 @@ async fn an_unknown_module_is_not_found_where_the_operator_refuses_them() {
 }
 
 #[tokio::test]
-async fn a_booked_module_rules_where_none_is_declared() {
+async fn a_recorded_module_rules_where_none_is_declared() {
     let source = FakeSource::serving("x").await;
     let store = store_with(&source, ModuleRules::new(UnknownModules::Refuse)).await;
-    store.shelf().execute("insert into module values ('app_code', 'default', 3, 0), ('app_code', 'vcs', 1, 0)").await;
+    store
+        .directory()
+        .execute("insert into module values ('app_code', 'default', 3, 0), ('app_code', 'vcs', 1, 0)")
+        .await;
     assert_eq!(store.link(store.request(source.url())).await.status, 200);
     let reply = store.link(store.request(source.url()).module("app_code", "vcs")).await;
     assert_eq!(reply.json()["code"], "UNSUPPORTED_SOURCE_ORIGIN");
 }
 
 #[tokio::test]
-async fn a_declared_module_rules_over_a_booked_one() {
+async fn a_declared_module_rules_over_a_recorded_one() {
     let source = FakeSource::serving("x").await;
     let mut rules = ModuleRules::default();
     rules.declare(module("app_code", "default"), SourceOrigin::ImageRegistry);
     let store = store_with(&source, rules).await;
-    store.shelf().execute("insert into module values ('app_code', 'default', 2, 0)").await;
+    store.directory().execute("insert into module values ('app_code', 'default', 2, 0)").await;
     assert_eq!(store.link(store.request(source.url())).await.json()["code"], "UNSUPPORTED_SOURCE_ORIGIN");
 }
 
@@ -72,5 +75,5 @@ async fn a_failed_first_upload_registers_nothing() {
     let source = FakeSource::start(linkgate_tests::Behaviour::Status(404)).await;
     let store = TestStore::trusting(&source).await;
     assert_eq!(store.link(store.request(source.url())).await.status, 502);
-    store.shelf().assert_empty().await;
+    store.directory().assert_empty().await;
 }

@@ -100,7 +100,7 @@ async fn a_token_with_malformed_or_too_many_private_hosts_is_refused() {
     ] {
         let reply = store.link(store.request(source.url()).token(token(store.mint(), hosts)).in_english()).await;
         assert_problem(&reply, 401, None, &json!({"code": "ERROR", "detail": "The authentication is invalid"}));
-        store.shelf().assert_empty().await;
+        store.directory().assert_empty().await;
     }
     assert!(source.requests().is_empty());
     let most = store.request(source.url()).token(token(store.mint(), many(Extension::MAX_PRIVATE_HOSTS)));

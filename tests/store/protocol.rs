@@ -52,7 +52,7 @@ async fn what_is_cut_in_http_1_0_is_no_package() {
     let store = TestStore::trusting(&source).await;
     let reply = store.link(store.request(source.url()).in_english()).await;
     assert_eq!((reply.status, reply.json()["code"].as_str()), (502, Some("SOURCE_UNREACHABLE")), "{reply:?}");
-    store.shelf().assert_empty().await;
+    store.directory().assert_empty().await;
 }
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn an_upgrade_that_nobody_asked_for_is_not_made() {
     let store = TestStore::trusting(&source).await;
     let reply = store.link(store.request(source.url()).in_english()).await;
     assert_eq!((reply.status, reply.json()["code"].as_str()), (502, Some("SOURCE_UNREACHABLE")), "{reply:?}");
-    store.shelf().assert_empty().await;
+    store.directory().assert_empty().await;
 }
 
 #[tokio::test]

@@ -1,17 +1,17 @@
-//! Where a package came from is booked, and said in a statement that others can check.
+//! Where a package came from is recorded, and said in a statement that others can check.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::pkcs8::DecodePublicKey as _;
 use ed25519_dalek::{Signature, VerifyingKey};
-use linkgate_tests::{Behaviour, FakeSource, Shelf, TestStore, bytes, sha256_hex};
+use linkgate_tests::{Behaviour, DataDirectory, FakeSource, TestStore, bytes, sha256_hex};
 use serde_json::{Value, json};
 
 /// The statements about a package, each after its signature was checked with the store's public key.
-fn statements(shelf: &Shelf, sha256: &str) -> Vec<Value> {
-    let pem = std::fs::read_to_string(shelf.path().join("attestation.pub.pem")).unwrap();
+fn statements(directory: &DataDirectory, sha256: &str) -> Vec<Value> {
+    let pem = std::fs::read_to_string(directory.path().join("attestation.pub.pem")).unwrap();
     let key = VerifyingKey::from_public_key_pem(&pem).unwrap();
-    let path = shelf.path().join("attestations").join(&sha256[..2]).join(format!("{sha256}.intoto.jsonl"));
+    let path = directory.path().join("attestations").join(&sha256[..2]).join(format!("{sha256}.intoto.jsonl"));
     let lines = std::fs::read_to_string(path).unwrap();
     lines.lines().map(|line| checked(&key, line)).collect()
 }
@@ -36,7 +36,7 @@ async fn a_package_has_a_signed_statement_of_its_source() {
     let request = store.request(source.url_of("/moved?sign=s3cret")).header("x-bkapi-request-id", "request-7");
     assert_eq!(store.link(request).await.status, 200);
     let sha256 = sha256_hex(&body);
-    let said = statements(store.shelf(), &sha256);
+    let said = statements(store.directory(), &sha256);
     assert_eq!(said.len(), 1);
     assert_eq!(said[0]["_type"], "https://in-toto.io/Statement/v1");
     assert_eq!(said[0]["subject"], json!([{"name": "moved:0.0.5", "digest": {"sha256": sha256}}]));
@@ -46,19 +46,19 @@ async fn a_package_has_a_signed_statement_of_its_source() {
     assert_eq!(predicate["source"]["attempts"], 1);
     assert_eq!(predicate["caller"], json!({"app_code": "app_code", "operator": "admin", "request_id": "request-7"}));
     assert_eq!((&predicate["version"], &predicate["size_bytes"]), (&json!("0.0.5"), &json!(10_000)));
-    let booked = store.shelf().provenance().await;
-    assert_eq!(booked, [(source.url_of("/moved"), Some(source.url()), "request-7".to_owned())]);
-    let all = std::fs::read(store.shelf().path().join("catalog.sqlite3")).unwrap();
+    let recorded = store.directory().provenance().await;
+    assert_eq!(recorded, [(source.url_of("/moved"), Some(source.url()), "request-7".to_owned())]);
+    let all = std::fs::read(store.directory().path().join("catalog.sqlite3")).unwrap();
     assert!(!all.windows(6).any(|window| window == b"s3cret"));
 }
 
 #[tokio::test]
-async fn validators_are_booked_as_the_source_gave_them() {
+async fn validators_are_recorded_as_the_source_gave_them() {
     let head = "HTTP/1.1 200 OK\r\netag: \"v7\"\r\nlast-modified: Tue, 20 Aug 2024 11:37:00 GMT\r\ncontent-length: 3\r\n\r\nabc";
     let source = FakeSource::start(Behaviour::Raw(head.into())).await;
     let store = TestStore::trusting(&source).await;
     assert_eq!(store.link(store.request(source.url())).await.status, 200);
-    let said = &statements(store.shelf(), &sha256_hex(b"abc"))[0]["predicate"]["source"];
+    let said = &statements(store.directory(), &sha256_hex(b"abc"))[0]["predicate"]["source"];
     assert_eq!((&said["etag"], &said["last_modified"]), (&json!("\"v7\""), &json!("Tue, 20 Aug 2024 11:37:00 GMT")));
 }
 
@@ -72,16 +72,16 @@ async fn every_row_of_a_package_has_its_statement_and_those_of_others_go_with_th
     assert_eq!(store.link(store.request(source.url())).await.status, 200);
     let held = store.request(source.url()).version("2").field("sha256", sha256.clone());
     assert_eq!(store.link(held).await.status, 200);
-    let said = statements(store.shelf(), &sha256);
+    let said = statements(store.directory(), &sha256);
     assert_eq!(said.len(), 2);
     assert_eq!(said[0]["predicate"]["source"], json!({"url": source.url(), "reused": true}), "the newest first");
     for version in ["0.0.5", "2"] {
         let over = store.request(source.url_of("/new.tar.gz")).version(version).overwriting();
         assert_eq!(store.link(over).await.status, 200);
     }
-    assert_eq!(statements(store.shelf(), &sha256_hex(&new)).len(), 2);
-    let gone = store.shelf().path().join("attestations").join(&sha256[..2]).join(format!("{sha256}.intoto.jsonl"));
+    assert_eq!(statements(store.directory(), &sha256_hex(&new)).len(), 2);
+    let gone = store.directory().path().join("attestations").join(&sha256[..2]).join(format!("{sha256}.intoto.jsonl"));
     assert!(!gone.exists());
-    assert_eq!(store.shelf().provenance().await.len(), 2);
+    assert_eq!(store.directory().provenance().await.len(), 2);
     store.finish().await;
 }

@@ -213,12 +213,12 @@ async fn what_was_named_is_compared_with_the_file_that_came_in_the_end() {
     let store = TestStore::trusting(&source).await;
     let named = store.request(source.url()).field("sha256", sha256_hex(&bytes(LEN))).field("size", LEN);
     assert_eq!(store.link(named).await.json()["code"], "CHECKSUM_MISMATCH");
-    store.shelf().assert_empty().await;
+    store.directory().assert_empty().await;
     let source = serving([broken(), RangedFile::new(bytes(10)).with(|f| f.etag = None)]).await;
     let store = TestStore::trusting(&source).await;
     let reply = store.link(store.request(source.url()).field("size", LEN)).await;
     assert_eq!(reply.json()["code"], "SIZE_MISMATCH");
-    store.shelf().assert_empty().await;
+    store.directory().assert_empty().await;
 }
 
 #[tokio::test]
@@ -228,13 +228,13 @@ async fn a_page_that_comes_at_the_second_attempt_is_a_page() {
     let store = TestStore::trusting(&source).await;
     let reply = store.link(store.request(source.url()).in_english()).await;
     assert!(reply.body.contains("an HTML page"), "{reply:?}");
-    store.shelf().assert_empty().await;
+    store.directory().assert_empty().await;
 }
 
 /// Picks numbers below a bound, the same ones for the same seed.
-struct Dice(u64);
+struct Rng(u64);
 
-impl Dice {
+impl Rng {
     fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -245,16 +245,16 @@ impl Dice {
 
 /// What a source may do at one attempt. It may lie about everything but one thing: that bytes belong to the version whose
 /// tag, place and length it shows.
-fn anything(dice: &mut Dice, versions: &[RangedFile]) -> Behaviour {
-    let mut file = versions[dice.below(versions.len())].clone();
-    file.cut = [dice.below(LEN), LEN][dice.below(2)];
-    file.ignores_ranges = dice.below(5) == 0;
-    file.ignores_if_range = dice.below(2) == 0;
-    match dice.below(8) {
-        0 => return Behaviour::Status([500, 503, 408, 429][dice.below(4)]),
+fn anything(rng: &mut Rng, versions: &[RangedFile]) -> Behaviour {
+    let mut file = versions[rng.below(versions.len())].clone();
+    file.cut = [rng.below(LEN), LEN][rng.below(2)];
+    file.ignores_ranges = rng.below(5) == 0;
+    file.ignores_if_range = rng.below(2) == 0;
+    match rng.below(8) {
+        0 => return Behaviour::Status([500, 503, 408, 429][rng.below(4)]),
         1 => return Behaviour::Raw(Vec::new()),
         2 => {
-            let at = dice.below(LEN);
+            let at = rng.below(LEN);
             file.content_range = Some(format!("bytes {at}-{}/{LEN}", LEN - 1));
         }
         _ => {}
@@ -273,12 +273,12 @@ async fn whatever_a_source_does_one_whole_version_is_stored_or_nothing() {
     let whole: Vec<String> = versions.iter().map(|file| sha256_hex(&file.body)).collect();
     let source = FakeSource::serving("").await;
     let store = TestStore::trusting(&source).await;
-    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    let mut rng = Rng(0x9e37_79b9_7f4a_7c15);
     let mut kept = BTreeSet::new();
     let mut stored = 0;
     for round in 0..200 {
         let path = format!("/{round}");
-        source.on(&path, Behaviour::Turns((0..4).map(|_| anything(&mut dice, &versions)).collect()));
+        source.on(&path, Behaviour::Turns((0..4).map(|_| anything(&mut rng, &versions)).collect()));
         let reply = store.link(store.request(source.url_of(&path)).version(&round.to_string())).await;
         if reply.status == 200 {
             let sha256 = reply.json()["sha256_signature"].as_str().unwrap().to_owned();
@@ -288,8 +288,8 @@ async fn whatever_a_source_does_one_whole_version_is_stored_or_nothing() {
         }
         assert_eq!(store.stored_files(), kept.iter().cloned().collect::<Vec<_>>(), "round {round}");
         assert_eq!(store.rows().await.len(), stored, "round {round}");
-        assert!(store.shelf().temp_files().is_empty(), "round {round}");
+        assert!(store.directory().temp_files().is_empty(), "round {round}");
     }
     let ranges = parts(&source).iter().filter(|part| !part.is_empty()).count();
-    assert!((50..190).contains(&stored) && ranges > 70, "the dice fall on one side: {stored} stored, {ranges} ranges");
+    assert!((50..190).contains(&stored) && ranges > 70, "the rng fall on one side: {stored} stored, {ranges} ranges");
 }

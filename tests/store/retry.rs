@@ -45,7 +45,7 @@ async fn what_passes_is_waited_out_and_the_package_is_stored() {
         assert_eq!((reply.status, source.requests().len()), (200, 4), "{name}: {reply:?}");
         assert_eq!(store.stored_files(), [sha256_hex(&bytes(1_000))], "{name}");
         assert_eq!(store.rows().await[0].size_bytes, 1_000, "{name}");
-        assert!(store.shelf().temp_files().is_empty(), "{name}");
+        assert!(store.directory().temp_files().is_empty(), "{name}");
     }
 }
 

@@ -57,7 +57,7 @@ async fn a_length_over_the_limit_is_refused_before_the_body() {
     let source = FakeSource::start(Behaviour::Announce(1_001, Vec::new())).await;
     let store = strict_store(&source).await;
     assert_eq!(store.link(store.request(source.url())).await.json()["code"], "PACKAGE_TOO_LARGE");
-    store.shelf().assert_empty().await;
+    store.directory().assert_empty().await;
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn a_body_that_breaks_off_is_no_package() {
         let reply = store.link(store.request(source.url()).in_english()).await;
         assert_eq!((reply.status, reply.json()["code"].as_str()), (502, Some("SOURCE_UNREACHABLE")), "{name}");
         assert_eq!(reply.json()["detail"], UNREACHABLE, "{name}");
-        store.shelf().assert_empty().await;
+        store.directory().assert_empty().await;
         assert_eq!(source.requests().len(), 4, "{name}: tried again and given up");
     }
 }
@@ -245,7 +245,7 @@ async fn what_cannot_be_connected_to_is_unreachable() {
         // A machine without a network may only find out by waiting that a name does not exist.
         let dns_is_slow = url.contains("invalid") && code == "SOURCE_TIMEOUT";
         assert!(code == "SOURCE_UNREACHABLE" || dns_is_slow, "{url}: {reply:?}");
-        store.shelf().assert_empty().await;
+        store.directory().assert_empty().await;
     }
 }
 

@@ -20,7 +20,7 @@ async fn the_reply_is_the_one_of_the_api_document() {
     assert_eq!(reply.header("bkapi-error-code"), None);
     assert_eq!(store.stored_files(), [sha256_hex(&body)]);
     assert_eq!((row.size_bytes, row.operator.as_str()), (100_000, "admin"));
-    assert_eq!(store.shelf().modules().await, ["app_code/default/2"], "registered as BK-Lesscode");
+    assert_eq!(store.directory().modules().await, ["app_code/default/2"], "registered as BK-Lesscode");
     store.finish().await;
 }
 
@@ -111,7 +111,7 @@ async fn a_damaged_blob_is_healed_by_the_next_upload_of_its_bytes() {
     let store = TestStore::trusting(&source).await;
     assert_eq!(store.link(store.request(source.url())).await.status, 200);
     let name = sha256_hex(b"healthy");
-    std::fs::write(store.shelf().path().join("blobs").join(&name[..2]).join(&name), "cut").unwrap();
+    std::fs::write(store.directory().path().join("blobs").join(&name[..2]).join(&name), "cut").unwrap();
     assert_eq!(store.link(store.request(source.url()).version("2")).await.status, 200);
     assert_eq!(store.stored_files(), [name], "stored_files compares each blob with its name");
 }
@@ -132,7 +132,7 @@ async fn files_are_for_the_service_and_its_group_only() {
         ("catalog.sqlite3", 0o640),
         ("catalog.sqlite3-wal", 0o640),
     ] {
-        let mode = std::fs::metadata(store.shelf().path().join(path)).unwrap().permissions().mode() & 0o777;
+        let mode = std::fs::metadata(store.directory().path().join(path)).unwrap().permissions().mode() & 0o777;
         // The process's umask may take more away, never add.
         assert_eq!(mode & !want, 0, "{path} has mode {mode:o}");
     }

@@ -35,14 +35,14 @@ impl Trusting {
     async fn refuses(&self, url: &str, status: u16, code: &str, detail: &str) {
         let reply = self.store.request(url).in_english().send(self.store.base()).await;
         assert_problem(&reply, status, None, &json!({"code": code, "detail": detail}));
-        self.store.shelf().assert_empty().await;
+        self.store.directory().assert_empty().await;
         assert_eq!(linkgate_tests::request::get(self.store.base(), "/readyz").await.status, 200);
     }
 
     async fn takes(&self, url: &str, body: &[u8]) {
         let reply = self.store.request(url).in_english().send(self.store.base()).await;
         assert_eq!((reply.status, &reply.json()["sha256_signature"]), (200, &json!(sha256_hex(body))), "{reply:?}");
-        assert_eq!(self.store.shelf().stored_files(), [sha256_hex(body)]);
+        assert_eq!(self.store.directory().stored_files(), [sha256_hex(body)]);
     }
 }
 

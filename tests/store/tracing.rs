@@ -113,7 +113,7 @@ async fn a_refusal_is_an_error_of_the_upload_and_not_of_the_server() {
     let store = store(&source, dir.path(), &collector.endpoint(), &[]);
     assert_eq!(store.request(source.url()).send(store.base()).await.status, 502);
     assert_eq!(store.request(source.url()).token(None).send(store.base()).await.status, 401);
-    store.shelf().assert_empty().await;
+    store.directory().assert_empty().await;
     store.stop();
     let upload = one(&collector, "upload");
     let attribute = |name: &str| upload.attributes.get(name).map(String::as_str);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use linkgate_tests::process::{command, command_with};
-use linkgate_tests::{Behaviour, FakeSource, Shelf, StoreProcess, bytes, sha256_hex};
+use linkgate_tests::{Behaviour, DataDirectory, FakeSource, StoreProcess, bytes, sha256_hex};
 use serde_json::Value;
 
 use crate::gc::left_by_a_store;
@@ -22,7 +22,7 @@ fn flip_a_bit(path: &Path) {
 }
 
 /// A store's directory with one package of each of these contents, versions `0`, `1`, ….
-async fn with_packages(dir: &Path, contents: &[&[u8]]) -> Shelf {
+async fn with_packages(dir: &Path, contents: &[&[u8]]) -> DataDirectory {
     let source = FakeSource::serving("unused").await;
     let store = StoreProcess::trusting(&source, dir, &[]);
     for (i, content) in contents.iter().enumerate() {
@@ -32,7 +32,7 @@ async fn with_packages(dir: &Path, contents: &[&[u8]]) -> Shelf {
         assert_eq!(request.send(store.base()).await.status, 200);
     }
     store.stop();
-    Shelf::new(dir)
+    DataDirectory::new(dir)
 }
 
 #[tokio::test]
@@ -47,24 +47,24 @@ async fn a_sound_store_is_found_sound_also_while_it_runs() {
     let found = command(dir.path(), &["verify", "--json"]);
     assert_eq!(found.code(), 0);
     assert_eq!(found.out, "{\"summary\":{\"blobs\":3,\"bytes\":2500002,\"findings\":0,\"rows\":4}}\n");
-    assert_eq!(store.shelf().rows().await.len(), 4);
+    assert_eq!(store.directory().rows().await.len(), 4);
 }
 
 #[tokio::test]
 async fn every_kind_of_damage_is_found_and_nothing_is_touched() {
     let dir = tempfile::tempdir().unwrap();
     let contents: [&[u8]; 5] = [b"cut short", b"flipped", b"lost", b"misbooked", b"a folder now"];
-    let shelf = with_packages(dir.path(), &contents).await;
+    let directory = with_packages(dir.path(), &contents).await;
     let names = contents.map(sha256_hex);
-    std::fs::File::options().write(true).open(shelf.blob(&names[0])).unwrap().set_len(3).unwrap();
-    flip_a_bit(&shelf.blob(&names[1]));
-    std::fs::remove_file(shelf.blob(&names[2])).unwrap();
-    shelf.execute("update source_package set size_bytes = 1 where version = '3'").await;
-    std::fs::remove_file(shelf.blob(&names[4])).unwrap();
-    std::fs::create_dir(shelf.blob(&names[4])).unwrap();
-    let orphan = shelf.plant(b"never booked");
+    std::fs::File::options().write(true).open(directory.blob(&names[0])).unwrap().set_len(3).unwrap();
+    flip_a_bit(&directory.blob(&names[1]));
+    std::fs::remove_file(directory.blob(&names[2])).unwrap();
+    directory.execute("update source_package set size_bytes = 1 where version = '3'").await;
+    std::fs::remove_file(directory.blob(&names[4])).unwrap();
+    std::fs::create_dir(directory.blob(&names[4])).unwrap();
+    let orphan = directory.plant(b"never recorded");
     std::fs::write(dir.path().join("blobs/notes.txt"), "mine").unwrap();
-    let (files, rows) = (shelf.files(), shelf.rows().await);
+    let (files, rows) = (directory.files(), directory.rows().await);
 
     // The orphan is older than this grace.
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
@@ -90,28 +90,28 @@ async fn every_kind_of_damage_is_found_and_nothing_is_touched() {
     assert_eq!((of("blob_orphaned").len(), &of("blob_orphaned")[0]["sha256"]), (1, &orphan.into()));
     let mut strays: Vec<_> = of("stray").iter().map(|f| f["path"].clone()).collect();
     strays.sort_by_key(|path| path.as_str().unwrap().len());
-    let folder = shelf.blob(&names[4]);
+    let folder = directory.blob(&names[4]);
     assert_eq!(strays, [dir.path().join("blobs/notes.txt"), folder].map(|path| path.display().to_string()));
-    assert_eq!((shelf.files(), shelf.rows().await), (files, rows), "a check changes nothing");
+    assert_eq!((directory.files(), directory.rows().await), (files, rows), "a check changes nothing");
     // The same in words.
     let words = command(dir.path(), &["verify"]);
     assert_eq!(words.code(), 1);
     assert!(words.out.contains("is missing, referenced by row 3 (`2` of `app_code`/`default`)"), "{}", words.out);
-    assert!(words.out.ends_with("7 findings\n"), "what may be about to be booked is none: {}", words.out);
+    assert!(words.out.ends_with("7 findings\n"), "what may be about to be recorded is none: {}", words.out);
 }
 
 #[tokio::test]
 async fn a_repair_moves_wrong_bytes_aside_removes_orphans_and_leaves_every_row() {
     let dir = tempfile::tempdir().unwrap();
-    let shelf = with_packages(dir.path(), &[b"good", b"wrong", b"lost"]).await;
+    let directory = with_packages(dir.path(), &[b"good", b"wrong", b"lost"]).await;
     let (good, wrong, lost) = (sha256_hex(b"good"), sha256_hex(b"wrong"), sha256_hex(b"lost"));
-    flip_a_bit(&shelf.blob(&wrong));
-    let damaged = std::fs::read(shelf.blob(&wrong)).unwrap();
-    std::fs::remove_file(shelf.blob(&lost)).unwrap();
-    let orphan = shelf.plant(b"never booked");
-    let rotten = shelf.plant(b"never booked either");
-    flip_a_bit(&shelf.blob(&rotten));
-    let rows = shelf.rows().await;
+    flip_a_bit(&directory.blob(&wrong));
+    let damaged = std::fs::read(directory.blob(&wrong)).unwrap();
+    std::fs::remove_file(directory.blob(&lost)).unwrap();
+    let orphan = directory.plant(b"never recorded");
+    let rotten = directory.plant(b"never recorded either");
+    flip_a_bit(&directory.blob(&rotten));
+    let rows = directory.rows().await;
 
     let done = command(dir.path(), &["verify", "--repair", "--json"]);
     assert_eq!(done.code(), 1);
@@ -125,14 +125,14 @@ async fn a_repair_moves_wrong_bytes_aside_removes_orphans_and_leaves_every_row()
         assert_eq!(of(name)["moved_to"], aside.to_str().unwrap());
         assert_eq!(&std::fs::read(aside).unwrap(), kept, "moved as it is");
     }
-    assert_eq!(shelf.stored_files(), [good]);
-    assert_eq!(shelf.rows().await, rows, "rows are listed, never touched");
+    assert_eq!(directory.stored_files(), [good]);
+    assert_eq!(directory.rows().await, rows, "rows are listed, never touched");
 
     let after = command(dir.path(), &["verify"]);
     assert_eq!(after.code(), 1, "two rows are without their blob now");
     assert!(after.out.contains(&format!("{wrong} is missing")) && after.out.contains(&format!("{lost} is missing")));
     // A second damage to the same package does not take the first one's place.
-    std::fs::write(shelf.blob(&wrong), "worse").unwrap();
+    std::fs::write(directory.blob(&wrong), "worse").unwrap();
     assert_eq!(command(dir.path(), &["verify", "--repair"]).code(), 1);
     assert_eq!(std::fs::read(quarantine.join(format!("{wrong}.1"))).unwrap(), b"worse");
     assert_eq!(std::fs::read(quarantine.join(format!("{wrong}.0"))).unwrap(), damaged);
@@ -151,14 +151,14 @@ async fn a_repair_moves_wrong_bytes_aside_removes_orphans_and_leaves_every_row()
 #[tokio::test]
 async fn a_repair_is_refused_while_a_store_runs() {
     let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
-    let shelf = left_by_a_store(&source, dir.path(), &["1"]).await;
+    let directory = left_by_a_store(&source, dir.path(), &["1"]).await;
     let store = StoreProcess::start(dir.path(), &[]);
-    let orphan = shelf.plant(b"never booked");
-    flip_a_bit(&shelf.blob(&sha256_hex(b"x")));
+    let orphan = directory.plant(b"never recorded");
+    flip_a_bit(&directory.blob(&sha256_hex(b"x")));
     let refused = command(dir.path(), &["verify", "--repair"]);
     assert_eq!((refused.code(), refused.out.as_str()), (2, ""));
     assert!(refused.err.contains("is used by another store"), "{}", refused.err);
-    assert!(shelf.blob(&orphan).exists() && !dir.path().join("quarantine").exists());
+    assert!(directory.blob(&orphan).exists() && !dir.path().join("quarantine").exists());
     drop(store);
 }
 
@@ -168,24 +168,24 @@ async fn what_cannot_be_checked_ends_with_2() {
     assert_eq!(command(&dir.path().join("nowhere"), &["verify"]).code(), 2);
     assert_eq!(command(dir.path(), &["verify"]).code(), 2, "a directory without packages");
     std::fs::create_dir(dir.path().join("blobs")).unwrap();
-    assert_eq!(command(dir.path(), &["verify"]).code(), 2, "and without books");
+    assert_eq!(command(dir.path(), &["verify"]).code(), 2, "and without a catalog");
     assert!(!dir.path().join("catalog.sqlite3").exists(), "none are made");
     std::fs::write(dir.path().join("catalog.sqlite3"), "this is no database, whatever its name says".repeat(99))
         .unwrap();
-    let orphan = Shelf::new(dir.path()).plant(b"must stay");
+    let orphan = DataDirectory::new(dir.path()).plant(b"must stay");
     for arguments in [&["verify"][..], &["verify", "--repair"], &["gc"]] {
         assert_eq!(command(dir.path(), arguments).code(), 2, "{arguments:?}");
     }
-    assert!(Shelf::new(dir.path()).blob(&orphan).exists(), "nothing is removed on the word of such books");
+    assert!(DataDirectory::new(dir.path()).blob(&orphan).exists(), "nothing is removed on the word of such a catalog");
 }
 
 #[tokio::test]
 async fn a_running_store_finds_damage_by_itself_and_logs_it() {
     let dir = tempfile::tempdir().unwrap();
-    let shelf = with_packages(dir.path(), &[b"good", b"flipped", b"lost"]).await;
-    flip_a_bit(&shelf.blob(&sha256_hex(b"flipped")));
-    std::fs::remove_file(shelf.blob(&sha256_hex(b"lost"))).unwrap();
-    let _orphan = shelf.plant(b"never booked");
+    let directory = with_packages(dir.path(), &[b"good", b"flipped", b"lost"]).await;
+    flip_a_bit(&directory.blob(&sha256_hex(b"flipped")));
+    std::fs::remove_file(directory.blob(&sha256_hex(b"lost"))).unwrap();
+    let _orphan = directory.plant(b"never recorded");
     let store = StoreProcess::start(dir.path(), &[("LINKGATE_STORE_SCRUB_BYTES_PER_S", "1000000")]);
     let mut log = Vec::new();
     until("the reading", async || {
@@ -197,7 +197,7 @@ async fn a_running_store_finds_damage_by_itself_and_logs_it() {
     assert_eq!(damage.len(), 2, "{log:?}");
     assert!(damage.iter().any(|line| line.contains(&sha256_hex(b"flipped")) && line.contains("row 2")));
     assert!(damage.iter().any(|line| line.contains(&sha256_hex(b"lost")) && line.contains("row 3")));
-    assert_eq!(shelf.rows().await.len(), 3);
+    assert_eq!(directory.rows().await.len(), 3);
     store.stop();
 }
 

@@ -5,8 +5,8 @@
 
 mod mix;
 mod report;
+mod schedule;
 mod upstream;
-mod weather;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,14 +21,14 @@ use self::upstream::Upstream;
 use crate::gateway::APP;
 use crate::identity::Asked;
 use crate::load::{Load, Wire, fire};
-use crate::{Gateway, GatewayPlan, Identity, Mood, Service, sha256_hex};
+use crate::{Gateway, GatewayPlan, Identity, Service, ServiceBehaviour, sha256_hex};
 
 /// Envoy's workers, each with what it knows for itself.
 const WORKERS: usize = 2;
 /// Who says that a policy is in force: Envoy's main thread runs the gate too, although no request comes to it.
 const SERVING: u64 = WORKERS as u64 + 1;
 /// How bkauth is when it is up: slow enough that questions are under way whenever a policy changes.
-const UP: Mood = Mood::Slow(Duration::from_millis(20));
+const UP: ServiceBehaviour = ServiceBehaviour::Slow(Duration::from_millis(20));
 /// What passes until a bkauth that came back is sure to be asked: a connection that was refused may still be looked at.
 const DAWN: Duration = Duration::from_millis(100);
 /// How often bkauth goes down: for two seconds of six.
@@ -145,21 +145,21 @@ impl Scene {
 
     /// Down for a third of the time.
     async fn cut_bkauth_off(&self, plan: Plan) {
-        let (begun, weather) = (Instant::now(), &self.mix.weather);
+        let (begun, schedule) = (Instant::now(), &self.mix.schedule);
         for number in 0..plan.outages() {
             let at = |third: u32| {
                 let part = f64::from(3 * number + third) / f64::from(3 * plan.outages());
                 sleep_until(begun + Duration::from_secs_f64(f64::from(plan.seconds) * part))
             };
             at(1).await;
-            weather.turn();
-            self.identity.set(Service::Bkauth, Mood::Down).await;
-            weather.turn();
+            schedule.turn();
+            self.identity.set(Service::Bkauth, ServiceBehaviour::Down).await;
+            schedule.turn();
             at(2).await;
-            weather.turn();
+            schedule.turn();
             self.identity.set(Service::Bkauth, UP).await;
             sleep(DAWN).await;
-            weather.turn();
+            schedule.turn();
         }
     }
 

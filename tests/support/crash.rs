@@ -5,11 +5,11 @@
 //! the report; a directory in which something was wrong is left for a look. Panics only where nothing can be judged.
 
 pub mod caller;
-mod dice;
 mod ground;
 pub mod judge;
 pub mod packages;
 mod report;
+mod rng;
 pub mod trouble;
 
 use std::os::unix::process::ExitStatusExt as _;
@@ -22,13 +22,13 @@ use linkgate_store_core::failpoint::Step;
 use tokio::time::sleep;
 
 use self::caller::{Caller, Round};
-use self::dice::Dice;
 use self::ground::Ground;
 pub use self::ground::{FileSystem, cannot_mount};
 use self::packages::Packages;
 pub use self::report::Report;
+use self::rng::Rng;
 use crate::process::{Finished, WITH_FAILPOINTS, command, command_of, kill_in_start};
-use crate::{Shelf, StoreProcess, TokenMint};
+use crate::{DataDirectory, StoreProcess, TokenMint};
 
 /// Callers at once.
 const CALLERS: usize = 6;
@@ -71,7 +71,7 @@ impl Plan {
     /// Kills of the process alone.
     #[must_use]
     pub fn kills(rounds: u32, seed: Option<u64>) -> Self {
-        Self { rounds, seed: seed.unwrap_or_else(Dice::any_seed), disks: &[] }
+        Self { rounds, seed: seed.unwrap_or_else(Rng::any_seed), disks: &[] }
     }
 
     /// Power cuts: the file system takes no more writes, and what it had not made durable is gone.
@@ -96,18 +96,18 @@ struct Campaign {
     packages: Packages,
     callers: Vec<Caller>,
     ground: Ground,
-    dice: Dice,
+    rng: Rng,
     report: Report,
 }
 
 /// Runs it all.
 pub async fn run(plan: Plan) -> Report {
-    let mut dice = Dice::new(plan.seed);
+    let mut rng = Rng::new(plan.seed);
     let mut campaign = Campaign {
         packages: Packages::serve().await,
-        callers: (0..CALLERS).map(|number| Caller::new(number, dice.next())).collect(),
+        callers: (0..CALLERS).map(|number| Caller::new(number, rng.next())).collect(),
         ground: Ground::new(plan.disks, 0),
-        dice,
+        rng,
         report: Report::new(plan),
     };
     let (begun, mut bad) = (Instant::now(), 0);
@@ -132,7 +132,7 @@ impl Campaign {
         self.report.rounds += 1;
         *self.report.disks.entry(self.ground.name()).or_default() += 1;
         // New directories too: what brings them into being may be cut short.
-        if self.dice.percent(25)
+        if self.rng.percent(25)
             && let Err(fault) = self.crash_start().await
         {
             return self.wrong(fault);
@@ -143,7 +143,7 @@ impl Campaign {
         }
         self.crash(aim).await;
         let mut back = self.ground.come_back().await;
-        if back.is_ok() && self.dice.percent(25) {
+        if back.is_ok() && self.rng.percent(25) {
             back = self.crash_start().await;
         }
         if let Err(fault) = back {
@@ -167,11 +167,11 @@ impl Campaign {
     }
 
     fn aim(&mut self) -> Aim {
-        let moment = Aim::Moment(Duration::from_millis(self.dice.below(MOMENT_MS) as u64));
-        if self.dice.percent(35) {
+        let moment = Aim::Moment(Duration::from_millis(self.rng.below(MOMENT_MS) as u64));
+        if self.rng.percent(35) {
             return moment;
         }
-        let Some(step) = self.dice.one(&Step::ALL).copied() else { return moment };
+        let Some(step) = self.rng.one(&Step::ALL).copied() else { return moment };
         let most = match step {
             Step::BlockWritten => 60,
             // Of packages that were deleted before, of which there are a few.
@@ -179,23 +179,23 @@ impl Campaign {
             _ => 10,
         };
         let of_clearing = matches!(step, Step::GcFound | Step::GcRemoved | Step::Unlinked);
-        if of_clearing && self.dice.percent(40) {
+        if of_clearing && self.rng.percent(40) {
             return Aim::Clearing(step);
         }
-        Aim::Step(step, 1 + self.dice.below(most))
+        Aim::Step(step, 1 + self.rng.below(most))
     }
 
     /// Deletes a version of each caller while no store runs, so that there is something to clear up.
     async fn give_up_some(&mut self) {
-        let shelf = self.ground.shelf();
+        let directory = self.ground.directory();
         for caller in &mut self.callers {
-            caller.delete_one(&shelf).await;
+            caller.delete_one(&directory).await;
         }
     }
 
     /// A crash while the store starts, and sets right what an earlier one left.
     async fn crash_start(&mut self) -> Result<(), String> {
-        let after = Duration::from_millis(self.dice.below(START_MS) as u64);
+        let after = Duration::from_millis(self.rng.below(START_MS) as u64);
         kill_in_start(&self.ground.data_dir(), &pairs(&self.settings()), after, self.ground.cut()).await;
         self.report.starts += 1;
         self.ground.come_back().await
@@ -211,7 +211,7 @@ impl Campaign {
         let mut store = StoreProcess::start_program(WITH_FAILPOINTS, &data, &pairs(&settings), TokenMint::new());
         let round = Round {
             packages: &self.packages,
-            shelf: self.ground.shelf(),
+            directory: self.ground.directory(),
             request: store.request("replaced by each caller"),
             base: store.base().to_owned(),
             number: self.report.rounds,
@@ -254,13 +254,13 @@ impl Campaign {
         let Ok(mut store) = catch_unwind(AssertUnwindSafe(|| StoreProcess::start(&data, &pairs(&settings)))) else {
             return wrong + self.wrong("the store does not start again".to_owned());
         };
-        if !promises_are_kept(&self.ground.shelf(), store.base()).await {
+        if !promises_are_kept(&self.ground.directory(), store.base()).await {
             wrong += self.wrong("uploads that were promised do not end".to_owned());
         }
-        let look = judge::after_restart(&self.ground.shelf(), &mut self.callers, &self.packages).await;
+        let look = judge::after_restart(&self.ground.directory(), &mut self.callers, &self.packages).await;
         wrong += self.report.add_look(look);
         // Half of the time what comes next finds a journal that nobody has folded in.
-        if self.dice.percent(50) {
+        if self.rng.percent(50) {
             store.kill_9();
         } else {
             store.stop();
@@ -288,7 +288,7 @@ impl Campaign {
     async fn clear(&mut self) -> usize {
         let data = self.ground.data_dir();
         let (gc, verify) = (command(&data, &["gc"]), command(&data, &["verify"]));
-        let look = judge::after_clearing(&self.ground.shelf()).await;
+        let look = judge::after_clearing(&self.ground.directory()).await;
         let wrong = self.report.add_look(look);
         wrong + self.must_be_well("gc", &gc) + self.must_be_well("verify", &verify)
     }
@@ -318,12 +318,12 @@ fn pairs<'a>(settings: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> 
 }
 
 /// Waits until everything that was promised has ended, one way or the other, and what it replaced is cleared away.
-async fn promises_are_kept(shelf: &Shelf, base: &str) -> bool {
+async fn promises_are_kept(directory: &DataDirectory, base: &str) -> bool {
     let begun = Instant::now();
     while begun.elapsed() < PROMISES_WITHIN {
-        match shelf.unfinished().await {
+        match directory.unfinished().await {
             Ok(0) if is_idle(base).await => return true,
-            // Whatever is wrong with the books is named by the look.
+            // Whatever is wrong with the catalog is named by the look.
             Err(_) => return true,
             Ok(_) => sleep(Duration::from_millis(5)).await,
         }

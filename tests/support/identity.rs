@@ -6,8 +6,8 @@
 //! gateway, a wrong bearer, unknown apps, tokens and tickets. Speaks neither TLS nor chunked requests.
 
 mod answers;
-mod books;
-mod door;
+mod port;
+mod registry;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -19,8 +19,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use books::Books;
-use door::Door;
+use port::ServicePort;
+use registry::Registry;
 
 /// One of the services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Service {
 
 /// How a service is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mood {
+pub enum ServiceBehaviour {
     /// Answers as it should.
     Well,
     /// Does not listen: connections are refused, open ones are closed.
@@ -73,7 +73,7 @@ pub enum Mood {
     Hangup,
 }
 
-/// How much padding [`Mood::Huge`] has, in bytes.
+/// How much padding [`ServiceBehaviour::Huge`] has, in bytes.
 pub const HUGE: usize = 10_000_000;
 
 /// What is asked.
@@ -138,28 +138,28 @@ impl Asked {
 /// The stand-in. Stops when dropped.
 pub struct Identity {
     shared: Arc<Shared>,
-    doors: [Door; 3],
+    ports: [ServicePort; 3],
 }
 
 /// What all connections use.
 struct Shared {
-    books: Mutex<Books>,
+    registry: Mutex<Registry>,
     asked: watch::Sender<Vec<Asked>>,
 }
 
 impl Identity {
     /// Starts all three services; they know nobody yet.
     pub async fn start() -> Self {
-        let shared = Arc::new(Shared { books: Mutex::new(Books::new()), asked: watch::Sender::new(Vec::new()) });
-        let open = |service| Door::open(service, Arc::clone(&shared));
-        let doors = [open(Service::Bkauth).await, open(Service::Login).await, open(Service::Ticket).await];
-        Self { shared, doors }
+        let shared = Arc::new(Shared { registry: Mutex::new(Registry::new()), asked: watch::Sender::new(Vec::new()) });
+        let open = |service| ServicePort::open(service, Arc::clone(&shared));
+        let ports = [open(Service::Bkauth).await, open(Service::Login).await, open(Service::Ticket).await];
+        Self { shared, ports }
     }
 
     /// Where a service listens, or would if it were not down.
     #[must_use]
     pub fn address(&self, service: Service) -> SocketAddr {
-        self.doors[service as usize].address()
+        self.ports[service as usize].address()
     }
 
     /// `http://host:port` of a service.
@@ -169,25 +169,25 @@ impl Identity {
     }
 
     /// Changes how a service is. Requests under way end as they began, unless it goes down. When this returns, it is so.
-    pub async fn set(&self, service: Service, mood: Mood) {
-        self.doors[service as usize].set(mood).await;
+    pub async fn set(&self, service: Service, behaviour: ServiceBehaviour) {
+        self.ports[service as usize].set(behaviour).await;
     }
 
     /// The same for all services.
-    pub async fn set_all(&self, mood: Mood) {
+    pub async fn set_all(&self, behaviour: ServiceBehaviour) {
         for service in Service::ALL {
-            self.set(service, mood).await;
+            self.set(service, behaviour).await;
         }
     }
 
     /// The variables of Envoy's process that let the gate ask: bkauth's credentials and the login service's bearer.
     #[must_use]
     pub fn environment(&self) -> [(&'static str, String); 3] {
-        let books = self.books();
+        let registry = self.registry();
         [
-            ("LINKGATE_BKAUTH_APP_CODE", books.gateway_code.clone()),
-            ("LINKGATE_BKAUTH_APP_SECRET", books.gateway_secret.clone()),
-            ("LINKGATE_LOGIN_BEARER_TOKEN", books.bearer.clone()),
+            ("LINKGATE_BKAUTH_APP_CODE", registry.gateway_code.clone()),
+            ("LINKGATE_BKAUTH_APP_SECRET", registry.gateway_secret.clone()),
+            ("LINKGATE_LOGIN_BEARER_TOKEN", registry.bearer.clone()),
         ]
     }
 
@@ -216,7 +216,7 @@ impl Identity {
         waited.expect("the questions come in time").unwrap();
     }
 
-    fn books(&self) -> std::sync::MutexGuard<'_, Books> {
-        self.shared.books.lock().unwrap()
+    fn registry(&self) -> std::sync::MutexGuard<'_, Registry> {
+        self.shared.registry.lock().unwrap()
     }
 }

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::store::ANY_BYTES;
-use crate::{LinkRequestBuilder, Shelf, TokenMint};
+use crate::{DataDirectory, LinkRequestBuilder, TokenMint};
 
 /// How long a start may take on a busy machine.
 const START_WITHIN: Duration = Duration::from_secs(30);
@@ -23,7 +23,7 @@ pub struct StoreProcess {
     child: Child,
     base: String,
     mint: TokenMint,
-    shelf: Shelf,
+    directory: DataDirectory,
     log: mpsc::Receiver<String>,
 }
 
@@ -149,7 +149,7 @@ impl StoreProcess {
         let mut child = serving(program, data_dir, settings, &mint).stderr(Stdio::piped()).spawn().unwrap();
         let log = read_lines(child.stderr.take().unwrap());
         let base = format!("http://{}", wait_for_address(&log));
-        Self { child, base, mint, shelf: Shelf::new(data_dir), log }
+        Self { child, base, mint, directory: DataDirectory::new(data_dir), log }
     }
 
     /// `http://host:port`.
@@ -166,8 +166,8 @@ impl StoreProcess {
 
     /// What it keeps.
     #[must_use]
-    pub fn shelf(&self) -> &Shelf {
-        &self.shelf
+    pub fn directory(&self) -> &DataDirectory {
+        &self.directory
     }
 
     /// A valid request for a link, to be changed.

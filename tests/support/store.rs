@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::{FakeSource, LinkRequestBuilder, Reply, Row, Shelf, TokenMint};
+use crate::{DataDirectory, FakeSource, LinkRequestBuilder, Reply, Row, TokenMint};
 
 /// The setting that most tests need, for they are about the way of bytes, not about what these mean.
 pub(crate) const ANY_BYTES: (&str, &str) = ("LINKGATE_PACKAGE_ALLOW_UNKNOWN_FORMATS", "true");
@@ -20,7 +20,7 @@ pub(crate) const ANY_BYTES: (&str, &str) = ("LINKGATE_PACKAGE_ALLOW_UNKNOWN_FORM
 pub struct TestStore {
     base: String,
     mint: TokenMint,
-    shelf: Shelf,
+    directory: DataDirectory,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<(), StartError>>,
     _dir: tempfile::TempDir,
@@ -58,11 +58,11 @@ impl TestStore {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
-        let shelf = Shelf::new(config.data_dir.clone());
+        let directory = DataDirectory::new(config.data_dir.clone());
         let task = tokio::spawn(linkgate_store::run(listener, config, async {
             let _told_or_dropped = stopped.await;
         }));
-        let store = Self { base, mint, shelf, stop: Some(stop), task, _dir: dir };
+        let store = Self { base, mint, directory, stop: Some(stop), task, _dir: dir };
         // Answers once it has started; until then the connection waits in the kernel's queue.
         assert_eq!(store.get("/healthz").await.status, 200);
         store
@@ -82,19 +82,19 @@ impl TestStore {
 
     /// What it keeps.
     #[must_use]
-    pub fn shelf(&self) -> &Shelf {
-        &self.shelf
+    pub fn directory(&self) -> &DataDirectory {
+        &self.directory
     }
 
     /// Names of the packages that it keeps.
     #[must_use]
     pub fn stored_files(&self) -> Vec<String> {
-        self.shelf.stored_files()
+        self.directory.stored_files()
     }
 
     /// Its rows.
     pub async fn rows(&self) -> Vec<Row> {
-        self.shelf.rows().await
+        self.directory.rows().await
     }
 
     /// A valid request for a link, to be changed.
@@ -128,7 +128,7 @@ impl TestStore {
 impl Drop for TestStore {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            assert_eq!(self.shelf.temp_files(), Vec::<PathBuf>::new(), "no temporary file may be left");
+            assert_eq!(self.directory.temp_files(), Vec::<PathBuf>::new(), "no temporary file may be left");
         }
     }
 }

@@ -54,6 +54,12 @@ const GONE: &[GoneWord] = &[
     GoneWord { forms: &["resting", "ageing"], new: "circuit breaker, stale", reason: "states of a cached answer" },
     GoneWord { forms: &["probation", "on trial"], new: "report-only", reason: "as in Content-Security-Policy" },
     GoneWord { forms: &["Sha256Hex"], new: "Sha256", reason: "one type for every digest" },
+    GoneWord { forms: &["bed", "beds"], new: "test stack", reason: "all that one upload through the gateway needs" },
+    GoneWord { forms: &["shelf", "shelves"], new: "data directory", reason: "what a store holds on disk" },
+    GoneWord { forms: &["mood", "moods"], new: "behaviour", reason: "how a stand-in answers" },
+    GoneWord { forms: &["weather"], new: "fault schedule", reason: "when a service is down" },
+    GoneWord { forms: &["dice"], new: "Rng", reason: "a generator of random numbers" },
+    GoneWord { forms: &["door", "doors"], new: "port, gateway", reason: "where requests come in" },
     GoneWord { forms: &["workshop"], new: "development tasks", reason: "what xtask is" },
 ];
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
-use super::weather::{Moment, Sky, Weather};
+use super::schedule::{Condition, FaultSchedule, Moment};
 use crate::gateway::{APP, Credentials, USER};
 use crate::load::{Scenario, Shot};
 use crate::{Identity, Reply};
@@ -97,7 +97,7 @@ pub(super) struct Mix {
     lonely: String,
     listed: Credentials,
     begun: Instant,
-    pub(super) weather: Arc<Weather>,
+    pub(super) schedule: Arc<FaultSchedule>,
     /// Whether the policy allows the swinging host: 1 or 0, and -1 where it may be either.
     swinging: AtomicI8,
 }
@@ -114,7 +114,7 @@ impl Mix {
             lonely: identity.add_app(LONELY),
             listed: listed.clone(),
             begun: Instant::now(),
-            weather: Arc::default(),
+            schedule: Arc::default(),
             swinging: AtomicI8::new(-1),
         }
     }
@@ -169,7 +169,7 @@ impl Mix {
         let (app, user) = if class == Class::Listed { (APP, USER) } else { (app.as_str(), user.as_str()) };
         let target = format!("/bkapps/applications/target-{}/modules/default/source_package/link/", at % 3);
         let shot = shot(class, &target, &credentials, &link(class, host, number));
-        let sent = self.weather.now();
+        let sent = self.schedule.now();
         (shot, Asked { class, number, app: app.to_owned(), user: user.to_owned(), target, sent })
     }
 
@@ -178,10 +178,10 @@ impl Mix {
         let unknown = |words| {
             let refused = Right::Envelope(400, ARGS, words);
             let failed = Right::Envelope(500, 1_650_001, "[reason=\"failed to request third-party api, bkauth, ");
-            match self.weather.since(asked.sent) {
-                Sky::Up => vec![refused],
-                Sky::Down => vec![failed],
-                Sky::Turning => vec![refused, failed],
+            match self.schedule.since(asked.sent) {
+                Condition::Up => vec![refused],
+                Condition::Down => vec![failed],
+                Condition::Changing => vec![refused, failed],
             }
         };
         let wrong_secret = "[reason=\"bk_app_code or bk_app_secret is incorrect\"]";
@@ -226,8 +226,8 @@ impl Scenario for Mix {
         if id.is_some() && right.iter().any(fits) {
             return Ok(());
         }
-        let sky = self.weather.since(asked.sent);
-        Err(format!("request {} of {} for {}, bkauth {sky:?}: {reply:?}", asked.number, asked.app, asked.user))
+        let condition = self.schedule.since(asked.sent);
+        Err(format!("request {} of {} for {}, bkauth {condition:?}: {reply:?}", asked.number, asked.app, asked.user))
     }
 }
 

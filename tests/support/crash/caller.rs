@@ -10,10 +10,10 @@ use reqwest::Method;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::dice::Dice;
 use super::ground::Power;
 use super::packages::{Package, Packages};
-use crate::{LinkRequestBuilder, Reply, Shelf};
+use super::rng::Rng;
+use crate::{DataDirectory, LinkRequestBuilder, Reply};
 
 /// Live versions of a caller from which on it rather deletes.
 const ENOUGH: usize = 8;
@@ -79,7 +79,7 @@ pub struct Caller {
     pub deeds: Deeds,
     /// Answers that were wrong.
     pub wrong: Vec<String>,
-    dice: Dice,
+    rng: Rng,
     versions: u32,
 }
 
@@ -88,7 +88,7 @@ pub struct Round<'a> {
     /// The packages.
     pub packages: &'a Packages,
     /// The data directory, where a platform deletes.
-    pub shelf: Shelf,
+    pub directory: DataDirectory,
     /// A request that is valid.
     pub request: LinkRequestBuilder,
     /// Where the store is.
@@ -116,7 +116,7 @@ impl Caller {
             doubt: None,
             deeds: Deeds::default(),
             wrong: Vec::new(),
-            dice: Dice::new(seed),
+            rng: Rng::new(seed),
             versions: 0,
         }
     }
@@ -134,8 +134,8 @@ impl Caller {
 
     async fn deed(&mut self, round: &Round<'_>) -> Next {
         let keys: Vec<Key> = self.live.keys().cloned().collect();
-        let known = self.dice.one(&keys).cloned();
-        let roll = self.dice.below(100);
+        let known = self.rng.one(&keys).cloned();
+        let roll = self.rng.below(100);
         match known {
             Some(key) if self.live.len() > ENOUGH || roll < 15 => self.delete(round, key).await,
             Some(key) if roll < 50 => self.upload(round, key, true).await,
@@ -148,9 +148,9 @@ impl Caller {
     }
 
     fn new_key(&mut self, round: u32) -> Key {
-        let module = if self.dice.percent(30) { format!("module-{round}") } else { "default".to_owned() };
+        let module = if self.rng.percent(30) { format!("module-{round}") } else { "default".to_owned() };
         // Now and then one that was there already: a deleted version may come back.
-        if self.dice.percent(80) {
+        if self.rng.percent(80) {
             self.versions += 1;
         }
         let key = Key { module, version: format!("v{}", self.versions) };
@@ -158,18 +158,18 @@ impl Caller {
     }
 
     async fn upload(&mut self, round: &Round<'_>, key: Key, may_overwrite: bool) -> Next {
-        let package = round.packages.get(self.dice.below(round.packages.count()));
+        let package = round.packages.get(self.rng.below(round.packages.count()));
         let mut request = round.of(&self.app, &key, package);
         if may_overwrite {
             request = request.overwriting();
         }
-        if self.dice.percent(30) {
+        if self.rng.percent(30) {
             request = request.field("sha256", package.sha256.clone());
         }
-        if self.dice.percent(30) {
+        if self.rng.percent(30) {
             request = request.field("size", package.size);
         }
-        if self.dice.percent(30) {
+        if self.rng.percent(30) {
             request = request.header("prefer", "respond-async");
         }
         let doubt = Doubt::Upload(package.sha256.clone());
@@ -221,7 +221,7 @@ impl Caller {
 
     /// A version that is there, without leave to overwrite it.
     async fn repeat(&mut self, round: &Round<'_>, key: &Key) -> Next {
-        let package = round.packages.get(self.dice.below(round.packages.count()));
+        let package = round.packages.get(self.rng.below(round.packages.count()));
         let request = round.of(&self.app, key, package);
         // Nothing may come of it in any case, so nothing is in doubt.
         let reply = match request.try_send(&round.base).await {
@@ -249,15 +249,15 @@ impl Caller {
         }
     }
 
-    /// As a platform does it: in the books.
+    /// As a platform does it: in the catalog.
     async fn delete(&mut self, round: &Round<'_>, key: Key) -> Next {
-        // Held until it is done: the books map a file into this process, which would die with the disk under it.
+        // Held until it is done: the catalog maps a file into this process, which would die with the disk under it.
         let power = round.power.read().await;
         if !*power {
             return Next::End;
         }
         self.doubt = Some((key.clone(), Doubt::Delete));
-        match round.shelf.delete(&self.app, &key.module, &key.version).await {
+        match round.directory.delete(&self.app, &key.module, &key.version).await {
             Ok(1) => {
                 self.doubt = None;
                 self.deleted.extend(self.live.remove(&key).map(|live| live.id));
@@ -276,10 +276,10 @@ impl Caller {
     }
 
     /// The same while no store runs.
-    pub async fn delete_one(&mut self, shelf: &Shelf) {
+    pub async fn delete_one(&mut self, directory: &DataDirectory) {
         let keys: Vec<Key> = self.live.keys().cloned().collect();
-        let Some(key) = self.dice.one(&keys) else { return };
-        match shelf.delete(&self.app, &key.module, &key.version).await {
+        let Some(key) = self.rng.one(&keys) else { return };
+        match directory.delete(&self.app, &key.module, &key.version).await {
             Ok(1) => {
                 self.deleted.extend(self.live.remove(key).map(|live| live.id));
                 self.deeds.deletes += 1;

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::sync::RwLock;
 
 use super::data_below;
-use crate::Shelf;
+use crate::DataDirectory;
 
 /// `EXT4_IOC_SHUTDOWN` and `XFS_IOC_GOINGDOWN`, which are the same.
 const SHUTDOWN: rustix::ioctl::Opcode = rustix::ioctl::opcode::read::<u32>(b'X', 125);
@@ -110,8 +110,8 @@ impl Ground {
         }
     }
 
-    pub(super) fn shelf(&self) -> Shelf {
-        Shelf::new(self.data_dir())
+    pub(super) fn directory(&self) -> DataDirectory {
+        DataDirectory::new(self.data_dir())
     }
 
     /// Cuts the power, if it has any of its own.

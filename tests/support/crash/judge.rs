@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::caller::{Caller, Doubt, Key, Live};
 use super::packages::{Package, Packages};
-use crate::{Row, Shelf};
+use crate::{DataDirectory, Row};
 
 /// What a look at a data directory came to.
 #[derive(Debug, Default)]
@@ -25,14 +25,14 @@ pub struct Look {
 }
 
 /// Looks after a restart: every acknowledged package is there and whole, and nothing is half there.
-pub async fn after_restart(shelf: &Shelf, callers: &mut [Caller], packages: &Packages) -> Look {
+pub async fn after_restart(directory: &DataDirectory, callers: &mut [Caller], packages: &Packages) -> Look {
     let mut look = Look::default();
-    let files = look.files(shelf);
-    let left = shelf.temp_files();
+    let files = look.files(directory);
+    let left = directory.temp_files();
     if !left.is_empty() {
         look.wrong.push(format!("temporary files outlive a restart: {left:?}"));
     }
-    let Some((rows, modules)) = look.books(shelf).await else { return look };
+    let Some((rows, modules)) = look.read_catalog(directory).await else { return look };
     for row in rows.iter().filter(|row| !row.is_deleted) {
         look.row(row, &files, packages);
     }
@@ -44,14 +44,15 @@ pub async fn after_restart(shelf: &Shelf, callers: &mut [Caller], packages: &Pac
 }
 
 /// Looks after clearing up: packages are those that live rows point at, no more and no fewer.
-pub async fn after_clearing(shelf: &Shelf) -> Look {
+pub async fn after_clearing(directory: &DataDirectory) -> Look {
     let mut look = Look::default();
-    let kept: BTreeSet<String> = look.files(shelf).into_keys().collect();
-    let Some((rows, _)) = look.books(shelf).await else { return look };
-    let booked: BTreeSet<String> = rows.into_iter().filter(|row| !row.is_deleted).map(|row| row.sha256).collect();
-    look.wrong.extend(kept.difference(&booked).map(|sha256| format!("{sha256} is in no row and outlives clearing up")));
-    look.wrong.extend(booked.difference(&kept).map(|sha256| format!("{sha256} is in the catalog and missing")));
-    let left = shelf.temp_files();
+    let kept: BTreeSet<String> = look.files(directory).into_keys().collect();
+    let Some((rows, _)) = look.read_catalog(directory).await else { return look };
+    let recorded: BTreeSet<String> = rows.into_iter().filter(|row| !row.is_deleted).map(|row| row.sha256).collect();
+    look.wrong
+        .extend(kept.difference(&recorded).map(|sha256| format!("{sha256} is in no row and outlives clearing up")));
+    look.wrong.extend(recorded.difference(&kept).map(|sha256| format!("{sha256} is in the catalog and missing")));
+    let left = directory.temp_files();
     if !left.is_empty() {
         look.wrong.push(format!("temporary files outlive clearing up: {left:?}"));
     }
@@ -60,9 +61,9 @@ pub async fn after_clearing(shelf: &Shelf) -> Look {
 
 impl Look {
     /// Everything under `blobs/`, by name; each must hold what its name says.
-    fn files(&mut self, shelf: &Shelf) -> BTreeMap<String, u64> {
+    fn files(&mut self, directory: &DataDirectory) -> BTreeMap<String, u64> {
         let mut files = BTreeMap::new();
-        for path in below(&shelf.path().join("blobs")) {
+        for path in below(&directory.path().join("blobs")) {
             match hashed(&path) {
                 Ok((name, size)) => {
                     files.insert(name, size);
@@ -71,17 +72,17 @@ impl Look {
             }
             self.packages += 1;
         }
-        if shelf.path().join("quarantine").exists() {
+        if directory.path().join("quarantine").exists() {
             self.wrong.push("a package was moved aside".to_owned());
         }
         files
     }
 
-    async fn books(&mut self, shelf: &Shelf) -> Option<(Vec<Row>, Vec<String>)> {
-        match (shelf.try_rows().await, shelf.try_modules().await) {
+    async fn read_catalog(&mut self, directory: &DataDirectory) -> Option<(Vec<Row>, Vec<String>)> {
+        match (directory.try_rows().await, directory.try_modules().await) {
             (Ok(rows), Ok(modules)) => Some((rows, modules)),
             (Err(error), _) | (_, Err(error)) => {
-                self.wrong.push(format!("the books cannot be read: {error}"));
+                self.wrong.push(format!("the catalog cannot be read: {error}"));
                 None
             }
         }
@@ -141,13 +142,13 @@ impl Look {
         let known = |row: &&Row| !callers.iter().any(|caller| caller.app == row.app_code);
         self.wrong.extend(rows.iter().filter(known).map(|row| format!("nobody asked for {row:?}")));
         // Both are written in one transaction, and rows are never removed.
-        let (booked, used): (BTreeSet<&str>, BTreeSet<String>) = (
+        let (recorded, used): (BTreeSet<&str>, BTreeSet<String>) = (
             modules.iter().filter_map(|module| module.rsplit_once('/').map(|(name, _)| name)).collect(),
             rows.iter().map(|row| format!("{}/{}", row.app_code, row.module)).collect(),
         );
-        let without = used.iter().filter(|module| !booked.contains(module.as_str()));
+        let without = used.iter().filter(|module| !recorded.contains(module.as_str()));
         self.wrong.extend(without.map(|module| format!("{module} has packages and is not registered")));
-        let without = booked.iter().filter(|module| !used.contains(**module));
+        let without = recorded.iter().filter(|module| !used.contains(**module));
         self.wrong.extend(without.map(|module| format!("{module} is registered and has no package")));
     }
 }

@@ -86,7 +86,7 @@ pub async fn run(trouble: Trouble, rounds: u32) -> TroubleReport {
             report.look.wrong.push(format!("`{what}` ended with {done:?}"));
         }
     }
-    report.look.wrong.extend(after_clearing(&crate::Shelf::new(data)).await.wrong);
+    report.look.wrong.extend(after_clearing(&crate::DataDirectory::new(data)).await.wrong);
     report
 }
 
@@ -118,7 +118,7 @@ impl Scene {
         let request = self.store.request(self.held[round as usize].url()).module("held", "default");
         let half = tokio::spawn(request.try_send_owned(self.store.base()));
         let begun = Instant::now();
-        while self.store.shelf().temp_files().is_empty() {
+        while self.store.directory().temp_files().is_empty() {
             assert!(begun.elapsed() < Duration::from_secs(20), "the upload does not begin: {:?}", self.store.log());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -131,7 +131,7 @@ impl Scene {
         self.all_are_refused(round).await;
         self.disk.end();
         self.all_are_stored(round, "well again").await;
-        let look = after_restart(self.store.shelf(), &mut self.callers, &self.packages).await;
+        let look = after_restart(self.store.directory(), &mut self.callers, &self.packages).await;
         let Look { wrong, rows, packages, .. } = look;
         let sum = &mut self.report.look;
         (sum.rows, sum.packages) = (sum.rows + rows, sum.packages + packages);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::books::Books;
+use super::registry::Registry;
 use super::{Asked, Question, Service};
 
 /// A status and the JSON with it.
@@ -23,25 +23,25 @@ pub fn question(service: Service, method: &str, path: &str) -> Question {
 }
 
 /// The answer to a request.
-pub fn answer(books: &Books, asked: &Asked) -> Answer {
+pub fn answer(registry: &Registry, asked: &Asked) -> Answer {
     match asked.question {
-        Question::VerifySecret | Question::ListSecrets | Question::VerifyAccessToken => bkauth(books, asked),
-        Question::IsLogin => is_login(books, asked),
-        Question::VerifyToken => verify_token(books, asked),
-        Question::VerifyTicket => verify_ticket(books, asked),
+        Question::VerifySecret | Question::ListSecrets | Question::VerifyAccessToken => bkauth(registry, asked),
+        Question::IsLogin => is_login(registry, asked),
+        Question::VerifyToken => verify_token(registry, asked),
+        Question::VerifyTicket => verify_ticket(registry, asked),
         Question::Unknown => (404, json!({"code": 404, "message": "not found", "data": null})),
     }
 }
 
-fn bkauth(books: &Books, asked: &Asked) -> Answer {
+fn bkauth(registry: &Registry, asked: &Asked) -> Answer {
     let shown = (asked.header("x-bk-app-code"), asked.header("x-bk-app-secret"));
-    if shown != (Some(&books.gateway_code), Some(&books.gateway_secret)) {
+    if shown != (Some(&registry.gateway_code), Some(&registry.gateway_secret)) {
         return bkauth_error(401, 1_901_401, "app code or app secret wrong");
     }
     if asked.question == Question::VerifyAccessToken {
-        return verify_access_token(books, asked);
+        return verify_access_token(registry, asked);
     }
-    let Some(secrets) = app_of(asked).and_then(|code| books.apps.get(&code)) else {
+    let Some(secrets) = app_of(asked).and_then(|code| registry.apps.get(&code)) else {
         return bkauth_error(404, 1_901_404, "App not found");
     };
     if asked.question == Question::ListSecrets {
@@ -57,15 +57,15 @@ fn bkauth(books: &Books, asked: &Asked) -> Answer {
     ok(&json!({"is_match": secrets.iter().any(|secret| secret == shown)}))
 }
 
-fn verify_access_token(books: &Books, asked: &Asked) -> Answer {
+fn verify_access_token(registry: &Registry, asked: &Asked) -> Answer {
     let body = asked.json();
-    match body["access_token"].as_str().and_then(|token| books.access_tokens.get(token)) {
+    match body["access_token"].as_str().and_then(|token| registry.access_tokens.get(token)) {
         Some(token) => ok(&json!({
             "bk_app_code": token.app,
             "identity": {"username": token.user},
             "expires_in": token.expires_in,
         })),
-        None => bkauth_error(books.unknown_access_token_status, 1_901_403, "access_token is invalid"),
+        None => bkauth_error(registry.unknown_access_token_status, 1_901_403, "access_token is invalid"),
     }
 }
 
@@ -85,8 +85,8 @@ fn bkauth_error(status: u16, code: u32, message: &str) -> Answer {
     (status, json!({"code": code, "message": message, "data": null}))
 }
 
-fn is_login(books: &Books, asked: &Asked) -> Answer {
-    let user = asked.queried("bk_token").and_then(|token| books.tokens.get(&token));
+fn is_login(registry: &Registry, asked: &Asked) -> Answer {
+    let user = asked.queried("bk_token").and_then(|token| registry.tokens.get(&token));
     let body = match user {
         Some(user) => json!({"result": true, "code": 0, "message": "", "data": {"bk_username": user}}),
         None => json!({
@@ -99,19 +99,19 @@ fn is_login(books: &Books, asked: &Asked) -> Answer {
 /// What the login service says of a token that it does not know, or knows no more.
 const EXPIRED: &str = "登录态已过期";
 
-fn verify_token(books: &Books, asked: &Asked) -> Answer {
+fn verify_token(registry: &Registry, asked: &Asked) -> Answer {
     let error = |code: &str, message: &str| json!({"error": {"code": code, "message": message}});
-    if asked.header("authorization") != Some(format!("Bearer {}", books.bearer).as_str()) {
+    if asked.header("authorization") != Some(format!("Bearer {}", registry.bearer).as_str()) {
         return (401, error("UNAUTHENTICATED", "未认证"));
     }
-    match asked.queried("bk_token").and_then(|token| books.tokens.get(&token)) {
+    match asked.queried("bk_token").and_then(|token| registry.tokens.get(&token)) {
         Some(user) => (200, json!({"data": {"bk_username": user, "tenant_id": "system"}})),
         None => (400, error("VALIDATION_ERROR", EXPIRED)),
     }
 }
 
-fn verify_ticket(books: &Books, asked: &Asked) -> Answer {
-    let body = match asked.queried("bk_ticket").and_then(|ticket| books.tickets.get(&ticket)) {
+fn verify_ticket(registry: &Registry, asked: &Asked) -> Answer {
+    let body = match asked.queried("bk_ticket").and_then(|ticket| registry.tickets.get(&ticket)) {
         Some(user) => json!({"ret": 0, "msg": "", "data": {"username": user}}),
         None => json!({"ret": 1, "msg": "ticket is invalid"}),
     };

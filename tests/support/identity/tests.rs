@@ -166,12 +166,12 @@ async fn a_service_that_is_down_refuses_and_comes_back_on_its_port() {
     let identity = Identity::start().await;
     let (token, address) = (identity.add_token("admin"), identity.address(Service::Login));
     for _ in 0..3 {
-        identity.set(Service::Login, Mood::Down).await;
+        identity.set(Service::Login, ServiceBehaviour::Down).await;
         assert!(text(is_login(&identity, &token)).await.unwrap_err().is_connect());
         let refused = tokio::net::TcpStream::connect(address).await.unwrap_err();
         assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
         assert_eq!(ask(to_bkauth(&identity, "/api/v1/apps/x/access-keys", None)).await.status, 404, "only that one");
-        identity.set(Service::Login, Mood::Well).await;
+        identity.set(Service::Login, ServiceBehaviour::Well).await;
         assert_eq!(ask(is_login(&identity, &token)).await.body["result"], json!(true));
     }
     assert_eq!(identity.address(Service::Login), address);
@@ -180,43 +180,43 @@ async fn a_service_that_is_down_refuses_and_comes_back_on_its_port() {
 #[tokio::test]
 async fn going_down_closes_what_is_under_way() {
     let identity = Identity::start().await;
-    identity.set(Service::Login, Mood::Slow(Duration::from_secs(600))).await;
+    identity.set(Service::Login, ServiceBehaviour::Slow(Duration::from_secs(600))).await;
     let waiting = tokio::spawn(text(is_login(&identity, "x")));
     identity.wait_for(Question::IsLogin, 1).await;
-    identity.set_all(Mood::Down).await;
+    identity.set_all(ServiceBehaviour::Down).await;
     assert!(waiting.await.unwrap().is_err());
 }
 
 #[tokio::test]
-async fn every_mood_is_what_it_says() {
+async fn every_behaviour_is_what_it_says() {
     let identity = Identity::start().await;
     let token = identity.add_token("admin");
-    let ask_in = async |mood| {
-        identity.set(Service::Login, mood).await;
+    let ask_in = async |behaviour| {
+        identity.set(Service::Login, behaviour).await;
         text(is_login(&identity, &token)).await
     };
-    let (_, well) = ask_in(Mood::Well).await.unwrap();
+    let (_, well) = ask_in(ServiceBehaviour::Well).await.unwrap();
 
     let start = Instant::now();
-    assert_eq!(ask_in(Mood::Slow(Duration::from_millis(200))).await.unwrap(), (200, well.clone()));
+    assert_eq!(ask_in(ServiceBehaviour::Slow(Duration::from_millis(200))).await.unwrap(), (200, well.clone()));
     assert!(start.elapsed() >= Duration::from_millis(200));
 
-    let (status, page) = ask_in(Mood::Html).await.unwrap();
+    let (status, page) = ask_in(ServiceBehaviour::Html).await.unwrap();
     assert!(status == 200 && page.starts_with("<!DOCTYPE html>"), "{page}");
 
-    let (status, half) = ask_in(Mood::Truncated).await.unwrap();
+    let (status, half) = ask_in(ServiceBehaviour::Truncated).await.unwrap();
     assert_eq!((status, half.as_str()), (200, &well[..well.len() / 2]));
-    assert!(ask_in(Mood::CutShort).await.unwrap_err().is_decode());
+    assert!(ask_in(ServiceBehaviour::CutShort).await.unwrap_err().is_decode());
 
-    let (status, huge) = ask_in(Mood::Huge).await.unwrap();
+    let (status, huge) = ask_in(ServiceBehaviour::Huge).await.unwrap();
     let huge_json: Value = serde_json::from_str(&huge).unwrap();
     assert_eq!((status, &huge_json["data"]["bk_username"]), (200, &json!("admin")));
     assert!(huge.len() > HUGE);
 
-    let (status, body) = ask_in(Mood::Status(500)).await.unwrap();
+    let (status, body) = ask_in(ServiceBehaviour::Status(500)).await.unwrap();
     assert!(status == 500 && serde_json::from_str::<Value>(&body).is_ok(), "{body}");
 
-    assert!(ask_in(Mood::Hangup).await.is_err());
-    assert_eq!(ask_in(Mood::Well).await.unwrap(), (200, well));
-    assert_eq!(identity.count(Question::IsLogin), 9, "those of bad moods are on record too");
+    assert!(ask_in(ServiceBehaviour::Hangup).await.is_err());
+    assert_eq!(ask_in(ServiceBehaviour::Well).await.unwrap(), (200, well));
+    assert_eq!(identity.count(Question::IsLogin), 9, "those of bad behaviours are on record too");
 }

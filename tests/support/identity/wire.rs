@@ -8,27 +8,32 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::answers::{Answer, answer, question};
-use super::{Asked, HUGE, Mood, Service, Shared};
+use super::{Asked, HUGE, Service, ServiceBehaviour, Shared};
 
 /// Answers the requests of a connection, one after the other, until somebody closes it.
-pub async fn serve(service: Service, stream: TcpStream, mood: &watch::Receiver<Mood>, shared: &Shared) -> Result<()> {
+pub async fn serve(
+    service: Service,
+    stream: TcpStream,
+    behaviour: &watch::Receiver<ServiceBehaviour>,
+    shared: &Shared,
+) -> Result<()> {
     let mut stream = BufReader::new(stream);
     loop {
         let asked = read(service, &mut stream).await?;
-        let mood = *mood.borrow();
+        let behaviour = *behaviour.borrow();
         shared.asked.send_modify(|seen| seen.push(asked.clone()));
-        if mood == Mood::Hangup {
+        if behaviour == ServiceBehaviour::Hangup {
             return stream.shutdown().await;
         }
-        if let Mood::Slow(delay) = mood {
+        if let ServiceBehaviour::Slow(delay) = behaviour {
             tokio::time::sleep(delay).await;
         }
-        let (status, body) = match mood {
-            Mood::Echo => echo(&asked),
-            _ => answer(&shared.books.lock().unwrap(), &asked),
+        let (status, body) = match behaviour {
+            ServiceBehaviour::Echo => echo(&asked),
+            _ => answer(&shared.registry.lock().unwrap(), &asked),
         };
-        play(stream.get_mut(), mood, status, &body.to_string()).await?;
-        if mood == Mood::CutShort {
+        play(stream.get_mut(), behaviour, status, &body.to_string()).await?;
+        if behaviour == ServiceBehaviour::CutShort {
             return stream.shutdown().await;
         }
     }
@@ -61,23 +66,25 @@ async fn read_line(stream: &mut BufReader<TcpStream>) -> Result<String> {
     Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
 }
 
-async fn play(stream: &mut TcpStream, mood: Mood, status: u16, body: &str) -> Result<()> {
+async fn play(stream: &mut TcpStream, behaviour: ServiceBehaviour, status: u16, body: &str) -> Result<()> {
     let (whole, half) = (body.len(), &body.as_bytes()[..body.len() / 2]);
-    match mood {
-        Mood::Html => send(stream, 200, "text/html", PAGE.len(), PAGE.as_bytes()).await,
-        Mood::Truncated => send(stream, status, JSON, half.len(), half).await,
-        Mood::CutShort => send(stream, status, JSON, whole, half).await,
-        Mood::Huge => {
+    match behaviour {
+        ServiceBehaviour::Html => send(stream, 200, "text/html", PAGE.len(), PAGE.as_bytes()).await,
+        ServiceBehaviour::Truncated => send(stream, status, JSON, half.len(), half).await,
+        ServiceBehaviour::CutShort => send(stream, status, JSON, whole, half).await,
+        ServiceBehaviour::Huge => {
             let padded = format!(r#"{{"padding":"{}",{}"#, "x".repeat(HUGE), &body[1..]);
             send(stream, status, JSON, padded.len(), padded.as_bytes()).await
         }
-        Mood::Status(status) => {
+        ServiceBehaviour::Status(status) => {
             let body = json!({"code": status, "message": "something is wrong", "data": null}).to_string();
             send(stream, status, JSON, body.len(), body.as_bytes()).await
         }
-        Mood::Well | Mood::Slow(_) | Mood::Down | Mood::Hangup | Mood::Echo => {
-            send(stream, status, JSON, whole, body.as_bytes()).await
-        }
+        ServiceBehaviour::Well
+        | ServiceBehaviour::Slow(_)
+        | ServiceBehaviour::Down
+        | ServiceBehaviour::Hangup
+        | ServiceBehaviour::Echo => send(stream, status, JSON, whole, body.as_bytes()).await,
     }
 }
 

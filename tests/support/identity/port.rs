@@ -8,13 +8,13 @@ use tokio::sync::{Mutex, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::wire::serve;
-use super::{Mood, Service, Shared};
+use super::{Service, ServiceBehaviour, Shared};
 
 /// The port of a service.
-pub struct Door {
+pub struct ServicePort {
     service: Service,
     address: SocketAddr,
-    mood: watch::Sender<Mood>,
+    behaviour: watch::Sender<ServiceBehaviour>,
     state: Mutex<State>,
     shared: Arc<Shared>,
 }
@@ -26,34 +26,34 @@ enum State {
     Closed(TcpSocket),
 }
 
-impl Door {
+impl ServicePort {
     pub async fn open(service: Service, shared: Arc<Shared>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mood = watch::Sender::new(Mood::Well);
-        let state = listen(service, listener, &mood, &shared);
-        Self { service, address, mood, state: Mutex::new(state), shared }
+        let behaviour = watch::Sender::new(ServiceBehaviour::Well);
+        let state = listen(service, listener, &behaviour, &shared);
+        Self { service, address, behaviour, state: Mutex::new(state), shared }
     }
 
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    pub async fn set(&self, mood: Mood) {
+    pub async fn set(&self, behaviour: ServiceBehaviour) {
         let mut state = self.state.lock().await;
-        self.mood.send_replace(mood);
-        let next = match (mood, &mut *state) {
-            (Mood::Down, State::Open(close, task)) => {
+        self.behaviour.send_replace(behaviour);
+        let next = match (behaviour, &mut *state) {
+            (ServiceBehaviour::Down, State::Open(close, task)) => {
                 let (unused, _) = oneshot::channel();
                 // Fails if the task has ended, which is what is wanted.
                 let _told = std::mem::replace(close, unused).send(());
                 task.await.unwrap();
                 State::Closed(keep(self.address))
             }
-            (Mood::Down, State::Closed(_)) | (_, State::Open(..)) => return,
+            (ServiceBehaviour::Down, State::Closed(_)) | (_, State::Open(..)) => return,
             (_, State::Closed(kept)) => {
                 let socket = std::mem::replace(kept, TcpSocket::new_v4().unwrap());
-                listen(self.service, socket.listen(1_024).unwrap(), &self.mood, &self.shared)
+                listen(self.service, socket.listen(1_024).unwrap(), &self.behaviour, &self.shared)
             }
         };
         *state = next;
@@ -67,16 +67,21 @@ fn keep(address: SocketAddr) -> TcpSocket {
     socket
 }
 
-fn listen(service: Service, listener: TcpListener, mood: &watch::Sender<Mood>, shared: &Arc<Shared>) -> State {
+fn listen(
+    service: Service,
+    listener: TcpListener,
+    behaviour: &watch::Sender<ServiceBehaviour>,
+    shared: &Arc<Shared>,
+) -> State {
     let (close, closing) = oneshot::channel();
-    let (mood, shared) = (mood.subscribe(), Arc::clone(shared));
-    State::Open(close, tokio::spawn(accept(service, listener, mood, shared, closing)))
+    let (behaviour, shared) = (behaviour.subscribe(), Arc::clone(shared));
+    State::Open(close, tokio::spawn(accept(service, listener, behaviour, shared, closing)))
 }
 
 async fn accept(
     service: Service,
     listener: TcpListener,
-    mood: watch::Receiver<Mood>,
+    behaviour: watch::Receiver<ServiceBehaviour>,
     shared: Arc<Shared>,
     mut closing: oneshot::Receiver<()>,
 ) {
@@ -87,9 +92,9 @@ async fn accept(
             Some(_ended) = connections.join_next() => {}
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
-                let (mood, shared) = (mood.clone(), Arc::clone(&shared));
+                let (behaviour, shared) = (behaviour.clone(), Arc::clone(&shared));
                 // The gate may go away at any time; that is its right.
-                connections.spawn(async move { drop(serve(service, stream, &mood, &shared).await) });
+                connections.spawn(async move { drop(serve(service, stream, &behaviour, &shared).await) });
             }
         }
     }

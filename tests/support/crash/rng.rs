@@ -2,9 +2,9 @@
 
 /// SplitMix64.
 #[derive(Clone, Debug)]
-pub struct Dice(u64);
+pub struct Rng(u64);
 
-impl Dice {
+impl Rng {
     /// Begins.
     #[must_use]
     pub fn new(seed: u64) -> Self {

@@ -1,11 +1,11 @@
 //! A source, a store and a gateway, wired as an operator would.
 
 use linkgate_tests::gateway::{Credentials, Gateway, GatewayPlan};
-use linkgate_tests::{Behaviour, FakeSource, LinkRequestBuilder, Reply, Shelf, StoreProcess, TokenMint};
+use linkgate_tests::{Behaviour, DataDirectory, FakeSource, LinkRequestBuilder, Reply, StoreProcess, TokenMint};
 use serde_json::Value;
 
 /// Everything that one upload needs.
-pub struct Bed {
+pub struct TestStack {
     pub source: FakeSource,
     pub store: StoreProcess,
     pub gateway: Gateway,
@@ -20,18 +20,18 @@ pub const NO_USER: &str =
 /// What the source serves unless a test says otherwise.
 pub const PACKAGE: &[u8] = b"what a package holds";
 
-impl Bed {
-    /// A bed with the default settings.
+impl TestStack {
+    /// A stack with the default settings.
     pub async fn new() -> Self {
         Self::with(&[]).await
     }
 
-    /// A bed whose store has further settings.
+    /// A stack whose store has further settings.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
         Self::planned(GatewayPlan::new(), settings, &[]).await
     }
 
-    /// A bed with a changed gateway, and more hosts that the policy and the store allow.
+    /// A stack with a changed gateway, and more hosts that the policy and the store allow.
     pub async fn planned(plan: GatewayPlan, settings: &[(&str, &str)], more_hosts: &[String]) -> Self {
         Self::under(plan, settings, more_hosts, |_, _| ()).await
     }
@@ -74,8 +74,8 @@ impl Bed {
     }
 
     /// What the store keeps.
-    pub fn shelf(&self) -> &Shelf {
-        self.store.shelf()
+    pub fn directory(&self) -> &DataDirectory {
+        self.store.directory()
     }
 
     /// Sends a request that must be refused, in English, and checks that nothing was kept.
@@ -83,17 +83,17 @@ impl Bed {
         let reply = self.send(request.in_english()).await;
         assert!(reply.status >= 400, "{reply:?}");
         assert_named(&reply);
-        self.shelf().assert_empty().await;
+        self.directory().assert_empty().await;
         reply
     }
 
     /// Sends a request that the gate must refuse, and checks that nothing of it got beyond.
     pub async fn refuse_at_gate(&self, request: LinkRequestBuilder) -> Reply {
-        let before = (self.sent_to_store().await, self.shelf().rows().await);
+        let before = (self.sent_to_store().await, self.directory().rows().await);
         let reply = self.send(request.in_english()).await;
         assert!(reply.status >= 400, "{reply:?}");
         assert_named(&reply);
-        assert_eq!((self.sent_to_store().await, self.shelf().rows().await), before, "{reply:?}");
+        assert_eq!((self.sent_to_store().await, self.directory().rows().await), before, "{reply:?}");
         reply
     }
 

@@ -6,7 +6,7 @@ use super::Identity;
 use crate::random;
 
 /// Whom the services know.
-pub struct Books {
+pub struct Registry {
     /// The gateway's own credentials towards bkauth.
     pub gateway_code: String,
     pub gateway_secret: String,
@@ -31,7 +31,7 @@ pub struct AccessToken {
     pub expires_in: i64,
 }
 
-impl Books {
+impl Registry {
     pub fn new() -> Self {
         Self {
             gateway_code: "linkgate".to_owned(),
@@ -56,19 +56,19 @@ impl Identity {
 
     /// Knows an app by this secret as well.
     pub fn know_secret(&self, code: &str, secret: &str) {
-        self.books().apps.entry(code.to_owned()).or_default().push(secret.to_owned());
+        self.registry().apps.entry(code.to_owned()).or_default().push(secret.to_owned());
     }
 
     /// Knows an app by this secret no more.
     pub fn remove_secret(&self, code: &str, secret: &str) {
-        if let Some(secrets) = self.books().apps.get_mut(code) {
+        if let Some(secrets) = self.registry().apps.get_mut(code) {
             secrets.retain(|known| known != secret);
         }
     }
 
     /// Knows an app no more.
     pub fn remove_app(&self, code: &str) {
-        self.books().apps.remove(code);
+        self.registry().apps.remove(code);
     }
 
     /// Makes a `bk_token` of a user.
@@ -80,12 +80,12 @@ impl Identity {
 
     /// Knows a user by this `bk_token`.
     pub fn know_token(&self, token: &str, username: &str) {
-        self.books().tokens.insert(token.to_owned(), username.to_owned());
+        self.registry().tokens.insert(token.to_owned(), username.to_owned());
     }
 
     /// A `bk_token` ends.
     pub fn remove_token(&self, token: &str) {
-        self.books().tokens.remove(token);
+        self.registry().tokens.remove(token);
     }
 
     /// Makes a `bk_ticket` of a user.
@@ -97,12 +97,12 @@ impl Identity {
 
     /// Knows a user by this `bk_ticket`.
     pub fn know_ticket(&self, ticket: &str, username: &str) {
-        self.books().tickets.insert(ticket.to_owned(), username.to_owned());
+        self.registry().tickets.insert(ticket.to_owned(), username.to_owned());
     }
 
     /// A `bk_ticket` ends.
     pub fn remove_ticket(&self, ticket: &str) {
-        self.books().tickets.remove(ticket);
+        self.registry().tickets.remove(ticket);
     }
 
     /// Makes an access token of an app and a user, or of an app alone, that is good for an hour.
@@ -115,26 +115,26 @@ impl Identity {
     /// Knows an access token that is good for so many seconds.
     pub fn know_access_token(&self, token: &str, app: &str, username: Option<&str>, expires_in: i64) {
         let (app, user) = (app.to_owned(), username.unwrap_or_default().to_owned());
-        self.books().access_tokens.insert(token.to_owned(), AccessToken { app, user, expires_in });
+        self.registry().access_tokens.insert(token.to_owned(), AccessToken { app, user, expires_in });
     }
 
     /// An access token ends.
     pub fn remove_access_token(&self, token: &str) {
-        self.books().access_tokens.remove(token);
+        self.registry().access_tokens.remove(token);
     }
 
     /// Answers for an unknown access token with this status, 400 at first. The body is the same.
     pub fn answer_unknown_access_tokens_with(&self, status: u16) {
-        self.books().unknown_access_token_status = status;
+        self.registry().unknown_access_token_status = status;
     }
 
     /// Wants another secret of the gateway from now on, as after a rotation that the gateway missed.
     pub fn rotate_gateway_secret(&self) {
-        self.books().gateway_secret = random();
+        self.registry().gateway_secret = random();
     }
 
     /// Wants another bearer from now on.
     pub fn rotate_bearer(&self) {
-        self.books().bearer = random();
+        self.registry().bearer = random();
     }
 }

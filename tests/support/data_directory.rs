@@ -7,7 +7,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
 /// A data directory.
 #[derive(Clone, Debug)]
-pub struct Shelf {
+pub struct DataDirectory {
     path: PathBuf,
 }
 
@@ -34,7 +34,7 @@ pub struct Row {
     pub updated_ms: i64,
 }
 
-impl Shelf {
+impl DataDirectory {
     /// Looks into this directory.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
@@ -68,7 +68,7 @@ impl Shelf {
         self.path.join("blobs").join(&sha256[..2]).join(sha256)
     }
 
-    /// Puts a package there that no row points at, as a store leaves it that is killed before it books; gives its name.
+    /// Puts a package there that no row points at, as a store leaves it that is killed before it records it; gives its name.
     #[must_use]
     pub fn plant(&self, bytes: &[u8]) -> String {
         let sha256 = crate::sha256_hex(bytes);
@@ -78,7 +78,7 @@ impl Shelf {
         sha256
     }
 
-    /// All files, with what they hold, but not the books and the locks.
+    /// All files, with what they hold, but not the catalog and the locks.
     #[must_use]
     pub fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let mut files: Vec<_> =
@@ -98,16 +98,16 @@ impl Shelf {
     /// What the database says.
     pub async fn unfinished(&self) -> Result<i64, sqlx::Error> {
         let query = sqlx::query_scalar("select count(*) from job where state is null");
-        self.with_books(async |books| query.fetch_one(books).await).await
+        self.with_catalog(async |catalog| query.fetch_one(catalog).await).await
     }
 
-    /// The same of books that may be damaged.
+    /// The same of a catalog that may be damaged.
     ///
     /// # Errors
     /// What the database says.
     pub async fn try_rows(&self) -> Result<Vec<Row>, sqlx::Error> {
         let query = sqlx::query("select * from source_package order by id");
-        let rows = self.with_books(async |books| query.fetch_all(books).await).await?;
+        let rows = self.with_catalog(async |catalog| query.fetch_all(catalog).await).await?;
         let read = |row: &sqlx::sqlite::SqliteRow| Row {
             id: row.get("id"),
             app_code: row.get("app_code"),
@@ -130,7 +130,7 @@ impl Shelf {
         Ok(rows.iter().map(read).collect())
     }
 
-    /// Uploads that are booked, the oldest first: state and link.
+    /// Uploads that are recorded, the oldest first: state and link.
     pub async fn jobs(&self) -> Vec<(String, String)> {
         let text = "select coalesce(state, 'unfinished'), source_url from job order by created_ms, id";
         sqlx::query_as(text).fetch_all(&mut self.open().await).await.unwrap()
@@ -147,16 +147,16 @@ impl Shelf {
         self.try_modules().await.unwrap()
     }
 
-    /// The same of books that may be damaged.
+    /// The same of a catalog that may be damaged.
     ///
     /// # Errors
     /// What the database says.
     pub async fn try_modules(&self) -> Result<Vec<String>, sqlx::Error> {
         let text = "select app_code || '/' || module || '/' || source_origin from module order by 1";
-        self.with_books(async |books| sqlx::query_scalar(text).fetch_all(books).await).await
+        self.with_catalog(async |catalog| sqlx::query_scalar(text).fetch_all(catalog).await).await
     }
 
-    /// Changes the books behind the store's back.
+    /// Changes the catalog behind the store's back.
     pub async fn execute(&self, statement: &'static str) {
         sqlx::query(statement).execute(&mut self.open().await).await.unwrap();
     }
@@ -164,7 +164,7 @@ impl Shelf {
     /// Fails unless nothing at all is stored.
     pub async fn assert_empty(&self) {
         assert_eq!(self.stored_files(), Vec::<String>::new(), "no package may be kept");
-        assert_eq!(self.rows().await, [], "no row may be booked");
+        assert_eq!(self.rows().await, [], "no row may be recorded");
         assert_eq!(self.modules().await, Vec::<String>::new(), "no module may be registered");
         assert_eq!(self.temp_files(), Vec::<PathBuf>::new(), "no temporary file may be left");
     }
@@ -177,7 +177,7 @@ impl Shelf {
         let statement = "update source_package set is_deleted = 1
             where app_code = ? and module = ? and version = ? and is_deleted = 0";
         let query = sqlx::query(statement).bind(app_code).bind(module).bind(version);
-        Ok(self.with_books(async |books| query.execute(books).await).await?.rows_affected())
+        Ok(self.with_catalog(async |catalog| query.execute(catalog).await).await?.rows_affected())
     }
 
     async fn open(&self) -> SqliteConnection {
@@ -185,13 +185,13 @@ impl Shelf {
     }
 
     /// Closes them before it returns: to drop them would go on in the background, and touch a disk that may be gone then.
-    async fn with_books<T>(
+    async fn with_catalog<T>(
         &self,
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, sqlx::Error> {
-        let mut books = self.try_open().await?;
-        let done = work(&mut books).await;
-        books.close().await.and(done)
+        let mut catalog = self.try_open().await?;
+        let done = work(&mut catalog).await;
+        catalog.close().await.and(done)
     }
 
     async fn try_open(&self) -> Result<SqliteConnection, sqlx::Error> {

@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What a request may have met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sky {
+pub(super) enum Condition {
     /// The service was up all the while.
     Up,
     /// It was down all the while.
     Down,
     /// It went from one to the other.
-    Turning,
+    Changing,
 }
 
 /// A moment to look back to.
@@ -19,9 +19,9 @@ pub(super) struct Moment(u32);
 
 /// Counts the turns: up, going down, down, coming up, up again.
 #[derive(Default)]
-pub(super) struct Weather(AtomicU32);
+pub(super) struct FaultSchedule(AtomicU32);
 
-impl Weather {
+impl FaultSchedule {
     /// The next turn.
     pub(super) fn turn(&self) {
         self.0.fetch_add(1, Ordering::SeqCst);
@@ -33,12 +33,12 @@ impl Weather {
     }
 
     /// How it was from that moment until now.
-    pub(super) fn since(&self, then: Moment) -> Sky {
+    pub(super) fn since(&self, then: Moment) -> Condition {
         match then.0 % 4 {
-            _ if then != self.now() => Sky::Turning,
-            0 => Sky::Up,
-            2 => Sky::Down,
-            _ => Sky::Turning,
+            _ if then != self.now() => Condition::Changing,
+            0 => Condition::Up,
+            2 => Condition::Down,
+            _ => Condition::Changing,
         }
     }
 }
@@ -48,13 +48,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_who_saw_no_turn_knows_the_sky() {
-        let weather = Weather::default();
-        let begun = weather.now();
-        for sky in [Sky::Up, Sky::Turning, Sky::Down, Sky::Turning, Sky::Up] {
-            assert_eq!(weather.since(weather.now()), sky);
-            weather.turn();
+    fn only_who_saw_no_turn_knows_the_condition() {
+        let schedule = FaultSchedule::default();
+        let begun = schedule.now();
+        for condition in [Condition::Up, Condition::Changing, Condition::Down, Condition::Changing, Condition::Up] {
+            assert_eq!(schedule.since(schedule.now()), condition);
+            schedule.turn();
         }
-        assert_eq!(weather.since(begun), Sky::Turning);
+        assert_eq!(schedule.since(begun), Condition::Changing);
     }
 }
