@@ -186,7 +186,7 @@ fn new_package(target: &ModuleRef, number: u32) -> (NewPackage, JobRecord) {
     let mut digest = [0; 32];
     getrandom::fill(&mut digest).unwrap();
     let package = Package {
-        format: Format::named("tar.gz").unwrap(),
+        format: Format::from_name("tar.gz").unwrap(),
         relative_path: "./".into(),
         meta_info: None,
         version: None,

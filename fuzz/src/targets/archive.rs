@@ -7,7 +7,7 @@
 use std::io::Cursor;
 
 use crate::{listed, memory, packing};
-use linkgate_archive::{Inspected, Inspector, Limits, Opaque, Package, Refused, inspect_zip};
+use linkgate_archive::{ArchiveError, Inspection, Inspector, Limits, Opaque, Package, inspect_zip};
 
 /// What is promised for any package.
 const MOST_BYTES: usize = 64 << 20;
@@ -44,11 +44,11 @@ pub fn check_input(data: &[u8]) {
         Ok(package) => listed::check(package, &file, &wide),
         Err(refused) => check_refusal(refused),
     }
-    assert!(lenient == judged || matches!(judged, Err(Refused::Unsupported { .. })), "{lenient:?} {judged:?}");
+    assert!(lenient == judged || matches!(judged, Err(ArchiveError::Unsupported { .. })), "{lenient:?} {judged:?}");
 }
 
 /// The verdict when the file comes in pieces of up to twice that size.
-fn judge(file: &[u8], about: usize, limits: &Limits) -> Result<Package, Refused> {
+fn judge(file: &[u8], about: usize, limits: &Limits) -> Result<Package, ArchiveError> {
     let (verdict, most) = memory::most_in(|| {
         let (mut inspector, mut sizes, mut rest) = (Inspector::new(limits.clone()), Sizes::of(file), file);
         while !rest.is_empty() {
@@ -58,18 +58,18 @@ fn judge(file: &[u8], about: usize, limits: &Limits) -> Result<Package, Refused>
             rest = behind;
         }
         match inspector.finish()? {
-            Inspected::Package(package) => Ok(package),
-            Inspected::Zip => inspect_zip(&mut Cursor::new(file), limits),
+            Inspection::Package(package) => Ok(package),
+            Inspection::Zip => inspect_zip(&mut Cursor::new(file), limits),
         }
     });
     assert!(most < MOST_BYTES, "{most} bytes of memory");
     verdict
 }
 
-fn check_refusal(refused: &Refused) {
+fn check_refusal(refused: &ArchiveError) {
     let shown = refused.to_string();
     assert!(shown.len() < LONGEST && !shown.contains(char::is_control), "{shown:?}");
-    assert!(!matches!(refused, Refused::Io(_)), "memory can be read");
+    assert!(!matches!(refused, ArchiveError::Io(_)), "memory can be read");
 }
 
 /// Numbers that an input decides.

@@ -6,8 +6,8 @@
 use linkgate_contract::PackageVersion;
 use serde_json::Value;
 
+use super::error::DescriptionError;
 use super::limits::Limits;
-use super::refused::DescriptionFault;
 use super::yaml;
 
 /// A description that was read.
@@ -22,30 +22,30 @@ pub(super) struct Description {
 
 impl Description {
     /// Reads a description in the folder `folder`, which is empty or ends with a slash.
-    pub(super) fn read(folder: &[u8], text: &[u8]) -> Result<Self, DescriptionFault> {
+    pub(super) fn parse(folder: &[u8], text: &[u8]) -> Result<Self, DescriptionError> {
         let folder = match std::str::from_utf8(folder) {
             Ok("") => "./",
             Ok(folder) => folder,
-            Err(_) => return Err(DescriptionFault::Folder),
+            Err(_) => return Err(DescriptionError::Folder),
         };
-        let text = std::str::from_utf8(text).map_err(|_| DescriptionFault::NotText)?;
+        let text = std::str::from_utf8(text).map_err(|_| DescriptionError::NotText)?;
         // Editors on Windows put a mark before it.
-        let document = yaml::read(text.strip_prefix('\u{feff}').unwrap_or(text))?;
+        let document = yaml::parse_document(text.strip_prefix('\u{feff}').unwrap_or(text))?;
         if !document.value.is_object() {
-            return Err(DescriptionFault::NotAMapping);
+            return Err(DescriptionError::NotAMapping);
         }
-        let version = version(&document)?;
+        let version = find_version(&document)?;
         let meta_info = document.value.to_string();
         if meta_info.len() > Limits::MAX_META_INFO_BYTES {
-            return Err(DescriptionFault::TooLarge { limit_bytes: Limits::MAX_META_INFO_BYTES });
+            return Err(DescriptionError::TooLarge { limit_bytes: Limits::MAX_META_INFO_BYTES });
         }
         Ok(Self { folder: folder.to_owned(), version, meta_info })
     }
 }
 
-fn version(document: &yaml::Document) -> Result<Option<PackageVersion>, DescriptionFault> {
+fn find_version(document: &yaml::Document) -> Result<Option<PackageVersion>, DescriptionError> {
     let field = |name: &str| document.value.get(name).filter(|value| !value.is_null());
-    let name = match field("spec_version").or_else(|| field("specVersion")).and_then(spec) {
+    let name = match field("spec_version").or_else(|| field("specVersion")).and_then(parse_spec_number) {
         Some(2) => "app_version",
         Some(3) => "appVersion",
         _ => return Ok(None),
@@ -53,14 +53,14 @@ fn version(document: &yaml::Document) -> Result<Option<PackageVersion>, Descript
     let text = match field(name) {
         None => return Ok(None),
         Some(Value::String(text)) => text,
-        Some(Value::Number(_)) => document.numbers.get(name).ok_or(DescriptionFault::VersionKind)?,
-        Some(_) => return Err(DescriptionFault::VersionKind),
+        Some(Value::Number(_)) => document.numbers.get(name).ok_or(DescriptionError::VersionKind)?,
+        Some(_) => return Err(DescriptionError::VersionKind),
     };
-    PackageVersion::new(text).map(Some).map_err(DescriptionFault::Version)
+    PackageVersion::new(text).map(Some).map_err(DescriptionError::Version)
 }
 
 /// Some write it in quotes.
-fn spec(value: &Value) -> Option<u64> {
+fn parse_spec_number(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
@@ -70,12 +70,12 @@ mod tests {
 
     use super::*;
 
-    fn read(text: &str) -> Result<Description, DescriptionFault> {
-        Description::read(b"", text.as_bytes())
+    fn parse(text: &str) -> Result<Description, DescriptionError> {
+        Description::parse(b"", text.as_bytes())
     }
 
     fn version_of(text: &str) -> Option<String> {
-        read(text).unwrap().version.map(|version| version.as_str().to_owned())
+        parse(text).unwrap().version.map(|version| version.as_str().to_owned())
     }
 
     #[test]
@@ -108,42 +108,42 @@ mod tests {
 
     #[test]
     fn a_version_that_is_none_is_refused() {
-        let refused = |value: &str| read(&format!("spec_version: 2\napp_version: {value}\n")).unwrap_err();
-        assert_eq!(refused("' '"), DescriptionFault::Version(InvalidVersion::Blank));
-        assert_eq!(refused("\"a\\nb\""), DescriptionFault::Version(InvalidVersion::ControlCharacter));
+        let refused = |value: &str| parse(&format!("spec_version: 2\napp_version: {value}\n")).unwrap_err();
+        assert_eq!(refused("' '"), DescriptionError::Version(InvalidVersion::Blank));
+        assert_eq!(refused("\"a\\nb\""), DescriptionError::Version(InvalidVersion::ControlCharacter));
         assert_eq!(refused(&"9".repeat(129)), refused_number());
-        assert_eq!(refused(&"v".repeat(129)), DescriptionFault::Version(InvalidVersion::TooLong));
-        assert_eq!(refused("[1]"), DescriptionFault::VersionKind);
-        assert_eq!(refused("true"), DescriptionFault::VersionKind);
+        assert_eq!(refused(&"v".repeat(129)), DescriptionError::Version(InvalidVersion::TooLong));
+        assert_eq!(refused("[1]"), DescriptionError::VersionKind);
+        assert_eq!(refused("true"), DescriptionError::VersionKind);
     }
 
-    fn refused_number() -> DescriptionFault {
+    fn refused_number() -> DescriptionError {
         let message = "a number out of range, put it in quotes if it is meant as text".to_owned();
-        DescriptionFault::Yaml { line: 2, column: 14, message }
+        DescriptionError::Yaml { line: 2, column: 14, message }
     }
 
     #[test]
     fn the_folder_is_the_relative_path() {
-        assert_eq!(read("a: 1").unwrap().folder, "./");
-        assert_eq!(Description::read(b"x/y/", b"a: 1").unwrap().folder, "x/y/");
-        assert_eq!(Description::read(b"\xff/", b"a: 1"), Err(DescriptionFault::Folder));
+        assert_eq!(parse("a: 1").unwrap().folder, "./");
+        assert_eq!(Description::parse(b"x/y/", b"a: 1").unwrap().folder, "x/y/");
+        assert_eq!(Description::parse(b"\xff/", b"a: 1"), Err(DescriptionError::Folder));
     }
 
     #[test]
     fn what_is_no_mapping_of_text_is_refused() {
         for text in ["- a", "a", "''", "~"] {
-            assert_eq!(read(text), Err(DescriptionFault::NotAMapping), "{text}");
+            assert_eq!(parse(text), Err(DescriptionError::NotAMapping), "{text}");
         }
-        assert_eq!(Description::read(b"", b"\xff: 1"), Err(DescriptionFault::NotText));
+        assert_eq!(Description::parse(b"", b"\xff: 1"), Err(DescriptionError::NotText));
     }
 
     #[test]
     fn meta_info_is_json_up_to_its_limit() {
-        assert_eq!(read("b: [1, ~]\na: 版").unwrap().meta_info, "{\"a\":\"版\",\"b\":[1,null]}");
-        let sized = |bytes: usize| read(&format!("a: {}", "x".repeat(bytes - "{\"a\":\"\"}".len())));
+        assert_eq!(parse("b: [1, ~]\na: 版").unwrap().meta_info, "{\"a\":\"版\",\"b\":[1,null]}");
+        let sized = |bytes: usize| parse(&format!("a: {}", "x".repeat(bytes - "{\"a\":\"\"}".len())));
         let limit_bytes = Limits::MAX_META_INFO_BYTES;
         assert_eq!(sized(limit_bytes - 1).unwrap().meta_info.len(), limit_bytes - 1);
         assert_eq!(sized(limit_bytes).unwrap().meta_info.len(), limit_bytes);
-        assert_eq!(sized(limit_bytes + 1), Err(DescriptionFault::TooLarge { limit_bytes }));
+        assert_eq!(sized(limit_bytes + 1), Err(DescriptionError::TooLarge { limit_bytes }));
     }
 }

@@ -28,7 +28,7 @@ impl Format {
 
     /// The format of this name.
     #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.name() == name)
     }
 
@@ -108,7 +108,7 @@ impl fmt::Display for LooksLike {
 pub(super) const SNIFF_BYTES: usize = 512;
 
 /// The format of a file that begins with `head`: its first [`SNIFF_BYTES`], or all that it has.
-pub(super) fn sniff(head: &[u8]) -> Result<Format, LooksLike> {
+pub(super) fn sniff_format(head: &[u8]) -> Result<Format, LooksLike> {
     let known: [(&[u8], Format); 6] = [
         (b"\x1f\x8b", Format::TarGz),
         (b"BZh", Format::TarBz2),
@@ -126,12 +126,12 @@ pub(super) fn sniff(head: &[u8]) -> Result<Format, LooksLike> {
     }
     match head.get(257..262) {
         Some(b"ustar") => Ok(Format::Tar),
-        _ => Err(looks_like(head)),
+        _ => Err(guess_content(head)),
     }
 }
 
 /// What a file looks like that is no archive.
-pub(super) fn looks_like(head: &[u8]) -> LooksLike {
+pub(super) fn guess_content(head: &[u8]) -> LooksLike {
     let known: [(&[u8], LooksLike); 10] = [
         (b"\x7fELF", LooksLike::Elf),
         (b"MZ", LooksLike::Exe),
@@ -147,15 +147,15 @@ pub(super) fn looks_like(head: &[u8]) -> LooksLike {
     if let Some((_, looks)) = known.iter().find(|(magic, _)| head.starts_with(magic)) {
         return *looks;
     }
-    match text(head) {
+    match decode_text(head) {
         _ if head.is_empty() => LooksLike::Empty,
-        Some(text) => kind_of_text(text),
+        Some(text) => guess_text_kind(text),
         None => LooksLike::Binary,
     }
 }
 
 /// The head as text, if it is some. Its last character may be cut.
-fn text(head: &[u8]) -> Option<&str> {
+fn decode_text(head: &[u8]) -> Option<&str> {
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
         Err(e) if e.error_len().is_none() => std::str::from_utf8(head.get(..e.valid_up_to())?).ok()?,
@@ -165,7 +165,7 @@ fn text(head: &[u8]) -> Option<&str> {
     (!text.contains(is_control)).then(|| text.trim_start_matches('\u{feff}'))
 }
 
-fn kind_of_text(text: &str) -> LooksLike {
+fn guess_text_kind(text: &str) -> LooksLike {
     let lower = text.trim_start().to_ascii_lowercase();
     if lower.starts_with('<') && ["<html", "<!doctype html", "<head", "<body"].iter().any(|tag| lower.contains(tag)) {
         LooksLike::Html
@@ -204,22 +204,22 @@ mod tests {
             (&[0; 512], LooksLike::Binary),
         ];
         for (head, looks) in cases {
-            assert_eq!(sniff(head), Err(looks), "{head:?}");
+            assert_eq!(sniff_format(head), Err(looks), "{head:?}");
         }
     }
 
     #[test]
     fn archives_are_told_by_their_magic_and_by_nothing_else() {
-        assert_eq!(sniff(b"\x1f\x8b\x08"), Ok(Format::TarGz));
-        assert_eq!(sniff(b"BZh9"), Ok(Format::TarBz2));
-        assert_eq!(sniff(b"\xfd7zXZ\0"), Ok(Format::TarXz));
-        assert_eq!(sniff(b"\x28\xb5\x2f\xfd"), Ok(Format::TarZst));
-        assert_eq!(sniff(b"\x52\x2a\x4d\x18"), Ok(Format::TarZst));
-        assert_eq!(sniff(b"PK\x03\x04"), Ok(Format::Zip));
-        assert_eq!(sniff(b"PK\x01\x02"), Err(LooksLike::Binary));
+        assert_eq!(sniff_format(b"\x1f\x8b\x08"), Ok(Format::TarGz));
+        assert_eq!(sniff_format(b"BZh9"), Ok(Format::TarBz2));
+        assert_eq!(sniff_format(b"\xfd7zXZ\0"), Ok(Format::TarXz));
+        assert_eq!(sniff_format(b"\x28\xb5\x2f\xfd"), Ok(Format::TarZst));
+        assert_eq!(sniff_format(b"\x52\x2a\x4d\x18"), Ok(Format::TarZst));
+        assert_eq!(sniff_format(b"PK\x03\x04"), Ok(Format::Zip));
+        assert_eq!(sniff_format(b"PK\x01\x02"), Err(LooksLike::Binary));
         let mut head = [0; 512];
         head[257..262].copy_from_slice(b"ustar");
-        assert_eq!(sniff(&head), Ok(Format::Tar));
-        assert_eq!(sniff(&head[..261]), Err(LooksLike::Binary));
+        assert_eq!(sniff_format(&head), Ok(Format::Tar));
+        assert_eq!(sniff_format(&head[..261]), Err(LooksLike::Binary));
     }
 }

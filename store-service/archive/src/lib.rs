@@ -1,4 +1,4 @@
-//! Looks inside a package: what it is, what it says of itself, and whether it may be kept.
+//! Looks inside a package: what it is, what it says of itself, and whether it may be stored.
 //!
 //! Promises: nothing is unpacked to disk; memory is bounded whatever comes (64 MiB, mostly far less); a tar, compressed or
 //! not, is judged while it streams by, a zip from the finished file. What passes is whole: all checksums that its format
@@ -7,14 +7,14 @@
 //! than [`Limits`] allow, counted on what really came out.
 //!
 //! How it is used: [`Inspector::push`] every byte in order, on a thread that may be busy, for it decodes; stop at the first
-//! refusal, or when [`Inspector::wants_more`] says no. Then [`Inspector::finish`]. If that says [`Inspected::Zip`], show the finished file to [`inspect_zip`].
+//! refusal, or when [`Inspector::wants_more`] says no. Then [`Inspector::finish`]. If that says [`Inspection::Zip`], show the finished file to [`inspect_zip`].
 
 mod description;
+mod error;
 mod format;
 mod limits;
-mod listing;
+mod member_list;
 mod names;
-mod refused;
 mod tail;
 mod tar;
 mod unpack;
@@ -23,13 +23,13 @@ mod zip;
 
 use linkgate_contract::PackageVersion;
 
+pub use error::{ArchiveError, DescriptionError, FormatError, Limit, MemberError, MemberName};
 pub use format::{Format, LooksLike};
 pub use limits::{Limits, Opaque};
-pub use refused::{Broken, DescriptionFault, Limit, MemberFault, MemberName, Refused};
 pub use zip::inspect_zip;
 
-use format::{SNIFF_BYTES, sniff};
-use listing::Listed;
+use format::{SNIFF_BYTES, sniff_format};
+use member_list::MemberSummary;
 use unpack::Unpacker;
 
 /// What a package is.
@@ -50,8 +50,8 @@ pub struct Package {
 }
 
 impl Package {
-    fn new(format: Format, listed: Listed, unpacked_bytes: u64) -> Self {
-        let Listed { entries, description } = listed;
+    fn new(format: Format, summary: MemberSummary, unpacked_bytes: u64) -> Self {
+        let MemberSummary { entries, description } = summary;
         let (relative_path, meta_info, version) = match description {
             Some(description) => (description.folder, Some(description.meta_info), description.version),
             None => ("./".to_owned(), None, None),
@@ -60,13 +60,13 @@ impl Package {
     }
 
     fn opaque() -> Self {
-        Self::new(Format::Opaque, Listed { entries: 0, description: None }, 0)
+        Self::new(Format::Opaque, MemberSummary { entries: 0, description: None }, 0)
     }
 }
 
 /// What is known when all bytes have passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Inspected {
+pub enum Inspection {
     /// All of it.
     Package(Package),
     /// That it is a zip, whose directory stands at its end: [`inspect_zip`] reads it.
@@ -97,8 +97,8 @@ impl Inspector {
     /// The next bytes.
     ///
     /// # Errors
-    /// [`Refused`] as soon as it is clear; what is pushed after that is not looked at in earnest.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<(), Refused> {
+    /// [`ArchiveError`] as soon as it is clear; what is pushed after that is not looked at in earnest.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
         match &mut self.state {
             State::Head(head) => {
                 let missing = SNIFF_BYTES - head.len();
@@ -107,12 +107,12 @@ impl Inspector {
                 if head.len() < SNIFF_BYTES {
                     return Ok(());
                 }
-                self.decide()?;
+                self.decide_format()?;
                 self.push(rest)
             }
             State::Tar(unpacker) => {
                 let pushed = unpacker.push(bytes);
-                self.unless_opaque(pushed)
+                self.allow_if_opaque(pushed)
             }
             State::Zip | State::Opaque => Ok(()),
         }
@@ -127,45 +127,45 @@ impl Inspector {
     /// All bytes have been pushed, or those that it wanted.
     ///
     /// # Errors
-    /// [`Refused`] says why the package may not be kept.
-    pub fn finish(mut self) -> Result<Inspected, Refused> {
-        self.decide()?;
+    /// [`ArchiveError`] says why the package may not be stored.
+    pub fn finish(mut self) -> Result<Inspection, ArchiveError> {
+        self.decide_format()?;
         match self.state {
             State::Tar(unpacker) => {
                 let format = unpacker.format();
                 match unpacker.finish() {
-                    Ok((listed, out)) => Ok(Inspected::Package(Package::new(format, listed, out))),
-                    Err(refused) if allows_opaque(&self.limits, &refused) => Ok(Inspected::Package(Package::opaque())),
+                    Ok((summary, out)) => Ok(Inspection::Package(Package::new(format, summary, out))),
+                    Err(refused) if allows_opaque(&self.limits, &refused) => Ok(Inspection::Package(Package::opaque())),
                     Err(refused) => Err(refused),
                 }
             }
-            State::Zip => Ok(Inspected::Zip),
-            State::Opaque | State::Head(_) => Ok(Inspected::Package(Package::opaque())),
+            State::Zip => Ok(Inspection::Zip),
+            State::Opaque | State::Head(_) => Ok(Inspection::Package(Package::opaque())),
         }
     }
 
     /// Leaves [`State::Head`] for what the head tells.
-    fn decide(&mut self) -> Result<(), Refused> {
+    fn decide_format(&mut self) -> Result<(), ArchiveError> {
         let State::Head(head) = &mut self.state else { return Ok(()) };
         let head = std::mem::take(head);
-        match sniff(&head) {
+        match sniff_format(&head) {
             Ok(Format::Zip) => self.state = State::Zip,
             Ok(format) => {
                 let mut unpacker = Unpacker::new(format, &self.limits)?;
                 let pushed = unpacker.push(&head);
                 self.state = State::Tar(Box::new(unpacker));
-                self.unless_opaque(pushed)?;
+                self.allow_if_opaque(pushed)?;
             }
             Err(looks) => {
                 self.state = State::Opaque;
-                self.unless_opaque(Err(Refused::Unsupported { looks, packed: None }))?;
+                self.allow_if_opaque(Err(ArchiveError::Unsupported { looks, packed: None }))?;
             }
         }
         Ok(())
     }
 
     /// What is no archive, the operator may allow. An archive that is broken stays refused, and so does nothing at all.
-    fn unless_opaque(&mut self, judged: Result<(), Refused>) -> Result<(), Refused> {
+    fn allow_if_opaque(&mut self, judged: Result<(), ArchiveError>) -> Result<(), ArchiveError> {
         match judged {
             Err(refused) if allows_opaque(&self.limits, &refused) => {
                 self.state = State::Opaque;
@@ -176,8 +176,8 @@ impl Inspector {
     }
 }
 
-fn allows_opaque(limits: &Limits, refused: &Refused) -> bool {
-    let is_something = matches!(refused, Refused::Unsupported { looks, .. } if *looks != LooksLike::Empty);
+fn allows_opaque(limits: &Limits, refused: &ArchiveError) -> bool {
+    let is_something = matches!(refused, ArchiveError::Unsupported { looks, .. } if *looks != LooksLike::Empty);
     limits.opaque == Opaque::Allow && is_something
 }
 

@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 
+use super::error::{ArchiveError, Limit, MemberError, MemberName};
 use super::limits::Limits;
-use super::refused::{Limit, MemberFault, MemberName, Refused};
 
 /// A member's path: relative, its parts joined by single slashes. Empty for the top folder itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,10 +16,10 @@ pub(super) struct MemberPath(Vec<u8>);
 
 impl MemberPath {
     /// Checks a path and brings it into its one form.
-    pub(super) fn new(raw: &[u8], limits: &Limits) -> Result<Self, MemberFault> {
+    pub(super) fn new(raw: &[u8], limits: &Limits) -> Result<Self, MemberError> {
         check_text(raw, limits)?;
         if raw.first() == Some(&b'/') {
-            return Err(MemberFault::Absolute);
+            return Err(MemberError::Absolute);
         }
         let mut path = Vec::with_capacity(raw.len());
         for part in parts(raw) {
@@ -31,7 +31,7 @@ impl MemberPath {
         }
         let path = Self(path);
         if path.depth() > limits.max_depth {
-            return Err(MemberFault::TooDeep { limit: limits.max_depth });
+            return Err(MemberError::TooDeep { limit: limits.max_depth });
         }
         Ok(path)
     }
@@ -57,25 +57,25 @@ fn parts(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
     raw.split(|b| *b == b'/').filter(|part| !part.is_empty() && *part != b".")
 }
 
-fn check_text(raw: &[u8], limits: &Limits) -> Result<(), MemberFault> {
+fn check_text(raw: &[u8], limits: &Limits) -> Result<(), MemberError> {
     if raw.is_empty() {
-        return Err(MemberFault::Nameless);
+        return Err(MemberError::Nameless);
     }
     if raw.len() > limits.max_path_bytes {
-        return Err(MemberFault::PathTooLong { limit_bytes: limits.max_path_bytes });
+        return Err(MemberError::PathTooLong { limit_bytes: limits.max_path_bytes });
     }
     if raw.iter().any(u8::is_ascii_control) {
-        return Err(MemberFault::ControlCharacter);
+        return Err(MemberError::ControlCharacter);
     }
-    if raw.contains(&b'\\') { Err(MemberFault::Backslash) } else { Ok(()) }
+    if raw.contains(&b'\\') { Err(MemberError::Backslash) } else { Ok(()) }
 }
 
-fn check_part(part: &[u8]) -> Result<(), MemberFault> {
+fn check_part(part: &[u8]) -> Result<(), MemberError> {
     if part == b".." {
-        return Err(MemberFault::Parent);
+        return Err(MemberError::Parent);
     }
     if part.len() > Limits::MAX_PART_BYTES {
-        return Err(MemberFault::PartTooLong { limit_bytes: Limits::MAX_PART_BYTES });
+        return Err(MemberError::PartTooLong { limit_bytes: Limits::MAX_PART_BYTES });
     }
     Ok(())
 }
@@ -85,9 +85,9 @@ fn check_part(part: &[u8]) -> Result<(), MemberFault> {
 /// It may climb only at its beginning: `a/..` is not where it seems to be when `a` is a link. As no member lies below a
 /// link, the climb starts in a real folder and is what it seems; what follows only descends. So by no chain of links can
 /// one get out.
-pub(super) fn check_symlink(path: &MemberPath, target: &[u8], limits: &Limits) -> Result<(), MemberFault> {
+pub(super) fn check_symlink(path: &MemberPath, target: &[u8], limits: &Limits) -> Result<(), MemberError> {
     check_text(target, limits)?;
-    let out = || MemberFault::LinkOut { target: MemberName::new(target) };
+    let out = || MemberError::LinkOut { target: MemberName::new(target) };
     let climbs = parts(target).take_while(|part| *part == b"..").count();
     let climbs_later = parts(target).skip(climbs).any(|part| part == b"..");
     if target.first() == Some(&b'/') || climbs > path.depth() || climbs_later { Err(out()) } else { Ok(()) }
@@ -119,15 +119,15 @@ impl Tree {
     pub(super) fn new(limits: &Limits) -> Self {
         let mut tree =
             Self { nodes: HashMap::new(), keys: RandomState::new(), entries: 0, max_entries: limits.max_entries };
-        tree.nodes.insert(tree.key(b""), Node::Implied);
+        tree.nodes.insert(tree.hash_path(b""), Node::Implied);
         tree
     }
 
     /// Counts a header or a folder.
-    pub(super) fn count(&mut self) -> Result<(), Refused> {
+    pub(super) fn count_entry(&mut self) -> Result<(), ArchiveError> {
         self.entries += 1;
         if self.entries > self.max_entries {
-            return Err(Refused::Over(Limit::Entries { limit: self.max_entries }));
+            return Err(ArchiveError::LimitExceeded(Limit::Entries { limit: self.max_entries }));
         }
         Ok(())
     }
@@ -137,30 +137,30 @@ impl Tree {
     }
 
     /// Takes a member in, and the folders around it.
-    pub(super) fn insert(&mut self, path: &MemberPath, node: Node) -> Result<(), Refused> {
-        let refuse = |fault| Err(Refused::member(path.as_bytes(), fault));
-        if !self.ground(path)? {
-            return refuse(MemberFault::NotInFolder);
+    pub(super) fn insert(&mut self, path: &MemberPath, node: Node) -> Result<(), ArchiveError> {
+        let refuse = |error| Err(ArchiveError::for_member(path.as_bytes(), error));
+        if !self.insert_folders(path)? {
+            return refuse(MemberError::NotInFolder);
         }
-        match (self.nodes.insert(self.key(path.as_bytes()), node), node) {
+        match (self.nodes.insert(self.hash_path(path.as_bytes()), node), node) {
             (None, _) | (Some(Node::Implied), Node::Folder) => Ok(()),
-            _ => refuse(MemberFault::Duplicate),
+            _ => refuse(MemberError::Duplicate),
         }
     }
 
     /// Makes the folders around a path; `false` if one of them is something else. Climbs until it finds a folder: what is
     /// above a folder is known to be folders.
-    fn ground(&mut self, path: &MemberPath) -> Result<bool, Refused> {
+    fn insert_folders(&mut self, path: &MemberPath) -> Result<bool, ArchiveError> {
         let mut missing = path.as_bytes();
         while let Some(end) = missing.iter().rposition(|b| *b == b'/') {
             missing = missing.get(..end).unwrap_or_default();
-            let key = self.key(missing);
+            let key = self.hash_path(missing);
             match self.nodes.get(&key) {
                 Some(Node::Implied | Node::Folder) => return Ok(true),
                 Some(Node::File | Node::Symlink) => return Ok(false),
                 None => {
                     self.nodes.insert(key, Node::Implied);
-                    self.count()?;
+                    self.count_entry()?;
                 }
             }
         }
@@ -168,10 +168,10 @@ impl Tree {
     }
 
     pub(super) fn is_file(&self, path: &MemberPath) -> bool {
-        self.nodes.get(&self.key(path.as_bytes())) == Some(&Node::File)
+        self.nodes.get(&self.hash_path(path.as_bytes())) == Some(&Node::File)
     }
 
-    fn key(&self, path: &[u8]) -> u64 {
+    fn hash_path(&self, path: &[u8]) -> u64 {
         self.keys.hash_one(path)
     }
 }
@@ -180,7 +180,7 @@ impl Tree {
 mod tests {
     use super::*;
 
-    fn path(raw: &[u8]) -> Result<MemberPath, MemberFault> {
+    fn path(raw: &[u8]) -> Result<MemberPath, MemberError> {
         MemberPath::new(raw, &Limits::default())
     }
 
@@ -197,21 +197,21 @@ mod tests {
 
     #[test]
     fn paths_that_lead_elsewhere_are_refused() {
-        let cases: [(&[u8], MemberFault); 11] = [
-            (b"", MemberFault::Nameless),
-            (b"/etc/passwd", MemberFault::Absolute),
-            (b"//a", MemberFault::Absolute),
-            (b"..", MemberFault::Parent),
-            (b"a/../b", MemberFault::Parent),
-            (b"./../b", MemberFault::Parent),
-            (b"a\\b", MemberFault::Backslash),
-            (b"..\\b", MemberFault::Backslash),
-            (b"a\0b", MemberFault::ControlCharacter),
-            (b"a\nb", MemberFault::ControlCharacter),
-            (b"a\x7f", MemberFault::ControlCharacter),
+        let cases: [(&[u8], MemberError); 11] = [
+            (b"", MemberError::Nameless),
+            (b"/etc/passwd", MemberError::Absolute),
+            (b"//a", MemberError::Absolute),
+            (b"..", MemberError::Parent),
+            (b"a/../b", MemberError::Parent),
+            (b"./../b", MemberError::Parent),
+            (b"a\\b", MemberError::Backslash),
+            (b"..\\b", MemberError::Backslash),
+            (b"a\0b", MemberError::ControlCharacter),
+            (b"a\nb", MemberError::ControlCharacter),
+            (b"a\x7f", MemberError::ControlCharacter),
         ];
-        for (raw, fault) in cases {
-            assert_eq!(path(raw), Err(fault), "{raw:?}");
+        for (raw, error) in cases {
+            assert_eq!(path(raw), Err(error), "{raw:?}");
         }
     }
 
@@ -220,14 +220,14 @@ mod tests {
         let limits = Limits { max_path_bytes: 600, max_depth: 3, ..Limits::default() };
         let long = |part: usize| MemberPath::new("a".repeat(part).as_bytes(), &limits);
         assert!(long(254).is_ok() && long(255).is_ok());
-        assert_eq!(long(256), Err(MemberFault::PartTooLong { limit_bytes: 255 }));
+        assert_eq!(long(256), Err(MemberError::PartTooLong { limit_bytes: 255 }));
         let total = |len: usize| MemberPath::new(&"abc/".repeat(150).as_bytes()[..len], &limits);
-        assert_eq!(total(600), Err(MemberFault::TooDeep { limit: 3 }));
+        assert_eq!(total(600), Err(MemberError::TooDeep { limit: 3 }));
         let slashes = |len: usize| MemberPath::new(format!("a{}", "/".repeat(len - 1)).as_bytes(), &limits);
         assert!(slashes(599).is_ok() && slashes(600).is_ok());
-        assert_eq!(slashes(601), Err(MemberFault::PathTooLong { limit_bytes: 600 }));
+        assert_eq!(slashes(601), Err(MemberError::PathTooLong { limit_bytes: 600 }));
         assert!(MemberPath::new(b"1/2/f", &limits).is_ok() && MemberPath::new(b"1/2/3/f", &limits).is_ok());
-        assert_eq!(MemberPath::new(b"1/2/3/4/f", &limits), Err(MemberFault::TooDeep { limit: 3 }));
+        assert_eq!(MemberPath::new(b"1/2/3/4/f", &limits), Err(MemberError::TooDeep { limit: 3 }));
     }
 
     #[test]
@@ -248,27 +248,27 @@ mod tests {
             ("a/l", "./../../x"),
         ] {
             let target_name = MemberName::new(target.as_bytes());
-            assert_eq!(check(at, target), Err(MemberFault::LinkOut { target: target_name }), "{at} -> {target}");
+            assert_eq!(check(at, target), Err(MemberError::LinkOut { target: target_name }), "{at} -> {target}");
         }
-        assert_eq!(check("l", ""), Err(MemberFault::Nameless));
-        assert_eq!(check("l", "a\\b"), Err(MemberFault::Backslash));
+        assert_eq!(check("l", ""), Err(MemberError::Nameless));
+        assert_eq!(check("l", "a\\b"), Err(MemberError::Backslash));
     }
 
     #[test]
     fn a_tree_takes_every_path_once_and_nothing_below_a_file() {
         let mut tree = Tree::new(&Limits::default());
         let mut insert = |raw: &str, node| tree.insert(&path(raw.as_bytes()).unwrap(), node);
-        let refused = |raw: &str, fault| Err(Refused::member(raw.as_bytes(), fault));
+        let refused = |raw: &str, error| Err(ArchiveError::for_member(raw.as_bytes(), error));
         assert_eq!(insert("./", Node::Folder), Ok(()));
         assert_eq!(insert("a/b/c", Node::File), Ok(()));
         assert_eq!(insert("a/b", Node::Folder), Ok(()));
-        assert_eq!(insert("a/b/", Node::Folder), refused("a/b", MemberFault::Duplicate));
-        assert_eq!(insert("./a/b/c", Node::File), refused("a/b/c", MemberFault::Duplicate));
-        assert_eq!(insert("a", Node::Symlink), refused("a", MemberFault::Duplicate));
+        assert_eq!(insert("a/b/", Node::Folder), refused("a/b", MemberError::Duplicate));
+        assert_eq!(insert("./a/b/c", Node::File), refused("a/b/c", MemberError::Duplicate));
+        assert_eq!(insert("a", Node::Symlink), refused("a", MemberError::Duplicate));
         assert_eq!(insert("l", Node::Symlink), Ok(()));
-        assert_eq!(insert("l/x", Node::File), refused("l/x", MemberFault::NotInFolder));
-        assert_eq!(insert("l/x/y", Node::File), refused("l/x/y", MemberFault::NotInFolder));
-        assert_eq!(insert("a/b/c/d/e", Node::File), refused("a/b/c/d/e", MemberFault::NotInFolder));
+        assert_eq!(insert("l/x", Node::File), refused("l/x", MemberError::NotInFolder));
+        assert_eq!(insert("l/x/y", Node::File), refused("l/x/y", MemberError::NotInFolder));
+        assert_eq!(insert("a/b/c/d/e", Node::File), refused("a/b/c/d/e", MemberError::NotInFolder));
     }
 
     #[test]

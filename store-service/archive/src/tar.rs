@@ -8,17 +8,17 @@
 mod extended;
 mod header;
 
-use super::format::{Format, looks_like};
+use super::error::{ArchiveError, FormatError, MemberError};
+use super::format::{Format, guess_content};
 use super::limits::Limits;
-use super::listing::{Kind, Listed, Listing};
-use super::refused::{Broken, MemberFault, Refused};
+use super::member_list::{MemberKind, MemberList, MemberSummary};
 use extended::{Extended, Extension};
-use header::{BLOCK_BYTES, Block, Header, HeaderFault, Type};
+use header::{BLOCK_BYTES, Block, Header, HeaderError, Type};
 
 /// A tar stream that is being read.
 pub(super) struct TarReader {
     format: Format,
-    listing: Listing,
+    list: MemberList,
     extended: Extended,
     state: State,
     /// The header that is coming in.
@@ -60,15 +60,15 @@ impl State {
 impl TarReader {
     /// Reads a stream that is packed as `format` says.
     pub(super) fn new(format: Format, limits: &Limits) -> Self {
-        let (listing, extended) = (Listing::new(limits), Extended::default());
+        let (list, extended) = (MemberList::new(limits), Extended::default());
         let block = Box::new([0; BLOCK_BYTES]);
-        Self { format, listing, extended, state: State::header(), block, at: 0, members: 0 }
+        Self { format, list, extended, state: State::header(), block, at: 0, members: 0 }
     }
 
     /// More bytes.
-    pub(super) fn push(&mut self, mut bytes: &[u8]) -> Result<(), Refused> {
+    pub(super) fn push(&mut self, mut bytes: &[u8]) -> Result<(), ArchiveError> {
         while !bytes.is_empty() {
-            let taken = self.take(bytes)?;
+            let taken = self.take_piece(bytes)?;
             self.at += taken as u64;
             bytes = bytes.get(taken..).unwrap_or_default();
         }
@@ -76,30 +76,30 @@ impl TarReader {
     }
 
     /// All bytes have come.
-    pub(super) fn finish(self) -> Result<Listed, Refused> {
+    pub(super) fn finish(self) -> Result<MemberSummary, ArchiveError> {
         match &self.state {
-            State::End if self.members == 0 => Err(self.broken(Broken::Empty)),
-            State::End => self.listing.finish(),
+            State::End if self.members == 0 => Err(self.format_error(FormatError::Empty)),
+            State::End => self.list.finish(),
             State::Header { filled } if self.at < BLOCK_BYTES as u64 && self.format != Format::Tar => {
-                Err(self.no_tar(self.block.get(..*filled).unwrap_or_default()))
+                Err(self.not_a_tar(self.block.get(..*filled).unwrap_or_default()))
             }
-            _ => Err(self.broken(Broken::Truncated)),
+            _ => Err(self.format_error(FormatError::Truncated)),
         }
     }
 
     /// Takes at least one byte, and at most what belongs to the same piece.
-    fn take(&mut self, bytes: &[u8]) -> Result<usize, Refused> {
+    fn take_piece(&mut self, bytes: &[u8]) -> Result<usize, ArchiveError> {
         match &mut self.state {
             State::Header { filled } => {
-                let taken = fill(&mut self.block, filled, bytes);
+                let taken = fill_block(&mut self.block, filled, bytes);
                 if *filled == BLOCK_BYTES {
-                    self.header()?;
+                    self.read_header()?;
                 }
                 Ok(taken)
             }
-            State::Content { left, .. } if *left > 0 => self.content(bytes),
+            State::Content { left, .. } if *left > 0 => self.take_content(bytes),
             State::Content { padding, .. } => {
-                let taken = at_most(*padding, bytes).len();
+                let taken = take_at_most(*padding, bytes).len();
                 *padding -= taken as u64;
                 if *padding == 0 {
                     self.state = State::header();
@@ -112,24 +112,24 @@ impl TarReader {
                 if *filled == BLOCK_BYTES {
                     self.state = State::End;
                 }
-                self.only_zeros(zeros)
+                self.expect_zeros(zeros)
             }
-            State::End => self.only_zeros(bytes),
+            State::End => self.expect_zeros(bytes),
         }
     }
 
-    fn only_zeros(&self, bytes: &[u8]) -> Result<usize, Refused> {
-        if bytes.iter().any(|b| *b != 0) { Err(self.broken(Broken::TrailingData)) } else { Ok(bytes.len()) }
+    fn expect_zeros(&self, bytes: &[u8]) -> Result<usize, ArchiveError> {
+        if bytes.iter().any(|b| *b != 0) { Err(self.format_error(FormatError::TrailingData)) } else { Ok(bytes.len()) }
     }
 
-    fn content(&mut self, bytes: &[u8]) -> Result<usize, Refused> {
+    fn take_content(&mut self, bytes: &[u8]) -> Result<usize, ArchiveError> {
         let State::Content { left, padding, to } = &mut self.state else { return Ok(bytes.len()) };
-        let piece = at_most(*left, bytes);
+        let piece = take_at_most(*left, bytes);
         *left -= piece.len() as u64;
         let (is_over, has_padding) = (*left == 0, *padding > 0);
         match to {
             To::Nothing => {}
-            To::Description => self.listing.text(piece),
+            To::Description => self.list.push_description(piece),
             To::Extension { bytes, .. } => bytes.extend_from_slice(piece),
         }
         if is_over {
@@ -137,90 +137,94 @@ impl TarReader {
             if !has_padding {
                 self.state = State::header();
             }
-            self.end_of_content(to)?;
+            self.end_content(to)?;
         }
         Ok(piece.len())
     }
 
-    fn end_of_content(&mut self, to: To) -> Result<(), Refused> {
+    fn end_content(&mut self, to: To) -> Result<(), ArchiveError> {
         if let To::Extension { what, at, bytes } = to
-            && !self.extended.read(what, bytes)
+            && !self.extended.apply_extension(what, bytes)
         {
-            return Err(self.broken(Broken::Extended { at }));
+            return Err(self.format_error(FormatError::Extended { at }));
         }
         Ok(())
     }
 
     /// A whole header has come.
-    fn header(&mut self) -> Result<(), Refused> {
+    fn read_header(&mut self) -> Result<(), ArchiveError> {
         let at = self.at - self.at % BLOCK_BYTES as u64;
         if self.block.iter().all(|b| *b == 0) {
             self.state = State::HalfEnd { filled: 0 };
             // An extended header wants a member.
-            return if self.extended.is_empty() { Ok(()) } else { Err(self.broken(Broken::Extended { at })) };
+            return if self.extended.is_empty() {
+                Ok(())
+            } else {
+                Err(self.format_error(FormatError::Extended { at }))
+            };
         }
-        let header = Header::read(&self.block).map_err(|fault| match fault {
-            HeaderFault::Magic if at == 0 && self.format != Format::Tar => self.no_tar(self.block.as_slice()),
-            HeaderFault::Checksum => self.broken(Broken::Checksum { at }),
-            HeaderFault::Magic | HeaderFault::Field => self.broken(Broken::Header { at }),
+        let header = Header::parse_block(&self.block).map_err(|error| match error {
+            HeaderError::Magic if at == 0 && self.format != Format::Tar => self.not_a_tar(self.block.as_slice()),
+            HeaderError::Checksum => self.format_error(FormatError::Checksum { at }),
+            HeaderError::Magic | HeaderError::Field => self.format_error(FormatError::Header { at }),
         })?;
         match header.kind {
-            Type::Extension(what) => self.extension(&header, what, at),
-            _ => self.member(&header, at),
+            Type::Extension(what) => self.begin_extension(&header, what, at),
+            _ => self.begin_member(&header, at),
         }
     }
 
-    fn extension(&mut self, header: &Header, what: Extension, at: u64) -> Result<(), Refused> {
-        self.listing.count()?;
+    fn begin_extension(&mut self, header: &Header, what: Extension, at: u64) -> Result<(), ArchiveError> {
+        self.list.count_header()?;
         if header.size > Limits::MAX_EXTENDED_BYTES as u64 || !self.extended.expects(what) {
-            return Err(self.broken(Broken::Extended { at }));
+            return Err(self.format_error(FormatError::Extended { at }));
         }
-        self.go_on(header.size, To::Extension { what, at, bytes: Vec::new() })
+        self.begin_content(header.size, To::Extension { what, at, bytes: Vec::new() })
     }
 
-    fn member(&mut self, header: &Header, at: u64) -> Result<(), Refused> {
+    fn begin_member(&mut self, header: &Header, at: u64) -> Result<(), ArchiveError> {
         let extended = std::mem::take(&mut self.extended);
         let name = extended.path.as_deref().unwrap_or(&header.name);
         let target = extended.link.as_deref().unwrap_or(&header.link);
         // Readers that know pax take one size, all others the other, and then they find different members.
         if extended.size.is_some_and(|size| size != header.size) {
-            return Err(self.broken(Broken::Extended { at }));
+            return Err(self.format_error(FormatError::Extended { at }));
         }
         let kind = match header.kind {
-            Type::File => Kind::File,
-            Type::Folder => Kind::Folder,
-            Type::Symlink => Kind::Symlink(target),
-            Type::HardLink => Kind::HardLink(target),
-            Type::Extension(_) | Type::Other => return Err(Refused::member(name, MemberFault::Special)),
+            Type::File => MemberKind::File,
+            Type::Folder => MemberKind::Folder,
+            Type::Symlink => MemberKind::Symlink(target),
+            Type::HardLink => MemberKind::HardLink(target),
+            Type::Extension(_) | Type::Other => return Err(ArchiveError::for_member(name, MemberError::Special)),
         };
-        if kind != Kind::File && header.size > 0 {
-            return Err(Refused::member(name, MemberFault::KindMismatch));
+        if kind != MemberKind::File && header.size > 0 {
+            return Err(ArchiveError::for_member(name, MemberError::KindMismatch));
         }
-        let is_wanted = self.listing.member(name, kind)?;
+        let is_wanted = self.list.add_member(name, kind)?;
         self.members += 1;
-        self.go_on(header.size, if is_wanted { To::Description } else { To::Nothing })
+        self.begin_content(header.size, if is_wanted { To::Description } else { To::Nothing })
     }
 
-    fn go_on(&mut self, size: u64, to: To) -> Result<(), Refused> {
+    fn begin_content(&mut self, size: u64, to: To) -> Result<(), ArchiveError> {
         if size == 0 {
             self.state = State::header();
-            return self.end_of_content(to);
+            return self.end_content(to);
         }
         self.state = State::content(size, to);
         Ok(())
     }
 
-    fn broken(&self, fault: Broken) -> Refused {
-        Refused::Broken { format: self.format, fault }
+    fn format_error(&self, error: FormatError) -> ArchiveError {
+        ArchiveError::Format { format: self.format, error }
     }
 
     /// What was packed is no tar. A plain tar was known by its magic.
-    fn no_tar(&self, head: &[u8]) -> Refused {
-        Refused::Unsupported { looks: looks_like(head), packed: Some(self.format) }
+    fn not_a_tar(&self, head: &[u8]) -> ArchiveError {
+        ArchiveError::Unsupported { looks: guess_content(head), packed: Some(self.format) }
     }
 }
 
-fn fill(block: &mut Block, filled: &mut usize, bytes: &[u8]) -> usize {
+fn fill_block(block: &mut Block, filled: &mut usize, bytes: &[u8]) -> usize {
     let room = block.get_mut(*filled..).unwrap_or_default();
     let taken = room.len().min(bytes.len());
     for (to, from) in room.iter_mut().zip(bytes) {
@@ -230,7 +234,7 @@ fn fill(block: &mut Block, filled: &mut usize, bytes: &[u8]) -> usize {
     taken
 }
 
-fn at_most(limit: u64, bytes: &[u8]) -> &[u8] {
+fn take_at_most(limit: u64, bytes: &[u8]) -> &[u8] {
     usize::try_from(limit).ok().and_then(|limit| bytes.get(..limit)).unwrap_or(bytes)
 }
 

@@ -126,19 +126,19 @@ pub(super) const PACKERS: [(Format, Packer); 4] =
     [(Format::TarGz, gz), (Format::TarBz2, bz2), (Format::TarXz, xz), (Format::TarZst, zst)];
 
 /// The verdict when the bytes come in pieces of one size.
-pub(super) fn in_pieces(bytes: &[u8], piece: usize, limits: &Limits) -> Result<Package, Refused> {
+pub(super) fn in_pieces(bytes: &[u8], piece: usize, limits: &Limits) -> Result<Package, ArchiveError> {
     let mut inspector = Inspector::new(limits.clone());
     for piece in bytes.chunks(piece) {
         inspector.push(piece)?;
     }
     match inspector.finish()? {
-        Inspected::Package(package) => Ok(package),
-        Inspected::Zip => inspect_zip(&mut Cursor::new(bytes), limits),
+        Inspection::Package(package) => Ok(package),
+        Inspection::Zip => inspect_zip(&mut Cursor::new(bytes), limits),
     }
 }
 
 /// The verdict, which must be the same whatever the pieces.
-pub(super) fn judge_with(bytes: &[u8], limits: &Limits) -> Result<Package, Refused> {
+pub(super) fn judge_with(bytes: &[u8], limits: &Limits) -> Result<Package, ArchiveError> {
     let verdict = in_pieces(bytes, usize::MAX, limits);
     for piece in [1, 7, 511, 512, 513, 4096, 40_000] {
         assert_eq!(in_pieces(bytes, piece, limits), verdict, "in pieces of {piece}");
@@ -146,15 +146,15 @@ pub(super) fn judge_with(bytes: &[u8], limits: &Limits) -> Result<Package, Refus
     verdict
 }
 
-pub(super) fn judge(bytes: &[u8]) -> Result<Package, Refused> {
+pub(super) fn judge(bytes: &[u8]) -> Result<Package, ArchiveError> {
     judge_with(bytes, &Limits::default())
 }
 
 /// The verdict is a refusal of this member for this reason.
-pub(super) fn refuses_member(bytes: &[u8], name: &str, fault: MemberFault) {
-    assert_eq!(judge(bytes), Err(Refused::member(name.as_bytes(), fault)));
+pub(super) fn refuses_member(bytes: &[u8], name: &str, error: MemberError) {
+    assert_eq!(judge(bytes), Err(ArchiveError::for_member(name.as_bytes(), error)));
 }
 
-pub(super) fn refuses(bytes: &[u8], format: Format, fault: Broken) {
-    assert_eq!(judge(bytes), Err(Refused::Broken { format, fault }));
+pub(super) fn refuses(bytes: &[u8], format: Format, error: FormatError) {
+    assert_eq!(judge(bytes), Err(ArchiveError::Format { format, error }));
 }

@@ -21,7 +21,7 @@ fn an_inspector_may_be_moved_to_a_thread_of_its_own() {
     let mut inspector = Inspector::new(Limits::default());
     inspector.push(&zst(&good_tar())).unwrap();
     let inspected = std::thread::spawn(move || inspector.finish()).join().unwrap();
-    assert_eq!(inspected, Ok(Inspected::Package(good(Format::TarZst))));
+    assert_eq!(inspected, Ok(Inspection::Package(good(Format::TarZst))));
 }
 
 #[test]
@@ -41,11 +41,11 @@ fn streams_may_follow_each_other_as_parallel_packers_write_them() {
         let parts = [pack(first), pack(b""), pack(second)].concat();
         let judged = |max_streams| judge_with(&parts, &Limits { max_streams, ..Limits::default() });
         assert_eq!((judged(4), judged(3)), (Ok(good(format)), Ok(good(format))), "{format}");
-        assert_eq!(judged(2), Err(Refused::Over(Limit::Streams { limit: 2 })), "{format}");
+        assert_eq!(judged(2), Err(ArchiveError::LimitExceeded(Limit::Streams { limit: 2 })), "{format}");
     }
     assert_eq!(judge(&[xz(first), vec![0; 8], xz(second), vec![0; 4]].concat()), Ok(good(Format::TarXz)));
-    refuses(&[xz(first), vec![0; 7], xz(second)].concat(), Format::TarXz, Broken::TrailingData);
-    refuses(&[xz(&archive), vec![0; 3]].concat(), Format::TarXz, Broken::TrailingData);
+    refuses(&[xz(first), vec![0; 7], xz(second)].concat(), Format::TarXz, FormatError::TrailingData);
+    refuses(&[xz(&archive), vec![0; 3]].concat(), Format::TarXz, FormatError::TrailingData);
 }
 
 #[test]
@@ -72,16 +72,16 @@ fn what_is_no_archive_is_refused_for_what_it_looks_like_unless_allowed() {
     let page = format!("<!DOCTYPE html><html>{}</html>", "x".repeat(2000));
     let files = [(page.as_bytes(), LooksLike::Html), (b"{\"a\": 1}", LooksLike::Json), (b"\x7fELF", LooksLike::Elf)];
     for (content, looks) in files {
-        assert_eq!(judge(content), Err(Refused::Unsupported { looks, packed: None }));
+        assert_eq!(judge(content), Err(ArchiveError::Unsupported { looks, packed: None }));
         let opaque = judge_with(content, &allow).unwrap();
         assert_eq!((opaque.format, opaque.meta_info, opaque.version), (Format::Opaque, None, None));
         for (format, pack) in PACKERS {
             let packed = Some(format);
-            assert_eq!(judge(&pack(content)), Err(Refused::Unsupported { looks, packed }), "{format}");
+            assert_eq!(judge(&pack(content)), Err(ArchiveError::Unsupported { looks, packed }), "{format}");
             assert_eq!(judge_with(&pack(content), &allow).unwrap().format, Format::Opaque, "{format}");
         }
     }
-    let empty = Err(Refused::Unsupported { looks: LooksLike::Empty, packed: None });
+    let empty = Err(ArchiveError::Unsupported { looks: LooksLike::Empty, packed: None });
     assert_eq!((judge(b""), judge_with(b"", &allow)), (empty.clone(), empty));
     // What is an archive must be a good one.
     assert!(judge_with(&good_tar()[..1000], &allow).is_err());
@@ -122,8 +122,8 @@ fn a_description_is_taken_up_to_its_limit() {
         judge_with(&tar(&[file("app_desc.yaml", &text)]), &limits)
     };
     assert!(judged(99).is_ok() && judged(100).is_ok());
-    let fault = DescriptionFault::TooLarge { limit_bytes: 100 };
-    assert_eq!(judged(101), Err(Refused::Description { file: MemberName::new(b"app_desc.yaml"), fault }));
+    let error = DescriptionError::TooLarge { limit_bytes: 100 };
+    assert_eq!(judged(101), Err(ArchiveError::Description { file: MemberName::new(b"app_desc.yaml"), error }));
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn entries_are_taken_up_to_their_limit() {
     let limits = Limits { max_entries: 4, ..Limits::default() };
     let judged = |members: &[Vec<u8>]| judge_with(&tar(members), &limits).map(|package| package.entries);
     let files = |count: usize| (0..count).map(|n| file(&n.to_string(), "x")).collect::<Vec<_>>();
-    let over = Err(Refused::Over(Limit::Entries { limit: 4 }));
+    let over = Err(ArchiveError::LimitExceeded(Limit::Entries { limit: 4 }));
     assert_eq!((judged(&files(3)), judged(&files(4)), judged(&files(5))), (Ok(3), Ok(4), over.clone()));
     // Folders that no member names, and headers that are no members, count as well.
     assert_eq!(judged(&[file("a/b/c/d", "x")]), Ok(4));
@@ -148,7 +148,11 @@ fn unpacked_bytes_are_taken_up_to_their_limit() {
             |max_unpacked_bytes| judge_with(&pack(&archive), &Limits { max_unpacked_bytes, ..Limits::default() });
         let size = archive.len() as u64;
         assert_eq!((judged(size + 1), judged(size)), (Ok(good(format)), Ok(good(format))), "{format}");
-        assert_eq!(judged(size - 1), Err(Refused::Over(Limit::UnpackedBytes { limit: size - 1 })), "{format}");
+        assert_eq!(
+            judged(size - 1),
+            Err(ArchiveError::LimitExceeded(Limit::UnpackedBytes { limit: size - 1 })),
+            "{format}"
+        );
     }
 }
 
@@ -157,8 +161,8 @@ fn of_two_faults_the_first_is_named_whatever_the_pieces() {
     let mut archive = tar(&[file("a", "x"), file("b", "x")]);
     archive[1024] ^= 1;
     let judged = |max_unpacked_bytes| judge_with(&archive, &Limits { max_unpacked_bytes, ..Limits::default() });
-    let checksum = Refused::Broken { format: Format::Tar, fault: Broken::Checksum { at: 1024 } };
-    assert_eq!(judged(1535), Err(Refused::Over(Limit::UnpackedBytes { limit: 1535 })));
+    let checksum = ArchiveError::Format { format: Format::Tar, error: FormatError::Checksum { at: 1024 } };
+    assert_eq!(judged(1535), Err(ArchiveError::LimitExceeded(Limit::UnpackedBytes { limit: 1535 })));
     assert_eq!((judged(1536), judged(1537)), (Err(checksum.clone()), Err(checksum)));
 }
 
@@ -172,7 +176,7 @@ fn bombs_are_refused_early_by_their_ratio() {
         let begun = std::time::Instant::now();
         let grown = grows_by(|| {
             let refused = in_pieces(&bomb, 512 << 10, &Limits::default());
-            assert_eq!(refused, Err(Refused::Over(Limit::Ratio { limit: 100 })), "{format}");
+            assert_eq!(refused, Err(ArchiveError::LimitExceeded(Limit::Ratio { limit: 100 })), "{format}");
         });
         assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{format}: {:?}", begun.elapsed());
         assert!(grown < 64, "{format}: {grown} MiB");
@@ -188,12 +192,13 @@ fn dictionaries_that_take_too_much_memory_are_refused() {
     for (dictionary, is_taken) in [(32 << 20, true), (64 << 20, false)] {
         let judged = judge(&xz_with(&archive, dictionary));
         let limit_bytes = Limits::MAX_DECODER_BYTES;
-        let window = Err(Refused::Broken { format: Format::TarXz, fault: Broken::Window { limit_bytes } });
+        let window = Err(ArchiveError::Format { format: Format::TarXz, error: FormatError::Window { limit_bytes } });
         assert_eq!(judged, if is_taken { Ok(good(Format::TarXz)) } else { window });
     }
     for (window_log, is_taken) in [(25, true), (26, false)] {
         let judged = judge(&zst_with(&archive, window_log));
-        let window = Err(Refused::Broken { format: Format::TarZst, fault: Broken::Window { limit_bytes: 32 << 20 } });
+        let window =
+            Err(ArchiveError::Format { format: Format::TarZst, error: FormatError::Window { limit_bytes: 32 << 20 } });
         assert_eq!(judged, if is_taken { Ok(good(Format::TarZst)) } else { window });
     }
 }
@@ -210,21 +215,21 @@ fn what_is_cut_off_anywhere_is_refused() {
             let cut = in_pieces(&packed[..length], usize::MAX, &Limits::default());
             assert!(cut.is_err(), "{format} at {length}");
         }
-        refuses(&packed[..packed.len() - 1], format, Broken::Truncated);
+        refuses(&packed[..packed.len() - 1], format, FormatError::Truncated);
     }
 }
 
 #[test]
 fn something_behind_the_end_is_refused() {
     for (format, pack) in PACKERS {
-        refuses(&[pack(&good_tar()), b"\x01garbage".to_vec()].concat(), format, Broken::TrailingData);
+        refuses(&[pack(&good_tar()), b"\x01garbage".to_vec()].concat(), format, FormatError::TrailingData);
         // A second archive in a second stream, and one in the same.
-        refuses(&[pack(&good_tar()), pack(&good_tar())].concat(), format, Broken::TrailingData);
-        refuses(&pack(&[good_tar(), good_tar()].concat()), format, Broken::TrailingData);
+        refuses(&[pack(&good_tar()), pack(&good_tar())].concat(), format, FormatError::TrailingData);
+        refuses(&pack(&[good_tar(), good_tar()].concat()), format, FormatError::TrailingData);
         // Zeros behind the end are padding, inside.
         assert!(judge(&pack(&[good_tar(), vec![0; 10_000]].concat())).is_ok(), "{format}");
     }
-    refuses(&[gz(&good_tar()), vec![0; 512]].concat(), Format::TarGz, Broken::TrailingData);
+    refuses(&[gz(&good_tar()), vec![0; 512]].concat(), Format::TarGz, FormatError::TrailingData);
 }
 
 #[test]
@@ -234,13 +239,13 @@ fn a_tar_that_others_take_for_a_zip_is_refused() {
     let mut field = b"\x1f\x8b\x08\x04\0\0\0\0\0\x03".to_vec();
     field.extend(u16::try_from(zip.len()).unwrap().to_le_bytes());
     let hidden = [gz(&good_tar()), field, zip.clone(), b"\x03\0".to_vec(), vec![0; 8]].concat();
-    refuses(&hidden, Format::TarGz, Broken::AlsoZip);
+    refuses(&hidden, Format::TarGz, FormatError::AlsoZip);
     // In a frame of Zstandard that holds no data.
     let length = u32::try_from(zip.len()).unwrap().to_le_bytes();
     let hidden = [zst(&good_tar()), b"\x50\x2a\x4d\x18".to_vec(), length.to_vec(), zip.clone()].concat();
-    refuses(&hidden, Format::TarZst, Broken::AlsoZip);
+    refuses(&hidden, Format::TarZst, FormatError::AlsoZip);
     let plain = tar(&[file("app_desc.yaml", DESCRIPTION), member("x.zip", b'0', &zip)]);
-    refuses(&plain, Format::Tar, Broken::AlsoZip);
+    refuses(&plain, Format::Tar, FormatError::AlsoZip);
     // Compressed, or further away, a zip is a member like any other.
     for (format, pack) in PACKERS {
         assert_eq!(judge(&pack(&plain)).map(|package| package.format), Ok(format));
@@ -317,7 +322,7 @@ fn the_most_entries_and_the_largest_dictionaries_take_little_memory() {
     for (format, packed) in [(Format::TarXz, xz_with(&archive, 32 << 20)), (Format::TarZst, zst_with(&archive, 25))] {
         let grown = grows_by(|| {
             let verdict = in_pieces(&packed, 512 << 10, &Limits::default());
-            assert_eq!(verdict, Err(Refused::Over(Limit::Entries { limit: 100_000 })), "{format}");
+            assert_eq!(verdict, Err(ArchiveError::LimitExceeded(Limit::Entries { limit: 100_000 })), "{format}");
         });
         assert!(grown < 64, "{format}: {grown} MiB");
         assert!(grown > 16, "{format}: {grown} MiB, so nothing was measured");
@@ -331,7 +336,7 @@ fn a_wrong_checksum_or_length_of_gzip_is_refused() {
         let mut bad = packed.clone();
         let at = bad.len() - back;
         bad[at] ^= 1;
-        refuses(&bad, Format::TarGz, Broken::Corrupt);
+        refuses(&bad, Format::TarGz, FormatError::Corrupt);
     }
 }
 

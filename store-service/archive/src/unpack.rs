@@ -7,10 +7,10 @@
 
 mod decoder;
 
+use super::error::{ArchiveError, FormatError, Limit};
 use super::format::Format;
 use super::limits::Limits;
-use super::listing::Listed;
-use super::refused::{Broken, Limit, Refused};
+use super::member_list::MemberSummary;
 use super::tail::Tail;
 use super::tar::TarReader;
 use decoder::Decoder;
@@ -33,8 +33,8 @@ pub(super) struct Unpacker {
 }
 
 impl Unpacker {
-    pub(super) fn new(format: Format, limits: &Limits) -> Result<Self, Refused> {
-        let decoder = Decoder::new(format).map_err(|fault| Refused::Broken { format, fault })?;
+    pub(super) fn new(format: Format, limits: &Limits) -> Result<Self, ArchiveError> {
+        let decoder = Decoder::new(format).map_err(|error| ArchiveError::Format { format, error })?;
         let output = if decoder.is_some() { vec![0; OUTPUT_BYTES] } else { Vec::new() };
         Ok(Self {
             format,
@@ -51,14 +51,14 @@ impl Unpacker {
         self.format
     }
 
-    pub(super) fn push(&mut self, mut bytes: &[u8]) -> Result<(), Refused> {
+    pub(super) fn push(&mut self, mut bytes: &[u8]) -> Result<(), ArchiveError> {
         self.tail.push(bytes);
         if self.decoder.is_none() {
-            return self.plain(bytes);
+            return self.push_plain(bytes);
         }
         while !bytes.is_empty() {
             if let (true, Some((piece, rest))) = (self.input.is_empty(), bytes.split_at_checked(PIECE_BYTES)) {
-                self.piece(piece)?;
+                self.unpack_piece(piece)?;
                 bytes = rest;
                 continue;
             }
@@ -67,44 +67,44 @@ impl Unpacker {
             self.input.extend_from_slice(piece);
             bytes = rest;
             if self.input.len() == PIECE_BYTES {
-                self.held()?;
+                self.unpack_held_input()?;
             }
         }
         Ok(())
     }
 
     /// Nothing comes out of a plain tar but itself. What is within the limit is judged first, whatever comes with it.
-    fn plain(&mut self, bytes: &[u8]) -> Result<(), Refused> {
-        let room = usize::try_from(self.budget.room()).unwrap_or(usize::MAX);
-        self.tar.push(bytes.get(..room).unwrap_or(bytes))?;
+    fn push_plain(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
+        let left = usize::try_from(self.budget.bytes_left()).unwrap_or(usize::MAX);
+        self.tar.push(bytes.get(..left).unwrap_or(bytes))?;
         self.budget.count_out(bytes.len())
     }
 
-    pub(super) fn finish(mut self) -> Result<(Listed, u64), Refused> {
-        self.held()?;
+    pub(super) fn finish(mut self) -> Result<(MemberSummary, u64), ArchiveError> {
+        self.unpack_held_input()?;
         let Self { format, decoder, budget, tail, tar, .. } = self;
-        let broken = |fault| Refused::Broken { format, fault };
+        let format_error = |error| ArchiveError::Format { format, error };
         if let Some(decoder) = decoder {
-            decoder.finish().map_err(broken)?;
+            decoder.finish().map_err(format_error)?;
         }
         let listed = tar.finish()?;
-        if tail.ends_as_zip() { Err(broken(Broken::AlsoZip)) } else { Ok((listed, budget.out)) }
+        if tail.ends_as_zip() { Err(format_error(FormatError::AlsoZip)) } else { Ok((listed, budget.out)) }
     }
 
-    fn held(&mut self) -> Result<(), Refused> {
+    fn unpack_held_input(&mut self) -> Result<(), ArchiveError> {
         let mut input = std::mem::take(&mut self.input);
-        self.piece(&input)?;
+        self.unpack_piece(&input)?;
         input.clear();
         self.input = input;
         Ok(())
     }
 
-    fn piece(&mut self, mut input: &[u8]) -> Result<(), Refused> {
+    fn unpack_piece(&mut self, mut input: &[u8]) -> Result<(), ArchiveError> {
         let Some(decoder) = &mut self.decoder else { return Ok(()) };
         loop {
             let step = decoder
                 .step(input, &mut self.output)
-                .map_err(|fault| Refused::Broken { format: self.format, fault })?;
+                .map_err(|error| ArchiveError::Format { format: self.format, error })?;
             input = input.get(step.read..).unwrap_or_default();
             self.budget.count_streams(decoder.streams())?;
             self.budget.count_in(step.read);
@@ -116,7 +116,7 @@ impl Unpacker {
                 return Ok(());
             }
             if step.read == 0 && step.written == 0 {
-                return Err(Refused::Broken { format: self.format, fault: Broken::Corrupt });
+                return Err(ArchiveError::Format { format: self.format, error: FormatError::Corrupt });
             }
         }
     }
@@ -141,29 +141,29 @@ impl Budget {
         self.read += bytes as u64;
     }
 
-    pub(super) fn count_out(&mut self, bytes: usize) -> Result<(), Refused> {
+    pub(super) fn count_out(&mut self, bytes: usize) -> Result<(), ArchiveError> {
         self.out += bytes as u64;
         if self.out > self.max_out {
-            return Err(Refused::Over(Limit::UnpackedBytes { limit: self.max_out }));
+            return Err(ArchiveError::LimitExceeded(Limit::UnpackedBytes { limit: self.max_out }));
         }
         Ok(())
     }
 
-    fn room(&self) -> u64 {
+    fn bytes_left(&self) -> u64 {
         self.max_out.saturating_sub(self.out)
     }
 
-    pub(super) fn judge_ratio(&self) -> Result<(), Refused> {
+    pub(super) fn judge_ratio(&self) -> Result<(), ArchiveError> {
         let most = self.read.saturating_mul(self.max_ratio).max(Limits::RATIO_FREE_BYTES);
         if self.out > most {
-            return Err(Refused::Over(Limit::Ratio { limit: self.max_ratio }));
+            return Err(ArchiveError::LimitExceeded(Limit::Ratio { limit: self.max_ratio }));
         }
         Ok(())
     }
 
-    fn count_streams(&self, streams: u64) -> Result<(), Refused> {
+    fn count_streams(&self, streams: u64) -> Result<(), ArchiveError> {
         if streams > self.max_streams {
-            return Err(Refused::Over(Limit::Streams { limit: self.max_streams }));
+            return Err(ArchiveError::LimitExceeded(Limit::Streams { limit: self.max_streams }));
         }
         Ok(())
     }
@@ -180,7 +180,7 @@ mod tests {
             Budget::new(&limits).count_out(bytes)
         };
         assert_eq!((count(999), count(1000)), (Ok(()), Ok(())));
-        assert_eq!(count(1001), Err(Refused::Over(Limit::UnpackedBytes { limit: 1000 })));
+        assert_eq!(count(1001), Err(ArchiveError::LimitExceeded(Limit::UnpackedBytes { limit: 1000 })));
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
             (budget.read, budget.out) = (read, out);
             budget.judge_ratio()
         };
-        let (free, over) = (Limits::RATIO_FREE_BYTES, Err(Refused::Over(Limit::Ratio { limit: 10 })));
+        let (free, over) = (Limits::RATIO_FREE_BYTES, Err(ArchiveError::LimitExceeded(Limit::Ratio { limit: 10 })));
         assert_eq!((judge(1, free - 1), judge(1, free)), (Ok(()), Ok(())));
         assert_eq!(judge(1, free + 1), over);
         assert_eq!((judge(free, free * 10 - 1), judge(free, free * 10)), (Ok(()), Ok(())));

@@ -10,8 +10,8 @@ use linkgate_yaml::scalar;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput};
 use serde_json::{Map, Value};
 
+use super::error::DescriptionError;
 use super::limits::Limits;
-use super::refused::DescriptionFault;
 
 /// Descriptions nest to about ten.
 pub(super) const MAX_DEPTH: usize = 32;
@@ -28,24 +28,24 @@ pub(super) struct Document {
 }
 
 /// Reads the only document of a text.
-pub(super) fn read(text: &str) -> Result<Document, DescriptionFault> {
+pub(super) fn parse_document(text: &str) -> Result<Document, DescriptionError> {
     let mut reader =
         Reader { parser: Parser::new_from_str(text), anchors: HashMap::new(), numbers: HashMap::new(), left: MAX_COST };
     loop {
-        let (event, span) = reader.next()?;
+        let (event, span) = reader.next_event()?;
         match event {
             Event::DocumentStart(_) => break,
-            Event::StreamEnd => return Err(complain(span.start, "there is nothing in it")),
+            Event::StreamEnd => return Err(yaml_error(span.start, "there is nothing in it")),
             _ => {}
         }
     }
-    let (event, span) = reader.next()?;
-    let value = reader.node(event, span, 0)?.value;
+    let (event, span) = reader.next_event()?;
+    let value = reader.read_node(event, span, 0)?.value;
     loop {
-        let (event, span) = reader.next()?;
+        let (event, span) = reader.next_event()?;
         match event {
             Event::StreamEnd => return Ok(Document { value, numbers: reader.numbers }),
-            Event::DocumentStart(_) => return Err(complain(span.start, "a second document begins here")),
+            Event::DocumentStart(_) => return Err(yaml_error(span.start, "a second document begins here")),
             _ => {}
         }
     }
@@ -67,42 +67,44 @@ struct Reader<'input> {
 }
 
 impl<'input> Reader<'input> {
-    fn next(&mut self) -> Result<(Event<'input>, Span), DescriptionFault> {
+    fn next_event(&mut self) -> Result<(Event<'input>, Span), DescriptionError> {
         match self.parser.next_event() {
             Some(Ok(next)) => Ok(next),
-            Some(Err(error)) => Err(complain(*error.marker(), error.info())),
-            None => Err(complain(Marker::default(), "it ends too early")),
+            Some(Err(error)) => Err(yaml_error(*error.marker(), error.info())),
+            None => Err(yaml_error(Marker::default(), "it ends too early")),
         }
     }
 
-    fn charge(&mut self, cost: usize, at: Marker) -> Result<(), DescriptionFault> {
+    fn charge(&mut self, cost: usize, at: Marker) -> Result<(), DescriptionError> {
         match self.left.checked_sub(cost) {
             Some(left) => self.left = left,
-            None => return Err(complain(at, "its aliases unfold to too much")),
+            None => return Err(yaml_error(at, "its aliases unfold to too much")),
         }
         Ok(())
     }
 
-    fn node(&mut self, event: Event<'input>, span: Span, depth: usize) -> Result<Node, DescriptionFault> {
-        let (anchor, has_tag) = extras(&event);
+    fn read_node(&mut self, event: Event<'input>, span: Span, depth: usize) -> Result<Node, DescriptionError> {
+        let (anchor, has_tag) = anchor_and_tag(&event);
         if has_tag {
-            return Err(complain(span.start, "tags (`!name`) are not taken"));
+            return Err(yaml_error(span.start, "tags (`!name`) are not taken"));
         }
         let node = match event {
-            Event::Alias(id) => self.unfold(id, span)?,
+            Event::Alias(id) => self.unfold_alias(id, span)?,
             Event::Scalar(text, style, ..) => {
-                let value = scalar(&text, style).map_err(|message| complain(span.start, message))?;
+                let value = scalar(&text, style).map_err(|message| yaml_error(span.start, message))?;
                 let cost = 1 + text.len();
                 self.charge(cost, span.start)?;
                 Node { value, cost, depth: 0 }
             }
-            Event::SequenceStart(..) | Event::MappingStart(..) if depth >= MAX_DEPTH => return Err(too_deep(span)),
-            Event::SequenceStart(..) => self.sequence(depth, span)?,
-            Event::MappingStart(..) => self.mapping(depth, span)?,
-            _ => return Err(complain(span.start, "a value is missing here")),
+            Event::SequenceStart(..) | Event::MappingStart(..) if depth >= MAX_DEPTH => {
+                return Err(too_deep_error(span));
+            }
+            Event::SequenceStart(..) => self.read_sequence(depth, span)?,
+            Event::MappingStart(..) => self.read_mapping(depth, span)?,
+            _ => return Err(yaml_error(span.start, "a value is missing here")),
         };
         if depth + node.depth > MAX_DEPTH {
-            return Err(too_deep(span));
+            return Err(too_deep_error(span));
         }
         if anchor != 0 {
             self.charge(node.cost, span.start)?;
@@ -111,52 +113,54 @@ impl<'input> Reader<'input> {
         Ok(node)
     }
 
-    fn unfold(&mut self, id: usize, span: Span) -> Result<Node, DescriptionFault> {
+    fn unfold_alias(&mut self, id: usize, span: Span) -> Result<Node, DescriptionError> {
         // An anchor that is still being read is not known yet, so nothing holds itself.
         let Some(cost) = self.anchors.get(&id).map(|node| node.cost) else {
-            return Err(complain(span.start, "an alias of something that is not there, or of itself"));
+            return Err(yaml_error(span.start, "an alias of something that is not there, or of itself"));
         };
         self.charge(cost, span.start)?;
-        self.anchors.get(&id).cloned().ok_or_else(|| complain(span.start, "an alias of something that is not there"))
+        self.anchors.get(&id).cloned().ok_or_else(|| yaml_error(span.start, "an alias of something that is not there"))
     }
 
-    fn sequence(&mut self, depth: usize, begin: Span) -> Result<Node, DescriptionFault> {
+    fn read_sequence(&mut self, depth: usize, begin: Span) -> Result<Node, DescriptionError> {
         self.charge(1, begin.start)?;
         let (mut items, mut cost, mut inner) = (Vec::new(), 1, 0);
         loop {
-            let (event, span) = self.next()?;
+            let (event, span) = self.next_event()?;
             if event == Event::SequenceEnd {
                 return Ok(Node { value: Value::Array(items), cost, depth: inner + 1 });
             }
-            let item = self.node(event, span, depth + 1)?;
+            let item = self.read_node(event, span, depth + 1)?;
             cost += item.cost;
             inner = inner.max(item.depth);
             items.push(item.value);
         }
     }
 
-    fn mapping(&mut self, depth: usize, begin: Span) -> Result<Node, DescriptionFault> {
+    fn read_mapping(&mut self, depth: usize, begin: Span) -> Result<Node, DescriptionError> {
         self.charge(1, begin.start)?;
         let (mut entries, mut merged) = (Map::new(), Vec::new());
         let (mut cost, mut inner) = (1, 0);
         loop {
-            let (event, span) = self.next()?;
+            let (event, span) = self.next_event()?;
             if event == Event::MappingEnd {
-                merge(&mut entries, merged);
+                merge_entries(&mut entries, merged);
                 return Ok(Node { value: Value::Object(entries), cost, depth: inner + 1 });
             }
-            let (key, merges) = self.key(event, span)?;
-            let (event, value_span) = self.next()?;
+            let (key, merges) = self.read_key(event, span)?;
+            let (event, value_span) = self.next_event()?;
             if let (0, Event::Scalar(text, ScalarStyle::Plain, ..)) = (depth, &event) {
                 self.numbers.insert(key.clone(), text.clone().into_owned());
             }
-            let value = self.node(event, value_span, depth + 1)?;
+            let value = self.read_node(event, value_span, depth + 1)?;
             cost += key.len() + 1 + value.cost;
             inner = inner.max(value.depth);
             if merges {
-                merged.extend(mappings(value.value).ok_or_else(|| complain(span.start, "`<<` takes mappings only"))?);
+                merged.extend(
+                    list_mappings(value.value).ok_or_else(|| yaml_error(span.start, "`<<` takes mappings only"))?,
+                );
             } else if entries.contains_key(&key) {
-                return Err(complain(span.start, &format!("the key {key:?} is there twice")));
+                return Err(yaml_error(span.start, &format!("the key {key:?} is there twice")));
             } else {
                 entries.insert(key, value.value);
             }
@@ -164,20 +168,20 @@ impl<'input> Reader<'input> {
     }
 
     /// A key as it is written, and whether it is the one that merges.
-    fn key(&mut self, event: Event<'input>, span: Span) -> Result<(String, bool), DescriptionFault> {
+    fn read_key(&mut self, event: Event<'input>, span: Span) -> Result<(String, bool), DescriptionError> {
         match event {
             Event::Scalar(text, style, 0, None) => {
                 self.charge(1 + text.len(), span.start)?;
                 let merges = style == ScalarStyle::Plain && text == "<<";
                 Ok((text.into_owned(), merges))
             }
-            _ => Err(complain(span.start, "a key must be plain text")),
+            _ => Err(yaml_error(span.start, "a key must be plain text")),
         }
     }
 }
 
 /// The anchor, 0 for none, and whether there is a tag.
-fn extras(event: &Event<'_>) -> (usize, bool) {
+fn anchor_and_tag(event: &Event<'_>) -> (usize, bool) {
     match event {
         Event::Scalar(_, _, anchor, tag) | Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag) => {
             (*anchor, tag.is_some())
@@ -187,7 +191,7 @@ fn extras(event: &Event<'_>) -> (usize, bool) {
 }
 
 /// The mappings to merge: one, or a list of them.
-fn mappings(value: Value) -> Option<Vec<Map<String, Value>>> {
+fn list_mappings(value: Value) -> Option<Vec<Map<String, Value>>> {
     let one = |value| match value {
         Value::Object(mapping) => Some(mapping),
         _ => None,
@@ -199,20 +203,20 @@ fn mappings(value: Value) -> Option<Vec<Map<String, Value>>> {
 }
 
 /// What is written wins over what is merged, and what is merged first over what is merged later.
-fn merge(entries: &mut Map<String, Value>, merged: Vec<Map<String, Value>>) {
+fn merge_entries(entries: &mut Map<String, Value>, merged: Vec<Map<String, Value>>) {
     for (key, value) in merged.into_iter().flatten() {
         entries.entry(key).or_insert(value);
     }
 }
 
-fn too_deep(span: Span) -> DescriptionFault {
-    complain(span.start, &format!("nested deeper than {MAX_DEPTH}"))
+fn too_deep_error(span: Span) -> DescriptionError {
+    yaml_error(span.start, &format!("nested deeper than {MAX_DEPTH}"))
 }
 
 /// A stranger's key may be in the message, so it is bounded.
-fn complain(marker: Marker, message: &str) -> DescriptionFault {
+fn yaml_error(marker: Marker, message: &str) -> DescriptionError {
     let message = message.chars().take(200).collect();
-    DescriptionFault::Yaml { line: marker.line(), column: marker.col() + 1, message }
+    DescriptionError::Yaml { line: marker.line(), column: marker.col() + 1, message }
 }
 
 #[cfg(test)]
@@ -222,12 +226,12 @@ mod tests {
     use super::*;
 
     fn value(text: &str) -> Value {
-        read(text).unwrap().value
+        parse_document(text).unwrap().value
     }
 
     fn refusal(text: &str) -> (usize, usize, String) {
-        match read(text).unwrap_err() {
-            DescriptionFault::Yaml { line, column, message } => (line, column, message),
+        match parse_document(text).unwrap_err() {
+            DescriptionError::Yaml { line, column, message } => (line, column, message),
             other => panic!("{other:?}"),
         }
     }
@@ -289,19 +293,19 @@ mod tests {
             assert_eq!((at_line, at_column), (line, column), "{text:?}: {said}");
         }
         for text in ["a: [1, 2\nb: 3\n", "a: b\n c: d\n", "a:\n\t- b\n", "a: 'b\n"] {
-            assert!(read(text).is_err(), "{text:?}");
+            assert!(parse_document(text).is_err(), "{text:?}");
         }
     }
 
     #[test]
     fn nesting_has_an_end_and_is_refused_quickly() {
         let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
-        assert!(read(&nested(MAX_DEPTH - 1)).is_ok());
-        assert!(read(&nested(MAX_DEPTH)).is_ok());
+        assert!(parse_document(&nested(MAX_DEPTH - 1)).is_ok());
+        assert!(parse_document(&nested(MAX_DEPTH)).is_ok());
         assert!(refusal(&nested(MAX_DEPTH + 1)).2.contains("nested deeper"));
-        assert!(read(&"[".repeat(256 << 10)).is_err());
-        assert!(read(&"{a: ".repeat(64 << 10)).is_err());
-        assert!(read(&"- ".repeat(128 << 10)).is_err());
+        assert!(parse_document(&"[".repeat(256 << 10)).is_err());
+        assert!(parse_document(&"{a: ".repeat(64 << 10)).is_err());
+        assert!(parse_document(&"- ".repeat(128 << 10)).is_err());
     }
 
     #[test]

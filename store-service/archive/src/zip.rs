@@ -14,9 +14,9 @@ mod members;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
 use super::Package;
+use super::error::{ArchiveError, FormatError};
 use super::format::Format;
 use super::limits::Limits;
-use super::refused::{Broken, Refused};
 use directory::Directory;
 use members::Members;
 
@@ -25,27 +25,27 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// Looks inside a zip file that is complete. Reads and unpacks all of it, so call it where that may take its time.
 ///
 /// # Errors
-/// [`Refused`] says why it may not be kept; [`Refused::Io`] that it could not be read.
-pub fn inspect_zip(file: &mut (impl Read + Seek), limits: &Limits) -> Result<Package, Refused> {
+/// [`ArchiveError`] says why it may not be kept; [`ArchiveError::Io`] that it could not be read.
+pub fn inspect_zip(file: &mut (impl Read + Seek), limits: &Limits) -> Result<Package, ArchiveError> {
     let mut file = BufReader::with_capacity(BUFFER_BYTES, file);
-    let directory = Directory::read(&mut file)?;
-    file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
+    let directory = Directory::read_from(&mut file)?;
+    file.seek(SeekFrom::Start(0)).map_err(read_error)?;
     let mut members = Members::new(file, &directory, limits);
     for entry in &directory.entries {
-        members.next(entry)?;
+        members.read_member(entry)?;
     }
-    let (listing, unpacked_bytes) = members.finish()?;
-    Ok(Package::new(Format::Zip, listing.finish()?, unpacked_bytes))
+    let (list, unpacked_bytes) = members.finish()?;
+    Ok(Package::new(Format::Zip, list.finish()?, unpacked_bytes))
 }
 
-fn broken(fault: Broken) -> Refused {
-    Refused::Broken { format: Format::Zip, fault }
+fn format_error(error: FormatError) -> ArchiveError {
+    ArchiveError::Format { format: Format::Zip, error }
 }
 
-fn unreadable(error: io::Error) -> Refused {
+fn read_error(error: io::Error) -> ArchiveError {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => broken(Broken::Truncated),
-        kind => Refused::Io(kind),
+        io::ErrorKind::UnexpectedEof => format_error(FormatError::Truncated),
+        kind => ArchiveError::Io(kind),
     }
 }
 

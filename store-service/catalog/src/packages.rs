@@ -133,7 +133,7 @@ fn read_stored(row: &SqliteRow) -> Result<StoredPackage, sqlx::Error> {
     let format: &str = row.try_get("format")?;
     let declared: Option<&str> = row.try_get("declared_version")?;
     let package = Package {
-        format: Format::named(format).ok_or_else(|| sqlx::Error::Decode("an unknown format".into()))?,
+        format: Format::from_name(format).ok_or_else(|| sqlx::Error::Decode("an unknown format".into()))?,
         relative_path: row.try_get("relative_path")?,
         meta_info: row.try_get("meta_info")?,
         version: declared.map(PackageVersion::new).transpose().map_err(|e| sqlx::Error::Decode(e.into()))?,

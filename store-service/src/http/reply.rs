@@ -133,7 +133,7 @@ pub(super) fn ingest_problem(error: &IngestError) -> Problem {
                 format!("The package has another SHA-256: expected {expected}, got {found}"),
             ),
         ),
-        IngestError::Refused(refused) => package::refused_package_problem(refused),
+        IngestError::Archive(error) => package::archive_problem(error),
         IngestError::Blob(BlobError::NoSpace(_)) => Problem::new(ErrorCode::InsufficientStorage),
         IngestError::Blob(_) => Problem::new(ErrorCode::ObjectStore),
         IngestError::Catalog(_) | IngestError::Queue(_) => Problem::new(ErrorCode::Internal),
@@ -248,7 +248,7 @@ pub(super) fn not_ready(failed: &[NotReady]) -> Problem {
 mod tests {
     use super::*;
 
-    use linkgate_archive::Refused;
+    use linkgate_archive::ArchiveError;
     use linkgate_contract::Sha256;
     use linkgate_store_core::ingest::SourceOrigin;
     use linkgate_store_core::ingest::ports::{CatalogError, Phase};
@@ -263,7 +263,7 @@ mod tests {
             (IngestError::UnsupportedOrigin(SourceOrigin::AuthorizedVcs), C::UnsupportedSourceOrigin),
             (IngestError::VersionMissing { format: Format::Tar }, C::Validation),
             (IngestError::VersionMissing { format: Format::Opaque }, C::Validation),
-            (IngestError::Refused(Refused::Io(std::io::ErrorKind::Other)), C::ObjectStore),
+            (IngestError::Archive(ArchiveError::Io(std::io::ErrorKind::Other)), C::ObjectStore),
             (IngestError::AlreadyExists, C::PackageAlreadyExists),
             (IngestError::Busy, C::TooManyUploads),
             (

@@ -43,46 +43,46 @@ impl Extended {
 
     /// Takes the content of an extended header in; `false` if it cannot be taken in one way only.
     #[must_use]
-    pub(super) fn read(&mut self, what: Extension, content: Vec<u8>) -> bool {
+    pub(super) fn apply_extension(&mut self, what: Extension, content: Vec<u8>) -> bool {
         let slot = match what {
             Extension::Pax => {
                 self.has_pax = true;
-                return self.records(&content).is_some();
+                return self.parse_records(&content).is_some();
             }
-            Extension::PaxGlobal => return Self::default().global(&content),
+            Extension::PaxGlobal => return Self::default().allows_global_records(&content),
             Extension::GnuPath => &mut self.path,
             Extension::GnuLink => &mut self.link,
         };
-        set(slot, gnu_name(content)).is_some()
+        set_once(slot, strip_gnu_nul(content)).is_some()
     }
 
     /// Records for all that follow may say nothing that matters here.
-    fn global(mut self, content: &[u8]) -> bool {
-        self.records(content).is_some() && self.is_empty()
+    fn allows_global_records(mut self, content: &[u8]) -> bool {
+        self.parse_records(content).is_some() && self.is_empty()
     }
 
     /// Each record is `length key=value\n`, its length counting itself.
-    fn records(&mut self, mut content: &[u8]) -> Option<()> {
+    fn parse_records(&mut self, mut content: &[u8]) -> Option<()> {
         while !content.is_empty() {
             let space = content.iter().take(8).position(|b| *b == b' ')?;
             let length: usize = std::str::from_utf8(content.get(..space)?).ok()?.parse().ok()?;
             let (record, rest) = content.split_at_checked(length)?;
             let record = record.get(space + 1..)?.strip_suffix(b"\n")?;
             let equals = record.iter().position(|b| *b == b'=')?;
-            self.record(record.get(..equals)?, record.get(equals + 1..)?)?;
+            self.apply_record(record.get(..equals)?, record.get(equals + 1..)?)?;
             content = rest;
         }
         Some(())
     }
 
-    fn record(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
+    fn apply_record(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
         match key {
-            b"path" => set(&mut self.path, value.to_vec()),
-            b"linkpath" => set(&mut self.link, value.to_vec()),
+            b"path" => set_once(&mut self.path, value.to_vec()),
+            b"linkpath" => set_once(&mut self.link, value.to_vec()),
             b"size" => {
                 let is_number = value.iter().all(u8::is_ascii_digit);
                 let size = std::str::from_utf8(value).ok().filter(|_| is_number)?.parse().ok()?;
-                set(&mut self.size, size)
+                set_once(&mut self.size, size)
             }
             // Sparse files: their true name and size stand in such records.
             _ if key.starts_with(b"GNU.sparse.") || key == b"SCHILY.realsize" => None,
@@ -92,7 +92,7 @@ impl Extended {
 }
 
 /// Takes a value that is not there yet.
-fn set<T>(slot: &mut Option<T>, value: T) -> Option<()> {
+fn set_once<T>(slot: &mut Option<T>, value: T) -> Option<()> {
     if slot.is_some() {
         return None;
     }
@@ -101,7 +101,7 @@ fn set<T>(slot: &mut Option<T>, value: T) -> Option<()> {
 }
 
 /// GNU's names end with a NUL. One in the middle stays, and is refused as part of the name.
-fn gnu_name(mut content: Vec<u8>) -> Vec<u8> {
+fn strip_gnu_nul(mut content: Vec<u8>) -> Vec<u8> {
     if content.last() == Some(&0) {
         content.pop();
     }
@@ -118,19 +118,19 @@ mod tests {
         format!("{}{rest}", length.unwrap()).into_bytes()
     }
 
-    fn read(content: &[u8]) -> Option<Extended> {
+    fn parse_pax(content: &[u8]) -> Option<Extended> {
         let mut extended = Extended::default();
-        extended.read(Extension::Pax, content.to_vec()).then_some(extended)
+        extended.apply_extension(Extension::Pax, content.to_vec()).then_some(extended)
     }
 
     #[test]
     fn records_are_taken_for_what_they_are() {
         let content = [record("mtime", "1.5"), record("path", "a=b\nc"), record("size", "12"), record("linkpath", "l")];
-        let extended = read(&content.concat()).unwrap();
+        let extended = parse_pax(&content.concat()).unwrap();
         assert_eq!(extended.path.unwrap(), b"a=b\nc");
         assert_eq!(extended.link.unwrap(), b"l");
         assert_eq!(extended.size.unwrap(), 12);
-        assert!(read(b"").is_some());
+        assert!(parse_pax(b"").is_some());
     }
 
     #[test]
@@ -150,27 +150,27 @@ mod tests {
             b"18446744073709551615 a=b\n",
         ];
         for content in bad {
-            assert_eq!(read(content), None, "{content:?}");
+            assert_eq!(parse_pax(content), None, "{content:?}");
         }
     }
 
     #[test]
     fn global_records_may_not_touch_members() {
         let mut extended = Extended::default();
-        assert!(extended.read(Extension::PaxGlobal, record("comment", "0123")));
+        assert!(extended.apply_extension(Extension::PaxGlobal, record("comment", "0123")));
         assert!(extended.is_empty());
         for key in ["path", "linkpath"] {
-            assert!(!extended.read(Extension::PaxGlobal, record(key, "x")));
+            assert!(!extended.apply_extension(Extension::PaxGlobal, record(key, "x")));
         }
-        assert!(!extended.read(Extension::PaxGlobal, record("size", "1")));
+        assert!(!extended.apply_extension(Extension::PaxGlobal, record("size", "1")));
     }
 
     #[test]
     fn a_name_comes_once() {
         let mut extended = Extended::default();
-        assert!(extended.read(Extension::GnuPath, b"long\0".to_vec()));
+        assert!(extended.apply_extension(Extension::GnuPath, b"long\0".to_vec()));
         assert!(!extended.expects(Extension::GnuPath) && !extended.expects(Extension::PaxGlobal));
         assert!(extended.expects(Extension::GnuLink) && extended.expects(Extension::Pax));
-        assert!(!extended.read(Extension::Pax, record("path", "other")));
+        assert!(!extended.apply_extension(Extension::Pax, record("path", "other")));
     }
 }

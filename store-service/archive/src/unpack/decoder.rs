@@ -5,9 +5,9 @@ use flate2::{Decompress as Gzip, FlushDecompress};
 use liblzma::stream::{Action, Stream as Xz};
 use zstd::stream::raw::{DParameter, Decoder as Zstd, Operation as _};
 
+use crate::error::FormatError;
 use crate::format::Format;
 use crate::limits::Limits;
-use crate::refused::Broken;
 
 /// Zstandard's largest window, as a power of two: 32 MiB, and a few blocks more, stay below
 /// [`Limits::MAX_DECODER_BYTES`].
@@ -42,16 +42,16 @@ enum Codec {
 
 impl Codec {
     /// Nothing for a format that is not compressed as a whole.
-    fn new(format: Format) -> Result<Option<Self>, Broken> {
+    fn new(format: Format) -> Result<Option<Self>, FormatError> {
         Ok(Some(match format {
             Format::TarGz => Self::Gzip(Gzip::new_gzip(GZIP_WINDOW_BITS)),
             Format::TarBz2 => Self::Bzip2(Bzip2::new(false)),
             Format::TarXz => {
-                Self::Xz(Xz::new_stream_decoder(Limits::MAX_DECODER_BYTES, 0).map_err(|_| Broken::Corrupt)?)
+                Self::Xz(Xz::new_stream_decoder(Limits::MAX_DECODER_BYTES, 0).map_err(|_| FormatError::Corrupt)?)
             }
             Format::TarZst => {
-                let mut decoder = Zstd::new().map_err(|_| Broken::Corrupt)?;
-                decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG)).map_err(|_| Broken::Corrupt)?;
+                let mut decoder = Zstd::new().map_err(|_| FormatError::Corrupt)?;
+                decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG)).map_err(|_| FormatError::Corrupt)?;
                 Self::Zstd(decoder)
             }
             Format::Tar | Format::Zip | Format::Opaque => return Ok(None),
@@ -69,32 +69,37 @@ impl Codec {
     }
 
     /// One step, and whether the stream ended with it.
-    fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<(Step, bool), Broken> {
+    fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<(Step, bool), FormatError> {
         match self {
             Self::Gzip(codec) => {
                 let before = (codec.total_in(), codec.total_out());
-                let status = codec.decompress(input, output, FlushDecompress::None).map_err(|_| Broken::Corrupt)?;
-                Ok((between(before, (codec.total_in(), codec.total_out())), status == flate2::Status::StreamEnd))
+                let status =
+                    codec.decompress(input, output, FlushDecompress::None).map_err(|_| FormatError::Corrupt)?;
+                Ok((step_between(before, (codec.total_in(), codec.total_out())), status == flate2::Status::StreamEnd))
             }
             Self::Bzip2(codec) => {
                 let before = (codec.total_in(), codec.total_out());
-                let status = codec.decompress(input, output).map_err(|_| Broken::Corrupt)?;
-                Ok((between(before, (codec.total_in(), codec.total_out())), status == bzip2::Status::StreamEnd))
+                let status = codec.decompress(input, output).map_err(|_| FormatError::Corrupt)?;
+                Ok((step_between(before, (codec.total_in(), codec.total_out())), status == bzip2::Status::StreamEnd))
             }
             Self::Xz(codec) => {
                 let before = (codec.total_in(), codec.total_out());
                 let status = codec.process(input, output, Action::Run).map_err(|error| match error {
-                    liblzma::stream::Error::MemLimit => Broken::Window { limit_bytes: Limits::MAX_DECODER_BYTES },
-                    _ => Broken::Corrupt,
+                    liblzma::stream::Error::MemLimit => FormatError::Window { limit_bytes: Limits::MAX_DECODER_BYTES },
+                    _ => FormatError::Corrupt,
                 })?;
                 let ended = status == liblzma::stream::Status::StreamEnd;
-                Ok((between(before, (codec.total_in(), codec.total_out())), ended))
+                Ok((step_between(before, (codec.total_in(), codec.total_out())), ended))
             }
             Self::Zstd(codec) => {
                 let status = codec.run_on_buffers(input, output).map_err(|error| {
                     // The library tells its errors by their texts only.
                     let wants_memory = error.to_string().contains("too much memory");
-                    if wants_memory { Broken::Window { limit_bytes: 1 << ZSTD_WINDOW_LOG } } else { Broken::Corrupt }
+                    if wants_memory {
+                        FormatError::Window { limit_bytes: 1 << ZSTD_WINDOW_LOG }
+                    } else {
+                        FormatError::Corrupt
+                    }
                 })?;
                 let step = Step { read: status.bytes_read, written: status.bytes_written };
                 Ok((step, status.remaining == 0 && step.read + step.written > 0))
@@ -103,14 +108,14 @@ impl Codec {
     }
 }
 
-fn between(before: (u64, u64), after: (u64, u64)) -> Step {
+fn step_between(before: (u64, u64), after: (u64, u64)) -> Step {
     let grown = |from: u64, to: u64| usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX);
     Step { read: grown(before.0, after.0), written: grown(before.1, after.1) }
 }
 
 impl Decoder {
     /// Nothing for a format that is not compressed as a whole.
-    pub(super) fn new(format: Format) -> Result<Option<Self>, Broken> {
+    pub(super) fn new(format: Format) -> Result<Option<Self>, FormatError> {
         let codec = Codec::new(format)?;
         Ok(codec.map(|codec| Self { format, codec, idle: true, streams: 0, padding: 0 }))
     }
@@ -121,12 +126,12 @@ impl Decoder {
     }
 
     /// Decodes some of the input into some of the output.
-    pub(super) fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, Broken> {
+    pub(super) fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, FormatError> {
         if self.idle {
             match input.first() {
                 None => return Ok(Step { read: 0, written: 0 }),
-                Some(0) if self.streams > 0 && self.format == Format::TarXz => return Ok(self.pad(input)),
-                Some(first) => self.begin(*first)?,
+                Some(0) if self.streams > 0 && self.format == Format::TarXz => return Ok(self.skip_padding(input)),
+                Some(first) => self.begin_stream(*first)?,
             }
         }
         let (step, ended) = self.codec.step(input, output)?;
@@ -134,16 +139,16 @@ impl Decoder {
         Ok(step)
     }
 
-    fn pad(&mut self, input: &[u8]) -> Step {
+    fn skip_padding(&mut self, input: &[u8]) -> Step {
         let zeros = input.iter().take_while(|b| **b == 0).count();
         self.padding += zeros as u64;
         Step { read: zeros, written: 0 }
     }
 
-    fn begin(&mut self, first: u8) -> Result<(), Broken> {
+    fn begin_stream(&mut self, first: u8) -> Result<(), FormatError> {
         if self.streams > 0 {
             if !self.codec.begins_with(first) || !self.padding.is_multiple_of(4) {
-                return Err(Broken::TrailingData);
+                return Err(FormatError::TrailingData);
             }
             // Zstandard goes on from frame to frame by itself.
             if let (false, Some(codec)) = (self.format == Format::TarZst, Codec::new(self.format)?) {
@@ -156,10 +161,10 @@ impl Decoder {
     }
 
     /// All input was given to [`Decoder::step`].
-    pub(super) fn finish(self) -> Result<(), Broken> {
+    pub(super) fn finish(self) -> Result<(), FormatError> {
         if !self.idle {
-            return Err(Broken::Truncated);
+            return Err(FormatError::Truncated);
         }
-        if self.padding.is_multiple_of(4) { Ok(()) } else { Err(Broken::TrailingData) }
+        if self.padding.is_multiple_of(4) { Ok(()) } else { Err(FormatError::TrailingData) }
     }
 }

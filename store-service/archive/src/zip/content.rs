@@ -5,8 +5,8 @@ use std::io::BufRead;
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 use super::directory::{Entry, Method};
-use super::{BUFFER_BYTES, broken, unreadable};
-use crate::refused::{Broken, MemberFault, Refused};
+use super::{BUFFER_BYTES, format_error, read_error};
+use crate::error::{ArchiveError, FormatError, MemberError};
 use crate::unpack::Budget;
 
 /// What unpacks, one member after the other.
@@ -38,60 +38,60 @@ impl<'a> Content<'a> {
     }
 
     /// Reads all of it; what comes out goes through `sink`.
-    pub(super) fn read(
+    pub(super) fn unpack(
         &mut self,
         file: &mut impl BufRead,
         inflater: &mut Inflater,
         mut sink: impl FnMut(&[u8]),
-    ) -> Result<(), Refused> {
+    ) -> Result<(), ArchiveError> {
         match self.entry.method {
-            Method::Stored => self.stored(file, &mut sink)?,
-            Method::Deflated => self.deflated(file, inflater, &mut sink)?,
+            Method::Stored => self.copy_stored(file, &mut sink)?,
+            Method::Deflated => self.inflate(file, inflater, &mut sink)?,
         }
         let is_whole = (self.packed_left, self.size_left, self.crc.sum()) == (0, 0, self.entry.crc);
-        if is_whole { Ok(()) } else { Err(self.corrupt()) }
+        if is_whole { Ok(()) } else { Err(self.corrupt_error()) }
     }
 
-    fn stored(&mut self, file: &mut impl BufRead, sink: &mut impl FnMut(&[u8])) -> Result<(), Refused> {
+    fn copy_stored(&mut self, file: &mut impl BufRead, sink: &mut impl FnMut(&[u8])) -> Result<(), ArchiveError> {
         while self.packed_left > 0 {
-            let piece = piece(file, self.packed_left)?;
+            let piece = next_piece(file, self.packed_left)?;
             let length = piece.len();
-            self.out(length, piece, sink)?;
+            self.hand_on(length, piece, sink)?;
             self.consume(file, length);
         }
         Ok(())
     }
 
-    fn deflated(
+    fn inflate(
         &mut self,
         file: &mut impl BufRead,
         inflater: &mut Inflater,
         sink: &mut impl FnMut(&[u8]),
-    ) -> Result<(), Refused> {
+    ) -> Result<(), ArchiveError> {
         let Inflater { codec, output } = inflater;
         codec.reset(false);
         loop {
-            let input: &[u8] = if self.packed_left == 0 { &[] } else { piece(file, self.packed_left)? };
+            let input: &[u8] = if self.packed_left == 0 { &[] } else { next_piece(file, self.packed_left)? };
             let before = (codec.total_in(), codec.total_out());
-            let status = codec.decompress(input, output, FlushDecompress::None).map_err(|_| self.corrupt())?;
+            let status = codec.decompress(input, output, FlushDecompress::None).map_err(|_| self.corrupt_error())?;
             let read = usize::try_from(codec.total_in() - before.0).unwrap_or(usize::MAX);
             let written = usize::try_from(codec.total_out() - before.1).unwrap_or(usize::MAX);
             self.consume(file, read);
-            self.out(read, output.get(..written).unwrap_or_default(), sink)?;
+            self.hand_on(read, output.get(..written).unwrap_or_default(), sink)?;
             match status {
                 Status::StreamEnd => return Ok(()),
-                _ if read == 0 && written == 0 => return Err(self.corrupt()),
+                _ if read == 0 && written == 0 => return Err(self.corrupt_error()),
                 _ => {}
             }
         }
     }
 
     /// Counts and hands on what `packed` bytes of the file became.
-    fn out(&mut self, packed: usize, bytes: &[u8], sink: &mut impl FnMut(&[u8])) -> Result<(), Refused> {
+    fn hand_on(&mut self, packed: usize, bytes: &[u8], sink: &mut impl FnMut(&[u8])) -> Result<(), ArchiveError> {
         self.budget.count_in(packed);
         self.budget.count_out(bytes.len())?;
         self.budget.judge_ratio()?;
-        self.size_left = self.size_left.checked_sub(bytes.len() as u64).ok_or_else(|| self.corrupt())?;
+        self.size_left = self.size_left.checked_sub(bytes.len() as u64).ok_or_else(|| self.corrupt_error())?;
         self.crc.update(bytes);
         sink(bytes);
         Ok(())
@@ -102,16 +102,16 @@ impl<'a> Content<'a> {
         self.packed_left = self.packed_left.saturating_sub(bytes);
     }
 
-    fn corrupt(&self) -> Refused {
-        Refused::member(self.name, MemberFault::Corrupt)
+    fn corrupt_error(&self) -> ArchiveError {
+        ArchiveError::for_member(self.name, MemberError::Corrupt)
     }
 }
 
 /// The next bytes of the file, at most `limit`.
-fn piece(file: &mut impl BufRead, limit: usize) -> Result<&[u8], Refused> {
-    let piece = file.fill_buf().map_err(unreadable)?;
+fn next_piece(file: &mut impl BufRead, limit: usize) -> Result<&[u8], ArchiveError> {
+    let piece = file.fill_buf().map_err(read_error)?;
     if piece.is_empty() {
-        return Err(broken(Broken::Truncated));
+        return Err(format_error(FormatError::Truncated));
     }
     Ok(piece.get(..limit).unwrap_or(piece))
 }

@@ -4,15 +4,15 @@
 pub(super) struct Fields<'a>(pub(super) &'a [u8]);
 
 impl Fields<'_> {
-    pub(super) fn u16(&mut self) -> u16 {
-        u16::from_le_bytes(self.array())
+    pub(super) fn read_u16(&mut self) -> u16 {
+        u16::from_le_bytes(self.read_array())
     }
 
-    pub(super) fn u32(&mut self) -> u32 {
-        u32::from_le_bytes(self.array())
+    pub(super) fn read_u32(&mut self) -> u32 {
+        u32::from_le_bytes(self.read_array())
     }
 
-    fn array<const N: usize>(&mut self) -> [u8; N] {
+    fn read_array<const N: usize>(&mut self) -> [u8; N] {
         match self.0.split_first_chunk::<N>() {
             Some((field, rest)) => {
                 self.0 = rest;
@@ -41,11 +41,11 @@ const UNICODE_PATH: u16 = 0x7075;
 const UNICODE_PATH_HEAD: usize = 5;
 
 impl Extra {
-    pub(super) fn read(mut extra: &[u8], name: &[u8]) -> Self {
+    pub(super) fn parse(mut extra: &[u8], name: &[u8]) -> Self {
         while !extra.is_empty() {
             let Some((head, rest)) = extra.split_at_checked(4) else { return Self::Damaged };
             let mut head = Fields(head);
-            let (id, length) = (head.u16(), usize::from(head.u16()));
+            let (id, length) = (head.read_u16(), usize::from(head.read_u16()));
             let Some((content, rest)) = rest.split_at_checked(length) else { return Self::Damaged };
             match id {
                 ZIP64 => return Self::Zip64,

@@ -3,12 +3,12 @@
 use std::io::{BufReader, Read, Seek, SeekFrom};
 
 use super::content::{Content, Inflater};
-use super::directory::{DESCRIPTOR, Directory, Entry, Method, refuse_extra};
+use super::directory::{DESCRIPTOR, Directory, Entry, Method, check_extra};
 use super::fields::Fields;
-use super::{broken, unreadable};
+use super::{format_error, read_error};
+use crate::error::{ArchiveError, FormatError, MemberError};
 use crate::limits::Limits;
-use crate::listing::{Kind, Listing};
-use crate::refused::{Broken, MemberFault, Refused};
+use crate::member_list::{MemberKind, MemberList};
 use crate::unpack::Budget;
 
 const MEMBER_MARK: u32 = 0x0403_4b50;
@@ -27,7 +27,7 @@ pub(super) struct Members<'a, R> {
     /// How far the file was read.
     at: u64,
     directory: &'a Directory,
-    listing: Listing,
+    list: MemberList,
     budget: Budget,
     inflater: Inflater,
     max_target_bytes: usize,
@@ -35,134 +35,134 @@ pub(super) struct Members<'a, R> {
 
 impl<'a, R: Read + Seek> Members<'a, R> {
     pub(super) fn new(file: BufReader<R>, directory: &'a Directory, limits: &Limits) -> Self {
-        let (listing, budget) = (Listing::new(limits), Budget::new(limits));
+        let (list, budget) = (MemberList::new(limits), Budget::new(limits));
         let inflater = Inflater::new();
-        Self { file, at: 0, directory, listing, budget, inflater, max_target_bytes: limits.max_path_bytes }
+        Self { file, at: 0, directory, list, budget, inflater, max_target_bytes: limits.max_path_bytes }
     }
 
     /// Reads the next member whole.
-    pub(super) fn next(&mut self, entry: &Entry) -> Result<(), Refused> {
+    pub(super) fn read_member(&mut self, entry: &Entry) -> Result<(), ArchiveError> {
         if entry.offset < self.at {
-            let name = self.name(entry)?;
-            return Err(Refused::member(&name, MemberFault::Overlaps));
+            let name = self.read_name(entry)?;
+            return Err(ArchiveError::for_member(&name, MemberError::Overlaps));
         }
         if entry.offset > self.at {
-            return Err(broken(Broken::Gap { at: self.at }));
+            return Err(format_error(FormatError::Gap { at: self.at }));
         }
-        let name = self.header(entry)?;
-        let refused = |fault| Refused::member(&name, fault);
+        let name = self.read_header(entry)?;
+        let refused = |error| ArchiveError::for_member(&name, error);
         match (entry.mode & KIND, name.ends_with(b"/")) {
             (0 | FOLDER, true) if entry.size == 0 => {
-                self.listing.member(&name, Kind::Folder)?;
-                self.content(entry, &name, |_, _| {})?;
+                self.list.add_member(&name, MemberKind::Folder)?;
+                self.read_content(entry, &name, |_, _| {})?;
             }
             (0 | FILE, false) => {
-                let is_wanted = self.listing.member(&name, Kind::File)?;
-                self.content(entry, &name, |listing, bytes| {
+                let is_wanted = self.list.add_member(&name, MemberKind::File)?;
+                self.read_content(entry, &name, |list, bytes| {
                     if is_wanted {
-                        listing.text(bytes);
+                        list.push_description(bytes);
                     }
                 })?;
             }
-            (SYMLINK, false) => self.symlink(entry, &name)?,
-            (0 | FOLDER | FILE | SYMLINK, _) => return Err(refused(MemberFault::KindMismatch)),
-            _ => return Err(refused(MemberFault::Special)),
+            (SYMLINK, false) => self.read_symlink(entry, &name)?,
+            (0 | FOLDER | FILE | SYMLINK, _) => return Err(refused(MemberError::KindMismatch)),
+            _ => return Err(refused(MemberError::Special)),
         }
-        if entry.flags & DESCRIPTOR == 0 { Ok(()) } else { self.descriptor(entry, &name) }
+        if entry.flags & DESCRIPTOR == 0 { Ok(()) } else { self.check_descriptor(entry, &name) }
     }
 
     /// All members were read: what they are, and how many bytes came out.
-    pub(super) fn finish(self) -> Result<(Listing, u64), Refused> {
+    pub(super) fn finish(self) -> Result<(MemberList, u64), ArchiveError> {
         if self.at == self.directory.at {
-            Ok((self.listing, self.budget.out))
+            Ok((self.list, self.budget.out))
         } else if self.at < self.directory.at {
-            Err(broken(Broken::Gap { at: self.at }))
+            Err(format_error(FormatError::Gap { at: self.at }))
         } else {
-            Err(broken(Broken::NoDirectory))
+            Err(format_error(FormatError::NoDirectory))
         }
     }
 
     /// The member's own header. It must say what the directory says.
-    fn header(&mut self, entry: &Entry) -> Result<Vec<u8>, Refused> {
+    fn read_header(&mut self, entry: &Entry) -> Result<Vec<u8>, ArchiveError> {
         let at = self.at;
         let mut head = [0; MEMBER_BYTES];
-        self.bytes(&mut head)?;
+        self.read_bytes(&mut head)?;
         let mut fields = Fields(&head);
-        if fields.u32() != MEMBER_MARK {
-            return Err(broken(Broken::Header { at }));
+        if fields.read_u32() != MEMBER_MARK {
+            return Err(format_error(FormatError::Header { at }));
         }
         let (_needed, flags, method, _time, _date) =
-            (fields.u16(), fields.u16(), fields.u16(), fields.u16(), fields.u16());
-        let own = [fields.u32(), fields.u32(), fields.u32()];
-        let (name_len, extra_len) = (fields.u16(), fields.u16());
+            (fields.read_u16(), fields.read_u16(), fields.read_u16(), fields.read_u16(), fields.read_u16());
+        let own = [fields.read_u32(), fields.read_u32(), fields.read_u32()];
+        let (name_len, extra_len) = (fields.read_u16(), fields.read_u16());
         let (mut name, mut extra) = (vec![0; usize::from(name_len)], vec![0; usize::from(extra_len)]);
-        self.bytes(&mut name)?;
-        self.bytes(&mut extra)?;
+        self.read_bytes(&mut name)?;
+        self.read_bytes(&mut extra)?;
         // Whoever writes a descriptor may know the numbers only afterwards.
         let says_later = flags & DESCRIPTOR != 0;
         let listed = [entry.crc, entry.packed, entry.size];
         let agrees = flags == entry.flags
-            && Method::new(method) == Ok(entry.method)
+            && Method::from_number(method) == Ok(entry.method)
             && own.iter().zip(listed).all(|(own, listed)| *own == listed || says_later && *own == 0)
-            && self.directory.key(&name) == entry.name_key;
+            && self.directory.hash_name(&name) == entry.name_key;
         if !agrees {
-            let name = self.name(entry)?;
-            return Err(Refused::member(&name, MemberFault::Disagrees));
+            let name = self.read_name(entry)?;
+            return Err(ArchiveError::for_member(&name, MemberError::Disagrees));
         }
-        refuse_extra(&extra, &name, at)?;
+        check_extra(&extra, &name, at)?;
         Ok(name)
     }
 
-    fn symlink(&mut self, entry: &Entry, name: &[u8]) -> Result<(), Refused> {
+    fn read_symlink(&mut self, entry: &Entry, name: &[u8]) -> Result<(), ArchiveError> {
         let (mut target, limit) = (Vec::new(), self.max_target_bytes.saturating_add(1));
-        self.content(entry, name, |_, bytes| {
+        self.read_content(entry, name, |_, bytes| {
             let room = limit.saturating_sub(target.len());
             target.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         })?;
-        self.listing.member(name, Kind::Symlink(&target)).map(|_| ())
+        self.list.add_member(name, MemberKind::Symlink(&target)).map(|_| ())
     }
 
-    fn content(
+    fn read_content(
         &mut self,
         entry: &Entry,
         name: &[u8],
-        mut sink: impl FnMut(&mut Listing, &[u8]),
-    ) -> Result<(), Refused> {
+        mut sink: impl FnMut(&mut MemberList, &[u8]),
+    ) -> Result<(), ArchiveError> {
         let mut content = Content::new(entry, name, &mut self.budget);
-        content.read(&mut self.file, &mut self.inflater, |bytes| sink(&mut self.listing, bytes))?;
+        content.unpack(&mut self.file, &mut self.inflater, |bytes| sink(&mut self.list, bytes))?;
         self.at += u64::from(entry.packed);
         Ok(())
     }
 
     /// The sizes once more, with a mark before them or without.
-    fn descriptor(&mut self, entry: &Entry, name: &[u8]) -> Result<(), Refused> {
+    fn check_descriptor(&mut self, entry: &Entry, name: &[u8]) -> Result<(), ArchiveError> {
         let mut bytes = [0; 12];
-        self.bytes(&mut bytes)?;
+        self.read_bytes(&mut bytes)?;
         let mut first = Fields(&bytes);
-        let mut found = [first.u32(), first.u32(), first.u32()];
+        let mut found = [first.read_u32(), first.read_u32(), first.read_u32()];
         if found.first() == Some(&DESCRIPTOR_MARK) {
             let mut last = [0; 4];
-            self.bytes(&mut last)?;
+            self.read_bytes(&mut last)?;
             let [_, crc, packed] = found;
-            found = [crc, packed, Fields(&last).u32()];
+            found = [crc, packed, Fields(&last).read_u32()];
         }
         if found == [entry.crc, entry.packed, entry.size] {
             return Ok(());
         }
-        Err(Refused::member(name, MemberFault::Disagrees))
+        Err(ArchiveError::for_member(name, MemberError::Disagrees))
     }
 
     /// A member's name by the directory, for the member that is refused.
-    fn name(&mut self, entry: &Entry) -> Result<Vec<u8>, Refused> {
+    fn read_name(&mut self, entry: &Entry) -> Result<Vec<u8>, ArchiveError> {
         let (at, length) = entry.name_at;
-        self.file.seek(SeekFrom::Start(at)).map_err(unreadable)?;
+        self.file.seek(SeekFrom::Start(at)).map_err(read_error)?;
         let mut name = vec![0; usize::from(length)];
-        self.file.read_exact(&mut name).map_err(unreadable)?;
+        self.file.read_exact(&mut name).map_err(read_error)?;
         Ok(name)
     }
 
-    fn bytes(&mut self, bytes: &mut [u8]) -> Result<(), Refused> {
-        self.file.read_exact(bytes).map_err(unreadable)?;
+    fn read_bytes(&mut self, bytes: &mut [u8]) -> Result<(), ArchiveError> {
+        self.file.read_exact(bytes).map_err(read_error)?;
         self.at += bytes.len() as u64;
         Ok(())
     }

@@ -156,15 +156,15 @@ pub(crate) fn good_zip() -> Vec<u8> {
     zip(&good())
 }
 
-fn broken(fault: Broken, archive: &[u8]) {
-    refuses(archive, Format::Zip, fault);
+fn format_error(error: FormatError, archive: &[u8]) {
+    refuses(archive, Format::Zip, error);
 }
 
-fn refuses_last(fault: MemberFault, member: Made) {
+fn refuses_last(error: MemberError, member: Made) {
     let name = String::from_utf8(member.name.clone()).unwrap();
     let mut members = good();
     members.push(member);
-    refuses_member(&zip(&members), &name, fault);
+    refuses_member(&zip(&members), &name, error);
 }
 
 #[test]
@@ -191,38 +191,38 @@ fn a_good_zip_is_read() {
 
 #[test]
 fn hostile_names_are_refused() {
-    refuses_last(MemberFault::Absolute, made("/etc/passwd", b"x"));
-    refuses_last(MemberFault::Parent, made("a/../../x", b"x"));
-    refuses_last(MemberFault::Backslash, made("..\\x", b"x"));
-    refuses_last(MemberFault::ControlCharacter, made("a\0b", b"x"));
-    refuses_last(MemberFault::Nameless, made("", b"x"));
-    refuses_last(MemberFault::Duplicate, made("app/stored", b"x"));
-    refuses_member(&zip(&[made("a", b"1"), made("./a", b"2")]), "a", MemberFault::Duplicate);
-    refuses_last(MemberFault::NotInFolder, made("app/l/x", b"x"));
-    refuses_last(MemberFault::KindMismatch, made("full/", b"x"));
-    refuses_last(MemberFault::DescriptionNotAFile, made("app_desc.yaml/", b""));
+    refuses_last(MemberError::Absolute, made("/etc/passwd", b"x"));
+    refuses_last(MemberError::Parent, made("a/../../x", b"x"));
+    refuses_last(MemberError::Backslash, made("..\\x", b"x"));
+    refuses_last(MemberError::ControlCharacter, made("a\0b", b"x"));
+    refuses_last(MemberError::Nameless, made("", b"x"));
+    refuses_last(MemberError::Duplicate, made("app/stored", b"x"));
+    refuses_member(&zip(&[made("a", b"1"), made("./a", b"2")]), "a", MemberError::Duplicate);
+    refuses_last(MemberError::NotInFolder, made("app/l/x", b"x"));
+    refuses_last(MemberError::KindMismatch, made("full/", b"x"));
+    refuses_last(MemberError::DescriptionNotAFile, made("app_desc.yaml/", b""));
 }
 
 #[test]
 fn links_and_special_files_are_judged_by_their_mode() {
     let with_mode = |mode: u16, content: &[u8]| Made { mode, ..made("m", content) };
     let target = MemberName::new(b"../x");
-    refuses_last(MemberFault::LinkOut { target }, with_mode(0o120_777, b"../x"));
+    refuses_last(MemberError::LinkOut { target }, with_mode(0o120_777, b"../x"));
     let long = Limits::default().max_path_bytes;
     assert!(judge(&zip(&[with_mode(0o120_777, "a/".repeat(long / 2).as_bytes())])).is_ok());
-    refuses_last(MemberFault::PathTooLong { limit_bytes: long }, with_mode(0o120_777, &vec![b'a'; long + 1]));
+    refuses_last(MemberError::PathTooLong { limit_bytes: long }, with_mode(0o120_777, &vec![b'a'; long + 1]));
     for mode in [0o010_644, 0o020_644, 0o060_644, 0o140_644] {
-        refuses_last(MemberFault::Special, with_mode(mode, b""));
+        refuses_last(MemberError::Special, with_mode(mode, b""));
     }
-    refuses_last(MemberFault::KindMismatch, with_mode(0o040_755, b""));
+    refuses_last(MemberError::KindMismatch, with_mode(0o040_755, b""));
 }
 
 #[test]
 fn encryption_and_other_methods_are_refused() {
-    refuses_last(MemberFault::Encrypted, Made { flags: 1, ..made("m", b"x") });
-    refuses_last(MemberFault::Special, Made { flags: 1 << 5, ..made("m", b"x") });
-    refuses_last(MemberFault::Method { method: 12 }, Made { method: 12, ..made("m", b"x") });
-    refuses_last(MemberFault::Method { method: 99 }, Made { method: 99, ..made("m", b"x") });
+    refuses_last(MemberError::Encrypted, Made { flags: 1, ..made("m", b"x") });
+    refuses_last(MemberError::Special, Made { flags: 1 << 5, ..made("m", b"x") });
+    refuses_last(MemberError::Method { method: 12 }, Made { method: 12, ..made("m", b"x") });
+    refuses_last(MemberError::Method { method: 99 }, Made { method: 99, ..made("m", b"x") });
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn the_directory_must_say_what_the_members_say() {
     for (own, listed, bytes) in [(6, 8, 2), (8, 10, 2), (14, 16, 4), (18, 20, 4), (22, 24, 4)] {
         let mut member = made("m", b"content");
         member.own.push((own, vec![2; bytes]));
-        refuses_last(MemberFault::Disagrees, member);
+        refuses_last(MemberError::Disagrees, member);
         // An entry that the directory gives differently may also be no entry at all.
         let mut member = made("m", b"content");
         member.listed.push((listed, vec![2; bytes]));
@@ -240,7 +240,7 @@ fn the_directory_must_say_what_the_members_say() {
     let (mut archive, name) = (zip(&[made("name-a", b"x")]), b"name-a");
     let at = archive.windows(name.len()).position(|window| window == name).unwrap();
     archive[at..at + name.len()].copy_from_slice(b"name-b");
-    refuses_member(&archive, "name-a", MemberFault::Disagrees);
+    refuses_member(&archive, "name-a", MemberError::Disagrees);
 }
 
 #[test]
@@ -250,9 +250,9 @@ fn a_second_name_is_refused() {
         [&[0x75, 0x70][..], &length, &[1, 0, 0, 0, 0], name].concat()
     };
     assert!(judge(&zip(&[Made { extra: unicode(b"m"), ..made("m", b"x") }])).is_ok());
-    refuses_last(MemberFault::Disagrees, Made { extra: unicode(b"../n"), ..made("m", b"x") });
+    refuses_last(MemberError::Disagrees, Made { extra: unicode(b"../n"), ..made("m", b"x") });
     let damaged = zip(&[Made { extra: vec![1, 2, 3], ..made("m", b"x") }]);
-    assert!(matches!(judge(&damaged), Err(Refused::Broken { fault: Broken::Header { .. }, .. })));
+    assert!(matches!(judge(&damaged), Err(ArchiveError::Format { error: FormatError::Header { .. }, .. })));
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn descriptors_must_be_right() {
         let mut member = made("m", b"content").streamed(mark);
         let last = member.descriptor.len() - 1;
         member.descriptor[last] ^= 1;
-        refuses_last(MemberFault::Disagrees, member);
+        refuses_last(MemberError::Disagrees, member);
     }
     let mut member = made("m", b"content").streamed(b"");
     member.descriptor.truncate(11);
@@ -275,26 +275,26 @@ fn numbers_that_come_later_may_be_left_out_but_not_be_others() {
     member.own.push((22, 7_u32.to_le_bytes().to_vec()));
     assert!(judge(&zip(&[member.clone()])).is_ok());
     member.own.push((22, 8_u32.to_le_bytes().to_vec()));
-    refuses_last(MemberFault::Disagrees, member);
+    refuses_last(MemberError::Disagrees, member);
     let mut member = made("m", b"content");
     member.own.push((14, vec![0; 12]));
-    refuses_last(MemberFault::Disagrees, member);
+    refuses_last(MemberError::Disagrees, member);
 }
 
 #[test]
 fn contents_are_what_the_headers_say() {
     for lie in [0, 6, 8, 1000] {
-        refuses_last(MemberFault::Corrupt, Made { size: lie, ..made("m", b"content") });
-        refuses_last(MemberFault::Corrupt, Made { size: lie, method: 0, ..made("m", b"content") });
+        refuses_last(MemberError::Corrupt, Made { size: lie, ..made("m", b"content") });
+        refuses_last(MemberError::Corrupt, Made { size: lie, method: 0, ..made("m", b"content") });
     }
-    refuses_last(MemberFault::Corrupt, Made { crc: 1, ..made("m", b"content") });
-    refuses_last(MemberFault::Corrupt, Made { packed: Some(b"\xff\xff".to_vec()), ..made("m", b"content") });
+    refuses_last(MemberError::Corrupt, Made { crc: 1, ..made("m", b"content") });
+    refuses_last(MemberError::Corrupt, Made { packed: Some(b"\xff\xff".to_vec()), ..made("m", b"content") });
     let packed = made("m", b"content").packed();
     let cut = Some(packed[..packed.len() - 1].to_vec());
-    refuses_last(MemberFault::Corrupt, Made { packed: cut, ..made("m", b"content") });
+    refuses_last(MemberError::Corrupt, Made { packed: cut, ..made("m", b"content") });
     // Something between the end of the data and the end of the member.
     let more = Some([packed, b"more".to_vec()].concat());
-    refuses_last(MemberFault::Corrupt, Made { packed: more, ..made("m", b"content") });
+    refuses_last(MemberError::Corrupt, Made { packed: more, ..made("m", b"content") });
 }
 
 #[test]
@@ -307,34 +307,34 @@ fn members_do_not_overlap_and_leave_no_room_between_them() {
     };
     let at = first.own().len();
     assert!(judge(&with_offsets(0, at, &file)).is_ok());
-    refuses_member(&with_offsets(0, 0, &file), "b", MemberFault::Overlaps);
-    refuses_member(&with_offsets(0, at - 1, &file), "b", MemberFault::Overlaps);
+    refuses_member(&with_offsets(0, 0, &file), "b", MemberError::Overlaps);
+    refuses_member(&with_offsets(0, at - 1, &file), "b", MemberError::Overlaps);
     let gap = [first.own(), b"hidden".to_vec(), second.own()].concat();
-    broken(Broken::Gap { at: at as u64 }, &with_offsets(0, at + 6, &gap));
+    format_error(FormatError::Gap { at: at as u64 }, &with_offsets(0, at + 6, &gap));
     let behind = [file.clone(), b"hidden".to_vec()].concat();
-    broken(Broken::Gap { at: file.len() as u64 }, &with_offsets(0, at, &behind));
+    format_error(FormatError::Gap { at: file.len() as u64 }, &with_offsets(0, at, &behind));
     // One entry, two members.
     let directory = first.listed(0);
     let hidden = [file.clone(), directory.clone(), end(1, directory.len(), file.len(), b"")].concat();
-    broken(Broken::Gap { at: at as u64 }, &hidden);
+    format_error(FormatError::Gap { at: at as u64 }, &hidden);
 }
 
 #[test]
 fn nothing_stands_before_or_behind_or_in_between() {
     let archive = good_zip();
     let shifted = [made("stub", b"").own(), archive.clone()].concat();
-    assert!(matches!(judge(&shifted), Err(Refused::Broken { fault: Broken::Gap { .. }, .. })));
-    broken(Broken::NoDirectory, &[archive.clone(), b"x".to_vec()].concat());
+    assert!(matches!(judge(&shifted), Err(ArchiveError::Format { error: FormatError::Gap { .. }, .. })));
+    format_error(FormatError::NoDirectory, &[archive.clone(), b"x".to_vec()].concat());
     // Two archives one after the other: only one of them is found.
-    assert!(matches!(judge(&[archive.clone(), archive.clone()].concat()), Err(Refused::Broken { .. })));
+    assert!(matches!(judge(&[archive.clone(), archive.clone()].concat()), Err(ArchiveError::Format { .. })));
     let hidden_end = zip_with(&good(), &end(0, 0, 0, b""));
     assert!(judge(&hidden_end).is_err());
     let member = made("m", b"x");
     let (own, listed) = (member.own(), member.listed(0));
     let between = [own.clone(), listed.clone(), b"hidden".to_vec(), end(1, listed.len(), own.len(), b"")].concat();
-    broken(Broken::Gap { at: (own.len() + listed.len()) as u64 }, &between);
+    format_error(FormatError::Gap { at: (own.len() + listed.len()) as u64 }, &between);
     let inside = [own.clone(), listed.clone(), b"hide".to_vec(), end(1, listed.len() + 4, own.len(), b"")].concat();
-    broken(Broken::Gap { at: (own.len() + listed.len()) as u64 }, &inside);
+    format_error(FormatError::Gap { at: (own.len() + listed.len()) as u64 }, &inside);
 }
 
 #[test]
@@ -342,17 +342,17 @@ fn zip64_split_and_empty_zips_are_refused() {
     let archive = good_zip();
     let at = archive.len() - 22;
     let locator = [&archive[..at], b"PK\x06\x07", &[0; 16], &archive[at..]].concat();
-    broken(Broken::Zip64, &locator);
+    format_error(FormatError::Zip64, &locator);
     for (position, bytes) in [(8, 4), (12, 4), (16, 4)] {
         let mut bad = archive.clone();
         bad[at + position..at + position + bytes].fill(0xff);
-        broken(Broken::Zip64, &bad);
+        format_error(FormatError::Zip64, &bad);
     }
-    broken(Broken::Zip64, &zip(&[Made { extra: vec![1, 0, 0, 0], ..made("m", b"x") }]));
+    format_error(FormatError::Zip64, &zip(&[Made { extra: vec![1, 0, 0, 0], ..made("m", b"x") }]));
     let mut split = archive.clone();
     split[at + 4] = 1;
-    broken(Broken::Split, &split);
-    broken(Broken::Empty, &zip(&[]));
+    format_error(FormatError::Split, &split);
+    format_error(FormatError::Empty, &zip(&[]));
 }
 
 #[test]
@@ -369,22 +369,22 @@ fn limits_count_what_comes_out() {
     let judged = |limits: Limits| judge_with(&zip(&members), &limits).map(|package| package.unpacked_bytes);
     let bytes = |max_unpacked_bytes| judged(Limits { max_unpacked_bytes, ..Limits::default() });
     assert_eq!((bytes(size + 1), bytes(size)), (Ok(size), Ok(size)));
-    assert_eq!(bytes(size - 1), Err(Refused::Over(Limit::UnpackedBytes { limit: size - 1 })));
+    assert_eq!(bytes(size - 1), Err(ArchiveError::LimitExceeded(Limit::UnpackedBytes { limit: size - 1 })));
     let entries = |max_entries| judged(Limits { max_entries, ..Limits::default() });
     assert_eq!((entries(7), entries(6)), (Ok(size), Ok(size)));
-    assert_eq!(entries(5), Err(Refused::Over(Limit::Entries { limit: 5 })));
+    assert_eq!(entries(5), Err(ArchiveError::LimitExceeded(Limit::Entries { limit: 5 })));
 }
 
 #[test]
 fn bombs_are_refused_by_their_ratio_whatever_they_say_of_themselves() {
     let zeros = vec![0; 48 << 20];
     let bomb = made("zeros", &zeros);
-    let over = Err(Refused::Over(Limit::Ratio { limit: 100 }));
+    let over = Err(ArchiveError::LimitExceeded(Limit::Ratio { limit: 100 }));
     let judged = |members: &[Made]| inspect_zip(&mut Cursor::new(zip(members)), &Limits::default());
     assert_eq!(judged(std::slice::from_ref(&bomb)), over);
     // One that says it is small is caught at the size that it says.
-    let fault = MemberFault::Corrupt;
-    assert_eq!(judged(&[Made { size: 10, ..bomb }]), Err(Refused::member(b"zeros", fault)));
+    let error = MemberError::Corrupt;
+    assert_eq!(judged(&[Made { size: 10, ..bomb }]), Err(ArchiveError::for_member(b"zeros", error)));
     // Many small ones are one bomb.
     let part = made("part", &zeros[..4 << 20]);
     let parts: Vec<_> = (0..9_u8).map(|n| Made { name: vec![b'a' + n], ..part.clone() }).collect();
@@ -406,5 +406,5 @@ fn a_file_that_cannot_be_read_is_no_fault_of_the_package() {
         }
     }
     let refused = inspect_zip(&mut Failing, &Limits::default());
-    assert_eq!(refused, Err(Refused::Io(std::io::ErrorKind::PermissionDenied)));
+    assert_eq!(refused, Err(ArchiveError::Io(std::io::ErrorKind::PermissionDenied)));
 }

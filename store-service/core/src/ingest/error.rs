@@ -1,6 +1,6 @@
 //! Why an upload failed, or cannot be taken at all.
 
-use linkgate_archive::{Format, Refused};
+use linkgate_archive::{ArchiveError, Format};
 use linkgate_contract::{Language, Sha256};
 
 use super::SourceOrigin;
@@ -40,7 +40,7 @@ pub enum IngestError {
     },
     /// The package may not be stored.
     #[error("the package is refused")]
-    Refused(#[from] Refused),
+    Archive(#[from] ArchiveError),
     /// The package could not be stored.
     #[error("the package could not be stored")]
     Blob(#[from] BlobError),
@@ -79,12 +79,12 @@ impl IngestError {
             Self::Source(error) => error.kind(),
             Self::ChecksumMismatch { .. } => "checksum_mismatch",
             Self::Blob(BlobError::NoSpace(_)) => "insufficient_storage",
-            Self::Refused(Refused::Io(_))
+            Self::Archive(ArchiveError::Io(_))
             | Self::Blob(_)
             | Self::Catalog(_)
             | Self::Queue(_)
             | Self::JoinedFailed(_) => "failed",
-            Self::Refused(_) => "package_refused",
+            Self::Archive(_) => "package_refused",
             Self::KeyReused => "idempotency_key_reused",
             Self::Cancelled | Self::ClaimLost | Self::Stopping => "cancelled",
         }

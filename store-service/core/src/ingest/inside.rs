@@ -5,7 +5,7 @@
 //! slower than it comes is read slower, for the queue is full.
 
 use bytes::Bytes;
-use linkgate_archive::{Inspected, Inspector, Limits, Package, Refused, inspect_zip};
+use linkgate_archive::{ArchiveError, Inspection, Inspector, Limits, Package, inspect_zip};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -26,9 +26,9 @@ enum Order {
 pub(super) struct Inside {
     limits: Limits,
     orders: mpsc::Sender<Order>,
-    thread: JoinHandle<Result<Option<Inspected>, Refused>>,
+    thread: JoinHandle<Result<Option<Inspection>, ArchiveError>>,
     /// What the thread said before the end.
-    early: Option<Inspected>,
+    early: Option<Inspection>,
 }
 
 impl Inside {
@@ -53,8 +53,8 @@ impl Inside {
             early => early,
         };
         match said {
-            Some(Inspected::Package(package)) => Ok((finished, package)),
-            Some(Inspected::Zip) => {
+            Some(Inspection::Package(package)) => Ok((finished, package)),
+            Some(Inspection::Zip) => {
                 let read = move || {
                     let package = inspect_zip(&mut finished.open_seekable()?, &self.limits)?;
                     Ok((finished, package))
@@ -73,13 +73,13 @@ impl Inside {
         Ok(())
     }
 
-    async fn said(&mut self) -> Result<Option<Inspected>, IngestError> {
+    async fn said(&mut self) -> Result<Option<Inspection>, IngestError> {
         Ok((&mut self.thread).await.map_err(|_| BlobError::WriterGone)??)
     }
 }
 
 /// The thread. Says nothing of a package that was given up.
-fn inspect(mut inspector: Inspector, mut queue: mpsc::Receiver<Order>) -> Result<Option<Inspected>, Refused> {
+fn inspect(mut inspector: Inspector, mut queue: mpsc::Receiver<Order>) -> Result<Option<Inspection>, ArchiveError> {
     while inspector.wants_more() {
         match queue.blocking_recv() {
             Some(Order::Look(bytes)) => inspector.push(&bytes)?,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use linkgate_archive::Refused;
+use linkgate_archive::ArchiveError;
 use tracing::{Span, error, info};
 
 use super::job::Job;
@@ -42,7 +42,7 @@ pub(super) fn log_end(job: &Job, took: Duration, outcome: &Result<PackageRow, In
         ),
         Err(
             e @ (IngestError::Blob(_)
-            | IngestError::Refused(Refused::Io(_))
+            | IngestError::Archive(ArchiveError::Io(_))
             | IngestError::Catalog(_)
             | IngestError::Queue(_)),
         ) => {

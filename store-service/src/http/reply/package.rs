@@ -2,15 +2,15 @@
 //!
 //! Members' names come from strangers; [`MemberName`](linkgate_archive::MemberName) has made them safe to show.
 
-use linkgate_archive::{Broken, DescriptionFault, Limit, LooksLike, MemberFault, Refused};
+use linkgate_archive::{ArchiveError, DescriptionError, FormatError, Limit, LooksLike, MemberError};
 use linkgate_contract::{ErrorCode, InvalidVersion, PackageVersion, Problem, Text};
 
 const SUPPORTED: &str = "tar, tar.gz, tar.bz2, tar.xz, tar.zst, zip";
 
 /// What a caller reads of a package that is refused for what is inside it.
-pub(super) fn refused_package_problem(refused: &Refused) -> Problem {
-    let (code, zh, en) = match refused {
-        Refused::Unsupported { looks, packed } => {
+pub(super) fn archive_problem(error: &ArchiveError) -> Problem {
+    let (code, zh, en) = match error {
+        ArchiveError::Unsupported { looks, packed } => {
             let inside = packed.map(|format| (format!("（位于 {format} 内）"), format!(" (inside {format})")));
             let (inside_zh, inside) = inside.unwrap_or_default();
             (
@@ -19,25 +19,25 @@ pub(super) fn refused_package_problem(refused: &Refused) -> Problem {
                 format!("This is no package, it looks like {looks}{inside}; supported are: {SUPPORTED}"),
             )
         }
-        Refused::Broken { format, fault } => (
+        ArchiveError::Format { format, error } => (
             ErrorCode::PackageBroken,
-            format!("{format} 压缩包已损坏：{}", broken(fault)),
-            format!("The {format} archive is broken: {fault}"),
+            format!("{format} 压缩包已损坏：{}", format_error(error)),
+            format!("The {format} archive is broken: {error}"),
         ),
-        Refused::Member { member, fault } => (
+        ArchiveError::Member { member, error } => (
             ErrorCode::PackageMemberRefused,
-            format!("{member}：{}", member_fault(fault)),
-            format!("{member}: {fault}"),
+            format!("{member}：{}", member_error(error)),
+            format!("{member}: {error}"),
         ),
-        Refused::Over(limit) => {
+        ArchiveError::LimitExceeded(limit) => {
             (ErrorCode::PackageLimitExceeded, format!("源码包{}", over(limit)), format!("The package has {limit}"))
         }
-        Refused::Description { file, fault } => (
+        ArchiveError::Description { file, error } => (
             ErrorCode::PackageDescriptionInvalid,
-            format!("{file}：{}", description(fault)),
-            format!("{file}: {fault}"),
+            format!("{file}：{}", description(error)),
+            format!("{file}: {error}"),
         ),
-        Refused::Io(_) => return Problem::new(ErrorCode::ObjectStore),
+        ArchiveError::Io(_) => return Problem::new(ErrorCode::ObjectStore),
     };
     Problem::with_detail(code, Text::made(zh, en))
 }
@@ -60,49 +60,49 @@ fn looks_like(looks: LooksLike) -> &'static str {
     }
 }
 
-fn broken(fault: &Broken) -> String {
-    let text = match fault {
-        Broken::Truncated => "内容不完整",
-        Broken::TrailingData => "结尾之后还有多余内容",
-        Broken::Corrupt => "压缩数据已损坏",
-        Broken::Window { limit_bytes } => {
+fn format_error(error: &FormatError) -> String {
+    let text = match error {
+        FormatError::Truncated => "内容不完整",
+        FormatError::TrailingData => "结尾之后还有多余内容",
+        FormatError::Corrupt => "压缩数据已损坏",
+        FormatError::Window { limit_bytes } => {
             return format!("解压所需内存超过 {limit_bytes} 字节，请使用更小的字典重新压缩");
         }
-        Broken::Header { at } => return format!("位于 {at} 的头部已损坏"),
-        Broken::Checksum { at } => return format!("位于 {at} 的头部校验和错误"),
-        Broken::Extended { at } => return format!("位于 {at} 的扩展头部存在歧义"),
-        Broken::Empty => "其中没有任何文件",
-        Broken::AlsoZip => "该文件也可以被当作 zip 读取，请压缩后上传，或让其他文件排在最后",
-        Broken::NoDirectory => "末尾没有目录",
-        Broken::Zip64 => "不支持 zip64",
-        Broken::Split => "不支持分卷压缩包",
-        Broken::Gap { at } => return format!("位于 {at} 的内容不属于任何文件"),
+        FormatError::Header { at } => return format!("位于 {at} 的头部已损坏"),
+        FormatError::Checksum { at } => return format!("位于 {at} 的头部校验和错误"),
+        FormatError::Extended { at } => return format!("位于 {at} 的扩展头部存在歧义"),
+        FormatError::Empty => "其中没有任何文件",
+        FormatError::AlsoZip => "该文件也可以被当作 zip 读取，请压缩后上传，或让其他文件排在最后",
+        FormatError::NoDirectory => "末尾没有目录",
+        FormatError::Zip64 => "不支持 zip64",
+        FormatError::Split => "不支持分卷压缩包",
+        FormatError::Gap { at } => return format!("位于 {at} 的内容不属于任何文件"),
     };
     text.to_owned()
 }
 
-fn member_fault(fault: &MemberFault) -> String {
-    let text = match fault {
-        MemberFault::Nameless => "名称为空",
-        MemberFault::Absolute => "路径为绝对路径",
-        MemberFault::Parent => "路径中含有 `..`",
-        MemberFault::Backslash => "路径中含有反斜杠",
-        MemberFault::ControlCharacter => "路径中含有控制字符",
-        MemberFault::PathTooLong { limit_bytes } => return format!("路径超过 {limit_bytes} 字节"),
-        MemberFault::PartTooLong { limit_bytes } => return format!("路径中的某一段超过 {limit_bytes} 字节"),
-        MemberFault::TooDeep { limit } => return format!("目录层级超过 {limit} 层"),
-        MemberFault::Duplicate => "名称重复",
-        MemberFault::NotInFolder => "其上级不是目录",
-        MemberFault::LinkOut { target } => return format!("链接指向或可能指向源码包之外：{target}"),
-        MemberFault::LinkToNothing { target } => return format!("链接指向源码包中不存在的文件：{target}"),
-        MemberFault::Special => "既不是文件，也不是目录或链接",
-        MemberFault::KindMismatch => "类型与内容不符",
-        MemberFault::DescriptionNotAFile => "应用描述文件必须是普通文件",
-        MemberFault::Encrypted => "已加密",
-        MemberFault::Method { method } => return format!("不支持的压缩方法 {method}"),
-        MemberFault::Disagrees => "目录中的记录与文件自身的头部不一致",
-        MemberFault::Overlaps => "与其他文件重叠",
-        MemberFault::Corrupt => "数据已损坏",
+fn member_error(error: &MemberError) -> String {
+    let text = match error {
+        MemberError::Nameless => "名称为空",
+        MemberError::Absolute => "路径为绝对路径",
+        MemberError::Parent => "路径中含有 `..`",
+        MemberError::Backslash => "路径中含有反斜杠",
+        MemberError::ControlCharacter => "路径中含有控制字符",
+        MemberError::PathTooLong { limit_bytes } => return format!("路径超过 {limit_bytes} 字节"),
+        MemberError::PartTooLong { limit_bytes } => return format!("路径中的某一段超过 {limit_bytes} 字节"),
+        MemberError::TooDeep { limit } => return format!("目录层级超过 {limit} 层"),
+        MemberError::Duplicate => "名称重复",
+        MemberError::NotInFolder => "其上级不是目录",
+        MemberError::LinkOut { target } => return format!("链接指向或可能指向源码包之外：{target}"),
+        MemberError::LinkToNothing { target } => return format!("链接指向源码包中不存在的文件：{target}"),
+        MemberError::Special => "既不是文件，也不是目录或链接",
+        MemberError::KindMismatch => "类型与内容不符",
+        MemberError::DescriptionNotAFile => "应用描述文件必须是普通文件",
+        MemberError::Encrypted => "已加密",
+        MemberError::Method { method } => return format!("不支持的压缩方法 {method}"),
+        MemberError::Disagrees => "目录中的记录与文件自身的头部不一致",
+        MemberError::Overlaps => "与其他文件重叠",
+        MemberError::Corrupt => "数据已损坏",
     };
     text.to_owned()
 }
@@ -116,18 +116,18 @@ fn over(limit: &Limit) -> String {
     }
 }
 
-fn description(fault: &DescriptionFault) -> String {
-    match fault {
-        DescriptionFault::TooLarge { limit_bytes } => format!("超过 {limit_bytes} 字节"),
-        DescriptionFault::NotText => "不是 UTF-8 文本".to_owned(),
-        DescriptionFault::Yaml { line, column, message } => format!("第 {line} 行第 {column} 列：{message}"),
-        DescriptionFault::NotAMapping => "内容不是映射（mapping）".to_owned(),
-        DescriptionFault::Folder => "所在目录的名称不是 UTF-8".to_owned(),
-        DescriptionFault::Version(fault) => match fault {
+fn description(error: &DescriptionError) -> String {
+    match error {
+        DescriptionError::TooLarge { limit_bytes } => format!("超过 {limit_bytes} 字节"),
+        DescriptionError::NotText => "不是 UTF-8 文本".to_owned(),
+        DescriptionError::Yaml { line, column, message } => format!("第 {line} 行第 {column} 列：{message}"),
+        DescriptionError::NotAMapping => "内容不是映射（mapping）".to_owned(),
+        DescriptionError::Folder => "所在目录的名称不是 UTF-8".to_owned(),
+        DescriptionError::Version(error) => match error {
             InvalidVersion::Blank => "其中的版本号为空".to_owned(),
             InvalidVersion::TooLong => format!("其中的版本号超过 {} 个字符", PackageVersion::MAX_CHARS),
             InvalidVersion::ControlCharacter => "其中的版本号含有控制字符".to_owned(),
         },
-        DescriptionFault::VersionKind => "其中的版本号既不是文本也不是数字".to_owned(),
+        DescriptionError::VersionKind => "其中的版本号既不是文本也不是数字".to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! Why a package is refused: values, from which `http` makes sentences.
+//! Why a package is refused: values, from which whoever answers callers makes sentences.
 //!
 //! Names in here come from strangers. They are shown escaped and cut, so they harm no log and no terminal.
 
@@ -43,9 +43,9 @@ impl fmt::Display for MemberName {
 
 /// Why a package is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum ArchiveError {
     /// No archive that is read here.
-    #[error("this is no package: it looks like {looks}{}", inside(*packed))]
+    #[error("this is no package: it looks like {looks}{}", describe_packing(*packed))]
     Unsupported {
         /// What it looks like.
         looks: LooksLike,
@@ -53,50 +53,51 @@ pub enum Refused {
         packed: Option<Format>,
     },
     /// An archive that is damaged, cut, or made to be read in two ways.
-    #[error("the {format} archive is broken: {fault}")]
-    Broken {
+    #[error("the {format} archive is broken: {error}")]
+    Format {
         /// What it is otherwise.
         format: Format,
         /// What is wrong.
-        fault: Broken,
+        error: FormatError,
     },
     /// A member that no package should have.
-    #[error("{member}: {fault}")]
+    #[error("{member}: {error}")]
     Member {
         /// Its name.
         member: MemberName,
         /// What is wrong with it.
-        fault: MemberFault,
+        error: MemberError,
     },
     /// Too much of something.
     #[error("the package has {0}")]
-    Over(Limit),
+    LimitExceeded(Limit),
     /// The package's description cannot be used.
-    #[error("{file}: {fault}")]
+    #[error("{file}: {error}")]
     Description {
         /// Its path.
         file: MemberName,
         /// What is wrong with it.
-        fault: DescriptionFault,
+        error: DescriptionError,
     },
-    /// The file could not be read. A fault of ours, not of the package's.
+    /// The file could not be read. The store's own failure, not the package's.
     #[error("the package could not be read: {0}")]
     Io(std::io::ErrorKind),
 }
 
-fn inside(packed: Option<Format>) -> String {
+fn describe_packing(packed: Option<Format>) -> String {
     packed.map(|format| format!(" (inside {format})")).unwrap_or_default()
 }
 
-impl Refused {
-    pub(super) fn member(name: &[u8], fault: MemberFault) -> Self {
-        Self::Member { member: MemberName::new(name), fault }
+impl ArchiveError {
+    /// What is wrong with the member of this name.
+    pub(super) fn for_member(name: &[u8], error: MemberError) -> Self {
+        Self::Member { member: MemberName::new(name), error }
     }
 }
 
 /// What is wrong with an archive as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Broken {
+pub enum FormatError {
     /// It ends too early.
     #[error("it is cut off")]
     Truncated,
@@ -155,7 +156,7 @@ pub enum Broken {
 
 /// What is wrong with a member.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MemberFault {
+pub enum MemberError {
     /// No name at all.
     #[error("the name is empty")]
     Nameless,
@@ -267,7 +268,7 @@ pub enum Limit {
 
 /// What is wrong with a description.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DescriptionFault {
+pub enum DescriptionError {
     /// The file, or the JSON that is made of it, is too large.
     #[error("it has more than {limit_bytes} bytes")]
     TooLarge {

@@ -4,15 +4,15 @@
 //! only at the end, so the best one so far is held, in at most [`Limits::max_description_bytes`].
 
 use super::description::Description;
+use super::error::{ArchiveError, DescriptionError, MemberError, MemberName};
 use super::limits::Limits;
 use super::names::{MemberPath, Node, Tree, check_symlink};
-use super::refused::{DescriptionFault, MemberFault, MemberName, Refused};
 
 const DESCRIPTIONS: [&[u8]; 2] = [b"app_desc.yaml", b"app_desc.yml"];
 
 /// What a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind<'a> {
+pub(super) enum MemberKind<'a> {
     Folder,
     File,
     /// With its target.
@@ -22,7 +22,7 @@ pub(super) enum Kind<'a> {
 }
 
 /// All members of a package.
-pub(super) struct Listing {
+pub(super) struct MemberList {
     limits: Limits,
     tree: Tree,
     description: Option<Candidate>,
@@ -35,27 +35,27 @@ struct Candidate {
 }
 
 /// What the members tell.
-pub(super) struct Listed {
+pub(super) struct MemberSummary {
     pub(super) entries: u64,
     pub(super) description: Option<Description>,
 }
 
-impl Listing {
+impl MemberList {
     pub(super) fn new(limits: &Limits) -> Self {
         Self { limits: limits.clone(), tree: Tree::new(limits), description: None }
     }
 
     /// Counts a header that is no member.
-    pub(super) fn count(&mut self) -> Result<(), Refused> {
-        self.tree.count()
+    pub(super) fn count_header(&mut self) -> Result<(), ArchiveError> {
+        self.tree.count_entry()
     }
 
-    /// Takes a member in. `true` if its content is wanted by [`Listing::text`].
-    pub(super) fn member(&mut self, name: &[u8], kind: Kind<'_>) -> Result<bool, Refused> {
-        self.tree.count()?;
-        let refused = |fault| Refused::member(name, fault);
+    /// Takes a member in. `true` if its content is wanted by [`MemberList::push_description`].
+    pub(super) fn add_member(&mut self, name: &[u8], kind: MemberKind<'_>) -> Result<bool, ArchiveError> {
+        self.tree.count_entry()?;
+        let refused = |error| ArchiveError::for_member(name, error);
         let path = MemberPath::new(name, &self.limits).map_err(refused)?;
-        let node = self.judge(&path, name, kind).map_err(refused)?;
+        let node = self.check_member(&path, name, kind).map_err(refused)?;
         self.tree.insert(&path, node)?;
         let is_better = is_description(&path) && self.description.as_ref().is_none_or(|best| best.loses_to(&path));
         if is_better {
@@ -64,25 +64,25 @@ impl Listing {
         Ok(is_better)
     }
 
-    fn judge(&self, path: &MemberPath, name: &[u8], kind: Kind<'_>) -> Result<Node, MemberFault> {
-        if is_description(path) && kind != Kind::File {
-            return Err(MemberFault::DescriptionNotAFile);
+    fn check_member(&self, path: &MemberPath, name: &[u8], kind: MemberKind<'_>) -> Result<Node, MemberError> {
+        if is_description(path) && kind != MemberKind::File {
+            return Err(MemberError::DescriptionNotAFile);
         }
         match kind {
-            Kind::Folder => Ok(Node::Folder),
+            MemberKind::Folder => Ok(Node::Folder),
             // Some make a folder of it.
-            Kind::File if name.ends_with(b"/") => Err(MemberFault::KindMismatch),
-            Kind::File => Ok(Node::File),
-            Kind::Symlink(target) => check_symlink(path, target, &self.limits).map(|()| Node::Symlink),
-            Kind::HardLink(target) => {
+            MemberKind::File if name.ends_with(b"/") => Err(MemberError::KindMismatch),
+            MemberKind::File => Ok(Node::File),
+            MemberKind::Symlink(target) => check_symlink(path, target, &self.limits).map(|()| Node::Symlink),
+            MemberKind::HardLink(target) => {
                 let file = MemberPath::new(target, &self.limits).ok().filter(|target| self.tree.is_file(target));
-                file.map(|_| Node::File).ok_or_else(|| MemberFault::LinkToNothing { target: MemberName::new(target) })
+                file.map(|_| Node::File).ok_or_else(|| MemberError::LinkToNothing { target: MemberName::new(target) })
             }
         }
     }
 
-    /// More of the description that [`Listing::member`] asked for.
-    pub(super) fn text(&mut self, bytes: &[u8]) {
+    /// More of the description that [`MemberList::add_member`] asked for.
+    pub(super) fn push_description(&mut self, bytes: &[u8]) {
         if let Some(Candidate { text, .. }) = &mut self.description {
             let room = self.limits.max_description_bytes.saturating_add(1).saturating_sub(text.len());
             text.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
@@ -90,17 +90,17 @@ impl Listing {
     }
 
     /// All members have come.
-    pub(super) fn finish(self) -> Result<Listed, Refused> {
+    pub(super) fn finish(self) -> Result<MemberSummary, ArchiveError> {
         let limit_bytes = self.limits.max_description_bytes;
         let description = self.description.map(|Candidate { path, text }| {
-            let read = if text.len() > limit_bytes {
-                Err(DescriptionFault::TooLarge { limit_bytes })
+            let parsed = if text.len() > limit_bytes {
+                Err(DescriptionError::TooLarge { limit_bytes })
             } else {
-                Description::read(path.split().0, &text)
+                Description::parse(path.split().0, &text)
             };
-            read.map_err(|fault| Refused::Description { file: MemberName::new(path.as_bytes()), fault })
+            parsed.map_err(|error| ArchiveError::Description { file: MemberName::new(path.as_bytes()), error })
         });
-        Ok(Listed { entries: self.tree.entries(), description: description.transpose()? })
+        Ok(MemberSummary { entries: self.tree.entries(), description: description.transpose()? })
     }
 }
 
