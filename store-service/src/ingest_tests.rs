@@ -9,7 +9,8 @@ use linkgate_blob::DirectoryBlobStore;
 use linkgate_catalog::SqliteCatalog;
 use linkgate_store_core::attest::Signer;
 use linkgate_store_core::ingest::ports::{
-    BlobStat, BlobStore as _, Chunk, Fetched, Listed, QueueLimits, Services, Source, SourceError, SourceStream, Wanted,
+    BlobStat, BlobStore as _, Chunk, FetchRequest, Fetched, Listed, QueueLimits, Services, Source, SourceError,
+    SourceStream,
 };
 use linkgate_store_core::ingest::{Ingest, IngestError, Known};
 use linkgate_store_core::metrics::Metrics;
@@ -34,7 +35,7 @@ struct OneByte {
 impl Source for MeddlingSource {
     type Stream = OneByte;
 
-    async fn open(&self, _wanted: Wanted<'_>) -> Result<OneByte, SourceError> {
+    async fn open(&self, _wanted: FetchRequest<'_>) -> Result<OneByte, SourceError> {
         Ok(OneByte { database: self.database.clone(), statement: Some(self.statement) })
     }
 }

@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use linkgate_store_core::attest::Signer;
 use linkgate_store_core::ingest::ports::{
-    BlobStore as _, BlobWriter as _, CatalogReader as _, Chunk, Fetched, FinishedBlob as _, Listed, QueueLimits,
-    Services, Source, SourceError, SourceStream, Wanted,
+    BlobStore as _, BlobWriter as _, CatalogReader as _, Chunk, FetchRequest, Fetched, FinishedBlob as _, Listed,
+    QueueLimits, Services, Source, SourceError, SourceStream,
 };
 use linkgate_store_core::ingest::{Ingest, Known};
 use linkgate_store_core::maintenance::digest::{BlobDigester, Content, ReadRate};
@@ -33,7 +33,7 @@ struct OnePart(Option<Bytes>);
 impl Source for PathSource {
     type Stream = OnePart;
 
-    async fn open(&self, wanted: Wanted<'_>) -> Result<OnePart, SourceError> {
+    async fn open(&self, wanted: FetchRequest<'_>) -> Result<OnePart, SourceError> {
         Ok(OnePart(Some(Bytes::from(wanted.url.to_string()))))
     }
 }

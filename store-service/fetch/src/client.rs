@@ -1,25 +1,25 @@
 //! The client: links over HTTP.
 
-mod ahead;
 mod attempts;
 mod download;
 mod guard;
-mod hops;
-mod pace;
+mod min_rate;
 mod page;
+mod range_fetcher;
+mod redirects;
+mod representation;
 mod retry;
-mod version;
 
 use std::sync::Arc;
 
-use crate::{FetchConfig, Source, SourceError, Wanted};
+use crate::{FetchConfig, FetchRequest, Source, SourceError};
 use attempts::Attempts;
 use download::Download;
-use hops::Hops;
+use redirects::RedirectFollower;
 
 /// Reads links over HTTP.
 pub struct HttpSource {
-    hops: Arc<Hops>,
+    follower: Arc<RedirectFollower>,
 }
 
 impl HttpSource {
@@ -28,18 +28,18 @@ impl HttpSource {
     /// # Errors
     /// If the TLS settings of this machine cannot be read.
     pub fn new(config: FetchConfig) -> Result<Self, reqwest::Error> {
-        Ok(Self { hops: Arc::new(Hops::new(config)?) })
+        Ok(Self { follower: Arc::new(RedirectFollower::new(config)?) })
     }
 }
 
 impl Source for HttpSource {
     type Stream = Download;
 
-    async fn open(&self, wanted: Wanted<'_>) -> Result<Download, SourceError> {
-        let limit_bytes = self.hops.config().max_bytes;
-        if wanted.size.is_some_and(|size| size > limit_bytes) {
+    async fn open(&self, request: FetchRequest<'_>) -> Result<Download, SourceError> {
+        let limit_bytes = self.follower.config().max_bytes;
+        if request.size.is_some_and(|size| size > limit_bytes) {
             return Err(SourceError::TooLarge { limit_bytes });
         }
-        Download::begin(Attempts::new(Arc::clone(&self.hops), wanted)).await
+        Download::begin(Attempts::new(Arc::clone(&self.follower), request)).await
     }
 }

@@ -17,4 +17,4 @@ mod source;
 #[cfg(feature = "client")]
 pub use client::HttpSource;
 pub use config::FetchConfig;
-pub use source::{Cause, Chunk, Fetched, Phase, Progress, Source, SourceError, SourceStream, Wanted, chain};
+pub use source::{Cause, Chunk, FetchRequest, Fetched, Phase, Progress, Source, SourceError, SourceStream, chain};

@@ -17,7 +17,7 @@ pub trait Source: Send + Sync + 'static {
     type Stream: SourceStream;
 
     /// Asks for the link and waits until its body begins.
-    fn open(&self, wanted: Wanted<'_>) -> impl Future<Output = Result<Self::Stream, SourceError>> + Send;
+    fn open(&self, request: FetchRequest<'_>) -> impl Future<Output = Result<Self::Stream, SourceError>> + Send;
 }
 
 /// How far a download is, for those who only watch.
@@ -66,7 +66,7 @@ impl Progress {
 
 /// What to download.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
+pub struct FetchRequest<'a> {
     /// The link.
     pub url: &'a PackageUrl,
     /// Hosts that may have addresses that are not public, in this download and beside those that the source knows as

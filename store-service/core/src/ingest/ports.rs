@@ -18,7 +18,7 @@ pub use catalog::{
     RowName, StoredPackage,
 };
 pub use job::{Failure, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView};
-pub use linkgate_fetch::{Cause, Chunk, Fetched, Phase, Progress, Source, SourceError, SourceStream, Wanted};
+pub use linkgate_fetch::{Cause, Chunk, FetchRequest, Fetched, Phase, Progress, Source, SourceError, SourceStream};
 pub use queue::{
     BeatReply, Claim, Enqueued, Fence, Heartbeat, HolderId, JobQueue, NewJob, QueueError, QueueLimits, UploadKey,
 };

@@ -12,9 +12,9 @@ use super::inside::Inside;
 use super::job::{Job, RecordState, Stage};
 use super::log::log_end;
 use super::ports::{
-    BlobStore, BlobWriter, Catalog, CatalogError, CatalogReader as _, Chunk, Enqueued, Fetched, FinishedBlob, JobEnd,
-    JobQueue, NewJob, NewPackage, PackageRow, Recorded, Services, Source, SourceError, SourceStream, StoredPackage,
-    Wanted,
+    BlobStore, BlobWriter, Catalog, CatalogError, CatalogReader as _, Chunk, Enqueued, FetchRequest, Fetched,
+    FinishedBlob, JobEnd, JobQueue, NewJob, NewPackage, PackageRow, Recorded, Services, Source, SourceError,
+    SourceStream, StoredPackage,
 };
 use super::{Ingest, IngestError, UnknownModules, Upload, chain};
 use crate::failpoint::{Step, reached};
@@ -171,7 +171,7 @@ impl<V: Services> Ingest<V> {
     async fn download(&self, job: &Job) -> Result<(Finished<V>, Package, Fetched), IngestError> {
         let Upload { request, allowance, .. } = &job.upload;
         let (private, progress) = (&allowance.private_hosts, &job.progress);
-        let wanted = Wanted { url: &request.package_url, private, size: request.size, progress };
+        let wanted = FetchRequest { url: &request.package_url, private, size: request.size, progress };
         // Nobody is asked for what would find no space, as far as that is known.
         self.blobs.check_space(request.size.unwrap_or(0)).await?;
         let mut stream = tokio::select! {

@@ -9,12 +9,12 @@ use bytes::Bytes;
 use reqwest::Response;
 use tokio::time::{Instant, timeout_at};
 
-use super::ahead::{self, Ahead};
-use super::attempts::{Attempts, Begun};
-use super::pace::Pace;
+use super::attempts::{Attempts, StartedBody};
+use super::min_rate::MinRate;
 use super::page::PageCheck;
-use super::retry::{Again, Failure};
-use super::version::Version;
+use super::range_fetcher::{RangeFetcher, is_worth_fetching_ranges};
+use super::representation::Representation;
+use super::retry::{FailedAttempt, RetryPolicy};
 use crate::source::{Chunk, Fetched, Phase, SourceError, SourceStream};
 
 /// A body that is being read.
@@ -24,14 +24,14 @@ use crate::source::{Chunk, Fetched, Phase, SourceError, SourceStream};
 pub struct Download {
     attempts: Attempts,
     /// None between two attempts: a source that takes one connection of ours at a time must take the next.
-    answer: Option<Response>,
-    version: Arc<Version>,
+    response: Option<Response>,
+    representation: Arc<Representation>,
     /// Where the bytes come from instead, once the source is known to be slow by connection.
-    ahead: Option<Ahead>,
+    ranges: Option<RangeFetcher>,
     /// Bytes that were given away since the last restart.
     given: u64,
     page: PageCheck,
-    pace: Pace,
+    min_rate: MinRate,
     /// How long the source was waited for.
     waited: Duration,
 }
@@ -39,34 +39,43 @@ pub struct Download {
 impl Download {
     /// Asks until a body begins.
     pub(super) async fn begin(mut attempts: Attempts) -> Result<Self, SourceError> {
-        let (version, answer) = match attempts.begin(None).await? {
-            Begun::Whole(version, answer) => (version, answer),
+        let (representation, response) = match attempts.begin(None).await? {
+            StartedBody::Whole(representation, response) => (representation, response),
             // Nobody asked for a rest.
-            Begun::Rest(_) => return Err(SourceError::Changed),
+            StartedBody::Rest(_) => return Err(SourceError::Changed),
         };
-        let (page, pace) = (PageCheck::new(&answer), Pace::new(attempts.config()));
-        Ok(Self { attempts, answer: Some(answer), version, ahead: None, given: 0, page, pace, waited: Duration::ZERO })
+        let (page, min_rate) = (PageCheck::new(&response), MinRate::new(attempts.config()));
+        Ok(Self {
+            attempts,
+            response: Some(response),
+            representation,
+            ranges: None,
+            given: 0,
+            page,
+            min_rate,
+            waited: Duration::ZERO,
+        })
     }
 
     /// Reads on; `None` at the end of the whole file.
-    async fn read(&mut self) -> Result<Option<Bytes>, Failure> {
+    async fn read_next(&mut self) -> Result<Option<Bytes>, FailedAttempt> {
         let begun = Instant::now();
         let next = async {
-            match (&mut self.ahead, &mut self.answer) {
-                (Some(ahead), _) => ahead.next().await,
-                (None, Some(answer)) => Ok(self.attempts.chunk(answer).await?),
+            match (&mut self.ranges, &mut self.response) {
+                (Some(ranges), _) => ranges.next_bytes().await,
+                (None, Some(response)) => Ok(self.attempts.read_chunk(response).await?),
                 // Only if it is read on after an error.
                 (None, None) => Err(ended_early().into()),
             }
         };
         let chunk = timeout_at(self.attempts.deadline(), next)
             .await
-            .map_err(|_| Failure::from(self.attempts.out_of_time()))??;
+            .map_err(|_| FailedAttempt::from(self.attempts.timed_out_error()))??;
         self.waited += begun.elapsed();
         match &chunk {
-            Some(bytes) => self.pace.count(bytes.len(), begun.elapsed())?,
+            Some(bytes) => self.min_rate.record_bytes(bytes.len(), begun.elapsed())?,
             // A reply may hold less of the rest than was asked for.
-            None if self.version.total_bytes.is_some_and(|total| self.given < total) => {
+            None if self.representation.total_bytes.is_some_and(|total| self.given < total) => {
                 return Err(ended_early().into());
             }
             None => {}
@@ -74,28 +83,30 @@ impl Download {
         Ok(chunk)
     }
 
-    /// Reads ahead from here on, if that is worth it.
-    fn judge_speed(&mut self) {
-        if self.ahead.is_none() && ahead::is_worth_it(self.version.bytes_in_parts(), self.given, self.waited) {
-            self.ahead = self.attempts.read_ahead(&self.version, self.given);
-            self.answer = self.answer.take().filter(|_| self.ahead.is_none());
+    /// Fetches ranges from here on, if that is worth it.
+    fn switch_to_ranges_if_slow(&mut self) {
+        if self.ranges.is_none()
+            && is_worth_fetching_ranges(self.representation.bytes_in_ranges(), self.given, self.waited)
+        {
+            self.ranges = self.attempts.fetch_ranges(&self.representation, self.given);
+            self.response = self.response.take().filter(|_| self.ranges.is_none());
         }
     }
 
     /// Judges bytes before they are given away.
-    fn give(&mut self, bytes: Bytes) -> Result<Bytes, SourceError> {
+    fn check_bytes(&mut self, bytes: Bytes) -> Result<Bytes, SourceError> {
         self.given += bytes.len() as u64;
-        self.judge_speed();
+        self.switch_to_ranges_if_slow();
         let limit_bytes = self.attempts.config().max_bytes;
         match self.attempts.size() {
             Some(expected) if self.given > expected => Err(SourceError::SizeMismatch { expected, found: None }),
             _ if self.given > limit_bytes => Err(SourceError::TooLarge { limit_bytes }),
-            _ => self.page.look(&bytes).map(|()| bytes),
+            _ => self.page.push_bytes(&bytes).map(|()| bytes),
         }
     }
 
     /// Judges the whole.
-    fn end(&self) -> Result<(), SourceError> {
+    fn check_end(&self) -> Result<(), SourceError> {
         self.page.judge()?;
         match self.attempts.size() {
             Some(expected) if self.given != expected => {
@@ -106,17 +117,17 @@ impl Download {
     }
 
     /// Asks again after a failure; `true` if the file begins anew.
-    async fn resume(&mut self, failure: Failure) -> Result<bool, SourceError> {
-        let standing = (failure.again != Again::Anew).then_some((&*self.version, self.given));
-        (self.answer, self.ahead) = (None, None);
+    async fn resume(&mut self, failure: FailedAttempt) -> Result<bool, SourceError> {
+        let received = (failure.retry != RetryPolicy::FromStart).then_some((&*self.representation, self.given));
+        (self.response, self.ranges) = (None, None);
         self.attempts.wait_after(failure).await?;
-        let begun = self.attempts.begin(standing).await?;
-        self.pace = Pace::new(self.attempts.config());
+        let begun = self.attempts.begin(received).await?;
+        self.min_rate = MinRate::new(self.attempts.config());
         match begun {
-            Begun::Rest(answer) => self.answer = Some(answer),
-            Begun::Whole(version, answer) => {
-                self.page = PageCheck::new(&answer);
-                (self.version, self.answer) = (version, Some(answer));
+            StartedBody::Rest(response) => self.response = Some(response),
+            StartedBody::Whole(representation, response) => {
+                self.page = PageCheck::new(&response);
+                (self.representation, self.response) = (representation, Some(response));
                 return Ok(std::mem::take(&mut self.given) > 0);
             }
         }
@@ -131,9 +142,9 @@ fn ended_early() -> SourceError {
 impl SourceStream for Download {
     async fn next(&mut self) -> Result<Option<Chunk>, SourceError> {
         loop {
-            let failure = match self.read().await {
-                Ok(Some(bytes)) => return self.give(bytes).map(|bytes| Some(Chunk::Data(bytes))),
-                Ok(None) => return self.end().map(|()| None),
+            let failure = match self.read_next().await {
+                Ok(Some(bytes)) => return self.check_bytes(bytes).map(|bytes| Some(Chunk::Data(bytes))),
+                Ok(None) => return self.check_end().map(|()| None),
                 Err(failure) => failure,
             };
             if self.resume(failure).await? {
@@ -143,6 +154,6 @@ impl SourceStream for Download {
     }
 
     fn fetched(&self) -> Fetched {
-        self.version.fetched()
+        self.representation.fetched()
     }
 }

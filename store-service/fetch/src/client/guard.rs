@@ -1,7 +1,7 @@
 //! Who may be connected to.
 //!
-//! Promises: a name is refused if any of its addresses is not public, so a mixed answer cannot be raced; the connector
-//! gets only what was checked here, so a second answer of the name server changes nothing.
+//! Promises: a name is refused if any of its addresses is not public, so a mixed response cannot be raced; the connector
+//! gets only what was checked here, so a second response of the name server changes nothing.
 
 mod ranges;
 
@@ -65,7 +65,7 @@ pub(super) fn judge_literal(url: &PackageUrl) -> Result<(), SourceError> {
 mod tests {
     use super::*;
 
-    fn answer(addresses: &[&str]) -> Vec<SocketAddr> {
+    fn response(addresses: &[&str]) -> Vec<SocketAddr> {
         addresses.iter().map(|address| SocketAddr::new(address.parse().unwrap(), 0)).collect()
     }
 
@@ -77,11 +77,11 @@ mod tests {
             (&["8.8.8.8", "2606:4700::1111", "::ffff:127.0.0.1"], "::ffff:127.0.0.1"),
             (&["fd00:ec2::254"], "fd00:ec2::254"),
         ] {
-            let refused = Guard::PublicOnly.judge(&answer(answers));
+            let refused = Guard::PublicOnly.judge(&response(answers));
             assert_eq!(refused, Err(Forbidden { address: bad.parse().unwrap() }), "{answers:?}");
-            assert_eq!(Guard::Open.judge(&answer(answers)), Ok(()), "the operator named the host");
+            assert_eq!(Guard::Open.judge(&response(answers)), Ok(()), "the operator named the host");
         }
-        assert_eq!(Guard::PublicOnly.judge(&answer(&["8.8.8.8", "2606:4700::1111"])), Ok(()));
+        assert_eq!(Guard::PublicOnly.judge(&response(&["8.8.8.8", "2606:4700::1111"])), Ok(()));
     }
 
     #[test]

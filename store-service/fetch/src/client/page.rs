@@ -21,14 +21,14 @@ pub(super) struct PageCheck {
 }
 
 impl PageCheck {
-    pub(super) fn new(answer: &Response) -> Self {
-        let value = answer.headers().get(CONTENT_TYPE).map(|value| value.as_bytes());
+    pub(super) fn new(response: &Response) -> Self {
+        let value = response.headers().get(CONTENT_TYPE).map(|value| value.as_bytes());
         let is_called_html = ["text/html", "application/xhtml+xml"].iter().any(|html| is_of_type(value, html));
         Self { head: Vec::new(), is_called_html }
     }
 
     /// Takes the next bytes, until enough are there to tell.
-    pub(super) fn look(&mut self, bytes: &[u8]) -> Result<(), SourceError> {
+    pub(super) fn push_bytes(&mut self, bytes: &[u8]) -> Result<(), SourceError> {
         let missing = HEAD_BYTES - self.head.len();
         if missing == 0 {
             return Ok(());
@@ -41,7 +41,7 @@ impl PageCheck {
     pub(super) fn judge(&self) -> Result<(), SourceError> {
         let text = self.head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.head).trim_ascii_start();
         let is_called_and_looks_so = self.is_called_html && text.starts_with(b"<");
-        if is_called_and_looks_so || opens(text, b"<!doctype html") || opens(text, b"<html") {
+        if is_called_and_looks_so || begins_with_tag(text, b"<!doctype html") || begins_with_tag(text, b"<html") {
             return Err(SourceError::Page);
         }
         Ok(())
@@ -49,7 +49,7 @@ impl PageCheck {
 }
 
 /// Whether a text begins with this tag, in any case, and not with a longer one.
-fn opens(text: &[u8], tag: &[u8]) -> bool {
+fn begins_with_tag(text: &[u8], tag: &[u8]) -> bool {
     let begins = text.get(..tag.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(tag));
     begins && text.get(tag.len()).is_none_or(|b| b.is_ascii_whitespace() || matches!(b, b'>' | b'/'))
 }
@@ -60,7 +60,7 @@ mod tests {
 
     fn is_page(is_called_html: bool, parts: &[&[u8]]) -> bool {
         let mut check = PageCheck { head: Vec::new(), is_called_html };
-        parts.iter().try_for_each(|part| check.look(part)).and_then(|()| check.judge()).is_err()
+        parts.iter().try_for_each(|part| check.push_bytes(part)).and_then(|()| check.judge()).is_err()
     }
 
     #[test]

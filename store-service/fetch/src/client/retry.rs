@@ -17,57 +17,59 @@ use crate::source::{Phase, SourceError};
 
 /// An attempt that failed.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct FailedAttempt {
     pub(super) error: SourceError,
-    pub(super) again: Again,
+    pub(super) retry: RetryPolicy,
 }
 
 /// Whether another attempt makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Again {
+pub(super) enum RetryPolicy {
     /// No.
     Never,
     /// Yes, but not before this, if the source said so.
-    Later(Option<Duration>),
+    After(Option<Duration>),
     /// Yes, from the link on: what was begun cannot go on.
-    Anew,
+    FromStart,
 }
 
-impl Failure {
+impl FailedAttempt {
     /// A status that is not what was asked for.
-    pub(super) fn of_status(answer: &Response) -> Self {
-        let status = answer.status();
-        let again = if is_passing(status) {
-            Again::Later(retry_after(answer.headers(), Timestamp::now()))
+    pub(super) fn from_status(response: &Response) -> Self {
+        let status = response.status();
+        let retry = if is_transient(status) {
+            RetryPolicy::After(parse_retry_after(response.headers(), Timestamp::now()))
         } else {
-            Again::Never
+            RetryPolicy::Never
         };
-        Self { error: SourceError::Status { status: status.as_u16() }, again }
+        Self { error: SourceError::Status { status: status.as_u16() }, retry }
     }
 }
 
-impl From<SourceError> for Failure {
+impl From<SourceError> for FailedAttempt {
     fn from(error: SourceError) -> Self {
-        let again = match &error {
-            SourceError::Transport { cause, .. } if is_no_http(cause.as_ref()) || is_untrusted(cause.as_ref()) => {
-                Again::Never
+        let retry = match &error {
+            SourceError::Transport { cause, .. } if is_not_http(cause.as_ref()) || is_untrusted(cause.as_ref()) => {
+                RetryPolicy::Never
             }
             SourceError::Transport { .. }
-            | SourceError::TimedOut { phase: Phase::Connect | Phase::Head | Phase::Body, .. } => Again::Later(None),
-            SourceError::Changed => Again::Anew,
-            _ => Again::Never,
+            | SourceError::TimedOut { phase: Phase::Connect | Phase::Head | Phase::Body, .. } => {
+                RetryPolicy::After(None)
+            }
+            SourceError::Changed => RetryPolicy::FromStart,
+            _ => RetryPolicy::Never,
         };
-        Self { error, again }
+        Self { error, retry }
     }
 }
 
 /// The source says itself that it may do better later.
-pub(super) fn is_passing(status: StatusCode) -> bool {
+pub(super) fn is_transient(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
 }
 
 /// Something else listens there.
-fn is_no_http(error: &(dyn Error + 'static)) -> bool {
+fn is_not_http(error: &(dyn Error + 'static)) -> bool {
     std::iter::successors(Some(error), |&e| e.source())
         .filter_map(|e| e.downcast_ref::<hyper::Error>())
         .any(hyper::Error::is_parse)
@@ -75,36 +77,36 @@ fn is_no_http(error: &(dyn Error + 'static)) -> bool {
 
 /// Whoever listens there could not prove that it is the source.
 fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |&e| made_of(e).or_else(|| e.source()))
+    std::iter::successors(Some(error), |&e| find_inner_error(e).or_else(|| e.source()))
         .filter_map(|e| e.downcast_ref())
         .any(|e| matches!(e, rustls::Error::InvalidCertificate(_)))
 }
 
 /// What an I/O error was made of; it hides that from `source`.
-fn made_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+fn find_inner_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     error.downcast_ref::<io::Error>()?.get_ref().map(|inner| inner as _)
 }
 
 /// Seconds or a date; what is neither counts as not said.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+fn parse_retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?;
     let seconds = value.to_str().ok()?.trim().parse().ok().map(Duration::from_secs);
-    seconds.or_else(|| Duration::try_from(http_date(value)?.duration_since(now)).ok())
+    seconds.or_else(|| Duration::try_from(parse_http_date(value)?.duration_since(now)).ok())
 }
 
 /// A date in the one form that is still sent (RFC 9110, 5.6.7).
-pub(super) fn http_date(value: &HeaderValue) -> Option<Timestamp> {
+pub(super) fn parse_http_date(value: &HeaderValue) -> Option<Timestamp> {
     DateTimeParser::new().parse_timestamp(value.as_bytes()).ok()
 }
 
 /// How long to wait after so many attempts: doubled each time, and then a part between a half and all of it.
-pub(super) fn back_off(first: Duration, made: u32, spread: u8) -> Duration {
+pub(super) fn compute_backoff(first: Duration, made: u32, jitter: u8) -> Duration {
     let most = first.saturating_mul(2_u32.saturating_pow(made.saturating_sub(1)));
-    (most / 2).saturating_add(most / 2 / u32::from(u8::MAX) * u32::from(spread))
+    (most / 2).saturating_add(most / 2 / u32::from(u8::MAX) * u32::from(jitter))
 }
 
 /// A random number; where the system has none, every wait is the longest.
-pub(super) fn spread() -> u8 {
+pub(super) fn random_jitter() -> u8 {
     let mut byte = [u8::MAX];
     let _kept_if_it_fails = aws_lc_rs::rand::fill(&mut byte);
     let [byte] = byte;
@@ -117,7 +119,7 @@ mod tests {
 
     fn after(value: &str) -> Option<Duration> {
         let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(value).unwrap())]);
-        retry_after(&headers, "1994-11-06T08:49:00Z".parse().unwrap())
+        parse_retry_after(&headers, "1994-11-06T08:49:00Z".parse().unwrap())
     }
 
     #[test]
@@ -129,7 +131,7 @@ mod tests {
         for nothing in ["", "-1", "soon", "1.5", "18446744073709551616", "Sun, 06 Nov 1994 08:48:00 GMT"] {
             assert_eq!(after(nothing), None, "{nothing}");
         }
-        assert_eq!(retry_after(&HeaderMap::new(), Timestamp::now()), None);
+        assert_eq!(parse_retry_after(&HeaderMap::new(), Timestamp::now()), None);
     }
 
     #[test]
@@ -137,22 +139,22 @@ mod tests {
         let first = Duration::from_millis(500);
         for (made, most) in [(1, 500), (2, 1_000), (3, 2_000)] {
             let most = Duration::from_millis(most);
-            assert_eq!(back_off(first, made, 0), most / 2);
-            let longest = back_off(first, made, u8::MAX);
+            assert_eq!(compute_backoff(first, made, 0), most / 2);
+            let longest = compute_backoff(first, made, u8::MAX);
             assert!(longest <= most && longest > most - Duration::from_millis(1), "{longest:?}");
         }
-        assert!(back_off(Duration::MAX, 200, u8::MAX) > Duration::from_secs(1), "no overflow");
+        assert!(compute_backoff(Duration::MAX, 200, u8::MAX) > Duration::from_secs(1), "no overflow");
     }
 
     #[test]
     fn refusals_and_a_clear_no_are_final() {
-        let again = |error: SourceError| Failure::from(error).again;
+        let retry_of = |error: SourceError| FailedAttempt::from(error).retry;
         let timed_out = |phase| SourceError::TimedOut { phase, after: Duration::from_secs(1) };
         for phase in [Phase::Connect, Phase::Head, Phase::Body] {
-            assert_eq!(again(timed_out(phase)), Again::Later(None));
-            assert_eq!(again(SourceError::Transport { phase, cause: "reset".into() }), Again::Later(None));
+            assert_eq!(retry_of(timed_out(phase)), RetryPolicy::After(None));
+            assert_eq!(retry_of(SourceError::Transport { phase, cause: "reset".into() }), RetryPolicy::After(None));
         }
-        assert_eq!(again(SourceError::Changed), Again::Anew);
+        assert_eq!(retry_of(SourceError::Changed), RetryPolicy::FromStart);
         for error in [
             timed_out(Phase::Whole),
             SourceError::ForbiddenAddress { host: "x".into(), address: [10, 0, 0, 1].into() },
@@ -165,28 +167,28 @@ mod tests {
             SourceError::TooLarge { limit_bytes: 1 },
             SourceError::TooSlow { min_rate: 1, over: Duration::from_secs(1) },
         ] {
-            assert_eq!(again(error), Again::Never);
+            assert_eq!(retry_of(error), RetryPolicy::Never);
         }
     }
 
     #[test]
     fn a_certificate_that_proves_nothing_is_final_and_another_failure_of_tls_is_not() {
-        let again = |error: rustls::Error| {
+        let retry_of = |error: rustls::Error| {
             // Packed as deep as the client packs it.
             let cause = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, error)).into();
-            Failure::from(SourceError::Transport { phase: Phase::Connect, cause }).again
+            FailedAttempt::from(SourceError::Transport { phase: Phase::Connect, cause }).retry
         };
-        assert_eq!(again(rustls::Error::InvalidCertificate(rustls::CertificateError::Expired)), Again::Never);
-        assert_eq!(again(rustls::Error::HandshakeNotComplete), Again::Later(None));
+        assert_eq!(retry_of(rustls::Error::InvalidCertificate(rustls::CertificateError::Expired)), RetryPolicy::Never);
+        assert_eq!(retry_of(rustls::Error::HandshakeNotComplete), RetryPolicy::After(None));
     }
 
     #[test]
     fn passing_statuses_are_told_from_final_ones() {
         for status in [408, 429, 500, 502, 503, 504, 599] {
-            assert!(is_passing(StatusCode::from_u16(status).unwrap()), "{status}");
+            assert!(is_transient(StatusCode::from_u16(status).unwrap()), "{status}");
         }
         for status in [200, 201, 204, 206, 301, 304, 400, 401, 403, 404, 410, 416, 418] {
-            assert!(!is_passing(StatusCode::from_u16(status).unwrap()), "{status}");
+            assert!(!is_transient(StatusCode::from_u16(status).unwrap()), "{status}");
         }
     }
 }

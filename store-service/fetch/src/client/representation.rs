@@ -15,7 +15,7 @@ use reqwest::header::{
     TRANSFER_ENCODING,
 };
 
-use super::retry::http_date;
+use super::retry::parse_http_date;
 use crate::source::Fetched;
 
 /// What a date of change must be older than to be a strong validator: a file may change twice in its second, and the
@@ -27,7 +27,7 @@ const MAX_SHOWN: usize = 256;
 
 /// What is known of the file whose bytes are being read.
 #[derive(Debug)]
-pub(super) struct Version {
+pub(super) struct Representation {
     /// Who has it.
     pub(super) url: PackageUrl,
     /// Its length, if the source said.
@@ -35,28 +35,28 @@ pub(super) struct Version {
     /// The header that tells it from other versions, and its value. None where no rest can be asked for.
     validator: Option<(HeaderName, HeaderValue)>,
     /// Whether the source says that it gives parts.
-    gives_parts: bool,
+    accepts_ranges: bool,
     /// What is told of it.
     etag: Option<String>,
     last_modified: Option<String>,
     has_marked_end: bool,
 }
 
-impl Version {
+impl Representation {
     /// Takes what a reply with the whole file says.
-    pub(super) fn of(url: PackageUrl, answer: &Response) -> Self {
-        let validator = validator(answer.headers());
-        let units = answer.headers().get(ACCEPT_RANGES);
-        let gives_parts = units.is_some_and(|units| units.as_bytes().eq_ignore_ascii_case(b"bytes"));
-        let total_bytes = answer.content_length();
+    pub(super) fn from_response(url: PackageUrl, response: &Response) -> Self {
+        let validator = validator(response.headers());
+        let units = response.headers().get(ACCEPT_RANGES);
+        let accepts_ranges = units.is_some_and(|units| units.as_bytes().eq_ignore_ascii_case(b"bytes"));
+        let total_bytes = response.content_length();
         let is_framed =
-            answer.version() >= reqwest::Version::HTTP_2 || answer.headers().contains_key(TRANSFER_ENCODING);
-        let text = |name| answer.headers().get(name).map(shown);
+            response.version() >= reqwest::Version::HTTP_2 || response.headers().contains_key(TRANSFER_ENCODING);
+        let text = |name| response.headers().get(name).map(shown);
         Self {
             url,
             total_bytes,
             validator,
-            gives_parts,
+            accepts_ranges,
             etag: text(ETAG),
             last_modified: text(LAST_MODIFIED),
             has_marked_end: total_bytes.is_some() || is_framed,
@@ -74,35 +74,39 @@ impl Version {
     }
 
     /// Its length, if parts of it are sure to be had and to be told from another version's.
-    pub(super) fn bytes_in_parts(&self) -> Option<u64> {
-        self.total_bytes.filter(|_| self.gives_parts && self.validator.is_some())
+    pub(super) fn bytes_in_ranges(&self) -> Option<u64> {
+        self.total_bytes.filter(|_| self.accepts_ranges && self.validator.is_some())
     }
 
     /// The headers that ask for the rest from a byte on; `None` if the rest cannot be told from another file's.
-    pub(super) fn rest_from(&self, at: u64) -> Option<HeaderMap> {
+    pub(super) fn headers_for_rest(&self, at: u64) -> Option<HeaderMap> {
         self.total_bytes.filter(|total| (1..*total).contains(&at))?;
-        self.ask_for(&format!("bytes={at}-"))
+        self.range_headers(&format!("bytes={at}-"))
     }
 
     /// The headers that ask for these bytes.
-    pub(super) fn part(&self, bytes: &RangeInclusive<u64>) -> Option<HeaderMap> {
-        self.ask_for(&format!("bytes={}-{}", bytes.start(), bytes.end()))
+    pub(super) fn headers_for_range(&self, bytes: &RangeInclusive<u64>) -> Option<HeaderMap> {
+        self.range_headers(&format!("bytes={}-{}", bytes.start(), bytes.end()))
     }
 
-    fn ask_for(&self, range: &str) -> Option<HeaderMap> {
+    fn range_headers(&self, range: &str) -> Option<HeaderMap> {
         let (_, validator) = self.validator.as_ref()?;
         let range = HeaderValue::from_str(range).ok()?;
         Some(HeaderMap::from_iter([(RANGE, range), (IF_RANGE, validator.clone())]))
     }
 
     /// Whether a reply with status 206 holds bytes of this very version from that byte on. It may hold fewer than asked.
-    pub(super) fn goes_on_with(&self, answer: &Response, at: u64) -> bool {
-        let headers = answer.headers();
-        let Some((bytes, total)) = only(headers, &CONTENT_RANGE).and_then(content_range) else { return false };
-        let same_version =
-            self.validator.as_ref().is_some_and(|(name, value)| only(headers, name).is_some_and(|v| v == value));
+    pub(super) fn is_continued_by(&self, response: &Response, at: u64) -> bool {
+        let headers = response.headers();
+        let Some((bytes, total)) = single_value(headers, &CONTENT_RANGE).and_then(parse_content_range) else {
+            return false;
+        };
+        let same_version = self
+            .validator
+            .as_ref()
+            .is_some_and(|(name, value)| single_value(headers, name).is_some_and(|v| v == value));
         // Without a length of its own it could hold more than it says.
-        let as_long_as_it_says = answer.content_length().and_then(|len| at.checked_add(len)?.checked_sub(1));
+        let as_long_as_it_says = response.content_length().and_then(|len| at.checked_add(len)?.checked_sub(1));
         same_version
             && self.total_bytes == Some(total)
             && *bytes.start() == at
@@ -116,23 +120,23 @@ fn validator(headers: &HeaderMap) -> Option<(HeaderName, HeaderValue)> {
         return None;
     }
     if headers.contains_key(ETAG) {
-        let etag = only(headers, &ETAG)?;
+        let etag = single_value(headers, &ETAG)?;
         let quoted = etag.as_bytes().strip_prefix(b"\"")?.strip_suffix(b"\"")?;
         return (!quoted.contains(&b'"')).then(|| (ETAG, etag.clone()));
     }
-    let modified = only(headers, &LAST_MODIFIED)?;
-    let age = http_date(only(headers, &DATE)?)?.duration_since(http_date(modified)?);
+    let modified = single_value(headers, &LAST_MODIFIED)?;
+    let age = parse_http_date(single_value(headers, &DATE)?)?.duration_since(parse_http_date(modified)?);
     (Duration::try_from(age).ok()? >= SETTLED).then(|| (LAST_MODIFIED, modified.clone()))
 }
 
 /// The value of a header that stands once.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+fn single_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())
 }
 
 /// `bytes 5-9/10`: which bytes of how many.
-fn content_range(value: &HeaderValue) -> Option<(RangeInclusive<u64>, u64)> {
+fn parse_content_range(value: &HeaderValue) -> Option<(RangeInclusive<u64>, u64)> {
     let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?;
     let (unit, range) = value.to_str().ok()?.trim().split_once(' ')?;
     let (bytes, total) = range.trim().split_once('/')?;
@@ -158,14 +162,14 @@ mod tests {
     const THEN: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
     const A_MINUTE_LATER: &str = "Sun, 06 Nov 1994 08:50:37 GMT";
 
-    fn known() -> Version {
+    fn known() -> Representation {
         let url = PackageUrl::new("https://example.com/a.tgz").unwrap();
         let (etag, last_modified) = (None, None);
-        Version {
+        Representation {
             url,
             total_bytes: None,
             validator: None,
-            gives_parts: true,
+            accepts_ranges: true,
             etag,
             last_modified,
             has_marked_end: true,
@@ -201,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_content_range_is_read_to_the_letter() {
-        let read = |text: &str| content_range(&HeaderValue::from_str(text).unwrap());
+        let read = |text: &str| parse_content_range(&HeaderValue::from_str(text).unwrap());
         assert_eq!(read("bytes 5-9/10"), Some((5..=9, 10)));
         assert_eq!(read("Bytes 0-0/1"), Some((0..=0, 1)));
         for bad in [
@@ -227,13 +231,13 @@ mod tests {
     #[test]
     fn the_rest_is_asked_for_only_where_it_can_be_told() {
         let tag = || Some((ETAG, HeaderValue::from_static("\"a\"")));
-        let version = Version { total_bytes: Some(10), validator: tag(), ..known() };
-        let asked = version.rest_from(9).unwrap();
+        let representation = Representation { total_bytes: Some(10), validator: tag(), ..known() };
+        let asked = representation.headers_for_rest(9).unwrap();
         assert_eq!((&asked[RANGE], &asked[IF_RANGE]), (&"bytes=9-".parse().unwrap(), &"\"a\"".parse().unwrap()));
         for at in [0, 10, 11] {
-            assert!(version.rest_from(at).is_none(), "{at}");
+            assert!(representation.headers_for_rest(at).is_none(), "{at}");
         }
-        assert!(Version { total_bytes: None, validator: tag(), ..known() }.rest_from(5).is_none());
-        assert!(Version { total_bytes: Some(10), validator: None, ..known() }.rest_from(5).is_none());
+        assert!(Representation { total_bytes: None, validator: tag(), ..known() }.headers_for_rest(5).is_none());
+        assert!(Representation { total_bytes: Some(10), validator: None, ..known() }.headers_for_rest(5).is_none());
     }
 }

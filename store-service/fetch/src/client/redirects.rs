@@ -1,4 +1,4 @@
-//! One request after the other, from the link to whoever has the file.
+//! Follows redirects, one request after the other, from the link to whoever has the file.
 //!
 //! Promises: what was judged is what is connected to, at every hop; connections are not reused, so every request resolves
 //! and is judged anew. Refuses targets off the allow-list and steps down to http.
@@ -13,8 +13,8 @@ use reqwest::{Client, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::ahead;
 use super::guard::{self, Forbidden, Guard};
+use super::range_fetcher;
 use crate::config::FetchConfig;
 use crate::source::{Phase, SourceError};
 
@@ -22,48 +22,53 @@ use crate::source::{Phase, SourceError};
 pub const MAX_REDIRECTS: usize = 5;
 
 /// Asks for links.
-pub(super) struct Hops {
+pub(super) struct RedirectFollower {
     config: FetchConfig,
     /// For all hosts: resolves to public addresses or not at all.
     public: Client,
     /// For links that are listed as private: resolves to anything.
     private: Client,
-    ahead: Arc<Semaphore>,
+    range_fetchers: Arc<Semaphore>,
 }
 
 /// A reply that is no redirect, and who gave it.
-pub(super) struct Reached {
+pub(super) struct FinalResponse {
     pub(super) url: PackageUrl,
-    pub(super) answer: Response,
+    pub(super) response: Response,
 }
 
-impl Hops {
+impl RedirectFollower {
     pub(super) fn new(config: FetchConfig) -> Result<Self, reqwest::Error> {
-        let public = client(&config, Guard::PublicOnly)?;
-        let private = client(&config, Guard::Open)?;
-        Ok(Self { config, public, private, ahead: Arc::new(Semaphore::new(ahead::PLACES)) })
+        let public = build_client(&config, Guard::PublicOnly)?;
+        let private = build_client(&config, Guard::Open)?;
+        Ok(Self {
+            config,
+            public,
+            private,
+            range_fetchers: Arc::new(Semaphore::new(range_fetcher::MAX_RANGE_FETCHERS)),
+        })
     }
 
     pub(super) fn config(&self) -> &FetchConfig {
         &self.config
     }
 
-    /// A place to read ahead, if one is free.
-    pub(super) fn place_ahead(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.ahead).try_acquire_owned().ok()
+    /// A permit to fetch ranges, if one is free.
+    pub(super) fn acquire_range_fetcher(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.range_fetchers).try_acquire_owned().ok()
     }
 
     /// The next bytes of a reply.
-    pub(super) async fn chunk(&self, answer: &mut Response) -> Result<Option<Bytes>, SourceError> {
+    pub(super) async fn read_chunk(&self, response: &mut Response) -> Result<Option<Bytes>, SourceError> {
         let after = self.config.idle_timeout;
         let chunk =
-            timeout(after, answer.chunk()).await.map_err(|_| SourceError::TimedOut { phase: Phase::Body, after })?;
+            timeout(after, response.chunk()).await.map_err(|_| SourceError::TimedOut { phase: Phase::Body, after })?;
         chunk.map_err(|e| SourceError::Transport { phase: Phase::Body, cause: e.without_url().into() })
     }
 
     /// Judges one hop and asks it. The client that is chosen here resolves the name and connects, so what was judged is
     /// what is connected to.
-    pub(super) async fn ask(
+    pub(super) async fn send_request(
         &self,
         url: &PackageUrl,
         private: &AllowList,
@@ -80,12 +85,12 @@ impl Hops {
         let request = client.get(url.as_url().clone()).header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let limit = self.config.connect_timeout + self.config.idle_timeout;
         match timeout(limit, request.headers(more).send()).await {
-            Ok(answer) => answer.map_err(|e| self.sort(url, e)),
+            Ok(response) => response.map_err(|e| self.classify_error(url, e)),
             Err(_) => Err(SourceError::TimedOut { phase: Phase::Head, after: self.config.idle_timeout }),
         }
     }
 
-    fn sort(&self, url: &PackageUrl, error: reqwest::Error) -> SourceError {
+    fn classify_error(&self, url: &PackageUrl, error: reqwest::Error) -> SourceError {
         let forbidden = std::iter::successors(std::error::Error::source(&error), |e| e.source())
             .find_map(|e| e.downcast_ref::<Forbidden>());
         if let Some(Forbidden { address }) = forbidden {
@@ -101,19 +106,23 @@ impl Hops {
     }
 
     /// Asks for the link, and for whatever it redirects to.
-    pub(super) async fn follow(&self, first: &PackageUrl, private: &AllowList) -> Result<Reached, SourceError> {
+    pub(super) async fn follow_redirects(
+        &self,
+        first: &PackageUrl,
+        private: &AllowList,
+    ) -> Result<FinalResponse, SourceError> {
         let mut url = first.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let answer = self.ask(&url, private, HeaderMap::new()).await?;
-            match redirect_target(&answer) {
-                Some(location) => url = self.next_hop(&url, location)?,
-                None => return Ok(Reached { url, answer }),
+            let response = self.send_request(&url, private, HeaderMap::new()).await?;
+            match redirect_target(&response) {
+                Some(location) => url = self.check_redirect(&url, location)?,
+                None => return Ok(FinalResponse { url, response }),
             }
         }
         Err(SourceError::TooManyRedirects { limit: MAX_REDIRECTS })
     }
 
-    fn next_hop(&self, from: &PackageUrl, location: &HeaderValue) -> Result<PackageUrl, SourceError> {
+    fn check_redirect(&self, from: &PackageUrl, location: &HeaderValue) -> Result<PackageUrl, SourceError> {
         let location = location.to_str().map_err(|_| invalid_location())?;
         let next = from.join(location).map_err(SourceError::RedirectInvalid)?;
         if from.as_url().scheme() == "https" && next.as_url().scheme() != "https" {
@@ -131,19 +140,19 @@ fn invalid_location() -> SourceError {
     SourceError::RedirectInvalid(linkgate_contract::InvalidUrl::ForbiddenCharacter)
 }
 
-fn redirect_target(answer: &Response) -> Option<&HeaderValue> {
+fn redirect_target(response: &Response) -> Option<&HeaderValue> {
     let redirects = matches!(
-        answer.status(),
+        response.status(),
         StatusCode::MOVED_PERMANENTLY
             | StatusCode::FOUND
             | StatusCode::SEE_OTHER
             | StatusCode::TEMPORARY_REDIRECT
             | StatusCode::PERMANENT_REDIRECT
     );
-    answer.headers().get(LOCATION).filter(|_| redirects)
+    response.headers().get(LOCATION).filter(|_| redirects)
 }
 
-fn client(config: &FetchConfig, guard: Guard) -> Result<Client, reqwest::Error> {
+fn build_client(config: &FetchConfig, guard: Guard) -> Result<Client, reqwest::Error> {
     Client::builder()
         .user_agent(concat!("linkgate-store/", env!("CARGO_PKG_VERSION")))
         .dns_resolver(guard)
