@@ -1,4 +1,8 @@
 //! The client: links over HTTP.
+//!
+//! Each module uses only those above it: `guard` (which addresses may be connected to), `min_rate`, `page`, `retry`;
+//! `redirects` (one request, and whatever it redirects to); `representation` (one version of a file, by its validator);
+//! `range_fetcher` (several ranges at a time); `attempts`; `download` (the body, as the caller reads it).
 
 mod attempts;
 mod download;
@@ -15,11 +19,13 @@ use std::sync::Arc;
 use crate::{FetchConfig, FetchRequest, Source, SourceError};
 use attempts::Attempts;
 use download::Download;
+use range_fetcher::RangePermits;
 use redirects::RedirectFollower;
 
 /// Reads links over HTTP.
 pub struct HttpSource {
     follower: Arc<RedirectFollower>,
+    range_permits: RangePermits,
 }
 
 impl HttpSource {
@@ -28,7 +34,7 @@ impl HttpSource {
     /// # Errors
     /// If the TLS settings of this machine cannot be read.
     pub fn new(config: FetchConfig) -> Result<Self, reqwest::Error> {
-        Ok(Self { follower: Arc::new(RedirectFollower::new(config)?) })
+        Ok(Self { follower: Arc::new(RedirectFollower::new(config)?), range_permits: RangePermits::new() })
     }
 }
 
@@ -40,6 +46,6 @@ impl Source for HttpSource {
         if request.size.is_some_and(|size| size > limit_bytes) {
             return Err(SourceError::TooLarge { limit_bytes });
         }
-        Download::begin(Attempts::new(Arc::clone(&self.follower), request)).await
+        Download::begin(Attempts::new(Arc::clone(&self.follower), self.range_permits.clone(), request)).await
     }
 }

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use linkgate_contract::{AllowList, PackageUrl};
-use reqwest::header::{CONTENT_ENCODING, HeaderMap, TRANSFER_ENCODING};
+use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::info;
 
-use super::range_fetcher::RangeFetcher;
-use super::redirects::{FinalResponse, RedirectFollower};
+use super::range_fetcher::{RangeFetcher, RangePermits};
+use super::redirects::{FinalResponse, RedirectFollower, refuse_encoded_body};
 use super::representation::Representation;
 use super::retry::{self, FailedAttempt, RetryPolicy};
 use crate::config::FetchConfig;
@@ -27,6 +27,7 @@ pub const MAX_ATTEMPTS: u32 = 4;
 /// What is asked for, how often it was, and until when it may be.
 pub(super) struct Attempts {
     follower: Arc<RedirectFollower>,
+    range_permits: RangePermits,
     url: PackageUrl,
     private: AllowList,
     size: Option<u64>,
@@ -44,10 +45,10 @@ pub(super) enum StartedBody {
 }
 
 impl Attempts {
-    pub(super) fn new(follower: Arc<RedirectFollower>, request: FetchRequest<'_>) -> Self {
+    pub(super) fn new(follower: Arc<RedirectFollower>, range_permits: RangePermits, request: FetchRequest<'_>) -> Self {
         let (url, private, size) = (request.url.clone(), request.private.clone(), request.size);
         let deadline = Instant::now() + follower.config().total_timeout;
-        Self { follower, url, private, size, deadline, made: 0, progress: Arc::clone(request.progress) }
+        Self { follower, range_permits, url, private, size, deadline, made: 0, progress: Arc::clone(request.progress) }
     }
 
     pub(super) fn config(&self) -> &FetchConfig {
@@ -65,7 +66,7 @@ impl Attempts {
     /// Begins to fetch ranges of a file, unless an attempt failed: a source that breaks gets one connection.
     pub(super) fn fetch_ranges(&self, representation: &Arc<Representation>, from: u64) -> Option<RangeFetcher> {
         let may = self.made == 1 && self.config().parallel > 1;
-        may.then(|| RangeFetcher::begin(&self.follower, &self.private, representation, from))?
+        may.then(|| RangeFetcher::begin(&self.follower, &self.range_permits, &self.private, representation, from))?
     }
 
     /// The next bytes of a reply.
@@ -168,14 +169,4 @@ impl Attempts {
             }
         }
     }
-}
-
-/// We asked for the bytes as they are; anything else would be hashed and kept in a form nobody named.
-pub(super) fn refuse_encoded_body(response: &Response) -> Result<(), SourceError> {
-    let other_than =
-        |name, plain: &[u8]| response.headers().get_all(name).iter().any(|v| !v.as_bytes().eq_ignore_ascii_case(plain));
-    if other_than(CONTENT_ENCODING, b"identity") || other_than(TRANSFER_ENCODING, b"chunked") {
-        return Err(SourceError::Encoded);
-    }
-    Ok(())
 }

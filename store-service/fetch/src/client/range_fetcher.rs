@@ -14,12 +14,11 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use linkgate_contract::AllowList;
 use reqwest::StatusCode;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::attempts::refuse_encoded_body;
 use super::min_rate::MinRate;
-use super::redirects::RedirectFollower;
+use super::redirects::{RedirectFollower, refuse_encoded_body};
 use super::representation::Representation;
 use super::retry::{FailedAttempt, RetryPolicy};
 use crate::source::SourceError;
@@ -35,12 +34,27 @@ const FAST_ENOUGH: u128 = 64 << 20;
 /// What is given away at a time. Whoever queues pieces would queue whole ranges otherwise.
 const PIECE_BYTES: usize = 256 << 10;
 /// Downloads of a store that fetch ranges at once.
-pub(super) const MAX_RANGE_FETCHERS: usize = 2;
+const MAX_RANGE_FETCHERS: usize = 2;
 
 /// Whether it is time to judge a download's speed, and it is slow.
 pub(super) fn is_worth_fetching_ranges(bytes_in_ranges: Option<u64>, given: u64, waited: Duration) -> bool {
     let is_large = bytes_in_ranges.is_some_and(|total| total >= FROM_BYTES && given < total - RANGE_BYTES);
     is_large && given >= PROBE_BYTES && u128::from(given) * 1_000 < FAST_ENOUGH * waited.as_millis()
+}
+
+/// Gives out permits to fetch ranges; a copy gives out of the same.
+#[derive(Clone)]
+pub(super) struct RangePermits(Arc<Semaphore>);
+
+impl RangePermits {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_RANGE_FETCHERS)))
+    }
+
+    /// A permit, if one is free.
+    fn try_acquire(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0).try_acquire_owned().ok()
+    }
 }
 
 /// The ranges of a file from some byte on.
@@ -55,12 +69,13 @@ impl RangeFetcher {
     /// Begins, if a permit is free. Nothing is asked for before the first range is.
     pub(super) fn begin(
         follower: &Arc<RedirectFollower>,
+        permits: &RangePermits,
         private: &AllowList,
         representation: &Arc<Representation>,
         from: u64,
     ) -> Option<Self> {
         let total = representation.bytes_in_ranges()?;
-        let (permit, at_once) = (follower.acquire_range_fetcher()?, follower.config().parallel);
+        let (permit, at_once) = (permits.try_acquire()?, follower.config().parallel);
         let requester = Arc::new(RangeRequester {
             follower: Arc::clone(follower),
             private: private.clone(),

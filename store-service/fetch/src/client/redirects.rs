@@ -3,18 +3,14 @@
 //! Promises: what was judged is what is connected to, at every hop; connections are not reused, so every request resolves
 //! and is judged anew. Refuses targets off the allow-list and steps down to http.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use linkgate_contract::{AllowList, PackageUrl};
-use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, LOCATION};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue, LOCATION, TRANSFER_ENCODING};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::guard::{self, Forbidden, Guard};
-use super::range_fetcher;
 use crate::config::FetchConfig;
 use crate::source::{Phase, SourceError};
 
@@ -28,7 +24,6 @@ pub(super) struct RedirectFollower {
     public: Client,
     /// For links that are listed as private: resolves to anything.
     private: Client,
-    range_fetchers: Arc<Semaphore>,
 }
 
 /// A reply that is no redirect, and who gave it.
@@ -41,21 +36,11 @@ impl RedirectFollower {
     pub(super) fn new(config: FetchConfig) -> Result<Self, reqwest::Error> {
         let public = build_client(&config, Guard::PublicOnly)?;
         let private = build_client(&config, Guard::Open)?;
-        Ok(Self {
-            config,
-            public,
-            private,
-            range_fetchers: Arc::new(Semaphore::new(range_fetcher::MAX_RANGE_FETCHERS)),
-        })
+        Ok(Self { config, public, private })
     }
 
     pub(super) fn config(&self) -> &FetchConfig {
         &self.config
-    }
-
-    /// A permit to fetch ranges, if one is free.
-    pub(super) fn acquire_range_fetcher(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.range_fetchers).try_acquire_owned().ok()
     }
 
     /// The next bytes of a reply.
@@ -150,6 +135,16 @@ fn redirect_target(response: &Response) -> Option<&HeaderValue> {
             | StatusCode::PERMANENT_REDIRECT
     );
     response.headers().get(LOCATION).filter(|_| redirects)
+}
+
+/// We asked for the bytes as they are; anything else would be hashed and kept in a form nobody named.
+pub(super) fn refuse_encoded_body(response: &Response) -> Result<(), SourceError> {
+    let other_than =
+        |name, plain: &[u8]| response.headers().get_all(name).iter().any(|v| !v.as_bytes().eq_ignore_ascii_case(plain));
+    if other_than(CONTENT_ENCODING, b"identity") || other_than(TRANSFER_ENCODING, b"chunked") {
+        return Err(SourceError::Encoded);
+    }
+    Ok(())
 }
 
 fn build_client(config: &FetchConfig, guard: Guard) -> Result<Client, reqwest::Error> {
