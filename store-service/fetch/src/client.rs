@@ -1,7 +1,7 @@
 //! The client: links over HTTP.
 //!
 //! Each module uses only those above it: `guard` (which addresses may be connected to), `min_rate`, `page`, `retry`;
-//! `redirects` (one request, and whatever it redirects to); `representation` (one version of a file, by its validator);
+//! `redirects` (one request, and whatever it redirects to); `validator`; `representation` (one version of a file);
 //! `range_fetcher` (several ranges at a time); `attempts`; `download` (the body, as the caller reads it).
 
 mod attempts;
@@ -13,6 +13,7 @@ mod range_fetcher;
 mod redirects;
 mod representation;
 mod retry;
+mod validator;
 
 use std::sync::Arc;
 

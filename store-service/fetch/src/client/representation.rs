@@ -6,21 +6,15 @@
 //! from. Refuses to guess: whatever is missing or given twice counts as different.
 
 use std::ops::RangeInclusive;
-use std::time::Duration;
 
 use linkgate_contract::PackageUrl;
 use reqwest::Response;
 use reqwest::header::{
-    ACCEPT_RANGES, CONTENT_RANGE, DATE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE,
-    TRANSFER_ENCODING,
+    ACCEPT_RANGES, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE, TRANSFER_ENCODING,
 };
 
-use super::retry::parse_http_date;
+use super::validator::{Validator, single_value};
 use crate::source::Fetched;
-
-/// What a date of change must be older than to be a strong validator: a file may change twice in its second, and the
-/// clocks of a server and its disk may differ.
-const SETTLED: Duration = Duration::from_secs(60);
 
 /// Characters of a validator that are booked.
 const MAX_SHOWN: usize = 256;
@@ -32,8 +26,8 @@ pub(super) struct Representation {
     pub(super) url: PackageUrl,
     /// Its length, if the source said.
     pub(super) total_bytes: Option<u64>,
-    /// The header that tells it from other versions, and its value. None where no rest can be asked for.
-    validator: Option<(HeaderName, HeaderValue)>,
+    /// What tells it from other versions. None where no rest can be asked for.
+    validator: Option<Validator>,
     /// Whether the source says that it gives parts.
     accepts_ranges: bool,
     /// What is told of it.
@@ -45,7 +39,7 @@ pub(super) struct Representation {
 impl Representation {
     /// Takes what a reply with the whole file says.
     pub(super) fn from_response(url: PackageUrl, response: &Response) -> Self {
-        let validator = validator(response.headers());
+        let validator = Validator::from_headers(response.headers());
         let units = response.headers().get(ACCEPT_RANGES);
         let accepts_ranges = units.is_some_and(|units| units.as_bytes().eq_ignore_ascii_case(b"bytes"));
         let total_bytes = response.content_length();
@@ -90,9 +84,9 @@ impl Representation {
     }
 
     fn range_headers(&self, range: &str) -> Option<HeaderMap> {
-        let (_, validator) = self.validator.as_ref()?;
+        let validator = self.validator.as_ref()?;
         let range = HeaderValue::from_str(range).ok()?;
-        Some(HeaderMap::from_iter([(RANGE, range), (IF_RANGE, validator.clone())]))
+        Some(HeaderMap::from_iter([(RANGE, range), (IF_RANGE, validator.value().clone())]))
     }
 
     /// Whether a reply with status 206 holds bytes of this very version from that byte on. It may hold fewer than asked.
@@ -101,10 +95,7 @@ impl Representation {
         let Some((bytes, total)) = single_value(headers, &CONTENT_RANGE).and_then(parse_content_range) else {
             return false;
         };
-        let same_version = self
-            .validator
-            .as_ref()
-            .is_some_and(|(name, value)| single_value(headers, name).is_some_and(|v| v == value));
+        let same_version = self.validator.as_ref().is_some_and(|validator| validator.is_repeated_in(headers));
         // Without a length of its own it could hold more than it says.
         let as_long_as_it_says = response.content_length().and_then(|len| at.checked_add(len)?.checked_sub(1));
         same_version
@@ -112,27 +103,6 @@ impl Representation {
             && *bytes.start() == at
             && as_long_as_it_says == Some(*bytes.end())
     }
-}
-
-/// A strong `ETag`; without any, a `Last-Modified` that is old enough to be one.
-fn validator(headers: &HeaderMap) -> Option<(HeaderName, HeaderValue)> {
-    if headers.get(ACCEPT_RANGES).is_some_and(|units| units.as_bytes().eq_ignore_ascii_case(b"none")) {
-        return None;
-    }
-    if headers.contains_key(ETAG) {
-        let etag = single_value(headers, &ETAG)?;
-        let quoted = etag.as_bytes().strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-        return (!quoted.contains(&b'"')).then(|| (ETAG, etag.clone()));
-    }
-    let modified = single_value(headers, &LAST_MODIFIED)?;
-    let age = parse_http_date(single_value(headers, &DATE)?)?.duration_since(parse_http_date(modified)?);
-    (Duration::try_from(age).ok()? >= SETTLED).then(|| (LAST_MODIFIED, modified.clone()))
-}
-
-/// The value of a header that stands once.
-fn single_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    values.next().filter(|_| values.next().is_none())
 }
 
 /// `bytes 5-9/10`: which bytes of how many.
@@ -155,13 +125,6 @@ fn shown(value: &HeaderValue) -> String {
 mod tests {
     use super::*;
 
-    fn headers(list: &[(HeaderName, &str)]) -> HeaderMap {
-        list.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
-    }
-
-    const THEN: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
-    const A_MINUTE_LATER: &str = "Sun, 06 Nov 1994 08:50:37 GMT";
-
     fn known() -> Representation {
         let url = PackageUrl::new("https://example.com/a.tgz").unwrap();
         let (etag, last_modified) = (None, None);
@@ -174,33 +137,6 @@ mod tests {
             last_modified,
             has_marked_end: true,
         }
-    }
-
-    #[test]
-    fn only_strong_validators_count() {
-        let of = |list: &[(HeaderName, &str)]| validator(&headers(list)).map(|(_, value)| value);
-        assert_eq!(of(&[(ETAG, "\"a\"")]).unwrap(), "\"a\"");
-        assert_eq!(of(&[(ETAG, "\"\""), (ACCEPT_RANGES, "bytes")]).unwrap(), "\"\"");
-        assert_eq!(of(&[(LAST_MODIFIED, THEN), (DATE, A_MINUTE_LATER)]).unwrap(), THEN);
-        for none in [
-            &[][..],
-            &[(ETAG, "W/\"a\"")],
-            &[(ETAG, "a")],
-            &[(ETAG, "\"")],
-            &[(ETAG, "\"a\", \"b\"")],
-            &[(ETAG, "\"a\""), (ACCEPT_RANGES, "none")],
-            // A weak tag says that the file may differ although it was not touched, so the date proves nothing either.
-            &[(ETAG, "W/\"a\""), (LAST_MODIFIED, THEN), (DATE, A_MINUTE_LATER)],
-            &[(LAST_MODIFIED, THEN)],
-            &[(LAST_MODIFIED, THEN), (DATE, "Sun, 06 Nov 1994 08:50:36 GMT")],
-            &[(LAST_MODIFIED, A_MINUTE_LATER), (DATE, THEN)],
-            &[(LAST_MODIFIED, "yesterday"), (DATE, A_MINUTE_LATER)],
-        ] {
-            assert_eq!(of(none), None, "{none:?}");
-        }
-        let mut twice = headers(&[(ETAG, "\"a\"")]);
-        twice.append(ETAG, HeaderValue::from_static("\"b\""));
-        assert_eq!(validator(&twice), None);
     }
 
     #[test]
@@ -230,7 +166,7 @@ mod tests {
 
     #[test]
     fn the_rest_is_asked_for_only_where_it_can_be_told() {
-        let tag = || Some((ETAG, HeaderValue::from_static("\"a\"")));
+        let tag = || Validator::from_headers(&HeaderMap::from_iter([(ETAG, HeaderValue::from_static("\"a\""))]));
         let representation = Representation { total_bytes: Some(10), validator: tag(), ..known() };
         let asked = representation.headers_for_rest(9).unwrap();
         assert_eq!((&asked[RANGE], &asked[IF_RANGE]), (&"bytes=9-".parse().unwrap(), &"\"a\"".parse().unwrap()));
