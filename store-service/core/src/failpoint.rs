@@ -113,7 +113,7 @@ mod armed {
 
     use rustix::process::{Signal, getpid, kill_process};
 
-    use super::Step;
+    use crate::failpoint::Step;
 
     static ARMED: OnceLock<(Step, AtomicU32)> = OnceLock::new();
 

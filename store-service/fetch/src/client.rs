@@ -17,7 +17,8 @@ mod validator;
 
 use std::sync::Arc;
 
-use crate::{FetchConfig, FetchRequest, Source, SourceError};
+use crate::config::FetchConfig;
+use crate::source::{FetchRequest, Source, SourceError};
 use attempts::Attempts;
 use download::Download;
 use range_fetcher::RangePermits;
