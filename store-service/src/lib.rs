@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use linkgate_blob::DirectoryBlobStore;
 use linkgate_catalog::{CatalogStartError, SqliteCatalog};
-use linkgate_fetch::HttpSource;
+use linkgate_fetch::{ClientError, HttpSource};
 use linkgate_store_core::attest::{KeyError, Signer};
 use linkgate_store_core::data_dir::{DataDir, DataDirError};
 use linkgate_store_core::ingest::ports::{CatalogReader as _, QueueError, Services};
@@ -65,7 +65,7 @@ pub enum StartError {
     Resume(#[from] QueueError),
     /// The HTTP client, for example when this machine has no root certificates.
     #[error("the HTTP client cannot be set up: {0}")]
-    Fetch(#[from] reqwest::Error),
+    Fetch(#[from] ClientError),
     /// The listener.
     #[error("the listener cannot be used: {0}")]
     Listener(std::io::Error),

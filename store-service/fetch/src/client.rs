@@ -24,6 +24,11 @@ use download::Download;
 use range_fetcher::RangePermits;
 use redirects::RedirectFollower;
 
+/// Why there is no client: for example, this machine has no root certificates.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct ClientError(#[from] reqwest::Error);
+
 /// Reads links over HTTP.
 pub struct HttpSource {
     follower: Arc<RedirectFollower>,
@@ -35,7 +40,7 @@ impl HttpSource {
     ///
     /// # Errors
     /// If the TLS settings of this machine cannot be read.
-    pub fn new(config: FetchConfig) -> Result<Self, reqwest::Error> {
+    pub fn new(config: FetchConfig) -> Result<Self, ClientError> {
         Ok(Self { follower: Arc::new(RedirectFollower::new(config)?), range_permits: RangePermits::new() })
     }
 }

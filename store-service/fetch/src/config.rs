@@ -7,27 +7,41 @@ use linkgate_contract::AllowList;
 /// How links are read.
 #[derive(Clone, Debug)]
 pub struct FetchConfig {
-    /// `LINKGATE_FETCH_ALLOWED_HOSTS`: comma list of `host` or `host:port` that links and redirects may point to.
-    /// Default empty: every link is refused.
+    /// Where links and redirects may point to. Default none: every link is refused.
     pub allowed_hosts: AllowList,
-    /// `LINKGATE_FETCH_PRIVATE_HOSTS`: comma list, same form, of hosts that may have addresses which are not public.
-    /// Such a host must be allowed as well. Default empty.
+    /// Hosts that may have addresses which are not public. Such a host must be allowed as well. Default none.
     pub private_hosts: AllowList,
-    /// `LINKGATE_FETCH_MAX_BYTES`: largest package. Default 1073741824 (1 GiB).
+    /// The largest file. Default 1 GiB.
     pub max_bytes: u64,
-    /// `LINKGATE_FETCH_CONNECT_TIMEOUT_S`: seconds to resolve, connect and shake hands, at each hop. Default 10.
+    /// How long resolving, connecting and shaking hands may take, at each hop. Default 10 s.
     pub connect_timeout: Duration,
-    /// `LINKGATE_FETCH_IDLE_TIMEOUT_S`: seconds without a byte, before the head or in the body. Default 30.
+    /// How long no byte may come, before the head or in the body. Default 30 s.
     pub idle_timeout: Duration,
-    /// `LINKGATE_FETCH_TOTAL_TIMEOUT_S`: seconds for the whole download with its redirects and attempts. Default 600.
+    /// How long the whole download may take with its redirects and attempts. Default 600 s.
     pub total_timeout: Duration,
-    /// `LINKGATE_FETCH_MIN_RATE`: bytes per second that a body must bring; 0 for any. Default 1024.
+    /// Bytes per second that a body must bring; 0 for any. Default 1024.
     pub min_rate: u64,
-    /// `LINKGATE_FETCH_MIN_RATE_WINDOW_S`: seconds over which they are counted. Default 30.
+    /// Over how long they are counted. Default 30 s.
     pub min_rate_window: Duration,
-    /// `LINKGATE_FETCH_RETRY_DELAY_MS`: milliseconds before the second attempt, at most; twice that before the third, and
-    /// so on. Default 500.
+    /// The wait before the second attempt, at most; twice that before the third, and so on. Default 500 ms.
     pub retry_delay: Duration,
-    /// `LINKGATE_FETCH_PARALLEL`: connections for one large file of a slow source; 1 for never more than one. Default 4.
+    /// Connections for one large file of a slow source; 1 for never more than one. Default 4.
     pub parallel: usize,
+}
+
+impl Default for FetchConfig {
+    fn default() -> Self {
+        Self {
+            allowed_hosts: AllowList::default(),
+            private_hosts: AllowList::default(),
+            max_bytes: 1 << 30,
+            connect_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(30),
+            total_timeout: Duration::from_secs(600),
+            min_rate: 1 << 10,
+            min_rate_window: Duration::from_secs(30),
+            retry_delay: Duration::from_millis(500),
+            parallel: 4,
+        }
+    }
 }

@@ -15,6 +15,6 @@ mod config;
 mod source;
 
 #[cfg(feature = "client")]
-pub use client::HttpSource;
+pub use client::{ClientError, HttpSource};
 pub use config::FetchConfig;
 pub use source::{Cause, Chunk, FetchRequest, Fetched, Phase, Progress, Source, SourceError, SourceStream, chain};

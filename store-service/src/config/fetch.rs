@@ -18,17 +18,18 @@ pub(super) const PARALLEL: &str = "LINKGATE_FETCH_PARALLEL";
 pub(super) const RETRY_DELAY: &str = "LINKGATE_FETCH_RETRY_DELAY_MS";
 
 pub(super) fn read_fetch_config(reader: &mut Reader<'_, impl Vars>) -> FetchConfig {
+    let default = FetchConfig::default();
     FetchConfig {
         allowed_hosts: reader.hosts(ALLOWED_HOSTS),
         private_hosts: reader.hosts(PRIVATE_HOSTS),
-        // Sizes are booked as signed 64-bit numbers.
-        max_bytes: reader.number(MAX_BYTES, 1 << 30, 1..=i64::MAX as u64),
-        connect_timeout: reader.seconds(CONNECT_TIMEOUT, 10),
-        idle_timeout: reader.seconds(IDLE_TIMEOUT, 30),
-        total_timeout: reader.seconds(TOTAL_TIMEOUT, 600),
-        min_rate: reader.number(MIN_RATE, 1 << 10, 0..=1 << 40),
-        min_rate_window: reader.seconds(MIN_RATE_WINDOW, 30),
+        // Sizes are recorded as signed 64-bit numbers.
+        max_bytes: reader.number(MAX_BYTES, default.max_bytes, 1..=i64::MAX as u64),
+        connect_timeout: reader.seconds(CONNECT_TIMEOUT, default.connect_timeout.as_secs()),
+        idle_timeout: reader.seconds(IDLE_TIMEOUT, default.idle_timeout.as_secs()),
+        total_timeout: reader.seconds(TOTAL_TIMEOUT, default.total_timeout.as_secs()),
+        min_rate: reader.number(MIN_RATE, default.min_rate, 0..=1 << 40),
+        min_rate_window: reader.seconds(MIN_RATE_WINDOW, default.min_rate_window.as_secs()),
         retry_delay: Duration::from_millis(reader.number(RETRY_DELAY, 500, 1..=60_000)),
-        parallel: reader.number(PARALLEL, 4, 1..=16),
+        parallel: reader.number(PARALLEL, default.parallel, 1..=16),
     }
 }
