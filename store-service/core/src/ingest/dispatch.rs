@@ -70,12 +70,14 @@ impl<V: Services> Ingest<V> {
         let beats = jobs.iter().map(|(fence, job)| Heartbeat { fence: *fence, view: job.view() }).collect();
         match self.catalog.heartbeat(beats).await {
             Ok(replies) => {
-                for ((_, job), reply) in jobs.iter().zip(replies) {
+                for ((fence, job), reply) in jobs.iter().zip(replies) {
                     match reply {
                         BeatReply::Extended => {}
                         BeatReply::CancelRequested => job.cancel.cancel(),
                         // It may have ended a moment ago; else what it does from now on is refused by its fence.
-                        BeatReply::Lost => job.lose_claim(),
+                        BeatReply::Lost if job.fence() == Some(*fence) => job.lose_claim(),
+                        // This process, which had stood still for too long, has claimed it once more itself.
+                        BeatReply::Lost => {}
                     }
                 }
             }
