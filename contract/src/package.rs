@@ -1,4 +1,4 @@
-//! A booked package, as the caller reads it.
+//! A recorded package, as the caller reads it.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! Settings: what the operator decides, read once from the environment before the port is bound.
 //!
 //! Promises: every fault is found and named in one go, and nothing is guessed in its place. Refuses unknown variables
-//! that begin like ours, because a typo must not silently become a default. This is the only room that reads the
+//! that begin like ours, because a typo must not silently become a default. This is the only module that reads the
 //! environment, and it does so through [`Vars`], so tests bring their own.
 
 mod auth;
@@ -44,14 +44,14 @@ pub struct Config {
     pub modules: ModuleRules,
     /// What a package may be.
     pub packages: Limits,
-    /// `LINKGATE_DATA_DIR`: packages and books. Required; made when it is missing; used by one store at a time.
+    /// `LINKGATE_DATA_DIR`: packages and catalog. Required; made when it is missing; used by one store at a time.
     pub data_dir: PathBuf,
-    /// `LINKGATE_STORE_MIN_FREE_BYTES`: room on its disk that no package takes, so that the books can still be written.
+    /// `LINKGATE_STORE_MIN_FREE_BYTES`: space on its disk that no package takes, so that the catalog can still be written.
     /// Default 67108864 (64 MiB).
     pub min_free_bytes: u64,
     /// `LINKGATE_TIME_ZONE`: the zone in which replies show times, an IANA name. Default `Asia/Shanghai`.
     pub time_zone: TimeZone,
-    /// How what is kept is looked after.
+    /// Maintenance.
     pub maintenance: MaintenanceConfig,
     /// What is logged.
     pub log: LogConfig,
@@ -64,7 +64,7 @@ pub struct Config {
 pub struct CommandConfig {
     /// `LINKGATE_DATA_DIR`.
     pub data_dir: PathBuf,
-    /// How what is kept is looked after.
+    /// Maintenance.
     pub maintenance: MaintenanceConfig,
     /// What is logged.
     pub log: LogConfig,

@@ -15,7 +15,7 @@ use tracing::{error, info};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Takes packages in by link, keeps them and books them. Serves unless a command is given.
+/// Takes packages in by link, stores and records them. Serves unless a command is given.
 #[derive(clap::Parser)]
 #[command(version, after_help = "Settings are variables of the environment: docs/CONFIGURATION.md lists them.")]
 struct Cli {

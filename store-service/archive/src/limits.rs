@@ -37,7 +37,7 @@ impl Limits {
     pub const RATIO_FREE_BYTES: u64 = 32 << 20;
     /// What a file system takes as one name.
     pub const MAX_PART_BYTES: usize = 255;
-    /// The largest meta information that is booked, as JSON.
+    /// The largest meta information that is recorded, as JSON.
     pub const MAX_META_INFO_BYTES: usize = 256 << 10;
     /// What the decoders of xz and zstd may take, together with their dictionary. `xz -8` and `zstd -19` need less;
     /// `xz -9` and `zstd --ultra -22` need more.

@@ -81,7 +81,7 @@ impl DirectoryBlobStore {
         Ok(opened)
     }
 
-    /// Looks at what a store has kept, without making or sweeping anything; needs no lock.
+    /// Opens what a store has stored, without making or sweeping anything; needs no lock.
     ///
     /// # Errors
     /// If there is no `blobs/`.
@@ -185,7 +185,7 @@ impl Dirs {
         }
         let mut temp = self.new_temp()?;
         temp.file().write_all(statements.as_bytes())?;
-        // Not synced: the books have them.
+        // Not synced: the catalog has them.
         temp.rename_to(&path)
     }
 

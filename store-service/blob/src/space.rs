@@ -79,7 +79,7 @@ impl DiskSpace {
 impl SpaceReservation {
     /// Asked before so many bytes are written.
     pub(super) fn check_write(&self, bytes: u64) -> io::Result<()> {
-        // What was reserved may be used, whatever else is reserved; what goes beyond it is like any other wish.
+        // What was reserved may be used, whatever else is reserved; what goes beyond it is like any other write.
         let others = if bytes <= self.left { 0 } else { *self.space.reserved() - self.left };
         self.space.require(bytes, others)
     }

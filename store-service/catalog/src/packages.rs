@@ -143,7 +143,7 @@ fn read_stored(row: &SqliteRow) -> Result<StoredPackage, sqlx::Error> {
     Ok(StoredPackage { size_bytes: unsigned(row.try_get("size_bytes")?)?, package })
 }
 
-/// What is known of a package with this hash that the application keeps.
+/// What is known of a package with this digest that the application has.
 pub(super) async fn find_stored(
     reader: &SqlitePool,
     app_code: &AppCode,

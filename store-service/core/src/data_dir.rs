@@ -1,14 +1,14 @@
 //! The data directory: one store at a time.
 //!
 //! Promises: holds an exclusive lock as long as it lives; the kernel releases it when the process dies, however it dies.
-//! Refuses a directory in which a restore was not finished: its books or packages are not all there.
+//! Refuses a directory in which a restore was not finished: its catalog or packages are not all there.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// The mode of files: packages and books are for the service's user and its group.
+/// The mode of files: packages and catalog are for the service's user and its group.
 pub const FILE_MODE: u32 = 0o640;
 /// The mode of directories, likewise.
 pub const DIR_MODE: u32 = 0o750;
@@ -86,7 +86,7 @@ impl DataDir {
         &self.path
     }
 
-    /// The file of the books, which must be there.
+    /// The file of the catalog, which must be there.
     ///
     /// # Errors
     /// [`DataDirError`] if it is not.
@@ -98,7 +98,7 @@ impl DataDir {
         }
     }
 
-    /// The file of the books, made here so that it and its companions get our mode and not SQLite's.
+    /// The file of the catalog, made here so that it and its companions get our mode and not SQLite's.
     ///
     /// # Errors
     /// [`DataDirError`] says why it cannot be made.
@@ -109,7 +109,7 @@ impl DataDir {
     }
 }
 
-/// The file of the books in a data directory, or in a backup of one.
+/// The file of the catalog in a data directory, or in a backup of one.
 pub fn catalog_path(data_dir: &Path) -> PathBuf {
     data_dir.join(CATALOG)
 }

@@ -7,7 +7,7 @@
 /// A step after which a crash must leave everything whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
-    /// An upload that goes on without its caller is written into the books, not committed.
+    /// An upload that goes on without its caller is written into the catalog, not committed.
     AcceptDue,
     /// It is committed, the caller does not know.
     Accepted,
@@ -39,9 +39,9 @@ pub enum Step {
     Unlinked,
     /// All is done but the reply.
     ReplyDue,
-    /// Clearing up found a package in no row and is about to remove it.
+    /// Garbage collection found an orphaned blob and is about to delete it.
     GcFound,
-    /// Clearing up has removed it.
+    /// Garbage collection has deleted it.
     GcRemoved,
 }
 

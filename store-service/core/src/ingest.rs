@@ -8,7 +8,7 @@
 //! what may be tried again is for the source to judge.
 //!
 //! What keeps two uploads apart is asked of the ports: equal ones are one job of the queue, whoever works has claimed the
-//! job, and blobs and rows change under the catalog's publish lock. What is kept here besides, in [`Jobs`], are the jobs that
+//! job, and blobs and rows change under the catalog's publish lock. What is here besides, in [`Jobs`], are the jobs that
 //! this very process works on, for those who wait for them.
 
 mod blocks;
@@ -90,7 +90,7 @@ pub struct Rules {
     /// Where links may point to. Callers' requests were held against it already; those that a store takes up again were
     /// not, since it may have changed.
     pub allowed_hosts: AllowList,
-    /// How failures are told to callers.
+    /// How failures are put to callers.
     pub explain: fn(&IngestError) -> Problem,
 }
 
@@ -217,7 +217,7 @@ impl<V: Services> Ingest<V> {
         live.outcome().await
     }
 
-    /// What whoever asks for an upload is told now.
+    /// What is known of an upload now.
     #[must_use]
     pub fn view(&self, live: &Live, outcome: Option<&Outcome>) -> JobView {
         let view = live.job.view();

@@ -58,7 +58,7 @@ pub enum MaintenanceError {
     /// There is no backup.
     #[error("{0} holds no backup")]
     NoBackup(PathBuf),
-    /// A store runs or ran on it, and the end of its books may be in another file.
+    /// A store runs or ran on it, and the end of its catalog may be in another file.
     #[error("{0} is a data directory, not a backup: make a backup of it")]
     DataDirectory(PathBuf),
     /// A file or a directory.

@@ -68,7 +68,7 @@ pub struct Running {
 }
 
 impl Metrics {
-    /// Begins to count. Free room is that of the file system of `data_dir`.
+    /// Begins to count. Free space is that of the file system of `data_dir`.
     #[must_use]
     pub fn new(data_dir: &Path) -> Self {
         let by_result = Family::new_with_constructor((|| Histogram::new(UPLOAD_SECONDS)) as fn() -> Histogram);
@@ -107,7 +107,7 @@ impl Metrics {
         done
     }
 
-    /// Takes the time of the wait for a place, during which an upload counts as waiting.
+    /// Takes the time of the wait for a claim, during which an upload counts as waiting.
     pub async fn queued<T>(&self, place: impl Future<Output = T>) -> T {
         let _waits = Waits::begin(&self.0.waiting);
         self.timed("queue", place).await
@@ -167,7 +167,7 @@ impl Parts {
         );
         to.register_with_unit(
             "database_wait",
-            "How long bookings waited for the database",
+            "How long recording waited for the database",
             Unit::Seconds,
             self.database_wait_seconds.clone(),
         );
@@ -182,7 +182,12 @@ impl Parts {
         to.register("deduplicated", "Packages whose bytes were there already", self.deduplicated.clone());
         to.register("uploads_joined", "Calls that waited for an upload that another one began", self.joined.clone());
         to.register("http_requests", "Requests answered, by route and status", self.requests.clone());
-        to.register_with_unit("disk_free", "Free room for packages and books", Unit::Bytes, self.disk_free.clone());
+        to.register_with_unit(
+            "disk_free",
+            "Free space for packages and the catalog",
+            Unit::Bytes,
+            self.disk_free.clone(),
+        );
     }
 }
 

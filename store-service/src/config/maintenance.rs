@@ -1,4 +1,4 @@
-//! Settings of the work that a store does on what it keeps.
+//! Settings of maintenance.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ pub(super) const JOB_RETENTION: &str = "LINKGATE_STORE_JOB_RETENTION_S";
 
 const DAY_S: u64 = 86_400;
 
-/// How what is kept is looked after.
+/// When and how fast maintenance runs.
 #[derive(Clone, Debug)]
 pub struct MaintenanceConfig {
-    /// `LINKGATE_STORE_GC_INTERVAL_S`: seconds between two removals of what no row points at; the first one is at the
+    /// `LINKGATE_STORE_GC_INTERVAL_S`: seconds between two garbage collections; the first one is at the
     /// start. 0: never. Default 86400.
     pub gc_interval: Option<Duration>,
     /// `LINKGATE_STORE_GC_GRACE_S`: what is younger stays. Default 3600.
     pub gc_grace: Duration,
-    /// `LINKGATE_STORE_SCRUB_BYTES_PER_S`: how fast kept packages are read again and held against the books, once a day
+    /// `LINKGATE_STORE_SCRUB_BYTES_PER_S`: how fast stored packages are read again and held against the catalog, once a day
     /// at most. 0: never. Default 1048576.
     pub scrub_bytes_per_s: u64,
     /// `LINKGATE_STORE_JOB_RETENTION_S`: seconds for which uploads that have ended can be asked for, at least the day for which

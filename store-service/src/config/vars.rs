@@ -1,7 +1,7 @@
 //! Where settings come from, and how single values are read.
 //!
 //! Promises: a fault is noted and reading goes on with a stand-in, so that all faults show at once; a stand-in never
-//! leaves this room, because [`Reader::finish`] refuses when any fault was noted.
+//! leaves this module, because [`Reader::finish`] refuses when any fault was noted.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

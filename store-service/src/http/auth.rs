@@ -28,7 +28,7 @@ pub struct Verifier {
 pub(super) struct Caller {
     /// The application, if one was verified.
     pub(super) app: Option<CallerApp>,
-    /// Who stands in the books: the user, or the application where it needs none.
+    /// Who is recorded: the user, or the application where it needs none.
     pub(super) operator: Operator,
     /// What its uploads may do.
     pub(super) allowance: Allowance,

@@ -74,7 +74,7 @@ fn with_status(status: u16, body: String) -> Reply {
     reply
 }
 
-/// A booked package, as the caller reads it.
+/// A recorded package, as the caller reads it.
 pub(super) fn package(entry: &PackageRow, zone: &TimeZone) -> SourcePackage {
     SourcePackage {
         id: entry.id,

@@ -218,7 +218,7 @@ impl Job {
         }
     }
 
-    /// What whoever asks is told while it has not ended.
+    /// What is known of it while it has not ended.
     #[must_use]
     pub fn view(&self) -> JobView {
         let state = match *self.stage.borrow() {

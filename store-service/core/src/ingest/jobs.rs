@@ -50,7 +50,7 @@ impl Jobs {
     /// The upload that does this already, or the new one, which `begin` then begins. `true` if it was begun.
     ///
     /// # Errors
-    /// If the key stands for another request, or there is no room for another one.
+    /// If the key stands for another request, or as many keys as may stand for the job already.
     pub(super) fn join(
         &self,
         new: Job,

@@ -1,4 +1,4 @@
-//! Which modules take packages, before anybody asks the books.
+//! Which modules take packages, before anybody asks the catalog.
 
 use std::collections::HashMap;
 
@@ -48,7 +48,7 @@ impl SourceOrigin {
 /// What happens to a module that nobody declared and no package was uploaded for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnknownModules {
-    /// It is booked together with its first package.
+    /// It is recorded together with its first package.
     #[default]
     Register,
     /// It is not found.

@@ -28,7 +28,7 @@ pub struct Copied {
     pub missing: u64,
 }
 
-/// Who is told of a package that is missing.
+/// Who gets the digests of packages that are missing.
 pub(super) type OnMissing<'a> = &'a mut (dyn FnMut(&str) + Send);
 
 /// Writes a backup of a data directory, and of the blobs and the catalog that belong to it, into a directory that is not

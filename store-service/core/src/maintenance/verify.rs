@@ -104,7 +104,7 @@ pub struct Summary {
     pub findings: u64,
 }
 
-/// Who is told of a finding.
+/// Who gets the findings.
 type Reporter<'a> = &'a mut (dyn FnMut(&Finding) + Send);
 
 pub(super) struct Verify<B, R> {

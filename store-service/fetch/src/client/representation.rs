@@ -16,7 +16,7 @@ use reqwest::header::{
 use super::validator::{Validator, single_value};
 use crate::source::Fetched;
 
-/// Characters of a validator that are booked.
+/// Characters of a validator that are recorded.
 const MAX_SHOWN: usize = 256;
 
 /// What is known of the file whose bytes are being read.

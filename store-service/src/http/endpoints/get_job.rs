@@ -17,7 +17,7 @@ use crate::http::reply::{self, Reply};
 use crate::http::request::Request;
 use crate::http::{Api, jobs, preferences};
 
-/// How often progress is told, unless something else happens.
+/// How often progress is sent, unless something else happens.
 const EVERY: Duration = Duration::from_secs(1);
 
 pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {

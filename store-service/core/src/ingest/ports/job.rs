@@ -75,7 +75,7 @@ impl Failure {
 /// How an upload ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobEnd {
-    /// With a package, as it was booked then.
+    /// With a package, as it was recorded then.
     Done(PackageRow),
     /// Without one.
     Failed(Failure),
@@ -95,7 +95,7 @@ impl JobEnd {
     }
 }
 
-/// What whoever asks for an upload is told.
+/// What whoever asks for a job reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobView {
     /// Its name.
@@ -151,7 +151,7 @@ pub struct JobRequest {
 /// A job as it is recorded.
 #[derive(Clone, Debug)]
 pub struct JobRecord {
-    /// What is told of it. Its state and end are not looked at: the statement says them.
+    /// What is known of it. Its state and end are not looked at: the statement says them.
     pub view: JobView,
     /// What it takes to run it.
     pub request: JobRequest,
