@@ -2,7 +2,7 @@
 //!
 //! Promises: it decides nothing, and nothing that a client, an identity service or a source sends can end the VM: what
 //! they send is read as bytes, by `host` alone. A host that breaks the ABI may end it; then no request of this worker goes
-//! on, and the proxy makes a new VM (docs/adr/0017). Built for `wasm32-wasip1` only; on any other target it is empty, for
+//! on, and the proxy makes a new VM (docs/adr/0018). Built for `wasm32-wasip1` only; on any other target it is empty, for
 //! only a proxy can link it.
 #![forbid(unsafe_code)]
 #![cfg(target_arch = "wasm32")]
