@@ -25,7 +25,7 @@ impl Origin {
     ///
     /// # Errors
     /// [`InvalidUrl`] says which rule it breaks.
-    pub fn read(link: &str) -> Result<Self, InvalidUrl> {
+    pub fn parse_link(link: &str) -> Result<Self, InvalidUrl> {
         let link = link.trim();
         Self::read_plain(link).map_or_else(|| PackageUrl::new(link).map(|url| url.origin()), Ok)
     }
@@ -88,7 +88,7 @@ mod tests {
         ];
         for (link, host, port, default_port) in cases {
             assert_eq!(plain(link), Some((host.to_owned(), port, default_port)), "{link}");
-            assert_eq!(Origin::read(link), PackageUrl::new(link).map(|url| url.origin()), "{link}");
+            assert_eq!(Origin::parse_link(link), PackageUrl::new(link).map(|url| url.origin()), "{link}");
         }
     }
 
@@ -124,7 +124,7 @@ mod tests {
         for host in hosts {
             for link in [format!("http://{host}/x"), format!("https://{host}")] {
                 assert_eq!(plain(&link), None, "{link}");
-                assert_eq!(Origin::read(&link), PackageUrl::new(&link).map(|url| url.origin()), "{link}");
+                assert_eq!(Origin::parse_link(&link), PackageUrl::new(&link).map(|url| url.origin()), "{link}");
             }
         }
         for link in
@@ -146,7 +146,7 @@ mod tests {
             rest in "([/?#][ -~é\t]{0,16})?",
         ) {
             let link = format!("{scheme}{host}{port}{rest}");
-            prop_assert_eq!(Origin::read(&link), PackageUrl::new(&link).map(|url| url.origin()));
+            prop_assert_eq!(Origin::parse_link(&link), PackageUrl::new(&link).map(|url| url.origin()));
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
 
 /// A checked upload; of the link, it holds as much as its reader has use for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct LinkRequest<L = PackageUrl> {
+pub struct UploadByLinkRequest<L = PackageUrl> {
     /// Where the package is.
     pub package_url: L,
     /// Its version; absent: the package itself says.
@@ -30,18 +30,18 @@ pub struct LinkRequest<L = PackageUrl> {
 
 /// A link as far as its reader has use for it: whole, to fetch it, or only its origin, to judge it. Either way the same
 /// links are taken.
-pub trait Link: Sized {
+pub trait ParseLink: Sized {
     /// Reads and checks a link.
     ///
     /// # Errors
     /// [`InvalidUrl`] says which rule it breaks.
-    fn read(link: &str) -> Result<Self, InvalidUrl>;
+    fn parse_link(link: &str) -> Result<Self, InvalidUrl>;
     /// Where it points to.
     fn origin(&self) -> Cow<'_, Origin>;
 }
 
-impl Link for PackageUrl {
-    fn read(link: &str) -> Result<Self, InvalidUrl> {
+impl ParseLink for PackageUrl {
+    fn parse_link(link: &str) -> Result<Self, InvalidUrl> {
         Self::new(link)
     }
 
@@ -50,9 +50,9 @@ impl Link for PackageUrl {
     }
 }
 
-impl Link for Origin {
-    fn read(link: &str) -> Result<Self, InvalidUrl> {
-        Self::read(link)
+impl ParseLink for Origin {
+    fn parse_link(link: &str) -> Result<Self, InvalidUrl> {
+        Self::parse_link(link)
     }
 
     fn origin(&self) -> Cow<'_, Origin> {
@@ -61,7 +61,7 @@ impl Link for Origin {
 }
 
 /// What the reader of a request allows; the gate and the store have lists of their own.
-pub trait LinkRules {
+pub trait SourceRules {
     /// Whether links may point there.
     fn allows(&self, origin: &Origin) -> bool;
     /// Whether no link at all is allowed, so that the caller is told to ask the operator.
@@ -72,7 +72,7 @@ pub trait LinkRules {
     }
 }
 
-impl LinkRules for AllowList {
+impl SourceRules for AllowList {
     fn allows(&self, origin: &Origin) -> bool {
         Self::allows(self, origin)
     }
@@ -89,13 +89,13 @@ const NOT_BOOLEAN: Text = Text::fixed("请输入有效的布尔值。", "Must be
 const NOT_SIZE: Text =
     Text::fixed("请输入源码包的字节数，即非负整数。", "Must be a whole number, the bytes of the package.");
 
-impl LinkRequest {
+impl UploadByLinkRequest {
     /// Reads and checks a body. An empty one counts as an object without fields, whatever its media type.
     ///
     /// # Errors
     /// The [`Problem`] to answer with.
-    pub fn read(media_type: MediaType, body: &[u8], rules: &dyn LinkRules) -> Result<Self, Problem> {
-        Self::from_fields(&read_fields(media_type, body)?, rules)
+    pub fn parse_body(media_type: MediaType, body: &[u8], rules: &dyn SourceRules) -> Result<Self, Problem> {
+        Self::from_fields(&parse_body_fields(media_type, body)?, rules)
     }
 
     /// A body that reads as this very request.
@@ -112,12 +112,12 @@ impl LinkRequest {
     }
 }
 
-impl<L: Link> LinkRequest<L> {
+impl<L: ParseLink> UploadByLinkRequest<L> {
     /// Checks the fields of a body that was read.
     ///
     /// # Errors
     /// The [`Problem`] to answer with.
-    pub fn from_fields(fields: &Fields<'_>, rules: &dyn LinkRules) -> Result<Self, Problem> {
+    pub fn from_fields(fields: &Fields<'_>, rules: &dyn SourceRules) -> Result<Self, Problem> {
         let mut wrong = BTreeMap::new();
         let mut note = |name, message| {
             wrong.insert(name, vec![message]);
@@ -141,7 +141,7 @@ impl<L: Link> LinkRequest<L> {
 ///
 /// # Errors
 /// The [`Problem`] to answer with: another media type, no JSON, or no object.
-pub fn read_fields(media_type: MediaType, body: &[u8]) -> Result<Fields<'_>, Problem> {
+pub fn parse_body_fields(media_type: MediaType, body: &[u8]) -> Result<Fields<'_>, Problem> {
     if body.is_empty() {
         return Ok(Fields::default());
     }
@@ -175,11 +175,11 @@ fn no_object(value: &Value) -> Problem {
     )
 }
 
-fn read_package_url<L: Link>(value: Option<&Field<'_>>, rules: &dyn LinkRules) -> Result<L, Text> {
+fn read_package_url<L: ParseLink>(value: Option<&Field<'_>>, rules: &dyn SourceRules) -> Result<L, Text> {
     let link = match value {
         None => return Err(REQUIRED),
         Some(Field::Null) => return Err(NOT_NULL),
-        Some(Field::Text(link)) => L::read(link).map_err(|e| e.text())?,
+        Some(Field::Text(link)) => L::parse_link(link).map_err(|e| e.caller_message())?,
         Some(_) => return Err(NOT_STRING),
     };
     let refusal = {
@@ -190,7 +190,7 @@ fn read_package_url<L: Link>(value: Option<&Field<'_>>, rules: &dyn LinkRules) -
 }
 
 /// Names the host, so that a caller can ask the operator for it.
-fn not_allowed(origin: &Origin, rules: &dyn LinkRules) -> Text {
+fn not_allowed(origin: &Origin, rules: &dyn SourceRules) -> Text {
     if rules.allows_nothing() {
         return Text::fixed(
             "通过链接上传源码包的功能未开启，请联系管理员。",
@@ -212,7 +212,7 @@ fn read_version(value: Option<&Field<'_>>) -> Result<Option<PackageVersion>, Tex
         Some(Field::Number(number)) => Cow::Owned(number.to_string()),
         Some(_) => return Err(NOT_STRING),
     };
-    PackageVersion::new(&text).map(Some).map_err(|e| e.text())
+    PackageVersion::new(&text).map(Some).map_err(|e| e.caller_message())
 }
 
 /// Nothing, null and blank are one: callers fill the fields they do not use with either.
@@ -225,7 +225,7 @@ fn read_sha256(value: Option<&Field<'_>>, required: bool) -> Result<Option<Sha25
     match digits {
         "" if required => Err(REQUIRED),
         "" => Ok(None),
-        _ => Sha256::parse_any_case(digits).map(Some).map_err(|e| e.text()),
+        _ => Sha256::parse_any_case(digits).map(Some).map_err(|e| e.caller_message()),
     }
 }
 
@@ -267,9 +267,9 @@ mod tests {
     use super::*;
     use crate::{HostRule, Language};
 
-    fn read(body: &Value) -> Result<LinkRequest, Problem> {
+    fn read(body: &Value) -> Result<UploadByLinkRequest, Problem> {
         let allowed = AllowList::new(vec![HostRule::new("example.com").unwrap()]);
-        LinkRequest::read(MediaType::Json, body.to_string().as_bytes(), &allowed)
+        UploadByLinkRequest::parse_body(MediaType::Json, body.to_string().as_bytes(), &allowed)
     }
 
     fn detail(body: &Value) -> String {
@@ -344,7 +344,8 @@ mod tests {
     #[test]
     fn without_allowed_hosts_the_caller_is_sent_to_the_operator() {
         let body = json!({"package_url": URL}).to_string();
-        let problem = LinkRequest::read(MediaType::Json, body.as_bytes(), &AllowList::default()).unwrap_err();
+        let problem =
+            UploadByLinkRequest::parse_body(MediaType::Json, body.as_bytes(), &AllowList::default()).unwrap_err();
         assert!(problem.detail(Language::English).contains("no host is allowed"));
     }
 
@@ -408,7 +409,7 @@ mod tests {
     /// Allows every link and requires the digest of all but those to `trusted.example`.
     struct Pinned;
 
-    impl LinkRules for Pinned {
+    impl SourceRules for Pinned {
         fn allows(&self, _origin: &Origin) -> bool {
             true
         }
@@ -424,7 +425,7 @@ mod tests {
 
     #[test]
     fn a_digest_is_required_where_the_rules_say_so() {
-        let read = |body: Value| LinkRequest::read(MediaType::Json, body.to_string().as_bytes(), &Pinned);
+        let read = |body: Value| UploadByLinkRequest::parse_body(MediaType::Json, body.to_string().as_bytes(), &Pinned);
         for none in [
             json!({"package_url": URL}),
             json!({"package_url": URL, "sha256": null}),
@@ -443,9 +444,10 @@ mod tests {
     fn a_link_that_is_read_for_its_origin_makes_the_same_request() {
         for link in [URL, "https://trusted.example/a", "http://user@example.com/", ""] {
             let body = json!({"package_url": link, "version": 7}).to_string();
-            let fields = read_fields(MediaType::Json, body.as_bytes()).unwrap();
-            let judged = LinkRequest::<Origin>::from_fields(&fields, &Pinned).map(|r| (r.package_url, r.version));
-            let whole = LinkRequest::<PackageUrl>::read(MediaType::Json, body.as_bytes(), &Pinned);
+            let fields = parse_body_fields(MediaType::Json, body.as_bytes()).unwrap();
+            let judged =
+                UploadByLinkRequest::<Origin>::from_fields(&fields, &Pinned).map(|r| (r.package_url, r.version));
+            let whole = UploadByLinkRequest::<PackageUrl>::parse_body(MediaType::Json, body.as_bytes(), &Pinned);
             assert_eq!(judged, whole.map(|r| (r.package_url.origin(), r.version)), "{link}");
         }
     }
@@ -463,7 +465,7 @@ mod tests {
     #[test]
     fn only_a_json_object_is_a_request() {
         let allowed = AllowList::default();
-        let read = |media, body: &[u8]| LinkRequest::read(media, body, &allowed).unwrap_err();
+        let read = |media, body: &[u8]| UploadByLinkRequest::parse_body(media, body, &allowed).unwrap_err();
         assert_eq!(read(MediaType::Json, b"{").code(), ErrorCode::ParseError);
         assert_eq!(read(MediaType::Json, b"\xff").code(), ErrorCode::ParseError);
         assert_eq!(read(MediaType::Json, "[".repeat(10_000).as_bytes()).code(), ErrorCode::ParseError);

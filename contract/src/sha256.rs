@@ -107,7 +107,7 @@ impl<'de> Deserialize<'de> for Sha256 {
 impl InvalidSha256 {
     /// The caller's sentence.
     #[must_use]
-    pub fn text(self) -> Text {
+    pub fn caller_message(self) -> Text {
         Text::fixed(
             "请输入源码包的 SHA-256，即 64 位十六进制字符。",
             "Must be 64 hexadecimal digits, the SHA-256 of the package.",

@@ -176,7 +176,7 @@ impl fmt::Debug for PackageUrl {
 impl InvalidUrl {
     /// The caller's sentence.
     #[must_use]
-    pub fn text(&self) -> Text {
+    pub fn caller_message(&self) -> Text {
         match self {
             Self::Blank => Text::fixed("该字段不能为空。", "This field may not be blank."),
             Self::TooLong => {

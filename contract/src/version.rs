@@ -76,7 +76,7 @@ impl fmt::Display for PackageVersion {
 impl InvalidVersion {
     /// The caller's sentence.
     #[must_use]
-    pub fn text(&self) -> Text {
+    pub fn caller_message(&self) -> Text {
         match self {
             Self::Blank => Text::fixed("该字段不能为空。", "This field may not be blank."),
             Self::TooLong => {

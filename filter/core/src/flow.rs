@@ -14,7 +14,9 @@ mod verdict;
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use linkgate_contract::{BodyKind, CREDENTIAL_NAMES, Fields, Language, LinkRequest, Operation, Origin, Problem};
+use linkgate_contract::{
+    BodyKind, CREDENTIAL_NAMES, Fields, Language, Operation, Origin, Problem, UploadByLinkRequest,
+};
 
 use self::authentication::Authentication;
 use self::decision::record_decision;
@@ -255,7 +257,7 @@ impl Flow {
         }
         let body = match endpoint.body {
             BodyKind::None => self.require_body(context).map(|_| None)?,
-            BodyKind::Json => self.read_fields(context, |_| Ok(()))?.1,
+            BodyKind::Json => self.parse_body_fields(context, |_| Ok(()))?.1,
             BodyKind::Stream => None,
         };
         Ok((body, None))
@@ -274,13 +276,16 @@ impl Flow {
     }
 
     /// The checked request and, where it may not go on as it came, another body.
-    fn read_link_request(&self, context: &Context) -> Result<(LinkRequest<Origin>, Option<Vec<u8>>), Interrupt> {
+    fn read_link_request(
+        &self,
+        context: &Context,
+    ) -> Result<(UploadByLinkRequest<Origin>, Option<Vec<u8>>), Interrupt> {
         let rules = self.package_rules(context);
-        self.read_fields(context, |fields| LinkRequest::from_fields(fields, &rules))
+        self.parse_body_fields(context, |fields| UploadByLinkRequest::from_fields(fields, &rules))
     }
 
     /// Reads the fields of the body; gives another body where the caller's is a form or holds credentials.
-    fn read_fields<T>(
+    fn parse_body_fields<T>(
         &self,
         context: &Context,
         read: impl FnOnce(&Fields<'_>) -> Result<T, Problem>,
@@ -297,7 +302,7 @@ impl Flow {
     }
 
     /// Judges a package by the report-only rules; reading the request was a judgement by the others.
-    fn judge_package(&mut self, context: &Context, link: &LinkRequest<Origin>) {
+    fn judge_package(&mut self, context: &Context, link: &UploadByLinkRequest<Origin>) {
         if self.package_rules(context).is_report_only(&link.package_url) {
             self.record.add_reported("packages.hosts");
         }

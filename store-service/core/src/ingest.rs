@@ -30,7 +30,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use linkgate_archive::Limits as PackageLimits;
-use linkgate_contract::{AllowList, CallerApp, JobId, LinkRequest, ModuleRef, Operator, Problem};
+use linkgate_contract::{AllowList, CallerApp, JobId, ModuleRef, Operator, Problem, UploadByLinkRequest};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, info};
@@ -55,7 +55,7 @@ pub struct Upload {
     /// Whose it is.
     pub target: ModuleRef,
     /// What the caller asked for.
-    pub request: LinkRequest,
+    pub request: UploadByLinkRequest,
     /// Which application asked, if one was verified.
     pub caller_app: Option<CallerApp>,
     /// On whose behalf, or the application once more.

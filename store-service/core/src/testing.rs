@@ -4,8 +4,8 @@ pub mod conformance;
 
 use linkgate_archive::{Limits, Opaque};
 use linkgate_contract::{
-    AllowList, AppCode, CallerApp, ErrorCode, LinkRequest, ModuleName, ModuleRef, Operator, PackageUrl, PackageVersion,
-    Problem,
+    AllowList, AppCode, CallerApp, ErrorCode, ModuleName, ModuleRef, Operator, PackageUrl, PackageVersion, Problem,
+    UploadByLinkRequest,
 };
 
 use crate::ingest::ports::QueueLimits;
@@ -16,7 +16,7 @@ use crate::ingest::{Allowance, ModuleRules, Rules, Upload};
 pub fn example_upload(link: &str, version: &str) -> Upload {
     Upload {
         target: example_target(),
-        request: LinkRequest {
+        request: UploadByLinkRequest {
             package_url: PackageUrl::new(link).expect("a good link"),
             version: Some(PackageVersion::new(version).expect("a good version")),
             allow_overwrite: true,

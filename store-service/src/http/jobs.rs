@@ -22,7 +22,7 @@ pub(super) async fn find<V: Services>(api: &Api<V>, target: &ModuleRef, id: JobI
 
 /// An upload, as callers read it.
 pub(super) fn describe(view: &JobView, zone: &TimeZone, language: Language) -> Value {
-    let time = |ms: Option<i64>| ms.map(|ms| reply::show(ms, zone));
+    let time = |ms: Option<i64>| ms.map(|ms| reply::format_time(ms, zone));
     let mut document = Map::new();
     let mut put = |name: &str, value: Value| document.insert(name.to_owned(), value);
     put("job_id", view.id.to_string().into());
@@ -30,7 +30,7 @@ pub(super) fn describe(view: &JobView, zone: &TimeZone, language: Language) -> V
     put("received_bytes", view.received_bytes.into());
     put("total_bytes", view.total_bytes.into());
     put("attempts", view.attempts.into());
-    put("created", reply::show(view.created_ms, zone).into());
+    put("created", reply::format_time(view.created_ms, zone).into());
     put("started", time(view.started_ms).into());
     put("ended", time(view.ended_ms).into());
     match &view.end {

@@ -46,11 +46,11 @@ pub(super) fn method_refusal(allowed: &str, language: Language) -> Reply {
 
 /// A success with a JSON body.
 pub(super) fn json(body: String) -> Reply {
-    text(body, "application/json")
+    success(body, "application/json")
 }
 
-/// A success with a text.
-pub(super) fn text(body: String, media_type: &'static str) -> Reply {
+/// A success with a body of this media type.
+pub(super) fn success(body: String, media_type: &'static str) -> Reply {
     let mut reply = with_status(200, body);
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     reply
@@ -83,13 +83,13 @@ pub(super) fn package(entry: &PackageRow, zone: &TimeZone) -> SourcePackage {
         package_size: entry.size_bytes.to_string(),
         sha256_signature: entry.sha256,
         is_deleted: entry.is_deleted,
-        updated: show(entry.updated_ms, zone),
-        created: show(entry.created_ms, zone),
+        updated: format_time(entry.updated_ms, zone),
+        created: format_time(entry.created_ms, zone),
         operator: entry.operator.clone(),
     }
 }
 
-pub(super) fn show(ms: i64, zone: &TimeZone) -> String {
+pub(super) fn format_time(ms: i64, zone: &TimeZone) -> String {
     let time = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH);
     time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
@@ -314,7 +314,7 @@ mod tests {
     #[test]
     fn times_are_shown_in_the_zone_of_the_operator() {
         let shanghai = TimeZone::get("Asia/Shanghai").unwrap();
-        assert_eq!(show(1_724_153_820_999, &shanghai), "2024-08-20 19:37:00");
-        assert_eq!(show(1_724_153_820_000, &TimeZone::UTC), "2024-08-20 11:37:00");
+        assert_eq!(format_time(1_724_153_820_999, &shanghai), "2024-08-20 19:37:00");
+        assert_eq!(format_time(1_724_153_820_000, &TimeZone::UTC), "2024-08-20 11:37:00");
     }
 }

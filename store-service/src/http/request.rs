@@ -17,12 +17,12 @@ pub(super) struct RequestHead {
 }
 
 impl RequestHead {
-    fn text(&self, name: &str) -> Option<&str> {
+    fn header_text(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
     pub(super) fn language(&self) -> Language {
-        Language::choose(self.text(headers::LANGUAGE), self.text(headers::ACCEPT_LANGUAGE))
+        Language::choose(self.header_text(headers::LANGUAGE), self.header_text(headers::ACCEPT_LANGUAGE))
     }
 
     /// The proxy's; behind a gateway that has one of its own, that.

@@ -165,7 +165,7 @@ async fn show_metrics(metrics: &Metrics) -> Result<Reply, Problem> {
     let metrics = metrics.clone();
     // The file system is asked for its free space, which may take long where it is mounted over a network.
     let text = tokio::task::spawn_blocking(move || metrics.render()).await.ok().flatten();
-    text.map(|text| reply::text(text, MEDIA_TYPE)).ok_or_else(|| Problem::new(ErrorCode::Internal))
+    text.map(|text| reply::success(text, MEDIA_TYPE)).ok_or_else(|| Problem::new(ErrorCode::Internal))
 }
 
 async fn ready<V: Services>(api: &Api<V>) -> Result<Reply, Problem> {

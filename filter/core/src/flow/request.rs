@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use linkgate_contract::{
-    BodyKind, Endpoint, Fields, Language, MediaType, NoEndpoint, Problem, Route, headers, is_of_type, read_fields,
+    BodyKind, Endpoint, Fields, Language, MediaType, NoEndpoint, Problem, Route, headers, is_of_type, parse_body_fields,
 };
 
 use crate::caller_cache::{Caller, CredentialFingerprint};
@@ -129,7 +129,7 @@ impl Request {
     }
 
     pub(super) fn body_fields<'a>(&self, body: &'a [u8]) -> Result<Fields<'a>, Problem> {
-        if self.is_form { Ok(fields_of_form(decode_form(body))) } else { read_fields(self.media_type, body) }
+        if self.is_form { Ok(fields_of_form(decode_form(body))) } else { parse_body_fields(self.media_type, body) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where packages may come from, and what must be known of them.
 
-use linkgate_contract::{HostRule, LinkRules, Origin};
+use linkgate_contract::{HostRule, Origin, SourceRules};
 
 use crate::rules::pattern::Patterns;
 
@@ -73,7 +73,7 @@ impl<'a> TargetRules<'a> {
     }
 }
 
-impl LinkRules for TargetRules<'_> {
+impl SourceRules for TargetRules<'_> {
     fn allows(&self, origin: &Origin) -> bool {
         self.hosts().any(|entry| entry.rule.matches(origin))
     }
@@ -101,7 +101,7 @@ mod tests {
         let mut private = entry("artifacts.internal:8443", "shop-*");
         private.allow_private_addresses = true;
         let rules = PackageRules { hosts: vec![entry("example.com", "*"), private], ..PackageRules::default() };
-        let url = |text: &str| Origin::read(text).unwrap();
+        let url = |text: &str| Origin::parse_link(text).unwrap();
         assert!(rules.for_target("any").allows(&url("https://example.com/a")));
         assert!(!rules.for_target("any").allows(&url("https://artifacts.internal:8443/a")));
         assert!(rules.for_target("shop-1").allows(&url("https://artifacts.internal:8443/a")));
@@ -114,7 +114,7 @@ mod tests {
     fn a_report_only_host_counts_only_where_no_other_entry_allows_it() {
         let mut report_only = entry("example.com", "*");
         report_only.report = true;
-        let url = Origin::read("https://example.com/a").unwrap();
+        let url = Origin::parse_link("https://example.com/a").unwrap();
         let hosts = vec![report_only, entry("example.com", "shop")];
         let rules = PackageRules { hosts, checksum: Checksum::Required, ..PackageRules::default() };
         assert!(rules.for_target("other").is_report_only(&url) && !rules.for_target("shop").is_report_only(&url));

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use linkgate_contract::{AllowList, HostRule, LinkRequest, MediaType, Problem};
+use linkgate_contract::{AllowList, HostRule, MediaType, Problem, UploadByLinkRequest};
 use tracing::{error, info, warn};
 
 use super::job::{Job, RecordState};
@@ -62,7 +62,7 @@ impl<V: Services> Ingest<V> {
         let private_hosts = AllowList::new(private_hosts.iter().filter_map(|host| HostRule::new(host).ok()).collect());
         Ok(Upload {
             target: record.view.target.clone(),
-            request: LinkRequest::read(MediaType::Json, body.as_bytes(), &self.rules.allowed_hosts)?,
+            request: UploadByLinkRequest::parse_body(MediaType::Json, body.as_bytes(), &self.rules.allowed_hosts)?,
             caller_app: caller_app.clone(),
             operator: operator.clone(),
             allowance: Allowance { private_hosts, opaque: *opaque },

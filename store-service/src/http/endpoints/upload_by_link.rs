@@ -1,7 +1,7 @@
 //! Uploads a package from a link: 200 with the package, or 202 with the job if the caller does not wait.
 
 use jiff::tz::TimeZone;
-use linkgate_contract::{CallerApp, ErrorCode, LinkRequest, MediaType, Problem, headers};
+use linkgate_contract::{CallerApp, ErrorCode, MediaType, Problem, UploadByLinkRequest, headers};
 use linkgate_store_core::ingest::ports::{JobEnd, JobView, PackageRow, Services};
 use linkgate_store_core::ingest::{Known, Upload};
 use tracing::info;
@@ -21,7 +21,7 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
     let media_type = MediaType::from_header(head.headers.get(headers::CONTENT_TYPE).map(|v| v.as_bytes()));
     let upload = Upload {
         target: route.target.clone(),
-        request: LinkRequest::read(media_type, &body, &api.allowed_hosts)?,
+        request: UploadByLinkRequest::parse_body(media_type, &body, &api.allowed_hosts)?,
         caller_app: app.clone(),
         operator: operator.clone(),
         allowance: allowance.clone(),
