@@ -20,10 +20,10 @@ use std::time::{Duration, Instant};
 use linkgate_archive::{Format, Package};
 use linkgate_catalog::SqliteCatalog;
 use linkgate_contract::{AppCode, CallerApp, JobId, ModuleName, ModuleRef, Operator, PackageVersion, Sha256};
-use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
     Catalog, CatalogReader, Fetched, JobRecord, JobRequest, JobState, JobView, NewPackage, Provenance, QueueLimits,
 };
+use linkgate_store_core::ingest::{Allowance, now_ms};
 use linkgate_tests::measure::{median, number};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
@@ -222,8 +222,7 @@ fn new_package(target: &ModuleRef, number: u32) -> (NewPackage, JobRecord) {
     };
     let request = JobRequest {
         body: "{}".into(),
-        private_hosts: Vec::new(),
-        opaque: false,
+        allowance: Allowance::default(),
         source_url: url,
         caller_app: Some(CallerApp::new("app").unwrap()),
         operator: Operator::new("admin").unwrap(),

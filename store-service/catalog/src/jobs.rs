@@ -3,15 +3,15 @@
 //! Promises: an upload that was accepted is found again after a crash, until it has ended; what it took to run it is
 //! overwritten then, for a link may hold a signature.
 
-use linkgate_contract::{AppCode, CallerApp, JobId, ModuleName, ModuleRef, Operator, Sha256};
+use linkgate_contract::{AllowList, AppCode, CallerApp, HostRule, JobId, ModuleName, ModuleRef, Operator, Sha256};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
 
 use super::sqlite::{failed, signed, unsigned};
-use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
     CatalogError, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView, PackageRow,
 };
+use linkgate_store_core::ingest::{Allowance, now_ms};
 
 /// A statement that inserts or ends: an upload that nobody was told of is not there before it ends.
 const UPSERT_ENDED: &str = "
@@ -64,7 +64,8 @@ pub(super) async fn record_end(
 /// Records that an upload goes on without its caller.
 pub(super) async fn record_acceptance(tx: &mut Transaction<'_, Sqlite>, job: &JobRecord) -> Result<(), sqlx::Error> {
     let JobRecord { view, request, .. } = job;
-    let private_hosts = serde_json::to_string(&request.private_hosts).map_err(|e| sqlx::Error::Encode(e.into()))?;
+    let private_hosts: Vec<String> = request.allowance.private_hosts.rules().map(ToString::to_string).collect();
+    let private_hosts = serde_json::to_string(&private_hosts).map_err(|e| sqlx::Error::Encode(e.into()))?;
     sqlx::query(
         "insert into job (id, app_code, module, request, private_hosts, opaque, source_url, caller_app, operator,
                           request_id, created_ms)
@@ -75,7 +76,7 @@ pub(super) async fn record_acceptance(tx: &mut Transaction<'_, Sqlite>, job: &Jo
     .bind(view.target.module.as_str())
     .bind(&request.body)
     .bind(private_hosts)
-    .bind(request.opaque)
+    .bind(request.allowance.opaque)
     .bind(&request.source_url)
     .bind(caller_text(request))
     .bind(request.operator.as_str())
@@ -148,11 +149,9 @@ pub(super) async fn expire(pool: &SqlitePool, before_ms: i64) -> Result<u64, Cat
 }
 
 fn read_record(row: &SqliteRow) -> Result<JobRecord, sqlx::Error> {
-    let private_hosts: &str = row.try_get("private_hosts")?;
     let request = JobRequest {
         body: row.try_get("request")?,
-        private_hosts: serde_json::from_str(private_hosts).map_err(|e| sqlx::Error::Decode(e.into()))?,
-        opaque: row.try_get("opaque")?,
+        allowance: read_allowance(row)?,
         source_url: row.try_get("source_url")?,
         caller_app: Some(row.try_get("caller_app")?)
             .filter(|name: &&str| !name.is_empty())
@@ -195,6 +194,14 @@ fn read_end(state: JobState, outcome: Option<&str>) -> Result<Option<JobEnd>, sq
         _ => failure().map(JobEnd::Failed),
     };
     end.map(Some).map_err(|e| sqlx::Error::Decode(e.into()))
+}
+
+fn read_allowance(row: &SqliteRow) -> Result<Allowance, sqlx::Error> {
+    let entries: Vec<String> =
+        serde_json::from_str(row.try_get("private_hosts")?).map_err(|e| sqlx::Error::Decode(e.into()))?;
+    // They were written from a list of such.
+    let rules = entries.iter().filter_map(|entry| HostRule::new(entry).ok()).collect();
+    Ok(Allowance { private_hosts: AllowList::new(rules), opaque: row.try_get("opaque")? })
 }
 
 /// No name stands for no application.

@@ -245,8 +245,7 @@ impl Job {
         let Upload { request, caller_app, operator, allowance, request_id, .. } = &self.upload;
         let request = JobRequest {
             body: request.to_json(),
-            private_hosts: allowance.private_hosts.rules().map(ToString::to_string).collect(),
-            opaque: allowance.opaque,
+            allowance: allowance.clone(),
             source_url: request.package_url.to_string(),
             caller_app: caller_app.clone(),
             operator: operator.clone(),

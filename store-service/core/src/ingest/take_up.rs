@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use linkgate_contract::{AllowList, HostRule, MediaType, Problem, UploadByLinkRequest};
+use linkgate_contract::{MediaType, Problem, UploadByLinkRequest};
 use tracing::{error, info, warn};
 
 use super::job::{Job, RecordState};
 use super::ports::{Claim, Failure, Fence, JobEnd, JobQueue as _, JobRecord, JobRequest, QueueError, Services};
-use super::{Allowance, Ingest, Upload, chain};
+use super::{Ingest, Upload, chain};
 
 impl<V: Services> Ingest<V> {
     /// Begins those again that nobody works on. Called once, before anybody can ask for more.
@@ -57,15 +57,13 @@ impl<V: Services> Ingest<V> {
 
     /// Judged like any request, for the operator may have changed what is allowed.
     fn parse_upload(&self, record: &JobRecord) -> Result<Upload, Problem> {
-        let JobRequest { body, private_hosts, opaque, caller_app, operator, request_id, .. } = &record.request;
-        // They were written from a list of such.
-        let private_hosts = AllowList::new(private_hosts.iter().filter_map(|host| HostRule::new(host).ok()).collect());
+        let JobRequest { body, allowance, caller_app, operator, request_id, .. } = &record.request;
         Ok(Upload {
             target: record.view.target.clone(),
             request: UploadByLinkRequest::parse_body(MediaType::Json, body.as_bytes(), &self.rules.allowed_hosts)?,
             caller_app: caller_app.clone(),
             operator: operator.clone(),
-            allowance: Allowance { private_hosts, opaque: *opaque },
+            allowance: allowance.clone(),
             request_id: request_id.clone(),
         })
     }

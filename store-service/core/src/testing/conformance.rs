@@ -13,12 +13,12 @@ use bytes::Bytes;
 use linkgate_archive::{Format, Package};
 use linkgate_contract::{AppCode, CallerApp, JobId, Operator, PackageVersion, Sha256};
 
-use crate::ingest::now_ms;
 use crate::ingest::ports::{
     BeatReply, BlobError, BlobReader as _, BlobStore, BlobWriter as _, Catalog, CatalogError, CatalogReader, Claim,
     Enqueued, Failure, FinishedBlob as _, Heartbeat, HolderId, JobEnd, JobKey, JobQueue, JobRecord, JobRequest,
     JobState, JobView, Listed, Maintenance, NewJob, NewPackage, Provenance, QueueError, QueueLimits, UploadKey,
 };
+use crate::ingest::{Allowance, now_ms};
 use crate::testing::example_target;
 
 /// Adapters over storage of their own, empty at first.
@@ -65,8 +65,7 @@ fn job(number: u8, host: &str, app: &str) -> NewJob {
     };
     let request = JobRequest {
         body: format!("{{\"number\":{number}}}"),
-        private_hosts: Vec::new(),
-        opaque: false,
+        allowance: Allowance::default(),
         source_url: format!("https://{host}/{number}"),
         caller_app: Some(CallerApp::new("ci").unwrap()),
         operator: Operator::new("admin").unwrap(),

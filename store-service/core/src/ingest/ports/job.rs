@@ -4,6 +4,7 @@ use linkgate_contract::{CallerApp, JobId, Language, ModuleRef, Operator, Problem
 use serde::{Deserialize, Serialize};
 
 use super::PackageRow;
+use crate::ingest::Allowance;
 
 /// How far an upload is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,13 +133,12 @@ pub struct JobKey {
 /// What it takes to run an upload again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobRequest {
-    /// The body of the request, in the API's form.
+    /// The body of the request, in the API's form: a record outlives the program that wrote it, and whoever takes the job up
+    /// judges the request anew.
     pub body: String,
-    /// The entries of the list of hosts that may be private.
-    pub private_hosts: Vec<String>,
-    /// Whether the package may be a file that is no archive.
-    pub opaque: bool,
-    /// The link without its query.
+    /// What the gate's policy allowed it.
+    pub allowance: Allowance,
+    /// The link as it is shown, without its query; it cannot be fetched.
     pub source_url: String,
     /// Which application asked, if one was verified.
     pub caller_app: Option<CallerApp>,
