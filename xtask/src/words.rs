@@ -41,6 +41,12 @@ enum Scope {
 const GONE: &[GoneWord] = &[
     GoneWord { forms: &["ledger", "ledgers"], new: "catalog", reason: "the database of packages and modules" },
     GoneWord { forms: &["unbooked"], new: "orphaned", reason: "of a blob that no row points at" },
+    GoneWord {
+        forms: &["books", "booked", "booking", "bookings"],
+        new: "catalog, record",
+        reason: "what is done to a package once it is stored",
+    },
+    GoneWord { forms: &["linker", "linking"], new: "ingest", reason: "a link is also what ld does" },
     GoneWord { forms: &["draft", "drafts"], new: "blob writer", reason: "a blob that is being written" },
     GoneWord { forms: &["upkeep"], new: "maintenance", reason: "as everybody calls gc, scrub, verify and backup" },
     GoneWord { forms: &["errand", "errands"], new: "call", reason: "what is asked of an identity service" },
@@ -73,6 +79,11 @@ const EXCEPTIONS: &[Exception] = &[
         form: "ledger",
         scope: Scope::Path("tests/store/lifecycle.rs"),
         _reason: "a data directory with that file is refused, and opened once it has the new name",
+    },
+    Exception {
+        form: "linker",
+        scope: Scope::Path("tests/wasm/"),
+        _reason: "a type of the interpreter that runs the filter",
     },
     Exception { form: "flight", scope: Scope::Phrase("in flight"), _reason: "what everybody calls it" },
 ];

@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn an_application_is_always_verified_and_every_name_fit_for_the_books() {
+    fn an_application_is_always_verified_and_every_name_fit_for_the_catalog() {
         let nobody = || UserClaim::unverified("", "none");
         for optional in [false, true] {
             let app = AppClaim::unverified("app", "no secret");
