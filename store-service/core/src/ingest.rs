@@ -8,7 +8,7 @@
 //! what may be tried again is for the source to judge.
 //!
 //! What keeps two uploads apart is asked of the ports: equal ones are one job of the queue, whoever works has claimed the
-//! job, and blobs and rows change under the catalog's publish lock. What is here besides, in [`Jobs`], are the jobs that
+//! job, and blobs and rows change under the catalog's publish lock. What is here besides, in `Jobs`, are the jobs that
 //! this very process works on, for those who wait for them.
 
 mod blocks;

@@ -1,6 +1,6 @@
 //! Reads a blob from its first byte to its last and says whether it is what its name says.
 //!
-//! Promises: at most [`STEP_BYTES`] are in memory, and no thread is held while the rate lets the disk rest.
+//! Promises: at most `STEP_BYTES` are in memory, and no thread is held while the rate lets the disk rest.
 
 use linkgate_contract::Sha256;
 use std::time::Duration;
