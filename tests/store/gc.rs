@@ -31,12 +31,12 @@ async fn what_a_kill_between_rename_and_commit_leaves_is_removed_and_counted() {
 
     let tried = command(dir.path(), &["gc", "--dry-run"]);
     assert_eq!(tried.code(), 0);
-    assert_eq!(tried.out, "Would delete 1 orphaned packages (12 bytes) and 1 temporary files (4 bytes)\n");
+    assert_eq!(tried.out, "Would delete 1 orphaned packages (14 bytes) and 1 temporary files (4 bytes)\n");
     assert_eq!(directory.files(), before, "a dry run removes nothing");
 
     let done = command(dir.path(), &["gc"]);
     assert_eq!(done.code(), 0);
-    assert_eq!(done.out, "Deleted 1 orphaned packages (12 bytes) and 1 temporary files (4 bytes)\n");
+    assert_eq!(done.out, "Deleted 1 orphaned packages (14 bytes) and 1 temporary files (4 bytes)\n");
     assert!(!directory.blob(&orphan).exists() && directory.temp_files().is_empty());
     assert_eq!(directory.stored_files(), [sha256_hex(b"recorded")]);
 
