@@ -7,7 +7,7 @@ use linkgate_contract::{AllowList, AppCode, CallerApp, HostRule, JobId, ModuleNa
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
 
-use super::sqlite::{failed, signed, unsigned};
+use super::database::{failed, signed, unsigned};
 use linkgate_store_core::ingest::ports::{
     CatalogError, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView, PackageRow,
 };

@@ -7,6 +7,7 @@
 //! with SQL; knows nothing of blobs or of HTTP.
 
 mod claims;
+mod database;
 mod jobs;
 mod packages;
 mod provenance;

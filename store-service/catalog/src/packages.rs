@@ -7,8 +7,8 @@ use linkgate_contract::{AppCode, PackageVersion, Sha256};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
 
+use super::database::{failed, signed, unsigned};
 use super::jobs::read_operator;
-use super::sqlite::{failed, signed, unsigned};
 use linkgate_store_core::ingest::SourceOrigin;
 use linkgate_store_core::ingest::ports::{CatalogError, NewPackage, PackageRow, StoredPackage};
 

@@ -4,8 +4,8 @@ use linkgate_contract::Sha256;
 use linkgate_store_core::ingest::ports::{CatalogError, JobRecord, Provenance};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
+use super::database::failed;
 use super::jobs::caller_text;
-use super::sqlite::failed;
 
 /// Statements that are given for one hash. A package that more rows share says the same in the rest.
 const STATEMENTS: i64 = 100;

@@ -3,8 +3,9 @@
 use linkgate_contract::{JobId, Sha256};
 use tokio::sync::watch;
 
+use super::SqliteCatalog;
+use super::database::BEGIN;
 use super::jobs;
-use super::sqlite::{BEGIN, SqliteCatalog};
 use linkgate_store_core::failpoint::{Step, reached};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{

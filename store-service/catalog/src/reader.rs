@@ -5,12 +5,11 @@
 
 use linkgate_contract::Sha256;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use sqlx::sqlite::{SqlitePoolOptions, SqliteRow};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqlitePool};
 
-use super::sqlite::{failed, options};
+use super::database::{ACQUIRE_TIMEOUT, failed, options};
 use linkgate_store_core::data_dir::open_file;
 use linkgate_store_core::ingest::ports::{CatalogError, CatalogReader, Reference, RowName};
 
@@ -18,9 +17,6 @@ use linkgate_store_core::ingest::ports::{CatalogError, CatalogReader, Reference,
 const PAGE: i64 = 500;
 /// Rows that are named for one digest. Enough to know who is concerned.
 const NAMED_ROWS: i64 = 100;
-/// How long to wait for a connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// The catalog, to be read. A copy is another handle on the same.
 #[derive(Clone)]
 pub struct SqliteReader {

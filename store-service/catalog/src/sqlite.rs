@@ -1,4 +1,4 @@
-//! The catalog in SQLite. The only module with SQL is this one, with what lies below it.
+//! The catalog in SQLite: its packages and modules, and who may write.
 //!
 //! Promises: a recorded package survives a power cut (WAL with `synchronous = FULL`); there is one writer at a time, which
 //! takes its lock before it reads, so it never works on a stale view; readers are not held up. Refuses to start on an
@@ -7,14 +7,15 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use linkgate_contract::{AppCode, ModuleRef, PackageVersion, Sha256};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::claims::ClaimTable;
+use super::database::{ACQUIRE_TIMEOUT, BEGIN, failed, options};
 use super::packages::{self, Live};
 use super::{SqliteReader, jobs, provenance};
 use linkgate_store_core::failpoint::{Step, reached};
@@ -28,12 +29,6 @@ use linkgate_store_core::ingest::{SourceOrigin, now_ms};
 const OLDEST_SQLITE: [u32; 3] = [3, 51, 3];
 /// Readers at once; their queries take well under a millisecond.
 const READERS: u32 = 4;
-/// How long to wait for a connection, or for another process (a backup, a shell) to release the database.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Takes the write lock at once: a transaction that reads first and writes later fails when another wrote in between,
-/// and no waiting helps it.
-pub(super) const BEGIN: &str = "begin immediate";
 
 /// The catalog in SQLite. A copy is another handle on the same.
 #[derive(Clone)]
@@ -85,16 +80,6 @@ impl SqliteCatalog {
     }
 }
 
-/// For every connection.
-pub(super) fn options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(false)
-        .foreign_keys(true)
-        .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(ACQUIRE_TIMEOUT)
-}
-
 /// When SQLite ends a transaction by itself, as on a full disk, the driver goes on counting it, and nothing can be begun on
 /// that connection again: it is closed, and the next one is new.
 fn is_usable(used: &SqliteConnection) -> bool {
@@ -109,22 +94,6 @@ async fn refuse_old_sqlite(pool: &SqlitePool) -> Result<(), CatalogStartError> {
 fn is_new_enough(version: &str) -> bool {
     let numbers: Vec<u32> = version.split('.').map_while(|part| part.parse().ok()).collect();
     numbers.as_slice() >= OLDEST_SQLITE.as_slice()
-}
-
-pub(super) fn failed(error: sqlx::Error) -> CatalogError {
-    // Postgres names the broken constraint, SQLite does not; so there is one unique rule per table.
-    match &error {
-        sqlx::Error::Database(e) if e.is_unique_violation() => CatalogError::AlreadyExists,
-        _ => CatalogError::Database(error.into()),
-    }
-}
-
-pub(super) fn signed(number: u64) -> Result<i64, sqlx::Error> {
-    i64::try_from(number).map_err(|e| sqlx::Error::Encode(e.into()))
-}
-
-pub(super) fn unsigned(number: i64) -> Result<u64, sqlx::Error> {
-    u64::try_from(number).map_err(|e| sqlx::Error::Decode(e.into()))
 }
 
 impl Catalog for SqliteCatalog {
