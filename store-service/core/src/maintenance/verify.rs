@@ -35,7 +35,7 @@ pub enum FindingKind {
     },
     /// Rows point at a blob that is not there.
     BlobMissing {
-        /// Which.
+        /// Which, as the rows have it; it may be no digest at all.
         sha256: String,
         /// The rows, the first hundred of them.
         rows: Vec<RowName>,
@@ -43,7 +43,7 @@ pub enum FindingKind {
     /// A blob holds other bytes than its name says, or not all of them.
     BlobCorrupt {
         /// Which.
-        sha256: String,
+        sha256: Sha256,
         /// Its length.
         size_bytes: u64,
         /// The rows that point at it, the first hundred of them.
@@ -52,7 +52,7 @@ pub enum FindingKind {
     /// A blob that the disk does not give.
     BlobUnreadable {
         /// Which.
-        sha256: String,
+        sha256: Sha256,
         /// What the disk said.
         detail: String,
         /// The rows that point at it, the first hundred of them.
@@ -61,7 +61,7 @@ pub enum FindingKind {
     /// A blob is as its name says, but rows that point at it say another size.
     SizeMismatch {
         /// Which.
-        sha256: String,
+        sha256: Sha256,
         /// Its length.
         size_bytes: u64,
         /// The rows that point at it, the first hundred of them.
@@ -70,7 +70,7 @@ pub enum FindingKind {
     /// No row points at a blob.
     BlobOrphaned {
         /// Which.
-        sha256: String,
+        sha256: Sha256,
         /// Its length.
         size_bytes: u64,
     },
@@ -210,19 +210,19 @@ impl<B: BlobStore, R: CatalogReader> Verify<B, R> {
             report.summary.blobs += 1;
             report.summary.bytes += size_bytes;
         }
-        let sha256 = blob.sha256.to_string();
+        let sha256 = blob.sha256;
         match content {
             // Its rows, if it has any, were checked or will be.
             Content::Gone => Ok(()),
             Content::Sound { size_bytes } => self.check_references(blob, size_bytes, committed_before, report).await,
             Content::Corrupt { size_bytes } => {
-                let rows = self.catalog.referencing_rows(&sha256).await?;
+                let rows = self.catalog.referencing_rows(&sha256.to_string()).await?;
                 let done = if self.repairs { Some(self.move_to_quarantine(blob.sha256).await?) } else { None };
                 report.tell(FindingKind::BlobCorrupt { sha256, size_bytes, rows }, done);
                 Ok(())
             }
             Content::Unreadable(e) => {
-                let rows = self.catalog.referencing_rows(&sha256).await?;
+                let rows = self.catalog.referencing_rows(&sha256.to_string()).await?;
                 report.tell(FindingKind::BlobUnreadable { sha256, detail: chain(&e), rows }, None);
                 Ok(())
             }
@@ -236,11 +236,11 @@ impl<B: BlobStore, R: CatalogReader> Verify<B, R> {
         committed_before: SystemTime,
         report: &mut Report<'_>,
     ) -> Result<(), MaintenanceError> {
-        let sha256 = blob.sha256.to_string();
+        let sha256 = blob.sha256;
         match self.catalog.reference(&blob.sha256).await? {
             Some(reference) if reference.agrees_on(size_bytes) => {}
             Some(_) => {
-                let rows = self.catalog.referencing_rows(&sha256).await?;
+                let rows = self.catalog.referencing_rows(&sha256.to_string()).await?;
                 report.tell(FindingKind::SizeMismatch { sha256, size_bytes, rows }, None);
             }
             None if blob.modified > committed_before => {}

@@ -172,7 +172,7 @@ pub struct Reference {
     pub most_bytes: i64,
 }
 
-/// A row, for people.
+/// A row, for people: as it is recorded, for it may be a damaged one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RowName {
     /// Its number.
