@@ -147,8 +147,8 @@ async fn check(store: &StoreProcess, uploads: &[Upload]) {
         uploads.iter().map(|u| (u.application.clone(), u.version.clone(), u.sha256.clone())).collect();
     let mut hashes: Vec<_> = expected.iter().map(|(_, _, sha256)| sha256.clone()).collect();
     hashes.sort();
-    assert_eq!(store.directory().stored_files(), hashes, "what is kept");
-    let rows = store.directory().rows().await.into_iter();
+    assert_eq!(store.stored_files(), hashes, "what is kept");
+    let rows = store.rows().await.into_iter();
     let mut rows: Vec<_> = rows.map(|row| (row.app_code, row.version, row.sha256)).collect();
     expected.sort();
     rows.sort();

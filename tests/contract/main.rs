@@ -75,7 +75,7 @@ async fn what_the_gate_forwards_the_store_takes_and_records_for_the_same_user() 
     let reply = forwarded(&store, &forward, body.as_bytes()).send(store.base()).await;
     assert_eq!(reply.status, 200, "{reply:?}");
     assert_eq!(reply.json()["operator"], USER);
-    assert_eq!(store.directory().rows().await.len(), 1);
+    assert_eq!(store.rows().await.len(), 1);
 }
 
 /// Status, headers of the API and body, as the store gives them when it is asked directly.

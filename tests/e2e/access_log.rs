@@ -5,7 +5,7 @@ use linkgate_tests::{LinkRequestBuilder, Service, ServiceBehaviour, random};
 use serde_json::{Value, json};
 
 use crate::platform::{ANNA, CI, Caller, EXEMPT, Platform, Proof, UPLOAD};
-use crate::stack::stranger;
+use crate::replies::stranger;
 
 /// Everything of a line that the gate noted.
 const FIELDS: [&str; 10] =
@@ -27,7 +27,7 @@ fn line(text: &str) -> (Value, Value, Value) {
 
 async fn assert_logged(platform: &Platform, request: LinkRequestBuilder, want: &str) {
     let reply = platform.stack.send(request.in_english()).await;
-    let mut logged = platform.stack.gateway.access_line(&reply).await;
+    let mut logged = platform.stack.gateway().access_line(&reply).await;
     // One word here.
     if let Some(reason) = logged["gate"].get_mut("reason") {
         *reason = json!(reason.as_str().unwrap().replace(' ', "_"));
@@ -59,7 +59,7 @@ async fn each_end_of_a_request_has_its_line() {
     // Sent on.
     assert_logged(&platform, of(&ci), &format!("{ok} ci anna app_code default default grants.ours fresh")).await;
     assert_logged(&platform, of(&ci), &format!("{ok} ci anna app_code default default grants.ours cached")).await;
-    let listed = stack.request(stack.source.url()).version("listed");
+    let listed = stack.request(stack.source().url()).version("listed");
     assert_logged(&platform, listed, &format!("{ok} {APP} {USER} app_code default default grants.ours listed")).await;
     let alone = Caller { prefix: EXEMPT, operator: CI, ..ci.clone() }.with("bk_token", "");
     let alone = alone.with("bk_ticket", "");

@@ -2,39 +2,39 @@
 
 use linkgate_tests::{Behaviour, sha256_hex};
 
-use crate::stack::{PACKAGE, TestStack, assert_problem};
+use crate::replies::{PACKAGE, WholeStack, assert_problem};
 
 #[tokio::test]
 async fn the_same_version_again_is_refused_unless_it_may_be_replaced() {
-    let stack = TestStack::new().await;
-    let first = stack.send(stack.request(stack.source.url())).await.json();
+    let stack = WholeStack::new().await;
+    let first = stack.send(stack.request(stack.source().url())).await.json();
     let again =
         stack.send(stack.request(stack.link_to("/new.tgz", Behaviour::Bytes(b"new".to_vec()))).in_english()).await;
     let body = r#"{"code":"PACKAGE_ALREADY_EXISTS","detail":"The source package already exists"}"#;
     assert_problem(&again, 400, "PACKAGE_ALREADY_EXISTS", Some("4312009"), body);
-    assert_eq!(stack.directory().stored_files(), [sha256_hex(PACKAGE)]);
+    assert_eq!(stack.stored_files(), [sha256_hex(PACKAGE)]);
 
-    let replaced = stack.send(stack.request(stack.source.url_of("/new.tgz")).overwriting()).await.json();
+    let replaced = stack.send(stack.request(stack.source().url_of("/new.tgz")).overwriting()).await.json();
     assert_eq!((&replaced["id"], &replaced["created"]), (&first["id"], &first["created"]));
     assert_eq!(replaced["sha256_signature"], sha256_hex(b"new"));
     assert_eq!(replaced["package_name"], "new:0.0.5");
-    assert_eq!(stack.directory().stored_files(), [sha256_hex(b"new")], "what was replaced is gone");
-    assert_eq!(stack.directory().rows().await.len(), 1);
+    assert_eq!(stack.stored_files(), [sha256_hex(b"new")], "what was replaced is gone");
+    assert_eq!(stack.rows().await.len(), 1);
 }
 
 #[tokio::test]
 async fn of_many_callers_at_once_exactly_one_wins() {
-    let stack = TestStack::new().await;
+    let stack = WholeStack::new().await;
     let uploads: Vec<_> = (0..8)
         .map(|n| {
             let url =
                 stack.link_to(&format!("/{n}.tgz"), Behaviour::Held(format!("package {n} ").repeat(100).into_bytes()));
-            tokio::spawn(stack.request(url).try_send_owned(stack.gateway.base()))
+            tokio::spawn(stack.request(url).try_send_owned(stack.gateway().base()))
         })
         .collect();
     // All of them are in the middle of their download before the first can finish.
-    stack.source.wait_for_requests(8).await;
-    stack.source.release();
+    stack.source().wait_for_requests(8).await;
+    stack.source().release();
     let mut won = Vec::new();
     for upload in uploads {
         let reply = upload.await.unwrap().unwrap();
@@ -44,8 +44,8 @@ async fn of_many_callers_at_once_exactly_one_wins() {
         }
     }
     assert_eq!(won.len(), 1);
-    assert_eq!(stack.directory().stored_files(), won, "the losers left nothing");
-    let rows = stack.directory().rows().await;
+    assert_eq!(stack.stored_files(), won, "the losers left nothing");
+    let rows = stack.rows().await;
     assert_eq!((rows.len(), &rows[0].sha256), (1, &won[0]));
     assert!(stack.directory().temp_files().is_empty());
 }

@@ -7,7 +7,7 @@ use linkgate_tests::{Reply, StoreProcess, TokenMint};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::stack::{assert_envelope, authorized, stranger};
+use crate::replies::{assert_envelope, authorized, stranger};
 
 #[tokio::test]
 async fn a_row_and_a_handler_are_an_endpoint() {

@@ -6,60 +6,60 @@ use linkgate_tests::{Behaviour, Reply, bytes, sha256_hex};
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
-use crate::stack::TestStack;
+use crate::replies::WholeStack;
 
 const PATH: &str = "/stag/bkapps/applications/app_code/modules/default/source_package/link/";
 
 /// Where a 202 leads, as every client works it out.
-fn place(stack: &TestStack, accepted: &Reply) -> String {
-    let asked = Url::parse(&format!("{}{PATH}", stack.gateway.base())).unwrap();
+fn place(stack: &WholeStack, accepted: &Reply) -> String {
+    let asked = Url::parse(&format!("{}{PATH}", stack.gateway().base())).unwrap();
     let place = asked.join(accepted.header("location").expect("a 202 says where")).unwrap();
     assert!(place.path().starts_with(PATH), "it stays behind the prefix: {place}");
     place.path().to_owned()
 }
 
-async fn ask(stack: &TestStack, method: Method, path: &str, accept: &str) -> Reply {
+async fn ask(stack: &WholeStack, method: Method, path: &str, accept: &str) -> Reply {
     let request = stack.request("").path(path).method(method).raw_body("").content_type(None).in_english();
-    request.header("accept", accept).send(stack.gateway.base()).await
+    request.header("accept", accept).send(stack.gateway().base()).await
 }
 
 #[tokio::test]
 async fn an_upload_is_begun_watched_and_done_behind_a_prefix() {
-    let stack = TestStack::new().await;
+    let stack = WholeStack::new().await;
     let package = bytes(300_000);
-    stack.source.on("/held.tar.gz", Behaviour::Held(package.clone()));
-    let request = || stack.request(stack.source.url_of("/held.tar.gz")).path(PATH).header("prefer", "respond-async");
-    let accepted = request().header("idempotency-key", "k").send(stack.gateway.base()).await;
+    stack.source().on("/held.tar.gz", Behaviour::Held(package.clone()));
+    let request = || stack.request(stack.source().url_of("/held.tar.gz")).path(PATH).header("prefer", "respond-async");
+    let accepted = request().header("idempotency-key", "k").send(stack.gateway().base()).await;
     assert_eq!((accepted.status, accepted.header("preference-applied")), (202, Some("respond-async")), "{accepted:?}");
     let place = place(&stack, &accepted);
-    let again = request().header("idempotency-key", "k").send(stack.gateway.base()).await;
+    let again = request().header("idempotency-key", "k").send(stack.gateway().base()).await;
     assert_eq!((again.status, again.header("location")), (202, accepted.header("location")));
-    stack.source.wait_for_requests(1).await;
+    stack.source().wait_for_requests(1).await;
     let now = ask(&stack, Method::GET, &place, "application/json").await;
     assert_eq!((now.status, &now.json()["ended"]), (200, &Value::Null), "{now:?}");
     let release = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        stack.source.release();
+        stack.source().release();
     };
     let (events, ()) = tokio::join!(ask(&stack, Method::GET, &place, "text/event-stream"), release);
     assert_eq!(events.header("content-type"), Some("text/event-stream"));
     assert!(events.body.matches("data:").count() >= 2 && events.body.contains("event:done"), "{}", events.body);
     let done = ask(&stack, Method::GET, &place, "application/json").await.json();
     assert_eq!(done["package"]["sha256_signature"], sha256_hex(&package));
-    assert_eq!(stack.source.requests().len(), 1);
+    assert_eq!(stack.source().requests().len(), 1);
 }
 
 #[tokio::test]
 async fn an_upload_is_cancelled_through_the_gateway_and_nothing_is_left() {
-    let stack = TestStack::new().await;
-    stack.source.on("/held.tar.gz", Behaviour::Held(bytes(300_000)));
-    let request = stack.request(stack.source.url_of("/held.tar.gz")).path(PATH).header("prefer", "respond-async");
-    let accepted = request.send(stack.gateway.base()).await;
+    let stack = WholeStack::new().await;
+    stack.source().on("/held.tar.gz", Behaviour::Held(bytes(300_000)));
+    let request = stack.request(stack.source().url_of("/held.tar.gz")).path(PATH).header("prefer", "respond-async");
+    let accepted = request.send(stack.gateway().base()).await;
     let place = place(&stack, &accepted);
-    stack.source.wait_for_requests(1).await;
+    stack.source().wait_for_requests(1).await;
     let cancelled = ask(&stack, Method::DELETE, &place, "*/*").await;
     assert_eq!((cancelled.status, &cancelled.json()["state"]), (200, &json!("cancelled")), "{cancelled:?}");
-    stack.store.directory().assert_empty().await;
+    stack.store().directory().assert_empty().await;
     let unknown = place.replace('0', "f");
     assert_eq!(ask(&stack, Method::GET, &unknown, "*/*").await.json(), json!({"code": "ERROR", "detail": "Not found"}));
 }

@@ -7,7 +7,7 @@ use linkgate_tests::{Question, Service, ServiceBehaviour, random};
 use serde_json::{Value, json};
 
 use crate::platform::{ANNA, CI, Caller, EXEMPT, OTHER_GATEWAY, Platform, Proof, UPLOAD, claims, inner};
-use crate::stack::{assert_envelope, assert_not_authenticated, assert_problem};
+use crate::replies::{assert_envelope, assert_not_authenticated, assert_problem};
 
 /// Serves somebody twice: the first time `question` is asked, the second time nothing.
 async fn serve_twice(platform: &Platform, caller: &Caller, question: Option<Question>) {
@@ -28,9 +28,9 @@ async fn every_good_proof_is_believed_and_asked_about_once() {
         serve_twice(&platform, &platform.caller(proof), proof.question().map(|(_, question)| question)).await;
     }
     // A login service with tenants knows the gateway by a bearer.
-    let mut tenants = platform.stack.policy.clone();
+    let mut tenants = platform.stack.policy().clone();
     tenants["identity"]["login"]["multi_tenant"] = true.into();
-    platform.stack.gateway.enforce(&tenants).await;
+    platform.stack.gateway().enforce(&tenants).await;
     for proof in [Proof::Token, Proof::TokenCookie] {
         serve_twice(&platform, &platform.caller(proof), Some(Question::VerifyToken)).await;
     }
@@ -151,7 +151,7 @@ async fn every_bad_proof_has_its_reason() {
         assert_not_authenticated(&platform.stack.refuse_at_gate(request).await, reason);
     }
     platform.stack.directory().assert_empty().await;
-    assert!(platform.stack.source.requests().is_empty());
+    assert!(platform.stack.source().requests().is_empty());
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use crate::platform::{ANNA, CI, UPLOAD};
 use crate::recorder::{REPLY_HEADERS, Recorded, Recorder};
-use crate::stack::{assert_envelope, assert_not_authenticated, authorized, stranger};
+use crate::replies::{assert_envelope, assert_not_authenticated, authorized, stranger};
 
 const JOB: &str = "0198c3a4-5f00-7abc-8def-0123456789ab";
 const LINK: &str = "https://example.com/a.tgz";

@@ -9,7 +9,7 @@ use linkgate_tests::request::get;
 use linkgate_tests::{Behaviour, FakeSource, StoreProcess, sha256_hex};
 use tokio::net::TcpStream;
 
-use crate::stack::{TestStack, assert_envelope, assert_problem, authorized, stranger};
+use crate::replies::{WholeStack, assert_envelope, assert_problem, authorized, stranger};
 
 /// A port that was free a moment ago: the store must come back where Envoy looks for it.
 fn free_port() -> u16 {
@@ -48,45 +48,45 @@ async fn a_store_that_is_killed_in_mid_download_leaves_nothing_and_takes_the_sam
     source.release();
     let reply = request().send(gateway.base()).await;
     assert_eq!(reply.status, 200, "{reply:?}");
-    assert_eq!(store.directory().stored_files(), [sha256_hex(&package)]);
+    assert_eq!(store.stored_files(), [sha256_hex(&package)]);
 }
 
 #[tokio::test]
 async fn a_blob_storage_that_fails_says_so_and_recovers_by_itself() {
-    let stack = TestStack::new().await;
+    let stack = WholeStack::new().await;
     let temp = stack.directory().path().join("tmp");
     std::fs::remove_dir(&temp).unwrap();
-    let reply = stack.refuse(stack.request(stack.source.url())).await;
+    let reply = stack.refuse(stack.request(stack.source().url())).await;
     let body = r#"{"code":"OBJECT_STORE_EXCEPTION","detail":"The object storage failed"}"#;
     assert_problem(&reply, 500, "OBJECT_STORE_EXCEPTION", Some("4312011"), body);
     std::fs::create_dir(&temp).unwrap();
-    assert_eq!(stack.send(stack.request(stack.source.url())).await.status, 200);
+    assert_eq!(stack.send(stack.request(stack.source().url())).await.status, 200);
 }
 
 #[tokio::test]
 async fn a_gateway_that_is_drained_says_so_first_and_answers_what_is_under_way() {
-    let stack = TestStack::new().await;
-    let (base, address) = (stack.gateway.base(), stack.gateway.address());
+    let stack = WholeStack::new().await;
+    let (base, address) = (stack.gateway().base(), stack.gateway().address());
     let beat = || tokio::time::sleep(Duration::from_millis(20));
     assert_eq!(get(base, "/readyz").await.status, 200);
     let link = stack.link_to("/held.tar.gz", Behaviour::Held(linkgate_tests::bytes(100_000)));
     let running = tokio::spawn(stack.request(link).try_send_owned(base));
-    stack.source.wait_for_requests(1).await;
+    stack.source().wait_for_requests(1).await;
 
     let mut drain = Command::new(binary("linkgate"));
-    drain.args(["envoy", "drain", "--notice", "5s", "--wait", "60s", "--admin", stack.gateway.admin()]);
+    drain.args(["envoy", "drain", "--notice", "5s", "--wait", "60s", "--admin", stack.gateway().admin()]);
     let mut drain = drain.stdout(Stdio::null()).spawn().unwrap();
     while get(base, "/readyz").await.status != 503 {
         beat().await;
     }
     // Who has not noticed yet is served.
-    assert_eq!(stack.send(stack.request(stack.source.url()).version("0.0.6")).await.status, 200);
+    assert_eq!(stack.send(stack.request(stack.source().url()).version("0.0.6")).await.status, 200);
     while TcpStream::connect(address).await.is_ok() {
         beat().await;
     }
     assert!(drain.try_wait().unwrap().is_none(), "a request is still under way");
-    stack.source.release();
+    stack.source().release();
     assert_eq!(running.await.unwrap().unwrap().status, 200);
     assert!(drain.wait().unwrap().success());
-    assert!(!stack.gateway.log().contains("/readyz"), "load balancers do not fill the access log");
+    assert!(!stack.gateway().log().contains("/readyz"), "load balancers do not fill the access log");
 }

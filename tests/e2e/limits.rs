@@ -7,7 +7,7 @@ use linkgate_tests::{Behaviour, Reply};
 use serde_json::{Value, json};
 
 use crate::platform::UPLOAD;
-use crate::stack::{TestStack, assert_envelope, assert_problem};
+use crate::replies::{WholeStack, assert_envelope, assert_problem};
 
 /// The refusal of one too many.
 fn assert_limited(reply: &Reply, most_s: u64) {
@@ -17,8 +17,8 @@ fn assert_limited(reply: &Reply, most_s: u64) {
     assert!((1..=most_s).contains(&wait), "{reply:?}");
 }
 
-async fn limited(limits: Value) -> TestStack {
-    TestStack::under(GatewayPlan::new(), &[], &[], |policy, _| {
+async fn limited(limits: Value) -> WholeStack {
+    WholeStack::under(GatewayPlan::new(), &[], &[], |policy, _| {
         policy["limits"] = limits;
         policy["routes"]["stages"] = json!([{"name": "prod", "prefixes": ["/prod"]}]);
     })
@@ -45,17 +45,17 @@ async fn a_rate_says_when_to_come_back_and_is_one_for_all_workers() {
         assert_limited(&stack.refuse_at_gate(ask()).await, 10);
     }
     assert_limited(&stack.refuse_at_gate(ask().path(format!("/prod{UPLOAD}"))).await, 10);
-    let taken = taken_by_workers(&stack.gateway).await;
+    let taken = taken_by_workers(stack.gateway()).await;
     assert!(taken.len() == 2 && taken.iter().all(|count| *count > 0), "both workers served: {taken:?}");
     let page = "/stats/prometheus?filter=linkgate_limited|linkgate.limited";
     let counted = "linkgate_limited{rule=\"limits-requests_per_app\"} 21\n";
-    stack.gateway.wait_for_page(page, "the limit is counted", |text| text.contains(counted)).await;
+    stack.gateway().wait_for_page(page, "the limit is counted", |text| text.contains(counted)).await;
 }
 
 /// Asks over many connections for a while; gives for each request when its answer was there, and whether it passed.
-async fn drive(stack: &TestStack, connections: usize, length: Duration) -> Vec<(Duration, bool)> {
-    let url = format!("{}/stag{UPLOAD}", stack.gateway.base());
-    let shown = stack.gateway.credentials().header();
+async fn drive(stack: &WholeStack, connections: usize, length: Duration) -> Vec<(Duration, bool)> {
+    let url = format!("{}/stag{UPLOAD}", stack.gateway().base());
+    let shown = stack.gateway().credentials().header();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let begin = Instant::now();
     let callers = (0..connections).map(|_| {
@@ -103,7 +103,7 @@ async fn a_rate_is_exact_within_a_twentieth_under_two_workers() {
     let longest_pause = answers.windows(2).map(|pair| pair[1].0 - pair[0].0).max().unwrap();
     let count = |n: usize| f64::from(u32::try_from(n).unwrap());
     let most = 100.0_f64.mul_add(seconds, 10.0);
-    let taken = taken_by_workers(&stack.gateway).await;
+    let taken = taken_by_workers(stack.gateway()).await;
     println!(
         "{} asked, {passed} passed in {seconds:.2} s; 10 + 100 t: {most:.0}, off by {:+.1} %; an ideal bucket at these \
          moments: {ideal}, off by {:+.1} %; longest pause {longest_pause:.0?}; connections by worker {taken:?}",
@@ -122,9 +122,9 @@ async fn uploads_of_an_app_are_counted_over_all_workers_and_their_places_come_ba
     let stack = limited(json!({"uploads_per_app": {"concurrent": 3}})).await;
     let url = stack.link_to("/held.tgz", Behaviour::Held(linkgate_tests::bytes(100_000)));
     let begin =
-        |n: usize| tokio::spawn(stack.request(&url).version(&n.to_string()).try_send_owned(stack.gateway.base()));
+        |n: usize| tokio::spawn(stack.request(&url).version(&n.to_string()).try_send_owned(stack.gateway().base()));
     let mut uploads: Vec<_> = (0..12).map(begin).collect();
-    stack.source.wait_for_requests(3).await;
+    stack.source().wait_for_requests(3).await;
     // Nine are refused while three are held.
     let mut refused = 0;
     while refused < 9 {
@@ -135,7 +135,7 @@ async fn uploads_of_an_app_are_counted_over_all_workers_and_their_places_come_ba
         assert_eq!(reply.header("retry-after"), Some("5"));
         (refused, uploads) = (refused + 1, rest);
     }
-    assert_eq!((stack.source.requests().len(), uploads.len()), (3, 3));
+    assert_eq!((stack.source().requests().len(), uploads.len()), (3, 3));
 
     // Who hangs up keeps the place, for the store goes on.
     uploads.remove(0).abort();
@@ -143,15 +143,15 @@ async fn uploads_of_an_app_are_counted_over_all_workers_and_their_places_come_ba
         let reply = begin(n).await.unwrap().unwrap();
         assert_eq!(reply.status, 429, "{reply:?}");
     }
-    stack.source.release();
+    stack.source().release();
     for upload in uploads {
         assert_eq!(upload.await.unwrap().unwrap().status, 200);
     }
     // Who was answered gives it back: two of the three are free, on whatever worker.
     for n in 0..20 {
-        let reply = stack.send(stack.request(stack.source.url()).version(&format!("after-{n}"))).await;
+        let reply = stack.send(stack.request(stack.source().url()).version(&format!("after-{n}"))).await;
         assert_eq!(reply.status, 200, "{reply:?}");
     }
-    let taken = taken_by_workers(&stack.gateway).await;
+    let taken = taken_by_workers(stack.gateway()).await;
     assert!(taken.len() == 2 && taken.iter().all(|count| *count > 0), "both workers served: {taken:?}");
 }

@@ -2,11 +2,11 @@
 //! asks for nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
 
 use linkgate_gate::Record;
 use linkgate_tests::gateway::{Gateway, GatewayPlan};
 use linkgate_tests::request::get;
+use linkgate_tests::wait::wait_until;
 use serde_json::{Value, json};
 
 use crate::probe::Probe;
@@ -70,15 +70,11 @@ async fn counting_gateway() -> Gateway {
 
 /// Asks for a text until it is there: Envoy hands out histograms and log lines in batches.
 async fn wait_for<F: Future<Output = String>>(wanted: &str, text: impl Fn() -> F) -> String {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
+    wait_until(async || {
         let text = text().await;
-        if text.contains(wanted) {
-            return text;
-        }
-        assert!(Instant::now() < deadline, "{wanted} is not in:\n{text}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        if text.contains(wanted) { Ok(text) } else { Err(format!("{wanted} is not in:\n{text}")) }
+    })
+    .await
 }
 
 #[tokio::test]

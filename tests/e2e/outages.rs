@@ -9,7 +9,7 @@ use linkgate_tests::{Reply, Service, ServiceBehaviour, random};
 use serde_json::{Value, json};
 
 use crate::platform::{CI, Caller, EXEMPT, Platform, Proof};
-use crate::stack::assert_envelope;
+use crate::replies::assert_envelope;
 
 /// The failure of a service, as callers read it.
 fn assert_failed(reply: &Reply, service: Service, what: &str) {
@@ -60,9 +60,9 @@ async fn go_through_all_behaviours(platform: &Platform, proofs: &[Proof]) {
 async fn an_ill_service_lets_nobody_in_but_those_who_are_known() {
     let platform = Platform::with(|policy| policy["identity"]["timeout_ms"] = json!(300)).await;
     go_through_all_behaviours(&platform, &Proof::ASKED).await;
-    let mut tenants = platform.stack.policy.clone();
+    let mut tenants = platform.stack.policy().clone();
     tenants["identity"]["login"]["multi_tenant"] = true.into();
-    platform.stack.gateway.enforce(&tenants).await;
+    platform.stack.gateway().enforce(&tenants).await;
     go_through_all_behaviours(&platform, &[Proof::Token]).await;
 
     // Who needs no service does not notice.
@@ -70,13 +70,13 @@ async fn an_ill_service_lets_nobody_in_but_those_who_are_known() {
     for proof in [Proof::InnerEdDsa, Proof::InnerRs512] {
         assert_eq!(platform.serve(&platform.caller(proof)).await["identity"], "fresh");
     }
-    let listed = platform.stack.gateway.credentials();
+    let listed = platform.stack.gateway().credentials();
     let listed = platform.user("bk_ticket", &listed.ticket);
     let reply = platform.stack.send(platform.request(&listed)).await;
     assert_eq!(reply.status, 200, "{reply:?}");
-    let line = &platform.stack.gateway.access_line(&reply).await["gate"];
+    let line = &platform.stack.gateway().access_line(&reply).await["gate"];
     assert_eq!((&line["app"], &line["identity"]), (&json!(APP), &json!("listed")));
-    assert!(!platform.stack.gateway.log().contains("critical"), "{}", platform.stack.gateway.log());
+    assert!(!platform.stack.gateway().log().contains("critical"), "{}", platform.stack.gateway().log());
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use url::form_urlencoded::Serializer;
 
 use crate::platform::{ANNA, CI, UPLOAD};
 use crate::recorder::{Recorded, Recorder};
-use crate::stack::{NO_USER, assert_envelope, assert_not_authenticated, assert_problem, stranger};
+use crate::replies::{NO_USER, assert_envelope, assert_not_authenticated, assert_problem, stranger};
 
 const LINK: &str = "https://example.com/a+b%20c.tgz?x=1&y=2";
 const NO_APP: &str = "app code cannot be empty";

@@ -8,7 +8,7 @@ use linkgate_tests::token::{RsaMint, TokenMint, now_s};
 use linkgate_tests::{Identity, LinkRequestBuilder, Question, Reply, Service, random};
 use serde_json::{Value, json};
 
-use crate::stack::{TestStack, stranger};
+use crate::replies::{WholeStack, stranger};
 
 /// An app that bkauth knows and the policy does not list.
 pub const CI: &str = "ci";
@@ -86,7 +86,7 @@ pub struct Caller {
 /// The services, the gateway before them, and the other gateway's keys.
 pub struct Platform {
     pub identity: Identity,
-    pub stack: TestStack,
+    pub stack: WholeStack,
     pub other: TokenMint,
     pub other_rsa: RsaMint,
     drawn: AtomicU64,
@@ -107,7 +107,7 @@ impl Platform {
     pub async fn planned(plan: GatewayPlan, change: impl FnOnce(&mut Value)) -> Self {
         let (identity, other, other_rsa) = (Identity::start().await, TokenMint::named(OTHER_GATEWAY), RsaMint::new());
         let keys = [String::from_utf8(other.pem()).unwrap(), other_rsa.public_pem()];
-        let stack = TestStack::under(plan.asking(&identity), &[], &[], |policy, _| {
+        let stack = WholeStack::under(plan.asking(&identity), &[], &[], |policy, _| {
             policy["identity"] = services(&keys);
             policy["routes"]["stages"] = json!([
                 {"name": "exempt", "prefixes": [EXEMPT], "authentication": {"verified_user_exempted_apps": [CI]}},
@@ -127,7 +127,7 @@ impl Platform {
                 let code = format!("signer-{}", self.draw());
                 let secret = identity.add_app(&code);
                 let mut caller = self.app(&secret);
-                caller.shown = json!({"bk_app_code": code, "bk_ticket": self.stack.gateway.credentials().ticket});
+                caller.shown = json!({"bk_app_code": code, "bk_ticket": self.stack.gateway().credentials().ticket});
                 caller.signs_with = Some(secret);
                 caller
             }
@@ -155,7 +155,7 @@ impl Platform {
 
     /// [`CI`] with this secret, for the user whom the policy lists.
     pub fn app(&self, secret: &str) -> Caller {
-        let ticket = &self.stack.gateway.credentials().ticket;
+        let ticket = &self.stack.gateway().credentials().ticket;
         let shown = json!({"bk_app_code": CI, "bk_app_secret": secret, "bk_ticket": ticket});
         Caller::of(shown, USER, &[secret, ticket])
     }
@@ -170,7 +170,7 @@ impl Platform {
 
     /// The same, shown in a cookie.
     pub fn browser(&self, name: &str, value: &str) -> Caller {
-        let secret = &self.stack.gateway.credentials().secret;
+        let secret = &self.stack.gateway().credentials().secret;
         let mut caller = Caller::of(json!({"bk_app_code": APP, "bk_app_secret": secret}), ANNA, &[secret, value]);
         caller.cookie = Some(format!("other=1; {name}={value}"));
         caller
@@ -179,12 +179,12 @@ impl Platform {
     /// A request of theirs that was not made before.
     pub fn request(&self, caller: &Caller) -> LinkRequestBuilder {
         let (number, path) = (self.draw(), format!("{}{UPLOAD}", caller.prefix));
-        let body = json!({"package_url": self.stack.source.url(), "version": number.to_string()}).to_string();
+        let body = json!({"package_url": self.stack.source().url(), "version": number.to_string()}).to_string();
         let path = match &caller.signs_with {
             Some(secret) => signed_target(&path, number, now_s(), &body, secret),
             None => path,
         };
-        let request = stranger(self.stack.source.url()).path(path).raw_body(body);
+        let request = stranger(self.stack.source().url()).path(path).raw_body(body);
         let request = request.header("x-bkapi-authorization", &caller.shown.to_string());
         caller.cookie.iter().fold(request, |request, cookie| request.header("cookie", cookie))
     }
@@ -194,7 +194,7 @@ impl Platform {
         let reply = self.stack.send(self.request(caller)).await;
         assert_eq!(reply.status, 200, "{caller:?}: {reply:?}");
         assert_eq!(reply.json()["operator"], caller.operator, "{caller:?}");
-        self.stack.gateway.access_line(&reply).await["gate"].take()
+        self.stack.gateway().access_line(&reply).await["gate"].take()
     }
 
     /// Sends a request that must be refused, and checks that nothing of it got to the store.

@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use linkgate_tests::gateway::{Gateway, GatewayPlan};
+use linkgate_tests::wait::wait_until_holds;
 use linkgate_tests::{Behaviour, Reply};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::probe::Probe;
-use crate::stack::{TestStack, assert_envelope, authorized, stranger};
+use crate::replies::{WholeStack, assert_envelope, authorized, stranger};
 
 const LINK: &str = "https://example.com/a.tgz";
 
@@ -40,7 +41,7 @@ pub async fn raw(address: SocketAddr, request: &[u8]) -> String {
 
 #[tokio::test]
 async fn bytes_that_are_no_text_get_a_refusal_and_the_next_request_is_served() {
-    let stack = TestStack::new().await;
+    let stack = WholeStack::new().await;
     let path = "/stag/bkapps/applications/app_code/modules/default/source_package/link/";
     let head = format!("POST {path} HTTP/1.1\r\nhost: gateway\r\ncontent-length: 0\r\n");
     let with = |line: &[u8]| [head.as_bytes(), line, b"\r\n\r\n"].concat();
@@ -57,7 +58,7 @@ async fn bytes_that_are_no_text_get_a_refusal_and_the_next_request_is_served() {
         (format!("POST {path} HTTP/1.1\r\n\r\n").into_bytes(), "malformed HTTP request"),
     ];
     for (n, (request, reason)) in cases.into_iter().enumerate() {
-        let reply = raw(stack.gateway.address(), &request).await;
+        let reply = raw(stack.gateway().address(), &request).await;
         assert!(reply.starts_with("HTTP/1.1 400 "), "{reply}");
         let message = json!(format!("Parameters error [reason=\"{reason}\"]"));
         let body =
@@ -66,26 +67,26 @@ async fn bytes_that_are_no_text_get_a_refusal_and_the_next_request_is_served() {
         for header in ["x-bkapi-error-code: 1640001", "x-bkapi-request-id: ", "x-request-id: "] {
             assert_eq!(reply.matches(&format!("\r\n{header}")).count(), 1, "{header} in {reply}");
         }
-        let good = stack.request(stack.source.url()).version(&n.to_string());
+        let good = stack.request(stack.source().url()).version(&n.to_string());
         assert_eq!(stack.send(good).await.status, 200);
     }
-    assert!(!stack.gateway.log().contains("trapped"), "{}", stack.gateway.log());
+    assert!(!stack.gateway().log().contains("trapped"), "{}", stack.gateway().log());
 }
 
 #[tokio::test]
 async fn headers_of_a_megabyte_are_refused_by_envoy() {
-    let stack = TestStack::new().await;
-    let huge = stranger(stack.source.url()).header("x-bkapi-authorization", &"a".repeat(1 << 20));
+    let stack = WholeStack::new().await;
+    let huge = stranger(stack.source().url()).header("x-bkapi-authorization", &"a".repeat(1 << 20));
     // Envoy closes while the client still sends: the reply may be lost, but never the next request.
-    if let Ok(reply) = huge.try_send(stack.gateway.base()).await {
+    if let Ok(reply) = huge.try_send(stack.gateway().base()).await {
         let message = "Parameters error [reason=\"request headers are too large\"]";
         assert_envelope(&reply, 431, 1_640_001, "INVALID_ARGS", message);
     }
     let head = format!("POST / HTTP/1.1\r\nhost: gateway\r\nx-a: {}\r\n\r\n", "a".repeat(70 << 10));
-    let reply = raw(stack.gateway.address(), head.as_bytes()).await;
+    let reply = raw(stack.gateway().address(), head.as_bytes()).await;
     assert!(reply.starts_with("HTTP/1.1 431 ") && reply.contains("request headers are too large"), "{reply}");
     stack.directory().assert_empty().await;
-    assert_eq!(stack.send(stack.request(stack.source.url())).await.status, 200);
+    assert_eq!(stack.send(stack.request(stack.source().url())).await.status, 200);
 }
 
 #[tokio::test]
@@ -122,13 +123,13 @@ async fn a_store_that_does_not_answer_in_time_is_a_timeout() {
 #[tokio::test]
 async fn a_request_that_never_ends_is_cut_off() {
     let plan = GatewayPlan::new().editing("request_timeout: 30s", "request_timeout: 1s");
-    let stack = TestStack::planned(plan, &[], &[]).await;
+    let stack = WholeStack::planned(plan, &[], &[]).await;
     let head = format!(
         "POST /stag/bkapps/applications/app_code/modules/default/source_package/link/ HTTP/1.1\r\nhost: gateway\r\n\
          content-type: application/json\r\ncontent-length: 100\r\nx-bkapi-authorization: {}\r\n\r\n{{",
-        stack.gateway.credentials().header()
+        stack.gateway().credentials().header()
     );
-    let reply = raw(stack.gateway.address(), head.as_bytes()).await;
+    let reply = raw(stack.gateway().address(), head.as_bytes()).await;
     assert!(reply.starts_with("HTTP/1.1 408 "), "{reply}");
     assert!(reply.contains("the request was not received in time"), "{reply}");
     stack.directory().assert_empty().await;
@@ -136,9 +137,9 @@ async fn a_request_that_never_ends_is_cut_off() {
 
 #[tokio::test]
 async fn an_upgrade_is_refused_in_the_envelope() {
-    let stack = TestStack::new().await;
+    let stack = WholeStack::new().await;
     let head = "GET / HTTP/1.1\r\nhost: gateway\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
-    let reply = raw(stack.gateway.address(), head.as_bytes()).await;
+    let reply = raw(stack.gateway().address(), head.as_bytes()).await;
     assert!(reply.starts_with("HTTP/1.1 403 ") && reply.contains("unsupported HTTP request"), "{reply}");
 }
 
@@ -170,16 +171,12 @@ async fn without_a_configuration_nothing_passes() {
 
 #[tokio::test]
 async fn a_client_that_hangs_up_loses_nothing() {
-    let stack = TestStack::new().await;
+    let stack = WholeStack::new().await;
     let url = stack.link_to("/held.tgz", Behaviour::Held(linkgate_tests::bytes(100_000)));
-    let request = tokio::spawn(stack.request(url).try_send_owned(stack.gateway.base()));
-    stack.source.wait_for_requests(1).await;
+    let request = tokio::spawn(stack.request(url).try_send_owned(stack.gateway().base()));
+    stack.source().wait_for_requests(1).await;
     request.abort();
-    stack.source.release();
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
-    while stack.directory().rows().await.is_empty() {
-        assert!(std::time::Instant::now() < deadline, "the package was not recorded");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert_eq!(stack.directory().stored_files().len(), 1);
+    stack.source().release();
+    wait_until_holds("recording the package", async || !stack.rows().await.is_empty()).await;
+    assert_eq!(stack.stored_files().len(), 1);
 }

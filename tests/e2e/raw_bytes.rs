@@ -1,18 +1,19 @@
 //! Bytes that are no text, where HTTP or its parsers admit them: what the SDK of the filter could not read never reaches it,
 //! and what reaches it is read as bytes. And what a host's breach of the ABI comes to under a real Envoy.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use linkgate_tests::Identity;
 use linkgate_tests::gateway::{Gateway, GatewayPlan, path_from};
+use linkgate_tests::wait::wait_until;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::platform::CI;
 use crate::recorder::Recorder;
+use crate::replies::{WholeStack, assert_envelope, authorized, stranger};
 use crate::rewired::failing_to_drop;
-use crate::stack::{TestStack, assert_envelope, authorized, stranger};
 
 const LINK: &str = "https://example.com/a.tgz";
 const PATH: &str = "/stag/bkapps/applications/app_code/modules/default/source_package/link/";
@@ -23,16 +24,16 @@ const NAMES: [&[u8]; 9] =
 const VALUES: [&[u8]; 3] = [b"\xff\xfe", b"\xc3\x28", b"\xc3\xa9"];
 
 /// The gate has not trapped, and serves.
-async fn assert_well(stack: &TestStack, version: usize) {
-    let good = stack.request(stack.source.url()).version(&version.to_string());
+async fn assert_well(stack: &WholeStack, version: usize) {
+    let good = stack.request(stack.source().url()).version(&version.to_string());
     assert_eq!(stack.send(good).await.status, 200);
-    let log = stack.gateway.log();
+    let log = stack.gateway().log();
     assert!(!log.contains("trapped") && !log.contains("[critical]"), "{log}");
 }
 
 /// All that comes back until the other side is quiet, closes, or has said `enough`.
-async fn answer_to(stack: &TestStack, request: &[u8], enough: impl Fn(&[u8]) -> bool) -> Vec<u8> {
-    let mut stream = TcpStream::connect(stack.gateway.address()).await.unwrap();
+async fn answer_to(stack: &WholeStack, request: &[u8], enough: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+    let mut stream = TcpStream::connect(stack.gateway().address()).await.unwrap();
     stream.write_all(request).await.unwrap();
     let mut answer = Vec::new();
     while !enough(&answer) {
@@ -46,7 +47,7 @@ async fn answer_to(stack: &TestStack, request: &[u8], enough: impl Fn(&[u8]) -> 
 
 #[tokio::test]
 async fn over_http_1_names_of_raw_bytes_are_malformed_and_values_are_read() {
-    let stack = TestStack::new().await;
+    let stack = WholeStack::new().await;
     let send = async |name: &[u8], value: &[u8]| {
         let head = format!("POST {PATH} HTTP/1.1\r\nhost: gateway\r\ncontent-length: 0\r\n");
         let request = [head.as_bytes(), name, b": ", value, b"\r\n\r\n"].concat();
@@ -109,7 +110,7 @@ fn http_2(headers: &[(&[u8], &[u8])]) -> Vec<u8> {
 async fn over_http_2_names_of_raw_bytes_end_the_stream_and_values_are_read() {
     /// How the status 400 stands in a block of headers: it has a number of its own.
     const STATUS_400: u8 = 0x80 | 12;
-    let stack = TestStack::new().await;
+    let stack = WholeStack::new().await;
     let head: [(&[u8], &[u8]); 4] =
         [(b":method", b"POST"), (b":scheme", b"http"), (b":authority", b"gateway"), (b":path", PATH.as_bytes())];
     let send = async |name: &[u8], value: &[u8]| {
@@ -184,11 +185,11 @@ async fn an_answer_of_a_service_with_raw_bytes_in_a_name_is_none_and_in_a_value_
 
 /// Sends a good request until it is served: after a trap, Envoy waits a moment before it makes a new VM.
 async fn serve_again(gateway: &Gateway) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while authorized(stranger(LINK), gateway.credentials()).send(gateway.base()).await.status != 200 {
-        assert!(Instant::now() < deadline, "no request is served again:\n{}", gateway.log());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    wait_until(async || {
+        let reply = authorized(stranger(LINK), gateway.credentials()).send(gateway.base()).await;
+        if reply.status == 200 { Ok(()) } else { Err(format!("no request is served again:\n{}", gateway.log())) }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use crate::stack::{NO_USER, TestStack, assert_envelope, assert_problem, stranger};
+use crate::replies::{NO_USER, WholeStack, assert_envelope, assert_problem, stranger};
 
 #[tokio::test]
 async fn who_is_not_known_gets_the_reason_that_callers_know() {
-    let stack = TestStack::new().await;
-    let c = stack.gateway.credentials().clone();
+    let stack = WholeStack::new().await;
+    let c = stack.gateway().credentials().clone();
     let secret = c.secret.as_str();
     let app = |rest: serde_json::Value| {
         let mut all = json!({"bk_app_code": "apigw-api-test", "bk_app_secret": secret});
@@ -42,21 +42,21 @@ async fn who_is_not_known_gets_the_reason_that_callers_know() {
         (app(json!({"bk_ticket": c.token})), "user authentication failed, bk_ticket is not valid"),
     ];
     for (credentials, reason) in cases {
-        let reply = stack.refuse(stranger(stack.source.url()).header("x-bkapi-authorization", &credentials)).await;
+        let reply = stack.refuse(stranger(stack.source().url()).header("x-bkapi-authorization", &credentials)).await;
         assert_envelope(&reply, 400, 1_640_001, "INVALID_ARGS", &format!("Parameters error [reason=\"{reason}\"]"));
     }
-    let reply = stack.refuse(stranger(stack.source.url())).await;
+    let reply = stack.refuse(stranger(stack.source().url())).await;
     let message = "Parameters error [reason=\"app code cannot be empty\"]";
     assert_envelope(&reply, 400, 1_640_001, "INVALID_ARGS", message);
-    let twice = stack.request(stack.source.url()).header("x-bkapi-authorization", &c.header());
+    let twice = stack.request(stack.source().url()).header("x-bkapi-authorization", &c.header());
     let message = "Parameters error [reason=\"request header X-Bkapi-Authorization must not be repeated\"]";
     assert_envelope(&stack.refuse(twice).await, 400, 1_640_001, "INVALID_ARGS", message);
-    assert!(stack.source.requests().is_empty());
+    assert!(stack.source().requests().is_empty());
 }
 
 #[tokio::test]
 async fn what_is_not_the_route_is_not_found() {
-    let stack = TestStack::new().await;
+    let stack = WholeStack::new().await;
     let good = "/stag/bkapps/applications/app_code/modules/default/source_package/link/";
     let bad = [
         "/",
@@ -70,43 +70,43 @@ async fn what_is_not_the_route_is_not_found() {
         "/stag/bkapps/applications/-/modules/default/source_package/link/",
     ];
     for path in bad {
-        let reply = stack.refuse(stack.request(stack.source.url()).path(path)).await;
+        let reply = stack.refuse(stack.request(stack.source().url()).path(path)).await;
         assert_envelope(&reply, 404, 1_640_401, "API_NOT_FOUND", "API not found");
     }
     for method in ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"] {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-        let reply = stack.refuse(stack.request(stack.source.url()).method(method)).await;
+        let reply = stack.refuse(stack.request(stack.source().url()).method(method)).await;
         assert_envelope(&reply, 404, 1_640_401, "API_NOT_FOUND", "API not found");
     }
-    let long = stack.request(stack.source.url()).path(format!("{good}?{}", "a".repeat(1_024)));
+    let long = stack.request(stack.source().url()).path(format!("{good}?{}", "a".repeat(1_024)));
     assert_envelope(&stack.refuse(long).await, 414, 1_641_401, "URI_SIZE_LIMIT_EXCEED", "Request uri size too large.");
 }
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_however_it_comes() {
-    let stack = TestStack::new().await;
+    let stack = WholeStack::new().await;
     let padded = |len: usize| {
-        let body = json!({"package_url": stack.source.url(), "version": "1"}).to_string();
+        let body = json!({"package_url": stack.source().url(), "version": "1"}).to_string();
         format!("{body}{}", " ".repeat(len - body.len()))
     };
-    let over = || stack.request(stack.source.url()).raw_body(padded(65_537));
+    let over = || stack.request(stack.source().url()).raw_body(padded(65_537));
     for request in [over(), over().chunked()] {
         let reply = stack.refuse(request).await;
         assert_envelope(&reply, 413, 1_641_301, "BODY_SIZE_LIMIT_EXCEED", "Request body size too large.");
     }
-    let at_limit = stack.request(stack.source.url()).raw_body(padded(65_536)).chunked();
+    let at_limit = stack.request(stack.source().url()).raw_body(padded(65_536)).chunked();
     assert_eq!(stack.send(at_limit).await.status, 200);
 }
 
 #[tokio::test]
 async fn what_is_wrong_with_the_body_is_said_in_the_stores_form() {
-    let stack = TestStack::new().await;
+    let stack = WholeStack::new().await;
     let one = |field: &str, message: &str| {
         format!(
             r#"{{"code":"VALIDATION_ERROR","detail":"{field}: {message}","fields_detail":{{"{field}":["{message}"]}}}}"#
         )
     };
-    let url = stack.source.url();
+    let url = stack.source().url();
     let ask = || stack.request(&url);
     let cases = [
         (ask().without("package_url"), one("package_url", "This field is required.")),
@@ -118,11 +118,11 @@ async fn what_is_wrong_with_the_body_is_said_in_the_stores_form() {
             one("package_url", "Host 'evil.example' (port 443) is not in the allow-list."),
         ),
         (
-            ask().field("package_url", format!("http://evil.example\\@{}/", stack.source.host())),
+            ask().field("package_url", format!("http://evil.example\\@{}/", stack.source().host())),
             one("package_url", "The URL may not contain white space, control characters or backslashes."),
         ),
         (
-            ask().field("package_url", format!("http://u:p@{}/", stack.source.host())),
+            ask().field("package_url", format!("http://u:p@{}/", stack.source().host())),
             one("package_url", "The URL may not contain a user name or password."),
         ),
         (ask().field("version", json!(null)), one("version", "This field may not be null.")),
@@ -143,5 +143,5 @@ async fn what_is_wrong_with_the_body_is_said_in_the_stores_form() {
     let chinese = stack.send(ask().without("package_url")).await;
     let body = r#"{"code":"VALIDATION_ERROR","detail":"package_url: 该字段是必填项。","fields_detail":{"package_url":["该字段是必填项。"]}}"#;
     assert_problem(&chinese, 400, "VALIDATION_ERROR", None, body);
-    assert!(stack.source.requests().is_empty());
+    assert!(stack.source().requests().is_empty());
 }

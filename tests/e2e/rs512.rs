@@ -10,7 +10,7 @@ use linkgate_tests::token::{RsaMint, now_s};
 use serde_json::{Value, json};
 
 use crate::recorder::Recorder;
-use crate::stack::{NO_USER, TestStack, authorized, stranger};
+use crate::replies::{NO_USER, WholeStack, authorized, stranger};
 
 /// A key as an operator makes one: private and public half.
 fn openssl_key(dir: &std::path::Path) -> (String, std::path::PathBuf) {
@@ -32,12 +32,12 @@ async fn the_store_takes_what_a_gateway_with_an_rsa_key_signs() {
     let (private, public) = openssl_key(dir.path());
     let plan = GatewayPlan::new().env("LINKGATE_JWT_PRIVATE_KEY", &private);
     let keys = format!("linkgate={}", public.display());
-    let stack = TestStack::planned(plan, &[("LINKGATE_JWT_PUBLIC_KEYS", &keys)], &[]).await;
+    let stack = WholeStack::planned(plan, &[("LINKGATE_JWT_PUBLIC_KEYS", &keys)], &[]).await;
     for version in ["1", "2", "3"] {
-        let reply = stack.send(stack.request(stack.source.url()).version(version)).await;
+        let reply = stack.send(stack.request(stack.source().url()).version(version)).await;
         assert_eq!((reply.status, reply.json()["operator"].as_str()), (200, Some(USER)), "{reply:?}");
     }
-    assert_eq!(stack.directory().rows().await.len(), 3);
+    assert_eq!(stack.rows().await.len(), 3);
     // Another key of the same name is not the gateway's: the store refuses, and keeps nothing more.
     let data = tempfile::tempdir().unwrap();
     let (other, path) = (RsaMint::new(), dir.path().join("other.pem"));

@@ -4,7 +4,7 @@ use linkgate_tests::gateway::{APP, GatewayPlan, USER};
 use linkgate_tests::{Behaviour, LinkRequestBuilder, Reply, random, sha256_hex};
 use serde_json::{Value, json};
 
-use crate::stack::{PACKAGE, TestStack, assert_envelope, assert_problem, stranger};
+use crate::replies::{PACKAGE, WholeStack, assert_envelope, assert_problem, stranger};
 
 fn changed(policy: &Value, change: impl FnOnce(&mut Value)) -> Value {
     let mut policy = policy.clone();
@@ -13,12 +13,12 @@ fn changed(policy: &Value, change: impl FnOnce(&mut Value)) -> Value {
 }
 
 /// The good request for another application and module.
-fn for_module(stack: &TestStack, application: &str, module: &str) -> LinkRequestBuilder {
+fn for_module(stack: &WholeStack, application: &str, module: &str) -> LinkRequestBuilder {
     let path = format!("/stag/bkapps/applications/{application}/modules/{module}/source_package/link/");
-    stack.request(stack.source.url()).path(path).version(&random())
+    stack.request(stack.source().url()).path(path).version(&random())
 }
 
-async fn refuse(stack: &TestStack, request: LinkRequestBuilder, code: (u16, u32, &str), message: &str) -> Reply {
+async fn refuse(stack: &WholeStack, request: LinkRequestBuilder, code: (u16, u32, &str), message: &str) -> Reply {
     let reply = stack.refuse_at_gate(request).await;
     assert_envelope(&reply, code.0, code.1, code.2, message);
     reply
@@ -30,9 +30,9 @@ const USER_NOT_ALLOWED: (u16, u32, &str) = (403, 1_640_303, "BK_USER_NOT_ALLOWED
 
 #[tokio::test]
 async fn grants_and_restrictions_refuse_in_the_words_of_the_gateway() {
-    let stack = TestStack::new().await;
+    let stack = WholeStack::new().await;
     let eve = random();
-    let narrow = changed(&stack.policy, |policy| {
+    let narrow = changed(stack.policy(), |policy| {
         policy["users"]
             .as_array_mut()
             .unwrap()
@@ -45,7 +45,7 @@ async fn grants_and_restrictions_refuse_in_the_words_of_the_gateway() {
         ]);
         policy["restrictions"] = json!({"users": {"deny": ["eve"]}, "client_ips": {"allow": ["127.0.0.0/8"]}});
     });
-    stack.gateway.enforce(&narrow).await;
+    stack.gateway().enforce(&narrow).await;
     assert_eq!(stack.send(for_module(&stack, "app_code", "default")).await.status, 200);
     let message = |what: &str| format!("App has no permission to the resource [reason=\"{what}, bk_app_code={APP}\"]");
     let others = [("other", "default"), ("app_code", "web"), ("App_code", "default"), ("read_only", "default")];
@@ -53,54 +53,57 @@ async fn grants_and_restrictions_refuse_in_the_words_of_the_gateway() {
         refuse(&stack, for_module(&stack, application, module), NO_PERMISSION, &message("no permission")).await;
     }
     refuse(&stack, for_module(&stack, "old", "default"), NO_PERMISSION, &message("permission has expired")).await;
-    let of_eve = json!({"bk_app_code": APP, "bk_app_secret": stack.gateway.credentials().secret, "bk_ticket": eve});
-    let of_eve = stranger(stack.source.url()).header("x-bkapi-authorization", &of_eve.to_string());
+    let of_eve = json!({"bk_app_code": APP, "bk_app_secret": stack.gateway().credentials().secret, "bk_ticket": eve});
+    let of_eve = stranger(stack.source().url()).header("x-bkapi-authorization", &of_eve.to_string());
     refuse(&stack, of_eve, USER_NOT_ALLOWED, "Request rejected by bk-user restriction").await;
 
     let good = || for_module(&stack, "app_code", "default");
     for sources in [json!({"deny": ["127.0.0.1"]}), json!({"allow": ["10.0.0.0/8", "::1"]})] {
-        stack.gateway.enforce(&changed(&narrow, |policy| policy["restrictions"]["client_ips"] = sources)).await;
+        stack.gateway().enforce(&changed(&narrow, |policy| policy["restrictions"]["client_ips"] = sources)).await;
         // Also to those who show nothing, and who claim to come from elsewhere.
         let elsewhere = good().header("x-forwarded-for", "10.0.0.1").header("x-real-ip", "10.0.0.1");
-        for request in [good(), elsewhere, stranger(stack.source.url())] {
+        for request in [good(), elsewhere, stranger(stack.source().url())] {
             refuse(&stack, request, IP_NOT_ALLOWED, "Request rejected by ip restriction").await;
         }
     }
-    stack.gateway.enforce(&changed(&narrow, |policy| policy["grants"] = json!([]))).await;
+    stack.gateway().enforce(&changed(&narrow, |policy| policy["grants"] = json!([]))).await;
     refuse(&stack, good(), NO_PERMISSION, &message("no permission")).await;
 }
 
 #[tokio::test]
 async fn the_store_reads_a_private_source_on_the_policys_word_alone() {
     let plan = GatewayPlan::new();
-    let stack = TestStack::planned(plan, &[("LINKGATE_FETCH_PRIVATE_HOSTS", "")], &[]).await;
-    let reply = stack.refuse(stack.request(stack.source.url())).await;
+    let stack = WholeStack::planned(plan, &[("LINKGATE_FETCH_PRIVATE_HOSTS", "")], &[]).await;
+    let reply = stack.refuse(stack.request(stack.source().url())).await;
     assert_eq!((reply.status, reply.json()["code"].as_str()), (400, Some("VALIDATION_ERROR")), "{reply:?}");
-    assert!(reply.json()["fields_detail"]["package_url"].is_array() && stack.source.requests().is_empty(), "{reply:?}");
-    let host = stack.source.host();
+    assert!(
+        reply.json()["fields_detail"]["package_url"].is_array() && stack.source().requests().is_empty(),
+        "{reply:?}"
+    );
+    let host = stack.source().host();
     let private = |applications: &str| {
-        changed(&stack.policy, |policy| {
+        changed(stack.policy(), |policy| {
             policy["packages"] =
                 json!({"hosts": [{"host": host, "allow_private_addresses": true, "targets": [applications]}]});
         })
     };
-    stack.gateway.enforce(&private("another")).await;
-    let reply = stack.refuse_at_gate(stack.request(stack.source.url())).await;
+    stack.gateway().enforce(&private("another")).await;
+    let reply = stack.refuse_at_gate(stack.request(stack.source().url())).await;
     assert!(reply.body.contains("no host is allowed"), "{reply:?}");
-    stack.gateway.enforce(&private("app_*")).await;
-    let reply = stack.send(stack.request(stack.source.url())).await;
-    assert_eq!((reply.status, stack.source.requests().len()), (200, 1), "{reply:?}");
+    stack.gateway().enforce(&private("app_*")).await;
+    let reply = stack.send(stack.request(stack.source().url())).await;
+    assert_eq!((reply.status, stack.source().requests().len()), (200, 1), "{reply:?}");
 }
 
 #[tokio::test]
 async fn the_store_takes_a_file_that_is_no_archive_on_the_policys_word_alone() {
     let stack =
-        TestStack::planned(GatewayPlan::new(), &[("LINKGATE_PACKAGE_ALLOW_UNKNOWN_FORMATS", "false")], &[]).await;
+        WholeStack::planned(GatewayPlan::new(), &[("LINKGATE_PACKAGE_ALLOW_UNKNOWN_FORMATS", "false")], &[]).await;
     let url = stack.link_to("/tool.bin", Behaviour::Bytes(linkgate_tests::bytes(1_000)));
     let reply = stack.refuse(stack.request(&url)).await;
     assert_eq!((reply.status, reply.json()["code"].as_str()), (400, Some("PACKAGE_FORMAT_UNSUPPORTED")), "{reply:?}");
-    let allowed = changed(&stack.policy, |policy| policy["packages"]["allow_unknown_formats"] = json!(["app_*"]));
-    stack.gateway.enforce(&allowed).await;
+    let allowed = changed(stack.policy(), |policy| policy["packages"]["allow_unknown_formats"] = json!(["app_*"]));
+    stack.gateway().enforce(&allowed).await;
     let reply = stack.send(stack.request(&url)).await;
     assert_eq!(reply.status, 200, "{reply:?}");
 }
@@ -108,9 +111,9 @@ async fn the_store_takes_a_file_that_is_no_archive_on_the_policys_word_alone() {
 #[tokio::test]
 async fn a_checksum_that_is_required_is_required_and_holds() {
     let stack =
-        TestStack::under(GatewayPlan::new(), &[], &[], |policy, _| policy["packages"]["sha256"] = json!("required"))
+        WholeStack::under(GatewayPlan::new(), &[], &[], |policy, _| policy["packages"]["sha256"] = json!("required"))
             .await;
-    let good = || stack.request(stack.source.url());
+    let good = || stack.request(stack.source().url());
     let missing = stack.refuse_at_gate(good()).await;
     let body = r#"{"code":"VALIDATION_ERROR","detail":"sha256: This field is required.","fields_detail":{"sha256":["This field is required."]}}"#;
     assert_problem(&missing, 400, "VALIDATION_ERROR", None, body);
@@ -122,7 +125,7 @@ async fn a_checksum_that_is_required_is_required_and_holds() {
 
 #[tokio::test]
 async fn a_report_only_rule_lets_pass_and_tells_log_and_metrics() {
-    let stack = TestStack::under(GatewayPlan::new(), &[], &[], |policy, source| {
+    let stack = WholeStack::under(GatewayPlan::new(), &[], &[], |policy, source| {
         policy["grants"][0]["mode"] = json!("report");
         policy["restrictions"] = json!({
             "client_ips": {"deny": ["127.0.0.1"], "mode": "report"}, "users": {"deny": [USER], "mode": "report"},
@@ -132,9 +135,9 @@ async fn a_report_only_rule_lets_pass_and_tells_log_and_metrics() {
     })
     .await;
     for n in ["1", "2"] {
-        let reply = stack.send(stack.request(stack.source.url()).version(n)).await;
+        let reply = stack.send(stack.request(stack.source().url()).version(n)).await;
         assert_eq!(reply.status, 200, "{reply:?}");
-        let line = &stack.gateway.access_line(&reply).await["gate"];
+        let line = &stack.gateway().access_line(&reply).await["gate"];
         let limit = if n == "1" { "" } else { "limits.requests," };
         let rules =
             format!("restrictions.client_ips,restrictions.users,grants.test,{limit}packages.hosts,packages.sha256");
@@ -145,6 +148,6 @@ async fn a_report_only_rule_lets_pass_and_tells_log_and_metrics() {
     let rules = ["restrictions-client_ips", "restrictions-users", "grants-test", "packages-hosts", "packages-sha256"];
     let all = |text: &str| rules.iter().all(|rule| text.contains(&counted(rule, 2)));
     let wanted = |text: &str| all(text) && text.contains(&counted("limits-requests", 1));
-    let text = stack.gateway.wait_for_page(page, "every rule is counted", wanted).await;
+    let text = stack.gateway().wait_for_page(page, "every rule is counted", wanted).await;
     assert!(!text.contains("linkgate_limited{"), "{text}");
 }

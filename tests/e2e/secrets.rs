@@ -11,7 +11,7 @@ use linkgate_tests::{LinkRequestBuilder, Reply, ServiceBehaviour, random};
 use serde_json::json;
 
 use crate::platform::{Caller, Platform, Proof, UPLOAD};
-use crate::stack::stranger;
+use crate::replies::stranger;
 
 const BEHAVIOURS: [ServiceBehaviour; 11] = [
     ServiceBehaviour::Well,
@@ -60,7 +60,7 @@ impl Plant {
             request = request.header(name, &format!("{form}{}", self.seed()));
         }
         if caller.signs_with.is_none() {
-            let link = format!("{}?sign={}", platform.stack.source.url(), self.seed());
+            let link = format!("{}?sign={}", platform.stack.source().url(), self.seed());
             let version = self.secrets.len().to_string();
             let body = json!({"package_url": link, "version": version, "bk_app_secret": self.seed()}).to_string();
             let path = format!("{}{}", caller.prefix, UPLOAD);
@@ -72,7 +72,7 @@ impl Plant {
 
     /// Requests that come to nothing before anybody is asked.
     fn stumble(&mut self, platform: &Platform) {
-        let listed = platform.user("bk_ticket", &platform.stack.gateway.credentials().ticket.clone());
+        let listed = platform.user("bk_ticket", &platform.stack.gateway().credentials().ticket.clone());
         let request = || platform.request(&listed);
         let (word, seed) = (format!("{{\"bk_app_secret\": {}", self.seed()), self.seed());
         self.requests.extend([
@@ -92,13 +92,13 @@ impl Plant {
 /// All that anybody but the two ends of a request can read, by where it stands.
 async fn output(platform: &Platform, replies: &[Reply]) -> Vec<(String, String)> {
     let stack = &platform.stack;
-    stack.gateway.access_line(replies.last().unwrap()).await;
+    stack.gateway().access_line(replies.last().unwrap()).await;
     // The store writes its last lines, and the gate hands over its counts, a moment after the reply.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     let mut all =
-        vec![("Envoy's log".to_owned(), stack.gateway.log()), ("store".to_owned(), stack.store.log().join("\n"))];
+        vec![("Envoy's log".to_owned(), stack.gateway().log()), ("store".to_owned(), stack.store().log().join("\n"))];
     for page in ["/stats", "/stats/prometheus", "/clusters", "/config_dump", "/server_info"] {
-        all.push((page.to_owned(), stack.gateway.admin_page(page).await));
+        all.push((page.to_owned(), stack.gateway().admin_page(page).await));
     }
     all.push(("replies".to_owned(), format!("{replies:?}")));
     all
@@ -110,7 +110,7 @@ async fn nothing_comes_out_of(plan: GatewayPlan, behaviours: &[ServiceBehaviour]
     plant.secrets.extend(key.lines().filter(|line| !line.starts_with('-')).map(str::to_owned));
     let platform = Platform::planned(plan.workers(1), |policy| policy["identity"]["timeout_ms"] = json!(300)).await;
     plant.secrets.extend(platform.identity.environment().into_iter().skip(1).map(|(_, secret)| secret));
-    let listed = platform.stack.gateway.credentials().clone();
+    let listed = platform.stack.gateway().credentials().clone();
     plant.secrets.extend([listed.secret, listed.token, listed.ticket]);
     for behaviour in behaviours {
         platform.identity.set_all(*behaviour).await;

@@ -10,7 +10,7 @@ use linkgate_tests::{Identity, Question, Reply, Service, ServiceBehaviour, rando
 use serde_json::{Value, json};
 
 use crate::platform::{ANNA, CI, Caller, Platform, Proof, UPLOAD};
-use crate::stack::{assert_not_authenticated, stranger};
+use crate::replies::{assert_not_authenticated, stranger};
 
 /// An app and a user whom services know both, and whom nobody asked about yet.
 fn newcomer(platform: &Platform) -> Caller {
@@ -30,7 +30,7 @@ fn assert_served(reply: &Reply) {
 /// Waits until that many requests are under way.
 async fn wait_until_open(platform: &Platform, count: usize) {
     let (page, wanted) = ("/stats?filter=^http.gateway.downstream_rq_active$", format!(": {count}\n"));
-    platform.stack.gateway.wait_for_page(page, "so many are under way", |text| text.ends_with(&wanted)).await;
+    platform.stack.gateway().wait_for_page(page, "so many are under way", |text| text.ends_with(&wanted)).await;
 }
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn fifty_at_once_ask_each_question_once() {
     let sent = (0..50).map(|_| platform.stack.send(platform.request(&caller)));
     join_all(sent).await.iter().for_each(assert_served);
     assert_eq!(asked(&platform.identity), (1, 1));
-    assert_eq!(platform.stack.directory().rows().await.len(), 50);
+    assert_eq!(platform.stack.rows().await.len(), 50);
     platform.serve(&caller).await;
     assert_eq!(asked(&platform.identity), (1, 1));
 }
@@ -76,7 +76,7 @@ async fn who_hangs_up_while_a_service_is_asked_takes_nobody_along() {
     let platform = Platform::new().await;
     let caller = newcomer(&platform);
     platform.identity.set_all(ServiceBehaviour::Slow(Duration::from_millis(1_500))).await;
-    let base = platform.stack.gateway.base();
+    let base = platform.stack.gateway().base();
     let begin = || tokio::spawn(platform.request(&caller).try_send_owned(base));
     let first = begin();
     platform.identity.wait_for(Question::VerifySecret, 1).await;
@@ -99,7 +99,7 @@ async fn who_hangs_up_while_a_service_is_asked_takes_nobody_along() {
     wait_until_open(&platform, 0).await;
     assert_served(&platform.stack.send(platform.request(&lonely)).await);
     assert_eq!(asked(&platform.identity), (2, 2));
-    assert!(!platform.stack.gateway.log().contains("[error]"), "{}", platform.stack.gateway.log());
+    assert!(!platform.stack.gateway().log().contains("[error]"), "{}", platform.stack.gateway().log());
 }
 
 #[tokio::test]
@@ -108,22 +108,26 @@ async fn a_request_that_waits_for_an_answer_ends_under_the_policy_that_it_began_
     let platform = Platform::planned(GatewayPlan::new(), patient).await;
     let caller = newcomer(&platform);
     platform.identity.set(Service::Bkauth, ServiceBehaviour::Slow(Duration::from_secs(8))).await;
-    let begin = || platform.request(&caller).try_send_owned(platform.stack.gateway.base());
+    let begin = || platform.request(&caller).try_send_owned(platform.stack.gateway().base());
     let requests: Vec<_> = (0..6).map(|_| tokio::spawn(begin())).collect();
     wait_until_open(&platform, 6).await;
-    let mut closed = platform.stack.policy.clone();
+    let mut closed = platform.stack.policy().clone();
     closed["grants"] = json!([]);
     // Not `enforce`: the policy before this one stays until its last request has ended.
-    platform.stack.gateway.deploy(&closed).await.unwrap();
-    let new = format!("version.{}: 3\n", platform.stack.gateway.policy_version());
-    platform.stack.gateway.wait_for_page("/stats?filter=policy_workers", "it serves", |page| page.contains(&new)).await;
+    platform.stack.gateway().deploy(&closed).await.unwrap();
+    let new = format!("version.{}: 3\n", platform.stack.gateway().policy_version());
+    platform
+        .stack
+        .gateway()
+        .wait_for_page("/stats?filter=policy_workers", "it serves", |page| page.contains(&new))
+        .await;
     assert_eq!(platform.identity.count(Question::IsLogin), 0, "the first question is still open");
     for reply in join_all(requests).await {
         assert_served(&reply.unwrap().unwrap());
     }
     assert_eq!(platform.refuse(&caller).await.json()["code"], 1_640_301);
     let one = |page: &str| page.lines().filter(|line| !line.ends_with(": 0")).count() == 1;
-    platform.stack.gateway.wait_for_page("/stats?filter=policy_workers", "the old one went", one).await;
+    platform.stack.gateway().wait_for_page("/stats?filter=policy_workers", "the old one went", one).await;
 }
 
 #[tokio::test]
@@ -174,7 +178,7 @@ async fn a_signature_serves_once_whichever_worker_sees_it() {
             assert_not_authenticated(reply, "parameter bk_nonce has been used before");
         }
     }
-    let page = stack.gateway.admin_page("/stats?filter=worker_[01].downstream_cx_total").await;
+    let page = stack.gateway().admin_page("/stats?filter=worker_[01].downstream_cx_total").await;
     let taken: Vec<_> = page.lines().filter(|line| !line.ends_with(": 0")).collect();
     assert_eq!(taken.len(), 2, "both workers served:\n{page}");
 }

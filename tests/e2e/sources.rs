@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use linkgate_tests::{Behaviour, Compression, tar};
 
-use crate::stack::{TestStack, assert_problem};
+use crate::replies::{WholeStack, assert_problem};
 
 const IMPATIENT: &[(&str, &str)] = &[
     ("LINKGATE_FETCH_CONNECT_TIMEOUT_S", "1"),
@@ -19,7 +19,7 @@ fn problem(code: &str, detail: &str) -> String {
 
 #[tokio::test]
 async fn a_source_that_fails_is_named_as_the_cause() {
-    let stack = TestStack::with(IMPATIENT).await;
+    let stack = WholeStack::with(IMPATIENT).await;
     let body = || linkgate_tests::bytes(500);
     let cases = [
         ("/404", Behaviour::Status(404), "SOURCE_UNREACHABLE", 502),
@@ -40,13 +40,13 @@ async fn a_source_that_fails_is_named_as_the_cause() {
         let detail = reply.json()["detail"].as_str().unwrap().to_owned();
         assert!(!detail.is_empty() && !detail.contains("127.0.0.1"), "{path}: {detail}");
     }
-    let reply = stack.refuse(stack.request(stack.source.url_of("/404"))).await;
+    let reply = stack.refuse(stack.request(stack.source().url_of("/404"))).await;
     assert!(reply.body.contains("404"), "{reply:?}");
 }
 
 #[tokio::test]
 async fn the_size_limit_holds_whatever_the_source_says() {
-    let stack = TestStack::with(IMPATIENT).await;
+    let stack = WholeStack::with(IMPATIENT).await;
     let bytes = |len| linkgate_tests::bytes(len);
     let cases = [
         ("/over", Behaviour::Bytes(bytes(1_001))),
@@ -68,19 +68,19 @@ async fn the_size_limit_holds_whatever_the_source_says() {
         let reply = stack.send(stack.request(stack.link_to(path, behaviour)).version(path)).await;
         assert_eq!(reply.status, 200, "{path}: {reply:?}");
     }
-    assert_eq!(stack.directory().rows().await.len(), 3);
+    assert_eq!(stack.rows().await.len(), 3);
 }
 
 #[tokio::test]
 async fn a_link_leads_only_where_it_may() {
-    let stack = TestStack::new().await;
+    let stack = WholeStack::new().await;
     let other = linkgate_tests::FakeSource::serving("elsewhere").await;
     let cases = [
         stack.link_to("/leaves", Behaviour::Redirect(302, other.url())),
         stack.link_to("/leaves-by-name", Behaviour::Redirect(307, format!("http://localhost:{}/", other.port()))),
         stack.link_to("/metadata", Behaviour::Redirect(302, "http://169.254.169.254/latest/".to_owned())),
         // Allowed as a host, but its address is not public, and it is not listed as private.
-        format!("http://localhost:{}/generic/example.tar.gz", stack.source.port()),
+        format!("http://localhost:{}/generic/example.tar.gz", stack.source().port()),
     ];
     for link in cases {
         let reply = stack.refuse(stack.request(&link)).await;
@@ -97,18 +97,19 @@ async fn a_link_leads_only_where_it_may() {
 
 #[tokio::test]
 async fn a_version_that_is_nowhere_is_asked_for() {
-    let stack = TestStack::new().await;
-    let reply = stack.refuse(stack.request(stack.source.url()).without("version")).await;
+    let stack = WholeStack::new().await;
+    let reply = stack.refuse(stack.request(stack.source().url()).without("version")).await;
     assert_eq!((reply.status, reply.json()["code"].as_str()), (400, Some("VALIDATION_ERROR")));
     assert!(reply.json()["fields_detail"]["version"].is_array(), "{reply:?}");
 }
 
 #[tokio::test]
 async fn a_version_that_the_package_names_need_not_be_given() {
-    let stack = TestStack::new().await;
+    let stack = WholeStack::new().await;
     let files: &[(&str, &[u8])] = &[("app/app_desc.yaml", b"spec_version: 2\napp_version: 1.10\n")];
-    stack.source.on("/named.tar.gz", Behaviour::Bytes(tar(files, Compression::Gzip)));
-    let reply = stack.request(stack.source.url_of("/named.tar.gz")).without("version").send(stack.gateway.base()).await;
+    stack.source().on("/named.tar.gz", Behaviour::Bytes(tar(files, Compression::Gzip)));
+    let reply =
+        stack.request(stack.source().url_of("/named.tar.gz")).without("version").send(stack.gateway().base()).await;
     assert_eq!((reply.status, reply.json()["version"].as_str()), (200, Some("1.10")), "{}", reply.body);
 }
 
@@ -118,10 +119,10 @@ async fn a_module_that_takes_no_packages_says_so() {
     let modules = dir.path().join("modules.toml");
     let text = "unknown_modules = \"refuse\"\n[[modules]]\napp_code = \"app_code\"\nmodule = \"git\"\nsource_origin = \"authorized_vcs\"\n";
     std::fs::write(&modules, text).unwrap();
-    let stack = TestStack::with(&[("LINKGATE_MODULES_FILE", modules.to_str().unwrap())]).await;
+    let stack = WholeStack::with(&[("LINKGATE_MODULES_FILE", modules.to_str().unwrap())]).await;
     let on = |module: &str| {
         stack
-            .request(stack.source.url())
+            .request(stack.source().url())
             .path(format!("/stag/bkapps/applications/app_code/modules/{module}/source_package/link/"))
     };
     let chinese = stack.send(on("git")).await;
@@ -131,5 +132,5 @@ async fn a_module_that_takes_no_packages_says_so() {
     let body = problem("UNSUPPORTED_SOURCE_ORIGIN", "Unsupported source origin");
     assert_problem(&english, 400, "UNSUPPORTED_SOURCE_ORIGIN", Some("4312008"), &body);
     assert_eq!(stack.refuse(on("unknown")).await.status, 404);
-    assert!(stack.source.requests().is_empty());
+    assert!(stack.source().requests().is_empty());
 }

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::platform::{ANNA, CI};
 use crate::recorder::Recorder;
+use crate::replies::stranger;
 use crate::rewired::fast;
-use crate::stack::stranger;
 
 /// Ten minutes, and a little more, for the filter.
 const TEN_MINUTES: Duration = Duration::from_millis(6_200);

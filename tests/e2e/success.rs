@@ -7,12 +7,12 @@ use linkgate_tests::{Behaviour, Bulk, sha256_hex};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::stack::{PACKAGE, TestStack, assert_named, authorized, stranger};
+use crate::replies::{PACKAGE, WholeStack, assert_named, authorized, stranger};
 
 #[tokio::test]
 async fn the_request_of_the_api_document_gets_its_reply() {
-    let stack = TestStack::new().await;
-    let reply = stack.send(stack.request(stack.source.url())).await;
+    let stack = WholeStack::new().await;
+    let reply = stack.send(stack.request(stack.source().url())).await;
     assert_eq!(reply.status, 200, "{reply:?}");
     assert_eq!(reply.header("content-type"), Some("application/json"));
     assert_named(&reply);
@@ -27,21 +27,21 @@ async fn the_request_of_the_api_document_gets_its_reply() {
         )
     );
     assert_eq!(stamp.len(), "YYYY-MM-DD HH:MM:SS".len());
-    assert_eq!(stack.directory().stored_files(), [sha256]);
-    assert_eq!(stack.directory().rows().await.len(), 1);
+    assert_eq!(stack.stored_files(), [sha256]);
+    assert_eq!(stack.rows().await.len(), 1);
 }
 
 #[tokio::test]
 async fn every_prefix_and_either_login_proof_leads_to_the_store() {
-    let stack = TestStack::new().await;
+    let stack = WholeStack::new().await;
     let path = "/bkapps/applications/app_code/modules/default/source_package/link/";
     for (n, prefix) in ["", "/stag", "/api/bkpaas3/prod"].into_iter().enumerate() {
-        let request = stack.request(stack.source.url()).path(format!("{prefix}{path}?x=1")).version(&n.to_string());
+        let request = stack.request(stack.source().url()).path(format!("{prefix}{path}?x=1")).version(&n.to_string());
         assert_eq!(stack.send(request).await.status, 200, "{prefix}");
     }
-    let c = stack.gateway.credentials();
+    let c = stack.gateway().credentials();
     let by_token = format!(r#"{{"app_code":"apigw-api-test","app_secret":"{}","bk_token":"{}"}}"#, c.secret, c.token);
-    let request = stranger(stack.source.url()).header("X-Bkapi-Authorization", &by_token).version("by-token");
+    let request = stranger(stack.source().url()).header("X-Bkapi-Authorization", &by_token).version("by-token");
     let reply = stack.send(request).await;
     assert_eq!((reply.status, reply.json()["operator"].as_str()), (200, Some(USER)), "{reply:?}");
 }
@@ -89,18 +89,18 @@ async fn the_store_sees_one_form_of_the_request_and_no_credentials() {
 
 #[tokio::test]
 async fn a_token_serves_several_requests_of_its_caller() {
-    let stack = TestStack::new().await;
+    let stack = WholeStack::new().await;
     for version in ["1", "2", "3"] {
-        assert_eq!(stack.send(stack.request(stack.source.url()).version(version)).await.status, 200);
+        assert_eq!(stack.send(stack.request(stack.source().url()).version(version)).await.status, 200);
     }
-    assert_eq!(stack.directory().rows().await.len(), 3);
-    assert_eq!(stack.directory().stored_files().len(), 1, "the same bytes are kept once");
+    assert_eq!(stack.rows().await.len(), 3);
+    assert_eq!(stack.stored_files().len(), 1, "the same bytes are kept once");
 }
 
 #[tokio::test]
 async fn a_large_package_goes_through_in_flat_memory() {
     const SIZE: u64 = 300 << 20;
-    let stack = TestStack::new().await;
+    let stack = WholeStack::new().await;
     let large = Bulk::opaque(SIZE, 0);
     let url = stack.link_to("/large.tgz", large.served(Duration::ZERO));
     let reply = stack.send(stack.request(url)).await;
@@ -108,14 +108,14 @@ async fn a_large_package_goes_through_in_flat_memory() {
     let package: Value = reply.json();
     assert_eq!(package["package_size"], SIZE.to_string());
     assert_eq!(package["sha256_signature"], large.sha256());
-    let peak = stack.store.peak_memory_kib();
+    let peak = stack.store().peak_memory_kib();
     assert!(peak < 64 << 10, "the store held {peak} KiB");
 }
 
 #[tokio::test]
 async fn no_secret_is_in_any_log() {
-    let stack = TestStack::new().await;
-    let url = stack.source.url_of("/generic/example.tar.gz?sign=url-c4nary");
+    let stack = WholeStack::new().await;
+    let url = stack.source().url_of("/generic/example.tar.gz?sign=url-c4nary");
     assert_eq!(stack.send(stack.request(&url)).await.status, 200);
     let wrong =
         stack.request(&url).path("/elsewhere?bk_app_secret=query-c4nary").header("cookie", "bk_token=cookie-c4nary");
@@ -127,10 +127,10 @@ async fn no_secret_is_in_any_log() {
     assert_eq!(stack.send(stack.request(failed).version("2")).await.status, 502);
     // Both write their last lines a moment after the reply.
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-    let store = stack.store.log().join("\n");
+    let store = stack.store().log().join("\n");
     assert!(store.contains("0.0.5"), "the store logs: {store}");
-    let all = format!("{store}\n{}", stack.gateway.log());
-    let c = stack.gateway.credentials();
+    let all = format!("{store}\n{}", stack.gateway().log());
+    let c = stack.gateway().credentials();
     assert!(all.contains(r#""status":404"#) && all.contains(r#""status":200"#), "the access log is written: {all}");
     for canary in ["-c4nary", &c.secret, &c.token, &c.ticket, "PRIVATE KEY", "eyJ"] {
         let line = all.lines().find(|line| line.contains(canary));

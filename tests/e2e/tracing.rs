@@ -3,9 +3,10 @@
 use linkgate_tests::collector::{Collector, Span};
 use linkgate_tests::gateway::GatewayPlan;
 use linkgate_tests::random;
+use linkgate_tests::wait::{wait_until, wait_until_holds};
 
 use crate::platform::{Platform, Proof, UPLOAD};
-use crate::stack::TestStack;
+use crate::replies::WholeStack;
 
 const DOCUMENT: &str = include_str!("../../docs/TRACING.md");
 const MANAGER: &str = "                stat_prefix: gateway\n";
@@ -28,26 +29,26 @@ fn plan(collector: &Collector) -> GatewayPlan {
 
 /// The spans of a trace from the first to the one of this name, once all have come.
 async fn way_to(collector: &Collector, name: &str) -> Vec<Span> {
-    for _ in 0..200 {
+    wait_until(async || {
         let spans = collector.spans();
         let by_id = |id: &str| spans.iter().find(|span| span.id == id).cloned();
         let last = spans.iter().find(|span| span.name == name).cloned();
         let mut way: Vec<_> = std::iter::successors(last, |span| by_id(&span.parent)).collect();
         way.reverse();
         if way.first().is_some_and(|first| first.parent.is_empty()) {
-            return way;
+            return Ok(way);
         }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-    panic!("no way to `{name}` among {:#?}", collector.spans());
+        Err(format!("no way to `{name}` among {spans:#?}"))
+    })
+    .await
 }
 
 #[tokio::test]
 async fn one_trace_leads_from_envoy_to_the_stages_of_the_store() {
     let collector = Collector::start().await;
     let stack =
-        TestStack::planned(plan(&collector), &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())], &[]).await;
-    let reply = stack.send(stack.request(stack.source.url())).await;
+        WholeStack::planned(plan(&collector), &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())], &[]).await;
+    let reply = stack.send(stack.request(stack.source().url())).await;
     assert_eq!(reply.status, 200, "{reply:?}");
     let way = way_to(&collector, "copy").await;
     let services: Vec<_> = way.iter().map(|span| span.resource["service.name"].as_str()).collect();
@@ -61,9 +62,9 @@ async fn one_trace_leads_from_envoy_to_the_stages_of_the_store() {
 #[tokio::test]
 async fn without_a_tracer_envoy_and_the_gate_pass_the_callers_trace_on() {
     let collector = Collector::start().await;
-    let stack = TestStack::with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())]).await;
+    let stack = WholeStack::with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())]).await;
     let (trace, caller) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
-    let request = stack.request(stack.source.url()).header("traceparent", &format!("00-{trace}-{caller}-01"));
+    let request = stack.request(stack.source().url()).header("traceparent", &format!("00-{trace}-{caller}-01"));
     assert_eq!(stack.send(request).await.status, 200);
     let route = UPLOAD.replace("app_code", "{app_code}").replace("default", "{module}");
     let spans = collector.wait_for(&format!("POST {route}"), 1).await;
@@ -84,17 +85,11 @@ async fn no_credential_is_in_what_envoy_exports() {
     for path in [UPLOAD, "/nowhere/"] {
         secrets.push(random());
         let query = format!("{path}?bk_token={}", secrets.last().unwrap());
-        platform.stack.send(platform.stack.request(platform.stack.source.url()).path(query)).await;
+        platform.stack.send(platform.stack.request(platform.stack.source().url()).path(query)).await;
     }
     let bytes = || collector.exports().into_iter().flat_map(|export| export.body).collect::<Vec<u8>>();
     let has = |text: &str| bytes().windows(text.len()).any(|part| part == text.as_bytes());
-    for _ in 0..100 {
-        if has("/nowhere/") {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-    assert!(has("/nowhere/"), "the last request has come");
+    wait_until_holds("the last request", async || has("/nowhere/")).await;
     for secret in secrets {
         assert!(!has(&secret), "{secret} in {:#?}", collector.spans());
     }

@@ -9,17 +9,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use linkgate_store::config::TrustedKey;
 use linkgate_tests::token::{good_claims, jws, now_s};
+use linkgate_tests::wait::wait_until_holds;
 use linkgate_tests::{Behaviour, FakeSource, StoreProcess, TestStore, TokenMint, bytes, trust};
 use serde_json::{Value, json};
 
 use crate::assert_problem;
-use crate::lifecycle::until;
 
 const INVALID: &str = "The authentication is invalid";
 
 /// Sends a token, expects this refusal, and that neither the source was asked nor anything stored.
 async fn assert_not_believed(store: &TestStore, source: &FakeSource, name: &str, token: Option<String>, detail: &str) {
-    let reply = store.link(store.request(source.url()).token(token).in_english()).await;
+    let reply = store.send(store.request(source.url()).token(token).in_english()).await;
     assert_eq!((reply.status, reply.json()["detail"].as_str()), (401, Some(detail)), "{name}");
     assert_problem(&reply, 401, None, &json!({"code": "ERROR", "detail": detail}));
     assert_eq!(reply.header("www-authenticate"), Some("X-Bkapi-JWT"), "{name}");
@@ -94,7 +94,7 @@ async fn two_tokens_are_refused_even_if_both_are_good() {
     let source = FakeSource::serving("x").await;
     let store = TestStore::trusting(&source).await;
     let request = store.request(source.url()).header("x-bkapi-jwt", &store.mint().token()).in_english();
-    let reply = store.link(request).await;
+    let reply = store.send(request).await;
     assert_problem(&reply, 401, None, &json!({"code": "ERROR", "detail": INVALID}));
     store.directory().assert_empty().await;
 }
@@ -109,7 +109,7 @@ async fn clocks_may_differ_by_a_minute() {
         ("3", changed(|c| c["iss"] = "somebody else".into())),
     ] {
         let token = store.mint().sign(&claims);
-        let reply = store.link(store.request(source.url()).version(version).token(Some(token))).await;
+        let reply = store.send(store.request(source.url()).version(version).token(Some(token))).await;
         assert_eq!(reply.status, 200, "{claims}");
     }
 }
@@ -126,7 +126,7 @@ async fn a_caller_who_is_not_verified_is_forbidden() {
         changed(|c| c["user"]["username"] = " ".into()),
     ] {
         let token = store.mint().sign(&claims);
-        let reply = store.link(store.request(source.url()).token(Some(token)).in_english()).await;
+        let reply = store.send(store.request(source.url()).token(Some(token)).in_english()).await;
         assert_problem(&reply, 403, None, &json!({"code": "ERROR", "detail": "Permission denied"}));
     }
     store.directory().assert_empty().await;
@@ -141,10 +141,10 @@ async fn the_token_is_judged_before_anything_else_of_the_request() {
         store.request("nonsense").content_type(Some("text/plain")),
         store.request("nonsense").raw_body(vec![b' '; 100_000]),
     ] {
-        assert_eq!(store.link(request.token(None)).await.status, 401);
+        assert_eq!(store.send(request.token(None)).await.status, 401);
     }
     let unknown = store.request("nonsense").path("/elsewhere").token(None);
-    assert_eq!(store.link(unknown).await.status, 404, "after the route, though");
+    assert_eq!(store.send(unknown).await.status, 404, "after the route, though");
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn the_user_becomes_the_operator() {
     let source = FakeSource::serving("x").await;
     let store = TestStore::trusting(&source).await;
     let token = store.mint().sign(&changed(|c| c["user"]["username"] = "张三".into()));
-    let reply = store.link(store.request(source.url()).token(Some(token))).await;
+    let reply = store.send(store.request(source.url()).token(Some(token))).await;
     assert_eq!(reply.json()["operator"], "张三");
 }
 
@@ -174,7 +174,7 @@ async fn an_application_that_needs_no_user_is_its_own_operator() {
         ("5", changed(|c| c["linkgate"] = json!({"later": [1]})), "admin"),
     ] {
         let token = store.mint().sign(&claims);
-        let reply = store.link(store.request(source.url()).version(version).token(Some(token))).await;
+        let reply = store.send(store.request(source.url()).version(version).token(Some(token))).await;
         assert_eq!((reply.status, &reply.json()["operator"]), (200, &json!(operator)), "{claims}");
         assert_eq!(store.rows().await.last().unwrap().operator, operator);
     }
@@ -211,7 +211,7 @@ async fn a_user_may_be_missing_only_where_a_verified_application_needs_none() {
         }),
     ] {
         let token = store.mint().sign(&claims);
-        let reply = store.link(store.request(source.url()).token(Some(token)).in_english()).await;
+        let reply = store.send(store.request(source.url()).token(Some(token)).in_english()).await;
         assert_problem(&reply, 403, None, &json!({"code": "ERROR", "detail": "Permission denied"}));
     }
     for extension in [json!({"user_optional": "true"}), json!({"user_optional": null}), json!(true), json!(null)] {
@@ -233,11 +233,11 @@ async fn keys_of_one_name_rotate() {
     })
     .await;
     for (version, mint) in [("1", &old), ("2", &new)] {
-        let reply = store.link(store.request(source.url()).version(version).token(Some(mint.token()))).await;
+        let reply = store.send(store.request(source.url()).version(version).token(Some(mint.token()))).await;
         assert_eq!(reply.status, 200, "{version}");
     }
     let stranger = store.request(source.url()).version("3").token(Some(TokenMint::new().token()));
-    assert_eq!(store.link(stranger).await.status, 401);
+    assert_eq!(store.send(stranger).await.status, 401);
 }
 
 #[tokio::test]
@@ -260,18 +260,18 @@ async fn a_folder_of_keys_is_read_again_at_a_hangup_while_uploads_go_on() {
 
     std::fs::write(file("new.pem"), new.pem()).unwrap();
     store.hang_up();
-    until("both keys", async || believes(&new).await).await;
+    wait_until_holds("both keys", async || believes(&new).await).await;
     assert!(believes(&old).await);
 
     std::fs::write(file("broken.pem"), "nothing").unwrap();
     store.hang_up();
-    until("the complaint", async || store.log().iter().any(|line| line.contains("broken.pem"))).await;
+    wait_until_holds("the complaint", async || store.log().iter().any(|line| line.contains("broken.pem"))).await;
     assert!(believes(&old).await && believes(&new).await);
 
     std::fs::remove_file(file("broken.pem")).unwrap();
     std::fs::remove_file(file("old.pem")).unwrap();
     store.hang_up();
-    until("one key", async || !believes(&old).await).await;
+    wait_until_holds("one key", async || !believes(&old).await).await;
     assert!(believes(&new).await);
     source.release();
     assert_eq!(running.await.unwrap().unwrap().status, 200);
@@ -298,7 +298,7 @@ async fn a_gateway_with_an_rsa_key_is_believed_with_rs512_only() {
     let token = |alg: &str, padding| {
         jws(&json!({"alg": alg, "kid": "bk-apigw"}), &good_claims(), |message| rsa_sign(&key, padding, message))
     };
-    let send = |token: String| store.link(store.request(source.url()).token(Some(token)));
+    let send = |token: String| store.send(store.request(source.url()).token(Some(token)));
     assert_eq!(send(token("RS256", &RSA_PKCS1_SHA256)).await.status, 401);
     assert_eq!(send(token("RS512", &RSA_PKCS1_SHA256)).await.status, 401);
     assert_eq!(send(token("RS512", &RSA_PKCS1_SHA512)).await.status, 200);
@@ -331,11 +331,11 @@ async fn a_token_just_as_the_blueking_gateway_makes_it_is_believed() {
     header_with_issuer["iss"] = "bk-region".into();
     for (version, header, issuer) in [("1", &header, "APIGW"), ("2", &header_with_issuer, "bk-region")] {
         let token = sign(header, &claims(issuer, true));
-        let reply = store.link(store.request(source.url()).version(version).token(Some(token))).await;
+        let reply = store.send(store.request(source.url()).version(version).token(Some(token))).await;
         assert_eq!((reply.status, &reply.json()["operator"]), (200, &json!("admin")), "{header}");
     }
     let unverified = sign(&header, &claims("APIGW", false));
-    let reply = store.link(store.request(source.url()).version("3").token(Some(unverified))).await;
+    let reply = store.send(store.request(source.url()).version("3").token(Some(unverified))).await;
     assert_eq!(reply.status, 403, "that gateway has no users that may be missing");
     assert_eq!(store.rows().await.len(), 2);
 }

@@ -22,7 +22,7 @@ async fn the_package_that_was_named_is_stored() {
         ("4", json!(null)),
         ("5", json!("")),
     ] {
-        let reply = store.link(store.request(source.url()).version(version).field("sha256", given)).await;
+        let reply = store.send(store.request(source.url()).version(version).field("sha256", given)).await;
         assert_eq!((reply.status, &reply.json()["sha256_signature"]), (200, &json!(digest)), "{version}");
     }
     assert_eq!(store.stored_files(), [digest]);
@@ -37,7 +37,7 @@ async fn another_package_than_was_named_is_refused_and_leaves_nothing() {
     for (path, found) in [("/", sha256_hex(b"package")), ("/empty", sha256_hex(b""))] {
         let request = || store.request(source.url_of(path)).field("sha256", named.to_uppercase());
         assert_refused(&store, request(), 400, "CHECKSUM_MISMATCH", &mismatch(&named, &found)).await;
-        let reply = store.link(request()).await;
+        let reply = store.send(request()).await;
         let detail = format!("源码包的 SHA-256 不一致：应为 {named}，实际为 {found}");
         assert_problem(&reply, 400, None, &json!({"code": "CHECKSUM_MISMATCH", "detail": detail}));
         store.directory().assert_empty().await;
@@ -49,17 +49,17 @@ async fn an_overwrite_with_another_package_leaves_the_old_one_untouched() {
     let source = FakeSource::serving("old").await;
     source.on("/new", Behaviour::Bytes(b"new".to_vec()));
     let store = TestStore::trusting(&source).await;
-    assert_eq!(store.link(store.request(source.url())).await.status, 200);
+    assert_eq!(store.send(store.request(source.url())).await.status, 200);
     let before = store.rows().await;
     let (old, new) = (sha256_hex(b"old"), sha256_hex(b"new"));
     let wrong = store.request(source.url()).overwriting().field("sha256", new.as_str()).in_english();
     let body = json!({"code": "CHECKSUM_MISMATCH", "detail": mismatch(&new, &old)});
-    assert_problem(&store.link(wrong).await, 400, None, &body);
+    assert_problem(&store.send(wrong).await, 400, None, &body);
     assert_eq!(store.rows().await, before);
     assert_eq!(store.stored_files(), [old]);
     assert!(store.directory().temp_files().is_empty());
     let right = store.request(source.url_of("/new")).overwriting().field("sha256", new.as_str());
-    assert_eq!(store.link(right).await.status, 200);
+    assert_eq!(store.send(right).await.status, 200);
     assert_eq!(store.stored_files(), [new]);
 }
 
@@ -87,20 +87,20 @@ async fn what_the_application_has_is_recorded_without_a_download() {
     source.on("/gone", Behaviour::Status(404));
     let store = TestStore::trusting(&source).await;
     let digest = sha256_hex(b"package");
-    assert_eq!(store.link(store.request(source.url())).await.status, 200);
+    assert_eq!(store.send(store.request(source.url())).await.status, 200);
     let held = |version: &str| store.request(source.url_of("/gone")).version(version).field("sha256", digest.as_str());
-    let reply = store.link(held("2").module("app", "other")).await;
+    let reply = store.send(held("2").module("app", "other")).await;
     assert_eq!(reply.status, 502, "another application: {}", reply.body);
     let module = store.rows().await[0].app_code.clone();
     for request in [held("2"), held("3").module(&module, "other")] {
-        let reply = store.link(request).await;
+        let reply = store.send(request).await;
         assert_eq!((reply.status, &reply.json()["package_size"]), (200, &json!("7")), "{}", reply.body);
     }
     assert_eq!(store.stored_files(), [digest.as_str()]);
     assert_eq!(source.requests().len(), 2, "the first upload, and the other application's");
     // What is refused stays refused.
-    assert_eq!(store.link(held("2")).await.status, 400);
-    let reply = store.link(held("4").field("size", 8)).await;
+    assert_eq!(store.send(held("2")).await.status, 400);
+    let reply = store.send(held("4").field("size", 8)).await;
     assert!(reply.status == 400 && reply.body.contains("SIZE_MISMATCH"), "{}", reply.body);
     assert_eq!(store.rows().await.len(), 3);
     store.finish().await;
@@ -111,10 +111,10 @@ async fn what_the_application_has_may_take_the_place_of_another_package() {
     let source = FakeSource::serving("old").await;
     source.on("/new", Behaviour::Bytes(b"new".to_vec()));
     let store = TestStore::trusting(&source).await;
-    assert_eq!(store.link(store.request(source.url())).await.status, 200);
-    assert_eq!(store.link(store.request(source.url_of("/new")).version("2")).await.status, 200);
+    assert_eq!(store.send(store.request(source.url())).await.status, 200);
+    assert_eq!(store.send(store.request(source.url_of("/new")).version("2")).await.status, 200);
     let (old, new) = (sha256_hex(b"old"), sha256_hex(b"new"));
-    let reply = store.link(store.request(source.url()).overwriting().field("sha256", new.as_str())).await;
+    let reply = store.send(store.request(source.url()).overwriting().field("sha256", new.as_str())).await;
     assert_eq!((reply.status, &reply.json()["sha256_signature"]), (200, &json!(new)));
     assert_eq!(store.stored_files(), [new], "{old} is in no row any more");
     store.finish().await;
@@ -126,9 +126,9 @@ async fn bytes_that_were_lost_are_downloaded_again() {
     let store = TestStore::trusting(&source).await;
     let digest = sha256_hex(b"package");
     let request = |version: &str| store.request(source.url()).version(version).field("sha256", digest.as_str());
-    assert_eq!(store.link(request("1")).await.status, 200);
+    assert_eq!(store.send(request("1")).await.status, 200);
     std::fs::remove_file(store.directory().blob(&digest)).unwrap();
-    assert_eq!(store.link(request("2")).await.status, 200);
+    assert_eq!(store.send(request("2")).await.status, 200);
     assert_eq!(source.requests().len(), 2);
     assert_eq!(store.stored_files(), [digest.as_str()]);
     store.finish().await;

@@ -11,11 +11,11 @@ use crate::assert_problem;
 async fn a_version_that_is_there_is_refused_without_a_download() {
     let source = FakeSource::serving("first").await;
     let store = TestStore::trusting(&source).await;
-    assert_eq!(store.link(store.request(source.url())).await.status, 200);
+    assert_eq!(store.send(store.request(source.url())).await.status, 200);
     let before = store.rows().await;
-    let reply = store.link(store.request(source.url())).await;
+    let reply = store.send(store.request(source.url())).await;
     assert_problem(&reply, 400, Some("4312009"), &json!({"code": "PACKAGE_ALREADY_EXISTS", "detail": "源码包已存在"}));
-    let reply = store.link(store.request(source.url()).in_english()).await;
+    let reply = store.send(store.request(source.url()).in_english()).await;
     assert_eq!(reply.json()["detail"], "The source package already exists");
     assert_eq!(source.requests().len(), 1, "refused before anything is fetched");
     assert_eq!(store.rows().await, before);
@@ -27,7 +27,7 @@ async fn the_same_version_of_another_module_or_app_is_another_package() {
     let source = FakeSource::serving("x").await;
     let store = TestStore::trusting(&source).await;
     for (app, module) in [("a", "one"), ("a", "two"), ("b", "one")] {
-        assert_eq!(store.link(store.request(source.url()).module(app, module)).await.status, 200, "{app}/{module}");
+        assert_eq!(store.send(store.request(source.url()).module(app, module)).await.status, 200, "{app}/{module}");
     }
 }
 
@@ -36,11 +36,11 @@ async fn overwriting_keeps_id_and_created_and_replaces_the_rest() {
     let source = FakeSource::serving("old").await;
     source.on("/renamed.zip", Behaviour::Bytes(b"newer".to_vec()));
     let store = TestStore::trusting(&source).await;
-    let old = store.link(store.request(source.url())).await.json();
+    let old = store.send(store.request(source.url())).await.json();
     let row = store.rows().await.remove(0);
     // Times are shown in seconds; make the difference visible.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
-    let reply = store.link(store.request(source.url_of("/renamed.zip")).overwriting()).await;
+    let reply = store.send(store.request(source.url_of("/renamed.zip")).overwriting()).await;
     let new = reply.json();
     assert_eq!(reply.status, 200);
     assert_eq!((&new["id"], &new["created"]), (&old["id"], &old["created"]));
@@ -60,14 +60,14 @@ async fn a_replaced_blob_stays_while_another_row_points_at_it() {
     source.on("/new", Behaviour::Bytes(b"new".to_vec()));
     let store = TestStore::trusting(&source).await;
     for version in ["1", "2"] {
-        assert_eq!(store.link(store.request(source.url()).version(version)).await.status, 200);
+        assert_eq!(store.send(store.request(source.url()).version(version)).await.status, 200);
     }
     let overwrite = |version: &str| store.request(source.url_of("/new")).version(version).overwriting();
-    assert_eq!(store.link(overwrite("1")).await.status, 200);
+    assert_eq!(store.send(overwrite("1")).await.status, 200);
     let mut both = [sha256_hex(b"new"), sha256_hex(b"shared")];
     both.sort();
     assert_eq!(store.stored_files(), both);
-    assert_eq!(store.link(overwrite("2")).await.status, 200);
+    assert_eq!(store.send(overwrite("2")).await.status, 200);
     assert_eq!(store.stored_files(), [sha256_hex(b"new")]);
 }
 
@@ -76,7 +76,7 @@ async fn overwriting_with_the_same_bytes_keeps_them() {
     let source = FakeSource::serving("same").await;
     let store = TestStore::trusting(&source).await;
     for _ in 0..3 {
-        assert_eq!(store.link(store.request(source.url()).overwriting()).await.status, 200);
+        assert_eq!(store.send(store.request(source.url()).overwriting()).await.status, 200);
     }
     assert_eq!(store.stored_files(), [sha256_hex(b"same")]);
     assert_eq!(store.rows().await.len(), 1);
@@ -87,9 +87,9 @@ async fn a_failed_overwrite_changes_nothing() {
     let source = FakeSource::serving("old").await;
     source.on("/broken", Behaviour::Announce(100, b"cut".to_vec()));
     let store = TestStore::trusting(&source).await;
-    assert_eq!(store.link(store.request(source.url())).await.status, 200);
+    assert_eq!(store.send(store.request(source.url())).await.status, 200);
     let before = store.rows().await;
-    assert_eq!(store.link(store.request(source.url_of("/broken")).overwriting()).await.status, 502);
+    assert_eq!(store.send(store.request(source.url_of("/broken")).overwriting()).await.status, 502);
     assert_eq!(store.rows().await, before);
     assert_eq!(store.stored_files(), [sha256_hex(b"old")]);
 }
@@ -98,14 +98,14 @@ async fn a_failed_overwrite_changes_nothing() {
 async fn a_deleted_version_may_be_uploaded_again() {
     let source = FakeSource::serving("x").await;
     let store = TestStore::trusting(&source).await;
-    let first = store.link(store.request(source.url())).await.json();
+    let first = store.send(store.request(source.url())).await.json();
     store.directory().execute("update source_package set is_deleted = 1").await;
-    let reply = store.link(store.request(source.url())).await;
+    let reply = store.send(store.request(source.url())).await;
     assert_eq!(reply.status, 200);
     assert_ne!(reply.json()["id"], first["id"], "a new row");
     let deleted: Vec<bool> = store.rows().await.iter().map(|row| row.is_deleted).collect();
     assert_eq!(deleted, [true, false]);
-    assert_eq!(store.link(store.request(source.url())).await.status, 400, "and is there again");
+    assert_eq!(store.send(store.request(source.url())).await.status, 400, "and is there again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,7 +148,7 @@ async fn racing_overwrites_leave_one_row_and_its_blob() {
     const RACERS: usize = 8;
     let source = FakeSource::serving("first").await;
     let store = TestStore::trusting(&source).await;
-    let first = store.link(store.request(source.url())).await.json();
+    let first = store.send(store.request(source.url())).await.json();
     let mut racers = Vec::new();
     for i in 0..RACERS {
         let path = format!("/{i}");

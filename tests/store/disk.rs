@@ -5,11 +5,11 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use linkgate_tests::wait::wait_until_holds;
 use linkgate_tests::{Behaviour, FakeSource, Reply, TestStore, bytes, sha256_hex, trust};
 use serde_json::json;
 
 use crate::assert_problem;
-use crate::lifecycle::until;
 
 /// A file system of its own; gone when dropped.
 struct SmallDisk {
@@ -64,7 +64,7 @@ async fn on_a_small_disk(behaviour: Behaviour) -> Option<(SmallDisk, FakeSource,
 async fn assert_no_room(store: &TestStore, source: &FakeSource, reply: &Reply) {
     assert_problem(reply, 507, None, &json!({"code": "INSUFFICIENT_STORAGE", "detail": "Not enough storage"}));
     store.directory().assert_empty().await;
-    let reply = store.link(store.request(source.url_of("/small"))).await;
+    let reply = store.send(store.request(source.url_of("/small"))).await;
     assert_eq!(reply.status, 200, "what fits is taken afterwards: {reply:?}");
     assert_eq!(store.stored_files(), [sha256_hex(&bytes(100_000))]);
 }
@@ -72,7 +72,7 @@ async fn assert_no_room(store: &TestStore, source: &FakeSource, reply: &Reply) {
 #[tokio::test]
 async fn a_package_for_which_there_is_no_room_is_refused_before_anybody_is_asked_for_it() {
     let Some((_disk, source, store)) = on_a_small_disk(Behaviour::Bytes(bytes(9_000_000))).await else { return };
-    let reply = store.link(store.request(source.url()).field("size", 9_000_000).in_english()).await;
+    let reply = store.send(store.request(source.url()).field("size", 9_000_000).in_english()).await;
     assert_eq!(source.requests(), Vec::<String>::new());
     assert_no_room(&store, &source, &reply).await;
     store.finish().await;
@@ -82,7 +82,7 @@ async fn a_package_for_which_there_is_no_room_is_refused_before_anybody_is_asked
 async fn a_package_that_is_announced_too_large_for_the_disk_is_refused_before_its_body_is_read() {
     // Half of the body never comes, so who reads it waits for ever.
     let Some((_disk, source, store)) = on_a_small_disk(Behaviour::Held(bytes(9_000_000))).await else { return };
-    let reply = store.link(store.request(source.url()).in_english()).await;
+    let reply = store.send(store.request(source.url()).in_english()).await;
     assert_no_room(&store, &source, &reply).await;
     store.finish().await;
 }
@@ -99,7 +99,7 @@ async fn a_package_of_unknown_size_ends_before_the_room_for_the_catalog_is_taken
         }
     };
     let call = async {
-        let reply = store.link(store.request(source.url()).in_english()).await;
+        let reply = store.send(store.request(source.url()).in_english()).await;
         watched.store(false, Ordering::Relaxed);
         reply
     };
@@ -113,8 +113,8 @@ async fn a_package_of_unknown_size_ends_before_the_room_for_the_catalog_is_taken
 async fn the_same_room_is_not_given_to_two_packages_at_once() {
     let Some((_disk, source, store)) = on_a_small_disk(Behaviour::Held(bytes(4_000_000))).await else { return };
     let first = tokio::spawn(store.request(source.url()).version("1").try_send_owned(store.base()));
-    until("the first package", async || store.directory().temp_files().len() == 1).await;
-    let second = store.link(store.request(source.url()).version("2").in_english()).await;
+    wait_until_holds("the first package", async || store.directory().temp_files().len() == 1).await;
+    let second = store.send(store.request(source.url()).version("2").in_english()).await;
     assert_eq!((second.status, second.json()["code"].as_str()), (507, Some("INSUFFICIENT_STORAGE")));
     source.release();
     assert_eq!(first.await.unwrap().unwrap().status, 200, "who was promised room has it");
@@ -128,7 +128,7 @@ async fn a_download_that_begins_anew_is_not_refused_for_the_room_that_its_first_
     let half = Behaviour::Announce(4_500_000, body[..4_000_000].to_vec());
     let turns = Behaviour::Turns(vec![half, Behaviour::Bytes(body.clone())]);
     let Some((_disk, source, store)) = on_a_small_disk(turns).await else { return };
-    let reply = store.link(store.request(source.url())).await;
+    let reply = store.send(store.request(source.url())).await;
     assert_eq!((reply.status, source.requests().len()), (200, 2), "{reply:?}");
     assert_eq!(store.stored_files(), [sha256_hex(&body)]);
     store.finish().await;
@@ -138,7 +138,7 @@ async fn a_download_that_begins_anew_is_not_refused_for_the_room_that_its_first_
 async fn a_disk_that_others_fill_meanwhile_is_told_and_the_store_goes_on_when_there_is_room_again() {
     let Some((disk, source, store)) = on_a_small_disk(Behaviour::Held(bytes(4_000_000))).await else { return };
     let call = tokio::spawn(store.request(source.url()).in_english().try_send_owned(store.base()));
-    until("half of the package", async || store.directory().temp_files().len() == 1).await;
+    wait_until_holds("half of the package", async || store.directory().temp_files().len() == 1).await;
     let filler = disk.path().join("filler");
     // As much as there is: the last write fails.
     drop(std::fs::write(&filler, bytes(8_000_000)));
@@ -148,9 +148,9 @@ async fn a_disk_that_others_fill_meanwhile_is_told_and_the_store_goes_on_when_th
     store.directory().assert_empty().await;
     // Of what the refused package gave back nothing is left either.
     drop(std::fs::write(&filler, bytes(8_000_000)));
-    assert_eq!(store.link(store.request(source.url_of("/small"))).await.status, 507, "the disk is full still");
+    assert_eq!(store.send(store.request(source.url_of("/small"))).await.status, 507, "the disk is full still");
     std::fs::remove_file(filler).unwrap();
-    assert_eq!(store.link(store.request(source.url_of("/small"))).await.status, 200);
+    assert_eq!(store.send(store.request(source.url_of("/small"))).await.status, 200);
     store.finish().await;
 }
 
@@ -162,7 +162,7 @@ async fn a_blob_storage_that_fails_is_told_and_leaves_nothing() {
     let name = sha256_hex(b"x");
     let in_the_way = store.directory().path().join("blobs").join(&name[..2]);
     std::fs::write(&in_the_way, "").unwrap();
-    let reply = store.link(store.request(source.url())).await;
+    let reply = store.send(store.request(source.url())).await;
     let body = json!({"code": "OBJECT_STORE_EXCEPTION", "detail": "对象存储异常"});
     assert_problem(&reply, 500, Some("4312011"), &body);
     std::fs::remove_file(in_the_way).unwrap();
@@ -177,11 +177,11 @@ async fn a_catalog_that_fails_is_reported_and_nothing_is_recorded() {
         .directory()
         .execute("create trigger broken before insert on source_package begin select raise(abort, 'SECRET'); end")
         .await;
-    let reply = store.link(store.request(source.url()).in_english()).await;
+    let reply = store.send(store.request(source.url()).in_english()).await;
     assert_problem(&reply, 500, None, &json!({"code": "ERROR", "detail": "Internal server error"}));
     assert_eq!((store.rows().await, store.directory().modules().await), (Vec::new(), Vec::new()));
     // The store cannot know whether a failed commit will turn up after a crash, so the bytes stay for it.
     assert_eq!(store.stored_files(), [sha256_hex(b"x")]);
     store.directory().execute("drop trigger broken").await;
-    assert_eq!(store.link(store.request(source.url())).await.status, 200);
+    assert_eq!(store.send(store.request(source.url())).await.status, 200);
 }

@@ -33,7 +33,7 @@ async fn store_of(source: &FakeSource) -> TestStore {
 /// The store still takes what is good, from the same source.
 async fn assert_goes_on(store: &TestStore, source: &FakeSource) {
     source.on("/good.tgz", Behaviour::Bytes(bytes(5_000)));
-    assert_eq!(store.link(store.request(source.url_of("/good.tgz"))).await.status, 200);
+    assert_eq!(store.send(store.request(source.url_of("/good.tgz"))).await.status, 200);
     assert_eq!(store.stored_files(), [sha256_hex(&bytes(5_000))]);
 }
 

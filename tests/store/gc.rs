@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linkgate_tests::process::command;
+use linkgate_tests::wait::wait_until_holds;
 use linkgate_tests::{Behaviour, DataDirectory, FakeSource, StoreProcess, bytes, sha256_hex};
 
-use crate::lifecycle::until;
 use crate::writers::Writers;
 
 /// A data directory that a store has made and left, with these versions of what the source serves.
@@ -142,19 +142,19 @@ async fn a_running_store_clears_up_by_the_clock_and_leaves_what_is_under_way() {
     assert_eq!(store.request(source.url_of("/small")).version("1").send(store.base()).await.status, 200);
     let running = tokio::spawn(store.request(source.url()).try_send_owned(store.base()));
     source.wait_for_requests(2).await;
-    until("the temporary file", async || store.directory().temp_files().len() == 1).await;
+    wait_until_holds("the temporary file", async || store.directory().temp_files().len() == 1).await;
     let orphan = store.directory().plant(b"never recorded");
     std::fs::write(dir.path().join("tmp/left-over"), "half").unwrap();
 
-    until("the orphan's end", async || !store.directory().blob(&orphan).exists()).await;
-    until("the left-over's end", async || !dir.path().join("tmp/left-over").exists()).await;
+    wait_until_holds("the orphan's end", async || !store.directory().blob(&orphan).exists()).await;
+    wait_until_holds("the left-over's end", async || !dir.path().join("tmp/left-over").exists()).await;
     // The download was older than the grace for a while before that.
     assert_eq!(store.directory().temp_files().len(), 1, "it has an owner");
     source.release();
     assert_eq!(running.await.unwrap().unwrap().status, 200);
     let mut kept = [sha256_hex(b"small"), sha256_hex(&body)];
     kept.sort();
-    assert_eq!(store.directory().stored_files(), kept);
+    assert_eq!(store.stored_files(), kept);
     let log = store.log().join("\n");
     assert!(log.contains("orphaned blobs and"), "{log}");
     store.stop();

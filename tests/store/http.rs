@@ -24,7 +24,7 @@ async fn only_the_canonical_route_is_served() {
     ] {
         assert_refused(&store, store.request("x").path(path), 404, "ERROR", "Not found").await;
     }
-    let reply = store.link(store.request("x").path("/")).await;
+    let reply = store.send(store.request("x").path("/")).await;
     assert_problem(&reply, 404, None, &json!({"code": "ERROR", "detail": "未找到"}));
 }
 
@@ -32,11 +32,11 @@ async fn only_the_canonical_route_is_served() {
 async fn other_methods_are_told_which_is_allowed() {
     let store = TestStore::with(|_| {}).await;
     for method in [Method::GET, Method::PUT, Method::DELETE, Method::OPTIONS] {
-        let reply = store.link(store.request("x").method(method).token(None).in_english()).await;
+        let reply = store.send(store.request("x").method(method).token(None).in_english()).await;
         assert_problem(&reply, 405, None, &json!({"code": "ERROR", "detail": "Method not allowed"}));
         assert_eq!(reply.header("allow"), Some("POST"));
     }
-    let reply = store.link(store.request("x").path("/readyz")).await;
+    let reply = store.send(store.request("x").path("/readyz")).await;
     assert_eq!((reply.status, reply.header("allow")), (405, Some("GET, HEAD")));
 }
 
@@ -46,9 +46,9 @@ async fn every_reply_names_the_request_as_the_proxy_before_it_did() {
     let id = "x-bkapi-request-id";
     for path in ["/", "/bkapps/applications/app_code/modules/default/source_package/link/"] {
         let request = || store.request("x").path(path);
-        let named = store.link(request().header("x-request-id", "id-1")).await;
-        let twice = store.link(request().header("x-request-id", "id-1").header(id, "id-2")).await;
-        let ids = [store.link(request()).await, named, twice].map(|reply| reply.header(id).map(str::to_owned));
+        let named = store.send(request().header("x-request-id", "id-1")).await;
+        let twice = store.send(request().header("x-request-id", "id-1").header(id, "id-2")).await;
+        let ids = [store.send(request()).await, named, twice].map(|reply| reply.header(id).map(str::to_owned));
         assert_eq!(ids, [None, Some("id-1".to_owned()), Some("id-2".to_owned())], "{path}");
     }
 }
@@ -73,7 +73,7 @@ async fn bodies_that_are_no_request_are_refused() {
     let broken = "JSON parse error - EOF while parsing an object at line 1 column 1";
     assert_refused(&store, request().raw_body("{"), 400, "ERROR", broken).await;
     assert_field_refused(&store, request().raw_body(""), "package_url", "This field is required.").await;
-    let reply = store.link(request().raw_body("[]").in_english()).await;
+    let reply = store.send(request().raw_body("[]").in_english()).await;
     assert_eq!(reply.json()["detail"], "Invalid data. Expected a dictionary, but got list.");
 }
 
@@ -95,13 +95,13 @@ async fn the_body_limit_is_exact_whatever_the_length_says() {
             let request = store.request("x").raw_body(body_of(len));
             if chunked { request.chunked() } else { request }
         };
-        let reply = store.link(request(1_001).in_english()).await;
+        let reply = store.send(request(1_001).in_english()).await;
         assert_problem(&reply, 413, None, &json!({"code": "ERROR", "detail": "The request body is too large"}));
         assert!(source.requests().is_empty());
     }
     for (len, version) in [(999, "a"), (1_000, "b")] {
         let body = body_of(len).replace(r#""version":"1""#, &format!(r#""version":"{version}""#));
-        assert_eq!(store.link(store.request("x").raw_body(body).chunked()).await.status, 200, "{len}");
+        assert_eq!(store.send(store.request("x").raw_body(body).chunked()).await.status, 200, "{len}");
     }
 }
 
@@ -112,7 +112,7 @@ async fn without_a_version_the_caller_is_told_to_give_one() {
     let request = || store.request(source.url()).without("version");
     let message = "Give a version: the file is no archive that could name one.";
     assert_field_refused(&store, request(), "version", message).await;
-    let reply = store.link(request()).await;
+    let reply = store.send(request()).await;
     assert_eq!(reply.json()["detail"], "version: 请提供版本号：该文件不是压缩包，无法从中读取。");
 }
 
@@ -120,7 +120,7 @@ async fn without_a_version_the_caller_is_told_to_give_one() {
 async fn all_wrong_fields_are_named_at_once() {
     let store = TestStore::with(|_| {}).await;
     let request = store.request("nonsense").field("version", "").field("allow_overwrite", "perhaps");
-    let reply = store.link(request.in_english()).await;
+    let reply = store.send(request.in_english()).await;
     let body = json!({
         "code": "VALIDATION_ERROR",
         "detail": "allow_overwrite: Must be a valid boolean.",
@@ -147,7 +147,7 @@ async fn the_language_follows_the_caller() {
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        assert_eq!(store.link(request).await.json()["detail"], want);
+        assert_eq!(store.send(request).await.json()["detail"], want);
     }
 }
 
@@ -207,7 +207,7 @@ async fn a_request_with_as_many_headers_as_a_proxy_lets_through_is_served() {
     let source = FakeSource::serving("x").await;
     let store = TestStore::trusting(&source).await;
     let request = (0..110).fold(store.request(source.url()), |r, n| r.header(&format!("x-{n}"), "1"));
-    assert_eq!(store.link(request).await.status, 200);
+    assert_eq!(store.send(request).await.status, 200);
 }
 
 #[tokio::test]

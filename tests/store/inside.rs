@@ -40,7 +40,7 @@ async fn every_format_is_told_by_its_content_and_its_description_is_recorded() {
     ] {
         let source = FakeSource::serving(package.clone()).await;
         let store = strict(&source).await;
-        let reply = store.link(store.request(source.url_of("/any.name")).without("version")).await;
+        let reply = store.send(store.request(source.url_of("/any.name")).without("version")).await;
         assert_eq!((reply.status, &reply.json()["version"]), (200, &json!("1.10")), "{format}: {}", reply.body);
         assert_eq!(reply.json()["package_name"], "any:1.10");
         let row = store.rows().await.remove(0);
@@ -57,7 +57,7 @@ async fn every_format_is_told_by_its_content_and_its_description_is_recorded() {
 async fn the_version_of_the_request_wins() {
     let source = FakeSource::serving(tar(&app(), Compression::Gzip)).await;
     let store = strict(&source).await;
-    let reply = store.link(store.request(source.url()).version("7.0")).await;
+    let reply = store.send(store.request(source.url()).version("7.0")).await;
     assert_eq!(reply.json()["version"], "7.0");
     let row = store.rows().await.remove(0);
     assert_eq!((row.version.as_str(), row.declared_version.as_deref()), ("7.0", Some("1.10")));
@@ -138,10 +138,10 @@ async fn a_file_that_is_no_archive_passes_for_the_token_that_says_so_alone() {
     claims["linkgate"] = json!({"opaque": true});
     let allowed = store.mint().sign(&claims);
     let request = |version: &str| store.request(source.url()).version(version);
-    assert_eq!(store.link(request("1").token(Some(allowed.clone()))).await.status, 200);
+    assert_eq!(store.send(request("1").token(Some(allowed.clone()))).await.status, 200);
     // Nor is what is kept already recorded for another one, with its digest and without a download.
     for request in [request("2"), request("2").field("sha256", sha256_hex(&file))] {
-        let reply = store.link(request).await;
+        let reply = store.send(request).await;
         assert_eq!(
             (reply.status, reply.json()["code"].as_str()),
             (400, Some("PACKAGE_FORMAT_UNSUPPORTED")),
@@ -150,21 +150,21 @@ async fn a_file_that_is_no_archive_passes_for_the_token_that_says_so_alone() {
     }
     assert_eq!(store.rows().await.len(), 1);
     let held = request("2").token(Some(allowed)).field("sha256", sha256_hex(&file));
-    assert_eq!((store.link(held).await.status, source.requests().len()), (200, 3));
+    assert_eq!((store.send(held).await.status, source.requests().len()), (200, 3));
 }
 
 #[tokio::test]
 async fn files_that_are_no_archives_pass_where_the_operator_says_so_but_empty_ones_and_broken_archives_never() {
     let source = FakeSource::serving(bytes(1_000)).await;
     let store = TestStore::trusting(&source).await;
-    assert_eq!(store.link(store.request(source.url())).await.status, 200);
+    assert_eq!(store.send(store.request(source.url())).await.status, 200);
     assert_eq!(store.rows().await[0].format.as_deref(), Some("opaque"));
     let good = tar(&app(), Compression::Xz);
     for (bad, code) in [(Vec::new(), "PACKAGE_FORMAT_UNSUPPORTED"), (good[..good.len() / 2].to_vec(), "PACKAGE_BROKEN")]
     {
         let source = FakeSource::serving(bad).await;
         let store = TestStore::trusting(&source).await;
-        let reply = store.link(store.request(source.url())).await;
+        let reply = store.send(store.request(source.url())).await;
         assert_eq!((reply.status, reply.json()["code"].as_str()), (400, Some(code)));
         store.directory().assert_empty().await;
     }
@@ -175,7 +175,7 @@ async fn faults_are_told_in_chinese_too() {
     let up: &[(&str, &[u8])] = &[("../up", b"x")];
     let source = FakeSource::serving(tar(up, Compression::Gzip)).await;
     let store = strict(&source).await;
-    let reply = store.link(store.request(source.url())).await;
+    let reply = store.send(store.request(source.url())).await;
     assert_eq!(reply.json(), json!({"code": "PACKAGE_MEMBER_REFUSED", "detail": "../up：路径中含有 `..`"}));
 }
 
@@ -196,7 +196,7 @@ async fn a_body_that_ends_with_its_connection_must_prove_that_it_is_whole() {
     for whole in [package.clone(), zip(&app())] {
         let source = FakeSource::start(Behaviour::UntilClose(whole.clone())).await;
         let store = strict(&source).await;
-        assert_eq!(store.link(store.request(source.url())).await.status, 200);
+        assert_eq!(store.send(store.request(source.url())).await.status, 200);
         assert_eq!(store.stored_files(), [sha256_hex(&whole)]);
     }
     let source = FakeSource::start(Behaviour::UntilClose(package[..package.len() / 2].to_vec())).await;
@@ -211,7 +211,7 @@ async fn a_body_that_ends_with_its_connection_must_prove_that_it_is_whole() {
                   give its sha256 or its size";
     assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", detail).await;
     for (field, value) in [("sha256", json!(sha256_hex(&opaque))), ("size", json!(1_000))] {
-        let reply = store.link(store.request(source.url()).version(field).field(field, value)).await;
+        let reply = store.send(store.request(source.url()).version(field).field(field, value)).await;
         assert_eq!(reply.status, 200, "{}", reply.body);
     }
 }
@@ -233,9 +233,9 @@ async fn a_package_that_is_held_brings_its_description_along() {
     let package = tar(&app(), Compression::Gzip);
     let source = FakeSource::serving(package.clone()).await;
     let store = strict(&source).await;
-    assert_eq!(store.link(store.request(source.url())).await.status, 200);
+    assert_eq!(store.send(store.request(source.url())).await.status, 200);
     let held = store.request(source.url()).without("version").field("sha256", sha256_hex(&package));
-    let reply = store.link(held).await;
+    let reply = store.send(held).await;
     assert_eq!((reply.status, &reply.json()["version"]), (200, &json!("1.10")), "{}", reply.body);
     assert_eq!(source.requests().len(), 1, "no second download");
     let rows = store.rows().await;
@@ -248,11 +248,11 @@ async fn a_package_that_was_never_looked_into_is_downloaded_again() {
     let package = tar(&app(), Compression::Gzip);
     let source = FakeSource::serving(package.clone()).await;
     let store = strict(&source).await;
-    assert_eq!(store.link(store.request(source.url())).await.status, 200);
+    assert_eq!(store.send(store.request(source.url())).await.status, 200);
     // As a store of the release before left it.
     store.directory().execute("update source_package set format = null, entries = null, unpacked_bytes = null").await;
     let again = store.request(source.url()).version("2").field("sha256", sha256_hex(&package));
-    assert_eq!(store.link(again).await.status, 200);
+    assert_eq!(store.send(again).await.status, 200);
     assert_eq!(source.requests().len(), 2);
     assert_eq!(store.rows().await[1].format.as_deref(), Some("tar.gz"));
 }
@@ -263,7 +263,7 @@ async fn a_restarted_download_is_looked_into_from_its_beginning() {
     let broken = Behaviour::Announce(package.len() as u64, package[..700].to_vec());
     let source = FakeSource::start(Behaviour::Turns(vec![broken, Behaviour::Bytes(package.clone())])).await;
     let store = strict(&source).await;
-    let reply = store.link(store.request(source.url())).await;
+    let reply = store.send(store.request(source.url())).await;
     assert_eq!((reply.status, source.requests().len()), (200, 2), "{}", reply.body);
     assert_eq!(store.stored_files(), [sha256_hex(&package)]);
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use linkgate_tests::token::good_claims;
+use linkgate_tests::wait::wait_until;
 use linkgate_tests::{
     Behaviour, FakeSource, LinkRequestBuilder, Reply, StoreProcess, TestStore, TokenMint, bytes, sha256_hex, trust,
 };
@@ -36,14 +37,11 @@ async fn state(base: &str, accepted: &Reply, mint: &TokenMint) -> Value {
 
 /// Asks until it has ended.
 async fn ended(base: &str, accepted: &Reply, mint: &TokenMint) -> Value {
-    for _ in 0..400 {
+    wait_until(async || {
         let document = state(base, accepted, mint).await;
-        if document["ended"] != Value::Null {
-            return document;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("it did not end");
+        if document["ended"] == Value::Null { Err(format!("it did not end: {document}")) } else { Ok(document) }
+    })
+    .await
 }
 
 #[tokio::test]
@@ -51,7 +49,7 @@ async fn an_upload_that_is_not_waited_for_is_told_of_until_it_is_done() {
     let package = bytes(300_000);
     let source = FakeSource::start(Behaviour::Held(package.clone())).await;
     let store = TestStore::trusting(&source).await;
-    let reply = store.link(hurried(store.request(source.url()))).await;
+    let reply = store.send(hurried(store.request(source.url()))).await;
     assert_eq!(reply.status, 202, "{}", reply.body);
     assert_eq!(reply.header("preference-applied"), Some("respond-async"));
     let document = reply.json();
@@ -80,8 +78,8 @@ async fn an_upload_that_is_not_waited_for_is_told_of_until_it_is_done() {
 async fn what_can_be_refused_at_once_is() {
     let source = FakeSource::serving(bytes(100)).await;
     let store = TestStore::trusting(&source).await;
-    assert_eq!(store.link(store.request(source.url())).await.status, 200);
-    let reply = store.link(hurried(store.request(source.url()))).await;
+    assert_eq!(store.send(store.request(source.url())).await.status, 200);
+    let reply = store.send(hurried(store.request(source.url()))).await;
     let body = json!({"code": "PACKAGE_ALREADY_EXISTS", "detail": "The source package already exists"});
     assert_problem(&reply, 400, Some("4312009"), &body);
     assert_eq!(reply.header("location"), None);
@@ -91,7 +89,7 @@ async fn what_can_be_refused_at_once_is() {
 async fn an_upload_that_fails_tells_why_in_the_callers_language() {
     let source = FakeSource::start(Behaviour::Status(404)).await;
     let store = TestStore::trusting(&source).await;
-    let reply = store.link(hurried(store.request(source.url()))).await;
+    let reply = store.send(hurried(store.request(source.url()))).await;
     assert_eq!(reply.status, 202);
     let failed = ended(store.base(), &reply, store.mint()).await;
     let error =
@@ -108,7 +106,7 @@ async fn an_upload_is_cancelled_and_nothing_is_left() {
     let store = TestStore::trusting(&source).await;
     let waiting = tokio::spawn(store.request(source.url()).in_english().try_send_owned(store.base()));
     source.wait_for_requests(1).await;
-    let reply = store.link(hurried(store.request(source.url()))).await;
+    let reply = store.send(hurried(store.request(source.url()))).await;
     assert_eq!((reply.status, source.requests().len()), (202, 1), "it joined");
     let cancelled = about(&reply, store.mint()).method(Method::DELETE).send(store.base()).await;
     let error = json!({"code": "UPLOAD_CANCELLED", "detail": "The upload was cancelled"});
@@ -124,7 +122,7 @@ async fn an_upload_is_cancelled_and_nothing_is_left() {
 async fn a_done_upload_cannot_be_cancelled_any_more() {
     let source = FakeSource::serving(bytes(100)).await;
     let store = TestStore::trusting(&source).await;
-    let reply = store.link(hurried(store.request(source.url()))).await;
+    let reply = store.send(hurried(store.request(source.url()))).await;
     assert_eq!(ended(store.base(), &reply, store.mint()).await["state"], "done");
     let late = about(&reply, store.mint()).method(Method::DELETE).send(store.base()).await;
     assert_eq!((late.status, &late.json()["state"]), (200, &json!("done")));
@@ -135,7 +133,7 @@ async fn a_done_upload_cannot_be_cancelled_any_more() {
 async fn progress_comes_as_events_until_the_end() {
     let source = FakeSource::start(Behaviour::Held(bytes(300_000))).await;
     let store = TestStore::trusting(&source).await;
-    let reply = store.link(hurried(store.request(source.url()))).await;
+    let reply = store.send(hurried(store.request(source.url()))).await;
     let events = about(&reply, store.mint()).header("accept", "text/event-stream");
     let watching = tokio::spawn(events.try_send_owned(store.base()));
     source.wait_for_requests(1).await;
@@ -157,7 +155,7 @@ async fn progress_comes_as_events_until_the_end() {
 async fn nobody_is_told_of_uploads_to_another_module_or_of_none() {
     let source = FakeSource::serving(bytes(100)).await;
     let store = TestStore::trusting(&source).await;
-    let reply = store.link(hurried(store.request(source.url()))).await;
+    let reply = store.send(hurried(store.request(source.url()))).await;
     let place = reply.header("location").unwrap().to_owned();
     assert_eq!(ended(store.base(), &reply, store.mint()).await["state"], "done");
     let not_found = json!({"code": "ERROR", "detail": "Not found"});
@@ -178,7 +176,7 @@ async fn nobody_is_told_of_uploads_to_another_module_or_of_none() {
 async fn head_answers_as_get_does_without_a_body() {
     let source = FakeSource::serving(bytes(100)).await;
     let store = TestStore::trusting(&source).await;
-    let accepted = store.link(hurried(store.request(source.url()))).await;
+    let accepted = store.send(hurried(store.request(source.url()))).await;
     assert_eq!(ended(store.base(), &accepted, store.mint()).await["state"], "done");
     let watching = about(&accepted, store.mint()).header("accept", "text/event-stream");
     for (request, media_type) in [(about(&accepted, store.mint()), "application/json"), (watching, "text/event-stream")]
@@ -202,24 +200,24 @@ async fn a_key_makes_the_same_request_be_done_once() {
     let source = FakeSource::serving(bytes(100)).await;
     let store = TestStore::trusting(&source).await;
     let request = || store.request(source.url()).header("idempotency-key", "\"8e03978e-40d5\"").in_english();
-    let first = store.link(request()).await;
-    let again = store.link(request()).await;
+    let first = store.send(request()).await;
+    let again = store.send(request()).await;
     assert_eq!((first.status, again.status), (200, 200), "{}", again.body);
     assert_eq!(first.body, again.body);
     assert_eq!((source.requests().len(), store.rows().await.len()), (1, 1));
 
-    let other = store.link(request().version("2")).await;
+    let other = store.send(request().version("2")).await;
     let body = json!({"code": "IDEMPOTENCY_KEY_REUSED", "detail": "The Idempotency-Key was used for another request"});
     assert_problem(&other, 422, None, &body);
     // Another caller's key is another key, whatever it says.
     let mut claims = good_claims();
     claims["app"]["app_code"] = "other_app".into();
     let stranger = store.mint().sign(&claims);
-    assert_eq!(store.link(request().version("3").token(Some(stranger))).await.status, 200);
+    assert_eq!(store.send(request().version("3").token(Some(stranger))).await.status, 200);
     // After a day it stands for nothing.
     store.directory().execute("update job_key set created_ms = created_ms - 86400000").await;
-    assert_eq!(store.link(request().version("2")).await.status, 200);
-    assert_eq!(store.link(request()).await.status, 422, "now it stands for that one");
+    assert_eq!(store.send(request().version("2")).await.status, 200);
+    assert_eq!(store.send(request()).await.status, 422, "now it stands for that one");
 }
 
 #[tokio::test]
@@ -227,8 +225,8 @@ async fn a_key_of_a_failed_upload_is_free_again() {
     let source = FakeSource::start(Behaviour::Turns(vec![Behaviour::Status(404), Behaviour::Bytes(bytes(100))])).await;
     let store = TestStore::trusting(&source).await;
     let request = || store.request(source.url()).header("idempotency-key", "k");
-    assert_eq!(store.link(request()).await.status, 502);
-    assert_eq!(store.link(request()).await.status, 200);
+    assert_eq!(store.send(request()).await.status, 502);
+    assert_eq!(store.send(request()).await.status, 200);
 }
 
 #[tokio::test]
@@ -236,13 +234,13 @@ async fn a_key_leads_to_the_upload_that_is_under_way() {
     let source = FakeSource::start(Behaviour::Held(bytes(100_000))).await;
     let store = TestStore::trusting(&source).await;
     let request = || hurried(store.request(source.url())).header("idempotency-key", "k");
-    let (first, again) = (store.link(request()).await, store.link(request()).await);
+    let (first, again) = (store.send(request()).await, store.send(request()).await);
     assert_eq!((first.status, again.status), (202, 202));
     assert_eq!(first.header("location"), again.header("location"));
-    assert_eq!(store.link(request().version("2")).await.status, 422);
+    assert_eq!(store.send(request().version("2")).await.status, 422);
     source.release();
     assert_eq!(ended(store.base(), &first, store.mint()).await["state"], "done");
-    let late = store.link(request()).await;
+    let late = store.send(request()).await;
     assert_eq!((late.status, &late.json()["package_size"]), (200, &json!("100000")), "{}", late.body);
 }
 
@@ -290,7 +288,7 @@ async fn an_accepted_upload_survives_kill_9_and_is_done_after_the_restart() {
     let store = StoreProcess::trusting(&source, data.path(), &[("LINKGATE_JWT_PUBLIC_KEYS", &keys), strict]);
     let done = ended(store.base(), &accepted, killed.mint()).await;
     assert_eq!((&done["state"], &done["package"]["version"]), (&json!("done"), &json!("0.0.5")), "{done}");
-    assert_eq!(store.directory().rows().await.len(), 1);
+    assert_eq!(store.rows().await.len(), 1);
     let again = request.send(store.base()).await;
     assert_eq!((again.status, again.json()["id"].clone()), (200, done["package"]["id"].clone()), "{}", again.body);
     store.stop();
@@ -334,7 +332,7 @@ async fn who_was_promised_waits_as_long_as_it_takes_and_a_full_queue_promises_no
         config.server.queue.queue_timeout = Duration::from_millis(200);
     })
     .await;
-    let ask = |version: &str| store.link(hurried(store.request(source.url()).version(version)));
+    let ask = |version: &str| store.send(hurried(store.request(source.url()).version(version)));
     let (first, second) = (ask("1").await, ask("2").await);
     assert_eq!((first.status, second.status), (202, 202));
     let third = ask("3").await;
@@ -350,7 +348,7 @@ async fn who_was_promised_waits_as_long_as_it_takes_and_a_full_queue_promises_no
 async fn every_upload_that_was_begun_is_in_the_catalog() {
     let source = FakeSource::start(Behaviour::Turns(vec![Behaviour::Status(404), Behaviour::Bytes(bytes(100))])).await;
     let store = TestStore::trusting(&source).await;
-    let link = || store.link(store.request(format!("{}?sign=s3cret", source.url())));
+    let link = || store.send(store.request(format!("{}?sign=s3cret", source.url())));
     assert_eq!((link().await.status, link().await.status), (502, 200));
     assert_eq!(link().await.status, 400, "it is there");
     let jobs = store.directory().jobs().await;

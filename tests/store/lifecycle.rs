@@ -2,24 +2,16 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use linkgate_tests::process::{command, command_with};
+use linkgate_tests::wait::wait_until_holds;
 use linkgate_tests::{Behaviour, FakeSource, StoreProcess, TestStore, bytes, sha256_hex, trust};
 use tokio::time::timeout;
 
-/// Waits until a condition holds.
-pub(super) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds().await {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{what} takes too long");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 /// Waits until the metrics have this line.
 async fn until_counted(store: &TestStore, line: &str) {
-    until(line, async || store.get("/metrics").await.body.contains(&format!("{line}\n"))).await;
+    wait_until_holds(line, async || store.get("/metrics").await.body.contains(&format!("{line}\n"))).await;
 }
 
 #[tokio::test]
@@ -32,7 +24,7 @@ async fn a_caller_that_hangs_up_does_not_kill_its_upload() {
     caller.abort();
     assert!(caller.await.unwrap_err().is_cancelled());
     source.release();
-    until("the package", async || store.rows().await.len() == 1).await;
+    wait_until_holds("the package", async || store.rows().await.len() == 1).await;
     assert_eq!(store.stored_files(), [sha256_hex(&body)]);
     store.finish().await;
 }
@@ -63,7 +55,7 @@ async fn a_data_directory_of_the_first_schema_is_opened_and_found_right() {
     std::fs::rename(dir.path().join("ledger.sqlite3"), dir.path().join("catalog.sqlite3")).unwrap();
     let source = FakeSource::serving("x").await;
     let store = StoreProcess::trusting(&source, dir.path(), &[]);
-    assert_eq!(store.directory().rows().await.len(), 2);
+    assert_eq!(store.rows().await.len(), 2);
     for (version, status) in [("0.0.6", 400), ("0.0.7", 200)] {
         assert_eq!(store.request(source.url()).version(version).send(store.base()).await.status, status, "{version}");
     }
@@ -104,7 +96,7 @@ async fn more_uploads_than_may_run_at_once_are_sent_away_for_a_moment() {
     .await;
     let running = tokio::spawn(store.request(source.url()).try_send_owned(store.base()));
     source.wait_for_requests(1).await;
-    let busy = store.link(store.request(source.url()).version("2").in_english()).await;
+    let busy = store.send(store.request(source.url()).version("2").in_english()).await;
     assert_eq!((busy.status, busy.header("retry-after")), (429, Some("5")));
     assert_eq!(
         busy.body,
@@ -112,7 +104,7 @@ async fn more_uploads_than_may_run_at_once_are_sent_away_for_a_moment() {
     );
     source.release();
     assert_eq!(running.await.unwrap().unwrap().status, 200);
-    assert_eq!(store.link(store.request(source.url()).version("2")).await.status, 200);
+    assert_eq!(store.send(store.request(source.url()).version("2")).await.status, 200);
     assert_eq!(store.rows().await.len(), 2);
 }
 
@@ -129,7 +121,7 @@ async fn an_upload_waits_for_its_turn() {
     source.wait_for_requests(1).await;
     let second = tokio::spawn(store.request(source.url()).version("2").try_send_owned(store.base()));
     until_counted(&store, "linkgate_store_uploads_waiting 1").await;
-    assert_eq!(store.link(store.request(source.url()).version("3")).await.status, 429, "no room to wait");
+    assert_eq!(store.send(store.request(source.url()).version("3")).await.status, 429, "no room to wait");
     assert_eq!(source.requests().len(), 1, "who waits asks nothing");
     source.release();
     for task in [first, second] {
@@ -154,7 +146,7 @@ async fn a_second_call_for_the_same_joins_the_first() {
     let reply = second.await.unwrap().unwrap();
     assert_eq!(reply.status, 200);
     assert_eq!((source.requests().len(), store.rows().await.len()), (1, 1));
-    assert_eq!(store.link(store.request(source.url())).await.status, 400, "what has ended is joined by nobody");
+    assert_eq!(store.send(store.request(source.url())).await.status, 400, "what has ended is joined by nobody");
     store.finish().await;
 }
 
@@ -214,8 +206,8 @@ async fn one_application_cannot_take_every_place() {
     .await;
     let running = tokio::spawn(store.request(source.url()).try_send_owned(store.base()));
     source.wait_for_requests(1).await;
-    assert_eq!(store.link(store.request(quick.url()).version("2")).await.status, 429);
-    assert_eq!(store.link(store.request(quick.url()).module("other", "default")).await.status, 200);
+    assert_eq!(store.send(store.request(quick.url()).version("2")).await.status, 429);
+    assert_eq!(store.send(store.request(quick.url()).module("other", "default")).await.status, 200);
     source.release();
     assert_eq!(running.await.unwrap().unwrap().status, 200);
     assert_eq!(store.rows().await.len(), 2);
@@ -230,7 +222,7 @@ async fn a_stop_lets_running_uploads_finish_and_takes_no_new_ones() {
     source.wait_for_requests(1).await;
     store.begin_stop();
     let late = store.request(source.url());
-    until("the listener's end", async || late.clone().try_send(store.base()).await.is_err()).await;
+    wait_until_holds("the listener's end", async || late.clone().try_send(store.base()).await.is_err()).await;
     assert!(!running.is_finished());
     source.release();
     assert_eq!(running.await.unwrap().unwrap().status, 200);
@@ -251,7 +243,7 @@ async fn uploads_that_outlast_the_grace_are_cancelled_and_leave_nothing() {
     let running = requests.map(|request| tokio::spawn(request.try_send_owned(store.base())));
     stalls.wait_for_requests(1).await;
     silent.wait_for_requests(1).await;
-    until("the temporary file", async || store.directory().temp_files().len() == 1).await;
+    wait_until_holds("the temporary file", async || store.directory().temp_files().len() == 1).await;
     store.begin_stop();
     for caller in running {
         let reply = caller.await.unwrap().unwrap();
@@ -308,7 +300,7 @@ async fn a_killed_store_leaves_nothing_after_its_restart_and_the_same_request_su
     let mut store = StoreProcess::start(dir.path(), &settings);
     let running = tokio::spawn(store.request(source.url()).try_send_owned(store.base()));
     source.wait_for_requests(1).await;
-    until("the temporary file", async || store.directory().temp_files().len() == 1).await;
+    wait_until_holds("the temporary file", async || store.directory().temp_files().len() == 1).await;
     store.kill_9();
     assert!(running.await.unwrap().is_err(), "the connection breaks");
     assert_eq!(store.directory().temp_files().len(), 1, "the kill left something to clean up");
@@ -318,8 +310,8 @@ async fn a_killed_store_leaves_nothing_after_its_restart_and_the_same_request_su
     store.directory().assert_empty().await;
     let reply = store.request(source.url()).send(store.base()).await;
     assert_eq!((reply.status, reply.json()["sha256_signature"].as_str()), (200, Some(sha256_hex(&body).as_str())));
-    assert_eq!(store.directory().stored_files(), [sha256_hex(&body)]);
-    assert_eq!(store.directory().rows().await.len(), 1);
+    assert_eq!(store.stored_files(), [sha256_hex(&body)]);
+    assert_eq!(store.rows().await.len(), 1);
 }
 
 #[tokio::test]

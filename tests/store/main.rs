@@ -46,7 +46,7 @@ fn assert_problem(reply: &Reply, status: u16, number: Option<&str>, body: &Value
 
 /// Sends a request in English, expects this refusal, that nothing is stored, and that the store goes on.
 async fn assert_refused(store: &TestStore, request: LinkRequestBuilder, status: u16, code: &str, detail: &str) {
-    let reply = store.link(request.in_english()).await;
+    let reply = store.send(request.in_english()).await;
     assert_problem(&reply, status, None, &json!({"code": code, "detail": detail}));
     store.directory().assert_empty().await;
     assert_eq!(store.get("/readyz").await.status, 200);
@@ -54,7 +54,7 @@ async fn assert_refused(store: &TestStore, request: LinkRequestBuilder, status: 
 
 /// Sends a request in English, expects that this one field is refused and that nothing is stored.
 async fn assert_field_refused(store: &TestStore, request: LinkRequestBuilder, field: &str, message: &str) {
-    let reply = store.link(request.in_english()).await;
+    let reply = store.send(request.in_english()).await;
     let detail = format!("{field}: {message}");
     let body = json!({"code": "VALIDATION_ERROR", "detail": detail, "fields_detail": {field: [message]}});
     assert_problem(&reply, 400, None, &body);

@@ -18,10 +18,10 @@ async fn uploads_are_counted_by_what_came_of_them() {
     let source = FakeSource::start(Behaviour::Bytes(bytes(100_000))).await;
     let store = TestStore::trusting(&source).await;
     for (version, status) in [("1", 200), ("1", 400), ("2", 200)] {
-        assert_eq!(store.link(store.request(source.url()).version(version)).await.status, status);
+        assert_eq!(store.send(store.request(source.url()).version(version)).await.status, status);
     }
     let stranger = FakeSource::start(Behaviour::Bytes(bytes(1))).await;
-    assert_eq!(store.link(store.request(stranger.url()).version("3")).await.status, 400, "not an allowed host");
+    assert_eq!(store.send(store.request(stranger.url()).version("3")).await.status, 400, "not an allowed host");
     for (series, want) in [
         ("uploads_total{result=\"stored\"}", 2.0),
         ("uploads_total{result=\"already_exists\"}", 1.0),
@@ -73,7 +73,7 @@ async fn the_document_lists_what_the_store_serves() {
         .collect();
     let source = FakeSource::start(Behaviour::Bytes(bytes(1))).await;
     let store = TestStore::trusting(&source).await;
-    assert_eq!(store.link(store.request(source.url())).await.status, 200);
+    assert_eq!(store.send(store.request(source.url())).await.status, 200);
     let text = store.get("/metrics").await.body;
     let served: BTreeSet<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).map(str::to_owned).collect();
     assert_eq!(listed, served);

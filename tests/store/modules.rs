@@ -26,7 +26,7 @@ async fn declared_modules_take_packages_by_their_origin() {
         let mut rules = ModuleRules::new(UnknownModules::Refuse);
         assert!(rules.declare(module("app_code", "default"), origin));
         let store = store_with(&source, rules).await;
-        let reply = store.link(store.request(source.url())).await;
+        let reply = store.send(store.request(source.url())).await;
         if matches!(origin.number(), 2 | 3 | 7) {
             assert_eq!(reply.status, 200, "{origin:?}");
             assert!(store.directory().modules().await.is_empty(), "the file rules, the catalog does not repeat it");
@@ -55,8 +55,8 @@ async fn a_recorded_module_rules_where_none_is_declared() {
         .directory()
         .execute("insert into module values ('app_code', 'default', 3, 0), ('app_code', 'vcs', 1, 0)")
         .await;
-    assert_eq!(store.link(store.request(source.url())).await.status, 200);
-    let reply = store.link(store.request(source.url()).module("app_code", "vcs")).await;
+    assert_eq!(store.send(store.request(source.url())).await.status, 200);
+    let reply = store.send(store.request(source.url()).module("app_code", "vcs")).await;
     assert_eq!(reply.json()["code"], "UNSUPPORTED_SOURCE_ORIGIN");
 }
 
@@ -67,13 +67,13 @@ async fn a_declared_module_rules_over_a_recorded_one() {
     rules.declare(module("app_code", "default"), SourceOrigin::ImageRegistry);
     let store = store_with(&source, rules).await;
     store.directory().execute("insert into module values ('app_code', 'default', 2, 0)").await;
-    assert_eq!(store.link(store.request(source.url())).await.json()["code"], "UNSUPPORTED_SOURCE_ORIGIN");
+    assert_eq!(store.send(store.request(source.url())).await.json()["code"], "UNSUPPORTED_SOURCE_ORIGIN");
 }
 
 #[tokio::test]
 async fn a_failed_first_upload_registers_nothing() {
     let source = FakeSource::start(linkgate_tests::Behaviour::Status(404)).await;
     let store = TestStore::trusting(&source).await;
-    assert_eq!(store.link(store.request(source.url())).await.status, 502);
+    assert_eq!(store.send(store.request(source.url())).await.status, 502);
     store.directory().assert_empty().await;
 }

@@ -70,12 +70,12 @@ fn a_public_name_is_fetched_from_and_asked_for_once() {
         world.names.knows("files.example", &[&[PUBLIC], &["127.0.0.1"]]);
         let store = store_allowing(&["files.example"]).await;
         // A second answer would lead elsewhere; what was checked is what is connected to.
-        assert_eq!(store.link(store.request(LINK)).await.status, 200);
+        assert_eq!(store.send(store.request(LINK)).await.status, 200);
         assert_eq!((world.names.asked("files.example"), world.source.requests().len()), (1, 1));
         assert!(world.source.requests()[0].contains("host: files.example\r\n"));
         assert_eq!(store.stored_files(), [sha256_hex(&bytes(1_000))]);
         // And what was checked for one upload counts for no other.
-        let next = store.link(store.request(LINK).version("2").in_english()).await;
+        let next = store.send(store.request(LINK).version("2").in_english()).await;
         assert_eq!((next.status, &next.json()["detail"]), (400, &format!("package_url: {PRIVATE}").into()));
         assert_eq!((store.rows().await.len(), world.names.asked("files.example")), (1, 2));
         world.assert_untouched();
@@ -106,7 +106,7 @@ fn one_bad_address_among_good_ones_refuses_the_name() {
         assert!(world.source.requests().is_empty(), "not the good ones either");
         world.assert_untouched();
         world.names.knows("files.example", &[&[PUBLIC, OTHER]]);
-        assert_eq!(store.link(store.request(LINK)).await.status, 200);
+        assert_eq!(store.send(store.request(LINK)).await.status, 200);
     });
 }
 
@@ -159,10 +159,10 @@ fn every_redirect_asks_for_the_name_anew() {
         // Another name with an address of its own, and one that stayed.
         let mirror = FakeSource::start_at(&format!("{OTHER}:80"), Behaviour::Bytes(b"mirrored".to_vec())).await;
         world.names.knows("mirror.example", &[&[OTHER]]);
-        assert_eq!(store.link(store.request(mirrored)).await.json()["sha256_signature"], sha256_hex(b"mirrored"));
+        assert_eq!(store.send(store.request(mirrored)).await.json()["sha256_signature"], sha256_hex(b"mirrored"));
         assert_eq!(mirror.requests().len(), 1);
         world.names.knows("files.example", &[&[PUBLIC]]);
-        assert_eq!(store.link(store.request(LINK).version("2")).await.status, 200);
+        assert_eq!(store.send(store.request(LINK).version("2")).await.status, 200);
         assert_eq!(world.names.asked("files.example"), 2);
     });
 }
@@ -193,12 +193,12 @@ fn a_name_that_moves_between_public_addresses_is_followed() {
         let moved = FakeSource::start_at(&format!("{OTHER}:80"), package()).await;
         world.names.knows("files.example", &[&[PUBLIC], &[OTHER]]);
         let store = store_allowing(&["files.example"]).await;
-        assert_eq!(store.link(store.request(LINK)).await.status, 200);
+        assert_eq!(store.send(store.request(LINK)).await.status, 200);
         assert_eq!((world.source.requests().len(), moved.requests().len()), (1, 1));
         // Of two addresses the one that answers.
         world.names.knows("both.example", &[&[PUBLIC_V6, OTHER]]);
         let store = store_allowing(&["both.example"]).await;
-        assert_eq!(store.link(store.request("http://both.example/example.tar.gz")).await.status, 200);
+        assert_eq!(store.send(store.request("http://both.example/example.tar.gz")).await.status, 200);
         world.assert_untouched();
     });
 }

@@ -34,7 +34,7 @@ async fn link(source: &FakeSource, connections: usize) -> Duration {
     })
     .await;
     let begun = Instant::now();
-    let reply = store.link(store.request(source.url())).await;
+    let reply = store.send(store.request(source.url())).await;
     let took = begun.elapsed();
     assert_eq!((reply.status, &reply.json()["sha256_signature"]), (200, &json!(*SHA256)), "{reply:?}");
     store.finish().await;

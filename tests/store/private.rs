@@ -33,8 +33,8 @@ async fn a_private_host_is_fetched_from_only_for_the_token_that_names_it() {
         let store = store_allowing(&[source.host(), localhost(&source)]).await;
         assert_field_refused(&store, store.request(&url), "package_url", PRIVATE).await;
         let named = store.request(&url).token(token(store.mint(), [host]));
-        assert_eq!(store.link(named).await.status, 200, "{url}");
-        let after = store.link(store.request(&url).version("2").in_english()).await;
+        assert_eq!(store.send(named).await.status, 200, "{url}");
+        let after = store.send(store.request(&url).version("2").in_english()).await;
         assert_eq!(after.json()["detail"], format!("package_url: {PRIVATE}"));
         assert_eq!(store.rows().await.len(), 1);
     }
@@ -65,7 +65,7 @@ async fn a_redirect_from_a_named_host_to_a_private_one_that_is_not_named_is_refu
     }
     assert_eq!((source.requests().len(), inside.requests().len()), (2, 0));
     let both = store.request(source.url()).token(token(store.mint(), [source.host(), inside.host()]));
-    assert_eq!(store.link(both).await.status, 200);
+    assert_eq!(store.send(both).await.status, 200);
 }
 
 #[tokio::test]
@@ -98,11 +98,11 @@ async fn a_token_with_malformed_or_too_many_private_hosts_is_refused() {
         json!(null),
         json!(many(Extension::MAX_PRIVATE_HOSTS + 1)),
     ] {
-        let reply = store.link(store.request(source.url()).token(token(store.mint(), hosts)).in_english()).await;
+        let reply = store.send(store.request(source.url()).token(token(store.mint(), hosts)).in_english()).await;
         assert_problem(&reply, 401, None, &json!({"code": "ERROR", "detail": "The authentication is invalid"}));
         store.directory().assert_empty().await;
     }
     assert!(source.requests().is_empty());
     let most = store.request(source.url()).token(token(store.mint(), many(Extension::MAX_PRIVATE_HOSTS)));
-    assert_eq!(store.link(most).await.status, 200);
+    assert_eq!(store.send(most).await.status, 200);
 }

@@ -14,7 +14,7 @@ fn raw(head: &str, body: &[u8]) -> Behaviour {
 async fn assert_takes(behaviour: Behaviour, body: &[u8], name: &str) {
     let source = FakeSource::start(behaviour).await;
     let store = TestStore::trusting(&source).await;
-    let reply = store.link(store.request(source.url()).in_english()).await;
+    let reply = store.send(store.request(source.url()).in_english()).await;
     assert_eq!(reply.status, 200, "{name}: {reply:?}");
     assert_eq!(reply.json()["package_size"], body.len().to_string(), "{name}");
     assert_eq!(store.stored_files(), [sha256_hex(body)], "{name}");
@@ -28,7 +28,7 @@ async fn assert_unreadable(behaviour: Behaviour, requests: usize, name: &str) {
     assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", UNREACHABLE).await;
     assert_eq!(source.requests().len(), requests, "{name}");
     source.on("/good.tgz", Behaviour::Bytes(bytes(10)));
-    assert_eq!(store.link(store.request(source.url_of("/good.tgz"))).await.status, 200, "{name}");
+    assert_eq!(store.send(store.request(source.url_of("/good.tgz"))).await.status, 200, "{name}");
 }
 
 #[tokio::test]
@@ -50,7 +50,7 @@ async fn what_is_cut_in_http_1_0_is_no_package() {
     let chunks = raw("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked", b"7\r\npackage\r\n0\r\n\r\n");
     let source = FakeSource::start(chunks).await;
     let store = TestStore::trusting(&source).await;
-    let reply = store.link(store.request(source.url()).in_english()).await;
+    let reply = store.send(store.request(source.url()).in_english()).await;
     assert_eq!((reply.status, reply.json()["code"].as_str()), (502, Some("SOURCE_UNREACHABLE")), "{reply:?}");
     store.directory().assert_empty().await;
 }
@@ -77,7 +77,7 @@ async fn an_upgrade_that_nobody_asked_for_is_not_made() {
     let head = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c";
     let source = FakeSource::start(raw(head, b"package")).await;
     let store = TestStore::trusting(&source).await;
-    let reply = store.link(store.request(source.url()).in_english()).await;
+    let reply = store.send(store.request(source.url()).in_english()).await;
     assert_eq!((reply.status, reply.json()["code"].as_str()), (502, Some("SOURCE_UNREACHABLE")), "{reply:?}");
     store.directory().assert_empty().await;
 }

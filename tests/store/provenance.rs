@@ -34,7 +34,7 @@ async fn a_package_has_a_signed_statement_of_its_source() {
     source.on("/moved?sign=s3cret", Behaviour::Redirect(302, format!("{}?token=s3cret", source.url())));
     let store = TestStore::trusting(&source).await;
     let request = store.request(source.url_of("/moved?sign=s3cret")).header("x-bkapi-request-id", "request-7");
-    assert_eq!(store.link(request).await.status, 200);
+    assert_eq!(store.send(request).await.status, 200);
     let sha256 = sha256_hex(&body);
     let said = statements(store.directory(), &sha256);
     assert_eq!(said.len(), 1);
@@ -57,7 +57,7 @@ async fn validators_are_recorded_as_the_source_gave_them() {
     let head = "HTTP/1.1 200 OK\r\netag: \"v7\"\r\nlast-modified: Tue, 20 Aug 2024 11:37:00 GMT\r\ncontent-length: 3\r\n\r\nabc";
     let source = FakeSource::start(Behaviour::Raw(head.into())).await;
     let store = TestStore::trusting(&source).await;
-    assert_eq!(store.link(store.request(source.url())).await.status, 200);
+    assert_eq!(store.send(store.request(source.url())).await.status, 200);
     let said = &statements(store.directory(), &sha256_hex(b"abc"))[0]["predicate"]["source"];
     assert_eq!((&said["etag"], &said["last_modified"]), (&json!("\"v7\""), &json!("Tue, 20 Aug 2024 11:37:00 GMT")));
 }
@@ -69,15 +69,15 @@ async fn every_row_of_a_package_has_its_statement_and_those_of_others_go_with_th
     source.on("/new.tar.gz", Behaviour::Bytes(new.clone()));
     let store = TestStore::trusting(&source).await;
     let sha256 = sha256_hex(&old);
-    assert_eq!(store.link(store.request(source.url())).await.status, 200);
+    assert_eq!(store.send(store.request(source.url())).await.status, 200);
     let held = store.request(source.url()).version("2").field("sha256", sha256.clone());
-    assert_eq!(store.link(held).await.status, 200);
+    assert_eq!(store.send(held).await.status, 200);
     let said = statements(store.directory(), &sha256);
     assert_eq!(said.len(), 2);
     assert_eq!(said[0]["predicate"]["source"], json!({"url": source.url(), "reused": true}), "the newest first");
     for version in ["0.0.5", "2"] {
         let over = store.request(source.url_of("/new.tar.gz")).version(version).overwriting();
-        assert_eq!(store.link(over).await.status, 200);
+        assert_eq!(store.send(over).await.status, 200);
     }
     assert_eq!(statements(store.directory(), &sha256_hex(&new)).len(), 2);
     let gone = store.directory().path().join("attestations").join(&sha256[..2]).join(format!("{sha256}.intoto.jsonl"));

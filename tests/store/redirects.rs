@@ -17,7 +17,7 @@ async fn redirects_of_every_kind_are_followed_to_allowed_hosts() {
     for status in [301, 302, 303, 307, 308] {
         let first = FakeSource::start(Behaviour::Redirect(status, target.url_of("/elsewhere.tgz"))).await;
         let store = TestStore::with(|c| trust(c, &[&first, &target])).await;
-        let reply = store.link(store.request(first.url())).await;
+        let reply = store.send(store.request(first.url())).await;
         assert_eq!(reply.status, 200, "{status}");
         assert_eq!(reply.json()["sha256_signature"], sha256_hex(b"target"));
         assert_eq!(reply.json()["package_name"], "example:0.0.5", "named by the caller's link, not by the target");
@@ -31,7 +31,7 @@ async fn a_relative_redirect_stays_on_its_host() {
     let source = FakeSource::start(to("../other.tgz")).await;
     source.on("/other.tgz", Behaviour::Bytes(b"other".to_vec()));
     let store = TestStore::trusting(&source).await;
-    assert_eq!(store.link(store.request(source.url())).await.json()["sha256_signature"], sha256_hex(b"other"));
+    assert_eq!(store.send(store.request(source.url())).await.json()["sha256_signature"], sha256_hex(b"other"));
 }
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn five_redirects_are_followed_and_six_are_not() {
     let detail = format!("{UNREACHABLE}: it redirects more than 5 times");
     assert_refused(&store, store.request(source.url_of("/6")), 502, "SOURCE_UNREACHABLE", &detail).await;
     assert_eq!(source.requests().len(), 6);
-    assert_eq!(store.link(store.request(source.url_of("/5"))).await.status, 200);
+    assert_eq!(store.send(store.request(source.url_of("/5"))).await.status, 200);
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn a_body_of_a_redirect_is_not_read() {
     let source = FakeSource::start(Behaviour::Repeats(head, b"1\r\nx\r\n".to_vec())).await;
     source.on("/end", Behaviour::Bytes(b"end".to_vec()));
     let store = TestStore::trusting(&source).await;
-    assert_eq!(store.link(store.request(source.url())).await.json()["sha256_signature"], sha256_hex(b"end"));
+    assert_eq!(store.send(store.request(source.url())).await.json()["sha256_signature"], sha256_hex(b"end"));
 }
 
 #[tokio::test]

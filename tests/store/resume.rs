@@ -42,7 +42,7 @@ fn parts(source: &FakeSource) -> Vec<String> {
 /// Links the package and expects that exactly these bytes are stored, and nothing else is left.
 async fn assert_stores(source: &FakeSource, body: &[u8], name: &str) {
     let store = TestStore::trusting(source).await;
-    let reply = store.link(store.request(source.url())).await;
+    let reply = store.send(store.request(source.url())).await;
     assert_eq!((reply.status, &reply.json()["sha256_signature"]), (200, &json!(sha256_hex(body))), "{name}: {reply:?}");
     assert_eq!(reply.json()["package_size"], body.len().to_string(), "{name}");
     assert_eq!(store.stored_files(), [sha256_hex(body)], "{name}");
@@ -181,7 +181,7 @@ async fn the_rest_is_asked_of_the_mirror_that_began() {
     let mirror = serving([broken(), sound()]).await;
     let source = FakeSource::start(Behaviour::Redirect(302, mirror.url())).await;
     let store = TestStore::with(|c| trust(c, &[&source, &mirror])).await;
-    assert_eq!(store.link(store.request(source.url())).await.json()["sha256_signature"], sha256_hex(&bytes(LEN)));
+    assert_eq!(store.send(store.request(source.url())).await.json()["sha256_signature"], sha256_hex(&bytes(LEN)));
     assert_eq!((source.requests().len(), parts(&mirror)), (1, vec![String::new(), "bytes=60000-".into()]));
 }
 
@@ -197,7 +197,7 @@ async fn a_mirror_that_gives_up_in_between_is_left_for_where_the_link_leads_now(
         let redirects = [first.url(), second.url()].map(|to| Behaviour::Redirect(302, to));
         let source = FakeSource::start(Behaviour::Turns(redirects.into())).await;
         let store = TestStore::with(|c| trust(c, &[&source, &first, &second])).await;
-        let reply = store.link(store.request(source.url())).await;
+        let reply = store.send(store.request(source.url())).await;
         assert_eq!(reply.json()["sha256_signature"], sha256_hex(&another().body), "{reply:?}");
         assert_eq!(parts(&second), [""], "nothing is resumed at another place");
     }
@@ -208,15 +208,15 @@ async fn what_was_named_is_compared_with_the_file_that_came_in_the_end() {
     let source = serving([broken(), sound()]).await;
     let store = TestStore::trusting(&source).await;
     let named = store.request(source.url()).field("sha256", sha256_hex(&bytes(LEN))).field("size", LEN);
-    assert_eq!(store.link(named).await.status, 200);
+    assert_eq!(store.send(named).await.status, 200);
     let source = serving([broken(), another()]).await;
     let store = TestStore::trusting(&source).await;
     let named = store.request(source.url()).field("sha256", sha256_hex(&bytes(LEN))).field("size", LEN);
-    assert_eq!(store.link(named).await.json()["code"], "CHECKSUM_MISMATCH");
+    assert_eq!(store.send(named).await.json()["code"], "CHECKSUM_MISMATCH");
     store.directory().assert_empty().await;
     let source = serving([broken(), RangedFile::new(bytes(10)).with(|f| f.etag = None)]).await;
     let store = TestStore::trusting(&source).await;
-    let reply = store.link(store.request(source.url()).field("size", LEN)).await;
+    let reply = store.send(store.request(source.url()).field("size", LEN)).await;
     assert_eq!(reply.json()["code"], "SIZE_MISMATCH");
     store.directory().assert_empty().await;
 }
@@ -226,7 +226,7 @@ async fn a_page_that_comes_at_the_second_attempt_is_a_page() {
     let page = Behaviour::Bytes(b"<!DOCTYPE html><title>Login</title>".to_vec());
     let source = FakeSource::start(Behaviour::Turns(vec![Behaviour::Ranged(broken()), page])).await;
     let store = TestStore::trusting(&source).await;
-    let reply = store.link(store.request(source.url()).in_english()).await;
+    let reply = store.send(store.request(source.url()).in_english()).await;
     assert!(reply.body.contains("an HTML page"), "{reply:?}");
     store.directory().assert_empty().await;
 }
@@ -279,7 +279,7 @@ async fn whatever_a_source_does_one_whole_version_is_stored_or_nothing() {
     for round in 0..200 {
         let path = format!("/{round}");
         source.on(&path, Behaviour::Turns((0..4).map(|_| anything(&mut rng, &versions)).collect()));
-        let reply = store.link(store.request(source.url_of(&path)).version(&round.to_string())).await;
+        let reply = store.send(store.request(source.url_of(&path)).version(&round.to_string())).await;
         if reply.status == 200 {
             let sha256 = reply.json()["sha256_signature"].as_str().unwrap().to_owned();
             assert!(whole.contains(&sha256), "round {round}: a mixed file, asked for by {:?}", source.requests());

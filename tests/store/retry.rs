@@ -41,7 +41,7 @@ async fn what_passes_is_waited_out_and_the_package_is_stored() {
             c.fetch.idle_timeout = Duration::from_millis(300);
         })
         .await;
-        let reply = store.link(store.request(source.url())).await;
+        let reply = store.send(store.request(source.url())).await;
         assert_eq!((reply.status, source.requests().len()), (200, 4), "{name}: {reply:?}");
         assert_eq!(store.stored_files(), [sha256_hex(&bytes(1_000))], "{name}");
         assert_eq!(store.rows().await[0].size_bytes, 1_000, "{name}");
@@ -74,7 +74,7 @@ async fn a_failure_behind_a_redirect_begins_at_the_link_again() {
     let mirror = FakeSource::start(Behaviour::Status(500)).await;
     let source = FakeSource::start(Behaviour::Turns(vec![Behaviour::Redirect(302, mirror.url()), package()])).await;
     let store = TestStore::with(|c| trust(c, &[&source, &mirror])).await;
-    assert_eq!(store.link(store.request(source.url())).await.status, 200);
+    assert_eq!(store.send(store.request(source.url())).await.status, 200);
     assert_eq!((source.requests().len(), mirror.requests().len()), (2, 1));
 }
 
@@ -84,7 +84,7 @@ async fn a_source_that_names_a_time_is_not_asked_before() {
         let source = FakeSource::start(Behaviour::Turns(vec![not_before(status, "1"), package()])).await;
         let store = TestStore::trusting(&source).await;
         let begun = Instant::now();
-        assert_eq!(store.link(store.request(source.url())).await.status, 200);
+        assert_eq!(store.send(store.request(source.url())).await.status, 200);
         assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
     }
 }

@@ -20,7 +20,7 @@ async fn a_package_of_the_size_that_was_named_is_stored() {
         let source = FakeSource::start(behaviour).await;
         let store = TestStore::trusting(&source).await;
         for (version, given) in [("1", json!(7)), ("2", json!(" 7 "))] {
-            let reply = store.link(store.request(source.url()).version(version).field("size", given)).await;
+            let reply = store.send(store.request(source.url()).version(version).field("size", given)).await;
             assert_eq!((reply.status, &reply.json()["package_size"]), (200, &json!("7")), "{version}");
         }
         assert_eq!(store.stored_files(), [sha256_hex(&bytes(7))]);
@@ -32,7 +32,7 @@ async fn null_and_nothing_name_no_size() {
     let source = FakeSource::serving(bytes(7)).await;
     let store = TestStore::trusting(&source).await;
     for (version, given) in [("1", json!(null)), ("2", json!(""))] {
-        let reply = store.link(store.request(source.url()).version(version).field("size", given)).await;
+        let reply = store.send(store.request(source.url()).version(version).field("size", given)).await;
         assert_eq!((reply.status, &reply.json()["package_size"]), (200, &json!("7")), "{version}");
     }
 }
@@ -47,7 +47,7 @@ async fn another_size_is_refused_and_leaves_nothing() {
             let request = store.request(source.url()).field("size", named);
             assert_refused(&store, request, 400, "SIZE_MISMATCH", &mismatch(named, found)).await;
         }
-        let reply = store.link(store.request(source.url()).field("size", 8)).await;
+        let reply = store.send(store.request(source.url()).field("size", 8)).await;
         let detail = "源码包的大小不一致：应为 8 字节，实际为 7";
         assert_problem(&reply, 400, None, &json!({"code": "SIZE_MISMATCH", "detail": detail}));
         assert_eq!(source.requests().len(), 4, "a size is not tried again");
@@ -85,7 +85,7 @@ async fn a_size_over_the_limit_is_refused_without_asking_the_source() {
     let detail = "The package is too large, the limit is 7 bytes";
     assert_refused(&store, request, 400, "PACKAGE_TOO_LARGE", detail).await;
     assert!(source.requests().is_empty());
-    assert_eq!(store.link(store.request(source.url()).field("size", 7)).await.status, 200);
+    assert_eq!(store.send(store.request(source.url()).field("size", 7)).await.status, 200);
 }
 
 #[tokio::test]
@@ -93,11 +93,11 @@ async fn an_overwrite_of_another_size_leaves_the_old_package_untouched() {
     let source = FakeSource::serving("old").await;
     source.on("/new", Behaviour::Bytes(b"newer".to_vec()));
     let store = TestStore::trusting(&source).await;
-    assert_eq!(store.link(store.request(source.url())).await.status, 200);
+    assert_eq!(store.send(store.request(source.url())).await.status, 200);
     let before = store.rows().await;
     let request = store.request(source.url_of("/new")).overwriting().field("size", 3).in_english();
     let body = json!({"code": "SIZE_MISMATCH", "detail": mismatch(3, "5")});
-    assert_problem(&store.link(request).await, 400, None, &body);
+    assert_problem(&store.send(request).await, 400, None, &body);
     assert_eq!((store.rows().await, store.stored_files()), (before, vec![sha256_hex(b"old")]));
 }
 

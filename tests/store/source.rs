@@ -36,7 +36,7 @@ async fn the_size_limit_is_exact_whatever_the_length_says() {
             // Without it, nobody would know whether the body that ends with its connection is whole.
             let request = store.request(source.url()).field("sha256", sha256_hex(&bytes(len)));
             if passes {
-                assert_eq!(store.link(request).await.status, 200, "{len}");
+                assert_eq!(store.send(request).await.status, 200, "{len}");
                 assert_eq!(store.stored_files(), [sha256_hex(&bytes(len))]);
             } else {
                 let detail = "The package is too large, the limit is 1000 bytes";
@@ -52,11 +52,11 @@ async fn a_length_over_the_limit_is_refused_before_the_body() {
     let head = b"HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551615\r\n\r\n".to_vec();
     let source = FakeSource::start(Behaviour::Raw(head)).await;
     let store = strict_store(&source).await;
-    let reply = store.link(store.request(source.url())).await;
+    let reply = store.send(store.request(source.url())).await;
     assert!(matches!(reply.json()["code"].as_str(), Some("PACKAGE_TOO_LARGE" | "SOURCE_UNREACHABLE")), "{reply:?}");
     let source = FakeSource::start(Behaviour::Announce(1_001, Vec::new())).await;
     let store = strict_store(&source).await;
-    assert_eq!(store.link(store.request(source.url())).await.json()["code"], "PACKAGE_TOO_LARGE");
+    assert_eq!(store.send(store.request(source.url())).await.json()["code"], "PACKAGE_TOO_LARGE");
     store.directory().assert_empty().await;
 }
 
@@ -81,7 +81,7 @@ async fn a_body_that_breaks_off_is_no_package() {
     ] {
         let source = FakeSource::start(behaviour).await;
         let store = strict_store(&source).await;
-        let reply = store.link(store.request(source.url()).in_english()).await;
+        let reply = store.send(store.request(source.url()).in_english()).await;
         assert_eq!((reply.status, reply.json()["code"].as_str()), (502, Some("SOURCE_UNREACHABLE")), "{name}");
         assert_eq!(reply.json()["detail"], UNREACHABLE, "{name}");
         store.directory().assert_empty().await;
@@ -101,7 +101,7 @@ async fn what_speaks_no_http_is_asked_once() {
 async fn bytes_after_the_announced_length_are_not_part_of_the_package() {
     let source = FakeSource::start(Behaviour::Announce(10, bytes(500))).await;
     let store = strict_store(&source).await;
-    let reply = store.link(store.request(source.url())).await.json();
+    let reply = store.send(store.request(source.url())).await.json();
     assert_eq!(
         (reply["package_size"].as_str(), reply["sha256_signature"].as_str()),
         (Some("10"), Some(sha256_hex(&bytes(10)).as_str()))
@@ -155,7 +155,7 @@ async fn a_page_in_the_place_of_a_package_is_refused_by_name() {
         let hint = "the source answered with an HTML page instead of a package, such as a login or an error page";
         let detail = format!("{UNREACHABLE}: {hint}");
         assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", &detail).await;
-        let chinese = store.link(store.request(source.url())).await.json()["detail"].as_str().unwrap().to_owned();
+        let chinese = store.send(store.request(source.url())).await.json()["detail"].as_str().unwrap().to_owned();
         assert!(chinese.contains("HTML 页面"), "{chinese}");
         assert_eq!(source.requests().len(), 2, "a page stays a page");
     }
@@ -167,7 +167,7 @@ async fn a_package_that_is_called_a_page_is_stored() {
     for body in [tar(files, Compression::Gzip), zip(files), b"text".to_vec()] {
         let source = FakeSource::start(called("text/html", &body)).await;
         let store = strict_store(&source).await;
-        assert_eq!(store.link(store.request(source.url())).await.status, 200, "{body:?}");
+        assert_eq!(store.send(store.request(source.url())).await.status, 200, "{body:?}");
         assert_eq!(store.stored_files(), [sha256_hex(&body)]);
     }
 }
@@ -197,7 +197,7 @@ async fn a_drip_is_taken_where_the_rate_is_low_or_off() {
             c.fetch.min_rate_window = Duration::from_secs(1);
         })
         .await;
-        assert_eq!(store.link(store.request(source.url())).await.status, 200, "{min_rate}");
+        assert_eq!(store.send(store.request(source.url())).await.status, 200, "{min_rate}");
     }
 }
 
@@ -240,7 +240,7 @@ async fn what_cannot_be_connected_to_is_unreachable() {
         format!("https://127.0.0.1:{}/no-tls.tgz", source.port()),
         "http://no-such-host.invalid/a.tgz".to_owned(),
     ] {
-        let reply = store.link(store.request(url.clone()).in_english()).await;
+        let reply = store.send(store.request(url.clone()).in_english()).await;
         let code = reply.json()["code"].as_str().unwrap().to_owned();
         // A machine without a network may only find out by waiting that a name does not exist.
         let dns_is_slow = url.contains("invalid") && code == "SOURCE_TIMEOUT";
@@ -308,6 +308,6 @@ async fn a_name_that_is_listed_as_private_may_have_a_local_address() {
         c.fetch.private_hosts = list(&host);
     })
     .await;
-    let reply = store.link(store.request(format!("http://{}/a.tgz", host[0]))).await;
+    let reply = store.send(store.request(format!("http://{}/a.tgz", host[0]))).await;
     assert_eq!(reply.status, 200, "{reply:?}");
 }

@@ -7,7 +7,7 @@ async fn the_reply_is_the_one_of_the_api_document() {
     let body = bytes(100_000);
     let source = FakeSource::serving(body.clone()).await;
     let store = TestStore::trusting(&source).await;
-    let reply = store.link(store.request(source.url())).await;
+    let reply = store.send(store.request(source.url())).await;
     let row = store.rows().await.remove(0);
     let time = reply.json()["created"].as_str().unwrap().to_owned();
     let want = format!(
@@ -35,7 +35,7 @@ async fn times_are_those_of_shanghai_unless_another_zone_is_set() {
     .await;
     let mut shown = Vec::new();
     for store in [&shanghai, &utc] {
-        let reply = store.link(store.request(source.url())).await.json();
+        let reply = store.send(store.request(source.url())).await.json();
         let text = reply["created"].as_str().unwrap().to_owned();
         let ms = store.rows().await[0].created_ms;
         shown.push((seconds_of(&text), ms / 1_000));
@@ -71,7 +71,7 @@ async fn every_framing_of_a_body_gives_the_same_package() {
         };
         let source = FakeSource::start(behaviour).await;
         let store = TestStore::trusting(&source).await;
-        let reply = store.link(store.request(source.url())).await;
+        let reply = store.send(store.request(source.url())).await;
         assert_eq!((reply.status, reply.json()["sha256_signature"].as_str()), (200, Some(want.as_str())), "{name}");
         assert_eq!(store.stored_files(), [want], "{name}");
     }
@@ -81,7 +81,7 @@ async fn every_framing_of_a_body_gives_the_same_package() {
 async fn the_source_is_asked_once_and_plainly() {
     let source = FakeSource::serving("x").await;
     let store = TestStore::trusting(&source).await;
-    let reply = store.link(store.request(format!("{}?sign=s3cret", source.url()))).await;
+    let reply = store.send(store.request(format!("{}?sign=s3cret", source.url()))).await;
     assert_eq!(reply.status, 200);
     let requests = source.requests();
     assert_eq!(requests.len(), 1);
@@ -99,7 +99,7 @@ async fn same_bytes_are_kept_once() {
     let store = TestStore::trusting(&source).await;
     for (app, version) in [("one", "1"), ("one", "2"), ("two", "1")] {
         let request = store.request(source.url()).module(app, "default").version(version);
-        assert_eq!(store.link(request).await.status, 200);
+        assert_eq!(store.send(request).await.status, 200);
     }
     assert_eq!(store.stored_files(), [sha256_hex(b"same")]);
     assert_eq!(store.rows().await.len(), 3);
@@ -109,10 +109,10 @@ async fn same_bytes_are_kept_once() {
 async fn a_damaged_blob_is_healed_by_the_next_upload_of_its_bytes() {
     let source = FakeSource::serving("healthy").await;
     let store = TestStore::trusting(&source).await;
-    assert_eq!(store.link(store.request(source.url())).await.status, 200);
+    assert_eq!(store.send(store.request(source.url())).await.status, 200);
     let name = sha256_hex(b"healthy");
     std::fs::write(store.directory().path().join("blobs").join(&name[..2]).join(&name), "cut").unwrap();
-    assert_eq!(store.link(store.request(source.url()).version("2")).await.status, 200);
+    assert_eq!(store.send(store.request(source.url()).version("2")).await.status, 200);
     assert_eq!(store.stored_files(), [name], "stored_files compares each blob with its name");
 }
 
@@ -121,7 +121,7 @@ async fn files_are_for_the_service_and_its_group_only() {
     use std::os::unix::fs::PermissionsExt as _;
     let source = FakeSource::serving("x").await;
     let store = TestStore::trusting(&source).await;
-    assert_eq!(store.link(store.request(source.url())).await.status, 200);
+    assert_eq!(store.send(store.request(source.url())).await.status, 200);
     let name = sha256_hex(b"x");
     let blob = format!("blobs/{}/{name}", &name[..2]);
     for (path, want) in [

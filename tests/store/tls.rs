@@ -42,7 +42,7 @@ impl Trusting {
     async fn takes(&self, url: &str, body: &[u8]) {
         let reply = self.store.request(url).in_english().send(self.store.base()).await;
         assert_eq!((reply.status, &reply.json()["sha256_signature"]), (200, &json!(sha256_hex(body))), "{reply:?}");
-        assert_eq!(self.store.directory().stored_files(), [sha256_hex(body)]);
+        assert_eq!(self.store.stored_files(), [sha256_hex(body)]);
     }
 }
 

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use linkgate_tests::process::{command, command_with};
+use linkgate_tests::wait::wait_until_holds;
 use linkgate_tests::{Behaviour, DataDirectory, FakeSource, StoreProcess, bytes, sha256_hex};
 use serde_json::Value;
 
 use crate::gc::left_by_a_store;
-use crate::lifecycle::until;
 
 /// The lines of a report, the last of which is the summary.
 fn report(out: &str) -> Vec<Value> {
@@ -47,7 +47,7 @@ async fn a_sound_store_is_found_sound_also_while_it_runs() {
     let found = command(dir.path(), &["verify", "--json"]);
     assert_eq!(found.code(), 0);
     assert_eq!(found.out, "{\"summary\":{\"blobs\":3,\"bytes\":2500002,\"findings\":0,\"rows\":4}}\n");
-    assert_eq!(store.directory().rows().await.len(), 4);
+    assert_eq!(store.rows().await.len(), 4);
 }
 
 #[tokio::test]
@@ -188,7 +188,7 @@ async fn a_running_store_finds_damage_by_itself_and_logs_it() {
     let _orphan = directory.plant(b"never recorded");
     let store = StoreProcess::start(dir.path(), &[("LINKGATE_STORE_SCRUB_BYTES_PER_S", "1000000")]);
     let mut log = Vec::new();
-    until("the reading", async || {
+    wait_until_holds("the reading", async || {
         log.extend(store.log());
         log.iter().any(|line| line.contains("Scrubbed all"))
     })

@@ -3,22 +3,22 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use prost::Message as _;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use warp::Filter as _;
 use warp::http::{HeaderMap, StatusCode};
 use warp::hyper::body::Bytes;
 
+use crate::wait::Record;
+
 /// A collector. Stops when dropped.
 pub struct Collector {
     address: SocketAddr,
-    exports: watch::Receiver<Vec<Export>>,
+    exports: Record<Export>,
     task: JoinHandle<()>,
 }
 
@@ -68,13 +68,14 @@ impl Collector {
     pub async fn answering(status: StatusCode) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (keep, exports) = watch::channel(Vec::new());
+        let exports = Record::default();
+        let record = exports.clone();
         let routes = warp::post()
             .and(warp::path!("v1" / "traces"))
             .and(warp::header::headers_cloned())
             .and(warp::body::bytes())
             .and_then(move |headers: HeaderMap, body: Bytes| {
-                keep.send_modify(|all| all.push(Export { headers, body: body.to_vec() }));
+                record.push(Export { headers, body: body.to_vec() });
                 async move { Ok::<_, Infallible>(status) }
             });
         let task = tokio::spawn(warp::serve(routes).incoming(listener).run());
@@ -90,13 +91,13 @@ impl Collector {
     /// Everything that came.
     #[must_use]
     pub fn exports(&self) -> Vec<Export> {
-        self.exports.borrow().clone()
+        self.exports.all()
     }
 
     /// Every span that came.
     #[must_use]
     pub fn spans(&self) -> Vec<Span> {
-        self.exports.borrow().iter().flat_map(|export| read(&export.body)).collect()
+        self.exports.all().iter().flat_map(|export| read(&export.body)).collect()
     }
 
     /// The spans of this name.
@@ -107,12 +108,10 @@ impl Collector {
 
     /// Waits until that many spans of this name have come, and gives them.
     pub async fn wait_for(&self, name: &str, count: usize) -> Vec<Span> {
-        let mut exports = self.exports.clone();
-        let has_all = |all: &Vec<Export>| {
+        let has_all = |all: &[Export]| {
             all.iter().flat_map(|export| read(&export.body)).filter(|span| span.name == name).count() >= count
         };
-        let waited = tokio::time::timeout(Duration::from_secs(30), exports.wait_for(has_all)).await;
-        drop(waited.expect("the spans come in time").unwrap());
+        self.exports.wait_for("the spans", has_all).await;
         self.named(name)
     }
 }

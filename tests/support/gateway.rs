@@ -5,17 +5,14 @@ mod watch;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::identity::{Identity, Service};
 use crate::process::binary;
 use crate::request::get;
+use crate::wait::wait_until;
 use crate::{random, sha256_hex};
-
-/// How long Envoy may take to start, or to take a policy, on a busy machine.
-const WITHIN: Duration = Duration::from_secs(30);
 
 /// The app that the policy lists.
 pub const APP: &str = "apigw-api-test";
@@ -367,20 +364,14 @@ impl Gateway {
     }
 
     async fn wait_until_ready(&mut self, admin_path: &Path) {
-        let deadline = Instant::now() + WITHIN;
-        loop {
-            let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none() && Instant::now() < deadline, "Envoy did not start:\n{}", self.log());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            let Ok(admin) = std::fs::read_to_string(admin_path) else { continue };
-            if admin.is_empty() {
-                continue;
-            }
-            self.admin = format!("http://{}", admin.trim());
-            if get(&self.admin, "/ready").await.status == 200 {
-                break;
-            }
-        }
+        self.admin = wait_until(async || {
+            assert!(self.child.try_wait().unwrap().is_none(), "Envoy did not start:\n{}", self.log());
+            let address = std::fs::read_to_string(admin_path).unwrap_or_default();
+            let admin = format!("http://{}", address.trim());
+            let is_ready = !address.is_empty() && get(&admin, "/ready").await.status == 200;
+            if is_ready { Ok(admin) } else { Err(format!("Envoy did not start:\n{}", self.log())) }
+        })
+        .await;
         let listeners = get(&self.admin, "/listeners?format=json").await.json();
         let socket = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
         self.base = format!("http://{}:{}", socket["address"].as_str().unwrap(), socket["port_value"]);

@@ -17,8 +17,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::watch;
 
+use crate::wait::Record;
 use port::ServicePort;
 use registry::Registry;
 
@@ -144,13 +144,13 @@ pub struct Identity {
 /// What all connections use.
 struct Shared {
     registry: Mutex<Registry>,
-    asked: watch::Sender<Vec<Asked>>,
+    asked: Record<Asked>,
 }
 
 impl Identity {
     /// Starts all three services; they know nobody yet.
     pub async fn start() -> Self {
-        let shared = Arc::new(Shared { registry: Mutex::new(Registry::new()), asked: watch::Sender::new(Vec::new()) });
+        let shared = Arc::new(Shared { registry: Mutex::new(Registry::new()), asked: Record::default() });
         let open = |service| ServicePort::open(service, Arc::clone(&shared));
         let ports = [open(Service::Bkauth).await, open(Service::Login).await, open(Service::Ticket).await];
         Self { shared, ports }
@@ -194,26 +194,24 @@ impl Identity {
     /// All requests so far, in the order of their arrival.
     #[must_use]
     pub fn asked(&self) -> Vec<Asked> {
-        self.shared.asked.borrow().clone()
+        self.shared.asked.all()
     }
 
     /// How often this was asked.
     #[must_use]
     pub fn count(&self, question: Question) -> usize {
-        self.shared.asked.borrow().iter().filter(|asked| asked.question == question).count()
+        self.shared.asked.count(|asked| asked.question == question)
     }
 
     /// Begins a new record.
     pub fn forget(&self) {
-        self.shared.asked.send_modify(Vec::clear);
+        self.shared.asked.clear();
     }
 
     /// Waits until this was asked so often.
     pub async fn wait_for(&self, question: Question, count: usize) {
-        let mut asked = self.shared.asked.subscribe();
-        let enough = |seen: &Vec<Asked>| seen.iter().filter(|asked| asked.question == question).count() >= count;
-        let waited = tokio::time::timeout(Duration::from_secs(20), asked.wait_for(enough)).await;
-        waited.expect("the questions come in time").unwrap();
+        let is_enough = |seen: &[Asked]| seen.iter().filter(|asked| asked.question == question).count() >= count;
+        self.shared.asked.wait_for("the questions", is_enough).await;
     }
 
     fn registry(&self) -> std::sync::MutexGuard<'_, Registry> {

@@ -24,9 +24,12 @@ pub mod process;
 pub mod request;
 pub mod signature;
 pub mod source;
+pub mod stack;
 pub mod store;
 pub mod tls;
 pub mod token;
+pub mod wait;
+pub mod whole;
 
 pub use archive::{Compression, tar, zip};
 pub use bulk::Bulk;
@@ -37,9 +40,12 @@ pub use network::NameServer;
 pub use process::StoreProcess;
 pub use request::{LinkRequestBuilder, Reply};
 pub use source::{Behaviour, FakeSource, RangedFile};
+pub use stack::TestStack;
 pub use store::{TestStore, trust};
 pub use tls::{Authority, Manner, Shown, TlsFront};
 pub use token::{RsaMint, TokenMint};
+pub use wait::{wait_until, wait_until_holds};
+pub use whole::WholeStack;
 
 /// SHA-256 in hex, by another crate than the store's.
 #[must_use]

@@ -7,25 +7,24 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::stack::{Caller, TestStack};
 use crate::store::ANY_BYTES;
-use crate::{DataDirectory, LinkRequestBuilder, TokenMint};
-
-/// How long a start may take on a busy machine.
-const START_WITHIN: Duration = Duration::from_secs(30);
+use crate::wait::WITHIN;
+use crate::{DataDirectory, TokenMint};
 
 /// The store that is shipped.
 const SHIPPED: &str = "linkgate-store";
 /// The same store, built to kill itself at a named step, and with the endpoint that only tests have.
 pub const WITH_FAILPOINTS: &str = "failpoints/linkgate-store";
 
-/// A running store process; killed when dropped.
-pub struct StoreProcess {
+/// A store that runs as its own process; killed when dropped.
+pub struct Process {
     child: Child,
-    base: String,
-    mint: TokenMint,
-    directory: DataDirectory,
     log: mpsc::Receiver<String>,
 }
+
+/// A store as it is shipped.
+pub type StoreProcess = TestStack<Process>;
 
 /// The binary, from the directory that `LINKGATE_BIN_DIR` names.
 #[must_use]
@@ -108,7 +107,7 @@ pub async fn kill_in_start(
     child.wait().unwrap();
 }
 
-impl StoreProcess {
+impl TestStack<Process> {
     /// Starts a store that may read this source, with further settings.
     #[must_use]
     pub fn trusting(source: &crate::FakeSource, data_dir: &Path, settings: &[(&str, &str)]) -> Self {
@@ -128,7 +127,7 @@ impl StoreProcess {
     pub fn stop_and_read(mut self) -> Vec<String> {
         self.terminate();
         assert!(self.wait().success());
-        self.log.iter().collect()
+        self.size.log.iter().collect()
     }
 
     /// Starts a store on this data directory, on a free port, that takes files that are no archives, with further settings.
@@ -149,43 +148,24 @@ impl StoreProcess {
         let mut child = serving(program, data_dir, settings, &mint).stderr(Stdio::piped()).spawn().unwrap();
         let log = read_lines(child.stderr.take().unwrap());
         let base = format!("http://{}", wait_for_address(&log));
-        Self { child, base, mint, directory: DataDirectory::new(data_dir), log }
-    }
-
-    /// `http://host:port`.
-    #[must_use]
-    pub fn base(&self) -> &str {
-        &self.base
-    }
-
-    /// The key whose tokens it believes.
-    #[must_use]
-    pub fn mint(&self) -> &TokenMint {
-        &self.mint
-    }
-
-    /// What it keeps.
-    #[must_use]
-    pub fn directory(&self) -> &DataDirectory {
-        &self.directory
-    }
-
-    /// A valid request for a link, to be changed.
-    #[must_use]
-    pub fn request(&self, package_url: impl Into<String>) -> LinkRequestBuilder {
-        LinkRequestBuilder::new(package_url, &self.mint)
+        Self {
+            base,
+            directory: DataDirectory::new(data_dir),
+            caller: Caller::Gate(Box::new(mint)),
+            size: Process { child, log },
+        }
     }
 
     /// Its process.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.size.child.id()
     }
 
     /// Kills it the hard way and waits until it is gone.
     pub fn kill_9(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.size.child.kill().unwrap();
+        self.size.child.wait().unwrap();
     }
 
     /// Sends SIGTERM, without waiting.
@@ -199,37 +179,37 @@ impl StoreProcess {
     }
 
     fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        let sent = Command::new("kill").args([signal, &self.size.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
     /// Waits until it ends by itself.
     pub fn wait(&mut self) -> ExitStatus {
-        self.child.wait().unwrap()
+        self.size.child.wait().unwrap()
     }
 
     /// How it ended, if it has.
     #[must_use]
     pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().unwrap()
+        self.size.child.try_wait().unwrap()
     }
 
     /// Log lines since the last call.
     #[must_use]
     pub fn log(&self) -> Vec<String> {
-        self.log.try_iter().collect()
+        self.size.log.try_iter().collect()
     }
 
     /// The most memory that it ever held, in KiB.
     #[must_use]
     pub fn peak_memory_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.size.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("Linux tells VmHWM");
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 }
 
-impl Drop for StoreProcess {
+impl Drop for Process {
     fn drop(&mut self) {
         // Fails when it has ended already, which is fine.
         let _ended = self.child.kill();
@@ -252,7 +232,7 @@ fn read_lines(stderr: std::process::ChildStderr) -> mpsc::Receiver<String> {
 fn wait_for_address(log: &mpsc::Receiver<String>) -> String {
     let mut seen = Vec::new();
     loop {
-        let Ok(line) = log.recv_timeout(START_WITHIN) else { panic!("the store did not start:\n{}", seen.join("\n")) };
+        let Ok(line) = log.recv_timeout(WITHIN) else { panic!("the store did not start:\n{}", seen.join("\n")) };
         if let Some((_, rest)) = line.split_once("Listening on ") {
             return rest.chars().take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':')).collect();
         }

@@ -16,6 +16,8 @@ use tokio::task::JoinHandle;
 
 pub use ranged::RangedFile;
 
+use crate::wait::Record;
+
 /// Some bytes of a body, maybe the same as elsewhere in it.
 pub type Piece = Arc<[u8]>;
 
@@ -76,7 +78,7 @@ struct Shared {
     behaviour: Behaviour,
     paths: Mutex<HashMap<String, Behaviour>>,
     turns: Mutex<HashMap<String, usize>>,
-    requests: watch::Sender<Vec<String>>,
+    requests: Record<String>,
     released: watch::Sender<bool>,
 }
 
@@ -99,7 +101,7 @@ impl FakeSource {
             behaviour,
             paths: Mutex::default(),
             turns: Mutex::default(),
-            requests: watch::Sender::new(Vec::new()),
+            requests: Record::default(),
             released: watch::Sender::new(false),
         });
         let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
@@ -138,14 +140,12 @@ impl FakeSource {
     /// The heads of all requests so far.
     #[must_use]
     pub fn requests(&self) -> Vec<String> {
-        self.shared.requests.borrow().clone()
+        self.shared.requests.all()
     }
 
     /// Waits until that many requests have come.
     pub async fn wait_for_requests(&self, count: usize) {
-        let mut requests = self.shared.requests.subscribe();
-        let waited = tokio::time::timeout(Duration::from_secs(20), requests.wait_for(|seen| seen.len() >= count)).await;
-        waited.expect("the requests come in time").unwrap();
+        self.shared.requests.wait_for("the requests", |seen| seen.len() >= count).await;
     }
 
     /// Lets every [`Behaviour::Held`] go on, now and later.
@@ -172,7 +172,7 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let head = read_head(&mut stream).await?;
     let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
     let own = shared.paths.lock().unwrap().get(&path).cloned();
-    shared.requests.send_modify(|seen| seen.push(head.clone()));
+    shared.requests.push(head.clone());
     let behaviour = match own.as_ref().unwrap_or(&shared.behaviour) {
         Behaviour::Turns(turns) => &turns[shared.turn(&path).min(turns.len() - 1)],
         same => same,

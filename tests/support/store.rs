@@ -11,20 +11,22 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::{DataDirectory, FakeSource, LinkRequestBuilder, Reply, Row, TokenMint};
+use crate::stack::{Caller, TestStack};
+use crate::{DataDirectory, FakeSource, TokenMint};
 
 /// The setting that most tests need, for they are about the way of bytes, not about what these mean.
 pub(crate) const ANY_BYTES: (&str, &str) = ("LINKGATE_PACKAGE_ALLOW_UNKNOWN_FORMATS", "true");
 
-/// A running store. Dropping it fails the test if a temporary file is left.
-pub struct TestStore {
-    base: String,
-    mint: TokenMint,
+/// A store that runs in this process. Dropping it fails the test if a temporary file is left.
+pub struct InProcess {
     directory: DataDirectory,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<(), StartError>>,
     _dir: tempfile::TempDir,
 }
+
+/// A store in this process.
+pub type TestStore = TestStack<InProcess>;
 
 /// Lets a store read these sources, though they are on this machine.
 pub fn trust(config: &mut Config, sources: &[&FakeSource]) {
@@ -33,7 +35,7 @@ pub fn trust(config: &mut Config, sources: &[&FakeSource]) {
     config.fetch.private_hosts = AllowList::new(rules());
 }
 
-impl TestStore {
+impl TestStack<InProcess> {
     /// A store with the default settings that may read this source.
     pub async fn trusting(source: &FakeSource) -> Self {
         Self::with(|config| trust(config, &[source])).await
@@ -62,70 +64,26 @@ impl TestStore {
         let task = tokio::spawn(linkgate_store::run(listener, config, async {
             let _told_or_dropped = stopped.await;
         }));
-        let store = Self { base, mint, directory, stop: Some(stop), task, _dir: dir };
+        let size = InProcess { directory: directory.clone(), stop: Some(stop), task, _dir: dir };
+        let store = Self { base, directory, caller: Caller::Gate(Box::new(mint)), size };
         // Answers once it has started; until then the connection waits in the kernel's queue.
         assert_eq!(store.get("/healthz").await.status, 200);
         store
     }
 
-    /// `http://host:port`.
-    #[must_use]
-    pub fn base(&self) -> &str {
-        &self.base
-    }
-
-    /// The key whose tokens it believes.
-    #[must_use]
-    pub fn mint(&self) -> &TokenMint {
-        &self.mint
-    }
-
-    /// What it keeps.
-    #[must_use]
-    pub fn directory(&self) -> &DataDirectory {
-        &self.directory
-    }
-
-    /// Names of the packages that it keeps.
-    #[must_use]
-    pub fn stored_files(&self) -> Vec<String> {
-        self.directory.stored_files()
-    }
-
-    /// Its rows.
-    pub async fn rows(&self) -> Vec<Row> {
-        self.directory.rows().await
-    }
-
-    /// A valid request for a link, to be changed.
-    #[must_use]
-    pub fn request(&self, package_url: impl Into<String>) -> LinkRequestBuilder {
-        LinkRequestBuilder::new(package_url, &self.mint)
-    }
-
-    /// Sends a request.
-    pub async fn link(&self, request: LinkRequestBuilder) -> Reply {
-        request.send(&self.base).await
-    }
-
-    /// Fetches a path.
-    pub async fn get(&self, path: &str) -> Reply {
-        crate::request::get(&self.base, path).await
-    }
-
     /// Begins to stop, without waiting.
     pub fn begin_stop(&mut self) {
-        drop(self.stop.take());
+        drop(self.size.stop.take());
     }
 
     /// Stops it and waits; fails if anything is left.
     pub async fn finish(mut self) {
         self.begin_stop();
-        (&mut self.task).await.unwrap().unwrap();
+        (&mut self.size.task).await.unwrap().unwrap();
     }
 }
 
-impl Drop for TestStore {
+impl Drop for InProcess {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             assert_eq!(self.directory.temp_files(), Vec::<PathBuf>::new(), "no temporary file may be left");

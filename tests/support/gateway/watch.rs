@@ -1,12 +1,11 @@
 //! What a running gateway shows of itself: Envoy's own pages and the access log.
 
-use std::time::{Duration, Instant};
-
 use serde_json::Value;
 
-use super::{Gateway, WITHIN};
+use super::Gateway;
 use crate::Reply;
 use crate::request::get;
+use crate::wait::wait_until;
 
 impl Gateway {
     /// Deploys a policy and waits until every worker serves by it, and none by another.
@@ -49,16 +48,14 @@ impl Gateway {
 
     /// The first line of the access log that has this text.
     pub async fn access_line_with(&self, text: &str) -> Value {
-        let deadline = Instant::now() + WITHIN;
-        loop {
+        wait_until(async || {
             let log = self.log();
             let mut lines = log.lines().filter(|line| line.starts_with('{') && line.contains(text));
-            if let Some(line) = lines.find_map(|line| serde_json::from_str::<Value>(line).ok()) {
-                return line;
-            }
-            assert!(Instant::now() < deadline, "{text} is not in:\n{log}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+            lines
+                .find_map(|line| serde_json::from_str::<Value>(line).ok())
+                .ok_or_else(|| format!("{text} is not in:\n{log}"))
+        })
+        .await
     }
 
     /// One of Envoy's own pages.
@@ -74,23 +71,19 @@ impl Gateway {
     }
 
     pub(super) async fn wait_for_counter(&self, name: &str, at_least: u64) {
-        let deadline = Instant::now() + WITHIN;
-        while self.counter(name).await < at_least {
-            assert!(Instant::now() < deadline, "Envoy did not count {name}:\n{}", self.log());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        wait_until(async || {
+            let is_counted = self.counter(name).await >= at_least;
+            if is_counted { Ok(()) } else { Err(format!("Envoy did not count {name}:\n{}", self.log())) }
+        })
+        .await;
     }
 
     /// Asks for one of Envoy's own pages until it is as wanted, and gives it.
     pub async fn wait_for_page(&self, path: &str, what: &str, wanted: impl Fn(&str) -> bool) -> String {
-        let deadline = Instant::now() + WITHIN;
-        loop {
+        wait_until(async || {
             let page = self.admin_page(path).await;
-            if wanted(&page) {
-                return page;
-            }
-            assert!(Instant::now() < deadline, "{what}: not so in\n{page}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+            if wanted(&page) { Ok(page) } else { Err(format!("{what}: not so in\n{page}")) }
+        })
+        .await
     }
 }

@@ -21,7 +21,7 @@ pub async fn serve(
     loop {
         let asked = read(service, &mut stream).await?;
         let behaviour = *behaviour.borrow();
-        shared.asked.send_modify(|seen| seen.push(asked.clone()));
+        shared.asked.push(asked.clone());
         if behaviour == ServiceBehaviour::Hangup {
             return stream.shutdown().await;
         }

@@ -1,26 +1,26 @@
-//! A source, a store and a gateway, wired as an operator would.
+//! The largest size of the stack: a source, a store and a gateway, wired as an operator would.
 
-use linkgate_tests::gateway::{Credentials, Gateway, GatewayPlan};
-use linkgate_tests::{Behaviour, DataDirectory, FakeSource, LinkRequestBuilder, Reply, StoreProcess, TokenMint};
+use crate::gateway::{Credentials, Gateway, GatewayPlan};
+use crate::stack::{Caller, TestStack};
+use crate::{Behaviour, FakeSource, LinkRequestBuilder, Reply, StoreProcess, TokenMint};
 use serde_json::Value;
 
 /// Everything that one upload needs.
-pub struct TestStack {
-    pub source: FakeSource,
-    pub store: StoreProcess,
-    pub gateway: Gateway,
-    pub policy: Value,
+pub struct Whole {
+    source: FakeSource,
+    store: StoreProcess,
+    gateway: Gateway,
+    policy: Value,
     _data: tempfile::TempDir,
 }
 
-/// The gateway's words where no user credential was shown.
-pub const NO_USER: &str =
-    "user authentication failed, please provide a valid user identity, such as bk_username, bk_token, access_token";
+/// A source, a store as a process, and Envoy before it.
+pub type WholeStack = TestStack<Whole>;
 
 /// What the source serves unless a test says otherwise.
 pub const PACKAGE: &[u8] = b"what a package holds";
 
-impl TestStack {
+impl TestStack<Whole> {
     /// A stack with the default settings.
     pub async fn new() -> Self {
         Self::with(&[]).await
@@ -60,22 +60,36 @@ impl TestStack {
         change(&mut policy, &source);
         plan.deploy(&policy);
         let gateway = plan.start(store.base().trim_start_matches("http://").parse().unwrap()).await;
-        Self { source, store, gateway, policy, _data: data }
+        Self {
+            base: gateway.base().to_owned(),
+            directory: store.directory().clone(),
+            caller: Caller::App(gateway.credentials().clone()),
+            size: Whole { source, store, gateway, policy, _data: data },
+        }
     }
 
-    /// The request of the API document for a link.
-    pub fn request(&self, url: impl Into<String>) -> LinkRequestBuilder {
-        authorized(stranger(url), self.gateway.credentials())
+    /// Where packages come from.
+    #[must_use]
+    pub fn source(&self) -> &FakeSource {
+        &self.size.source
     }
 
-    /// Sends it through the gateway.
-    pub async fn send(&self, request: LinkRequestBuilder) -> Reply {
-        request.send(self.gateway.base()).await
+    /// The store behind the gateway.
+    #[must_use]
+    pub fn store(&self) -> &StoreProcess {
+        &self.size.store
     }
 
-    /// What the store keeps.
-    pub fn directory(&self) -> &DataDirectory {
-        self.store.directory()
+    /// Envoy.
+    #[must_use]
+    pub fn gateway(&self) -> &Gateway {
+        &self.size.gateway
+    }
+
+    /// The policy that it began with.
+    #[must_use]
+    pub fn policy(&self) -> &Value {
+        &self.size.policy
     }
 
     /// Sends a request that must be refused, in English, and checks that nothing was kept.
@@ -99,17 +113,19 @@ impl TestStack {
 
     /// How many requests Envoy has sent to the store.
     pub async fn sent_to_store(&self) -> u64 {
-        self.gateway.stat("cluster.store.upstream_rq_total").await
+        self.size.gateway.stat("cluster.store.upstream_rq_total").await
     }
 
     /// Makes the source behave so on a path, and gives the link.
+    #[must_use]
     pub fn link_to(&self, path: &str, behaviour: Behaviour) -> String {
-        self.source.on(path, behaviour);
-        self.source.url_of(path)
+        self.size.source.on(path, behaviour);
+        self.size.source.url_of(path)
     }
 }
 
 /// The request of the API document without credentials.
+#[must_use]
 pub fn stranger(url: impl Into<String>) -> LinkRequestBuilder {
     LinkRequestBuilder::new(url, &TokenMint::new())
         .token(None)
@@ -117,14 +133,9 @@ pub fn stranger(url: impl Into<String>) -> LinkRequestBuilder {
 }
 
 /// The same with good credentials.
+#[must_use]
 pub fn authorized(request: LinkRequestBuilder, credentials: &Credentials) -> LinkRequestBuilder {
     request.header("x-bkapi-authorization", &credentials.header())
-}
-
-/// The refusal of who could not be authenticated, with this reason.
-pub fn assert_not_authenticated(reply: &Reply, reason: &str) {
-    let message = format!("Parameters error [reason=\"{reason}\"]");
-    assert_envelope(reply, 400, 1_640_001, "INVALID_ARGS", &message);
 }
 
 /// Both ids are there, once, and agree.
@@ -137,23 +148,4 @@ pub fn assert_named(reply: &Reply) {
     let id = only("x-request-id");
     assert_eq!(only("x-bkapi-request-id"), id);
     assert!(!id.is_empty());
-}
-
-/// The store's form: status, headers, whole body.
-pub fn assert_problem(reply: &Reply, status: u16, code: &str, number: Option<&str>, body: &str) {
-    assert_eq!((reply.status, reply.body.as_str()), (status, body), "{reply:?}");
-    assert_eq!(reply.header("content-type"), Some("application/json"));
-    assert_eq!(reply.header("bkapi-error-code"), Some(code));
-    assert_eq!(reply.header("bkapi-error-code-num"), number);
-}
-
-/// The gateway's envelope: status, headers, whole body.
-pub fn assert_envelope(reply: &Reply, status: u16, code: u32, name: &str, message: &str) {
-    let quoted = Value::from(message).to_string();
-    let body = format!(r#"{{"code":{code},"code_name":"{name}","message":{quoted},"result":false,"data":null}}"#);
-    assert_eq!((reply.status, reply.body.as_str()), (status, body.as_str()), "{reply:?}");
-    assert_eq!(reply.header("content-type"), Some("application/json"));
-    assert_eq!(reply.header("x-bkapi-error-code"), Some(code.to_string().as_str()));
-    assert_eq!(reply.header("x-bkapi-error-message"), Some(message));
-    assert_named(reply);
 }

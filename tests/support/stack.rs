@@ -1,0 +1,82 @@
+//! The fixture of tests that need a running store: one [`TestStack`] in three sizes.
+//!
+//! A store in this process ([`crate::TestStore`]), a store that is its own process ([`crate::StoreProcess`]), and all that an
+//! upload needs, wired as an operator would ([`crate::WholeStack`]). What they have in common is here; each size adds what
+//! only it can do.
+
+use crate::gateway::Credentials;
+use crate::whole::{authorized, stranger};
+use crate::{DataDirectory, LinkRequestBuilder, Reply, Row, TokenMint};
+
+/// A running store and whatever stands before it.
+pub struct TestStack<S> {
+    /// `http://host:port` to which requests go.
+    pub(crate) base: String,
+    pub(crate) directory: DataDirectory,
+    pub(crate) caller: Caller,
+    pub(crate) size: S,
+}
+
+/// Who sends requests.
+pub(crate) enum Caller {
+    /// The gate, whose tokens the store believes.
+    Gate(Box<TokenMint>),
+    /// An application before the gateway.
+    App(Credentials),
+}
+
+impl<S> TestStack<S> {
+    /// `http://host:port` to which requests go.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The key whose tokens the store believes.
+    ///
+    /// # Panics
+    /// If a gateway stands before the store, which has the key for itself.
+    #[must_use]
+    pub fn mint(&self) -> &TokenMint {
+        match &self.caller {
+            Caller::Gate(mint) => mint,
+            Caller::App(_) => panic!("only the gateway has the key"),
+        }
+    }
+
+    /// What the store holds on disk.
+    #[must_use]
+    pub fn directory(&self) -> &DataDirectory {
+        &self.directory
+    }
+
+    /// Names of the packages that it holds.
+    #[must_use]
+    pub fn stored_files(&self) -> Vec<String> {
+        self.directory.stored_files()
+    }
+
+    /// Its rows.
+    pub async fn rows(&self) -> Vec<Row> {
+        self.directory.rows().await
+    }
+
+    /// A valid request to upload what this link leads to, to be changed.
+    #[must_use]
+    pub fn request(&self, package_url: impl Into<String>) -> LinkRequestBuilder {
+        match &self.caller {
+            Caller::Gate(mint) => LinkRequestBuilder::new(package_url, mint),
+            Caller::App(credentials) => authorized(stranger(package_url), credentials),
+        }
+    }
+
+    /// Sends a request.
+    pub async fn send(&self, request: LinkRequestBuilder) -> Reply {
+        request.send(&self.base).await
+    }
+
+    /// Fetches a path.
+    pub async fn get(&self, path: &str) -> Reply {
+        crate::request::get(&self.base, path).await
+    }
+}
