@@ -1,6 +1,6 @@
 //! The short form of `cargo xtask chaos gate`.
 
-use linkgate_tests::chaos::{Plan, run};
+use linkgate_chaos::gate::{Plan, run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_reply_is_wrong_while_policies_and_bkauth_come_and_go() {

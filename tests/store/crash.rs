@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use linkgate_tests::crash::caller::{Caller, Doubt, Key, Live};
-use linkgate_tests::crash::judge::{after_clearing, after_restart};
-use linkgate_tests::crash::packages::Packages;
-use linkgate_tests::crash::{Plan, run};
+use linkgate_chaos::crash::caller::{Caller, Doubt, Key, Live};
+use linkgate_chaos::crash::judge::{after_clearing, after_restart};
+use linkgate_chaos::crash::packages::Packages;
+use linkgate_chaos::crash::{Plan, run};
 use linkgate_tests::process::command_with;
 use linkgate_tests::{DataDirectory, StoreProcess};
 

@@ -10,14 +10,11 @@
 
 pub mod archive;
 pub mod bulk;
-pub mod chaos;
 pub mod collector;
-pub mod crash;
 pub mod data_directory;
 pub mod gateway;
 pub mod http1;
 pub mod identity;
-pub mod load;
 pub mod measure;
 pub mod network;
 pub mod process;

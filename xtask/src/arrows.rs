@@ -46,11 +46,13 @@ const CRATES: &[(&str, &[&str])] = &[
     ("linkgate-cli", &["linkgate-gate", "linkgate-yaml"]),
     ("linkgate-yaml", &[]),
     ("linkgate-fuzz", &["linkgate-archive", "linkgate-contract", "linkgate-fetch", "linkgate-gate"]),
+    ("linkgate-chaos", &["linkgate-store-core", "linkgate-tests"]),
     (
         "linkgate-tests",
         &[
             "linkgate-archive",
             "linkgate-catalog",
+            "linkgate-chaos",
             "linkgate-cli",
             "linkgate-contract",
             "linkgate-gate",
@@ -64,7 +66,7 @@ const CRATES: &[(&str, &[&str])] = &[
 /// Crates of others that only some of ours may use, but for their own tests.
 const KEPT: &[(&str, &[&str])] = &[
     ("proxy-wasm", &["linkgate-filter"]),
-    ("reqwest", &["linkgate-fetch", "linkgate-store", "linkgate-tests"]),
+    ("reqwest", &["linkgate-fetch", "linkgate-store", "linkgate-tests", "linkgate-chaos"]),
     ("sqlx", &["linkgate-catalog", "linkgate-tests"]),
 ];
 

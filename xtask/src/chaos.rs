@@ -60,23 +60,23 @@ pub fn chaos(workspace: &Workspace, chaos: &Chaos) -> Outcome<()> {
     match chaos {
         Chaos::Gate { seconds, rate, deploys } => {
             let programs = Programs::build(workspace, Profile::Dev, &["linkgate-cli"])?;
-            let mut command = bench(workspace.cargo(), "gate");
+            let mut command = campaign(workspace.cargo(), "gate");
             for (name, number) in [("--seconds", seconds), ("--rate", rate), ("--deploys", deploys)] {
                 command.args([name, &number.to_string()]);
             }
             run(programs.pass_to(&mut command))
         }
         Chaos::Crash { rounds, seed } => {
-            let mut command = bench(workspace.cargo(), "crash");
+            let mut command = campaign(workspace.cargo(), "crash");
             run(dying(&mut command, *rounds, *seed).env("LINKGATE_BIN_DIR", workspace.build_stores()?))
         }
         Chaos::Power { rounds, seed, fs } => {
-            let mut command = bench(with_own_mounts(workspace)?, "power");
+            let mut command = campaign(with_own_mounts(workspace)?, "power");
             let dying = dying(&mut command, *rounds, *seed).args(["--fs", fs]);
             run_if_possible(dying.env("LINKGATE_BIN_DIR", workspace.build_stores()?))
         }
         Chaos::Disk { rounds } => {
-            let mut command = bench(with_own_mounts(workspace)?, "disk");
+            let mut command = campaign(with_own_mounts(workspace)?, "disk");
             let bin = workspace.build(Profile::Dev, &["linkgate-store"])?;
             run_if_possible(command.args(["--rounds", &rounds.to_string()]).env("LINKGATE_BIN_DIR", bin))
         }
@@ -84,8 +84,8 @@ pub fn chaos(workspace: &Workspace, chaos: &Chaos) -> Outcome<()> {
 }
 
 /// What is looked for is what breaks, not speed: a release build would only take longer to begin.
-fn bench(mut cargo: Command, what: &str) -> Command {
-    cargo.args(["bench", "-p", "linkgate-tests", "--bench", "chaos", "--profile", "dev", "--", what]);
+fn campaign(mut cargo: Command, what: &str) -> Command {
+    cargo.args(["run", "-p", "linkgate-chaos", "--", what]);
     cargo
 }
 

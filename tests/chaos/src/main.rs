@@ -1,7 +1,7 @@
 //! What `cargo xtask chaos` runs: `gate` under load while policies and bkauth come and go; `crash` and `power`, a store
 //! that is killed, or whose disk goes away, while callers upload, overwrite and delete; `disk`, one that fills up or fails.
 //!
-//! `cargo bench -p linkgate-tests --bench chaos --profile dev -- gate --seconds 30 --rate 1000 --deploys 20`, with the
+//! `cargo run -p linkgate-chaos -- gate --seconds 30 --rate 1000 --deploys 20`, with the
 //! variables that `cargo xtask test` sets. Promises: ends with 0 only if nothing was wrong, with 1 if something was, and
 //! says what; with 2 if it cannot run here. Whatever it mounted is unmounted, also after Ctrl-C.
 
@@ -15,9 +15,9 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
-use linkgate_tests::chaos;
-use linkgate_tests::crash::trouble::{self, Trouble, cannot_trouble};
-use linkgate_tests::crash::{self, FileSystem};
+use linkgate_chaos::crash::trouble::{self, Trouble, cannot_trouble};
+use linkgate_chaos::crash::{self, FileSystem};
+use linkgate_chaos::gate;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Nothing was found wrong, but nothing was looked at either.
@@ -44,7 +44,7 @@ async fn shake() -> ExitCode {
         _ => {
             let [seconds, rate, deploys] =
                 [("--seconds", 30), ("--rate", 1_000), ("--deploys", 20)].map(|(name, usual)| wanted(name, usual));
-            let report = chaos::run(chaos::Plan { seconds, rate, deploys }).await;
+            let report = gate::run(gate::Plan { seconds, rate, deploys }).await;
             ended(&report, &report.violations())
         }
     }

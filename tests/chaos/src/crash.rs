@@ -27,8 +27,8 @@ pub use self::ground::{FileSystem, cannot_mount};
 use self::packages::Packages;
 pub use self::report::Report;
 use self::rng::Rng;
-use crate::process::{Finished, WITH_FAILPOINTS, command, command_of, kill_in_start};
-use crate::{DataDirectory, StoreProcess, TokenMint};
+use linkgate_tests::process::{Finished, WITH_FAILPOINTS, command, command_of, kill_in_start};
+use linkgate_tests::{DataDirectory, StoreProcess, TokenMint};
 
 /// Callers at once.
 const CALLERS: usize = 6;
@@ -332,7 +332,7 @@ async fn promises_are_kept(directory: &DataDirectory, base: &str) -> bool {
 }
 
 async fn is_idle(base: &str) -> bool {
-    let metrics = crate::request::get(base, "/metrics").await;
+    let metrics = linkgate_tests::request::get(base, "/metrics").await;
     metrics.body.lines().any(|line| line == "linkgate_store_uploads_active 0")
 }
 

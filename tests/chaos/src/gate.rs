@@ -18,10 +18,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 use self::mix::{Class, GOOD, HOST, KNOWN, Mix, NEW, SWINGING_HOST};
 pub use self::report::Report;
 use self::upstream::Upstream;
-use crate::gateway::APP;
-use crate::identity::Asked;
 use crate::load::{Load, Wire, fire};
-use crate::{Gateway, GatewayPlan, Identity, Service, ServiceBehaviour, sha256_hex};
+use linkgate_tests::gateway::APP;
+use linkgate_tests::identity::Asked;
+use linkgate_tests::{Gateway, GatewayPlan, Identity, Service, ServiceBehaviour, sha256_hex};
 
 /// Envoy's workers, each with what it knows for itself.
 const WORKERS: usize = 2;

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::sync::RwLock;
 
 use super::data_below;
-use crate::DataDirectory;
+use linkgate_tests::DataDirectory;
 
 /// `EXT4_IOC_SHUTDOWN` and `XFS_IOC_GOINGDOWN`, which are the same.
 const SHUTDOWN: rustix::ioctl::Opcode = rustix::ioctl::opcode::read::<u32>(b'X', 125);

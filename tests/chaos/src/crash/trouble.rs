@@ -16,8 +16,8 @@ pub use self::disks::{Trouble, cannot_trouble};
 use super::caller::{Caller, Key, Live};
 use super::judge::{Look, after_clearing, after_restart};
 use super::packages::{Package, Packages};
-use crate::process::command;
-use crate::{Behaviour, FakeSource, LinkRequestBuilder, Reply, StoreProcess, bytes};
+use linkgate_tests::process::command;
+use linkgate_tests::{Behaviour, FakeSource, LinkRequestBuilder, Reply, StoreProcess, bytes};
 
 /// Callers at once.
 const CALLERS: usize = 4;
@@ -86,7 +86,7 @@ pub async fn run(trouble: Trouble, rounds: u32) -> TroubleReport {
             report.look.wrong.push(format!("`{what}` ended with {done:?}"));
         }
     }
-    report.look.wrong.extend(after_clearing(&crate::DataDirectory::new(data)).await.wrong);
+    report.look.wrong.extend(after_clearing(&linkgate_tests::DataDirectory::new(data)).await.wrong);
     report
 }
 

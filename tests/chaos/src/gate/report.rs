@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::mix::{Asked, Mix};
 use super::{Plan, SERVING, Stats};
-use crate::Reply;
 use crate::load::{Scenario as _, Tally};
+use linkgate_tests::Reply;
 
 /// What a run came to.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::ground::Power;
 use super::packages::{Package, Packages};
 use super::rng::Rng;
-use crate::{DataDirectory, LinkRequestBuilder, Reply};
+use linkgate_tests::{DataDirectory, LinkRequestBuilder, Reply};
 
 /// Live versions of a caller from which on it rather deletes.
 const ENOUGH: usize = 8;

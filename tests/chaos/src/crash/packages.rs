@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Behaviour, FakeSource};
+use linkgate_tests::{Behaviour, FakeSource};
 
 /// How many there are: more than callers keep at a time, so that packages come and go; few enough to meet again.
 const PACKAGES: usize = 300;
@@ -40,7 +40,7 @@ impl Packages {
         let mut all = Vec::new();
         for number in 0..PACKAGES {
             let bytes = archive(number);
-            all.push(Package { number, sha256: crate::sha256_hex(&bytes), size: bytes.len() as u64 });
+            all.push(Package { number, sha256: linkgate_tests::sha256_hex(&bytes), size: bytes.len() as u64 });
             source.on(&path(number), Behaviour::Bytes(bytes));
         }
         let by_digest = all.iter().map(|package| (package.sha256.clone(), package.number)).collect();
@@ -89,7 +89,7 @@ fn archive(number: usize) -> Vec<u8> {
         1..=4 => 60_000 + number,
         _ => 500 + 17 * number,
     };
-    let mut content = crate::bytes(size);
+    let mut content = linkgate_tests::bytes(size);
     content[..8].copy_from_slice(&(number as u64).to_le_bytes());
     let mut header = tar::Header::new_ustar();
     header.set_size(size as u64);

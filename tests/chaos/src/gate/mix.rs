@@ -8,9 +8,9 @@ use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
 use super::schedule::{Condition, FaultSchedule, Moment};
-use crate::gateway::{APP, Credentials, USER};
 use crate::load::{Scenario, Shot};
-use crate::{Identity, Reply};
+use linkgate_tests::gateway::{APP, Credentials, USER};
+use linkgate_tests::{Identity, Reply};
 
 /// How long a slow caller takes between head and body: long enough to meet a new policy on the way.
 const PAUSE: Duration = Duration::from_millis(250);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::caller::{Caller, Doubt, Key, Live};
 use super::packages::{Package, Packages};
-use crate::{DataDirectory, Row};
+use linkgate_tests::{DataDirectory, Row};
 
 /// What a look at a data directory came to.
 #[derive(Debug, Default)]
@@ -190,7 +190,7 @@ fn hashed(path: &Path) -> Result<(String, u64), String> {
         return Err("lies where no package belongs".to_owned());
     }
     let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
-    let found = crate::sha256_hex(&bytes);
+    let found = linkgate_tests::sha256_hex(&bytes);
     if found == name { Ok((name, bytes.len() as u64)) } else { Err(format!("holds {found}, {} bytes", bytes.len())) }
 }
 

@@ -15,8 +15,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::Reply;
-use crate::http1::Message;
+use linkgate_tests::Reply;
+use linkgate_tests::http1::Message;
 
 /// How long a reply may take before the request counts as lost.
 const WITHIN: Duration = Duration::from_secs(20);

@@ -15,8 +15,8 @@ use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use crate::http1::Message;
-use crate::token::now_s;
+use linkgate_tests::http1::Message;
+use linkgate_tests::token::now_s;
 
 /// The length of an Ed25519 key, which ends its PEM.
 const KEY: usize = 32;
