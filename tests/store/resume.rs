@@ -231,30 +231,18 @@ async fn a_page_that_comes_at_the_second_attempt_is_a_page() {
     store.directory().assert_empty().await;
 }
 
-/// Picks numbers below a bound, the same ones for the same seed.
-struct Rng(u64);
-
-impl Rng {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % bound as u64).unwrap()
-    }
-}
-
 /// What a source may do at one attempt. It may lie about everything but one thing: that bytes belong to the version whose
 /// tag, place and length it shows.
-fn anything(rng: &mut Rng, versions: &[RangedFile]) -> Behaviour {
-    let mut file = versions[rng.below(versions.len())].clone();
-    file.cut = [rng.below(LEN), LEN][rng.below(2)];
-    file.ignores_ranges = rng.below(5) == 0;
-    file.ignores_if_range = rng.below(2) == 0;
-    match rng.below(8) {
-        0 => return Behaviour::Status([500, 503, 408, 429][rng.below(4)]),
+fn anything(rng: &mut fastrand::Rng, versions: &[RangedFile]) -> Behaviour {
+    let mut file = versions[rng.usize(..versions.len())].clone();
+    file.cut = [rng.usize(..LEN), LEN][rng.usize(..2)];
+    file.ignores_ranges = rng.usize(..5) == 0;
+    file.ignores_if_range = rng.usize(..2) == 0;
+    match rng.usize(..8) {
+        0 => return Behaviour::Status([500, 503, 408, 429][rng.usize(..4)]),
         1 => return Behaviour::Raw(Vec::new()),
         2 => {
-            let at = rng.below(LEN);
+            let at = rng.usize(..LEN);
             file.content_range = Some(format!("bytes {at}-{}/{LEN}", LEN - 1));
         }
         _ => {}
@@ -273,7 +261,7 @@ async fn whatever_a_source_does_one_whole_version_is_stored_or_nothing() {
     let whole: Vec<String> = versions.iter().map(|file| sha256_hex(&file.body)).collect();
     let source = FakeSource::serving("").await;
     let store = TestStore::trusting(&source).await;
-    let mut rng = Rng(0x9e37_79b9_7f4a_7c15);
+    let mut rng = fastrand::Rng::with_seed(0x9e37_79b9_7f4a_7c15);
     let mut kept = BTreeSet::new();
     let mut stored = 0;
     for round in 0..200 {
@@ -291,5 +279,8 @@ async fn whatever_a_source_does_one_whole_version_is_stored_or_nothing() {
         assert!(store.directory().temp_files().is_empty(), "round {round}");
     }
     let ranges = parts(&source).iter().filter(|part| !part.is_empty()).count();
-    assert!((50..190).contains(&stored) && ranges > 70, "the rng fall on one side: {stored} stored, {ranges} ranges");
+    assert!(
+        (50..190).contains(&stored) && ranges > 70,
+        "the choices fall on one side: {stored} stored, {ranges} ranges"
+    );
 }

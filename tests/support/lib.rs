@@ -59,16 +59,10 @@ pub fn random() -> String {
     hex::encode(bytes)
 }
 
-/// That many bytes that do not repeat soon.
+/// That many bytes that do not repeat; those of a shorter length are the first of these.
 #[must_use]
 pub fn bytes(len: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    std::iter::repeat_with(move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[3]
-    })
-    .take(len)
-    .collect()
+    let mut bytes = vec![0; len];
+    fastrand::Rng::with_seed(1).fill(&mut bytes);
+    bytes
 }

@@ -9,7 +9,6 @@ mod ground;
 pub mod judge;
 pub mod packages;
 mod report;
-mod rng;
 pub mod trouble;
 
 use std::os::unix::process::ExitStatusExt as _;
@@ -26,7 +25,7 @@ use self::ground::Ground;
 pub use self::ground::{FileSystem, cannot_mount};
 use self::packages::Packages;
 pub use self::report::Report;
-use self::rng::Rng;
+use fastrand::Rng;
 use linkgate_tests::process::{Finished, WITH_FAILPOINTS, command, command_of, kill_in_start};
 use linkgate_tests::{DataDirectory, StoreProcess, TokenMint};
 
@@ -71,7 +70,7 @@ impl Plan {
     /// Kills of the process alone.
     #[must_use]
     pub fn kills(rounds: u32, seed: Option<u64>) -> Self {
-        Self { rounds, seed: seed.unwrap_or_else(Rng::any_seed), disks: &[] }
+        Self { rounds, seed: seed.unwrap_or_else(|| fastrand::u32(..).into()), disks: &[] }
     }
 
     /// Power cuts: the file system takes no more writes, and what it had not made durable is gone.
@@ -102,10 +101,10 @@ struct Campaign {
 
 /// Runs it all.
 pub async fn run(plan: Plan) -> Report {
-    let mut rng = Rng::new(plan.seed);
+    let mut rng = Rng::with_seed(plan.seed);
     let mut campaign = Campaign {
         packages: Packages::serve().await,
-        callers: (0..CALLERS).map(|number| Caller::new(number, rng.next())).collect(),
+        callers: (0..CALLERS).map(|number| Caller::new(number, rng.u64(..))).collect(),
         ground: Ground::new(plan.disks, 0),
         rng,
         report: Report::new(plan),
@@ -132,7 +131,7 @@ impl Campaign {
         self.report.rounds += 1;
         *self.report.disks.entry(self.ground.name()).or_default() += 1;
         // New directories too: what brings them into being may be cut short.
-        if self.rng.percent(25)
+        if self.rng.u8(..100) < 25
             && let Err(fault) = self.crash_start().await
         {
             return self.wrong(fault);
@@ -143,7 +142,7 @@ impl Campaign {
         }
         self.crash(aim).await;
         let mut back = self.ground.come_back().await;
-        if back.is_ok() && self.rng.percent(25) {
+        if back.is_ok() && self.rng.u8(..100) < 25 {
             back = self.crash_start().await;
         }
         if let Err(fault) = back {
@@ -167,11 +166,11 @@ impl Campaign {
     }
 
     fn aim(&mut self) -> Aim {
-        let moment = Aim::Moment(Duration::from_millis(self.rng.below(MOMENT_MS) as u64));
-        if self.rng.percent(35) {
+        let moment = Aim::Moment(Duration::from_millis(self.rng.usize(..MOMENT_MS) as u64));
+        if self.rng.u8(..100) < 35 {
             return moment;
         }
-        let Some(step) = self.rng.one(&Step::ALL).copied() else { return moment };
+        let Some(step) = self.rng.choice(&Step::ALL).copied() else { return moment };
         let most = match step {
             Step::BlockWritten => 60,
             // Of packages that were deleted before, of which there are a few.
@@ -179,10 +178,10 @@ impl Campaign {
             _ => 10,
         };
         let of_clearing = matches!(step, Step::GcFound | Step::GcRemoved | Step::Unlinked);
-        if of_clearing && self.rng.percent(40) {
+        if of_clearing && self.rng.u8(..100) < 40 {
             return Aim::Clearing(step);
         }
-        Aim::Step(step, 1 + self.rng.below(most))
+        Aim::Step(step, 1 + self.rng.usize(..most))
     }
 
     /// Deletes a version of each caller while no store runs, so that there is something to clear up.
@@ -195,7 +194,7 @@ impl Campaign {
 
     /// A crash while the store starts, and sets right what an earlier one left.
     async fn crash_start(&mut self) -> Result<(), String> {
-        let after = Duration::from_millis(self.rng.below(START_MS) as u64);
+        let after = Duration::from_millis(self.rng.usize(..START_MS) as u64);
         kill_in_start(&self.ground.data_dir(), &pairs(&self.settings()), after, self.ground.cut()).await;
         self.report.starts += 1;
         self.ground.come_back().await
@@ -260,7 +259,7 @@ impl Campaign {
         let look = judge::after_restart(&self.ground.directory(), &mut self.callers, &self.packages).await;
         wrong += self.report.add_look(look);
         // Half of the time what comes next finds a journal that nobody has folded in.
-        if self.rng.percent(50) {
+        if self.rng.u8(..100) < 50 {
             store.kill_9();
         } else {
             store.stop();

@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use fastrand::Rng;
 use reqwest::Method;
 use serde_json::Value;
 use tokio::time::sleep;
 
 use super::ground::Power;
 use super::packages::{Package, Packages};
-use super::rng::Rng;
 use linkgate_tests::{DataDirectory, LinkRequestBuilder, Reply};
 
 /// Live versions of a caller from which on it rather deletes.
@@ -116,7 +116,7 @@ impl Caller {
             doubt: None,
             deeds: Deeds::default(),
             wrong: Vec::new(),
-            rng: Rng::new(seed),
+            rng: Rng::with_seed(seed),
             versions: 0,
         }
     }
@@ -134,8 +134,8 @@ impl Caller {
 
     async fn deed(&mut self, round: &Round<'_>) -> Next {
         let keys: Vec<Key> = self.live.keys().cloned().collect();
-        let known = self.rng.one(&keys).cloned();
-        let roll = self.rng.below(100);
+        let known = self.rng.choice(&keys).cloned();
+        let roll = self.rng.usize(..100);
         match known {
             Some(key) if self.live.len() > ENOUGH || roll < 15 => self.delete(round, key).await,
             Some(key) if roll < 50 => self.upload(round, key, true).await,
@@ -148,9 +148,9 @@ impl Caller {
     }
 
     fn new_key(&mut self, round: u32) -> Key {
-        let module = if self.rng.percent(30) { format!("module-{round}") } else { "default".to_owned() };
+        let module = if self.rng.u8(..100) < 30 { format!("module-{round}") } else { "default".to_owned() };
         // Now and then one that was there already: a deleted version may come back.
-        if self.rng.percent(80) {
+        if self.rng.u8(..100) < 80 {
             self.versions += 1;
         }
         let key = Key { module, version: format!("v{}", self.versions) };
@@ -158,18 +158,18 @@ impl Caller {
     }
 
     async fn upload(&mut self, round: &Round<'_>, key: Key, may_overwrite: bool) -> Next {
-        let package = round.packages.get(self.rng.below(round.packages.count()));
+        let package = round.packages.get(self.rng.usize(..round.packages.count()));
         let mut request = round.of(&self.app, &key, package);
         if may_overwrite {
             request = request.overwriting();
         }
-        if self.rng.percent(30) {
+        if self.rng.u8(..100) < 30 {
             request = request.field("sha256", package.sha256.clone());
         }
-        if self.rng.percent(30) {
+        if self.rng.u8(..100) < 30 {
             request = request.field("size", package.size);
         }
-        if self.rng.percent(30) {
+        if self.rng.u8(..100) < 30 {
             request = request.header("prefer", "respond-async");
         }
         let doubt = Doubt::Upload(package.sha256.clone());
@@ -221,7 +221,7 @@ impl Caller {
 
     /// A version that is there, without leave to overwrite it.
     async fn repeat(&mut self, round: &Round<'_>, key: &Key) -> Next {
-        let package = round.packages.get(self.rng.below(round.packages.count()));
+        let package = round.packages.get(self.rng.usize(..round.packages.count()));
         let request = round.of(&self.app, key, package);
         // Nothing may come of it in any case, so nothing is in doubt.
         let reply = match request.try_send(&round.base).await {
@@ -278,7 +278,7 @@ impl Caller {
     /// The same while no store runs.
     pub async fn delete_one(&mut self, directory: &DataDirectory) {
         let keys: Vec<Key> = self.live.keys().cloned().collect();
-        let Some(key) = self.rng.one(&keys) else { return };
+        let Some(key) = self.rng.choice(&keys) else { return };
         match directory.delete(&self.app, &key.module, &key.version).await {
             Ok(1) => {
                 self.deleted.extend(self.live.remove(key).map(|live| live.id));
