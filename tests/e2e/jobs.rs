@@ -126,12 +126,13 @@ async fn who_may_upload_asks_and_cancels_and_the_store_is_told_who_it_is() {
 #[tokio::test]
 async fn the_wish_not_to_wait_reaches_the_store_and_its_answer_the_caller() {
     let post = Post::new().await;
-    let wish = [("prefer", "respond-async, wait=5"), ("idempotency-key", "\"a-1\""), ("accept", "application/json")];
+    let preferences =
+        [("prefer", "respond-async, wait=5"), ("idempotency-key", "\"a-1\""), ("accept", "application/json")];
     let request = authorized(stranger(LINK), post.gateway.credentials());
     let (seen, reply) =
-        post.pass(wish.iter().fold(request, |request, (name, value)| request.header(name, value))).await;
+        post.pass(preferences.iter().fold(request, |request, (name, value)| request.header(name, value))).await;
     assert!(seen.head.starts_with(&format!("POST {UPLOAD} HTTP/1.1\r\n")), "{seen:?}");
-    for (name, value) in wish {
+    for (name, value) in preferences {
         assert_eq!(seen.headers(name), [value]);
     }
     for (name, value) in REPLY_HEADERS {

@@ -32,7 +32,7 @@ fn map(pairs: &[(&str, &str)]) -> Vec<u8> {
     map
 }
 
-/// A filter that asks the cluster of `x-cluster` and answers with what it was told.
+/// A filter that asks the cluster of `x-cluster` and answers with what it got.
 fn asking_probe() -> Probe {
     let head = map(&[(":method", "GET"), (":path", "/login/api/v2/is_login/?bk_token=x"), (":authority", "identity")]);
     let mut probe = Probe::default()
@@ -44,7 +44,7 @@ fn asking_probe() -> Probe {
     let (cluster, status) = (probe.bytes(b"x-cluster"), probe.bytes(b":status"));
     let (head, ours) = (probe.bytes(&head), probe.bytes(&map(&OURS)));
     // The host writes pointers and lengths to the first words of memory.
-    let told = "(i32.load (i32.const 0)) (i32.load (i32.const 4))";
+    let value = "(i32.load (i32.const 0)) (i32.load (i32.const 4))";
     let none = "(i32.const 0) (i32.const 0)";
     let answer = |status: &str, body: &str| {
         format!("(drop (call $send_local_response {status} {none} {body} {ours} (i32.const -1)))")
@@ -54,16 +54,16 @@ fn asking_probe() -> Probe {
         format!("(i32.mul (i32.sub {read} (i32.const 48)) (i32.const {times}))")
     };
     // The host answers to the filter as such, by the call's number: which request asked is kept in the second page.
-    let asker =
+    let slot =
         |token: &str| format!("(i32.add (i32.const 65536) (i32.shl (i32.and {token} (i32.const 1023)) (i32.const 2)))");
     let ask = format!(
         "(drop (call $get_header_map_value (i32.const 0) {cluster} (i32.const 0) (i32.const 4)))
-         (if (call $http_call {told} {head} {none} {none} (i32.const {TIMEOUT_MS}) (i32.const 8))
+         (if (call $http_call {value} {head} {none} {none} (i32.const {TIMEOUT_MS}) (i32.const 8))
            (then {})
            (else (i32.store {} (local.get 0))))
          (i32.const 1)",
         answer(&format!("(i32.const {NOT_BEGUN})"), none),
-        asker("(i32.load (i32.const 8))")
+        slot("(i32.load (i32.const 8))")
     );
     let pass_on = format!(
         "(local $status i32)
@@ -74,12 +74,12 @@ fn asking_probe() -> Probe {
          (i64.store (i32.const 0) (i64.const 0))
          (drop (call $get_buffer_bytes (i32.const 4) (i32.const 0) (local.get 3) (i32.const 0) (i32.const 4)))
          {}",
-        asker("(local.get 1)"),
+        slot("(local.get 1)"),
         answer(&format!("(i32.const {NO_ANSWER})"), none),
         digit(0, 100),
         digit(1, 10),
         digit(2, 1),
-        answer("(local.get $status)", told)
+        answer("(local.get $status)", value)
     );
     probe
         .on("configure", "(param i32 i32) (result i32)", "(i32.const 1)")
@@ -190,8 +190,8 @@ async fn a_filter_reads_the_variables_that_are_listed_and_set() {
     plan.deploy(&plan.credentials().policy(&["example.com".to_owned()]));
     let gateway = plan.start("127.0.0.1:9".parse().unwrap()).await;
     probe.load(&gateway).await;
-    let told = get(gateway.base(), "/").await.body;
-    let mut pairs: Vec<_> = told.split_terminator('\0').filter(|pair| !pair.contains("PRIVATE_KEY")).collect();
+    let environment = get(gateway.base(), "/").await.body;
+    let mut pairs: Vec<_> = environment.split_terminator('\0').filter(|pair| !pair.contains("PRIVATE_KEY")).collect();
     pairs.sort_unstable();
     assert_eq!(pairs, ["LINKGATE_BKAUTH_APP_CODE=code", "LINKGATE_LOGIN_BEARER_TOKEN=bearer"]);
 }

@@ -119,15 +119,15 @@ async fn serve(
 async fn tell(stream: &mut TcpStream, mut said: watch::Receiver<Vec<String>>) -> std::io::Result<()> {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
     stream.write_all(head.as_bytes()).await?;
-    let mut told = 0;
+    let mut sent = 0;
     loop {
-        let events = said.wait_for(|events| events.len() > told).await.map_err(std::io::Error::other)?.clone();
-        for event in &events[told..] {
+        let events = said.wait_for(|events| events.len() > sent).await.map_err(std::io::Error::other)?.clone();
+        for event in &events[sent..] {
             stream.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes()).await?;
             if event.is_empty() {
                 return Ok(());
             }
         }
-        told = events.len();
+        sent = events.len();
     }
 }

@@ -62,7 +62,7 @@ impl TestStack<InProcess> {
         let (stop, stopped) = oneshot::channel();
         let directory = DataDirectory::new(config.data_dir.clone());
         let task = tokio::spawn(linkgate_store::run(listener, config, async {
-            let _told_or_dropped = stopped.await;
+            let _sent_or_dropped = stopped.await;
         }));
         let size = InProcess { directory: directory.clone(), stop: Some(stop), task, _dir: dir };
         let store = Self { base, directory, caller: Caller::Gate(Box::new(mint)), size };

@@ -358,9 +358,9 @@ async fn die(store: &mut StoreProcess, ground: &Ground, aim: Aim) -> Option<Step
     died_at
 }
 
-async fn dead_within(store: &mut StoreProcess, patience: Duration) -> bool {
+async fn dead_within(store: &mut StoreProcess, timeout: Duration) -> bool {
     let begun = Instant::now();
-    while begun.elapsed() < patience {
+    while begun.elapsed() < timeout {
         if let Some(status) = store.ended() {
             assert_eq!(status.signal(), Some(KILLED), "the store ended by itself: {status}; {:?}", store.log());
             return true;

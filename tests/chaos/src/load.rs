@@ -43,7 +43,7 @@ pub struct Shot {
     /// The body.
     pub body: Vec<u8>,
     /// How long the caller waits for a reply before it goes away; most wait.
-    pub patience: Option<Duration>,
+    pub hangs_up_after: Option<Duration>,
 }
 
 /// What is sent, and what is right to come back.
@@ -169,12 +169,12 @@ async fn client<S: Scenario>(
         let (shot, asked) = scenario.shot(number);
         tally.delays.push(due.elapsed());
         let reply = wire.ask(&shot).await;
-        if shot.patience.is_none() {
+        if shot.hangs_up_after.is_none() {
             tally.times.push(due.elapsed().saturating_sub(shot.pause));
         }
         let class = scenario.class(&asked);
         match reply {
-            Err(_) if shot.patience.is_some() => tally.add(class, 0, Ok(())),
+            Err(_) if shot.hangs_up_after.is_some() => tally.add(class, 0, Ok(())),
             Ok(reply) => tally.add(class, reply.status, scenario.judge(&asked, &reply)),
             Err(error) => tally.add(class, 0, Err(format!("request {number}: no reply: {error}"))),
         }
@@ -199,7 +199,7 @@ impl Wire {
     /// # Errors
     /// What happened instead of a reply.
     pub async fn ask(&mut self, shot: &Shot) -> io::Result<Reply> {
-        let exchanged = timeout(shot.patience.unwrap_or(WITHIN) + shot.pause, self.exchange(shot)).await;
+        let exchanged = timeout(shot.hangs_up_after.unwrap_or(WITHIN) + shot.pause, self.exchange(shot)).await;
         let reply = exchanged.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         if !reply.as_ref().is_ok_and(|reply| !reply.is_last()) {
             self.stream = None;

@@ -46,7 +46,7 @@ impl ServicePort {
             (ServiceBehaviour::Down, State::Open(close, task)) => {
                 let (unused, _) = oneshot::channel();
                 // Fails if the task has ended, which is what is wanted.
-                let _told = std::mem::replace(close, unused).send(());
+                let _sent = std::mem::replace(close, unused).send(());
                 task.await.unwrap();
                 State::Closed(keep(self.address))
             }

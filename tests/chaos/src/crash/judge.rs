@@ -105,7 +105,7 @@ impl Look {
         }
     }
 
-    /// Everything that a caller was told holds; what it was not told holds wholly or not at all.
+    /// Everything that a caller heard holds; what it did not hear holds wholly or not at all.
     fn caller(&mut self, caller: &mut Caller, rows: &[Row]) {
         let found: BTreeMap<Key, Live> = live_rows(rows, &caller.app).collect();
         let doubt = caller.doubt.take();

@@ -139,9 +139,9 @@ impl Scene {
     }
 
     /// A new version and an overwrite by each caller.
-    fn wishes(&self, round: u32) -> Vec<(usize, Key, &Package, LinkRequestBuilder)> {
+    fn list_uploads(&self, round: u32) -> Vec<(usize, Key, &Package, LinkRequestBuilder)> {
         let key = |version: String| Key { module: "default".to_owned(), version };
-        let wish = |caller: usize, key: Key, number: usize| {
+        let upload = |caller: usize, key: Key, number: usize| {
             let package = self.packages.get(number % self.packages.count());
             let link = self.packages.url(package.number);
             let request = self.store.request(link).module(&self.callers[caller].app, &key.module);
@@ -150,20 +150,20 @@ impl Scene {
         let first = self.report.stored as usize + self.report.refused as usize;
         (0..CALLERS)
             .flat_map(|caller| {
-                let new = wish(caller, key(format!("v{round}")), first + 7 * caller + 1);
-                [new, wish(caller, key("same".to_owned()), first + 11 * caller + 2)]
+                let new = upload(caller, key(format!("v{round}")), first + 7 * caller + 1);
+                [new, upload(caller, key("same".to_owned()), first + 11 * caller + 2)]
             })
             .collect()
     }
 
     async fn all_are_stored(&mut self, round: u32, when: &str) {
         let base = self.store.base().to_owned();
-        let wishes: Vec<_> = self
-            .wishes(round)
+        let uploads: Vec<_> = self
+            .list_uploads(round)
             .into_iter()
             .map(|(caller, key, package, request)| (caller, key, package.sha256.clone(), request))
             .collect();
-        for (caller, key, sha256, request) in wishes {
+        for (caller, key, sha256, request) in uploads {
             for again in 0..TRIES {
                 let reply = request.clone().send(&base).await;
                 if reply.status == 200 {
@@ -188,7 +188,7 @@ impl Scene {
 
     async fn all_are_refused(&mut self, round: u32) {
         let base = self.store.base().to_owned();
-        let sent = self.wishes(round).into_iter().map(|(.., request)| request.try_send_owned(&base));
+        let sent = self.list_uploads(round).into_iter().map(|(.., request)| request.try_send_owned(&base));
         for reply in join_all(sent.collect::<Vec<_>>()).await {
             self.must_be_refused("an upload in trouble", reply);
         }

@@ -15,7 +15,7 @@ use linkgate_tests::{Identity, Reply};
 /// How long a slow caller takes between head and body: long enough to meet a new policy on the way.
 const PAUSE: Duration = Duration::from_millis(250);
 /// How long one waits who goes away: not as long as bkauth takes.
-const PATIENCE: Duration = Duration::from_millis(10);
+const HANGS_UP_AFTER: Duration = Duration::from_millis(10);
 /// How long a refusal of the warm-up is kept for certain; the gate keeps it for a minute.
 const KEPT: Duration = Duration::from_secs(55);
 /// Apps that are good, and users.
@@ -282,8 +282,8 @@ fn shot(class: Class, target: &str, credentials: &Value, body: &str) -> Shot {
         body.len()
     );
     let pause = if class == Class::GoodSlow { PAUSE } else { Duration::ZERO };
-    let patience = (class == Class::NewAppGone).then_some(PATIENCE);
-    Shot { head: head.into_bytes(), pause, body: body.as_bytes().to_vec(), patience }
+    let hangs_up_after = (class == Class::NewAppGone).then_some(HANGS_UP_AFTER);
+    Shot { head: head.into_bytes(), pause, body: body.as_bytes().to_vec(), hangs_up_after }
 }
 
 #[cfg(test)]
