@@ -6,6 +6,7 @@ use std::time::Duration;
 use linkgate_tests::gateway::GatewayPlan;
 use linkgate_tests::process::binary;
 use linkgate_tests::request::get;
+use linkgate_tests::wait::wait_until_holds;
 use linkgate_tests::{Behaviour, FakeSource, StoreProcess, sha256_hex};
 use tokio::net::TcpStream;
 
@@ -36,9 +37,7 @@ async fn a_store_that_is_killed_in_mid_download_leaves_nothing_and_takes_the_sam
 
     let cut_off = tokio::spawn(request().try_send_owned(gateway.base()));
     source.wait_for_requests(1).await;
-    while store.directory().temp_files().is_empty() {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    wait_until_holds("the download", async || !store.directory().temp_files().is_empty()).await;
     store.kill_9();
     assert_envelope(&cut_off.await.unwrap().unwrap(), 502, 1_650_200, "BAD_GATEWAY", "Bad Gateway");
     assert_eq!(store.directory().temp_files().len(), 1, "the download was under way");

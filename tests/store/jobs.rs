@@ -56,11 +56,11 @@ async fn an_upload_that_is_not_waited_for_is_told_of_until_it_is_done() {
     let id = document["job_id"].as_str().unwrap();
     assert_eq!(reply.header("location"), Some(format!("{id}/").as_str()));
     source.wait_for_requests(1).await;
-    let mut now = state(store.base(), &reply, store.mint()).await;
-    while now["received_bytes"] != json!(150_000) {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        now = state(store.base(), &reply, store.mint()).await;
-    }
+    let now = wait_until(async || {
+        let now = state(store.base(), &reply, store.mint()).await;
+        if now["received_bytes"] == json!(150_000) { Ok(now) } else { Err(format!("half has not come: {now}")) }
+    })
+    .await;
     assert_eq!(
         (&now["state"], &now["total_bytes"], &now["attempts"]),
         (&json!("fetching"), &json!(300_000), &json!(1))
