@@ -11,15 +11,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
-
-use crate::config::{CommandConfig, Env};
-use crate::{runtime, telemetry};
 use linkgate_blob::DirectoryBlobStore;
 use linkgate_catalog::{SqliteCatalog, SqliteReader};
 use linkgate_store_core::data_dir::{DataDir, DataDirError, catalog_path, refuse_half_restored};
 use linkgate_store_core::ingest::chain;
 use linkgate_store_core::ingest::ports::{CatalogReader as _, QueueLimits};
 use linkgate_store_core::maintenance::{self, Collected, Copied, Finding, Gc, MaintenanceError, Summary, at};
+
+use crate::config::{CommandConfig, Env};
+use crate::{runtime, telemetry};
 
 /// `EX_USAGE` of sysexits.h: trying again will not help.
 pub const BAD_CONFIG: u8 = 64;

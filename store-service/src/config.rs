@@ -168,17 +168,17 @@ impl Config {
         let mut reader = Reader::new(vars);
         refuse_typos(&mut reader);
         let config = Self {
-            server: ServerConfig::read(&mut reader),
-            auth: AuthConfig::read(&mut reader),
+            server: ServerConfig::read_settings(&mut reader),
+            auth: AuthConfig::read_settings(&mut reader),
             fetch: fetch::read_fetch_config(&mut reader),
-            modules: modules::read(&mut reader),
-            packages: package::read(&mut reader),
+            modules: modules::read_settings(&mut reader),
+            packages: package::read_settings(&mut reader),
             data_dir: reader.required(DATA_DIR).map(PathBuf::from).unwrap_or_default(),
             min_free_bytes: reader.number(MIN_FREE, 64 << 20, 0..=1 << 50),
             time_zone: read_time_zone(&mut reader),
-            maintenance: MaintenanceConfig::read(&mut reader),
-            log: LogConfig::read(&mut reader),
-            traces: TraceConfig::read(&mut reader),
+            maintenance: MaintenanceConfig::read_settings(&mut reader),
+            log: LogConfig::read_settings(&mut reader),
+            traces: TraceConfig::read_settings(&mut reader),
         };
         reader.finish(config)
     }
@@ -194,8 +194,8 @@ impl CommandConfig {
         refuse_typos(&mut reader);
         let config = Self {
             data_dir: reader.required(DATA_DIR).map(PathBuf::from).unwrap_or_default(),
-            maintenance: MaintenanceConfig::read(&mut reader),
-            log: LogConfig::read(&mut reader),
+            maintenance: MaintenanceConfig::read_settings(&mut reader),
+            log: LogConfig::read_settings(&mut reader),
         };
         reader.finish(config)
     }
@@ -213,13 +213,13 @@ fn refuse_typos(reader: &mut Reader<'_, impl Vars>) {
         }
     }
     #[cfg(feature = "failpoints")]
-    if let Some(fault) = reader.text(FAILPOINT).and_then(|text| linkgate_store_core::failpoint::arm(&text).err()) {
+    if let Some(fault) = reader.read_text(FAILPOINT).and_then(|text| linkgate_store_core::failpoint::arm(&text).err()) {
         reader.fault(FAILPOINT, fault);
     }
 }
 
 fn read_time_zone(reader: &mut Reader<'_, impl Vars>) -> TimeZone {
-    let name = reader.text(TIME_ZONE).unwrap_or_else(|| "Asia/Shanghai".to_owned());
+    let name = reader.read_text(TIME_ZONE).unwrap_or_else(|| "Asia/Shanghai".to_owned());
     TimeZone::get(&name).unwrap_or_else(|_| {
         reader.fault(TIME_ZONE, format!("is `{name}`, which is no IANA time zone such as `Asia/Shanghai`"));
         TimeZone::UTC

@@ -14,6 +14,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use linkgate_contract::Sha256;
+use linkgate_store_core::data_dir::{DIR_MODE, FILE_MODE, make_dir, open_removal_lock, sync_dir};
+use linkgate_store_core::failpoint::{Step, reached};
+use linkgate_store_core::ingest::ports::{BlobError, BlobStat, BlobStore, Listed, Swept};
 use tokio::sync::mpsc;
 
 use super::export::DirectoryExport;
@@ -21,10 +25,6 @@ use super::list::{list_blobs, stat, sweep};
 use super::reader::FileReader;
 use super::space::{DiskSpace, SpaceReservation};
 use super::writer::{DirectoryBlobWriter, FinishedFile, TempFile};
-use linkgate_contract::Sha256;
-use linkgate_store_core::data_dir::{DIR_MODE, FILE_MODE, make_dir, open_removal_lock, sync_dir};
-use linkgate_store_core::failpoint::{Step, reached};
-use linkgate_store_core::ingest::ports::{BlobError, BlobStat, BlobStore, Listed, Swept};
 
 /// Packages in a directory. A copy is another handle on the same packages.
 #[derive(Clone)]

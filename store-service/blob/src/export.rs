@@ -3,14 +3,15 @@
 //! Promises: blobs are linked where the file system can, so that a copy costs no space, and copied where it cannot; once
 //! the export is finished all of it is durable.
 
-use linkgate_contract::Sha256;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::directory::{attestations, blob_path, run_blocking, statements_path};
+use linkgate_contract::Sha256;
 use linkgate_store_core::data_dir::{make_dir, open_file, sync_dir};
 use linkgate_store_core::ingest::ports::{BlobError, BlobExport, Exported};
+
+use super::directory::{attestations, blob_path, run_blocking, statements_path};
 
 /// Blobs that are being copied.
 #[derive(Clone)]

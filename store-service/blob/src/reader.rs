@@ -8,9 +8,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use linkgate_store_core::ingest::ports::{BlobError, BlobReader};
 
 use super::directory::run_blocking;
-use linkgate_store_core::ingest::ports::{BlobError, BlobReader};
 
 /// A blob that is being read.
 pub struct FileReader {

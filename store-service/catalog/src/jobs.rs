@@ -4,14 +4,14 @@
 //! overwritten then, for a link may hold a signature.
 
 use linkgate_contract::{AllowList, AppCode, CallerApp, HostRule, JobId, ModuleName, ModuleRef, Operator, Sha256};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
-
-use super::database::{failed, signed, unsigned};
 use linkgate_store_core::ingest::ports::{
     CatalogError, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView, PackageRow,
 };
 use linkgate_store_core::ingest::{Allowance, now_ms};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
+
+use super::database::{failed, signed, unsigned};
 
 /// A statement that inserts or ends: an upload that nobody was told of is not there before it ends.
 const UPSERT_ENDED: &str = "

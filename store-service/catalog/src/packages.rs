@@ -4,13 +4,13 @@
 
 use linkgate_archive::{Format, Package};
 use linkgate_contract::{AppCode, PackageVersion, Sha256};
+use linkgate_store_core::ingest::SourceOrigin;
+use linkgate_store_core::ingest::ports::{CatalogError, NewPackage, PackageRow, StoredPackage};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
 
 use super::database::{failed, signed, unsigned};
 use super::jobs::read_operator;
-use linkgate_store_core::ingest::SourceOrigin;
-use linkgate_store_core::ingest::ports::{CatalogError, NewPackage, PackageRow, StoredPackage};
 
 /// The plus keeps SQLite from going through all packages of an application, with an index that begins with it, when few rows
 /// or none have the hash.

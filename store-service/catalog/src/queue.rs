@@ -1,17 +1,17 @@
 //! The queue of jobs: in memory as long as a job waits or runs, in SQLite what must outlive this process.
 
 use linkgate_contract::{JobId, Sha256};
-use tokio::sync::watch;
-
-use super::SqliteCatalog;
-use super::database::BEGIN;
-use super::jobs;
 use linkgate_store_core::failpoint::{Step, reached};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
     BeatReply, CatalogError, Claim, Enqueued, Fence, Heartbeat, HolderId, JobEnd, JobQueue, JobRecord, JobView, NewJob,
     QueueError,
 };
+use tokio::sync::watch;
+
+use super::SqliteCatalog;
+use super::database::BEGIN;
+use super::jobs;
 
 impl JobQueue for SqliteCatalog {
     async fn enqueue(&self, job: NewJob) -> Result<Enqueued, QueueError> {

@@ -3,15 +3,15 @@
 //! Promises: needs memory for one page, however many packages are recorded. [`SqliteReader::open`] neither makes a database
 //! nor brings one up to date, so it may read beside a running store.
 
-use linkgate_contract::Sha256;
 use std::path::{Path, PathBuf};
 
+use linkgate_contract::Sha256;
+use linkgate_store_core::data_dir::open_file;
+use linkgate_store_core::ingest::ports::{CatalogError, CatalogReader, Reference, RowName};
 use sqlx::sqlite::{SqlitePoolOptions, SqliteRow};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqlitePool};
 
 use super::database::{ACQUIRE_TIMEOUT, failed, options};
-use linkgate_store_core::data_dir::open_file;
-use linkgate_store_core::ingest::ports::{CatalogError, CatalogReader, Reference, RowName};
 
 /// Digests on a page: small beside a read of the disk for each of them.
 const PAGE: i64 = 500;

@@ -10,6 +10,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use linkgate_contract::{AppCode, ModuleRef, PackageVersion, Sha256};
+use linkgate_store_core::failpoint::{Step, reached};
+use linkgate_store_core::ingest::ports::{
+    Catalog, CatalogError, CatalogReader, Fence, JobEnd, JobRecord, Maintenance, NewPackage, QueueError, QueueLimits,
+    Recorded, Reference, RowName, StoredPackage,
+};
+use linkgate_store_core::ingest::{SourceOrigin, now_ms};
 use sqlx::sqlite::{SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -18,12 +24,6 @@ use super::claims::ClaimTable;
 use super::database::{ACQUIRE_TIMEOUT, BEGIN, failed, options};
 use super::packages::{self, Live};
 use super::{SqliteReader, jobs, provenance};
-use linkgate_store_core::failpoint::{Step, reached};
-use linkgate_store_core::ingest::ports::{
-    Catalog, CatalogError, CatalogReader, Fence, JobEnd, JobRecord, Maintenance, NewPackage, QueueError, QueueLimits,
-    Recorded, Reference, RowName, StoredPackage,
-};
-use linkgate_store_core::ingest::{SourceOrigin, now_ms};
 
 /// The first release without the WAL-reset corruption.
 const OLDEST_SQLITE: [u32; 3] = [3, 51, 3];

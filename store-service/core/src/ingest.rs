@@ -14,7 +14,7 @@
 mod blocks;
 mod dispatch;
 mod error;
-mod inside;
+mod inspection;
 mod job;
 mod jobs;
 mod log;

@@ -113,11 +113,11 @@ impl AuthConfig {
     /// [`BadConfig`] names every key that cannot be used.
     pub fn from_vars(vars: &impl Vars) -> Result<Self, BadConfig> {
         let mut reader = Reader::new(vars);
-        let config = Self::read(&mut reader);
+        let config = Self::read_settings(&mut reader);
         reader.finish(config)
     }
 
-    pub(super) fn read(reader: &mut Reader<'_, impl Vars>) -> Self {
+    pub(super) fn read_settings(reader: &mut Reader<'_, impl Vars>) -> Self {
         let mut keys = Vec::new();
         for entry in reader.required(PUBLIC_KEYS).iter().flat_map(|list| list.split(',')).map(str::trim) {
             match read_entry(entry) {

@@ -27,12 +27,12 @@ pub struct LogConfig {
 }
 
 impl LogConfig {
-    pub(super) fn read(reader: &mut Reader<'_, impl Vars>) -> Self {
-        let filter = reader.text(FILTER).unwrap_or_else(|| "info".to_owned());
+    pub(super) fn read_settings(reader: &mut Reader<'_, impl Vars>) -> Self {
+        let filter = reader.read_text(FILTER).unwrap_or_else(|| "info".to_owned());
         if let Err(e) = EnvFilter::try_new(&filter) {
             reader.fault(FILTER, format!("is `{filter}`, which is no log filter: {e}"));
         }
-        let format = match reader.text(FORMAT).as_deref() {
+        let format = match reader.read_text(FORMAT).as_deref() {
             None | Some("text") => LogFormat::Text,
             Some("json") => LogFormat::Json,
             Some(other) => {

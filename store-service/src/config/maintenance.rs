@@ -29,7 +29,7 @@ pub struct MaintenanceConfig {
 }
 
 impl MaintenanceConfig {
-    pub(super) fn read(reader: &mut Reader<'_, impl Vars>) -> Self {
+    pub(super) fn read_settings(reader: &mut Reader<'_, impl Vars>) -> Self {
         let interval = reader.number(GC_INTERVAL, DAY_S, 0..=30 * DAY_S);
         Self {
             gc_interval: (interval > 0).then(|| Duration::from_secs(interval)),

@@ -52,8 +52,8 @@ enum Origin {
     AiAgent,
 }
 
-pub(super) fn read(reader: &mut Reader<'_, impl Vars>) -> ModuleRules {
-    let Some(path) = reader.text(FILE) else { return ModuleRules::default() };
+pub(super) fn read_settings(reader: &mut Reader<'_, impl Vars>) -> ModuleRules {
+    let Some(path) = reader.read_text(FILE) else { return ModuleRules::default() };
     read_file(Path::new(&path)).unwrap_or_else(|fault| {
         reader.fault(FILE, format!("names {path}, which {fault}"));
         ModuleRules::default()

@@ -13,7 +13,7 @@ pub(super) const MAX_RATIO: &str = "LINKGATE_PACKAGE_MAX_RATIO";
 /// - `LINKGATE_PACKAGE_MAX_ENTRIES`: members of a package. Default 100000, at some 32 bytes of memory each.
 /// - `LINKGATE_PACKAGE_MAX_UNPACKED_BYTES`: bytes that come out of a package. Default 4294967296 (4 GiB).
 /// - `LINKGATE_PACKAGE_MAX_RATIO`: bytes that come out for each that goes in, judged from 32 MiB on. Default 100.
-pub(super) fn read(reader: &mut Reader<'_, impl Vars>) -> Limits {
+pub(super) fn read_settings(reader: &mut Reader<'_, impl Vars>) -> Limits {
     let usual = Limits::default();
     Limits {
         opaque: read_unknown_formats(reader),

@@ -52,7 +52,7 @@ impl ServerConfig {
         reader.finish(listen)
     }
 
-    pub(super) fn read(reader: &mut Reader<'_, impl Vars>) -> Self {
+    pub(super) fn read_settings(reader: &mut Reader<'_, impl Vars>) -> Self {
         Self {
             listen: listen(reader),
             max_connections: reader.number(MAX_CONNECTIONS, 1024, 1..=1_000_000),
@@ -67,7 +67,7 @@ impl ServerConfig {
 /// A container has an address in each of its networks; a name picks the one of them that may be listened on.
 fn listen(reader: &mut Reader<'_, impl Vars>) -> SocketAddr {
     let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 8081));
-    let Some(text) = reader.text(LISTEN) else { return default };
+    let Some(text) = reader.read_text(LISTEN) else { return default };
     let address = text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
     address.unwrap_or_else(|| {
         let want = "an `address:port` such as `127.0.0.1:8081`, nor a `name:port` whose name has an address";

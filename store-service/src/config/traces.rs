@@ -62,20 +62,20 @@ impl fmt::Debug for TraceConfig {
 impl TraceConfig {
     /// `None` unless there is somewhere to send traces to; the other variables are not looked at then, for they may be meant
     /// for somebody else.
-    pub(super) fn read(reader: &mut Reader<'_, impl Vars>) -> Option<Self> {
-        let is_off = reader.text(DISABLED).is_some_and(|value| value.eq_ignore_ascii_case("true"))
-            || reader.text(EXPORTER).as_deref() == Some("none");
+    pub(super) fn read_settings(reader: &mut Reader<'_, impl Vars>) -> Option<Self> {
+        let is_off = reader.read_text(DISABLED).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+            || reader.read_text(EXPORTER).as_deref() == Some("none");
         let (variable, endpoint) = given(reader).filter(|_| !is_off)?;
         only(reader, &[EXPORTER], "otlp");
         only(reader, &[TRACES_PROTOCOL, PROTOCOL], "http/protobuf");
         only(reader, &[TRACES_COMPRESSION, COMPRESSION], "none");
-        let timeout_name = if reader.text(TRACES_TIMEOUT).is_some() { TRACES_TIMEOUT } else { TIMEOUT };
+        let timeout_name = if reader.read_text(TRACES_TIMEOUT).is_some() { TRACES_TIMEOUT } else { TIMEOUT };
         let mut attributes = pairs(reader, RESOURCE);
         let named = attributes.iter().rposition(|(name, _)| name == "service.name").map(|at| attributes.remove(at).1);
         Some(Self {
             headers: headers(reader),
             timeout: Duration::from_millis(reader.number(timeout_name, 10_000, 1..=60_000)),
-            service_name: reader.text(SERVICE_NAME).or(named).unwrap_or_else(|| "linkgate-store".to_owned()),
+            service_name: reader.read_text(SERVICE_NAME).or(named).unwrap_or_else(|| "linkgate-store".to_owned()),
             attributes,
             sampler: sampler(reader),
             // Last, for without it there is nothing, and the faults of the others show all the same.
@@ -86,7 +86,7 @@ impl TraceConfig {
 
 /// The endpoint that counts, and its variable.
 fn given(reader: &mut Reader<'_, impl Vars>) -> Option<(&'static str, String)> {
-    [TRACES_ENDPOINT, ENDPOINT].into_iter().find_map(|name| Some((name, reader.text(name)?)))
+    [TRACES_ENDPOINT, ENDPOINT].into_iter().find_map(|name| Some((name, reader.read_text(name)?)))
 }
 
 fn read_endpoint(reader: &mut Reader<'_, impl Vars>, name: &str, text: &str) -> Option<Url> {
@@ -106,7 +106,7 @@ fn read_endpoint(reader: &mut Reader<'_, impl Vars>, name: &str, text: &str) -> 
 /// Refuses what is not spoken here, in the first variable that is given.
 fn only(reader: &mut Reader<'_, impl Vars>, names: &[&str], spoken: &str) {
     for name in names {
-        if let Some(value) = reader.text(name) {
+        if let Some(value) = reader.read_text(name) {
             if value != spoken {
                 reader.fault(name, format!("is `{value}`, the store knows only `{spoken}`"));
             }
@@ -116,7 +116,7 @@ fn only(reader: &mut Reader<'_, impl Vars>, names: &[&str], spoken: &str) {
 }
 
 fn headers(reader: &mut Reader<'_, impl Vars>) -> Vec<(String, String)> {
-    let name = if reader.text(TRACES_HEADERS).is_some() { TRACES_HEADERS } else { HEADERS };
+    let name = if reader.read_text(TRACES_HEADERS).is_some() { TRACES_HEADERS } else { HEADERS };
     let headers = pairs(reader, name);
     if !headers.iter().all(|(name, value)| {
         HeaderName::from_bytes(name.as_bytes()).is_ok() && HeaderValue::from_bytes(value.as_bytes()).is_ok()
@@ -128,7 +128,7 @@ fn headers(reader: &mut Reader<'_, impl Vars>) -> Vec<(String, String)> {
 
 /// `name=value,name=value`, the values percent-encoded where need be. Faults do not show it, for it may be secret.
 fn pairs(reader: &mut Reader<'_, impl Vars>, variable: &str) -> Vec<(String, String)> {
-    let text = reader.text(variable).unwrap_or_default();
+    let text = reader.read_text(variable).unwrap_or_default();
     let read = |pair: &str| {
         let (name, value) = pair.split_once('=')?;
         let value = percent_decode_str(value.trim()).decode_utf8().ok()?;
@@ -142,7 +142,7 @@ fn pairs(reader: &mut Reader<'_, impl Vars>, variable: &str) -> Vec<(String, Str
 }
 
 fn sampler(reader: &mut Reader<'_, impl Vars>) -> Sampler {
-    let name = reader.text(SAMPLER).unwrap_or_else(|| "parentbased_always_on".to_owned());
+    let name = reader.read_text(SAMPLER).unwrap_or_else(|| "parentbased_always_on".to_owned());
     let (is_parent_based, root) = match name.strip_prefix("parentbased_") {
         Some(root) => (true, root),
         None => (false, name.as_str()),
@@ -171,7 +171,7 @@ mod tests {
         let vars: BTreeMap<String, String> =
             vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let mut reader = Reader::new(&vars);
-        let config = TraceConfig::read(&mut reader);
+        let config = TraceConfig::read_settings(&mut reader);
         reader.finish(config)
     }
 

@@ -70,7 +70,7 @@ impl<'a, V: Vars> Reader<'a, V> {
     }
 
     /// The trimmed value; an empty one counts as not given, as compose files pass it for "unset".
-    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+    pub(super) fn read_text(&mut self, name: &str) -> Option<String> {
         let Ok(value) = self.vars.get(name)?.into_string() else {
             self.fault(name, "is not UTF-8");
             return None;
@@ -81,7 +81,7 @@ impl<'a, V: Vars> Reader<'a, V> {
 
     pub(super) fn required(&mut self, name: &str) -> Option<String> {
         let known_bad = self.bad.len();
-        let value = self.text(name);
+        let value = self.read_text(name);
         if value.is_none() && self.bad.len() == known_bad {
             self.fault(name, "is required");
         }
@@ -89,7 +89,7 @@ impl<'a, V: Vars> Reader<'a, V> {
     }
 
     pub(super) fn parsed<T: FromStr>(&mut self, name: &str, default: T, want: &str) -> T {
-        match self.text(name).map(|text| (text.parse(), text)) {
+        match self.read_text(name).map(|text| (text.parse(), text)) {
             None => default,
             Some((Ok(value), _)) => value,
             Some((Err(_), text)) => {
@@ -119,7 +119,7 @@ impl<'a, V: Vars> Reader<'a, V> {
     /// A comma list of `host` and `host:port`; not given: nothing.
     pub(super) fn hosts(&mut self, name: &str) -> AllowList {
         let mut rules = Vec::new();
-        for entry in self.text(name).iter().flat_map(|list| list.split(',')).map(str::trim) {
+        for entry in self.read_text(name).iter().flat_map(|list| list.split(',')).map(str::trim) {
             match HostRule::new(entry) {
                 Ok(rule) => rules.push(rule),
                 Err(e) => self.fault(name, format!("has the entry `{entry}`, which is wrong: `{entry}` {e}")),

@@ -8,7 +8,7 @@ use linkgate_contract::{JobId, ModuleRef, Sha256};
 use tracing::{error, warn};
 
 use super::blocks::Blocks;
-use super::inside::Inside;
+use super::inspection::StreamInspection;
 use super::job::{Job, RecordState, Stage};
 use super::log::log_end;
 use super::ports::{
@@ -167,7 +167,7 @@ impl<V: Services> Ingest<V> {
         }
     }
 
-    /// Fetches, hashes, writes and looks inside in one pass.
+    /// Fetches, hashes, writes and inspects in one pass.
     async fn download(&self, job: &Job) -> Result<(Finished<V>, Package, Fetched), IngestError> {
         let Upload { request, allowance, .. } = &job.upload;
         let (private, progress) = (&allowance.private_hosts, &job.progress);
@@ -179,9 +179,9 @@ impl<V: Services> Ingest<V> {
             reason = self.stopped(job) => return Err(reason),
         };
         let mut writer = self.blobs.open_writer(request.size.or(progress.total())).await?;
-        let mut inside = Inside::begin(&self.limits(&job.upload));
+        let mut inspection = StreamInspection::begin(&self.limits(&job.upload));
         let copied = tokio::select! {
-            copied = self.metrics.timed("copy", self.copy(job, &mut stream, &mut writer, &mut inside)) => copied,
+            copied = self.metrics.timed("copy", self.copy(job, &mut stream, &mut writer, &mut inspection)) => copied,
             reason = self.stopped(job) => Err(reason),
         };
         if let Err(error) = copied {
@@ -191,7 +191,7 @@ impl<V: Services> Ingest<V> {
         job.reach(Stage::Storing);
         let finished = self.metrics.timed("finish", writer.finish()).await?;
         compare_digests(request.sha256, &finished)?;
-        let (finished, package) = self.metrics.timed("inspect", inside.package(finished)).await?;
+        let (finished, package) = self.metrics.timed("inspect", inspection.package(finished)).await?;
         let fetched = stream.fetched();
         // An archive has proved that it is whole.
         let is_whole = fetched.has_marked_end || request.sha256.is_some() || request.size.is_some();
@@ -206,7 +206,7 @@ impl<V: Services> Ingest<V> {
         job: &Job,
         stream: &mut Stream<V>,
         writer: &mut Writer<V>,
-        inside: &mut Inside,
+        inspection: &mut StreamInspection,
     ) -> Result<(), IngestError> {
         let (mut received, mut blocks) = (0, Blocks::default());
         loop {
@@ -214,7 +214,7 @@ impl<V: Services> Ingest<V> {
             let chunk = match blocks.wait_for(next.as_mut()).await {
                 Some(chunk) => chunk?,
                 None => {
-                    pass_on(blocks.take(), writer, inside).await?;
+                    pass_on(blocks.take(), writer, inspection).await?;
                     next.await?
                 }
             };
@@ -223,16 +223,16 @@ impl<V: Services> Ingest<V> {
                     received += bytes.len() as u64;
                     job.progress.set_received(received);
                     while !bytes.is_empty() {
-                        pass_on(blocks.fill(&mut bytes), writer, inside).await?;
+                        pass_on(blocks.fill(&mut bytes), writer, inspection).await?;
                     }
                 }
                 Some(Chunk::Restart) => {
                     (received, blocks) = (0, Blocks::default());
-                    *inside = Inside::begin(&self.limits(&job.upload));
+                    *inspection = StreamInspection::begin(&self.limits(&job.upload));
                     // No space is reserved: until the old one is discarded it holds what the new one will need.
                     std::mem::replace(writer, self.blobs.open_writer(None).await?).discard().await;
                 }
-                None => return pass_on(blocks.take(), writer, inside).await,
+                None => return pass_on(blocks.take(), writer, inspection).await,
             }
         }
     }
@@ -329,9 +329,13 @@ impl<V: Services> Ingest<V> {
     }
 }
 
-async fn pass_on(block: Option<Bytes>, writer: &mut impl BlobWriter, inside: &mut Inside) -> Result<(), IngestError> {
+async fn pass_on(
+    block: Option<Bytes>,
+    writer: &mut impl BlobWriter,
+    inspection: &mut StreamInspection,
+) -> Result<(), IngestError> {
     if let Some(block) = block {
-        inside.push(&block).await?;
+        inspection.push(&block).await?;
         writer.write(block).await?;
     }
     Ok(())

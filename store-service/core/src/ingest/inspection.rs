@@ -1,4 +1,4 @@
-//! Looks inside a package while it is written, in a thread of its own beside the writer's.
+//! Inspects a package while it is written, in a thread of its own beside the writer's.
 //!
 //! Promises: holds at most [`QUEUED_BLOCKS`] blocks, and the one it looks at, besides what the inspection itself needs; the
 //! upload learns of a refusal at its next block, not only at the end. Decoding keeps its pace: a package that unpacks
@@ -15,23 +15,23 @@ use super::ports::{BlobError, FinishedBlob};
 /// Bridges the time when either side is held up.
 const QUEUED_BLOCKS: usize = 2;
 
-/// What is told to the thread.
+/// What the thread gets.
 enum Order {
-    Look(Bytes),
+    Inspect(Bytes),
     /// The package ends here. A queue that ends without it was given up.
     End,
 }
 
 /// An inspection that goes on beside the upload.
-pub(super) struct Inside {
+pub(super) struct StreamInspection {
     limits: Limits,
     orders: mpsc::Sender<Order>,
     thread: JoinHandle<Result<Option<Inspection>, ArchiveError>>,
-    /// What the thread said before the end.
+    /// What the thread returned before the end.
     early: Option<Inspection>,
 }
 
-impl Inside {
+impl StreamInspection {
     /// Begins; nothing has come yet.
     pub(super) fn begin(limits: &Limits) -> Self {
         let (orders, queue) = mpsc::channel(QUEUED_BLOCKS);
@@ -42,17 +42,17 @@ impl Inside {
 
     /// The next bytes of the package.
     pub(super) async fn push(&mut self, bytes: &Bytes) -> Result<(), IngestError> {
-        self.tell(Order::Look(bytes.clone())).await
+        self.send(Order::Inspect(bytes.clone())).await
     }
 
     /// What the package is, now that all of it has come and is written.
     pub(super) async fn package<S: FinishedBlob>(mut self, finished: S) -> Result<(S, Package), IngestError> {
-        self.tell(Order::End).await?;
-        let said = match self.early {
-            None => self.said().await?,
+        self.send(Order::End).await?;
+        let result = match self.early {
+            None => self.result().await?,
             early => early,
         };
-        match said {
+        match result {
             Some(Inspection::Package(package)) => Ok((finished, package)),
             Some(Inspection::Zip) => {
                 let read = move || {
@@ -65,24 +65,24 @@ impl Inside {
         }
     }
 
-    async fn tell(&mut self, order: Order) -> Result<(), IngestError> {
-        // A thread that has said all has no queue any more.
+    async fn send(&mut self, order: Order) -> Result<(), IngestError> {
+        // A thread that has returned has no queue any more.
         if self.early.is_none() && self.orders.send(order).await.is_err() {
-            self.early = self.said().await?;
+            self.early = self.result().await?;
         }
         Ok(())
     }
 
-    async fn said(&mut self) -> Result<Option<Inspection>, IngestError> {
+    async fn result(&mut self) -> Result<Option<Inspection>, IngestError> {
         Ok((&mut self.thread).await.map_err(|_| BlobError::WriterGone)??)
     }
 }
 
-/// The thread. Says nothing of a package that was given up.
+/// The thread. Returns nothing for a package that was given up.
 fn inspect(mut inspector: Inspector, mut queue: mpsc::Receiver<Order>) -> Result<Option<Inspection>, ArchiveError> {
     while inspector.wants_more() {
         match queue.blocking_recv() {
-            Some(Order::Look(bytes)) => inspector.push(&bytes)?,
+            Some(Order::Inspect(bytes)) => inspector.push(&bytes)?,
             Some(Order::End) => break,
             None => return Ok(None),
         }
