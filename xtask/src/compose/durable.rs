@@ -1,7 +1,7 @@
 //! What must last, whatever happens to the containers.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{self, Write};
 use std::process::Stdio;
 use std::thread::{self, sleep};
 use std::time::Duration;
@@ -137,8 +137,7 @@ fn check_old_data(deployment: &Deployment) -> Outcome<()> {
 fn try_old_data(deployment: &Deployment, container: &str) -> Outcome<()> {
     let docker = deployment.project.docker();
     let packed = fs::read(deployment.root.join(OLD_DATA)).trying(|| format!("read {OLD_DATA}"))?;
-    let mut archive = Vec::new();
-    GzDecoder::new(packed.as_slice()).read_to_end(&mut archive).trying(|| format!("unpack {OLD_DATA}"))?;
+    let archive = rename_catalog(&packed).trying(|| format!("unpack {OLD_DATA}"))?;
     let mut copy = docker.command(["cp", "-", &format!("{container}:/data")]);
     let mut copying = copy.stdin(Stdio::piped()).spawn().trying(|| "run docker cp".to_owned())?;
     let written = copying.stdin.take().map_or(Ok(()), |mut input| input.write_all(&archive));
@@ -154,4 +153,41 @@ fn try_old_data(deployment: &Deployment, container: &str) -> Outcome<()> {
         return Err(Failure::new(format!("a data directory with {OLD_ROWS} rows has {found} for this release")));
     }
     Ok(())
+}
+
+/// What the store tells the operator of such a directory to do.
+fn rename_catalog(packed: &[u8]) -> io::Result<Vec<u8>> {
+    let mut old = tar::Archive::new(GzDecoder::new(packed));
+    let mut renamed = tar::Builder::new(Vec::new());
+    for entry in old.entries()? {
+        let mut entry = entry?;
+        let mut header = entry.header().clone();
+        if entry.path()?.ends_with("ledger.sqlite3") {
+            header.set_path("catalog.sqlite3")?;
+            header.set_cksum();
+        }
+        renamed.append(&header, &mut entry)?;
+    }
+    renamed.into_inner()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::Workspace;
+
+    #[test]
+    fn the_old_catalog_gets_its_new_name_and_keeps_its_owner() {
+        let packed = fs::read(Workspace::find().unwrap().path(OLD_DATA)).unwrap();
+        let renamed = rename_catalog(&packed).unwrap();
+        let mut archive = tar::Archive::new(renamed.as_slice());
+        let owners: Vec<_> = archive
+            .entries()
+            .unwrap()
+            .map(Result::unwrap)
+            .filter(|entry| entry.path().unwrap().extension().is_some_and(|extension| extension == "sqlite3"))
+            .map(|entry| (entry.path().unwrap().display().to_string(), entry.header().uid().unwrap()))
+            .collect();
+        assert_eq!(owners, [("catalog.sqlite3".to_owned(), 65_532)]);
+    }
 }
