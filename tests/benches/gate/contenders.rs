@@ -69,8 +69,9 @@ impl Contender {
         let mut plan =
             plan.editing("\n  clusters:\n", &format!("\n  clusters:\n    - {}\n", authz_cluster(service.address)));
         if what.tells() {
-            plan = plan.editing("%FILTER_STATE(wasm.", "%DYNAMIC_METADATA(envoy.filters.http.ext_authz:");
-            plan = plan.editing(":PLAIN)%", ")%");
+            let (the_gates, the_services) =
+                ("%TYPED_CEL(filter_state['wasm.linkgate'])%", "%DYNAMIC_METADATA(envoy.filters.http.ext_authz)%");
+            plan = plan.editing(the_gates, the_services);
         }
         let mut authz = Self::start(name, plan, upstream, what.sets()[0]).await;
         authz.service = Some(service);
