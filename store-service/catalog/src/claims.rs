@@ -47,7 +47,6 @@ struct Entry {
     key: UploadKey,
     host: String,
     app: AppCode,
-    is_accepted: bool,
     is_cancelled: bool,
     /// Whether it counts as running.
     has_slot: bool,
@@ -93,9 +92,7 @@ impl ClaimTable {
         }
         state.by_upload.insert(key, id);
         let (is_cancelled, has_slot, epoch, lease) = (false, false, 0, None);
-        state
-            .jobs
-            .insert(id, Entry { record, key, host, app, is_accepted, is_cancelled, has_slot, epoch, lease, view });
+        state.jobs.insert(id, Entry { record, key, host, app, is_cancelled, has_slot, epoch, lease, view });
         state.queue.push_back(id);
         state.let_in(&self.0.limits);
         drop(state);
@@ -137,30 +134,15 @@ impl ClaimTable {
     }
 
     pub(super) fn withdraw(&self, id: JobId) -> bool {
-        let mut state = self.state();
-        let waits = state.jobs.get(&id).is_some_and(|entry| entry.lease.is_none());
-        let gone = if waits { state.remove(id, &self.0.limits) } else { None };
-        drop(state);
-        gone.is_some()
+        self.take_out(id, |entry| entry.lease.is_none()).is_some()
     }
 
     pub(super) fn release(&self, id: JobId, fence: Fence) {
-        let mut state = self.state();
-        let gone = if state.holds(id, fence) { state.remove(id, &self.0.limits) } else { None };
-        drop(state);
-        if gone.is_some() {
-            self.0.changed.notify_one();
-        }
+        self.take_out(id, |entry| entry.lease.as_ref().is_some_and(|lease| lease.fence == fence));
     }
 
     pub(super) fn cancel(&self, id: JobId) -> bool {
         self.state().jobs.get_mut(&id).map(|entry| entry.is_cancelled = true).is_some()
-    }
-
-    pub(super) fn accept(&self, id: JobId) {
-        if let Some(entry) = self.state().jobs.get_mut(&id) {
-            entry.is_accepted = true;
-        }
     }
 
     pub(super) fn watch(&self, id: JobId) -> Option<watch::Receiver<JobView>> {
@@ -183,6 +165,17 @@ impl ClaimTable {
         Ok(Ending { table: self.clone(), id, fence })
     }
 
+    /// Takes a job off the table, if it is as it should be, and lets in whoever waited for its slot.
+    fn take_out(&self, id: JobId, may_go: impl FnOnce(&Entry) -> bool) -> Option<Entry> {
+        let gone = {
+            let mut state = self.state();
+            let may_go = state.jobs.get(&id).is_some_and(may_go);
+            if may_go { state.remove(id, &self.0.limits) } else { None }
+        };
+        self.0.changed.notify_one();
+        gone
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing in here panics half-way.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -192,11 +185,9 @@ impl ClaimTable {
 impl Ending {
     /// The end is written: the job leaves the table, and who watches it is told.
     pub(super) fn end(self, view: JobView, end: JobEnd, ended_ms: i64) {
-        let gone = self.table.state().remove(self.id, &self.table.0.limits);
-        if let Some(entry) = gone {
+        if let Some(entry) = self.table.take_out(self.id, |_| true) {
             entry.view.send_replace(JobView { state: end.state(), ended_ms: Some(ended_ms), end: Some(end), ..view });
         }
-        self.table.0.changed.notify_one();
     }
 }
 
@@ -276,10 +267,6 @@ impl State {
     fn first_lapse(&self) -> Option<Instant> {
         let leases = self.jobs.values().filter_map(|entry| entry.lease.as_ref());
         leases.filter(|lease| !lease.is_ending).map(|lease| lease.until).min()
-    }
-
-    fn holds(&self, id: JobId, fence: Fence) -> bool {
-        self.jobs.get(&id).and_then(|entry| entry.lease.as_ref()).is_some_and(|lease| lease.fence == fence)
     }
 
     fn remove(&mut self, id: JobId, limits: &QueueLimits) -> Option<Entry> {

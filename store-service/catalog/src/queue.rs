@@ -40,7 +40,6 @@ impl JobQueue for SqliteCatalog {
         reached(Step::AcceptDue);
         tx.commit().await.map_err(queue_failed)?;
         reached(Step::Accepted);
-        self.claims.accept(job.view.id);
         Ok(())
     }
 
