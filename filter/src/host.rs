@@ -159,20 +159,6 @@ pub fn set_property(name: &str, value: &[u8]) {
     let _ = hostcalls::set_property(vec![name], Some(value));
 }
 
-/// Tells Envoy that the property of this name is a `google.protobuf.Struct`, for the requests of the root whose callback
-/// runs, so that the access log finds its fields. An error on a host that has no such function, and the second time.
-pub fn declare_struct_property(name: &str) -> Result<(), Status> {
-    // The message `DeclarePropertyArguments` of Envoy: name (1), type (3), schema (4).
-    const PROTOBUF: u8 = 3;
-    const SCHEMA: &str = "type.googleapis.com/google.protobuf.Struct";
-    let len = |text: &str| u8::try_from(text.len()).unwrap_or(u8::MAX);
-    let mut arguments = vec![0x0a, len(name)];
-    arguments.extend_from_slice(name.as_bytes());
-    arguments.extend_from_slice(&[0x18, PROTOBUF, 0x22, len(SCHEMA)]);
-    arguments.extend_from_slice(SCHEMA.as_bytes());
-    hostcalls::call_foreign_function("declare_property", Some(&arguments)).map(drop)
-}
-
 /// Names a metric and gives its id. Each call makes a new one, even for the same name: once in a VM is enough.
 pub fn define_metric(kind: Metric, name: &str) -> Result<u32, Status> {
     hostcalls::define_metric(kind, name)

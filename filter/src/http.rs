@@ -11,7 +11,7 @@ use crate::host::{self, Level, Status};
 use crate::memory;
 use crate::plugin::Plugin;
 
-/// The property that holds a request's record, for the access log; its type is declared by the root.
+/// The property that holds a request's record, for the access log.
 pub const ACCESS_LOG: &str = "linkgate";
 
 /// A request that its root can reach: while a callback runs, the SDK lends no context but the one that is called.
@@ -272,5 +272,5 @@ fn apply<'a>(
 
 /// Tells the proxy's access log.
 fn note(record: &Record) {
-    host::set_property(ACCESS_LOG, &record.to_protobuf());
+    host::set_property(ACCESS_LOG, record.to_json().as_bytes());
 }

@@ -12,7 +12,7 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
 use crate::host::{self, Level, Metric};
-use crate::http::{ACCESS_LOG, Stream};
+use crate::http::Stream;
 use crate::memory;
 use crate::plugin::{Plugin, TICK};
 
@@ -45,14 +45,6 @@ impl Root {
             // A host gives what is queued to whoever registered the name last, so no other root may have it.
             let name = memory::entropy().map(|byte| format!("{byte:02x}")).concat();
             self.queue = host::register_queue(&format!("linkgate.{name}")).ok();
-            if let Err(status) = host::declare_struct_property(ACCESS_LOG) {
-                host::log(
-                    Level::Error,
-                    &format!(
-                        "Cannot declare the fields of the access log: {status:?}; its lines lack what the gate says, requests go on"
-                    ),
-                );
-            }
         }
         self.former.retain(|plugin| plugin.strong_count() > 0);
         self.former.extend(self.plugin.as_ref().map(Rc::downgrade));

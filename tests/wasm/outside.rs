@@ -79,8 +79,6 @@ pub struct Outside {
     queued: BTreeMap<u32, Vec<Vec<u8>>>,
     /// Queues whose receivers are to be told, once no callback runs.
     rung: Vec<u32>,
-    /// What roots said of properties.
-    pub declared: Vec<(u32, Vec<u8>)>,
     /// Receivers are not told.
     pub deaf: bool,
 }
@@ -240,7 +238,6 @@ pub fn offer(linker: &mut Linker<World>) {
     linker.func_wrap("env", "proxy_define_metric", define_metric).unwrap();
     linker.func_wrap("env", "proxy_increment_metric", increment_metric).unwrap();
     linker.func_wrap("env", "proxy_record_metric", record_metric).unwrap();
-    linker.func_wrap("env", "proxy_call_foreign_function", call_foreign_function).unwrap();
     linker.func_wrap("env", "proxy_get_property", get_property).unwrap();
     linker.func_wrap("env", "proxy_set_property", set_property).unwrap();
 }
@@ -429,32 +426,6 @@ fn record_metric(mut guest: Guest<'_>, id: i32, value: i64) -> i32 {
             OK
         }
     }
-}
-
-/// Envoy's only function that the filter has a use for.
-fn call_foreign_function(
-    mut guest: Guest<'_>,
-    name_at: i32,
-    name_len: i32,
-    at: i32,
-    len: i32,
-    data_at: i32,
-    size_at: i32,
-) -> i32 {
-    if let Some(status) = guest.data_mut().called("proxy_call_foreign_function") {
-        return status;
-    }
-    let (name, arguments) = (read_text(&guest, name_at, name_len), read(&guest, at, len));
-    if name != "declare_property" {
-        return NOT_FOUND;
-    }
-    let world = guest.data_mut();
-    let root = world.root();
-    if world.outside.declared.contains(&(root, arguments.clone())) {
-        return BAD_ARGUMENT;
-    }
-    world.outside.declared.push((root, arguments));
-    hand_over(&mut guest, &[], data_at, size_at)
 }
 
 fn get_property(mut guest: Guest<'_>, at: i32, len: i32, data_at: i32, size_at: i32) -> i32 {

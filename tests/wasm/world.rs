@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use crate::outside::Outside;
 
 /// Names and values as bytes: HTTP admits octets that are not UTF-8.
@@ -50,24 +52,10 @@ pub struct Stream {
 impl Stream {
     /// A field of what the filter left for the access log; empty if it said nothing.
     pub fn noted(&self, field: &str) -> String {
-        let record = self.properties.get("linkgate").map(Vec::as_slice).unwrap_or_default();
-        let entries = fields(record).into_iter().map(|(_, entry)| fields(entry));
-        let found = entries.into_iter().find(|entry| entry[0].1 == field.as_bytes());
-        found.map(|entry| String::from_utf8(fields(entry[1].1)[0].1.to_vec()).unwrap()).unwrap_or_default()
+        let Some(record) = self.properties.get("linkgate") else { return String::new() };
+        let record: Value = serde_json::from_slice(record).unwrap();
+        record[field].as_str().unwrap_or_default().to_owned()
     }
-}
-
-/// The numbers and values of a protobuf message all of whose fields have lengths.
-fn fields(mut message: &[u8]) -> Vec<(u8, &[u8])> {
-    let mut fields = Vec::new();
-    while let [tag, rest @ ..] = message {
-        assert_eq!(tag & 7, 2, "a field with a length");
-        let digits = rest.iter().position(|byte| byte & 0x80 == 0).unwrap() + 1;
-        let len = rest[..digits].iter().rev().fold(0, |len, byte| len << 7 | usize::from(byte & 0x7f));
-        fields.push((tag >> 3, &rest[digits..digits + len]));
-        message = &rest[digits + len..];
-    }
-    fields
 }
 
 /// One call that the filter makes.

@@ -2,7 +2,7 @@
 //!
 //! Promises: one that is given (`$ENVOY_BIN`, then `PATH`) is used if it is new enough; else the pinned one is fetched
 //! once. Refuses versions that lack `allow_on_headers_stop_iteration`, without which the filter could not read a body before
-//! it decides, or `TYPED_CEL`, by which the access log tells what the gate noted.
+//! it decides, and those that nobody tries any more.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;

@@ -70,7 +70,7 @@ impl Contender {
             plan.editing("\n  clusters:\n", &format!("\n  clusters:\n    - {}\n", authz_cluster(service.address)));
         if what.tells() {
             let (the_gates, the_services) =
-                ("%TYPED_CEL(filter_state['wasm.linkgate'])%", "%DYNAMIC_METADATA(envoy.filters.http.ext_authz)%");
+                ("%FILTER_STATE(wasm.linkgate:PLAIN)%", "%DYNAMIC_METADATA(envoy.filters.http.ext_authz)%");
             plan = plan.editing(the_gates, the_services);
         }
         let mut authz = Self::start(name, plan, upstream, what.sets()[0]).await;
@@ -95,7 +95,8 @@ impl Contender {
         assert_eq!(upstream.count(), before + 1, "{}: the upstream was not asked", self.name);
         assert!(upstream.saw(self.sign), "{}: the upstream did not see {}", self.name, self.sign);
         if self.tells {
-            self.gateway.access_line_with(&format!("\"app\":\"{APP}\"")).await;
+            let line = self.gateway.access_line_with("\"status\":200").await;
+            assert_eq!(line["gate"]["app"], APP, "{}: the access log does not tell who called", self.name);
         }
         let Some(refused) = &self.refused else { return };
         press(self.gateway.address(), refused, Until::Sent(1)).await;

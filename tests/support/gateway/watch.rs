@@ -46,13 +46,14 @@ impl Gateway {
         self.access_line_with(id).await
     }
 
-    /// The first line of the access log that has this text.
+    /// The first line of the access log that has this text, with what the gate noted as an object.
     pub async fn access_line_with(&self, text: &str) -> Value {
         wait_until(async || {
             let log = self.log();
             let mut lines = log.lines().filter(|line| line.starts_with('{') && line.contains(text));
             lines
                 .find_map(|line| serde_json::from_str::<Value>(line).ok())
+                .map(with_gate_as_object)
                 .ok_or_else(|| format!("{text} is not in:\n{log}"))
         })
         .await
@@ -86,4 +87,12 @@ impl Gateway {
         })
         .await
     }
+}
+
+/// The gate's part is the text of an object, for Envoy puts only texts into its log.
+fn with_gate_as_object(mut line: Value) -> Value {
+    if let Some(text) = line["gate"].as_str() {
+        line["gate"] = serde_json::from_str(text).unwrap();
+    }
+    line
 }
