@@ -92,13 +92,14 @@ impl fmt::Display for BadConfig {
 }
 
 /// Every variable that the store reads.
-pub const VARIABLES: [&str; 51] = [
+pub const VARIABLES: [&str; 52] = [
     server::LISTEN,
     server::MAX_CONNECTIONS,
     server::MAX_UPLOADS,
     server::MAX_UPLOADS_PER_HOST,
     server::MAX_UPLOADS_PER_APP,
     server::MAX_QUEUED,
+    server::MAX_QUEUED_PER_APP,
     server::QUEUE_TIMEOUT,
     server::HEADER_TIMEOUT,
     server::MAX_BODY_BYTES,
@@ -262,7 +263,8 @@ mod tests {
         assert_eq!(config.server.listen.to_string(), "127.0.0.1:8081");
         assert_eq!(config.server.max_connections, 1024);
         let queue = config.server.queue;
-        assert_eq!((queue.running, queue.per_host, queue.per_app, queue.queued), (64, 32, 32, 256));
+        assert_eq!((queue.running, queue.per_host, queue.per_app), (64, 32, 16));
+        assert_eq!((queue.queued, queue.queued_per_app), (256, 64));
         assert_eq!(config.server.header_timeout, Duration::from_secs(10));
         assert_eq!(config.server.max_body_bytes, 1 << 20);
         assert_eq!(config.server.shutdown_grace, Duration::from_secs(30));

@@ -206,8 +206,9 @@ async fn one_application_cannot_take_every_place() {
     .await;
     let running = tokio::spawn(store.request(source.url()).try_send_owned(store.base()));
     source.wait_for_requests(1).await;
-    assert_eq!(store.send(store.request(quick.url()).version("2")).await.status, 429);
-    assert_eq!(store.send(store.request(quick.url()).module("other", "default")).await.status, 200);
+    let elsewhere = store.request(quick.url()).module("other", "default");
+    assert_eq!(store.send(elsewhere.clone()).await.status, 429, "whatever application the package is for");
+    assert_eq!(store.send(elsewhere.token(Some(store.mint().token_of("other_app")))).await.status, 200);
     source.release();
     assert_eq!(running.await.unwrap().unwrap().status, 200);
     assert_eq!(store.rows().await.len(), 2);

@@ -4,6 +4,7 @@
 
 mod auth;
 mod backup;
+mod budgets;
 mod checksum;
 mod conflicts;
 mod crash;

@@ -1,16 +1,17 @@
 //! The jobs that wait or run, in the memory of the one process that has the database.
 //!
-//! Promises what the port asks for: limits in all, by host and by application, turns, leases, fences. Costs no commit: a job
+//! Promises what the port asks for: limits in all, by host and by caller, turns, leases, fences. Costs no commit: a job
 //! that was accepted is in the database beside this, and every other one ends with the process that its caller talks to.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use linkgate_contract::{AppCode, JobId, Sha256};
+use linkgate_contract::{JobId, Sha256};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
+use linkgate_store_core::budget::{Owner, Tally};
 use linkgate_store_core::ingest::ports::{
     BeatReply, Claim, Enqueued, Fence, Heartbeat, HolderId, JobEnd, JobKey, JobRecord, JobView, NewJob, QueueError,
     QueueLimits, UploadKey,
@@ -36,17 +37,16 @@ struct State {
     ready: VecDeque<JobId>,
     by_upload: HashMap<UploadKey, JobId>,
     by_key: HashMap<Sha256, (JobKey, JobId)>,
-    running: usize,
-    /// Only those that have some; so there are never more than jobs that run.
-    hosts: HashMap<String, usize>,
-    apps: HashMap<AppCode, usize>,
+    waiting: Tally<Owner>,
+    running: Tally<Owner>,
+    hosts: Tally<String>,
 }
 
 struct Entry {
     record: JobRecord,
     key: UploadKey,
     host: String,
-    app: AppCode,
+    owner: Owner,
     is_cancelled: bool,
     /// Whether it counts as running.
     has_slot: bool,
@@ -76,14 +76,15 @@ impl ClaimTable {
     }
 
     pub(super) fn enqueue(&self, job: NewJob) -> Result<Enqueued, QueueError> {
-        let NewJob { record, key, host, app, is_accepted } = job;
+        let NewJob { record, key, host, is_accepted } = job;
+        let owner = record.request.owner();
         let mut state = self.state();
         if let Some(joined) = state.find_equal(key, &record)? {
             return Ok(Enqueued::Joined(joined));
         }
-        let waits = !state.may_run(&host, &app, &self.0.limits);
-        if waits && state.queue.len() >= self.0.limits.queued && !is_accepted {
-            return Err(QueueError::Full);
+        let waits = !state.may_run(&host, &owner, &self.0.limits);
+        if waits && !is_accepted {
+            state.waiting.check(&owner, 1, self.0.limits.queue_bounds()).map_err(QueueError::Full)?;
         }
         let id = record.view.id;
         let view = watch::Sender::new(record.view.clone());
@@ -92,7 +93,8 @@ impl ClaimTable {
         }
         state.by_upload.insert(key, id);
         let (is_cancelled, has_slot, epoch, lease) = (false, false, 0, None);
-        state.jobs.insert(id, Entry { record, key, host, app, is_cancelled, has_slot, epoch, lease, view });
+        state.waiting.add(&owner, 1);
+        state.jobs.insert(id, Entry { record, key, host, owner, is_cancelled, has_slot, epoch, lease, view });
         state.queue.push_back(id);
         state.let_in(&self.0.limits);
         drop(state);
@@ -216,25 +218,28 @@ impl State {
         Ok(self.by_upload.get(&key).copied())
     }
 
-    fn may_run(&self, host: &str, app: &AppCode, limits: &QueueLimits) -> bool {
-        self.running < limits.running
-            && self.hosts.get(host).copied().unwrap_or_default() < limits.per_host
-            && self.apps.get(app).copied().unwrap_or_default() < limits.per_app
+    fn may_run(&self, host: &String, owner: &Owner, limits: &QueueLimits) -> bool {
+        self.hosts.held_by(host) < limits.per_host && self.running.check(owner, 1, limits.running_bounds()).is_ok()
     }
 
-    /// Lets in whoever may run now, the first in the queue first.
+    /// Lets in whoever may run now.
     fn let_in(&mut self, limits: &QueueLimits) {
-        let may_run =
-            |state: &Self, id: &JobId| state.jobs.get(id).is_some_and(|job| state.may_run(&job.host, &job.app, limits));
-        while let Some(at) = self.queue.iter().position(|id| may_run(self, id)) {
+        while let Some(at) = self.next_in_turn(limits) {
             let Some(id) = self.queue.remove(at) else { return };
             let Some(entry) = self.jobs.get_mut(&id) else { continue };
             entry.has_slot = true;
-            self.running += 1;
-            *self.hosts.entry(entry.host.clone()).or_default() += 1;
-            *self.apps.entry(entry.app.clone()).or_default() += 1;
+            self.waiting.remove(&entry.owner, 1);
+            self.running.add(&entry.owner, 1);
+            self.hosts.add(&entry.host, 1);
             self.ready.push_back(id);
         }
+    }
+
+    /// Where in the queue the next one stands that may run: of the caller with the fewest that do, the first.
+    fn next_in_turn(&self, limits: &QueueLimits) -> Option<usize> {
+        let waiting = self.queue.iter().enumerate().filter_map(|(at, id)| Some((at, self.jobs.get(id)?)));
+        let may_run = waiting.filter(|(_, job)| self.may_run(&job.host, &job.owner, limits));
+        may_run.min_by_key(|(at, job)| (self.running.held_by(&job.owner), *at)).map(|(at, _)| at)
     }
 
     fn claim_next(&mut self, holder: HolderId, lease: Duration) -> Option<Claim> {
@@ -277,22 +282,13 @@ impl State {
         }
         if entry.has_slot {
             self.ready.retain(|ready| *ready != id);
-            self.running = self.running.saturating_sub(1);
-            count_down(&mut self.hosts, &entry.host);
-            count_down(&mut self.apps, &entry.app);
+            self.running.remove(&entry.owner, 1);
+            self.hosts.remove(&entry.host, 1);
             self.let_in(limits);
         } else {
+            self.waiting.remove(&entry.owner, 1);
             self.queue.retain(|queued| *queued != id);
         }
         Some(entry)
-    }
-}
-
-fn count_down<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, name: &K) {
-    if let Some(count) = counts.get_mut(name) {
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            counts.remove(name);
-        }
     }
 }

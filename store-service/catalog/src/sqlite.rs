@@ -225,7 +225,7 @@ impl Maintenance for SqliteCatalog {
 fn fenced(error: QueueError) -> CatalogError {
     match error {
         QueueError::Database(cause) => CatalogError::Database(cause),
-        QueueError::Fenced | QueueError::Full | QueueError::KeyReused => CatalogError::Fenced,
+        QueueError::Fenced | QueueError::Full(_) | QueueError::KeyReused => CatalogError::Fenced,
     }
 }
 

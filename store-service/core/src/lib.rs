@@ -6,10 +6,11 @@
 //!
 //! What several adapters and the service need is here as well, for they all use the core anyway, and a crate of its own would
 //! only add an arrow to each of them: [`data_dir`] (the locked directory, modes of files, durable renames), [`failpoint`]
-//! (steps at which tests kill the store), [`metrics`] and [`trace`] (what the use case counts and times), [`attest`] (signed
-//! statements of where packages came from). [`maintenance`] is what is done to stored packages when nobody uploads.
+//! (steps at which tests kill the store), [`budget`] (who may hold how much), [`metrics`] and [`trace`] (what the use case
+//! counts and times), [`attest`] (signed statements of where packages came from). [`maintenance`] is what is done to stored packages when nobody uploads.
 
 pub mod attest;
+pub mod budget;
 pub mod data_dir;
 pub mod failpoint;
 pub mod ingest;

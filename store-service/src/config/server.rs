@@ -13,6 +13,7 @@ pub(super) const MAX_UPLOADS: &str = "LINKGATE_STORE_MAX_UPLOADS";
 pub(super) const MAX_UPLOADS_PER_HOST: &str = "LINKGATE_STORE_MAX_UPLOADS_PER_HOST";
 pub(super) const MAX_UPLOADS_PER_APP: &str = "LINKGATE_STORE_MAX_UPLOADS_PER_APP";
 pub(super) const MAX_QUEUED: &str = "LINKGATE_STORE_MAX_QUEUED_UPLOADS";
+pub(super) const MAX_QUEUED_PER_APP: &str = "LINKGATE_STORE_MAX_QUEUED_UPLOADS_PER_APP";
 pub(super) const QUEUE_TIMEOUT: &str = "LINKGATE_STORE_QUEUE_TIMEOUT_S";
 pub(super) const HEADER_TIMEOUT: &str = "LINKGATE_STORE_HEADER_TIMEOUT_S";
 pub(super) const MAX_BODY_BYTES: &str = "LINKGATE_STORE_MAX_BODY_BYTES";
@@ -78,8 +79,9 @@ fn listen(reader: &mut Reader<'_, impl Vars>) -> SocketAddr {
 
 /// - `LINKGATE_STORE_MAX_UPLOADS`: uploads that download at once, at up to 4 MiB of memory each. Default 64.
 /// - `LINKGATE_STORE_MAX_UPLOADS_PER_HOST`: of these, from one host. Default 32.
-/// - `LINKGATE_STORE_MAX_UPLOADS_PER_APP`: of these, for one application. Default 32.
+/// - `LINKGATE_STORE_MAX_UPLOADS_PER_APP`: of these, of one calling application. Default 16.
 /// - `LINKGATE_STORE_MAX_QUEUED_UPLOADS`: uploads that wait for their turn; further ones are answered 429. Default 256.
+/// - `LINKGATE_STORE_MAX_QUEUED_UPLOADS_PER_APP`: of these, of one calling application. Default 64.
 /// - `LINKGATE_STORE_QUEUE_TIMEOUT_S`: seconds that one waits before it is answered 429. Default 20: with the total of a
 ///   download it stays below the 630 s that the gateway waits.
 fn queue_limits(reader: &mut Reader<'_, impl Vars>) -> QueueLimits {
@@ -89,6 +91,7 @@ fn queue_limits(reader: &mut Reader<'_, impl Vars>) -> QueueLimits {
         per_host: reader.number(MAX_UPLOADS_PER_HOST, usual.per_host, 1..=MOST_UPLOADS),
         per_app: reader.number(MAX_UPLOADS_PER_APP, usual.per_app, 1..=MOST_UPLOADS),
         queued: reader.number(MAX_QUEUED, usual.queued, 0..=100_000),
+        queued_per_app: reader.number(MAX_QUEUED_PER_APP, usual.queued_per_app, 0..=100_000),
         queue_timeout: reader.seconds(QUEUE_TIMEOUT, usual.queue_timeout.as_secs()),
         ..usual
     }

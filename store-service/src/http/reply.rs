@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use linkgate_archive::Format;
 use linkgate_contract::{ErrorCode, JobId, Language, Problem, SourcePackage, Text};
+use linkgate_store_core::budget::Exhausted;
 use linkgate_store_core::ingest::ports::{BlobError, Failure, PackageRow, SourceError};
 use linkgate_store_core::ingest::{IngestError, NotReady};
 use warp::http::header::{ALLOW, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -125,6 +126,7 @@ pub(super) fn ingest_problem(error: &IngestError) -> Problem {
         IngestError::VersionMissing { format } => version_missing(*format),
         IngestError::AlreadyExists => Problem::new(ErrorCode::PackageAlreadyExists),
         IngestError::Busy => Problem::new(ErrorCode::TooManyUploads),
+        IngestError::QueueFull(exhausted) => queue_full(*exhausted),
         IngestError::Source(error) => source_problem(error),
         IngestError::ChecksumMismatch { expected, found } => Problem::with_detail(
             ErrorCode::ChecksumMismatch,
@@ -141,6 +143,20 @@ pub(super) fn ingest_problem(error: &IngestError) -> Problem {
         IngestError::Cancelled => Problem::new(ErrorCode::UploadCancelled),
         IngestError::KeyReused => Problem::new(ErrorCode::IdempotencyKeyReused),
         IngestError::ClaimLost | IngestError::Stopping => Problem::new(ErrorCode::Unavailable),
+    }
+}
+
+/// A caller that holds its own share is told so: it is the one who can do something about it.
+fn queue_full(exhausted: Exhausted) -> Problem {
+    match exhausted {
+        Exhausted::Sum { .. } => Problem::new(ErrorCode::TooManyUploads),
+        Exhausted::Owner { bound } => Problem::with_detail(
+            ErrorCode::TooManyUploads,
+            Text::made(
+                format!("排队中的上传已达到单个调用方的上限（{bound} 个），请在部分上传结束后重试"),
+                format!("As many of your uploads wait as one caller may have ({bound}), try again when some have ended"),
+            ),
+        ),
     }
 }
 
@@ -266,6 +282,8 @@ mod tests {
             (IngestError::Archive(ArchiveError::Io(std::io::ErrorKind::Other)), C::ObjectStore),
             (IngestError::AlreadyExists, C::PackageAlreadyExists),
             (IngestError::Busy, C::TooManyUploads),
+            (IngestError::QueueFull(Exhausted::Owner { bound: 1 }), C::TooManyUploads),
+            (IngestError::QueueFull(Exhausted::Sum { bound: 1 }), C::TooManyUploads),
             (
                 IngestError::ChecksumMismatch {
                     expected: Sha256::from_bytes([0xaa; 32]),

@@ -5,6 +5,7 @@ use linkgate_contract::{Language, Sha256};
 
 use super::SourceOrigin;
 use super::ports::{BlobError, CatalogError, Failure, QueueError, SourceError};
+use crate::budget::Exhausted;
 
 /// Why a package was not ingested.
 #[derive(Debug, thiserror::Error)]
@@ -24,9 +25,12 @@ pub enum IngestError {
     /// The version is there and may not be overwritten.
     #[error("the version is there already")]
     AlreadyExists,
-    /// As many uploads are running as may.
+    /// As many uploads are running as may, and none ended in time.
     #[error("too many uploads are running")]
     Busy,
+    /// As many uploads wait as may.
+    #[error("too many uploads wait: {0}")]
+    QueueFull(Exhausted),
     /// The source gave no package.
     #[error("the source gave no package")]
     Source(#[from] SourceError),
@@ -75,7 +79,7 @@ impl IngestError {
             Self::UnsupportedOrigin(_) => "unsupported_origin",
             Self::VersionMissing { .. } => "version_missing",
             Self::AlreadyExists => "already_exists",
-            Self::Busy => "too_many_uploads",
+            Self::Busy | Self::QueueFull(_) => "too_many_uploads",
             Self::Source(error) => error.kind(),
             Self::ChecksumMismatch { .. } => "checksum_mismatch",
             Self::Blob(BlobError::NoSpace(_)) => "insufficient_storage",
@@ -104,7 +108,7 @@ impl From<CatalogError> for IngestError {
 impl From<QueueError> for IngestError {
     fn from(error: QueueError) -> Self {
         match error {
-            QueueError::Full => Self::Busy,
+            QueueError::Full(exhausted) => Self::QueueFull(exhausted),
             QueueError::KeyReused => Self::KeyReused,
             QueueError::Fenced => Self::ClaimLost,
             failed @ QueueError::Database(_) => Self::Queue(failed),

@@ -127,11 +127,10 @@ impl<V: Services> Ingest<V> {
         if job.fence().is_some() {
             return Ok(Enqueued::Queued);
         }
-        let Upload { request, target, .. } = &job.upload;
-        let host = request.package_url.host().map(|host| host.to_string()).unwrap_or_default();
+        let host = job.upload.request.package_url.host().map(|host| host.to_string()).unwrap_or_default();
         let is_accepted = *job.record_state.lock().await == RecordState::Accepted;
-        let (record, key, app) = (job.record(), job.upload_key(), target.app.clone());
-        let enqueued = self.catalog.enqueue(NewJob { record, key, host, app, is_accepted }).await?;
+        let (record, key) = (job.record(), job.upload_key());
+        let enqueued = self.catalog.enqueue(NewJob { record, key, host, is_accepted }).await?;
         if enqueued != Enqueued::Queued {
             return Ok(enqueued);
         }

@@ -11,8 +11,9 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use linkgate_archive::{Format, Package};
-use linkgate_contract::{AppCode, CallerApp, JobId, Operator, PackageVersion, Sha256};
+use linkgate_contract::{CallerApp, JobId, Operator, PackageVersion, Sha256};
 
+use crate::budget::Exhausted;
 use crate::ingest::ports::{
     BeatReply, BlobError, BlobReader as _, BlobStore, BlobWriter as _, Catalog, CatalogError, CatalogReader, Claim,
     Enqueued, Failure, FinishedBlob as _, Heartbeat, HolderId, JobEnd, JobKey, JobQueue, JobRecord, JobRequest,
@@ -44,12 +45,13 @@ const LIMITS: QueueLimits = QueueLimits {
     per_host: 2,
     per_app: 2,
     queued: 2,
+    queued_per_app: 2,
     queue_timeout: Duration::from_secs(10),
     lease: Duration::from_secs(3_600),
 };
 
-/// A job like no other one, unless its key says so.
-fn job(number: u8, host: &str, app: &str) -> NewJob {
+/// A job like no other one, unless its key says so. All are for one application, whoever calls.
+fn job(number: u8, host: &str, caller: &str) -> NewJob {
     let id = JobId::from_uuid(uuid::Uuid::now_v7());
     let view = JobView {
         id,
@@ -67,7 +69,7 @@ fn job(number: u8, host: &str, app: &str) -> NewJob {
         body: format!("{{\"number\":{number}}}"),
         allowance: Allowance::default(),
         source_url: format!("https://{host}/{number}"),
-        caller_app: Some(CallerApp::new("ci").unwrap()),
+        caller_app: Some(CallerApp::new(caller).unwrap()),
         operator: Operator::new("admin").unwrap(),
         request_id: String::new(),
     };
@@ -75,7 +77,6 @@ fn job(number: u8, host: &str, app: &str) -> NewJob {
         record: JobRecord { view, request, keys: Vec::new() },
         key: UploadKey(Sha256::from_bytes([number; 32])),
         host: host.to_owned(),
-        app: AppCode::new(app).unwrap(),
         is_accepted: false,
     }
 }
@@ -135,7 +136,7 @@ pub async fn turns_are_kept<A: Adapters>() {
         enqueue(&queue, job).await;
     }
     let mut full = job(6, "i", "e");
-    assert!(matches!(queue.enqueue(full.clone()).await, Err(QueueError::Full)));
+    assert!(matches!(queue.enqueue(full.clone()).await, Err(QueueError::Full(Exhausted::Sum { bound: 2 }))));
     full.is_accepted = true;
     enqueue(&queue, &full).await;
     let mut claims = Vec::new();
@@ -152,6 +153,52 @@ pub async fn turns_are_kept<A: Adapters>() {
     assert_eq!(claim(&queue, holder).await.record.view.id, id(&jobs[2]));
 }
 
+/// A caller at its share leaves the rest of the queue to others, and goes behind those who have fewer jobs at work.
+pub async fn callers_have_shares<A: Adapters>() {
+    let limits = QueueLimits { running: 2, per_app: 2, queued: 4, queued_per_app: 2, ..LIMITS };
+    let adapters = A::create(limits).await;
+    let (queue, holder) = (adapters.catalog(), HolderId::random());
+    let greedy = [1, 2, 3, 4].map(|number| job(number, &number.to_string(), "a"));
+    for job in &greedy {
+        enqueue(&queue, job).await;
+    }
+    let over = queue.enqueue(job(5, "5", "a")).await;
+    assert!(matches!(over, Err(QueueError::Full(Exhausted::Owner { bound: 2 }))), "{over:?}");
+    let modest = job(6, "6", "b");
+    enqueue(&queue, &modest).await;
+    let first = claim(&queue, holder).await;
+    claim(&queue, holder).await;
+    queue.finish(first.record, failed(), Some(first.fence)).await.unwrap();
+    assert_eq!(claim(&queue, holder).await.record.view.id, id(&modest), "it came last and has none at work");
+    assert!(queue.withdraw(id(&greedy[2])).await.unwrap());
+    enqueue(&queue, &job(5, "5", "a")).await;
+}
+
+/// A job that was accepted counts for its caller until it ends, whoever works on it after a restart.
+pub async fn accepted_jobs_count_for_their_caller<A: Adapters>() {
+    let limits = QueueLimits { running: 1, queued: 4, queued_per_app: 1, ..LIMITS };
+    let adapters = A::create(limits).await;
+    let queue = adapters.catalog();
+    for accepted in [job(1, "h", "a"), job(2, "h", "a")] {
+        enqueue(&queue, &accepted).await;
+        queue.accept(accepted.record).await.unwrap();
+    }
+    let over = queue.enqueue(job(3, "h", "a")).await;
+    assert!(matches!(over, Err(QueueError::Full(Exhausted::Owner { bound: 1 }))), "{over:?}");
+    drop(queue);
+    let adapters = adapters.reopen(limits).await;
+    let queue = adapters.catalog();
+    for (number, record) in [1, 2].into_iter().zip(queue.unfinished().await.unwrap()) {
+        enqueue(&queue, &NewJob { record, is_accepted: true, ..job(number, "h", "nobody") }).await;
+    }
+    let over = queue.enqueue(job(3, "h", "a")).await;
+    assert!(matches!(over, Err(QueueError::Full(Exhausted::Owner { bound: 1 }))), "{over:?}");
+    enqueue(&queue, &job(4, "h", "b")).await;
+    let claimed = claim(&queue, HolderId::random()).await;
+    queue.finish(claimed.record, failed(), Some(claimed.fence)).await.unwrap();
+    claim(&queue, HolderId::random()).await;
+}
+
 /// Who gave up waiting takes no place, neither in the queue nor beyond it.
 pub async fn withdrawn_jobs_are_gone<A: Adapters>() {
     let adapters = A::create(QueueLimits { running: 1, queued: 1, ..LIMITS }).await;
@@ -159,7 +206,7 @@ pub async fn withdrawn_jobs_are_gone<A: Adapters>() {
     let [runs, waits, next] = [job(1, "h", "a"), job(2, "h", "a"), job(3, "h", "a")];
     enqueue(&queue, &runs).await;
     enqueue(&queue, &waits).await;
-    assert!(matches!(queue.enqueue(next.clone()).await, Err(QueueError::Full)));
+    assert!(matches!(queue.enqueue(next.clone()).await, Err(QueueError::Full(Exhausted::Sum { bound: 1 }))));
     assert!(queue.withdraw(id(&waits)).await.unwrap() && !queue.withdraw(id(&waits)).await.unwrap());
     enqueue(&queue, &next).await;
     let claimed = claim(&queue, HolderId::random()).await;
@@ -465,7 +512,7 @@ pub async fn publishing_and_collecting_lose_nothing<A: Adapters>() {
 macro_rules! conformance_tests {
     ($adapters:ty) => {
         $crate::conformance_tests! { $adapters:
-            limits_hold, turns_are_kept, withdrawn_jobs_are_gone, equal_uploads_are_one_job, old_claims_are_fenced,
+            limits_hold, turns_are_kept, callers_have_shares, accepted_jobs_count_for_their_caller, withdrawn_jobs_are_gone, equal_uploads_are_one_job, old_claims_are_fenced,
             heartbeats_tell_progress_and_cancellation, accepted_jobs_outlive_their_process,
             blobs_are_committed_by_digest, abandoned_writers_leave_nothing, packages_are_recorded,
             publishing_and_collecting_lose_nothing

@@ -4,6 +4,7 @@ use linkgate_contract::{CallerApp, JobId, Language, ModuleRef, Operator, Problem
 use serde::{Deserialize, Serialize};
 
 use super::PackageRow;
+use crate::budget::Owner;
 use crate::ingest::Allowance;
 
 /// How far an upload is.
@@ -146,6 +147,14 @@ pub struct JobRequest {
     pub operator: Operator,
     /// The gateway's id of the request.
     pub request_id: String,
+}
+
+impl JobRequest {
+    /// On whose account the job is.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        Owner::of(self.caller_app.as_ref(), &self.operator)
+    }
 }
 
 /// A job as it is recorded.

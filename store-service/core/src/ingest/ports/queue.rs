@@ -2,21 +2,24 @@
 
 use std::time::Duration;
 
-use linkgate_contract::{AppCode, JobId, Sha256};
+use linkgate_contract::{JobId, Sha256};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{Cause, JobEnd, JobRecord, JobView};
+use crate::budget::{Bounds, Exhausted};
 
 /// Where jobs wait for their turn. A copy is another handle on the same queue.
 ///
 /// Promises, for all processes that share it: equal uploads are one job; never more jobs are claimed than the limits allow,
-/// in all, from one host and for one application; whoever waits is claimed in turn, except that a busy host or application
-/// holds nobody else up; a job whose lease ran out can be claimed again, and its old claim is worth nothing from then on.
+/// in all, from one host and of one caller, and never more of a caller's wait than its share; a job counts for the caller
+/// that asked for it first, from its place in the queue to its end, also after it was accepted and taken up again. Whoever
+/// waits is claimed in turn, the caller with the fewest claimed jobs first, and a busy host or caller holds nobody else up. A
+/// job whose lease ran out can be claimed again, and its old claim is worth nothing from then on.
 pub trait JobQueue: Clone + Send + Sync + 'static {
     /// Queues a job, unless one that does the same, or that one of its keys stands for, has not ended: that one is joined.
     ///
-    /// [`QueueError::Full`] if as many wait as may, and [`QueueError::KeyReused`] if a key stands for another request.
+    /// [`QueueError::Full`] if as many wait as may, of this caller or in all, and [`QueueError::KeyReused`] if a key stands for another request.
     fn enqueue(&self, job: NewJob) -> impl Future<Output = Result<Enqueued, QueueError>> + Send;
     /// Waits for a job that may run now, and leases it to this holder.
     fn claim(&self, holder: HolderId) -> impl Future<Output = Result<Claim, QueueError>> + Send;
@@ -63,10 +66,12 @@ pub struct QueueLimits {
     pub running: usize,
     /// Of these, from one host.
     pub per_host: usize,
-    /// Of these, for one application.
+    /// Of these, of one calling application.
     pub per_app: usize,
     /// Jobs that wait.
     pub queued: usize,
+    /// Of these, of one calling application.
+    pub queued_per_app: usize,
     /// How long a job waits that was not accepted.
     pub queue_timeout: Duration,
     /// How long a claim is good without a heartbeat.
@@ -78,11 +83,26 @@ impl Default for QueueLimits {
         Self {
             running: 64,
             per_host: 32,
-            per_app: 32,
+            per_app: 16,
             queued: 256,
+            queued_per_app: 64,
             queue_timeout: Duration::from_secs(20),
             lease: Duration::from_secs(60),
         }
+    }
+}
+
+impl QueueLimits {
+    /// Of jobs that are claimed.
+    #[must_use]
+    pub fn running_bounds(&self) -> Bounds {
+        Bounds { per_owner: self.per_app, in_sum: self.running }
+    }
+
+    /// Of jobs that wait.
+    #[must_use]
+    pub fn queue_bounds(&self) -> Bounds {
+        Bounds { per_owner: self.queued_per_app, in_sum: self.queued }
     }
 }
 
@@ -95,8 +115,6 @@ pub struct NewJob {
     pub key: UploadKey,
     /// The host that it downloads from.
     pub host: String,
-    /// The application whose package it is.
-    pub app: AppCode,
     /// Whether its caller was told that it goes on. It has had its place in the queue then, and gets one however full it is.
     pub is_accepted: bool,
 }
@@ -171,8 +189,8 @@ pub enum BeatReply {
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
     /// As many jobs wait as may.
-    #[error("the queue is full")]
-    Full,
+    #[error("the queue is full: {0}")]
+    Full(Exhausted),
     /// The key stands for another request.
     #[error("the key was used for another request")]
     KeyReused,
