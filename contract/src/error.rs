@@ -70,6 +70,8 @@ codes! {
     InsufficientStorage => "INSUFFICIENT_STORAGE", 507, None, "存储空间不足", "Not enough storage";
     /// As many uploads are running as the store takes at once.
     TooManyUploads => "TOO_MANY_UPLOADS", 429, None, "正在进行的上传过多，请稍后重试", "Too many uploads are running, try again in a moment";
+    /// As many requests are held open as may be.
+    TooManyRequests => "TOO_MANY_REQUESTS", 429, None, "正在等待的请求过多，请稍后重试", "Too many requests are waiting, try again in a moment";
     /// The store is shutting down.
     Unavailable => "SERVICE_UNAVAILABLE", 503, None, "服务正在停止，请重试", "The service is stopping, try again";
     /// The caller, or another one who may, cancelled the upload.

@@ -25,7 +25,7 @@ use linkgate_store_core::ingest::ModuleRules;
 pub use auth::{AuthConfig, InvalidKey, TrustedKey, TrustedKeys};
 pub use log::{LogConfig, LogFormat};
 pub use maintenance::MaintenanceConfig;
-pub use server::ServerConfig;
+pub use server::{SeatBounds, ServerConfig};
 pub use traces::TraceConfig;
 pub use vars::{Env, Vars};
 
@@ -92,7 +92,7 @@ impl fmt::Display for BadConfig {
 }
 
 /// Every variable that the store reads.
-pub const VARIABLES: [&str; 52] = [
+pub const VARIABLES: [&str; 58] = [
     server::LISTEN,
     server::MAX_CONNECTIONS,
     server::MAX_UPLOADS,
@@ -101,6 +101,12 @@ pub const VARIABLES: [&str; 52] = [
     server::MAX_QUEUED,
     server::MAX_QUEUED_PER_APP,
     server::QUEUE_TIMEOUT,
+    server::MAX_WAITERS,
+    server::MAX_WAITERS_PER_APP,
+    server::MAX_WAITERS_PER_UPLOAD,
+    server::MAX_WATCHERS,
+    server::MAX_WATCHERS_PER_APP,
+    server::MAX_WATCHERS_PER_UPLOAD,
     server::HEADER_TIMEOUT,
     server::MAX_BODY_BYTES,
     server::SHUTDOWN_GRACE,
@@ -235,6 +241,7 @@ mod tests {
 
     use super::*;
     use linkgate_archive::Opaque;
+    use linkgate_store_core::budget::Bounds;
 
     /// The public half of an Ed25519 key, from RFC 8410.
     const PEM: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
@@ -265,6 +272,8 @@ mod tests {
         let queue = config.server.queue;
         assert_eq!((queue.running, queue.per_host, queue.per_app), (64, 32, 16));
         assert_eq!((queue.queued, queue.queued_per_app), (256, 64));
+        let seats = |per_owner, in_sum, per_upload| SeatBounds { by_caller: Bounds { per_owner, in_sum }, per_upload };
+        assert_eq!((config.server.waiters, config.server.watchers), (seats(128, 512, 64), seats(64, 256, 32)));
         assert_eq!(config.server.header_timeout, Duration::from_secs(10));
         assert_eq!(config.server.max_body_bytes, 1 << 20);
         assert_eq!(config.server.shutdown_grace, Duration::from_secs(30));
@@ -354,6 +363,14 @@ mod tests {
         ] {
             assert!(fault(&[(name, value)]).contains(name), "{name}={value}");
         }
+    }
+
+    #[test]
+    fn whoever_waits_or_watches_leaves_connections_to_others() {
+        let text = fault(&[(server::MAX_CONNECTIONS, "831")]);
+        assert!(text.contains("LINKGATE_STORE_MAX_CONNECTIONS is `831`") && text.contains("need 832"), "{text}");
+        let fitting = [(server::MAX_CONNECTIONS, "100"), (server::MAX_WAITERS, "30"), (server::MAX_WATCHERS, "6")];
+        assert_eq!(read(&file(PEM), &fitting).unwrap().server.max_connections, 100);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod reply;
 mod request;
 mod routes;
 mod server;
+mod shares;
 mod traceparent;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use linkgate_store_core::metrics::Metrics;
 
 pub use auth::Verifier;
 pub use server::serve;
+pub use shares::Shares;
 
 /// How a failure is told to callers.
 #[must_use]
@@ -46,6 +48,8 @@ pub struct Api<V: Services> {
     pub max_body_bytes: usize,
     /// How long a body may take.
     pub body_timeout: Duration,
+    /// What requests may hold.
+    pub shares: Shares,
     /// What is counted.
     pub metrics: Metrics,
 }

@@ -122,6 +122,7 @@ pub async fn run(
         time_zone: config.time_zone,
         max_body_bytes: config.server.max_body_bytes,
         body_timeout: config.server.header_timeout,
+        shares: http::Shares::new(&config.server),
         metrics,
     };
     info!("Listening on {}", listener.local_addr().map_err(StartError::Listener)?);

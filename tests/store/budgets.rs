@@ -1,9 +1,15 @@
 //! One caller at its bound, of each thing that a caller can make the store hold, and another who is served all the same.
 //! docs/LIMITS.md lists them.
 
+use std::time::Duration;
+
 use linkgate_tests::wait::wait_until;
+use futures_util::future::select_all;
+use linkgate_store::config::Config;
 use linkgate_tests::{Behaviour, FakeSource, LinkRequestBuilder, Reply, StoreProcess, TestStore, bytes, trust};
+use reqwest::Method;
 use serde_json::json;
+use tokio::task::JoinHandle;
 
 use crate::assert_problem;
 
@@ -14,11 +20,15 @@ fn hurried(request: LinkRequestBuilder) -> LinkRequestBuilder {
     request.header("prefer", "respond-async").in_english()
 }
 
+fn assert_refused_for_now(reply: &Reply, code: &str, detail: &str) {
+    assert_problem(reply, 429, None, &json!({"code": code, "detail": detail}));
+    assert_eq!(reply.header("retry-after"), Some("5"));
+}
+
 fn assert_share_is_used_up(reply: &Reply, bound: usize) {
     let detail =
         format!("As many of your uploads wait as one caller may have ({bound}), try again when some have ended");
-    assert_problem(reply, 429, None, &json!({"code": "TOO_MANY_UPLOADS", "detail": detail}));
-    assert_eq!(reply.header("retry-after"), Some("5"));
+    assert_refused_for_now(reply, "TOO_MANY_UPLOADS", &detail);
 }
 
 #[tokio::test]
@@ -81,4 +91,174 @@ async fn after_a_restart_accepted_uploads_still_count_for_their_caller() {
         rows => Err(format!("{rows} rows")),
     })
     .await;
+}
+
+/// A store and a source that sends half and then waits, with some bounds.
+async fn holding(change: impl FnOnce(&mut Config)) -> (TestStore, FakeSource) {
+    let held = FakeSource::start(Behaviour::Held(bytes(1_000))).await;
+    let store = TestStore::with(|config| {
+        trust(config, &[&held]);
+        change(config);
+    })
+    .await;
+    (store, held)
+}
+
+/// A request of this caller for an upload of this version, which waits for its end.
+fn wait_for_version(store: &TestStore, source: &FakeSource, app: &str, version: &str) -> LinkRequestBuilder {
+    store.request(source.url()).version(version).token(Some(store.mint().token_of(app))).in_english()
+}
+
+fn begin(store: &TestStore, request: &LinkRequestBuilder) -> JoinHandle<reqwest::Result<Reply>> {
+    tokio::spawn(request.clone().try_send_owned(store.base()))
+}
+
+/// A request about the job that a 202 named.
+fn about(store: &TestStore, accepted: &Reply, app: &str) -> LinkRequestBuilder {
+    let place = accepted.header("location").expect("a 202 says where");
+    let base = "/bkapps/applications/app_code/modules/default/source_package/link/";
+    let request = LinkRequestBuilder::new("", store.mint()).method(Method::GET).path(format!("{base}{place}"));
+    request.raw_body("").content_type(None).token(Some(store.mint().token_of(app))).in_english()
+}
+
+/// Opens an event stream and reads its first event; it stays open as long as the reply is held.
+async fn watch(store: &TestStore, request: &LinkRequestBuilder) -> reqwest::Response {
+    let mut reply = request.clone().header("accept", "text/event-stream").open(store.base()).await;
+    if reply.status() == 200 {
+        assert!(reply.chunk().await.unwrap().is_some());
+    }
+    reply
+}
+
+#[tokio::test]
+async fn whoever_waits_for_one_upload_is_counted_and_nobody_else_is_held_up() {
+    let (store, held) = holding(|config| config.server.waiters.per_upload = 2).await;
+    let ask = |app: &str| wait_for_version(&store, &held, app, "1");
+    // Whichever comes last is the only one that is answered now.
+    let (over, _, waiting) = select_all([(); 3].map(|()| begin(&store, &ask(GREEDY)))).await;
+    let over = over.unwrap().unwrap();
+    let hurried_one = store.send(hurried(ask(GREEDY))).await;
+    assert_eq!(hurried_one.status, 202, "who does not wait needs no seat: {}", hurried_one.body);
+    let detail = "As many requests wait for this upload as may (2), try again in a moment";
+    assert_refused_for_now(&over, "TOO_MANY_REQUESTS", detail);
+    let own = begin(&store, &wait_for_version(&store, &held, MODEST, "2"));
+    held.wait_for_requests(2).await;
+    held.release();
+    for waiting in waiting.into_iter().chain([own]) {
+        assert_eq!(waiting.await.unwrap().unwrap().status, 200);
+    }
+    store.finish().await;
+}
+
+#[tokio::test]
+async fn one_callers_waiting_requests_leave_seats_to_others_and_jobs_are_told_of_all_the_same() {
+    let (store, held) = holding(|config| {
+        config.server.waiters.by_caller.per_owner = 2;
+        config.server.waiters.by_caller.in_sum = 3;
+    })
+    .await;
+    let accepted = store.send(hurried(wait_for_version(&store, &held, MODEST, "0"))).await;
+    assert_eq!(accepted.status, 202);
+    let ask = |app: &str, version: &str| wait_for_version(&store, &held, app, version);
+    let mut waiting = vec![begin(&store, &ask(GREEDY, "1")), begin(&store, &ask(GREEDY, "2"))];
+    held.wait_for_requests(3).await;
+    let detail = "As many of your requests wait for uploads as one caller may have (2), try again when some have ended";
+    assert_refused_for_now(&store.send(ask(GREEDY, "3")).await, "TOO_MANY_REQUESTS", detail);
+    waiting.push(begin(&store, &ask(MODEST, "4")));
+    held.wait_for_requests(4).await;
+    let everybody = "Too many requests are waiting, try again in a moment";
+    assert_refused_for_now(&store.send(ask("another", "5")).await, "TOO_MANY_REQUESTS", everybody);
+    assert_eq!(store.send(about(&store, &accepted, MODEST)).await.json()["state"], "fetching");
+    assert_eq!(store.get("/readyz").await.status, 200);
+    // Whoever hangs up gives the seat back, though the upload goes on.
+    waiting.remove(0).abort();
+    wait_until(async || {
+        let reply = store.send(hurried(ask(GREEDY, "6"))).await;
+        if reply.status == 202 { Ok(()) } else { Err(reply.body) }
+    })
+    .await;
+    held.release();
+    for waiting in waiting {
+        assert_eq!(waiting.await.unwrap().unwrap().status, 200);
+    }
+    store.finish().await;
+}
+
+#[tokio::test]
+async fn event_streams_are_bounded_and_whoever_asks_without_them_is_answered() {
+    let (store, held) = holding(|config| {
+        let watchers = &mut config.server.watchers;
+        (watchers.by_caller.per_owner, watchers.by_caller.in_sum, watchers.per_upload) = (3, 4, 2);
+    })
+    .await;
+    let begun = async |app: &str, version: &str| {
+        let reply = store.send(hurried(wait_for_version(&store, &held, app, version))).await;
+        assert_eq!(reply.status, 202);
+        reply
+    };
+    let jobs = [begun(GREEDY, "1").await, begun(GREEDY, "2").await, begun(MODEST, "3").await];
+    let of_greedy = |job: &Reply| about(&store, job, GREEDY);
+    let mut open = vec![watch(&store, &of_greedy(&jobs[0])).await, watch(&store, &of_greedy(&jobs[0])).await];
+    let third = store.send(of_greedy(&jobs[0]).header("accept", "text/event-stream")).await;
+    let detail = "As many event streams of this upload are open as may be (2), ask for it without events";
+    assert_refused_for_now(&third, "TOO_MANY_REQUESTS", detail);
+    open.push(watch(&store, &of_greedy(&jobs[1])).await);
+    let fourth = store.send(of_greedy(&jobs[1]).header("accept", "text/event-stream")).await;
+    let detail = "As many of your event streams are open as one caller may have (3), close some first";
+    assert_refused_for_now(&fourth, "TOO_MANY_REQUESTS", detail);
+    assert_eq!(store.send(of_greedy(&jobs[1])).await.json()["state"], "fetching", "asked for without events");
+    let own = about(&store, &jobs[2], MODEST);
+    open.push(watch(&store, &own).await);
+    assert!(open.iter().all(|stream| stream.status() == 200));
+    let fifth = store.send(about(&store, &jobs[2], "another").header("accept", "text/event-stream")).await;
+    assert_refused_for_now(&fifth, "TOO_MANY_REQUESTS", "Too many requests are waiting, try again in a moment");
+    assert_eq!(store.send(own.clone()).await.json()["state"], "fetching");
+    // A stream that is closed gives its seat back.
+    open.clear();
+    wait_until(async || {
+        let stream = watch(&store, &of_greedy(&jobs[1])).await;
+        if stream.status() == 200 { Ok(()) } else { Err(stream.status().to_string()) }
+    })
+    .await;
+    held.release();
+    store.finish().await;
+}
+
+#[tokio::test]
+async fn bodies_in_memory_are_bounded_for_each_caller() {
+    // Sixteen of the largest size for one caller.
+    let store = TestStore::with(|config| {
+        config.server.max_body_bytes = 1_000;
+        config.server.header_timeout = Duration::from_secs(3_600);
+    })
+    .await;
+    let by = |app: &str| store.mint().token_of(app);
+    let head = |app: &str| {
+        format!(
+            "POST /bkapps/applications/a/modules/m/source_package/link/ HTTP/1.1\r\nhost: x\r\nblueking-language: en\r\n\
+             x-bkapi-jwt: {}\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{}",
+            by(app),
+            " ".repeat(999)
+        )
+    };
+    let address = store.base().trim_start_matches("http://").to_owned();
+    let send = async |app: &str| {
+        let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut stream, head(app).as_bytes()).await.unwrap();
+        stream
+    };
+    let mut held = Vec::new();
+    for _ in 0..16 {
+        held.push(send(GREEDY).await);
+    }
+    let over = wait_until(async || {
+        let reply = store.send(store.request("").raw_body(" ".repeat(999)).token(Some(by(GREEDY))).in_english()).await;
+        if reply.status == 429 { Ok(reply) } else { Err(format!("{}: {}", reply.status, reply.body)) }
+    })
+    .await;
+    assert_refused_for_now(&over, "TOO_MANY_REQUESTS", "Too many requests are waiting, try again in a moment");
+    let other = store.send(store.request("").raw_body(" ".repeat(999)).token(Some(by(MODEST)))).await;
+    assert_eq!(other.status, 400, "it was read: {}", other.body);
+    drop(held);
+    store.finish().await;
 }

@@ -157,6 +157,17 @@ impl LinkRequestBuilder {
     /// # Errors
     /// What the client says.
     pub async fn try_send(self, base: &str) -> Result<Reply, reqwest::Error> {
+        let reply = self.begin(base).send().await?;
+        let (status, headers) = (reply.status().as_u16(), reply.headers().clone());
+        Ok(Reply { status, headers, body: reply.text().await? })
+    }
+
+    /// Sends it and leaves the body to be read, or not.
+    pub async fn open(self, base: &str) -> reqwest::Response {
+        self.begin(base).send().await.expect("the store answers")
+    }
+
+    fn begin(self, base: &str) -> reqwest::RequestBuilder {
         let mut request = client().request(self.method, format!("{base}{}", self.path));
         let body = self.raw_body.unwrap_or_else(|| Value::Object(self.fields).to_string().into_bytes());
         let body = if self.chunked {
@@ -174,9 +185,7 @@ impl LinkRequestBuilder {
         for (name, value) in self.headers {
             request = request.header(name, value);
         }
-        let reply = request.send().await?;
-        let (status, headers) = (reply.status().as_u16(), reply.headers().clone());
-        Ok(Reply { status, headers, body: reply.text().await? })
+        request
     }
 }
 

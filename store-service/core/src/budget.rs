@@ -158,6 +158,20 @@ pub struct Permit<K: Eq + Hash + Clone = Owner> {
     amount: usize,
 }
 
+impl<K: Eq + Hash + Clone> Permit<K> {
+    /// Takes so much more.
+    ///
+    /// # Errors
+    /// Which bound does not let it; the permit stays what it was.
+    pub fn grow(&mut self, amount: usize) -> Result<(), Exhausted> {
+        let mut tally = self.budget.tally();
+        tally.check(&self.owner, amount, self.budget.bounds)?;
+        tally.add(&self.owner, amount);
+        self.amount = self.amount.saturating_add(amount);
+        Ok(())
+    }
+}
+
 impl<K: Eq + Hash + Clone> Drop for Permit<K> {
     fn drop(&mut self) {
         self.budget.tally().remove(&self.owner, self.amount);
@@ -194,6 +208,17 @@ mod tests {
         assert_eq!((budget.tally().sum(), budget.tally().held.len()), (0, 0));
         assert_eq!(budget.take(app("a"), 3).unwrap_err(), Exhausted::Owner { bound: 2 }, "nothing of it was taken");
         assert_eq!((budget.tally().sum(), budget.tally().held.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_permit_grows_to_the_bound_and_gives_all_of_it_back() {
+        let budget = Budget::new(BOUNDS);
+        let mut permit = budget.take(app("a"), 0).unwrap();
+        permit.grow(2).unwrap();
+        assert_eq!(permit.grow(1).unwrap_err(), Exhausted::Owner { bound: 2 });
+        assert_eq!(budget.tally().sum(), 2);
+        drop(permit);
+        assert_eq!(budget.tally().sum(), 0);
     }
 
     #[test]

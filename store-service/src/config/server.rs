@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
 use super::BadConfig;
+use linkgate_store_core::budget::Bounds;
 use super::vars::{Reader, Vars};
 use linkgate_store_core::ingest::ports::QueueLimits;
 
@@ -15,12 +16,21 @@ pub(super) const MAX_UPLOADS_PER_APP: &str = "LINKGATE_STORE_MAX_UPLOADS_PER_APP
 pub(super) const MAX_QUEUED: &str = "LINKGATE_STORE_MAX_QUEUED_UPLOADS";
 pub(super) const MAX_QUEUED_PER_APP: &str = "LINKGATE_STORE_MAX_QUEUED_UPLOADS_PER_APP";
 pub(super) const QUEUE_TIMEOUT: &str = "LINKGATE_STORE_QUEUE_TIMEOUT_S";
+pub(super) const MAX_WAITERS: &str = "LINKGATE_STORE_MAX_WAITERS";
+pub(super) const MAX_WAITERS_PER_APP: &str = "LINKGATE_STORE_MAX_WAITERS_PER_APP";
+pub(super) const MAX_WAITERS_PER_UPLOAD: &str = "LINKGATE_STORE_MAX_WAITERS_PER_UPLOAD";
+pub(super) const MAX_WATCHERS: &str = "LINKGATE_STORE_MAX_WATCHERS";
+pub(super) const MAX_WATCHERS_PER_APP: &str = "LINKGATE_STORE_MAX_WATCHERS_PER_APP";
+pub(super) const MAX_WATCHERS_PER_UPLOAD: &str = "LINKGATE_STORE_MAX_WATCHERS_PER_UPLOAD";
 pub(super) const HEADER_TIMEOUT: &str = "LINKGATE_STORE_HEADER_TIMEOUT_S";
 pub(super) const MAX_BODY_BYTES: &str = "LINKGATE_STORE_MAX_BODY_BYTES";
 pub(super) const SHUTDOWN_GRACE: &str = "LINKGATE_STORE_SHUTDOWN_GRACE_S";
 
 /// Each upload holds two of the runtime's threads for blocking work, of which there are at most 1024.
 const MOST_UPLOADS: usize = 256;
+
+/// Connections that stay for requests which are answered at once, when all that may be held open are.
+const CONNECTIONS_FOR_OTHERS: usize = 64;
 
 /// How callers are served.
 #[derive(Clone, Debug)]
@@ -32,6 +42,10 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// How many uploads download at once, and how many wait.
     pub queue: QueueLimits,
+    /// Requests that wait for the end of an upload.
+    pub waiters: SeatBounds,
+    /// Event streams.
+    pub watchers: SeatBounds,
     /// `LINKGATE_STORE_HEADER_TIMEOUT_S`: seconds for a request's head, and again for its body. An idle HTTP/1
     /// connection is closed after it too. Default 10.
     pub header_timeout: Duration,
@@ -40,6 +54,15 @@ pub struct ServerConfig {
     pub max_body_bytes: usize,
     /// `LINKGATE_STORE_SHUTDOWN_GRACE_S`: seconds that running uploads get to finish at shutdown. Default 30.
     pub shutdown_grace: Duration,
+}
+
+/// How many requests of a kind are held open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeatBounds {
+    /// Of one caller, and in sum.
+    pub by_caller: Bounds,
+    /// For one upload.
+    pub per_upload: usize,
 }
 
 impl ServerConfig {
@@ -54,14 +77,58 @@ impl ServerConfig {
     }
 
     pub(super) fn read_settings(reader: &mut Reader<'_, impl Vars>) -> Self {
+        let (waiters, watchers) = (waiters(reader), watchers(reader));
         Self {
             listen: listen(reader),
-            max_connections: reader.number(MAX_CONNECTIONS, 1024, 1..=1_000_000),
+            max_connections: max_connections(reader, &[waiters, watchers]),
             queue: queue_limits(reader),
+            waiters,
+            watchers,
             header_timeout: reader.seconds(HEADER_TIMEOUT, 10),
             max_body_bytes: reader.number(MAX_BODY_BYTES, 1 << 20, 1..=16 << 20),
             shutdown_grace: Duration::from_secs(reader.number(SHUTDOWN_GRACE, 30, 0..=86_400)),
         }
+    }
+}
+
+/// `LINKGATE_STORE_MAX_CONNECTIONS`: whoever waits or watches must leave some to those who are answered at once.
+fn max_connections(reader: &mut Reader<'_, impl Vars>, held: &[SeatBounds]) -> usize {
+    let connections = reader.number(MAX_CONNECTIONS, 1024, 1..=1_000_000);
+    let needed = held.iter().map(|seats| seats.by_caller.in_sum).sum::<usize>() + CONNECTIONS_FOR_OTHERS;
+    if connections < needed {
+        let fault = format!(
+            "is `{connections}`, but {MAX_WAITERS} and {MAX_WATCHERS} need {needed}, with {CONNECTIONS_FOR_OTHERS} for \
+             everybody else: raise it, or lower those"
+        );
+        reader.fault(MAX_CONNECTIONS, fault);
+    }
+    connections
+}
+
+/// - `LINKGATE_STORE_MAX_WAITERS`: requests that wait for the end of an upload; further ones are answered 429. Default 512.
+/// - `LINKGATE_STORE_MAX_WAITERS_PER_APP`: of these, of one calling application. Default 128.
+/// - `LINKGATE_STORE_MAX_WAITERS_PER_UPLOAD`: of these, for one upload. Default 64.
+fn waiters(reader: &mut Reader<'_, impl Vars>) -> SeatBounds {
+    SeatBounds {
+        by_caller: Bounds {
+            per_owner: reader.number(MAX_WAITERS_PER_APP, 128, 1..=1_000_000),
+            in_sum: reader.number(MAX_WAITERS, 512, 1..=1_000_000),
+        },
+        per_upload: reader.number(MAX_WAITERS_PER_UPLOAD, 64, 1..=1_000_000),
+    }
+}
+
+/// - `LINKGATE_STORE_MAX_WATCHERS`: event streams, and requests that cancel an upload; further ones are answered 429.
+///   Default 256.
+/// - `LINKGATE_STORE_MAX_WATCHERS_PER_APP`: of these, of one calling application. Default 64.
+/// - `LINKGATE_STORE_MAX_WATCHERS_PER_UPLOAD`: of these, for one upload. Default 32.
+fn watchers(reader: &mut Reader<'_, impl Vars>) -> SeatBounds {
+    SeatBounds {
+        by_caller: Bounds {
+            per_owner: reader.number(MAX_WATCHERS_PER_APP, 64, 1..=1_000_000),
+            in_sum: reader.number(MAX_WATCHERS, 256, 1..=1_000_000),
+        },
+        per_upload: reader.number(MAX_WATCHERS_PER_UPLOAD, 32, 1..=1_000_000),
     }
 }
 

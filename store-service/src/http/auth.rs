@@ -10,6 +10,7 @@ use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use linkgate_contract::{
     AllowList, AppClaim, CallerApp, Claims, Extension, HostRule, InvalidHostRule, Operator, UserClaim, headers,
 };
+use linkgate_store_core::budget::Owner;
 use linkgate_store_core::ingest::Allowance;
 use warp::http::HeaderMap;
 
@@ -32,6 +33,13 @@ pub(super) struct Caller {
     pub(super) operator: Operator,
     /// What its uploads may do.
     pub(super) allowance: Allowance,
+}
+
+impl Caller {
+    /// On whose account its requests are.
+    pub(super) fn owner(&self) -> Owner {
+        Owner::of(self.app.as_ref(), &self.operator)
+    }
 }
 
 /// Why a token is not believed.

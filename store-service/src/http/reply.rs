@@ -17,6 +17,7 @@ use warp::http::{HeaderValue, Response, StatusCode};
 
 use super::auth::AuthError;
 use super::body::BodyError;
+use super::shares::{Kind, TooMany, Whose};
 
 /// A reply, mostly with its whole body.
 pub(super) type Reply = warp::reply::Response;
@@ -31,7 +32,7 @@ pub(super) fn refusal(problem: &Problem, language: Language) -> Reply {
     }
     let more = match problem.code() {
         ErrorCode::NotAuthenticated => Some((WWW_AUTHENTICATE, HeaderValue::from_static("X-Bkapi-JWT"))),
-        ErrorCode::TooManyUploads => Some((RETRY_AFTER, HeaderValue::from_static("5"))),
+        ErrorCode::TooManyUploads | ErrorCode::TooManyRequests => Some((RETRY_AFTER, HeaderValue::from_static("5"))),
         _ => None,
     };
     reply.headers_mut().extend(more);
@@ -111,10 +112,36 @@ impl From<BodyError> for Problem {
     fn from(error: BodyError) -> Self {
         let text = match error {
             BodyError::TooLarge => return Self::new(ErrorCode::BodyTooLarge),
+            BodyError::TooMany(_) => return Self::new(ErrorCode::TooManyRequests),
             BodyError::TooSlow => Text::fixed("读取请求体超时", "The request body did not arrive in time"),
             BodyError::Broken => Text::fixed("请求体不完整", "The request body is incomplete"),
         };
         Self::with_detail(ErrorCode::ParseError, text)
+    }
+}
+
+impl From<TooMany> for Problem {
+    fn from(TooMany { kind, whose, bound }: TooMany) -> Self {
+        let text = match (whose, kind) {
+            (Whose::Everybody, _) => return Self::new(ErrorCode::TooManyRequests),
+            (Whose::Caller, Kind::Waiter) => Text::made(
+                format!("等待上传结束的请求已达到单个调用方的上限（{bound} 个），请稍后重试"),
+                format!("As many of your requests wait for uploads as one caller may have ({bound}), try again when some have ended"),
+            ),
+            (Whose::Caller, Kind::Watcher) => Text::made(
+                format!("事件流已达到单个调用方的上限（{bound} 个），请先关闭一部分"),
+                format!("As many of your event streams are open as one caller may have ({bound}), close some first"),
+            ),
+            (Whose::Upload, Kind::Waiter) => Text::made(
+                format!("等待该上传的请求已达到上限（{bound} 个），请稍后重试"),
+                format!("As many requests wait for this upload as may ({bound}), try again in a moment"),
+            ),
+            (Whose::Upload, Kind::Watcher) => Text::made(
+                format!("该上传的事件流已达到上限（{bound} 个），请改为轮询"),
+                format!("As many event streams of this upload are open as may be ({bound}), ask for it without events"),
+            ),
+        };
+        Self::with_detail(ErrorCode::TooManyRequests, text)
     }
 }
 

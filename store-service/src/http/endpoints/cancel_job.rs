@@ -14,6 +14,7 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
     let known = jobs::find(api, request.target(), id).await?;
     let operator = &request.caller.operator;
     info!(request.id = request.head.request_id(), job.id = %id, "Cancelling for `{operator}`");
+    let _waits = (api.shares.watchers.of_caller(request.caller.owner())?, api.shares.watchers.at_upload(id)?);
     let view = match known {
         Known::Live(live) => {
             let outcome = api.ingest.cancel(&live).await;

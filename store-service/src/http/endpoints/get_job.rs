@@ -21,10 +21,12 @@ use crate::http::{Api, jobs, preferences};
 const EVERY: Duration = Duration::from_secs(1);
 
 pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {
-    let known = jobs::find(api, request.target(), request.job_id()?).await?;
+    let id = request.job_id()?;
+    let known = jobs::find(api, request.target(), id).await?;
     let language = request.head.language();
     if preferences::wants_events(&request.head.headers) {
-        return Ok(watch(api, known, language));
+        let watches = (api.shares.watchers.of_caller(request.caller.owner())?, api.shares.watchers.at_upload(id)?);
+        return Ok(watch(api, known, language, watches));
     }
     let view = match known {
         Known::Live(live) => api.ingest.view(&live, None),
@@ -33,12 +35,13 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
     Ok(reply::json(jobs::describe(&view, &api.time_zone, language).to_string()))
 }
 
-/// The same as it changes, until it has ended.
-fn watch<V: Services>(api: &Api<V>, known: Known, language: Language) -> Reply {
+/// The same as it changes, until it has ended. The stream holds its seat as long as somebody reads it.
+fn watch<V: Services>(api: &Api<V>, known: Known, language: Language, seat: impl Send + 'static) -> Reply {
     let (tell, mut told) = mpsc::channel(1);
     tokio::spawn(follow(Arc::clone(&api.ingest), known, tell));
     let zone = api.time_zone.clone();
     let events = stream::poll_fn(move |context| told.poll_recv(context)).map(move |view| {
+        let _held = &seat;
         let data = jobs::describe(&view, &zone, language).to_string();
         Ok::<_, Infallible>(Event::default().event(view.state.name()).data(data))
     });

@@ -7,6 +7,7 @@ use linkgate_store_core::ingest::{Known, Upload};
 use tracing::info;
 
 use crate::http::auth::Caller;
+use crate::http::body::BodyError;
 use crate::http::reply::{self, Reply};
 use crate::http::request::Request;
 use crate::http::{Api, jobs, preferences};
@@ -17,7 +18,10 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
     let request_id = head.request_id();
     let app_code = app.as_ref().map_or("", CallerApp::as_str);
     info!(request.id = request_id, caller.app = app_code, caller.user = %operator, "Uploading for `{operator}`");
-    let body = body.read_whole(api.max_body_bytes, api.body_timeout).await?;
+    // Before its body is read: who waits for too much already costs nothing more.
+    let _waits = api.shares.waiters.of_caller(caller.owner())?;
+    let mut share = api.shares.body(caller.owner()).map_err(BodyError::from)?;
+    let body = body.read_whole(api.max_body_bytes, api.body_timeout, &mut share).await?;
     let media_type = MediaType::from_header(head.headers.get(headers::CONTENT_TYPE).map(|v| v.as_bytes()));
     let upload = Upload {
         target: route.target.clone(),
@@ -27,6 +31,7 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
         allowance: allowance.clone(),
         request_id: request_id.to_owned(),
     };
+    drop((body, share));
     let key = preferences::read_idempotency_key(&head.headers, &caller, &upload)?;
     let live = match api.ingest.begin(upload, key).await.map_err(|e| reply::ingest_problem(&e))? {
         Known::Live(live) => live,
@@ -38,6 +43,7 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
     {
         return Ok(jobs::accepted(&api.ingest.view(&live, None), &api.time_zone, head.language()));
     }
+    let _waits_for_this_one = api.shares.waiters.at_upload(live.job.id())?;
     let outcome = live.outcome().await;
     show_package(outcome.as_ref().as_ref().map_err(reply::ingest_problem)?, &api.time_zone)
 }
