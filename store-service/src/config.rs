@@ -92,7 +92,7 @@ impl fmt::Display for BadConfig {
 }
 
 /// Every variable that the store reads.
-pub const VARIABLES: [&str; 58] = [
+pub const VARIABLES: [&str; 59] = [
     server::LISTEN,
     server::MAX_CONNECTIONS,
     server::MAX_UPLOADS,
@@ -101,6 +101,7 @@ pub const VARIABLES: [&str; 58] = [
     server::MAX_QUEUED,
     server::MAX_QUEUED_PER_APP,
     server::QUEUE_TIMEOUT,
+    server::MAX_UPLOAD_LIVES,
     server::MAX_WAITERS,
     server::MAX_WAITERS_PER_APP,
     server::MAX_WAITERS_PER_UPLOAD,
@@ -272,6 +273,7 @@ mod tests {
         let queue = config.server.queue;
         assert_eq!((queue.running, queue.per_host, queue.per_app), (64, 32, 16));
         assert_eq!((queue.queued, queue.queued_per_app), (256, 64));
+        assert_eq!((queue.resumed, config.server.max_lives), (4, 3));
         let seats = |per_owner, in_sum, per_upload| SeatBounds { by_caller: Bounds { per_owner, in_sum }, per_upload };
         assert_eq!((config.server.waiters, config.server.watchers), (seats(128, 512, 64), seats(64, 256, 32)));
         assert_eq!(config.server.header_timeout, Duration::from_secs(10));
@@ -343,6 +345,7 @@ mod tests {
     fn numbers_out_of_their_range_are_refused() {
         for (name, value) in [
             (server::MAX_CONNECTIONS, "0"),
+            (server::MAX_UPLOAD_LIVES, "0"),
             (server::HEADER_TIMEOUT, "0"),
             (fetch::MAX_BYTES, "-1"),
             (fetch::IDLE_TIMEOUT, "1.5"),

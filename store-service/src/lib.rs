@@ -109,6 +109,7 @@ pub async fn run(
         modules: config.modules,
         packages: config.packages,
         queue: config.server.queue,
+        max_lives: config.server.max_lives,
         allowed_hosts: config.fetch.allowed_hosts.clone(),
         explain: http::explain,
     };

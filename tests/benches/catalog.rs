@@ -228,7 +228,7 @@ fn new_package(target: &ModuleRef, number: u32) -> (NewPackage, JobRecord) {
         operator: Operator::new("admin").unwrap(),
         request_id: linkgate_tests::random(),
     };
-    (new, JobRecord { view, request, keys: Vec::new() })
+    (new, JobRecord { view, request, keys: Vec::new(), lives: 0 })
 }
 
 /// Copies the first package until there are so many.

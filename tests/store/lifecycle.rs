@@ -44,11 +44,7 @@ async fn the_command_for_health_says_what_the_store_says() {
 
 #[tokio::test]
 async fn a_data_directory_of_the_first_schema_is_opened_and_found_right() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/data-directory-0001.tar.gz");
-    let unpacked =
-        Command::new("tar").arg("-xzf").arg(&fixture).arg("-C").arg(dir.path()).arg("--no-same-owner").status();
-    assert!(unpacked.unwrap().success());
+    let dir = unpacked_fixture("0001");
     let refused = command(dir.path(), &["verify", "--repair"]);
     assert!(refused.err.contains("`ledger.sqlite3`, which is now called `catalog.sqlite3`"), "{}", refused.err);
     // As the operator is told to.
@@ -63,6 +59,36 @@ async fn a_data_directory_of_the_first_schema_is_opened_and_found_right() {
     let verified = command(dir.path(), &["verify"]);
     assert_eq!(verified.code(), 0);
     assert!(verified.out.starts_with("3 rows, 2 packages"), "{}", verified.out);
+}
+
+#[tokio::test]
+async fn jobs_of_the_store_before_are_told_of_and_taken_up() {
+    let dir = unpacked_fixture("0005");
+    let source = FakeSource::serving("x").await;
+    let store = StoreProcess::trusting(&source, dir.path(), &[]);
+    assert_eq!(store.rows().await.len(), 2);
+    assert_eq!(store.request(source.url()).version("0.0.9").send(store.base()).await.status, 200);
+    // Its host is not allowed here.
+    wait_until_holds("the end of what was accepted", async || {
+        let states: Vec<_> = store.directory().jobs().await.into_iter().map(|(state, _)| state).collect();
+        states == ["done", "done", "failed", "failed", "done"]
+    })
+    .await;
+    store.stop();
+    let verified = command(dir.path(), &["verify"]);
+    assert_eq!(verified.code(), 0);
+    assert!(verified.out.starts_with("3 rows, 2 packages"), "{}", verified.out);
+}
+
+/// What a store left that had applied the migrations up to this one.
+fn unpacked_fixture(migration: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let name = format!("fixtures/data-directory-{migration}.tar.gz");
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    let unpacked =
+        Command::new("tar").arg("-xzf").arg(&fixture).arg("-C").arg(dir.path()).arg("--no-same-owner").status();
+    assert!(unpacked.unwrap().success());
+    dir
 }
 
 #[tokio::test]

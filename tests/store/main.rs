@@ -16,6 +16,7 @@ mod inside;
 mod jobs;
 mod lifecycle;
 mod metrics;
+mod lives;
 mod modules;
 mod names;
 mod parallel;

@@ -40,6 +40,14 @@ struct State {
     waiting: Tally<Owner>,
     running: Tally<Owner>,
     hosts: Tally<String>,
+    /// Of those that were taken up again: how many run, and how many have ended.
+    resumed: Resumed,
+}
+
+#[derive(Default)]
+struct Resumed {
+    running: usize,
+    ended: usize,
 }
 
 struct Entry {
@@ -47,6 +55,7 @@ struct Entry {
     key: UploadKey,
     host: String,
     owner: Owner,
+    is_resumed: bool,
     is_cancelled: bool,
     /// Whether it counts as running.
     has_slot: bool,
@@ -76,14 +85,14 @@ impl ClaimTable {
     }
 
     pub(super) fn enqueue(&self, job: NewJob) -> Result<Enqueued, QueueError> {
-        let NewJob { record, key, host, is_accepted } = job;
+        let NewJob { record, key, host, is_resumed } = job;
         let owner = record.request.owner();
         let mut state = self.state();
         if let Some(joined) = state.find_equal(key, &record)? {
             return Ok(Enqueued::Joined(joined));
         }
         let waits = !state.may_run(&host, &owner, &self.0.limits);
-        if waits && !is_accepted {
+        if waits && !is_resumed {
             state.waiting.check(&owner, 1, self.0.limits.queue_bounds()).map_err(QueueError::Full)?;
         }
         let id = record.view.id;
@@ -92,9 +101,10 @@ impl ClaimTable {
             state.by_key.insert(key.key, (*key, id));
         }
         state.by_upload.insert(key, id);
-        let (is_cancelled, has_slot, epoch, lease) = (false, false, 0, None);
         state.waiting.add(&owner, 1);
-        state.jobs.insert(id, Entry { record, key, host, owner, is_cancelled, has_slot, epoch, lease, view });
+        let (is_cancelled, has_slot, epoch, lease) = (false, false, 0, None);
+        let entry = Entry { record, key, host, owner, is_resumed, is_cancelled, has_slot, epoch, lease, view };
+        state.jobs.insert(id, entry);
         state.queue.push_back(id);
         state.let_in(&self.0.limits);
         drop(state);
@@ -228,6 +238,7 @@ impl State {
             let Some(id) = self.queue.remove(at) else { return };
             let Some(entry) = self.jobs.get_mut(&id) else { continue };
             entry.has_slot = true;
+            self.resumed.running += usize::from(entry.is_resumed);
             self.waiting.remove(&entry.owner, 1);
             self.running.add(&entry.owner, 1);
             self.hosts.add(&entry.host, 1);
@@ -238,6 +249,8 @@ impl State {
     /// Where in the queue the next one stands that may run: of the caller with the fewest that do, the first.
     fn next_in_turn(&self, limits: &QueueLimits) -> Option<usize> {
         let waiting = self.queue.iter().enumerate().filter_map(|(at, id)| Some((at, self.jobs.get(id)?)));
+        let resumed_may = self.resumed.running < limits.resumed.saturating_add(self.resumed.ended);
+        let waiting = waiting.filter(|(_, job)| resumed_may || !job.is_resumed);
         let may_run = waiting.filter(|(_, job)| self.may_run(&job.host, &job.owner, limits));
         may_run.min_by_key(|(at, job)| (self.running.held_by(&job.owner), *at)).map(|(at, _)| at)
     }
@@ -283,6 +296,9 @@ impl State {
         if entry.has_slot {
             self.ready.retain(|ready| *ready != id);
             self.running.remove(&entry.owner, 1);
+            let resumed = usize::from(entry.is_resumed);
+            self.resumed.running = self.resumed.running.saturating_sub(resumed);
+            self.resumed.ended = self.resumed.ended.saturating_add(resumed);
             self.hosts.remove(&entry.host, 1);
             self.let_in(limits);
         } else {

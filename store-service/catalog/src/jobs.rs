@@ -68,8 +68,8 @@ pub(super) async fn record_acceptance(tx: &mut Transaction<'_, Sqlite>, job: &Jo
     let private_hosts = serde_json::to_string(&private_hosts).map_err(|e| sqlx::Error::Encode(e.into()))?;
     sqlx::query(
         "insert into job (id, app_code, module, request, private_hosts, opaque, source_url, caller_app, operator,
-                          request_id, created_ms)
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing",
+                          request_id, created_ms, lives)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing",
     )
     .bind(view.id.to_string())
     .bind(view.target.app.as_str())
@@ -82,9 +82,20 @@ pub(super) async fn record_acceptance(tx: &mut Transaction<'_, Sqlite>, job: &Jo
     .bind(request.operator.as_str())
     .bind(&request.request_id)
     .bind(view.created_ms)
+    .bind(job.lives)
     .execute(&mut **tx)
     .await?;
     record_keys(tx, job, now_ms()).await
+}
+
+/// Records one life more of an accepted upload, or one less.
+pub(super) async fn count_life(writer: &SqlitePool, id: JobId, by: i32) -> Result<(), CatalogError> {
+    let counted = sqlx::query("update job set lives = max(lives + ?, 0) where id = ? and state is null")
+        .bind(by)
+        .bind(id.to_string())
+        .execute(writer)
+        .await;
+    counted.map(|_| ()).map_err(failed)
 }
 
 /// A key that is there already is over its time, or stands for this very upload.
@@ -134,7 +145,7 @@ pub(super) async fn find_by_key(
 
 /// Uploads that were accepted and have not ended.
 pub(super) async fn unfinished(pool: &SqlitePool) -> Result<Vec<JobRecord>, CatalogError> {
-    let rows = sqlx::query("select * from job where state is null order by created_ms, id")
+    let rows = sqlx::query("select * from job where state is null order by lives, created_ms, id")
         .fetch_all(pool)
         .await
         .map_err(failed)?;
@@ -160,7 +171,7 @@ fn read_record(row: &SqliteRow) -> Result<JobRecord, sqlx::Error> {
         operator: read_operator(row)?,
         request_id: row.try_get("request_id")?,
     };
-    Ok(JobRecord { view: read_view(row)?, request, keys: Vec::new() })
+    Ok(JobRecord { view: read_view(row)?, request, keys: Vec::new(), lives: row.try_get("lives")? })
 }
 
 fn read_view(row: &SqliteRow) -> Result<JobView, sqlx::Error> {

@@ -43,6 +43,14 @@ impl JobQueue for SqliteCatalog {
         Ok(())
     }
 
+    async fn begin_life(&self, id: JobId) -> Result<(), QueueError> {
+        jobs::count_life(&self.writer, id, 1).await.map_err(from_catalog)
+    }
+
+    async fn give_life_back(&self, id: JobId) -> Result<(), QueueError> {
+        jobs::count_life(&self.writer, id, -1).await.map_err(from_catalog)
+    }
+
     async fn finish(&self, job: JobRecord, end: JobEnd, fence: Option<Fence>) -> Result<(), QueueError> {
         let ending = self.claims.begin_end(job.view.id, fence)?;
         let now = now_ms();

@@ -87,6 +87,8 @@ pub struct Rules {
     pub packages: PackageLimits,
     /// How many at once, and how long they wait.
     pub queue: QueueLimits,
+    /// How often a process may end while it works on an accepted upload, before that is given up.
+    pub max_lives: u32,
     /// Where links may point to. Callers' requests were held against it already; those that a store takes up again were
     /// not, since it may have changed.
     pub allowed_hosts: AllowList,

@@ -46,6 +46,7 @@ pub fn lenient_rules() -> Rules {
         modules: ModuleRules::default(),
         packages: Limits { opaque: Opaque::Allow, ..Limits::default() },
         queue: QueueLimits::default(),
+        max_lives: 3,
         allowed_hosts: AllowList::default(),
         explain: |_| Problem::new(ErrorCode::Internal),
     }

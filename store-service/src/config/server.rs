@@ -15,6 +15,7 @@ pub(super) const MAX_UPLOADS_PER_HOST: &str = "LINKGATE_STORE_MAX_UPLOADS_PER_HO
 pub(super) const MAX_UPLOADS_PER_APP: &str = "LINKGATE_STORE_MAX_UPLOADS_PER_APP";
 pub(super) const MAX_QUEUED: &str = "LINKGATE_STORE_MAX_QUEUED_UPLOADS";
 pub(super) const MAX_QUEUED_PER_APP: &str = "LINKGATE_STORE_MAX_QUEUED_UPLOADS_PER_APP";
+pub(super) const MAX_UPLOAD_LIVES: &str = "LINKGATE_STORE_MAX_UPLOAD_LIVES";
 pub(super) const QUEUE_TIMEOUT: &str = "LINKGATE_STORE_QUEUE_TIMEOUT_S";
 pub(super) const MAX_WAITERS: &str = "LINKGATE_STORE_MAX_WAITERS";
 pub(super) const MAX_WAITERS_PER_APP: &str = "LINKGATE_STORE_MAX_WAITERS_PER_APP";
@@ -42,6 +43,9 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// How many uploads download at once, and how many wait.
     pub queue: QueueLimits,
+    /// `LINKGATE_STORE_MAX_UPLOAD_LIVES`: how often the store may end while it works on an accepted upload, before it gives that
+    /// up. Default 3.
+    pub max_lives: u32,
     /// Requests that wait for the end of an upload.
     pub waiters: SeatBounds,
     /// Event streams.
@@ -82,6 +86,7 @@ impl ServerConfig {
             listen: listen(reader),
             max_connections: max_connections(reader, &[waiters, watchers]),
             queue: queue_limits(reader),
+            max_lives: reader.number(MAX_UPLOAD_LIVES, 3, 1..=100),
             waiters,
             watchers,
             header_timeout: reader.seconds(HEADER_TIMEOUT, 10),

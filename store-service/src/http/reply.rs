@@ -167,6 +167,13 @@ pub(super) fn ingest_problem(error: &IngestError) -> Problem {
         IngestError::Blob(_) => Problem::new(ErrorCode::ObjectStore),
         IngestError::Catalog(_) | IngestError::Queue(_) => Problem::new(ErrorCode::Internal),
         IngestError::JoinedFailed(failure) => joined_problem(failure),
+        IngestError::GivenUp { lives } => Problem::with_detail(
+            ErrorCode::UploadAbandoned,
+            Text::made(
+                format!("服务 {lives} 次在处理该上传时异常退出，已放弃该上传"),
+                format!("The service ended {lives} times while it worked on the upload, and gave it up"),
+            ),
+        ),
         IngestError::Cancelled => Problem::new(ErrorCode::UploadCancelled),
         IngestError::KeyReused => Problem::new(ErrorCode::IdempotencyKeyReused),
         IngestError::ClaimLost | IngestError::Stopping => Problem::new(ErrorCode::Unavailable),
@@ -320,6 +327,7 @@ mod tests {
             ),
             (IngestError::Cancelled, C::UploadCancelled),
             (IngestError::KeyReused, C::IdempotencyKeyReused),
+            (IngestError::GivenUp { lives: 3 }, C::UploadAbandoned),
             (IngestError::Stopping, C::Unavailable),
             (IngestError::Blob(BlobError::NoSpace(io())), C::InsufficientStorage),
             (IngestError::Blob(BlobError::Io { doing: "SECRET", cause: io() }), C::ObjectStore),

@@ -66,6 +66,12 @@ pub enum IngestError {
     /// Another process has claimed the job: this one had shown no sign of life for too long.
     #[error("another process works on the upload now")]
     ClaimLost,
+    /// The store ended so often while it worked on this that it does not try again.
+    #[error("the store ended {lives} times while it worked on the upload")]
+    GivenUp {
+        /// How often.
+        lives: u32,
+    },
     /// The store is stopping.
     #[error("the store is stopping")]
     Stopping,
@@ -87,7 +93,8 @@ impl IngestError {
             | Self::Blob(_)
             | Self::Catalog(_)
             | Self::Queue(_)
-            | Self::JoinedFailed(_) => "failed",
+            | Self::JoinedFailed(_)
+            | Self::GivenUp { .. } => "failed",
             Self::Archive(_) => "package_refused",
             Self::KeyReused => "idempotency_key_reused",
             Self::Cancelled | Self::ClaimLost | Self::Stopping => "cancelled",

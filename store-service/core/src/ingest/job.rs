@@ -3,7 +3,7 @@
 //! Promises: an upload is either acknowledged or ended first, never both at once, so whoever was told that it goes on is
 //! never told of one that the catalog does not have.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -70,6 +70,8 @@ pub struct Job {
     /// Somebody was told that it goes on, so it waits for its turn however long that takes.
     has_no_queue_timeout: AtomicBool,
     keys: Mutex<Vec<JobKey>>,
+    /// How often a process began to work on it.
+    lives: AtomicU32,
     pub(super) record_state: tokio::sync::Mutex<RecordState>,
     /// Its span, for those of other requests to point at.
     place: OnceLock<Place>,
@@ -90,6 +92,7 @@ impl Job {
             lost: CancellationToken::new(),
             has_no_queue_timeout: AtomicBool::new(record_state == RecordState::Accepted),
             keys: Mutex::default(),
+            lives: AtomicU32::new(0),
             record_state: tokio::sync::Mutex::new(record_state),
             place: OnceLock::new(),
         }
@@ -143,6 +146,16 @@ impl Job {
             ClaimState::Held(fence) => Some(fence),
             ClaimState::Waiting | ClaimState::Left => None,
         }
+    }
+
+    /// It has had so many lives before.
+    pub(super) fn with_lives(self, lives: u32) -> Self {
+        Self { lives: AtomicU32::new(lives), ..self }
+    }
+
+    /// This process begins to work on it.
+    pub(super) fn begin_life(&self) {
+        self.lives.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The span of its work, which begins with this call.
@@ -251,7 +264,7 @@ impl Job {
             operator: operator.clone(),
             request_id: request_id.clone(),
         };
-        JobRecord { view: self.view(), request, keys: self.keys().clone() }
+        JobRecord { view: self.view(), request, keys: self.keys().clone(), lives: self.lives.load(Ordering::Relaxed) }
     }
 }
 

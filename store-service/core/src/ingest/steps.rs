@@ -65,6 +65,7 @@ impl<V: Services> Ingest<V> {
         if let Enqueued::Joined(other) = self.wait_for_claim(job).await? {
             return self.follow(other).await;
         }
+        self.begin_life(job).await?;
         job.reach(Stage::Fetching);
         let (finished, package, fetched) = self.download(job).await?;
         let stored = StoredPackage { size_bytes: finished.size_bytes(), package };
@@ -83,7 +84,27 @@ impl<V: Services> Ingest<V> {
             let id = job.id();
             error!(job.id = %id, error = chain(&e), "Cannot record the end of job `{id}`; if it was accepted, the next start begins it again");
         }
+        if *state == RecordState::Accepted && job.has_reached(Stage::Fetching) && matches!(error, IngestError::Stopping) {
+            self.give_life_back(job).await;
+        }
         *state = RecordState::Ended;
+    }
+
+    async fn give_life_back(&self, job: &Job) {
+        let id = job.id();
+        if let Err(e) = self.catalog.give_life_back(id).await {
+            warn!(job.id = %id, error = chain(&e), "Cannot record that job `{id}` was stopped in good order; one of its lives is gone");
+        }
+    }
+
+    /// Whoever accepts it from now on records this life along with it.
+    async fn begin_life(&self, job: &Job) -> Result<(), IngestError> {
+        let state = job.record_state.lock().await;
+        job.begin_life();
+        if *state == RecordState::Accepted {
+            self.catalog.begin_life(job.id()).await?;
+        }
+        Ok(())
     }
 
     /// Resolves when the upload must end, with the reason.
@@ -128,9 +149,9 @@ impl<V: Services> Ingest<V> {
             return Ok(Enqueued::Queued);
         }
         let host = job.upload.request.package_url.host().map(|host| host.to_string()).unwrap_or_default();
-        let is_accepted = *job.record_state.lock().await == RecordState::Accepted;
+        let is_resumed = *job.record_state.lock().await == RecordState::Accepted;
         let (record, key) = (job.record(), job.upload_key());
-        let enqueued = self.catalog.enqueue(NewJob { record, key, host, is_accepted }).await?;
+        let enqueued = self.catalog.enqueue(NewJob { record, key, host, is_resumed }).await?;
         if enqueued != Enqueued::Queued {
             return Ok(enqueued);
         }

@@ -1,16 +1,17 @@
 //! Takes up jobs whose process is gone.
 //!
 //! Promises: every job that was accepted and has not ended begins again, under its old id; what has come of it before
-//! is not used. One that may not be done any more ends with the reason.
+//! is not used. One that may not be done any more ends with the reason, and so does one whose process ended too often while
+//! it was worked on.
 
 use std::sync::Arc;
 
-use linkgate_contract::{MediaType, Problem, UploadByLinkRequest};
+use linkgate_contract::{JobId, MediaType, Problem, UploadByLinkRequest};
 use tracing::{error, info, warn};
 
 use super::job::{Job, RecordState};
 use super::ports::{Claim, Failure, Fence, JobEnd, JobQueue as _, JobRecord, JobRequest, QueueError, Services};
-use super::{Ingest, Upload, chain};
+use super::{Ingest, IngestError, Upload, chain};
 
 impl<V: Services> Ingest<V> {
     /// Begins those again that nobody works on. Called once, before anybody can ask for more.
@@ -33,11 +34,14 @@ impl<V: Services> Ingest<V> {
     }
 
     async fn take_up(self: &Arc<Self>, record: JobRecord, fence: Option<Fence>) -> Result<(), QueueError> {
-        let (id, created_ms) = (record.view.id, record.view.created_ms);
+        let (id, created_ms, lives) = (record.view.id, record.view.created_ms, record.lives);
+        if lives >= self.rules.max_lives {
+            return self.give_up(record, fence).await;
+        }
         match self.parse_upload(&record) {
             Ok(upload) => {
-                info!(job.id = %id, request.id = upload.request_id, "Began job `{id}` again, which was accepted before");
-                let job = Job::new(id, upload, created_ms, RecordState::Accepted);
+                info!(job.id = %id, request.id = upload.request_id, "Took job `{id}` up again, which was accepted before");
+                let job = Job::new(id, upload, created_ms, RecordState::Accepted).with_lives(lives);
                 if let Some(fence) = fence {
                     job.hand_claim(fence);
                 }
@@ -53,6 +57,21 @@ impl<V: Services> Ingest<V> {
                 self.catalog.finish(record, JobEnd::Failed(failure), fence).await
             }
         }
+    }
+
+    /// Its work may be what ended them all.
+    async fn give_up(&self, record: JobRecord, fence: Option<Fence>) -> Result<(), QueueError> {
+        let (id, lives): (JobId, u32) = (record.view.id, record.lives);
+        error!(
+            job.id = %id,
+            request.id = record.request.request_id,
+            app.code = record.view.target.app.as_str(),
+            package.url = record.request.source_url,
+            job.lives = lives,
+            "Gave up job `{id}`: the store ended {lives} times while it worked on it; look why before you let it be uploaded again"
+        );
+        let failure = Failure::from_problem(&(self.rules.explain)(&IngestError::GivenUp { lives }));
+        self.catalog.finish(record, JobEnd::Failed(failure), fence).await
     }
 
     /// Judged like any request, for the operator may have changed what is allowed.

@@ -46,6 +46,7 @@ const LIMITS: QueueLimits = QueueLimits {
     per_app: 2,
     queued: 2,
     queued_per_app: 2,
+    resumed: 9,
     queue_timeout: Duration::from_secs(10),
     lease: Duration::from_secs(3_600),
 };
@@ -74,10 +75,10 @@ fn job(number: u8, host: &str, caller: &str) -> NewJob {
         request_id: String::new(),
     };
     NewJob {
-        record: JobRecord { view, request, keys: Vec::new() },
+        record: JobRecord { view, request, keys: Vec::new(), lives: 0 },
         key: UploadKey(Sha256::from_bytes([number; 32])),
         host: host.to_owned(),
-        is_accepted: false,
+        is_resumed: false,
     }
 }
 
@@ -137,7 +138,7 @@ pub async fn turns_are_kept<A: Adapters>() {
     }
     let mut full = job(6, "i", "e");
     assert!(matches!(queue.enqueue(full.clone()).await, Err(QueueError::Full(Exhausted::Sum { bound: 2 }))));
-    full.is_accepted = true;
+    full.is_resumed = true;
     enqueue(&queue, &full).await;
     let mut claims = Vec::new();
     for _ in 0..3 {
@@ -189,7 +190,7 @@ pub async fn accepted_jobs_count_for_their_caller<A: Adapters>() {
     let adapters = adapters.reopen(limits).await;
     let queue = adapters.catalog();
     for (number, record) in [1, 2].into_iter().zip(queue.unfinished().await.unwrap()) {
-        enqueue(&queue, &NewJob { record, is_accepted: true, ..job(number, "h", "nobody") }).await;
+        enqueue(&queue, &NewJob { record, is_resumed: true, ..job(number, "h", "nobody") }).await;
     }
     let over = queue.enqueue(job(3, "h", "a")).await;
     assert!(matches!(over, Err(QueueError::Full(Exhausted::Owner { bound: 1 }))), "{over:?}");
@@ -197,6 +198,41 @@ pub async fn accepted_jobs_count_for_their_caller<A: Adapters>() {
     let claimed = claim(&queue, HolderId::random()).await;
     queue.finish(claimed.record, failed(), Some(claimed.fence)).await.unwrap();
     claim(&queue, HolderId::random()).await;
+}
+
+/// Jobs that are taken up again begin a few at a time, those that were begun least often first, and more as they end; others
+/// are not held up by them.
+pub async fn resumed_jobs_begin_a_few_at_a_time<A: Adapters>() {
+    let limits = QueueLimits { running: 9, per_app: 9, per_host: 9, queued: 9, queued_per_app: 9, resumed: 1, ..LIMITS };
+    let adapters = A::create(limits).await;
+    let (queue, holder) = (adapters.catalog(), HolderId::random());
+    let [once, twice, never] = [1, 2, 3].map(|number| job(number, "h", "a"));
+    for accepted in [&once, &twice, &never] {
+        enqueue(&queue, accepted).await;
+        queue.accept(accepted.record.clone()).await.unwrap();
+    }
+    for begun in [&once, &twice, &twice, &never] {
+        queue.begin_life(id(begun)).await.unwrap();
+    }
+    queue.give_life_back(id(&never)).await.unwrap();
+    drop(queue);
+    let adapters = adapters.reopen(limits).await;
+    let queue = adapters.catalog();
+    let left = queue.unfinished().await.unwrap();
+    let told: Vec<_> = left.iter().map(|record| (record.view.id, record.lives)).collect();
+    assert_eq!(told, [(id(&never), 0), (id(&once), 1), (id(&twice), 2)]);
+    for (number, record) in [3, 1, 2].into_iter().zip(left) {
+        enqueue(&queue, &NewJob { record, is_resumed: true, ..job(number, "h", "a") }).await;
+    }
+    let first = claim(&queue, holder).await;
+    assert_eq!(first.record.view.id, id(&never));
+    assert!(nothing_to_claim(&queue).await, "one at a time");
+    let other = job(4, "h", "a");
+    enqueue(&queue, &other).await;
+    assert_eq!(claim(&queue, holder).await.record.view.id, id(&other), "it was not taken up again");
+    queue.finish(first.record, failed(), Some(first.fence)).await.unwrap();
+    let next = [claim(&queue, holder).await, claim(&queue, holder).await];
+    assert_eq!(next.map(|claim| claim.record.view.id), [id(&once), id(&twice)], "one has ended well, so two may run");
 }
 
 /// Who gave up waiting takes no place, neither in the queue nor beyond it.
@@ -326,7 +362,7 @@ pub async fn accepted_jobs_outlive_their_process<A: Adapters>() {
         Some((id(&accepted), Sha256::from_bytes([1; 32])))
     );
     assert_eq!(queue.find_job(id(&other)).await.unwrap(), None);
-    let again = NewJob { record: left[0].clone(), is_accepted: true, ..accepted.clone() };
+    let again = NewJob { record: left[0].clone(), is_resumed: true, ..accepted.clone() };
     enqueue(&queue, &again).await;
     let claimed = claim(&queue, HolderId::random()).await;
     queue.finish(claimed.record, failed(), Some(claimed.fence)).await.unwrap();
@@ -512,7 +548,8 @@ pub async fn publishing_and_collecting_lose_nothing<A: Adapters>() {
 macro_rules! conformance_tests {
     ($adapters:ty) => {
         $crate::conformance_tests! { $adapters:
-            limits_hold, turns_are_kept, callers_have_shares, accepted_jobs_count_for_their_caller, withdrawn_jobs_are_gone, equal_uploads_are_one_job, old_claims_are_fenced,
+            limits_hold, turns_are_kept, callers_have_shares, accepted_jobs_count_for_their_caller,
+            resumed_jobs_begin_a_few_at_a_time, withdrawn_jobs_are_gone, equal_uploads_are_one_job, old_claims_are_fenced,
             heartbeats_tell_progress_and_cancellation, accepted_jobs_outlive_their_process,
             blobs_are_committed_by_digest, abandoned_writers_leave_nothing, packages_are_recorded,
             publishing_and_collecting_lose_nothing

@@ -166,4 +166,6 @@ pub struct JobRecord {
     pub request: JobRequest,
     /// The keys under which it was asked for.
     pub keys: Vec<JobKey>,
+    /// How often a process began to work on it and did not give it back in good order.
+    pub lives: u32,
 }

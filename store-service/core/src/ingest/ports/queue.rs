@@ -15,7 +15,8 @@ use crate::budget::{Bounds, Exhausted};
 /// in all, from one host and of one caller, and never more of a caller's wait than its share; a job counts for the caller
 /// that asked for it first, from its place in the queue to its end, also after it was accepted and taken up again. Whoever
 /// waits is claimed in turn, the caller with the fewest claimed jobs first, and a busy host or caller holds nobody else up. A
-/// job whose lease ran out can be claimed again, and its old claim is worth nothing from then on.
+/// job whose lease ran out can be claimed again, and its old claim is worth nothing from then on. Jobs that are taken up again
+/// are claimed a few at a time, and one more for each that has ended, for one of them may have ended the process before.
 pub trait JobQueue: Clone + Send + Sync + 'static {
     /// Queues a job, unless one that does the same, or that one of its keys stands for, has not ended: that one is joined.
     ///
@@ -33,6 +34,11 @@ pub trait JobQueue: Clone + Send + Sync + 'static {
     /// Records that a job goes on without its caller: from here on it survives whatever happens to the store. Recorded
     /// again, it gets further keys.
     fn accept(&self, job: JobRecord) -> impl Future<Output = Result<(), QueueError>> + Send;
+    /// Records, before anything is done for an accepted job, that this process works on it: one life of it, which is not
+    /// forgotten whatever happens to the process.
+    fn begin_life(&self, id: JobId) -> impl Future<Output = Result<(), QueueError>> + Send;
+    /// Takes that back: the process stops, and nothing about the job made it.
+    fn give_life_back(&self, id: JobId) -> impl Future<Output = Result<(), QueueError>> + Send;
     /// Records that a job ended without a package. Its keys are free again.
     ///
     /// [`QueueError::Fenced`] if this fence is not that of its last claim: nothing is recorded.
@@ -55,7 +61,8 @@ pub trait JobQueue: Clone + Send + Sync + 'static {
         key: Sha256,
         since_ms: i64,
     ) -> impl Future<Output = Result<Option<(JobId, Sha256)>, QueueError>> + Send;
-    /// Jobs that were accepted, have not ended and that nobody works on: those of a process that died. The oldest first.
+    /// Jobs that were accepted, have not ended and that nobody works on: those of a process that died. Those with the fewest
+    /// lives first, and of these the oldest.
     fn unfinished(&self) -> impl Future<Output = Result<Vec<JobRecord>, QueueError>> + Send;
 }
 
@@ -72,6 +79,8 @@ pub struct QueueLimits {
     pub queued: usize,
     /// Of these, of one calling application.
     pub queued_per_app: usize,
+    /// Jobs that are claimed of those that were taken up again, at first.
+    pub resumed: usize,
     /// How long a job waits that was not accepted.
     pub queue_timeout: Duration,
     /// How long a claim is good without a heartbeat.
@@ -86,6 +95,7 @@ impl Default for QueueLimits {
             per_app: 16,
             queued: 256,
             queued_per_app: 64,
+            resumed: 4,
             queue_timeout: Duration::from_secs(20),
             lease: Duration::from_secs(60),
         }
@@ -115,8 +125,9 @@ pub struct NewJob {
     pub key: UploadKey,
     /// The host that it downloads from.
     pub host: String,
-    /// Whether its caller was told that it goes on. It has had its place in the queue then, and gets one however full it is.
-    pub is_accepted: bool,
+    /// Whether it was accepted before this process began. It has had its place in the queue then, and gets one however full
+    /// it is.
+    pub is_resumed: bool,
 }
 
 /// What makes two uploads the same: the SHA-256 of all that decides what is stored.
