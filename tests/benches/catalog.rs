@@ -21,7 +21,8 @@ use linkgate_archive::{Format, Package};
 use linkgate_catalog::SqliteCatalog;
 use linkgate_contract::{AppCode, CallerApp, JobId, ModuleName, ModuleRef, Operator, PackageVersion, Sha256};
 use linkgate_store_core::ingest::ports::{
-    Catalog, CatalogReader, Fetched, JobRecord, JobRequest, JobState, JobView, NewPackage, Provenance, QueueLimits,
+    BytesFrom, Catalog, CatalogReader, Fetched, JobRecord, JobRequest, JobState, JobView, NewPackage, Provenance,
+    QueueLimits,
 };
 use linkgate_store_core::ingest::{Allowance, now_ms};
 use linkgate_tests::measure::{median, number};
@@ -127,7 +128,7 @@ impl FilledCatalog {
             self.record().await,
             self.ask(async |of, (_, version)| assert!(of.catalog.has_live(&of.target, version).await.unwrap())).await,
             self.ask(async |of, (sha256, _)| {
-                assert!(of.catalog.find_stored(&of.target.app, sha256).await.unwrap().is_some());
+                assert!(of.catalog.find_stored(&of.target, sha256).await.unwrap().is_some());
             })
             .await,
             self.ask(async |of, (sha256, _)| assert!(of.catalog.is_referenced(sha256).await.unwrap())).await,
@@ -204,7 +205,7 @@ fn new_package(target: &ModuleRef, number: u32) -> (NewPackage, JobRecord) {
         size_bytes: 1 << 18,
         sha256: Sha256::from_bytes(digest),
         package,
-        provenance: Provenance { fetched: Some(fetched), ended_ms: now_ms(), statement },
+        provenance: Provenance { bytes: BytesFrom::Source(fetched), ended_ms: now_ms(), statement },
         operator: Operator::new("admin").unwrap(),
         allow_overwrite: false,
     };

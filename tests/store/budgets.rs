@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
-use linkgate_tests::wait::wait_until;
 use futures_util::future::select_all;
 use linkgate_store::config::Config;
-use linkgate_tests::{Behaviour, FakeSource, LinkRequestBuilder, Reply, StoreProcess, TestStore, bytes, trust};
+use linkgate_tests::wait::wait_until;
+use linkgate_tests::{
+    Behaviour, Compression, FakeSource, LinkRequestBuilder, Reply, StoreProcess, TestStore, tar, trust,
+};
 use reqwest::Method;
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -14,7 +16,13 @@ use tokio::task::JoinHandle;
 use crate::assert_problem;
 
 /// The caller that takes all it can get, and the one that wants to be served.
-const [GREEDY, MODEST]: [&str; 2] = ["greedy", "modest"];
+const GREEDY: &str = "greedy";
+const MODEST: &str = "modest";
+
+/// A real one, as small as they come.
+fn package() -> Vec<u8> {
+    tar(&[("main.py", b"print()")], Compression::Gzip)
+}
 
 fn hurried(request: LinkRequestBuilder) -> LinkRequestBuilder {
     request.header("prefer", "respond-async").in_english()
@@ -33,7 +41,7 @@ fn assert_share_is_used_up(reply: &Reply, bound: usize) {
 
 #[tokio::test]
 async fn accepted_uploads_fill_their_callers_share_of_the_queue_and_no_more() {
-    let held = FakeSource::start(Behaviour::Held(bytes(1_000))).await;
+    let held = FakeSource::start(Behaviour::Held(package())).await;
     let store = TestStore::with(|config| {
         trust(config, &[&held]);
         (config.server.queue.per_app, config.server.queue.queued_per_app) = (2, 3);
@@ -64,10 +72,9 @@ async fn accepted_uploads_fill_their_callers_share_of_the_queue_and_no_more() {
 
 #[tokio::test]
 async fn after_a_restart_accepted_uploads_still_count_for_their_caller() {
-    let held = FakeSource::start(Behaviour::Held(bytes(1_000))).await;
+    let held = FakeSource::start(Behaviour::Held(package())).await;
     let data = tempfile::tempdir().unwrap();
-    let share =
-        [("LINKGATE_STORE_MAX_UPLOADS_PER_APP", "1"), ("LINKGATE_STORE_MAX_QUEUED_UPLOADS_PER_APP", "1")];
+    let share = [("LINKGATE_STORE_MAX_UPLOADS_PER_APP", "1"), ("LINKGATE_STORE_MAX_QUEUED_UPLOADS_PER_APP", "1")];
     let mut killed = StoreProcess::trusting(&held, data.path(), &share);
     let by = |app: &str| killed.mint().token_of(app);
     let ask = |app: &str, version: &str| hurried(killed.request(held.url())).version(version).token(Some(by(app)));
@@ -80,7 +87,8 @@ async fn after_a_restart_accepted_uploads_still_count_for_their_caller() {
     held.wait_for_requests(1).await;
     let keys = killed.mint().setting();
     killed.kill_9();
-    let again = StoreProcess::trusting(&held, data.path(), &[&share[..], &[("LINKGATE_JWT_PUBLIC_KEYS", &keys)]].concat());
+    let again =
+        StoreProcess::trusting(&held, data.path(), &[&share[..], &[("LINKGATE_JWT_PUBLIC_KEYS", &keys)]].concat());
     held.wait_for_requests(2).await;
     assert_share_is_used_up(&asked[2].clone().send(again.base()).await, 1);
     assert_eq!(other.send(again.base()).await.status, 202);
@@ -95,7 +103,7 @@ async fn after_a_restart_accepted_uploads_still_count_for_their_caller() {
 
 /// A store and a source that sends half and then waits, with some bounds.
 async fn holding(change: impl FnOnce(&mut Config)) -> (TestStore, FakeSource) {
-    let held = FakeSource::start(Behaviour::Held(bytes(1_000))).await;
+    let held = FakeSource::start(Behaviour::Held(package())).await;
     let store = TestStore::with(|config| {
         trust(config, &[&held]);
         change(config);

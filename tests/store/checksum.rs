@@ -82,7 +82,7 @@ async fn what_is_no_digest_is_refused_before_a_download() {
 }
 
 #[tokio::test]
-async fn what_the_application_has_is_recorded_without_a_download() {
+async fn what_the_module_has_is_recorded_without_a_download() {
     let source = FakeSource::serving("package").await;
     source.on("/gone", Behaviour::Status(404));
     let store = TestStore::trusting(&source).await;
@@ -91,13 +91,15 @@ async fn what_the_application_has_is_recorded_without_a_download() {
     let held = |version: &str| store.request(source.url_of("/gone")).version(version).field("sha256", digest.as_str());
     let reply = store.send(held("2").module("app", "other")).await;
     assert_eq!(reply.status, 502, "another application: {}", reply.body);
-    let module = store.rows().await[0].app_code.clone();
-    for request in [held("2"), held("3").module(&module, "other")] {
-        let reply = store.send(request).await;
+    let app = store.rows().await[0].app_code.clone();
+    let reply = store.send(held("2").module(&app, "other")).await;
+    assert_eq!(reply.status, 502, "a grant may end at the module: {}", reply.body);
+    for version in ["2", "3"] {
+        let reply = store.send(held(version)).await;
         assert_eq!((reply.status, &reply.json()["package_size"]), (200, &json!("7")), "{}", reply.body);
     }
     assert_eq!(store.stored_files(), [digest.as_str()]);
-    assert_eq!(source.requests().len(), 2, "the first upload, and the other application's");
+    assert_eq!(source.requests().len(), 3, "the first upload, and those of the other modules");
     // What is refused stays refused.
     assert_eq!(store.send(held("2")).await.status, 400);
     let reply = store.send(held("4").field("size", 8)).await;
@@ -107,7 +109,7 @@ async fn what_the_application_has_is_recorded_without_a_download() {
 }
 
 #[tokio::test]
-async fn what_the_application_has_may_take_the_place_of_another_package() {
+async fn what_the_module_has_may_take_the_place_of_another_package() {
     let source = FakeSource::serving("old").await;
     source.on("/new", Behaviour::Bytes(b"new".to_vec()));
     let store = TestStore::trusting(&source).await;

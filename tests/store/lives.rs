@@ -3,9 +3,14 @@
 use std::path::Path;
 
 use linkgate_tests::wait::{wait_until, wait_until_holds};
-use linkgate_tests::{Behaviour, FakeSource, LinkRequestBuilder, Reply, StoreProcess, bytes};
+use linkgate_tests::{Behaviour, Compression, FakeSource, LinkRequestBuilder, Reply, StoreProcess, tar};
 use reqwest::Method;
 use serde_json::{Value, json};
+
+/// A real one, as small as they come.
+fn package() -> Vec<u8> {
+    tar(&[("main.py", b"print()")], Compression::Gzip)
+}
 
 fn hurried(request: LinkRequestBuilder) -> LinkRequestBuilder {
     request.header("prefer", "respond-async")
@@ -35,7 +40,7 @@ async fn ended(first: &StoreProcess, store: &StoreProcess, accepted: &Reply) -> 
 
 #[tokio::test]
 async fn an_upload_during_which_the_store_dies_three_times_is_given_up_with_the_reason() {
-    let held = FakeSource::start(Behaviour::Held(bytes(1_000))).await;
+    let held = FakeSource::start(Behaviour::Held(package())).await;
     let data = tempfile::tempdir().unwrap();
     let mut first = StoreProcess::trusting(&held, data.path(), &[]);
     let accepted = hurried(first.request(held.url())).send(first.base()).await;
@@ -66,7 +71,7 @@ async fn an_upload_during_which_the_store_dies_three_times_is_given_up_with_the_
 
 #[tokio::test]
 async fn a_store_that_is_stopped_in_good_order_costs_no_life() {
-    let held = FakeSource::start(Behaviour::Held(bytes(1_000))).await;
+    let held = FakeSource::start(Behaviour::Held(package())).await;
     let data = tempfile::tempdir().unwrap();
     let hasty = [("LINKGATE_STORE_SHUTDOWN_GRACE_S", "0"), ("LINKGATE_STORE_MAX_UPLOAD_LIVES", "1")];
     let mut first = StoreProcess::trusting(&held, data.path(), &hasty);
@@ -87,7 +92,7 @@ async fn a_store_that_is_stopped_in_good_order_costs_no_life() {
 
 #[tokio::test]
 async fn uploads_that_only_waited_when_the_store_died_lost_no_life() {
-    let held = FakeSource::start(Behaviour::Held(bytes(1_000))).await;
+    let held = FakeSource::start(Behaviour::Held(package())).await;
     let data = tempfile::tempdir().unwrap();
     let one = [("LINKGATE_STORE_MAX_UPLOADS", "1"), ("LINKGATE_STORE_MAX_UPLOAD_LIVES", "1")];
     let mut first = StoreProcess::trusting(&held, data.path(), &one);
@@ -104,7 +109,7 @@ async fn uploads_that_only_waited_when_the_store_died_lost_no_life() {
 
 #[tokio::test]
 async fn uploads_that_are_taken_up_again_begin_a_few_at_a_time() {
-    let held = FakeSource::start(Behaviour::Held(bytes(1_000))).await;
+    let held = FakeSource::start(Behaviour::Held(package())).await;
     let data = tempfile::tempdir().unwrap();
     let mut first = StoreProcess::trusting(&held, data.path(), &[]);
     for number in 0..12 {

@@ -224,7 +224,7 @@ pub(super) fn read_operator(row: &SqliteRow) -> Result<Operator, sqlx::Error> {
     Operator::new(row.try_get::<&str, _>("operator")?).map_err(|_| undecodable("an operator"))
 }
 
-fn read_id(id: &str) -> Result<JobId, sqlx::Error> {
+pub(super) fn read_id(id: &str) -> Result<JobId, sqlx::Error> {
     id.parse().map_err(|_| undecodable("a job's id"))
 }
 

@@ -3,20 +3,24 @@
 //! Promises: of a module and version there is one row that is not deleted; an upload makes it or replaces what it says.
 
 use linkgate_archive::{Format, Package};
-use linkgate_contract::{AppCode, PackageVersion, Sha256};
+use linkgate_contract::{ModuleRef, PackageVersion, Sha256};
 use linkgate_store_core::ingest::SourceOrigin;
-use linkgate_store_core::ingest::ports::{CatalogError, NewPackage, PackageRow, StoredPackage};
+use linkgate_store_core::ingest::ports::{CatalogError, NewPackage, Origin, PackageRow, StoredPackage};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
 
 use super::database::{failed, signed, unsigned};
-use super::jobs::read_operator;
+use super::jobs::{read_id, read_operator};
 
-/// The plus keeps SQLite from going through all packages of an application, with an index that begins with it, when few rows
-/// or none have the hash.
+/// The pluses keep SQLite from going through all packages of a module, with an index that begins with it, when few rows or
+/// none have the hash. A row that reused bytes passes on where those came from.
 pub(super) const FIND_STORED: &str =
-    "select size_bytes, format, relative_path, meta_info, declared_version, entries, unpacked_bytes
-    from source_package where sha256 = ? and +app_code = ? and is_deleted = 0 and format is not null limit 1";
+    "select size_bytes, format, relative_path, meta_info, declared_version, entries, unpacked_bytes,
+        coalesce(origin_url, source_url) as origin_url, coalesce(origin_job, job_id) as origin_job,
+        final_url, etag, last_modified
+    from source_package join provenance on package_id = id
+    where sha256 = ? and +app_code = ? and +module = ? and is_deleted = 0 and format is not null
+        and final_url is not null limit 1";
 
 /// The row that an upload would replace.
 pub(super) struct Live {
@@ -140,16 +144,24 @@ fn read_stored(row: &SqliteRow) -> Result<StoredPackage, sqlx::Error> {
         entries: unsigned(row.try_get("entries")?)?,
         unpacked_bytes: unsigned(row.try_get("unpacked_bytes")?)?,
     };
-    Ok(StoredPackage { size_bytes: unsigned(row.try_get("size_bytes")?)?, package })
+    let origin = Origin {
+        job_id: read_id(row.try_get("origin_job")?)?,
+        url: row.try_get("origin_url")?,
+        final_url: row.try_get("final_url")?,
+        etag: row.try_get("etag")?,
+        last_modified: row.try_get("last_modified")?,
+    };
+    Ok(StoredPackage { size_bytes: unsigned(row.try_get("size_bytes")?)?, package, origin })
 }
 
-/// What is known of a package with this digest that the application has.
+/// What is known of a package with this digest that the module has.
 pub(super) async fn find_stored(
     reader: &SqlitePool,
-    app_code: &AppCode,
+    target: &ModuleRef,
     sha256: &Sha256,
 ) -> Result<Option<StoredPackage>, CatalogError> {
-    let query = sqlx::query(FIND_STORED).bind(sha256.to_string()).bind(app_code.as_str());
+    let query = sqlx::query(FIND_STORED).bind(sha256.to_string());
+    let query = query.bind(target.app.as_str()).bind(target.module.as_str());
     let row = query.fetch_optional(reader).await.map_err(failed)?;
     row.as_ref().map(read_stored).transpose().map_err(failed)
 }

@@ -1,7 +1,7 @@
 //! Where packages came from, in the catalog of SQLite.
 
 use linkgate_contract::Sha256;
-use linkgate_store_core::ingest::ports::{CatalogError, JobRecord, Provenance};
+use linkgate_store_core::ingest::ports::{BytesFrom, CatalogError, JobRecord, Provenance};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
 use super::database::failed;
@@ -17,18 +17,22 @@ pub(super) async fn record(
     job: &JobRecord,
     provenance: &Provenance,
 ) -> Result<(), sqlx::Error> {
-    let (JobRecord { view, request, .. }, fetched) = (job, provenance.fetched.as_ref());
+    let JobRecord { view, request, .. } = job;
+    let (final_url, etag, last_modified, origin) = match &provenance.bytes {
+        BytesFrom::Source(fetched) => (&fetched.final_url, &fetched.etag, &fetched.last_modified, None),
+        BytesFrom::Stored(origin) => (&origin.final_url, &origin.etag, &origin.last_modified, Some(origin)),
+    };
     sqlx::query(
         "insert or replace into provenance
             (package_id, source_url, final_url, etag, last_modified, attempts, caller_app, operator, request_id, job_id,
-             started_ms, ended_ms, store_version, statement)
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             started_ms, ended_ms, store_version, statement, origin_url, origin_job)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(package_id)
     .bind(&request.source_url)
-    .bind(fetched.map(|fetched| &fetched.final_url))
-    .bind(fetched.and_then(|fetched| fetched.etag.as_ref()))
-    .bind(fetched.and_then(|fetched| fetched.last_modified.as_ref()))
+    .bind(final_url)
+    .bind(etag)
+    .bind(last_modified)
     .bind(view.attempts)
     .bind(caller_text(request))
     .bind(request.operator.as_str())
@@ -38,6 +42,8 @@ pub(super) async fn record(
     .bind(provenance.ended_ms)
     .bind(env!("CARGO_PKG_VERSION"))
     .bind(&provenance.statement)
+    .bind(origin.map(|origin| &origin.url))
+    .bind(origin.map(|origin| origin.job_id.to_string()))
     .execute(&mut **tx)
     .await?;
     Ok(())

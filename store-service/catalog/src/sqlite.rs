@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use linkgate_contract::{AppCode, ModuleRef, PackageVersion, Sha256};
+use linkgate_contract::{ModuleRef, PackageVersion, Sha256};
 use linkgate_store_core::failpoint::{Step, reached};
 use linkgate_store_core::ingest::ports::{
     Catalog, CatalogError, CatalogReader, Fence, JobEnd, JobRecord, Maintenance, NewPackage, QueueError, QueueLimits,
@@ -151,8 +151,8 @@ impl Catalog for SqliteCatalog {
         Ok(recorded)
     }
 
-    async fn find_stored(&self, app_code: &AppCode, sha256: &Sha256) -> Result<Option<StoredPackage>, CatalogError> {
-        packages::find_stored(&self.reader.pool, app_code, sha256).await
+    async fn find_stored(&self, target: &ModuleRef, sha256: &Sha256) -> Result<Option<StoredPackage>, CatalogError> {
+        packages::find_stored(&self.reader.pool, target, sha256).await
     }
 
     async fn statements(&self, sha256: &Sha256) -> Result<Vec<String>, CatalogError> {
@@ -277,14 +277,18 @@ mod tests {
         let catalog = SqliteCatalog::open(file.path(), QueueLimits::default()).await.unwrap();
         let page = "select * from source_package
             where app_code = ? and module = ? and is_deleted = 0 and id < ? order by id desc limit 20";
+        let by_digest = "SEARCH source_package USING INDEX source_package_sha256 (sha256=?)";
         for (query, want) in [
-            (page, "USING INDEX source_package_page (app_code=? AND module=? AND rowid<?)"),
-            (packages::FIND_STORED, "USING INDEX source_package_sha256 (sha256=?)"),
+            (
+                page,
+                &["SEARCH source_package USING INDEX source_package_page (app_code=? AND module=? AND rowid<?)"][..],
+            ),
+            (packages::FIND_STORED, &[by_digest, "SEARCH provenance USING INTEGER PRIMARY KEY (rowid=?)"]),
         ] {
             let plan = sqlx::query(sqlx::AssertSqlSafe(format!("explain query plan {query}")));
             let plan = plan.fetch_all(&catalog.reader.pool).await.unwrap();
             let steps: Vec<String> = plan.iter().map(|step| step.get("detail")).collect();
-            assert_eq!(steps, [format!("SEARCH source_package {want}")]);
+            assert_eq!(steps, want);
         }
     }
 }

@@ -86,7 +86,7 @@ mod tests {
                 target: &self.target,
                 version: &self.version,
                 source_url: &self.link,
-                source: Source::Reused,
+                source: Source::Fetched { final_url: "https://h/a", etag: None, last_modified: None, attempts: 1 },
                 caller_app: Some(&self.caller),
                 operator: &self.operator,
                 request_id: "r",

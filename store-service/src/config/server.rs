@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
 use super::BadConfig;
-use linkgate_store_core::budget::Bounds;
 use super::vars::{Reader, Vars};
+use linkgate_store_core::budget::Bounds;
 use linkgate_store_core::ingest::ports::QueueLimits;
 
 pub(super) const LISTEN: &str = "LINKGATE_STORE_LISTEN";

@@ -126,7 +126,9 @@ impl From<TooMany> for Problem {
             (Whose::Everybody, _) => return Self::new(ErrorCode::TooManyRequests),
             (Whose::Caller, Kind::Waiter) => Text::made(
                 format!("等待上传结束的请求已达到单个调用方的上限（{bound} 个），请稍后重试"),
-                format!("As many of your requests wait for uploads as one caller may have ({bound}), try again when some have ended"),
+                format!(
+                    "As many of your requests wait for uploads as one caller may have ({bound}), try again when some have ended"
+                ),
             ),
             (Whose::Caller, Kind::Watcher) => Text::made(
                 format!("事件流已达到单个调用方的上限（{bound} 个），请先关闭一部分"),
@@ -188,7 +190,9 @@ fn queue_full(exhausted: Exhausted) -> Problem {
             ErrorCode::TooManyUploads,
             Text::made(
                 format!("排队中的上传已达到单个调用方的上限（{bound} 个），请在部分上传结束后重试"),
-                format!("As many of your uploads wait as one caller may have ({bound}), try again when some have ended"),
+                format!(
+                    "As many of your uploads wait as one caller may have ({bound}), try again when some have ended"
+                ),
             ),
         ),
     }

@@ -9,7 +9,8 @@ use linkgate_store_core::budget::{Bounds, Budget, Exhausted, Owner, Permit};
 use crate::config::{SeatBounds, ServerConfig};
 
 /// Bodies of the largest size that one caller may have in memory, and all of them.
-const [BODIES_PER_CALLER, BODIES]: [usize; 2] = [16, 64];
+const BODIES_PER_CALLER: usize = 16;
+const BODIES: usize = 64;
 
 /// All of it.
 pub struct Shares {

@@ -18,8 +18,19 @@ pub enum Source<'a> {
         /// How often the source was asked.
         attempts: u32,
     },
-    /// The application had these very bytes already.
-    Reused,
+    /// The module had these very bytes already, and nobody asked the upload's link: it is what the caller claims.
+    Reused {
+        /// The upload that downloaded them.
+        job_id: JobId,
+        /// The link that it asked for, without its query.
+        url: &'a str,
+        /// The link that gave them in the end, without its query.
+        final_url: &'a str,
+        /// Of the reply that gave them.
+        etag: Option<&'a str>,
+        /// The same.
+        last_modified: Option<&'a str>,
+    },
 }
 
 /// A package that was taken in.
@@ -51,7 +62,15 @@ impl Intake<'_> {
                 "last_modified": last_modified,
                 "attempts": attempts,
             }),
-            Source::Reused => json!({"url": self.source_url.to_string(), "reused": true}),
+            Source::Reused { job_id, url, final_url, etag, last_modified } => json!({
+                "url": url,
+                "final_url": final_url,
+                "etag": etag,
+                "last_modified": last_modified,
+                "reused": true,
+                "job_id": job_id.to_string(),
+                "claimed_url": self.source_url.to_string(),
+            }),
         };
         json!({
             "_type": "https://in-toto.io/Statement/v1",

@@ -14,8 +14,8 @@ pub use blob::{
     BlobError, BlobExport, BlobReader, BlobStat, BlobStore, BlobWriter, Exported, FinishedBlob, Listed, Swept,
 };
 pub use catalog::{
-    Catalog, CatalogError, CatalogReader, Maintenance, NewPackage, PackageRow, Provenance, Recorded, Reference,
-    RowName, StoredPackage,
+    BytesFrom, Catalog, CatalogError, CatalogReader, Maintenance, NewPackage, Origin, PackageRow, Provenance, Recorded,
+    Reference, RowName, StoredPackage,
 };
 pub use job::{Failure, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView};
 pub use linkgate_fetch::{Cause, Chunk, FetchRequest, Fetched, Phase, Progress, Source, SourceError, SourceStream};

@@ -1,12 +1,20 @@
 //! What is recorded of a package, and what is said of where it came from.
 
-use linkgate_contract::PackageName;
-use linkgate_contract::Sha256;
+use linkgate_archive::Package;
+use linkgate_contract::{PackageName, Sha256};
 
 use super::job::Job;
-use super::ports::{Fetched, NewPackage, Provenance, Services, StoredPackage};
+use super::ports::{BytesFrom, Fetched, NewPackage, Origin, Provenance, Services};
 use super::{Ingest, IngestError, Upload, now_ms};
 use crate::attest::{Intake, Source};
+
+/// Bytes that are here, and what is known of them.
+pub(super) struct Arrived {
+    pub(super) sha256: Sha256,
+    pub(super) size_bytes: u64,
+    pub(super) package: Package,
+    pub(super) from: BytesFrom,
+}
 
 impl<V: Services> Ingest<V> {
     /// The request's version wins over the package's.
@@ -14,12 +22,10 @@ impl<V: Services> Ingest<V> {
         &self,
         job: &Job,
         registers_module: bool,
-        sha256: Sha256,
-        stored: StoredPackage,
-        fetched: Option<Fetched>,
+        arrived: Arrived,
     ) -> Result<NewPackage, IngestError> {
         let Upload { target, request, operator, .. } = &job.upload;
-        let StoredPackage { size_bytes, package } = stored;
+        let Arrived { sha256, size_bytes, package, from } = arrived;
         let version = request.version.clone().or_else(|| package.version.clone());
         let version = version.ok_or(IngestError::VersionMissing { format: package.format })?;
         let package_name = PackageName::new(&request.package_url, &version).as_str().to_owned();
@@ -32,7 +38,7 @@ impl<V: Services> Ingest<V> {
             target,
             version: &version,
             source_url: &request.package_url,
-            source: source(fetched.as_ref(), view.attempts),
+            source: source(&from, view.attempts),
             caller_app: job.upload.caller_app.as_ref(),
             operator,
             request_id: &job.upload.request_id,
@@ -48,14 +54,24 @@ impl<V: Services> Ingest<V> {
             size_bytes,
             sha256,
             package,
-            provenance: Provenance { fetched, ended_ms, statement },
+            provenance: Provenance { bytes: from, ended_ms, statement },
             operator: operator.clone(),
             allow_overwrite: request.allow_overwrite,
         })
     }
 }
 
-fn source(fetched: Option<&Fetched>, attempts: u32) -> Source<'_> {
-    let Some(Fetched { final_url, etag, last_modified, .. }) = fetched else { return Source::Reused };
-    Source::Fetched { final_url, etag: etag.as_deref(), last_modified: last_modified.as_deref(), attempts }
+fn source(from: &BytesFrom, attempts: u32) -> Source<'_> {
+    match from {
+        BytesFrom::Source(Fetched { final_url, etag, last_modified, .. }) => {
+            Source::Fetched { final_url, etag: etag.as_deref(), last_modified: last_modified.as_deref(), attempts }
+        }
+        BytesFrom::Stored(Origin { job_id, url, final_url, etag, last_modified }) => Source::Reused {
+            job_id: *job_id,
+            url,
+            final_url,
+            etag: etag.as_deref(),
+            last_modified: last_modified.as_deref(),
+        },
+    }
 }

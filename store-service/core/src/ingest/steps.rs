@@ -12,10 +12,11 @@ use super::inspection::StreamInspection;
 use super::job::{Job, RecordState, Stage};
 use super::log::log_end;
 use super::ports::{
-    BlobStore, BlobWriter, Catalog, CatalogError, CatalogReader as _, Chunk, Enqueued, FetchRequest, Fetched,
-    FinishedBlob, JobEnd, JobQueue, NewJob, NewPackage, PackageRow, Recorded, Services, Source, SourceError,
+    BlobStore, BlobWriter, BytesFrom, Catalog, CatalogError, CatalogReader as _, Chunk, Enqueued, FetchRequest,
+    Fetched, FinishedBlob, JobEnd, JobQueue, NewJob, NewPackage, PackageRow, Recorded, Services, Source, SourceError,
     SourceStream, StoredPackage,
 };
+use super::provenance::Arrived;
 use super::{Ingest, IngestError, UnknownModules, Upload, chain};
 use crate::failpoint::{Step, reached};
 use crate::trace;
@@ -68,8 +69,8 @@ impl<V: Services> Ingest<V> {
         self.begin_life(job).await?;
         job.reach(Stage::Fetching);
         let (finished, package, fetched) = self.download(job).await?;
-        let stored = StoredPackage { size_bytes: finished.size_bytes(), package };
-        let package = self.describe_package(job, registers_module, finished.sha256(), stored, Some(fetched))?;
+        let (sha256, size_bytes, from) = (finished.sha256(), finished.size_bytes(), BytesFrom::Source(fetched));
+        let package = self.describe_package(job, registers_module, Arrived { sha256, size_bytes, package, from })?;
         self.publish(job, finished, package).await
     }
 
@@ -84,7 +85,8 @@ impl<V: Services> Ingest<V> {
             let id = job.id();
             error!(job.id = %id, error = chain(&e), "Cannot record the end of job `{id}`; if it was accepted, the next start begins it again");
         }
-        if *state == RecordState::Accepted && job.has_reached(Stage::Fetching) && matches!(error, IngestError::Stopping) {
+        if *state == RecordState::Accepted && job.has_reached(Stage::Fetching) && matches!(error, IngestError::Stopping)
+        {
             self.give_life_back(job).await;
         }
         *state = RecordState::Ended;
@@ -264,13 +266,14 @@ impl<V: Services> Ingest<V> {
         self.record(job, package, is_new).await
     }
 
-    /// Records a package without a download, if the caller named its digest and the application has those bytes already.
-    /// Bytes of another application are no proof that this caller could have read them.
+    /// Records a package without a download, if the caller named its digest and the module has those bytes already. Bytes of
+    /// another module are no proof that this caller could have read them: grants may end at modules, and the gate's token
+    /// does not say which of them it covers.
     async fn record_stored(&self, job: &Job, registers_module: bool) -> Result<Option<PackageRow>, IngestError> {
         let upload = &job.upload;
         let Some(sha256) = upload.request.sha256 else { return Ok(None) };
         let _one_at_a_time = self.metrics.timed("lock", self.catalog.lock_publishing()).await;
-        let Some(stored) = self.catalog.find_stored(&upload.target.app, &sha256).await? else { return Ok(None) };
+        let Some(stored) = self.catalog.find_stored(&upload.target, &sha256).await? else { return Ok(None) };
         let may_stay = stored.package.format != Format::Opaque || self.limits(upload).opaque == Opaque::Allow;
         // A blob that was lost is there again after a download.
         if !may_stay || self.blobs.stat(sha256).await?.is_none() {
@@ -279,7 +282,9 @@ impl<V: Services> Ingest<V> {
         if let Some(expected) = upload.request.size.filter(|expected| *expected != stored.size_bytes) {
             return Err(SourceError::SizeMismatch { expected, found: Some(stored.size_bytes) }.into());
         }
-        let package = self.describe_package(job, registers_module, sha256, stored, None)?;
+        let StoredPackage { size_bytes, package, origin } = stored;
+        let arrived = Arrived { sha256, size_bytes, package, from: BytesFrom::Stored(origin) };
+        let package = self.describe_package(job, registers_module, arrived)?;
         self.record(job, package, false).await.map(Some)
     }
 

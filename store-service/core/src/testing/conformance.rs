@@ -11,13 +11,14 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use linkgate_archive::{Format, Package};
-use linkgate_contract::{CallerApp, JobId, Operator, PackageVersion, Sha256};
+use linkgate_contract::{CallerApp, JobId, ModuleName, ModuleRef, Operator, PackageVersion, Sha256};
 
 use crate::budget::Exhausted;
 use crate::ingest::ports::{
-    BeatReply, BlobError, BlobReader as _, BlobStore, BlobWriter as _, Catalog, CatalogError, CatalogReader, Claim,
-    Enqueued, Failure, FinishedBlob as _, Heartbeat, HolderId, JobEnd, JobKey, JobQueue, JobRecord, JobRequest,
-    JobState, JobView, Listed, Maintenance, NewJob, NewPackage, Provenance, QueueError, QueueLimits, UploadKey,
+    BeatReply, BlobError, BlobReader as _, BlobStore, BlobWriter as _, BytesFrom, Catalog, CatalogError, CatalogReader,
+    Claim, Enqueued, Failure, Fetched, FinishedBlob as _, Heartbeat, HolderId, JobEnd, JobKey, JobQueue, JobRecord,
+    JobRequest, JobState, JobView, Listed, Maintenance, NewJob, NewPackage, Origin, Provenance, QueueError,
+    QueueLimits, UploadKey,
 };
 use crate::ingest::{Allowance, now_ms};
 use crate::testing::example_target;
@@ -203,7 +204,8 @@ pub async fn accepted_jobs_count_for_their_caller<A: Adapters>() {
 /// Jobs that are taken up again begin a few at a time, those that were begun least often first, and more as they end; others
 /// are not held up by them.
 pub async fn resumed_jobs_begin_a_few_at_a_time<A: Adapters>() {
-    let limits = QueueLimits { running: 9, per_app: 9, per_host: 9, queued: 9, queued_per_app: 9, resumed: 1, ..LIMITS };
+    let limits =
+        QueueLimits { running: 9, per_app: 9, per_host: 9, queued: 9, queued_per_app: 9, resumed: 1, ..LIMITS };
     let adapters = A::create(limits).await;
     let (queue, holder) = (adapters.catalog(), HolderId::random());
     let [once, twice, never] = [1, 2, 3].map(|number| job(number, "h", "a"));
@@ -377,6 +379,15 @@ fn digest(bytes: &[u8]) -> Sha256 {
     Sha256::from_bytes(digest)
 }
 
+fn fetched() -> Fetched {
+    Fetched {
+        final_url: "https://mirror.example/a.tgz".to_owned(),
+        etag: Some("\"v1\"".to_owned()),
+        last_modified: None,
+        has_marked_end: true,
+    }
+}
+
 fn package(bytes: &[u8], version: &str) -> NewPackage {
     NewPackage {
         target: example_target(),
@@ -393,7 +404,7 @@ fn package(bytes: &[u8], version: &str) -> NewPackage {
             entries: 0,
             unpacked_bytes: 0,
         },
-        provenance: Provenance { fetched: None, ended_ms: now_ms(), statement: "{}".to_owned() },
+        provenance: Provenance { bytes: BytesFrom::Source(fetched()), ended_ms: now_ms(), statement: "{}".to_owned() },
         operator: Operator::new("admin").unwrap(),
         allow_overwrite: false,
     }
@@ -505,6 +516,34 @@ pub async fn packages_are_recorded<A: Adapters>() {
     assert_eq!(catalog.references_after("").await.unwrap().len(), 2);
 }
 
+/// Bytes are found again in the module that has them, with the upload that downloaded them, however often they are reused.
+pub async fn stored_bytes_have_their_origin<A: Adapters>() {
+    let adapters = A::create(LIMITS).await;
+    let (catalog, downloaded, reused) = (adapters.catalog(), job(1, "h", "a"), job(2, "i", "b"));
+    let (target, sha256) = (example_target(), digest(b"bytes"));
+    assert_eq!(catalog.find_stored(&target, &sha256).await.unwrap(), None);
+    catalog.record(package(b"bytes", "1"), downloaded.record.clone(), None).await.unwrap();
+    let origin = Origin {
+        job_id: id(&downloaded),
+        url: "https://h/1".to_owned(),
+        final_url: fetched().final_url,
+        etag: fetched().etag,
+        last_modified: None,
+    };
+    let stored = catalog.find_stored(&target, &sha256).await.unwrap().unwrap();
+    assert_eq!((stored.size_bytes, &stored.origin), (5, &origin));
+    let mut again = NewPackage { allow_overwrite: true, ..package(b"bytes", "1") };
+    again.provenance.bytes = BytesFrom::Stored(stored.origin);
+    catalog.record(again, reused.record.clone(), None).await.unwrap();
+    assert_eq!(
+        catalog.find_stored(&target, &sha256).await.unwrap().unwrap().origin,
+        origin,
+        "not the one that reused them"
+    );
+    let other = ModuleRef { module: ModuleName::new("other").unwrap(), ..target };
+    assert_eq!(catalog.find_stored(&other, &sha256).await.unwrap(), None, "another module's");
+}
+
 /// Uploads of the very bytes that are being collected: no row is ever without its blob.
 pub async fn publishing_and_collecting_lose_nothing<A: Adapters>() {
     const CONTENTS: [&[u8]; 3] = [b"a", b"b", b"c"];
@@ -552,7 +591,7 @@ macro_rules! conformance_tests {
             resumed_jobs_begin_a_few_at_a_time, withdrawn_jobs_are_gone, equal_uploads_are_one_job, old_claims_are_fenced,
             heartbeats_tell_progress_and_cancellation, accepted_jobs_outlive_their_process,
             blobs_are_committed_by_digest, abandoned_writers_leave_nothing, packages_are_recorded,
-            publishing_and_collecting_lose_nothing
+            stored_bytes_have_their_origin, publishing_and_collecting_lose_nothing
         }
     };
     ($adapters:ty: $($test:ident),*) => {

@@ -36,7 +36,7 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
 }
 
 /// The same as it changes, until it has ended. The stream holds its seat as long as somebody reads it.
-fn watch<V: Services>(api: &Api<V>, known: Known, language: Language, seat: impl Send + 'static) -> Reply {
+fn watch<V: Services>(api: &Api<V>, known: Known, language: Language, seat: impl Send + Sync + 'static) -> Reply {
     let (tell, mut told) = mpsc::channel(1);
     tokio::spawn(follow(Arc::clone(&api.ingest), known, tell));
     let zone = api.time_zone.clone();

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use linkgate_archive::Package;
-use linkgate_contract::{AppCode, ModuleRef, Operator, PackageVersion, Sha256};
+use linkgate_contract::{JobId, ModuleRef, Operator, PackageVersion, Sha256};
 use serde::{Deserialize, Serialize};
 
 use super::{Cause, Fence, Fetched, JobRecord};
@@ -32,10 +32,10 @@ pub trait Catalog: CatalogReader {
         job: JobRecord,
         fence: Option<Fence>,
     ) -> impl Future<Output = Result<Recorded, CatalogError>> + Send;
-    /// A package of this application with these bytes, if it was looked into.
+    /// A package of this module with these bytes, if it was looked into and it is known where they came from.
     fn find_stored(
         &self,
-        app_code: &AppCode,
+        target: &ModuleRef,
         sha256: &Sha256,
     ) -> impl Future<Output = Result<Option<StoredPackage>, CatalogError>> + Send;
     /// The statements of the rows that reference a blob, the newest hundred of them.
@@ -108,12 +108,36 @@ pub struct NewPackage {
 /// Where a package comes from, beside what its upload says.
 #[derive(Clone, Debug)]
 pub struct Provenance {
-    /// What the source said; `None` if the bytes were stored already.
-    pub fetched: Option<Fetched>,
+    /// Where its bytes came from.
+    pub bytes: BytesFrom,
     /// Milliseconds since the epoch.
     pub ended_ms: i64,
     /// All of it, signed.
     pub statement: String,
+}
+
+/// Where the bytes of a package came from.
+#[derive(Clone, Debug)]
+pub enum BytesFrom {
+    /// The source that its upload asked.
+    Source(Fetched),
+    /// The module had them: nobody asked the upload's link.
+    Stored(Origin),
+}
+
+/// Which upload downloaded bytes that are stored, and from where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// That upload.
+    pub job_id: JobId,
+    /// The link that it asked for, without its query.
+    pub url: String,
+    /// The link that gave the bytes in the end, without its query.
+    pub final_url: String,
+    /// Of the reply that gave them.
+    pub etag: Option<String>,
+    /// The same.
+    pub last_modified: Option<String>,
 }
 
 /// A package whose bytes are stored already.
@@ -123,6 +147,8 @@ pub struct StoredPackage {
     pub size_bytes: u64,
     /// What is inside.
     pub package: Package,
+    /// Where they came from.
+    pub origin: Origin,
 }
 
 /// A recorded package.
