@@ -92,7 +92,7 @@ impl fmt::Display for BadConfig {
 }
 
 /// Every variable that the store reads.
-pub const VARIABLES: [&str; 59] = [
+pub const VARIABLES: [&str; 61] = [
     server::LISTEN,
     server::MAX_CONNECTIONS,
     server::MAX_UPLOADS,
@@ -100,6 +100,8 @@ pub const VARIABLES: [&str; 59] = [
     server::MAX_UPLOADS_PER_APP,
     server::MAX_QUEUED,
     server::MAX_QUEUED_PER_APP,
+    server::MAX_ENDED_JOBS,
+    server::MAX_ENDED_JOBS_PER_APP,
     server::QUEUE_TIMEOUT,
     server::MAX_UPLOAD_LIVES,
     server::MAX_WAITERS,
@@ -274,6 +276,7 @@ mod tests {
         assert_eq!((queue.running, queue.per_host, queue.per_app), (64, 32, 16));
         assert_eq!((queue.queued, queue.queued_per_app), (256, 64));
         assert_eq!((queue.resumed, config.server.max_lives), (4, 3));
+        assert_eq!(queue.ended, Bounds { per_owner: 5_000, in_sum: 50_000 });
         let seats = |per_owner, in_sum, per_upload| SeatBounds { by_caller: Bounds { per_owner, in_sum }, per_upload };
         assert_eq!((config.server.waiters, config.server.watchers), (seats(128, 512, 64), seats(64, 256, 32)));
         assert_eq!(config.server.header_timeout, Duration::from_secs(10));
@@ -370,10 +373,10 @@ mod tests {
 
     #[test]
     fn whoever_waits_or_watches_leaves_connections_to_others() {
-        let text = fault(&[(server::MAX_CONNECTIONS, "831")]);
-        assert!(text.contains("LINKGATE_STORE_MAX_CONNECTIONS is `831`") && text.contains("need 832"), "{text}");
-        let fitting = [(server::MAX_CONNECTIONS, "100"), (server::MAX_WAITERS, "30"), (server::MAX_WATCHERS, "6")];
-        assert_eq!(read(&file(PEM), &fitting).unwrap().server.max_connections, 100);
+        let text = fault(&[(server::MAX_CONNECTIONS, "959")]);
+        assert!(text.contains("LINKGATE_STORE_MAX_CONNECTIONS is `959`") && text.contains("need 960"), "{text}");
+        let fitting = [(server::MAX_CONNECTIONS, "200"), (server::MAX_WAITERS, "6"), (server::MAX_WATCHERS, "2")];
+        assert_eq!(read(&file(PEM), &fitting).unwrap().server.max_connections, 200);
     }
 
     #[test]

@@ -8,11 +8,14 @@ mod body;
 mod endpoints;
 mod jobs;
 mod preferences;
+mod recent;
 mod reply;
 mod request;
 mod routes;
 mod server;
 mod shares;
+mod strangers;
+mod throttle;
 mod traceparent;
 
 use std::sync::Arc;
@@ -21,12 +24,20 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use linkgate_contract::{AllowList, Problem};
 use linkgate_store_core::ingest::ports::Services;
-use linkgate_store_core::ingest::{Ingest, IngestError};
+use linkgate_store_core::ingest::{Ingest, IngestError, NotReady};
 use linkgate_store_core::metrics::Metrics;
+
+use recent::Recent;
+use throttle::Throttle;
 
 pub use auth::Verifier;
 pub use server::serve;
 pub use shares::Shares;
+
+/// Probes come every few seconds; what changed a moment ago is told at the next.
+const READINESS_COUNTS_FOR: Duration = Duration::from_secs(1);
+/// Whoever has no token must not be able to fill the log.
+const REFUSALS_ARE_LOGGED_EVERY: Duration = Duration::from_secs(1);
 
 /// How a failure is told to callers.
 #[must_use]
@@ -52,4 +63,24 @@ pub struct Api<V: Services> {
     pub shares: Shares,
     /// What is counted.
     pub metrics: Metrics,
+    /// What those are told who are not known.
+    pub probes: Probes,
+}
+
+/// Answers that cost the same however many ask, and lines of the log likewise.
+pub struct Probes {
+    readiness: Recent<Result<(), Vec<NotReady>>>,
+    metrics: Recent<Option<String>>,
+    refusals: Throttle,
+}
+
+impl Default for Probes {
+    fn default() -> Self {
+        Self {
+            readiness: Recent::new(READINESS_COUNTS_FOR),
+            // One at a time: whoever reads metrics wants those of now.
+            metrics: Recent::new(Duration::ZERO),
+            refusals: Throttle::new(REFUSALS_ARE_LOGGED_EVERY),
+        }
+    }
 }

@@ -125,6 +125,7 @@ pub async fn run(
         body_timeout: config.server.header_timeout,
         shares: http::Shares::new(&config.server),
         metrics,
+        probes: http::Probes::default(),
     };
     info!("Listening on {}", listener.local_addr().map_err(StartError::Listener)?);
     ingest.resume().await?;

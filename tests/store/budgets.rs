@@ -11,6 +11,8 @@ use linkgate_tests::{
 };
 use reqwest::Method;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use crate::assert_problem;
@@ -251,8 +253,8 @@ async fn bodies_in_memory_are_bounded_for_each_caller() {
     };
     let address = store.base().trim_start_matches("http://").to_owned();
     let send = async |app: &str| {
-        let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
-        tokio::io::AsyncWriteExt::write_all(&mut stream, head(app).as_bytes()).await.unwrap();
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        stream.write_all(head(app).as_bytes()).await.unwrap();
         stream
     };
     let mut held = Vec::new();
@@ -269,4 +271,77 @@ async fn bodies_in_memory_are_bounded_for_each_caller() {
     assert_eq!(other.status, 400, "it was read: {}", other.body);
     drop(held);
     store.finish().await;
+}
+
+#[tokio::test]
+async fn failed_uploads_are_remembered_up_to_a_number_for_each_caller() {
+    let source = FakeSource::start(Behaviour::Status(404)).await;
+    let store = TestStore::with(|config| {
+        trust(config, &[&source]);
+        (config.server.queue.ended.per_owner, config.server.queue.ended.in_sum) = (2, 3);
+    })
+    .await;
+    let fail = async |app: &str, version: &str| {
+        let accepted = store.send(hurried(wait_for_version(&store, &source, app, version))).await;
+        assert_eq!(accepted.status, 202, "{}", accepted.body);
+        let job = about(&store, &accepted, app);
+        wait_until(async || {
+            let document = store.send(job.clone()).await.json();
+            if document["state"] == "failed" { Ok(()) } else { Err(document.to_string()) }
+        })
+        .await;
+        job
+    };
+    let own = fail(MODEST, "1").await;
+    let of_greedy = [fail(GREEDY, "1").await, fail(GREEDY, "2").await, fail(GREEDY, "3").await];
+    assert_eq!(store.directory().jobs().await.len(), 3);
+    assert_eq!(store.send(of_greedy[0].clone()).await.status, 404, "the oldest of those who have too many");
+    for job in [&of_greedy[1], &of_greedy[2], &own] {
+        assert_eq!(store.send(job.clone()).await.json()["state"], "failed");
+    }
+    store.finish().await;
+}
+
+#[tokio::test]
+async fn whoever_opens_connections_and_says_nothing_shuts_nobody_out() {
+    let source = FakeSource::serving(package()).await;
+    let store = TestStore::with(|config| {
+        trust(config, &[&source]);
+        // So that none is closed for its silence.
+        config.server.header_timeout = Duration::from_secs(3_600);
+    })
+    .await;
+    let address = store.base().trim_start_matches("http://").to_owned();
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        stream.write_all(b"G").await.unwrap();
+        silent.push(stream);
+    }
+    assert_eq!(store.get("/readyz").await.status, 200);
+    assert_eq!(store.send(store.request(source.url())).await.status, 200);
+    let mut closed = 0;
+    for stream in &mut silent[..200] {
+        // Of one address there are never more than 64, so the first two hundred are gone.
+        let ended = stream.read(&mut [0]).await;
+        closed += usize::from(ended.is_err() || ended.is_ok_and(|bytes| bytes == 0));
+    }
+    assert_eq!(closed, 200);
+    drop(silent);
+    store.finish().await;
+}
+
+#[tokio::test]
+async fn probes_and_strangers_leave_no_lines_in_the_log() {
+    let data = tempfile::tempdir().unwrap();
+    let store = StoreProcess::start(data.path(), &[]);
+    for path in ["/healthz", "/readyz", "/metrics", "/nowhere"] {
+        store.get(path).await;
+    }
+    assert_eq!(store.request("").token(None).send(store.base()).await.status, 401);
+    assert_eq!(store.request("").send(store.base()).await.status, 400);
+    let lines = store.stop_and_read();
+    let answered: Vec<_> = lines.iter().filter(|line| line.contains("Answered ")).collect();
+    assert!(answered.len() == 1 && answered[0].contains("with 400"), "{answered:#?}");
+    assert_eq!(lines.iter().filter(|line| line.contains("Refused a token")).count(), 1);
 }

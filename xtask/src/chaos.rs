@@ -46,6 +46,8 @@ pub enum Chaos {
         #[arg(long, default_value = "both", value_parser = ["both", "ext4", "xfs"])]
         fs: String,
     },
+    /// One caller who takes as much of each thing as it can get, and another who must be served all the same
+    Crowd,
     /// The store on a disk that fills up, takes no more files, or fails with EIO in the middle of an upload, and comes back.
     /// Needs root, nbdkit and nbdfuse
     Disk {
@@ -74,6 +76,10 @@ pub fn chaos(workspace: &Workspace, chaos: &Chaos) -> Outcome<()> {
             let mut command = campaign(with_own_mounts(workspace)?, "power");
             let dying = dying(&mut command, *rounds, *seed).args(["--fs", fs]);
             run_if_possible(dying.env("LINKGATE_BIN_DIR", workspace.build_stores()?))
+        }
+        Chaos::Crowd => {
+            let bin = workspace.build(Profile::Dev, &["linkgate-store"])?;
+            run(campaign(workspace.cargo(), "crowd").env("LINKGATE_BIN_DIR", bin))
         }
         Chaos::Disk { rounds } => {
             let mut command = campaign(with_own_mounts(workspace)?, "disk");

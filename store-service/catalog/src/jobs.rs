@@ -9,7 +9,7 @@ use linkgate_store_core::ingest::ports::{
 };
 use linkgate_store_core::ingest::{Allowance, now_ms};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
+use sqlx::{Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use super::database::{failed, signed, unsigned};
 
@@ -150,6 +150,49 @@ pub(super) async fn unfinished(pool: &SqlitePool) -> Result<Vec<JobRecord>, Cata
         .await
         .map_err(failed)?;
     rows.iter().map(read_record).collect::<Result<_, _>>().map_err(failed)
+}
+
+/// How many jobs have ended and are remembered.
+pub(super) async fn count_ended(tx: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
+    let count: i64 = sqlx::query_scalar("select count(*) from job where state is not null").fetch_one(tx).await?;
+    unsigned(count)
+}
+
+/// Forgets all but the latest jobs of a caller that have ended, and their keys.
+pub(super) async fn forget_oldest_of(
+    tx: &mut SqliteConnection,
+    request: &JobRequest,
+    remembered: usize,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "delete from job where id in (select id from job where owner = ? and state is not null
+                                      order by ended_ms desc, id desc limit -1 offset ?)",
+    )
+    .bind(owner_text(request))
+    .bind(i64::try_from(remembered).unwrap_or(i64::MAX))
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The same of all callers.
+pub(super) async fn forget_oldest(tx: &mut SqliteConnection, remembered: usize) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "delete from job where id in (select id from job where state is not null
+                                      order by ended_ms desc, id desc limit -1 offset ?)",
+    )
+    .bind(i64::try_from(remembered).unwrap_or(i64::MAX))
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// As the column of the table is made.
+fn owner_text(request: &JobRequest) -> String {
+    match &request.caller_app {
+        Some(app) => format!("app:{app}"),
+        None => format!("user:{}", request.operator),
+    }
 }
 
 /// Forgets jobs that ended before then, and their keys.

@@ -8,6 +8,7 @@
 
 mod claims;
 mod database;
+mod ended;
 mod jobs;
 mod packages;
 mod provenance;

@@ -22,6 +22,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::claims::ClaimTable;
 use super::database::{ACQUIRE_TIMEOUT, BEGIN, failed, options};
+use super::ended::EndedJobs;
 use super::packages::{self, Live};
 use super::{SqliteReader, jobs, provenance};
 
@@ -36,6 +37,7 @@ pub struct SqliteCatalog {
     pub(super) writer: SqlitePool,
     pub(super) reader: SqliteReader,
     pub(super) claims: ClaimTable,
+    pub(super) ended: EndedJobs,
     publishing: Arc<Mutex<()>>,
     path: std::path::PathBuf,
 }
@@ -76,7 +78,8 @@ impl SqliteCatalog {
         sqlx::migrate!("migrations/sqlite").set_ignore_missing(true).run(&writer).await?;
         let reader = pool(READERS).connect_with(options.pragma("query_only", "on")).await?;
         let (reader, claims) = (SqliteReader::new(reader, path.to_owned()), ClaimTable::new(limits));
-        Ok(Self { writer, reader, claims, publishing: Arc::default(), path: path.to_owned() })
+        let ended = EndedJobs::open(&mut *writer.acquire().await?, limits.ended).await?;
+        Ok(Self { writer, reader, claims, ended, publishing: Arc::default(), path: path.to_owned() })
     }
 }
 
@@ -144,6 +147,7 @@ impl Catalog for SqliteCatalog {
         provenance::record(&mut tx, recorded.row.id, &job, &package.provenance).await.map_err(failed)?;
         let end = JobEnd::Done(recorded.row.clone());
         jobs::record_end(&mut tx, &job, &end, now).await.map_err(failed)?;
+        self.ended.add(&mut tx, &job.request).await.map_err(failed)?;
         reached(Step::CommitDue);
         tx.commit().await.map_err(failed)?;
         reached(Step::Committed);

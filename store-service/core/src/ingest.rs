@@ -36,6 +36,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, info};
 
 use crate::attest::Signer;
+use crate::budget::Owner;
 use crate::metrics::Metrics;
 pub use error::{IngestError, NotReady};
 pub use job::now_ms;
@@ -64,6 +65,13 @@ pub struct Upload {
     pub allowance: Allowance,
     /// The gateway's id of the request, by which its log lines are found. May be empty.
     pub request_id: String,
+}
+
+impl Upload {
+    /// On whose account it is.
+    pub(crate) fn owner(&self) -> Owner {
+        Owner::of(self.caller_app.as_ref(), &self.operator)
+    }
 }
 
 /// What the gate's policy allows an upload beside what the store's own settings allow every one.

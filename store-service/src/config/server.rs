@@ -16,6 +16,8 @@ pub(super) const MAX_UPLOADS_PER_APP: &str = "LINKGATE_STORE_MAX_UPLOADS_PER_APP
 pub(super) const MAX_QUEUED: &str = "LINKGATE_STORE_MAX_QUEUED_UPLOADS";
 pub(super) const MAX_QUEUED_PER_APP: &str = "LINKGATE_STORE_MAX_QUEUED_UPLOADS_PER_APP";
 pub(super) const MAX_UPLOAD_LIVES: &str = "LINKGATE_STORE_MAX_UPLOAD_LIVES";
+pub(super) const MAX_ENDED_JOBS: &str = "LINKGATE_STORE_MAX_ENDED_JOBS";
+pub(super) const MAX_ENDED_JOBS_PER_APP: &str = "LINKGATE_STORE_MAX_ENDED_JOBS_PER_APP";
 pub(super) const QUEUE_TIMEOUT: &str = "LINKGATE_STORE_QUEUE_TIMEOUT_S";
 pub(super) const MAX_WAITERS: &str = "LINKGATE_STORE_MAX_WAITERS";
 pub(super) const MAX_WAITERS_PER_APP: &str = "LINKGATE_STORE_MAX_WAITERS_PER_APP";
@@ -30,8 +32,9 @@ pub(super) const SHUTDOWN_GRACE: &str = "LINKGATE_STORE_SHUTDOWN_GRACE_S";
 /// Each upload holds two of the runtime's threads for blocking work, of which there are at most 1024.
 const MOST_UPLOADS: usize = 256;
 
-/// Connections that stay for requests which are answered at once, when all that may be held open are.
-const CONNECTIONS_FOR_OTHERS: usize = 64;
+/// Connections that stay when all requests are held open that may be: 128 for strangers (`http/strangers.rs`), and 64 for
+/// requests which are answered at once.
+const CONNECTIONS_FOR_OTHERS: usize = 192;
 
 /// How callers are served.
 #[derive(Clone, Debug)]
@@ -154,6 +157,8 @@ fn listen(reader: &mut Reader<'_, impl Vars>) -> SocketAddr {
 /// - `LINKGATE_STORE_MAX_UPLOADS_PER_APP`: of these, of one calling application. Default 16.
 /// - `LINKGATE_STORE_MAX_QUEUED_UPLOADS`: uploads that wait for their turn; further ones are answered 429. Default 256.
 /// - `LINKGATE_STORE_MAX_QUEUED_UPLOADS_PER_APP`: of these, of one calling application. Default 64.
+/// - `LINKGATE_STORE_MAX_ENDED_JOBS`: jobs that have ended and are remembered; the oldest are forgotten first. Default 50000.
+/// - `LINKGATE_STORE_MAX_ENDED_JOBS_PER_APP`: of these, of one calling application. Default 5000.
 /// - `LINKGATE_STORE_QUEUE_TIMEOUT_S`: seconds that one waits before it is answered 429. Default 20: with the total of a
 ///   download it stays below the 630 s that the gateway waits.
 fn queue_limits(reader: &mut Reader<'_, impl Vars>) -> QueueLimits {
@@ -164,6 +169,10 @@ fn queue_limits(reader: &mut Reader<'_, impl Vars>) -> QueueLimits {
         per_app: reader.number(MAX_UPLOADS_PER_APP, usual.per_app, 1..=MOST_UPLOADS),
         queued: reader.number(MAX_QUEUED, usual.queued, 0..=100_000),
         queued_per_app: reader.number(MAX_QUEUED_PER_APP, usual.queued_per_app, 0..=100_000),
+        ended: Bounds {
+            per_owner: reader.number(MAX_ENDED_JOBS_PER_APP, usual.ended.per_owner, 1..=10_000_000),
+            in_sum: reader.number(MAX_ENDED_JOBS, usual.ended.in_sum, 1..=10_000_000),
+        },
         queue_timeout: reader.seconds(QUEUE_TIMEOUT, usual.queue_timeout.as_secs()),
         ..usual
     }

@@ -156,6 +156,13 @@ pub(super) fn ingest_problem(error: &IngestError) -> Problem {
         IngestError::AlreadyExists => Problem::new(ErrorCode::PackageAlreadyExists),
         IngestError::Busy => Problem::new(ErrorCode::TooManyUploads),
         IngestError::QueueFull(exhausted) => queue_full(*exhausted),
+        IngestError::TooManyKeys(_) => Problem::with_detail(
+            ErrorCode::TooManyRequests,
+            Text::fixed(
+                "该上传对应的 Idempotency-Key 过多，请使用已用过的 Idempotency-Key",
+                "Too many keys stand for this upload, use one that you have used for it",
+            ),
+        ),
         IngestError::Source(error) => source_problem(error),
         IngestError::ChecksumMismatch { expected, found } => Problem::with_detail(
             ErrorCode::ChecksumMismatch,
@@ -322,6 +329,7 @@ mod tests {
             (IngestError::Busy, C::TooManyUploads),
             (IngestError::QueueFull(Exhausted::Owner { bound: 1 }), C::TooManyUploads),
             (IngestError::QueueFull(Exhausted::Sum { bound: 1 }), C::TooManyUploads),
+            (IngestError::TooManyKeys(Exhausted::Owner { bound: 1 }), C::TooManyRequests),
             (
                 IngestError::ChecksumMismatch {
                     expected: Sha256::from_bytes([0xaa; 32]),

@@ -7,9 +7,9 @@ use std::time::Instant;
 use linkgate_contract::{Endpoint, ErrorCode, NoEndpoint, Problem, Route, headers};
 use linkgate_store_core::ingest::chain;
 use linkgate_store_core::ingest::ports::Services;
-use linkgate_store_core::metrics::{MEDIA_TYPE, Metrics};
+use linkgate_store_core::metrics::MEDIA_TYPE;
 use linkgate_store_core::trace;
-use tracing::{Instrument as _, Span, info, warn};
+use tracing::{Instrument as _, Span, debug, info, warn};
 use warp::Filter;
 use warp::filters::path::FullPath;
 use warp::http::Method;
@@ -18,6 +18,7 @@ use warp::http::header::HeaderName;
 use super::body::IncomingBody;
 use super::reply::{self, Reply};
 use super::request::{Request, RequestHead};
+use super::strangers::Visitor;
 use super::traceparent::read_traceparent;
 use super::{Api, endpoints};
 
@@ -96,51 +97,70 @@ impl Asked {
 /// The whole API.
 pub(super) fn filter<V: Services>(
     api: Arc<Api<V>>,
+    visitor: Visitor,
 ) -> impl Filter<Extract = (Reply,), Error = warp::Rejection> + Clone {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::any()
-        .map(move || Arc::clone(&api))
+        .map(move || (Arc::clone(&api), visitor.clone()))
         .and(warp::method())
         .and(warp::path::full().map(|path: FullPath| path.as_str().to_owned()))
         .and(query)
         .and(warp::header::headers_cloned())
         .and(warp::body::stream().map(IncomingBody::new))
-        .and_then(|api: Arc<Api<V>>, method, path, query, headers, body| async move {
-            Ok::<_, warp::Rejection>(answer(&api, &RequestHead { method, path, query, headers }, body).await)
+        .and_then(|(api, visitor): (Arc<Api<V>>, Visitor), method, path, query, headers, body| async move {
+            let head = RequestHead { method, path, query, headers };
+            Ok::<_, warp::Rejection>(answer(&api, &visitor, &head, body).await)
         })
 }
 
-/// Answers and writes the closing line.
-async fn answer<V: Services>(api: &Api<V>, head: &RequestHead, body: IncomingBody) -> Reply {
+/// Answers and writes the closing line, which is for debugging where the caller is not known: anybody could fill the log.
+async fn answer<V: Services>(api: &Api<V>, visitor: &Visitor, head: &RequestHead, body: IncomingBody) -> Reply {
     let begun = Instant::now();
     let asked = Asked::from_head(&head.method, &head.path);
     let name = asked.name();
     let span = asked.span(head);
-    let mut reply = dispatch(api, head, asked, body).instrument(span.clone()).await;
+    let is_open_to_all = !matches!(asked, Asked::Endpoint(_));
+    let mut reply = dispatch(api, visitor, head, asked, body).instrument(span.clone()).await;
     // Callers quote it. The gate says it on its own replies only: to touch this one would cost every request a call.
     reply.headers_mut().extend(head.given_id().map(|id| (HeaderName::from_static(headers::REQUEST_ID), id.clone())));
     let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (method, path, status) = (&head.method, head.path.as_str(), reply.status().as_u16());
     api.metrics.answered(name, status);
     trace::answered(&span, status);
-    info!(
-        http.method = %method,
-        http.path = path,
-        http.status = status,
-        http.duration_ms = ms,
-        request.id = head.request_id(),
-        trace_id = trace::id(&span),
-        "Answered {method} {path} with {status}"
-    );
+    /// The line, at its level.
+    macro_rules! line {
+        ($level:ident) => {
+            $level!(
+                http.method = %method,
+                http.path = path,
+                http.status = status,
+                http.duration_ms = ms,
+                request.id = head.request_id(),
+                trace_id = trace::id(&span),
+                "Answered {method} {path} with {status}"
+            )
+        };
+    }
+    if is_open_to_all || status == ErrorCode::NotAuthenticated.status() {
+        line!(debug)
+    } else {
+        line!(info)
+    }
     reply
 }
 
-async fn dispatch<V: Services>(api: &Api<V>, head: &RequestHead, asked: Asked, body: IncomingBody) -> Reply {
+async fn dispatch<V: Services>(
+    api: &Api<V>,
+    visitor: &Visitor,
+    head: &RequestHead,
+    asked: Asked,
+    body: IncomingBody,
+) -> Reply {
     let outcome = match asked {
         Asked::Probe(Probe::Healthz) => Ok(reply::json(r#"{"status":"ok"}"#.into())),
         Asked::Probe(Probe::Readyz) => ready(api).await,
-        Asked::Probe(Probe::Metrics) => show_metrics(&api.metrics).await,
-        Asked::Endpoint(route) => serve_endpoint(api, head, &route, body).await,
+        Asked::Probe(Probe::Metrics) => show_metrics(api).await,
+        Asked::Endpoint(route) => serve_endpoint(api, visitor, head, &route, body).await,
         Asked::WrongMethod { allowed } => Ok(reply::method_refusal(&allowed, head.language())),
         Asked::Unknown => Err(Problem::new(ErrorCode::NotFound)),
     };
@@ -150,31 +170,38 @@ async fn dispatch<V: Services>(api: &Api<V>, head: &RequestHead, asked: Asked, b
 /// Who calls is settled before anything else of the request is looked at.
 async fn serve_endpoint<V: Services>(
     api: &Api<V>,
+    visitor: &Visitor,
     head: &RequestHead,
     route: &Route,
     body: IncomingBody,
 ) -> Result<Reply, Problem> {
     let caller = api.verifier.caller(&head.headers).map_err(|e| {
-        warn!(request.id = head.request_id(), "Refused a token: {e}");
+        if let Some(left_out) = api.probes.refusals.admit() {
+            warn!(request.id = head.request_id(), log.left_out = left_out, "Refused a token: {e}");
+        }
         Problem::from(&e)
     })?;
+    visitor.is_known();
     endpoints::answer(api, Request { head, route, caller, body }).await
 }
 
-async fn show_metrics(metrics: &Metrics) -> Result<Reply, Problem> {
-    let metrics = metrics.clone();
+async fn show_metrics<V: Services>(api: &Api<V>) -> Result<Reply, Problem> {
+    let metrics = api.metrics.clone();
     // The file system is asked for its free space, which may take long where it is mounted over a network.
-    let text = tokio::task::spawn_blocking(move || metrics.render()).await.ok().flatten();
+    let render = async { tokio::task::spawn_blocking(move || metrics.render()).await.ok().flatten() };
+    let text = api.probes.metrics.get(render).await;
+    let text = text.as_ref().clone();
     text.map(|text| reply::success(text, MEDIA_TYPE)).ok_or_else(|| Problem::new(ErrorCode::Internal))
 }
 
 async fn ready<V: Services>(api: &Api<V>) -> Result<Reply, Problem> {
-    match api.ingest.ready().await {
+    let check = async {
+        // Said once for all who ask.
+        api.ingest.ready().await.inspect_err(|failed| failed.iter().for_each(|f| warn!("Not ready: {}", chain(f))))
+    };
+    match api.probes.readiness.get(check).await.as_ref() {
         Ok(()) => Ok(reply::json(r#"{"status":"ready"}"#.into())),
-        Err(failed) => {
-            failed.iter().for_each(|f| warn!("Not ready: {}", chain(f)));
-            Err(reply::not_ready(&failed))
-        }
+        Err(failed) => Err(reply::not_ready(failed)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Takes connections and serves them until told to stop.
 //!
-//! Promises: at most so many connections at once, none of which can be held without asking something; a failing accept
+//! Promises: at most so many connections at once, few of them of strangers, and none can be held without asking something; a failing accept
 //! (no file descriptors left) neither ends the loop nor spins. At shutdown nothing new is taken, running uploads get
 //! their grace, and what is left then is cancelled and cleaned up before this returns.
 //! warp's own server has none of the timeouts and no deadline. Speaks HTTP/1.1, as the proxy does with its upstreams: with
@@ -8,6 +8,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use super::strangers::{Strangers, Visitor};
 use super::{Api, routes};
 use crate::config::ServerConfig;
 
@@ -65,6 +67,7 @@ pub async fn serve<V: Services>(
 struct Connections {
     builder: Builder,
     slots: Arc<Semaphore>,
+    strangers: Strangers,
     graceful: GracefulShutdown,
     open: TaskTracker,
     cut: CancellationToken,
@@ -78,6 +81,7 @@ impl Connections {
         Self {
             builder,
             slots: Arc::new(Semaphore::new(config.max_connections)),
+            strangers: Strangers::default(),
             graceful: GracefulShutdown::new(),
             open: TaskTracker::new(),
             cut: CancellationToken::new(),
@@ -97,7 +101,7 @@ impl Connections {
                 () = &mut shutdown => return,
             };
             match accepted {
-                Ok((stream, slot)) => self.spawn(stream, slot, Arc::clone(api)),
+                Ok((stream, peer, slot)) => self.spawn(stream, slot, self.strangers.enter(peer), Arc::clone(api)),
                 Err(e) if is_of_one_connection(&e) => {}
                 Err(e) => {
                     warn!("A connection could not be taken: {e}");
@@ -111,23 +115,24 @@ impl Connections {
     }
 
     /// Waits for a slot first: what we cannot serve stays in the kernel's queue.
-    async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
         let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(io::Error::other)?;
-        let (stream, _) = listener.accept().await?;
-        Ok((stream, slot))
+        let (stream, peer) = listener.accept().await?;
+        Ok((stream, peer.ip().to_canonical(), slot))
     }
 
-    fn spawn<V: Services>(&self, stream: TcpStream, slot: OwnedSemaphorePermit, api: Arc<Api<V>>) {
+    fn spawn<V: Services>(&self, stream: TcpStream, slot: OwnedSemaphorePermit, visitor: Visitor, api: Arc<Api<V>>) {
         if let Err(e) = stream.set_nodelay(true) {
             debug!("TCP_NODELAY was refused: {e}");
         }
-        let service = TowerToHyperService::new(warp::service(routes::filter(api)));
+        let service = TowerToHyperService::new(warp::service(routes::filter(api, visitor.clone())));
         let connection = self.graceful.watch(self.builder.serve_connection(TokioIo::new(stream), service));
         let cut = self.cut.clone();
         self.open.spawn(async move {
             let _held_while_open = slot;
             tokio::select! {
                 ended = connection => if let Err(e) = ended { debug!("A connection ended: {e}"); },
+                () = visitor.closed() => debug!("Closed a connection on which no token had come, for there are too many"),
                 () = cut.cancelled() => info!("Cut a connection that would not end"),
             }
         });

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use linkgate_chaos::crash::trouble::{self, Trouble, cannot_trouble};
 use linkgate_chaos::crash::{self, FileSystem};
-use linkgate_chaos::gate;
+use linkgate_chaos::{crowd, gate};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Nothing was found wrong, but nothing was looked at either.
@@ -41,6 +41,10 @@ async fn shake() -> ExitCode {
         Some("crash") => crash(crash::Plan::kills(wanted("--rounds", 1_000), seed())).await,
         Some("power") => power().await,
         Some("disk") => disk().await,
+        Some("crowd") => {
+            let report = crowd::run().await;
+            ended(&report, &report.violations())
+        }
         _ => {
             let [seconds, rate, deploys] =
                 [("--seconds", 30), ("--rate", 1_000), ("--deploys", 20)].map(|(name, usual)| wanted(name, usual));

@@ -31,6 +31,9 @@ pub enum IngestError {
     /// As many uploads wait as may.
     #[error("too many uploads wait: {0}")]
     QueueFull(Exhausted),
+    /// As many keys stand for the upload as may.
+    #[error("too many keys stand for the upload: {0}")]
+    TooManyKeys(Exhausted),
     /// The source gave no package.
     #[error("the source gave no package")]
     Source(#[from] SourceError),
@@ -85,7 +88,7 @@ impl IngestError {
             Self::UnsupportedOrigin(_) => "unsupported_origin",
             Self::VersionMissing { .. } => "version_missing",
             Self::AlreadyExists => "already_exists",
-            Self::Busy | Self::QueueFull(_) => "too_many_uploads",
+            Self::Busy | Self::QueueFull(_) | Self::TooManyKeys(_) => "too_many_uploads",
             Self::Source(error) => error.kind(),
             Self::ChecksumMismatch { .. } => "checksum_mismatch",
             Self::Blob(BlobError::NoSpace(_)) => "insufficient_storage",

@@ -14,10 +14,11 @@ use tracing::Span;
 
 use super::ports::{Fence, JobKey, JobRecord, JobRequest, JobState, JobView, Progress, UploadKey};
 use super::{IngestError, Upload};
+use crate::budget::{Bounds, Owner, Tally};
 use crate::trace::{self, Place};
 
-/// Keys of one upload. Each caller brings one, and callers wait or come again.
-const MAX_KEYS: usize = 1_000;
+/// Keys of one upload. Each request may bring one.
+const MAX_KEYS: Bounds = Bounds { per_owner: 64, in_sum: 1_000 };
 
 /// How far an upload is, as its own task sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,6 +71,7 @@ pub struct Job {
     /// Somebody was told that it goes on, so it waits for its turn however long that takes.
     has_no_queue_timeout: AtomicBool,
     keys: Mutex<Vec<JobKey>>,
+    keys_by_owner: Mutex<Tally<Owner>>,
     /// How often a process began to work on it.
     lives: AtomicU32,
     pub(super) record_state: tokio::sync::Mutex<RecordState>,
@@ -92,6 +94,7 @@ impl Job {
             lost: CancellationToken::new(),
             has_no_queue_timeout: AtomicBool::new(record_state == RecordState::Accepted),
             keys: Mutex::default(),
+            keys_by_owner: Mutex::default(),
             lives: AtomicU32::new(0),
             record_state: tokio::sync::Mutex::new(record_state),
             place: OnceLock::new(),
@@ -177,13 +180,13 @@ impl Job {
     /// Another key under which it is asked for.
     ///
     /// # Errors
-    /// If there are too many of them.
-    pub(super) fn add_key(&self, key: JobKey) -> Result<(), IngestError> {
-        let mut keys = self.keys();
-        if keys.len() >= MAX_KEYS {
-            return Err(IngestError::Busy);
-        }
-        keys.push(key);
+    /// If there are too many of them, of this owner or in sum.
+    pub(super) fn add_key(&self, key: JobKey, owner: &Owner) -> Result<(), IngestError> {
+        // Nothing in here panics half-way.
+        let mut by_owner = self.keys_by_owner.lock().unwrap_or_else(PoisonError::into_inner);
+        by_owner.check(owner, 1, MAX_KEYS).map_err(IngestError::TooManyKeys)?;
+        by_owner.add(owner, 1);
+        self.keys().push(key);
         Ok(())
     }
 

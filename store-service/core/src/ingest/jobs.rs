@@ -50,14 +50,14 @@ impl Jobs {
     /// The upload that does this already, or the new one, which `begin` then begins. `true` if it was begun.
     ///
     /// # Errors
-    /// If the key stands for another request, or as many keys as may stand for the job already.
+    /// If the key stands for another request, or as many keys of the caller or in sum as may stand for the job already.
     pub(super) fn join(
         &self,
         new: Job,
         key: Option<JobKey>,
         begin: impl FnOnce(Arc<Job>, Listed) -> BoxFuture<'static, Outcome>,
     ) -> Result<(Live, bool), IngestError> {
-        let upload = new.upload_key();
+        let (upload, owner) = (new.upload_key(), new.upload.owner());
         let mut list = self.list();
         if let Some(key) = key
             && let Some(live) = list.find_by_key(key)?
@@ -77,7 +77,7 @@ impl Jobs {
             }
         };
         if let Some(key) = key {
-            live.job.add_key(key)?;
+            live.job.add_key(key, &owner)?;
             list.by_key.insert(key.key, (key, live.clone()));
         }
         Ok((live, is_first))

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use linkgate_archive::{Format, Package};
 use linkgate_contract::{CallerApp, JobId, ModuleName, ModuleRef, Operator, PackageVersion, Sha256};
 
-use crate::budget::Exhausted;
+use crate::budget::{Bounds, Exhausted};
 use crate::ingest::ports::{
     BeatReply, BlobError, BlobReader as _, BlobStore, BlobWriter as _, BytesFrom, Catalog, CatalogError, CatalogReader,
     Claim, Enqueued, Failure, Fetched, FinishedBlob as _, Heartbeat, HolderId, JobEnd, JobKey, JobQueue, JobRecord,
@@ -48,6 +48,7 @@ const LIMITS: QueueLimits = QueueLimits {
     queued: 2,
     queued_per_app: 2,
     resumed: 9,
+    ended: Bounds { per_owner: 100, in_sum: 1_000 },
     queue_timeout: Duration::from_secs(10),
     lease: Duration::from_secs(3_600),
 };
@@ -235,6 +236,39 @@ pub async fn resumed_jobs_begin_a_few_at_a_time<A: Adapters>() {
     queue.finish(first.record, failed(), Some(first.fence)).await.unwrap();
     let next = [claim(&queue, holder).await, claim(&queue, holder).await];
     assert_eq!(next.map(|claim| claim.record.view.id), [id(&once), id(&twice)], "one has ended well, so two may run");
+}
+
+/// Of jobs that have ended, the latest are remembered, of each caller and in sum, with their keys.
+pub async fn so_many_ended_jobs_are_remembered<A: Adapters>() {
+    let ended = Bounds { per_owner: 2, in_sum: 3 };
+    let adapters = A::create(QueueLimits { ended, ..LIMITS }).await;
+    let queue = adapters.catalog();
+    let end = async |number: u8, caller: &str| {
+        let new = job(number, "h", caller);
+        enqueue(&queue, &new).await;
+        let claimed = claim(&queue, HolderId::random()).await;
+        queue.finish(claimed.record, failed(), Some(claimed.fence)).await.unwrap();
+        id(&new)
+    };
+    let of_greedy = [end(1, "a").await, end(2, "a").await, end(3, "a").await];
+    assert_eq!(queue.find_job(of_greedy[0]).await.unwrap(), None, "the caller's oldest");
+    for job in &of_greedy[1..] {
+        assert!(queue.find_job(*job).await.unwrap().is_some());
+    }
+    let of_others = [end(4, "b").await, end(5, "c").await];
+    let mut left = Vec::new();
+    for job in of_greedy.iter().chain(&of_others) {
+        left.extend(queue.find_job(*job).await.unwrap().map(|view| view.id));
+    }
+    assert_eq!(left, [of_greedy[2], of_others[0], of_others[1]], "the oldest of all");
+    let runs = job(6, "h", "a");
+    enqueue(&queue, &runs).await;
+    queue.accept(runs.record.clone()).await.unwrap();
+    claim(&queue, HolderId::random()).await;
+    for number in [7, 8, 9] {
+        end(number, "a").await;
+    }
+    assert!(queue.find_job(id(&runs)).await.unwrap().is_some(), "it has not ended");
 }
 
 /// Who gave up waiting takes no place, neither in the queue nor beyond it.
@@ -588,7 +622,7 @@ macro_rules! conformance_tests {
     ($adapters:ty) => {
         $crate::conformance_tests! { $adapters:
             limits_hold, turns_are_kept, callers_have_shares, accepted_jobs_count_for_their_caller,
-            resumed_jobs_begin_a_few_at_a_time, withdrawn_jobs_are_gone, equal_uploads_are_one_job, old_claims_are_fenced,
+            resumed_jobs_begin_a_few_at_a_time, so_many_ended_jobs_are_remembered, withdrawn_jobs_are_gone, equal_uploads_are_one_job, old_claims_are_fenced,
             heartbeats_tell_progress_and_cancellation, accepted_jobs_outlive_their_process,
             blobs_are_committed_by_digest, abandoned_writers_leave_nothing, packages_are_recorded,
             stored_bytes_have_their_origin, publishing_and_collecting_lose_nothing

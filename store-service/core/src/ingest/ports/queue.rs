@@ -16,7 +16,8 @@ use crate::budget::{Bounds, Exhausted};
 /// that asked for it first, from its place in the queue to its end, also after it was accepted and taken up again. Whoever
 /// waits is claimed in turn, the caller with the fewest claimed jobs first, and a busy host or caller holds nobody else up. A
 /// job whose lease ran out can be claimed again, and its old claim is worth nothing from then on. Jobs that are taken up again
-/// are claimed a few at a time, and one more for each that has ended, for one of them may have ended the process before.
+/// are claimed a few at a time, and one more for each that has ended, for one of them may have ended the process before. Of jobs
+/// that have ended, no more are remembered than may be, of one caller and in sum; the oldest go first.
 pub trait JobQueue: Clone + Send + Sync + 'static {
     /// Queues a job, unless one that does the same, or that one of its keys stands for, has not ended: that one is joined.
     ///
@@ -79,6 +80,8 @@ pub struct QueueLimits {
     pub queued: usize,
     /// Of these, of one calling application.
     pub queued_per_app: usize,
+    /// Jobs that have ended and are remembered: of one caller, and in sum.
+    pub ended: Bounds,
     /// Jobs that are claimed of those that were taken up again, at first.
     pub resumed: usize,
     /// How long a job waits that was not accepted.
@@ -95,6 +98,7 @@ impl Default for QueueLimits {
             per_app: 16,
             queued: 256,
             queued_per_app: 64,
+            ended: Bounds { per_owner: 5_000, in_sum: 50_000 },
             resumed: 4,
             queue_timeout: Duration::from_secs(20),
             lease: Duration::from_secs(60),
