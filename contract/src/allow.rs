@@ -8,6 +8,7 @@ use std::fmt;
 use url::{Host, Url};
 
 use crate::Origin;
+use crate::url::{is_plain_host, is_plain_port};
 
 /// One entry: `host` or `host:port`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -29,8 +30,11 @@ pub enum InvalidHostRule {
     #[error("IPv6 addresses need brackets, like `[2001:db8::1]:8080`")]
     NeedsBrackets,
     /// Not 1 to 65535.
-    #[error("the port must be a number from 1 to 65535")]
+    #[error("the port must be a number from 1 to 65535, without leading zeros")]
     Port,
+    /// No link could name it.
+    #[error("must be in ASCII (international names in their `xn--` form), with at most 63 characters in each label")]
+    NotPlain,
     /// `0x7f.1` and the like.
     #[error("is an address in disguise, write `{canonical}`")]
     Disguised {
@@ -45,6 +49,7 @@ impl HostRule {
     /// # Errors
     /// [`InvalidHostRule`] says what is wrong with it.
     pub fn new(entry: &str) -> Result<Self, InvalidHostRule> {
+        let entry = entry.trim();
         if entry.is_empty() {
             return Err(InvalidHostRule::Empty);
         }
@@ -52,6 +57,9 @@ impl HostRule {
         let forbidden = |c: char| c.is_whitespace() || c.is_control() || "/\\@?#*%".contains(c);
         if host_text.is_empty() || host_text.contains(forbidden) {
             return Err(InvalidHostRule::NotHostPort);
+        }
+        if !host_text.starts_with('[') && !is_plain_host(host_text) {
+            return Err(InvalidHostRule::NotPlain);
         }
         let url = Url::parse(&format!("http://{host_text}/")).map_err(|_| InvalidHostRule::NotHostPort)?;
         let host = url.host().ok_or(InvalidHostRule::NotHostPort)?.to_owned();
@@ -83,10 +91,9 @@ fn split_port(entry: &str) -> Result<(&str, Option<u16>), InvalidHostRule> {
     match rest.strip_prefix(':') {
         None if rest.is_empty() => Ok((host, None)),
         None => Err(InvalidHostRule::NotHostPort),
-        Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => match digits.parse() {
-            Ok(port) if port > 0 => Ok((host, Some(port))),
-            _ => Err(InvalidHostRule::Port),
-        },
+        Some(digits) if is_plain_port(digits) => {
+            digits.parse().map(|port| (host, Some(port))).map_err(|_| InvalidHostRule::Port)
+        }
         Some(other) if other.contains('/') => Err(InvalidHostRule::NotHostPort),
         Some(_) => Err(InvalidHostRule::Port),
     }
@@ -156,6 +163,7 @@ mod tests {
             ("127.0.0.1:9000", "http://127.1:9000/", true),
             ("[2001:db8::1]:8080", "http://[2001:DB8:0::1]:8080/", true),
             ("[2001:db8::1]", "https://[2001:db8::1]/", true),
+            (" example.com ", "https://example.com/", true),
         ];
         for (entry, link, want) in cases {
             assert_eq!(list(&[entry]).allows(&Origin::parse_link(link).unwrap()), want, "{entry} {link}");
@@ -177,7 +185,9 @@ mod tests {
             ("example.com/path", E::NotHostPort),
             ("user@example.com", E::NotHostPort),
             ("*.example.com", E::NotHostPort),
-            (" example.com", E::NotHostPort),
+            ("exa mple.com", E::NotHostPort),
+            ("ｅxample.com", E::NotPlain),
+            ("example.com:080", E::Port),
             (":80", E::NotHostPort),
             ("::1", E::NeedsBrackets),
             ("2001:db8::1:8080", E::NeedsBrackets),

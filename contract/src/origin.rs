@@ -6,7 +6,7 @@
 
 use url::Host;
 
-use crate::url::is_plain;
+use crate::url::{is_plain, is_plain_host, is_plain_port};
 use crate::{InvalidUrl, PackageUrl};
 
 /// Scheme, host and port of a link.
@@ -49,13 +49,11 @@ impl Origin {
 }
 
 fn plain_port(digits: &str) -> Option<u16> {
-    let is_plain = (1..=5).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-    digits.parse().ok().filter(|port| is_plain && *port > 0)
+    digits.parse().ok().filter(|_| is_plain_port(digits))
 }
 
 /// Whether it can be nothing but a name: no address in any notation, nothing to be decoded, mapped or folded.
 fn is_plain_name(name: &str) -> bool {
-    const LONGEST: usize = 253;
     let is_letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let mut last = "";
     for label in name.split('.') {
@@ -65,7 +63,7 @@ fn is_plain_name(name: &str) -> bool {
         last = label;
     }
     // A number as the last label makes an address of the whole, and numbers begin with a digit in every notation.
-    name.len() <= LONGEST && last.starts_with(|c: char| c.is_ascii_lowercase())
+    is_plain_host(name) && last.starts_with(|c: char| c.is_ascii_lowercase())
 }
 
 #[cfg(test)]

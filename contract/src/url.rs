@@ -38,6 +38,12 @@ pub enum InvalidUrl {
     /// `:0`.
     #[error("has port 0")]
     PortZero,
+    /// An empty port, or one with leading zeros or over 65535.
+    #[error("has a port that is no number from 1 to 65535")]
+    Port,
+    /// A host that is not written as it is dialled: percent-encoded, not in ASCII, or longer than a name can be.
+    #[error("has a host that is not written as a plain name or address")]
+    Host,
 }
 
 impl PackageUrl {
@@ -57,10 +63,12 @@ impl PackageUrl {
             return Err(InvalidUrl::TooLong);
         }
         refuse_forbidden_characters(link)?;
-        if authority(link)?.contains('@') {
+        let authority = authority(link)?;
+        if authority.contains('@') {
             return Err(InvalidUrl::UserInfo);
         }
         let url = Url::parse(link).map_err(|_| InvalidUrl::Malformed)?;
+        judge_authority(authority)?;
         Self::judge(url)
     }
 
@@ -75,6 +83,9 @@ impl PackageUrl {
             return Self::new(location);
         }
         refuse_forbidden_characters(location)?;
+        if let Some(rest) = location.strip_prefix("//") {
+            judge_authority(rest.split(['/', '?', '#']).next().unwrap_or_default())?;
+        }
         let url = self.0.join(location).map_err(|_| InvalidUrl::Malformed)?;
         Self::new(url.as_str())
     }
@@ -160,6 +171,37 @@ fn authority(link: &str) -> Result<&str, InvalidUrl> {
     }
 }
 
+/// The parser would decode, map and shorten: what is dialled then is not what somebody read in the link.
+fn judge_authority(authority: &str) -> Result<(), InvalidUrl> {
+    let end_of_host = authority.find(']').map_or_else(|| authority.find(':').unwrap_or(authority.len()), |at| at + 1);
+    let (host, port) = authority.split_at(end_of_host);
+    if !host.starts_with('[') && !is_plain_host(host) {
+        return Err(InvalidUrl::Host);
+    }
+    match port.strip_prefix(':') {
+        None => Ok(()),
+        Some("0") => Err(InvalidUrl::PortZero),
+        Some(digits) if is_plain_port(digits) => Ok(()),
+        Some(_) => Err(InvalidUrl::Port),
+    }
+}
+
+/// Whether a port is written as it is meant: in at most five digits, and without leading zeros.
+pub(crate) fn is_plain_port(digits: &str) -> bool {
+    (1..=5).contains(&digits.len()) && !digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Whether a host is written as it is dialled, and no longer than a name of the DNS and its labels can be.
+pub(crate) fn is_plain_host(host: &str) -> bool {
+    const LONGEST_NAME: usize = 253;
+    const LONGEST_LABEL: usize = 63;
+    let name = host.strip_suffix('.').unwrap_or(host);
+    host.is_ascii()
+        && !host.contains('%')
+        && name.len() <= LONGEST_NAME
+        && name.split('.').all(|label| label.len() <= LONGEST_LABEL)
+}
+
 /// Without the query: it is where signed links carry their secrets.
 impl fmt::Display for PackageUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -192,6 +234,14 @@ impl InvalidUrl {
                 "The URL may not contain white space, control characters or backslashes.",
             ),
             Self::PortZero => Text::fixed("URL 的端口不能为 0。", "The port of the URL may not be 0."),
+            Self::Port => Text::fixed(
+                "URL 的端口必须是 1 到 65535 之间的数字，且不带前导零。",
+                "The port of the URL must be a number from 1 to 65535, without leading zeros.",
+            ),
+            Self::Host => Text::fixed(
+                "URL 的主机名必须是不含百分号编码的 ASCII 名称（国际化域名请使用 xn-- 形式），总长不超过 253 个字符，每段不超过 63 个字符。",
+                "The host of the URL must be in ASCII and not percent-encoded (write international names in their xn-- form), with at most 253 characters in all and 63 in each label.",
+            ),
         }
     }
 }
@@ -231,7 +281,7 @@ mod tests {
         for malformed in ["http:example.com", "http:/example.com", "http:///example.com", "example.com", "http://"] {
             assert_eq!(refused(malformed), InvalidUrl::Malformed, "{malformed}");
         }
-        for malformed in ["http://[::1/", "http://example.com:99999/", "http://%00/", "http://?a"] {
+        for malformed in ["http://[::1/", "http://example.com:99999/", "http://%00/", "http://?a", "http://a:b/"] {
             assert_eq!(refused(malformed), InvalidUrl::Malformed, "{malformed}");
         }
         assert_eq!(refused("http://example.com:0/"), InvalidUrl::PortZero);
@@ -239,6 +289,31 @@ mod tests {
         assert_eq!(refused("file:///etc/passwd"), InvalidUrl::Scheme);
         assert_eq!(refused("   "), InvalidUrl::Blank);
         assert_eq!(refused(&format!("http://example.com/{}", "a".repeat(8192))), InvalidUrl::TooLong);
+    }
+
+    #[test]
+    fn a_host_or_port_that_is_not_written_as_it_is_dialled_is_refused() {
+        let long_label = format!("http://{}.example/", "a".repeat(64));
+        let long_name = format!("http://{}example/", "a.".repeat(124));
+        for link in ["http://example%2ecom/", "http://ex%61mple.com/", "http://ｅxample.com/", "http://a。example/"] {
+            assert_eq!(refused(link), InvalidUrl::Host, "{link}");
+        }
+        assert_eq!(refused(&long_label), InvalidUrl::Host);
+        assert_eq!(refused(&long_name), InvalidUrl::Host);
+        for port in ["", "080", "00443", &"0".repeat(3_000), &format!("{}80", "0".repeat(3_000))] {
+            assert_eq!(refused(&format!("http://example.com:{port}/")), InvalidUrl::Port, "{port}");
+        }
+        for taken in [
+            format!("http://{}.example:65535/", "a".repeat(63)),
+            format!("http://{}example/", "a.".repeat(123)),
+            "https://[2001:db8::1]:8443/".to_owned(),
+            "http://xn--fiqs8s.example./%E4%B8%AD?%".to_owned(),
+        ] {
+            assert!(PackageUrl::new(&taken).is_ok(), "{taken}");
+        }
+        let base = PackageUrl::new("https://example.com/a").unwrap();
+        assert_eq!(base.join("//ex%61mple.com/b"), Err(InvalidUrl::Host));
+        assert_eq!(base.join("//example.com:/b"), Err(InvalidUrl::Port));
     }
 
     #[test]

@@ -142,6 +142,7 @@ impl World {
             max_bytes: MAX_BYTES,
             connect_timeout: soon,
             idle_timeout: soon,
+            head_timeout: soon,
             total_timeout: soon,
             min_rate: 0,
             min_rate_window: soon,

@@ -92,7 +92,7 @@ impl fmt::Display for BadConfig {
 }
 
 /// Every variable that the store reads.
-pub const VARIABLES: [&str; 61] = [
+pub const VARIABLES: [&str; 62] = [
     server::LISTEN,
     server::MAX_CONNECTIONS,
     server::MAX_UPLOADS,
@@ -125,6 +125,7 @@ pub const VARIABLES: [&str; 61] = [
     fetch::MAX_BYTES,
     fetch::CONNECT_TIMEOUT,
     fetch::IDLE_TIMEOUT,
+    fetch::HEAD_TIMEOUT,
     fetch::TOTAL_TIMEOUT,
     fetch::MIN_RATE,
     fetch::MIN_RATE_WINDOW,

@@ -80,7 +80,8 @@ async fn a_head_without_an_end_is_refused() {
     ] {
         let source = FakeSource::start(Behaviour::Repeats(first, piece.to_vec())).await;
         let store = store_of(&source).await;
-        assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", UNREACHABLE).await;
+        let detail = format!("{UNREACHABLE}: the answer of the source is no valid HTTP");
+        assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", &detail).await;
         assert_eq!(source.requests().len(), 1, "{name}: what is no HTTP stays none");
         assert_goes_on(&store, &source).await;
     }
@@ -118,7 +119,8 @@ async fn a_body_without_an_end_is_cut_at_the_limit() {
 #[tokio::test]
 async fn framing_without_an_end_is_no_body() {
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-    let (unreadable, timed_out) = ((502, "SOURCE_UNREACHABLE", UNREACHABLE), (504, "SOURCE_TIMEOUT", TIMED_OUT));
+    let broke_off = format!("{UNREACHABLE}: the answer of the source broke off");
+    let (unreadable, timed_out) = ((502, "SOURCE_UNREACHABLE", &*broke_off), (504, "SOURCE_TIMEOUT", TIMED_OUT));
     for (name, first, piece, (status, code, detail)) in [
         ("an extension of a chunk", format!("{chunked}1;"), "x", unreadable),
         (

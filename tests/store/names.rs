@@ -212,7 +212,8 @@ fn a_name_without_an_address_is_told_from_a_name_server_that_is_silent() {
         world.names.is_silent_about("silent.example");
         for name in ["nowhere.example", "empty.example"] {
             let request = store.request(format!("http://{name}/example.tar.gz"));
-            assert_refused(&store, request, 502, "SOURCE_UNREACHABLE", UNREACHABLE).await;
+            let detail = format!("{UNREACHABLE}: the host name could not be resolved");
+            assert_refused(&store, request, 502, "SOURCE_UNREACHABLE", &detail).await;
         }
         let silent = store.request("http://silent.example/example.tar.gz");
         assert_refused(&store, silent, 504, "SOURCE_TIMEOUT", "Reading the package_url timed out").await;

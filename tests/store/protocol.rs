@@ -5,6 +5,8 @@ use linkgate_tests::{Behaviour, Compression, FakeSource, TestStore, bytes, sha25
 use crate::assert_refused;
 
 const UNREACHABLE: &str = "The package_url could not be read";
+const NOT_HTTP: &str = "the answer of the source is no valid HTTP";
+const BROKE_OFF: &str = "the answer of the source broke off";
 
 fn raw(head: &str, body: &[u8]) -> Behaviour {
     Behaviour::Raw([head.as_bytes(), b"\r\n\r\n", body].concat())
@@ -25,7 +27,10 @@ async fn assert_takes(behaviour: Behaviour, body: &[u8], name: &str) {
 async fn assert_unreadable(behaviour: Behaviour, requests: usize, name: &str) {
     let source = FakeSource::start(behaviour).await;
     let store = TestStore::trusting(&source).await;
-    assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", UNREACHABLE).await;
+    // What is no HTTP is not asked again.
+    let why = if requests == 1 { NOT_HTTP } else { BROKE_OFF };
+    let detail = format!("{UNREACHABLE}: {why}");
+    assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", &detail).await;
     assert_eq!(source.requests().len(), requests, "{name}");
     source.on("/good.tgz", Behaviour::Bytes(bytes(10)));
     assert_eq!(store.send(store.request(source.url_of("/good.tgz"))).await.status, 200, "{name}");
@@ -135,7 +140,8 @@ async fn chunks_that_can_be_read_in_two_ways_are_refused() {
         let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked";
         let source = FakeSource::start(raw(head, body)).await;
         let store = TestStore::trusting(&source).await;
-        assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", UNREACHABLE).await;
+        let detail = format!("{UNREACHABLE}: {BROKE_OFF}");
+        assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", &detail).await;
         assert!(matches!(source.requests().len(), 1 | 4), "{name}");
     }
     let both = "HTTP/1.1 200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked";

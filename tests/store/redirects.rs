@@ -1,7 +1,7 @@
 //! Redirects: every hop is judged like the first.
 
 use linkgate_contract::{AllowList, HostRule};
-use linkgate_tests::{Behaviour, FakeSource, TestStore, sha256_hex, trust};
+use linkgate_tests::{Behaviour, Compression, FakeSource, TestStore, sha256_hex, tar, trust};
 
 use crate::{assert_field_refused, assert_refused};
 
@@ -130,11 +130,30 @@ async fn redirects_to_something_else_than_a_link_are_refused() {
         "http:///x",
         "//127.0.0.1\\@evil.example/",
         "http://127.0.0.1:0/",
+        "http://127.0.0.1:/",
+        "//127%2e0.0.1/",
+        "/a b.tar.gz",
     ] {
         let source = FakeSource::start(to(location)).await;
         let store = TestStore::trusting(&source).await;
         let detail = format!("{UNREACHABLE}: it redirects to something that is no valid link");
         assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", &detail).await;
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_to_a_path_in_raw_octets_is_followed_as_a_link_is() {
+    for (location, asked) in [
+        (&"/中.tar.gz?n=é".as_bytes()[..], "/%E4%B8%AD.tar.gz?n=%C3%A9"),
+        (b"/caf\xe9.tar.gz", "/caf%E9.tar.gz"),
+        (b"/%E4%B8%AD.tar.gz?sign=a%2Bb", "/%E4%B8%AD.tar.gz?sign=a%2Bb"),
+    ] {
+        let head = [b"HTTP/1.1 302 Found\r\ncontent-length: 0\r\nlocation: ", location, b"\r\n\r\n"].concat();
+        let source = FakeSource::serving(tar(&[("main.py", b"pass")], Compression::Gzip)).await;
+        source.on("/start", Behaviour::Raw(head));
+        let store = TestStore::trusting(&source).await;
+        assert_eq!(store.send(store.request(source.url_of("/start"))).await.status, 200, "{asked}");
+        assert!(source.requests()[1].starts_with(&format!("GET {asked} HTTP/1.1\r\n")), "{:?}", source.requests()[1]);
     }
 }
 

@@ -78,7 +78,7 @@ async fn a_download_may_break_three_times() {
 async fn the_fourth_break_ends_it_and_leaves_nothing() {
     let source = serving([sound().cut_at(10_000)]).await;
     let store = TestStore::trusting(&source).await;
-    let detail = "The package_url could not be read";
+    let detail = "The package_url could not be read: the answer of the source broke off";
     assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", detail).await;
     assert_eq!(parts(&source), ["", "bytes=10000-", "bytes=20000-", "bytes=30000-"]);
 }

@@ -83,7 +83,8 @@ async fn a_body_that_breaks_off_is_no_package() {
         let store = strict_store(&source).await;
         let reply = store.send(store.request(source.url()).in_english()).await;
         assert_eq!((reply.status, reply.json()["code"].as_str()), (502, Some("SOURCE_UNREACHABLE")), "{name}");
-        assert_eq!(reply.json()["detail"], UNREACHABLE, "{name}");
+        let detail = format!("{UNREACHABLE}: the answer of the source broke off");
+        assert_eq!(reply.json()["detail"], detail, "{name}");
         store.directory().assert_empty().await;
         assert_eq!(source.requests().len(), 4, "{name}: tried again and given up");
     }
@@ -93,7 +94,8 @@ async fn a_body_that_breaks_off_is_no_package() {
 async fn what_speaks_no_http_is_asked_once() {
     let source = FakeSource::start(Behaviour::Raw(b"SSH-2.0-OpenSSH_9.9\r\n".to_vec())).await;
     let store = strict_store(&source).await;
-    assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", UNREACHABLE).await;
+    let detail = format!("{UNREACHABLE}: the answer of the source is no valid HTTP");
+    assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", &detail).await;
     assert_eq!(source.requests().len(), 1);
 }
 
@@ -121,6 +123,22 @@ async fn every_kind_of_slowness_times_out() {
         let request = store.request(source.url());
         assert_refused(&store, request, 504, "SOURCE_TIMEOUT", "Reading the package_url timed out").await;
         assert!(begun.elapsed() < Duration::from_secs(5), "{name} took {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn heads_are_waited_for_so_long_in_all_and_no_attempt_begins_after_that() {
+    let drips = Behaviour::DripRaw(b"HTTP/1.1 200 OK\r\nx: ".repeat(1_000), Duration::from_millis(10));
+    for behaviour in [Behaviour::StallBeforeHead, drips] {
+        let source = FakeSource::start(behaviour).await;
+        let store = TestStore::with(|c| {
+            trust(c, &[&source]);
+            c.fetch.head_timeout = Duration::from_millis(200);
+        })
+        .await;
+        let timed_out = "Reading the package_url timed out";
+        assert_refused(&store, store.request(source.url()), 504, "SOURCE_TIMEOUT", timed_out).await;
+        assert_eq!(source.requests().len(), 1);
     }
 }
 
@@ -203,11 +221,28 @@ async fn a_drip_is_taken_where_the_rate_is_low_or_off() {
 
 #[tokio::test]
 async fn an_encoded_body_is_refused() {
-    for encoding in ["gzip", "br", "zstd", "deflate", "x", "identity, gzip"] {
+    for encoding in ["gzip", "br", "zstd", "deflate", "X-Gzip", "identity, gzip", "aws-chunked,gzip", ",br"] {
         let source = FakeSource::start(Behaviour::Encoded(encoding, bytes(100))).await;
         let store = strict_store(&source).await;
         let detail = format!("{UNREACHABLE}: the source answered with a content encoding");
         assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", &detail).await;
+    }
+}
+
+#[tokio::test]
+async fn an_encoding_that_names_no_coding_changes_nothing() {
+    let package = tar(&[("main.py", b"pass")], Compression::Gzip);
+    for encoding in
+        ["", "identity", "Identity", "aws-chunked", "aws-chunked,", "UTF-8", "none", "binary", "identity, identity"]
+    {
+        let source = FakeSource::start(Behaviour::Encoded(encoding, package.clone())).await;
+        let store = strict_store(&source).await;
+        let reply = store.send(store.request(source.url())).await;
+        assert_eq!(
+            (reply.status, reply.json()["sha256_signature"].as_str().unwrap()),
+            (200, sha256_hex(&package).as_str()),
+            "{encoding}"
+        );
     }
 }
 
@@ -235,16 +270,17 @@ async fn what_cannot_be_connected_to_is_unreachable() {
         c.fetch.connect_timeout = Duration::from_secs(5);
     })
     .await;
-    for url in [
-        format!("http://127.0.0.1:{closed}/refused.tgz"),
-        format!("https://127.0.0.1:{}/no-tls.tgz", source.port()),
-        "http://no-such-host.invalid/a.tgz".to_owned(),
+    for (url, why) in [
+        (format!("http://127.0.0.1:{closed}/refused.tgz"), "the source refused the connection"),
+        (format!("https://127.0.0.1:{}/no-tls.tgz", source.port()), "the TLS handshake with the source failed"),
+        ("http://no-such-host.invalid/a.tgz".to_owned(), "the host name could not be resolved"),
     ] {
         let reply = store.send(store.request(url.clone()).in_english()).await;
         let code = reply.json()["code"].as_str().unwrap().to_owned();
         // A machine without a network may only find out by waiting that a name does not exist.
         let dns_is_slow = url.contains("invalid") && code == "SOURCE_TIMEOUT";
-        assert!(code == "SOURCE_UNREACHABLE" || dns_is_slow, "{url}: {reply:?}");
+        let is_said = code == "SOURCE_UNREACHABLE" && reply.json()["detail"] == format!("{UNREACHABLE}: {why}");
+        assert!(is_said || dns_is_slow, "{url}: {reply:?}");
         store.directory().assert_empty().await;
     }
 }

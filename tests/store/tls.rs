@@ -10,6 +10,11 @@ use serde_json::json;
 use crate::assert_problem;
 
 const UNREACHABLE: &str = "The package_url could not be read";
+const OTHER_NAME: &str = "the certificate of the source is for another host name";
+const NOT_VALID_NOW: &str = "the certificate of the source has expired or is not valid yet";
+const UNKNOWN_ISSUER: &str = "the certificate of the source is from an unknown issuer";
+const NO_TLS: &str = "the TLS handshake with the source failed";
+const BROKE_OFF: &str = "the answer of the source broke off";
 const HTTP1: &[&str] = &["h2", "http/1.1"];
 
 /// A store that believes this authority and may read from these hosts.
@@ -37,6 +42,10 @@ impl Trusting {
         assert_problem(&reply, status, None, &json!({"code": code, "detail": detail}));
         self.store.directory().assert_empty().await;
         assert_eq!(linkgate_tests::request::get(self.store.base(), "/readyz").await.status, 200);
+    }
+
+    async fn refuses_unreachable(&self, url: &str, why: &str) {
+        self.refuses(url, 502, "SOURCE_UNREACHABLE", &format!("{UNREACHABLE}: {why}")).await;
     }
 
     async fn takes(&self, url: &str, body: &[u8]) {
@@ -72,19 +81,19 @@ async fn a_certificate_that_proves_nothing_is_refused_before_anything_is_asked()
     let good = front(&source, &authority, Shown::Good).await;
     let mut bad = Vec::new();
     for (shown, said) in [
-        (Shown::OtherName, "certificate not valid for name"),
-        (Shown::Expired, "certificate expired"),
-        (Shown::NotYet, "certificate not valid yet"),
-        (Shown::SelfSigned, "UnknownIssuer"),
+        (Shown::OtherName, ("certificate not valid for name", OTHER_NAME)),
+        (Shown::Expired, ("certificate expired", NOT_VALID_NOW)),
+        (Shown::NotYet, ("certificate not valid yet", NOT_VALID_NOW)),
+        (Shown::SelfSigned, ("UnknownIssuer", UNKNOWN_ISSUER)),
     ] {
         bad.push((front(&source, &authority, shown).await, said));
     }
     // One that the right kind of authority vouches for, but not the one that is believed.
-    bad.push((front(&source, &Authority::new(), Shown::Good).await, "UnknownIssuer"));
+    bad.push((front(&source, &Authority::new(), Shown::Good).await, ("UnknownIssuer", UNKNOWN_ISSUER)));
     let hosts: Vec<String> = bad.iter().map(|(front, _)| front.host()).chain([good.host()]).collect();
     let trusting = Trusting::start(&authority, &hosts);
-    for (front, said) in &bad {
-        trusting.refuses(&front.url(), 502, "SOURCE_UNREACHABLE", UNREACHABLE).await;
+    for (front, (said, told)) in &bad {
+        trusting.refuses_unreachable(&front.url(), told).await;
         let log = trusting.store.log().join("\n");
         assert!(log.contains(said), "the operator can read why: {log}");
         assert!(!log.contains("tried again"), "it would prove no more the next time: {log}");
@@ -99,7 +108,7 @@ async fn an_authority_that_the_operator_did_not_name_is_not_believed() {
     let source = FakeSource::serving("x").await;
     let tls = front(&source, &authority, Shown::Good).await;
     let trusting = Trusting::start(&Authority::new(), &[tls.host()]);
-    trusting.refuses(&tls.url(), 502, "SOURCE_UNREACHABLE", UNREACHABLE).await;
+    trusting.refuses_unreachable(&tls.url(), UNKNOWN_ISSUER).await;
     assert!(source.requests().is_empty());
 }
 
@@ -132,7 +141,7 @@ async fn a_redirect_to_a_source_with_a_bad_certificate_is_not_followed() {
     let source = FakeSource::start(Behaviour::Redirect(302, bad.url())).await;
     let tls = front(&source, &authority, Shown::Good).await;
     let trusting = Trusting::start(&authority, &[tls.host(), bad.host()]);
-    trusting.refuses(&tls.url(), 502, "SOURCE_UNREACHABLE", UNREACHABLE).await;
+    trusting.refuses_unreachable(&tls.url(), OTHER_NAME).await;
     assert!(inside.requests().is_empty());
 }
 
@@ -143,7 +152,7 @@ async fn a_source_that_speaks_only_http2_is_refused() {
     let only = TlsFront::before(&source, &authority, Manner::Serves(Shown::Good, &["h2"])).await;
     let none = TlsFront::before(&source, &authority, Manner::Serves(Shown::Good, &[])).await;
     let trusting = Trusting::start(&authority, &[only.host(), none.host()]);
-    trusting.refuses(&only.url(), 502, "SOURCE_UNREACHABLE", UNREACHABLE).await;
+    trusting.refuses_unreachable(&only.url(), NO_TLS).await;
     assert!(source.requests().is_empty());
     // Who knows nothing of the choice speaks HTTP/1.1.
     trusting.takes(&none.url(), b"x").await;
@@ -170,10 +179,10 @@ async fn a_handshake_that_breaks_is_refused() {
     let source = FakeSource::serving("x").await;
     let reset = TlsFront::before(&source, &authority, Manner::Resets).await;
     let trusting = Trusting::start(&authority, &[reset.host(), source.host()]);
-    trusting.refuses(&reset.url(), 502, "SOURCE_UNREACHABLE", UNREACHABLE).await;
+    trusting.refuses_unreachable(&reset.url(), "no connection to the source came about").await;
     // Whoever listens there speaks plain HTTP.
     let plain = format!("https://{}/example.tar.gz", source.host());
-    trusting.refuses(&plain, 502, "SOURCE_UNREACHABLE", UNREACHABLE).await;
+    trusting.refuses_unreachable(&plain, NO_TLS).await;
     assert!(source.requests().is_empty());
 }
 
@@ -185,7 +194,7 @@ async fn what_breaks_off_in_tls_is_no_package() {
     source.on("/good", Behaviour::Bytes(bytes(500)));
     let tls = front(&source, &authority, Shown::Good).await;
     let trusting = Trusting::start(&authority, &[tls.host()]);
-    trusting.refuses(&tls.url(), 502, "SOURCE_UNREACHABLE", UNREACHABLE).await;
-    trusting.refuses(&format!("https://{}/chunks", tls.host()), 502, "SOURCE_UNREACHABLE", UNREACHABLE).await;
+    trusting.refuses_unreachable(&tls.url(), BROKE_OFF).await;
+    trusting.refuses_unreachable(&format!("https://{}/chunks", tls.host()), BROKE_OFF).await;
     trusting.takes(&format!("https://{}/good", tls.host()), &bytes(500)).await;
 }

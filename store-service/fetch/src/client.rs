@@ -1,6 +1,7 @@
 //! The client: links over HTTP.
 //!
 //! Each module uses only those above it: `guard` (which addresses may be connected to), `min_rate`, `page`, `retry`;
+//! `unreachable` (why nothing could be read);
 //! `redirects` (one request, and whatever it redirects to); `validator`; `representation` (one version of a file);
 //! `range_fetcher` (several ranges at a time); `attempts`; `download` (the body, as the caller reads it).
 
@@ -13,6 +14,7 @@ mod range_fetcher;
 mod redirects;
 mod representation;
 mod retry;
+mod unreachable;
 mod validator;
 
 use std::sync::Arc;

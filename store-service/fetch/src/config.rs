@@ -17,6 +17,8 @@ pub struct FetchConfig {
     pub connect_timeout: Duration,
     /// How long no byte may come, before the head or in the body. Default 30 s.
     pub idle_timeout: Duration,
+    /// How long a download may wait for heads, before its body begins: with connections, redirects and attempts. Default 30 s.
+    pub head_timeout: Duration,
     /// How long the whole download may take with its redirects and attempts. Default 600 s.
     pub total_timeout: Duration,
     /// Bytes per second that a body must bring; 0 for any. Default 1024.
@@ -37,6 +39,7 @@ impl Default for FetchConfig {
             max_bytes: 1 << 30,
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
+            head_timeout: Duration::from_secs(30),
             total_timeout: Duration::from_secs(600),
             min_rate: 1 << 10,
             min_rate_window: Duration::from_secs(30),

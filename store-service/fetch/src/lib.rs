@@ -17,4 +17,6 @@ mod source;
 #[cfg(feature = "client")]
 pub use client::{ClientError, HttpSource};
 pub use config::FetchConfig;
-pub use source::{Cause, Chunk, FetchRequest, Fetched, Phase, Progress, Source, SourceError, SourceStream, chain};
+pub use source::{
+    Cause, Chunk, FetchRequest, Fetched, Phase, Progress, Source, SourceError, SourceStream, Unreachable, chain,
+};

@@ -191,10 +191,37 @@ pub enum SourceError {
     Transport {
         /// What failed.
         phase: Phase,
+        /// What can be said of it to whoever gave the link.
+        reason: Unreachable,
         /// The client's error.
         #[source]
         cause: Cause,
     },
+}
+
+/// Why a source could not be read, as far as its caller may know: never an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreachable {
+    /// No name server knows the host.
+    UnknownName,
+    /// Nothing listens at the port.
+    ConnectionRefused,
+    /// There is no way to the host, or the connection broke off.
+    NoConnection,
+    /// Its certificate has ended, or has not begun.
+    CertificateTime,
+    /// Its certificate is for another name.
+    CertificateName,
+    /// Nobody whom this machine trusts issued its certificate.
+    CertificateIssuer,
+    /// Its certificate is bad in another way.
+    Certificate,
+    /// The two could not agree on TLS.
+    Tls,
+    /// What it answered is not HTTP/1.1.
+    NotHttp,
+    /// The reply broke off.
+    BrokeOff,
 }
 
 impl SourceError {

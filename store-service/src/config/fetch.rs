@@ -11,6 +11,7 @@ pub(super) const PRIVATE_HOSTS: &str = "LINKGATE_FETCH_PRIVATE_HOSTS";
 pub(super) const MAX_BYTES: &str = "LINKGATE_FETCH_MAX_BYTES";
 pub(super) const CONNECT_TIMEOUT: &str = "LINKGATE_FETCH_CONNECT_TIMEOUT_S";
 pub(super) const IDLE_TIMEOUT: &str = "LINKGATE_FETCH_IDLE_TIMEOUT_S";
+pub(super) const HEAD_TIMEOUT: &str = "LINKGATE_FETCH_HEAD_TIMEOUT_S";
 pub(super) const TOTAL_TIMEOUT: &str = "LINKGATE_FETCH_TOTAL_TIMEOUT_S";
 pub(super) const MIN_RATE: &str = "LINKGATE_FETCH_MIN_RATE";
 pub(super) const MIN_RATE_WINDOW: &str = "LINKGATE_FETCH_MIN_RATE_WINDOW_S";
@@ -26,6 +27,7 @@ pub(super) fn read_fetch_config(reader: &mut Reader<'_, impl Vars>) -> FetchConf
         max_bytes: reader.number(MAX_BYTES, default.max_bytes, 1..=i64::MAX as u64),
         connect_timeout: reader.seconds(CONNECT_TIMEOUT, default.connect_timeout.as_secs()),
         idle_timeout: reader.seconds(IDLE_TIMEOUT, default.idle_timeout.as_secs()),
+        head_timeout: reader.seconds(HEAD_TIMEOUT, default.head_timeout.as_secs()),
         total_timeout: reader.seconds(TOTAL_TIMEOUT, default.total_timeout.as_secs()),
         min_rate: reader.number(MIN_RATE, default.min_rate, 0..=1 << 40),
         min_rate_window: reader.seconds(MIN_RATE_WINDOW, default.min_rate_window.as_secs()),

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use linkgate_archive::Format;
 use linkgate_contract::{ErrorCode, JobId, Language, Problem, SourcePackage, Text};
 use linkgate_store_core::budget::Exhausted;
-use linkgate_store_core::ingest::ports::{BlobError, Failure, PackageRow, SourceError};
+use linkgate_store_core::ingest::ports::{BlobError, Failure, PackageRow, SourceError, Unreachable};
 use linkgate_store_core::ingest::{IngestError, NotReady};
 use warp::http::header::{ALLOW, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::http::{HeaderValue, Response, StatusCode};
@@ -261,7 +261,7 @@ fn source_problem(error: &SourceError) -> Problem {
             ),
         ),
         SourceError::TimedOut { .. } => Problem::new(ErrorCode::SourceTimeout),
-        SourceError::Transport { .. } => Problem::new(ErrorCode::SourceUnreachable),
+        SourceError::Transport { reason, .. } => unreachable_problem(*reason),
         SourceError::RedirectInvalid(_) => {
             unreadable("重定向到无效的地址", "it redirects to something that is no valid link")
         }
@@ -283,6 +283,28 @@ fn source_problem(error: &SourceError) -> Problem {
         ),
         SourceError::Changed => unreadable("文件在下载过程中发生变化", "the file changed while it was being read"),
     }
+}
+
+fn unreachable_problem(reason: Unreachable) -> Problem {
+    let (zh, en) = match reason {
+        Unreachable::UnknownName => ("主机名无法解析", "the host name could not be resolved"),
+        Unreachable::ConnectionRefused => ("源站拒绝连接", "the source refused the connection"),
+        Unreachable::NoConnection => ("无法与源站建立连接", "no connection to the source came about"),
+        Unreachable::CertificateTime => {
+            ("源站的证书已过期或尚未生效", "the certificate of the source has expired or is not valid yet")
+        }
+        Unreachable::CertificateName => {
+            ("源站的证书不是签发给该主机名的", "the certificate of the source is for another host name")
+        }
+        Unreachable::CertificateIssuer => {
+            ("源站的证书由未知机构签发", "the certificate of the source is from an unknown issuer")
+        }
+        Unreachable::Certificate => ("源站的证书无效", "the certificate of the source is not valid"),
+        Unreachable::Tls => ("与源站的 TLS 握手失败", "the TLS handshake with the source failed"),
+        Unreachable::NotHttp => ("源站的响应不是有效的 HTTP", "the answer of the source is no valid HTTP"),
+        Unreachable::BrokeOff => ("源站中断了传输", "the answer of the source broke off"),
+    };
+    unreadable(zh, en)
 }
 
 fn unreadable(zh: &str, en: &str) -> Problem {
@@ -318,7 +340,6 @@ mod tests {
     fn every_failure_has_its_code_and_none_tells_too_much() {
         use ErrorCode as C;
         let io = || std::io::Error::other("SECRET /data");
-        let source = |e: SourceError| IngestError::Source(e);
         let cases = [
             (IngestError::UnknownModule, C::NotFound),
             (IngestError::UnsupportedOrigin(SourceOrigin::AuthorizedVcs), C::UnsupportedSourceOrigin),
@@ -345,27 +366,38 @@ mod tests {
             (IngestError::Blob(BlobError::Io { doing: "SECRET", cause: io() }), C::ObjectStore),
             (IngestError::Blob(BlobError::WriterGone), C::ObjectStore),
             (IngestError::Catalog(CatalogError::Database(io().into())), C::Internal),
-            (
-                source(SourceError::ForbiddenAddress { host: "SECRET".into(), address: [10, 0, 0, 1].into() }),
-                C::Validation,
-            ),
-            (source(SourceError::RedirectNotAllowed { host: "other.example".into() }), C::Validation),
-            (source(SourceError::RedirectDowngrade), C::SourceUnreachable),
-            (source(SourceError::TooManyRedirects { limit: 5 }), C::SourceUnreachable),
-            (source(SourceError::Status { status: 404 }), C::SourceUnreachable),
-            (source(SourceError::Encoded), C::SourceUnreachable),
-            (source(SourceError::Page), C::SourceUnreachable),
-            (source(SourceError::Changed), C::SourceUnreachable),
-            (source(SourceError::NoEnd), C::SourceUnreachable),
-            (source(SourceError::SizeMismatch { expected: 7, found: Some(8) }), C::SizeMismatch),
-            (source(SourceError::TooSlow { min_rate: 1, over: std::time::Duration::from_secs(1) }), C::SourceTimeout),
-            (source(SourceError::TooLarge { limit_bytes: 7 }), C::PackageTooLarge),
-            (
-                source(SourceError::TimedOut { phase: Phase::Body, after: std::time::Duration::from_secs(1) }),
-                C::SourceTimeout,
-            ),
-            (source(SourceError::Transport { phase: Phase::Body, cause: io().into() }), C::SourceUnreachable),
         ];
+        assert_codes(cases);
+    }
+
+    #[test]
+    fn every_failure_of_a_source_has_its_code_and_none_tells_too_much() {
+        use ErrorCode as C;
+        let second = std::time::Duration::from_secs(1);
+        let broken = std::io::Error::other("SECRET 10.0.0.1").into();
+        let cases = [
+            (SourceError::ForbiddenAddress { host: "SECRET".into(), address: [10, 0, 0, 1].into() }, C::Validation),
+            (SourceError::RedirectNotAllowed { host: "other.example".into() }, C::Validation),
+            (SourceError::RedirectDowngrade, C::SourceUnreachable),
+            (SourceError::TooManyRedirects { limit: 5 }, C::SourceUnreachable),
+            (SourceError::Status { status: 404 }, C::SourceUnreachable),
+            (SourceError::Encoded, C::SourceUnreachable),
+            (SourceError::Page, C::SourceUnreachable),
+            (SourceError::Changed, C::SourceUnreachable),
+            (SourceError::NoEnd, C::SourceUnreachable),
+            (SourceError::SizeMismatch { expected: 7, found: Some(8) }, C::SizeMismatch),
+            (SourceError::TooSlow { min_rate: 1, over: second }, C::SourceTimeout),
+            (SourceError::TooLarge { limit_bytes: 7 }, C::PackageTooLarge),
+            (SourceError::TimedOut { phase: Phase::Body, after: second }, C::SourceTimeout),
+            (
+                SourceError::Transport { phase: Phase::Body, reason: Unreachable::BrokeOff, cause: broken },
+                C::SourceUnreachable,
+            ),
+        ];
+        assert_codes(cases.map(|(error, code)| (IngestError::Source(error), code)));
+    }
+
+    fn assert_codes(cases: impl IntoIterator<Item = (IngestError, ErrorCode)>) {
         for (error, want) in cases {
             let problem = ingest_problem(&error);
             assert_eq!(problem.code(), want, "{error:?}");

@@ -18,7 +18,9 @@ pub use catalog::{
     Reference, RowName, StoredPackage,
 };
 pub use job::{Failure, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView};
-pub use linkgate_fetch::{Cause, Chunk, FetchRequest, Fetched, Phase, Progress, Source, SourceError, SourceStream};
+pub use linkgate_fetch::{
+    Cause, Chunk, FetchRequest, Fetched, Phase, Progress, Source, SourceError, SourceStream, Unreachable,
+};
 pub use queue::{
     BeatReply, Claim, Enqueued, Fence, Heartbeat, HolderId, JobQueue, NewJob, QueueError, QueueLimits, UploadKey,
 };

@@ -33,6 +33,8 @@ pub(super) struct Attempts {
     size: Option<u64>,
     deadline: Instant,
     made: u32,
+    /// How long heads may still be waited for.
+    head_time: Duration,
     progress: Arc<Progress>,
 }
 
@@ -48,7 +50,8 @@ impl Attempts {
     pub(super) fn new(follower: Arc<RedirectFollower>, range_permits: RangePermits, request: FetchRequest<'_>) -> Self {
         let (url, private, size) = (request.url.clone(), request.private.clone(), request.size);
         let deadline = Instant::now() + follower.config().total_timeout;
-        Self { follower, range_permits, url, private, size, deadline, made: 0, progress: Arc::clone(request.progress) }
+        let (head_time, progress) = (follower.config().head_timeout, Arc::clone(request.progress));
+        Self { follower, range_permits, url, private, size, deadline, made: 0, head_time, progress }
     }
 
     pub(super) fn config(&self) -> &FetchConfig {
@@ -88,8 +91,7 @@ impl Attempts {
         loop {
             self.made += 1;
             self.progress.count_attempt();
-            let asked = timeout_at(self.deadline, self.request_body(received)).await;
-            let failure = match asked.unwrap_or_else(|_| Err(self.timed_out_error().into())) {
+            let failure = match self.request_in_time(received).await {
                 Ok(begun) => return Ok(begun),
                 Err(failure) => failure,
             };
@@ -98,6 +100,25 @@ impl Attempts {
             }
             self.wait_after(failure).await?;
         }
+    }
+
+    /// Asks once, for as long as heads may still be waited for: a source that says nothing, or a little at a time, holds an
+    /// upload for that long only, however often it is asked.
+    async fn request_in_time(
+        &mut self,
+        received: Option<(&Representation, u64)>,
+    ) -> Result<StartedBody, FailedAttempt> {
+        let begun = Instant::now();
+        let until = self.deadline.min(begun + self.head_time);
+        let asked = timeout_at(until, self.request_body(received)).await;
+        self.head_time = self.head_time.saturating_sub(begun.elapsed());
+        asked.unwrap_or_else(|_| {
+            Err(if until < self.deadline { self.head_late_error() } else { self.timed_out_error() }.into())
+        })
+    }
+
+    fn head_late_error(&self) -> SourceError {
+        SourceError::TimedOut { phase: Phase::Head, after: self.config().head_timeout }
     }
 
     /// Waits until the next attempt is due.
@@ -112,7 +133,7 @@ impl Attempts {
         };
         let wait = retry::compute_backoff(self.config().retry_delay, self.made, retry::random_jitter()).max(not_before);
         let is_in_time = Instant::now().checked_add(wait).is_some_and(|then| then < self.deadline);
-        if self.made >= MAX_ATTEMPTS || !is_in_time {
+        if self.made >= MAX_ATTEMPTS || !is_in_time || self.head_time.is_zero() {
             return Err(error);
         }
         let (attempt, error) = (self.made, chain(&error));

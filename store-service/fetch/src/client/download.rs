@@ -15,7 +15,7 @@ use super::page::PageCheck;
 use super::range_fetcher::{RangeFetcher, is_worth_fetching_ranges};
 use super::representation::Representation;
 use super::retry::{FailedAttempt, RetryPolicy};
-use crate::source::{Chunk, Fetched, Phase, SourceError, SourceStream};
+use crate::source::{Chunk, Fetched, Phase, SourceError, SourceStream, Unreachable};
 
 /// A body that is being read.
 ///
@@ -136,7 +136,7 @@ impl Download {
 }
 
 fn ended_early() -> SourceError {
-    SourceError::Transport { phase: Phase::Body, cause: "it ended early".into() }
+    SourceError::Transport { phase: Phase::Body, reason: Unreachable::BrokeOff, cause: "it ended early".into() }
 }
 
 impl SourceStream for Download {

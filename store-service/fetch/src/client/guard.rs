@@ -30,6 +30,11 @@ pub(super) struct Forbidden {
     pub(super) address: IpAddr,
 }
 
+/// No name server knows the host, or none answered.
+#[derive(Debug, thiserror::Error)]
+#[error("the name could not be resolved")]
+pub(super) struct NoSuchName(#[source] pub(super) std::io::Error);
+
 impl Guard {
     /// Judges all that a name server answered.
     fn judge(self, found: &[SocketAddr]) -> Result<(), Forbidden> {
@@ -44,7 +49,8 @@ impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         let guard = *self;
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(NoSuchName)?;
+            let found: Vec<SocketAddr> = found.collect();
             guard.judge(&found)?;
             Ok(Box::new(found.into_iter()) as Addrs)
         })

@@ -3,14 +3,18 @@
 //! Promises: what was judged is what is connected to, at every hop; connections are not reused, so every request resolves
 //! and is judged anew. Refuses targets off the allow-list and steps down to http.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use linkgate_contract::{AllowList, PackageUrl};
+use percent_encoding::{AsciiSet, percent_encode};
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue, LOCATION, TRANSFER_ENCODING};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
 use tokio::time::timeout;
 
 use super::guard::{self, Forbidden, Guard};
+use super::unreachable::find_reason;
 use crate::config::FetchConfig;
 use crate::source::{Phase, SourceError};
 
@@ -48,7 +52,7 @@ impl RedirectFollower {
         let after = self.config.idle_timeout;
         let chunk =
             timeout(after, response.chunk()).await.map_err(|_| SourceError::TimedOut { phase: Phase::Body, after })?;
-        chunk.map_err(|e| SourceError::Transport { phase: Phase::Body, cause: e.without_url().into() })
+        chunk.map_err(|error| unreadable(Phase::Body, error))
     }
 
     /// Judges one hop and asks it. The client that is chosen here resolves the name and connects, so what was judged is
@@ -86,8 +90,7 @@ impl RedirectFollower {
             return SourceError::TimedOut { phase: Phase::Connect, after: self.config.connect_timeout };
         }
         let phase = if error.is_connect() { Phase::Connect } else { Phase::Head };
-        // The text of the client's error would show the link's query.
-        SourceError::Transport { phase, cause: error.without_url().into() }
+        unreadable(phase, error)
     }
 
     /// Asks for the link, and for whatever it redirects to.
@@ -108,8 +111,7 @@ impl RedirectFollower {
     }
 
     fn check_redirect(&self, from: &PackageUrl, location: &HeaderValue) -> Result<PackageUrl, SourceError> {
-        let location = location.to_str().map_err(|_| invalid_location())?;
-        let next = from.join(location).map_err(SourceError::RedirectInvalid)?;
+        let next = from.join(&location_text(location)).map_err(SourceError::RedirectInvalid)?;
         if from.as_url().scheme() == "https" && next.as_url().scheme() != "https" {
             return Err(SourceError::RedirectDowngrade);
         }
@@ -121,8 +123,17 @@ impl RedirectFollower {
     }
 }
 
-fn invalid_location() -> SourceError {
-    SourceError::RedirectInvalid(linkgate_contract::InvalidUrl::ForbiddenCharacter)
+/// The text of the client's error would show the link's query.
+fn unreadable(phase: Phase, error: reqwest::Error) -> SourceError {
+    let reason = find_reason(&error, phase);
+    SourceError::Transport { phase, reason, cause: error.without_url().into() }
+}
+
+/// Many servers send a path as it is named on their disk: UTF-8, which the parser of links encodes, or octets that are none,
+/// which stand for themselves.
+fn location_text(location: &HeaderValue) -> Cow<'_, str> {
+    let octets = location.as_bytes();
+    std::str::from_utf8(octets).map_or_else(|_| percent_encode(octets, &AsciiSet::EMPTY).into(), Cow::Borrowed)
 }
 
 fn redirect_target(response: &Response) -> Option<&HeaderValue> {
@@ -137,11 +148,40 @@ fn redirect_target(response: &Response) -> Option<&HeaderValue> {
     response.headers().get(LOCATION).filter(|_| redirects)
 }
 
-/// We asked for the bytes as they are; anything else would be hashed and kept in a form nobody named.
+/// Codings that make other bytes of a file: IANA's list, and names in use that are not on it.
+const CODINGS: [&str; 18] = [
+    "aes128gcm",
+    "br",
+    "brotli",
+    "bzip2",
+    "compress",
+    "dcb",
+    "dcz",
+    "deflate",
+    "exi",
+    "gzip",
+    "lzma",
+    "pack200-gzip",
+    "sdch",
+    "x-bzip2",
+    "x-compress",
+    "x-gzip",
+    "xz",
+    "zstd",
+];
+
+/// We asked for the bytes as they are; anything else would be hashed and kept in a form nobody named. Storages repeat what an
+/// uploader wrote there (`aws-chunked`, `utf-8`, nothing at all): what names no coding changes no byte.
 pub(super) fn refuse_encoded_body(response: &Response) -> Result<(), SourceError> {
-    let other_than =
-        |name, plain: &[u8]| response.headers().get_all(name).iter().any(|v| !v.as_bytes().eq_ignore_ascii_case(plain));
-    if other_than(CONTENT_ENCODING, b"identity") || other_than(TRANSFER_ENCODING, b"chunked") {
+    let names_coding = |value: &HeaderValue| {
+        value.as_bytes().split(|b| *b == b',').any(|name| {
+            let name = name.trim_ascii();
+            CODINGS.iter().any(|coding| name.eq_ignore_ascii_case(coding.as_bytes()))
+        })
+    };
+    let is_encoded = response.headers().get_all(CONTENT_ENCODING).iter().any(names_coding);
+    let transfer = response.headers().get_all(TRANSFER_ENCODING).iter();
+    if is_encoded || transfer.into_iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
         return Err(SourceError::Encoded);
     }
     Ok(())

@@ -4,8 +4,6 @@
 //! that proves nothing. Waits grow and are spread, so that downloads which one source dropped together do not come back
 //! together.
 
-use std::error::Error;
-use std::io;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,7 +11,7 @@ use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
-use crate::source::{Phase, SourceError};
+use crate::source::{Phase, SourceError, Unreachable};
 
 /// An attempt that failed.
 #[derive(Debug)]
@@ -49,9 +47,7 @@ impl FailedAttempt {
 impl From<SourceError> for FailedAttempt {
     fn from(error: SourceError) -> Self {
         let retry = match &error {
-            SourceError::Transport { cause, .. } if is_not_http(cause.as_ref()) || is_untrusted(cause.as_ref()) => {
-                RetryPolicy::Never
-            }
+            SourceError::Transport { reason, .. } if is_final(*reason) => RetryPolicy::Never,
             SourceError::Transport { .. }
             | SourceError::TimedOut { phase: Phase::Connect | Phase::Head | Phase::Body, .. } => {
                 RetryPolicy::After(None)
@@ -63,28 +59,15 @@ impl From<SourceError> for FailedAttempt {
     }
 }
 
+/// Something else listens there, or could not prove that it is the source.
+fn is_final(reason: Unreachable) -> bool {
+    use Unreachable as U;
+    matches!(reason, U::NotHttp | U::CertificateTime | U::CertificateName | U::CertificateIssuer | U::Certificate)
+}
+
 /// The source says itself that it may do better later.
 pub(super) fn is_transient(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
-}
-
-/// Something else listens there.
-fn is_not_http(error: &(dyn Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |&e| e.source())
-        .filter_map(|e| e.downcast_ref::<hyper::Error>())
-        .any(hyper::Error::is_parse)
-}
-
-/// Whoever listens there could not prove that it is the source.
-fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |&e| find_inner_error(e).or_else(|| e.source()))
-        .filter_map(|e| e.downcast_ref())
-        .any(|e| matches!(e, rustls::Error::InvalidCertificate(_)))
-}
-
-/// What an I/O error was made of; it hides that from `source`.
-fn find_inner_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    error.downcast_ref::<io::Error>()?.get_ref().map(|inner| inner as _)
 }
 
 /// Seconds or a date; what is neither counts as not said.
@@ -152,7 +135,10 @@ mod tests {
         let timed_out = |phase| SourceError::TimedOut { phase, after: Duration::from_secs(1) };
         for phase in [Phase::Connect, Phase::Head, Phase::Body] {
             assert_eq!(retry_of(timed_out(phase)), RetryPolicy::After(None));
-            assert_eq!(retry_of(SourceError::Transport { phase, cause: "reset".into() }), RetryPolicy::After(None));
+            assert_eq!(
+                retry_of(SourceError::Transport { phase, reason: Unreachable::BrokeOff, cause: "reset".into() }),
+                RetryPolicy::After(None)
+            );
         }
         assert_eq!(retry_of(SourceError::Changed), RetryPolicy::FromStart);
         for error in [
@@ -173,13 +159,11 @@ mod tests {
 
     #[test]
     fn a_certificate_that_proves_nothing_is_final_and_another_failure_of_tls_is_not() {
-        let retry_of = |error: rustls::Error| {
-            // Packed as deep as the client packs it.
-            let cause = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, error)).into();
-            FailedAttempt::from(SourceError::Transport { phase: Phase::Connect, cause }).retry
+        let retry_of = |reason| {
+            FailedAttempt::from(SourceError::Transport { phase: Phase::Connect, reason, cause: "tls".into() }).retry
         };
-        assert_eq!(retry_of(rustls::Error::InvalidCertificate(rustls::CertificateError::Expired)), RetryPolicy::Never);
-        assert_eq!(retry_of(rustls::Error::HandshakeNotComplete), RetryPolicy::After(None));
+        assert_eq!(retry_of(Unreachable::CertificateTime), RetryPolicy::Never);
+        assert_eq!(retry_of(Unreachable::Tls), RetryPolicy::After(None));
     }
 
     #[test]
