@@ -48,6 +48,13 @@ pub enum Chaos {
     },
     /// One caller who takes as much of each thing as it can get, and another who must be served all the same
     Crowd,
+    /// The store in the memory of the shipped deployments, with the packages that take most of it. Needs root and a control
+    /// group
+    Memory {
+        /// How often it is killed in between
+        #[arg(long, default_value_t = 2, value_parser = value_parser!(u32).range(0..=2))]
+        kills: u32,
+    },
     /// The store on a disk that fills up, takes no more files, or fails with EIO in the middle of an upload, and comes back.
     /// Needs root, nbdkit and nbdfuse
     Disk {
@@ -80,6 +87,11 @@ pub fn chaos(workspace: &Workspace, chaos: &Chaos) -> Outcome<()> {
         Chaos::Crowd => {
             let bin = workspace.build(Profile::Dev, &["linkgate-store"])?;
             run(campaign(workspace.cargo(), "crowd").env("LINKGATE_BIN_DIR", bin))
+        }
+        Chaos::Memory { kills } => {
+            let bin = workspace.build(Profile::Dev, &["linkgate-store"])?;
+            let mut command = campaign(workspace.cargo(), "memory");
+            run_if_possible(command.args(["--kills", &kills.to_string()]).env("LINKGATE_BIN_DIR", bin))
         }
         Chaos::Disk { rounds } => {
             let mut command = campaign(with_own_mounts(workspace)?, "disk");

@@ -20,6 +20,7 @@ use hyper_util::service::TowerToHyperService;
 use linkgate_store_core::ingest::ports::Services;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -101,7 +102,11 @@ impl Connections {
                 () = &mut shutdown => return,
             };
             match accepted {
-                Ok((stream, peer, slot)) => self.spawn(stream, slot, self.strangers.enter(peer), Arc::clone(api)),
+                Ok((stream, peer, slot)) => {
+                    self.spawn(stream, slot, self.strangers.enter(peer), Arc::clone(api));
+                    // What has come on it already is read before the next one is taken, so a burst ages nobody.
+                    yield_now().await;
+                }
                 Err(e) if is_of_one_connection(&e) => {}
                 Err(e) => {
                     warn!("A connection could not be taken: {e}");
@@ -116,6 +121,9 @@ impl Connections {
 
     /// Waits for a slot first: what we cannot serve stays in the kernel's queue.
     async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
+        if self.slots.available_permits() == 0 {
+            self.strangers.make_room();
+        }
         let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(io::Error::other)?;
         let (stream, peer) = listener.accept().await?;
         Ok((stream, peer.ip().to_canonical(), slot))

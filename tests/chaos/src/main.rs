@@ -1,5 +1,6 @@
 //! What `cargo xtask chaos` runs: `gate` under load while policies and bkauth come and go; `crash` and `power`, a store
-//! that is killed, or whose disk goes away, while callers upload, overwrite and delete; `disk`, one that fills up or fails.
+//! that is killed, or whose disk goes away, while callers upload, overwrite and delete; `disk`, one that fills up or fails;
+//! `crowd`, one of which a caller takes all it can get; `memory`, one with the packages that take most of its memory.
 //!
 //! `cargo run -p linkgate-chaos -- gate --seconds 30 --rate 1000 --deploys 20`, with the
 //! variables that `cargo xtask test` sets. Promises: ends with 0 only if nothing was wrong, with 1 if something was, and
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 
 use linkgate_chaos::crash::trouble::{self, Trouble, cannot_trouble};
 use linkgate_chaos::crash::{self, FileSystem};
-use linkgate_chaos::{crowd, gate};
+use linkgate_chaos::{crowd, gate, memory};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Nothing was found wrong, but nothing was looked at either.
@@ -41,6 +42,7 @@ async fn shake() -> ExitCode {
         Some("crash") => crash(crash::Plan::kills(wanted("--rounds", 1_000), seed())).await,
         Some("power") => power().await,
         Some("disk") => disk().await,
+        Some("memory") => memory().await,
         Some("crowd") => {
             let report = crowd::run().await;
             ended(&report, &report.violations())
@@ -79,6 +81,15 @@ async fn disk() -> ExitCode {
         violations.extend_from_slice(report.violations());
     }
     if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn memory() -> ExitCode {
+    if let Some(why) = memory::cannot_limit() {
+        eprintln!("NOT RUN, nothing was tested: {why}");
+        return ExitCode::from(CANNOT_RUN);
+    }
+    let report = memory::run(wanted("--kills", 2)).await;
+    ended(&report, &report.violations())
 }
 
 async fn crash(plan: crash::Plan) -> ExitCode {
