@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 /// How many there may be.
 pub(super) const BOUNDS: Bounds = Bounds { per_owner: 64, in_sum: 128 };
 /// Younger ones are spared: what they have to say may be on its way.
-const MOMENT: Duration = Duration::from_millis(250);
+const MOMENT: Duration = Duration::from_secs(1);
 /// How many there may be in any case. A gateway that begins with a burst has them all for a moment.
 const MOST: usize = 768;
 

@@ -18,10 +18,10 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
     let request_id = head.request_id();
     let app_code = app.as_ref().map_or("", CallerApp::as_str);
     info!(request.id = request_id, caller.app = app_code, caller.user = %operator, "Uploading for `{operator}`");
-    // Before its body is read: who waits for too much already costs nothing more.
-    let _waits = api.shares.waiters.of_caller(caller.owner())?;
     let mut share = api.shares.body(caller.owner()).map_err(BodyError::from)?;
     let body = body.read_whole(api.max_body_bytes, api.body_timeout, &mut share).await?;
+    // Once its body is read: a refusal before that may break the connection, and then nobody reads it.
+    let _waits = api.shares.waiters.of_caller(caller.owner())?;
     let media_type = MediaType::from_header(head.headers.get(headers::CONTENT_TYPE).map(|v| v.as_bytes()));
     let upload = Upload {
         target: route.target.clone(),

@@ -195,7 +195,7 @@ async fn hold_connections(ground: &Ground) -> (Gathered, Held) {
         open.push(stream);
     }
     // The last of them are spared for a moment; then somebody comes.
-    sleep(Duration::from_millis(500)).await;
+    sleep(Duration::from_millis(1_500)).await;
     ground.store.get("/readyz").await;
     let mut held = Held::new();
     for mut stream in open {
