@@ -52,7 +52,7 @@ impl Method {
 pub enum BodyKind {
     /// None; one that is sent is too large with its first byte.
     None,
-    /// A JSON object, read whole and within the limit of bodies.
+    /// A JSON object or a form of the same fields, read whole and within the limit of bodies.
     Json,
     /// A package, passed on while it comes.
     Stream,

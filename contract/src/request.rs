@@ -1,16 +1,17 @@
 //! The body of an upload, read once and the same way by the gate and the store.
 //!
-//! Promises: every wrong field is named, not only the first. Refuses anything but a JSON object; ignores unknown fields,
-//! as BlueKing does.
+//! Promises: every wrong field is named, not only the first. Refuses anything but a JSON object or a form; ignores unknown
+//! fields, as BlueKing does.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use crate::form::{parse_multipart, parse_urlencoded};
 use crate::{
-    AllowList, ErrorCode, Field, Fields, InvalidUrl, MediaType, NoObject, Origin, PackageUrl, PackageVersion, Problem,
-    Sha256, Text,
+    AllowList, ErrorCode, Field, Fields, InvalidForm, InvalidUrl, MediaType, NoObject, Origin, PackageUrl,
+    PackageVersion, Problem, Sha256, Text,
 };
 
 /// A checked upload; of the link, it holds as much as its reader has use for.
@@ -94,7 +95,7 @@ impl UploadByLinkRequest {
     ///
     /// # Errors
     /// The [`Problem`] to answer with.
-    pub fn parse_body(media_type: MediaType, body: &[u8], rules: &dyn SourceRules) -> Result<Self, Problem> {
+    pub fn parse_body(media_type: &MediaType, body: &[u8], rules: &dyn SourceRules) -> Result<Self, Problem> {
         Self::from_fields(&parse_body_fields(media_type, body)?, rules)
     }
 
@@ -140,14 +141,22 @@ impl<L: ParseLink> UploadByLinkRequest<L> {
 /// Reads a body as far as its fields. An empty one has none, whatever its media type.
 ///
 /// # Errors
-/// The [`Problem`] to answer with: another media type, no JSON, or no object.
-pub fn parse_body_fields(media_type: MediaType, body: &[u8]) -> Result<Fields<'_>, Problem> {
+/// The [`Problem`] to answer with: another media type, no JSON, no object, or a form that cannot be read.
+pub fn parse_body_fields<'a>(media_type: &MediaType, body: &'a [u8]) -> Result<Fields<'a>, Problem> {
     if body.is_empty() {
         return Ok(Fields::default());
     }
-    if media_type != MediaType::Json {
-        return Err(Problem::new(ErrorCode::UnsupportedMediaType));
-    }
+    let form = match media_type {
+        MediaType::Json => return parse_json_fields(body),
+        MediaType::UrlEncoded => parse_urlencoded(body),
+        MediaType::Multipart(None) => Err(InvalidForm::NoBoundary),
+        MediaType::Multipart(Some(boundary)) => parse_multipart(boundary, body),
+        MediaType::Other => return Err(Problem::new(ErrorCode::UnsupportedMediaType)),
+    };
+    form.map_err(|fault| Problem::with_detail(ErrorCode::ParseError, fault.caller_message()))
+}
+
+fn parse_json_fields(body: &[u8]) -> Result<Fields<'_>, Problem> {
     Fields::from_json(body).map_err(|error| match error {
         NoObject::Malformed(e) => {
             let text = Text::made(format!("JSON 解析错误 - {e}"), format!("JSON parse error - {e}"));
@@ -269,7 +278,7 @@ mod tests {
 
     fn read(body: &Value) -> Result<UploadByLinkRequest, Problem> {
         let allowed = AllowList::new(vec![HostRule::new("example.com").unwrap()]);
-        UploadByLinkRequest::parse_body(MediaType::Json, body.to_string().as_bytes(), &allowed)
+        UploadByLinkRequest::parse_body(&MediaType::Json, body.to_string().as_bytes(), &allowed)
     }
 
     fn detail(body: &Value) -> String {
@@ -345,7 +354,7 @@ mod tests {
     fn without_allowed_hosts_the_caller_is_sent_to_the_operator() {
         let body = json!({"package_url": URL}).to_string();
         let problem =
-            UploadByLinkRequest::parse_body(MediaType::Json, body.as_bytes(), &AllowList::default()).unwrap_err();
+            UploadByLinkRequest::parse_body(&MediaType::Json, body.as_bytes(), &AllowList::default()).unwrap_err();
         assert!(problem.detail(Language::English).contains("no host is allowed"));
     }
 
@@ -425,7 +434,8 @@ mod tests {
 
     #[test]
     fn a_digest_is_required_where_the_rules_say_so() {
-        let read = |body: Value| UploadByLinkRequest::parse_body(MediaType::Json, body.to_string().as_bytes(), &Pinned);
+        let read =
+            |body: Value| UploadByLinkRequest::parse_body(&MediaType::Json, body.to_string().as_bytes(), &Pinned);
         for none in [
             json!({"package_url": URL}),
             json!({"package_url": URL, "sha256": null}),
@@ -444,10 +454,10 @@ mod tests {
     fn a_link_that_is_read_for_its_origin_makes_the_same_request() {
         for link in [URL, "https://trusted.example/a", "http://user@example.com/", ""] {
             let body = json!({"package_url": link, "version": 7}).to_string();
-            let fields = parse_body_fields(MediaType::Json, body.as_bytes()).unwrap();
+            let fields = parse_body_fields(&MediaType::Json, body.as_bytes()).unwrap();
             let judged =
                 UploadByLinkRequest::<Origin>::from_fields(&fields, &Pinned).map(|r| (r.package_url, r.version));
-            let whole = UploadByLinkRequest::<PackageUrl>::parse_body(MediaType::Json, body.as_bytes(), &Pinned);
+            let whole = UploadByLinkRequest::<PackageUrl>::parse_body(&MediaType::Json, body.as_bytes(), &Pinned);
             assert_eq!(judged, whole.map(|r| (r.package_url.origin(), r.version)), "{link}");
         }
     }
@@ -463,9 +473,54 @@ mod tests {
     }
 
     #[test]
+    fn a_form_is_the_request_of_the_same_fields() {
+        let read = |content_type: &str, body: &[u8]| {
+            UploadByLinkRequest::parse_body(&MediaType::from_header(Some(content_type.as_bytes())), body, &Pinned)
+        };
+        let fields = [
+            ("version", "1.10"),
+            ("allow_overwrite", "true"),
+            ("package_url", "https://trusted.example/a"),
+            ("size", "7"),
+        ];
+        let whole = read(
+            "application/json",
+            br#"{"package_url":"https://trusted.example/a","version":"1.10","allow_overwrite":true,"size":7}"#,
+        );
+        let parts = fields
+            .map(|(name, value)| format!("--B\r\nContent-Disposition: form-data; name={name}\r\n\r\n{value}\r\n"));
+        assert_eq!(read("multipart/form-data; boundary=B", format!("{}--B--", parts.concat()).as_bytes()), whole);
+        let pairs = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        assert_eq!(read("application/x-www-form-urlencoded", pairs.as_bytes()), whole);
+        assert!(whole.is_ok_and(|request| request.allow_overwrite));
+    }
+
+    #[test]
+    fn a_form_that_cannot_be_read_is_said_to_be_none() {
+        for (content_type, want) in [
+            (
+                "multipart/form-data",
+                "Form parse error - Content-Type names no valid boundary (1 to 70 characters); let your HTTP client set that header",
+            ),
+            (
+                "multipart/form-data; boundary=C",
+                "Form parse error - the body has no line with the boundary of Content-Type; let your HTTP client set that header",
+            ),
+            (
+                "multipart/form-data; boundary=B",
+                "Form parse error - the body ends before its last boundary; send all of it, with lines that end in CRLF",
+            ),
+        ] {
+            let media_type = MediaType::from_header(Some(content_type.as_bytes()));
+            let problem = parse_body_fields(&media_type, b"--B\r\n").unwrap_err();
+            assert_eq!((problem.code(), problem.detail(Language::English).as_str()), (ErrorCode::ParseError, want));
+        }
+    }
+
+    #[test]
     fn only_a_json_object_is_a_request() {
         let allowed = AllowList::default();
-        let read = |media, body: &[u8]| UploadByLinkRequest::parse_body(media, body, &allowed).unwrap_err();
+        let read = |media: MediaType, body: &[u8]| UploadByLinkRequest::parse_body(&media, body, &allowed).unwrap_err();
         assert_eq!(read(MediaType::Json, b"{").code(), ErrorCode::ParseError);
         assert_eq!(read(MediaType::Json, b"\xff").code(), ErrorCode::ParseError);
         assert_eq!(read(MediaType::Json, "[".repeat(10_000).as_bytes()).code(), ErrorCode::ParseError);

@@ -11,6 +11,7 @@ pub mod drive;
 pub mod forwarded;
 pub mod listed;
 pub mod memory;
+pub mod multipart;
 pub mod packing;
 pub mod refused;
 pub mod request;

@@ -8,6 +8,7 @@ pub mod archive;
 pub mod body;
 pub mod credentials;
 pub mod download;
+pub mod form;
 pub mod keys;
 pub mod path;
 pub mod policy;

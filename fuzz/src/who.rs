@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 use sha1::Sha1;
 
 use crate::drive::Asked;
-use crate::refused;
 use crate::request::{Pairs, all, form, hidden, text};
 use crate::tokens;
 use crate::world::{APP, APP_SECRET, BK_TICKET, BK_TOKEN, Stage, USER, is_exempted};
+use crate::{multipart, refused};
 
 /// What a request shows.
 pub struct Shown {
@@ -84,11 +84,13 @@ fn tells(asked: &Asked<'_>, secret: &str) -> bool {
     is_name || (refused::contains(&said, secret) && asked.secret().is_none_or(|about| !about.contains(secret)))
 }
 
-fn body_fields(pairs: &Pairs<'_>, body: &[u8]) -> Map<String, Value> {
+/// The fields of a body, by what its type says it is.
+pub fn body_fields(pairs: &Pairs<'_>, body: &[u8]) -> Map<String, Value> {
     let content_type = all(pairs, "content-type").first().copied().unwrap_or_default();
     let essence = content_type.split(|b| *b == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
     match &essence[..] {
         b"application/x-www-form-urlencoded" => form(body),
+        b"multipart/form-data" => multipart::fields(content_type, body),
         b"application/json" => serde_json::from_slice(body).unwrap_or_default(),
         _ => Map::new(),
     }

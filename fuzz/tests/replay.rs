@@ -32,7 +32,7 @@ macro_rules! replay {
     };
 }
 
-replay!(archive, body, credentials, download, keys, path, policy, token);
+replay!(archive, body, credentials, download, form, keys, path, policy, token);
 
 fn list_folder(folder: &Path) -> Vec<PathBuf> {
     let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();

@@ -124,6 +124,10 @@ async fn both_give_the_same_answer_to_every_body_that_is_wrong() {
     bodies.push(("text/plain", Vec::new()));
     bodies.push(("text/plain", b"{}".to_vec()));
     bodies.push(("application/x-www-form-urlencoded", b"package_url=x".to_vec()));
+    bodies.push(("application/x-www-form-urlencoded", b"package_url=%ff".to_vec()));
+    bodies.push(("multipart/form-data", b"--B--".to_vec()));
+    bodies.push(("multipart/form-data; boundary=B", b"--B--".to_vec()));
+    bodies.push(("multipart/form-data; boundary=B", b"--B".to_vec()));
     for (content_type, body) in bodies {
         for language in ["zh-CN", "en"] {
             let shown = String::from_utf8_lossy(&body).into_owned();

@@ -9,6 +9,7 @@ mod access_log;
 mod chaos;
 mod conflicts;
 mod endpoint;
+mod forms;
 mod hurried;
 mod identities;
 mod jobs;

@@ -15,6 +15,8 @@ use crate::replies::{NO_USER, assert_envelope, assert_not_authenticated, assert_
 
 const LINK: &str = "https://example.com/a+b%20c.tgz?x=1&y=2";
 const NO_APP: &str = "app code cannot be empty";
+const IN_QUERY: &str = "app code cannot be empty, credentials were found in the query, which is not allowed here, please use request header X-Bkapi-Authorization";
+const IN_BODY: &str = "app code cannot be empty, credentials were found in the request body, which is not allowed here, please use request header X-Bkapi-Authorization";
 
 /// Each stage takes credentials from its own places; only services know the caller.
 struct RecordedGateway {
@@ -110,7 +112,7 @@ async fn a_query_is_read_where_the_policy_says_so() {
         assert_eq!(seen.body, link().to_string(), "the body is not touched");
     }
     for stage in ["stag", "body"] {
-        recorded.refuse(recorded.request(stage, &recorded.query()), NO_APP).await;
+        recorded.refuse(recorded.request(stage, &recorded.query()), IN_QUERY).await;
     }
     // One who signs, all in the query.
     let app = "signer";
@@ -132,7 +134,7 @@ async fn a_body_is_read_where_the_policy_says_so_and_goes_on_without_credentials
         assert_eq!(seen, with(link(), &json!({"odd": [1, {"a": null}]})));
     }
     for stage in ["stag", "query"] {
-        recorded.refuse(json_body(recorded.request(stage, ""), &fields), NO_APP).await;
+        recorded.refuse(json_body(recorded.request(stage, ""), &fields), IN_BODY).await;
     }
     // Half of it in the query, the other half in the body; the body goes first.
     let query = format!("bk_app_code=nobody&bk_app_secret={}", recorded.secret);
@@ -185,9 +187,12 @@ async fn a_form_becomes_json_however_long_the_services_take() {
     let plain = form(&link());
     let by_header = recorded.request("body", "").content_type(Some(FORM)).raw_body(plain.clone());
     assert_eq!(recorded.recorder_body(by_header.header("x-bkapi-authorization", &shown)).await, link());
-    // Where no credentials are taken from bodies, a form is no request.
-    let elsewhere = recorded.request("stag", "").content_type(Some(FORM)).raw_body(plain).in_english();
-    let reply = elsewhere.header("x-bkapi-authorization", &shown).send(recorded.gateway.base()).await;
+    // Also where no credentials are taken from bodies.
+    let elsewhere = recorded.request("stag", "").content_type(Some(FORM)).raw_body(plain.clone());
+    assert_eq!(recorded.recorder_body(elsewhere.header("x-bkapi-authorization", &shown)).await, link());
+    let other =
+        recorded.request("stag", "").content_type(Some("multipart/mixed; boundary=B")).raw_body(plain).in_english();
+    let reply = other.header("x-bkapi-authorization", &shown).send(recorded.gateway.base()).await;
     let media = r#"{"code":"ERROR","detail":"Unsupported media type, use application/json"}"#;
     assert_problem(&reply, 415, "ERROR", None, media);
     assert!(recorded.recorder.take().is_empty());

@@ -35,6 +35,19 @@ pub(crate) struct PresentedCredentials {
     pub(crate) has_username: bool,
 }
 
+/// The fields by which somebody says who calls.
+pub(crate) const PRESENTING_NAMES: [&str; 9] = [
+    "bk_app_code",
+    "app_code",
+    "bk_app_secret",
+    "app_secret",
+    "bk_token",
+    "bk_ticket",
+    "access_token",
+    "jwt",
+    "inner_jwt",
+];
+
 /// No token comes near this; hashing more would be work for nothing.
 const MAX_TOKEN: usize = 16 << 10;
 /// These go into a query: one that a service's front end refuses for its length must not look like a service that fails.

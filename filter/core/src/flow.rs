@@ -29,7 +29,7 @@ use crate::context::Context;
 use crate::denied::{DenialReason, Denied};
 use crate::head::Head;
 use crate::identity::Outcome;
-use crate::interrupt::{BODY_BYTES, IDENTITY, Interrupt};
+use crate::interrupt::{IDENTITY, Interrupt};
 use crate::limit::Lease;
 use crate::metrics::Metric;
 use crate::record::Record;
@@ -170,10 +170,7 @@ impl Flow {
     }
 
     fn deny_large_body(&self, context: &Context, received: usize) -> Option<Denial> {
-        if received <= self.request.body_limit(&context.policy) {
-            return None;
-        }
-        let denied = Denied::enforced(BODY_BYTES, GatewayError::BodyTooLarge);
+        let denied = self.request.deny_large_body(&context.policy, received)?;
         Some(deny(context, denied, self.request.language, &self.request.id, self.record.clone()))
     }
 
@@ -293,7 +290,7 @@ impl Flow {
         let body = self.require_body(context)?;
         let fields = self.request.body_fields(body)?;
         let value = read(&fields)?;
-        let changed = self.request.is_form || fields.has_any(&CREDENTIAL_NAMES);
+        let changed = self.request.is_form() || fields.has_any(&CREDENTIAL_NAMES);
         Ok((value, changed.then(|| fields.json_without(&CREDENTIAL_NAMES).into_bytes())))
     }
 

@@ -21,6 +21,10 @@ reasons! {
     NOT_JSON = "request header X-Bkapi-Authorization is not a valid JSON";
     /// No app code.
     NO_APP_CODE = "app code cannot be empty";
+    /// Credentials in a query that does not count.
+    MISPLACED_IN_QUERY = "app code cannot be empty, credentials were found in the query, which is not allowed here, please use request header X-Bkapi-Authorization";
+    /// Credentials in a body that does not count.
+    MISPLACED_IN_BODY = "app code cannot be empty, credentials were found in the request body, which is not allowed here, please use request header X-Bkapi-Authorization";
     /// App code over 32 bytes.
     APP_CODE_TOO_LONG = "app code cannot be longer than 32 characters";
     /// App code that could break the path of a question.

@@ -5,14 +5,15 @@
 //! request that was judged, to the letter, and holds no credential field.
 
 use crate::drive::{End, Way, drive};
-use crate::request::{Pairs, form};
+use crate::request::Pairs;
+use crate::who::body_fields;
 use crate::world::{APP_SECRET, BK_TICKET, BK_TOKEN, BODY_BYTES, CREDENTIALS, PATH, document, gate_of};
 use crate::{forwarded, refused};
 use linkgate_contract::{
     AllowList, Field, Fields, HostRule, Language, MediaType, Origin, Problem, SourceRules, UploadByLinkRequest,
 };
 use linkgate_gate::Gate;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// The rules of the policy, in the contract's terms.
 struct Rules {
@@ -62,13 +63,13 @@ fn shown_in_the_header(gate: &Gate, rules: &Rules, content_type: &[u8], body: &[
         (b"content-type", content_type),
         (b"x-bkapi-authorization", CREDENTIALS.as_bytes()),
     ];
-    let judged = UploadByLinkRequest::parse_body(MediaType::from_header(Some(content_type)), body, rules);
+    let judged = UploadByLinkRequest::parse_body(&MediaType::from_header(Some(content_type)), body, rules);
     match (drive(gate, &pairs, Way::with(body), &[]).0, judged) {
         (End::Forward(forward), Ok(request)) => {
             forwarded::check_headers(&pairs, &forward);
             forwarded::check_body(body, &forward);
             let sent = forward.body.as_deref().unwrap_or(body);
-            assert_eq!(UploadByLinkRequest::parse_body(MediaType::Json, sent, rules), Ok(request));
+            assert_eq!(UploadByLinkRequest::parse_body(&MediaType::Json, sent, rules), Ok(request));
         }
         (End::Refuse(refusal), judged) => {
             refused::check(&refusal, [APP_SECRET, BK_TICKET]);
@@ -90,9 +91,8 @@ fn shown_in_the_body(gate: &Gate, rules: &Rules, content_type: &[u8], body: &[u8
             forwarded::check_headers(&pairs, &forward);
             forwarded::check_body(body, &forward);
             let sent = forward.body.as_deref().expect("credentials are taken out");
-            let request = UploadByLinkRequest::parse_body(MediaType::Json, sent, rules).unwrap();
-            let shown: Map<String, Value> = serde_json::from_slice(body).unwrap_or_else(|_| form(body));
-            let text = Value::Object(shown).to_string();
+            let request = UploadByLinkRequest::parse_body(&MediaType::Json, sent, rules).unwrap();
+            let text = Value::Object(body_fields(&pairs, body)).to_string();
             let fields = Fields::from_json(text.as_bytes()).unwrap();
             assert_eq!(UploadByLinkRequest::from_fields(&fields, rules), Ok(request));
             let is = |name: &str, want: &str| fields.get(name) == Some(&Field::Text(want.into()));

@@ -40,7 +40,7 @@ impl Authentication {
         let (credentials, fingerprint) = match &request.presented {
             Presented::Parsed(credentials, fingerprint) => (credentials, *fingerprint),
             Presented::Cached(caller) => return Ok(use_cached_caller(context, Rc::clone(caller), record)),
-            Presented::InBody => return Err(Interrupt::NeedsBody),
+            Presented::InBody | Presented::Misplaced => return Err(Interrupt::NeedsBody),
         };
         let rules = &request.stage.authentication;
         let read_signature = || read_signature(request, body, now);

@@ -3,16 +3,16 @@
 use std::rc::Rc;
 
 use linkgate_contract::{
-    BodyKind, Endpoint, Fields, Language, MediaType, NoEndpoint, Problem, Route, headers, is_of_type, parse_body_fields,
+    BodyKind, Endpoint, Fields, Language, MediaType, NoEndpoint, Problem, Route, headers, parse_body_fields,
 };
 
 use crate::caller_cache::{Caller, CredentialFingerprint};
 use crate::context::Context;
-use crate::credentials::{Cookies, PresentedCredentials, decode_form, fields_of_form};
+use crate::credentials::{Cookies, PRESENTING_NAMES, PresentedCredentials, decode_form, fields_of_form};
 use crate::denied::Denied;
 use crate::head::Head;
 use crate::identity::signature::{SignedParts, is_signed};
-use crate::interrupt::Interrupt;
+use crate::interrupt::{BODY_BYTES, Interrupt};
 use crate::policy::{Policy, Stage};
 use crate::reason::Reason;
 use crate::record::Record;
@@ -26,6 +26,8 @@ pub(super) enum Presented {
     Parsed(PresentedCredentials, Option<CredentialFingerprint>),
     /// In the body.
     InBody,
+    /// Nowhere where they count, so that nobody is let in; whether they stand in the body decides about the words alone.
+    Misplaced,
 }
 
 /// A request whose route is ours.
@@ -33,7 +35,6 @@ pub(super) struct Request {
     pub(super) route: Route,
     pub(super) stage: Rc<Stage>,
     pub(super) presented: Presented,
-    pub(super) is_form: bool,
     media_type: MediaType,
     pub(super) language: Language,
     pub(super) id: String,
@@ -47,7 +48,33 @@ pub(super) struct Request {
     forwarded_query: String,
 }
 
-const FORM: &str = "application/x-www-form-urlencoded";
+/// The largest body that is looked at for credentials that do not count there.
+const MISPLACED_BYTES: usize = 8 << 10;
+
+/// What a body can say of who calls, where no header does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum BodyUse {
+    /// Nothing.
+    None,
+    /// Who calls.
+    Counts,
+    /// Only that its caller put credentials where they do not count.
+    MayTell,
+}
+
+impl BodyUse {
+    /// Nobody is let in for what a body tells. So one that is large, or held back by its sender, is not waited for.
+    fn choose(stage: &Stage, head: &Head<'_>, announced_bytes: Option<u64>) -> Self {
+        let is_large = announced_bytes.is_some_and(|length| length > MISPLACED_BYTES as u64);
+        if stage.authentication.from_body {
+            Self::Counts
+        } else if is_large || head.header_values("expect").next().is_some() {
+            Self::None
+        } else {
+            Self::MayTell
+        }
+    }
+}
 
 fn deny(rule: &str, error: GatewayError) -> Box<Denied> {
     Box::new(Denied::enforced(rule, error))
@@ -61,7 +88,6 @@ impl Request {
             return Err(deny("limits.uri_bytes", GatewayError::UriTooLarge));
         }
         let (stage, route) = find_route(policy, head).ok_or_else(|| deny("routes", GatewayError::ApiNotFound))?;
-        let from_body = stage.authentication.from_body && route.endpoint.body == BodyKind::Json;
         record.operation = route.endpoint.operation.id();
         stage.name.clone_into(&mut record.stage);
         route.target.app.as_str().clone_into(&mut record.application);
@@ -72,36 +98,78 @@ impl Request {
             None => {}
         }
         let (raw_path, query) = split_target(head);
-        let presented = read_credentials(context, stage, from_body, head, &query)
+        let media_type = MediaType::from_header(head.header_values(headers::CONTENT_TYPE).next());
+        let announced_bytes = head.header_text("content-length").and_then(|length| length.parse().ok());
+        let body = if route.endpoint.body == BodyKind::Json && media_type != MediaType::Other && !head.end_of_stream {
+            BodyUse::choose(stage, head, announced_bytes)
+        } else {
+            BodyUse::None
+        };
+        let presented = read_credentials(context, stage, body, head, &query)
             .map_err(|Reason(reason)| deny("identity", GatewayError::NotAuthenticated { reason }))?;
-        let content_type = head.header_values(headers::CONTENT_TYPE).next();
         Ok(Self {
             forwarded_query: raw_query(head).map(|query| route.endpoint.filter_query(query)).unwrap_or_default(),
             route,
             stage: Rc::clone(stage),
             presented,
-            is_form: from_body && is_of_type(content_type, FORM),
-            media_type: MediaType::from_header(content_type),
+            media_type,
             language: Language::choose(head.header_text(headers::LANGUAGE), head.header_text(headers::ACCEPT_LANGUAGE)),
             id: head.request_id().to_owned(),
             id_was_given: head.header_text(headers::X_REQUEST_ID) == Some(head.request_id()),
             remove: names_to_remove(head),
-            announced_bytes: head.header_text("content-length").and_then(|length| length.parse().ok()),
+            announced_bytes,
             raw_path,
             query,
         })
     }
 
-    /// Reads the credentials from the body, if that is where they are.
+    /// Reads the credentials from the body, if that is where they are or might be.
     pub(super) fn read_body_credentials(&mut self, body: Option<&[u8]>) -> Result<(), Interrupt> {
-        let Presented::InBody = &self.presented else { return Ok(()) };
-        let body = body.ok_or(Interrupt::NeedsBody)?;
-        let mut fields = query_fields(&self.stage, &self.query);
-        // A body that cannot be read presents nothing; what is wrong with it is for those to know who are known.
-        fields.extend(self.body_fields(body).unwrap_or_default());
+        let fields = match &self.presented {
+            Presented::InBody => self.presented_in_body(body.ok_or(Interrupt::NeedsBody)?)?,
+            Presented::Misplaced if self.holds_misplaced(body.ok_or(Interrupt::NeedsBody)?) => {
+                return Err(Reason::MISPLACED_IN_BODY.into());
+            }
+            Presented::Misplaced => Fields::default(),
+            Presented::Cached(_) | Presented::Parsed(..) => return Ok(()),
+        };
         let credentials = PresentedCredentials::from_fields(&fields, &Cookies::default())?;
         self.presented = Presented::Parsed(credentials, None);
         Ok(())
+    }
+
+    /// The fields of the body, and those of the query where they count.
+    fn presented_in_body<'a>(&self, body: &'a [u8]) -> Result<Fields<'a>, Interrupt> {
+        let mut fields: Fields<'a> = query_fields(&self.stage, &self.query);
+        match self.body_fields(body) {
+            Ok(of_body) => fields.extend(of_body),
+            // A form has all that its caller has, who could not be told otherwise what is wrong with it.
+            Err(problem) if self.is_form() => return Err(problem.into()),
+            // JSON that cannot be read presents nothing; what is wrong with it is for those to know who are known.
+            Err(_) => {}
+        }
+        check_query(&self.stage, &fields, &self.query)?;
+        Ok(fields)
+    }
+
+    fn holds_misplaced(&self, body: &[u8]) -> bool {
+        body.len() <= MISPLACED_BYTES && self.body_fields(body).is_ok_and(|fields| fields.has_any(&PRESENTING_NAMES))
+    }
+
+    /// The denial of a body that is longer than its request has use for.
+    pub(super) fn deny_large_body(&self, policy: &Policy, received: usize) -> Option<Denied> {
+        match self.presented {
+            Presented::Misplaced if received > MISPLACED_BYTES => {
+                let is_app_missing = self.stage.authentication.app_required;
+                Some(if is_app_missing { Reason::NO_APP_CODE } else { Reason::NO_USER }.into())
+            }
+            _ if received > self.body_limit(policy) => Some(Denied::enforced(BODY_BYTES, GatewayError::BodyTooLarge)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_form(&self) -> bool {
+        self.media_type.is_form()
     }
 
     pub(super) fn is_signed(&self) -> bool {
@@ -129,7 +197,7 @@ impl Request {
     }
 
     pub(super) fn body_fields<'a>(&self, body: &'a [u8]) -> Result<Fields<'a>, Problem> {
-        if self.is_form { Ok(fields_of_form(decode_form(body))) } else { parse_body_fields(self.media_type, body) }
+        parse_body_fields(&self.media_type, body)
     }
 }
 
@@ -157,7 +225,7 @@ fn split_target(head: &Head<'_>) -> (String, Vec<(String, String)>) {
 fn read_credentials(
     context: &Context,
     stage: &Stage,
-    from_body: bool,
+    body: BodyUse,
     head: &Head<'_>,
     query: &[(String, String)],
 ) -> Result<Presented, Reason> {
@@ -168,12 +236,24 @@ fn read_credentials(
     if let Some(credentials) = PresentedCredentials::from_header(head)? {
         return Ok(Presented::Parsed(credentials, fingerprint));
     }
-    if from_body {
+    if body == BodyUse::Counts {
         return Ok(Presented::InBody);
     }
     let fields = query_fields(stage, query);
+    check_query(stage, &fields, query)?;
+    if body == BodyUse::MayTell && !fields.has_any(&PRESENTING_NAMES) {
+        return Ok(Presented::Misplaced);
+    }
     PresentedCredentials::from_fields(&fields, &Cookies::default())
         .map(|credentials| Presented::Parsed(credentials, None))
+}
+
+/// Says where credentials do not count, if they stand in the query and nowhere else.
+fn check_query(stage: &Stage, fields: &Fields<'_>, query: &[(String, String)]) -> Result<(), Reason> {
+    let is_misplaced = !stage.authentication.from_query
+        && !fields.has_any(&PRESENTING_NAMES)
+        && query.iter().any(|(name, _)| PRESENTING_NAMES.contains(&name.as_str()));
+    if is_misplaced { Err(Reason::MISPLACED_IN_QUERY) } else { Ok(()) }
 }
 
 /// What the query says, where the policy lets it say anything.

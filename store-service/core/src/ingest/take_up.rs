@@ -79,7 +79,7 @@ impl<V: Services> Ingest<V> {
         let JobRequest { body, allowance, caller_app, operator, request_id, .. } = &record.request;
         Ok(Upload {
             target: record.view.target.clone(),
-            request: UploadByLinkRequest::parse_body(MediaType::Json, body.as_bytes(), &self.rules.allowed_hosts)?,
+            request: UploadByLinkRequest::parse_body(&MediaType::Json, body.as_bytes(), &self.rules.allowed_hosts)?,
             caller_app: caller_app.clone(),
             operator: operator.clone(),
             allowance: allowance.clone(),

@@ -25,7 +25,7 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
     let media_type = MediaType::from_header(head.headers.get(headers::CONTENT_TYPE).map(|v| v.as_bytes()));
     let upload = Upload {
         target: route.target.clone(),
-        request: UploadByLinkRequest::parse_body(media_type, &body, &api.allowed_hosts)?,
+        request: UploadByLinkRequest::parse_body(&media_type, &body, &api.allowed_hosts)?,
         caller_app: app.clone(),
         operator: operator.clone(),
         allowance: allowance.clone(),

@@ -176,7 +176,7 @@ fn credentials_for_a_job_stand_in_header_or_query_and_never_in_a_body() {
     }
     for gate in [places(json!(["header"])), places(json!(["header", "body"]))] {
         let reply = refused(at_once(&gate, &without_credentials("GET", &query))).reply;
-        assert_eq!(message(&reply), "Parameters error [reason=\"app code cannot be empty\"]");
+        assert_eq!(message(&reply), format!("Parameters error [reason=\"{}\"]", Reason::MISPLACED_IN_QUERY.0));
     }
     // A form is a body like any other.
     let form = b"bk_app_code=apigw-api-test&bk_app_secret=s3cret&bk_ticket=t1cket";

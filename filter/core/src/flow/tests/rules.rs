@@ -32,7 +32,7 @@ fn claims(forward: &Forward) -> Value {
 fn credentials_stand_elsewhere_only_where_the_policy_says_so() {
     let target = format!("{PATH}?bk_app_code=apigw-api-test&bk_app_secret=s3cret&bk_ticket=t1cket");
     let reply = refused(judge(&gate(), &without_header(&target), BODY.as_bytes())).reply;
-    assert_eq!(message(&reply), "Parameters error [reason=\"app code cannot be empty\"]");
+    assert_eq!(message(&reply), format!("Parameters error [reason=\"{}\"]", Reason::MISPLACED_IN_QUERY.0));
     let gate = changed(|d| d["routes"]["authentication"] = json!({"credentials_from": ["header", "query"]}));
     let forward = forwarded(judge(&gate, &without_header(&target), BODY.as_bytes()));
     assert_eq!(forward.set[0].1, CANONICAL);
@@ -71,6 +71,124 @@ fn credentials_in_a_body_are_taken_and_not_forwarded() {
         let reply = refused(judge(&gate, &without_header(PATH), unreadable)).reply;
         assert_eq!(message(&reply), "Parameters error [reason=\"app code cannot be empty\"]");
     }
+}
+
+/// The upload of a caller who puts all of it into a form.
+fn multipart(more: &[(&str, &str)]) -> String {
+    let own = [
+        ("package_url", "https://example.com/a.tgz"),
+        ("version", "1.10"),
+        ("allow_overwrite", "true"),
+        ("bk_app_code", "apigw-api-test"),
+        ("bk_app_secret", "s3cret"),
+        ("bk_token", "t0ken"),
+    ];
+    let part = |(name, value)| format!("--B\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+    own.into_iter().chain(more.iter().copied()).map(part).chain(["--B--\r\n".to_owned()]).collect()
+}
+
+fn without_header_as(content_type: &str) -> Pairs<'_> {
+    let mut pairs = without_header(PATH);
+    pairs.retain(|(name, _)| *name != b"content-type");
+    pairs.push((b"content-type", content_type.as_bytes()));
+    pairs
+}
+
+#[test]
+fn a_multipart_form_with_all_in_it_becomes_json_without_credentials() {
+    let gate = changed(|d| d["routes"]["authentication"] = json!({"credentials_from": ["header", "body"]}));
+    let body = multipart(&[("note", "n"), ("version", "2"), ("bk_signature", "x")]);
+    let forward = forwarded(judge(&gate, &without_header_as("multipart/form-data; boundary=B"), body.as_bytes()));
+    let want = r#"{"allow_overwrite":"true","note":"n","package_url":"https://example.com/a.tgz","version":"1.10"}"#;
+    assert_eq!(String::from_utf8(forward.body.unwrap()).unwrap(), want);
+    assert!(forward.set.contains(&("content-type", "application/json".to_owned())));
+    assert!(forward.set.contains(&("content-length", want.len().to_string())));
+    assert_eq!(forward.record.fields()[..2], [("app", "apigw-api-test"), ("user", "admin")]);
+}
+
+#[test]
+fn a_form_is_taken_from_who_is_known_by_the_header_too() {
+    for (content_type, body) in [
+        ("multipart/form-data; boundary=\"B\"", multipart(&[])),
+        (
+            "application/x-www-form-urlencoded",
+            "package_url=https%3A%2F%2Fexample.com%2Fa.tgz&bk_token=t0ken".to_owned(),
+        ),
+    ] {
+        let forward = forwarded(judge(&gate(), &with("content-type", content_type.as_bytes()), body.as_bytes()));
+        let sent: Value = serde_json::from_slice(&forward.body.unwrap()).unwrap();
+        assert_eq!(sent["package_url"], "https://example.com/a.tgz");
+        assert!(sent.get("bk_token").is_none() && sent.get("bk_app_secret").is_none());
+    }
+}
+
+#[test]
+fn a_form_that_cannot_be_read_is_told_so_wherever_its_credentials_stand() {
+    let gate = changed(|d| d["routes"]["authentication"] = json!({"credentials_from": ["header", "body"]}));
+    let whole = multipart(&[]);
+    let truncated = whole.trim_end_matches("--B--\r\n");
+    let detail = |pairs: &Pairs<'_>| {
+        let reply = refused(judge(&gate, pairs, truncated.as_bytes())).reply;
+        assert_eq!(reply.status, 400);
+        assert!(!reply.body.contains("s3cret"), "{}", reply.body);
+        serde_json::from_str::<Value>(&reply.body).unwrap()["detail"].as_str().unwrap().to_owned()
+    };
+    let mut by_header = with("content-type", b"multipart/form-data; boundary=B");
+    let mut in_body = without_header_as("multipart/form-data; boundary=B");
+    for pairs in [&mut by_header, &mut in_body] {
+        pairs.push((b"blueking-language", b"en"));
+        assert!(detail(pairs).starts_with("Form parse error - the body ends before its last boundary"));
+    }
+    let mut bare = without_header_as("multipart/form-data");
+    bare.push((b"blueking-language", b"en"));
+    assert!(detail(&bare).starts_with("Form parse error - Content-Type names no valid boundary"));
+}
+
+#[test]
+fn credentials_where_they_do_not_count_are_said_to_be_there() {
+    let in_body = "Parameters error [reason=\"app code cannot be empty, credentials were found in the request body, which is not allowed here, please use request header X-Bkapi-Authorization\"]";
+    let nothing = "Parameters error [reason=\"app code cannot be empty\"]";
+    let form = b"package_url=x&bk_token=t0ken";
+    let json_body = br#"{"package_url": "x", "bk_app_secret": "s3cret"}"#;
+    let whole = multipart(&[]);
+    for (content_type, body, want) in [
+        ("multipart/form-data; boundary=B", whole.as_bytes(), in_body),
+        ("application/x-www-form-urlencoded", form, in_body),
+        ("application/json", json_body, in_body),
+        ("application/json", b"{\"package_url\": \"x\"}", nothing),
+        ("application/json", b"{", nothing),
+        ("multipart/form-data; boundary=C", whole.as_bytes(), nothing),
+        ("text/plain", form, nothing),
+    ] {
+        let reply = refused(judge(&gate(), &without_header_as(content_type), body)).reply;
+        assert_eq!((reply.status, message(&reply).as_str()), (400, want), "{content_type}");
+        assert!(!format!("{reply:?}").contains("s3cret"));
+    }
+    let target = format!("{PATH}?bk_app_secret=s3cret");
+    for places in [json!(["header"]), json!(["header", "body"])] {
+        let gate = changed(|d| d["routes"]["authentication"] = json!({"credentials_from": places}));
+        let reply = refused(judge(&gate, &without_header(&target), b"{}")).reply;
+        assert_eq!(message(&reply), in_body.replace("request body", "query"));
+    }
+}
+
+#[test]
+fn what_only_changes_the_words_is_not_waited_for_when_it_is_large_or_held_back() {
+    let at_once = |more: (&'static [u8], &'static [u8])| {
+        let mut pairs = without_header(PATH);
+        pairs.push(more);
+        gate().on_headers(&Head::new(&pairs, false, NOW, || [1; 16]))
+    };
+    for more in [(&b"content-length"[..], &b"8193"[..]), (b"expect", b"100-continue")] {
+        let reply = refused(at_once(more)).reply;
+        assert_eq!(message(&reply), "Parameters error [reason=\"app code cannot be empty\"]");
+    }
+    let gate = changed(|d| d["limits"]["body_bytes"] = json!(65_536));
+    let pairs = without_header(PATH);
+    let Verdict::NeedBody(pending) = gate.on_headers(&Head::new(&pairs, false, NOW, || [1; 16])) else { panic!() };
+    assert!(pending.check_body_size(&gate, 8_192).is_none());
+    let reply = pending.check_body_size(&gate, 8_193).unwrap().reply;
+    assert_eq!(message(&reply), "Parameters error [reason=\"app code cannot be empty\"]");
 }
 
 #[test]
