@@ -1,13 +1,15 @@
 //! The fields of a JSON object, read without copying what need not be copied.
 //!
 //! Every request to the gate has two of them, a header and a body, and nearly all of their values are plain texts.
-//! Promises: of several fields of one name the last one counts, as with every usual reader. Refuses what is no object.
+//! Promises: of several fields of one name the last one counts, as with every usual reader; a value that nothing can hold, like
+//! `1e400` or half of a surrogate pair, is the matter of who reads its field. Refuses what is no object.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
 /// An object's fields, in their order.
@@ -27,6 +29,8 @@ pub enum Field<'a> {
     Text(Cow<'a, str>),
     /// An array or an object.
     Nested(Value),
+    /// JSON that no value can hold: a number beyond all, half of a surrogate pair, or arrays in arrays without end.
+    Unreadable,
 }
 
 /// Why a text is no object.
@@ -44,8 +48,10 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// [`NoObject`] says what it is instead.
     pub fn from_json(text: &'a [u8]) -> Result<Self, NoObject> {
-        if text.trim_ascii_start().starts_with(b"{") {
-            return serde_json::from_slice(text).map_err(NoObject::Malformed);
+        if text.trim_ascii_start().starts_with(b"{")
+            && let Ok(text) = std::str::from_utf8(text)
+        {
+            return serde_json::from_str(text).map_err(NoObject::Malformed);
         }
         Err(serde_json::from_slice(text).map_or_else(NoObject::Malformed, NoObject::Other))
     }
@@ -62,10 +68,11 @@ impl<'a> Fields<'a> {
         self.0.iter().any(|(of, _)| names.contains(&of.as_ref()))
     }
 
-    /// As JSON again, without the fields of these names.
+    /// As JSON again, without the fields of these names and those that nobody can read.
     #[must_use]
     pub fn json_without(self, names: &[&str]) -> String {
-        let kept = self.0.into_iter().filter(|(of, _)| !names.contains(&of.as_ref()));
+        let is_kept = |name: &str, value: &Field<'_>| !names.contains(&name) && *value != Field::Unreadable;
+        let kept = self.0.into_iter().filter(|(name, value)| is_kept(name, value));
         let object: Map<String, Value> = kept.map(|(name, value)| (name.into_owned(), value.into())).collect();
         Value::Object(object).to_string()
     }
@@ -96,7 +103,7 @@ impl<'a> IntoIterator for Fields<'a> {
 impl From<Field<'_>> for Value {
     fn from(field: Field<'_>) -> Self {
         match field {
-            Field::Null => Self::Null,
+            Field::Null | Field::Unreadable => Self::Null,
             Field::Bool(flag) => Self::Bool(flag),
             Field::Number(number) => Self::Number(number),
             Field::Text(text) => Self::String(text.into_owned()),
@@ -119,8 +126,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
                 // A usual request has three.
                 let mut fields = Vec::with_capacity(4);
-                while let Some((Name(name), value)) = map.next_entry()? {
-                    fields.push((name, value));
+                while let Some((Name(name), value)) = map.next_entry::<_, &RawValue>()? {
+                    fields.push((name, Field::from_json(value.get())));
                 }
                 Ok(Fields(fields))
             }
@@ -144,16 +151,24 @@ impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
                 f.write_str("a name")
             }
 
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Borrowed(text)))
+            fn visit_borrowed_bytes<E>(self, text: &'de [u8]) -> Result<Name<'de>, E> {
+                Ok(Name(String::from_utf8_lossy(text)))
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Owned(text.to_owned())))
+            fn visit_bytes<E>(self, text: &[u8]) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(String::from_utf8_lossy(text).into_owned())))
             }
         }
 
-        deserializer.deserialize_str(Text)
+        // As bytes, for half of a surrogate pair in a name is no reason to refuse the others.
+        deserializer.deserialize_bytes(Text)
+    }
+}
+
+impl<'a> Field<'a> {
+    fn from_json(text: &'a str) -> Self {
+        // Without a fraction it is a whole number, and those have one zero.
+        if text == "-0" { Self::Number(0.into()) } else { serde_json::from_str(text).unwrap_or(Self::Unreadable) }
     }
 }
 
@@ -261,12 +276,32 @@ mod tests {
                 matches!(&found, Err(NoObject::Other(value)) if *value == serde_json::from_str::<Value>(other).unwrap())
             );
         }
-        let deep = format!("{{\"a\": {}1{}}}", "[".repeat(200), "]".repeat(200));
         for malformed in
-            ["", "{", "{\"a\": 1,}", "{\"a\": 1} x", "{a: 1}", "{\"a\": \"\u{1}\"}", "{\"a\": 1e999}", &deep]
+            ["", "{", "{\"a\": 1,}", "{\"a\": 1} x", "{a: 1}", "{\"a\": \"\u{1}\"}", "{\"a\": 1e}", "{\"a\": \"\\x\"}"]
         {
             assert!(matches!(Fields::from_json(malformed.as_bytes()), Err(NoObject::Malformed(_))), "{malformed}");
         }
-        assert!(matches!(Fields::from_json(b"{\"a\": \"\xff\"}"), Err(NoObject::Malformed(_))));
+        for not_text in [&b"{\"a\": \"\xff\"}"[..], b"{\"\xff\": 1}"] {
+            assert!(matches!(Fields::from_json(not_text), Err(NoObject::Malformed(_))));
+        }
+    }
+
+    #[test]
+    fn a_value_that_nothing_can_hold_harms_no_other_field() {
+        let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+        for value in ["1e400", "-1e999", r#""\ud800""#, r#"["\udfff"]"#, r#"{"\ud800": 1}"#, r#"{"a": 1e400}"#, &deep] {
+            let text = format!(r#"{{"odd": {value}, "a": "b", "\ud800": 1}}"#);
+            let fields = read(&text);
+            assert_eq!(fields.get("odd"), Some(&Field::Unreadable), "{value}");
+            assert_eq!(fields.get("a"), Some(&Field::Text("b".into())));
+            let again: Value = serde_json::from_str(&fields.json_without(&[])).unwrap();
+            assert_eq!((again.get("odd"), &again["a"]), (None, &json!("b")));
+        }
+    }
+
+    #[test]
+    fn a_whole_number_has_one_zero() {
+        let fields = read(r#"{"whole": -0, "not": -0.0}"#);
+        assert_eq!(fields.json_without(&[]), r#"{"not":-0.0,"whole":0}"#);
     }
 }

@@ -39,7 +39,7 @@ pub use language::{Language, Text};
 pub use media_type::{MediaType, is_of_type};
 pub use module_ref::ModuleRef;
 pub use origin::Origin;
-pub use package::{PackageName, SourcePackage};
+pub use package::{NameTooLong, PackageName, SourcePackage};
 pub use prefix::{InvalidPrefix, PathPrefix};
 pub use request::{ParseLink, SourceRules, UploadByLinkRequest, parse_body_fields};
 pub use sha256::{InvalidSha256, Sha256, feed_parts};

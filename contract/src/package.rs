@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Operator, PackageUrl, PackageVersion, Sha256};
+use crate::{Operator, PackageUrl, PackageVersion, Sha256, Text};
 
 /// The reply of a successful upload: these fields, in this order, no others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,12 +31,47 @@ pub struct SourcePackage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackageName(String);
 
-impl PackageName {
-    /// The link's file name up to its first dot; `:version` is appended unless the version is part of it already.
+/// A name of more than [`PackageName::MAX_CHARS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the name has more than {} characters", PackageName::MAX_CHARS)]
+pub struct NameTooLong;
+
+impl NameTooLong {
+    /// The caller's sentence.
     #[must_use]
-    pub fn new(url: &PackageUrl, version: &PackageVersion) -> Self {
+    pub fn caller_message(self) -> Text {
+        Text::fixed(
+            "下载地址的文件名与版本号组成的包名超过 128 个字符，请缩短其中之一。",
+            "The file name of the link and the version make a package name of more than 128 characters; shorten one of them.",
+        )
+    }
+}
+
+impl PackageName {
+    /// What BlueKing's column holds.
+    pub const MAX_CHARS: usize = 128;
+
+    /// The link's file name up to its first dot; `:version` is appended unless the version is part of it already.
+    ///
+    /// # Errors
+    /// [`NameTooLong`].
+    pub fn new(url: &PackageUrl, version: &PackageVersion) -> Result<Self, NameTooLong> {
         let stem = url.file_name().split('.').next().unwrap_or_default();
-        if stem.contains(version.as_str()) { Self(stem.to_owned()) } else { Self(format!("{stem}:{version}")) }
+        let name = if stem.contains(version.as_str()) { stem.to_owned() } else { format!("{stem}:{version}") };
+        if name.chars().count() > Self::MAX_CHARS { Err(NameTooLong) } else { Ok(Self(name)) }
+    }
+
+    /// Whether a link and a version make a name. Links whose segments are short in any encoding are not parsed for it.
+    ///
+    /// # Errors
+    /// [`NameTooLong`].
+    pub fn check(link: &str, version: &PackageVersion) -> Result<(), NameTooLong> {
+        const LONGEST_BYTE: usize = "%00".len();
+        let longest = link.split('/').map(str::len).max().unwrap_or_default();
+        if longest * LONGEST_BYTE + version.as_str().len() < Self::MAX_CHARS {
+            return Ok(());
+        }
+        PackageUrl::new(link).map_or(Ok(()), |url| Self::new(&url, version).map(drop))
     }
 
     /// The name as text.
@@ -59,10 +94,13 @@ mod tests {
             ("https://example.com/", "1", ":1"),
             ("https://example.com", "1", ":1"),
             ("https://example.com/.hidden", "1", ":1"),
+            ("https://example.com/generic/example.tgz/", "1", "example:1"),
+            ("https://example.com/a/b.tgz///?x=/c/", "1", "b:1"),
+            ("https://example.com//", "1", ":1"),
         ];
         for (url, version, want) in cases {
             let (url, version) = (PackageUrl::new(url).unwrap(), PackageVersion::new(version).unwrap());
-            assert_eq!(PackageName::new(&url, &version).as_str(), want);
+            assert_eq!(PackageName::new(&url, &version).unwrap().as_str(), want);
         }
     }
 }

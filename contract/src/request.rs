@@ -6,11 +6,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::form::{parse_multipart, parse_urlencoded};
 use crate::{
-    AllowList, ErrorCode, Field, Fields, InvalidForm, InvalidUrl, MediaType, NoObject, Origin, PackageUrl,
+    AllowList, ErrorCode, Field, Fields, InvalidForm, InvalidUrl, MediaType, NoObject, Origin, PackageName, PackageUrl,
     PackageVersion, Problem, Sha256, Text,
 };
 
@@ -83,6 +83,10 @@ impl SourceRules for AllowList {
     }
 }
 
+const BYTE_ORDER_MARK: Text = Text::fixed(
+    "JSON 解析错误 - 请求体以字节顺序标记（BOM）开头；请以不带 BOM 的 UTF-8 发送",
+    "JSON parse error - the body begins with a byte order mark (BOM); send UTF-8 without it",
+);
 const REQUIRED: Text = Text::fixed("该字段是必填项。", "This field is required.");
 const NOT_NULL: Text = Text::fixed("该字段不能为 null。", "This field may not be null.");
 const NOT_STRING: Text = Text::fixed("请输入有效的字符串。", "Not a valid string.");
@@ -129,6 +133,7 @@ impl<L: ParseLink> UploadByLinkRequest<L> {
         let needs_sha256 = link.as_ref().is_some_and(|link| rules.requires_sha256(&link.origin()));
         let sha256 = read_sha256(fields.get("sha256"), needs_sha256).map_err(|m| note("sha256", m)).ok();
         let size = read_size(fields.get("size")).map_err(|m| note("size", m)).ok();
+        let link = link.filter(|_| check_name(fields, version.as_ref()).map_err(|m| note("package_url", m)).is_ok());
         match (link, version, allow_overwrite, sha256, size) {
             (Some(package_url), Some(version), Some(allow_overwrite), Some(sha256), Some(size)) => {
                 Ok(Self { package_url, version, allow_overwrite, sha256, size })
@@ -157,6 +162,9 @@ pub fn parse_body_fields<'a>(media_type: &MediaType, body: &'a [u8]) -> Result<F
 }
 
 fn parse_json_fields(body: &[u8]) -> Result<Fields<'_>, Problem> {
+    if body.starts_with(b"\xef\xbb\xbf") {
+        return Err(Problem::with_detail(ErrorCode::ParseError, BYTE_ORDER_MARK));
+    }
     Fields::from_json(body).map_err(|error| match error {
         NoObject::Malformed(e) => {
             let text = Text::made(format!("JSON 解析错误 - {e}"), format!("JSON parse error - {e}"));
@@ -196,6 +204,16 @@ fn read_package_url<L: ParseLink>(value: Option<&Field<'_>>, rules: &dyn SourceR
         (!rules.allows(&origin)).then(|| not_allowed(&origin, rules))
     };
     refusal.map_or(Ok(link), Err)
+}
+
+/// A name that the package's own version makes is checked when that is known.
+fn check_name(fields: &Fields<'_>, version: Option<&Option<PackageVersion>>) -> Result<(), Text> {
+    match (fields.get("package_url"), version) {
+        (Some(Field::Text(link)), Some(Some(version))) => {
+            PackageName::check(link, version).map_err(|e| e.caller_message())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Names the host, so that a caller can ask the operator for it.
@@ -253,18 +271,27 @@ fn read_size(value: Option<&Field<'_>>) -> Result<Option<u64>, Text> {
     }
 }
 
-/// Everything that callers send for a boolean today, as BlueKing's framework reads it.
+/// Everything that callers send for a boolean today, as BlueKing's framework reads it: words in any case, but without blanks.
 fn read_boolean(value: Option<&Field<'_>>) -> Result<bool, Text> {
     let text = match value {
         None | Some(Field::Null) => return Ok(false),
         Some(Field::Bool(flag)) => return Ok(*flag),
-        Some(Field::Number(number)) => number.to_string(),
-        Some(Field::Text(text)) => text.trim().to_ascii_lowercase(),
+        Some(Field::Number(number)) => return read_flag(number),
+        Some(Field::Text(text)) => text.to_ascii_lowercase(),
         Some(_) => return Err(NOT_BOOLEAN),
     };
     match text.as_str() {
-        "true" | "t" | "y" | "yes" | "on" | "1" | "1.0" => Ok(true),
-        "false" | "f" | "n" | "no" | "off" | "0" | "0.0" | "" | "null" => Ok(false),
+        "true" | "t" | "y" | "yes" | "on" | "1" => Ok(true),
+        "false" | "f" | "n" | "no" | "off" | "0" | "" | "null" => Ok(false),
+        _ => Err(NOT_BOOLEAN),
+    }
+}
+
+/// One or zero, however it is written.
+fn read_flag(number: &Number) -> Result<bool, Text> {
+    match number.to_string().as_str() {
+        "1" | "1.0" => Ok(true),
+        "0" | "0.0" | "-0.0" => Ok(false),
         _ => Err(NOT_BOOLEAN),
     }
 }
@@ -322,8 +349,17 @@ mod tests {
     #[test]
     fn booleans_are_taken_as_callers_send_them() {
         let flag = |v: Value| read(&json!({"package_url": URL, "allow_overwrite": v})).map(|r| r.allow_overwrite);
-        for yes in [json!(true), json!("true"), json!("T"), json!("y"), json!("YES"), json!("On"), json!("1"), json!(1)]
-        {
+        for yes in [
+            json!(true),
+            json!("true"),
+            json!("T"),
+            json!("y"),
+            json!("YES"),
+            json!("On"),
+            json!("1"),
+            json!(1),
+            json!(1.0),
+        ] {
             assert_eq!(flag(yes.clone()), Ok(true), "{yes}");
         }
         for no in
@@ -331,9 +367,70 @@ mod tests {
         {
             assert_eq!(flag(no.clone()), Ok(false), "{no}");
         }
-        for bad in [json!("maybe"), json!(2), json!([]), json!({}), json!(-1), json!(0.5)] {
+        for bad in [
+            json!("maybe"),
+            json!(2),
+            json!([]),
+            json!({}),
+            json!(-1),
+            json!(0.5),
+            json!("1.0"),
+            json!("0.0"),
+            json!(" true "),
+            json!("true\n"),
+            json!("\tfalse"),
+            json!(" "),
+            json!("-0"),
+        ] {
             let problem = flag(bad.clone()).expect_err(&bad.to_string());
             assert_eq!(problem.detail(Language::English), "allow_overwrite: Must be a valid boolean.");
+        }
+    }
+
+    #[test]
+    fn a_version_of_no_sign_has_none() {
+        let body = format!(r#"{{"package_url": "{URL}", "version": -0}}"#);
+        let request = UploadByLinkRequest::parse_body(&MediaType::Json, body.as_bytes(), &Pinned);
+        assert_eq!(request.map(|_| ()).unwrap_err().detail(Language::English), "sha256: This field is required.");
+        let fields = parse_body_fields(&MediaType::Json, body.as_bytes()).unwrap();
+        assert_eq!(read_version(fields.get("version")).unwrap().unwrap().as_str(), "0");
+    }
+
+    #[test]
+    fn a_field_that_nobody_reads_may_hold_anything() {
+        let parse = |more: &str| {
+            let body = format!(r#"{{"package_url": "{URL}", "sha256": "{}", {more}}}"#, "0".repeat(64));
+            UploadByLinkRequest::parse_body(&MediaType::Json, body.as_bytes(), &Pinned)
+        };
+        for more in [r#""note": "\ud800""#, r#""note": 1e400"#, r#""\udc00": null"#, r#""note": [{"a": 1e999}]"#] {
+            assert!(parse(more).is_ok(), "{more}");
+        }
+        for (more, said) in [
+            (r#""version": "\ud800""#, "version: Not a valid string."),
+            (r#""version": 1e400"#, "version: Not a valid string."),
+            (r#""allow_overwrite": 1e400"#, "allow_overwrite: Must be a valid boolean."),
+        ] {
+            assert_eq!(parse(more).unwrap_err().detail(Language::English), said, "{more}");
+        }
+    }
+
+    #[test]
+    fn a_body_with_a_byte_order_mark_is_told_so() {
+        let problem = parse_body_fields(&MediaType::Json, b"\xef\xbb\xbf{}").unwrap_err();
+        assert_eq!(problem.code(), ErrorCode::ParseError);
+        assert!(problem.detail(Language::English).contains("byte order mark"), "{problem:?}");
+    }
+
+    #[test]
+    fn a_name_of_the_package_has_at_most_128_characters() {
+        let read = |name: &str, version: &str| {
+            read(&json!({"package_url": format!("https://example.com/{name}.tgz/"), "version": version}))
+        };
+        assert!(read(&"n".repeat(126), "1").is_ok());
+        assert!(read(&format!("{}1", "n".repeat(127)), "1").is_ok());
+        for (name, version) in [("n".repeat(127), "1"), ("n".to_owned(), &*"1".repeat(127)), ("版".repeat(20), "1")] {
+            let sentence = "package_url: The file name of the link and the version make a package name of more than 128 characters; shorten one of them.";
+            assert_eq!(read(&name, version).unwrap_err().detail(Language::English), sentence, "{name} {version}");
         }
     }
 

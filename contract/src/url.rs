@@ -138,10 +138,10 @@ impl PackageUrl {
         Origin { host, port: self.port(), default_port: self.default_port() }
     }
 
-    /// The last path segment, as it stands in the link.
+    /// The last path segment that is not empty, as it stands in the link.
     #[must_use]
     pub fn file_name(&self) -> &str {
-        self.0.path().rsplit('/').next().unwrap_or_default()
+        self.0.path().rsplit('/').find(|segment| !segment.is_empty()).unwrap_or_default()
     }
 }
 

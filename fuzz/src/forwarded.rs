@@ -4,7 +4,7 @@ use linkgate_contract::CREDENTIAL_NAMES;
 use linkgate_gate::Forward;
 use serde_json::{Map, Value};
 
-use crate::request::{Pairs, has_no_body, route, text};
+use crate::request::{Pairs, has_no_body, json, route, text};
 
 /// A header that goes on.
 fn set<'a>(forward: &'a Forward, name: &str) -> Option<&'a str> {
@@ -57,7 +57,7 @@ pub fn check_body(body: &[u8], forward: &Forward) -> Map<String, Value> {
         return Map::new();
     }
     let sent = forward.body.as_deref().unwrap_or(body);
-    let fields: Map<String, Value> = serde_json::from_slice(sent).unwrap();
+    let Some(Value::Object(fields)) = json(sent) else { panic!("no object goes on") };
     for field in CREDENTIAL_NAMES {
         assert!(!fields.contains_key(field), "{field} goes on");
     }

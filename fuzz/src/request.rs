@@ -1,6 +1,11 @@
 //! A request as a fuzz input writes it, and as the oracles read it.
 
+use std::collections::HashMap;
+use std::fmt;
+
 use linkgate_contract::{BodyKind, Endpoint, Method};
+use serde::de::{Deserialize, Deserializer, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::world::{STAGES, Stage};
@@ -86,6 +91,44 @@ pub fn form(encoded: &[u8]) -> Map<String, Value> {
         fields.entry(name).or_insert_with(|| Value::from(value.as_ref()));
     }
     fields
+}
+
+/// JSON by the API's rules: of an object, a field whose value nothing can hold is as if it were not there.
+pub fn json(text: &[u8]) -> Option<Value> {
+    let text = std::str::from_utf8(text).ok()?;
+    if !text.trim_ascii_start().starts_with('{') {
+        return serde_json::from_str(text).ok();
+    }
+    let fields: HashMap<Name, &RawValue> = serde_json::from_str(text).ok()?;
+    let read = fields.into_iter().filter_map(|(Name(name), value)| match value.get() {
+        "-0" => Some((name, Value::from(0))),
+        value => Some((name, serde_json::from_str(value).ok()?)),
+    });
+    Some(Value::Object(read.collect()))
+}
+
+/// A name, in which half of a surrogate pair is some character.
+#[derive(PartialEq, Eq, Hash)]
+struct Name(String);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+
+        impl Visitor<'_> for Bytes {
+            type Value = Name;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_bytes<E>(self, text: &[u8]) -> Result<Name, E> {
+                Ok(Name(String::from_utf8_lossy(text).into_owned()))
+            }
+        }
+
+        deserializer.deserialize_bytes(Bytes)
+    }
 }
 
 /// The only targets that are served: a prefix, and behind it the path of a row of the table with names of 1 to 32 letters,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use sha1::Sha1;
 
 use crate::drive::Asked;
-use crate::request::{Pairs, all, form, hidden, text};
+use crate::request::{Pairs, all, form, hidden, json, text};
 use crate::tokens;
 use crate::world::{APP, APP_SECRET, BK_TICKET, BK_TOKEN, Stage, USER, is_exempted};
 use crate::{multipart, refused};
@@ -29,7 +29,7 @@ impl Shown {
         let target = text(pairs, ":path").unwrap_or_default();
         let query = target.split_once('?').map_or("", |(_, query)| query);
         let fields = match headers[..] {
-            [header] => match serde_json::from_slice(header).ok()? {
+            [header] => match json(header)? {
                 Value::Object(fields) => fields,
                 Value::Array(_) => Map::new(),
                 _ => return None,
@@ -91,7 +91,10 @@ pub fn body_fields(pairs: &Pairs<'_>, body: &[u8]) -> Map<String, Value> {
     match &essence[..] {
         b"application/x-www-form-urlencoded" => form(body),
         b"multipart/form-data" => multipart::fields(content_type, body),
-        b"application/json" => serde_json::from_slice(body).unwrap_or_default(),
+        b"application/json" => match json(body) {
+            Some(Value::Object(fields)) => fields,
+            _ => Map::new(),
+        },
         _ => Map::new(),
     }
 }

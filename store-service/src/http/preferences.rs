@@ -12,21 +12,51 @@ pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Longer than any UUID, and what other services take.
 const MAX_KEY_BYTES: usize = 255;
 
-/// `Prefer: respond-async` (RFC 7240), in any of the header's lines.
+/// `Prefer: respond-async` (RFC 7240), in any of the header's lines. An empty value is none, and of several the first counts.
 pub(super) fn responds_async(headers: &HeaderMap) -> bool {
-    lists(headers, "prefer", "respond-async")
+    let preferences = items(headers, "prefer").filter_map(|item| {
+        let preference = split_unquoted(item, ';').next()?;
+        let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
+        name.trim().eq_ignore_ascii_case("respond-async").then(|| value.trim())
+    });
+    preferences.take(1).any(|value| value.is_empty() || value == "\"\"")
 }
 
-/// Whether an event stream is asked for by name.
+/// Whether an event stream is asked for by name, and JSON is not liked better.
 pub(super) fn wants_events(headers: &HeaderMap) -> bool {
-    lists(headers, ACCEPT.as_str(), "text/event-stream")
+    let weight = |media_type: &str| {
+        let named = items(headers, ACCEPT.as_str()).filter_map(|item| weigh(item, media_type));
+        named.fold(0.0, f32::max)
+    };
+    let events = weight("text/event-stream");
+    events > 0.0 && events >= weight("application/json")
 }
 
-/// Whether a header that holds a list, in one line or several, has this item, with whatever parameters.
-fn lists(headers: &HeaderMap, name: &str, item: &str) -> bool {
+/// How much an item of `Accept` likes a media type that it names, from 0 to 1.
+fn weigh(item: &str, media_type: &str) -> Option<f32> {
+    let mut parts = split_unquoted(item, ';').map(str::trim);
+    if !parts.next()?.eq_ignore_ascii_case(media_type) {
+        return None;
+    }
+    let is_weight = |name: &str| name.trim().eq_ignore_ascii_case("q");
+    let weight = parts.find_map(|part| part.split_once('=').filter(|(name, _)| is_weight(name)));
+    weight.map_or(Some(1.0), |(_, value)| value.trim().parse().ok())
+}
+
+/// The items of a header that holds a list, in one line or several.
+fn items<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
     let lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    let mut items = lines.flat_map(|line| line.split(',')).map(|one| one.split(';').next().unwrap_or_default().trim());
-    items.any(|one| one.eq_ignore_ascii_case(item))
+    lines.flat_map(|line| split_unquoted(line, ','))
+}
+
+/// Splits where the separator does not stand in quotes.
+fn split_unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    text.split(move |c| {
+        is_quoted ^= c == '"' && !is_escaped;
+        is_escaped = is_quoted && c == '\\' && !is_escaped;
+        !is_quoted && c == separator
+    })
 }
 
 /// The caller's `Idempotency-Key`, and what it stands for. A key is its caller's own: nobody meets another one's.
@@ -38,7 +68,7 @@ pub(super) fn read_idempotency_key(
     let mut given = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = given.next() else { return Ok(None) };
     let key = value.as_bytes().trim_ascii();
-    let is_plain = key.iter().all(|b| b.is_ascii_graphic() || *b == b' ');
+    let is_plain = key.iter().all(u8::is_ascii_graphic);
     if given.next().is_some() || key.is_empty() || key.len() > MAX_KEY_BYTES || !is_plain {
         let text = Text::fixed(
             "请提供一个 Idempotency-Key，由 1 至 255 个可见 ASCII 字符组成。",
@@ -65,10 +95,25 @@ mod tests {
 
     #[test]
     fn preferences_are_read_as_the_standard_has_them() {
-        for yes in [&["respond-async"][..], &["wait=10, Respond-Async; x=1"], &["wait=10", "respond-async"]] {
+        for yes in [
+            &["respond-async"][..],
+            &["wait=10, Respond-Async; x=1"],
+            &["wait=10", "respond-async"],
+            &["respond-async="],
+            &["respond-async = \"\""],
+            &["x=\"a\\\", b\", respond-async, respond-async=1"],
+        ] {
             assert!(responds_async(&headers("prefer", yes)), "{yes:?}");
         }
-        for no in [&[][..], &["respond-asynchronously"], &["wait=10"], &["x=respond-async"]] {
+        for no in [
+            &[][..],
+            &["respond-asynchronously"],
+            &["wait=10"],
+            &["x=respond-async"],
+            &["respond-async=1"],
+            &["respond-async=no, respond-async"],
+            &["x=\"a, respond-async, b\""],
+        ] {
             assert!(!responds_async(&headers("prefer", no)), "{no:?}");
         }
     }
@@ -77,6 +122,14 @@ mod tests {
     fn events_are_sent_to_those_who_name_them() {
         assert!(wants_events(&headers("accept", &["text/event-stream"])));
         assert!(wants_events(&headers("accept", &["application/json;q=0.5, text/event-stream;q=1"])));
-        assert!(!wants_events(&headers("accept", &["*/*"])));
+        assert!(wants_events(&headers("accept", &["application/json, text/event-stream"])));
+        for no in [
+            "*/*",
+            "text/event-stream;q=0",
+            "text/event-stream; q=0.4, application/json;q=0.5",
+            "text/event-stream;q=x",
+        ] {
+            assert!(!wants_events(&headers("accept", &[no])), "{no}");
+        }
     }
 }

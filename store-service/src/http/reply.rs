@@ -153,6 +153,7 @@ pub(super) fn ingest_problem(error: &IngestError) -> Problem {
         IngestError::UnknownModule => Problem::new(ErrorCode::NotFound),
         IngestError::UnsupportedOrigin(_) => Problem::new(ErrorCode::UnsupportedSourceOrigin),
         IngestError::VersionMissing { format } => version_missing(*format),
+        IngestError::Name(error) => Problem::field("package_url", error.caller_message()),
         IngestError::AlreadyExists => Problem::new(ErrorCode::PackageAlreadyExists),
         IngestError::Busy => Problem::new(ErrorCode::TooManyUploads),
         IngestError::QueueFull(exhausted) => queue_full(*exhausted),
@@ -332,7 +333,7 @@ mod tests {
     use super::*;
 
     use linkgate_archive::ArchiveError;
-    use linkgate_contract::Sha256;
+    use linkgate_contract::{NameTooLong, Sha256};
     use linkgate_store_core::ingest::SourceOrigin;
     use linkgate_store_core::ingest::ports::{CatalogError, Phase};
 
@@ -343,6 +344,7 @@ mod tests {
         let cases = [
             (IngestError::UnknownModule, C::NotFound),
             (IngestError::UnsupportedOrigin(SourceOrigin::AuthorizedVcs), C::UnsupportedSourceOrigin),
+            (IngestError::Name(NameTooLong), C::Validation),
             (IngestError::VersionMissing { format: Format::Tar }, C::Validation),
             (IngestError::VersionMissing { format: Format::Opaque }, C::Validation),
             (IngestError::Archive(ArchiveError::Io(std::io::ErrorKind::Other)), C::ObjectStore),

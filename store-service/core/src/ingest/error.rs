@@ -1,7 +1,7 @@
 //! Why an upload failed, or cannot be taken at all.
 
 use linkgate_archive::{ArchiveError, Format};
-use linkgate_contract::{Language, Sha256};
+use linkgate_contract::{Language, NameTooLong, Sha256};
 
 use super::SourceOrigin;
 use super::ports::{BlobError, CatalogError, Failure, QueueError, SourceError};
@@ -22,6 +22,9 @@ pub enum IngestError {
         /// What the package is; one that is no archive cannot give any.
         format: Format,
     },
+    /// The link and the package's own version make too long a name.
+    #[error(transparent)]
+    Name(#[from] NameTooLong),
     /// The version is there and may not be overwritten.
     #[error("the version is there already")]
     AlreadyExists,
@@ -87,6 +90,7 @@ impl IngestError {
             Self::UnknownModule => "unknown_module",
             Self::UnsupportedOrigin(_) => "unsupported_origin",
             Self::VersionMissing { .. } => "version_missing",
+            Self::Name(_) => "name_too_long",
             Self::AlreadyExists => "already_exists",
             Self::Busy | Self::QueueFull(_) | Self::TooManyKeys(_) => "too_many_uploads",
             Self::Source(error) => error.kind(),

@@ -28,7 +28,7 @@ impl<V: Services> Ingest<V> {
         let Arrived { sha256, size_bytes, package, from } = arrived;
         let version = request.version.clone().or_else(|| package.version.clone());
         let version = version.ok_or(IngestError::VersionMissing { format: package.format })?;
-        let package_name = PackageName::new(&request.package_url, &version).as_str().to_owned();
+        let package_name = PackageName::new(&request.package_url, &version)?.as_str().to_owned();
         let ended_ms = now_ms();
         let view = job.view();
         let statement = self.signer.attest(&Intake {
