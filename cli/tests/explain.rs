@@ -83,7 +83,7 @@ rule: grants
 identity: listed
 reported: -
 status: 403
-reply: {"code":1640301,"code_name":"APP_NO_PERMISSION","message":"App has no permission to the resource [reason=\"no permission, bk_app_code=apigw-api-test\"]","result":false,"data":null}
+reply: {"code":1640301,"code_name":"APP_NO_PERMISSION","message":"App has no permission to the resource [reason=\"no permission, bk_app_code=apigw-api-test\"]","result":false,"data":null,"detail":"App has no permission to the resource [reason=\"no permission, bk_app_code=apigw-api-test\"]"}
 "#;
     assert_eq!((outcome.out.as_str(), outcome.err.as_str(), outcome.code), (want, "", 1));
 }

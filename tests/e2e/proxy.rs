@@ -61,8 +61,9 @@ async fn bytes_that_are_no_text_get_a_refusal_and_the_next_request_is_served() {
         let reply = raw(stack.gateway().address(), &request).await;
         assert!(reply.starts_with("HTTP/1.1 400 "), "{reply}");
         let message = json!(format!("Parameters error [reason=\"{reason}\"]"));
-        let body =
-            format!(r#"{{"code":1640001,"code_name":"INVALID_ARGS","message":{message},"result":false,"data":null}}"#);
+        let body = format!(
+            r#"{{"code":1640001,"code_name":"INVALID_ARGS","message":{message},"result":false,"data":null,"detail":{message}}}"#
+        );
         assert!(reply.ends_with(&body), "{reply}");
         for header in ["x-bkapi-error-code: 1640001", "x-bkapi-request-id: ", "x-request-id: "] {
             assert_eq!(reply.matches(&format!("\r\n{header}")).count(), 1, "{header} in {reply}");

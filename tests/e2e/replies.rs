@@ -26,9 +26,11 @@ pub fn assert_problem(reply: &Reply, status: u16, code: &str, number: Option<&st
 /// The gateway's envelope: status, headers, whole body.
 pub fn assert_envelope(reply: &Reply, status: u16, code: u32, name: &str, message: &str) {
     let quoted = Value::from(message).to_string();
-    let body = format!(r#"{{"code":{code},"code_name":"{name}","message":{quoted},"result":false,"data":null}}"#);
+    let body = format!(
+        r#"{{"code":{code},"code_name":"{name}","message":{quoted},"result":false,"data":null,"detail":{quoted}}}"#
+    );
     assert_eq!((reply.status, reply.body.as_str()), (status, body.as_str()), "{reply:?}");
-    assert_eq!(reply.header("content-type"), Some("application/json"));
+    assert_eq!(reply.header("content-type"), Some("application/json; charset=utf-8"));
     assert_eq!(reply.header("x-bkapi-error-code"), Some(code.to_string().as_str()));
     assert_eq!(reply.header("x-bkapi-error-message"), Some(message));
     assert_named(reply);

@@ -104,3 +104,26 @@ fn a_size_that_the_host_gets_wrong_does_no_harm() {
         assert_eq!(vm.close(context).replies[0].status, status, "{claimed}");
     }
 }
+
+#[test]
+fn a_form_goes_on_as_json_and_one_that_cannot_be_read_does_not() {
+    let mut vm = Vm::configured();
+    let part = |name: &str, value: &str| {
+        format!("--B\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").into_bytes()
+    };
+    let parts = [
+        part("package_url", "https://example.com/a.tgz"),
+        part("bk_app_secret", "s3cret-of-app"),
+        part("allow_overwrite", "true"),
+        b"--B--".to_vec(),
+    ];
+    let form = Request::good().with("content-type", "multipart/form-data; boundary=B");
+    let seen = vm.send(&form.clone().chunks(parts.clone()));
+    let want = r#"{"allow_overwrite":"true","package_url":"https://example.com/a.tgz"}"#;
+    assert_eq!(seen.header("content-type"), "application/json");
+    assert_eq!(seen.header("content-length"), want.len().to_string());
+    assert_eq!(std::str::from_utf8(&seen.stream.body), Ok(want));
+    let cut = vm.send(&form.plus("blueking-language", "en").chunks(parts[..3].to_vec()));
+    assert_eq!(cut.status(), 400);
+    assert!(cut.refused().body.contains("ends before its last boundary"), "{:?}", cut.refused());
+}

@@ -28,10 +28,11 @@ fn assert_not_known(seen: &Seen, reason: &str) {
 #[track_caller]
 fn assert_shown(seen: &Seen, status: i32, code: u32, name: &str, message: &str) {
     let reply = seen.refused();
-    let body = json!({"code": code, "code_name": name, "message": message, "result": false, "data": null});
+    let body =
+        json!({"code": code, "code_name": name, "message": message, "result": false, "data": null, "detail": message});
     assert_eq!((reply.status, serde_json::from_str::<Value>(&reply.body).unwrap()), (status, body));
     let headers = [
-        ("content-type", "application/json"),
+        ("content-type", "application/json; charset=utf-8"),
         ("x-bkapi-error-code", &code.to_string()),
         ("x-bkapi-error-message", message),
         ("x-bkapi-request-id", "id-1"),

@@ -101,14 +101,14 @@ pub(crate) fn judge_head(context: &Context, head: &Head<'_>) -> Verdict {
 pub(crate) fn deny_failed(request_id: &str) -> Denial {
     let error = GatewayError::Internal { reason: None };
     let record = Record { decision: error.code_name(), ..Record::default() };
-    Denial { reply: Reply::gateway(&error, request_id), record }
+    Denial { reply: Reply::gateway(&error, request_id, true), record }
 }
 
 fn deny(context: &Context, denied: Denied, language: Language, request_id: &str, mut record: Record) -> Denial {
     let (reply, code) = match &denied.reason {
         DenialReason::Gateway(error) => {
             record.reason = error.own_reason();
-            (Reply::gateway(error, request_id), error.code_name())
+            (Reply::gateway(error, request_id, context.policy.error_detail), error.code_name())
         }
         DenialReason::Request(problem) => (Reply::problem(problem, language, request_id), problem.code().name()),
     };

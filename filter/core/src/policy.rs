@@ -37,6 +37,8 @@ pub struct Policy {
     pub(crate) gateway: String,
     pub(crate) stages: Vec<Rc<Stage>>,
     /// Sizes beyond which a request is refused.
+    /// Whether replies in the gateway's form have `detail`.
+    pub(crate) error_detail: bool,
     pub(crate) body_bytes: usize,
     pub(crate) uri_bytes: usize,
     pub(crate) services: Services,

@@ -54,6 +54,9 @@ struct Envelope<'a> {
     message: &'a str,
     result: bool,
     data: Option<()>,
+    /// The message once more, for callers of this API, who look for it here; not a key of the gateway.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
 }
 
 struct Row {
@@ -135,15 +138,22 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// The envelope of BlueKing's gateway; an empty id is left to the proxy.
+    /// The envelope of BlueKing's gateway, with `detail` beside its keys or without; an empty id is left to the proxy.
     #[must_use]
-    pub fn gateway(error: &GatewayError, request_id: &str) -> Self {
+    pub fn gateway(error: &GatewayError, request_id: &str, with_detail: bool) -> Self {
         let row = error.row();
         let message = error.message();
-        let envelope = Envelope { code: row.code, code_name: row.name, message: &message, result: false, data: None };
+        let envelope = Envelope {
+            code: row.code,
+            code_name: row.name,
+            message: &message,
+            result: false,
+            data: None,
+            detail: with_detail.then_some(message.as_str()),
+        };
         let body = serde_json::to_string(&envelope).unwrap_or_default();
         let mut list = vec![
-            (headers::CONTENT_TYPE, "application/json".to_owned()),
+            (headers::CONTENT_TYPE, "application/json; charset=utf-8".to_owned()),
             (headers::GATEWAY_ERROR_CODE, row.code.to_string()),
             (headers::GATEWAY_ERROR_MESSAGE, message),
         ];
@@ -209,13 +219,16 @@ mod tests {
             ),
         ];
         for (error, status, code, name, message) in cases {
-            let reply = Reply::gateway(&error, "id-1");
+            let reply = Reply::gateway(&error, "id-1", true);
             let quoted = serde_json::to_string(message).unwrap();
-            let want =
-                format!(r#"{{"code":{code},"code_name":"{name}","message":{quoted},"result":false,"data":null}}"#);
+            let want = format!(
+                r#"{{"code":{code},"code_name":"{name}","message":{quoted},"result":false,"data":null,"detail":{quoted}}}"#
+            );
             assert_eq!((reply.status, reply.body), (status, want));
+            let five = Reply::gateway(&error, "id-1", false);
+            assert!(five.body.ends_with(r#""result":false,"data":null}"#), "{}", five.body);
             let want = [
-                ("content-type", "application/json".to_owned()),
+                ("content-type", "application/json; charset=utf-8".to_owned()),
                 ("x-bkapi-error-code", code.to_string()),
                 ("x-bkapi-error-message", message.to_owned()),
                 ("x-bkapi-request-id", "id-1".to_owned()),
@@ -234,7 +247,7 @@ mod tests {
             (GatewayError::ConcurrencyLimited { retry_after_s: 7 }, 1_642_904, "Request concurrency exceeds"),
         ];
         for (error, code, message) in cases {
-            let reply = Reply::gateway(&error, "");
+            let reply = Reply::gateway(&error, "", true);
             assert_eq!(reply.status, 429);
             assert!(
                 reply.body.contains(&format!("\"code\":{code},")) && reply.body.contains(message),

@@ -57,6 +57,7 @@ pub(super) fn compile(document: &Document) -> Result<Policy, Vec<Fault>> {
     Ok(Policy {
         gateway: gateway.clone(),
         stages,
+        error_detail: document.routes.error_detail,
         body_bytes,
         uri_bytes,
         services,

@@ -36,12 +36,18 @@ pub(super) struct Document {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Routes {
+    #[serde(default = "yes")]
+    pub(super) error_detail: bool,
     #[serde(default)]
     pub(super) prefixes: Vec<String>,
     #[serde(default, deserialize_with = "table")]
     pub(super) authentication: Authentication,
     #[serde(default, deserialize_with = "tables")]
     pub(super) stages: Vec<Stage>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Prefixes with settings of their own.

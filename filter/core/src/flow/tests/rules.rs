@@ -192,6 +192,23 @@ fn what_only_changes_the_words_is_not_waited_for_when_it_is_large_or_held_back()
 }
 
 #[test]
+fn errors_have_a_detail_unless_the_policy_says_no() {
+    let keys = |gate: &Gate, target: &str| {
+        let reply = refused(judge(gate, &with(":path", target.as_bytes()), b"{")).reply;
+        serde_json::from_str::<serde_json::Map<String, Value>>(&reply.body).unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    let none = changed(|d| {
+        d["routes"]["error_detail"] = json!(false);
+        d["grants"] = json!([]);
+    });
+    let usual = changed(|d| d["grants"] = json!([]));
+    for target in [PATH, "/elsewhere"] {
+        assert_eq!(keys(&none, target), ["code", "code_name", "data", "message", "result"]);
+        assert!(keys(&usual, target).contains(&"detail".to_owned()));
+    }
+}
+
+#[test]
 fn a_secret_in_the_body_is_never_forwarded() {
     let body = json!({"package_url": "https://example.com/a.tar.gz", "version": "1", "bk_app_secret": "s3cret"});
     let forward = forwarded(judge(&gate(), &pairs(), body.to_string().as_bytes()));
@@ -248,7 +265,7 @@ fn nobody_uploads_without_a_grant() {
     let refusal = refused(judge(&gate, &pairs(), BODY.as_bytes()));
     assert_eq!(
         refusal.reply.body,
-        r#"{"code":1640301,"code_name":"APP_NO_PERMISSION","message":"App has no permission to the resource [reason=\"no permission, bk_app_code=apigw-api-test\"]","result":false,"data":null}"#
+        r#"{"code":1640301,"code_name":"APP_NO_PERMISSION","message":"App has no permission to the resource [reason=\"no permission, bk_app_code=apigw-api-test\"]","result":false,"data":null,"detail":"App has no permission to the resource [reason=\"no permission, bk_app_code=apigw-api-test\"]"}"#
     );
     assert_eq!(refusal.record.rule, "grants");
     let gate = changed(|d| {

@@ -10,6 +10,10 @@ use crate::policy::document::{Authentication, Place, Routes};
 type Served<'a> = BTreeMap<&'a str, (&'a str, &'a Authentication)>;
 
 pub(super) fn compare(old: &Routes, new: &Routes, found: &mut Difference) {
+    if old.error_detail != new.error_detail {
+        let detail = if new.error_detail { "have" } else { "do not have" };
+        found.change(format!("errors in the gateway's form {detail} `detail`"));
+    }
     let (old, new) = (served(old), served(new));
     let mut stages = BTreeSet::new();
     for (prefix, (stage, rules)) in &new {
