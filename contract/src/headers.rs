@@ -4,10 +4,12 @@
 pub const AUTHORIZATION: &str = "x-bkapi-authorization";
 /// The gate's signed word on who is calling.
 pub const JWT: &str = "x-bkapi-jwt";
-/// The gateway's id of this request, the same as [`X_REQUEST_ID`].
+/// The gateway's id of this request.
 pub const REQUEST_ID: &str = "x-bkapi-request-id";
-/// The proxy's id of this request.
+/// To the gate, the proxy's id of this request; to the store, the caller's own where there is one, else the same.
 pub const X_REQUEST_ID: &str = "x-request-id";
+/// Where the proxy puts the caller's own [`X_REQUEST_ID`] before it replaces it.
+pub const CALLER_REQUEST_ID: &str = "x-bkapi-caller-request-id";
 /// Numeric code of a reply that the gateway made itself.
 pub const GATEWAY_ERROR_CODE: &str = "x-bkapi-error-code";
 /// Message of a reply that the gateway made itself.

@@ -40,7 +40,7 @@ pub fn check_headers(pairs: &Pairs<'_>, forward: &Forward) {
         let name = name.to_ascii_lowercase();
         let goes = !forward.remove.contains(&name);
         let replaced = forward.set.iter().any(|(set, _)| *set == name);
-        let credential = ["authorization", "cookie", "proxy-authorization"].contains(&name.as_str());
+        let credential = ["authorization", "cookie", "proxy-authorization", "x-bk-tenant-id"].contains(&name.as_str());
         let ours = name.replace('_', "-").starts_with("x-bkapi-");
         assert!(!goes || !credential && (!ours || replaced), "{name} goes on");
     }

@@ -71,7 +71,9 @@ async fn the_store_sees_one_form_of_the_request_and_no_credentials() {
         .header("x-bkapi-jwt", "forged")
         .header("x-bkapi-app", "forged")
         .header("x_bkapi_jwt", "forged")
-        .header("x-request-id", "forged");
+        .header("x-bkapi-request-id", "forged")
+        .header("x-bkapi-caller-request-id", "forged")
+        .header("x-request-id", "their-own");
     let reply = request.send(gateway.base()).await;
     assert_eq!(reply.status, 200);
     let seen = recorded.await.unwrap();
@@ -82,9 +84,12 @@ async fn the_store_sees_one_form_of_the_request_and_no_credentials() {
     }
     let tokens: Vec<_> = seen.lines().filter_map(|line| line.strip_prefix("x-bkapi-jwt: ")).collect();
     assert_eq!((tokens.len(), tokens[0].split('.').count()), (1, 3), "{seen}");
-    let id = reply.header("x-request-id").unwrap();
-    let named: Vec<_> = seen.lines().filter(|line| line.contains("request-id: ")).collect();
-    assert_eq!(named, [format!("x-request-id: {id}")]);
+    let id = reply.header("x-bkapi-request-id").expect("the gateway names a reply of any back end");
+    assert_eq!(reply.header("x-request-id"), Some("their-own"));
+    let mut named: Vec<_> = seen.lines().filter(|line| line.contains("request-id: ")).collect();
+    named.sort_unstable();
+    assert_eq!(named, [format!("x-bkapi-request-id: {id}"), "x-request-id: their-own".to_owned()]);
+    assert_eq!(gateway.access_line_with(id).await["request_id"], id);
 }
 
 #[tokio::test]

@@ -42,6 +42,7 @@ fn a_good_request_is_held_to_its_end_and_sent_on_with_exactly_these_headers() {
         (":authority", "gateway"),
         ("accept", "*/*"),
         ("content-type", "application/json"),
+        ("x-bkapi-request-id", "id-1"),
         ("x-request-id", "id-1"),
     ];
     want.sort_unstable();

@@ -36,6 +36,7 @@ fn who_asks_or_cancels_is_sent_on_at_once_with_exactly_these_headers() {
             (":authority", "gateway"),
             ("accept", "text/event-stream"),
             ("prefer", "respond-async"),
+            ("x-bkapi-request-id", "id-1"),
             ("x-request-id", "id-1"),
         ];
         want.sort_unstable();

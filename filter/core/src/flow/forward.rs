@@ -52,10 +52,9 @@ pub(super) fn build_forward(
         // The store serves this one form, so it cannot read path or query another way.
         (":path", request.canonical_target()),
         (headers::JWT, token.to_owned()),
+        (headers::REQUEST_ID, request.id.clone()),
     ];
-    if !request.id_was_given {
-        set.push((headers::X_REQUEST_ID, request.id.clone()));
-    }
+    set.extend(request.forwarded_id.take().map(|id| (headers::X_REQUEST_ID, id)));
     if let Some(body) = &body {
         set.push(("content-length", body.len().to_string()));
         set.push((headers::CONTENT_TYPE, "application/json".to_owned()));

@@ -38,7 +38,8 @@ pub(super) struct Request {
     media_type: MediaType,
     pub(super) language: Language,
     pub(super) id: String,
-    pub(super) id_was_given: bool,
+    /// The `X-Request-ID` that the store gets: the caller's own, or ours where the proxy gave none.
+    pub(super) forwarded_id: Option<String>,
     pub(super) remove: Vec<String>,
     pub(super) announced_bytes: Option<u64>,
     /// As the caller wrote them: they are what is signed. Without a query nothing is, and no path is kept.
@@ -115,7 +116,7 @@ impl Request {
             media_type,
             language: Language::choose(head.header_text(headers::LANGUAGE), head.header_text(headers::ACCEPT_LANGUAGE)),
             id: head.request_id().to_owned(),
-            id_was_given: head.header_text(headers::X_REQUEST_ID) == Some(head.request_id()),
+            forwarded_id: forwarded_id(head),
             remove: names_to_remove(head),
             announced_bytes,
             raw_path,
@@ -209,6 +210,14 @@ fn find_route<'a>(policy: &'a Policy, head: &Head<'_>) -> Option<(&'a Rc<Stage>,
     Some((stage, route.ok()?))
 }
 
+fn forwarded_id(head: &Head<'_>) -> Option<String> {
+    const MAX_BYTES: usize = 256;
+    let is_plain = |id: &&str| (1..=MAX_BYTES).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+    let callers = head.header_text(headers::CALLER_REQUEST_ID).filter(is_plain);
+    let is_there = head.header_text(headers::X_REQUEST_ID) == Some(head.request_id());
+    callers.or((!is_there).then(|| head.request_id())).map(str::to_owned)
+}
+
 /// The query as the caller wrote it.
 fn raw_query<'a>(head: &Head<'a>) -> Option<&'a str> {
     head.header_text(":path")?.split_once('?').map(|(_, query)| query)
@@ -274,9 +283,10 @@ fn fingerprint(
     alone.then(|| context.caller_cache.fingerprint(&stage.name, header)).flatten()
 }
 
-/// Credentials, which the store has no use for, and every header of ours that the caller made up.
+/// Credentials, which the store has no use for, and every header of a gateway that the caller made up. The tenant is one: in
+/// BlueKing's gateway it says whose a request is, and nobody has judged it here.
 fn names_to_remove(head: &Head<'_>) -> Vec<String> {
-    const CREDENTIALS: [&[u8]; 3] = [b"authorization", b"cookie", b"proxy-authorization"];
+    const CREDENTIALS: [&[u8]; 4] = [b"authorization", b"cookie", b"proxy-authorization", b"x-bk-tenant-id"];
     let mut names = Vec::new();
     for (name, _) in head.pairs {
         if CREDENTIALS.iter().any(|credential| name.eq_ignore_ascii_case(credential)) || is_ours(name) {

@@ -113,11 +113,13 @@ fn a_good_request_is_forwarded_without_credentials_and_with_a_token() {
     pairs.push((b"X-Bkapi-JWT", b"forged"));
     pairs.push((b"x-bkapi-app", b"forged"));
     pairs.push((b"x_bkapi_jwt", b"forged"));
+    pairs.push((b"X-Bk-Tenant-Id", b"others"));
     let Verdict::Allow(forward) = judge(&gate(), &pairs, BODY.as_bytes()) else { panic!("refused") };
     let removed: Vec<_> = forward.remove.iter().map(String::as_str).collect();
-    assert_eq!(removed, ["x-bkapi-authorization", "cookie", "x-bkapi-jwt", "x-bkapi-app", "x_bkapi_jwt"]);
+    let want = ["x-bkapi-authorization", "cookie", "x-bkapi-jwt", "x-bkapi-app", "x_bkapi_jwt", "x-bk-tenant-id"];
+    assert_eq!(removed, want);
     let names: Vec<_> = forward.set.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, [":path", "x-bkapi-jwt"]);
+    assert_eq!(names, [":path", "x-bkapi-jwt", "x-bkapi-request-id"]);
     assert_eq!(forward.set[0].1, CANONICAL);
     assert_eq!(forward.set[1].1.split('.').count(), 3);
     assert!(forward.body.is_none() && forward.lease.is_none());

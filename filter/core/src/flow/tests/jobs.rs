@@ -55,7 +55,7 @@ fn who_may_upload_may_ask_and_cancel_without_a_body() {
         assert_eq!(forward.record.operation, operation);
         assert_eq!(forward.remove, ["x-bkapi-authorization"]);
         let names: Vec<_> = forward.set.iter().map(|(name, _)| *name).collect();
-        assert_eq!(names, [":path", "x-bkapi-jwt"]);
+        assert_eq!(names, [":path", "x-bkapi-jwt", "x-bkapi-request-id"]);
         assert_eq!(forward.set[0].1, CANONICAL_JOB);
         assert!(forward.body.is_none() && forward.lease.is_none());
         let Record { app, user, application, module, decision, rule, .. } = &forward.record;

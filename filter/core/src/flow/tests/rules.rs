@@ -192,6 +192,23 @@ fn what_only_changes_the_words_is_not_waited_for_when_it_is_large_or_held_back()
 }
 
 #[test]
+fn the_store_gets_the_gates_id_and_the_callers_own() {
+    let ids = |more: &[(&'static str, &'static str)]| {
+        let mut pairs = pairs();
+        pairs.extend(more.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+        let forward = forwarded(judge(&gate(), &pairs, BODY.as_bytes()));
+        let named = |name: &str| forward.set.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone());
+        (named("x-bkapi-request-id"), named("x-request-id"))
+    };
+    let ours = Some("id-1".to_owned());
+    assert_eq!(ids(&[]), (ours.clone(), None));
+    assert_eq!(ids(&[("x-bkapi-request-id", "forged")]), (ours.clone(), None));
+    let own = ("x-bkapi-caller-request-id", "their/own");
+    assert_eq!(ids(&[own]), (ours.clone(), Some("their/own".to_owned())));
+    assert_eq!(ids(&[("x-bkapi-caller-request-id", "a b")]), (ours, None));
+}
+
+#[test]
 fn errors_have_a_detail_unless_the_policy_says_no() {
     let keys = |gate: &Gate, target: &str| {
         let reply = refused(judge(gate, &with(":path", target.as_bytes()), b"{")).reply;
