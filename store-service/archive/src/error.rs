@@ -208,9 +208,24 @@ pub enum MemberError {
         /// Where it leads.
         target: MemberName,
     },
-    /// A device, a FIFO, or something that only some unpackers know.
+    /// A device or a FIFO.
     #[error("it is neither file nor folder nor link")]
     Special,
+    /// A part of an incremental backup, whose headers some unpackers read otherwise.
+    #[error("it is part of an incremental backup (`tar -g`); pack it without `-g`, or with `--format=posix`")]
+    Incremental,
+    /// The rest of a member that began in another file.
+    #[error("it goes on from another volume (`tar -M`); pack one file")]
+    Continued,
+    /// A member of a type that only some unpackers know.
+    #[error("it has the type {flag:?}, which only some unpackers know")]
+    UnknownType {
+        /// Tar's letter for it.
+        flag: char,
+    },
+    /// A file whose holes do not fit its data.
+    #[error("the map of its holes is damaged")]
+    Holes,
     /// A folder or link with content, or a file named as a folder.
     #[error("its kind and its content do not fit")]
     KindMismatch,

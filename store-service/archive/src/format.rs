@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use super::tar::is_v7_header;
+
 /// A format of packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// ustar, GNU or pax.
+    /// v7, ustar, GNU or pax.
     Tar,
     /// The same in gzip.
     TarGz,
@@ -126,6 +128,7 @@ pub(super) fn sniff_format(head: &[u8]) -> Result<Format, LooksLike> {
     }
     match head.get(257..262) {
         Some(b"ustar") => Ok(Format::Tar),
+        _ if is_v7_header(head) => Ok(Format::Tar),
         _ => Err(guess_content(head)),
     }
 }

@@ -42,8 +42,9 @@ impl Limits {
     /// What the decoders of xz and zstd may take, together with their dictionary. `xz -8` and `zstd -19` need less;
     /// `xz -9` and `zstd --ultra -22` need more.
     pub const MAX_DECODER_BYTES: u64 = 40 << 20;
-    /// The largest extended header of a tar member. A path, a link and a handful of attributes fit.
-    pub const MAX_EXTENDED_BYTES: usize = 64 << 10;
+    /// The largest extended header of a tar member. A path, a link, the attributes that macOS adds and the map of a file
+    /// with many holes fit.
+    pub const MAX_EXTENDED_BYTES: usize = 1 << 20;
 }
 
 impl Default for Limits {

@@ -57,7 +57,7 @@ impl MemberList {
         let path = MemberPath::new(name, &self.limits).map_err(refused)?;
         let node = self.check_member(&path, name, kind).map_err(refused)?;
         self.tree.insert(&path, node)?;
-        let is_better = is_description(&path) && self.description.as_ref().is_none_or(|best| best.loses_to(&path));
+        let is_better = is_description_name(&path) && self.description.as_ref().is_none_or(|best| best.loses_to(&path));
         if is_better {
             self.description = Some(Candidate { path, text: Vec::new() });
         }
@@ -65,7 +65,7 @@ impl MemberList {
     }
 
     fn check_member(&self, path: &MemberPath, name: &[u8], kind: MemberKind<'_>) -> Result<Node, MemberError> {
-        if is_description(path) && kind != MemberKind::File {
+        if is_description_name(path) && kind != MemberKind::File {
             return Err(MemberError::DescriptionNotAFile);
         }
         match kind {
@@ -110,6 +110,7 @@ impl Candidate {
     }
 }
 
-fn is_description(path: &MemberPath) -> bool {
+/// Whether a path ends like that of a description.
+pub(super) fn is_description_name(path: &MemberPath) -> bool {
     DESCRIPTIONS.contains(&path.split().1)
 }

@@ -1,19 +1,25 @@
-//! Lists a tar archive (ustar, GNU long names, pax) while it streams by.
+//! Lists a tar archive (v7, ustar, GNU, pax) while it streams by.
 //!
 //! Promises: at most one block, one extended header and one description are held. What is listed is what every unpacker
 //! finds: headers that readers take in different ways are refused, so nothing can be smuggled past this reader (sizes in
-//! two places, names in two places, links with content, sparse files, prefixes in GNU headers). An archive ends with two
-//! blocks of zeros, and nothing but zeros follows: without them it may be cut, with more it may hide a second one.
+//! two places, names in two places, links with content, prefixes in headers that have none). Files with holes are taken:
+//! their names and sizes are those with the holes, and who does not know of holes finds the same data under a name that
+//! tells so. An archive ends with two blocks of zeros, and nothing but zeros follows: without them it may be cut, with more
+//! it may hide a second one.
 
 mod extended;
 mod header;
+mod sparse;
 
-use super::error::{ArchiveError, FormatError, MemberError};
+use super::error::{ArchiveError, FormatError, Limit, MemberError};
 use super::format::{Format, guess_content};
 use super::limits::Limits;
-use super::member_list::{MemberKind, MemberList, MemberSummary};
-use extended::{Extended, Extension};
+use super::member_list::{MemberKind, MemberList, MemberSummary, is_description_name};
+use super::names::MemberPath;
+use extended::{Extended, Extension, PaxMap};
+pub(super) use header::is_v7_header;
 use header::{BLOCK_BYTES, Block, Header, HeaderError, Type};
+use sparse::{GnuMap, TextMap};
 
 /// A tar stream that is being read.
 pub(super) struct TarReader {
@@ -26,11 +32,16 @@ pub(super) struct TarReader {
     /// Bytes that have come, for the places in errors.
     at: u64,
     members: u64,
+    /// Bytes of holes, which do not come but are in the unpacked files.
+    holes: u64,
+    limits: Limits,
 }
 
 enum State {
     /// A header is coming in.
     Header { filled: usize },
+    /// So is a block with more of a map of holes.
+    GnuMap { filled: usize, name: Vec<u8>, map: GnuMap },
     /// Content is, and then padding up to the next block.
     Content { left: u64, padding: u64, to: To },
     /// One block of zeros was seen.
@@ -43,7 +54,16 @@ enum State {
 enum To {
     Nothing,
     Description,
-    Extension { what: Extension, at: u64, bytes: Vec<u8> },
+    Extension {
+        what: Extension,
+        at: u64,
+        bytes: Vec<u8>,
+    },
+    /// The map of a file with holes; its data follow.
+    TextMap {
+        name: Vec<u8>,
+        map: TextMap,
+    },
 }
 
 impl State {
@@ -62,24 +82,49 @@ impl TarReader {
     pub(super) fn new(format: Format, limits: &Limits) -> Self {
         let (list, extended) = (MemberList::new(limits), Extended::default());
         let block = Box::new([0; BLOCK_BYTES]);
-        Self { format, list, extended, state: State::header(), block, at: 0, members: 0 }
+        Self {
+            format,
+            list,
+            extended,
+            state: State::header(),
+            block,
+            at: 0,
+            members: 0,
+            holes: 0,
+            limits: limits.clone(),
+        }
     }
 
-    /// More bytes.
+    /// More bytes. What is within the limit is judged first, whatever comes with it.
     pub(super) fn push(&mut self, mut bytes: &[u8]) -> Result<(), ArchiveError> {
         while !bytes.is_empty() {
-            let taken = self.take_piece(bytes)?;
+            let taken = self.take_piece(take_at_most(self.bytes_left()?, bytes))?;
             self.at += taken as u64;
             bytes = bytes.get(taken..).unwrap_or_default();
         }
         Ok(())
     }
 
-    /// All bytes have come.
-    pub(super) fn finish(self) -> Result<MemberSummary, ArchiveError> {
+    /// How many bytes may still come; at least one.
+    fn bytes_left(&self) -> Result<u64, ArchiveError> {
+        let left = self.limits.max_unpacked_bytes.saturating_sub(self.unpacked_bytes());
+        if left == 0 { Err(self.too_large_error()) } else { Ok(left) }
+    }
+
+    fn unpacked_bytes(&self) -> u64 {
+        self.at.saturating_add(self.holes)
+    }
+
+    fn too_large_error(&self) -> ArchiveError {
+        ArchiveError::LimitExceeded(Limit::UnpackedBytes { limit: self.limits.max_unpacked_bytes })
+    }
+
+    /// All bytes have come. What the members are, and how many bytes they are with their headers and holes.
+    pub(super) fn finish(self) -> Result<(MemberSummary, u64), ArchiveError> {
+        let unpacked_bytes = self.unpacked_bytes();
         match &self.state {
             State::End if self.members == 0 => Err(self.format_error(FormatError::Empty)),
-            State::End => self.list.finish(),
+            State::End => Ok((self.list.finish()?, unpacked_bytes)),
             State::Header { filled } if self.at < BLOCK_BYTES as u64 && self.format != Format::Tar => {
                 Err(self.not_a_tar(self.block.get(..*filled).unwrap_or_default()))
             }
@@ -94,6 +139,13 @@ impl TarReader {
                 let taken = fill_block(&mut self.block, filled, bytes);
                 if *filled == BLOCK_BYTES {
                     self.read_header()?;
+                }
+                Ok(taken)
+            }
+            State::GnuMap { filled, .. } => {
+                let taken = fill_block(&mut self.block, filled, bytes);
+                if *filled == BLOCK_BYTES {
+                    self.read_gnu_map()?;
                 }
                 Ok(taken)
             }
@@ -125,30 +177,48 @@ impl TarReader {
     fn take_content(&mut self, bytes: &[u8]) -> Result<usize, ArchiveError> {
         let State::Content { left, padding, to } = &mut self.state else { return Ok(bytes.len()) };
         let piece = take_at_most(*left, bytes);
-        *left -= piece.len() as u64;
+        let taken = piece.len();
+        *left -= taken as u64;
         let (is_over, has_padding) = (*left == 0, *padding > 0);
         match to {
             To::Nothing => {}
             To::Description => self.list.push_description(piece),
             To::Extension { bytes, .. } => bytes.extend_from_slice(piece),
+            To::TextMap { name, map } => {
+                let is_whole = map.push(piece).ok_or_else(|| holes_error(name))?;
+                if is_whole {
+                    let holes = map.holes().ok_or_else(|| holes_error(name))?;
+                    *to = To::Nothing;
+                    self.count_holes(holes)?;
+                }
+            }
         }
         if is_over {
-            let to = std::mem::replace(to, To::Nothing);
-            if !has_padding {
-                self.state = State::header();
-            }
-            self.end_content(to)?;
+            self.end_content(has_padding)?;
         }
-        Ok(piece.len())
+        Ok(taken)
     }
 
-    fn end_content(&mut self, to: To) -> Result<(), ArchiveError> {
-        if let To::Extension { what, at, bytes } = to
-            && !self.extended.apply_extension(what, bytes)
-        {
-            return Err(self.format_error(FormatError::Extended { at }));
+    fn end_content(&mut self, has_padding: bool) -> Result<(), ArchiveError> {
+        let State::Content { to, .. } = &mut self.state else { return Ok(()) };
+        let to = std::mem::replace(to, To::Nothing);
+        if !has_padding {
+            self.state = State::header();
         }
-        Ok(())
+        match to {
+            To::Extension { what, at, bytes } => {
+                let is_clear = self.extended.apply_extension(what, bytes);
+                if is_clear { Ok(()) } else { Err(self.format_error(FormatError::Extended { at })) }
+            }
+            // It did not come to its end.
+            To::TextMap { name, .. } => Err(holes_error(&name)),
+            _ => Ok(()),
+        }
+    }
+
+    fn count_holes(&mut self, holes: u64) -> Result<(), ArchiveError> {
+        self.holes = self.holes.saturating_add(holes);
+        if self.unpacked_bytes() > self.limits.max_unpacked_bytes { Err(self.too_large_error()) } else { Ok(()) }
     }
 
     /// A whole header has come.
@@ -167,11 +237,25 @@ impl TarReader {
             HeaderError::Magic if at == 0 && self.format != Format::Tar => self.not_a_tar(self.block.as_slice()),
             HeaderError::Checksum => self.format_error(FormatError::Checksum { at }),
             HeaderError::Magic | HeaderError::Field => self.format_error(FormatError::Header { at }),
+            HeaderError::Times(name) => ArchiveError::for_member(&name, MemberError::Incremental),
         })?;
         match header.kind {
             Type::Extension(what) => self.begin_extension(&header, what, at),
-            _ => self.begin_member(&header, at),
+            Type::Label if at == 0 => self.take_label(&header),
+            _ => self.begin_member(header, at),
         }
+    }
+
+    /// The archive's name is a member to nobody, or an empty file that whatever bears the same name replaces.
+    fn take_label(&mut self, header: &Header) -> Result<(), ArchiveError> {
+        self.list.count_header()?;
+        let refused = |error| ArchiveError::for_member(&header.name, error);
+        let path = MemberPath::new(&header.name, &self.limits).map_err(refused)?;
+        if header.size > 0 || is_description_name(&path) {
+            return Err(refused(MemberError::KindMismatch));
+        }
+        self.state = State::header();
+        Ok(())
     }
 
     fn begin_extension(&mut self, header: &Header, what: Extension, at: u64) -> Result<(), ArchiveError> {
@@ -182,36 +266,114 @@ impl TarReader {
         self.begin_content(header.size, To::Extension { what, at, bytes: Vec::new() })
     }
 
-    fn begin_member(&mut self, header: &Header, at: u64) -> Result<(), ArchiveError> {
-        let extended = std::mem::take(&mut self.extended);
-        let name = extended.path.as_deref().unwrap_or(&header.name);
-        let target = extended.link.as_deref().unwrap_or(&header.link);
+    fn begin_member(&mut self, header: Header, at: u64) -> Result<(), ArchiveError> {
+        let mut extended = std::mem::take(&mut self.extended);
+        let two_ways = |this: &Self| this.format_error(FormatError::Extended { at });
+        let sparse = extended.take_sparse().map_err(|()| two_ways(self))?;
+        let Header { name: own_name, link, kind, size } = header;
+        let own_ends_as_folder = own_name.ends_with(b"/");
+        let name = extended.path.unwrap_or(own_name);
+        let target = extended.link.unwrap_or(link);
         // Readers that know pax take one size, all others the other, and then they find different members.
-        if extended.size.is_some_and(|size| size != header.size) {
-            return Err(self.format_error(FormatError::Extended { at }));
+        if extended.size.is_some_and(|other| other != size) {
+            return Err(two_ways(self));
         }
-        let kind = match header.kind {
-            Type::File => MemberKind::File,
-            Type::Folder => MemberKind::Folder,
-            Type::Symlink => MemberKind::Symlink(target),
-            Type::HardLink => MemberKind::HardLink(target),
-            Type::Extension(_) | Type::Other => return Err(ArchiveError::for_member(name, MemberError::Special)),
+        let kind = match kind {
+            Type::OldFile if name.ends_with(b"/") != own_ends_as_folder => Err(MemberError::KindMismatch),
+            Type::OldFile if name.ends_with(b"/") && size == 0 => Ok(MemberKind::Folder),
+            Type::File | Type::OldFile | Type::SparseFile => Ok(MemberKind::File),
+            Type::Folder => Ok(MemberKind::Folder),
+            Type::Symlink => Ok(MemberKind::Symlink(&target)),
+            Type::HardLink => Ok(MemberKind::HardLink(&target)),
+            Type::Special => Err(MemberError::Special),
+            Type::Incremental => Err(MemberError::Incremental),
+            Type::Continued => Err(MemberError::Continued),
+            Type::Label => Err(MemberError::UnknownType { flag: 'V' }),
+            Type::Extension(_) => Err(MemberError::KindMismatch),
+            Type::Other(flag) => Err(MemberError::UnknownType { flag: char::from(flag) }),
         };
-        if kind != MemberKind::File && header.size > 0 {
-            return Err(ArchiveError::for_member(name, MemberError::KindMismatch));
+        let kind = kind.map_err(|error| ArchiveError::for_member(&name, error))?;
+        if kind != MemberKind::File && size > 0 {
+            return Err(ArchiveError::for_member(&name, MemberError::KindMismatch));
         }
+        match (sparse, header.kind) {
+            (None, Type::SparseFile) => self.begin_gnu_sparse(name, size),
+            (None, _) => self.begin_plain(&name, kind, size),
+            (Some(sparse), Type::File | Type::OldFile) => {
+                let real_name = self.name_of_sparse(&name, sparse.name).ok_or_else(|| two_ways(self))?;
+                self.begin_pax_sparse(real_name, sparse.map, size)
+            }
+            (Some(_), _) => Err(two_ways(self)),
+        }
+    }
+
+    fn begin_plain(&mut self, name: &[u8], kind: MemberKind<'_>, size: u64) -> Result<(), ArchiveError> {
         let is_wanted = self.list.add_member(name, kind)?;
         self.members += 1;
-        self.begin_content(header.size, if is_wanted { To::Description } else { To::Nothing })
+        self.begin_content(size, if is_wanted { To::Description } else { To::Nothing })
+    }
+
+    /// Not every reader fills the holes of a description, so it must have none.
+    fn add_sparse(&mut self, name: &[u8]) -> Result<(), ArchiveError> {
+        self.members += 1;
+        let is_description = self.list.add_member(name, MemberKind::File)?
+            || MemberPath::new(name, &self.limits).is_ok_and(|path| is_description_name(&path));
+        let refused = ArchiveError::for_member(name, MemberError::DescriptionNotAFile);
+        if is_description { Err(refused) } else { Ok(()) }
+    }
+
+    fn begin_gnu_sparse(&mut self, name: Vec<u8>, size: u64) -> Result<(), ArchiveError> {
+        self.add_sparse(&name)?;
+        let (map, has_more) = GnuMap::in_header(&self.block, size).ok_or_else(|| holes_error(&name))?;
+        self.go_on_with_gnu_map(name, map, has_more)
+    }
+
+    fn read_gnu_map(&mut self) -> Result<(), ArchiveError> {
+        let State::GnuMap { name, mut map, .. } = std::mem::replace(&mut self.state, State::header()) else {
+            return Ok(());
+        };
+        self.list.count_header()?;
+        let has_more = map.take_block(&self.block).ok_or_else(|| holes_error(&name))?;
+        self.go_on_with_gnu_map(name, map, has_more)
+    }
+
+    fn go_on_with_gnu_map(&mut self, name: Vec<u8>, map: GnuMap, has_more: bool) -> Result<(), ArchiveError> {
+        if has_more {
+            self.state = State::GnuMap { filled: 0, name, map };
+            return Ok(());
+        }
+        let holes = map.map.holes(map.stored).ok_or_else(|| holes_error(&name))?;
+        self.count_holes(holes)?;
+        self.begin_content(map.stored, To::Nothing)
+    }
+
+    fn begin_pax_sparse(&mut self, name: Vec<u8>, map: PaxMap, size: u64) -> Result<(), ArchiveError> {
+        self.add_sparse(&name)?;
+        match map {
+            PaxMap::Content(real_size) => {
+                let map = TextMap::new(real_size, size);
+                self.begin_content(size, To::TextMap { name, map })
+            }
+            PaxMap::Records(map) => {
+                let holes = map.and_then(|map| map.holes(size)).ok_or_else(|| holes_error(&name))?;
+                self.count_holes(holes)?;
+                self.begin_content(size, To::Nothing)
+            }
+        }
+    }
+
+    /// Who does not know of holes makes a file of the data alone. Its name must be one that nobody takes for the real one.
+    fn name_of_sparse(&self, name: &[u8], real_name: Option<Vec<u8>>) -> Option<Vec<u8>> {
+        let Some(real_name) = real_name else { return Some(name.to_vec()) };
+        let path = MemberPath::new(name, &self.limits).ok()?;
+        let (folder, _) = path.split();
+        let marker = folder.strip_suffix(b"/").and_then(|folder| folder.rsplit(|b| *b == b'/').next());
+        (marker?.starts_with(b"GNUSparseFile.") && !is_description_name(&path)).then_some(real_name)
     }
 
     fn begin_content(&mut self, size: u64, to: To) -> Result<(), ArchiveError> {
-        if size == 0 {
-            self.state = State::header();
-            return self.end_content(to);
-        }
         self.state = State::content(size, to);
-        Ok(())
+        if size == 0 { self.end_content(false) } else { Ok(()) }
     }
 
     fn format_error(&self, error: FormatError) -> ArchiveError {
@@ -222,6 +384,10 @@ impl TarReader {
     fn not_a_tar(&self, head: &[u8]) -> ArchiveError {
         ArchiveError::Unsupported { looks: guess_content(head), packed: Some(self.format) }
     }
+}
+
+fn holes_error(name: &[u8]) -> ArchiveError {
+    ArchiveError::for_member(name, MemberError::Holes)
 }
 
 fn fill_block(block: &mut Block, filled: &mut usize, bytes: &[u8]) -> usize {

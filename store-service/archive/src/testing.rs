@@ -21,6 +21,13 @@ pub(super) fn header(name: &[u8], flag: u8, link: &[u8], size: u64) -> Vec<u8> {
     with_checksum(block)
 }
 
+/// A header of v7, which has nothing behind the link's target.
+pub(super) fn v7_header(name: &str, flag: u8, link: &str, size: u64) -> Vec<u8> {
+    let mut block = header(name.as_bytes(), flag, link.as_bytes(), size);
+    block[257..].fill(0);
+    with_checksum(block)
+}
+
 /// The same header with the checksum that its bytes have.
 pub(super) fn with_checksum(mut block: Vec<u8>) -> Vec<u8> {
     block[148..156].fill(b' ');

@@ -53,8 +53,9 @@ impl Unpacker {
 
     pub(super) fn push(&mut self, mut bytes: &[u8]) -> Result<(), ArchiveError> {
         self.tail.push(bytes);
+        // Nothing comes out of a plain tar but itself.
         if self.decoder.is_none() {
-            return self.push_plain(bytes);
+            return self.tar.push(bytes);
         }
         while !bytes.is_empty() {
             if let (true, Some((piece, rest))) = (self.input.is_empty(), bytes.split_at_checked(PIECE_BYTES)) {
@@ -73,22 +74,15 @@ impl Unpacker {
         Ok(())
     }
 
-    /// Nothing comes out of a plain tar but itself. What is within the limit is judged first, whatever comes with it.
-    fn push_plain(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
-        let left = usize::try_from(self.budget.bytes_left()).unwrap_or(usize::MAX);
-        self.tar.push(bytes.get(..left).unwrap_or(bytes))?;
-        self.budget.count_out(bytes.len())
-    }
-
     pub(super) fn finish(mut self) -> Result<(MemberSummary, u64), ArchiveError> {
         self.unpack_held_input()?;
-        let Self { format, decoder, budget, tail, tar, .. } = self;
+        let Self { format, decoder, tail, tar, .. } = self;
         let format_error = |error| ArchiveError::Format { format, error };
         if let Some(decoder) = decoder {
             decoder.finish().map_err(format_error)?;
         }
         let listed = tar.finish()?;
-        if tail.ends_as_zip() { Err(format_error(FormatError::AlsoZip)) } else { Ok((listed, budget.out)) }
+        if tail.ends_as_zip() { Err(format_error(FormatError::AlsoZip)) } else { Ok(listed) }
     }
 
     fn unpack_held_input(&mut self) -> Result<(), ArchiveError> {
@@ -147,10 +141,6 @@ impl Budget {
             return Err(ArchiveError::LimitExceeded(Limit::UnpackedBytes { limit: self.max_out }));
         }
         Ok(())
-    }
-
-    fn bytes_left(&self) -> u64 {
-        self.max_out.saturating_sub(self.out)
     }
 
     pub(super) fn judge_ratio(&self) -> Result<(), ArchiveError> {
