@@ -140,9 +140,6 @@ pub enum FormatError {
     /// A zip without a directory at its very end, or with another end in its comment.
     #[error("it does not end with a directory")]
     NoDirectory,
-    /// Zip64, which no package within the limits needs.
-    #[error("it is a zip64 archive")]
-    Zip64,
     /// A zip in several files.
     #[error("it is a part of several files")]
     Split,

@@ -1,10 +1,10 @@
 //! Reads a finished zip file: its directory, then every member once, in the order of the file.
 //!
-//! Promises: two passes, both forward; some 40 bytes are held for each member. Members are unpacked into nothing, so sizes
+//! Promises: two passes, both forward; some 60 bytes are held for each member. Members are unpacked into nothing, so sizes
 //! and checksums are what came out. The members and the directory tile the file: nothing stands before, between or behind
-//! them, so nothing overlaps and no reader finds other members than this one. Takes stored and deflated members, and data
-//! descriptors. Refuses encryption, zip64 (nothing within the limits needs it), several files, other methods, and a
-//! directory that says something else than the members.
+//! them, so nothing overlaps and no reader finds other members than this one. Takes stored and deflated members, data
+//! descriptors, and zip64. Refuses encryption, several files, other methods, and a directory that says something else
+//! than the members.
 
 mod content;
 mod directory;
@@ -28,11 +28,12 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// [`ArchiveError`] says why it may not be kept; [`ArchiveError::Io`] that it could not be read.
 pub fn inspect_zip(file: &mut (impl Read + Seek), limits: &Limits) -> Result<Package, ArchiveError> {
     let mut file = BufReader::with_capacity(BUFFER_BYTES, file);
-    let directory = Directory::read_from(&mut file)?;
+    let directory = Directory::read_from(&mut file, limits)?;
     file.seek(SeekFrom::Start(0)).map_err(read_error)?;
     let mut members = Members::new(file, &directory, limits);
-    for entry in &directory.entries {
-        members.read_member(entry)?;
+    let ends = directory.entries.iter().skip(1).map(|entry| entry.offset).chain([directory.at]);
+    for (entry, end) in directory.entries.iter().zip(ends) {
+        members.read_member(entry, end)?;
     }
     let (list, unpacked_bytes) = members.finish()?;
     Ok(Package::new(Format::Zip, list.finish()?, unpacked_bytes))

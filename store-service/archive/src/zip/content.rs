@@ -27,14 +27,13 @@ pub(super) struct Content<'a> {
     name: &'a [u8],
     budget: &'a mut Budget,
     crc: Crc,
-    packed_left: usize,
+    packed_left: u64,
     size_left: u64,
 }
 
 impl<'a> Content<'a> {
     pub(super) fn new(entry: &'a Entry, name: &'a [u8], budget: &'a mut Budget) -> Self {
-        let (packed_left, size_left) = (usize::try_from(entry.packed).unwrap_or(usize::MAX), u64::from(entry.size));
-        Self { entry, name, budget, crc: Crc::new(), packed_left, size_left }
+        Self { entry, name, budget, crc: Crc::new(), packed_left: entry.packed, size_left: entry.size }
     }
 
     /// Reads all of it; what comes out goes through `sink`.
@@ -99,7 +98,7 @@ impl<'a> Content<'a> {
 
     fn consume(&mut self, file: &mut impl BufRead, bytes: usize) {
         file.consume(bytes);
-        self.packed_left = self.packed_left.saturating_sub(bytes);
+        self.packed_left = self.packed_left.saturating_sub(bytes as u64);
     }
 
     fn corrupt_error(&self) -> ArchiveError {
@@ -108,10 +107,11 @@ impl<'a> Content<'a> {
 }
 
 /// The next bytes of the file, at most `limit`.
-fn next_piece(file: &mut impl BufRead, limit: usize) -> Result<&[u8], ArchiveError> {
+fn next_piece(file: &mut impl BufRead, limit: u64) -> Result<&[u8], ArchiveError> {
     let piece = file.fill_buf().map_err(read_error)?;
     if piece.is_empty() {
         return Err(format_error(FormatError::Truncated));
     }
-    Ok(piece.get(..limit).unwrap_or(piece))
+    let fits = usize::try_from(limit).ok().and_then(|limit| piece.get(..limit));
+    Ok(fits.unwrap_or(piece))
 }

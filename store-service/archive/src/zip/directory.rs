@@ -3,15 +3,18 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{Read, Seek, SeekFrom};
 
-use super::fields::{Extra, Fields};
+use super::fields::{Extra, ExtraError, Fields};
 use super::{format_error, read_error};
-use crate::error::{ArchiveError, FormatError, MemberError};
+use crate::error::{ArchiveError, FormatError, Limit, MemberError};
+use crate::limits::Limits;
 
 const END_MARK: &[u8; 4] = b"PK\x05\x06";
 const END_BYTES: usize = 22;
 const MAX_COMMENT_BYTES: u64 = u16::MAX as u64;
-const ZIP64_MARK: &[u8; 4] = b"PK\x06\x07";
-const ZIP64_BYTES: usize = 20;
+const LOCATOR_MARK: &[u8; 4] = b"PK\x06\x07";
+const LOCATOR_BYTES: usize = 20;
+const WIDE_END_MARK: &[u8; 4] = b"PK\x06\x06";
+const WIDE_END_BYTES: usize = 56;
 const ENTRY_MARK: u32 = 0x0201_4b50;
 const ENTRY_BYTES: usize = 46;
 
@@ -43,8 +46,8 @@ impl Method {
 pub(super) struct Entry {
     /// Where its own header stands.
     pub(super) offset: u64,
-    pub(super) packed: u32,
-    pub(super) size: u32,
+    pub(super) packed: u64,
+    pub(super) size: u64,
     pub(super) crc: u32,
     pub(super) flags: u16,
     pub(super) method: Method,
@@ -64,8 +67,11 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    pub(super) fn read_from(file: &mut (impl Read + Seek)) -> Result<Self, ArchiveError> {
+    pub(super) fn read_from(file: &mut (impl Read + Seek), limits: &Limits) -> Result<Self, ArchiveError> {
         let End { at, bytes, members } = End::find_in(file)?;
+        if members > limits.max_entries {
+            return Err(ArchiveError::LimitExceeded(Limit::Entries { limit: limits.max_entries }));
+        }
         file.seek(SeekFrom::Start(at)).map_err(read_error)?;
         let mut directory = Self { at, entries: Vec::new(), keys: RandomState::new() };
         let mut reader = Reader { file: file.take(bytes), at };
@@ -104,17 +110,16 @@ impl Directory {
         let name = reader.read_vec(name_len)?;
         let extra = reader.read_vec(extra_len)?;
         let _comment = reader.read_vec(comment_len)?;
-        if [packed, size, offset].contains(&u32::MAX) {
-            return Err(format_error(FormatError::Zip64));
-        }
-        if disk != 0 {
+        let method = check_method(flags, method).map_err(|error| ArchiveError::for_member(&name, error))?;
+        let extra = parse_extra(&extra, &name, at)?;
+        if disk != 0 && !(disk == u16::MAX && extra.has_zip64()) {
             return Err(format_error(FormatError::Split));
         }
-        let method = check_method(flags, method).map_err(|error| ArchiveError::for_member(&name, error))?;
-        check_extra(&extra, &name, at)?;
+        let wide = extra.widen([size, packed, offset]);
+        let [size, packed, offset] = wide.ok_or_else(|| ArchiveError::for_member(&name, MemberError::Disagrees))?;
         let name_at = (at + ENTRY_BYTES as u64, name_len);
         let mode = u16::try_from(attributes >> 16).unwrap_or_default();
-        let (offset, name_key) = (u64::from(offset), self.hash_name(&name));
+        let name_key = self.hash_name(&name);
         Ok(Entry { offset, packed, size, crc, flags, method, mode, name_key, name_at })
     }
 }
@@ -126,14 +131,12 @@ fn check_method(flags: u16, method: u16) -> Result<Method, MemberError> {
     Method::from_number(method)
 }
 
-/// Refuses extra fields that give a member another size or name.
-pub(super) fn check_extra(extra: &[u8], name: &[u8], at: u64) -> Result<(), ArchiveError> {
-    match Extra::parse(extra, name) {
-        Extra::Nothing => Ok(()),
-        Extra::Zip64 => Err(format_error(FormatError::Zip64)),
-        Extra::OtherName => Err(ArchiveError::for_member(name, MemberError::Disagrees)),
-        Extra::Damaged => Err(format_error(FormatError::Header { at })),
-    }
+/// The extra fields of the member whose header stands there.
+pub(super) fn parse_extra<'a>(extra: &'a [u8], name: &[u8], at: u64) -> Result<Extra<'a>, ArchiveError> {
+    Extra::parse(extra, name).map_err(|error| match error {
+        ExtraError::Damaged => format_error(FormatError::Header { at }),
+        ExtraError::OtherName => ArchiveError::for_member(name, MemberError::Disagrees),
+    })
 }
 
 /// Headers one after the other.
@@ -158,50 +161,92 @@ impl<R: Read> Reader<R> {
     }
 }
 
-/// The record at the end: where the directory stands.
+/// The records at the end: where the directory stands.
+#[derive(PartialEq, Eq)]
 struct End {
     at: u64,
     bytes: u64,
-    members: u16,
+    members: u64,
 }
 
 impl End {
     fn find_in(file: &mut (impl Read + Seek)) -> Result<Self, ArchiveError> {
         let length = file.seek(SeekFrom::End(0)).map_err(read_error)?;
-        let begin = length.saturating_sub(MAX_COMMENT_BYTES + (END_BYTES + ZIP64_BYTES) as u64);
+        let most = MAX_COMMENT_BYTES + (END_BYTES + LOCATOR_BYTES + WIDE_END_BYTES) as u64;
+        let begin = length.saturating_sub(most);
         file.seek(SeekFrom::Start(begin)).map_err(read_error)?;
         let mut tail = Vec::new();
         file.take(length - begin).read_to_end(&mut tail).map_err(read_error)?;
         // The last one, as other readers have it. A comment that holds another one is refused with it.
         let at = tail.windows(END_MARK.len()).rposition(|window| window == END_MARK);
-        let (before, end) =
-            at.and_then(|at| tail.split_at_checked(at)).ok_or_else(|| format_error(FormatError::NoDirectory))?;
-        let locator = before.len().checked_sub(ZIP64_BYTES).and_then(|at| before.get(at..));
-        if locator.is_some_and(|locator| locator.starts_with(ZIP64_MARK)) {
-            return Err(format_error(FormatError::Zip64));
+        let no_directory = || format_error(FormatError::NoDirectory);
+        let (before, end) = at.and_then(|at| tail.split_at_checked(at)).ok_or_else(no_directory)?;
+        let end = Self::parse_record(end)?;
+        let wide = before.len().checked_sub(LOCATOR_BYTES).and_then(|at| before.split_at_checked(at));
+        match wide {
+            Some((before, locator)) if locator.starts_with(LOCATOR_MARK) => {
+                let wide_at = (begin + before.len() as u64).saturating_sub(WIDE_END_BYTES as u64);
+                let record = before.last_chunk::<WIDE_END_BYTES>().ok_or_else(no_directory)?;
+                let wide = Self::parse_wide_record(record, locator, wide_at)?;
+                if end.leads_to(&wide) { wide.before(wide_at) } else { Err(no_directory()) }
+            }
+            _ => end.before(begin + before.len() as u64),
         }
-        Self::parse_record(end, begin + before.len() as u64)
     }
 
-    fn parse_record(end: &[u8], end_at: u64) -> Result<Self, ArchiveError> {
+    fn parse_record(end: &[u8]) -> Result<Self, ArchiveError> {
         let (head, comment) = end.split_at_checked(END_BYTES).ok_or_else(|| format_error(FormatError::NoDirectory))?;
         let mut fields = Fields(head.get(END_MARK.len()..).unwrap_or_default());
         let (disk, first_disk, here, members) =
             (fields.read_u16(), fields.read_u16(), fields.read_u16(), fields.read_u16());
         let (bytes, at, comment_len) = (fields.read_u32(), fields.read_u32(), fields.read_u16());
-        if members == u16::MAX || bytes == u32::MAX || at == u32::MAX {
-            return Err(format_error(FormatError::Zip64));
-        }
         if (disk, first_disk, here) != (0, 0, members) {
             return Err(format_error(FormatError::Split));
         }
-        let (at, bytes) = (u64::from(at), u64::from(bytes));
-        match (at + bytes).cmp(&end_at) {
-            _ if comment.len() != usize::from(comment_len) => Err(format_error(FormatError::NoDirectory)),
-            std::cmp::Ordering::Greater => Err(format_error(FormatError::NoDirectory)),
+        if comment.len() != usize::from(comment_len) {
+            return Err(format_error(FormatError::NoDirectory));
+        }
+        Ok(Self { at: at.into(), bytes: bytes.into(), members: members.into() })
+    }
+
+    /// The record of zip64, and what leads to it from the usual one.
+    fn parse_wide_record(record: &[u8], locator: &[u8], wide_at: u64) -> Result<Self, ArchiveError> {
+        let mut fields = Fields(locator.get(LOCATOR_MARK.len()..).unwrap_or_default());
+        let (first_disk, found_at, disks) = (fields.read_u32(), fields.read_u64(), fields.read_u32());
+        if first_disk != 0 || disks > 1 {
+            return Err(format_error(FormatError::Split));
+        }
+        let (mark, rest) = record.split_at_checked(WIDE_END_MARK.len()).unwrap_or_default();
+        let mut fields = Fields(rest);
+        let rest_bytes = fields.read_u64();
+        if found_at != wide_at || mark != WIDE_END_MARK || rest_bytes != WIDE_END_BYTES as u64 - 12 {
+            return Err(format_error(FormatError::NoDirectory));
+        }
+        let (_made_by, _needed) = (fields.read_u16(), fields.read_u16());
+        let (disk, first_disk, here, members) =
+            (fields.read_u32(), fields.read_u32(), fields.read_u64(), fields.read_u64());
+        let (bytes, at) = (fields.read_u64(), fields.read_u64());
+        if (disk, first_disk, here) != (0, 0, members) {
+            return Err(format_error(FormatError::Split));
+        }
+        Ok(Self { at, bytes, members })
+    }
+
+    /// Whether who reads only this record, and who reads the other one, find the same directory.
+    fn leads_to(&self, wide: &Self) -> bool {
+        let fits = |own: u64, most: u64, wide: u64| own == wide || own == most;
+        fits(self.at, u64::from(u32::MAX), wide.at)
+            && fits(self.bytes, u64::from(u32::MAX), wide.bytes)
+            && fits(self.members, u64::from(u16::MAX), wide.members)
+    }
+
+    /// The directory must end where the records begin.
+    fn before(self, records_at: u64) -> Result<Self, ArchiveError> {
+        let end = self.at.checked_add(self.bytes).filter(|end| *end <= records_at);
+        match end.ok_or_else(|| format_error(FormatError::NoDirectory))? {
+            end if end == records_at => Ok(self),
             // Before the archive, or between its directory and its end.
-            std::cmp::Ordering::Less => Err(format_error(FormatError::Gap { at: at + bytes })),
-            std::cmp::Ordering::Equal => Ok(Self { at, bytes, members }),
+            end => Err(format_error(FormatError::Gap { at: end })),
         }
     }
 }

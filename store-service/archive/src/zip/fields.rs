@@ -12,6 +12,10 @@ impl Fields<'_> {
         u32::from_le_bytes(self.read_array())
     }
 
+    pub(super) fn read_u64(&mut self) -> u64 {
+        u64::from_le_bytes(self.read_array())
+    }
+
     fn read_array<const N: usize>(&mut self) -> [u8; N] {
         match self.0.split_first_chunk::<N>() {
             Some((field, rest)) => {
@@ -23,36 +27,87 @@ impl Fields<'_> {
     }
 }
 
-/// What the extra fields of a member say that matters here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Extra {
-    Nothing,
-    /// Sizes in zip64's way.
-    Zip64,
-    /// A second name that is not the first: some unpackers take the one, some the other.
-    OtherName,
-    /// They do not fill their room.
-    Damaged,
-}
+/// Says that the number is in the field of zip64.
+pub(super) const IN_ZIP64: u32 = u32::MAX;
 
 const ZIP64: u16 = 0x0001;
 /// Info-ZIP's name in UTF-8, behind a version and a checksum.
 const UNICODE_PATH: u16 = 0x7075;
 const UNICODE_PATH_HEAD: usize = 5;
 
-impl Extra {
-    pub(super) fn parse(mut extra: &[u8], name: &[u8]) -> Self {
+/// Why extra fields are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ExtraError {
+    /// They do not fill their room, or one is there twice.
+    Damaged,
+    /// A second name that is not the first: some unpackers take the one, some the other.
+    OtherName,
+}
+
+/// What the extra fields of a member say that matters here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Extra<'a> {
+    /// Numbers of eight bytes.
+    zip64: Option<&'a [u8]>,
+}
+
+impl<'a> Extra<'a> {
+    pub(super) fn parse(mut extra: &'a [u8], name: &[u8]) -> Result<Self, ExtraError> {
+        let mut found = Self::default();
         while !extra.is_empty() {
-            let Some((head, rest)) = extra.split_at_checked(4) else { return Self::Damaged };
+            let (head, rest) = extra.split_at_checked(4).ok_or(ExtraError::Damaged)?;
             let mut head = Fields(head);
             let (id, length) = (head.read_u16(), usize::from(head.read_u16()));
-            let Some((content, rest)) = rest.split_at_checked(length) else { return Self::Damaged };
+            let (content, rest) = rest.split_at_checked(length).ok_or(ExtraError::Damaged)?;
             match id {
-                ZIP64 => return Self::Zip64,
-                UNICODE_PATH if content.get(UNICODE_PATH_HEAD..) != Some(name) => return Self::OtherName,
-                _ => extra = rest,
+                ZIP64 if found.zip64.is_some() => return Err(ExtraError::Damaged),
+                ZIP64 => found.zip64 = Some(content),
+                UNICODE_PATH if content.get(UNICODE_PATH_HEAD..) != Some(name) => {
+                    return Err(ExtraError::OtherName);
+                }
+                _ => {}
             }
+            extra = rest;
         }
-        Self::Nothing
+        Ok(found)
     }
+
+    /// Numbers of a header (size, packed size, offset), with those from zip64 that did not fit. Nothing if there are too few.
+    ///
+    /// Some packers put numbers there that do not have to be there, and some readers take them. So they must be the same.
+    pub(super) fn widen<const N: usize>(&self, numbers: [u32; N]) -> Option<[u64; N]> {
+        let mut wide = numbers.map(u64::from);
+        let Some(content) = self.zip64 else { return Some(wide) };
+        let mut left = Fields(content);
+        for wide in wide.iter_mut().filter(|number| **number == u64::from(IN_ZIP64)) {
+            if left.0.len() < 8 {
+                return None;
+            }
+            *wide = left.read_u64();
+        }
+        (is_over(left.0) || repeats(content, &wide)).then_some(wide)
+    }
+
+    /// Whether zip64 was named at all.
+    pub(super) fn has_zip64(&self) -> bool {
+        self.zip64.is_some()
+    }
+}
+
+/// Behind the numbers stands nothing, or that the member is in the first part of the archive.
+fn is_over(content: &[u8]) -> bool {
+    content.is_empty() || content == [0; 4]
+}
+
+/// Whether a field has the numbers in their order, needed or not.
+fn repeats(content: &[u8], numbers: &[u64]) -> bool {
+    let mut left = Fields(content);
+    let mut numbers = numbers.iter();
+    while left.0.len() >= 8 {
+        match numbers.next() {
+            Some(number) if left.read_u64() == *number => {}
+            _ => return false,
+        }
+    }
+    is_over(left.0)
 }

@@ -3,7 +3,7 @@
 use std::io::{BufReader, Read, Seek, SeekFrom};
 
 use super::content::{Content, Inflater};
-use super::directory::{DESCRIPTOR, Directory, Entry, Method, check_extra};
+use super::directory::{DESCRIPTOR, Directory, Entry, Method, parse_extra};
 use super::fields::Fields;
 use super::{format_error, read_error};
 use crate::error::{ArchiveError, FormatError, MemberError};
@@ -14,12 +14,15 @@ use crate::unpack::Budget;
 const MEMBER_MARK: u32 = 0x0403_4b50;
 const MEMBER_BYTES: usize = 30;
 const DESCRIPTOR_MARK: u32 = 0x0807_4b50;
+const DESCRIPTOR_BYTES: usize = 24;
 
 /// The kind of a file, in Unix's mode.
 const KIND: u16 = 0o170_000;
 const FILE: u16 = 0o100_000;
 const FOLDER: u16 = 0o040_000;
 const SYMLINK: u16 = 0o120_000;
+/// What was packed from a pipe bears the pipe's kind, and unpacks to a file.
+const PIPE: u16 = 0o010_000;
 
 /// Members that are being read.
 pub(super) struct Members<'a, R> {
@@ -41,7 +44,9 @@ impl<'a, R: Read + Seek> Members<'a, R> {
     }
 
     /// Reads the next member whole.
-    pub(super) fn read_member(&mut self, entry: &Entry) -> Result<(), ArchiveError> {
+    ///
+    /// `end` is where the next one begins, or the directory.
+    pub(super) fn read_member(&mut self, entry: &Entry, end: u64) -> Result<(), ArchiveError> {
         if entry.offset < self.at {
             let name = self.read_name(entry)?;
             return Err(ArchiveError::for_member(&name, MemberError::Overlaps));
@@ -56,7 +61,7 @@ impl<'a, R: Read + Seek> Members<'a, R> {
                 self.list.add_member(&name, MemberKind::Folder)?;
                 self.read_content(entry, &name, |_, _| {})?;
             }
-            (0 | FILE, false) => {
+            (0 | FILE | PIPE, false) => {
                 let is_wanted = self.list.add_member(&name, MemberKind::File)?;
                 self.read_content(entry, &name, |list, bytes| {
                     if is_wanted {
@@ -65,10 +70,10 @@ impl<'a, R: Read + Seek> Members<'a, R> {
                 })?;
             }
             (SYMLINK, false) => self.read_symlink(entry, &name)?,
-            (0 | FOLDER | FILE | SYMLINK, _) => return Err(refused(MemberError::KindMismatch)),
+            (0 | FOLDER | FILE | PIPE | SYMLINK, _) => return Err(refused(MemberError::KindMismatch)),
             _ => return Err(refused(MemberError::Special)),
         }
-        if entry.flags & DESCRIPTOR == 0 { Ok(()) } else { self.check_descriptor(entry, &name) }
+        if entry.flags & DESCRIPTOR == 0 { Ok(()) } else { self.check_descriptor(entry, &name, end) }
     }
 
     /// All members were read: what they are, and how many bytes came out.
@@ -93,24 +98,21 @@ impl<'a, R: Read + Seek> Members<'a, R> {
         }
         let (_needed, flags, method, _time, _date) =
             (fields.read_u16(), fields.read_u16(), fields.read_u16(), fields.read_u16(), fields.read_u16());
-        let own = [fields.read_u32(), fields.read_u32(), fields.read_u32()];
+        let (crc, packed, size) = (fields.read_u32(), fields.read_u32(), fields.read_u32());
         let (name_len, extra_len) = (fields.read_u16(), fields.read_u16());
         let (mut name, mut extra) = (vec![0; usize::from(name_len)], vec![0; usize::from(extra_len)]);
         self.read_bytes(&mut name)?;
         self.read_bytes(&mut extra)?;
         // Whoever writes a descriptor may know the numbers only afterwards.
         let says_later = flags & DESCRIPTOR != 0;
-        let listed = [entry.crc, entry.packed, entry.size];
+        let sizes = parse_extra(&extra, &name, at)?.widen([size, packed]);
+        let fits = |own: u64, listed: u64| own == listed || says_later && own == 0;
         let agrees = flags == entry.flags
             && Method::from_number(method) == Ok(entry.method)
-            && own.iter().zip(listed).all(|(own, listed)| *own == listed || says_later && *own == 0)
+            && fits(crc.into(), entry.crc.into())
+            && sizes.is_some_and(|[size, packed]| fits(size, entry.size) && fits(packed, entry.packed))
             && self.directory.hash_name(&name) == entry.name_key;
-        if !agrees {
-            let name = self.read_name(entry)?;
-            return Err(ArchiveError::for_member(&name, MemberError::Disagrees));
-        }
-        check_extra(&extra, &name, at)?;
-        Ok(name)
+        if agrees { Ok(name) } else { Err(self.disagrees(entry)?) }
     }
 
     fn read_symlink(&mut self, entry: &Entry, name: &[u8]) -> Result<(), ArchiveError> {
@@ -130,26 +132,34 @@ impl<'a, R: Read + Seek> Members<'a, R> {
     ) -> Result<(), ArchiveError> {
         let mut content = Content::new(entry, name, &mut self.budget);
         content.unpack(&mut self.file, &mut self.inflater, |bytes| sink(&mut self.list, bytes))?;
-        self.at += u64::from(entry.packed);
+        self.at += entry.packed;
         Ok(())
     }
 
-    /// The sizes once more, with a mark before them or without.
-    fn check_descriptor(&mut self, entry: &Entry, name: &[u8]) -> Result<(), ArchiveError> {
-        let mut bytes = [0; 12];
-        self.read_bytes(&mut bytes)?;
-        let mut first = Fields(&bytes);
-        let mut found = [first.read_u32(), first.read_u32(), first.read_u32()];
-        if found.first() == Some(&DESCRIPTOR_MARK) {
-            let mut last = [0; 4];
-            self.read_bytes(&mut last)?;
-            let [_, crc, packed] = found;
-            found = [crc, packed, Fields(&last).read_u32()];
-        }
-        if found == [entry.crc, entry.packed, entry.size] {
-            return Ok(());
-        }
-        Err(ArchiveError::for_member(name, MemberError::Disagrees))
+    /// The sizes once more: with a mark before them or without, of four bytes each or of eight. Which form it is, tells
+    /// the room up to the next header; readers that cannot know it take one of the others for damage.
+    fn check_descriptor(&mut self, entry: &Entry, name: &[u8], end: u64) -> Result<(), ArchiveError> {
+        let room = usize::try_from(end.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let mut bytes = [0; DESCRIPTOR_BYTES];
+        let (is_marked, is_wide) = match room {
+            12 => (false, false),
+            16 => (true, false),
+            20 => (false, true),
+            DESCRIPTOR_BYTES => (true, true),
+            _ => return Err(ArchiveError::for_member(name, MemberError::Disagrees)),
+        };
+        self.read_bytes(bytes.get_mut(..room).unwrap_or_default())?;
+        let mut fields = Fields(&bytes);
+        let mark = if is_marked { fields.read_u32() } else { DESCRIPTOR_MARK };
+        let crc = fields.read_u32();
+        let mut read_size = || if is_wide { fields.read_u64() } else { fields.read_u32().into() };
+        let sizes = (read_size(), read_size());
+        let agrees = (mark, crc, sizes) == (DESCRIPTOR_MARK, entry.crc, (entry.packed, entry.size));
+        if agrees { Ok(()) } else { Err(ArchiveError::for_member(name, MemberError::Disagrees)) }
+    }
+
+    fn disagrees(&mut self, entry: &Entry) -> Result<ArchiveError, ArchiveError> {
+        Ok(ArchiveError::for_member(&self.read_name(entry)?, MemberError::Disagrees))
     }
 
     /// A member's name by the directory, for the member that is refused.

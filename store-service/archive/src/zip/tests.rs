@@ -9,7 +9,7 @@ use crate::testing::*;
 use crate::*;
 
 /// A member of a zip that is made by hand, good until a test changes it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Made {
     name: Vec<u8>,
     content: Vec<u8>,
@@ -20,6 +20,8 @@ struct Made {
     size: u32,
     crc: u32,
     extra: Vec<u8>,
+    /// Extra fields of the member's own header, where they are others.
+    own_extra: Option<Vec<u8>>,
     /// Changes of the member's own header, by position.
     own: Vec<(usize, Vec<u8>)>,
     /// Changes of its entry in the directory.
@@ -44,6 +46,7 @@ fn made(name: &str, content: &[u8]) -> Made {
         size: u32::try_from(content.len()).unwrap(),
         crc: crc(content),
         extra: Vec::new(),
+        own_extra: None,
         own: Vec::new(),
         listed: Vec::new(),
         descriptor: Vec::new(),
@@ -63,8 +66,8 @@ impl Made {
         }
     }
 
-    /// Flags to name length, as both headers have them.
-    fn common(&self) -> Vec<u8> {
+    /// Flags to lengths, as both headers have them.
+    fn common(&self, extra: &[u8]) -> Vec<u8> {
         let packed = u32::try_from(self.packed().len()).unwrap();
         let mut fields = Vec::new();
         fields.extend(self.flags.to_le_bytes());
@@ -73,20 +76,21 @@ impl Made {
         for number in [self.crc, packed, self.size] {
             fields.extend(number.to_le_bytes());
         }
-        for length in [self.name.len(), self.extra.len()] {
+        for length in [self.name.len(), extra.len()] {
             fields.extend(u16::try_from(length).unwrap().to_le_bytes());
         }
         fields
     }
 
     fn own(&self) -> Vec<u8> {
-        let mut header = [b"PK\x03\x04\x14\0".to_vec(), self.common()].concat();
+        let extra = self.own_extra.as_ref().unwrap_or(&self.extra);
+        let mut header = [b"PK\x03\x04\x14\0".to_vec(), self.common(extra)].concat();
         change(&mut header, &self.own);
-        [header, self.name.clone(), self.extra.clone(), self.packed(), self.descriptor.clone()].concat()
+        [header, self.name.clone(), extra.clone(), self.packed(), self.descriptor.clone()].concat()
     }
 
     fn listed(&self, offset: usize) -> Vec<u8> {
-        let mut header = [b"PK\x01\x02\x14\x03\x14\0".to_vec(), self.common(), vec![0; 6]].concat();
+        let mut header = [b"PK\x01\x02\x14\x03\x14\0".to_vec(), self.common(&self.extra), vec![0; 6]].concat();
         header.extend((u32::from(self.mode) << 16).to_le_bytes());
         header.extend(u32::try_from(offset).unwrap().to_le_bytes());
         change(&mut header, &self.listed);
@@ -101,6 +105,11 @@ impl Made {
         let numbers = [self.crc, packed, self.size].map(u32::to_le_bytes).concat();
         self.descriptor = [mark, &numbers].concat();
         self
+    }
+
+    /// Size and packed size, and where the member begins, as zip64 has them.
+    fn wide_numbers(&self, offset: u64) -> [u64; 3] {
+        [u64::from(self.size), self.packed().len() as u64, offset]
     }
 }
 
@@ -211,7 +220,7 @@ fn links_and_special_files_are_judged_by_their_mode() {
     let long = Limits::default().max_path_bytes;
     assert!(judge(&zip(&[with_mode(0o120_777, "a/".repeat(long / 2).as_bytes())])).is_ok());
     refuses_last(MemberError::PathTooLong { limit_bytes: long }, with_mode(0o120_777, &vec![b'a'; long + 1]));
-    for mode in [0o010_644, 0o020_644, 0o060_644, 0o140_644] {
+    for mode in [0o020_644, 0o060_644, 0o140_644] {
         refuses_last(MemberError::Special, with_mode(mode, b""));
     }
     refuses_last(MemberError::KindMismatch, with_mode(0o040_755, b""));
@@ -337,22 +346,171 @@ fn nothing_stands_before_or_behind_or_in_between() {
     format_error(FormatError::Gap { at: (own.len() + listed.len()) as u64 }, &inside);
 }
 
-#[test]
-fn zip64_split_and_empty_zips_are_refused() {
-    let archive = good_zip();
-    let at = archive.len() - 22;
-    let locator = [&archive[..at], b"PK\x06\x07", &[0; 16], &archive[at..]].concat();
-    format_error(FormatError::Zip64, &locator);
-    for (position, bytes) in [(8, 4), (12, 4), (16, 4)] {
-        let mut bad = archive.clone();
-        bad[at + position..at + position + bytes].fill(0xff);
-        format_error(FormatError::Zip64, &bad);
+/// The extra field of zip64 with these numbers.
+fn zip64(numbers: &[u64]) -> Vec<u8> {
+    let length = u16::try_from(numbers.len() * 8).unwrap().to_le_bytes();
+    [vec![1, 0], length.to_vec(), numbers.iter().flat_map(|number| number.to_le_bytes()).collect()].concat()
+}
+
+/// The ends of an archive whose directory is there: of zip64, what leads to it, and the usual one with all its numbers
+/// cut off.
+fn wide_end(members: usize, bytes: usize, at: usize) -> Vec<u8> {
+    let mut wide = [b"PK\x06\x06".to_vec(), 44_u64.to_le_bytes().to_vec(), vec![45, 0, 45, 0], vec![0; 8]].concat();
+    for number in [members, members, bytes, at] {
+        wide.extend((number as u64).to_le_bytes());
     }
-    format_error(FormatError::Zip64, &zip(&[Made { extra: vec![1, 0, 0, 0], ..made("m", b"x") }]));
-    let mut split = archive.clone();
+    let locator =
+        [b"PK\x06\x07\0\0\0\0".to_vec(), ((at + bytes) as u64).to_le_bytes().to_vec(), vec![1, 0, 0, 0]].concat();
+    let usual = [b"PK\x05\x06\0\0\0\0".to_vec(), vec![0xff; 12], vec![0, 0]].concat();
+    [wide, locator, usual].concat()
+}
+
+fn wide_zip(members: &[Made]) -> Vec<u8> {
+    let usual = zip(members);
+    let number = |at: usize| u32::from_le_bytes(usual[usual.len() - at..][..4].try_into().unwrap()) as usize;
+    let (bytes, at) = (number(10), number(6));
+    [usual[..usual.len() - 22].to_vec(), wide_end(members.len(), bytes, at)].concat()
+}
+
+#[test]
+fn sizes_of_zip64_are_read_wherever_they_stand() {
+    let plain = made("m", b"content");
+    let [size, packed, offset] = plain.wide_numbers(0);
+    let cut = |at: usize, numbers: usize| vec![(at, vec![0xff; 4 * numbers])];
+    // Before the content, as who does not know the size beforehand leaves room for it.
+    let before = Made { own_extra: Some(zip64(&[size, packed])), own: cut(18, 2), ..plain.clone() };
+    // In the directory, with the place or without.
+    let both = Made { extra: zip64(&[size, packed]), own: cut(18, 2), listed: cut(20, 2), ..plain.clone() };
+    let listed = [(20, vec![0xff; 8]), (42, vec![0xff; 4])].to_vec();
+    let with_place =
+        Made { extra: zip64(&[size, packed, offset]), own_extra: Some(Vec::new()), listed, ..plain.clone() };
+    let place = Made { extra: zip64(&[offset]), own_extra: Some(Vec::new()), listed: cut(42, 1), ..plain.clone() };
+    // Where they do not have to be.
+    let needless = Made { extra: zip64(&[size, packed]), ..plain.clone() };
+    for member in [before, both, with_place, place, needless] {
+        let package = judge(&zip(std::slice::from_ref(&member))).unwrap();
+        assert_eq!((package.entries, package.unpacked_bytes), (1, 7), "{member:?}");
+        assert_eq!(judge(&wide_zip(&[member])), Ok(package));
+    }
+}
+
+#[test]
+fn descriptors_of_zip64_are_read_with_a_mark_or_without() {
+    for mark in [&b"PK\x07\x08"[..], b""] {
+        for own_sizes in [[0xff; 8], [0; 8]] {
+            let mut member = made("m", b"content").streamed(mark);
+            let [size, packed, _] = member.wide_numbers(0);
+            member.own.push((18, own_sizes.to_vec()));
+            member.own_extra = (own_sizes == [0xff; 8]).then(|| zip64(&[0, 0]));
+            let numbers = [packed.to_le_bytes(), size.to_le_bytes()].concat();
+            member.descriptor = [mark, &member.crc.to_le_bytes(), &numbers].concat();
+            let next = made("n", b"x");
+            assert_eq!(judge(&zip(&[member.clone(), next.clone()])).unwrap().unpacked_bytes, 8);
+            let last = member.descriptor.len() - 1;
+            member.descriptor[last] = 1;
+            refuses_member(&zip(&[member, next]), "m", MemberError::Disagrees);
+        }
+    }
+}
+
+#[test]
+fn numbers_of_zip64_that_readers_take_differently_are_refused() {
+    let plain = made("m", b"content");
+    let [size, packed, _] = plain.wide_numbers(0);
+    let cut = vec![(20, vec![0xff; 8])];
+    for numbers in [&[size][..], &[packed, size], &[size, packed, 9], &[size + 1, packed], &[]] {
+        refuses_last(
+            MemberError::Disagrees,
+            Made { extra: zip64(numbers), own_extra: Some(vec![]), listed: cut.clone(), ..plain.clone() },
+        );
+    }
+    // Some take what is there although the header has room for it.
+    for numbers in [&[size + 1][..], &[size, packed + 1], &[size, packed, 9]] {
+        refuses_last(MemberError::Disagrees, Made { extra: zip64(numbers), own_extra: Some(vec![]), ..plain.clone() });
+        refuses_last(MemberError::Disagrees, Made { own_extra: Some(zip64(numbers)), ..plain.clone() });
+    }
+    let twice = [zip64(&[size, packed]), zip64(&[size, packed])].concat();
+    let judged = judge(&zip(&[Made { extra: twice, ..plain.clone() }]));
+    assert!(matches!(judged, Err(ArchiveError::Format { error: FormatError::Header { .. }, .. })));
+    // No field, although the header says so.
+    let listed = vec![(20, vec![0xff; 4])];
+    assert!(judge(&zip(&[Made { listed, ..plain }])).is_err());
+}
+
+#[test]
+fn the_ends_of_zip64_must_say_the_same() {
+    let members = good();
+    let archive = wide_zip(&members);
+    let package = judge(&good_zip()).unwrap();
+    assert_eq!(judge(&archive), Ok(package.clone()));
+    let (usual, locator, wide) = (archive.len() - 22, archive.len() - 42, archive.len() - 98);
+    // The usual end may have its numbers as well, as Info-ZIP writes them.
+    let mut full = archive.clone();
+    full[usual..].copy_from_slice(&good_zip()[good_zip().len() - 22..]);
+    assert_eq!(judge(&full), Ok(package));
+    for (at, byte, error) in [
+        (usual + 8, 7, FormatError::Split),
+        (usual + 12, 1, FormatError::NoDirectory),
+        (usual + 16, 1, FormatError::NoDirectory),
+        (locator + 4, 1, FormatError::Split),
+        (locator + 8, 1, FormatError::NoDirectory),
+        (locator + 16, 2, FormatError::Split),
+        (wide, 0, FormatError::NoDirectory),
+        (wide + 4, 45, FormatError::NoDirectory),
+        (wide + 16, 1, FormatError::Split),
+        (wide + 24, 1, FormatError::Split),
+        (wide + 55, 0x80, FormatError::NoDirectory),
+    ] {
+        let mut bad = archive.clone();
+        bad[at] = byte;
+        format_error(error, &bad);
+    }
+    // What leads nowhere, and a record that nothing leads to.
+    let leads_nowhere = [&archive[..wide], &archive[locator..]].concat();
+    assert!(judge(&leads_nowhere).is_err());
+    let nothing_leads = [&archive[..locator], &archive[usual..]].concat();
+    assert!(judge(&nothing_leads).is_err());
+}
+
+#[test]
+fn more_members_than_the_usual_end_can_count_are_read() {
+    let one = made("", b"x");
+    let one = Made { packed: Some(one.packed()), content: Vec::new(), ..one };
+    let members: Vec<_> = (0..70_000).map(|n| Made { name: n.to_string().into(), ..one.clone() }).collect();
+    let (mut file, mut directory) = (Vec::new(), Vec::new());
+    for member in &members {
+        directory.extend(member.listed(file.len()));
+        file.extend(member.own());
+    }
+    let end = wide_end(members.len(), directory.len(), file.len());
+    let archive = [file, directory, end].concat();
+    let judged = |limits: &Limits| in_pieces(&archive, 1 << 20, limits).map(|package| package.entries);
+    assert_eq!(judged(&Limits::default()), Ok(70_000));
+    let limits = Limits { max_entries: 69_999, ..Limits::default() };
+    assert_eq!(judged(&limits), Err(ArchiveError::LimitExceeded(Limit::Entries { limit: 69_999 })));
+    // As many as it just can count need no zip64.
+    assert_eq!(in_pieces(&repeated(b"x", 65_535), 1 << 20, &Limits::default()).unwrap().entries, 65_535);
+}
+
+#[test]
+fn what_was_packed_from_a_pipe_is_a_file() {
+    let mut member = made("-", b"content");
+    member.mode = 0o010_600;
+    assert_eq!(judge(&zip(&[member])).unwrap().unpacked_bytes, 7);
+}
+
+#[test]
+fn split_and_empty_zips_are_refused() {
+    let mut split = good_zip();
+    let at = split.len() - 22;
     split[at + 4] = 1;
     format_error(FormatError::Split, &split);
     format_error(FormatError::Empty, &zip(&[]));
+    for position in [12, 16] {
+        let mut bad = good_zip();
+        bad[at + position..at + position + 4].fill(0xff);
+        format_error(FormatError::NoDirectory, &bad);
+    }
 }
 
 #[test]

@@ -74,7 +74,6 @@ fn format_error(error: &FormatError) -> String {
         FormatError::Empty => "其中没有任何文件",
         FormatError::AlsoZip => "该文件也可以被当作 zip 读取，请压缩后上传，或让其他文件排在最后",
         FormatError::NoDirectory => "末尾没有目录",
-        FormatError::Zip64 => "不支持 zip64",
         FormatError::Split => "不支持分卷压缩包",
         FormatError::Gap { at } => return format!("位于 {at} 的内容不属于任何文件"),
     };
