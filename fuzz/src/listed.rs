@@ -83,7 +83,8 @@ fn zip_names(file: &[u8]) -> Vec<Vec<u8>> {
     let end = file.windows(4).rposition(|window| window == b"PK\x05\x06").unwrap();
     assert_eq!(find(&file[end + 1..], b"PK\x05\x06"), None);
     // Zip64 has its own end before the usual one.
-    let wide = end.checked_sub(20).filter(|at| file[*at..].starts_with(b"PK\x06\x07")).map(|at| number(file, at + 8, 8));
+    let wide =
+        end.checked_sub(20).filter(|at| file[*at..].starts_with(b"PK\x06\x07")).map(|at| number(file, at + 8, 8));
     let (count, mut at, end) = match wide {
         Some(wide) => (number(file, wide + 32, 8), number(file, wide + 48, 8), wide),
         None => (number(file, end + 10, 2), number(file, end + 16, 4), end),

@@ -236,7 +236,11 @@ fn v7_is_told_by_its_checksum_and_its_numbers() {
         block[spoil.clone()].fill(if spoil.start == 0 { 0 } else { b'x' });
         let block = if spoil.start == 148 { block } else { with_checksum(block) };
         let looks = LooksLike::Binary;
-        assert_eq!(judge(&tar(&[block.clone()])), Err(ArchiveError::Unsupported { looks, packed: None }), "{spoil:?}");
+        assert_eq!(
+            judge(&tar(std::slice::from_ref(&block))),
+            Err(ArchiveError::Unsupported { looks, packed: None }),
+            "{spoil:?}"
+        );
         let packed = Some(Format::TarGz);
         assert_eq!(judge(&gz(&tar(&[block]))), Err(ArchiveError::Unsupported { looks, packed }), "{spoil:?}");
     }
