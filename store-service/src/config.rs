@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use jiff::tz::TimeZone;
 use linkgate_archive::Limits;
 use linkgate_fetch::FetchConfig;
-use linkgate_store_core::ingest::ModuleRules;
+use linkgate_store_core::ingest::{InspectionRules, ModuleRules};
 
 pub use auth::{AuthConfig, InvalidKey, TrustedKey, TrustedKeys};
 pub use log::{LogConfig, LogFormat};
@@ -44,6 +44,8 @@ pub struct Config {
     pub modules: ModuleRules,
     /// What a package may be.
     pub packages: Limits,
+    /// What inspections may take.
+    pub inspection: InspectionRules,
     /// `LINKGATE_DATA_DIR`: packages and catalog. Required; made when it is missing; used by one store at a time.
     pub data_dir: PathBuf,
     /// `LINKGATE_STORE_MIN_FREE_BYTES`: space on its disk that no package takes, so that the catalog can still be written.
@@ -92,7 +94,7 @@ impl fmt::Display for BadConfig {
 }
 
 /// Every variable that the store reads.
-pub const VARIABLES: [&str; 62] = [
+pub const VARIABLES: [&str; 65] = [
     server::LISTEN,
     server::MAX_CONNECTIONS,
     server::MAX_UPLOADS,
@@ -136,6 +138,9 @@ pub const VARIABLES: [&str; 62] = [
     package::MAX_ENTRIES,
     package::MAX_UNPACKED_BYTES,
     package::MAX_RATIO,
+    package::MAX_DECODER_BYTES,
+    package::MAX_CPU,
+    package::DECODER_MEMORY,
     TIME_ZONE,
     log::FILTER,
     log::FORMAT,
@@ -178,12 +183,15 @@ impl Config {
     pub fn from_vars(vars: &impl Vars) -> Result<Self, BadConfig> {
         let mut reader = Reader::new(vars);
         refuse_typos(&mut reader);
+        let fetch = fetch::read_fetch_config(&mut reader);
+        let packages = package::read_settings(&mut reader);
         let config = Self {
             server: ServerConfig::read_settings(&mut reader),
             auth: AuthConfig::read_settings(&mut reader),
-            fetch: fetch::read_fetch_config(&mut reader),
+            inspection: package::read_inspection(&mut reader, &packages, fetch.total_timeout),
+            fetch,
             modules: modules::read_settings(&mut reader),
-            packages: package::read_settings(&mut reader),
+            packages,
             data_dir: reader.required(DATA_DIR).map(PathBuf::from).unwrap_or_default(),
             min_free_bytes: reader.number(MIN_FREE, 64 << 20, 0..=1 << 50),
             time_zone: read_time_zone(&mut reader),
@@ -298,7 +306,10 @@ mod tests {
             max_ratio: 100,
             ..Limits::default()
         };
-        assert_eq!(config.packages, packages);
+        assert_eq!((config.packages, packages.max_decoder_bytes), (packages.clone(), 75_497_472));
+        let inspection = config.inspection;
+        assert_eq!((inspection.decoder_memory_bytes, inspection.cpu_limit.as_secs()), (201_326_592, 300));
+        assert_eq!(inspection.memory_timeout, config.fetch.total_timeout);
         assert_eq!(config.time_zone.iana_name(), Some("Asia/Shanghai"));
         assert_eq!(config.log.format, LogFormat::Text);
         assert!(config.traces.is_none());

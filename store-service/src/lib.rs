@@ -108,6 +108,7 @@ pub async fn run(
     let rules = Rules {
         modules: config.modules,
         packages: config.packages,
+        inspection: config.inspection,
         queue: config.server.queue,
         max_lives: config.server.max_lives,
         allowed_hosts: config.fetch.allowed_hosts.clone(),

@@ -193,6 +193,8 @@ fn new_package(target: &ModuleRef, number: u32) -> (NewPackage, JobRecord) {
         version: None,
         entries: 12,
         unpacked_bytes: 1 << 20,
+        proves_whole: true,
+        version_fault: None,
     };
     let fetched = Fetched { final_url: url.clone(), etag: None, last_modified: None, has_marked_end: true };
     // As long as a real one.

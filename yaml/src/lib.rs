@@ -1,7 +1,12 @@
-//! What the scalars of a YAML document mean: the core schema of YAML 1.2.2, read into JSON.
+//! What the scalars of a YAML document mean, read into JSON: by the core schema of YAML 1.2.2 for policies, and as PyYAML
+//! reads YAML 1.1 for packages' descriptions, which the platform reads with it.
 //!
-//! Promises: `n`, `on`, `12:30` and `2024-01-01` are text, as they look; what JSON cannot hold is refused, never rounded to
-//! something else. Policies and packages' descriptions are read by it alike.
+//! Promises: to a policy `n`, `on`, `12:30` and `2024-01-01` are text, as they look, and what JSON cannot hold is refused,
+//! never rounded to something else. In a description it is the text that is written.
+
+mod pyyaml;
+
+pub use pyyaml::scalar_of_pyyaml;
 
 use saphyr_parser::ScalarStyle;
 use serde_json::{Number, Value};

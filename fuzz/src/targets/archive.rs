@@ -7,7 +7,7 @@
 use std::io::Cursor;
 
 use crate::{listed, memory, packing};
-use linkgate_archive::{ArchiveError, Inspection, Inspector, Limits, Opaque, Package, inspect_zip};
+use linkgate_archive::{ArchiveError, Inspection, Inspector, Limits, Opaque, Package, Unmetered, inspect_zip};
 
 /// What is promised for any package.
 const MOST_BYTES: usize = 64 << 20;
@@ -50,7 +50,7 @@ pub fn check_input(data: &[u8]) {
 /// The verdict when the file comes in pieces of up to twice that size.
 fn judge(file: &[u8], about: usize, limits: &Limits) -> Result<Package, ArchiveError> {
     let (verdict, most) = memory::most_in(|| {
-        let (mut inspector, mut sizes, mut rest) = (Inspector::new(limits.clone()), Sizes::of(file), file);
+        let (mut inspector, mut sizes, mut rest) = (Inspector::new(limits.clone(), Unmetered), Sizes::of(file), file);
         while !rest.is_empty() {
             let size = if about == usize::MAX { rest.len() } else { sizes.next_below(about * 2).min(rest.len()) };
             let (piece, behind) = rest.split_at(size);
@@ -59,7 +59,7 @@ fn judge(file: &[u8], about: usize, limits: &Limits) -> Result<Package, ArchiveE
         }
         match inspector.finish()? {
             Inspection::Package(package) => Ok(package),
-            Inspection::Zip => inspect_zip(&mut Cursor::new(file), limits),
+            Inspection::Zip => inspect_zip(&mut Cursor::new(file), limits, &mut Unmetered),
         }
     });
     assert!(most < MOST_BYTES, "{most} bytes of memory");

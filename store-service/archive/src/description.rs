@@ -15,7 +15,8 @@ use super::yaml;
 pub(super) struct Description {
     /// The folder that it lies in: `./`, or with its slash `name/`.
     pub(super) folder: String,
-    pub(super) version: Option<PackageVersion>,
+    /// The version that it names, or why that is none.
+    pub(super) version: Result<Option<PackageVersion>, DescriptionError>,
     /// The content as JSON.
     pub(super) meta_info: String,
 }
@@ -34,7 +35,7 @@ impl Description {
         if !document.value.is_object() {
             return Err(DescriptionError::NotAMapping);
         }
-        let version = find_version(&document)?;
+        let version = find_version(&document);
         let meta_info = document.value.to_string();
         if meta_info.len() > Limits::MAX_META_INFO_BYTES {
             return Err(DescriptionError::TooLarge { limit_bytes: Limits::MAX_META_INFO_BYTES });
@@ -45,7 +46,8 @@ impl Description {
 
 fn find_version(document: &yaml::Document) -> Result<Option<PackageVersion>, DescriptionError> {
     let field = |name: &str| document.value.get(name).filter(|value| !value.is_null());
-    let name = match field("spec_version").or_else(|| field("specVersion")).and_then(parse_spec_number) {
+    let spec = |name: &str| field(name).filter(|value| is_true(value));
+    let name = match spec("spec_version").or_else(|| spec("specVersion")).and_then(parse_spec_number) {
         Some(2) => "app_version",
         Some(3) => "appVersion",
         _ => return Ok(None),
@@ -59,9 +61,22 @@ fn find_version(document: &yaml::Document) -> Result<Option<PackageVersion>, Des
     PackageVersion::new(text).map(Some).map_err(DescriptionError::Version)
 }
 
-/// Some write it in quotes.
+/// What Python takes for true: the platform looks at the second word where the first is not.
+fn is_true(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(value) => *value,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(entries) => !entries.is_empty(),
+    }
+}
+
+/// Some write it in quotes, some with a fraction.
 fn parse_spec_number(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+    let number = value.as_f64().or_else(|| value.as_str()?.parse().ok())?;
+    [(2.0, 2), (3.0, 3)].into_iter().find(|(spec, _)| (spec - number).abs() < f64::EPSILON).map(|(_, spec)| spec)
 }
 
 #[cfg(test)]
@@ -75,7 +90,7 @@ mod tests {
     }
 
     fn version_of(text: &str) -> Option<String> {
-        parse(text).unwrap().version.map(|version| version.as_str().to_owned())
+        parse(text).unwrap().version.unwrap().map(|version| version.as_str().to_owned())
     }
 
     #[test]
@@ -84,6 +99,9 @@ mod tests {
         assert_eq!(version_of("specVersion: 3\nappVersion: '7'\n").unwrap(), "7");
         assert_eq!(version_of("spec_version: '2'\napp_version: 0.0.5\n").unwrap(), "0.0.5");
         assert_eq!(version_of("\u{feff}spec_version: 2\r\napp_version: 0.0.5\r\n").unwrap(), "0.0.5");
+        for spec in ["2.0", "\"2.0\"", "0\nspecVersion: 2", "''\nspecVersion: 2", "false\nspecVersion: 2.0"] {
+            assert_eq!(version_of(&format!("spec_version: {spec}\napp_version: 1.0\n")).unwrap(), "1.0", "{spec}");
+        }
         // The other spec's word, no word, no spec, another spec.
         for text in [
             "spec_version: 2\nappVersion: 1\n",
@@ -100,7 +118,20 @@ mod tests {
 
     #[test]
     fn a_version_is_what_is_written_even_if_it_looks_like_a_number() {
-        for number in ["1.10", "007", "1e3", "0x1F", "+1", "2"] {
+        for number in [
+            "1.10",
+            "007",
+            "1e3",
+            "0x1F",
+            "+1",
+            "2",
+            "52e1006",
+            "52e0006",
+            "20261128133744123456",
+            "1_0",
+            ".inf",
+            "12:30",
+        ] {
             let text = format!("spec_version: 2\napp_version: {number}\napp: {{app_version: 9}}\n");
             assert_eq!(version_of(&text).unwrap(), number);
         }
@@ -108,18 +139,18 @@ mod tests {
 
     #[test]
     fn a_version_that_is_none_is_refused() {
-        let refused = |value: &str| parse(&format!("spec_version: 2\napp_version: {value}\n")).unwrap_err();
+        let refused = |value: &str| {
+            let described = parse(&format!("spec_version: 2\napp_version: {value}\n")).unwrap();
+            // What else it says stays good.
+            assert!(described.meta_info.contains("spec_version"));
+            described.version.unwrap_err()
+        };
         assert_eq!(refused("' '"), DescriptionError::Version(InvalidVersion::Blank));
         assert_eq!(refused("\"a\\nb\""), DescriptionError::Version(InvalidVersion::ControlCharacter));
-        assert_eq!(refused(&"9".repeat(129)), refused_number());
+        assert_eq!(refused(&"9".repeat(129)), DescriptionError::Version(InvalidVersion::TooLong));
         assert_eq!(refused(&"v".repeat(129)), DescriptionError::Version(InvalidVersion::TooLong));
         assert_eq!(refused("[1]"), DescriptionError::VersionKind);
         assert_eq!(refused("true"), DescriptionError::VersionKind);
-    }
-
-    fn refused_number() -> DescriptionError {
-        let message = "a number out of range, put it in quotes if it is meant as text".to_owned();
-        DescriptionError::Yaml { line: 2, column: 14, message }
     }
 
     #[test]

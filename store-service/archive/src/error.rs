@@ -79,6 +79,9 @@ pub enum ArchiveError {
         /// What is wrong with it.
         error: DescriptionError,
     },
+    /// It was not judged: nobody waits for the verdict any more, or there was no memory for it in time.
+    #[error("the inspection was interrupted")]
+    Interrupted,
     /// The file could not be read. The store's own failure, not the package's.
     #[error("the package could not be read: {0}")]
     Io(std::io::ErrorKind),
@@ -107,12 +110,6 @@ pub enum FormatError {
     /// The compressed data make no sense, or their checksum or length is wrong.
     #[error("its compressed data are damaged")]
     Corrupt,
-    /// It wants more memory than a decoder may take.
-    #[error("unpacking it takes more than {limit_bytes} bytes of memory, pack it with a smaller dictionary")]
-    Window {
-        /// The limit.
-        limit_bytes: u64,
-    },
     /// A header makes no sense.
     #[error("the header at {at} is damaged")]
     Header {
@@ -233,11 +230,14 @@ pub enum MemberError {
     #[error("it is encrypted")]
     Encrypted,
     /// Packed in a way that is not read here.
-    #[error("it is packed by method {method}, which is not supported")]
+    #[error("it is packed by {}; pack it with Deflate", describe_method(*method))]
     Method {
         /// Zip's number of the method.
         method: u16,
     },
+    /// An extra field gives it a name that is not the same in other characters.
+    #[error("it has another name in UTF-8 (extra field 0x7075), which some unpackers take; pack it anew")]
+    OtherName,
     /// The directory and the member's own header disagree.
     #[error("the directory says something else than the member")]
     Disagrees,
@@ -247,6 +247,35 @@ pub enum MemberError {
     /// Its data make no sense, or their checksum or length is wrong.
     #[error("its data are damaged")]
     Corrupt,
+}
+
+fn describe_method(method: u16) -> String {
+    match zip_method(method) {
+        Some((name, tools)) => format!("{name} (method {method}), as {tools} may"),
+        None => format!("method {method}, which is not known here"),
+    }
+}
+
+/// The name of one of zip's methods that are not read here, and who uses it.
+#[must_use]
+pub fn zip_method(method: u16) -> Option<(&'static str, &'static str)> {
+    Some(match method {
+        1 => ("Shrink", "PKZIP 1"),
+        2..=5 => ("Reduce", "PKZIP 0.9"),
+        6 => ("Implode", "PKZIP 1"),
+        9 => ("Deflate64", "Windows Explorer and 7-Zip"),
+        10 => ("PKWARE Implode", "PKZIP"),
+        12 => ("bzip2", "`zip -Z bzip2` and 7-Zip"),
+        14 => ("LZMA", "7-Zip and WinZip"),
+        93 => ("Zstandard", "WinZip and 7-Zip ZS"),
+        94 => ("MP3", "WinZip"),
+        95 => ("xz", "WinZip and 7-Zip"),
+        96 => ("JPEG", "WinZip"),
+        97 => ("WavPack", "WinZip"),
+        98 => ("PPMd", "7-Zip and WinZip"),
+        99 => ("AES", "WinZip and 7-Zip"),
+        _ => return None,
+    })
 }
 
 /// Too much of what.
@@ -269,6 +298,23 @@ pub enum Limit {
     Ratio {
         /// The limit.
         limit: u64,
+    },
+    /// See [`Limits::max_decoder_bytes`](super::Limits::max_decoder_bytes).
+    #[error(
+        "a dictionary or window that takes more than {limit} bytes of memory to unpack; pack it with a smaller one"
+    )]
+    DecoderMemory {
+        /// The limit.
+        limit: u64,
+    },
+    /// A block of an xz stream has a larger dictionary than the first.
+    #[error("a dictionary that grows within a stream of xz; pack it with one dictionary for all blocks")]
+    GrowingDictionary,
+    /// It takes too long.
+    #[error("members or data that take more than {limit_s} seconds of CPU time to inspect")]
+    CpuTime {
+        /// The limit.
+        limit_s: u64,
     },
     /// See [`Limits::max_streams`](super::Limits::max_streams).
     #[error("more than {limit} compressed streams")]

@@ -1,6 +1,7 @@
 //! Looks inside a package: what it is, what it says of itself, and whether it may be stored.
 //!
-//! Promises: nothing is unpacked to disk; memory is bounded whatever comes (64 MiB, mostly far less); a tar, compressed or
+//! Promises: nothing is unpacked to disk; memory is bounded whatever comes ([`Limits::max_decoder_bytes`], of which its
+//! [`Resources`] are asked, and 16 MiB, mostly far less); a tar, compressed or
 //! not, is judged while it streams by, a zip from the finished file. What passes is whole: all checksums that its format
 //! has were checked, and nothing is hidden before, between or behind its members. Refuses files that are no archives,
 //! archives that can be read in two ways, members that lead out of the folder they are unpacked into, and more of anything
@@ -15,6 +16,7 @@ mod format;
 mod limits;
 mod member_list;
 mod names;
+mod resources;
 mod tail;
 mod tar;
 mod unpack;
@@ -23,13 +25,15 @@ mod zip;
 
 use linkgate_contract::PackageVersion;
 
-pub use error::{ArchiveError, DescriptionError, FormatError, Limit, MemberError, MemberName};
+pub use error::{ArchiveError, DescriptionError, FormatError, Limit, MemberError, MemberName, zip_method};
 pub use format::{Format, LooksLike};
 pub use limits::{Limits, Opaque};
+pub use resources::{Resources, Unmetered};
 pub use zip::inspect_zip;
 
 use format::{SNIFF_BYTES, sniff_format};
 use member_list::MemberSummary;
+use tar::TarSummary;
 use unpack::Unpacker;
 
 /// What a package is.
@@ -47,16 +51,25 @@ pub struct Package {
     pub entries: u64,
     /// Bytes that came out, as [`Limits::max_unpacked_bytes`] counts them.
     pub unpacked_bytes: u64,
+    /// Whether its format shows that nothing is missing at its end.
+    pub proves_whole: bool,
+    /// Why the version that its description names cannot be used, if it names one that cannot.
+    pub version_fault: Option<Box<ArchiveError>>,
 }
 
 impl Package {
     fn new(format: Format, summary: MemberSummary, unpacked_bytes: u64) -> Self {
         let MemberSummary { entries, description } = summary;
-        let (relative_path, meta_info, version) = match description {
+        let (relative_path, meta_info, named) = match description {
             Some(description) => (description.folder, Some(description.meta_info), description.version),
-            None => ("./".to_owned(), None, None),
+            None => ("./".to_owned(), None, Ok(None)),
         };
-        Self { format, relative_path, meta_info, version, entries, unpacked_bytes }
+        let (version, version_fault) = match named {
+            Ok(version) => (version, None),
+            Err(fault) => (None, Some(Box::new(fault))),
+        };
+        let proves_whole = format != Format::Opaque;
+        Self { format, relative_path, meta_info, version, entries, unpacked_bytes, proves_whole, version_fault }
     }
 
     fn opaque() -> Self {
@@ -76,6 +89,7 @@ pub enum Inspection {
 /// Looks at a package while it streams by.
 pub struct Inspector {
     limits: Limits,
+    resources: Box<dyn Resources>,
     state: State,
 }
 
@@ -90,8 +104,8 @@ enum State {
 impl Inspector {
     /// Nothing has come yet.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
-        Self { limits, state: State::Head(Vec::new()) }
+    pub fn new(limits: Limits, resources: impl Resources + 'static) -> Self {
+        Self { limits, resources: Box::new(resources), state: State::Head(Vec::new()) }
     }
 
     /// The next bytes.
@@ -111,7 +125,7 @@ impl Inspector {
                 self.push(rest)
             }
             State::Tar(unpacker) => {
-                let pushed = unpacker.push(bytes);
+                let pushed = unpacker.push(bytes, &mut *self.resources);
                 self.allow_if_opaque(pushed)
             }
             State::Zip | State::Opaque => Ok(()),
@@ -133,8 +147,11 @@ impl Inspector {
         match self.state {
             State::Tar(unpacker) => {
                 let format = unpacker.format();
-                match unpacker.finish() {
-                    Ok((summary, out)) => Ok(Inspection::Package(Package::new(format, summary, out))),
+                match unpacker.finish(&mut *self.resources) {
+                    Ok(TarSummary { members, unpacked_bytes, has_end }) => {
+                        let package = Package::new(format, members, unpacked_bytes);
+                        Ok(Inspection::Package(Package { proves_whole: has_end, ..package }))
+                    }
                     Err(refused) if allows_opaque(&self.limits, &refused) => Ok(Inspection::Package(Package::opaque())),
                     Err(refused) => Err(refused),
                 }
@@ -151,8 +168,8 @@ impl Inspector {
         match sniff_format(&head) {
             Ok(Format::Zip) => self.state = State::Zip,
             Ok(format) => {
-                let mut unpacker = Unpacker::new(format, &self.limits)?;
-                let pushed = unpacker.push(&head);
+                let mut unpacker = Unpacker::new(format, &self.limits);
+                let pushed = unpacker.push(&head, &mut *self.resources);
                 self.state = State::Tar(Box::new(unpacker));
                 self.allow_if_opaque(pushed)?;
             }

@@ -28,6 +28,8 @@ pub struct Limits {
     pub max_description_bytes: usize,
     /// Compressed streams one after the other in one file.
     pub max_streams: u64,
+    /// Memory of a decoder, with its window or dictionary.
+    pub max_decoder_bytes: u64,
     /// Files that are no archive.
     pub opaque: Opaque,
 }
@@ -39,9 +41,10 @@ impl Limits {
     pub const MAX_PART_BYTES: usize = 255;
     /// The largest meta information that is recorded, as JSON.
     pub const MAX_META_INFO_BYTES: usize = 256 << 10;
-    /// What the decoders of xz and zstd may take, together with their dictionary. `xz -8` and `zstd -19` need less;
-    /// `xz -9` and `zstd --ultra -22` need more.
-    pub const MAX_DECODER_BYTES: u64 = 40 << 20;
+    /// So many streams of bzip2 or xz may be in any file: to begin one takes time.
+    pub const FREE_DEAR_STREAMS: u64 = 1_000;
+    /// Further ones may be where so many bytes have come out for each: parallel packers write one for 900 KB.
+    pub const BYTES_PER_DEAR_STREAM: u64 = 256 << 10;
     /// The largest extended header of a tar member. A path, a link, the attributes that macOS adds and the map of a file
     /// with many holes fit.
     pub const MAX_EXTENDED_BYTES: usize = 1 << 20;
@@ -57,6 +60,8 @@ impl Default for Limits {
             max_path_bytes: 1024,
             max_description_bytes: 256 << 10,
             max_streams: 100_000,
+            // `xz -9` has a dictionary of 64 MiB.
+            max_decoder_bytes: 72 << 20,
             opaque: Opaque::Refuse,
         }
     }

@@ -3,6 +3,8 @@
 //! Of several descriptions the shallowest counts, of several as shallow the first by name. Which one that is, is known
 //! only at the end, so the best one so far is held, in at most [`Limits::max_description_bytes`].
 
+use linkgate_contract::PackageVersion;
+
 use super::description::Description;
 use super::error::{ArchiveError, DescriptionError, MemberError, MemberName};
 use super::limits::Limits;
@@ -37,7 +39,14 @@ struct Candidate {
 /// What the members tell.
 pub(super) struct MemberSummary {
     pub(super) entries: u64,
-    pub(super) description: Option<Description>,
+    pub(super) description: Option<NamedDescription>,
+}
+
+/// A description that was read. Its version may be none: that matters only where nobody gives another one.
+pub(super) struct NamedDescription {
+    pub(super) folder: String,
+    pub(super) meta_info: String,
+    pub(super) version: Result<Option<PackageVersion>, ArchiveError>,
 }
 
 impl MemberList {
@@ -62,6 +71,17 @@ impl MemberList {
             self.description = Some(Candidate { path, text: Vec::new() });
         }
         Ok(is_better)
+    }
+
+    /// Another name of the member that was taken in, which some unpackers give it: nothing else may have that one, either.
+    pub(super) fn add_other_name(&mut self, name: &[u8], kind: MemberKind<'_>) -> Result<(), ArchiveError> {
+        let path = MemberPath::new(name, &self.limits).map_err(|error| ArchiveError::for_member(name, error))?;
+        let node = match kind {
+            MemberKind::Folder => Node::Folder,
+            MemberKind::Symlink(_) => Node::Symlink,
+            MemberKind::File | MemberKind::HardLink(_) => Node::File,
+        };
+        self.tree.insert(&path, node)
     }
 
     fn check_member(&self, path: &MemberPath, name: &[u8], kind: MemberKind<'_>) -> Result<Node, MemberError> {
@@ -93,12 +113,18 @@ impl MemberList {
     pub(super) fn finish(self) -> Result<MemberSummary, ArchiveError> {
         let limit_bytes = self.limits.max_description_bytes;
         let description = self.description.map(|Candidate { path, text }| {
+            let file = MemberName::new(path.as_bytes());
             let parsed = if text.len() > limit_bytes {
                 Err(DescriptionError::TooLarge { limit_bytes })
             } else {
                 Description::parse(path.split().0, &text)
             };
-            parsed.map_err(|error| ArchiveError::Description { file: MemberName::new(path.as_bytes()), error })
+            let described = |error| ArchiveError::Description { file: file.clone(), error };
+            parsed.map_err(described).map(|Description { folder, version, meta_info }| NamedDescription {
+                folder,
+                meta_info,
+                version: version.map_err(described),
+            })
         });
         Ok(MemberSummary { entries: self.tree.entries(), description: description.transpose()? })
     }
@@ -112,5 +138,10 @@ impl Candidate {
 
 /// Whether a path ends like that of a description.
 pub(super) fn is_description_name(path: &MemberPath) -> bool {
-    DESCRIPTIONS.contains(&path.split().1)
+    is_description(path.split().1)
+}
+
+/// Whether a part of a path is a description's name.
+pub(super) fn is_description(part: &[u8]) -> bool {
+    DESCRIPTIONS.contains(&part)
 }

@@ -18,6 +18,9 @@ impl MemberPath {
     /// Checks a path and brings it into its one form.
     pub(super) fn new(raw: &[u8], limits: &Limits) -> Result<Self, MemberError> {
         check_text(raw, limits)?;
+        if has_backslash(raw) {
+            return Err(MemberError::Backslash);
+        }
         if raw.first() == Some(&b'/') {
             return Err(MemberError::Absolute);
         }
@@ -64,10 +67,29 @@ fn check_text(raw: &[u8], limits: &Limits) -> Result<(), MemberError> {
     if raw.len() > limits.max_path_bytes {
         return Err(MemberError::PathTooLong { limit_bytes: limits.max_path_bytes });
     }
-    if raw.iter().any(u8::is_ascii_control) {
-        return Err(MemberError::ControlCharacter);
+    if raw.iter().any(u8::is_ascii_control) { Err(MemberError::ControlCharacter) } else { Ok(()) }
+}
+
+/// Whether there is a backslash, which some unpackers take as a slash.
+///
+/// In GBK, Big5 and Shift-JIS its byte may be the second one of a character. Names in these are no UTF-8, and no part of
+/// such a name leads anywhere else where an unpacker does not know the character.
+fn has_backslash(raw: &[u8]) -> bool {
+    if std::str::from_utf8(raw).is_ok() {
+        return raw.contains(&b'\\');
     }
-    if raw.contains(&b'\\') { Err(MemberError::Backslash) } else { Ok(()) }
+    let mut bytes = raw.iter().peekable();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => return true,
+            0x81..=0xfe => {
+                bytes.next_if(|second| **second >= 0x40);
+            }
+            _ => {}
+        }
+    }
+    let mut pieces = raw.split(|b| matches!(b, b'/' | b'\\'));
+    raw.contains(&b'\\') && pieces.any(|piece| matches!(piece, b"." | b".." | b"app_desc.yaml" | b"app_desc.yml"))
 }
 
 fn check_part(part: &[u8]) -> Result<(), MemberError> {
@@ -87,6 +109,9 @@ fn check_part(part: &[u8]) -> Result<(), MemberError> {
 /// one get out.
 pub(super) fn check_symlink(path: &MemberPath, target: &[u8], limits: &Limits) -> Result<(), MemberError> {
     check_text(target, limits)?;
+    if target.contains(&b'\\') {
+        return Err(MemberError::Backslash);
+    }
     let out = || MemberError::LinkOut { target: MemberName::new(target) };
     let climbs = parts(target).take_while(|part| *part == b"..").count();
     let climbs_later = parts(target).skip(climbs).any(|part| part == b"..");
@@ -143,7 +168,8 @@ impl Tree {
             return refuse(MemberError::NotInFolder);
         }
         match (self.nodes.insert(self.hash_path(path.as_bytes()), node), node) {
-            (None, _) | (Some(Node::Implied), Node::Folder) => Ok(()),
+            // Packers that join several folders name them once for each.
+            (None, _) | (Some(Node::Implied | Node::Folder), Node::Folder) => Ok(()),
             _ => refuse(MemberError::Duplicate),
         }
     }
@@ -216,6 +242,28 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_of_a_character_is_no_backslash() {
+        // In Shift-JIS, in GBK, and in Big5, with more around it.
+        for raw in
+            [&b"\x83\x5c\x81\x5b\x83\x58.txt"[..], b"a/\x95\x5c/b", b"\xd4\x5c.py", b"\xa5\x5c\xaf\xe0", b"1\xb1\x5c"]
+        {
+            assert_eq!(path(raw).unwrap().as_bytes(), raw);
+        }
+        // Behind a whole character, in UTF-8, and where it would lead out or to a description if it were one.
+        for raw in [
+            &b"\xb1\xb2\\x"[..],
+            b"\xb1x\\y",
+            "\u{7248}\\x".as_bytes(),
+            b"\xb1\\..",
+            b"\xb1\\../../x",
+            b"\xb1\\./x",
+            b"a/\xb1\\app_desc.yaml",
+        ] {
+            assert_eq!(path(raw), Err(MemberError::Backslash), "{}", raw.escape_ascii());
+        }
+    }
+
+    #[test]
     fn lengths_and_depths_are_taken_up_to_their_limits() {
         let limits = Limits { max_path_bytes: 600, max_depth: 3, ..Limits::default() };
         let long = |part: usize| MemberPath::new("a".repeat(part).as_bytes(), &limits);
@@ -262,13 +310,18 @@ mod tests {
         assert_eq!(insert("./", Node::Folder), Ok(()));
         assert_eq!(insert("a/b/c", Node::File), Ok(()));
         assert_eq!(insert("a/b", Node::Folder), Ok(()));
-        assert_eq!(insert("a/b/", Node::Folder), refused("a/b", MemberError::Duplicate));
+        assert_eq!(insert("a/b/", Node::Folder), Ok(()));
+        assert_eq!(insert("./", Node::Folder), Ok(()));
         assert_eq!(insert("./a/b/c", Node::File), refused("a/b/c", MemberError::Duplicate));
         assert_eq!(insert("a", Node::Symlink), refused("a", MemberError::Duplicate));
         assert_eq!(insert("l", Node::Symlink), Ok(()));
         assert_eq!(insert("l/x", Node::File), refused("l/x", MemberError::NotInFolder));
         assert_eq!(insert("l/x/y", Node::File), refused("l/x/y", MemberError::NotInFolder));
         assert_eq!(insert("a/b/c/d/e", Node::File), refused("a/b/c/d/e", MemberError::NotInFolder));
+        assert_eq!(insert("q/", Node::Folder), Ok(()));
+        assert_eq!(insert("q", Node::File), refused("q", MemberError::Duplicate));
+        assert_eq!(insert("f", Node::File), Ok(()));
+        assert_eq!(insert("f/", Node::Folder), refused("f", MemberError::Duplicate));
     }
 
     #[test]

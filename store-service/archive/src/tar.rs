@@ -4,11 +4,12 @@
 //! finds: headers that readers take in different ways are refused, so nothing can be smuggled past this reader (sizes in
 //! two places, names in two places, links with content, prefixes in headers that have none). Files with holes are taken:
 //! their names and sizes are those with the holes, and who does not know of holes finds the same data under a name that
-//! tells so. An archive ends with two blocks of zeros, and nothing but zeros follows: without them it may be cut, with more
-//! it may hide a second one.
+//! tells so. An archive ends with two blocks of zeros, and nothing but zeros follows: with more it may hide a second one.
+//! Without them it may be cut between two members, unless something else shows that it is whole.
 
 mod extended;
 mod header;
+mod holes;
 mod sparse;
 
 use super::error::{ArchiveError, FormatError, Limit, MemberError};
@@ -16,10 +17,20 @@ use super::format::{Format, guess_content};
 use super::limits::Limits;
 use super::member_list::{MemberKind, MemberList, MemberSummary, is_description_name};
 use super::names::MemberPath;
-use extended::{Extended, Extension, PaxMap};
+use extended::{Extended, Extension};
 pub(super) use header::is_v7_header;
 use header::{BLOCK_BYTES, Block, Header, HeaderError, Type};
+use holes::holes_error;
 use sparse::{GnuMap, TextMap};
+
+/// What a tar stream was.
+pub(super) struct TarSummary {
+    pub(super) members: MemberSummary,
+    /// Bytes of the members, with their headers and holes.
+    pub(super) unpacked_bytes: u64,
+    /// It says itself where it ends.
+    pub(super) has_end: bool,
+}
 
 /// A tar stream that is being read.
 pub(super) struct TarReader {
@@ -119,12 +130,18 @@ impl TarReader {
         ArchiveError::LimitExceeded(Limit::UnpackedBytes { limit: self.limits.max_unpacked_bytes })
     }
 
-    /// All bytes have come. What the members are, and how many bytes they are with their headers and holes.
-    pub(super) fn finish(self) -> Result<(MemberSummary, u64), ArchiveError> {
-        let unpacked_bytes = self.unpacked_bytes();
+    /// All bytes have come.
+    pub(super) fn finish(self) -> Result<TarSummary, ArchiveError> {
+        let (unpacked_bytes, has_end) = (self.unpacked_bytes(), matches!(self.state, State::End));
+        // Some packers write half an end or none, and all readers take it.
+        let is_over = match &self.state {
+            State::End | State::HalfEnd { filled: 0 } => true,
+            State::Header { filled: 0 } => self.at > 0 && self.extended.is_empty(),
+            _ => false,
+        };
         match &self.state {
-            State::End if self.members == 0 => Err(self.format_error(FormatError::Empty)),
-            State::End => Ok((self.list.finish()?, unpacked_bytes)),
+            _ if is_over && self.members == 0 => Err(self.format_error(FormatError::Empty)),
+            _ if is_over => Ok(TarSummary { members: self.list.finish()?, unpacked_bytes, has_end }),
             State::Header { filled } if self.at < BLOCK_BYTES as u64 && self.format != Format::Tar => {
                 Err(self.not_a_tar(self.block.get(..*filled).unwrap_or_default()))
             }
@@ -313,64 +330,6 @@ impl TarReader {
         self.begin_content(size, if is_wanted { To::Description } else { To::Nothing })
     }
 
-    /// Not every reader fills the holes of a description, so it must have none.
-    fn add_sparse(&mut self, name: &[u8]) -> Result<(), ArchiveError> {
-        self.members += 1;
-        let is_description = self.list.add_member(name, MemberKind::File)?
-            || MemberPath::new(name, &self.limits).is_ok_and(|path| is_description_name(&path));
-        let refused = ArchiveError::for_member(name, MemberError::DescriptionNotAFile);
-        if is_description { Err(refused) } else { Ok(()) }
-    }
-
-    fn begin_gnu_sparse(&mut self, name: Vec<u8>, size: u64) -> Result<(), ArchiveError> {
-        self.add_sparse(&name)?;
-        let (map, has_more) = GnuMap::in_header(&self.block, size).ok_or_else(|| holes_error(&name))?;
-        self.go_on_with_gnu_map(name, map, has_more)
-    }
-
-    fn read_gnu_map(&mut self) -> Result<(), ArchiveError> {
-        let State::GnuMap { name, mut map, .. } = std::mem::replace(&mut self.state, State::header()) else {
-            return Ok(());
-        };
-        self.list.count_header()?;
-        let has_more = map.take_block(&self.block).ok_or_else(|| holes_error(&name))?;
-        self.go_on_with_gnu_map(name, map, has_more)
-    }
-
-    fn go_on_with_gnu_map(&mut self, name: Vec<u8>, map: GnuMap, has_more: bool) -> Result<(), ArchiveError> {
-        if has_more {
-            self.state = State::GnuMap { filled: 0, name, map };
-            return Ok(());
-        }
-        let holes = map.map.holes(map.stored).ok_or_else(|| holes_error(&name))?;
-        self.count_holes(holes)?;
-        self.begin_content(map.stored, To::Nothing)
-    }
-
-    fn begin_pax_sparse(&mut self, name: Vec<u8>, map: PaxMap, size: u64) -> Result<(), ArchiveError> {
-        self.add_sparse(&name)?;
-        match map {
-            PaxMap::Content(real_size) => {
-                let map = TextMap::new(real_size, size);
-                self.begin_content(size, To::TextMap { name, map })
-            }
-            PaxMap::Records(map) => {
-                let holes = map.and_then(|map| map.holes(size)).ok_or_else(|| holes_error(&name))?;
-                self.count_holes(holes)?;
-                self.begin_content(size, To::Nothing)
-            }
-        }
-    }
-
-    /// Who does not know of holes makes a file of the data alone. Its name must be one that nobody takes for the real one.
-    fn name_of_sparse(&self, name: &[u8], real_name: Option<Vec<u8>>) -> Option<Vec<u8>> {
-        let Some(real_name) = real_name else { return Some(name.to_vec()) };
-        let path = MemberPath::new(name, &self.limits).ok()?;
-        let (folder, _) = path.split();
-        let marker = folder.strip_suffix(b"/").and_then(|folder| folder.rsplit(|b| *b == b'/').next());
-        (marker?.starts_with(b"GNUSparseFile.") && !is_description_name(&path)).then_some(real_name)
-    }
-
     fn begin_content(&mut self, size: u64, to: To) -> Result<(), ArchiveError> {
         self.state = State::content(size, to);
         if size == 0 { self.end_content(false) } else { Ok(()) }
@@ -384,10 +343,6 @@ impl TarReader {
     fn not_a_tar(&self, head: &[u8]) -> ArchiveError {
         ArchiveError::Unsupported { looks: guess_content(head), packed: Some(self.format) }
     }
-}
-
-fn holes_error(name: &[u8]) -> ArchiveError {
-    ArchiveError::for_member(name, MemberError::Holes)
 }
 
 fn fill_block(block: &mut Block, filled: &mut usize, bytes: &[u8]) -> usize {

@@ -134,13 +134,13 @@ pub(super) const PACKERS: [(Format, Packer); 4] =
 
 /// The verdict when the bytes come in pieces of one size.
 pub(super) fn in_pieces(bytes: &[u8], piece: usize, limits: &Limits) -> Result<Package, ArchiveError> {
-    let mut inspector = Inspector::new(limits.clone());
+    let mut inspector = Inspector::new(limits.clone(), Unmetered);
     for piece in bytes.chunks(piece) {
         inspector.push(piece)?;
     }
     match inspector.finish()? {
         Inspection::Package(package) => Ok(package),
-        Inspection::Zip => inspect_zip(&mut Cursor::new(bytes), limits),
+        Inspection::Zip => inspect_zip(&mut Cursor::new(bytes), limits, &mut Unmetered),
     }
 }
 

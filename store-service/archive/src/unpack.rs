@@ -2,17 +2,19 @@
 //!
 //! Promises: the verdict does not depend on the pieces in which the bytes come, for they are worked on in pieces of
 //! [`PIECE_BYTES`]; every checksum of the compressed format is checked; decoders take at most
-//! [`Limits::MAX_DECODER_BYTES`]. Takes several streams one after the other, as parallel packers write them. Refuses what
-//! follows the last one, and bombs as soon as they show: the ratio is judged on what has come so far.
+//! [`Limits::max_decoder_bytes`], after they were asked for. Takes several streams one after the other, as parallel packers
+//! write them. Refuses what follows the last one, and bombs as soon as they show: the ratio is judged on what has come so
+//! far.
 
 mod decoder;
+mod zstd_frame;
 
 use super::error::{ArchiveError, FormatError, Limit};
 use super::format::Format;
 use super::limits::Limits;
-use super::member_list::MemberSummary;
+use super::resources::Resources;
 use super::tail::Tail;
-use super::tar::TarReader;
+use super::tar::{TarReader, TarSummary};
 use decoder::Decoder;
 
 /// Compressed bytes that are worked on at a time.
@@ -33,25 +35,25 @@ pub(super) struct Unpacker {
 }
 
 impl Unpacker {
-    pub(super) fn new(format: Format, limits: &Limits) -> Result<Self, ArchiveError> {
-        let decoder = Decoder::new(format).map_err(|error| ArchiveError::Format { format, error })?;
+    pub(super) fn new(format: Format, limits: &Limits) -> Self {
+        let decoder = Decoder::new(format, limits);
         let output = if decoder.is_some() { vec![0; OUTPUT_BYTES] } else { Vec::new() };
-        Ok(Self {
+        Self {
             format,
             decoder,
             input: Vec::new(),
             output: output.into(),
-            budget: Budget::new(limits),
+            budget: Budget::for_streams(format, limits),
             tail: Tail::default(),
             tar: TarReader::new(format, limits),
-        })
+        }
     }
 
     pub(super) fn format(&self) -> Format {
         self.format
     }
 
-    pub(super) fn push(&mut self, mut bytes: &[u8]) -> Result<(), ArchiveError> {
+    pub(super) fn push(&mut self, mut bytes: &[u8], resources: &mut dyn Resources) -> Result<(), ArchiveError> {
         self.tail.push(bytes);
         // Nothing comes out of a plain tar but itself.
         if self.decoder.is_none() {
@@ -59,7 +61,7 @@ impl Unpacker {
         }
         while !bytes.is_empty() {
             if let (true, Some((piece, rest))) = (self.input.is_empty(), bytes.split_at_checked(PIECE_BYTES)) {
-                self.unpack_piece(piece)?;
+                self.unpack_piece(piece, resources)?;
                 bytes = rest;
                 continue;
             }
@@ -68,37 +70,38 @@ impl Unpacker {
             self.input.extend_from_slice(piece);
             bytes = rest;
             if self.input.len() == PIECE_BYTES {
-                self.unpack_held_input()?;
+                self.unpack_held_input(resources)?;
             }
         }
         Ok(())
     }
 
-    pub(super) fn finish(mut self) -> Result<(MemberSummary, u64), ArchiveError> {
-        self.unpack_held_input()?;
+    pub(super) fn finish(mut self, resources: &mut dyn Resources) -> Result<TarSummary, ArchiveError> {
+        self.unpack_held_input(resources)?;
         let Self { format, decoder, tail, tar, .. } = self;
         let format_error = |error| ArchiveError::Format { format, error };
         if let Some(decoder) = decoder {
-            decoder.finish().map_err(format_error)?;
+            decoder.finish()?;
         }
-        let listed = tar.finish()?;
+        let mut listed = tar.finish()?;
+        // Every compressed format says where its data end.
+        listed.has_end |= format != Format::Tar;
         if tail.ends_as_zip() { Err(format_error(FormatError::AlsoZip)) } else { Ok(listed) }
     }
 
-    fn unpack_held_input(&mut self) -> Result<(), ArchiveError> {
+    fn unpack_held_input(&mut self, resources: &mut dyn Resources) -> Result<(), ArchiveError> {
         let mut input = std::mem::take(&mut self.input);
-        self.unpack_piece(&input)?;
+        self.unpack_piece(&input, resources)?;
         input.clear();
         self.input = input;
         Ok(())
     }
 
-    fn unpack_piece(&mut self, mut input: &[u8]) -> Result<(), ArchiveError> {
+    fn unpack_piece(&mut self, mut input: &[u8], resources: &mut dyn Resources) -> Result<(), ArchiveError> {
         let Some(decoder) = &mut self.decoder else { return Ok(()) };
         loop {
-            let step = decoder
-                .step(input, &mut self.output)
-                .map_err(|error| ArchiveError::Format { format: self.format, error })?;
+            resources.check_time()?;
+            let step = decoder.step(input, &mut self.output, resources)?;
             input = input.get(step.read..).unwrap_or_default();
             self.budget.count_streams(decoder.streams())?;
             self.budget.count_in(step.read);
@@ -121,6 +124,8 @@ pub(super) struct Budget {
     max_out: u64,
     max_ratio: u64,
     max_streams: u64,
+    /// Streams of these take long to begin, so there may be fewer where little comes out.
+    are_streams_dear: bool,
     read: u64,
     pub(super) out: u64,
 }
@@ -128,7 +133,12 @@ pub(super) struct Budget {
 impl Budget {
     pub(super) fn new(limits: &Limits) -> Self {
         let (max_out, max_ratio) = (limits.max_unpacked_bytes, limits.max_ratio);
-        Self { max_out, max_ratio, max_streams: limits.max_streams, read: 0, out: 0 }
+        Self { max_out, max_ratio, max_streams: limits.max_streams, are_streams_dear: false, read: 0, out: 0 }
+    }
+
+    fn for_streams(format: Format, limits: &Limits) -> Self {
+        let are_streams_dear = matches!(format, Format::TarBz2 | Format::TarXz);
+        Self { are_streams_dear, ..Self::new(limits) }
     }
 
     pub(super) fn count_in(&mut self, bytes: usize) {
@@ -152,10 +162,9 @@ impl Budget {
     }
 
     fn count_streams(&self, streams: u64) -> Result<(), ArchiveError> {
-        if streams > self.max_streams {
-            return Err(ArchiveError::LimitExceeded(Limit::Streams { limit: self.max_streams }));
-        }
-        Ok(())
+        let dear = Limits::FREE_DEAR_STREAMS + self.out / Limits::BYTES_PER_DEAR_STREAM;
+        let limit = if self.are_streams_dear { self.max_streams.min(dear) } else { self.max_streams };
+        if streams > limit { Err(ArchiveError::LimitExceeded(Limit::Streams { limit })) } else { Ok(()) }
     }
 }
 
@@ -171,6 +180,22 @@ mod tests {
         };
         assert_eq!((count(999), count(1000)), (Ok(()), Ok(())));
         assert_eq!(count(1001), Err(ArchiveError::LimitExceeded(Limit::UnpackedBytes { limit: 1000 })));
+    }
+
+    #[test]
+    fn parallel_packers_may_write_many_streams_that_have_much_in_them() {
+        let judge = |format, out: u64, streams| {
+            let mut budget = Budget::for_streams(format, &Limits::default());
+            budget.out = out;
+            budget.count_streams(streams)
+        };
+        let over = |limit| Err(ArchiveError::LimitExceeded(Limit::Streams { limit }));
+        assert_eq!(judge(Format::TarBz2, 2 << 30, (2 << 30) / 900_000), Ok(()));
+        assert_eq!(
+            (judge(Format::TarXz, 256 << 10, 1_001), judge(Format::TarXz, 256 << 10, 1_002)),
+            (Ok(()), over(1_001))
+        );
+        assert_eq!((judge(Format::TarGz, 0, 100_000), judge(Format::TarGz, 0, 100_001)), (Ok(()), over(100_000)));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::Package;
 use super::error::{ArchiveError, FormatError};
 use super::format::Format;
 use super::limits::Limits;
+use super::resources::Resources;
 use directory::Directory;
 use members::Members;
 
@@ -26,11 +27,15 @@ const BUFFER_BYTES: usize = 64 << 10;
 ///
 /// # Errors
 /// [`ArchiveError`] says why it may not be kept; [`ArchiveError::Io`] that it could not be read.
-pub fn inspect_zip(file: &mut (impl Read + Seek), limits: &Limits) -> Result<Package, ArchiveError> {
+pub fn inspect_zip(
+    file: &mut (impl Read + Seek),
+    limits: &Limits,
+    resources: &mut dyn Resources,
+) -> Result<Package, ArchiveError> {
     let mut file = BufReader::with_capacity(BUFFER_BYTES, file);
     let directory = Directory::read_from(&mut file, limits)?;
     file.seek(SeekFrom::Start(0)).map_err(read_error)?;
-    let mut members = Members::new(file, &directory, limits);
+    let mut members = Members::new(file, &directory, limits, resources);
     let ends = directory.entries.iter().skip(1).map(|entry| entry.offset).chain([directory.at]);
     for (entry, end) in directory.entries.iter().zip(ends) {
         members.read_member(entry, end)?;

@@ -143,6 +143,9 @@ fn read_stored(row: &SqliteRow) -> Result<StoredPackage, sqlx::Error> {
         version: declared.map(PackageVersion::new).transpose().map_err(|e| sqlx::Error::Decode(e.into()))?,
         entries: unsigned(row.try_get("entries")?)?,
         unpacked_bytes: unsigned(row.try_get("unpacked_bytes")?)?,
+        // Else it would not have been stored.
+        proves_whole: true,
+        version_fault: None,
     };
     let origin = Origin {
         job_id: read_id(row.try_get("origin_job")?)?,

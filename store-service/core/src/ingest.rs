@@ -12,6 +12,7 @@
 //! this very process works on, for those who wait for them.
 
 mod blocks;
+mod decoder_memory;
 mod dispatch;
 mod error;
 mod inspection;
@@ -26,6 +27,7 @@ mod take_up;
 mod upload_key;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -39,6 +41,7 @@ use crate::attest::Signer;
 use crate::budget::Owner;
 use crate::metrics::Metrics;
 pub use error::{IngestError, NotReady};
+use inspection::Inspections;
 pub use job::now_ms;
 use job::{Job, RecordState, Stage};
 pub use jobs::Live;
@@ -93,6 +96,8 @@ pub struct Rules {
     pub modules: ModuleRules,
     /// What a package may be.
     pub packages: PackageLimits,
+    /// What inspections may take.
+    pub inspection: InspectionRules,
     /// How many at once, and how long they wait.
     pub queue: QueueLimits,
     /// How often a process may end while it works on an accepted upload, before that is given up.
@@ -102,6 +107,25 @@ pub struct Rules {
     pub allowed_hosts: AllowList,
     /// How failures are put to callers.
     pub explain: fn(&IngestError) -> Problem,
+}
+
+/// What inspections may take of the process.
+#[derive(Clone, Copy, Debug)]
+pub struct InspectionRules {
+    /// Memory of all decoders together, in bytes.
+    pub decoder_memory_bytes: u64,
+    /// How long an inspection may wait for its decoder's memory, from its beginning.
+    pub memory_timeout: Duration,
+    /// CPU time of one inspection.
+    pub cpu_limit: Duration,
+}
+
+impl Default for InspectionRules {
+    /// Fits a container of 512 MiB, and what a package of 4 GiB takes.
+    fn default() -> Self {
+        let (memory_timeout, cpu_limit) = (Duration::from_secs(600), Duration::from_secs(300));
+        Self { decoder_memory_bytes: 192 << 20, memory_timeout, cpu_limit }
+    }
 }
 
 /// An upload that somebody asks for.
@@ -134,6 +158,7 @@ pub struct Ingest<V: Services> {
     signer: Signer,
     rules: Rules,
     jobs: Jobs,
+    inspections: Inspections,
     uploads: TaskTracker,
     stop: CancellationToken,
     metrics: Metrics,
@@ -153,7 +178,20 @@ impl<V: Services> Ingest<V> {
         let (uploads, stop, ended) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
         let _dispatcher = ended.clone().drop_guard();
         let jobs = Jobs::default();
-        let this = Arc::new(Self { source, blobs, catalog, signer, rules, jobs, uploads, stop, metrics, _dispatcher });
+        let inspections = Inspections::new(rules.inspection, metrics.clone());
+        let this = Arc::new(Self {
+            source,
+            blobs,
+            catalog,
+            signer,
+            rules,
+            jobs,
+            inspections,
+            uploads,
+            stop,
+            metrics,
+            _dispatcher,
+        });
         dispatch::start(&this, HolderId::random(), ended);
         this
     }

@@ -41,6 +41,8 @@ struct Parts {
     joined: Counter,
     requests: Family<ByRoute, Counter>,
     disk_free: Gauge,
+    decoder_memory: Gauge,
+    decoders_waiting: Gauge,
     data_dir: PathBuf,
 }
 
@@ -86,6 +88,8 @@ impl Metrics {
             joined: Counter::default(),
             requests: Family::default(),
             disk_free: Gauge::default(),
+            decoder_memory: Gauge::default(),
+            decoders_waiting: Gauge::default(),
             data_dir: data_dir.to_owned(),
         };
         parts.register();
@@ -119,6 +123,16 @@ impl Metrics {
         if !is_new {
             self.0.deduplicated.inc();
         }
+    }
+
+    /// The decoders of all inspections hold so many bytes.
+    pub fn set_decoder_memory(&self, bytes: u64) {
+        self.0.decoder_memory.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// An inspection waits for memory while the result lives.
+    pub(crate) fn decoder_waits(&self) -> Waits<'_> {
+        Waits::begin(&self.0.decoders_waiting)
     }
 
     /// A transaction waited so long for the database's only writer.
@@ -183,6 +197,13 @@ impl Parts {
         to.register("uploads_joined", "Calls that waited for an upload that another one began", self.joined.clone());
         to.register("http_requests", "Requests answered, by route and status", self.requests.clone());
         to.register_with_unit(
+            "decoder_memory",
+            "Memory that decoders of packages hold",
+            Unit::Bytes,
+            self.decoder_memory.clone(),
+        );
+        to.register("decoders_waiting", "Inspections that wait for a decoder's memory", self.decoders_waiting.clone());
+        to.register_with_unit(
             "disk_free",
             "Free space for packages and the catalog",
             Unit::Bytes,
@@ -192,7 +213,7 @@ impl Parts {
 }
 
 /// Counted while it lives.
-struct Waits<'a>(&'a Gauge);
+pub(crate) struct Waits<'a>(&'a Gauge);
 
 impl<'a> Waits<'a> {
     fn begin(gauge: &'a Gauge) -> Self {

@@ -9,7 +9,7 @@ use linkgate_contract::{
 };
 
 use crate::ingest::ports::QueueLimits;
-use crate::ingest::{Allowance, ModuleRules, Rules, Upload};
+use crate::ingest::{Allowance, InspectionRules, ModuleRules, Rules, Upload};
 
 /// An upload that may overwrite.
 #[must_use]
@@ -45,6 +45,7 @@ pub fn lenient_rules() -> Rules {
     Rules {
         modules: ModuleRules::default(),
         packages: Limits { opaque: Opaque::Allow, ..Limits::default() },
+        inspection: InspectionRules::default(),
         queue: QueueLimits::default(),
         max_lives: 3,
         allowed_hosts: AllowList::default(),

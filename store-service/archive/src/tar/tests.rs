@@ -47,10 +47,17 @@ fn the_same_name_twice_is_refused_however_it_is_spelt() {
         let name = second.replace("./", "").replace("//", "/");
         member_refused(&name, MemberError::Duplicate, &[file(first, "1"), file(second, "2")]);
     }
-    member_refused("a", MemberError::Duplicate, &[folder("a/"), folder("./a")]);
+    member_refused("a", MemberError::Duplicate, &[folder("a/"), file("./a", "x")]);
     member_refused("a", MemberError::Duplicate, &[file("a", "x"), folder("a/")]);
     member_refused("a", MemberError::Duplicate, &[file("a/b", "x"), file("a", "x")]);
     member_refused("a/b", MemberError::NotInFolder, &[file("a", "x"), file("a/b", "x")]);
+}
+
+#[test]
+fn the_same_folder_twice_is_one_folder() {
+    let members =
+        [folder("./"), folder("./lib/"), file("./lib/x", "1"), folder("./"), folder("lib"), file("lib/y", "2")];
+    assert_eq!(judge(&tar(&members)).unwrap().entries, 6);
 }
 
 #[test]
@@ -147,15 +154,30 @@ fn binary_sizes_are_read_and_absurd_ones_refused() {
 #[test]
 fn the_end_is_two_blocks_of_zeros_and_then_nothing() {
     let members = file("a", "x");
-    broken(FormatError::Truncated, &members);
-    broken(FormatError::Truncated, &[members.clone(), vec![0; 512]].concat());
+    broken(FormatError::Truncated, &members[..1000]);
     broken(FormatError::Truncated, &[members.clone(), vec![0; 1023]].concat());
-    assert!(judge(&[members.clone(), vec![0; 1024]].concat()).is_ok());
+    assert!(judge(&[members.clone(), vec![0; 1024]].concat()).unwrap().proves_whole);
     assert!(judge(&[members.clone(), vec![0; 1025]].concat()).is_ok());
     broken(FormatError::TrailingData, &[tar(std::slice::from_ref(&members)), tar(&[file("b", "x")])].concat());
     // One block of zeros, and a second archive for those who go on reading.
     broken(FormatError::TrailingData, &[members.clone(), vec![0; 512], tar(&[file("b", "x")])].concat());
     broken(FormatError::TrailingData, &[tar(&[members]), vec![0; 99], vec![1]].concat());
+}
+
+#[test]
+fn an_end_may_be_missing_where_something_else_shows_that_nothing_is() {
+    for zeros in [0, 512] {
+        let cut = [file("a", "x"), vec![0; zeros]].concat();
+        let package = judge(&cut).unwrap();
+        assert_eq!((package.entries, package.proves_whole), (1, false));
+        for (_, pack) in PACKERS {
+            assert!(judge(&pack(&cut)).unwrap().proves_whole);
+        }
+    }
+    // A member that is announced must come.
+    broken(FormatError::Truncated, &pax(b'x', &[("path", "b")]));
+    broken(FormatError::Truncated, &[file("a", "x"), member("././@LongLink", b'L', b"long\0")].concat());
+    broken(FormatError::Empty, &pax(b'g', &[("comment", "x")]));
 }
 
 #[test]

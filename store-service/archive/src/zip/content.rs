@@ -7,6 +7,7 @@ use flate2::{Crc, Decompress, FlushDecompress, Status};
 use super::directory::{Entry, Method};
 use super::{BUFFER_BYTES, format_error, read_error};
 use crate::error::{ArchiveError, FormatError, MemberError};
+use crate::resources::Resources;
 use crate::unpack::Budget;
 
 /// What unpacks, one member after the other.
@@ -26,14 +27,20 @@ pub(super) struct Content<'a> {
     entry: &'a Entry,
     name: &'a [u8],
     budget: &'a mut Budget,
+    resources: &'a mut dyn Resources,
     crc: Crc,
     packed_left: u64,
     size_left: u64,
 }
 
 impl<'a> Content<'a> {
-    pub(super) fn new(entry: &'a Entry, name: &'a [u8], budget: &'a mut Budget) -> Self {
-        Self { entry, name, budget, crc: Crc::new(), packed_left: entry.packed, size_left: entry.size }
+    pub(super) fn new(
+        entry: &'a Entry,
+        name: &'a [u8],
+        budget: &'a mut Budget,
+        resources: &'a mut dyn Resources,
+    ) -> Self {
+        Self { entry, name, budget, resources, crc: Crc::new(), packed_left: entry.packed, size_left: entry.size }
     }
 
     /// Reads all of it; what comes out goes through `sink`.
@@ -87,6 +94,7 @@ impl<'a> Content<'a> {
 
     /// Counts and hands on what `packed` bytes of the file became.
     fn hand_on(&mut self, packed: usize, bytes: &[u8], sink: &mut impl FnMut(&[u8])) -> Result<(), ArchiveError> {
+        self.resources.check_time()?;
         self.budget.count_in(packed);
         self.budget.count_out(bytes.len())?;
         self.budget.judge_ratio()?;

@@ -55,6 +55,8 @@ pub(super) struct Entry {
     pub(super) mode: u16,
     /// A hash of its name under the directory's keys.
     pub(super) name_key: u64,
+    /// The same of the name that counts: most have no other one.
+    pub(super) path_key: u64,
     /// Where its name stands in the directory, and its length.
     pub(super) name_at: (u64, u16),
 }
@@ -119,8 +121,8 @@ impl Directory {
         let [size, packed, offset] = wide.ok_or_else(|| ArchiveError::for_member(&name, MemberError::Disagrees))?;
         let name_at = (at + ENTRY_BYTES as u64, name_len);
         let mode = u16::try_from(attributes >> 16).unwrap_or_default();
-        let name_key = self.hash_name(&name);
-        Ok(Entry { offset, packed, size, crc, flags, method, mode, name_key, name_at })
+        let (name_key, path_key) = (self.hash_name(&name), self.hash_name(extra.path.unwrap_or(&name)));
+        Ok(Entry { offset, packed, size, crc, flags, method, mode, name_key, path_key, name_at })
     }
 }
 
@@ -135,7 +137,7 @@ fn check_method(flags: u16, method: u16) -> Result<Method, MemberError> {
 pub(super) fn parse_extra<'a>(extra: &'a [u8], name: &[u8], at: u64) -> Result<Extra<'a>, ArchiveError> {
     Extra::parse(extra, name).map_err(|error| match error {
         ExtraError::Damaged => format_error(FormatError::Header { at }),
-        ExtraError::OtherName => ArchiveError::for_member(name, MemberError::Disagrees),
+        ExtraError::OtherName => ArchiveError::for_member(name, MemberError::OtherName),
     })
 }
 
@@ -203,7 +205,9 @@ impl End {
         if (disk, first_disk, here) != (0, 0, members) {
             return Err(format_error(FormatError::Split));
         }
-        if comment.len() != usize::from(comment_len) {
+        // Pipes and tapes pad with zeros.
+        let behind = comment.get(usize::from(comment_len)..);
+        if !behind.is_some_and(|behind| behind.iter().all(|b| *b == 0)) {
             return Err(format_error(FormatError::NoDirectory));
         }
         Ok(Self { at: at.into(), bytes: bytes.into(), members: members.into() })

@@ -1,5 +1,9 @@
 //! Numbers and extra fields out of the headers of a zip.
 
+use flate2::Crc;
+
+use crate::member_list::is_description;
+
 /// Reads little-endian numbers one after the other. What is missing reads as 0: headers come whole.
 pub(super) struct Fields<'a>(pub(super) &'a [u8]);
 
@@ -49,22 +53,24 @@ pub(super) enum ExtraError {
 pub(super) struct Extra<'a> {
     /// Numbers of eight bytes.
     zip64: Option<&'a [u8]>,
+    /// The name in UTF-8, if it is not the one that the header has.
+    pub(super) path: Option<&'a [u8]>,
 }
 
 impl<'a> Extra<'a> {
     pub(super) fn parse(mut extra: &'a [u8], name: &[u8]) -> Result<Self, ExtraError> {
         let mut found = Self::default();
-        while !extra.is_empty() {
-            let (head, rest) = extra.split_at_checked(4).ok_or(ExtraError::Damaged)?;
+        // Fewer bytes than a field has at least are padding, as zipalign writes it.
+        while let Some((head, rest)) = extra.split_at_checked(4) {
             let mut head = Fields(head);
             let (id, length) = (head.read_u16(), usize::from(head.read_u16()));
             let (content, rest) = rest.split_at_checked(length).ok_or(ExtraError::Damaged)?;
             match id {
                 ZIP64 if found.zip64.is_some() => return Err(ExtraError::Damaged),
                 ZIP64 => found.zip64 = Some(content),
-                UNICODE_PATH if content.get(UNICODE_PATH_HEAD..) != Some(name) => {
-                    return Err(ExtraError::OtherName);
-                }
+                UNICODE_PATH if content.get(UNICODE_PATH_HEAD..) == Some(name) => {}
+                UNICODE_PATH if found.path.is_some() => return Err(ExtraError::Damaged),
+                UNICODE_PATH => found.path = Some(parse_unicode_path(content, name).ok_or(ExtraError::OtherName)?),
                 _ => {}
             }
             extra = rest;
@@ -92,6 +98,21 @@ impl<'a> Extra<'a> {
     pub(super) fn has_zip64(&self) -> bool {
         self.zip64.is_some()
     }
+}
+
+/// The same name in UTF-8: of the right form, made for this name, and the same in every part that can be written in ASCII,
+/// so that who reads the one and who reads the other find the same folders and the same description.
+fn parse_unicode_path<'a>(content: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let (head, path) = content.split_at_checked(UNICODE_PATH_HEAD)?;
+    let (version, crc) = head.split_first()?;
+    let mut sum = Crc::new();
+    sum.update(name);
+    let is_made_for_name = *version == 1 && Fields(crc).read_u32() == sum.sum();
+    let is_same = |(own, other): (&[u8], &[u8])| own == other || !other.is_ascii() && !is_description(own);
+    let slashes = |name: &[u8]| name.iter().filter(|b| **b == b'/').count();
+    let (own, other) = (name.split(|b| *b == b'/'), path.split(|b| *b == b'/'));
+    let fits = slashes(name) == slashes(path) && own.zip(other).all(is_same);
+    (is_made_for_name && fits && std::str::from_utf8(path).is_ok()).then_some(path)
 }
 
 /// Behind the numbers stands nothing, or that the member is in the first part of the archive.

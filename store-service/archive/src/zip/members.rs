@@ -9,6 +9,7 @@ use super::{format_error, read_error};
 use crate::error::{ArchiveError, FormatError, MemberError};
 use crate::limits::Limits;
 use crate::member_list::{MemberKind, MemberList};
+use crate::resources::Resources;
 use crate::unpack::Budget;
 
 const MEMBER_MARK: u32 = 0x0403_4b50;
@@ -24,6 +25,13 @@ const SYMLINK: u16 = 0o120_000;
 /// What was packed from a pipe bears the pipe's kind, and unpacks to a file.
 const PIPE: u16 = 0o010_000;
 
+/// What a member is called.
+struct Names {
+    name: Vec<u8>,
+    /// What those call it who do not read names in UTF-8.
+    other: Option<Vec<u8>>,
+}
+
 /// Members that are being read.
 pub(super) struct Members<'a, R> {
     file: BufReader<R>,
@@ -34,19 +42,26 @@ pub(super) struct Members<'a, R> {
     budget: Budget,
     inflater: Inflater,
     max_target_bytes: usize,
+    resources: &'a mut dyn Resources,
 }
 
 impl<'a, R: Read + Seek> Members<'a, R> {
-    pub(super) fn new(file: BufReader<R>, directory: &'a Directory, limits: &Limits) -> Self {
+    pub(super) fn new(
+        file: BufReader<R>,
+        directory: &'a Directory,
+        limits: &Limits,
+        resources: &'a mut dyn Resources,
+    ) -> Self {
         let (list, budget) = (MemberList::new(limits), Budget::new(limits));
         let inflater = Inflater::new();
-        Self { file, at: 0, directory, list, budget, inflater, max_target_bytes: limits.max_path_bytes }
+        Self { file, at: 0, directory, list, budget, inflater, max_target_bytes: limits.max_path_bytes, resources }
     }
 
     /// Reads the next member whole.
     ///
     /// `end` is where the next one begins, or the directory.
     pub(super) fn read_member(&mut self, entry: &Entry, end: u64) -> Result<(), ArchiveError> {
+        self.resources.check_time()?;
         if entry.offset < self.at {
             let name = self.read_name(entry)?;
             return Err(ArchiveError::for_member(&name, MemberError::Overlaps));
@@ -54,12 +69,13 @@ impl<'a, R: Read + Seek> Members<'a, R> {
         if entry.offset > self.at {
             return Err(format_error(FormatError::Gap { at: self.at }));
         }
-        let name = self.read_header(entry)?;
+        let Names { name, other } = self.read_header(entry)?;
         let refused = |error| ArchiveError::for_member(&name, error);
-        match (entry.mode & KIND, name.ends_with(b"/")) {
+        let kind = match (entry.mode & KIND, name.ends_with(b"/")) {
             (0 | FOLDER, true) if entry.size == 0 => {
                 self.list.add_member(&name, MemberKind::Folder)?;
                 self.read_content(entry, &name, |_, _| {})?;
+                MemberKind::Folder
             }
             (0 | FILE | PIPE, false) => {
                 let is_wanted = self.list.add_member(&name, MemberKind::File)?;
@@ -68,10 +84,17 @@ impl<'a, R: Read + Seek> Members<'a, R> {
                         list.push_description(bytes);
                     }
                 })?;
+                MemberKind::File
             }
-            (SYMLINK, false) => self.read_symlink(entry, &name)?,
+            (SYMLINK, false) => {
+                self.read_symlink(entry, &name)?;
+                MemberKind::Symlink(b"")
+            }
             (0 | FOLDER | FILE | PIPE | SYMLINK, _) => return Err(refused(MemberError::KindMismatch)),
             _ => return Err(refused(MemberError::Special)),
+        };
+        if let Some(other) = other {
+            self.list.add_other_name(&other, kind)?;
         }
         if entry.flags & DESCRIPTOR == 0 { Ok(()) } else { self.check_descriptor(entry, &name, end) }
     }
@@ -88,7 +111,7 @@ impl<'a, R: Read + Seek> Members<'a, R> {
     }
 
     /// The member's own header. It must say what the directory says.
-    fn read_header(&mut self, entry: &Entry) -> Result<Vec<u8>, ArchiveError> {
+    fn read_header(&mut self, entry: &Entry) -> Result<Names, ArchiveError> {
         let at = self.at;
         let mut head = [0; MEMBER_BYTES];
         self.read_bytes(&mut head)?;
@@ -105,14 +128,24 @@ impl<'a, R: Read + Seek> Members<'a, R> {
         self.read_bytes(&mut extra)?;
         // Whoever writes a descriptor may know the numbers only afterwards.
         let says_later = flags & DESCRIPTOR != 0;
-        let sizes = parse_extra(&extra, &name, at)?.widen([size, packed]);
+        let extra = parse_extra(&extra, &name, at)?;
+        let sizes = extra.widen([size, packed]);
         let fits = |own: u64, listed: u64| own == listed || says_later && own == 0;
         let agrees = flags == entry.flags
             && Method::from_number(method) == Ok(entry.method)
             && fits(crc.into(), entry.crc.into())
             && sizes.is_some_and(|[size, packed]| fits(size, entry.size) && fits(packed, entry.packed))
             && self.directory.hash_name(&name) == entry.name_key;
-        if agrees { Ok(name) } else { Err(self.disagrees(entry)?) }
+        if !agrees {
+            return Err(self.disagrees(entry)?);
+        }
+        match extra.path {
+            path if self.directory.hash_name(path.unwrap_or(&name)) != entry.path_key => {
+                Err(ArchiveError::for_member(&name, MemberError::OtherName))
+            }
+            Some(path) => Ok(Names { name: path.to_vec(), other: Some(name) }),
+            None => Ok(Names { name, other: None }),
+        }
     }
 
     fn read_symlink(&mut self, entry: &Entry, name: &[u8]) -> Result<(), ArchiveError> {
@@ -130,7 +163,7 @@ impl<'a, R: Read + Seek> Members<'a, R> {
         name: &[u8],
         mut sink: impl FnMut(&mut MemberList, &[u8]),
     ) -> Result<(), ArchiveError> {
-        let mut content = Content::new(entry, name, &mut self.budget);
+        let mut content = Content::new(entry, name, &mut self.budget, self.resources);
         content.unpack(&mut self.file, &mut self.inflater, |bytes| sink(&mut self.list, bytes))?;
         self.at += entry.packed;
         Ok(())

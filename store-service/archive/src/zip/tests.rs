@@ -252,16 +252,109 @@ fn the_directory_must_say_what_the_members_say() {
     refuses_member(&archive, "name-a", MemberError::Disagrees);
 }
 
+/// The extra field with a name in UTF-8, made for this name.
+fn unicode_path(made_for: &[u8], path: &str) -> Vec<u8> {
+    let length = u16::try_from(5 + path.len()).unwrap().to_le_bytes();
+    [&[0x75, 0x70][..], &length, &[1], &crc(made_for).to_le_bytes(), path.as_bytes()].concat()
+}
+
+/// A member with a name in GBK, or what is left of it, and in UTF-8.
+fn with_path(name: &[u8], path: &str) -> Made {
+    Made { name: name.to_vec(), extra: unicode_path(name, path), ..made("", b"x") }
+}
+
 #[test]
-fn a_second_name_is_refused() {
-    let unicode = |name: &[u8]| {
-        let length = u16::try_from(5 + name.len()).unwrap().to_le_bytes();
-        [&[0x75, 0x70][..], &length, &[1, 0, 0, 0, 0], name].concat()
+fn a_name_in_utf8_counts_if_it_is_the_same_name() {
+    let gbk = b"app\xd4\xb4\xc2\xeb/\xd4\xb4.py";
+    let path = "app\u{6e90}\u{7801}/\u{6e90}.py";
+    assert_eq!(judge(&zip(&[with_path(gbk, path)])).unwrap().entries, 3);
+    // What cannot be said in the old characters is lost.
+    assert!(judge(&zip(&[with_path(b"__.py", "\u{6e90}\u{7801}.py")])).is_ok());
+    let described = Made {
+        content: DESCRIPTION.as_bytes().to_vec(),
+        crc: crc(DESCRIPTION.as_bytes()),
+        ..with_path(b"\xd4\xb4/app_desc.yaml", "\u{6e90}/app_desc.yaml")
     };
-    assert!(judge(&zip(&[Made { extra: unicode(b"m"), ..made("m", b"x") }])).is_ok());
-    refuses_last(MemberError::Disagrees, Made { extra: unicode(b"../n"), ..made("m", b"x") });
-    let damaged = zip(&[Made { extra: vec![1, 2, 3], ..made("m", b"x") }]);
+    let package = judge(&zip(&[Made { size: DESCRIPTION.len() as u32, ..described }])).unwrap();
+    assert_eq!((package.relative_path.as_str(), package.version.unwrap().as_str()), ("\u{6e90}/", "0.0.5"));
+    // Both names are taken.
+    refuses_member(&zip(&[with_path(b"_.py", "\u{6e90}.py"), made("_.py", b"x")]), "_.py", MemberError::Duplicate);
+    refuses_member(
+        &zip(&[with_path(b"_.py", "\u{6e90}.py"), made("\u{6e90}.py", b"x")]),
+        "\u{6e90}.py",
+        MemberError::Duplicate,
+    );
+    // The same name once more says nothing, whatever its checksum.
+    assert!(judge(&zip(&[Made { extra: unicode_path(b"other", "m"), ..made("m", b"x") }])).is_ok());
+}
+
+#[test]
+fn a_name_in_utf8_that_is_another_one_is_refused() {
+    let refused = |member: Made| {
+        let judged = judge(&zip(&[member]));
+        assert!(matches!(&judged, Err(ArchiveError::Member { error: MemberError::OtherName, .. })), "{judged:?}");
+    };
+    for (name, path) in [
+        (&b"m"[..], "../n"),
+        (b"a.py", "b.py"),
+        (b"\xd4\xb4/a.py", "\u{6e90}/b.py"),
+        (b"\xd4\xb4", "\u{6e90}/b.py"),
+        (b"\xd4\xb4/", "\u{6e90}"),
+        (b"app_desc.yaml", "\u{6e90}.yaml"),
+        (b"\xd4\xb4.yaml", "app_desc.yaml"),
+    ] {
+        refused(with_path(name, path));
+    }
+    let good = with_path(b"\xd4\xb4", "\u{6e90}");
+    // Made for another name, of another version, no text, only in one of the two headers.
+    refused(Made { extra: unicode_path(b"\xd4", "\u{6e90}"), ..good.clone() });
+    let spoilt = |at: usize, byte: u8| {
+        let mut extra = good.extra.clone();
+        extra[at] = byte;
+        Made { extra, ..good.clone() }
+    };
+    refused(spoilt(4, 2));
+    refused(spoilt(9, 0xff));
+    refused(Made { own_extra: Some(Vec::new()), ..good.clone() });
+    refused(Made { own_extra: Some(good.extra.clone()), extra: Vec::new(), ..good.clone() });
+    let twice = zip(&[Made { extra: good.extra.repeat(2), ..good }]);
+    assert!(matches!(judge(&twice), Err(ArchiveError::Format { error: FormatError::Header { .. }, .. })));
+}
+
+#[test]
+fn extra_fields_may_be_padded_but_not_be_cut() {
+    for extra in [vec![0], vec![1, 2, 3], vec![0; 10], [vec![9, 9, 1, 0, 7], vec![0; 3]].concat()] {
+        assert!(judge(&zip(&[Made { extra, ..made("m", b"x") }])).is_ok());
+    }
+    let damaged = zip(&[Made { extra: vec![9, 9, 1, 0], ..made("m", b"x") }]);
     assert!(matches!(judge(&damaged), Err(ArchiveError::Format { error: FormatError::Header { .. }, .. })));
+}
+
+#[test]
+fn a_refused_method_is_called_by_its_name() {
+    for (method, words) in [
+        (9, "m: it is packed by Deflate64 (method 9), as Windows Explorer and 7-Zip may; pack it with Deflate"),
+        (12, "m: it is packed by bzip2 (method 12), as `zip -Z bzip2` and 7-Zip may; pack it with Deflate"),
+        (77, "m: it is packed by method 77, which is not known here; pack it with Deflate"),
+    ] {
+        assert_eq!(judge(&zip(&[Made { method, ..made("m", b"x") }])).unwrap_err().to_string(), words);
+    }
+}
+
+#[test]
+fn a_folder_twice_is_one_folder_and_a_byte_of_a_character_no_backslash() {
+    assert_eq!(judge(&zip(&[made("d/", b""), made("d/a", b"x"), made("d/", b"")])).unwrap().entries, 3);
+    assert!(judge(&zip(&[Made { name: b"\x83\x5c\x81\x5b.txt".to_vec(), ..made("", b"x") }])).is_ok());
+}
+
+#[test]
+fn zeros_behind_the_end_are_padding() {
+    for archive in [good_zip(), zip_with(&good(), b"a comment"), wide_zip(&good())] {
+        assert_eq!(judge(&[archive.clone(), vec![0; 10_000]].concat()), judge(&archive));
+        format_error(FormatError::NoDirectory, &[archive.clone(), vec![0; 10_000], vec![1]].concat());
+        // So far back nobody looks for it.
+        format_error(FormatError::NoDirectory, &[archive, vec![0; 1 << 17]].concat());
+    }
 }
 
 #[test]
@@ -538,7 +631,7 @@ fn bombs_are_refused_by_their_ratio_whatever_they_say_of_themselves() {
     let zeros = vec![0; 48 << 20];
     let bomb = made("zeros", &zeros);
     let over = Err(ArchiveError::LimitExceeded(Limit::Ratio { limit: 100 }));
-    let judged = |members: &[Made]| inspect_zip(&mut Cursor::new(zip(members)), &Limits::default());
+    let judged = |members: &[Made]| inspect_zip(&mut Cursor::new(zip(members)), &Limits::default(), &mut Unmetered);
     assert_eq!(judged(std::slice::from_ref(&bomb)), over);
     // One that says it is small is caught at the size that it says.
     let error = MemberError::Corrupt;
@@ -563,6 +656,6 @@ fn a_file_that_cannot_be_read_is_no_fault_of_the_package() {
             Ok(100)
         }
     }
-    let refused = inspect_zip(&mut Failing, &Limits::default());
+    let refused = inspect_zip(&mut Failing, &Limits::default(), &mut Unmetered);
     assert_eq!(refused, Err(ArchiveError::Io(std::io::ErrorKind::PermissionDenied)));
 }

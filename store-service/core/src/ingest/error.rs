@@ -50,7 +50,7 @@ pub enum IngestError {
     },
     /// The package may not be stored.
     #[error("the package is refused")]
-    Archive(#[from] ArchiveError),
+    Archive(#[source] ArchiveError),
     /// The package could not be stored.
     #[error("the package could not be stored")]
     Blob(#[from] BlobError),
@@ -105,6 +105,16 @@ impl IngestError {
             Self::Archive(_) => "package_refused",
             Self::KeyReused => "idempotency_key_reused",
             Self::Cancelled | Self::ClaimLost | Self::Stopping => "cancelled",
+        }
+    }
+}
+
+impl From<ArchiveError> for IngestError {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            // There was no memory for it in time: others have it all.
+            ArchiveError::Interrupted => Self::Busy,
+            refused => Self::Archive(refused),
         }
     }
 }

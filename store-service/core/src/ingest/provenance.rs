@@ -1,6 +1,6 @@
 //! What is recorded of a package, and what is said of where it came from.
 
-use linkgate_archive::Package;
+use linkgate_archive::{ArchiveError, Package};
 use linkgate_contract::{PackageName, Sha256};
 
 use super::job::Job;
@@ -27,7 +27,7 @@ impl<V: Services> Ingest<V> {
         let Upload { target, request, operator, .. } = &job.upload;
         let Arrived { sha256, size_bytes, package, from } = arrived;
         let version = request.version.clone().or_else(|| package.version.clone());
-        let version = version.ok_or(IngestError::VersionMissing { format: package.format })?;
+        let version = version.ok_or_else(|| missing_version(&package))?;
         let package_name = PackageName::new(&request.package_url, &version)?.as_str().to_owned();
         let ended_ms = now_ms();
         let view = job.view();
@@ -73,5 +73,13 @@ fn source(from: &BytesFrom, attempts: u32) -> Source<'_> {
             etag: etag.as_deref(),
             last_modified: last_modified.as_deref(),
         },
+    }
+}
+
+/// Nobody gave a version that can be used.
+fn missing_version(package: &Package) -> IngestError {
+    match &package.version_fault {
+        Some(fault) => ArchiveError::clone(fault).into(),
+        None => IngestError::VersionMissing { format: package.format },
     }
 }

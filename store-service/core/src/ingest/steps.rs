@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use bytes::Bytes;
 use linkgate_archive::{Format, Limits, Opaque, Package};
-use linkgate_contract::{JobId, ModuleRef, Sha256};
+use linkgate_contract::{CallerApp, JobId, ModuleRef, Sha256};
 use tracing::{error, warn};
 
 use super::blocks::Blocks;
@@ -145,6 +145,11 @@ impl<V: Services> Ingest<V> {
         if upload.allowance.opaque { Limits { opaque: Opaque::Allow, ..limits } } else { limits }
     }
 
+    fn begin_inspection(&self, upload: &Upload) -> StreamInspection {
+        let owner = upload.caller_app.as_ref().map_or("", CallerApp::as_str);
+        self.inspections.begin(&self.limits(upload), owner)
+    }
+
     /// Each download holds buffers, a thread and a connection, so it waits until the queue lets it work.
     async fn wait_for_claim(&self, job: &Job) -> Result<Enqueued, IngestError> {
         if job.fence().is_some() {
@@ -201,7 +206,7 @@ impl<V: Services> Ingest<V> {
             reason = self.stopped(job) => return Err(reason),
         };
         let mut writer = self.blobs.open_writer(request.size.or(progress.total())).await?;
-        let mut inspection = StreamInspection::begin(&self.limits(&job.upload));
+        let mut inspection = self.begin_inspection(&job.upload);
         let copied = tokio::select! {
             copied = self.metrics.timed("copy", self.copy(job, &mut stream, &mut writer, &mut inspection)) => copied,
             reason = self.stopped(job) => Err(reason),
@@ -215,9 +220,9 @@ impl<V: Services> Ingest<V> {
         compare_digests(request.sha256, &finished)?;
         let (finished, package) = self.metrics.timed("inspect", inspection.package(finished)).await?;
         let fetched = stream.fetched();
-        // An archive has proved that it is whole.
+        // Most archives have proved that they are whole.
         let is_whole = fetched.has_marked_end || request.sha256.is_some() || request.size.is_some();
-        if package.format == Format::Opaque && !is_whole {
+        if !package.proves_whole && !is_whole {
             return Err(SourceError::NoEnd.into());
         }
         Ok((finished, package, fetched))
@@ -250,7 +255,7 @@ impl<V: Services> Ingest<V> {
                 }
                 Some(Chunk::Restart) => {
                     (received, blocks) = (0, Blocks::default());
-                    *inspection = StreamInspection::begin(&self.limits(&job.upload));
+                    *inspection = self.begin_inspection(&job.upload);
                     // No space is reserved: until the old one is discarded it holds what the new one will need.
                     std::mem::replace(writer, self.blobs.open_writer(None).await?).discard().await;
                 }

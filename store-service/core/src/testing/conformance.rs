@@ -437,6 +437,8 @@ fn package(bytes: &[u8], version: &str) -> NewPackage {
             version: None,
             entries: 0,
             unpacked_bytes: 0,
+            proves_whole: true,
+            version_fault: None,
         },
         provenance: Provenance { bytes: BytesFrom::Source(fetched()), ended_ms: now_ms(), statement: "{}".to_owned() },
         operator: Operator::new("admin").unwrap(),

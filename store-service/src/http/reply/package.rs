@@ -2,7 +2,7 @@
 //!
 //! Members' names come from strangers; [`MemberName`](linkgate_archive::MemberName) has made them safe to show.
 
-use linkgate_archive::{ArchiveError, DescriptionError, FormatError, Limit, LooksLike, MemberError};
+use linkgate_archive::{ArchiveError, DescriptionError, FormatError, Limit, LooksLike, MemberError, zip_method};
 use linkgate_contract::{ErrorCode, InvalidVersion, PackageVersion, Problem, Text};
 
 const SUPPORTED: &str = "tar, tar.gz, tar.bz2, tar.xz, tar.zst, zip";
@@ -37,6 +37,8 @@ pub(super) fn archive_problem(error: &ArchiveError) -> Problem {
             format!("{file}：{}", description(error)),
             format!("{file}: {error}"),
         ),
+        // The core makes an upload that found no place of it.
+        ArchiveError::Interrupted => return Problem::new(ErrorCode::TooManyUploads),
         ArchiveError::Io(_) => return Problem::new(ErrorCode::ObjectStore),
     };
     Problem::with_detail(code, Text::made(zh, en))
@@ -65,9 +67,6 @@ fn format_error(error: &FormatError) -> String {
         FormatError::Truncated => "内容不完整",
         FormatError::TrailingData => "结尾之后还有多余内容",
         FormatError::Corrupt => "压缩数据已损坏",
-        FormatError::Window { limit_bytes } => {
-            return format!("解压所需内存超过 {limit_bytes} 字节，请使用更小的字典重新压缩");
-        }
         FormatError::Header { at } => return format!("位于 {at} 的头部已损坏"),
         FormatError::Checksum { at } => return format!("位于 {at} 的头部校验和错误"),
         FormatError::Extended { at } => return format!("位于 {at} 的扩展头部存在歧义"),
@@ -102,7 +101,14 @@ fn member_error(error: &MemberError) -> String {
         MemberError::KindMismatch => "类型与内容不符",
         MemberError::DescriptionNotAFile => "应用描述文件必须是普通文件",
         MemberError::Encrypted => "已加密",
-        MemberError::Method { method } => return format!("不支持的压缩方法 {method}"),
+        MemberError::Method { method } => {
+            let name = zip_method(*method).map(|(name, _)| format!(" {name}（{method}）"));
+            return format!(
+                "不支持的压缩方法{}，请使用 Deflate 重新压缩",
+                name.unwrap_or_else(|| format!(" {method}"))
+            );
+        }
+        MemberError::OtherName => "UTF-8 名称（扩展字段 0x7075）与文件名不一致，请重新打包",
         MemberError::Disagrees => "目录中的记录与文件自身的头部不一致",
         MemberError::Overlaps => "与其他文件重叠",
         MemberError::Corrupt => "数据已损坏",
@@ -115,6 +121,9 @@ fn over(limit: &Limit) -> String {
         Limit::Entries { limit } => format!("中的文件数超过 {limit}"),
         Limit::UnpackedBytes { limit } => format!("解压后超过 {limit} 字节"),
         Limit::Ratio { limit } => format!("的压缩比超过 {limit}"),
+        Limit::DecoderMemory { limit } => format!("解压所需的内存超过 {limit} 字节，请使用更小的字典或窗口重新压缩"),
+        Limit::GrowingDictionary => "的 xz 流中后面的块使用了更大的字典，请统一字典大小后重新压缩".to_owned(),
+        Limit::CpuTime { limit_s } => format!("的检查耗时超过 {limit_s} 秒 CPU 时间"),
         Limit::Streams { limit } => format!("中的压缩流超过 {limit} 个"),
     }
 }
