@@ -15,8 +15,9 @@ use linkgate_blob::DirectoryBlobStore;
 use linkgate_catalog::{SqliteCatalog, SqliteReader};
 use linkgate_store_core::data_dir::{DataDir, DataDirError, catalog_path, refuse_half_restored};
 use linkgate_store_core::ingest::chain;
-use linkgate_store_core::ingest::ports::{CatalogReader as _, QueueLimits};
+use linkgate_store_core::ingest::ports::CatalogReader as _;
 use linkgate_store_core::maintenance::{self, Collected, Copied, Finding, Gc, MaintenanceError, Summary, at};
+use linkgate_store_core::settings::QueueLimits;
 
 use crate::config::{CommandConfig, Env};
 use crate::{runtime, telemetry};

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use jiff::tz::TimeZone;
 use linkgate_archive::Limits;
 use linkgate_fetch::FetchConfig;
-use linkgate_store_core::ingest::{InspectionRules, ModuleRules};
+use linkgate_store_core::settings::{InspectionRules, ModuleRules};
 
 pub use auth::{AuthConfig, InvalidKey, TrustedKey, TrustedKeys};
 pub use log::{LogConfig, LogFormat};

@@ -4,7 +4,7 @@ use linkgate_blob::DirectoryBlobStore;
 use linkgate_catalog::SqliteCatalog;
 use linkgate_store_core::conformance_tests;
 use linkgate_store_core::data_dir::DataDir;
-use linkgate_store_core::ingest::ports::QueueLimits;
+use linkgate_store_core::settings::QueueLimits;
 use linkgate_store_core::testing::conformance::Adapters;
 use tempfile::TempDir;
 

@@ -9,11 +9,11 @@ use linkgate_blob::DirectoryBlobStore;
 use linkgate_catalog::SqliteCatalog;
 use linkgate_store_core::attest::Signer;
 use linkgate_store_core::ingest::ports::{
-    BlobStat, BlobStore as _, Chunk, FetchRequest, Fetched, Listed, QueueLimits, Services, Source, SourceError,
-    SourceStream,
+    BlobStat, BlobStore as _, Chunk, FetchRequest, Fetched, Listed, Services, Source, SourceError, SourceStream,
 };
 use linkgate_store_core::ingest::{Ingest, IngestError, Known};
 use linkgate_store_core::metrics::Metrics;
+use linkgate_store_core::settings::QueueLimits;
 use linkgate_store_core::testing::conformance::Adapters as _;
 use linkgate_store_core::testing::{example_upload, lenient_rules};
 use sqlx::ConnectOptions as _;

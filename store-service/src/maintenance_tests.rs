@@ -12,12 +12,13 @@ use bytes::Bytes;
 use linkgate_store_core::attest::Signer;
 use linkgate_store_core::ingest::ports::{
     BlobStore as _, BlobWriter as _, CatalogReader as _, Chunk, FetchRequest, Fetched, FinishedBlob as _, Listed,
-    QueueLimits, Services, Source, SourceError, SourceStream,
+    Services, Source, SourceError, SourceStream,
 };
 use linkgate_store_core::ingest::{Ingest, Known};
 use linkgate_store_core::maintenance::digest::{BlobDigester, Content, ReadRate};
 use linkgate_store_core::maintenance::{Collected, Gc};
 use linkgate_store_core::metrics::Metrics;
+use linkgate_store_core::settings::QueueLimits;
 use linkgate_store_core::testing::conformance::Adapters as _;
 use linkgate_store_core::testing::{example_upload, lenient_rules};
 use sqlx::ConnectOptions as _;

@@ -22,9 +22,9 @@ use linkgate_catalog::SqliteCatalog;
 use linkgate_contract::{AppCode, CallerApp, JobId, ModuleName, ModuleRef, Operator, PackageVersion, Sha256};
 use linkgate_store_core::ingest::ports::{
     BytesFrom, Catalog, CatalogReader, Fetched, JobRecord, JobRequest, JobState, JobView, NewPackage, Provenance,
-    QueueLimits,
 };
 use linkgate_store_core::ingest::{Allowance, now_ms};
+use linkgate_store_core::settings::QueueLimits;
 use linkgate_tests::measure::{median, number};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};

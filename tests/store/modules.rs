@@ -1,7 +1,7 @@
 //! Which modules take packages.
 
 use linkgate_contract::{AppCode, ModuleName, ModuleRef};
-use linkgate_store_core::ingest::{ModuleRules, SourceOrigin, UnknownModules};
+use linkgate_store_core::settings::{ModuleRules, SourceOrigin, UnknownModules};
 use linkgate_tests::{FakeSource, TestStore, trust};
 use serde_json::json;
 

@@ -14,8 +14,9 @@ use tokio::time::{Instant, sleep_until};
 use linkgate_store_core::budget::{Owner, Tally};
 use linkgate_store_core::ingest::ports::{
     BeatReply, Claim, Enqueued, Fence, Heartbeat, HolderId, JobEnd, JobKey, JobRecord, JobView, NewJob, QueueError,
-    QueueLimits, UploadKey,
+    UploadKey,
 };
+use linkgate_store_core::settings::QueueLimits;
 
 /// All jobs that have not ended. A copy is another handle on the same.
 #[derive(Clone)]

@@ -4,8 +4,8 @@
 
 use linkgate_archive::{Format, Package};
 use linkgate_contract::{ModuleRef, PackageVersion, Sha256};
-use linkgate_store_core::ingest::SourceOrigin;
 use linkgate_store_core::ingest::ports::{CatalogError, NewPackage, Origin, PackageRow, StoredPackage};
+use linkgate_store_core::settings::SourceOrigin;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
 

@@ -11,11 +11,12 @@ use std::time::Instant;
 
 use linkgate_contract::{ModuleRef, PackageVersion, Sha256};
 use linkgate_store_core::failpoint::{Step, reached};
+use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
-    Catalog, CatalogError, CatalogReader, Fence, JobEnd, JobRecord, Maintenance, NewPackage, QueueError, QueueLimits,
-    Recorded, Reference, RowName, StoredPackage,
+    Catalog, CatalogError, CatalogReader, Fence, JobEnd, JobRecord, Maintenance, NewPackage, QueueError, Recorded,
+    Reference, RowName, StoredPackage,
 };
-use linkgate_store_core::ingest::{SourceOrigin, now_ms};
+use linkgate_store_core::settings::{QueueLimits, SourceOrigin};
 use sqlx::sqlite::{SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 use tokio::sync::{Mutex, OwnedMutexGuard};

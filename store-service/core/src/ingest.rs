@@ -19,7 +19,6 @@ mod inspection;
 mod job;
 mod jobs;
 mod log;
-mod modules;
 pub mod ports;
 mod provenance;
 mod steps;
@@ -27,7 +26,6 @@ mod take_up;
 mod upload_key;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -40,6 +38,7 @@ use tracing::{Instrument as _, info};
 use crate::attest::Signer;
 use crate::budget::Owner;
 use crate::metrics::Metrics;
+use crate::settings::{InspectionRules, ModuleRules, QueueLimits};
 pub use error::{IngestError, NotReady};
 use inspection::Inspections;
 pub use job::now_ms;
@@ -47,10 +46,9 @@ use job::{Job, RecordState, Stage};
 pub use jobs::Live;
 use jobs::{Jobs, Listed};
 pub use linkgate_fetch::chain;
-pub use modules::{ModuleRules, SourceOrigin, UnknownModules};
 use ports::{
     BlobStore, Catalog as _, Failure, HolderId, JobEnd, JobKey, JobQueue as _, JobView, PackageRow, QueueError,
-    QueueLimits, Services,
+    Services,
 };
 
 /// A package to ingest.
@@ -107,25 +105,6 @@ pub struct Rules {
     pub allowed_hosts: AllowList,
     /// How failures are put to callers.
     pub explain: fn(&IngestError) -> Problem,
-}
-
-/// What inspections may take of the process.
-#[derive(Clone, Copy, Debug)]
-pub struct InspectionRules {
-    /// Memory of all decoders together, in bytes.
-    pub decoder_memory_bytes: u64,
-    /// How long an inspection may wait for its decoder's memory, from its beginning.
-    pub memory_timeout: Duration,
-    /// CPU time of one inspection.
-    pub cpu_limit: Duration,
-}
-
-impl Default for InspectionRules {
-    /// Fits a container of 512 MiB, and what a package of 4 GiB takes.
-    fn default() -> Self {
-        let (memory_timeout, cpu_limit) = (Duration::from_secs(600), Duration::from_secs(300));
-        Self { decoder_memory_bytes: 192 << 20, memory_timeout, cpu_limit }
-    }
 }
 
 /// An upload that somebody asks for.

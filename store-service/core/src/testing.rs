@@ -8,8 +8,8 @@ use linkgate_contract::{
     UploadByLinkRequest,
 };
 
-use crate::ingest::ports::QueueLimits;
-use crate::ingest::{Allowance, InspectionRules, ModuleRules, Rules, Upload};
+use crate::ingest::{Allowance, Rules, Upload};
+use crate::settings::{InspectionRules, ModuleRules, QueueLimits};
 
 /// An upload that may overwrite.
 #[must_use]

@@ -3,10 +3,10 @@
 //! Promises: a fault is told with its line and column. Refuses unknown keys, origins given as numbers (a wrong digit
 //! looks like a right one) and a module declared twice.
 
+use linkgate_store_core::settings::{ModuleRules, SourceOrigin, UnknownModules};
 use std::path::Path;
 
 use linkgate_contract::{AppCode, ModuleName, ModuleRef};
-use linkgate_store_core::ingest::{ModuleRules, SourceOrigin, UnknownModules};
 use serde::Deserialize;
 use toml::Spanned;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use linkgate_archive::{Limits, Opaque};
-use linkgate_store_core::ingest::InspectionRules;
+use linkgate_store_core::settings::InspectionRules;
 
 use super::vars::{Reader, Vars};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::BadConfig;
 use super::vars::{Reader, Vars};
 use linkgate_store_core::budget::Bounds;
-use linkgate_store_core::ingest::ports::QueueLimits;
+use linkgate_store_core::settings::QueueLimits;
 
 pub(super) const LISTEN: &str = "LINKGATE_STORE_LISTEN";
 pub(super) const MAX_CONNECTIONS: &str = "LINKGATE_STORE_MAX_CONNECTIONS";

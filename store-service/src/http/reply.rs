@@ -334,8 +334,8 @@ mod tests {
 
     use linkgate_archive::ArchiveError;
     use linkgate_contract::{NameTooLong, Sha256};
-    use linkgate_store_core::ingest::SourceOrigin;
     use linkgate_store_core::ingest::ports::{CatalogError, Phase};
+    use linkgate_store_core::settings::SourceOrigin;
 
     #[test]
     fn every_failure_has_its_code_and_none_tells_too_much() {

@@ -15,9 +15,10 @@ pub(super) const SERVICE: Table = &[
 /// Modules of the core.
 pub(super) const CORE: Table = &[
     ("maintenance", &["attest", "data_dir", "failpoint", "ingest"]),
-    ("ingest", &["attest", "budget", "failpoint", "metrics", "trace"]),
+    ("ingest", &["attest", "budget", "failpoint", "metrics", "settings", "trace"]),
     ("attest", &["data_dir"]),
     ("metrics", &["trace"]),
+    ("settings", &["budget"]),
     ("budget", &[]),
     ("data_dir", &[]),
     ("failpoint", &[]),

@@ -3,9 +3,9 @@
 use linkgate_archive::{ArchiveError, Format};
 use linkgate_contract::{Language, NameTooLong, Sha256};
 
-use super::SourceOrigin;
 use super::ports::{BlobError, CatalogError, Failure, QueueError, SourceError};
 use crate::budget::Exhausted;
+use crate::settings::SourceOrigin;
 
 /// Why a package was not ingested.
 #[derive(Debug, thiserror::Error)]

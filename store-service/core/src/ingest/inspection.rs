@@ -15,10 +15,11 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::IngestError;
 use super::decoder_memory::{DecoderMemory, Loan, StopOnDrop};
 use super::ports::{BlobError, FinishedBlob};
-use super::{IngestError, InspectionRules};
 use crate::metrics::Metrics;
+use crate::settings::InspectionRules;
 
 /// Bridges the time when either side is held up.
 const QUEUED_BLOCKS: usize = 2;

@@ -21,9 +21,7 @@ pub use job::{Failure, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView}
 pub use linkgate_fetch::{
     Cause, Chunk, FetchRequest, Fetched, Phase, Progress, Source, SourceError, SourceStream, Unreachable,
 };
-pub use queue::{
-    BeatReply, Claim, Enqueued, Fence, Heartbeat, HolderId, JobQueue, NewJob, QueueError, QueueLimits, UploadKey,
-};
+pub use queue::{BeatReply, Claim, Enqueued, Fence, Heartbeat, HolderId, JobQueue, NewJob, QueueError, UploadKey};
 
 /// The adapters that a store stands on, named once.
 pub trait Services: Send + Sync + 'static {

@@ -17,8 +17,9 @@ use super::ports::{
     SourceStream, StoredPackage,
 };
 use super::provenance::Arrived;
-use super::{Ingest, IngestError, UnknownModules, Upload, chain};
+use super::{Ingest, IngestError, Upload, chain};
 use crate::failpoint::{Step, reached};
+use crate::settings::UnknownModules;
 use crate::trace;
 
 type Writer<V> = <<V as Services>::Blobs as BlobStore>::Writer;

@@ -17,10 +17,10 @@ use crate::budget::{Bounds, Exhausted};
 use crate::ingest::ports::{
     BeatReply, BlobError, BlobReader as _, BlobStore, BlobWriter as _, BytesFrom, Catalog, CatalogError, CatalogReader,
     Claim, Enqueued, Failure, Fetched, FinishedBlob as _, Heartbeat, HolderId, JobEnd, JobKey, JobQueue, JobRecord,
-    JobRequest, JobState, JobView, Listed, Maintenance, NewJob, NewPackage, Origin, Provenance, QueueError,
-    QueueLimits, UploadKey,
+    JobRequest, JobState, JobView, Listed, Maintenance, NewJob, NewPackage, Origin, Provenance, QueueError, UploadKey,
 };
 use crate::ingest::{Allowance, now_ms};
+use crate::settings::QueueLimits;
 use crate::testing::example_target;
 
 /// Adapters over storage of their own, empty at first.

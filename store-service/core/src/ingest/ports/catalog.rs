@@ -1,5 +1,6 @@
 //! Where packages and modules are recorded.
 
+use crate::settings::SourceOrigin;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,7 +9,6 @@ use linkgate_contract::{JobId, ModuleRef, Operator, PackageVersion, Sha256};
 use serde::{Deserialize, Serialize};
 
 use super::{Cause, Fence, Fetched, JobRecord};
-use crate::ingest::SourceOrigin;
 
 /// Where packages and modules are recorded. A copy is another handle on the same.
 pub trait Catalog: CatalogReader {

@@ -1,13 +1,11 @@
 //! Where jobs wait, and who may work on which.
 
-use std::time::Duration;
-
 use linkgate_contract::{JobId, Sha256};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{Cause, JobEnd, JobRecord, JobView};
-use crate::budget::{Bounds, Exhausted};
+use crate::budget::Exhausted;
 
 /// Where jobs wait for their turn. A copy is another handle on the same queue.
 ///
@@ -65,59 +63,6 @@ pub trait JobQueue: Clone + Send + Sync + 'static {
     /// Jobs that were accepted, have not ended and that nobody works on: those of a process that died. Those with the fewest
     /// lives first, and of these the oldest.
     fn unfinished(&self) -> impl Future<Output = Result<Vec<JobRecord>, QueueError>> + Send;
-}
-
-/// How much may go on at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueueLimits {
-    /// Jobs that are claimed, in all.
-    pub running: usize,
-    /// Of these, from one host.
-    pub per_host: usize,
-    /// Of these, of one calling application.
-    pub per_app: usize,
-    /// Jobs that wait.
-    pub queued: usize,
-    /// Of these, of one calling application.
-    pub queued_per_app: usize,
-    /// Jobs that have ended and are remembered: of one caller, and in sum.
-    pub ended: Bounds,
-    /// Jobs that are claimed of those that were taken up again, at first.
-    pub resumed: usize,
-    /// How long a job waits that was not accepted.
-    pub queue_timeout: Duration,
-    /// How long a claim is good without a heartbeat.
-    pub lease: Duration,
-}
-
-impl Default for QueueLimits {
-    fn default() -> Self {
-        Self {
-            running: 64,
-            per_host: 32,
-            per_app: 16,
-            queued: 256,
-            queued_per_app: 64,
-            ended: Bounds { per_owner: 5_000, in_sum: 50_000 },
-            resumed: 4,
-            queue_timeout: Duration::from_secs(20),
-            lease: Duration::from_secs(60),
-        }
-    }
-}
-
-impl QueueLimits {
-    /// Of jobs that are claimed.
-    #[must_use]
-    pub fn running_bounds(&self) -> Bounds {
-        Bounds { per_owner: self.per_app, in_sum: self.running }
-    }
-
-    /// Of jobs that wait.
-    #[must_use]
-    pub fn queue_bounds(&self) -> Bounds {
-        Bounds { per_owner: self.queued_per_app, in_sum: self.queued }
-    }
 }
 
 /// A job to be queued.

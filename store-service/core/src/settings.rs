@@ -1,0 +1,9 @@
+//! What the operator decides about the core: plain values, which whoever reads the settings fills in.
+
+mod inspection;
+mod modules;
+mod queue;
+
+pub use inspection::InspectionRules;
+pub use modules::{ModuleRules, SourceOrigin, UnknownModules};
+pub use queue::QueueLimits;
