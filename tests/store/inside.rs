@@ -83,10 +83,12 @@ async fn the_versions_own_rules_hold_for_packages_too() {
     let description: &[u8] = b"spec_version: 2\napp_version: ' '\n";
     let source = FakeSource::serving(tar(&[("app_desc.yml", description)], Compression::Gzip)).await;
     let store = strict(&source).await;
-    for request in [store.request(source.url()), store.request(source.url()).without("version")] {
-        let detail = "app_desc.yml: its version may not be blank";
-        assert_refused(&store, request, 400, "PACKAGE_DESCRIPTION_INVALID", detail).await;
-    }
+    let detail = "app_desc.yml: its version may not be blank";
+    let request = store.request(source.url()).without("version");
+    assert_refused(&store, request, 400, "PACKAGE_DESCRIPTION_INVALID", detail).await;
+    // The request's version wins, so nobody needs the other one.
+    let reply = store.send(store.request(source.url()).version("7.0")).await;
+    assert_eq!((reply.status, reply.json()["version"].as_str()), (200, Some("7.0")), "{reply:?}");
 }
 
 #[tokio::test]
