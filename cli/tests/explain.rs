@@ -62,6 +62,7 @@ reported: -
 removed: cookie, x-bkapi-authorization
 set: :path = /bkapps/applications/shop/modules/web/source_package/link/
 set: x-bkapi-jwt, a token that says {"app":{"app_code":"apigw-api-test","valid_error_message":"","verified":true,"version":1},"exp":1782864900,"iss":"APIGW","nbf":1782863700,"user":{"username":"admin","valid_error_message":"","verified":true,"version":1}}
+set: x-bkapi-request-id = explained
 "#;
     assert_eq!((outcome.out.as_str(), outcome.err.as_str(), outcome.code), (want, "", 0));
 }
@@ -119,7 +120,7 @@ fn both_can_be_had_as_json() {
     );
     assert_eq!(explained["token"]["user"]["username"], "admin");
     assert_eq!(explained["removed"], json!(["cookie", "x-bkapi-authorization"]));
-    assert_eq!(explained["set"].as_object().unwrap().len(), 1, "{explained}");
+    assert_eq!(explained["set"].as_object().unwrap().len(), 2, "{explained}");
     let outcome = explain(&good_policy(), &REQUEST.replace("example.com", "example.org"), &["--json"]);
     let explained: Value = serde_json::from_str(&outcome.out).unwrap();
     assert_eq!((outcome.code, &explained["status"], &explained["record"]["rule"]), (1, &json!(400), &json!("request")));
