@@ -10,6 +10,7 @@ mod chaos;
 mod conflicts;
 mod endpoint;
 mod forms;
+mod front;
 mod hurried;
 mod identities;
 mod jobs;

@@ -152,6 +152,23 @@ async fn progress_comes_as_events_until_the_end() {
 }
 
 #[tokio::test]
+async fn a_browser_that_comes_back_after_the_end_is_told_to_stay_away() {
+    let source = FakeSource::serving(bytes(100)).await;
+    let store = TestStore::trusting(&source).await;
+    let reply = store.send(hurried(store.request(source.url()))).await;
+    assert_eq!(ended(store.base(), &reply, store.mint()).await["state"], "done");
+    let events = || about(&reply, store.mint()).header("accept", "text/event-stream");
+    let first = events().send(store.base()).await;
+    assert!(first.body.contains("id:done") && first.body.contains("retry:5000"), "{}", first.body);
+    let again = events().header("last-event-id", "done").send(store.base()).await;
+    assert_eq!((again.status, again.body.as_str()), (204, ""));
+    let missed = events().header("last-event-id", "fetching").send(store.base()).await;
+    assert_eq!((missed.status, missed.body.matches("event:done").count()), (200, 1));
+    let liked_less = about(&reply, store.mint()).header("accept", "text/event-stream;q=0.1, application/json");
+    assert_eq!(liked_less.send(store.base()).await.json()["state"], "done");
+}
+
+#[tokio::test]
 async fn nobody_is_told_of_uploads_to_another_module_or_of_none() {
     let source = FakeSource::serving(bytes(100)).await;
     let store = TestStore::trusting(&source).await;

@@ -51,6 +51,11 @@ pub(super) fn json(body: String) -> Reply {
     success(body, "application/json")
 }
 
+/// A success that says nothing.
+pub(super) fn no_content() -> Reply {
+    with_status(204, String::new())
+}
+
 /// A success with a body of this media type.
 pub(super) fn success(body: String, media_type: &'static str) -> Reply {
     let mut reply = with_status(200, body);

@@ -19,12 +19,17 @@ use crate::http::{Api, jobs, preferences};
 
 /// How often progress is sent, unless something else happens.
 const EVERY: Duration = Duration::from_secs(1);
+/// How long a client waits before it comes back, should the stream end before the upload.
+const RETRY: Duration = Duration::from_secs(5);
 
 pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {
     let id = request.job_id()?;
     let known = jobs::find(api, request.target(), id).await?;
     let language = request.head.language();
     if preferences::wants_events(&request.head.headers) {
+        if matches!(&known, Known::Recorded(view) if has_seen(&request, view)) {
+            return Ok(reply::no_content());
+        }
         let watches = (api.shares.watchers.of_caller(request.caller.owner())?, api.shares.watchers.at_upload(id)?);
         return Ok(watch(api, known, language, watches));
     }
@@ -35,6 +40,12 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
     Ok(reply::json(jobs::describe(&view, &api.time_zone, language).to_string()))
 }
 
+/// Whether a client comes back that has had this very event. A browser does so after the last one, too, for ever, unless it
+/// is told that there is nothing more.
+fn has_seen(request: &Request<'_>, view: &JobView) -> bool {
+    request.head.headers.get("last-event-id").is_some_and(|id| id.as_bytes() == view.state.name().as_bytes())
+}
+
 /// The same as it changes, until it has ended. The stream holds its seat as long as somebody reads it.
 fn watch<V: Services>(api: &Api<V>, known: Known, language: Language, seat: impl Send + Sync + 'static) -> Reply {
     let (tell, mut told) = mpsc::channel(1);
@@ -43,7 +54,8 @@ fn watch<V: Services>(api: &Api<V>, known: Known, language: Language, seat: impl
     let events = stream::poll_fn(move |context| told.poll_recv(context)).map(move |view| {
         let _held = &seat;
         let data = jobs::describe(&view, &zone, language).to_string();
-        Ok::<_, Infallible>(Event::default().event(view.state.name()).data(data))
+        let state = view.state.name();
+        Ok::<_, Infallible>(Event::default().event(state).id(state).retry(RETRY).data(data))
     });
     warp::sse::reply(warp::sse::keep_alive().stream(events)).into_response()
 }
