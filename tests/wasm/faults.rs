@@ -68,7 +68,7 @@ fn each_single_call_may_fail_and_the_next_request_is_as_good_as_ever() {
     vm.send(&request()).forwarded();
     let calls = vm.world().made.clone();
     let headers_set = calls.iter().filter(|call| **call == "proxy_replace_header_map_value").count();
-    assert_eq!(headers_set, 2, "the path and the token: {calls:?}");
+    assert_eq!(headers_set, 3, "the path, the token and the id: {calls:?}");
     for (nth, call) in calls.iter().enumerate().filter(|(_, call)| ABI.contains(call)) {
         for status in STATUSES {
             let mut vm = Vm::configured();
