@@ -70,6 +70,8 @@ pub struct Request {
     stage: Stage,
     /// Goes onto a refusal; empty until the head was read.
     name: String,
+    /// How much of the body came, all of which is held while the request waits.
+    received: usize,
     /// The size of the body, once all of it is held.
     whole: Option<usize>,
     lease: Option<Lease>,
@@ -78,7 +80,7 @@ pub struct Request {
 impl Request {
     fn new(id: u32, own: Weak<SharedRequest>, plugin: Option<Rc<Plugin>>) -> Self {
         let (stage, name) = (Stage::Head, String::new());
-        Self { id, own, plugin, stage, name, whole: None, lease: None }
+        Self { id, own, plugin, stage, name, received: 0, whole: None, lease: None }
     }
 
     fn reply(&mut self, reply: &Reply) -> Action {
@@ -124,10 +126,7 @@ impl Request {
         match verdict {
             Verdict::NeedBody(pending) => match self.whole {
                 Some(size) => self.judge_body(pending, size),
-                None => {
-                    self.stage = Stage::Body(pending);
-                    Action::Pause
-                }
+                None => self.wait_for_body(pending),
             },
             Verdict::NeedAnswer(waiter) => self.ask(waiter, now),
             Verdict::Allow(forward) => self.forward(forward),
@@ -135,9 +134,21 @@ impl Request {
         }
     }
 
-    /// A request asks a handful of questions at the most, so this comes to an end.
-    fn ask(&mut self, waiter: Waiter, now: Time) -> Action {
+    fn wait_for_body(&mut self, mut pending: Pending) -> Action {
         let Some(plugin) = self.plugin.clone() else { return self.refuse_failed() };
+        if let Some(denial) = pending.hold(&plugin.gate, self.received, host::client_address) {
+            return self.deny(&denial);
+        }
+        self.stage = Stage::Body(pending);
+        Action::Pause
+    }
+
+    /// A request asks a handful of questions at the most, so this comes to an end.
+    fn ask(&mut self, mut waiter: Waiter, now: Time) -> Action {
+        let Some(plugin) = self.plugin.clone() else { return self.refuse_failed() };
+        if let Some(denial) = waiter.hold(&plugin.gate, self.received, host::client_address) {
+            return self.deny(&denial);
+        }
         match plugin.ask(&waiter, self.id, &self.own, now) {
             None => {
                 self.stage = Stage::Waiting(waiter);
@@ -186,9 +197,12 @@ impl Request {
 
     /// While the body is held, `size` is the total so far, not the latest part.
     fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        let denial = match (&self.stage, &self.plugin) {
-            (Stage::Body(pending), Some(plugin)) => pending.check_body_size(&plugin.gate, size),
-            (Stage::Waiting(waiter), Some(plugin)) => waiter.check_body_size(&plugin.gate, size),
+        self.received = size;
+        let denial = match (&mut self.stage, &self.plugin) {
+            // What is whole is judged at once.
+            (Stage::Body(pending), Some(plugin)) if end_of_stream => pending.check_body_size(&plugin.gate, size),
+            (Stage::Body(pending), Some(plugin)) => pending.hold(&plugin.gate, size, host::client_address),
+            (Stage::Waiting(waiter), Some(plugin)) => waiter.hold(&plugin.gate, size, host::client_address),
             _ => None,
         };
         match (denial, end_of_stream) {

@@ -85,16 +85,17 @@ pub fn drive<'a>(
     let mut verdict = gate.on_headers(&head);
     loop {
         verdict = match verdict {
-            Verdict::NeedBody(pending) => {
+            Verdict::NeedBody(mut pending) => {
                 assert!(!held, "asked twice for the body");
                 held = true;
-                match pending.check_body_size(gate, body.len()) {
+                match pending.hold(gate, body.len(), || source.to_vec()) {
                     Some(refusal) => return (End::Refuse(refusal), asked),
                     None => pending.on_body(gate, body.to_vec(), now),
                 }
             }
-            Verdict::NeedAnswer(waiter) => {
-                if let Some(refusal) = waiter.check_body_size(gate, body.len()).filter(|_| body_first && !held) {
+            Verdict::NeedAnswer(mut waiter) => {
+                let received = if body_first || held { body.len() } else { 0 };
+                if let Some(refusal) = waiter.hold(gate, received, || source.to_vec()) {
                     return (End::Refuse(refusal), asked);
                 }
                 let CallStep::Send(call, call_in_flight) = gate.start_call(&waiter, 1, now) else {

@@ -11,6 +11,7 @@ mod conflicts;
 mod endpoint;
 mod forms;
 mod front;
+mod held;
 mod hurried;
 mod identities;
 mod jobs;

@@ -130,7 +130,7 @@ async fn nothing_comes_out_of(plan: GatewayPlan, behaviours: &[ServiceBehaviour]
     assert!(counts.0 > 10 && counts.1 > 30 && counts.2 > 10, "not all kinds of replies came: {counts:?}");
     let whole: String = output.iter().map(|(_, text)| text.as_str()).collect();
     assert!(
-        whole.contains("linkgate_decisions{") && whole.contains("Uploading for") && whole.contains("\"identity\":")
+        whole.contains("linkgate_decisions{") && whole.contains("Uploading for") && whole.contains(r#"\"identity\":"#)
     );
     // Parts of a token tell as much as the whole.
     let parts = plant.secrets.iter().flat_map(|secret| secret.split('.')).filter(|part| part.len() > 16);

@@ -66,6 +66,12 @@ async fn an_old_answer_stands_in_while_its_service_fails() {
         ServiceBehaviour::Status(500),
     ] {
         identity.set_all(behaviour).await;
+        // An error that a credential may have brought about counts once several have met it.
+        if matches!(behaviour, ServiceBehaviour::Html | ServiceBehaviour::Status(_)) {
+            for caller in (0..3).flat_map(|_| self::callers(&identity, &gateway)) {
+                assert_eq!(ask(&gateway, &caller).await.0, 500, "{behaviour:?} {caller}");
+            }
+        }
         for caller in &callers {
             assert_eq!(ask(&gateway, caller).await, (200, "stale".to_owned()), "{behaviour:?} {caller}");
         }

@@ -214,8 +214,8 @@ impl GatewayPlan {
         command.env("LINKGATE_JWT_PRIVATE_KEY", self.private_key()).envs(self.environment.clone());
         let child = command.spawn().unwrap();
         let (dir, credentials) = (self.dir, self.credentials);
-        let (base, admin) = (String::new(), String::new());
-        let mut gateway = Gateway { child, dir, credentials, workers: self.workers, base, admin };
+        let (base, admin, status) = (String::new(), String::new(), String::new());
+        let mut gateway = Gateway { child, dir, credentials, workers: self.workers, base, admin, status };
         gateway.wait_until_ready(&admin_path).await;
         gateway
     }
@@ -230,7 +230,8 @@ impl GatewayPlan {
         std::fs::write(&source, text).unwrap();
         let mut render = Command::new(binary("linkgate"));
         render.args(["envoy", "render"]).arg(&source).arg("--to").arg(&target).stdout(Stdio::null());
-        render.env("LINKGATE_GATEWAY_PORT", "0").env("LINKGATE_ADMIN_PORT", "0");
+        render.env("LINKGATE_GATEWAY_PORT", "0").env("LINKGATE_STATUS_PORT", "0");
+        render.env("LINKGATE_ADMIN_PORT", "0");
         render.env("LINKGATE_UPSTREAM_ADDRESS", upstream.ip().to_string());
         render.env("LINKGATE_UPSTREAM_PORT", upstream.port().to_string());
         render.env("LINKGATE_POLICY_DIR", self.dir.path().join("policy"));
@@ -259,6 +260,7 @@ pub struct Gateway {
     workers: usize,
     base: String,
     admin: String,
+    status: String,
 }
 
 impl Gateway {
@@ -290,6 +292,12 @@ impl Gateway {
     #[must_use]
     pub fn admin(&self) -> &str {
         &self.admin
+    }
+
+    /// `http://host:port` of its listener `status`.
+    #[must_use]
+    pub fn status(&self) -> &str {
+        &self.status
     }
 
     /// Forgets what Envoy has printed so far, which many requests make long.
@@ -373,8 +381,13 @@ impl Gateway {
         })
         .await;
         let listeners = get(&self.admin, "/listeners?format=json").await.json();
-        let socket = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
-        self.base = format!("http://{}:{}", socket["address"].as_str().unwrap(), socket["port_value"]);
+        let base_of = |name: &str| {
+            let list = listeners["listener_statuses"].as_array().unwrap();
+            let listener = list.iter().find(|listener| listener["name"] == name).unwrap();
+            let socket = &listener["local_address"]["socket_address"];
+            format!("http://{}:{}", socket["address"].as_str().unwrap(), socket["port_value"])
+        };
+        (self.base, self.status) = (base_of("gateway"), base_of("status"));
     }
 }
 

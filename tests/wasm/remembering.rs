@@ -32,8 +32,8 @@ fn an_answer_is_fresh_for_ten_minutes_and_stands_in_for_a_day_while_its_service_
     at(&mut vm, 599);
     assert_eq!(known(&mut vm, "ci"), "cached");
 
-    // Asked again, and every kind of failure.
-    for (n, status) in (0..).zip(["", "503", "302", "200"]) {
+    // Asked again, and every kind of failure that is the service's fault.
+    for (n, status) in (0..).zip(["", "502", "503", "504"]) {
         let fail = |vm: &mut Vm| match (vm.latest_call(), status) {
             (token, "") => vm.fail_call(token),
             (token, status) => vm.answer_call(token, &[(":status", status)], "<html>"),
@@ -49,6 +49,14 @@ fn an_answer_is_fresh_for_ten_minutes_and_stands_in_for_a_day_while_its_service_
         let context = vm.hold(&of("ci"));
         vm.delete(context);
         fail(&mut vm);
+    }
+    // One that its credential may have brought about is no such fault.
+    for (n, status) in (0..).zip(["302", "200", "500"]) {
+        at(&mut vm, 700 + 10 * n);
+        let context = vm.hold(&of("ci"));
+        let token = vm.latest_call();
+        vm.answer_call(token, &[(":status", status)], "<html>");
+        vm.refused_with(context);
     }
     // Who is not known does not get in by that.
     let stranger = vm.hold(&of("other"));

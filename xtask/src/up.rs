@@ -46,6 +46,9 @@ pub struct Options {
     /// Envoy's own pages
     #[arg(long, default_value_t = 9901)]
     pub admin_port: u16,
+    /// The gateway's metrics and readiness
+    #[arg(long, default_value_t = 9902)]
+    pub status_port: u16,
     /// The folder whose files a second start uses again
     #[arg(long, value_name = "DIR", default_value = ".linkgate")]
     pub data_dir: PathBuf,
@@ -78,6 +81,7 @@ pub fn up(workspace: &Workspace, options: &Options) -> Outcome<()> {
         store: options.store_port,
         sample: options.sample_port,
         admin: options.admin_port,
+        status: options.status_port,
     })?;
     session(workspace, &programs, &workspace.path(&options.data_dir), ports, &stop, options)
 }

@@ -71,6 +71,11 @@ const GONE: &[GoneWord] = &[
 
 const EXCEPTIONS: &[Exception] = &[
     Exception {
+        form: "draft",
+        scope: Scope::Path("deploy/policy.schema.json"),
+        _reason: "the address of the version of JSON Schema",
+    },
+    Exception {
         form: "ledger",
         scope: Scope::Path("store-service/core/src/data_dir.rs"),
         _reason: "the file's old name, which is refused with the new one",

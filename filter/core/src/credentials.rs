@@ -91,11 +91,21 @@ impl PresentedCredentials {
             bk_ticket,
             has_username: !read_alias(fields, "bk_username", "username").is_empty(),
         };
+        if credentials.secrets().any(|secret| secret.reveal().chars().any(char::is_control)) {
+            return Err(Reason::CONTROL_CHARACTERS);
+        }
         let is_over = |secret: &Option<Secret>, most| secret.as_ref().is_some_and(|s: &Secret| s.reveal().len() > most);
         let Self { jwt, access_token, inner_jwt, bk_token, bk_ticket, .. } = &credentials;
         let is_long = [jwt, access_token, inner_jwt].into_iter().any(|token| is_over(token, MAX_TOKEN))
             || [bk_token, bk_ticket].into_iter().any(|login| is_over(login, MAX_LOGIN));
         if is_long { Err(Reason::TOO_LONG) } else { Ok(credentials) }
+    }
+
+    /// Whatever a service may be asked about; the app code has a rule of its own.
+    fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let Self { app_secret, jwt, access_token, inner_jwt, bk_token, bk_ticket, .. } = self;
+        let tokens = [jwt, access_token, inner_jwt, bk_token, bk_ticket].into_iter().flatten();
+        tokens.chain([app_secret])
     }
 
     pub(crate) fn kind(&self) -> CredentialKind {

@@ -27,7 +27,8 @@ pub use self::verdict::{Denial, Forward};
 use crate::caller_cache::Caller;
 use crate::context::Context;
 use crate::denied::{DenialReason, Denied};
-use crate::head::Head;
+use crate::head::{Head, parse_client_address};
+use crate::held::{Hold, Owner};
 use crate::identity::Outcome;
 use crate::interrupt::{IDENTITY, Interrupt};
 use crate::limit::Lease;
@@ -52,6 +53,18 @@ pub enum Verdict {
     Deny(Denial),
 }
 
+impl Verdict {
+    /// Notes the size of the head of a stranger's request that waits.
+    fn with_head(mut self, head: &Head<'_>) -> Self {
+        let flow = match &mut self {
+            Self::NeedBody(Pending(flow)) | Self::NeedAnswer(Waiter { flow, .. }) if flow.caller.is_none() => flow,
+            _ => return self,
+        };
+        flow.head_bytes = head.pairs.iter().map(|(name, value)| name.len() + value.len()).sum();
+        self
+    }
+}
+
 /// A request that waits for its body.
 pub struct Pending(Box<Flow>);
 
@@ -72,6 +85,11 @@ impl Caller {
     }
 }
 
+/// Asks the proxy for the client's address, `address:port`; done only where it matters.
+pub trait ClientAddress: FnOnce() -> Vec<u8> {}
+
+impl<F: FnOnce() -> Vec<u8>> ClientAddress for F {}
+
 /// A request, and what is known of it by now.
 struct Flow {
     request: Request,
@@ -79,6 +97,9 @@ struct Flow {
     /// Authenticated and authorized.
     caller: Option<Rc<Caller>>,
     body: Option<Vec<u8>>,
+    /// The bytes of the head of a stranger's request, and what it holds while it waits.
+    head_bytes: usize,
+    hold: Option<Hold>,
     record: Record,
 }
 
@@ -89,8 +110,8 @@ pub(crate) fn judge_head(context: &Context, head: &Head<'_>) -> Verdict {
         Ok(request) => {
             let body = head.end_of_stream.then(Vec::new);
             let authentication = Authentication::default();
-            let flow = Flow { request, authentication, caller: None, body, record };
-            Box::new(flow).advance(context, head.now)
+            let flow = Flow { request, authentication, caller: None, body, head_bytes: 0, hold: None, record };
+            Box::new(flow).advance(context, head.now).with_head(head)
         }
         // What the head alone tells is answered by the gateway, which has no languages.
         Err(denied) => Verdict::Deny(deny(context, *denied, Language::default(), head.request_id(), record)),
@@ -124,6 +145,17 @@ impl Pending {
         self.0.advance(context, now)
     }
 
+    /// See `Flow::hold`. The head alone of a known caller is not counted: its body follows at once.
+    pub(crate) fn hold_in(
+        &mut self,
+        context: &Context,
+        received: usize,
+        address: impl ClientAddress,
+    ) -> Option<Denial> {
+        let is_counted = received > 0 || self.0.caller.is_none();
+        if is_counted { self.0.hold(context, received, address) } else { None }
+    }
+
     pub(crate) fn deny_large_body(&self, context: &Context, received: usize) -> Option<Denial> {
         self.0.deny_large_body(context, received)
     }
@@ -136,8 +168,14 @@ impl Waiter {
         self.question.kind()
     }
 
-    pub(crate) fn deny_large_body(&self, context: &Context, received: usize) -> Option<Denial> {
-        self.flow.deny_large_body(context, received)
+    /// See `Flow::hold`.
+    pub(crate) fn hold_in(
+        &mut self,
+        context: &Context,
+        received: usize,
+        address: impl ClientAddress,
+    ) -> Option<Denial> {
+        self.flow.hold(context, received, address)
     }
 
     pub(crate) fn request_id(&self) -> &str {
@@ -156,7 +194,10 @@ impl Flow {
         let step = self.judge(context, now);
         match step {
             Ok(forward) => Verdict::Allow(forward),
-            Err(Interrupt::NeedsBody) => Verdict::NeedBody(Pending(self)),
+            Err(Interrupt::NeedsBody) => match self.deny_announced_body(context) {
+                Some(denied) => self.deny(context, denied),
+                None => Verdict::NeedBody(Pending(self)),
+            },
             Err(Interrupt::NeedsAnswer(question)) => match question.cache_key(&context.policy.services) {
                 Some(key) => Verdict::NeedAnswer(Waiter { flow: self, question, key }),
                 None => self.deny(context, Denied::enforced(IDENTITY, GatewayError::Internal { reason: None })),
@@ -169,9 +210,48 @@ impl Flow {
         Verdict::Deny(deny(context, denied, self.request.language, &self.request.id, self.record))
     }
 
+    /// Holds what came of a request that waits, or says why not: the body is over the limit, or there is no space.
+    fn hold(&mut self, context: &Context, received: usize, address: impl ClientAddress) -> Option<Denial> {
+        if let Some(denial) = self.deny_large_body(context, received) {
+            return Some(denial);
+        }
+        let owner = self.owner(address);
+        // The proxy holds a body that was read as well.
+        let read = self.body.as_ref().map_or(0, Vec::len);
+        let bytes = self.head_bytes.saturating_add(received).saturating_add(read);
+        match context.worker.held.hold(self.hold.take(), owner, bytes) {
+            Ok(hold) => {
+                self.hold = Some(hold);
+                None
+            }
+            Err(denied) => {
+                context.worker.metrics.count(Metric::Limited { rule: denied.rule.clone() });
+                Some(self.deny_early(context, denied))
+            }
+        }
+    }
+
     fn deny_large_body(&self, context: &Context, received: usize) -> Option<Denial> {
-        let denied = self.request.deny_large_body(&context.policy, received)?;
-        Some(deny(context, denied, self.request.language, &self.request.id, self.record.clone()))
+        self.request.deny_large_body(&context.policy, received).map(|denied| self.deny_early(context, denied))
+    }
+
+    /// Denies a request that waits.
+    fn deny_early(&self, context: &Context, denied: Denied) -> Denial {
+        deny(context, denied, self.request.language, &self.request.id, self.record.clone())
+    }
+
+    fn owner(&self, address: impl ClientAddress) -> Owner {
+        match (&self.caller, self.hold.as_ref().map(Hold::owner)) {
+            (Some(caller), _) => Owner::App(caller.rate_bucket().into()),
+            (None, Some(owner)) => owner.clone(),
+            (None, None) => Owner::of_address(parse_client_address(&address())),
+        }
+    }
+
+    /// The denial where the head alone says that the body, which has to be read, will be too large.
+    fn deny_announced_body(&self, context: &Context) -> Option<Denied> {
+        let announced = self.request.announced_bytes.filter(|_| self.body.is_none())?;
+        self.request.deny_large_body(&context.policy, usize::try_from(announced).unwrap_or(usize::MAX))
     }
 
     fn judge(&mut self, context: &Context, now: Time) -> Result<Forward, Interrupt> {
@@ -221,10 +301,7 @@ impl Flow {
         for denied in counted {
             self.enforce_limit(context, denied)?;
         }
-        if self.request.announced_bytes.is_some_and(|length| length > self.request.body_limit(policy) as u64) {
-            return Err(Interrupt::body_too_large());
-        }
-        Ok(())
+        self.deny_announced_body(context).map_or(Ok(()), |denied| Err(denied.into()))
     }
 
     /// A report-only denial is noted, any other one ends the request.

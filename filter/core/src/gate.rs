@@ -4,14 +4,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::context::{Context, Keys};
-use crate::flow::{self, Denial, Pending, Verdict, Waiter};
+use crate::flow::{self, ClientAddress, Denial, Pending, Verdict, Waiter};
 use crate::head::Head;
 use crate::identity::Outcome;
 use crate::limit::Lease;
 use crate::metrics::Metric;
 use crate::policy::Policy;
 use crate::services::cache::CacheKey;
-use crate::services::question::{OutsideCall, Question, ServiceReply};
+use crate::services::question::{Failure, OutsideCall, Question, ServiceReply};
 use crate::services::singleflight::{Role, Singleflight};
 use crate::time::Time;
 use crate::worker::Worker;
@@ -69,18 +69,25 @@ impl Pending {
         self.resume(&gate.context, body, now)
     }
 
-    /// The denial of a body that is over the limit before it ended; the length is of all that came so far.
+    /// The denial of a whole body that is over the limit; the length is what the host says.
     #[must_use]
     pub fn check_body_size(&self, gate: &Gate, received: usize) -> Option<Denial> {
         self.deny_large_body(&gate.context, received)
     }
+
+    /// Holds the request, of whose body so many bytes came by now; to be said when it begins to wait and with each part of
+    /// the body. The denial, if the body is over the limit before it ended or there is no space to hold it.
+    #[must_use]
+    pub fn hold(&mut self, gate: &Gate, received: usize, address: impl ClientAddress) -> Option<Denial> {
+        self.hold_in(&gate.context, received, address)
+    }
 }
 
 impl Waiter {
-    /// See [`Pending::check_body_size`].
+    /// See [`Pending::hold`].
     #[must_use]
-    pub fn check_body_size(&self, gate: &Gate, received: usize) -> Option<Denial> {
-        self.deny_large_body(&gate.context, received)
+    pub fn hold(&mut self, gate: &Gate, received: usize, address: impl ClientAddress) -> Option<Denial> {
+        self.hold_in(&gate.context, received, address)
     }
 }
 
@@ -166,21 +173,25 @@ impl Gate {
         let answer = call.question.read_reply(reply, now.seconds());
         self.context.worker.metrics.count(Metric::Call { service, answered: answer.is_ok() });
         self.context.worker.metrics.record_duration(service, now.nanos().saturating_sub(call.sent.nanos()) / 1_000_000);
-        let is_down = answer.as_ref().is_err_and(|failure| failure.is_down);
-        self.context.worker.identity_cache.record_call(service, is_down, now.seconds());
+        let cache = &self.context.worker.identity_cache;
         let outcome = match answer {
             Ok(answer) => {
-                self.context.worker.identity_cache.insert(call.key, &answer, now.seconds());
+                cache.record_success(service);
+                cache.insert(call.key, &answer, now.seconds());
                 Outcome::Answered(answer)
             }
-            Err(failure) => Outcome::Failed(failure),
+            Err(Failure { reason, kind }) => {
+                let is_down = cache.record_failure(service, call.key, kind, now.seconds());
+                Outcome::Failed { reason, is_down }
+            }
         };
         Completion { outcome, waiters: self.singleflight.complete(&call.key) }
     }
 
     fn reject_call(&self, question: &Question) -> Completion {
         self.context.worker.metrics.count(Metric::Call { service: question.service(), answered: false });
-        Completion { outcome: Outcome::Failed(question.overload_failure()), waiters: Vec::new() }
+        let Failure { reason, .. } = question.overload_failure();
+        Completion { outcome: Outcome::Failed { reason, is_down: false }, waiters: Vec::new() }
     }
 
     /// Ends a call that the proxy would not send.

@@ -32,9 +32,7 @@ impl<'a> Head<'a> {
     /// Adds the client's address: `address:port`, as the proxy says it.
     #[must_use]
     pub fn with_client_address(mut self, address: &[u8]) -> Self {
-        let text = std::str::from_utf8(address).unwrap_or_default();
-        let with_port = text.parse::<SocketAddr>().map(|address| address.ip()).ok();
-        self.client_ip = with_port.or_else(|| text.parse().ok());
+        self.client_ip = parse_client_address(address);
         self
     }
 
@@ -61,6 +59,12 @@ impl<'a> Head<'a> {
             |id: &&str| (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         self.header_text(linkgate_contract::headers::X_REQUEST_ID).filter(plain)
     }
+}
+
+/// The address in `address:port`, or in an address alone.
+pub(crate) fn parse_client_address(address: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(address).ok()?;
+    text.parse::<SocketAddr>().map(|address| address.ip()).or_else(|_| text.parse()).ok()
 }
 
 #[cfg(test)]

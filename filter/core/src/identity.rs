@@ -10,8 +10,9 @@ use std::rc::Rc;
 
 use linkgate_contract::{AppClaim, UserClaim, is_printable_name};
 
-use self::signature::Signed;
+use self::signature::{PresentedSignature, SignedParts};
 use crate::credentials::{CredentialKind, PresentedCredentials};
+use crate::denied::Denied;
 use crate::directory::{AppAnswer, LoginKind};
 use crate::interrupt::Interrupt;
 use crate::jwt::{JwtFacts, Party};
@@ -22,10 +23,13 @@ use crate::reply::GatewayError;
 use crate::secret::Secret;
 use crate::services::answer::{Answer, TokenFacts};
 use crate::services::cache::{CacheKey, CacheLookup};
-use crate::services::question::{Failure, Question};
+use crate::services::question::Question;
 use crate::shared::Slots;
 use crate::time::Time;
 use crate::worker::Worker;
+
+/// The rule that bounds the work on tokens of other gateways.
+const UNSEEN_TOKENS: &str = "identity.unseen_tokens";
 
 /// How it is known who calls; the least certain of all answers counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,13 +60,20 @@ impl Basis {
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     Answered(Answer),
-    Failed(Failure),
+    Failed {
+        /// What the caller reads.
+        reason: String,
+        /// Whether it is the service's fault, so that a stale answer may count.
+        is_down: bool,
+    },
 }
 
 /// What one request has learned.
 #[derive(Debug, Default)]
 pub(crate) struct Learned {
     outcomes: Vec<(CacheKey, Outcome)>,
+    /// What is known of the app's secrets, while the body is awaited.
+    app_keys: Option<Answer>,
     pub(crate) basis: Basis,
     /// Whether one of the answers is to be refreshed.
     pub(crate) needs_refresh: bool,
@@ -91,11 +102,8 @@ pub(crate) struct Authenticator<'a> {
 }
 
 impl Authenticator<'_> {
-    /// The verified app. `signed` reads the request's signature, if it carries one.
-    pub(crate) fn authenticate_app(
-        &mut self,
-        signed: Option<&dyn Fn() -> Result<Signed, Interrupt>>,
-    ) -> Result<AppClaim, Interrupt> {
+    /// The verified app. `signed` is what a signature covers, if the request carries one.
+    pub(crate) fn authenticate_app(&mut self, signed: Option<SignedParts<'_>>) -> Result<AppClaim, Interrupt> {
         let (kind, app) = match self.credentials.kind() {
             CredentialKind::Jwt => ("access_token", self.token_facts().map(|facts| facts.app_code)),
             CredentialKind::AccessToken => ("access_token", self.app_of_token_or_secret(signed)),
@@ -139,10 +147,7 @@ impl Authenticator<'_> {
         self.now.seconds()
     }
 
-    fn app_of_token_or_secret(
-        &mut self,
-        signed: Option<&dyn Fn() -> Result<Signed, Interrupt>>,
-    ) -> Result<String, Interrupt> {
+    fn app_of_token_or_secret(&mut self, signed: Option<SignedParts<'_>>) -> Result<String, Interrupt> {
         let refused = match self.token_facts() {
             Ok(facts) => return Ok(facts.app_code),
             Err(Interrupt::Denied(denied)) => denied,
@@ -155,10 +160,7 @@ impl Authenticator<'_> {
     }
 
     /// The secret goes before a signature. Lengths are judged only where there is something to verify.
-    fn app_by_secret_or_signature(
-        &mut self,
-        signed: Option<&dyn Fn() -> Result<Signed, Interrupt>>,
-    ) -> Result<String, Interrupt> {
+    fn app_by_secret_or_signature(&mut self, signed: Option<SignedParts<'_>>) -> Result<String, Interrupt> {
         let app_code = self.credentials.app_code.clone();
         self.credentials.check_app_code()?;
         let has_secret = !self.credentials.app_secret.reveal().is_empty();
@@ -167,7 +169,7 @@ impl Authenticator<'_> {
         }
         self.credentials.check_form()?;
         match signed {
-            Some(signed) if !has_secret => self.signed_app(&app_code, &signed()?)?,
+            Some(signed) if !has_secret => self.signed_app(&app_code, &signed)?,
             _ => self.app_by_secret(&app_code)?,
         }
         Ok(app_code)
@@ -187,7 +189,12 @@ impl Authenticator<'_> {
         self.ask(question, Reason::APP_NOT_FOUND).map(|_| ())
     }
 
-    fn signed_app(&mut self, app_code: &str, signed: &Signed) -> Result<(), Interrupt> {
+    /// Judges in this order what the policy says of the app, whether bkauth knows it, and the signature as far as the
+    /// query tells; only then is the body needed.
+    fn signed_app(&mut self, app_code: &str, parts: &SignedParts<'_>) -> Result<(), Interrupt> {
+        if parts.is_streamed {
+            return Err(Reason::STREAM_NOT_SIGNED.into());
+        }
         if self.policy.directory.has_app(app_code) {
             return Err(Reason::UNSIGNED.into());
         }
@@ -195,7 +202,16 @@ impl Authenticator<'_> {
             return Err(Reason::APP_NOT_FOUND.into());
         }
         let question = Question::AppKeys { app_code: app_code.to_owned() };
-        let known = self.ask(question.clone(), Reason::UNSIGNED)?;
+        let known = match self.learned.app_keys.take() {
+            Some(known) => known,
+            None => self.ask(question.clone(), Reason::UNSIGNED)?,
+        };
+        let presented = PresentedSignature::from_query(parts.query, self.now_s())?;
+        let Some(body) = parts.body else {
+            self.learned.app_keys = Some(known);
+            return Err(Interrupt::NeedsBody);
+        };
+        let signed = presented.over(parts, body)?;
         let fits = |answer: &Answer| matches!(answer, Answer::Keys(keys) if signed.is_made_with(keys));
         if !fits(&known) {
             // The cached secrets may be older than the one that signed.
@@ -242,7 +258,8 @@ impl Authenticator<'_> {
         let key = CacheKey::of_parts(&["jwt", &keys.key_fingerprints(token.reveal())], &[token.reveal()]);
         let (answer, basis) = match self.worker.identity_cache.look_up(&key, self.now_s()) {
             CacheLookup::Fresh(answer) | CacheLookup::RefreshDue(answer) => (answer, Basis::Cached),
-            CacheLookup::Stale(_) | CacheLookup::Miss => {
+            CacheLookup::Stale(_) | CacheLookup::StaleUnasked(_) | CacheLookup::Miss => {
+                self.spend_on_signature(keys.work(token.reveal()))?;
                 let facts = keys.verify_token(token.reveal(), self.now_s());
                 let answer = facts.map_or_else(Answer::Refused, |facts| Answer::Jwt(facts.into()));
                 self.worker.identity_cache.insert(key, &answer, self.now_s());
@@ -255,6 +272,15 @@ impl Authenticator<'_> {
             Answer::Refused(reason) => Err(reason.into()),
             _ => Err(Interrupt::failed(None)),
         }
+    }
+
+    /// A token that was not seen before takes time of all requests of the worker.
+    fn spend_on_signature(&self, work: u32) -> Result<(), Interrupt> {
+        if self.worker.signature_budget.spend(work, self.now) {
+            return Ok(());
+        }
+        self.worker.metrics.count(Metric::Limited { rule: UNSEEN_TOKENS.to_owned() });
+        Err(Denied::enforced(UNSEEN_TOKENS, GatewayError::RateLimited { retry_after_s: 1 }).into())
     }
 
     fn user_by_login(&mut self) -> (&'static str, Result<String, Interrupt>) {
@@ -295,7 +321,7 @@ impl Authenticator<'_> {
             (Some(Outcome::Answered(answer)), _) => (answer, Basis::Fresh),
             // A call past the cache that failed leaves what is cached.
             (None, CacheLookup::Fresh(answer))
-            | (Some(Outcome::Failed(_)), CacheLookup::Fresh(answer) | CacheLookup::RefreshDue(answer)) => {
+            | (Some(Outcome::Failed { .. }), CacheLookup::Fresh(answer) | CacheLookup::RefreshDue(answer)) => {
                 self.count_hit(kind, answer)
             }
             (None, CacheLookup::RefreshDue(answer)) => {
@@ -303,19 +329,16 @@ impl Authenticator<'_> {
                 self.worker.refreshes.push(key, question);
                 self.count_hit(kind, answer)
             }
-            (Some(Outcome::Failed(failure)), CacheLookup::Stale(answer)) if failure.is_down => {
-                self.count_stale(kind, answer)
-            }
-            (None, CacheLookup::Stale(answer))
-                if self.worker.identity_cache.is_circuit_open(question.service(), now) =>
-            {
+            (
+                Some(Outcome::Failed { is_down: true, .. }),
+                CacheLookup::Stale(answer) | CacheLookup::StaleUnasked(answer),
+            ) => self.count_stale(kind, answer),
+            (None, CacheLookup::StaleUnasked(answer)) => {
                 // Whether the service is back is found out between requests.
                 self.worker.refreshes.push(key, question);
                 self.count_stale(kind, answer)
             }
-            (Some(Outcome::Failed(Failure { reason, .. })), _) => {
-                return Err(Interrupt::failed(Some(reason)));
-            }
+            (Some(Outcome::Failed { reason, .. }), _) => return Err(Interrupt::failed(Some(reason))),
             (None, CacheLookup::Stale(_) | CacheLookup::Miss) => {
                 self.worker.metrics.count(Metric::Cache { kind, result: "miss" });
                 return Err(Interrupt::NeedsAnswer(question));
@@ -342,7 +365,7 @@ impl Authenticator<'_> {
             Some(Outcome::Answered(Answer::Refused(reason))) => Err(reason.clone().into()),
             Some(Outcome::Answered(answer)) => Ok(answer.clone()),
             // The service is down and the cached secrets do not fit: nobody can say more.
-            Some(Outcome::Failed(_)) => Err(Reason::BAD_SIGNATURE.into()),
+            Some(Outcome::Failed { .. }) => Err(Reason::BAD_SIGNATURE.into()),
             None => Err(Interrupt::NeedsAnswer(question)),
         }
     }

@@ -154,6 +154,18 @@ impl PublicKey {
         }
     }
 
+    /// What it costs to verify a signature, in units of one by RSA with 2048 bits; it grows with the square of the size.
+    pub(crate) fn work(&self) -> u32 {
+        match self {
+            Self::Ed25519(_) => 0,
+            Self::Rsa(key) => {
+                let key: &RsaPublicKey = key.as_ref().as_ref();
+                let size = key.n().bits().div_ceil(1024);
+                (size * size).div_ceil(4)
+            }
+        }
+    }
+
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match self {
             Self::Ed25519(key) => {

@@ -305,6 +305,21 @@ mod tests {
     }
 
     #[test]
+    fn a_kid_has_two_keys_at_the_most() {
+        use crate::keys::testing::ed25519;
+        let with_keys = |kids: &[&str]| {
+            faults(|d| {
+                let keys = kids.iter().zip(1..).map(|(kid, n)| json!({"kid": kid, "public_key": ed25519(n).public}));
+                d["identity"]["jwt_keys"] = keys.collect();
+            })
+        };
+        assert!(with_keys(&["a", "a", "b", "b"]).is_empty());
+        let found = with_keys(&["a", "b", "a", "a", "a"]);
+        assert_eq!(found.len(), 2);
+        assert!(found[0].starts_with("identity.jwt_keys[3].kid: has more than 2 keys"), "{found:?}");
+    }
+
+    #[test]
     fn every_wrong_rule_is_named_at_once() {
         let found = faults(|d| {
             d["grants"] = json!([

@@ -60,6 +60,8 @@ reasons! {
     REPLAYED = "parameter bk_nonce has been used before";
     /// More signed requests than can be remembered.
     TOO_MANY_SIGNED = "too many signed requests, please try again later";
+    /// A credential that a service could stumble over.
+    CONTROL_CHARACTERS = "a credential contains control characters";
     /// A token longer than any.
     TOO_LONG = "a credential is too long, the limit is 16384 characters, for bk_token and bk_ticket 2048";
 }

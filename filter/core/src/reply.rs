@@ -39,6 +39,11 @@ pub enum GatewayError {
         /// When to try again.
         retry_after_s: u64,
     },
+    /// The gate has no space for one more request.
+    Unavailable {
+        /// When to try again.
+        retry_after_s: u64,
+    },
     /// The gate or a service that it needs failed.
     Internal {
         /// What failed, if the caller may know.
@@ -87,6 +92,7 @@ impl GatewayError {
             Self::ConcurrencyLimited { .. } => {
                 row(1_642_904, "CONCURRENCY_LIMIT_RESTRICTION", 429, "Request concurrency exceeds")
             }
+            Self::Unavailable { .. } => row(1_650_300, "SERVICE_UNAVAILABLE", 503, "Service Unavailable"),
             Self::Internal { .. } => row(1_650_001, "INTERNAL_SERVER_ERROR", 500, "Internal Server Error"),
         }
     }
@@ -120,7 +126,9 @@ impl GatewayError {
 
     fn retry_after_s(&self) -> Option<u64> {
         match self {
-            Self::RateLimited { retry_after_s } | Self::ConcurrencyLimited { retry_after_s } => Some(*retry_after_s),
+            Self::RateLimited { retry_after_s }
+            | Self::ConcurrencyLimited { retry_after_s }
+            | Self::Unavailable { retry_after_s } => Some(*retry_after_s),
             _ => None,
         }
     }
@@ -243,12 +251,18 @@ mod tests {
     #[test]
     fn a_limit_says_when_to_come_back() {
         let cases = [
-            (GatewayError::RateLimited { retry_after_s: 7 }, 1_642_902, "API rate limit exceeded by stage strategy"),
-            (GatewayError::ConcurrencyLimited { retry_after_s: 7 }, 1_642_904, "Request concurrency exceeds"),
+            (
+                GatewayError::RateLimited { retry_after_s: 7 },
+                429,
+                1_642_902,
+                "API rate limit exceeded by stage strategy",
+            ),
+            (GatewayError::ConcurrencyLimited { retry_after_s: 7 }, 429, 1_642_904, "Request concurrency exceeds"),
+            (GatewayError::Unavailable { retry_after_s: 7 }, 503, 1_650_300, "Service Unavailable"),
         ];
-        for (error, code, message) in cases {
+        for (error, status, code, message) in cases {
             let reply = Reply::gateway(&error, "", true);
-            assert_eq!(reply.status, 429);
+            assert_eq!(reply.status, status);
             assert!(
                 reply.body.contains(&format!("\"code\":{code},")) && reply.body.contains(message),
                 "{}",

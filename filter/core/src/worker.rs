@@ -1,11 +1,14 @@
-//! What one worker has from request to request and from policy to policy: caches, tokens, counts.
+//! What one worker has from request to request and from policy to policy: caches, tokens, counts, and how much of
+//! requests it holds.
 
 use std::cell::Cell;
 
+use crate::held::HeldRequests;
 use crate::metrics::{Counts, Metrics};
 use crate::services::cache::IdentityCache;
 use crate::services::singleflight::RefreshQueue;
 use crate::shared::SharedData;
+use crate::signature_budget::SignatureBudget;
 use crate::token::Tokens;
 
 /// The memory of one worker; policies come and go, this stays.
@@ -14,6 +17,8 @@ pub struct Worker {
     pub(crate) refreshes: RefreshQueue,
     pub(crate) tokens: Tokens,
     pub(crate) metrics: Metrics,
+    pub(crate) held: HeldRequests,
+    pub(crate) signature_budget: SignatureBudget,
     pub(crate) shared: Box<dyn SharedData>,
     sequence: Cell<u64>,
     /// Random, and nobody else's; zeros if the host has no randomness.
@@ -30,6 +35,8 @@ impl Worker {
             refreshes: RefreshQueue::default(),
             tokens: Tokens::default(),
             metrics: Metrics::default(),
+            held: HeldRequests::default(),
+            signature_budget: SignatureBudget::default(),
             shared,
             sequence: Cell::new(u64::from_le_bytes([a, b, c, d, e, f, g, h])),
             entropy,

@@ -87,6 +87,7 @@ pub(super) fn prepare_files(
         ("LINKGATE_GATEWAY_PORT", ports.gateway),
         ("LINKGATE_UPSTREAM_PORT", ports.store),
         ("LINKGATE_ADMIN_PORT", ports.admin),
+        ("LINKGATE_STATUS_PORT", ports.status),
     ];
     render.envs(variables.map(|(name, port)| (name, port.to_string())));
     run(render.env("LINKGATE_POLICY_DIR", files.watched()))

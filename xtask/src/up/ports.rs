@@ -1,4 +1,4 @@
-//! The four ports: given or free, and known to be so before anything starts.
+//! The five ports: given or free, and known to be so before anything starts.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
@@ -15,6 +15,8 @@ pub struct Numbers {
     pub sample: u16,
     /// Envoy's own pages.
     pub admin: u16,
+    /// The gateway's metrics and readiness.
+    pub status: u16,
 }
 
 /// The numbers, and the sample's listener, which is ours and stays open.
@@ -33,6 +35,7 @@ impl Ports {
             (numbers.gateway, "the gateway", "--gateway-port"),
             (numbers.store, "the store", "--store-port"),
             (numbers.admin, "Envoy's admin pages", "--admin-port"),
+            (numbers.status, "the gateway's metrics", "--status-port"),
         ];
         let sample = claim_port(numbers.sample, "the sample package", "--sample-port")?;
         // Held until all are seen, so that two flags with the same number are found out too.
@@ -43,8 +46,8 @@ impl Ports {
 
     /// Free ports, whatever they are.
     pub fn find_free() -> Outcome<Self> {
-        let [(_, gateway), (_, store), (sample, sample_port), (_, admin)] = bind_free()?;
-        Ok(Self { numbers: Numbers { gateway, store, sample: sample_port, admin }, sample })
+        let [(_, gateway), (_, store), (sample, sample_port), (_, admin), (_, status)] = bind_free()?;
+        Ok(Self { numbers: Numbers { gateway, store, sample: sample_port, admin, status }, sample })
     }
 
     /// The numbers and the sample's listener.

@@ -184,6 +184,7 @@ pub fn format_help(ports: &Numbers, credentials: &Credentials, url: &str, files:
     format!(
         "gateway  http://127.0.0.1:{gateway}\n\
          store    http://127.0.0.1:{store}/readyz\n\
+         metrics  http://127.0.0.1:{status}/stats/prometheus\n\
          envoy    http://127.0.0.1:{admin}\n\
          policy   {policy}\n\n\
          Try it yourself:\n\n\
@@ -192,6 +193,7 @@ pub fn format_help(ports: &Numbers, credentials: &Credentials, url: &str, files:
         gateway = ports.gateway,
         store = ports.store,
         admin = ports.admin,
+        status = ports.status,
         policy = files.policy().display(),
         header = credentials_header(&credentials.secret, &credentials.ticket),
         body = upload_body(url),

@@ -104,3 +104,23 @@ fn a_form_gives_the_first_of_each_name() {
     assert_eq!(fields.get("bk_app_code"), Some(&Field::Text("a b".into())));
     assert_eq!(fields.get("x"), Some(&Field::Text("".into())));
 }
+
+#[test]
+fn control_characters_are_refused_wherever_they_stand() {
+    let names = ["bk_app_secret", "app_secret", "jwt", "access_token", "inner_jwt", "bk_token", "bk_ticket"];
+    for (name, bad) in
+        names.iter().flat_map(|name| ["\0", "a\nb", "\r", "\u{7f}", "a\u{85}", "\t"].map(|bad| (name, bad)))
+    {
+        let fields =
+            decode_form(&form_urlencoded::Serializer::new(String::new()).append_pair(name, bad).finish().into_bytes());
+        let read = PresentedCredentials::from_fields(&fields_of_form(fields), &Cookies::default());
+        assert_eq!(read.unwrap_err(), Reason::CONTROL_CHARACTERS, "{name} {bad:?}");
+    }
+}
+
+#[test]
+fn a_cookie_with_a_control_character_is_refused() {
+    let pairs: [(&[u8], &[u8]); 2] = [(b"x-bkapi-authorization", b"{}"), (b"cookie", b"bk_token=a%00b")];
+    let head = Head::new(&pairs, true, crate::time::Time::default(), || [1; 16]);
+    assert_eq!(PresentedCredentials::from_header(&head).unwrap_err(), Reason::CONTROL_CHARACTERS);
+}

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use linkgate_contract::{AppClaim, AppCode, BodyKind, UserClaim};
+use linkgate_contract::{AppClaim, AppCode, UserClaim};
 
 use super::request::{Presented, Request};
 use crate::caller_cache::{Caller, CredentialFingerprint};
 use crate::context::Context;
 use crate::credentials::{CredentialKind, PresentedCredentials};
-use crate::identity::signature::Signed;
+use crate::identity::signature::SignedParts;
 use crate::identity::{Authenticator, Basis, Learned};
 use crate::interrupt::Interrupt;
 use crate::metrics::Metric;
@@ -43,8 +43,7 @@ impl Authentication {
             Presented::InBody | Presented::Misplaced => return Err(Interrupt::NeedsBody),
         };
         let rules = &request.stage.authentication;
-        let read_signature = || read_signature(request, body, now);
-        let signed = request.is_signed().then_some(&read_signature as &dyn Fn() -> Result<Signed, Interrupt>);
+        let signed = request.is_signed().then(|| request.signed_parts(body));
         let (policy, worker, slots, learned) =
             (&context.policy, context.worker.as_ref(), context.slots(), &mut self.learned);
         let mut authenticator = Authenticator { policy, worker, credentials, learned, slots, now };
@@ -88,19 +87,11 @@ impl Authentication {
     }
 }
 
-fn read_signature(request: &Request, body: Option<&[u8]>, now: Time) -> Result<Signed, Interrupt> {
-    if request.route.endpoint.body == BodyKind::Stream {
-        return Err(Reason::STREAM_NOT_SIGNED.into());
-    }
-    let body = body.ok_or(Interrupt::NeedsBody)?;
-    Ok(Signed::from_parts(&request.signed_parts(body), now.seconds())?)
-}
-
 /// The app; one that is not verified where the stage lets such apps call.
 fn authenticate_app(
     authenticator: &mut Authenticator<'_>,
     rules: &Rules,
-    signed: Option<&dyn Fn() -> Result<Signed, Interrupt>>,
+    signed: Option<SignedParts<'_>>,
     record: &mut Record,
 ) -> Result<AppClaim, Interrupt> {
     loggable_app_code(&authenticator.credentials.app_code).clone_into(&mut record.app);

@@ -177,8 +177,9 @@ impl Request {
         is_signed(&self.query)
     }
 
-    pub(super) fn signed_parts<'a>(&'a self, body: &'a [u8]) -> SignedParts<'a> {
-        SignedParts { method: self.route.method.name(), path: &self.raw_path, query: &self.query, body }
+    pub(super) fn signed_parts<'a>(&'a self, body: Option<&'a [u8]>) -> SignedParts<'a> {
+        let is_streamed = self.route.endpoint.body == BodyKind::Stream;
+        SignedParts { method: self.route.method.name(), path: &self.raw_path, query: &self.query, is_streamed, body }
     }
 
     /// The largest body that the endpoint takes.

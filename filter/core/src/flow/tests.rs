@@ -16,6 +16,7 @@ use crate::services::question::{OwnCredentials, ServiceReply};
 use crate::shared::fake::FakeShared;
 use crate::worker::Worker;
 
+mod held;
 mod identities;
 mod jobs;
 mod rules;
@@ -203,9 +204,9 @@ fn a_body_over_the_limit_is_refused_as_soon_as_it_is_known() {
     assert_eq!(refusal(&with("content-length", b"1025"), BODY.as_bytes()).status, 413);
     let pairs = pairs();
     let head = Head::new(&pairs, false, NOW, || [1; 16]);
-    let Verdict::NeedBody(pending) = gate.on_headers(&head) else { panic!("no body asked for") };
-    assert!(pending.check_body_size(&gate, 1024).is_none());
-    assert_eq!(pending.check_body_size(&gate, 1025).unwrap().reply.status, 413);
+    let Verdict::NeedBody(mut pending) = gate.on_headers(&head) else { panic!("no body asked for") };
+    assert!(pending.hold(&gate, 1024, Vec::new).is_none());
+    assert_eq!(pending.hold(&gate, 1025, Vec::new).unwrap().reply.status, 413);
     let refusal = refused(pending.on_body(&gate, vec![b' '; 1025], NOW));
     assert_eq!(message(&refusal.reply), "Request body size too large.");
     assert_eq!(

@@ -22,21 +22,33 @@ const MAX_CLOCK_SKEW_S: i64 = 60;
 /// Where nonces are remembered: 1024 slots of 256, enough for 800 signed requests a second.
 const SLOTS: u64 = 1024;
 const NONCES_PER_SLOT: usize = 256;
+/// The length of an HMAC-SHA1.
+const MAC_BYTES: usize = 20;
 
-/// What was signed, and how. It may quote a body with secrets in it, so nothing prints it.
-pub(crate) struct Signed {
-    content: String,
-    signature: String,
+/// A signature as the query presents it: all of it that can be judged before the body is there.
+#[derive(Debug)]
+pub(crate) struct PresentedSignature {
+    mac: [u8; MAC_BYTES],
     nonce: String,
     timestamp: i64,
 }
 
+/// What was signed, and how. It may quote a body with secrets in it, so nothing prints it.
+pub(crate) struct Signed {
+    content: String,
+    presented: PresentedSignature,
+}
+
 /// The parts of a request that are signed.
+#[derive(Clone, Copy)]
 pub(crate) struct SignedParts<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
     pub(crate) query: &'a [(String, String)],
-    pub(crate) body: &'a [u8],
+    /// Where the body goes on as it comes, a signature cannot cover it.
+    pub(crate) is_streamed: bool,
+    /// `None` as long as it is not there.
+    pub(crate) body: Option<&'a [u8]>,
 }
 
 /// Whether a query carries a signature.
@@ -53,13 +65,19 @@ fn signature_of(query: &[(String, String)]) -> Option<&str> {
     given("bk_signature").or_else(|| given("signature"))
 }
 
-impl Signed {
-    /// Reads the signature and what it covers; the clock and the nonce's form are judged here.
-    pub(crate) fn from_parts(parts: &SignedParts<'_>, now: i64) -> Result<Self, Reason> {
-        let signature = signature_of(parts.query).ok_or(Reason::NO_APP_SECRET)?.to_owned();
-        let nonce = read_nonce(first_value(parts.query, "bk_nonce"))?;
-        let timestamp = read_timestamp(first_value(parts.query, "bk_timestamp"), now)?;
-        let body = std::str::from_utf8(parts.body).map_err(|_| Reason::BAD_SIGNATURE)?;
+impl PresentedSignature {
+    /// Reads nonce, time stamp and signature, and judges their form and the clock.
+    pub(crate) fn from_query(query: &[(String, String)], now: i64) -> Result<Self, Reason> {
+        let signature = signature_of(query).ok_or(Reason::NO_APP_SECRET)?;
+        let nonce = read_nonce(first_value(query, "bk_nonce"))?;
+        let timestamp = read_timestamp(first_value(query, "bk_timestamp"), now)?;
+        let mac = STANDARD.decode(signature).ok().and_then(|bytes| bytes.try_into().ok());
+        Ok(Self { mac: mac.ok_or(Reason::BAD_SIGNATURE)?, nonce, timestamp })
+    }
+
+    /// Puts what it has to cover beside it.
+    pub(crate) fn over(self, parts: &SignedParts<'_>, body: &[u8]) -> Result<Signed, Reason> {
+        let body = std::str::from_utf8(body).map_err(|_| Reason::BAD_SIGNATURE)?;
         let mut pairs: Vec<(&str, &str)> =
             parts.query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         pairs.retain(|(name, _)| !matches!(*name, "bk_signature" | "signature"));
@@ -71,15 +89,16 @@ impl Signed {
         pairs.sort_by_key(|(name, _)| *name);
         let query: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let content = format!("{}{}?{}", parts.method, parts.path, query.join("&"));
-        Ok(Self { content, signature, nonce, timestamp })
+        Ok(Signed { content, presented: self })
     }
+}
 
+impl Signed {
     /// Whether one of the secrets made it; compared in constant time.
     pub(crate) fn is_made_with(&self, secrets: &[Secret]) -> bool {
-        let Ok(signature) = STANDARD.decode(&self.signature) else { return false };
         secrets.iter().any(|secret| {
             let mac = Hmac::<Sha1>::new_from_slice(secret.reveal().as_bytes());
-            mac.is_ok_and(|mac| mac.chain_update(self.content.as_bytes()).verify_slice(&signature).is_ok())
+            mac.is_ok_and(|mac| mac.chain_update(self.content.as_bytes()).verify_slice(&self.presented.mac).is_ok())
         })
     }
 
@@ -90,10 +109,11 @@ impl Signed {
         app: &str,
         now: Time,
     ) -> Result<Result<(), Reason>, Unavailable> {
-        let name = format!("{}:{app}:{}:{}", app.len(), self.nonce, self.timestamp);
+        let PresentedSignature { nonce, timestamp, .. } = &self.presented;
+        let name = format!("{}:{app}:{nonce}:{timestamp}", app.len());
         let (slot, tag) = slots.find_slot(&name, SLOTS);
         let now = u64::try_from(now.seconds()).unwrap_or_default();
-        let until = u64::try_from(self.timestamp.saturating_add(MAX_AGE_S)).unwrap_or_default();
+        let until = u64::try_from(timestamp.saturating_add(MAX_AGE_S)).unwrap_or_default();
         update(slots, &format!("linkgate.nonce.{slot}"), |value| {
             let mut used = read_entries::<2>(value);
             used.retain(|[_, until]| *until >= now);
@@ -138,28 +158,36 @@ mod tests {
     use super::*;
     use crate::shared::fake::FakeShared;
 
+    /// Twenty bytes, in base64, as a query has it.
+    const SOME_MAC: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAA%3D";
+
     fn query(text: &str) -> Vec<(String, String)> {
         form_urlencoded::parse(text.as_bytes()).into_owned().collect()
     }
 
     fn read(query_text: &str, body: &[u8]) -> Result<Signed, Reason> {
+        read_of("POST", query_text, body)
+    }
+
+    fn read_of(method: &str, query_text: &str, body: &[u8]) -> Result<Signed, Reason> {
         let query = query(query_text);
-        Signed::from_parts(&SignedParts { method: "POST", path: "/stag/x/", query: &query, body }, 1_000)
+        let parts = SignedParts { method, path: "/stag/x/", query: &query, is_streamed: false, body: Some(body) };
+        PresentedSignature::from_query(&query, 1_000)?.over(&parts, body)
     }
 
     #[test]
     fn what_is_signed_is_sorted_and_decoded_with_the_body_among_it() {
         let signed =
-            read("bk_timestamp=900&bk_nonce=7&z=1%202&data=no&a=&bk_signature=c2ln", br#"{"k": "v"}"#).unwrap();
+            read(&format!("bk_timestamp=900&bk_nonce=7&z=1%202&data=no&a=&bk_signature={SOME_MAC}"), br#"{"k": "v"}"#)
+                .unwrap();
         assert_eq!(signed.content, r#"POST/stag/x/?a=&bk_nonce=7&bk_timestamp=900&data={"k": "v"}&z=1 2"#);
     }
 
     #[test]
     fn a_request_without_a_body_signs_its_query_alone() {
         for method in ["GET", "DELETE"] {
-            let query = query("bk_timestamp=900&data=mine&bk_nonce=7&bk_signature=c2ln");
-            let signed =
-                Signed::from_parts(&SignedParts { method, path: "/stag/x/", query: &query, body: b"" }, 1_000).unwrap();
+            let text = format!("bk_timestamp=900&data=mine&bk_nonce=7&bk_signature={SOME_MAC}");
+            let signed = read_of(method, &text, b"").unwrap();
             assert_eq!(signed.content, format!("{method}/stag/x/?bk_nonce=7&bk_timestamp=900&data=mine"));
         }
     }
@@ -173,12 +201,27 @@ mod tests {
         assert!(signed.is_made_with(&secrets(&["old", "secret"])));
         assert!(!signed.is_made_with(&secrets(&["Secret"])) && !signed.is_made_with(&[]));
         assert!(!read(text, b"{ }").unwrap().is_made_with(&secrets(&["secret"])));
-        assert!(!read("bk_nonce=7&bk_timestamp=900&signature=%00", b"").unwrap().is_made_with(&secrets(&["secret"])));
+    }
+
+    #[test]
+    fn what_is_no_mac_by_its_form_is_refused_before_the_body() {
+        let presented = |signature: &str| {
+            PresentedSignature::from_query(
+                &query(&format!("bk_nonce=7&bk_timestamp=900&bk_signature={signature}")),
+                1_000,
+            )
+            .map(drop)
+        };
+        assert_eq!(presented(SOME_MAC), Ok(()));
+        let (short, long, bare) = ("A".repeat(26) + "%3D%3D", "A".repeat(28), "A".repeat(27));
+        for bad in ["%00", "c2ln", "*", &short, &long, &bare, &SOME_MAC.repeat(2), &"A".repeat(4_000)] {
+            assert_eq!(presented(bad), Err(Reason::BAD_SIGNATURE), "{bad}");
+        }
     }
 
     #[test]
     fn nonce_and_time_are_judged_as_callers_know_it() {
-        let reason = |text: &str| read(&format!("{text}&bk_signature=c2ln"), b"").err().map(|r| r.0.into_owned());
+        let reason = |text: &str| read(&format!("{text}&bk_signature={SOME_MAC}"), b"").err().map(|r| r.0.into_owned());
         assert_eq!(reason("bk_nonce=1&bk_timestamp=700"), None);
         assert_eq!(reason("bk_nonce=1&bk_timestamp=1060"), None);
         assert_eq!(reason("bk_timestamp=900").unwrap(), "parameter bk_nonce required");
@@ -197,7 +240,7 @@ mod tests {
     fn a_nonce_serves_once_for_each_app() {
         let data = Rc::new(FakeShared::default());
         let once = |text: &str, app: &str, now: u64| {
-            read(&format!("{text}&bk_signature=c2ln"), b"")
+            read(&format!("{text}&bk_signature={SOME_MAC}"), b"")
                 .unwrap()
                 .consume_nonce(Slots { data: &data, salt: 0 }, app, Time::from_seconds(now))
                 .unwrap()

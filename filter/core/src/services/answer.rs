@@ -1,4 +1,4 @@
-//! What identity services answer.
+//! What identity services answer, or what it says of them that they do not.
 
 use std::rc::Rc;
 
@@ -35,4 +35,16 @@ impl Answer {
             _ => None,
         }
     }
+}
+
+/// What a failure says of the service. What a caller could bring about by an odd credential says nothing: else it could make a
+/// revoked one count again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailureKind {
+    /// It is down: it does not answer, or what stands before it says so.
+    Down,
+    /// It answered what it should not. That may be the credential's doing; for several of them it is not.
+    Unclear,
+    /// It may be well.
+    Refused,
 }

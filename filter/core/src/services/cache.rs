@@ -1,7 +1,8 @@
-//! The cache of identity services' answers, and the circuit breaker of each service.
+//! The cache of identity services' answers, and which of them could not be asked for again.
 //!
 //! Promises: a secret is never a key, only a digest over it is; negative entries, which strangers can cause, cannot push out
-//! positive ones, because the two are stored apart; both are bounded. A token is believed no longer than it lives.
+//! positive ones, because the two are stored apart; both are bounded. A token is believed no longer than it lives. A stale entry
+//! serves only while the call about its own credential fails, by the service's fault: no stranger can bring that about.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use linkgate_contract::Sha256;
 use lru::LruCache;
 
 use super::ServiceKind;
-use super::answer::Answer;
+use super::answer::{Answer, FailureKind};
 
 /// How long a positive entry is fresh, in seconds.
 const FRESH_S: i64 = 600;
@@ -21,8 +22,11 @@ const REFRESH_AFTER_S: i64 = 540;
 const NEGATIVE_S: i64 = 60;
 /// How long a stale entry serves while its service does not answer (stale-if-error).
 const STALE_IF_ERROR_S: i64 = 24 * 3600;
-/// How long the circuit of a service that failed stays open: who has a stale entry does not wait for it.
-const OPEN_S: i64 = 5;
+/// How long a stale entry serves without another call, after the one about it failed.
+const UNASKED_S: i64 = 5;
+/// How many different credentials have to fail in a way that may be their own doing, without a success between, before the
+/// service is to blame.
+const BLAMED_AFTER: usize = 3;
 /// Most positive entries; about 300 bytes each.
 const MAX_POSITIVE: usize = 4096;
 /// Most negative entries.
@@ -51,28 +55,32 @@ pub(crate) enum CacheLookup {
     Fresh(Answer),
     /// Fresh, but not for long: ask again between requests.
     RefreshDue(Answer),
-    /// Fresh once; it serves only while the service does not answer.
+    /// Fresh once; it serves only if the call about it fails by the service's fault.
     Stale(Answer),
+    /// The same, and that call has failed a moment ago.
+    StaleUnasked(Answer),
     Miss,
 }
 
 struct CacheEntry {
     answer: Answer,
     since: i64,
+    /// When the latest call about it failed by the service's fault.
+    failed_at: Option<i64>,
 }
 
 /// The answers that one worker has cached.
 pub(crate) struct IdentityCache {
     positive: RefCell<LruCache<CacheKey, CacheEntry>>,
     negative: RefCell<LruCache<CacheKey, CacheEntry>>,
-    /// By service that failed: until when its circuit is open.
-    open_until: RefCell<BTreeMap<ServiceKind, i64>>,
+    /// By service: credentials whose calls failed since one succeeded, a few.
+    failing: RefCell<BTreeMap<ServiceKind, Vec<CacheKey>>>,
 }
 
 impl Default for IdentityCache {
     fn default() -> Self {
         let cache = |size| RefCell::new(LruCache::new(NonZeroUsize::new(size).unwrap_or(NonZeroUsize::MIN)));
-        Self { positive: cache(MAX_POSITIVE), negative: cache(MAX_NEGATIVE), open_until: RefCell::default() }
+        Self { positive: cache(MAX_POSITIVE), negative: cache(MAX_NEGATIVE), failing: RefCell::default() }
     }
 }
 
@@ -92,6 +100,7 @@ impl IdentityCache {
         match now - entry.since {
             0..REFRESH_AFTER_S => CacheLookup::Fresh(entry.answer.clone()),
             REFRESH_AFTER_S..FRESH_S => CacheLookup::RefreshDue(entry.answer.clone()),
+            ..STALE_IF_ERROR_S if entry.has_just_failed(now) => CacheLookup::StaleUnasked(entry.answer.clone()),
             ..STALE_IF_ERROR_S => CacheLookup::Stale(entry.answer.clone()),
             _ => CacheLookup::Miss,
         }
@@ -103,7 +112,7 @@ impl IdentityCache {
         else {
             return;
         };
-        let entry = CacheEntry { answer: answer.clone(), since: now };
+        let entry = CacheEntry { answer: answer.clone(), since: now, failed_at: None };
         match answer {
             Answer::Refused(_) => {
                 positive.pop(&key);
@@ -116,20 +125,44 @@ impl IdentityCache {
         }
     }
 
-    /// Opens the circuit of a service that is down, or closes that of one that answers again.
-    pub(crate) fn record_call(&self, service: ServiceKind, is_down: bool, now: i64) {
-        let Ok(mut open_until) = self.open_until.try_borrow_mut() else { return };
-        if is_down {
-            open_until.insert(service, now + OPEN_S);
-        } else {
-            open_until.remove(&service);
+    /// A service has answered: whoever failed before failed by itself.
+    pub(crate) fn record_success(&self, service: ServiceKind) {
+        if let Ok(mut failing) = self.failing.try_borrow_mut() {
+            failing.remove(&service);
         }
     }
 
-    /// Whether a service failed a moment ago, so that nobody who has a stale entry should wait for it.
-    pub(crate) fn is_circuit_open(&self, service: ServiceKind, now: i64) -> bool {
-        let until = self.open_until.try_borrow().ok().and_then(|open_until| open_until.get(&service).copied());
-        until.is_some_and(|until| (now..=now + OPEN_S).contains(&until) && until > now)
+    /// A call about a credential has failed. Gives whether that is the service's fault, so that a stale entry may serve.
+    pub(crate) fn record_failure(&self, service: ServiceKind, key: CacheKey, kind: FailureKind, now: i64) -> bool {
+        let is_down = match kind {
+            FailureKind::Refused => false,
+            FailureKind::Down => true,
+            FailureKind::Unclear => self.is_blamed(service, key),
+        };
+        if is_down
+            && let Ok(mut positive) = self.positive.try_borrow_mut()
+            && let Some(entry) = positive.peek_mut(&key)
+        {
+            entry.failed_at = Some(now);
+        }
+        is_down
+    }
+
+    /// Whether so many different credentials have failed that none of them is the cause.
+    fn is_blamed(&self, service: ServiceKind, key: CacheKey) -> bool {
+        let Ok(mut failing) = self.failing.try_borrow_mut() else { return false };
+        let keys = failing.entry(service).or_default();
+        if keys.len() < BLAMED_AFTER && !keys.contains(&key) {
+            keys.push(key);
+        }
+        keys.len() >= BLAMED_AFTER
+    }
+}
+
+impl CacheEntry {
+    /// A clock that was set back makes it long ago.
+    fn has_just_failed(&self, now: i64) -> bool {
+        self.failed_at.is_some_and(|at| (0..UNASKED_S).contains(&(now - at)))
     }
 }
 
@@ -190,14 +223,35 @@ mod tests {
     }
 
     #[test]
-    fn the_circuit_of_a_service_that_failed_is_open_for_a_moment() {
+    fn a_stale_entry_serves_unasked_for_a_moment_after_its_own_call_failed() {
         let cache = IdentityCache::default();
-        cache.record_call(ServiceKind::Login, true, 100);
-        assert!(cache.is_circuit_open(ServiceKind::Login, 104) && !cache.is_circuit_open(ServiceKind::Bkauth, 104));
-        assert!(!cache.is_circuit_open(ServiceKind::Login, 105));
-        cache.record_call(ServiceKind::Login, true, 200);
-        cache.record_call(ServiceKind::Login, false, 201);
-        assert!(!cache.is_circuit_open(ServiceKind::Login, 201));
+        let stale = |name: &str, now| match cache.look_up(&key(name), now) {
+            CacheLookup::StaleUnasked(_) => "unasked",
+            CacheLookup::Stale(_) => "ask",
+            _ => "other",
+        };
+        for name in ["a", "b"] {
+            cache.insert(key(name), &Answer::AppVerified, 0);
+        }
+        assert!(cache.record_failure(ServiceKind::Login, key("a"), FailureKind::Down, 1_000));
+        assert_eq!((stale("a", 1_004), stale("a", 1_005), stale("a", 999)), ("unasked", "ask", "ask"));
+        assert_eq!(stale("b", 1_000), "ask", "the failure of another credential says nothing of this one");
+        cache.insert(key("a"), &Answer::AppVerified, 1_001);
+        assert_eq!(stale("a", 1_601), "ask");
+    }
+
+    #[test]
+    fn a_service_is_blamed_for_errors_once_several_credentials_meet_them() {
+        let cache = IdentityCache::default();
+        let fail = |name: &str| cache.record_failure(ServiceKind::Login, key(name), FailureKind::Unclear, 100);
+        for _ in 0..10 {
+            assert!(!fail("odd"), "one credential may be the cause");
+        }
+        assert!(!fail("second") && fail("third") && fail("odd"));
+        assert!(!cache.record_failure(ServiceKind::Bkauth, key("odd"), FailureKind::Unclear, 100), "another service");
+        assert!(!cache.record_failure(ServiceKind::Login, key("odd"), FailureKind::Refused, 100), "it may be well");
+        cache.record_success(ServiceKind::Login);
+        assert!(!fail("odd") && !fail("second") && fail("third"));
     }
 
     #[test]

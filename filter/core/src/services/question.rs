@@ -11,7 +11,7 @@ use linkgate_contract::is_printable_name;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, TokenFacts};
+use super::answer::{Answer, FailureKind, TokenFacts};
 use super::cache::CacheKey;
 use super::{Service, ServiceKind, Services};
 use crate::reason::Reason;
@@ -81,19 +81,18 @@ pub struct ServiceReply<'a> {
 pub(crate) struct Failure {
     /// What the caller reads.
     pub(crate) reason: String,
-    /// Whether the service does not answer, so that a stale answer may count. What a caller could bring about by an odd
-    /// credential is no such thing: else it could make a revoked one count again.
-    pub(crate) is_down: bool,
+    /// Whether the service is to blame.
+    pub(crate) kind: FailureKind,
 }
 
 impl Question {
     /// The failure of a call that was not even sent, because too many are in flight.
     pub(crate) fn overload_failure(&self) -> Failure {
-        self.failure("too many requests are under way", false)
+        self.failure("too many requests are under way", FailureKind::Refused)
     }
 
-    fn failure(&self, what: &str, is_down: bool) -> Failure {
-        Failure { reason: format!("failed to request third-party api, {}, {what}", self.service().name()), is_down }
+    fn failure(&self, what: &str, kind: FailureKind) -> Failure {
+        Failure { reason: format!("failed to request third-party api, {}, {what}", self.service().name()), kind }
     }
 
     pub(crate) fn service(&self) -> ServiceKind {
@@ -190,9 +189,9 @@ impl Question {
 
     /// What a reply means; `None` for a service that did not answer.
     pub(crate) fn read_reply(&self, reply: Option<ServiceReply<'_>>, now: i64) -> Result<Answer, Failure> {
-        let Some(reply) = reply else { return Err(self.failure("no answer", true)) };
+        let Some(reply) = reply else { return Err(self.failure("no answer", FailureKind::Down)) };
         if reply.body.len() > MAX_ANSWER {
-            return Err(self.failure("the response is too large", true));
+            return Err(self.failure("the response is too large", FailureKind::Unclear));
         }
         let status = reply.status;
         let body: Option<Value> = serde_json::from_slice(reply.body).ok();
@@ -202,15 +201,16 @@ impl Question {
             _ => None,
         };
         answer.ok_or_else(|| {
-            let (what, is_down) = match (body, status) {
-                (None, 200) => ("response is not valid json, ", true),
-                (Some(_), 200) => ("response is not as expected, ", true),
+            let (what, kind) = match (body, status) {
+                (None, 200) => ("response is not valid json, ", FailureKind::Unclear),
+                (Some(_), 200) => ("response is not as expected, ", FailureKind::Unclear),
+                (_, 502..=504) => ("", FailureKind::Down),
                 // A wrong route or an ingress without its service says so in a form of its own.
-                (None, 404) => ("", true),
-                (_, 400..=499) => ("", false),
-                _ => ("", true),
+                (None, 404) => ("", FailureKind::Unclear),
+                (_, 400..=499) => ("", FailureKind::Refused),
+                _ => ("", FailureKind::Unclear),
             };
-            self.failure(&format!("{what}status: {status}"), is_down)
+            self.failure(&format!("{what}status: {status}"), kind)
         })
     }
 

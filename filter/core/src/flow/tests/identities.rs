@@ -276,6 +276,49 @@ fn while_a_service_is_down_its_last_good_answer_counts_for_a_day() {
 }
 
 #[test]
+fn no_strangers_credential_makes_a_revoked_one_count_again() {
+    let gate = gate_of(&with_services(), &worker());
+    let listed = |token: &str| json!({"bk_app_code": "apigw-api-test", "bk_app_secret": "s3cret", "bk_token": token});
+    let login = |path: &str, _: &str| match path.rsplit_once('=').map(|(_, token)| token) {
+        Some("anna") => Some((200, json!({"result": true, "data": {"bk_username": "anna"}}))),
+        _ => None,
+    };
+    assert_eq!(caller(ask(&gate, &listed("anna"), at(1_000), &login).0).1, "anna");
+    // From here on her token is revoked, and odd ones make the service fail, in any way.
+    for (n, answer) in [None, Some((500, json!({}))), Some((503, json!({})))].into_iter().cycle().take(12).enumerate() {
+        let now = at(1_700 + u64::try_from(n).unwrap());
+        let odd = |path: &str, _: &str| if path.ends_with("=anna") { None } else { answer.clone() };
+        let (verdict, _) = ask(&gate, &listed(&format!("odd-{n}")), now, &odd);
+        assert_eq!(reason(verdict).0, 500);
+    }
+    let revoked = |_: &str, _: &str| Some((200, json!({"result": false})));
+    let (verdict, asked) = ask(&gate, &listed("anna"), at(1_712), &revoked);
+    assert_eq!(
+        (reason(verdict).1.as_str(), asked.len()),
+        (Reason::BAD_TOKEN.0.as_ref(), 1),
+        "she is asked about herself"
+    );
+}
+
+#[test]
+fn an_error_counts_as_down_once_several_credentials_meet_it() {
+    let gate = gate_of(&with_services(), &worker());
+    let listed = |token: &str| json!({"bk_app_code": "apigw-api-test", "bk_app_secret": "s3cret", "bk_token": token});
+    let anna = |_: &str, _: &str| Some((200, json!({"result": true, "data": {"bk_username": "anna"}})));
+    let broken = |_: &str, _: &str| Some((500, json!({})));
+    assert_eq!(caller(ask(&gate, &listed("anna"), at(1_000), &anna).0).2, "fresh");
+    for now in [1_700, 1_701] {
+        assert_eq!(reason(ask(&gate, &listed("anna"), at(now), &broken).0).0, 500, "it may be her token");
+    }
+    for other in ["b", "c"] {
+        assert_eq!(reason(ask(&gate, &listed(other), at(1_702), &broken).0).0, 500);
+    }
+    assert_eq!(caller(ask(&gate, &listed("anna"), at(1_703), &broken).0).2, "stale");
+    assert_eq!(caller(ask(&gate, &listed("anna"), at(1_710), &anna).0).2, "fresh");
+    assert_eq!(reason(ask(&gate, &listed("d"), at(1_711), &broken).0).0, 500);
+}
+
+#[test]
 fn an_answer_in_use_is_renewed_before_it_ends_and_nobody_waits() {
     let gate = gate_of(&with_services(), &worker());
     let good = json!({"bk_app_code": "ci", "bk_app_secret": "good", "bk_ticket": "t1cket"});
@@ -370,7 +413,7 @@ fn many_requests_ask_one_question() {
         Verdict::NeedAnswer(waiter) => waiter,
         _ => panic!("nothing asked"),
     };
-    let (first, second, gone) = (waiter(), waiter(), waiter());
+    let (first, mut second, gone) = (waiter(), waiter(), waiter());
     let CallStep::Send(call, call_in_flight) = gate.start_call(&first, 10, NOW) else { panic!("nothing to send") };
     assert_eq!((call.cluster.as_str(), call.timeout_ms), ("bkauth", 5_000));
     assert!(call.headers.contains(&("x-bk-app-secret", "0wn-secret".to_owned())));
@@ -380,7 +423,7 @@ fn many_requests_ask_one_question() {
             && matches!(gate.start_call(&gone, 12, NOW), CallStep::Wait)
     );
     gate.remove_waiter(&gone, 12);
-    assert!(second.check_body_size(&gate, 1_024).is_none() && second.check_body_size(&gate, 1_025).is_some());
+    assert!(second.hold(&gate, 1_024, Vec::new).is_none() && second.hold(&gate, 1_025, Vec::new).is_some());
     let body = json!({"code": 0, "data": {"is_match": true}}).to_string();
     let completion =
         gate.complete_call(&call_in_flight, Some(ServiceReply { status: 200, body: body.as_bytes() }), NOW);

@@ -158,9 +158,9 @@ fn a_job_has_no_body() {
         assert_eq!((refusal.reply.status, refusal.record.rule.as_str()), (413, "limits.body_bytes"));
         // Not announced, it is refused by its first byte; one that turns out to be empty is none.
         let pairs = about(method, JOB);
-        let Verdict::NeedBody(pending) = head(&pairs) else { panic!("decided before its end") };
-        assert!(pending.check_body_size(&gate, 0).is_none());
-        assert_eq!(pending.check_body_size(&gate, 1).unwrap().reply.status, 413);
+        let Verdict::NeedBody(mut pending) = head(&pairs) else { panic!("decided before its end") };
+        assert!(pending.hold(&gate, 0, Vec::new).is_none());
+        assert_eq!(pending.hold(&gate, 1, Vec::new).unwrap().reply.status, 413);
         assert_eq!(refused(pending.on_body(&gate, b"x".to_vec(), NOW)).reply.status, 413);
         let Verdict::NeedBody(pending) = head(&pairs) else { panic!("decided before its end") };
         assert!(forwarded(pending.on_body(&gate, Vec::new(), NOW)).body.is_none());

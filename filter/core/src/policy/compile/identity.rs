@@ -10,8 +10,9 @@ use crate::services::{Login, Service, Services, Ticket};
 /// How long a service is waited for, in milliseconds, unless the policy says otherwise.
 pub(in crate::policy) const TIMEOUT_MS: u32 = 5_000;
 const TIMEOUTS_MS: std::ops::RangeInclusive<u32> = 100..=30_000;
-/// Each is tried for a token of its name.
 const MAX_KEYS: usize = 16;
+/// Each is tried for a token of its name: the key in use, and the one that takes its place.
+const MAX_KEYS_PER_KID: usize = 2;
 
 pub(super) fn identity(part: &Identity, faults: &mut Faults) -> (Services, JwtKeys) {
     let timeout_ms = part.timeout_ms.unwrap_or(TIMEOUT_MS);
@@ -62,6 +63,12 @@ fn jwt_keys(part: &Identity, faults: &mut Faults) -> JwtKeys {
         let path = format!("identity.jwt_keys[{n}]");
         if !is_name(&entry.kid) {
             faults.add(format!("{path}.kid"), NAME_RULE);
+        }
+        if part.jwt_keys[..n].iter().filter(|other| other.kid == entry.kid).count() >= MAX_KEYS_PER_KID {
+            faults.add(
+                format!("{path}.kid"),
+                format!("has more than {MAX_KEYS_PER_KID} keys: list the one in use and the one that takes its place"),
+            );
         }
         let Some(key) = faults.take_ok(format!("{path}.public_key"), PublicKey::parse(&entry.public_key)) else {
             continue;

@@ -65,17 +65,21 @@ fn what_is_not_an_answer_is_a_failure() {
 }
 
 #[test]
-fn only_what_no_caller_can_bring_about_counts_as_down() {
+fn a_failure_says_whether_the_service_is_to_blame() {
     let (keys, token) = (Question::AppKeys { app_code: "ci".into() }, Question::Token(Secret::new("t")));
-    let is_down = |question: &Question, status, body| read(question, status, body).unwrap_err().is_down;
-    assert!(question_without_reply().is_down);
-    for (status, body) in [(500, "{}"), (503, ""), (502, "<html>"), (302, ""), (200, "<html>"), (404, "<html>")] {
-        assert!(is_down(&keys, status, body) && is_down(&token, status, body), "{status} {body}");
+    let kind = |question: &Question, status, body| read(question, status, body).unwrap_err().kind;
+    assert_eq!(question_without_reply().kind, FailureKind::Down);
+    for (status, body) in [(502, "<html>"), (503, ""), (504, "{}")] {
+        assert_eq!((kind(&keys, status, body), kind(&token, status, body)), (FailureKind::Down, FailureKind::Down));
+    }
+    for (status, body) in [(500, "{}"), (501, ""), (505, ""), (302, ""), (200, "<html>"), (200, "{}"), (404, "<html>")]
+    {
+        assert_eq!(kind(&keys, status, body), FailureKind::Unclear, "{status} {body}");
     }
     for (status, body) in [(400, "<html>"), (401, r#"{"code":1}"#), (403, ""), (414, ""), (429, "{}"), (404, "{}")] {
-        assert!(!is_down(&keys, status, body), "{status} {body}");
+        assert_eq!(kind(&keys, status, body), FailureKind::Refused, "{status} {body}");
     }
-    assert!(!keys.overload_failure().is_down);
+    assert_eq!(keys.overload_failure().kind, FailureKind::Refused);
 }
 
 fn question_without_reply() -> Failure {
