@@ -134,7 +134,10 @@ async fn verify(config: &CommandConfig, repair: bool, json: bool) -> Result<Exit
     if json {
         say_json(&serde_json::json!({ "summary": summary }));
     } else {
-        say(format_args!("{rows} rows, {blobs} packages, {bytes} bytes: {findings} findings"));
+        say(format_args!(
+            "{rows} rows, {blobs} packages, {bytes} bytes: {findings} {}",
+            if findings == 1 { "finding" } else { "findings" }
+        ));
     }
     Ok(if findings == 0 { ExitCode::SUCCESS } else { ExitCode::from(FINDINGS) })
 }

@@ -123,6 +123,42 @@ async fn a_backup_crosses_file_systems() {
     assert_eq!(DataDirectory::new(&restored).stored_files(), directory.stored_files());
 }
 
+/// Every new ext4 volume holds a folder `lost+found`, and cannot be replaced.
+#[tokio::test]
+async fn a_backup_and_a_restore_fill_the_root_of_a_file_system() {
+    let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
+    let (data, saved, restored) = (dir.path().join("data"), dir.path().join("saved"), dir.path().join("restored"));
+    let directory = left_by_a_store(&source, &data, &["1"]).await;
+    for root in [&saved, &restored] {
+        std::fs::create_dir_all(root.join("lost+found")).unwrap();
+    }
+    let done = command(&data, &in_dir("backup", &saved));
+    assert_eq!(done.code(), 0, "{}", done.err);
+    let all = ["attestation.key", "attestation.pub.pem", "attestations", "blobs", "catalog.sqlite3", "lost+found"];
+    assert_eq!(names(&saved), all);
+    assert_eq!(command(&saved, &["verify"]).code(), 0);
+    assert_eq!(command(&restored, &in_dir("restore", &saved)).code(), 0);
+    assert_eq!(DataDirectory::new(&restored).rows().await, directory.rows().await);
+    assert_eq!(command(&restored, &["gc"]).code(), 0);
+    let store = StoreProcess::trusting(&source, &restored, &[]);
+    let again = store.request(source.url()).version("1").send(store.base()).await;
+    assert_eq!(again.json()["code"], "PACKAGE_ALREADY_EXISTS");
+    store.stop();
+    assert!(restored.join("lost+found").is_dir());
+
+    // A second backup does not go over the first, nor over a file of that name.
+    let before = names(&saved);
+    for (root, why) in [(&saved, "is not empty"), (&dir.path().join("file"), "is not empty")] {
+        std::fs::create_dir_all(root).unwrap();
+        if root.file_name().is_some_and(|name| name == "file") {
+            std::fs::write(root.join("lost+found"), "").unwrap();
+        }
+        let refused = command(&data, &in_dir("backup", root));
+        assert!(refused.code() == 2 && refused.err.contains(why), "{}", refused.err);
+    }
+    assert_eq!(names(&saved), before);
+}
+
 #[tokio::test]
 async fn a_backup_is_refused_where_something_is_and_leaves_nothing() {
     let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());

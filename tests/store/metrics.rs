@@ -68,14 +68,20 @@ async fn the_document_lists_what_the_store_serves() {
         .filter(|line| line.starts_with("| `linkgate_store_"))
         .map(|row| {
             let cells: Vec<_> = row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
-            format!("{} {}", cells[1].strip_suffix("_total").unwrap_or(cells[1]), cells[2])
+            let name = ["_total", "_info"].iter().find_map(|end| cells[1].strip_suffix(end)).unwrap_or(cells[1]);
+            format!("{name} {}", cells[2])
         })
         .collect();
     let source = FakeSource::start(Behaviour::Bytes(bytes(1))).await;
     let store = TestStore::trusting(&source).await;
     assert_eq!(store.send(store.request(source.url())).await.status, 200);
     let text = store.get("/metrics").await.body;
-    let served: BTreeSet<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).map(str::to_owned).collect();
-    assert_eq!(listed, served);
+    let served = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).map(str::to_owned);
+    let (own, common): (BTreeSet<_>, BTreeSet<_>) = served.partition(|name| name.starts_with("linkgate_store_"));
+    assert_eq!(listed, own);
+    assert_eq!(common.len(), 7, "{common:?}");
+    for name in common.iter().map(|line| line.split(' ').next().unwrap()) {
+        assert!(DOCUMENT.contains(&format!("`{name}")), "{name}");
+    }
     store.finish().await;
 }

@@ -3,6 +3,8 @@
 //! Promises: a fixed number of series, whatever callers send, for labels are words of ours; recording neither fails nor
 //! waits. docs/METRICS.md lists every name.
 
+mod process;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,9 +14,11 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use tracing::Instrument as _;
 
+use self::process::Process;
 use crate::trace;
 
 /// The media type of what [`Metrics::render`] gives.
@@ -30,6 +34,8 @@ pub struct Metrics(Arc<Parts>);
 
 struct Parts {
     registry: Registry,
+    /// Those whose names every program has.
+    common: Registry,
     uploads: Family<ByResult, Counter>,
     upload_seconds: Family<ByResult, Histogram>,
     stage_seconds: Family<ByStage, Histogram>,
@@ -77,6 +83,7 @@ impl Metrics {
         let by_stage = Family::new_with_constructor((|| Histogram::new(STAGE_SECONDS)) as fn() -> Histogram);
         let mut parts = Parts {
             registry: Registry::with_prefix("linkgate_store"),
+            common: Registry::default(),
             uploads: Family::default(),
             upload_seconds: by_result,
             stage_seconds: by_stage,
@@ -159,13 +166,16 @@ impl Metrics {
             parts.disk_free.set(i64::try_from(free).unwrap_or(i64::MAX));
         }
         let mut out = String::new();
-        text::encode(&mut out, &parts.registry).ok().map(|()| out)
+        text::encode_registry(&mut out, &parts.registry).ok()?;
+        text::encode(&mut out, &parts.common).ok().map(|()| out)
     }
 }
 
 impl Parts {
     fn register(&mut self) {
+        self.common.register_collector(Box::new(Process));
         let to = &mut self.registry;
+        to.register("build", "Which store this is", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         to.register("uploads", "Uploads that ended, by result", self.uploads.clone());
         to.register_with_unit(
             "upload_duration",
@@ -290,6 +300,25 @@ mod tests {
             "linkgate_store_http_requests_total{route=\"upload_source_package_via_link\",status=\"200\"} 1",
         ] {
             assert!(has(&metrics, line), "{line} in {}", metrics.render().unwrap());
+        }
+    }
+
+    #[test]
+    fn the_build_and_the_process_are_known() {
+        let metrics = metrics();
+        assert!(has(&metrics, concat!("linkgate_store_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1")));
+        let text = metrics.render().unwrap();
+        for name in [
+            "process_cpu_seconds_total",
+            "process_start_time_seconds",
+            "process_resident_memory_bytes",
+            "process_virtual_memory_bytes",
+            "process_open_fds",
+            "process_max_fds",
+            "process_threads",
+        ] {
+            let value = text.lines().find_map(|line| line.strip_prefix(&format!("{name} "))).unwrap_or_default();
+            assert!(value.parse::<f64>().is_ok_and(|value| value >= 0.0), "{name}: {value:?} in {text}");
         }
     }
 

@@ -32,7 +32,7 @@ pub struct Copied {
 pub(super) type OnMissing<'a> = &'a mut (dyn FnMut(&str) + Send);
 
 /// Writes a backup of a data directory, and of the blobs and the catalog that belong to it, into a directory that is not
-/// there, or empty.
+/// there, or empty but for what a file system puts into its root.
 ///
 /// # Errors
 /// [`MaintenanceError`] says why there is no backup; nothing is left of it.
@@ -58,6 +58,8 @@ pub async fn backup(
 struct Target {
     parent: PathBuf,
     path: PathBuf,
+    /// The root of a file system: nothing can take its place, so the backup is moved into it, the catalog last.
+    is_root: bool,
 }
 
 impl Target {
@@ -73,15 +75,15 @@ impl Target {
         if path.is_symlink() {
             return Err(refused("it is a link"));
         }
-        refuse_unless_empty(&path)?;
-        // Listed out now and not by the last step, which gives the backup its name.
-        if path.exists() && device(&path)? != device(&parent)? {
-            return Err(refused("something is mounted there; name a new directory in it"));
-        }
-        Ok(Self { parent, path })
+        let found = refuse_used(&path, &[])?;
+        let is_root = path.exists() && (found == Found::FileSystemRoot || device(&path)? != device(&parent)?);
+        Ok(Self { parent, path, is_root })
     }
 
     fn partial(&self) -> PathBuf {
+        if self.is_root {
+            return self.path.join(".linkgate-backup.partial");
+        }
         let mut name = std::ffi::OsString::from(".");
         name.push(self.path.file_name().unwrap_or_default());
         name.push(".partial");
@@ -93,14 +95,32 @@ fn device(path: &Path) -> Result<u64, MaintenanceError> {
     fs::metadata(path).map(|metadata| metadata.dev()).map_err(at(path))
 }
 
-/// What is not there counts as empty.
-fn refuse_unless_empty(path: &Path) -> Result<(), MaintenanceError> {
-    match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(MaintenanceError::NotEmpty(path.to_owned())),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(at(path)(e)),
+/// What is in a directory that may be filled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing, or there is no such directory.
+    Nothing,
+    /// What mkfs makes in the root of an ext4 file system.
+    FileSystemRoot,
+}
+
+/// Refuses a directory that holds anything but these files and what a file system has from its making.
+pub(super) fn refuse_used(path: &Path, but: &[&str]) -> Result<Found, MaintenanceError> {
+    let entries = match fs::read_dir(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        entries => entries.map_err(at(path))?,
+    };
+    let mut found = Found::Nothing;
+    for entry in entries {
+        let entry = entry.map_err(at(path))?;
+        let name = entry.file_name();
+        if name == "lost+found" && entry.file_type().map_err(at(path))?.is_dir() {
+            found = Found::FileSystemRoot;
+        } else if !but.iter().any(|but| name == *but) {
+            return Err(MaintenanceError::NotEmpty(path.to_owned()));
+        }
     }
+    Ok(found)
 }
 
 /// A backup that is being written; removed unless it becomes whole.
@@ -113,10 +133,31 @@ impl Partial {
 
     fn become_whole(self, target: &Target) -> Result<(), MaintenanceError> {
         sync_dir(&self.0).map_err(at(&self.0))?;
+        if target.is_root {
+            return self.move_into(&target.path);
+        }
         // Takes the place of an empty directory, and of nothing else.
         fs::rename(&self.0, &target.path).map_err(at(&target.path))?;
         std::mem::forget(self);
         sync_dir(&target.parent).map_err(at(&target.parent))
+    }
+
+    /// Without its catalog a directory is no backup, so that one comes last, when all the rest is durable.
+    fn move_into(self, root: &Path) -> Result<(), MaintenanceError> {
+        let catalog = catalog_path(&self.0);
+        let names = fs::read_dir(&self.0).and_then(|entries| {
+            entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>()
+        });
+        let (last, first): (Vec<_>, Vec<_>) =
+            names.map_err(at(&self.0))?.into_iter().partition(|name| self.0.join(name) == catalog);
+        for names in [first, last] {
+            for name in names {
+                let to = root.join(&name);
+                fs::rename(self.0.join(&name), &to).map_err(at(&to))?;
+            }
+            sync_dir(root).map_err(at(root))?;
+        }
+        Ok(())
     }
 }
 

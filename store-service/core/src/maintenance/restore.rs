@@ -4,15 +4,14 @@
 //! is not empty, and a directory that is no backup. What is restored is not read: verify does that.
 
 use std::fs::{self, File};
-use std::io;
 use std::path::Path;
 
-use super::backup::{Copied, OnMissing, copy_blobs, copy_keys};
+use super::backup::{Copied, OnMissing, copy_blobs, copy_keys, refuse_used};
 use super::{MaintenanceError, at};
 use crate::data_dir::{DataDir, LOCK, catalog_path, restore_mark, sync_dir};
 use crate::ingest::ports::{BlobStore, CatalogReader};
 
-/// Restores a backup into a data directory that is not there, or empty. `open` opens the blobs and the catalog of the
+/// Restores a backup into a data directory that is not there, or empty but for what a file system puts into its root. `open` opens the blobs and the catalog of the
 /// backup, once it is known to be one.
 ///
 /// # Errors
@@ -29,11 +28,12 @@ pub async fn restore<B: BlobStore, R: CatalogReader>(
     if from.join(LOCK).exists() {
         return Err(MaintenanceError::DataDirectory(from.to_owned()));
     }
-    refuse_used(data_dir)?;
+    refuse_used(data_dir, &[LOCK])?;
     let (blobs, catalog) = open(from).await?;
     let locked = DataDir::lock(data_dir)?;
-    // Again, now that nobody else can begin.
-    refuse_used(data_dir)?;
+    // Again, now that nobody else can begin. The file that is locked may be there: a store, or a restore that was refused,
+    // made it.
+    refuse_used(data_dir, &[LOCK])?;
     let mark = restore_mark(data_dir);
     File::create(&mark).map_err(at(&mark))?;
     sync_dir(data_dir).map_err(at(data_dir))?;
@@ -49,18 +49,4 @@ pub async fn restore<B: BlobStore, R: CatalogReader>(
     sync_dir(data_dir).map_err(at(data_dir))?;
     drop(locked);
     Ok(copied)
-}
-
-/// The file that is locked may be there: a store, or a restore that was refused, made it.
-fn refuse_used(data_dir: &Path) -> Result<(), MaintenanceError> {
-    let entries = match fs::read_dir(data_dir) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.map_err(at(data_dir))?,
-    };
-    for entry in entries {
-        if entry.map_err(at(data_dir))?.file_name() != LOCK {
-            return Err(MaintenanceError::NotEmpty(data_dir.to_owned()));
-        }
-    }
-    Ok(())
 }
