@@ -13,8 +13,8 @@ use ureq::{Agent, Body, Error, Timeout};
 
 /// Envoy answers in milliseconds unless its main thread is stuck.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// A handful of counters was asked for.
-const MAX_BYTES: u64 = 1 << 20;
+/// A policy, written as JSON within JSON, at the most.
+const MAX_BYTES: u64 = 16 << 20;
 const NOT_HTTP: &str = "the answer is not HTTP/1.1";
 
 /// Where Envoy's admin interface is.
@@ -48,6 +48,12 @@ impl Admin {
     /// Reads a page; the error says what happened in a few words.
     pub fn get(&self, target: &str) -> Result<String, String> {
         self.finish(self.agent().get(self.url(target)).call())
+    }
+
+    /// Reads a page of JSON.
+    pub fn get_json(&self, target: &str) -> Result<serde_json::Value, String> {
+        let page = self.get(target)?;
+        serde_json::from_str(&page).map_err(|_| format!("{self}: the answer to {target} is no JSON"))
     }
 
     /// Has Envoy do something; the error says what happened in a few words.

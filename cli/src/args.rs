@@ -37,13 +37,27 @@ pub enum Command {
 /// `linkgate policy …`
 #[derive(Subcommand)]
 pub enum PolicyCommand {
-    /// Check that the gate accepts this policy, name every fault with its line, and warn about entries without effect
+    /// Check that the gate accepts these policies, name every fault with its line, and warn about entries without effect
     Check {
-        /// The policy, YAML
-        file: PathBuf,
+        /// Policies, YAML or as they were deployed; `-` is standard input
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
         /// Fail on warnings too
         #[arg(long)]
         strict: bool,
+        /// Print JSON, one object for each file
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the JSON Schema of policies, for editors
+    Schema,
+    /// Print the policy in force, as Envoy has it
+    Show {
+        /// Print the one in this file or folder instead, as it was deployed
+        #[arg(long, value_name = "PATH")]
+        from: Option<PathBuf>,
+        #[command(flatten)]
+        proxy: Proxy,
     },
     /// Explain how the gate decides a request under a policy, and by which rule
     Explain {
@@ -58,7 +72,7 @@ pub enum PolicyCommand {
     },
     /// List who gains and who loses access when NEW replaces OLD
     Diff {
-        /// A policy, YAML
+        /// A policy, YAML or as it was deployed; `-` is standard input
         old: PathBuf,
         /// Another one
         new: PathBuf,
@@ -104,6 +118,11 @@ pub enum KeysCommand {
         /// If the pair is there already, leave it and end with 0
         #[arg(long)]
         keep: bool,
+    },
+    /// Print the SHA-256 of a public Ed25519 key, by which a store's statements name it (`keyid`)
+    Id {
+        /// The public key, PEM
+        file: PathBuf,
     },
     /// Remove a pair that nobody signs with any more
     Remove {

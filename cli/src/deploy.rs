@@ -12,7 +12,7 @@ use crate::args::Target;
 use crate::error::Error;
 use crate::files::{AtomicFile, Existing, read_text_up_to};
 use crate::policy;
-use crate::resource::Resource;
+use crate::resource::{MAX_RESOURCE_BYTES, Resource};
 use crate::rollout::Rollout;
 
 /// The file that Envoy reads.
@@ -21,8 +21,6 @@ pub const RESOURCE: &str = "linkgate.ecds.json";
 pub const PREVIOUS: &str = "linkgate.ecds.previous.json";
 /// The filter beside it.
 const WASM: &str = "linkgate_filter.wasm";
-/// A policy is JSON within JSON there.
-const MAX_RESOURCE_BYTES: u64 = 16 << 20;
 
 /// Checks the policy and writes the resource; returns what to print.
 pub fn deploy_policy(file: &Path, wasm: Option<&Path>, target: &Target) -> Result<String, Error> {
@@ -63,7 +61,7 @@ fn put_in_force(resource: &Resource, target: &Target, report: &str) -> Result<St
 /// Writes the resource and saves the one before, unless it is the same.
 fn write_resource(folder: &Path, resource: &Resource) -> Result<(), Error> {
     let (path, previous) = (folder.join(RESOURCE), folder.join(PREVIOUS));
-    let file = AtomicFile::create(&path, resource.text.as_bytes(), 0o644)?;
+    let file = AtomicFile::create(&path, resource.text.as_bytes(), 0o640)?.share_with_group_of_folder();
     let is_other = |text: &[u8]| text != resource.text.as_bytes();
     match fs::read(&path) {
         Ok(before) if is_other(&before) => save_previous(&path, &previous)?,

@@ -24,6 +24,12 @@ pub enum Error {
     /// A key would have been overwritten.
     #[error("{} is already there and is not overwritten: move it away first, or choose another folder with --to", .0.display())]
     KeyExists(PathBuf),
+    /// What should be a public key is something else.
+    #[error("{} is no public Ed25519 key as PEM", .0.display())]
+    NoPublicKey(PathBuf),
+    /// There is no pair of that name.
+    #[error("{} is not there, nor is its public half: name the pair with --name and its folders with --to and --public-to", .0.display())]
+    NoPair(PathBuf),
     /// The filter is not where it is looked for.
     #[error("{} is not there: copy the filter to this place, or name it with --wasm PATH", .0.display())]
     NoWasm(PathBuf),
@@ -99,6 +105,11 @@ pub enum Error {
     /// The secret is empty.
     #[error("the secret is empty: pipe it in, for example `linkgate secret hash < secret.txt`")]
     EmptySecret,
+    /// The secret could be guessed.
+    #[error(
+        "the secret is too easy to guess, and its digest would tell it: take a random one of at least 20 letters and digits, for example from `openssl rand -hex 32`"
+    )]
+    WeakSecret,
     /// The secret is longer than any credential.
     #[error("the secret is over {limit_bytes} bytes")]
     LongSecret {
@@ -141,6 +152,9 @@ impl Error {
             | Self::TooLarge { .. }
             | Self::NotText(_)
             | Self::EmptySecret
+            | Self::NoPair(_)
+            | Self::NoPublicKey(_)
+            | Self::WeakSecret
             | Self::LongSecret { .. }
             | Self::NoAnswer { .. }
             | Self::NotReady(_)

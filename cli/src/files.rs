@@ -3,9 +3,9 @@
 //! Promises: a reader of a written file sees the old content or the new, never a part, also after a power cut: it is
 //! written to a temporary file of the same folder, synced, renamed, and the folder synced. Refuses to read files over a limit.
 
-use std::fs::{File, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 
 use tempfile::{Builder, NamedTempFile};
@@ -29,11 +29,23 @@ pub fn read_text(path: &Path) -> Result<String, Error> {
     read_text_up_to(path, MAX_TEXT_BYTES)
 }
 
+/// Reads standard input, at most so many bytes of it.
+pub fn read_stdin(limit_bytes: u64) -> Result<String, Error> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().take(limit_bytes + 1).read_to_end(&mut bytes);
+    read.map_err(|source| Error::io("read", "standard input", source))?;
+    to_text(bytes, Path::new("standard input"), limit_bytes)
+}
+
 /// Reads a text of at most so many bytes.
 pub fn read_text_up_to(path: &Path, limit_bytes: u64) -> Result<String, Error> {
     let fail = |source| Error::file("read", path, source);
     let mut bytes = Vec::new();
     File::open(path).map_err(fail)?.take(limit_bytes + 1).read_to_end(&mut bytes).map_err(fail)?;
+    to_text(bytes, path, limit_bytes)
+}
+
+fn to_text(bytes: Vec<u8>, path: &Path, limit_bytes: u64) -> Result<String, Error> {
     if bytes.len() as u64 > limit_bytes {
         return Err(Error::TooLarge { path: path.to_owned(), limit_bytes });
     }
@@ -60,6 +72,14 @@ impl<'a> AtomicFile<'a> {
         file.as_file().set_permissions(Permissions::from_mode(mode)).map_err(fail)?;
         file.as_file().sync_all().map_err(fail)?;
         Ok(Self { path, file })
+    }
+
+    /// Gives it to the group of its folder, so that a service of that group can read it. A caller who may not do that leaves
+    /// it with its own group.
+    pub fn share_with_group_of_folder(self) -> Self {
+        let group = fs::metadata(parent_of(self.path)).map(|folder| folder.gid());
+        let _shared = group.and_then(|group| fchown(self.file.as_file(), None, Some(group)));
+        self
     }
 
     /// Gives it its name.

@@ -8,14 +8,15 @@ use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::spki::der::zeroize::Zeroizing;
-use ed25519_dalek::pkcs8::{EncodePrivateKey, EncodePublicKey, KeypairBytes};
+use ed25519_dalek::pkcs8::{DecodePublicKey, EncodePrivateKey, EncodePublicKey, KeypairBytes};
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use sha2::{Digest, Sha256};
 
 use crate::args::Pair;
 use crate::error::Error;
-use crate::files::{Existing, write_atomically};
+use crate::files::{Existing, read_text, write_atomically};
 
 impl Pair {
     /// The private key's file, PKCS#8.
@@ -61,8 +62,20 @@ pub fn generate_pair(pair: &Pair, keep: bool) -> Result<String, Error> {
     ))
 }
 
-/// Removes a pair; what is gone already is no fault.
+/// The SHA-256 of a public key in DER.
+pub fn print_id(file: &Path) -> Result<String, Error> {
+    let key = VerifyingKey::from_public_key_pem(&read_text(file)?);
+    let der = key.and_then(|key| key.to_public_key_der().map_err(Into::into));
+    let der = der.map_err(|_| Error::NoPublicKey(file.to_owned()))?;
+    Ok(format!("{}\n", hex::encode(Sha256::digest(der.as_bytes()))))
+}
+
+/// Removes a pair; a half that is gone already is no fault.
 pub fn remove_pair(pair: &Pair) -> Result<String, Error> {
+    let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
+    if !is_there(&pair.private()) && !is_there(&pair.public()) {
+        return Err(Error::NoPair(pair.private()));
+    }
     let mut report = String::new();
     for path in [pair.private(), pair.public()] {
         match fs::remove_file(&path) {
@@ -90,13 +103,25 @@ pub fn new_pair() -> Result<(Zeroizing<String>, String), Error> {
 
 #[cfg(test)]
 mod tests {
-    use ed25519_dalek::VerifyingKey;
-    use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey};
+    use ed25519_dalek::pkcs8::DecodePrivateKey;
 
     use super::*;
 
     fn pair(folder: &Path, name: &str) -> Pair {
         Pair { to: folder.join("private"), public_to: Some(folder.join("public")), name: name.to_owned() }
+    }
+
+    #[test]
+    fn the_id_of_a_key_is_the_digest_of_its_der() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key.pem");
+        let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
+        fs::write(&file, pem).unwrap();
+        // openssl pkey -pubin -in key.pem -outform DER | sha256sum
+        let want = "06e3fd8fda29bb60ab59557de61edb0aecdb231134be30e75b455f8e1b792fa9\n";
+        assert_eq!(print_id(&file).unwrap(), want);
+        fs::write(&file, "no key").unwrap();
+        assert!(matches!(print_id(&file), Err(Error::NoPublicKey(_))));
     }
 
     #[test]
@@ -110,6 +135,8 @@ mod tests {
         assert_eq!(fs::read(old.private()).unwrap(), before);
         assert!(matches!(generate_pair(&old, false), Err(Error::KeyExists(_))));
         remove_pair(&old).unwrap();
+        assert!(matches!(remove_pair(&old), Err(Error::NoPair(_))));
+        fs::write(old.public(), "").unwrap();
         assert!(remove_pair(&old).unwrap().contains("is not there"));
         let left = |path: &str| fs::read_dir(folder.path().join(path)).unwrap().count();
         assert_eq!((left("private"), left("public"), new.private().exists()), (1, 1, true));

@@ -67,6 +67,7 @@ fn run(cli: Cli) -> Result<Report, Error> {
     match cli.command {
         Command::Policy(command) => run_policy(command),
         Command::Keys(KeysCommand::Generate { pair, keep }) => keys::generate_pair(&pair, keep).map(Report::from),
+        Command::Keys(KeysCommand::Id { file }) => keys::print_id(&file).map(Report::from),
         Command::Keys(KeysCommand::Remove { pair }) => keys::remove_pair(&pair).map(Report::from),
         Command::Secret(SecretCommand::Hash) => secret::hash_secret().map(Report::from),
         Command::Envoy(command) => run_envoy(command).map(Report::from),
@@ -87,7 +88,9 @@ fn run_envoy(command: EnvoyCommand) -> Result<String, Error> {
 
 fn run_policy(command: PolicyCommand) -> Result<Report, Error> {
     match command {
-        PolicyCommand::Check { file, strict } => policy::check_and_warn(&file, strict),
+        PolicyCommand::Check { files, strict, json } => policy::check_and_warn(&files, strict, json),
+        PolicyCommand::Schema => Ok(policy::SCHEMA.to_owned().into()),
+        PolicyCommand::Show { from, proxy } => policy::show_policy(from.as_deref(), &proxy.admin),
         PolicyCommand::Explain { file, request, json } => explain::explain_request(&file, &request, json),
         PolicyCommand::Diff { old, new } => policy::compare_policies(&old, &new).map(Report::from),
         PolicyCommand::Deploy { file, target, wasm } => {

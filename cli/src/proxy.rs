@@ -11,12 +11,13 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 
 use crate::admin::Admin;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::files::read_text;
-use crate::resource::{NAME, policy_version};
+use crate::resource::{NAME, RUNTIME, policy_of, policy_version};
 
 /// The variable of Envoy's process that the filter reads.
 const KEY: &str = "LINKGATE_JWT_PRIVATE_KEY";
@@ -36,9 +37,46 @@ pub fn check_ready(admin: &Admin) -> Result<String, Error> {
     let name = format!("extension_config_discovery.http_filter.{NAME}.version_text");
     let stats = admin.get_stats(&name).map_err(Error::Admin)?;
     match policy_version(stats.get_text(&name)) {
-        "" => Err(Error::NotReady("it has no policy".to_owned())),
-        version => Ok(format!("ready with policy {version}\n")),
+        "" => Err(Error::NotReady(explain_no_policy(admin))),
+        version => match find_misfit(&fetch_filter(admin)?) {
+            Some(misfit) => Err(Error::NotReady(misfit.to_owned())),
+            None => Ok(format!("ready with policy {version}\n")),
+        },
     }
+}
+
+/// Why Envoy has no policy, as far as it tells.
+pub fn explain_no_policy(admin: &Admin) -> String {
+    let runs_wasm = admin.get_json("/server_info").ok().and_then(|info| {
+        let extensions = info["node"]["extensions"].as_array()?.clone();
+        Some(extensions.iter().any(|extension| extension["name"] == RUNTIME))
+    });
+    match runs_wasm {
+        Some(false) => format!("it is built without {RUNTIME}, so it cannot load the filter: take another build"),
+        _ => "it has no policy: its log says why, look for `policy refused` and `config update`".to_owned(),
+    }
+}
+
+/// What is wrong with the way in which Envoy runs the filter.
+pub fn find_misfit(filter: &Value) -> Option<&'static str> {
+    (filter["config"]["allow_on_headers_stop_iteration"] != true).then_some(
+        "it runs the filter without `allow_on_headers_stop_iteration: true`, so requests with a body hang until they time \
+         out: deploy the policy with `linkgate policy deploy`, or set it where the filter is configured",
+    )
+}
+
+/// The filter's configuration that Envoy serves by.
+pub fn fetch_filter(admin: &Admin) -> Result<Value, Error> {
+    let dump = admin.get_json("/config_dump?resource=ecds_filters").map_err(Error::Admin)?;
+    let filters = dump["configs"].as_array().into_iter().flatten();
+    let found = filters.map(|filter| &filter["ecds_filter"]).find(|filter| filter["name"] == NAME);
+    found.map(|filter| filter["typed_config"].clone()).ok_or_else(|| Error::NotReady(explain_no_policy(admin)))
+}
+
+/// The policy that Envoy serves by.
+pub fn fetch_policy(admin: &Admin) -> Result<String, Error> {
+    let no_policy = || Error::Admin(format!("{admin}: its filter has no policy"));
+    policy_of(&fetch_filter(admin)?).ok_or_else(no_policy)
 }
 
 /// Has Envoy say that it is leaving, then close its listeners, then waits for the requests under way.
@@ -92,14 +130,27 @@ mod tests {
     fn ready_is_who_serves_and_has_a_policy() {
         let has: &'static str = format!("200 OK|{POLICY}: \"0123456789ab-01234567\"\n").leak();
         let has_none: &'static str = format!("200 OK|{POLICY}: \"\"\n").leak();
+        let fits = r#"200 OK|{"configs":[{"ecds_filter":{"name":"linkgate","typed_config":{"config":{"allow_on_headers_stop_iteration":true}}}}]}"#;
+        let misfit = r#"200 OK|{"configs":[{"ecds_filter":{"name":"linkgate","typed_config":{"config":{}}}}]}"#;
+        let v8 = r#"200 OK|{"node":{"extensions":[{"name":"envoy.wasm.runtime.v8"}]}}"#;
+        let no_v8 = r#"200 OK|{"node":{"extensions":[{"name":"envoy.wasm.runtime.null"}]}}"#;
         let cases = [
-            (vec!["200 OK|LIVE\n", has], Ok("ready with policy 0123456789ab\n".to_owned())),
-            (vec!["200 OK|LIVE\n", has_none], Err(1)),
-            (vec!["503 Service Unavailable|INITIALIZING\n"], Err(1)),
+            (vec!["200 OK|LIVE\n", has, fits], Ok("ready with policy 0123456789ab\n")),
+            (vec!["200 OK|LIVE\n", has, misfit], Err("`allow_on_headers_stop_iteration: true`")),
+            (vec!["200 OK|LIVE\n", has_none, v8], Err("it has no policy: its log says why")),
+            (vec!["200 OK|LIVE\n", has_none, no_v8], Err("it is built without envoy.wasm.runtime.v8")),
+            (vec!["503 Service Unavailable|INITIALIZING\n"], Err("503")),
         ];
         for (answers, want) in cases {
             let (admin, asked) = admin(answers);
-            assert_eq!(check_ready(&admin).map_err(|error| error.exit_code()), want);
+            match (check_ready(&admin), want) {
+                (Ok(said), Ok(want)) => assert_eq!(said, want),
+                (Err(error), Err(want)) => {
+                    assert_eq!(error.exit_code(), 1);
+                    assert!(error.to_string().contains(want), "{error}");
+                }
+                other => panic!("{other:?}"),
+            }
             asked.join().unwrap();
         }
     }

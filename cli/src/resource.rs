@@ -11,6 +11,10 @@ use sha2::{Digest, Sha256};
 
 /// The name of the filter, of its VM and of the resource: `envoy.yaml` uses the same.
 pub const NAME: &str = "linkgate";
+/// What Envoy runs it by.
+pub const RUNTIME: &str = "envoy.wasm.runtime.v8";
+/// A policy is JSON within JSON there.
+pub const MAX_RESOURCE_BYTES: u64 = 16 << 20;
 /// The variables of Envoy's process that the filter may read. Envoy leaves out those that are not set.
 const ENVIRONMENT: [&str; 4] = [
     "LINKGATE_JWT_PRIVATE_KEY",
@@ -45,10 +49,22 @@ impl Resource {
         Some(Self { text, info })
     }
 
+    /// The policy in a resource that was written before; `None`: it is something else.
+    pub fn find_policy(text: &str) -> Option<String> {
+        let value: Value = serde_json::from_str(text).ok()?;
+        let resource = value["resources"].as_array()?.iter().find(|resource| resource["name"] == NAME)?;
+        policy_of(&resource["typed_config"])
+    }
+
     /// The version of the policy in it.
     pub fn version(&self) -> &str {
         policy_version(&self.info)
     }
+}
+
+/// The policy in a configuration of the filter.
+pub fn policy_of(filter: &Value) -> Option<String> {
+    filter["config"]["configuration"]["value"].as_str().map(str::to_owned)
 }
 
 /// The policy's part of what Envoy calls a resource.
@@ -70,7 +86,7 @@ fn filter_config(policy: &str, wasm: &str) -> Value {
         "allow_on_headers_stop_iteration": true,
         "vm_config": {
             "vm_id": NAME,
-            "runtime": "envoy.wasm.runtime.v8",
+            "runtime": RUNTIME,
             "code": {"local": {"filename": wasm}},
             "environment_variables": {"host_env_keys": ENVIRONMENT},
             // The filter does not read it: where it changes, Envoy loads the file again.
@@ -113,6 +129,7 @@ mod tests {
         fs::write(&path, "one").unwrap();
         assert_eq!(resource(), one);
         assert_eq!((one.version(), one.info.len()), ("0123456789ab", 21));
+        assert_eq!(Resource::find_policy(&one.text).as_deref(), Some("{}"));
         assert_eq!(Resource::parse(one.text.clone()), Some(one));
     }
 
@@ -120,6 +137,7 @@ mod tests {
     fn what_is_no_resource_is_not_taken_for_one() {
         for text in ["", "[]", "{}", r#"{"version_info": "1", "resources": [{"name": "other"}]}"#] {
             assert_eq!(Resource::parse(text.to_owned()), None, "{text}");
+            assert_eq!(Resource::find_policy(text), None, "{text}");
         }
         let old = r#"{"version_info": "0123456789ab", "resources": [{"name": "linkgate"}]}"#;
         assert_eq!(Resource::parse(old.to_owned()).unwrap().version(), "0123456789ab");

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::admin::Admin;
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::proxy::{explain_no_policy, fetch_filter, find_misfit};
 use crate::resource::{NAME, Resource, policy_version};
 
 /// Workers take a configuration in the next turn of their loops, and count themselves after a second.
@@ -48,6 +49,18 @@ impl Status {
         self.workers.saturating_add(1)
     }
 
+    /// Why it may serve another policy, where it does not say that it refused this one just now.
+    fn explain_other(&self) -> String {
+        let goes_on = format!("Envoy goes on with {}", named(&self.accepted));
+        match self.refused {
+            0 => format!("{goes_on}, and has refused none: it may watch another folder"),
+            refused => format!(
+                "{goes_on}, and has refused policies or failed to read them {refused} times since it started, this one among \
+                 them if it was deployed before. Its log says why: look for `policy refused` and `config update`"
+            ),
+        }
+    }
+
     fn is_everywhere(&self, info: &str) -> bool {
         self.accepted == info && self.serving >= self.threads()
     }
@@ -79,11 +92,22 @@ impl<'a> Rollout<'a> {
         loop {
             let status = Status::fetch(self.admin, &version);
             match progress.judge(status, &self.before, &self.resource.info, Instant::now()) {
-                Step::Done(status) => return Ok(confirmed(&status, "now")),
+                Step::Done(status) => {
+                    let misfit = fetch_filter(self.admin).ok().as_ref().and_then(find_misfit);
+                    return match misfit {
+                        Some(misfit) => Err(Error::NotReady(misfit.to_owned())),
+                        None => Ok(confirmed(&status, "now")),
+                    };
+                }
                 Step::Refused(in_force) => {
                     return Err(Error::Refused { version, in_force, resource, folder: folder.to_owned() });
                 }
                 Step::NotYet(why) if deadline.has_passed() => {
+                    let why = if why.contains("no policy") {
+                        format!("{why}; {}", explain_no_policy(self.admin))
+                    } else {
+                        why
+                    };
                     return Err(Error::NotConfirmed { version, resource, waited: self.wait, why });
                 }
                 Step::NotYet(_) => deadline.pause(),
@@ -123,7 +147,7 @@ impl Progress {
             if refused && std::mem::replace(&mut self.refused, true) {
                 return Step::Refused(policy_version(&status.accepted).to_owned());
             }
-            return Step::NotYet(format!("Envoy goes on with {}", named(&status.accepted)));
+            return Step::NotYet(status.explain_other());
         }
         let accepted_at = *self.accepted_at.get_or_insert(now);
         let settled = before.serving == 0 || now.saturating_duration_since(accepted_at) >= SETTLE;
@@ -180,6 +204,14 @@ mod tests {
         assert_eq!(steps(&status("old", 1, 0), &looks), ["wait", "wait", "refused"]);
         let overtaken = [(0, status("old", 2, 0)), (0, status("new", 2, 3))];
         assert_eq!(steps(&status("old", 1, 0), &overtaken), ["wait", "done"]);
+        let before = status("old", 2, 0);
+        let refused_before = Progress::default().judge(Ok(before.clone()), &before, "new", Instant::now());
+        assert!(
+            matches!(&refused_before, Step::NotYet(why) if why.contains("has refused policies")),
+            "{refused_before:?}"
+        );
+        let none = Progress::default().judge(Ok(status("old", 0, 0)), &status("old", 0, 0), "new", Instant::now());
+        assert!(matches!(&none, Step::NotYet(why) if why.contains("another folder")), "{none:?}");
         let silent = Progress::default().judge(Err("down".into()), &status("old", 1, 0), "new", Instant::now());
         assert_eq!(silent, Step::NotYet("down".into()));
     }

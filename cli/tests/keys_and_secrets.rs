@@ -47,9 +47,16 @@ fn a_key_is_never_overwritten() {
 
 #[test]
 fn a_secret_is_read_from_standard_input() {
-    let outcome = Sandbox::new().run_with(&["secret", "hash"], &[], b"abc\n");
-    assert_eq!(outcome.out, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n");
+    let outcome = Sandbox::new().run_with(&["secret", "hash"], &[], b"abcdefghijklmnopqrstuvwxyz\n");
+    assert_eq!(outcome.out, "71c480df93d6ae2f1efad1447c66c9525e316218cf51fc8d9ed832f2daf18b73\n");
     assert_eq!((outcome.code, outcome.err.as_str()), (0, ""));
+}
+
+#[test]
+fn a_secret_that_could_be_guessed_is_refused_and_not_printed() {
+    let outcome = Sandbox::new().run_with(&["secret", "hash"], &[], b"hunter2hunter2\n");
+    assert_eq!((outcome.code, outcome.out.as_str()), (1, ""));
+    assert!(outcome.err.contains("too easy to guess") && !outcome.err.contains("hunter2"), "{}", outcome.err);
 }
 
 #[test]

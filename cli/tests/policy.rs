@@ -171,7 +171,7 @@ fn a_policy_is_deployed_as_envoy_reads_it() {
     let bkauth = ["LINKGATE_BKAUTH_APP_CODE", "LINKGATE_BKAUTH_APP_SECRET"];
     assert_eq!(readable, &json!(["LINKGATE_JWT_PRIVATE_KEY", bkauth[0], bkauth[1], "LINKGATE_LOGIN_BEARER_TOKEN"]));
     let mode = std::fs::metadata(sandbox.path("envoy/linkgate.ecds.json")).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o644);
+    assert_eq!(mode & 0o777, 0o640);
     assert_eq!(
         sandbox.read_files().len(),
         3,
@@ -322,4 +322,58 @@ fn the_shipped_policy_is_good_with_its_examples_and_without() {
         outcome.err
     );
     assert_eq!(examples, 12);
+}
+
+#[test]
+fn several_policies_are_checked_each_by_itself() {
+    let sandbox = Sandbox::new();
+    sandbox.write("bad.yaml", &good_policy().replace("clients:", "apps:"));
+    sandbox.write("broken.yaml", "version: [");
+    let outcome = sandbox.run(&["policy", "check", "policy.yaml", "bad.yaml", "broken.yaml"]);
+    assert_eq!(outcome.code, 1);
+    assert!(outcome.out.starts_with("policy.yaml: ok (") && outcome.out.lines().count() == 1, "{}", outcome.out);
+    assert!(outcome.err.contains("bad.yaml:7:1: apps: is now called `clients`"), "{}", outcome.err);
+    assert!(outcome.err.contains("broken.yaml:2:1: "), "{}", outcome.err);
+
+    let outcome = sandbox.run(&["policy", "check", "--json", "policy.yaml", "bad.yaml", "broken.yaml"]);
+    assert_eq!((outcome.code, outcome.err.as_str()), (1, ""));
+    let verdicts: Value = serde_json::from_str(&outcome.out).unwrap();
+    assert_eq!(verdicts[0]["accepted"], true);
+    assert_eq!(verdicts[0]["version"].as_str().unwrap().len(), 12);
+    assert_eq!((&verdicts[0]["faults"], &verdicts[0]["warnings"]), (&json!([]), &json!([])));
+    let fault = json!({"line": 7, "column": 1, "path": "apps", "message": "is now called `clients`"});
+    assert_eq!((&verdicts[1]["accepted"], &verdicts[1]["faults"][0]), (&json!(false), &fault));
+    assert_eq!((&verdicts[2]["accepted"], &verdicts[2]["file"]), (&json!(false), &json!("broken.yaml")));
+}
+
+#[test]
+fn a_policy_is_read_from_standard_input_and_out_of_what_was_deployed() {
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.run_with(&["policy", "check", "-"], &[], good_policy().as_bytes());
+    assert_eq!((outcome.code, outcome.err.as_str()), (0, ""));
+    assert!(outcome.out.starts_with("-: ok ("), "{}", outcome.out);
+    let outcome = sandbox.run_with(&["policy", "check", "-"], &[], b"version: 2\n");
+    assert!(outcome.code == 1 && outcome.err.starts_with("-:1:"), "{}", outcome.err);
+
+    sandbox.create_folder("envoy");
+    sandbox.write("envoy/linkgate_filter.wasm", "filter");
+    assert_eq!(sandbox.run(&DEPLOY).code, 0);
+    let deployed = "envoy/linkgate.ecds.json";
+    for arguments in [["policy", "diff", "policy.yaml", deployed], ["policy", "diff", deployed, "policy.yaml"]] {
+        let outcome = sandbox.run(&arguments);
+        assert_eq!((outcome.code, outcome.out.as_str(), outcome.err.as_str()), (0, "no difference\n", ""));
+    }
+    assert_eq!(sandbox.run(&["policy", "check", deployed]).code, 0);
+    for from in ["envoy", deployed, "policy.yaml"] {
+        let shown = sandbox.run(&["policy", "show", "--from", from]);
+        assert_eq!(shown.code, 0, "{}", shown.err);
+        assert!(shown.err.contains(": version "), "{}", shown.err);
+        let same = sandbox.run_with(&["policy", "diff", "policy.yaml", "-"], &[], shown.out.as_bytes());
+        assert_eq!(same.out, "no difference\n", "{}", same.err);
+    }
+    let other = sandbox.run(&["policy", "show", "--from", "nowhere"]);
+    assert!(other.code == 2 && other.err.contains("nowhere"), "{}", other.err);
+    sandbox.write("envoy/linkgate.ecds.json", "{}");
+    let other = sandbox.run(&["policy", "show", "--from", "envoy"]);
+    assert!(other.code == 2 && other.out.is_empty(), "{} {}", other.code, other.err);
 }
