@@ -4,9 +4,11 @@
 #   docker build --target store -t linkgate-store .
 #
 # `cargo xtask images` makes the same images of programs that it builds on this machine, without the stage `build`.
+# Name both by digest to build on what you have looked at (docs/DEPLOYMENT.md).
 ARG ENVOY=envoyproxy/envoy:v1.40.0
+ARG RUST=rust:1.95.0-bookworm
 
-FROM rust:1.95.0-bookworm AS build
+FROM ${RUST} AS build
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates musl-tools
 WORKDIR /linkgate
 COPY . .

@@ -43,7 +43,7 @@ fn items(value: &Value) -> &[Value] {
 fn every_service_of_the_compose_file_can_do_little() {
     let file = yaml::documents(&read("docker-compose.yml")).remove(0);
     let services = file["services"].as_object().unwrap();
-    assert_eq!(services.len(), 8);
+    assert_eq!(services.len(), 9);
     for (name, service) in services {
         assert_eq!(service["user"], "65532:65532", "{name}");
         assert_eq!(service["read_only"], true, "{name}");
@@ -55,7 +55,8 @@ fn every_service_of_the_compose_file_can_do_little() {
         let runs_once = service["network_mode"] == "none";
         assert!(runs_once || service["healthcheck"]["test"].is_array(), "{name}");
         for port in items(&service["ports"]) {
-            assert!(name.starts_with("gateway") && port.as_str().unwrap().contains(":-127.0.0.1:"), "{name}: {port}");
+            let may_publish = name.starts_with("gateway") || name == "prometheus";
+            assert!(may_publish && port.as_str().unwrap().contains(":-127.0.0.1:"), "{name}: {port}");
         }
     }
     assert_eq!(file["networks"]["back"]["internal"], true);
@@ -147,6 +148,118 @@ fn only_variables_that_are_documented_are_set() {
         for name in compose["services"][service]["environment"].as_object().unwrap().keys() {
             assert!(known.contains(&format!("`{name}`")), "{service}: {name}");
         }
+    }
+}
+
+#[test]
+fn a_gateways_heap_and_what_is_beside_it_fit_into_its_memory() {
+    let heap: u64 = read("envoy.yaml")
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("max_heap_size_bytes: ${LINKGATE_GATEWAY_MAX_HEAP_BYTES:-"))
+        .map(|rest| rest.trim_end_matches('}').parse().unwrap())
+        .unwrap();
+    let compose = yaml::documents(&read("docker-compose.yml")).remove(0);
+    let gateway = pods().into_iter().find(|pod| pod["containers"][0]["name"] == "gateway").unwrap();
+    let limits = [
+        compose["services"]["gateway"]["mem_limit"].as_str().unwrap().to_owned(),
+        gateway["containers"][0]["resources"]["limits"]["memory"].as_str().unwrap().to_owned(),
+        read("deploy/systemd/linkgate-gateway.service")
+            .lines()
+            .find_map(|line| line.strip_prefix("MemoryMax="))
+            .unwrap()
+            .to_owned(),
+    ];
+    for limit in limits {
+        let mebibytes: u64 = limit.trim_end_matches(['m', 'M', 'i']).parse().unwrap();
+        assert!(mebibytes << 20 >= heap + (190 << 20), "{limit} for a heap of {heap}");
+    }
+}
+
+#[test]
+fn jobs_confine_what_they_start_and_use_the_volumes_that_there_are() {
+    let documents = |name: &str| yaml::documents(&read(&format!("deploy/kubernetes/jobs/{name}.yaml")));
+    let backup = documents("backup");
+    let job = &backup[1]["spec"]["jobTemplate"]["spec"];
+    let restore = documents("restore").remove(0);
+    for (pod, command) in [(&job["template"]["spec"], "backup"), (&restore["spec"]["template"]["spec"], "restore")] {
+        assert_eq!(pod["securityContext"]["runAsUser"], 65532, "{command}");
+        assert_eq!(pod["automountServiceAccountToken"], false, "{command}");
+        let container = &pod["containers"][0];
+        assert_eq!(container["args"], json!([command, "/backup/$(NAME)"]));
+        assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true, "{command}");
+        assert!(container["resources"]["limits"]["memory"].is_string(), "{command}");
+        let claims: Vec<_> = items(&pod["volumes"])
+            .iter()
+            .map(|volume| volume["persistentVolumeClaim"]["claimName"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(claims, ["data-linkgate-store-0", "linkgate-backup"], "{command}");
+    }
+    let store = of_kind("StatefulSet").remove(0);
+    let (name, volume) = (&store["metadata"]["name"], &store["spec"]["volumeClaimTemplates"][0]["metadata"]["name"]);
+    assert_eq!(
+        (name, volume, &backup[0]["metadata"]["name"]),
+        (&json!("linkgate-store"), &json!("data"), &json!("linkgate-backup"))
+    );
+}
+
+#[test]
+fn probes_and_prometheus_have_a_port_that_callers_do_not_reach() {
+    let gateway = pods().into_iter().find(|pod| pod["containers"][0]["name"] == "gateway").unwrap();
+    let container = &gateway["containers"][0];
+    assert_eq!(container["readinessProbe"]["httpGet"]["port"], "status");
+    assert!(items(&container["ports"]).contains(&json!({"name": "status", "containerPort": 9902})));
+    for service in of_kind("Service") {
+        assert!(items(&service["spec"]["ports"]).iter().all(|port| port["targetPort"] == "http"), "{service}");
+    }
+    let monitoring = json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}});
+    for (policy, port) in of_kind("NetworkPolicy").iter().zip(["http", "status"]) {
+        let admits = |rule: &Value| {
+            items(&rule["from"]).contains(&monitoring) && items(&rule["ports"]).iter().any(|open| open["port"] == port)
+        };
+        assert!(items(&policy["spec"]["ingress"]).iter().any(admits), "{policy}");
+    }
+    let compose = yaml::documents(&read("docker-compose.yml")).remove(0);
+    let published = items(&compose["services"]["gateway"]["ports"]);
+    assert!(published.iter().all(|port| port.as_str().unwrap().ends_with(":8080")), "{published:?}");
+}
+
+/// Prometheus' own tool reads the files and runs the unit tests of the rules.
+#[test]
+fn alert_rules_fire_for_what_they_are_about() {
+    for file in ["prometheus.yml", "kubernetes.yml"] {
+        let jobs = yaml::documents(&read(&format!("deploy/prometheus/{file}"))).remove(0);
+        let names: Vec<_> = items(&jobs["scrape_configs"]).iter().map(|job| job["job_name"].clone()).collect();
+        assert_eq!(names, ["linkgate-gateway", "linkgate-store"], "{file}");
+        assert_eq!(jobs["rule_files"], json!(["alerts.yml"]), "{file}");
+    }
+    if Command::new("promtool").arg("--version").output().is_err() {
+        println!("not run: promtool is not installed, so the alert rules were read and not tried");
+        return;
+    }
+    // Its build for Debian knows no Kubernetes, so that file is read above only.
+    for arguments in [["check", "config", "prometheus.yml"], ["test", "rules", "alerts_test.yml"]] {
+        let run =
+            Command::new("promtool").args(arguments).current_dir(root().join("deploy/prometheus")).output().unwrap();
+        assert!(
+            run.status.success(),
+            "{}{}",
+            String::from_utf8_lossy(&run.stdout),
+            String::from_utf8_lossy(&run.stderr)
+        );
+    }
+}
+
+/// Every alert is in the docs, and each is tried.
+#[test]
+fn every_alert_is_documented_and_has_a_test() {
+    let rules = yaml::documents(&read("deploy/prometheus/alerts.yml")).remove(0);
+    let (docs, tests) = (read("docs/METRICS.md"), read("deploy/prometheus/alerts_test.yml"));
+    let alerts = items(&rules["groups"][0]["rules"]);
+    assert!(!alerts.is_empty());
+    for alert in alerts {
+        let name = alert["alert"].as_str().unwrap();
+        assert!(docs.contains(&format!("| `{name}` |")), "{name} is not in docs/METRICS.md");
+        assert!(tests.contains(&format!("alertname: {name}")), "{name} has no test");
     }
 }
 

@@ -72,5 +72,10 @@ fn deny(workspace: &Workspace) -> Outcome<()> {
         println!("not run: cargo-deny is not installed");
         return Ok(());
     }
-    run(workspace.cargo().args(["deny", "check", "bans", "licenses", "sources"]))
+    run(workspace.cargo().args(["deny", "check", "bans", "licenses", "sources"]))?;
+    if workspace.cargo().args(["deny", "fetch", "db"]).output().is_ok_and(|fetched| fetched.status.success()) {
+        return run(workspace.cargo().args(["deny", "check", "advisories"]));
+    }
+    println!("not checked: advisories, because their database cannot be fetched");
+    Ok(())
 }

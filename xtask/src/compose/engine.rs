@@ -19,23 +19,39 @@ use crate::workspace::Workspace;
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const POLL_PAUSE: Duration = Duration::from_millis(100);
 
-/// Fails with 2 unless an engine can be started here.
+/// What an engine of our own and the images in it take: the program, how it says that it is there, and where Debian has it.
+const REQUIRED: [(&str, &str, &str); 6] = [
+    ("docker", "--version", "docker.io"),
+    ("dockerd", "--version", "docker.io"),
+    ("iptables", "--version", "iptables"),
+    ("unshare", "--version", "util-linux"),
+    ("ip", "-V", "iproute2"),
+    ("musl-gcc", "--version", "musl-tools"),
+];
+
+/// Fails with 2 unless an engine can be started here, and names all that is missing at once.
 pub fn check_requirements() -> Outcome<()> {
-    let lacks = |what: &str| Failure::missing(format!("no container engine answers, and none can be started: {what}"));
-    if !geteuid().is_root() {
-        return Err(lacks("that takes root"));
+    let missing: Vec<_> =
+        REQUIRED.into_iter().filter(|(program, version, _)| probe(program, &[version]).is_none()).collect();
+    explain_missing(&missing, geteuid().is_root()).map_or(Ok(()), |what| {
+        Err(Failure::missing(format!("no container engine answers, and none can be started: {what}")))
+    })
+}
+
+/// In words, with the command that installs it.
+fn explain_missing(missing: &[(&str, &str, &str)], is_root: bool) -> Option<String> {
+    let mut parts = Vec::new();
+    if !is_root {
+        parts.push("that takes root".to_owned());
     }
-    for (program, package) in [("docker", "docker.io"), ("dockerd", "docker.io"), ("iptables", "iptables")] {
-        if probe(program, &["--version"]).is_none() {
-            return Err(lacks(&format!("there is no `{program}` on PATH (Debian: {package})")));
-        }
+    if !missing.is_empty() {
+        let programs: Vec<_> = missing.iter().map(|(program, ..)| format!("`{program}`")).collect();
+        let mut packages: Vec<_> = missing.iter().map(|(.., package)| *package).collect();
+        packages.dedup();
+        let (programs, packages) = (programs.join(", "), packages.join(" "));
+        parts.push(format!("there is no {programs} on PATH (Debian: `apt-get install {packages}`)"));
     }
-    for (program, version, package) in [("unshare", "--version", "util-linux"), ("ip", "-V", "iproute2")] {
-        if probe(program, &[version]).is_none() {
-            return Err(lacks(&format!("there is no `{program}` on PATH (Debian: {package})")));
-        }
-    }
-    Ok(())
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 /// Runs this program again where the network, the mounts and the processes are its own.
@@ -94,5 +110,20 @@ impl PrivateEngine {
     /// How to speak to it.
     pub fn docker(&self) -> Docker {
         Docker::at(self.folders[0].path().join("docker.sock"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_is_missing_is_named_at_once() {
+        assert_eq!(explain_missing(&[], true), None);
+        let missing = [REQUIRED[0], REQUIRED[1], REQUIRED[5]];
+        assert_eq!(
+            explain_missing(&missing, false).unwrap(),
+            "that takes root; there is no `docker`, `dockerd`, `musl-gcc` on PATH (Debian: `apt-get install docker.io musl-tools`)"
+        );
     }
 }
