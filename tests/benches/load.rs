@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use linkgate_tests::measure::{cpu_time, median, number, share};
-use linkgate_tests::{Behaviour, Bulk, FakeSource, StoreProcess};
+use linkgate_tests::{Behaviour, Bulk, FakeSource, StoreProcess, unknown_formats_allowed};
 
 /// Whatever comes at once.
 const MOST_MEMORY_KIB: u64 = 128 << 10;
@@ -98,7 +98,11 @@ fn start_store(sources: &[FakeSource], dir: &Path) -> StoreProcess {
     let hosts = sources.iter().map(FakeSource::host).collect::<Vec<_>>().join(",");
     StoreProcess::start(
         dir,
-        &[("LINKGATE_FETCH_ALLOWED_HOSTS", hosts.as_str()), ("LINKGATE_FETCH_PRIVATE_HOSTS", &hosts)],
+        &[
+            ("LINKGATE_FETCH_ALLOWED_HOSTS", hosts.as_str()),
+            ("LINKGATE_FETCH_PRIVATE_HOSTS", &hosts),
+            unknown_formats_allowed("what is measured is the transfer, without the inspection"),
+        ],
     )
 }
 

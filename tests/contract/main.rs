@@ -12,7 +12,7 @@ use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use linkgate_gate::policy::Policy;
 use linkgate_gate::{Forward, Gate, Head, Keys, OwnCredentials, SigningKey, Time, Unshared, Verdict, Worker};
 use linkgate_tests::gateway::{APP, USER};
-use linkgate_tests::{FakeSource, LinkRequestBuilder, Reply, TestStore, sha256_hex};
+use linkgate_tests::{FakeSource, LinkRequestBuilder, Reply, TestStore, package_of, sha256_hex};
 use serde_json::{Value, json};
 
 const PATH: &str = "/stag/bkapps/applications/app_code/modules/default/source_package/link/?x=1";
@@ -67,7 +67,7 @@ fn forwarded(store: &TestStore, forward: &Forward, body: &[u8]) -> LinkRequestBu
 
 #[tokio::test]
 async fn what_the_gate_forwards_the_store_takes_and_records_for_the_same_user() {
-    let source = FakeSource::serving("package").await;
+    let source = FakeSource::serving(package_of("package")).await;
     let store = TestStore::trusting(&source).await;
     let gate = gate_before(&store, &source);
     let body = json!({"package_url": source.url(), "version": "0.0.5"}).to_string();
@@ -86,7 +86,7 @@ async fn ask_store(store: &TestStore, content_type: &str, language: &str, body: 
 
 #[tokio::test]
 async fn both_give_the_same_answer_to_every_body_that_is_wrong() {
-    let source = FakeSource::serving("package").await;
+    let source = FakeSource::serving(package_of("package")).await;
     let store = TestStore::trusting(&source).await;
     let gate = gate_before(&store, &source);
     let url = source.url();

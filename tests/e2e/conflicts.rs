@@ -1,24 +1,24 @@
 //! The same version twice: one after the other, replaced on purpose, and at the same moment.
 
-use linkgate_tests::{Behaviour, sha256_hex};
+use linkgate_tests::{Behaviour, package_of, sha256_hex};
 
-use crate::replies::{PACKAGE, WholeStack, assert_problem};
+use crate::replies::{WholeStack, assert_problem, package};
 
 #[tokio::test]
 async fn the_same_version_again_is_refused_unless_it_may_be_replaced() {
     let stack = WholeStack::new().await;
     let first = stack.send(stack.request(stack.source().url())).await.json();
     let again =
-        stack.send(stack.request(stack.link_to("/new.tgz", Behaviour::Bytes(b"new".to_vec()))).in_english()).await;
+        stack.send(stack.request(stack.link_to("/new.tgz", Behaviour::Bytes(package_of("new")))).in_english()).await;
     let body = r#"{"code":"PACKAGE_ALREADY_EXISTS","detail":"The source package already exists"}"#;
     assert_problem(&again, 400, "PACKAGE_ALREADY_EXISTS", Some("4312009"), body);
-    assert_eq!(stack.stored_files(), [sha256_hex(PACKAGE)]);
+    assert_eq!(stack.stored_files(), [sha256_hex(&package())]);
 
     let replaced = stack.send(stack.request(stack.source().url_of("/new.tgz")).overwriting()).await.json();
     assert_eq!((&replaced["id"], &replaced["created"]), (&first["id"], &first["created"]));
-    assert_eq!(replaced["sha256_signature"], sha256_hex(b"new"));
+    assert_eq!(replaced["sha256_signature"], sha256_hex(&package_of("new")));
     assert_eq!(replaced["package_name"], "new:0.0.5");
-    assert_eq!(stack.stored_files(), [sha256_hex(b"new")], "what was replaced is gone");
+    assert_eq!(stack.stored_files(), [sha256_hex(&package_of("new"))], "what was replaced is gone");
     assert_eq!(stack.rows().await.len(), 1);
 }
 
@@ -27,8 +27,7 @@ async fn of_many_callers_at_once_exactly_one_wins() {
     let stack = WholeStack::new().await;
     let uploads: Vec<_> = (0..8)
         .map(|n| {
-            let url =
-                stack.link_to(&format!("/{n}.tgz"), Behaviour::Held(format!("package {n} ").repeat(100).into_bytes()));
+            let url = stack.link_to(&format!("/{n}.tgz"), Behaviour::Held(package_of(format!("package {n}"))));
             tokio::spawn(stack.request(url).try_send_owned(stack.gateway().base()))
         })
         .collect();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use linkgate_tests::{Behaviour, Reply, bytes, sha256_hex};
+use linkgate_tests::{Behaviour, Reply, package_of_size, sha256_hex};
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ async fn ask(stack: &WholeStack, method: Method, path: &str, accept: &str) -> Re
 #[tokio::test]
 async fn an_upload_is_begun_watched_and_done_behind_a_prefix() {
     let stack = WholeStack::new().await;
-    let package = bytes(300_000);
+    let package = package_of_size(300_000);
     stack.source().on("/held.tar.gz", Behaviour::Held(package.clone()));
     let request = || stack.request(stack.source().url_of("/held.tar.gz")).path(PATH).header("prefer", "respond-async");
     let accepted = request().header("idempotency-key", "k").send(stack.gateway().base()).await;
@@ -52,7 +52,7 @@ async fn an_upload_is_begun_watched_and_done_behind_a_prefix() {
 #[tokio::test]
 async fn an_upload_is_cancelled_through_the_gateway_and_nothing_is_left() {
     let stack = WholeStack::new().await;
-    stack.source().on("/held.tar.gz", Behaviour::Held(bytes(300_000)));
+    stack.source().on("/held.tar.gz", Behaviour::Held(package_of_size(300_000)));
     let request = stack.request(stack.source().url_of("/held.tar.gz")).path(PATH).header("prefer", "respond-async");
     let accepted = request.send(stack.gateway().base()).await;
     let place = place(&stack, &accepted);

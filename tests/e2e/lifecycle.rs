@@ -7,7 +7,7 @@ use linkgate_tests::gateway::GatewayPlan;
 use linkgate_tests::process::binary;
 use linkgate_tests::request::get;
 use linkgate_tests::wait::wait_until_holds;
-use linkgate_tests::{Behaviour, FakeSource, StoreProcess, sha256_hex};
+use linkgate_tests::{Behaviour, FakeSource, StoreProcess, package_of_size, sha256_hex};
 use tokio::net::TcpStream;
 
 use crate::replies::{WholeStack, assert_envelope, assert_problem, authorized, stranger};
@@ -19,7 +19,7 @@ fn free_port() -> u16 {
 
 #[tokio::test]
 async fn a_store_that_is_killed_in_mid_download_leaves_nothing_and_takes_the_same_request_again() {
-    let package = linkgate_tests::bytes(3 << 20);
+    let package = package_of_size(3 << 20);
     let source = FakeSource::start(Behaviour::Held(package.clone())).await;
     let (data, plan) = (tempfile::tempdir().unwrap(), GatewayPlan::new());
     let listen = format!("127.0.0.1:{}", free_port());
@@ -68,7 +68,7 @@ async fn a_gateway_that_is_drained_says_so_first_and_answers_what_is_under_way()
     let (base, address) = (stack.gateway().base(), stack.gateway().address());
     let beat = || tokio::time::sleep(Duration::from_millis(20));
     assert_eq!(get(base, "/readyz").await.status, 200);
-    let link = stack.link_to("/held.tar.gz", Behaviour::Held(linkgate_tests::bytes(100_000)));
+    let link = stack.link_to("/held.tar.gz", Behaviour::Held(package_of_size(100_000)));
     let running = tokio::spawn(stack.request(link).try_send_owned(base));
     stack.source().wait_for_requests(1).await;
 

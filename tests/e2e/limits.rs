@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use linkgate_tests::gateway::{Gateway, GatewayPlan};
-use linkgate_tests::{Behaviour, Reply};
+use linkgate_tests::{Behaviour, Reply, package_of_size};
 use serde_json::{Value, json};
 
 use crate::platform::UPLOAD;
@@ -120,7 +120,7 @@ async fn a_rate_is_exact_within_a_twentieth_under_two_workers() {
 #[tokio::test]
 async fn uploads_of_an_app_are_counted_over_all_workers_and_their_places_come_back() {
     let stack = limited(json!({"uploads_per_app": {"concurrent": 3}})).await;
-    let url = stack.link_to("/held.tgz", Behaviour::Held(linkgate_tests::bytes(100_000)));
+    let url = stack.link_to("/held.tgz", Behaviour::Held(package_of_size(100_000)));
     let begin =
         |n: usize| tokio::spawn(stack.request(&url).version(&n.to_string()).try_send_owned(stack.gateway().base()));
     let mut uploads: Vec<_> = (0..12).map(begin).collect();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use linkgate_tests::gateway::{Gateway, GatewayPlan};
 use linkgate_tests::wait::wait_until_holds;
-use linkgate_tests::{Behaviour, Reply};
+use linkgate_tests::{Behaviour, Reply, package_of_size};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -173,7 +173,7 @@ async fn without_a_configuration_nothing_passes() {
 #[tokio::test]
 async fn a_client_that_hangs_up_loses_nothing() {
     let stack = WholeStack::new().await;
-    let url = stack.link_to("/held.tgz", Behaviour::Held(linkgate_tests::bytes(100_000)));
+    let url = stack.link_to("/held.tgz", Behaviour::Held(package_of_size(100_000)));
     let request = tokio::spawn(stack.request(url).try_send_owned(stack.gateway().base()));
     stack.source().wait_for_requests(1).await;
     request.abort();

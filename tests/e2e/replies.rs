@@ -2,7 +2,7 @@
 
 use linkgate_tests::Reply;
 pub use linkgate_tests::WholeStack;
-pub use linkgate_tests::whole::{PACKAGE, assert_named, authorized, stranger};
+pub use linkgate_tests::whole::{assert_named, authorized, package, stranger};
 use serde_json::Value;
 
 /// The gateway's words where no user credential was shown.

@@ -1,10 +1,10 @@
 //! What the policy allows, in front of the real store: grants, restrictions, conditions of packages, report-only rules.
 
 use linkgate_tests::gateway::{APP, GatewayPlan, USER};
-use linkgate_tests::{Behaviour, LinkRequestBuilder, Reply, random, sha256_hex};
+use linkgate_tests::{Behaviour, LinkRequestBuilder, Reply, bytes, random, sha256_hex};
 use serde_json::{Value, json};
 
-use crate::replies::{PACKAGE, WholeStack, assert_envelope, assert_problem, stranger};
+use crate::replies::{WholeStack, assert_envelope, assert_problem, package, stranger};
 
 fn changed(policy: &Value, change: impl FnOnce(&mut Value)) -> Value {
     let mut policy = policy.clone();
@@ -97,9 +97,8 @@ async fn the_store_reads_a_private_source_on_the_policys_word_alone() {
 
 #[tokio::test]
 async fn the_store_takes_a_file_that_is_no_archive_on_the_policys_word_alone() {
-    let stack =
-        WholeStack::planned(GatewayPlan::new(), &[("LINKGATE_PACKAGE_ALLOW_UNKNOWN_FORMATS", "false")], &[]).await;
-    let url = stack.link_to("/tool.bin", Behaviour::Bytes(linkgate_tests::bytes(1_000)));
+    let stack = WholeStack::new().await;
+    let url = stack.link_to("/tool.bin", Behaviour::Bytes(bytes(1_000)));
     let reply = stack.refuse(stack.request(&url)).await;
     assert_eq!((reply.status, reply.json()["code"].as_str()), (400, Some("PACKAGE_FORMAT_UNSUPPORTED")), "{reply:?}");
     let allowed = changed(stack.policy(), |policy| policy["packages"]["allow_unknown_formats"] = json!(["app_*"]));
@@ -119,7 +118,7 @@ async fn a_checksum_that_is_required_is_required_and_holds() {
     assert_problem(&missing, 400, "VALIDATION_ERROR", None, body);
     let wrong = stack.refuse(good().field("sha256", "0".repeat(64))).await;
     assert_eq!(wrong.json()["code"], "CHECKSUM_MISMATCH", "{wrong:?}");
-    let reply = stack.send(good().field("sha256", sha256_hex(PACKAGE))).await;
+    let reply = stack.send(good().field("sha256", sha256_hex(&package()))).await;
     assert_eq!(reply.status, 200, "{reply:?}");
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use linkgate_tests::{Behaviour, Compression, tar};
+use linkgate_tests::{Behaviour, Compression, package_of, package_of_size, tar, unknown_formats_allowed};
 
 use crate::replies::{WholeStack, assert_problem};
 
@@ -20,7 +20,7 @@ fn problem(code: &str, detail: &str) -> String {
 #[tokio::test]
 async fn a_source_that_fails_is_named_as_the_cause() {
     let stack = WholeStack::with(IMPATIENT).await;
-    let body = || linkgate_tests::bytes(500);
+    let body = || package_of_size(500);
     let cases = [
         ("/404", Behaviour::Status(404), "SOURCE_UNREACHABLE", 502),
         ("/500", Behaviour::Status(500), "SOURCE_UNREACHABLE", 502),
@@ -46,12 +46,12 @@ async fn a_source_that_fails_is_named_as_the_cause() {
 
 #[tokio::test]
 async fn the_size_limit_holds_whatever_the_source_says() {
-    let stack = WholeStack::with(IMPATIENT).await;
-    let bytes = |len| linkgate_tests::bytes(len);
+    let lenient = unknown_formats_allowed("a body without an end has no format");
+    let stack = WholeStack::with(&[IMPATIENT, &[lenient]].concat()).await;
     let cases = [
-        ("/over", Behaviour::Bytes(bytes(1_001))),
-        ("/over-in-chunks", Behaviour::Chunked(bytes(1_001), 100)),
-        ("/over-until-close", Behaviour::UntilClose(bytes(1_001))),
+        ("/over", Behaviour::Bytes(package_of_size(1_001))),
+        ("/over-in-chunks", Behaviour::Chunked(package_of_size(1_001), 100)),
+        ("/over-until-close", Behaviour::UntilClose(package_of_size(1_001))),
         ("/endless", Behaviour::Endless),
     ];
     for (path, behaviour) in cases {
@@ -60,9 +60,9 @@ async fn the_size_limit_holds_whatever_the_source_says() {
         assert!(reply.body.contains("1000 bytes"), "{reply:?}");
     }
     let good = [
-        ("/below", Behaviour::Bytes(bytes(999))),
-        ("/at", Behaviour::Bytes(bytes(1_000))),
-        ("/at-in-chunks", Behaviour::Chunked(bytes(1_000), 100)),
+        ("/below", Behaviour::Bytes(package_of_size(999))),
+        ("/at", Behaviour::Bytes(package_of_size(1_000))),
+        ("/at-in-chunks", Behaviour::Chunked(package_of_size(1_000), 100)),
     ];
     for (path, behaviour) in good {
         let reply = stack.send(stack.request(stack.link_to(path, behaviour)).version(path)).await;
@@ -74,7 +74,7 @@ async fn the_size_limit_holds_whatever_the_source_says() {
 #[tokio::test]
 async fn a_link_leads_only_where_it_may() {
     let stack = WholeStack::new().await;
-    let other = linkgate_tests::FakeSource::serving("elsewhere").await;
+    let other = linkgate_tests::FakeSource::serving(package_of("elsewhere")).await;
     let cases = [
         stack.link_to("/leaves", Behaviour::Redirect(302, other.url())),
         stack.link_to("/leaves-by-name", Behaviour::Redirect(307, format!("http://localhost:{}/", other.port()))),

@@ -7,7 +7,7 @@ use linkgate_tests::{Behaviour, Bulk, sha256_hex};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::replies::{PACKAGE, WholeStack, assert_named, authorized, stranger};
+use crate::replies::{WholeStack, assert_named, authorized, package, stranger};
 
 #[tokio::test]
 async fn the_request_of_the_api_document_gets_its_reply() {
@@ -16,14 +16,13 @@ async fn the_request_of_the_api_document_gets_its_reply() {
     assert_eq!(reply.status, 200, "{reply:?}");
     assert_eq!(reply.header("content-type"), Some("application/json"));
     assert_named(&reply);
-    let package = reply.json();
-    let stamp = package["created"].as_str().unwrap().to_owned();
-    let sha256 = sha256_hex(PACKAGE);
+    let stamp = reply.json()["created"].as_str().unwrap().to_owned();
+    let sha256 = sha256_hex(&package());
     assert_eq!(
         reply.body,
         format!(
             r#"{{"id":1,"version":"0.0.5","package_name":"example:0.0.5","package_size":"{}","sha256_signature":"{sha256}","is_deleted":false,"updated":"{stamp}","created":"{stamp}","operator":"{USER}"}}"#,
-            PACKAGE.len()
+            package().len()
         )
     );
     assert_eq!(stamp.len(), "YYYY-MM-DD HH:MM:SS".len());
@@ -104,14 +103,13 @@ async fn a_token_serves_several_requests_of_its_caller() {
 
 #[tokio::test]
 async fn a_large_package_goes_through_in_flat_memory() {
-    const SIZE: u64 = 300 << 20;
     let stack = WholeStack::new().await;
-    let large = Bulk::opaque(SIZE, 0);
+    let large = Bulk::tar_gz(300);
     let url = stack.link_to("/large.tgz", large.served(Duration::ZERO));
     let reply = stack.send(stack.request(url)).await;
     assert_eq!(reply.status, 200, "{reply:?}");
     let package: Value = reply.json();
-    assert_eq!(package["package_size"], SIZE.to_string());
+    assert_eq!(package["package_size"], large.size().to_string());
     assert_eq!(package["sha256_signature"], large.sha256());
     let peak = stack.store().peak_memory_kib();
     assert!(peak < 64 << 10, "the store held {peak} KiB");

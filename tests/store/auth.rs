@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use linkgate_store::config::TrustedKey;
 use linkgate_tests::token::{good_claims, jws, now_s};
 use linkgate_tests::wait::wait_until_holds;
-use linkgate_tests::{Behaviour, FakeSource, StoreProcess, TestStore, TokenMint, bytes, trust};
+use linkgate_tests::{Behaviour, FakeSource, StoreProcess, TestStore, TokenMint, package_of, package_of_size, trust};
 use serde_json::{Value, json};
 
 use crate::assert_problem;
@@ -39,7 +39,7 @@ fn without(name: &str) -> Value {
 
 #[tokio::test]
 async fn tokens_that_prove_nothing_are_refused() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let store = TestStore::trusting(&source).await;
     let mint = store.mint();
     let header = |alg: &str| json!({"alg": alg, "typ": "JWT", "kid": mint.kid()});
@@ -91,7 +91,7 @@ async fn tokens_that_prove_nothing_are_refused() {
 
 #[tokio::test]
 async fn two_tokens_are_refused_even_if_both_are_good() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let store = TestStore::trusting(&source).await;
     let request = store.request(source.url()).header("x-bkapi-jwt", &store.mint().token()).in_english();
     let reply = store.send(request).await;
@@ -101,7 +101,7 @@ async fn two_tokens_are_refused_even_if_both_are_good() {
 
 #[tokio::test]
 async fn clocks_may_differ_by_a_minute() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let store = TestStore::trusting(&source).await;
     for (version, claims) in [
         ("1", changed(|c| c["exp"] = (now_s() - 50).into())),
@@ -116,7 +116,7 @@ async fn clocks_may_differ_by_a_minute() {
 
 #[tokio::test]
 async fn a_caller_who_is_not_verified_is_forbidden() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let store = TestStore::trusting(&source).await;
     for claims in [
         changed(|c| c["app"]["verified"] = false.into()),
@@ -149,7 +149,7 @@ async fn the_token_is_judged_before_anything_else_of_the_request() {
 
 #[tokio::test]
 async fn the_user_becomes_the_operator() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let store = TestStore::trusting(&source).await;
     let token = store.mint().sign(&changed(|c| c["user"]["username"] = "张三".into()));
     let reply = store.send(store.request(source.url()).token(Some(token))).await;
@@ -158,7 +158,7 @@ async fn the_user_becomes_the_operator() {
 
 #[tokio::test]
 async fn an_application_that_needs_no_user_is_its_own_operator() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let store = TestStore::trusting(&source).await;
     let without_user = |name: &str| {
         changed(|c| {
@@ -182,7 +182,7 @@ async fn an_application_that_needs_no_user_is_its_own_operator() {
 
 #[tokio::test]
 async fn a_user_may_be_missing_only_where_a_verified_application_needs_none() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let store = TestStore::trusting(&source).await;
     let optional = |app: bool, extension: Value| {
         changed(|c| {
@@ -224,7 +224,7 @@ async fn a_user_may_be_missing_only_where_a_verified_application_needs_none() {
 
 #[tokio::test]
 async fn keys_of_one_name_rotate() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let (old, new) = (TokenMint::new(), TokenMint::new());
     let store = TestStore::with(|c| {
         trust(c, &[&source]);
@@ -242,7 +242,7 @@ async fn keys_of_one_name_rotate() {
 
 #[tokio::test]
 async fn a_folder_of_keys_is_read_again_at_a_hangup_while_uploads_go_on() {
-    let body = bytes(200_000);
+    let body = package_of_size(200_000);
     let source = FakeSource::start(Behaviour::Held(body)).await;
     let (old, new, folder) = (TokenMint::new(), TokenMint::new(), tempfile::tempdir().unwrap());
     let file = |name: &str| folder.path().join(name);
@@ -286,7 +286,7 @@ fn rsa_sign(key: &RsaKeyPair, padding: &'static dyn RsaEncoding, message: &[u8])
 
 #[tokio::test]
 async fn a_gateway_with_an_rsa_key_is_believed_with_rs512_only() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let key = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
     let der = STANDARD.encode(key.public_key().as_ref());
     let pem = format!("-----BEGIN RSA PUBLIC KEY-----\n{der}\n-----END RSA PUBLIC KEY-----\n");
@@ -306,7 +306,7 @@ async fn a_gateway_with_an_rsa_key_is_believed_with_rs512_only() {
 
 #[tokio::test]
 async fn a_token_just_as_the_blueking_gateway_makes_it_is_believed() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let key = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
     let der: PublicKeyX509Der<'_> = key.public_key().as_der().unwrap();
     let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der.as_ref()));

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use linkgate_tests::process::{binary, command};
-use linkgate_tests::{Behaviour, DataDirectory, FakeSource, StoreProcess, sha256_hex};
+use linkgate_tests::{Behaviour, DataDirectory, FakeSource, StoreProcess, package_of, sha256_hex};
 
 use crate::gc::left_by_a_store;
 use crate::writers::Writers;
@@ -26,7 +26,7 @@ fn names(dir: &Path) -> Vec<String> {
 async fn a_backup_under_uploads_holds_every_acknowledged_package() {
     let dir = tempfile::tempdir().unwrap();
     let (data, saved, restored) = (dir.path().join("data"), dir.path().join("saved"), dir.path().join("restored"));
-    let source = Arc::new(FakeSource::serving("unused").await);
+    let source = Arc::new(FakeSource::serving(package_of("unused")).await);
     let settings = [("LINKGATE_STORE_GC_INTERVAL_S", "1"), ("LINKGATE_STORE_GC_GRACE_S", "1")];
     let store = StoreProcess::trusting(&source, &data, &settings);
     let writers = Writers::start("w", &source, &store);
@@ -66,8 +66,8 @@ async fn a_backup_under_uploads_holds_every_acknowledged_package() {
 
 #[tokio::test]
 async fn a_store_runs_on_what_was_restored_and_the_backup_stays_as_it_is() {
-    let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
-    source.on("/new", Behaviour::Bytes(b"new".to_vec()));
+    let (source, dir) = (FakeSource::serving(package_of("x")).await, tempfile::tempdir().unwrap());
+    source.on("/new", Behaviour::Bytes(package_of("new")));
     let (data, saved, restored) = (dir.path().join("data"), dir.path().join("saved"), dir.path().join("restored"));
     let directory = left_by_a_store(&source, &data, &["1", "2"]).await;
     // An empty directory may be there already.
@@ -75,10 +75,11 @@ async fn a_store_runs_on_what_was_restored_and_the_backup_stays_as_it_is() {
     std::fs::create_dir(&restored).unwrap();
     let done = command(&data, &in_dir("backup", &saved));
     assert_eq!(done.code(), 0);
-    assert!(done.out.contains("1 packages (1 bytes), 1 of them as links, 0 missing"), "{}", done.out);
+    let size = package_of("x").len();
+    assert!(done.out.contains(&format!("1 packages ({size} bytes), 1 of them as links, 0 missing")), "{}", done.out);
     let all = ["attestation.key", "attestation.pub.pem", "attestations", "blobs", "catalog.sqlite3"];
     assert_eq!(names(&saved), all);
-    let statements = |root: &Path| std::fs::read(statements_of(root, &sha256_hex(b"x"))).unwrap();
+    let statements = |root: &Path| std::fs::read(statements_of(root, &sha256_hex(&package_of("x")))).unwrap();
     assert_eq!(statements(&saved), statements(&data), "with the key that they are checked by");
     assert_eq!(command(&saved, &["verify"]).code(), 0, "a backup can be checked where it is");
     assert_eq!(command(&restored, &in_dir("restore", &saved)).code(), 0);
@@ -95,14 +96,18 @@ async fn a_store_runs_on_what_was_restored_and_the_backup_stays_as_it_is() {
     let third = store.request(source.url()).version("3").send(store.base()).await.json();
     assert_eq!(third["id"], 3, "numbers go on where they were");
     store.stop();
-    assert_eq!(DataDirectory::new(&saved).stored_files(), [sha256_hex(b"x")], "links do not tie them together");
+    assert_eq!(
+        DataDirectory::new(&saved).stored_files(),
+        [sha256_hex(&package_of("x"))],
+        "links do not tie them together"
+    );
     assert_eq!(command(&data, &["verify"]).code(), 0);
 }
 
 #[tokio::test]
 async fn a_backup_crosses_file_systems() {
     use std::os::unix::fs::MetadataExt as _;
-    let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
+    let (source, dir) = (FakeSource::serving(package_of("x")).await, tempfile::tempdir().unwrap());
     let Ok(elsewhere) = tempfile::tempdir_in("/dev/shm") else {
         eprintln!("NOT TESTED: there is no /dev/shm");
         return;
@@ -116,7 +121,8 @@ async fn a_backup_crosses_file_systems() {
     let saved = elsewhere.path().join("saved");
     let done = command(dir.path(), &in_dir("backup", &saved));
     assert_eq!(done.code(), 0);
-    assert!(done.out.contains("1 packages (1 bytes), 0 of them as links, 0 missing"), "{}", done.out);
+    let size = package_of("x").len();
+    assert!(done.out.contains(&format!("1 packages ({size} bytes), 0 of them as links, 0 missing")), "{}", done.out);
     let restored = dir.path().join("restored");
     assert_eq!(command(&restored, &in_dir("restore", &saved)).code(), 0);
     assert_eq!(command(&restored, &["verify"]).code(), 0);
@@ -161,7 +167,7 @@ async fn a_backup_and_a_restore_fill_the_root_of_a_file_system() {
 
 #[tokio::test]
 async fn a_backup_is_refused_where_something_is_and_leaves_nothing() {
-    let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
+    let (source, dir) = (FakeSource::serving(package_of("x")).await, tempfile::tempdir().unwrap());
     let (data, full) = (dir.path().join("data"), dir.path().join("full"));
     let directory = left_by_a_store(&source, &data, &["1"]).await;
     std::fs::create_dir(&full).unwrap();
@@ -192,27 +198,27 @@ async fn a_backup_is_refused_where_something_is_and_leaves_nothing() {
 
 #[tokio::test]
 async fn a_backup_of_a_damaged_store_saves_the_rest_and_says_so() {
-    let (source, dir) = (FakeSource::serving("lost").await, tempfile::tempdir().unwrap());
-    source.on("/good", Behaviour::Bytes(b"good".to_vec()));
+    let (source, dir) = (FakeSource::serving(package_of("lost")).await, tempfile::tempdir().unwrap());
+    source.on("/good", Behaviour::Bytes(package_of("good")));
     let (data, saved, restored) = (dir.path().join("data"), dir.path().join("saved"), dir.path().join("restored"));
     let store = StoreProcess::trusting(&source, &data, &[]);
     assert_eq!(store.request(source.url()).version("1").send(store.base()).await.status, 200);
     assert_eq!(store.request(source.url_of("/good")).version("2").send(store.base()).await.status, 200);
     store.stop();
-    let lost = sha256_hex(b"lost");
+    let lost = sha256_hex(&package_of("lost"));
     std::fs::remove_file(DataDirectory::new(&data).blob(&lost)).unwrap();
     for done in [command(&data, &in_dir("backup", &saved)), command(&restored, &in_dir("restore", &saved))] {
         assert_eq!(done.code(), 1);
         assert!(done.out.contains(&format!("{lost} is in the catalog and missing")), "{}", done.out);
         assert!(done.out.contains("1 missing"), "{}", done.out);
     }
-    assert_eq!(DataDirectory::new(&restored).stored_files(), [sha256_hex(b"good")]);
+    assert_eq!(DataDirectory::new(&restored).stored_files(), [sha256_hex(&package_of("good"))]);
     assert_eq!(DataDirectory::new(&restored).rows().await.len(), 2);
 }
 
 #[tokio::test]
 async fn a_restore_is_refused_over_anything_and_from_anything_else() {
-    let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
+    let (source, dir) = (FakeSource::serving(package_of("x")).await, tempfile::tempdir().unwrap());
     let (data, saved, other) = (dir.path().join("data"), dir.path().join("saved"), dir.path().join("other"));
     let directory = left_by_a_store(&source, &data, &["1"]).await;
     assert_eq!(command(&data, &in_dir("backup", &saved)).code(), 0);
@@ -235,7 +241,7 @@ async fn a_restore_is_refused_over_anything_and_from_anything_else() {
 
 #[tokio::test]
 async fn nothing_runs_on_half_of_a_restore() {
-    let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
+    let (source, dir) = (FakeSource::serving(package_of("x")).await, tempfile::tempdir().unwrap());
     let directory = left_by_a_store(&source, dir.path(), &["1"]).await;
     // As a restore that is killed leaves it: some packages, and a catalog that does not name them.
     std::fs::write(dir.path().join("restoring"), "").unwrap();

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use linkgate_tests::{Behaviour, FakeSource, TestStore, bytes, sha256_hex, trust};
+use linkgate_tests::{Behaviour, FakeSource, TestStore, bytes, package_of, sha256_hex, trust};
 use serde_json::json;
 
 use crate::assert_problem;
 
 #[tokio::test]
 async fn a_version_that_is_there_is_refused_without_a_download() {
-    let source = FakeSource::serving("first").await;
+    let source = FakeSource::serving(package_of("first")).await;
     let store = TestStore::trusting(&source).await;
     assert_eq!(store.send(store.request(source.url())).await.status, 200);
     let before = store.rows().await;
@@ -19,12 +19,12 @@ async fn a_version_that_is_there_is_refused_without_a_download() {
     assert_eq!(reply.json()["detail"], "The source package already exists");
     assert_eq!(source.requests().len(), 1, "refused before anything is fetched");
     assert_eq!(store.rows().await, before);
-    assert_eq!(store.stored_files(), [sha256_hex(b"first")]);
+    assert_eq!(store.stored_files(), [sha256_hex(&package_of("first"))]);
 }
 
 #[tokio::test]
 async fn the_same_version_of_another_module_or_app_is_another_package() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let store = TestStore::trusting(&source).await;
     for (app, module) in [("a", "one"), ("a", "two"), ("b", "one")] {
         assert_eq!(store.send(store.request(source.url()).module(app, module)).await.status, 200, "{app}/{module}");
@@ -33,8 +33,8 @@ async fn the_same_version_of_another_module_or_app_is_another_package() {
 
 #[tokio::test]
 async fn overwriting_keeps_id_and_created_and_replaces_the_rest() {
-    let source = FakeSource::serving("old").await;
-    source.on("/renamed.zip", Behaviour::Bytes(b"newer".to_vec()));
+    let source = FakeSource::serving(package_of("old")).await;
+    source.on("/renamed.zip", Behaviour::Bytes(package_of("newer")));
     let store = TestStore::trusting(&source).await;
     let old = store.send(store.request(source.url())).await.json();
     let row = store.rows().await.remove(0);
@@ -46,57 +46,57 @@ async fn overwriting_keeps_id_and_created_and_replaces_the_rest() {
     assert_eq!((&new["id"], &new["created"]), (&old["id"], &old["created"]));
     assert_ne!(new["updated"], old["updated"]);
     assert_eq!(new["package_name"], "renamed:0.0.5");
-    assert_eq!(new["package_size"], "5");
-    assert_eq!(new["sha256_signature"], sha256_hex(b"newer"));
+    assert_eq!(new["package_size"], package_of("newer").len().to_string());
+    assert_eq!(new["sha256_signature"], sha256_hex(&package_of("newer")));
     let rows = store.rows().await;
     assert_eq!(rows.len(), 1);
     assert_eq!((rows[0].id, rows[0].created_ms), (row.id, row.created_ms));
-    assert_eq!(store.stored_files(), [sha256_hex(b"newer")], "the replaced blob is removed");
+    assert_eq!(store.stored_files(), [sha256_hex(&package_of("newer"))], "the replaced blob is removed");
 }
 
 #[tokio::test]
 async fn a_replaced_blob_stays_while_another_row_points_at_it() {
-    let source = FakeSource::serving("shared").await;
-    source.on("/new", Behaviour::Bytes(b"new".to_vec()));
+    let source = FakeSource::serving(package_of("shared")).await;
+    source.on("/new", Behaviour::Bytes(package_of("new")));
     let store = TestStore::trusting(&source).await;
     for version in ["1", "2"] {
         assert_eq!(store.send(store.request(source.url()).version(version)).await.status, 200);
     }
     let overwrite = |version: &str| store.request(source.url_of("/new")).version(version).overwriting();
     assert_eq!(store.send(overwrite("1")).await.status, 200);
-    let mut both = [sha256_hex(b"new"), sha256_hex(b"shared")];
+    let mut both = [sha256_hex(&package_of("new")), sha256_hex(&package_of("shared"))];
     both.sort();
     assert_eq!(store.stored_files(), both);
     assert_eq!(store.send(overwrite("2")).await.status, 200);
-    assert_eq!(store.stored_files(), [sha256_hex(b"new")]);
+    assert_eq!(store.stored_files(), [sha256_hex(&package_of("new"))]);
 }
 
 #[tokio::test]
 async fn overwriting_with_the_same_bytes_keeps_them() {
-    let source = FakeSource::serving("same").await;
+    let source = FakeSource::serving(package_of("same")).await;
     let store = TestStore::trusting(&source).await;
     for _ in 0..3 {
         assert_eq!(store.send(store.request(source.url()).overwriting()).await.status, 200);
     }
-    assert_eq!(store.stored_files(), [sha256_hex(b"same")]);
+    assert_eq!(store.stored_files(), [sha256_hex(&package_of("same"))]);
     assert_eq!(store.rows().await.len(), 1);
 }
 
 #[tokio::test]
 async fn a_failed_overwrite_changes_nothing() {
-    let source = FakeSource::serving("old").await;
+    let source = FakeSource::serving(package_of("old")).await;
     source.on("/broken", Behaviour::Announce(100, b"cut".to_vec()));
     let store = TestStore::trusting(&source).await;
     assert_eq!(store.send(store.request(source.url())).await.status, 200);
     let before = store.rows().await;
     assert_eq!(store.send(store.request(source.url_of("/broken")).overwriting()).await.status, 502);
     assert_eq!(store.rows().await, before);
-    assert_eq!(store.stored_files(), [sha256_hex(b"old")]);
+    assert_eq!(store.stored_files(), [sha256_hex(&package_of("old"))]);
 }
 
 #[tokio::test]
 async fn a_deleted_version_may_be_uploaded_again() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let store = TestStore::trusting(&source).await;
     let first = store.send(store.request(source.url())).await.json();
     store.directory().execute("update source_package set is_deleted = 1").await;
@@ -111,9 +111,9 @@ async fn a_deleted_version_may_be_uploaded_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_uploads_of_one_version_exactly_one_wins() {
     const RACERS: usize = 12;
-    let source = FakeSource::serving("unused").await;
+    let source = FakeSource::serving(package_of("unused")).await;
     let store = TestStore::with(|c| trust(c, &[&source])).await;
-    let body_of = |i: usize| [format!("racer {i} ").into_bytes(), bytes(300_000)].concat();
+    let body_of = |i: usize| package_of([format!("racer {i} ").into_bytes(), bytes(300_000)].concat());
     let mut racers = Vec::new();
     for i in 0..RACERS {
         let path = format!("/{i}");
@@ -146,14 +146,14 @@ async fn of_many_uploads_of_one_version_exactly_one_wins() {
 #[tokio::test(flavor = "multi_thread")]
 async fn racing_overwrites_leave_one_row_and_its_blob() {
     const RACERS: usize = 8;
-    let source = FakeSource::serving("first").await;
+    let source = FakeSource::serving(package_of("first")).await;
     let store = TestStore::trusting(&source).await;
     let first = store.send(store.request(source.url())).await.json();
     let mut racers = Vec::new();
     for i in 0..RACERS {
         let path = format!("/{i}");
         // Two of each content, so that a blob may be wanted by one while another replaces it.
-        source.on(&path, Behaviour::Held(format!("content {}", i / 2).into_bytes()));
+        source.on(&path, Behaviour::Held(package_of(format!("content {}", i / 2))));
         let (request, base) = (store.request(source.url_of(&path)).overwriting(), store.base().to_owned());
         racers.push(tokio::spawn(async move { request.send(&base).await }));
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use linkgate_tests::wait::wait_until_holds;
-use linkgate_tests::{Behaviour, FakeSource, Reply, TestStore, bytes, sha256_hex, trust};
+use linkgate_tests::{Behaviour, FakeSource, Reply, TestStore, bytes, package_of, package_of_size, sha256_hex, trust};
 use serde_json::json;
 
 use crate::assert_problem;
@@ -50,7 +50,7 @@ async fn on_a_small_disk(behaviour: Behaviour) -> Option<(SmallDisk, FakeSource,
         return None;
     };
     let source = FakeSource::start(behaviour).await;
-    source.on("/small", Behaviour::Bytes(bytes(100_000)));
+    source.on("/small", Behaviour::Bytes(package_of_size(100_000)));
     let store = TestStore::with(|c| {
         trust(c, &[&source]);
         c.data_dir = disk.path().join("data");
@@ -66,12 +66,14 @@ async fn assert_no_room(store: &TestStore, source: &FakeSource, reply: &Reply) {
     store.directory().assert_empty().await;
     let reply = store.send(store.request(source.url_of("/small"))).await;
     assert_eq!(reply.status, 200, "what fits is taken afterwards: {reply:?}");
-    assert_eq!(store.stored_files(), [sha256_hex(&bytes(100_000))]);
+    assert_eq!(store.stored_files(), [sha256_hex(&package_of_size(100_000))]);
 }
 
 #[tokio::test]
 async fn a_package_for_which_there_is_no_room_is_refused_before_anybody_is_asked_for_it() {
-    let Some((_disk, source, store)) = on_a_small_disk(Behaviour::Bytes(bytes(9_000_000))).await else { return };
+    let Some((_disk, source, store)) = on_a_small_disk(Behaviour::Bytes(package_of_size(9_000_000))).await else {
+        return;
+    };
     let reply = store.send(store.request(source.url()).field("size", 9_000_000).in_english()).await;
     assert_eq!(source.requests(), Vec::<String>::new());
     assert_no_room(&store, &source, &reply).await;
@@ -81,7 +83,9 @@ async fn a_package_for_which_there_is_no_room_is_refused_before_anybody_is_asked
 #[tokio::test]
 async fn a_package_that_is_announced_too_large_for_the_disk_is_refused_before_its_body_is_read() {
     // Half of the body never comes, so who reads it waits for ever.
-    let Some((_disk, source, store)) = on_a_small_disk(Behaviour::Held(bytes(9_000_000))).await else { return };
+    let Some((_disk, source, store)) = on_a_small_disk(Behaviour::Held(package_of_size(9_000_000))).await else {
+        return;
+    };
     let reply = store.send(store.request(source.url()).in_english()).await;
     assert_no_room(&store, &source, &reply).await;
     store.finish().await;
@@ -89,7 +93,7 @@ async fn a_package_that_is_announced_too_large_for_the_disk_is_refused_before_it
 
 #[tokio::test]
 async fn a_package_of_unknown_size_ends_before_the_room_for_the_catalog_is_taken() {
-    let endless = Behaviour::Chunked(bytes(9_000_000), 100_000);
+    let endless = Behaviour::Chunked(package_of_size(9_000_000), 100_000);
     let Some((disk, source, store)) = on_a_small_disk(endless).await else { return };
     let (least, watched) = (AtomicU64::new(u64::MAX), AtomicBool::new(true));
     let watch = async {
@@ -111,7 +115,9 @@ async fn a_package_of_unknown_size_ends_before_the_room_for_the_catalog_is_taken
 
 #[tokio::test]
 async fn the_same_room_is_not_given_to_two_packages_at_once() {
-    let Some((_disk, source, store)) = on_a_small_disk(Behaviour::Held(bytes(4_000_000))).await else { return };
+    let Some((_disk, source, store)) = on_a_small_disk(Behaviour::Held(package_of_size(4_000_000))).await else {
+        return;
+    };
     let first = tokio::spawn(store.request(source.url()).version("1").try_send_owned(store.base()));
     wait_until_holds("the first package", async || store.directory().temp_files().len() == 1).await;
     let second = store.send(store.request(source.url()).version("2").in_english()).await;
@@ -124,7 +130,7 @@ async fn the_same_room_is_not_given_to_two_packages_at_once() {
 
 #[tokio::test]
 async fn a_download_that_begins_anew_is_not_refused_for_the_room_that_its_first_half_holds() {
-    let body = bytes(4_500_000);
+    let body = package_of_size(4_500_000);
     let half = Behaviour::Announce(4_500_000, body[..4_000_000].to_vec());
     let turns = Behaviour::Turns(vec![half, Behaviour::Bytes(body.clone())]);
     let Some((_disk, source, store)) = on_a_small_disk(turns).await else { return };
@@ -136,7 +142,9 @@ async fn a_download_that_begins_anew_is_not_refused_for_the_room_that_its_first_
 
 #[tokio::test]
 async fn a_disk_that_others_fill_meanwhile_is_told_and_the_store_goes_on_when_there_is_room_again() {
-    let Some((disk, source, store)) = on_a_small_disk(Behaviour::Held(bytes(4_000_000))).await else { return };
+    let Some((disk, source, store)) = on_a_small_disk(Behaviour::Held(package_of_size(4_000_000))).await else {
+        return;
+    };
     let call = tokio::spawn(store.request(source.url()).in_english().try_send_owned(store.base()));
     wait_until_holds("half of the package", async || store.directory().temp_files().len() == 1).await;
     let filler = disk.path().join("filler");
@@ -156,10 +164,10 @@ async fn a_disk_that_others_fill_meanwhile_is_told_and_the_store_goes_on_when_th
 
 #[tokio::test]
 async fn a_blob_storage_that_fails_is_told_and_leaves_nothing() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let store = TestStore::trusting(&source).await;
     // A file stands where a folder should be: the rename cannot work.
-    let name = sha256_hex(b"x");
+    let name = sha256_hex(&package_of("x"));
     let in_the_way = store.directory().path().join("blobs").join(&name[..2]);
     std::fs::write(&in_the_way, "").unwrap();
     let reply = store.send(store.request(source.url())).await;
@@ -171,7 +179,7 @@ async fn a_blob_storage_that_fails_is_told_and_leaves_nothing() {
 
 #[tokio::test]
 async fn a_catalog_that_fails_is_reported_and_nothing_is_recorded() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let store = TestStore::trusting(&source).await;
     store
         .directory()
@@ -181,7 +189,7 @@ async fn a_catalog_that_fails_is_reported_and_nothing_is_recorded() {
     assert_problem(&reply, 500, None, &json!({"code": "ERROR", "detail": "Internal server error"}));
     assert_eq!((store.rows().await, store.directory().modules().await), (Vec::new(), Vec::new()));
     // The store cannot know whether a failed commit will turn up after a crash, so the bytes stay for it.
-    assert_eq!(store.stored_files(), [sha256_hex(b"x")]);
+    assert_eq!(store.stored_files(), [sha256_hex(&package_of("x"))]);
     store.directory().execute("drop trigger broken").await;
     assert_eq!(store.send(store.request(source.url())).await.status, 200);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use linkgate_tests::process::command;
 use linkgate_tests::wait::wait_until_holds;
-use linkgate_tests::{Behaviour, DataDirectory, FakeSource, StoreProcess, bytes, sha256_hex};
+use linkgate_tests::{Behaviour, DataDirectory, FakeSource, StoreProcess, package_of, package_of_size, sha256_hex};
 
 use crate::writers::Writers;
 
@@ -23,7 +23,7 @@ pub(super) async fn left_by_a_store(source: &FakeSource, dir: &Path, versions: &
 
 #[tokio::test]
 async fn what_a_kill_between_rename_and_commit_leaves_is_removed_and_counted() {
-    let (source, dir) = (FakeSource::serving("recorded").await, tempfile::tempdir().unwrap());
+    let (source, dir) = (FakeSource::serving(package_of("recorded")).await, tempfile::tempdir().unwrap());
     let directory = left_by_a_store(&source, dir.path(), &["1"]).await;
     let orphan = directory.plant(b"never recorded");
     std::fs::write(dir.path().join("tmp/7"), "half").unwrap();
@@ -38,7 +38,7 @@ async fn what_a_kill_between_rename_and_commit_leaves_is_removed_and_counted() {
     assert_eq!(done.code(), 0);
     assert_eq!(done.out, "Deleted 1 orphaned packages (14 bytes) and 1 temporary files (4 bytes)\n");
     assert!(!directory.blob(&orphan).exists() && directory.temp_files().is_empty());
-    assert_eq!(directory.stored_files(), [sha256_hex(b"recorded")]);
+    assert_eq!(directory.stored_files(), [sha256_hex(&package_of("recorded"))]);
 
     let again = command(dir.path(), &["gc"]);
     assert_eq!(again.out, "Deleted 0 orphaned packages (0 bytes) and 0 temporary files (0 bytes)\n");
@@ -47,16 +47,18 @@ async fn what_a_kill_between_rename_and_commit_leaves_is_removed_and_counted() {
 
 #[tokio::test]
 async fn a_shared_blob_goes_with_its_last_row_and_not_before() {
-    let (source, dir) = (FakeSource::serving("shared").await, tempfile::tempdir().unwrap());
+    let (source, dir) = (FakeSource::serving(package_of("shared")).await, tempfile::tempdir().unwrap());
     let directory = left_by_a_store(&source, dir.path(), &["1", "2"]).await;
     directory.execute("update source_package set is_deleted = 1 where version = '1'").await;
     assert_eq!(command(dir.path(), &["gc"]).code(), 0);
-    assert_eq!(directory.stored_files(), [sha256_hex(b"shared")], "the other row needs it");
+    assert_eq!(directory.stored_files(), [sha256_hex(&package_of("shared"))], "the other row needs it");
     assert_eq!(command(dir.path(), &["verify"]).code(), 0);
 
     directory.execute("update source_package set is_deleted = 1").await;
     let done = command(dir.path(), &["gc"]);
-    assert_eq!(done.out, "Deleted 1 orphaned packages (6 bytes) and 0 temporary files (0 bytes)\n");
+    let size = package_of("shared").len();
+    let said = format!("Deleted 1 orphaned packages ({size} bytes) and 0 temporary files (0 bytes)\n");
+    assert_eq!(done.out, said);
     assert_eq!(directory.stored_files(), Vec::<String>::new());
     assert_eq!(directory.rows().await.len(), 2, "rows are not its business");
     assert_eq!(command(dir.path(), &["verify"]).code(), 0, "a deleted row needs no blob");
@@ -64,12 +66,12 @@ async fn a_shared_blob_goes_with_its_last_row_and_not_before() {
 
 #[tokio::test]
 async fn a_version_that_was_deleted_can_be_linked_again_after_its_blob_went() {
-    let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
+    let (source, dir) = (FakeSource::serving(package_of("x")).await, tempfile::tempdir().unwrap());
     let directory = left_by_a_store(&source, dir.path(), &["1"]).await;
     directory.execute("update source_package set is_deleted = 1").await;
     assert_eq!(command(dir.path(), &["gc"]).code(), 0);
     left_by_a_store(&source, dir.path(), &["1"]).await;
-    assert_eq!(directory.stored_files(), [sha256_hex(b"x")]);
+    assert_eq!(directory.stored_files(), [sha256_hex(&package_of("x"))]);
 }
 
 #[tokio::test]
@@ -95,7 +97,7 @@ async fn it_is_refused_while_a_store_runs_and_where_there_is_none() {
 
 #[tokio::test]
 async fn nothing_is_removed_on_the_word_of_a_damaged_catalog() {
-    let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
+    let (source, dir) = (FakeSource::serving(package_of("x")).await, tempfile::tempdir().unwrap());
     let directory = left_by_a_store(&source, dir.path(), &["1"]).await;
     let orphan = directory.plant(b"may be recorded for all that this catalog can tell");
     // An index that does not hold what its table holds.
@@ -134,9 +136,9 @@ async fn bad_settings_end_a_command_with_64() {
 
 #[tokio::test]
 async fn a_running_store_clears_up_by_the_clock_and_leaves_what_is_under_way() {
-    let (body, dir) = (bytes(3_000_000), tempfile::tempdir().unwrap());
+    let (body, dir) = (package_of_size(3_000_000), tempfile::tempdir().unwrap());
     let source = FakeSource::start(Behaviour::Held(body.clone())).await;
-    source.on("/small", Behaviour::Bytes(b"small".to_vec()));
+    source.on("/small", Behaviour::Bytes(package_of("small")));
     let settings = [("LINKGATE_STORE_GC_INTERVAL_S", "1"), ("LINKGATE_STORE_GC_GRACE_S", "1")];
     let store = StoreProcess::trusting(&source, dir.path(), &settings);
     assert_eq!(store.request(source.url_of("/small")).version("1").send(store.base()).await.status, 200);
@@ -152,7 +154,7 @@ async fn a_running_store_clears_up_by_the_clock_and_leaves_what_is_under_way() {
     assert_eq!(store.directory().temp_files().len(), 1, "it has an owner");
     source.release();
     assert_eq!(running.await.unwrap().unwrap().status, 200);
-    let mut kept = [sha256_hex(b"small"), sha256_hex(&body)];
+    let mut kept = [sha256_hex(&package_of("small")), sha256_hex(&body)];
     kept.sort();
     assert_eq!(store.stored_files(), kept);
     let log = store.log().join("\n");
@@ -163,7 +165,7 @@ async fn a_running_store_clears_up_by_the_clock_and_leaves_what_is_under_way() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_killed_again_and_again_loses_nothing_and_is_clean_after_clearing_up() {
     let dir = tempfile::tempdir().unwrap();
-    let source = Arc::new(FakeSource::serving("unused").await);
+    let source = Arc::new(FakeSource::serving(package_of("unused")).await);
     let settings = [("LINKGATE_STORE_GC_INTERVAL_S", "1"), ("LINKGATE_STORE_GC_GRACE_S", "1")];
     let mut promised = BTreeMap::new();
     for (round, ms) in [150, 310, 90, 1_230, 270].into_iter().enumerate() {
@@ -203,15 +205,15 @@ async fn without_an_interval_a_running_store_removes_nothing_and_neither_does_it
 
 #[tokio::test]
 async fn what_a_backup_needs_stays_until_it_is_done() {
-    let (source, dir) = (FakeSource::serving("old").await, tempfile::tempdir().unwrap());
-    source.on("/new", Behaviour::Bytes(b"new".to_vec()));
+    let (source, dir) = (FakeSource::serving(package_of("old")).await, tempfile::tempdir().unwrap());
+    source.on("/new", Behaviour::Bytes(package_of("new")));
     let store = StoreProcess::trusting(&source, dir.path(), &[]);
     assert_eq!(store.request(source.url()).send(store.base()).await.status, 200);
     // As the backup of another process holds it.
     let backup = std::fs::File::create(dir.path().join("removal.lock")).unwrap();
     backup.lock_shared().unwrap();
     assert_eq!(store.request(source.url_of("/new")).overwriting().send(store.base()).await.status, 200);
-    let old = store.directory().blob(&sha256_hex(b"old"));
+    let old = store.directory().blob(&sha256_hex(&package_of("old")));
     store.stop();
     assert!(old.exists(), "the overwritten package stays");
     let held = command(dir.path(), &["gc"]);

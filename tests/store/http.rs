@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use linkgate_tests::{FakeSource, TestStore, trust};
+use linkgate_tests::{FakeSource, TestStore, package_of, trust};
 use reqwest::Method;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -79,7 +79,7 @@ async fn bodies_that_are_no_request_are_refused() {
 
 #[tokio::test]
 async fn the_body_limit_is_exact_whatever_the_length_says() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let store = TestStore::with(|c| {
         trust(c, &[&source]);
         c.server.max_body_bytes = 1_000;
@@ -107,13 +107,13 @@ async fn the_body_limit_is_exact_whatever_the_length_says() {
 
 #[tokio::test]
 async fn without_a_version_the_caller_is_told_to_give_one() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let store = TestStore::trusting(&source).await;
     let request = || store.request(source.url()).without("version");
-    let message = "Give a version: the file is no archive that could name one.";
+    let message = "Give a version: the package has no app_desc.yaml, or none with a version in it.";
     assert_field_refused(&store, request(), "version", message).await;
     let reply = store.send(request()).await;
-    assert_eq!(reply.json()["detail"], "version: 请提供版本号：该文件不是压缩包，无法从中读取。");
+    assert_eq!(reply.json()["detail"], "version: 请提供版本号：源码包中没有 app_desc.yaml，或其中没有版本号。");
 }
 
 #[tokio::test]
@@ -204,7 +204,7 @@ async fn connections_over_the_limit_wait_for_a_free_one() {
 
 #[tokio::test]
 async fn a_request_with_as_many_headers_as_a_proxy_lets_through_is_served() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let store = TestStore::trusting(&source).await;
     let request = (0..110).fold(store.request(source.url()), |r, n| r.header(&format!("x-{n}"), "1"));
     assert_eq!(store.send(request).await.status, 200);

@@ -1,23 +1,22 @@
 //! What is inside a package decides whether it is kept, and what is recorded of it.
 
-use linkgate_archive::Opaque;
-use linkgate_store::config::Config;
 use linkgate_tests::token::good_claims;
-use linkgate_tests::{Behaviour, Compression, FakeSource, Row, TestStore, bytes, sha256_hex, tar, trust, zip};
+use linkgate_tests::{
+    Behaviour, Compression, FakeSource, Row, TestStore, allow_unknown_formats, bytes, sha256_hex, tar, trust, zip,
+};
 use serde_json::{Value, json};
 
 use crate::{assert_field_refused, assert_refused};
 
 const DESCRIPTION: &[u8] = b"spec_version: 2\napp_version: 1.10\napp:\n  bk_app_code: app_code\n";
 
-/// As operators get it: files that are no archives are refused.
-async fn strict(source: &FakeSource) -> TestStore {
-    TestStore::with(|config| strictly(config, source)).await
-}
-
-fn strictly(config: &mut Config, source: &FakeSource) {
-    trust(config, &[source]);
-    config.packages.opaque = Opaque::Refuse;
+/// Where the operator allows files that are no archives.
+async fn lenient(source: &FakeSource) -> TestStore {
+    TestStore::with(|config| {
+        trust(config, &[source]);
+        allow_unknown_formats(config, "the test is about files that are no archives");
+    })
+    .await
 }
 
 fn app() -> [(&'static str, &'static [u8]); 2] {
@@ -39,7 +38,7 @@ async fn every_format_is_told_by_its_content_and_its_description_is_recorded() {
         ("zip", zip(&app())),
     ] {
         let source = FakeSource::serving(package.clone()).await;
-        let store = strict(&source).await;
+        let store = TestStore::trusting(&source).await;
         let reply = store.send(store.request(source.url_of("/any.name")).without("version")).await;
         assert_eq!((reply.status, &reply.json()["version"]), (200, &json!("1.10")), "{format}: {}", reply.body);
         assert_eq!(reply.json()["package_name"], "any:1.10");
@@ -56,7 +55,7 @@ async fn every_format_is_told_by_its_content_and_its_description_is_recorded() {
 #[tokio::test]
 async fn the_version_of_the_request_wins() {
     let source = FakeSource::serving(tar(&app(), Compression::Gzip)).await;
-    let store = strict(&source).await;
+    let store = TestStore::trusting(&source).await;
     let reply = store.send(store.request(source.url()).version("7.0")).await;
     assert_eq!(reply.json()["version"], "7.0");
     let row = store.rows().await.remove(0);
@@ -66,13 +65,13 @@ async fn the_version_of_the_request_wins() {
 #[tokio::test]
 async fn a_version_that_is_nowhere_is_asked_for() {
     let source = FakeSource::serving(tar(&[("a.txt", b"a")], Compression::Gzip)).await;
-    let store = strict(&source).await;
+    let store = TestStore::trusting(&source).await;
     let request = store.request(source.url()).without("version");
     let message = "Give a version: the package has no app_desc.yaml, or none with a version in it.";
     assert_field_refused(&store, request, "version", message).await;
 
     let opaque = FakeSource::serving(bytes(1000)).await;
-    let lenient = TestStore::trusting(&opaque).await;
+    let lenient = lenient(&opaque).await;
     let request = lenient.request(opaque.url()).without("version");
     let message = "Give a version: the file is no archive that could name one.";
     assert_field_refused(&lenient, request, "version", message).await;
@@ -82,7 +81,7 @@ async fn a_version_that_is_nowhere_is_asked_for() {
 async fn the_versions_own_rules_hold_for_packages_too() {
     let description: &[u8] = b"spec_version: 2\napp_version: ' '\n";
     let source = FakeSource::serving(tar(&[("app_desc.yml", description)], Compression::Gzip)).await;
-    let store = strict(&source).await;
+    let store = TestStore::trusting(&source).await;
     let detail = "app_desc.yml: its version may not be blank";
     let request = store.request(source.url()).without("version");
     assert_refused(&store, request, 400, "PACKAGE_DESCRIPTION_INVALID", detail).await;
@@ -125,7 +124,7 @@ async fn what_is_no_good_package_is_refused_with_its_fault() {
     ];
     for (package, code, detail) in cases {
         let source = FakeSource::serving(package).await;
-        let store = strict(&source).await;
+        let store = TestStore::trusting(&source).await;
         assert_refused(&store, store.request(source.url()), 400, code, &detail).await;
         store.finish().await;
     }
@@ -135,7 +134,7 @@ async fn what_is_no_good_package_is_refused_with_its_fault() {
 async fn a_file_that_is_no_archive_passes_for_the_token_that_says_so_alone() {
     let file = bytes(1_000);
     let source = FakeSource::serving(file.clone()).await;
-    let store = strict(&source).await;
+    let store = TestStore::trusting(&source).await;
     let mut claims = good_claims();
     claims["linkgate"] = json!({"opaque": true});
     let allowed = store.mint().sign(&claims);
@@ -158,14 +157,14 @@ async fn a_file_that_is_no_archive_passes_for_the_token_that_says_so_alone() {
 #[tokio::test]
 async fn files_that_are_no_archives_pass_where_the_operator_says_so_but_empty_ones_and_broken_archives_never() {
     let source = FakeSource::serving(bytes(1_000)).await;
-    let store = TestStore::trusting(&source).await;
+    let store = lenient(&source).await;
     assert_eq!(store.send(store.request(source.url())).await.status, 200);
     assert_eq!(store.rows().await[0].format.as_deref(), Some("opaque"));
     let good = tar(&app(), Compression::Xz);
     for (bad, code) in [(Vec::new(), "PACKAGE_FORMAT_UNSUPPORTED"), (good[..good.len() / 2].to_vec(), "PACKAGE_BROKEN")]
     {
         let source = FakeSource::serving(bad).await;
-        let store = TestStore::trusting(&source).await;
+        let store = lenient(&source).await;
         let reply = store.send(store.request(source.url())).await;
         assert_eq!((reply.status, reply.json()["code"].as_str()), (400, Some(code)));
         store.directory().assert_empty().await;
@@ -176,7 +175,7 @@ async fn files_that_are_no_archives_pass_where_the_operator_says_so_but_empty_on
 async fn faults_are_told_in_chinese_too() {
     let up: &[(&str, &[u8])] = &[("../up", b"x")];
     let source = FakeSource::serving(tar(up, Compression::Gzip)).await;
-    let store = strict(&source).await;
+    let store = TestStore::trusting(&source).await;
     let reply = store.send(store.request(source.url())).await;
     assert_eq!(reply.json(), json!({"code": "PACKAGE_MEMBER_REFUSED", "detail": "../up：路径中含有 `..`"}));
 }
@@ -187,7 +186,7 @@ async fn a_bad_package_ends_its_download_at_once() {
     let mut package = tar(&[("../up", b"x")], Compression::None);
     package.resize(1 << 20, 0);
     let source = FakeSource::start(Behaviour::Held(package)).await;
-    let store = strict(&source).await;
+    let store = TestStore::trusting(&source).await;
     let request = store.request(source.url());
     assert_refused(&store, request, 400, "PACKAGE_MEMBER_REFUSED", "../up: the path has `..` in it").await;
 }
@@ -197,18 +196,18 @@ async fn a_body_that_ends_with_its_connection_must_prove_that_it_is_whole() {
     let package = tar(&app(), Compression::Gzip);
     for whole in [package.clone(), zip(&app())] {
         let source = FakeSource::start(Behaviour::UntilClose(whole.clone())).await;
-        let store = strict(&source).await;
+        let store = TestStore::trusting(&source).await;
         assert_eq!(store.send(store.request(source.url())).await.status, 200);
         assert_eq!(store.stored_files(), [sha256_hex(&whole)]);
     }
     let source = FakeSource::start(Behaviour::UntilClose(package[..package.len() / 2].to_vec())).await;
-    let store = strict(&source).await;
+    let store = TestStore::trusting(&source).await;
     let request = store.request(source.url());
     assert_refused(&store, request, 400, "PACKAGE_BROKEN", "The tar.gz archive is broken: it is cut off").await;
 
     let opaque = bytes(1_000);
     let source = FakeSource::start(Behaviour::UntilClose(opaque.clone())).await;
-    let store = TestStore::trusting(&source).await;
+    let store = lenient(&source).await;
     let detail = "The package_url could not be read: the source did not say how long the file is, so it may be cut off; \
                   give its sha256 or its size";
     assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", detail).await;
@@ -223,7 +222,7 @@ async fn a_checksum_that_does_not_fit_is_said_before_what_is_wrong_inside() {
     let package = tar(&app(), Compression::Gzip);
     let cut = package[..package.len() - 5].to_vec();
     let source = FakeSource::serving(cut.clone()).await;
-    let store = strict(&source).await;
+    let store = TestStore::trusting(&source).await;
     let (expected, got) = (sha256_hex(&package), sha256_hex(&cut));
     let detail = format!("The package has another SHA-256: expected {expected}, got {got}");
     let request = store.request(source.url()).field("sha256", expected);
@@ -234,7 +233,7 @@ async fn a_checksum_that_does_not_fit_is_said_before_what_is_wrong_inside() {
 async fn a_package_that_is_held_brings_its_description_along() {
     let package = tar(&app(), Compression::Gzip);
     let source = FakeSource::serving(package.clone()).await;
-    let store = strict(&source).await;
+    let store = TestStore::trusting(&source).await;
     assert_eq!(store.send(store.request(source.url())).await.status, 200);
     let held = store.request(source.url()).without("version").field("sha256", sha256_hex(&package));
     let reply = store.send(held).await;
@@ -249,7 +248,7 @@ async fn a_package_that_is_held_brings_its_description_along() {
 async fn a_package_that_was_never_looked_into_is_downloaded_again() {
     let package = tar(&app(), Compression::Gzip);
     let source = FakeSource::serving(package.clone()).await;
-    let store = strict(&source).await;
+    let store = TestStore::trusting(&source).await;
     assert_eq!(store.send(store.request(source.url())).await.status, 200);
     // As a store of the release before left it.
     store.directory().execute("update source_package set format = null, entries = null, unpacked_bytes = null").await;
@@ -264,7 +263,7 @@ async fn a_restarted_download_is_looked_into_from_its_beginning() {
     let package = tar(&app(), Compression::None);
     let broken = Behaviour::Announce(package.len() as u64, package[..700].to_vec());
     let source = FakeSource::start(Behaviour::Turns(vec![broken, Behaviour::Bytes(package.clone())])).await;
-    let store = strict(&source).await;
+    let store = TestStore::trusting(&source).await;
     let reply = store.send(store.request(source.url())).await;
     assert_eq!((reply.status, source.requests().len()), (200, 2), "{}", reply.body);
     assert_eq!(store.stored_files(), [sha256_hex(&package)]);

@@ -6,7 +6,8 @@ use std::time::Duration;
 use linkgate_tests::token::good_claims;
 use linkgate_tests::wait::wait_until;
 use linkgate_tests::{
-    Behaviour, FakeSource, LinkRequestBuilder, Reply, StoreProcess, TestStore, TokenMint, bytes, sha256_hex, trust,
+    Behaviour, FakeSource, LinkRequestBuilder, Reply, StoreProcess, TestStore, TokenMint, bytes, package_of_size,
+    sha256_hex, trust,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -46,7 +47,7 @@ async fn ended(base: &str, accepted: &Reply, mint: &TokenMint) -> Value {
 
 #[tokio::test]
 async fn an_upload_that_is_not_waited_for_is_told_of_until_it_is_done() {
-    let package = bytes(300_000);
+    let package = package_of_size(300_000);
     let source = FakeSource::start(Behaviour::Held(package.clone())).await;
     let store = TestStore::trusting(&source).await;
     let reply = store.send(hurried(store.request(source.url()))).await;
@@ -76,7 +77,7 @@ async fn an_upload_that_is_not_waited_for_is_told_of_until_it_is_done() {
 
 #[tokio::test]
 async fn what_can_be_refused_at_once_is() {
-    let source = FakeSource::serving(bytes(100)).await;
+    let source = FakeSource::serving(package_of_size(200)).await;
     let store = TestStore::trusting(&source).await;
     assert_eq!(store.send(store.request(source.url())).await.status, 200);
     let reply = store.send(hurried(store.request(source.url()))).await;
@@ -102,7 +103,7 @@ async fn an_upload_that_fails_tells_why_in_the_callers_language() {
 
 #[tokio::test]
 async fn an_upload_is_cancelled_and_nothing_is_left() {
-    let source = FakeSource::start(Behaviour::Held(bytes(300_000))).await;
+    let source = FakeSource::start(Behaviour::Held(package_of_size(300_000))).await;
     let store = TestStore::trusting(&source).await;
     let waiting = tokio::spawn(store.request(source.url()).in_english().try_send_owned(store.base()));
     source.wait_for_requests(1).await;
@@ -120,7 +121,7 @@ async fn an_upload_is_cancelled_and_nothing_is_left() {
 
 #[tokio::test]
 async fn a_done_upload_cannot_be_cancelled_any_more() {
-    let source = FakeSource::serving(bytes(100)).await;
+    let source = FakeSource::serving(package_of_size(200)).await;
     let store = TestStore::trusting(&source).await;
     let reply = store.send(hurried(store.request(source.url()))).await;
     assert_eq!(ended(store.base(), &reply, store.mint()).await["state"], "done");
@@ -131,7 +132,7 @@ async fn a_done_upload_cannot_be_cancelled_any_more() {
 
 #[tokio::test]
 async fn progress_comes_as_events_until_the_end() {
-    let source = FakeSource::start(Behaviour::Held(bytes(300_000))).await;
+    let source = FakeSource::start(Behaviour::Held(package_of_size(300_000))).await;
     let store = TestStore::trusting(&source).await;
     let reply = store.send(hurried(store.request(source.url()))).await;
     let events = about(&reply, store.mint()).header("accept", "text/event-stream");
@@ -170,7 +171,7 @@ async fn a_browser_that_comes_back_after_the_end_is_told_to_stay_away() {
 
 #[tokio::test]
 async fn nobody_is_told_of_uploads_to_another_module_or_of_none() {
-    let source = FakeSource::serving(bytes(100)).await;
+    let source = FakeSource::serving(package_of_size(200)).await;
     let store = TestStore::trusting(&source).await;
     let reply = store.send(hurried(store.request(source.url()))).await;
     let place = reply.header("location").unwrap().to_owned();
@@ -191,7 +192,7 @@ async fn nobody_is_told_of_uploads_to_another_module_or_of_none() {
 
 #[tokio::test]
 async fn head_answers_as_get_does_without_a_body() {
-    let source = FakeSource::serving(bytes(100)).await;
+    let source = FakeSource::serving(package_of_size(200)).await;
     let store = TestStore::trusting(&source).await;
     let accepted = store.send(hurried(store.request(source.url()))).await;
     assert_eq!(ended(store.base(), &accepted, store.mint()).await["state"], "done");
@@ -214,7 +215,7 @@ async fn head_answers_as_get_does_without_a_body() {
 
 #[tokio::test]
 async fn a_key_makes_the_same_request_be_done_once() {
-    let source = FakeSource::serving(bytes(100)).await;
+    let source = FakeSource::serving(package_of_size(200)).await;
     let store = TestStore::trusting(&source).await;
     let request = || store.request(source.url()).header("idempotency-key", "\"8e03978e-40d5\"").in_english();
     let first = store.send(request()).await;
@@ -239,7 +240,8 @@ async fn a_key_makes_the_same_request_be_done_once() {
 
 #[tokio::test]
 async fn a_key_of_a_failed_upload_is_free_again() {
-    let source = FakeSource::start(Behaviour::Turns(vec![Behaviour::Status(404), Behaviour::Bytes(bytes(100))])).await;
+    let source =
+        FakeSource::start(Behaviour::Turns(vec![Behaviour::Status(404), Behaviour::Bytes(package_of_size(200))])).await;
     let store = TestStore::trusting(&source).await;
     let request = || store.request(source.url()).header("idempotency-key", "k");
     assert_eq!(store.send(request()).await.status, 502);
@@ -248,7 +250,7 @@ async fn a_key_of_a_failed_upload_is_free_again() {
 
 #[tokio::test]
 async fn a_key_leads_to_the_upload_that_is_under_way() {
-    let source = FakeSource::start(Behaviour::Held(bytes(100_000))).await;
+    let source = FakeSource::start(Behaviour::Held(package_of_size(100_000))).await;
     let store = TestStore::trusting(&source).await;
     let request = || hurried(store.request(source.url())).header("idempotency-key", "k");
     let (first, again) = (store.send(request()).await, store.send(request()).await);
@@ -263,7 +265,7 @@ async fn a_key_leads_to_the_upload_that_is_under_way() {
 
 #[tokio::test]
 async fn a_key_that_is_none_is_refused() {
-    let source = FakeSource::serving(bytes(100)).await;
+    let source = FakeSource::serving(package_of_size(200)).await;
     let store = TestStore::trusting(&source).await;
     let long = "k".repeat(256);
     for keys in [&[""][..], &[&long], &["a", "b"], &["é"]] {
@@ -281,12 +283,10 @@ async fn a_key_that_is_none_is_refused() {
 
 #[tokio::test]
 async fn an_accepted_upload_survives_kill_9_and_is_done_after_the_restart() {
-    let package = bytes(300_000);
-    let source = FakeSource::start(Behaviour::Held(package.clone())).await;
-    let data = tempfile::tempdir().unwrap();
     // Only the gate's token allows what it is.
-    let strict = ("LINKGATE_PACKAGE_ALLOW_UNKNOWN_FORMATS", "false");
-    let mut killed = StoreProcess::trusting(&source, data.path(), &[strict]);
+    let source = FakeSource::start(Behaviour::Held(bytes(300_000))).await;
+    let data = tempfile::tempdir().unwrap();
+    let mut killed = StoreProcess::trusting(&source, data.path(), &[]);
     let mut claims = good_claims();
     claims["linkgate"] = json!({"opaque": true});
     let secret = format!("{}?sign=s3cret", source.url());
@@ -302,7 +302,7 @@ async fn an_accepted_upload_survives_kill_9_and_is_done_after_the_restart() {
     assert!(waiting.await.unwrap().is_err());
     source.release();
     let keys = killed.mint().setting();
-    let store = StoreProcess::trusting(&source, data.path(), &[("LINKGATE_JWT_PUBLIC_KEYS", &keys), strict]);
+    let store = StoreProcess::trusting(&source, data.path(), &[("LINKGATE_JWT_PUBLIC_KEYS", &keys)]);
     let done = ended(store.base(), &accepted, killed.mint()).await;
     assert_eq!((&done["state"], &done["package"]["version"]), (&json!("done"), &json!("0.0.5")), "{done}");
     assert_eq!(store.rows().await.len(), 1);
@@ -319,7 +319,7 @@ fn holds(data: &Path, needle: &[u8]) -> bool {
 
 #[tokio::test]
 async fn an_accepted_upload_waits_for_the_next_start_when_the_store_stops() {
-    let source = FakeSource::start(Behaviour::Held(bytes(300_000))).await;
+    let source = FakeSource::start(Behaviour::Held(package_of_size(300_000))).await;
     let data = tempfile::tempdir().unwrap();
     let mut store = StoreProcess::trusting(&source, data.path(), &[("LINKGATE_STORE_SHUTDOWN_GRACE_S", "0")]);
     let accepted = hurried(store.request(source.url())).send(store.base()).await;
@@ -342,7 +342,7 @@ async fn an_accepted_upload_waits_for_the_next_start_when_the_store_stops() {
 
 #[tokio::test]
 async fn who_was_promised_waits_as_long_as_it_takes_and_a_full_queue_promises_nothing() {
-    let source = FakeSource::start(Behaviour::Held(bytes(1_000))).await;
+    let source = FakeSource::start(Behaviour::Held(package_of_size(1_000))).await;
     let store = TestStore::with(|config| {
         trust(config, &[&source]);
         (config.server.queue.running, config.server.queue.queued) = (1, 1);
@@ -363,7 +363,8 @@ async fn who_was_promised_waits_as_long_as_it_takes_and_a_full_queue_promises_no
 
 #[tokio::test]
 async fn every_upload_that_was_begun_is_in_the_catalog() {
-    let source = FakeSource::start(Behaviour::Turns(vec![Behaviour::Status(404), Behaviour::Bytes(bytes(100))])).await;
+    let source =
+        FakeSource::start(Behaviour::Turns(vec![Behaviour::Status(404), Behaviour::Bytes(package_of_size(200))])).await;
     let store = TestStore::trusting(&source).await;
     let link = || store.send(store.request(format!("{}?sign=s3cret", source.url())));
     assert_eq!((link().await.status, link().await.status), (502, 200));
@@ -374,7 +375,7 @@ async fn every_upload_that_was_begun_is_in_the_catalog() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_two_requests_at_once_under_one_key_only_one_is_done() {
-    let source = FakeSource::start(Behaviour::Held(bytes(1_000))).await;
+    let source = FakeSource::start(Behaviour::Held(package_of_size(1_000))).await;
     let store = TestStore::trusting(&source).await;
     let ask = |version: &str| {
         let request = hurried(store.request(source.url()).version(version)).header("idempotency-key", "k");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use linkgate_tests::process::{command, command_with};
 use linkgate_tests::wait::{wait_until, wait_until_holds};
-use linkgate_tests::{Behaviour, FakeSource, StoreProcess, TestStore, bytes, sha256_hex, trust};
+use linkgate_tests::{Behaviour, FakeSource, StoreProcess, TestStore, package_of, package_of_size, sha256_hex, trust};
 use tokio::time::timeout;
 
 /// Waits until the metrics have this line.
@@ -16,7 +16,7 @@ async fn until_counted(store: &TestStore, line: &str) {
 
 #[tokio::test]
 async fn a_caller_that_hangs_up_does_not_kill_its_upload() {
-    let body = bytes(200_000);
+    let body = package_of_size(200_000);
     let source = FakeSource::start(Behaviour::Held(body.clone())).await;
     let store = TestStore::trusting(&source).await;
     let caller = tokio::spawn(store.request(source.url()).try_send_owned(store.base()));
@@ -49,7 +49,7 @@ async fn a_data_directory_of_the_first_schema_is_opened_and_found_right() {
     assert!(refused.err.contains("`ledger.sqlite3`, which is now called `catalog.sqlite3`"), "{}", refused.err);
     // As the operator is told to.
     std::fs::rename(dir.path().join("ledger.sqlite3"), dir.path().join("catalog.sqlite3")).unwrap();
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let store = StoreProcess::trusting(&source, dir.path(), &[]);
     assert_eq!(store.rows().await.len(), 2);
     for (version, status) in [("0.0.6", 400), ("0.0.7", 200)] {
@@ -64,7 +64,7 @@ async fn a_data_directory_of_the_first_schema_is_opened_and_found_right() {
 #[tokio::test]
 async fn jobs_of_the_store_before_are_told_of_and_taken_up() {
     let dir = unpacked_fixture("0005");
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let store = StoreProcess::trusting(&source, dir.path(), &[]);
     assert_eq!(store.rows().await.len(), 2);
     assert_eq!(store.request(source.url()).version("0.0.9").send(store.base()).await.status, 200);
@@ -93,7 +93,7 @@ fn unpacked_fixture(migration: &str) -> tempfile::TempDir {
 
 #[tokio::test]
 async fn a_store_works_on_a_catalog_that_the_release_after_it_has_widened() {
-    let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
+    let (source, dir) = (FakeSource::serving(package_of("x")).await, tempfile::tempdir().unwrap());
     let store = StoreProcess::trusting(&source, dir.path(), &[]);
     assert_eq!(store.request(source.url()).send(store.base()).await.status, 200);
     let directory = store.directory().clone();
@@ -113,7 +113,7 @@ async fn a_store_works_on_a_catalog_that_the_release_after_it_has_widened() {
 
 #[tokio::test]
 async fn more_uploads_than_may_run_at_once_are_sent_away_for_a_moment() {
-    let source = FakeSource::start(Behaviour::Held(bytes(100_000))).await;
+    let source = FakeSource::start(Behaviour::Held(package_of_size(100_000))).await;
     let store = TestStore::with(|config| {
         trust(config, &[&source]);
         config.server.queue.running = 1;
@@ -136,7 +136,7 @@ async fn more_uploads_than_may_run_at_once_are_sent_away_for_a_moment() {
 
 #[tokio::test]
 async fn an_upload_waits_for_its_turn() {
-    let source = FakeSource::start(Behaviour::Held(bytes(100_000))).await;
+    let source = FakeSource::start(Behaviour::Held(package_of_size(100_000))).await;
     let store = TestStore::with(|config| {
         trust(config, &[&source]);
         config.server.queue.running = 1;
@@ -159,7 +159,7 @@ async fn an_upload_waits_for_its_turn() {
 
 #[tokio::test]
 async fn a_second_call_for_the_same_joins_the_first() {
-    let source = FakeSource::start(Behaviour::Held(bytes(100_000))).await;
+    let source = FakeSource::start(Behaviour::Held(package_of_size(100_000))).await;
     let store = TestStore::trusting(&source).await;
     let send = || tokio::spawn(store.request(source.url()).try_send_owned(store.base()));
     let first = send();
@@ -178,10 +178,10 @@ async fn a_second_call_for_the_same_joins_the_first() {
 
 #[tokio::test]
 async fn what_differs_in_anything_is_not_joined() {
-    let source = FakeSource::start(Behaviour::Held(bytes(100_000))).await;
+    let source = FakeSource::start(Behaviour::Held(package_of_size(100_000))).await;
     let store = TestStore::trusting(&source).await;
     let request = || store.request(source.url());
-    let digest = sha256_hex(&bytes(100_000));
+    let digest = sha256_hex(&package_of_size(100_000));
     let others = [
         request(),
         request().overwriting(),
@@ -205,7 +205,7 @@ async fn what_differs_in_anything_is_not_joined() {
 
 #[tokio::test]
 async fn who_joined_a_refused_upload_is_refused_alike() {
-    let source = FakeSource::start(Behaviour::Held(bytes(100_000))).await;
+    let source = FakeSource::start(Behaviour::Held(package_of_size(100_000))).await;
     let store = TestStore::trusting(&source).await;
     let request = || store.request(source.url()).field("sha256", "0".repeat(64)).in_english();
     let first = tokio::spawn(request().try_send_owned(store.base()));
@@ -222,8 +222,8 @@ async fn who_joined_a_refused_upload_is_refused_alike() {
 
 #[tokio::test]
 async fn one_application_cannot_take_every_place() {
-    let source = FakeSource::start(Behaviour::Held(bytes(100_000))).await;
-    let quick = FakeSource::start(Behaviour::Bytes(bytes(100))).await;
+    let source = FakeSource::start(Behaviour::Held(package_of_size(100_000))).await;
+    let quick = FakeSource::start(Behaviour::Bytes(package_of_size(200))).await;
     let store = TestStore::with(|config| {
         trust(config, &[&source, &quick]);
         config.server.queue.per_app = 1;
@@ -243,7 +243,7 @@ async fn one_application_cannot_take_every_place() {
 
 #[tokio::test]
 async fn a_stop_lets_running_uploads_finish_and_takes_no_new_ones() {
-    let source = FakeSource::start(Behaviour::Held(bytes(200_000))).await;
+    let source = FakeSource::start(Behaviour::Held(package_of_size(200_000))).await;
     let mut store = TestStore::trusting(&source).await;
     let running = tokio::spawn(store.request(source.url()).try_send_owned(store.base()));
     source.wait_for_requests(1).await;
@@ -259,7 +259,7 @@ async fn a_stop_lets_running_uploads_finish_and_takes_no_new_ones() {
 
 #[tokio::test]
 async fn uploads_that_outlast_the_grace_are_cancelled_and_leave_nothing() {
-    let stalls = FakeSource::start(Behaviour::StallInBody(bytes(3_000_000))).await;
+    let stalls = FakeSource::start(Behaviour::StallInBody(package_of_size(3_000_000))).await;
     let silent = FakeSource::start(Behaviour::StallBeforeHead).await;
     let mut store = TestStore::with(|c| {
         trust(c, &[&stalls, &silent]);
@@ -327,7 +327,7 @@ async fn two_stores_cannot_share_a_data_directory() {
 #[tokio::test]
 async fn a_killed_store_leaves_nothing_after_its_restart_and_the_same_request_succeeds() {
     let dir = tempfile::tempdir().unwrap();
-    let body = bytes(5_000_000);
+    let body = package_of_size(5_000_000);
     let source = FakeSource::start(Behaviour::Held(body.clone())).await;
     let hosts = source.host();
     let settings = [("LINKGATE_FETCH_ALLOWED_HOSTS", hosts.as_str()), ("LINKGATE_FETCH_PRIVATE_HOSTS", &hosts)];
@@ -351,7 +351,7 @@ async fn a_killed_store_leaves_nothing_after_its_restart_and_the_same_request_su
 #[tokio::test]
 async fn sigterm_stops_the_process_cleanly_and_its_catalog_survives() {
     let dir = tempfile::tempdir().unwrap();
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let hosts = source.host();
     let settings = [
         ("LINKGATE_FETCH_ALLOWED_HOSTS", hosts.as_str()),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use linkgate_tests::{Behaviour, FakeSource, TestStore, bytes};
+use linkgate_tests::{Behaviour, FakeSource, TestStore, package_of, package_of_size};
 
 /// The value of a series; `None` if it is not there.
 async fn value(store: &TestStore, series: &str) -> Option<f64> {
@@ -15,12 +15,12 @@ async fn value(store: &TestStore, series: &str) -> Option<f64> {
 
 #[tokio::test]
 async fn uploads_are_counted_by_what_came_of_them() {
-    let source = FakeSource::start(Behaviour::Bytes(bytes(100_000))).await;
+    let source = FakeSource::start(Behaviour::Bytes(package_of_size(100_000))).await;
     let store = TestStore::trusting(&source).await;
     for (version, status) in [("1", 200), ("1", 400), ("2", 200)] {
         assert_eq!(store.send(store.request(source.url()).version(version)).await.status, status);
     }
-    let stranger = FakeSource::start(Behaviour::Bytes(bytes(1))).await;
+    let stranger = FakeSource::start(Behaviour::Bytes(package_of("x"))).await;
     assert_eq!(store.send(store.request(stranger.url()).version("3")).await.status, 400, "not an allowed host");
     for (series, want) in [
         ("uploads_total{result=\"stored\"}", 2.0),
@@ -42,7 +42,7 @@ async fn uploads_are_counted_by_what_came_of_them() {
 
 #[tokio::test]
 async fn an_upload_is_active_while_it_runs_and_callers_make_no_series() {
-    let source = FakeSource::start(Behaviour::Held(bytes(100_000))).await;
+    let source = FakeSource::start(Behaviour::Held(package_of_size(100_000))).await;
     let store = TestStore::trusting(&source).await;
     let running = tokio::spawn(store.request(source.url()).try_send_owned(store.base()));
     source.wait_for_requests(1).await;
@@ -72,7 +72,7 @@ async fn the_document_lists_what_the_store_serves() {
             format!("{name} {}", cells[2])
         })
         .collect();
-    let source = FakeSource::start(Behaviour::Bytes(bytes(1))).await;
+    let source = FakeSource::start(Behaviour::Bytes(package_of("x"))).await;
     let store = TestStore::trusting(&source).await;
     assert_eq!(store.send(store.request(source.url())).await.status, 200);
     let text = store.get("/metrics").await.body;

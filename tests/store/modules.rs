@@ -2,7 +2,7 @@
 
 use linkgate_contract::{AppCode, ModuleName, ModuleRef};
 use linkgate_store_core::settings::{ModuleRules, SourceOrigin, UnknownModules};
-use linkgate_tests::{FakeSource, TestStore, trust};
+use linkgate_tests::{FakeSource, TestStore, package_of, trust};
 use serde_json::json;
 
 use crate::{assert_problem, assert_refused};
@@ -22,7 +22,7 @@ async fn store_with(source: &FakeSource, rules: ModuleRules) -> TestStore {
 #[tokio::test]
 async fn declared_modules_take_packages_by_their_origin() {
     for origin in SourceOrigin::ALL {
-        let source = FakeSource::serving("x").await;
+        let source = FakeSource::serving(package_of("x")).await;
         let mut rules = ModuleRules::new(UnknownModules::Refuse);
         assert!(rules.declare(module("app_code", "default"), origin));
         let store = store_with(&source, rules).await;
@@ -41,7 +41,7 @@ async fn declared_modules_take_packages_by_their_origin() {
 
 #[tokio::test]
 async fn an_unknown_module_is_not_found_where_the_operator_refuses_them() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let store = store_with(&source, ModuleRules::new(UnknownModules::Refuse)).await;
     assert_refused(&store, store.request(source.url()), 404, "ERROR", "Not found").await;
     assert!(source.requests().is_empty());
@@ -49,7 +49,7 @@ async fn an_unknown_module_is_not_found_where_the_operator_refuses_them() {
 
 #[tokio::test]
 async fn a_recorded_module_rules_where_none_is_declared() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let store = store_with(&source, ModuleRules::new(UnknownModules::Refuse)).await;
     store
         .directory()
@@ -62,7 +62,7 @@ async fn a_recorded_module_rules_where_none_is_declared() {
 
 #[tokio::test]
 async fn a_declared_module_rules_over_a_recorded_one() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let mut rules = ModuleRules::default();
     rules.declare(module("app_code", "default"), SourceOrigin::ImageRegistry);
     let store = store_with(&source, rules).await;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use linkgate_contract::{AllowList, HostRule};
 use linkgate_tests::network::inside;
-use linkgate_tests::{Behaviour, FakeSource, NameServer, RangedFile, TestStore, bytes, sha256_hex};
+use linkgate_tests::{
+    Behaviour, FakeSource, NameServer, RangedFile, TestStore, package_of, package_of_size, sha256_hex,
+};
 
 use crate::{assert_field_refused, assert_refused};
 
@@ -35,7 +37,8 @@ fn world<F: Future<Output = ()>>(test: &str, behaviour: Behaviour, body: impl Fn
         let source = FakeSource::start_at(&format!("{PUBLIC}:80"), behaviour).await;
         let mut forbidden = Vec::new();
         for address in [METADATA, NEIGHBOUR, "127.0.0.1", "[::1]"] {
-            forbidden.push(FakeSource::start_at(&format!("{address}:80"), Behaviour::Bytes(b"secret".to_vec())).await);
+            forbidden
+                .push(FakeSource::start_at(&format!("{address}:80"), Behaviour::Bytes(package_of("secret"))).await);
         }
         body(World { names, source, forbidden }).await;
     });
@@ -61,7 +64,7 @@ async fn store_allowing(hosts: &[&str]) -> TestStore {
 }
 
 fn package() -> Behaviour {
-    Behaviour::Bytes(bytes(1_000))
+    Behaviour::Bytes(package_of_size(1_000))
 }
 
 #[test]
@@ -73,7 +76,7 @@ fn a_public_name_is_fetched_from_and_asked_for_once() {
         assert_eq!(store.send(store.request(LINK)).await.status, 200);
         assert_eq!((world.names.asked("files.example"), world.source.requests().len()), (1, 1));
         assert!(world.source.requests()[0].contains("host: files.example\r\n"));
-        assert_eq!(store.stored_files(), [sha256_hex(&bytes(1_000))]);
+        assert_eq!(store.stored_files(), [sha256_hex(&package_of_size(1_000))]);
         // And what was checked for one upload counts for no other.
         let next = store.send(store.request(LINK).version("2").in_english()).await;
         assert_eq!((next.status, &next.json()["detail"]), (400, &format!("package_url: {PRIVATE}").into()));
@@ -128,7 +131,7 @@ fn a_name_that_turns_private_between_attempts_is_refused() {
 
 #[test]
 fn a_name_that_turns_private_before_the_rest_of_a_file_leaves_nothing() {
-    let cut = Behaviour::Ranged(RangedFile::new(bytes(100_000)).cut_at(60_000));
+    let cut = Behaviour::Ranged(RangedFile::new(package_of_size(100_000)).cut_at(60_000));
     world("a_name_that_turns_private_before_the_rest_of_a_file_leaves_nothing", cut, async |world| {
         world.names.knows("files.example", &[&[PUBLIC], &["127.0.0.1"]]);
         let store = store_allowing(&["files.example"]).await;
@@ -157,9 +160,12 @@ fn every_redirect_asks_for_the_name_anew() {
         }
         world.assert_untouched();
         // Another name with an address of its own, and one that stayed.
-        let mirror = FakeSource::start_at(&format!("{OTHER}:80"), Behaviour::Bytes(b"mirrored".to_vec())).await;
+        let mirror = FakeSource::start_at(&format!("{OTHER}:80"), Behaviour::Bytes(package_of("mirrored"))).await;
         world.names.knows("mirror.example", &[&[OTHER]]);
-        assert_eq!(store.send(store.request(mirrored)).await.json()["sha256_signature"], sha256_hex(b"mirrored"));
+        assert_eq!(
+            store.send(store.request(mirrored)).await.json()["sha256_signature"],
+            sha256_hex(&package_of("mirrored"))
+        );
         assert_eq!(mirror.requests().len(), 1);
         world.names.knows("files.example", &[&[PUBLIC]]);
         assert_eq!(store.send(store.request(LINK).version("2")).await.status, 200);

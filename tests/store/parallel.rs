@@ -3,13 +3,12 @@
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use linkgate_tests::{Behaviour, FakeSource, RangedFile, TestStore, bytes, sha256_hex, trust};
+use linkgate_tests::{Behaviour, FakeSource, RangedFile, TestStore, package_of_size, sha256_hex, trust};
 use serde_json::json;
 
 /// Two MiB and a byte over the size from which files are read in parts.
 const LEN: usize = (66 << 20) + 1;
-static BODY: LazyLock<Arc<Vec<u8>>> =
-    LazyLock::new(|| Arc::new(bytes(1 << 20).into_iter().cycle().take(LEN).collect()));
+static BODY: LazyLock<Arc<Vec<u8>>> = LazyLock::new(|| Arc::new(package_of_size(LEN)));
 static SHA256: LazyLock<String> = LazyLock::new(|| sha256_hex(&BODY));
 
 /// A file of a source that gives each connection 25 MiB per second, and parts.

@@ -2,7 +2,7 @@
 
 use linkgate_contract::{AllowList, Extension, HostRule};
 use linkgate_tests::token::good_claims;
-use linkgate_tests::{Behaviour, FakeSource, TestStore, TokenMint};
+use linkgate_tests::{Behaviour, FakeSource, TestStore, TokenMint, package_of};
 use serde_json::{Value, json};
 
 use crate::{assert_field_refused, assert_problem};
@@ -27,7 +27,7 @@ fn localhost(source: &FakeSource) -> String {
 
 #[tokio::test]
 async fn a_private_host_is_fetched_from_only_for_the_token_that_names_it() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let by_name = format!("http://{}/example.tar.gz", localhost(&source));
     for (url, host) in [(source.url(), source.host()), (by_name, localhost(&source))] {
         let store = store_allowing(&[source.host(), localhost(&source)]).await;
@@ -43,7 +43,7 @@ async fn a_private_host_is_fetched_from_only_for_the_token_that_names_it() {
 
 #[tokio::test]
 async fn another_port_or_another_name_of_the_same_host_is_another_host() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let store = store_allowing(&[source.host(), localhost(&source)]).await;
     let others = ["127.0.0.1".to_owned(), "127.0.0.1:1".to_owned(), format!("127.0.0.2:{}", source.port())];
     for other in others.into_iter().chain([localhost(&source)]) {
@@ -55,7 +55,7 @@ async fn another_port_or_another_name_of_the_same_host_is_another_host() {
 
 #[tokio::test]
 async fn a_redirect_from_a_named_host_to_a_private_one_that_is_not_named_is_refused() {
-    let inside = FakeSource::serving("secret").await;
+    let inside = FakeSource::serving(package_of("secret")).await;
     let source = FakeSource::start(Behaviour::Redirect(302, inside.url())).await;
     source.on("/name", Behaviour::Redirect(302, format!("http://{}/x", localhost(&inside))));
     let store = store_allowing(&[source.host(), inside.host(), localhost(&inside)]).await;
@@ -70,7 +70,7 @@ async fn a_redirect_from_a_named_host_to_a_private_one_that_is_not_named_is_refu
 
 #[tokio::test]
 async fn a_named_host_must_still_be_allowed_at_every_hop() {
-    let inside = FakeSource::serving("secret").await;
+    let inside = FakeSource::serving(package_of("secret")).await;
     let source = FakeSource::start(Behaviour::Redirect(302, inside.url())).await;
     let store = store_allowing(&[source.host()]).await;
     let mine = token(store.mint(), [source.host(), inside.host()]);
@@ -83,7 +83,7 @@ async fn a_named_host_must_still_be_allowed_at_every_hop() {
 
 #[tokio::test]
 async fn a_token_with_malformed_or_too_many_private_hosts_is_refused() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let store = store_allowing(&[source.host()]).await;
     let many = |count: usize| (1..count).map(|i| format!("10.0.0.1:{i}")).chain([source.host()]).collect::<Vec<_>>();
     for hosts in [

@@ -1,6 +1,9 @@
 //! Sources that speak another HTTP than ours, or none: old, new, large, and ambiguous.
 
-use linkgate_tests::{Behaviour, Compression, FakeSource, TestStore, bytes, sha256_hex, tar};
+use linkgate_tests::{
+    Behaviour, Compression, FakeSource, TestStore, allow_unknown_formats, package_of, package_of_size, sha256_hex, tar,
+    trust,
+};
 
 use crate::assert_refused;
 
@@ -15,7 +18,11 @@ fn raw(head: &str, body: &[u8]) -> Behaviour {
 /// Expects that exactly these bytes are kept.
 async fn assert_takes(behaviour: Behaviour, body: &[u8], name: &str) {
     let source = FakeSource::start(behaviour).await;
-    let store = TestStore::trusting(&source).await;
+    let store = TestStore::with(|c| {
+        trust(c, &[&source]);
+        allow_unknown_formats(c, "the bodies here are written into replies by hand, with their lengths");
+    })
+    .await;
     let reply = store.send(store.request(source.url()).in_english()).await;
     assert_eq!(reply.status, 200, "{name}: {reply:?}");
     assert_eq!(reply.json()["package_size"], body.len().to_string(), "{name}");
@@ -32,13 +39,13 @@ async fn assert_unreadable(behaviour: Behaviour, requests: usize, name: &str) {
     let detail = format!("{UNREACHABLE}: {why}");
     assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", &detail).await;
     assert_eq!(source.requests().len(), requests, "{name}");
-    source.on("/good.tgz", Behaviour::Bytes(bytes(10)));
+    source.on("/good.tgz", Behaviour::Bytes(package_of("x")));
     assert_eq!(store.send(store.request(source.url_of("/good.tgz"))).await.status, 200, "{name}");
 }
 
 #[tokio::test]
 async fn http_1_0_is_read_with_a_length_and_until_the_connection_ends() {
-    let body = bytes(70_000);
+    let body = package_of_size(70_000);
     let with_length = raw(&format!("HTTP/1.0 200 OK\r\nContent-Length: {}", body.len()), &body);
     assert_takes(with_length, &body, "with a length").await;
     // What ends with its connection must prove that it is whole.

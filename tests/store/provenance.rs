@@ -4,7 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::pkcs8::DecodePublicKey as _;
 use ed25519_dalek::{Signature, VerifyingKey};
-use linkgate_tests::{Behaviour, DataDirectory, FakeSource, TestStore, bytes, sha256_hex};
+use linkgate_tests::{
+    Behaviour, DataDirectory, FakeSource, RangedFile, TestStore, package_of, package_of_size, sha256_hex,
+};
 use serde_json::{Value, json};
 
 /// The statements about a package, each after its signature was checked with the store's public key.
@@ -29,7 +31,7 @@ fn checked(key: &VerifyingKey, line: &str) -> Value {
 
 #[tokio::test]
 async fn a_package_has_a_signed_statement_of_its_source() {
-    let body = bytes(10_000);
+    let body = package_of_size(10_000);
     let source = FakeSource::serving(body.clone()).await;
     source.on("/moved?sign=s3cret", Behaviour::Redirect(302, format!("{}?token=s3cret", source.url())));
     let store = TestStore::trusting(&source).await;
@@ -54,11 +56,12 @@ async fn a_package_has_a_signed_statement_of_its_source() {
 
 #[tokio::test]
 async fn validators_are_recorded_as_the_source_gave_them() {
-    let head = "HTTP/1.1 200 OK\r\netag: \"v7\"\r\nlast-modified: Tue, 20 Aug 2024 11:37:00 GMT\r\ncontent-length: 3\r\n\r\nabc";
-    let source = FakeSource::start(Behaviour::Raw(head.into())).await;
+    let mut file = RangedFile::new(package_of("abc"));
+    (file.etag, file.modified) = (Some("\"v7\"".into()), Some("Tue, 20 Aug 2024 11:37:00 GMT".into()));
+    let source = FakeSource::start(Behaviour::Ranged(file)).await;
     let store = TestStore::trusting(&source).await;
     assert_eq!(store.send(store.request(source.url())).await.status, 200);
-    let said = &statements(store.directory(), &sha256_hex(b"abc"))[0]["predicate"]["source"];
+    let said = &statements(store.directory(), &sha256_hex(&package_of("abc")))[0]["predicate"]["source"];
     assert_eq!((&said["etag"], &said["last_modified"]), (&json!("\"v7\""), &json!("Tue, 20 Aug 2024 11:37:00 GMT")));
 }
 
@@ -101,7 +104,7 @@ async fn a_statement_about_bytes_that_were_stored_names_their_source_and_calls_t
 
 #[tokio::test]
 async fn every_row_of_a_package_has_its_statement_and_those_of_others_go_with_their_bytes() {
-    let (old, new) = (bytes(1_000), bytes(2_000));
+    let (old, new) = (package_of_size(1_000), package_of_size(2_000));
     let source = FakeSource::serving(old.clone()).await;
     source.on("/new.tar.gz", Behaviour::Bytes(new.clone()));
     let store = TestStore::trusting(&source).await;

@@ -1,7 +1,7 @@
 //! Redirects: every hop is judged like the first.
 
 use linkgate_contract::{AllowList, HostRule};
-use linkgate_tests::{Behaviour, Compression, FakeSource, TestStore, sha256_hex, tar, trust};
+use linkgate_tests::{Behaviour, Compression, FakeSource, TestStore, package_of, sha256_hex, tar, trust};
 
 use crate::{assert_field_refused, assert_refused};
 
@@ -13,13 +13,13 @@ fn to(location: impl Into<String>) -> Behaviour {
 
 #[tokio::test]
 async fn redirects_of_every_kind_are_followed_to_allowed_hosts() {
-    let target = FakeSource::serving("target").await;
+    let target = FakeSource::serving(package_of("target")).await;
     for status in [301, 302, 303, 307, 308] {
         let first = FakeSource::start(Behaviour::Redirect(status, target.url_of("/elsewhere.tgz"))).await;
         let store = TestStore::with(|c| trust(c, &[&first, &target])).await;
         let reply = store.send(store.request(first.url())).await;
         assert_eq!(reply.status, 200, "{status}");
-        assert_eq!(reply.json()["sha256_signature"], sha256_hex(b"target"));
+        assert_eq!(reply.json()["sha256_signature"], sha256_hex(&package_of("target")));
         assert_eq!(reply.json()["package_name"], "example:0.0.5", "named by the caller's link, not by the target");
     }
     let heads = target.requests().join("").to_ascii_lowercase();
@@ -29,14 +29,17 @@ async fn redirects_of_every_kind_are_followed_to_allowed_hosts() {
 #[tokio::test]
 async fn a_relative_redirect_stays_on_its_host() {
     let source = FakeSource::start(to("../other.tgz")).await;
-    source.on("/other.tgz", Behaviour::Bytes(b"other".to_vec()));
+    source.on("/other.tgz", Behaviour::Bytes(package_of("other")));
     let store = TestStore::trusting(&source).await;
-    assert_eq!(store.send(store.request(source.url())).await.json()["sha256_signature"], sha256_hex(b"other"));
+    assert_eq!(
+        store.send(store.request(source.url())).await.json()["sha256_signature"],
+        sha256_hex(&package_of("other"))
+    );
 }
 
 #[tokio::test]
 async fn five_redirects_are_followed_and_six_are_not() {
-    let source = FakeSource::serving("end").await;
+    let source = FakeSource::serving(package_of("end")).await;
     for i in 1..=6 {
         source.on(&format!("/{i}"), to(if i == 1 { "/end".to_owned() } else { format!("/{}", i - 1) }));
     }
@@ -49,7 +52,7 @@ async fn five_redirects_are_followed_and_six_are_not() {
 
 #[tokio::test]
 async fn of_a_hundred_redirects_five_are_followed() {
-    let source = FakeSource::serving("end").await;
+    let source = FakeSource::serving(package_of("end")).await;
     for i in 1..=100 {
         source.on(&format!("/{i}"), to(format!("/{}", i - 1)));
     }
@@ -70,7 +73,7 @@ async fn a_loop_ends() {
 
 #[tokio::test]
 async fn two_sources_that_point_at_each_other_end_too() {
-    let one = FakeSource::serving("x").await;
+    let one = FakeSource::serving(package_of("x")).await;
     let other = FakeSource::start(Behaviour::Redirect(308, one.url())).await;
     one.on("/generic/example.tar.gz", Behaviour::Redirect(307, other.url()));
     let store = TestStore::with(|c| trust(c, &[&one, &other])).await;
@@ -83,14 +86,17 @@ async fn two_sources_that_point_at_each_other_end_too() {
 async fn a_body_of_a_redirect_is_not_read() {
     let head = b"HTTP/1.1 302 Found\r\nlocation: /end\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
     let source = FakeSource::start(Behaviour::Repeats(head, b"1\r\nx\r\n".to_vec())).await;
-    source.on("/end", Behaviour::Bytes(b"end".to_vec()));
+    source.on("/end", Behaviour::Bytes(package_of("end")));
     let store = TestStore::trusting(&source).await;
-    assert_eq!(store.send(store.request(source.url())).await.json()["sha256_signature"], sha256_hex(b"end"));
+    assert_eq!(
+        store.send(store.request(source.url())).await.json()["sha256_signature"],
+        sha256_hex(&package_of("end"))
+    );
 }
 
 #[tokio::test]
 async fn a_redirect_may_not_leave_the_allow_list() {
-    let elsewhere = FakeSource::serving("x").await;
+    let elsewhere = FakeSource::serving(package_of("x")).await;
     let source = FakeSource::start(to("http://evil.example/x?token=t")).await;
     source.on("/port", to(elsewhere.url()));
     source.on("/scheme-relative", to("//evil.example/x"));
@@ -104,7 +110,7 @@ async fn a_redirect_may_not_leave_the_allow_list() {
 
 #[tokio::test]
 async fn a_redirect_to_an_allowed_host_with_a_private_address_is_refused() {
-    let inside = FakeSource::serving("secret").await;
+    let inside = FakeSource::serving(package_of("secret")).await;
     let source = FakeSource::start(to(inside.url())).await;
     source.on("/name", to(format!("http://localhost:{}/x", inside.port())));
     let store = TestStore::with(|c| {

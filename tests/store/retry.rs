@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use linkgate_tests::{Behaviour, FakeSource, TestStore, bytes, sha256_hex, trust};
+use linkgate_tests::{Behaviour, FakeSource, TestStore, package_of_size, sha256_hex, trust};
 
 use crate::assert_refused;
 
@@ -15,7 +15,7 @@ fn not_before(status: u16, retry_after: &str) -> Behaviour {
 }
 
 fn package() -> Behaviour {
-    Behaviour::Bytes(bytes(1_000))
+    Behaviour::Bytes(package_of_size(1_000))
 }
 
 #[tokio::test]
@@ -28,10 +28,10 @@ async fn what_passes_is_waited_out_and_the_package_is_stored() {
         ("no reply", Behaviour::Raw(Vec::new())),
         ("a reset before the head", Behaviour::Reset(Vec::new())),
         ("a silent source", Behaviour::StallBeforeHead),
-        ("a stall in the body", Behaviour::StallInBody(bytes(999))),
-        ("a body cut off", Behaviour::Announce(1_000, bytes(999))),
+        ("a stall in the body", Behaviour::StallInBody(package_of_size(999))),
+        ("a body cut off", Behaviour::Announce(1_000, package_of_size(999))),
         ("a reset in the body", Behaviour::Reset(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nbytes".to_vec())),
-        ("chunks without an end", Behaviour::BrokenChunks(bytes(500))),
+        ("chunks without an end", Behaviour::BrokenChunks(package_of_size(500))),
     ] {
         let turns = vec![failure.clone(), failure.clone(), failure, package()];
         let source = FakeSource::start(Behaviour::Turns(turns)).await;
@@ -43,7 +43,7 @@ async fn what_passes_is_waited_out_and_the_package_is_stored() {
         .await;
         let reply = store.send(store.request(source.url())).await;
         assert_eq!((reply.status, source.requests().len()), (200, 4), "{name}: {reply:?}");
-        assert_eq!(store.stored_files(), [sha256_hex(&bytes(1_000))], "{name}");
+        assert_eq!(store.stored_files(), [sha256_hex(&package_of_size(1_000))], "{name}");
         assert_eq!(store.rows().await[0].size_bytes, 1_000, "{name}");
         assert!(store.directory().temp_files().is_empty(), "{name}");
     }
@@ -104,7 +104,7 @@ async fn a_time_behind_the_deadline_is_not_waited_for() {
 
 #[tokio::test]
 async fn attempts_together_keep_to_the_deadline() {
-    let source = FakeSource::start(Behaviour::StallInBody(bytes(100))).await;
+    let source = FakeSource::start(Behaviour::StallInBody(package_of_size(200))).await;
     let store = TestStore::with(|c| {
         trust(c, &[&source]);
         c.fetch.idle_timeout = Duration::from_millis(400);

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use linkgate_contract::{AllowList, HostRule};
-use linkgate_tests::{Behaviour, Compression, FakeSource, TestStore, bytes, sha256_hex, tar, trust, zip};
+use linkgate_store::config::Config;
+use linkgate_tests::{
+    Behaviour, Compression, FakeSource, TestStore, allow_unknown_formats, bytes, package_of, package_of_size,
+    sha256_hex, tar, trust, zip,
+};
 
 use crate::{assert_field_refused, assert_refused};
 
@@ -15,29 +19,32 @@ fn list(entries: &[String]) -> AllowList {
 
 /// A store with a limit of 1000 bytes and short timeouts.
 async fn strict_store(source: &FakeSource) -> TestStore {
-    TestStore::with(|c| {
-        trust(c, &[source]);
-        c.fetch.max_bytes = 1_000;
-        c.fetch.connect_timeout = Duration::from_millis(500);
-        c.fetch.idle_timeout = Duration::from_millis(300);
-        c.fetch.total_timeout = Duration::from_millis(1_500);
-    })
-    .await
+    TestStore::with(|c| strictly(c, source)).await
+}
+
+fn strictly(config: &mut Config, source: &FakeSource) {
+    trust(config, &[source]);
+    config.fetch.max_bytes = 1_000;
+    config.fetch.connect_timeout = Duration::from_millis(500);
+    config.fetch.idle_timeout = Duration::from_millis(300);
+    config.fetch.total_timeout = Duration::from_millis(1_500);
 }
 
 #[tokio::test]
 async fn the_size_limit_is_exact_whatever_the_length_says() {
     for (len, passes) in [(999, true), (1_000, true), (1_001, false), (100_000, false)] {
-        for behaviour in
-            [Behaviour::Bytes(bytes(len)), Behaviour::Chunked(bytes(len), 64), Behaviour::UntilClose(bytes(len))]
-        {
+        for behaviour in [
+            Behaviour::Bytes(package_of_size(len)),
+            Behaviour::Chunked(package_of_size(len), 64),
+            Behaviour::UntilClose(package_of_size(len)),
+        ] {
             let source = FakeSource::start(behaviour.clone()).await;
             let store = strict_store(&source).await;
             // Without it, nobody would know whether the body that ends with its connection is whole.
-            let request = store.request(source.url()).field("sha256", sha256_hex(&bytes(len)));
+            let request = store.request(source.url()).field("sha256", sha256_hex(&package_of_size(len)));
             if passes {
                 assert_eq!(store.send(request).await.status, 200, "{len}");
-                assert_eq!(store.stored_files(), [sha256_hex(&bytes(len))]);
+                assert_eq!(store.stored_files(), [sha256_hex(&package_of_size(len))]);
             } else {
                 let detail = "The package is too large, the limit is 1000 bytes";
                 assert_refused(&store, request, 400, "PACKAGE_TOO_LARGE", detail).await;
@@ -63,7 +70,11 @@ async fn a_length_over_the_limit_is_refused_before_the_body() {
 #[tokio::test]
 async fn an_endless_source_is_cut_at_the_limit() {
     let source = FakeSource::start(Behaviour::Endless).await;
-    let store = strict_store(&source).await;
+    let store = TestStore::with(|c| {
+        strictly(c, &source);
+        allow_unknown_formats(c, "a body without an end has no format");
+    })
+    .await;
     let detail = "The package is too large, the limit is 1000 bytes";
     assert_refused(&store, store.request(source.url()), 400, "PACKAGE_TOO_LARGE", detail).await;
 }
@@ -71,9 +82,9 @@ async fn an_endless_source_is_cut_at_the_limit() {
 #[tokio::test]
 async fn a_body_that_breaks_off_is_no_package() {
     for (name, behaviour) in [
-        ("shorter than announced", Behaviour::Announce(500, bytes(499))),
+        ("shorter than announced", Behaviour::Announce(500, package_of_size(499))),
         ("nothing of what was announced", Behaviour::Announce(500, Vec::new())),
-        ("chunks without an end", Behaviour::BrokenChunks(bytes(100))),
+        ("chunks without an end", Behaviour::BrokenChunks(package_of_size(200))),
         ("no reply at all", Behaviour::Raw(Vec::new())),
         ("reset in the body", Behaviour::Reset(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nbytes".to_vec())),
         ("reset in a body without a length", Behaviour::Reset(b"HTTP/1.1 200 OK\r\n\r\nbytes".to_vec())),
@@ -101,12 +112,13 @@ async fn what_speaks_no_http_is_asked_once() {
 
 #[tokio::test]
 async fn bytes_after_the_announced_length_are_not_part_of_the_package() {
-    let source = FakeSource::start(Behaviour::Announce(10, bytes(500))).await;
+    let (package, more) = (package_of_size(200), bytes(300));
+    let source = FakeSource::start(Behaviour::Announce(200, [package.clone(), more].concat())).await;
     let store = strict_store(&source).await;
     let reply = store.send(store.request(source.url())).await.json();
     assert_eq!(
         (reply["package_size"].as_str(), reply["sha256_signature"].as_str()),
-        (Some("10"), Some(sha256_hex(&bytes(10)).as_str()))
+        (Some("200"), Some(sha256_hex(&package).as_str()))
     );
 }
 
@@ -114,8 +126,8 @@ async fn bytes_after_the_announced_length_are_not_part_of_the_package() {
 async fn every_kind_of_slowness_times_out() {
     for (name, behaviour) in [
         ("no head", Behaviour::StallBeforeHead),
-        ("stalls in the body", Behaviour::StallInBody(bytes(100))),
-        ("drips for ever", Behaviour::Drip(bytes(900), Duration::from_millis(100))),
+        ("stalls in the body", Behaviour::StallInBody(package_of_size(200))),
+        ("drips for ever", Behaviour::Drip(package_of_size(900), Duration::from_millis(100))),
     ] {
         let source = FakeSource::start(behaviour).await;
         let store = strict_store(&source).await;
@@ -184,7 +196,11 @@ async fn a_package_that_is_called_a_page_is_stored() {
     let files: &[(&str, &[u8])] = &[("index.html", b"<html>")];
     for body in [tar(files, Compression::Gzip), zip(files), b"text".to_vec()] {
         let source = FakeSource::start(called("text/html", &body)).await;
-        let store = strict_store(&source).await;
+        let store = TestStore::with(|c| {
+            strictly(c, &source);
+            allow_unknown_formats(c, "of what is no archive, a text is the likest to a page");
+        })
+        .await;
         assert_eq!(store.send(store.request(source.url())).await.status, 200, "{body:?}");
         assert_eq!(store.stored_files(), [sha256_hex(&body)]);
     }
@@ -192,7 +208,7 @@ async fn a_package_that_is_called_a_page_is_stored() {
 
 #[tokio::test]
 async fn a_drip_is_given_up_long_before_the_deadline() {
-    let source = FakeSource::start(Behaviour::Drip(bytes(900), Duration::from_millis(50))).await;
+    let source = FakeSource::start(Behaviour::Drip(package_of_size(900), Duration::from_millis(50))).await;
     let store = TestStore::with(|c| {
         trust(c, &[&source]);
         c.fetch.min_rate_window = Duration::from_secs(1);
@@ -207,8 +223,9 @@ async fn a_drip_is_given_up_long_before_the_deadline() {
 
 #[tokio::test]
 async fn a_drip_is_taken_where_the_rate_is_low_or_off() {
-    let source = FakeSource::start(Behaviour::Drip(bytes(30), Duration::from_millis(50))).await;
-    for min_rate in [5, 0] {
+    // A hundred bytes in a second, for longer than the window.
+    let source = FakeSource::start(Behaviour::Drip(package_of_size(150), Duration::from_millis(10))).await;
+    for min_rate in [1, 0] {
         let store = TestStore::with(|c| {
             trust(c, &[&source]);
             c.fetch.min_rate = min_rate;
@@ -222,7 +239,7 @@ async fn a_drip_is_taken_where_the_rate_is_low_or_off() {
 #[tokio::test]
 async fn an_encoded_body_is_refused() {
     for encoding in ["gzip", "br", "zstd", "deflate", "X-Gzip", "identity, gzip", "aws-chunked,gzip", ",br"] {
-        let source = FakeSource::start(Behaviour::Encoded(encoding, bytes(100))).await;
+        let source = FakeSource::start(Behaviour::Encoded(encoding, package_of_size(200))).await;
         let store = strict_store(&source).await;
         let detail = format!("{UNREACHABLE}: the source answered with a content encoding");
         assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", &detail).await;
@@ -257,7 +274,7 @@ async fn an_encoding_on_the_way_is_refused_too() {
 
 #[tokio::test]
 async fn what_cannot_be_connected_to_is_unreachable() {
-    let source = FakeSource::serving("plain, no TLS").await;
+    let source = FakeSource::serving(package_of("plain, no TLS")).await;
     let closed = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().port()
@@ -287,7 +304,7 @@ async fn what_cannot_be_connected_to_is_unreachable() {
 
 #[tokio::test]
 async fn hosts_that_are_not_allowed_are_not_asked() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let store = TestStore::with(|_| {}).await;
     let nothing_allowed = "Uploading by link is not enabled: no host is allowed. Ask the operator.";
     assert_field_refused(&store, store.request(source.url()), "package_url", nothing_allowed).await;
@@ -299,7 +316,7 @@ async fn hosts_that_are_not_allowed_are_not_asked() {
 
 #[tokio::test]
 async fn an_allowed_host_with_a_private_address_is_refused_in_every_disguise() {
-    let source = FakeSource::serving("secret").await;
+    let source = FakeSource::serving(package_of("secret")).await;
     let port = source.port();
     let hosts =
         ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "[64:ff9b::7f00:1]", "169.254.169.254"];
@@ -337,7 +354,7 @@ async fn an_allowed_host_with_a_private_address_is_refused_in_every_disguise() {
 
 #[tokio::test]
 async fn a_name_that_is_listed_as_private_may_have_a_local_address() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let host = [format!("localhost:{}", source.port())];
     let store = TestStore::with(|c| {
         c.fetch.allowed_hosts = list(&host);

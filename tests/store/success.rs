@@ -1,10 +1,10 @@
 //! A package is linked.
 
-use linkgate_tests::{Behaviour, FakeSource, TestStore, bytes, sha256_hex, trust};
+use linkgate_tests::{Behaviour, FakeSource, TestStore, package_of, package_of_size, sha256_hex, trust};
 
 #[tokio::test]
 async fn the_reply_is_the_one_of_the_api_document() {
-    let body = bytes(100_000);
+    let body = package_of_size(100_000);
     let source = FakeSource::serving(body.clone()).await;
     let store = TestStore::trusting(&source).await;
     let reply = store.send(store.request(source.url())).await;
@@ -26,7 +26,7 @@ async fn the_reply_is_the_one_of_the_api_document() {
 
 #[tokio::test]
 async fn times_are_those_of_shanghai_unless_another_zone_is_set() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let shanghai = TestStore::trusting(&source).await;
     let utc = TestStore::with(|c| {
         trust(c, &[&source]);
@@ -58,15 +58,15 @@ fn seconds_of(text: &str) -> i64 {
 #[tokio::test]
 async fn every_framing_of_a_body_gives_the_same_package() {
     // Over a MiB, so that several batches are written, and odd.
-    let body = bytes(2_500_001);
+    let body = package_of_size(2_500_001);
     for (name, behaviour) in [
         ("length", Behaviour::Bytes(body.clone())),
         ("chunks", Behaviour::Chunked(body.clone(), 4_099)),
-        ("tiny chunks", Behaviour::Chunked(body[..3_000].to_vec(), 1)),
+        ("tiny chunks", Behaviour::Chunked(package_of_size(3_000), 1)),
         ("identity", Behaviour::Encoded("identity", body.clone())),
     ] {
         let want = match name {
-            "tiny chunks" => sha256_hex(&body[..3_000]),
+            "tiny chunks" => sha256_hex(&package_of_size(3_000)),
             _ => sha256_hex(&body),
         };
         let source = FakeSource::start(behaviour).await;
@@ -79,7 +79,7 @@ async fn every_framing_of_a_body_gives_the_same_package() {
 
 #[tokio::test]
 async fn the_source_is_asked_once_and_plainly() {
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let store = TestStore::trusting(&source).await;
     let reply = store.send(store.request(format!("{}?sign=s3cret", source.url()))).await;
     assert_eq!(reply.status, 200);
@@ -95,22 +95,22 @@ async fn the_source_is_asked_once_and_plainly() {
 
 #[tokio::test]
 async fn same_bytes_are_kept_once() {
-    let source = FakeSource::serving("same").await;
+    let source = FakeSource::serving(package_of("same")).await;
     let store = TestStore::trusting(&source).await;
     for (app, version) in [("one", "1"), ("one", "2"), ("two", "1")] {
         let request = store.request(source.url()).module(app, "default").version(version);
         assert_eq!(store.send(request).await.status, 200);
     }
-    assert_eq!(store.stored_files(), [sha256_hex(b"same")]);
+    assert_eq!(store.stored_files(), [sha256_hex(&package_of("same"))]);
     assert_eq!(store.rows().await.len(), 3);
 }
 
 #[tokio::test]
 async fn a_damaged_blob_is_healed_by_the_next_upload_of_its_bytes() {
-    let source = FakeSource::serving("healthy").await;
+    let source = FakeSource::serving(package_of("healthy")).await;
     let store = TestStore::trusting(&source).await;
     assert_eq!(store.send(store.request(source.url())).await.status, 200);
-    let name = sha256_hex(b"healthy");
+    let name = sha256_hex(&package_of("healthy"));
     std::fs::write(store.directory().path().join("blobs").join(&name[..2]).join(&name), "cut").unwrap();
     assert_eq!(store.send(store.request(source.url()).version("2")).await.status, 200);
     assert_eq!(store.stored_files(), [name], "stored_files compares each blob with its name");
@@ -119,10 +119,10 @@ async fn a_damaged_blob_is_healed_by_the_next_upload_of_its_bytes() {
 #[tokio::test]
 async fn files_are_for_the_service_and_its_group_only() {
     use std::os::unix::fs::PermissionsExt as _;
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let store = TestStore::trusting(&source).await;
     assert_eq!(store.send(store.request(source.url())).await.status, 200);
-    let name = sha256_hex(b"x");
+    let name = sha256_hex(&package_of("x"));
     let blob = format!("blobs/{}/{name}", &name[..2]);
     for (path, want) in [
         ("", 0o750),

@@ -4,7 +4,9 @@
 
 use std::time::{Duration, Instant};
 
-use linkgate_tests::{Authority, Behaviour, FakeSource, Manner, Shown, StoreProcess, TlsFront, bytes, sha256_hex};
+use linkgate_tests::{
+    Authority, Behaviour, FakeSource, Manner, Shown, StoreProcess, TlsFront, package_of, package_of_size, sha256_hex,
+};
 use serde_json::json;
 
 use crate::assert_problem;
@@ -62,10 +64,10 @@ async fn front(source: &FakeSource, authority: &Authority, shown: Shown) -> TlsF
 #[tokio::test]
 async fn a_package_comes_over_tls_from_a_source_that_the_authority_vouches_for() {
     let authority = Authority::new();
-    let source = FakeSource::serving(bytes(100_000)).await;
+    let source = FakeSource::serving(package_of_size(100_000)).await;
     let tls = front(&source, &authority, Shown::Good).await;
     let trusting = Trusting::start(&authority, &[tls.host()]);
-    trusting.takes(&tls.url(), &bytes(100_000)).await;
+    trusting.takes(&tls.url(), &package_of_size(100_000)).await;
     assert_eq!(source.requests().len(), 1);
     assert!(
         source.requests()[0].starts_with("GET /generic/example.tar.gz HTTP/1.1\r\n"),
@@ -77,7 +79,7 @@ async fn a_package_comes_over_tls_from_a_source_that_the_authority_vouches_for()
 #[tokio::test]
 async fn a_certificate_that_proves_nothing_is_refused_before_anything_is_asked() {
     let authority = Authority::new();
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let good = front(&source, &authority, Shown::Good).await;
     let mut bad = Vec::new();
     for (shown, said) in [
@@ -99,13 +101,13 @@ async fn a_certificate_that_proves_nothing_is_refused_before_anything_is_asked()
         assert!(!log.contains("tried again"), "it would prove no more the next time: {log}");
     }
     assert!(source.requests().is_empty(), "no request, for its path may be a secret");
-    trusting.takes(&good.url(), b"x").await;
+    trusting.takes(&good.url(), &package_of("x")).await;
 }
 
 #[tokio::test]
 async fn an_authority_that_the_operator_did_not_name_is_not_believed() {
     let authority = Authority::new();
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let tls = front(&source, &authority, Shown::Good).await;
     let trusting = Trusting::start(&Authority::new(), &[tls.host()]);
     trusting.refuses_unreachable(&tls.url(), UNKNOWN_ISSUER).await;
@@ -115,7 +117,7 @@ async fn an_authority_that_the_operator_did_not_name_is_not_believed() {
 #[tokio::test]
 async fn a_redirect_from_https_to_http_is_refused_and_the_other_way_is_followed() {
     let authority = Authority::new();
-    let target = FakeSource::serving("target").await;
+    let target = FakeSource::serving(package_of("target")).await;
     let source = FakeSource::start(Behaviour::Redirect(302, target.url())).await;
     let (tls, tls_target) =
         (front(&source, &authority, Shown::Good).await, front(&target, &authority, Shown::Good).await);
@@ -130,13 +132,13 @@ async fn a_redirect_from_https_to_http_is_refused_and_the_other_way_is_followed(
     let twice = format!("https://{}/twice", tls.host());
     trusting.refuses(&twice, 502, "SOURCE_UNREACHABLE", &detail).await;
     assert!(target.requests().is_empty());
-    trusting.takes(&plain.url(), b"target").await;
+    trusting.takes(&plain.url(), &package_of("target")).await;
 }
 
 #[tokio::test]
 async fn a_redirect_to_a_source_with_a_bad_certificate_is_not_followed() {
     let authority = Authority::new();
-    let inside = FakeSource::serving("x").await;
+    let inside = FakeSource::serving(package_of("x")).await;
     let bad = front(&inside, &authority, Shown::OtherName).await;
     let source = FakeSource::start(Behaviour::Redirect(302, bad.url())).await;
     let tls = front(&source, &authority, Shown::Good).await;
@@ -148,20 +150,20 @@ async fn a_redirect_to_a_source_with_a_bad_certificate_is_not_followed() {
 #[tokio::test]
 async fn a_source_that_speaks_only_http2_is_refused() {
     let authority = Authority::new();
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let only = TlsFront::before(&source, &authority, Manner::Serves(Shown::Good, &["h2"])).await;
     let none = TlsFront::before(&source, &authority, Manner::Serves(Shown::Good, &[])).await;
     let trusting = Trusting::start(&authority, &[only.host(), none.host()]);
     trusting.refuses_unreachable(&only.url(), NO_TLS).await;
     assert!(source.requests().is_empty());
     // Who knows nothing of the choice speaks HTTP/1.1.
-    trusting.takes(&none.url(), b"x").await;
+    trusting.takes(&none.url(), &package_of("x")).await;
 }
 
 #[tokio::test]
 async fn a_handshake_that_does_not_end_times_out() {
     let authority = Authority::new();
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     for manner in [Manner::Stalls, Manner::StallsInHandshake, Manner::Drips] {
         let tls = TlsFront::before(&source, &authority, manner.clone()).await;
         let trusting = Trusting::start(&authority, &[tls.host()]);
@@ -176,7 +178,7 @@ async fn a_handshake_that_does_not_end_times_out() {
 #[tokio::test]
 async fn a_handshake_that_breaks_is_refused() {
     let authority = Authority::new();
-    let source = FakeSource::serving("x").await;
+    let source = FakeSource::serving(package_of("x")).await;
     let reset = TlsFront::before(&source, &authority, Manner::Resets).await;
     let trusting = Trusting::start(&authority, &[reset.host(), source.host()]);
     trusting.refuses_unreachable(&reset.url(), "no connection to the source came about").await;
@@ -189,12 +191,12 @@ async fn a_handshake_that_breaks_is_refused() {
 #[tokio::test]
 async fn what_breaks_off_in_tls_is_no_package() {
     let authority = Authority::new();
-    let source = FakeSource::start(Behaviour::Announce(500, bytes(499))).await;
-    source.on("/chunks", Behaviour::BrokenChunks(bytes(500)));
-    source.on("/good", Behaviour::Bytes(bytes(500)));
+    let source = FakeSource::start(Behaviour::Announce(500, package_of_size(499))).await;
+    source.on("/chunks", Behaviour::BrokenChunks(package_of_size(500)));
+    source.on("/good", Behaviour::Bytes(package_of_size(500)));
     let tls = front(&source, &authority, Shown::Good).await;
     let trusting = Trusting::start(&authority, &[tls.host()]);
     trusting.refuses_unreachable(&tls.url(), BROKE_OFF).await;
     trusting.refuses_unreachable(&format!("https://{}/chunks", tls.host()), BROKE_OFF).await;
-    trusting.takes(&format!("https://{}/good", tls.host()), &bytes(500)).await;
+    trusting.takes(&format!("https://{}/good", tls.host()), &package_of_size(500)).await;
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use linkgate_tests::collector::{Collector, Span};
-use linkgate_tests::{Behaviour, FakeSource, StoreProcess, TokenMint, bytes, random};
+use linkgate_tests::{Behaviour, FakeSource, StoreProcess, TokenMint, package_of_size, random};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use warp::http::StatusCode;
@@ -43,7 +43,7 @@ fn line<'a>(log: &'a [Value], beginning: &str) -> &'a Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trace_goes_on_from_the_caller_through_the_request_and_the_upload_to_its_stages() {
-    let (source, collector) = (FakeSource::serving(bytes(100_000)).await, Collector::start().await);
+    let (source, collector) = (FakeSource::serving(package_of_size(100_000)).await, Collector::start().await);
     let dir = tempfile::tempdir().unwrap();
     let store = store(
         &source,
@@ -132,7 +132,7 @@ async fn a_refusal_is_an_error_of_the_upload_and_not_of_the_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_in_any_byte_that_is_exported() {
-    let (source, collector) = (FakeSource::serving(bytes(1_000)).await, Collector::start().await);
+    let (source, collector) = (FakeSource::serving(package_of_size(1_000)).await, Collector::start().await);
     let dir = tempfile::tempdir().unwrap();
     let (password, mint) = (random(), TokenMint::new());
     let header = format!("authorization={password}");
@@ -175,7 +175,8 @@ async fn no_secret_is_in_any_byte_that_is_exported() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_joins_an_upload_points_at_it() {
-    let (source, collector) = (FakeSource::start(Behaviour::Held(bytes(100_000))).await, Collector::start().await);
+    let (source, collector) =
+        (FakeSource::start(Behaviour::Held(package_of_size(100_000))).await, Collector::start().await);
     let dir = tempfile::tempdir().unwrap();
     let store = store(&source, dir.path(), &collector.endpoint(), &[]);
     let request = || store.request(source.url()).header("idempotency-key", "\"k\"");
@@ -203,7 +204,8 @@ async fn a_request_that_joins_an_upload_points_at_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_is_taken_up_again_begins_a_trace_of_its_own() {
-    let (source, collector) = (FakeSource::start(Behaviour::Held(bytes(100_000))).await, Collector::start().await);
+    let (source, collector) =
+        (FakeSource::start(Behaviour::Held(package_of_size(100_000))).await, Collector::start().await);
     let (dir, mint) = (tempfile::tempdir().unwrap(), TokenMint::new());
     let keys = mint.setting();
     let own_keys = [("LINKGATE_JWT_PUBLIC_KEYS", keys.as_str())];
@@ -225,7 +227,7 @@ async fn an_upload_that_is_taken_up_again_begins_a_trace_of_its_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_exported_unless_it_is_asked_for() {
-    let (source, collector) = (FakeSource::serving(bytes(1_000)).await, Collector::start().await);
+    let (source, collector) = (FakeSource::serving(package_of_size(1_000)).await, Collector::start().await);
     let endpoint = collector.endpoint();
     let off: [&[(&str, &str)]; 3] = [
         &[("OTEL_SERVICE_NAME", "store"), ("OTEL_TRACES_SAMPLER", "always_on")],
@@ -246,7 +248,7 @@ async fn nothing_is_exported_unless_it_is_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_may_ask_not_to_be_traced() {
-    let (source, collector) = (FakeSource::serving(bytes(1_000)).await, Collector::start().await);
+    let (source, collector) = (FakeSource::serving(package_of_size(1_000)).await, Collector::start().await);
     let dir = tempfile::tempdir().unwrap();
     let store = store(&source, dir.path(), &collector.endpoint(), &[]);
     let request = store.request(source.url()).header("traceparent", TRACEPARENT.replace("-01", "-00").as_str());
@@ -259,7 +261,7 @@ async fn a_caller_may_ask_not_to_be_traced() {
 
 /// Links some packages, asks for as many strange paths, and ends the store; gives its log, and how long both took.
 async fn while_lost(endpoint: &str, strange: usize) -> (Vec<Value>, Duration, Duration) {
-    let source = FakeSource::serving(bytes(1_000)).await;
+    let source = FakeSource::serving(package_of_size(1_000)).await;
     let dir = tempfile::tempdir().unwrap();
     // Longer than any of this takes.
     let store = store(&source, dir.path(), endpoint, &[("OTEL_EXPORTER_OTLP_TIMEOUT", "60000")]);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use linkgate_tests::process::{command, command_with};
 use linkgate_tests::wait::wait_until_holds;
-use linkgate_tests::{Behaviour, DataDirectory, FakeSource, StoreProcess, bytes, sha256_hex};
+use linkgate_tests::{Behaviour, DataDirectory, FakeSource, StoreProcess, bytes, package_of, sha256_hex};
 use serde_json::Value;
 
 use crate::gc::left_by_a_store;
@@ -23,11 +23,11 @@ fn flip_a_bit(path: &Path) {
 
 /// A store's directory with one package of each of these contents, versions `0`, `1`, ….
 async fn with_packages(dir: &Path, contents: &[&[u8]]) -> DataDirectory {
-    let source = FakeSource::serving("unused").await;
+    let source = FakeSource::serving(package_of("unused")).await;
     let store = StoreProcess::trusting(&source, dir, &[]);
     for (i, content) in contents.iter().enumerate() {
         let path = format!("/{i}");
-        source.on(&path, Behaviour::Bytes(content.to_vec()));
+        source.on(&path, Behaviour::Bytes(package_of(content)));
         let request = store.request(source.url_of(&path)).version(&i.to_string());
         assert_eq!(request.send(store.base()).await.status, 200);
     }
@@ -42,11 +42,13 @@ async fn a_sound_store_is_found_sound_also_while_it_runs() {
     with_packages(dir.path(), &[b"a", b"b", b"b", &big]).await;
     let found = command(dir.path(), &["verify"]);
     assert_eq!(found.code(), 0);
-    assert_eq!(found.out, "4 rows, 3 packages, 2500002 bytes: 0 findings\n");
+    let bytes: usize = [&b"a"[..], b"b", &big].map(|content| package_of(content).len()).iter().sum();
+    assert_eq!(found.out, format!("4 rows, 3 packages, {bytes} bytes: 0 findings\n"));
     let store = StoreProcess::start(dir.path(), &[]);
     let found = command(dir.path(), &["verify", "--json"]);
     assert_eq!(found.code(), 0);
-    assert_eq!(found.out, "{\"summary\":{\"blobs\":3,\"bytes\":2500002,\"findings\":0,\"rows\":4}}\n");
+    let summary = format!("{{\"summary\":{{\"blobs\":3,\"bytes\":{bytes},\"findings\":0,\"rows\":4}}}}\n");
+    assert_eq!(found.out, summary);
     assert_eq!(store.rows().await.len(), 4);
 }
 
@@ -55,7 +57,7 @@ async fn every_kind_of_damage_is_found_and_nothing_is_touched() {
     let dir = tempfile::tempdir().unwrap();
     let contents: [&[u8]; 5] = [b"cut short", b"flipped", b"lost", b"misbooked", b"a folder now"];
     let directory = with_packages(dir.path(), &contents).await;
-    let names = contents.map(sha256_hex);
+    let names = contents.map(|content| sha256_hex(&package_of(content)));
     std::fs::File::options().write(true).open(directory.blob(&names[0])).unwrap().set_len(3).unwrap();
     flip_a_bit(&directory.blob(&names[1]));
     std::fs::remove_file(directory.blob(&names[2])).unwrap();
@@ -86,7 +88,10 @@ async fn every_kind_of_damage_is_found_and_nothing_is_touched() {
         (missing.len(), &missing[0]["sha256"], versions(missing[0])),
         (1, &names[2].clone().into(), vec!["2".into()])
     );
-    assert_eq!((of("size_mismatch").len(), &of("size_mismatch")[0]["size_bytes"]), (1, &9.into()));
+    assert_eq!(
+        (of("size_mismatch").len(), &of("size_mismatch")[0]["size_bytes"]),
+        (1, &package_of("misbooked").len().into())
+    );
     assert_eq!((of("blob_orphaned").len(), &of("blob_orphaned")[0]["sha256"]), (1, &orphan.into()));
     let mut strays: Vec<_> = of("stray").iter().map(|f| f["path"].clone()).collect();
     strays.sort_by_key(|path| path.as_str().unwrap().len());
@@ -104,7 +109,8 @@ async fn every_kind_of_damage_is_found_and_nothing_is_touched() {
 async fn a_repair_moves_wrong_bytes_aside_removes_orphans_and_leaves_every_row() {
     let dir = tempfile::tempdir().unwrap();
     let directory = with_packages(dir.path(), &[b"good", b"wrong", b"lost"]).await;
-    let (good, wrong, lost) = (sha256_hex(b"good"), sha256_hex(b"wrong"), sha256_hex(b"lost"));
+    let (good, wrong, lost) =
+        (sha256_hex(&package_of("good")), sha256_hex(&package_of("wrong")), sha256_hex(&package_of("lost")));
     flip_a_bit(&directory.blob(&wrong));
     let damaged = std::fs::read(directory.blob(&wrong)).unwrap();
     std::fs::remove_file(directory.blob(&lost)).unwrap();
@@ -137,8 +143,8 @@ async fn a_repair_moves_wrong_bytes_aside_removes_orphans_and_leaves_every_row()
     assert_eq!(std::fs::read(quarantine.join(format!("{wrong}.1"))).unwrap(), b"worse");
     assert_eq!(std::fs::read(quarantine.join(format!("{wrong}.0"))).unwrap(), damaged);
     // The same bytes again put it right.
-    let source = FakeSource::serving("wrong").await;
-    source.on("/lost", Behaviour::Bytes(b"lost".to_vec()));
+    let source = FakeSource::serving(package_of("wrong")).await;
+    source.on("/lost", Behaviour::Bytes(package_of("lost")));
     let store = StoreProcess::trusting(&source, dir.path(), &[]);
     for (path, version) in [("/generic/example.tar.gz", "1"), ("/lost", "2")] {
         let request = store.request(source.url_of(path)).version(version).overwriting();
@@ -150,11 +156,11 @@ async fn a_repair_moves_wrong_bytes_aside_removes_orphans_and_leaves_every_row()
 
 #[tokio::test]
 async fn a_repair_is_refused_while_a_store_runs() {
-    let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
+    let (source, dir) = (FakeSource::serving(package_of("x")).await, tempfile::tempdir().unwrap());
     let directory = left_by_a_store(&source, dir.path(), &["1"]).await;
     let store = StoreProcess::start(dir.path(), &[]);
     let orphan = directory.plant(b"never recorded");
-    flip_a_bit(&directory.blob(&sha256_hex(b"x")));
+    flip_a_bit(&directory.blob(&sha256_hex(&package_of("x"))));
     let refused = command(dir.path(), &["verify", "--repair"]);
     assert_eq!((refused.code(), refused.out.as_str()), (2, ""));
     assert!(refused.err.contains("is used by another store"), "{}", refused.err);
@@ -183,8 +189,8 @@ async fn what_cannot_be_checked_ends_with_2() {
 async fn a_running_store_finds_damage_by_itself_and_logs_it() {
     let dir = tempfile::tempdir().unwrap();
     let directory = with_packages(dir.path(), &[b"good", b"flipped", b"lost"]).await;
-    flip_a_bit(&directory.blob(&sha256_hex(b"flipped")));
-    std::fs::remove_file(directory.blob(&sha256_hex(b"lost"))).unwrap();
+    flip_a_bit(&directory.blob(&sha256_hex(&package_of("flipped"))));
+    std::fs::remove_file(directory.blob(&sha256_hex(&package_of("lost")))).unwrap();
     let _orphan = directory.plant(b"never recorded");
     let store = StoreProcess::start(dir.path(), &[("LINKGATE_STORE_SCRUB_BYTES_PER_S", "1000000")]);
     let mut log = Vec::new();
@@ -195,8 +201,8 @@ async fn a_running_store_finds_damage_by_itself_and_logs_it() {
     .await;
     let damage: Vec<_> = log.iter().filter(|line| line.contains("ERROR") && line.contains("Found damage")).collect();
     assert_eq!(damage.len(), 2, "{log:?}");
-    assert!(damage.iter().any(|line| line.contains(&sha256_hex(b"flipped")) && line.contains("row 2")));
-    assert!(damage.iter().any(|line| line.contains(&sha256_hex(b"lost")) && line.contains("row 3")));
+    assert!(damage.iter().any(|line| line.contains(&sha256_hex(&package_of("flipped"))) && line.contains("row 2")));
+    assert!(damage.iter().any(|line| line.contains(&sha256_hex(&package_of("lost"))) && line.contains("row 3")));
     assert_eq!(directory.rows().await.len(), 3);
     store.stop();
 }

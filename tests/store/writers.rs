@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use linkgate_tests::{Behaviour, FakeSource, LinkRequestBuilder, StoreProcess, sha256_hex};
+use linkgate_tests::{Behaviour, FakeSource, LinkRequestBuilder, StoreProcess, package_of, sha256_hex};
 use tokio::task::JoinHandle;
 
 const WRITERS: usize = 4;
@@ -65,14 +65,14 @@ async fn write(shared: Arc<Shared>, writer: usize) {
         }
         let own = format!("{}.{writer}", shared.name);
         for (version, overwrites) in [(format!("{own}.{round}"), false), (format!("{own}.over"), true)] {
-            let (path, body) = (format!("/{version}/{round}"), format!("package {version} {round}"));
-            shared.source.on(&path, Behaviour::Bytes(body.clone().into_bytes()));
+            let (path, body) = (format!("/{version}/{round}"), package_of(format!("{version} {round}")));
+            shared.source.on(&path, Behaviour::Bytes(body.clone()));
             let request = shared.request.clone().field("package_url", shared.source.url_of(&path)).version(&version);
             let request = if overwrites { request.overwriting() } else { request };
             let Ok(reply) = request.try_send(&shared.base).await else { return };
             assert_eq!(reply.status, 200, "{reply:?}");
             if !overwrites {
-                shared.promised.lock().unwrap().insert(version, sha256_hex(body.as_bytes()));
+                shared.promised.lock().unwrap().insert(version, sha256_hex(&body));
             }
         }
     }

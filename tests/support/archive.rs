@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use flate2::Crc;
+use flate2::{Crc, GzBuilder};
 
 /// How a tar is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +38,7 @@ pub fn tar(files: &[(&str, &[u8])], compression: Compression) -> Vec<u8> {
 fn pack(bytes: &[u8], compression: Compression) -> Vec<u8> {
     match compression {
         Compression::None => bytes.to_vec(),
-        Compression::Gzip => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            encoder.write_all(bytes).unwrap();
-            encoder.finish().unwrap()
-        }
+        Compression::Gzip => gzip(bytes, flate2::Compression::fast(), None),
         Compression::Bzip2 => {
             let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
             encoder.write_all(bytes).unwrap();
@@ -55,6 +51,47 @@ fn pack(bytes: &[u8], compression: Compression) -> Vec<u8> {
         }
         Compression::Zstd => zstd::encode_all(bytes, 1).unwrap(),
     }
+}
+
+/// The smallest package that is one: a tar.gz with one file that holds this.
+#[must_use]
+pub fn package_of(content: impl AsRef<[u8]>) -> Vec<u8> {
+    tar(&[("file", content.as_ref())], Compression::Gzip)
+}
+
+/// A tar.gz of exactly so many bytes. It holds a file that does not compress; a comment fills what is left.
+///
+/// # Panics
+/// For fewer than about 150 bytes, which a package takes.
+#[must_use]
+pub fn package_of_size(len: usize) -> Vec<u8> {
+    sized(len, crate::bytes)
+}
+
+/// Another one of the same size.
+#[must_use]
+pub fn another_package_of_size(len: usize) -> Vec<u8> {
+    sized(len, |len| crate::bytes(len).into_iter().map(|byte| !byte).collect())
+}
+
+fn sized(len: usize, content: impl FnOnce(usize) -> Vec<u8>) -> Vec<u8> {
+    // What tar and gzip add stays below this.
+    let content = content(len.saturating_sub(4_096 + len / 1_024));
+    let level = if content.is_empty() { flate2::Compression::fast() } else { flate2::Compression::none() };
+    let unpacked = tar(&[("file", &content)], Compression::None);
+    let bare = gzip(&unpacked, level, None);
+    match len.checked_sub(bare.len()).expect("a package takes more bytes") {
+        0 => bare,
+        // A zero ends the comment.
+        missing => gzip(&unpacked, level, Some("x".repeat(missing - 1))),
+    }
+}
+
+fn gzip(bytes: &[u8], level: flate2::Compression, comment: Option<String>) -> Vec<u8> {
+    let head = comment.into_iter().fold(GzBuilder::new(), GzBuilder::comment);
+    let mut encoder = head.write(Vec::new(), level);
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }
 
 /// A zip with these files, stored as they are.

@@ -8,7 +8,6 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::stack::{Caller, TestStack};
-use crate::store::ANY_BYTES;
 use crate::wait::WITHIN;
 use crate::{DataDirectory, TokenMint};
 
@@ -44,6 +43,13 @@ pub struct Finished {
     pub out: String,
     /// Standard error.
     pub err: String,
+}
+
+/// The setting of a store that takes files that are no archives. A test says why a package would not do.
+#[must_use]
+pub fn unknown_formats_allowed(why: &str) -> (&'static str, &'static str) {
+    assert!(!why.is_empty(), "say why");
+    ("LINKGATE_PACKAGE_ALLOW_UNKNOWN_FORMATS", "true")
 }
 
 /// Runs a command of the binary on this data directory to its end.
@@ -84,7 +90,6 @@ fn serving(program: &str, data_dir: &Path, settings: &[(&str, &str)], mint: &Tok
         ("LINKGATE_STORE_LISTEN", "127.0.0.1:0".to_owned()),
         ("LINKGATE_DATA_DIR", data_dir.display().to_string()),
         ("LINKGATE_JWT_PUBLIC_KEYS", mint.setting()),
-        (ANY_BYTES.0, ANY_BYTES.1.to_owned()),
     ]);
     vars.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
     let mut command = Command::new(binary(program));
@@ -130,7 +135,7 @@ impl TestStack<Process> {
         self.size.log.iter().collect()
     }
 
-    /// Starts a store on this data directory, on a free port, that takes files that are no archives, with further settings.
+    /// Starts a store on this data directory, on a free port, with further settings.
     #[must_use]
     pub fn start(data_dir: &Path, settings: &[(&str, &str)]) -> Self {
         Self::start_with_mint(data_dir, settings, TokenMint::new())

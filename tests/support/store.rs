@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use linkgate_archive::Opaque;
 use linkgate_contract::{AllowList, HostRule};
 use linkgate_store::StartError;
 use linkgate_store::config::Config;
@@ -13,9 +14,6 @@ use tokio::task::JoinHandle;
 
 use crate::stack::{Caller, TestStack};
 use crate::{DataDirectory, FakeSource, TokenMint};
-
-/// The setting that most tests need, for they are about the way of bytes, not about what these mean.
-pub(crate) const ANY_BYTES: (&str, &str) = ("LINKGATE_PACKAGE_ALLOW_UNKNOWN_FORMATS", "true");
 
 /// A store that runs in this process. Dropping it fails the test if a temporary file is left.
 pub struct InProcess {
@@ -35,24 +33,26 @@ pub fn trust(config: &mut Config, sources: &[&FakeSource]) {
     config.fetch.private_hosts = AllowList::new(rules());
 }
 
+/// Lets a store take files that are no archives. A test says why a package would not do.
+pub fn allow_unknown_formats(config: &mut Config, why: &str) {
+    assert!(!why.is_empty(), "say why");
+    config.packages.opaque = Opaque::Allow;
+}
+
 impl TestStack<InProcess> {
     /// A store with the default settings that may read this source.
     pub async fn trusting(source: &FakeSource) -> Self {
         Self::with(|config| trust(config, &[source])).await
     }
 
-    /// A store with the default settings, which takes files that are no archives, has short waits between attempts, and
-    /// one change.
+    /// A store with the default settings, short delays between attempts, and one change.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let (dir, mint) = (tempfile::tempdir().unwrap(), TokenMint::new());
         let data_dir = dir.path().join("data");
-        let vars: BTreeMap<String, String> = [
-            ("LINKGATE_DATA_DIR", data_dir.display().to_string()),
-            ("LINKGATE_JWT_PUBLIC_KEYS", mint.setting()),
-            (ANY_BYTES.0, ANY_BYTES.1.to_owned()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into();
+        let vars: BTreeMap<String, String> =
+            [("LINKGATE_DATA_DIR", data_dir.display().to_string()), ("LINKGATE_JWT_PUBLIC_KEYS", mint.setting())]
+                .map(|(name, value)| (name.to_owned(), value))
+                .into();
         let mut config = Config::from_vars(&vars).unwrap();
         // The source here is never the better for waiting.
         config.fetch.retry_delay = Duration::from_millis(1);

@@ -2,7 +2,7 @@
 
 use crate::gateway::{Credentials, Gateway, GatewayPlan};
 use crate::stack::{Caller, TestStack};
-use crate::{Behaviour, FakeSource, LinkRequestBuilder, Reply, StoreProcess, TokenMint};
+use crate::{Behaviour, FakeSource, LinkRequestBuilder, Reply, StoreProcess, TokenMint, package_of};
 use serde_json::Value;
 
 /// Everything that one upload needs.
@@ -18,7 +18,10 @@ pub struct Whole {
 pub type WholeStack = TestStack<Whole>;
 
 /// What the source serves unless a test says otherwise.
-pub const PACKAGE: &[u8] = b"what a package holds";
+#[must_use]
+pub fn package() -> Vec<u8> {
+    package_of("what a package holds")
+}
 
 impl TestStack<Whole> {
     /// A stack with the default settings.
@@ -43,7 +46,7 @@ impl TestStack<Whole> {
         more_hosts: &[String],
         change: impl FnOnce(&mut Value, &FakeSource),
     ) -> Self {
-        let source = FakeSource::serving(PACKAGE).await;
+        let source = FakeSource::serving(package()).await;
         let mut hosts = vec![source.host(), format!("localhost:{}", source.port())];
         hosts.extend_from_slice(more_hosts);
         let data = tempfile::tempdir().unwrap();

@@ -4,14 +4,14 @@ use std::path::Path;
 use std::time::Instant;
 
 use linkgate_tests::measure::cpu_time;
-use linkgate_tests::{GatewayPlan, LinkRequestBuilder, StoreProcess};
+use linkgate_tests::{GatewayPlan, LinkRequestBuilder, StoreProcess, unknown_formats_allowed};
 
 use crate::Package;
 use crate::report::Measured;
 
 pub async fn alone(root: &Path, package: &Package) -> Measured {
     let dir = tempfile::tempdir_in(root).unwrap();
-    let store = StoreProcess::trusting(&package.source, dir.path(), &[limit(package).as_setting()]);
+    let store = StoreProcess::trusting(&package.source, dir.path(), &[limit(package).as_setting(), any_format()]);
     let request = store.request(package.source.url());
     take_in(&store, request, store.base(), &[store.pid()], package).await
 }
@@ -21,13 +21,17 @@ pub async fn behind_envoy(root: &Path, package: &Package) -> Measured {
     let dir = tempfile::tempdir_in(root).unwrap();
     let plan = GatewayPlan::new();
     let (keys, limit) = (plan.public_keys(), limit(package));
-    let settings = [("LINKGATE_JWT_PUBLIC_KEYS", keys.as_str()), limit.as_setting()];
+    let settings = [("LINKGATE_JWT_PUBLIC_KEYS", keys.as_str()), limit.as_setting(), any_format()];
     let store = StoreProcess::trusting(&package.source, dir.path(), &settings);
     plan.deploy(&plan.credentials().policy(&[package.source.host()]));
     let gateway = plan.start(store.base().trim_start_matches("http://").parse().unwrap()).await;
     let request = store.request(package.source.url()).token(None);
     let request = request.header("x-bkapi-authorization", &gateway.credentials().header());
     take_in(&store, request, gateway.base(), &[store.pid(), gateway.pid()], package).await
+}
+
+fn any_format() -> (&'static str, &'static str) {
+    unknown_formats_allowed("one of the two packages is no archive, to measure without the inspection")
 }
 
 /// A package of the benchmark may be larger than the store takes by itself.

@@ -17,7 +17,7 @@ use super::caller::{Caller, Key, Live};
 use super::judge::{Look, after_clearing, after_restart};
 use super::packages::{Package, Packages};
 use linkgate_tests::process::command;
-use linkgate_tests::{Behaviour, FakeSource, LinkRequestBuilder, Reply, StoreProcess, bytes};
+use linkgate_tests::{Behaviour, FakeSource, LinkRequestBuilder, Reply, StoreProcess, package_of_size};
 
 /// Callers at once.
 const CALLERS: usize = 4;
@@ -95,7 +95,7 @@ impl Scene {
         let (packages, disk) = (Packages::serve().await, Troubled::make(trouble).unwrap());
         let mut held = Vec::new();
         for _ in 0..rounds {
-            held.push(FakeSource::start(Behaviour::Held(bytes(HELD_BYTES))).await);
+            held.push(FakeSource::start(Behaviour::Held(package_of_size(HELD_BYTES))).await);
         }
         let hosts: Vec<String> = held.iter().map(FakeSource::host).chain([packages.source().host()]).collect();
         let hosts = hosts.join(",");
