@@ -1,5 +1,7 @@
 //! `cargo xtask chaos`: the gate and the store under faults and load.
 
+mod busy;
+
 use std::process::Command;
 
 use clap::Subcommand;
@@ -62,6 +64,18 @@ pub enum Chaos {
         #[arg(long, default_value_t = 5, value_parser = value_parser!(u32).range(1..=100))]
         rounds: u32,
     },
+    /// Every test beside busy loops that take the processors from it: none may depend on the speed of the machine
+    BusyTests {
+        /// How often
+        #[arg(long, default_value_t = 3, value_parser = value_parser!(u32).range(1..=100))]
+        rounds: u32,
+        /// How many busy loops
+        #[arg(long, default_value_t = 8, value_parser = value_parser!(u32).range(1..=1_000))]
+        loops: u32,
+        /// Passed on to the test runner
+        #[arg(last = true)]
+        runner: Vec<String>,
+    },
 }
 
 /// Runs it.
@@ -98,6 +112,7 @@ pub fn chaos(workspace: &Workspace, chaos: &Chaos) -> Outcome<()> {
             let bin = workspace.build(Profile::Dev, &["linkgate-store"])?;
             run_if_possible(command.args(["--rounds", &rounds.to_string()]).env("LINKGATE_BIN_DIR", bin))
         }
+        Chaos::BusyTests { rounds, loops, runner } => busy::run_tests(workspace, *rounds, *loops, runner),
     }
 }
 

@@ -1,4 +1,9 @@
 //! `cargo xtask test`: every test, with what those need that go through the built filter and Envoy.
+//!
+//! Promises: a failure does not keep other tests from running; the last lines say how long all of it took, on the clock
+//! and on processors, and which tests were slowest; a snapshot that does not fit fails its test and is not written.
+
+mod cost;
 
 use std::process::Command;
 
@@ -10,20 +15,35 @@ use crate::run::{probe, run};
 use crate::wasm;
 use crate::workspace::{Profile, Workspace};
 
+use self::cost::Meter;
+
 /// Builds what the tests drive, then runs them.
 pub fn test(workspace: &Workspace, runner: &[String]) -> Outcome<()> {
     workspace.build_stores()?;
     let test_wasm = wasm::build_for_tests(workspace)?;
     let programs = Programs::build(workspace, Profile::Dev, &["linkgate-store", "linkgate-cli"])?;
-    let run_tests = |command: &mut Command| run(programs.pass_to(command).env("LINKGATE_TEST_WASM", &test_wasm));
+    let run_tests = |command: &mut Command| {
+        // Snapshots are looked for below the root folder without asking cargo where that is.
+        let command = command.env("INSTA_UPDATE", "no").env("INSTA_WORKSPACE_ROOT", &workspace.root);
+        run(programs.pass_to(command).env("LINKGATE_TEST_WASM", &test_wasm))
+    };
     add_promtool();
     if probe("cargo", &["nextest", "--version"]).is_none() {
         println!("cargo-nextest is not installed, running `cargo test`");
-        return run_tests(workspace.cargo().args(["test", "--workspace"]).args(runner));
+        let meter = Meter::start();
+        let outcome = run_tests(workspace.cargo().args(["test", "--workspace", "--no-fail-fast"]).args(runner));
+        println!("{}", meter.report(&[]));
+        return outcome;
     }
-    run_tests(workspace.cargo().args(["nextest", "run", "--workspace"]).args(runner))?;
+    // Built before, so that what the compiler takes is not counted.
+    run_tests(workspace.cargo().args(["test", "--workspace", "--no-run"]))?;
+    let meter = Meter::start();
+    let tests = run_tests(workspace.cargo().args(["nextest", "run", "--workspace", "--no-fail-fast"]).args(runner));
+    let cost = meter.report(&cost::times(&workspace.target.join("nextest/default/junit.xml")));
     // Nextest leaves out the examples in the docs.
-    run_tests(workspace.cargo().args(["test", "--doc", "--workspace"]))
+    let examples = run_tests(workspace.cargo().args(["test", "--doc", "--workspace"]));
+    println!("{cost}");
+    tests.and(examples)
 }
 
 /// The alert rules are tried by Prometheus' own tool. Root on Debian gets it; elsewhere it is there or not.
