@@ -1,8 +1,6 @@
 //! Uploads that are not waited for, through a real Envoy and the real store.
 
-use std::time::Duration;
-
-use linkgate_tests::{Behaviour, Reply, package_of_size, sha256_hex};
+use linkgate_tests::{Behaviour, LinkRequestBuilder, Reply, package_of_size, sha256_hex};
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
@@ -18,9 +16,13 @@ fn place(stack: &WholeStack, accepted: &Reply) -> String {
     place.path().to_owned()
 }
 
-async fn ask(stack: &WholeStack, method: Method, path: &str, accept: &str) -> Reply {
+fn about(stack: &WholeStack, method: Method, path: &str, accept: &str) -> LinkRequestBuilder {
     let request = stack.request("").path(path).method(method).raw_body("").content_type(None).in_english();
-    request.header("accept", accept).send(stack.gateway().base()).await
+    request.header("accept", accept)
+}
+
+async fn ask(stack: &WholeStack, method: Method, path: &str, accept: &str) -> Reply {
+    stack.send(about(stack, method, path, accept)).await
 }
 
 #[tokio::test]
@@ -37,13 +39,13 @@ async fn an_upload_is_begun_watched_and_done_behind_a_prefix() {
     stack.source().wait_for_requests(1).await;
     let now = ask(&stack, Method::GET, &place, "application/json").await;
     assert_eq!((now.status, &now.json()["ended"]), (200, &Value::Null), "{now:?}");
-    let release = async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        stack.source().release();
-    };
-    let (events, ()) = tokio::join!(ask(&stack, Method::GET, &place, "text/event-stream"), release);
-    assert_eq!(events.header("content-type"), Some("text/event-stream"));
-    assert!(events.body.matches("data:").count() >= 2 && events.body.contains("event:done"), "{}", events.body);
+    let mut events = about(&stack, Method::GET, &place, "text/event-stream").open(stack.base()).await;
+    assert_eq!(events.headers()["content-type"], "text/event-stream");
+    let mut heard = String::from_utf8(events.chunk().await.unwrap().unwrap().to_vec()).unwrap();
+    assert!(heard.contains("data:") && !heard.contains("event:done"), "{heard}");
+    stack.source().release();
+    heard += &events.text().await.unwrap();
+    assert!(heard.matches("data:").count() >= 2 && heard.contains("event:done"), "{heard}");
     let done = ask(&stack, Method::GET, &place, "application/json").await.json();
     assert_eq!(done["package"]["sha256_signature"], sha256_hex(&package));
     assert_eq!(stack.source().requests().len(), 1);

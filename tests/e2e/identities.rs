@@ -156,9 +156,11 @@ async fn every_bad_proof_has_its_reason() {
 
 #[tokio::test]
 async fn what_comes_to_an_end_counts_no_longer_whoever_is_down() {
+    // A hundred times what the four requests take that come before the end.
+    const LIFE_S: i64 = 15;
     let platform = Platform::new().await;
-    let (token, jwt_end) = (random(), now_s() + 3);
-    platform.identity.know_access_token(&token, CI, Some(ANNA), 3);
+    let (token, jwt_end) = (random(), now_s() + LIFE_S);
+    platform.identity.know_access_token(&token, CI, Some(ANNA), LIFE_S);
     let by_token = platform.caller(Proof::UserToken).with("access_token", token);
     let mut ending = claims();
     ending["exp"] = jwt_end.into();
@@ -168,7 +170,7 @@ async fn what_comes_to_an_end_counts_no_longer_whoever_is_down() {
         assert_eq!(platform.serve(caller).await["identity"], "cached");
     }
     platform.identity.set(Service::Bkauth, ServiceBehaviour::Down).await;
-    tokio::time::sleep(Duration::from_millis(3_500)).await;
+    tokio::time::sleep(Duration::from_millis(LIFE_S.unsigned_abs() * 1_000 + 500)).await;
     let reason = "failed to request third-party api, bkauth, status: 503";
     let message = format!("Internal Server Error [reason=\"{reason}\"]");
     assert_envelope(&platform.refuse(&by_token).await, 500, 1_650_001, "INTERNAL_SERVER_ERROR", &message);

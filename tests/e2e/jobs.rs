@@ -6,6 +6,7 @@ use std::time::Duration;
 use linkgate_tests::gateway::{APP, Gateway, GatewayPlan, USER};
 use linkgate_tests::signature::signed_target_of;
 use linkgate_tests::token::now_s;
+use linkgate_tests::wait::WITHIN;
 use linkgate_tests::{Identity, LinkRequestBuilder, Reply, ServiceBehaviour};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -87,7 +88,7 @@ fn nobody_about(method: Method) -> LinkRequestBuilder {
 
 /// The next bytes of a stream, as they come; `None` at its end.
 async fn next(reply: &mut reqwest::Response) -> Result<Option<String>, reqwest::Error> {
-    let chunk = tokio::time::timeout(Duration::from_secs(20), reply.chunk()).await.expect("the stream moves");
+    let chunk = tokio::time::timeout(WITHIN, reply.chunk()).await.expect("the stream moves");
     Ok(chunk?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
@@ -229,17 +230,18 @@ async fn rates_count_and_places_that_are_taken_do_not() {
 #[tokio::test]
 async fn events_arrive_one_by_one_for_longer_than_a_reply_may_take() {
     let plan =
-        GatewayPlan::new().editing("timeout: 630s", "timeout: 1s").editing("idle_timeout: 60s", "idle_timeout: 2s");
+        GatewayPlan::new().editing("timeout: 630s", "timeout: 1s").editing("idle_timeout: 60s", "idle_timeout: 8s");
     let post = Post::under(plan, |_| ()).await;
     let mut events = post.listen(Method::GET, &job()).await;
     assert_eq!(events.headers()["content-type"], "text/event-stream");
     assert!(events.headers().contains_key("x-request-id"));
-    for n in 0..8 {
+    // Longer in all than the stream may be silent, and each pause far shorter than that.
+    for n in 0..30 {
         let event = format!(": {n}\n\n");
         // Each is said only after the one before it has arrived: nothing on the way waits for more.
         post.recorder.say(&event);
         assert_eq!(next(&mut events).await.unwrap().unwrap(), event);
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
     }
     post.recorder.say("");
     assert_eq!(next(&mut events).await.unwrap(), None);
@@ -247,7 +249,7 @@ async fn events_arrive_one_by_one_for_longer_than_a_reply_may_take() {
 
 #[tokio::test]
 async fn a_store_that_falls_silent_is_given_up() {
-    let plan = || GatewayPlan::new().editing("idle_timeout: 60s", "idle_timeout: 1s");
+    let plan = || GatewayPlan::new().editing("idle_timeout: 60s", "idle_timeout: 3s");
     let post = Post::under(plan(), |_| ()).await;
     let mut events = post.listen(Method::GET, &job()).await;
     post.recorder.say(": 1\n\n");

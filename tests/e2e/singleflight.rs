@@ -1,7 +1,5 @@
 //! Many who ask the same at once, those who go away meanwhile, and what is remembered of an answer.
 
-use std::time::Duration;
-
 use futures_util::future::join_all;
 use linkgate_tests::gateway::GatewayPlan;
 use linkgate_tests::signature::signed_target;
@@ -33,13 +31,28 @@ async fn wait_until_open(platform: &Platform, count: usize) {
     platform.stack.gateway().wait_for_page(page, "so many are under way", |text| text.ends_with(&wanted)).await;
 }
 
+/// Services that are held are waited for as long as can be.
+fn wait_long(policy: &mut Value) {
+    policy["identity"]["timeout_ms"] = json!(30_000);
+}
+
+/// Sends fifty requests of one caller, and lets the services answer when all are under way.
+async fn fifty_at_once(platform: &Platform, caller: &Caller) {
+    platform.identity.set_all(ServiceBehaviour::Held).await;
+    let sent = join_all((0..50).map(|_| platform.stack.send(platform.request(caller))));
+    let release = async {
+        wait_until_open(platform, 50).await;
+        platform.identity.set_all(ServiceBehaviour::Well).await;
+    };
+    let (replies, ()) = tokio::join!(sent, release);
+    replies.iter().for_each(assert_served);
+}
+
 #[tokio::test]
 async fn fifty_at_once_ask_each_question_once() {
-    let platform = Platform::new().await;
+    let platform = Platform::with(wait_long).await;
     let caller = newcomer(&platform);
-    platform.identity.set_all(ServiceBehaviour::Slow(Duration::from_millis(500))).await;
-    let sent = (0..50).map(|_| platform.stack.send(platform.request(&caller)));
-    join_all(sent).await.iter().for_each(assert_served);
+    fifty_at_once(&platform, &caller).await;
     assert_eq!(asked(&platform.identity), (1, 1));
     assert_eq!(platform.stack.rows().await.len(), 50);
     platform.serve(&caller).await;
@@ -62,20 +75,18 @@ async fn fifty_at_once_are_told_of_a_failure_once_and_may_ask_again() {
 
 #[tokio::test]
 async fn two_workers_ask_twice_at_the_most() {
-    let platform = Platform::planned(GatewayPlan::new(), |_| ()).await;
+    let platform = Platform::planned(GatewayPlan::new(), wait_long).await;
     let caller = newcomer(&platform);
-    platform.identity.set_all(ServiceBehaviour::Slow(Duration::from_millis(500))).await;
-    let sent = (0..50).map(|_| platform.stack.send(platform.request(&caller)));
-    join_all(sent).await.iter().for_each(assert_served);
+    fifty_at_once(&platform, &caller).await;
     let (apps, users) = asked(&platform.identity);
     assert!((1..=2).contains(&apps) && (1..=2).contains(&users), "{apps} {users}");
 }
 
 #[tokio::test]
 async fn who_hangs_up_while_a_service_is_asked_takes_nobody_along() {
-    let platform = Platform::new().await;
+    let platform = Platform::with(wait_long).await;
     let caller = newcomer(&platform);
-    platform.identity.set_all(ServiceBehaviour::Slow(Duration::from_millis(1_500))).await;
+    platform.identity.set_all(ServiceBehaviour::Held).await;
     let base = platform.stack.gateway().base();
     let begin = || tokio::spawn(platform.request(&caller).try_send_owned(base));
     let first = begin();
@@ -86,17 +97,20 @@ async fn who_hangs_up_while_a_service_is_asked_takes_nobody_along() {
     first.abort();
     others[3].abort();
     wait_until_open(&platform, 5).await;
+    platform.identity.set_all(ServiceBehaviour::Well).await;
     let replies = join_all(others).await;
     assert_eq!(replies.iter().filter(|reply| reply.is_err()).count(), 1);
     replies.into_iter().flatten().for_each(|reply| assert_served(&reply.unwrap()));
     assert_eq!(asked(&platform.identity), (1, 1));
 
     // Everybody goes away: the answer is remembered all the same, and the next one finds it.
+    platform.identity.set_all(ServiceBehaviour::Held).await;
     let lonely = newcomer(&platform);
     let request = tokio::spawn(platform.request(&lonely).try_send_owned(base));
     platform.identity.wait_for(Question::VerifySecret, 2).await;
     request.abort();
     wait_until_open(&platform, 0).await;
+    platform.identity.set_all(ServiceBehaviour::Well).await;
     assert_served(&platform.stack.send(platform.request(&lonely)).await);
     assert_eq!(asked(&platform.identity), (2, 2));
     assert!(!platform.stack.gateway().log().contains("[error]"), "{}", platform.stack.gateway().log());
@@ -104,10 +118,9 @@ async fn who_hangs_up_while_a_service_is_asked_takes_nobody_along() {
 
 #[tokio::test]
 async fn a_request_that_waits_for_an_answer_ends_under_the_policy_that_it_began_with() {
-    let patient = |policy: &mut Value| policy["identity"]["timeout_ms"] = json!(20_000);
-    let platform = Platform::planned(GatewayPlan::new(), patient).await;
+    let platform = Platform::planned(GatewayPlan::new(), wait_long).await;
     let caller = newcomer(&platform);
-    platform.identity.set(Service::Bkauth, ServiceBehaviour::Slow(Duration::from_secs(8))).await;
+    platform.identity.set(Service::Bkauth, ServiceBehaviour::Held).await;
     let begin = || platform.request(&caller).try_send_owned(platform.stack.gateway().base());
     let requests: Vec<_> = (0..6).map(|_| tokio::spawn(begin())).collect();
     wait_until_open(&platform, 6).await;
@@ -122,6 +135,7 @@ async fn a_request_that_waits_for_an_answer_ends_under_the_policy_that_it_began_
         .wait_for_page("/stats?filter=policy_workers", "it serves", |page| page.contains(&new))
         .await;
     assert_eq!(platform.identity.count(Question::IsLogin), 0, "the first question is still open");
+    platform.identity.set(Service::Bkauth, ServiceBehaviour::Well).await;
     for reply in join_all(requests).await {
         assert_served(&reply.unwrap().unwrap());
     }

@@ -48,7 +48,7 @@ async fn an_old_answer_stands_in_while_its_service_fails() {
     let mut policy = plan.credentials().policy(&["example.com".to_owned()]);
     policy["identity"] = json!({
         "bkauth": {"cluster": "bkauth"}, "login": {"cluster": "bklogin"},
-        "ticket": {"cluster": "bkticket", "path": "/user/is_login/"}, "timeout_ms": 300,
+        "ticket": {"cluster": "bkticket", "path": "/user/is_login/"}, "timeout_ms": 2_000,
     });
     plan.deploy(&policy);
     let gateway = plan.start(recorder.address()).await;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use linkgate_tests::process::{binary, command};
-use linkgate_tests::{Behaviour, DataDirectory, FakeSource, StoreProcess, package_of, sha256_hex};
+use linkgate_tests::{Behaviour, DataDirectory, FakeSource, StoreProcess, package_of, sha256_hex, wait_until_holds};
 
 use crate::gc::left_by_a_store;
 use crate::writers::Writers;
@@ -32,9 +32,8 @@ async fn a_backup_under_uploads_holds_every_acknowledged_package() {
     let writers = Writers::start("w", &source, &store);
     let mut before = 0;
     for round in 0..3 {
-        tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+        wait_until_holds("more uploads", async || writers.promised().len() > before + 20).await;
         let promised = writers.promised();
-        assert!(promised.len() > before, "uploads go on");
         before = promised.len();
         let done = {
             let (data, saved) = (data.clone(), saved.join(round.to_string()));

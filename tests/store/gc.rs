@@ -172,6 +172,9 @@ async fn a_store_that_is_killed_again_and_again_loses_nothing_and_is_clean_after
         let mut store = StoreProcess::trusting(&source, dir.path(), &settings);
         let writers = Writers::start(&round.to_string(), &source, &store);
         tokio::time::sleep(Duration::from_millis(ms)).await;
+        if round == 3 {
+            wait_until_holds("an upload", async || !writers.promised().is_empty()).await;
+        }
         store.kill_9();
         promised.extend(writers.end().await);
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use linkgate_tests::wait::WITHIN;
 use linkgate_tests::{FakeSource, TestStore, package_of, trust};
 use reqwest::Method;
 use serde_json::json;
@@ -151,12 +152,15 @@ async fn the_language_follows_the_caller() {
     }
 }
 
+/// A thousand times what a request takes that comes at once.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Sends these bytes and reads until the store closes; `None` if it never does.
 async fn talk(store: &TestStore, bytes: &[u8]) -> Option<String> {
     let mut stream = TcpStream::connect(store.base().trim_start_matches("http://")).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     let mut answer = Vec::new();
-    let read = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await.ok()?;
+    let read = tokio::time::timeout(WITHIN, stream.read_to_end(&mut answer)).await.ok()?;
     // A reset is a way of closing, too.
     drop(read);
     Some(String::from_utf8_lossy(&answer).into_owned())
@@ -164,21 +168,23 @@ async fn talk(store: &TestStore, bytes: &[u8]) -> Option<String> {
 
 #[tokio::test]
 async fn connections_that_ask_nothing_are_closed() {
-    let store = TestStore::with(|c| c.server.header_timeout = Duration::from_millis(300)).await;
-    for (name, bytes) in [
+    let store = TestStore::with(|c| c.server.header_timeout = HEADER_TIMEOUT).await;
+    let cases = [
         ("silent", &b""[..]),
         ("one byte", b"P"),
         ("half a head", b"POST /bkapps HTTP/1.1\r\nhost: x\r\n"),
         ("an HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"),
-    ] {
-        assert!(talk(&store, bytes).await.is_some(), "{name}");
+    ];
+    let talks = futures_util::future::join_all(cases.map(|(_, bytes)| talk(&store, bytes))).await;
+    for ((name, _), answer) in cases.iter().zip(talks) {
+        assert!(answer.is_some(), "{name}");
     }
     assert_eq!(store.get("/healthz").await.status, 200);
 }
 
 #[tokio::test]
 async fn a_body_that_does_not_come_is_given_up() {
-    let store = TestStore::with(|c| c.server.header_timeout = Duration::from_millis(300)).await;
+    let store = TestStore::with(|c| c.server.header_timeout = HEADER_TIMEOUT).await;
     let head = format!(
         "POST /bkapps/applications/a/modules/m/source_package/link/ HTTP/1.1\r\nhost: x\r\nblueking-language: en\r\n\
          x-bkapi-jwt: {}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{",
@@ -192,7 +198,7 @@ async fn a_body_that_does_not_come_is_given_up() {
 async fn connections_over_the_limit_wait_for_a_free_one() {
     let store = TestStore::with(|c| {
         c.server.max_connections = 2;
-        c.server.header_timeout = Duration::from_millis(500);
+        c.server.header_timeout = HEADER_TIMEOUT;
     })
     .await;
     let address = store.base().trim_start_matches("http://").to_owned();
@@ -212,7 +218,7 @@ async fn a_request_with_as_many_headers_as_a_proxy_lets_through_is_served() {
 
 #[tokio::test]
 async fn a_connection_that_asks_nothing_more_is_closed() {
-    let store = TestStore::with(|c| c.server.header_timeout = Duration::from_millis(300)).await;
+    let store = TestStore::with(|c| c.server.header_timeout = HEADER_TIMEOUT).await;
     let answer = talk(&store, b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("the connection is closed");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }

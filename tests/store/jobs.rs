@@ -136,12 +136,13 @@ async fn progress_comes_as_events_until_the_end() {
     let store = TestStore::trusting(&source).await;
     let reply = store.send(hurried(store.request(source.url()))).await;
     let events = about(&reply, store.mint()).header("accept", "text/event-stream");
-    let watching = tokio::spawn(events.try_send_owned(store.base()));
-    source.wait_for_requests(1).await;
+    let mut events = events.open(store.base()).await;
+    assert_eq!(events.headers()["content-type"], "text/event-stream");
+    let mut heard = String::from_utf8(events.chunk().await.unwrap().unwrap().to_vec()).unwrap();
+    assert!(heard.contains("data:") && !heard.contains("event:done"), "{heard}");
     source.release();
-    let events = watching.await.unwrap().unwrap();
-    assert_eq!(events.header("content-type"), Some("text/event-stream"));
-    let blocks: Vec<&str> = events.body.split("\n\n").filter(|block| block.contains("data:")).collect();
+    heard += &events.text().await.unwrap();
+    let blocks: Vec<&str> = heard.split("\n\n").filter(|block| block.contains("data:")).collect();
     let last = blocks.last().unwrap();
     assert!(blocks.len() >= 2 && last.contains("event:done"), "{blocks:?}");
     let data = last.lines().find_map(|line| line.strip_prefix("data:")).unwrap();

@@ -5,8 +5,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use linkgate_tests::process::{command, command_with};
-use linkgate_tests::wait::{wait_until, wait_until_holds};
-use linkgate_tests::{Behaviour, FakeSource, StoreProcess, TestStore, package_of, package_of_size, sha256_hex, trust};
+use linkgate_tests::wait::WITHIN;
+use linkgate_tests::{
+    Behaviour, FakeSource, StoreProcess, TestStore, package_of, package_of_size, sha256_hex, trust, wait_until,
+    wait_until_holds,
+};
 use tokio::time::timeout;
 
 /// Waits until the metrics have this line.
@@ -254,7 +257,7 @@ async fn a_stop_lets_running_uploads_finish_and_takes_no_new_ones() {
     source.release();
     assert_eq!(running.await.unwrap().unwrap().status, 200);
     assert_eq!(store.rows().await.len(), 1);
-    timeout(Duration::from_secs(5), store.finish()).await.expect("it ends at once when nothing runs any more");
+    timeout(WITHIN, store.finish()).await.expect("it ends at once when nothing runs any more");
 }
 
 #[tokio::test]
@@ -278,7 +281,7 @@ async fn uploads_that_outlast_the_grace_are_cancelled_and_leave_nothing() {
         assert_eq!(reply.json()["detail"], "The service is stopping, try again");
     }
     let directory = store.directory().clone();
-    timeout(Duration::from_secs(5), store.finish()).await.expect("it ends soon after the grace");
+    timeout(WITHIN, store.finish()).await.expect("it ends soon after the grace");
     assert!(directory.temp_files().is_empty() && directory.stored_files().is_empty());
 }
 
@@ -288,7 +291,7 @@ async fn an_idle_connection_does_not_hold_up_a_stop() {
     let _idle = tokio::net::TcpStream::connect(store.base().trim_start_matches("http://")).await.unwrap();
     // Asked over another connection, so the idle one was taken before.
     assert_eq!(store.get("/healthz").await.status, 200);
-    timeout(Duration::from_secs(5), store.finish()).await.expect("an idle connection is closed at once");
+    timeout(WITHIN, store.finish()).await.expect("an idle connection is closed at once");
 }
 
 #[tokio::test]

@@ -67,7 +67,7 @@ async fn validators_are_recorded_as_the_source_gave_them() {
 
 #[tokio::test]
 async fn a_statement_about_bytes_that_were_stored_names_their_source_and_calls_the_link_claimed() {
-    let body = bytes(1_000);
+    let body = package_of_size(1_000);
     let source = FakeSource::serving(body.clone()).await;
     source.on("/moved", Behaviour::Redirect(302, source.url()));
     let store = TestStore::trusting(&source).await;

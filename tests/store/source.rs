@@ -5,8 +5,8 @@ use std::time::Duration;
 use linkgate_contract::{AllowList, HostRule};
 use linkgate_store::config::Config;
 use linkgate_tests::{
-    Behaviour, Compression, FakeSource, TestStore, allow_unknown_formats, bytes, package_of, package_of_size,
-    sha256_hex, tar, trust, zip,
+    Behaviour, Compression, FakeSource, TestStore, allow_unknown_formats, assert_prompt, bytes, package_of,
+    package_of_size, sha256_hex, tar, trust, zip,
 };
 
 use crate::{assert_field_refused, assert_refused};
@@ -17,7 +17,7 @@ fn list(entries: &[String]) -> AllowList {
     AllowList::new(entries.iter().map(|e| HostRule::new(e).unwrap()).collect())
 }
 
-/// A store with a limit of 1000 bytes and short timeouts.
+/// A store with a limit of 1000 bytes.
 async fn strict_store(source: &FakeSource) -> TestStore {
     TestStore::with(|c| strictly(c, source)).await
 }
@@ -25,9 +25,6 @@ async fn strict_store(source: &FakeSource) -> TestStore {
 fn strictly(config: &mut Config, source: &FakeSource) {
     trust(config, &[source]);
     config.fetch.max_bytes = 1_000;
-    config.fetch.connect_timeout = Duration::from_millis(500);
-    config.fetch.idle_timeout = Duration::from_millis(300);
-    config.fetch.total_timeout = Duration::from_millis(1_500);
 }
 
 #[tokio::test]
@@ -130,11 +127,17 @@ async fn every_kind_of_slowness_times_out() {
         ("drips for ever", Behaviour::Drip(package_of_size(900), Duration::from_millis(100))),
     ] {
         let source = FakeSource::start(behaviour).await;
-        let store = strict_store(&source).await;
+        let store = TestStore::with(|c| {
+            trust(c, &[&source]);
+            c.fetch.connect_timeout = Duration::from_millis(300);
+            c.fetch.idle_timeout = Duration::from_millis(300);
+            c.fetch.total_timeout = Duration::from_millis(1_500);
+        })
+        .await;
         let begun = std::time::Instant::now();
         let request = store.request(source.url());
         assert_refused(&store, request, 504, "SOURCE_TIMEOUT", "Reading the package_url timed out").await;
-        assert!(begun.elapsed() < Duration::from_secs(5), "{name} took {:?}", begun.elapsed());
+        assert_prompt(begun, name);
     }
 }
 
@@ -217,7 +220,7 @@ async fn a_drip_is_given_up_long_before_the_deadline() {
     let begun = std::time::Instant::now();
     let detail = "The source is too slow: under 1024 bytes per second for 1 seconds";
     assert_refused(&store, store.request(source.url()), 504, "SOURCE_TIMEOUT", detail).await;
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert_prompt(begun, "giving up");
     assert_eq!(source.requests().len(), 1, "a slow source is not tried again");
 }
 

@@ -328,7 +328,7 @@ impl Gateway {
     }
 
     fn wait_with(&self, command: &mut Command) -> Said {
-        let output = command.args(["--wait", "30s", "--admin", &self.admin]).output().unwrap();
+        let output = command.args(["--wait", "120s", "--admin", &self.admin]).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Said { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
     }

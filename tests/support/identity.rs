@@ -59,6 +59,8 @@ pub enum ServiceBehaviour {
     Slow(Duration),
     /// Answers 200 with a page for people.
     Html,
+    /// Answers as it should, once it behaves otherwise.
+    Held,
     /// Answers with half of the JSON, and says so in `Content-Length`.
     Truncated,
     /// Answers with half of the JSON, says that all of it comes, and closes.
@@ -168,7 +170,8 @@ impl Identity {
         format!("http://{}", self.address(service))
     }
 
-    /// Changes how a service is. Requests under way end as they began, unless it goes down. When this returns, it is so.
+    /// Changes how a service is. Requests under way end as they began, unless it goes down or they were held. When this
+    /// returns, it is so.
     pub async fn set(&self, service: Service, behaviour: ServiceBehaviour) {
         self.ports[service as usize].set(behaviour).await;
     }

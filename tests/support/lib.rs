@@ -41,7 +41,7 @@ pub use stack::TestStack;
 pub use store::{TestStore, allow_unknown_formats, trust};
 pub use tls::{Authority, Manner, Shown, TlsFront};
 pub use token::{RsaMint, TokenMint};
-pub use wait::{wait_until, wait_until_holds};
+pub use wait::{assert_prompt, wait_until, wait_until_holds};
 pub use whole::WholeStack;
 
 /// SHA-256 in hex, by another crate than the store's.

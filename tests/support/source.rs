@@ -6,6 +6,7 @@ mod ranged;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -79,6 +80,7 @@ struct Shared {
     paths: Mutex<HashMap<String, Behaviour>>,
     turns: Mutex<HashMap<String, usize>>,
     requests: Record<String>,
+    at_once: AtOnce,
     released: watch::Sender<bool>,
 }
 
@@ -102,6 +104,7 @@ impl FakeSource {
             paths: Mutex::default(),
             turns: Mutex::default(),
             requests: Record::default(),
+            at_once: AtOnce::default(),
             released: watch::Sender::new(false),
         });
         let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
@@ -143,6 +146,12 @@ impl FakeSource {
         self.shared.requests.all()
     }
 
+    /// How many requests it was answering at the same time, at most.
+    #[must_use]
+    pub fn most_at_once(&self) -> usize {
+        self.shared.at_once.most.load(Ordering::Relaxed)
+    }
+
     /// Waits until that many requests have come.
     pub async fn wait_for_requests(&self, count: usize) {
         self.shared.requests.wait_for("the requests", |seen| seen.len() >= count).await;
@@ -173,6 +182,7 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
     let own = shared.paths.lock().unwrap().get(&path).cloned();
     shared.requests.push(head.clone());
+    let _answering = shared.at_once.begin();
     let behaviour = match own.as_ref().unwrap_or(&shared.behaviour) {
         Behaviour::Turns(turns) => &turns[shared.turn(&path).min(turns.len() - 1)],
         same => same,
@@ -183,6 +193,29 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         play(&mut stream, behaviour, shared).await?;
     }
     stream.shutdown().await
+}
+
+/// Counts what goes on at the same time.
+#[derive(Default)]
+struct AtOnce {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl AtOnce {
+    fn begin(&self) -> Answering<'_> {
+        self.most.fetch_max(self.now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+        Answering(self)
+    }
+}
+
+/// Ends when dropped.
+struct Answering<'a>(&'a AtOnce);
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Shared {

@@ -14,19 +14,21 @@ use super::{Asked, HUGE, Service, ServiceBehaviour, Shared};
 pub async fn serve(
     service: Service,
     stream: TcpStream,
-    behaviour: &watch::Receiver<ServiceBehaviour>,
+    now: &watch::Receiver<ServiceBehaviour>,
     shared: &Shared,
 ) -> Result<()> {
     let mut stream = BufReader::new(stream);
     loop {
         let asked = read(service, &mut stream).await?;
-        let behaviour = *behaviour.borrow();
+        let behaviour = *now.borrow();
         shared.asked.push(asked.clone());
         if behaviour == ServiceBehaviour::Hangup {
             return stream.shutdown().await;
         }
-        if let ServiceBehaviour::Slow(delay) = behaviour {
-            tokio::time::sleep(delay).await;
+        match behaviour {
+            ServiceBehaviour::Slow(delay) => tokio::time::sleep(delay).await,
+            ServiceBehaviour::Held => wait_for_release(now.clone()).await?,
+            _ => {}
         }
         let (status, body) = match behaviour {
             ServiceBehaviour::Echo => echo(&asked),
@@ -37,6 +39,10 @@ pub async fn serve(
             return stream.shutdown().await;
         }
     }
+}
+
+async fn wait_for_release(mut now: watch::Receiver<ServiceBehaviour>) -> Result<()> {
+    now.wait_for(|now| *now != ServiceBehaviour::Held).await.map(drop).map_err(Error::other)
 }
 
 async fn read(service: Service, stream: &mut BufReader<TcpStream>) -> Result<Asked> {
@@ -82,6 +88,7 @@ async fn play(stream: &mut TcpStream, behaviour: ServiceBehaviour, status: u16, 
         }
         ServiceBehaviour::Well
         | ServiceBehaviour::Slow(_)
+        | ServiceBehaviour::Held
         | ServiceBehaviour::Down
         | ServiceBehaviour::Hangup
         | ServiceBehaviour::Echo => send(stream, status, JSON, whole, body.as_bytes()).await,
