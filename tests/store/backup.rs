@@ -131,7 +131,7 @@ async fn a_backup_crosses_file_systems() {
 /// Every new ext4 volume holds a folder `lost+found`, and cannot be replaced.
 #[tokio::test]
 async fn a_backup_and_a_restore_fill_the_root_of_a_file_system() {
-    let (source, dir) = (FakeSource::serving("x").await, tempfile::tempdir().unwrap());
+    let (source, dir) = (FakeSource::serving(package_of("x")).await, tempfile::tempdir().unwrap());
     let (data, saved, restored) = (dir.path().join("data"), dir.path().join("saved"), dir.path().join("restored"));
     let directory = left_by_a_store(&source, &data, &["1"]).await;
     for root in [&saved, &restored] {

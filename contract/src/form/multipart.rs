@@ -90,8 +90,11 @@ fn end_boundary_line(text: &[u8]) -> Result<LineEnd<'_>, InvalidForm> {
     }
 }
 
+/// Its name and its value.
+type Field<'a> = (Cow<'a, str>, Cow<'a, str>);
+
 /// A field, or nothing where the part is a file.
-fn parse_part(part: &[u8], number: usize) -> Result<Option<(Cow<'_, str>, Cow<'_, str>)>, InvalidForm> {
+fn parse_part(part: &[u8], number: usize) -> Result<Option<Field<'_>>, InvalidForm> {
     let (head, value) = match part.strip_prefix(b"\r\n") {
         Some(value) => (&[][..], value),
         None => split_once(part, b"\r\n\r\n").ok_or(InvalidForm::Headers(number))?,
