@@ -10,7 +10,7 @@ use crate::replies::WholeStack;
 
 const DOCUMENT: &str = include_str!("../../docs/TRACING.md");
 const MANAGER: &str = "                stat_prefix: gateway\n";
-const CLUSTERS: &str = "  clusters:\n    - name: store\n";
+const CLUSTERS: &str = "\n  clusters:\n";
 
 /// A gateway that exports to this collector, as the document says.
 fn plan(collector: &Collector) -> GatewayPlan {
@@ -24,7 +24,7 @@ fn plan(collector: &Collector) -> GatewayPlan {
     };
     GatewayPlan::new()
         .editing(MANAGER, &format!("{MANAGER}{}", indented(tracing, 16)))
-        .editing(CLUSTERS, &format!("  clusters:\n{}    - name: store\n", indented(cluster, 4)))
+        .editing(CLUSTERS, &format!("{CLUSTERS}{}", indented(cluster, 4)))
 }
 
 /// The spans of a trace from the first to the one of this name, once all have come.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use linkgate_tests::token::good_claims;
 use linkgate_tests::wait::wait_until;
 use linkgate_tests::{
-    Behaviour, FakeSource, LinkRequestBuilder, Reply, StoreProcess, TestStore, TokenMint, bytes, package_of_size,
+    Behaviour, FakeSource, LinkRequestBuilder, Reply, StoreProcess, TestStore, TokenMint, package_of, package_of_size,
     sha256_hex, trust,
 };
 use reqwest::Method;
@@ -155,7 +155,7 @@ async fn progress_comes_as_events_until_the_end() {
 
 #[tokio::test]
 async fn a_browser_that_comes_back_after_the_end_is_told_to_stay_away() {
-    let source = FakeSource::serving(bytes(100)).await;
+    let source = FakeSource::serving(package_of("x")).await;
     let store = TestStore::trusting(&source).await;
     let reply = store.send(hurried(store.request(source.url()))).await;
     assert_eq!(ended(store.base(), &reply, store.mint()).await["state"], "done");
@@ -285,7 +285,7 @@ async fn a_key_that_is_none_is_refused() {
 #[tokio::test]
 async fn an_accepted_upload_survives_kill_9_and_is_done_after_the_restart() {
     // Only the gate's token allows what it is.
-    let source = FakeSource::start(Behaviour::Held(bytes(300_000))).await;
+    let source = FakeSource::start(Behaviour::Held(package_of_size(300_000))).await;
     let data = tempfile::tempdir().unwrap();
     let mut killed = StoreProcess::trusting(&source, data.path(), &[]);
     let mut claims = good_claims();
