@@ -65,7 +65,7 @@ pub fn generate_pair(pair: &Pair, keep: bool) -> Result<String, Error> {
 /// The SHA-256 of a public key in DER.
 pub fn print_id(file: &Path) -> Result<String, Error> {
     let key = VerifyingKey::from_public_key_pem(&read_text(file)?);
-    let der = key.and_then(|key| key.to_public_key_der().map_err(Into::into));
+    let der = key.and_then(|key| key.to_public_key_der());
     let der = der.map_err(|_| Error::NoPublicKey(file.to_owned()))?;
     Ok(format!("{}\n", hex::encode(Sha256::digest(der.as_bytes()))))
 }

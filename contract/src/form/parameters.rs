@@ -80,8 +80,8 @@ mod tests {
             let parameters = Parameters::parse(text).expect(text);
             (parameters.value, parameters.list)
         };
-        let cases: [(&str, &str, &[(&str, &str)]); 8] = [
-            ("form-data", "form-data", &[]),
+        for (text, value, list) in [
+            ("form-data", "form-data", &[][..]),
             (" Form-Data ; NAME=a", "form-data", &[("name", "a")]),
             (r#"form-data;name="a b";filename="c;d""#, "form-data", &[("name", "a b"), ("filename", "c;d")]),
             (r#"form-data; name="a\"b\\c""#, "form-data", &[("name", r#"a"b\c"#)]),
@@ -89,9 +89,9 @@ mod tests {
             ("form-data;; name=", "form-data", &[("name", "")]),
             ("multipart/form-data; boundary=a'()+_,-./:=?", "multipart/form-data", &[("boundary", "a'()+_,-./:=?")]),
             ("form-data; filename*=UTF-8''%e4", "form-data", &[("filename*", "UTF-8''%e4")]),
-        ];
-        for (text, value, list) in cases {
-            let list: Vec<_> = list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        ] {
+            let list: Vec<(String, String)> =
+                list.iter().map(|(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned())).collect();
             assert_eq!(read(text), (value.to_owned(), list), "{text}");
         }
     }
