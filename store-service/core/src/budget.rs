@@ -78,6 +78,12 @@ impl<K: Eq + Hash + Clone> Tally<K> {
         self.sum
     }
 
+    /// Whether nobody holds anything, and no owner is remembered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sum == 0 && self.held.is_empty()
+    }
+
     /// How much this one holds.
     #[must_use]
     pub fn held_by(&self, owner: &K) -> usize {
@@ -189,8 +195,7 @@ mod tests {
     }
 
     fn is_empty(budget: &Budget) -> bool {
-        let tally = budget.tally();
-        tally.sum() == 0 && tally.held.is_empty()
+        budget.tally().is_empty()
     }
 
     #[test]

@@ -5,11 +5,12 @@
 //! overtaken by small ones, except by those of other applications while its own has its share. A wait ends at its deadline,
 //! or when nobody wants the result any more. Who waits holds nothing.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use crate::budget::Tally;
 use crate::metrics::Metrics;
 
 /// What all decoders share.
@@ -24,8 +25,7 @@ pub(super) struct DecoderMemory {
 
 #[derive(Default)]
 struct State {
-    held: u64,
-    by_owner: HashMap<String, u64>,
+    held: Tally<String>,
     waiting: VecDeque<Waiting>,
     next_ticket: u64,
 }
@@ -92,8 +92,8 @@ impl DecoderMemory {
         loop {
             if self.is_turn(&state, ticket) {
                 state.leave(ticket);
-                state.add(owner, bytes);
-                self.metrics.set_decoder_memory(state.held);
+                state.held.add(&owner.to_owned(), size(bytes));
+                self.metrics.set_decoder_memory(state.held.sum() as u64);
                 // The next one may fit as well.
                 self.changed.notify_all();
                 return true;
@@ -115,19 +115,25 @@ impl DecoderMemory {
     /// Whether it is the first that its application's share lets through, and fits. Alone, everything fits.
     fn is_turn(&self, state: &State, ticket: u64) -> bool {
         let may_have = |waiting: &&Waiting| {
-            let held = state.by_owner.get(&waiting.owner).copied().unwrap_or(0);
+            let held = state.held.held_by(&waiting.owner) as u64;
             held == 0 || held + waiting.bytes <= self.share
         };
         let first = state.waiting.iter().find(may_have);
-        first.is_some_and(|first| first.ticket == ticket && (state.held == 0 || state.held + first.bytes <= self.total))
+        let held = state.held.sum() as u64;
+        first.is_some_and(|first| first.ticket == ticket && (held == 0 || held + first.bytes <= self.total))
     }
 
     fn give_back(&self, owner: &str, bytes: u64) {
         let mut state = self.lock();
-        state.remove(owner, bytes);
-        self.metrics.set_decoder_memory(state.held);
+        state.held.remove(&owner.to_owned(), size(bytes));
+        self.metrics.set_decoder_memory(state.held.sum() as u64);
         self.changed.notify_all();
     }
+}
+
+/// Bytes as a tally counts them. What no machine can hold fits no budget either.
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 impl State {
@@ -140,21 +146,6 @@ impl State {
 
     fn leave(&mut self, ticket: u64) {
         self.waiting.retain(|waiting| waiting.ticket != ticket);
-    }
-
-    fn add(&mut self, owner: &str, bytes: u64) {
-        self.held += bytes;
-        *self.by_owner.entry(owner.to_owned()).or_default() += bytes;
-    }
-
-    fn remove(&mut self, owner: &str, bytes: u64) {
-        self.held = self.held.saturating_sub(bytes);
-        if let Some(held) = self.by_owner.get_mut(owner) {
-            *held = held.saturating_sub(bytes);
-            if *held == 0 {
-                self.by_owner.remove(owner);
-            }
-        }
     }
 }
 
@@ -222,14 +213,14 @@ mod tests {
             ask(&memory, owner, bytes, &sender);
         }
         // The large one is not overtaken, although the small ones would fit.
-        assert!(got.try_recv().is_err() && memory.lock().held == 80);
+        assert!(got.try_recv().is_err() && memory.lock().held.sum() == 80);
         drop(first);
         let mut all = vec![got.recv().unwrap(), got.recv().unwrap(), got.recv().unwrap()];
-        assert_eq!(memory.lock().held, 92);
+        assert_eq!(memory.lock().held.sum(), 92);
         all.sort_by_key(|(bytes, _)| *bytes);
         assert_eq!(all.iter().map(|(bytes, _)| *bytes).collect::<Vec<_>>(), [5, 6, 41]);
         drop((second, all));
-        assert!(memory.lock().held == 0 && memory.lock().by_owner.is_empty() && memory.lock().waiting.is_empty());
+        assert!(memory.lock().held.is_empty() && memory.lock().waiting.is_empty());
     }
 
     #[test]
@@ -281,6 +272,6 @@ mod tests {
         for thread in both {
             thread.join().unwrap();
         }
-        assert_eq!(memory.lock().held, 0);
+        assert!(memory.lock().held.is_empty());
     }
 }
