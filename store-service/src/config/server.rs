@@ -117,13 +117,7 @@ fn max_connections(reader: &mut Reader<'_, impl Vars>, held: &[SeatBounds]) -> u
 /// - `LINKGATE_STORE_MAX_WAITERS_PER_APP`: of these, of one calling application. Default 128.
 /// - `LINKGATE_STORE_MAX_WAITERS_PER_UPLOAD`: of these, for one upload. Default 64.
 fn waiters(reader: &mut Reader<'_, impl Vars>) -> SeatBounds {
-    SeatBounds {
-        by_caller: Bounds {
-            per_owner: reader.number(MAX_WAITERS_PER_APP, 128, 1..=1_000_000),
-            in_sum: reader.number(MAX_WAITERS, 512, 1..=1_000_000),
-        },
-        per_upload: reader.number(MAX_WAITERS_PER_UPLOAD, 64, 1..=1_000_000),
-    }
+    seats(reader, (MAX_WAITERS_PER_APP, 128), (MAX_WAITERS, 512), (MAX_WAITERS_PER_UPLOAD, 64))
 }
 
 /// - `LINKGATE_STORE_MAX_WATCHERS`: event streams, and requests that cancel an upload; further ones are answered 429.
@@ -131,13 +125,18 @@ fn waiters(reader: &mut Reader<'_, impl Vars>) -> SeatBounds {
 /// - `LINKGATE_STORE_MAX_WATCHERS_PER_APP`: of these, of one calling application. Default 64.
 /// - `LINKGATE_STORE_MAX_WATCHERS_PER_UPLOAD`: of these, for one upload. Default 32.
 fn watchers(reader: &mut Reader<'_, impl Vars>) -> SeatBounds {
-    SeatBounds {
-        by_caller: Bounds {
-            per_owner: reader.number(MAX_WATCHERS_PER_APP, 64, 1..=1_000_000),
-            in_sum: reader.number(MAX_WATCHERS, 256, 1..=1_000_000),
-        },
-        per_upload: reader.number(MAX_WATCHERS_PER_UPLOAD, 32, 1..=1_000_000),
-    }
+    seats(reader, (MAX_WATCHERS_PER_APP, 64), (MAX_WATCHERS, 256), (MAX_WATCHERS_PER_UPLOAD, 32))
+}
+
+/// Three bounds, each with its variable and its default.
+fn seats(
+    reader: &mut Reader<'_, impl Vars>,
+    per_app: (&str, usize),
+    in_sum: (&str, usize),
+    per_upload: (&str, usize),
+) -> SeatBounds {
+    let mut read = |(name, default)| reader.number(name, default, 1..=1_000_000);
+    SeatBounds { by_caller: Bounds { per_owner: read(per_app), in_sum: read(in_sum) }, per_upload: read(per_upload) }
 }
 
 /// A container has an address in each of its networks; a name picks the one of them that may be listened on.
