@@ -199,6 +199,10 @@ fn allows_opaque(limits: &Limits, refused: &ArchiveError) -> bool {
 }
 
 #[cfg(test)]
+mod listing;
+#[cfg(test)]
+mod real_tools;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;

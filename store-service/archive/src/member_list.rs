@@ -28,6 +28,10 @@ pub(super) struct MemberList {
     limits: Limits,
     tree: Tree,
     description: Option<Candidate>,
+    /// Whether the content that comes is the description's.
+    reads_description: bool,
+    #[cfg(test)]
+    pub(super) listing: crate::listing::Listing,
 }
 
 struct Candidate {
@@ -51,7 +55,14 @@ pub(super) struct NamedDescription {
 
 impl MemberList {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { limits: limits.clone(), tree: Tree::new(limits), description: None }
+        Self {
+            limits: limits.clone(),
+            tree: Tree::new(limits),
+            description: None,
+            reads_description: false,
+            #[cfg(test)]
+            listing: crate::listing::Listing::default(),
+        }
     }
 
     /// Counts a header that is no member.
@@ -59,18 +70,21 @@ impl MemberList {
         self.tree.count_entry()
     }
 
-    /// Takes a member in. `true` if its content is wanted by [`MemberList::push_description`].
-    pub(super) fn add_member(&mut self, name: &[u8], kind: MemberKind<'_>) -> Result<bool, ArchiveError> {
+    /// Takes a member in. Its content comes by [`MemberList::push_content`].
+    pub(super) fn add_member(&mut self, name: &[u8], kind: MemberKind<'_>) -> Result<(), ArchiveError> {
         self.tree.count_entry()?;
         let refused = |error| ArchiveError::for_member(name, error);
         let path = MemberPath::new(name, &self.limits).map_err(refused)?;
         let node = self.check_member(&path, name, kind).map_err(refused)?;
         self.tree.insert(&path, node)?;
-        let is_better = is_description_name(&path) && self.description.as_ref().is_none_or(|best| best.loses_to(&path));
-        if is_better {
+        #[cfg(test)]
+        self.listing.add(path.as_bytes(), kind);
+        self.reads_description =
+            is_description_name(&path) && self.description.as_ref().is_none_or(|best| best.loses_to(&path));
+        if self.reads_description {
             self.description = Some(Candidate { path, text: Vec::new() });
         }
-        Ok(is_better)
+        Ok(())
     }
 
     /// Another name of the member that was taken in, which some unpackers give it: nothing else may have that one, either.
@@ -101,9 +115,11 @@ impl MemberList {
         }
     }
 
-    /// More of the description that [`MemberList::add_member`] asked for.
-    pub(super) fn push_description(&mut self, bytes: &[u8]) {
-        if let Some(Candidate { text, .. }) = &mut self.description {
+    /// More of the content of the member that was taken in last. Only a description's is looked at.
+    pub(super) fn push_content(&mut self, bytes: &[u8]) {
+        #[cfg(test)]
+        self.listing.push_content(bytes);
+        if let (true, Some(Candidate { text, .. })) = (self.reads_description, &mut self.description) {
             let room = self.limits.max_description_bytes.saturating_add(1).saturating_sub(text.len());
             text.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         }
@@ -111,6 +127,8 @@ impl MemberList {
 
     /// All members have come.
     pub(super) fn finish(self) -> Result<MemberSummary, ArchiveError> {
+        #[cfg(test)]
+        self.listing.publish();
         let limit_bytes = self.limits.max_description_bytes;
         let description = self.description.map(|Candidate { path, text }| {
             let file = MemberName::new(path.as_bytes());

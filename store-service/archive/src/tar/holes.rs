@@ -11,8 +11,8 @@ impl TarReader {
     /// Not every reader fills the holes of a description, so it must have none.
     fn add_sparse(&mut self, name: &[u8]) -> Result<(), ArchiveError> {
         self.members += 1;
-        let is_description = self.list.add_member(name, MemberKind::File)?
-            || MemberPath::new(name, &self.limits).is_ok_and(|path| is_description_name(&path));
+        self.list.add_member(name, MemberKind::File)?;
+        let is_description = MemberPath::new(name, &self.limits).is_ok_and(|path| is_description_name(&path));
         let refused = ArchiveError::for_member(name, MemberError::DescriptionNotAFile);
         if is_description { Err(refused) } else { Ok(()) }
     }
@@ -39,7 +39,7 @@ impl TarReader {
         }
         let holes = map.map.holes(map.stored).ok_or_else(|| holes_error(&name))?;
         self.count_holes(holes)?;
-        self.begin_content(map.stored, To::Nothing)
+        self.begin_content(map.stored, To::Member)
     }
 
     pub(super) fn begin_pax_sparse(&mut self, name: Vec<u8>, map: PaxMap, size: u64) -> Result<(), ArchiveError> {
@@ -52,7 +52,7 @@ impl TarReader {
             PaxMap::Records(map) => {
                 let holes = map.and_then(|map| map.holes(size)).ok_or_else(|| holes_error(&name))?;
                 self.count_holes(holes)?;
-                self.begin_content(size, To::Nothing)
+                self.begin_content(size, To::Member)
             }
         }
     }

@@ -100,12 +100,11 @@ impl TextMap {
         Self { map: SparseMap::new(size), stored, taken: 0, number: None, left: None, offset: None }
     }
 
-    /// Takes more of the content; `Some(true)` when the map was whole and fits.
-    pub(super) fn push(&mut self, content: &[u8]) -> Option<bool> {
-        for byte in content {
-            if self.left == Some(0) {
-                break;
-            }
+    /// Takes more of the content; when the map is whole and fits, tells which data came with its end.
+    pub(super) fn push<'a>(&mut self, content: &'a [u8]) -> Option<Option<&'a [u8]>> {
+        let mut bytes = content.iter();
+        while self.left != Some(0) {
+            let Some(byte) = bytes.next() else { return Some(None) };
             self.taken += 1;
             match byte {
                 b'0'..=b'9' => {
@@ -119,7 +118,8 @@ impl TextMap {
                 _ => return None,
             }
         }
-        Some(self.left == Some(0))
+        let padding = usize::try_from(self.padded_bytes() - self.taken).ok()?;
+        Some(Some(bytes.as_slice().get(padding..).unwrap_or_default()))
     }
 
     fn take_number(&mut self, number: u64) -> Option<()> {
@@ -137,8 +137,11 @@ impl TextMap {
 
     /// Bytes of holes, if what follows the map are its data.
     pub(super) fn holes(&self) -> Option<u64> {
-        let before = self.taken.next_multiple_of(BLOCK_BYTES as u64);
-        self.map.holes(self.stored.checked_sub(before)?)
+        self.map.holes(self.stored.checked_sub(self.padded_bytes())?)
+    }
+
+    fn padded_bytes(&self) -> u64 {
+        self.taken.next_multiple_of(BLOCK_BYTES as u64)
     }
 }
 
@@ -178,10 +181,11 @@ mod tests {
         for piece in [1, 2, 3, 100] {
             let mut map = TextMap::new(12, 512 + 7);
             let done = text.chunks(piece).map(|piece| map.push(piece).unwrap()).last();
-            assert_eq!((done, map.holes()), (Some(true), Some(5)));
+            assert_eq!((done, map.holes()), (Some(Some(&[][..])), Some(5)));
         }
         let mut map = TextMap::new(12, 512 + 7);
-        assert_eq!(map.push(&text[..9]), Some(false));
+        let rest = [&text[9..], &[0; 502], b"data"].concat();
+        assert_eq!((map.push(&text[..9]), map.push(&rest)), (Some(None), Some(Some(&b"data"[..]))));
         for bad in ["-1\n", "\n", "1\n\n", "2 \n", "99999999999999999999\n", "1\n5\n9\n", "18446744073709551615\n"] {
             assert_eq!(TextMap::new(12, 519).push(bad.as_bytes()), None, "{bad:?}");
         }

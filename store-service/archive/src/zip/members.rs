@@ -74,16 +74,12 @@ impl<'a, R: Read + Seek> Members<'a, R> {
         let kind = match (entry.mode & KIND, name.ends_with(b"/")) {
             (0 | FOLDER, true) if entry.size == 0 => {
                 self.list.add_member(&name, MemberKind::Folder)?;
-                self.read_content(entry, &name, |_, _| {})?;
+                self.read_content(entry, &name, MemberList::push_content)?;
                 MemberKind::Folder
             }
             (0 | FILE | PIPE, false) => {
-                let is_wanted = self.list.add_member(&name, MemberKind::File)?;
-                self.read_content(entry, &name, |list, bytes| {
-                    if is_wanted {
-                        list.push_description(bytes);
-                    }
-                })?;
+                self.list.add_member(&name, MemberKind::File)?;
+                self.read_content(entry, &name, MemberList::push_content)?;
                 MemberKind::File
             }
             (SYMLINK, false) => {
@@ -154,7 +150,7 @@ impl<'a, R: Read + Seek> Members<'a, R> {
             let room = limit.saturating_sub(target.len());
             target.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         })?;
-        self.list.add_member(name, MemberKind::Symlink(&target)).map(|_| ())
+        self.list.add_member(name, MemberKind::Symlink(&target))
     }
 
     fn read_content(
