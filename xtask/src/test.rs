@@ -4,10 +4,9 @@
 //! and on processors, and which tests were slowest; a snapshot that does not fit fails its test and is not written.
 
 mod cost;
+mod tools;
 
 use std::process::Command;
-
-use rustix::process::geteuid;
 
 use crate::error::Outcome;
 use crate::programs::Programs;
@@ -27,7 +26,7 @@ pub fn test(workspace: &Workspace, runner: &[String]) -> Outcome<()> {
         let command = command.env("INSTA_UPDATE", "no").env("INSTA_WORKSPACE_ROOT", &workspace.root);
         run(programs.pass_to(command).env("LINKGATE_TEST_WASM", &test_wasm))
     };
-    add_promtool();
+    tools::add_missing();
     if probe("cargo", &["nextest", "--version"]).is_none() {
         println!("cargo-nextest is not installed, running `cargo test`");
         let meter = Meter::start();
@@ -44,16 +43,4 @@ pub fn test(workspace: &Workspace, runner: &[String]) -> Outcome<()> {
     let examples = run_tests(workspace.cargo().args(["test", "--doc", "--workspace"]));
     println!("{cost}");
     tests.and(examples)
-}
-
-/// The alert rules are tried by Prometheus' own tool. Root on Debian gets it; elsewhere it is there or not.
-fn add_promtool() {
-    if probe("promtool", &["--version"]).is_some() {
-        return;
-    }
-    let install = ["install", "-y", "-qq", "--no-install-recommends", "prometheus"];
-    let added = geteuid().is_root() && probe("apt-get", &install).is_some();
-    if !added {
-        println!("promtool is not installed and could not be added: the alert rules are read and not tried");
-    }
 }
