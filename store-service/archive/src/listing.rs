@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use crate::member_list::MemberKind;
 
 thread_local! {
-    static LAST: RefCell<Members> = const { RefCell::new(Members::new()) };
+    /// Nothing as long as this thread's test wants no list.
+    static LAST: RefCell<Option<Members>> = const { RefCell::new(None) };
 }
 
 /// Members by their paths. The same folder may be there twice.
@@ -25,14 +26,17 @@ pub(super) enum Seen {
     HardLink(Vec<u8>),
 }
 
-/// Members so far.
-#[derive(Default)]
+/// Members so far, if they are wanted: they take as much memory as the package unpacked.
 pub(super) struct Listing {
-    members: Members,
+    members: Option<Members>,
     last: Vec<u8>,
 }
 
 impl Listing {
+    pub(super) fn new() -> Self {
+        Self { members: LAST.with_borrow(|last| last.as_ref().map(|_| Members::new())), last: Vec::new() }
+    }
+
     pub(super) fn add(&mut self, path: &[u8], kind: MemberKind<'_>) {
         let seen = match kind {
             MemberKind::Folder => Seen::Folder,
@@ -41,18 +45,24 @@ impl Listing {
             MemberKind::HardLink(target) => Seen::HardLink(target.to_vec()),
         };
         self.last = path.to_vec();
-        self.members.insert(self.last.clone(), seen);
+        if let Some(members) = &mut self.members {
+            members.insert(self.last.clone(), seen);
+        }
+    }
+
+    fn last_member(&mut self) -> Option<&mut Seen> {
+        self.members.as_mut()?.get_mut(&self.last)
     }
 
     pub(super) fn push_content(&mut self, bytes: &[u8]) {
-        if let Some(Seen::File { size, data }) = self.members.get_mut(&self.last) {
+        if let Some(Seen::File { size, data }) = self.last_member() {
             *size += bytes.len() as u64;
             data.extend(bytes.iter().filter(|byte| **byte != 0));
         }
     }
 
     pub(super) fn add_holes(&mut self, bytes: u64) {
-        if let Some(Seen::File { size, .. }) = self.members.get_mut(&self.last) {
+        if let Some(Seen::File { size, .. }) = self.last_member() {
             *size += bytes;
         }
     }
@@ -63,7 +73,12 @@ impl Listing {
     }
 }
 
+/// Packages that this thread inspects are listed from now on.
+pub(super) fn start() {
+    LAST.set(Some(Members::new()));
+}
+
 /// The members of the package that this thread inspected last.
 pub(super) fn take_last() -> Members {
-    LAST.take()
+    LAST.take().unwrap()
 }

@@ -61,7 +61,7 @@ impl MemberList {
             description: None,
             reads_description: false,
             #[cfg(test)]
-            listing: crate::listing::Listing::default(),
+            listing: crate::listing::Listing::new(),
         }
     }
 

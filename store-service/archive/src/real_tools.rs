@@ -25,6 +25,7 @@ const MEMBERS: u64 = 8;
 const HOLE_BYTES: u64 = (3 << 20) + 4;
 
 fn inspect(file: &Path) -> Result<Package, ArchiveError> {
+    listing::start();
     let mut inspector = Inspector::new(Limits::default(), Unmetered);
     let (mut source, mut piece) = (File::open(file).unwrap(), vec![0; 100_000]);
     loop {
