@@ -78,6 +78,18 @@ pub enum LooksLike {
     Rar,
     /// 7-Zip.
     SevenZip,
+    /// cpio, in one of its forms.
+    Cpio,
+    /// ar, as in Debian's packages.
+    Ar,
+    /// lzip.
+    Lzip,
+    /// compress, as in `.tar.Z`.
+    Compress,
+    /// LZ4.
+    Lz4,
+    /// A cabinet of Windows.
+    Cabinet,
     /// An image.
     Image,
     /// Text of some kind.
@@ -99,6 +111,12 @@ impl fmt::Display for LooksLike {
             Self::Pdf => "a PDF document",
             Self::Rar => "a RAR archive",
             Self::SevenZip => "a 7-Zip archive",
+            Self::Cpio => "a cpio archive",
+            Self::Ar => "an ar archive",
+            Self::Lzip => "an lzip file",
+            Self::Compress => "a file of compress",
+            Self::Lz4 => "an LZ4 file",
+            Self::Cabinet => "a cabinet",
             Self::Image => "an image",
             Self::Text => "plain text",
             Self::Binary => "unknown binary data",
@@ -135,12 +153,20 @@ pub(super) fn sniff_format(head: &[u8]) -> Result<Format, LooksLike> {
 
 /// What a file looks like that is no archive.
 pub(super) fn guess_content(head: &[u8]) -> LooksLike {
-    let known: [(&[u8], LooksLike); 10] = [
+    let known: [(&[u8], LooksLike); 18] = [
         (b"\x7fELF", LooksLike::Elf),
         (b"MZ", LooksLike::Exe),
         (b"%PDF-", LooksLike::Pdf),
         (b"Rar!\x1a\x07", LooksLike::Rar),
         (b"7z\xbc\xaf\x27\x1c", LooksLike::SevenZip),
+        (b"07070", LooksLike::Cpio),
+        (b"\xc7\x71", LooksLike::Cpio),
+        (b"\x71\xc7", LooksLike::Cpio),
+        (b"!<arch>\n", LooksLike::Ar),
+        (b"LZIP", LooksLike::Lzip),
+        (b"\x1f\x9d", LooksLike::Compress),
+        (b"\x04\x22\x4d\x18", LooksLike::Lz4),
+        (b"MSCF\0\0\0\0", LooksLike::Cabinet),
         (b"\x89PNG", LooksLike::Image),
         (b"\xff\xd8\xff", LooksLike::Image),
         (b"GIF8", LooksLike::Image),
@@ -187,7 +213,7 @@ mod tests {
 
     #[test]
     fn what_is_no_archive_is_named_for_what_it_looks_like() {
-        let cases: [(&[u8], LooksLike); 17] = [
+        let cases: [(&[u8], LooksLike); 24] = [
             (b"", LooksLike::Empty),
             (b"<!DOCTYPE html><title>Log in</title>", LooksLike::Html),
             (b"\n\n  <!-- hello --><HTML>", LooksLike::Html),
@@ -201,6 +227,13 @@ mod tests {
             (b"%PDF-1.7", LooksLike::Pdf),
             (b"Rar!\x1a\x07\x01", LooksLike::Rar),
             (b"7z\xbc\xaf\x27\x1c", LooksLike::SevenZip),
+            (b"070701", LooksLike::Cpio),
+            (b"\xc7\x71\x01", LooksLike::Cpio),
+            (b"!<arch>\ndebian-binary", LooksLike::Ar),
+            (b"LZIP\x01", LooksLike::Lzip),
+            (b"\x1f\x9d\x90", LooksLike::Compress),
+            (b"\x04\x22\x4d\x18\x64", LooksLike::Lz4),
+            (b"MSCF\0\0\0\0", LooksLike::Cabinet),
             (b"\x89PNG\r\n", LooksLike::Image),
             ("版本 1".as_bytes(), LooksLike::Text),
             (&"版本".as_bytes()[..4], LooksLike::Text),

@@ -199,6 +199,8 @@ fn allows_opaque(limits: &Limits, refused: &ArchiveError) -> bool {
 }
 
 #[cfg(test)]
+mod document;
+#[cfg(test)]
 mod listing;
 #[cfg(test)]
 mod real_tools;

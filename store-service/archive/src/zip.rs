@@ -19,6 +19,8 @@ use super::format::Format;
 use super::limits::Limits;
 use super::resources::Resources;
 use directory::Directory;
+#[cfg(test)]
+pub(super) use directory::Method;
 use members::Members;
 
 const BUFFER_BYTES: usize = 64 << 10;

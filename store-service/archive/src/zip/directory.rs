@@ -26,13 +26,13 @@ const KNOWN_FLAGS: u16 = 0b110 | DESCRIPTOR | 1 << 11;
 
 /// How a member is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Method {
+pub(crate) enum Method {
     Stored,
     Deflated,
 }
 
 impl Method {
-    pub(super) fn from_number(number: u16) -> Result<Self, MemberError> {
+    pub(crate) fn from_number(number: u16) -> Result<Self, MemberError> {
         match number {
             0 => Ok(Self::Stored),
             8 => Ok(Self::Deflated),
