@@ -29,6 +29,10 @@ fn checked(key: &VerifyingKey, line: &str) -> Value {
     serde_json::from_slice(&payload).unwrap()
 }
 
+fn build_of(statement: &Value) -> &Value {
+    &statement["predicate"]["buildDefinition"]
+}
+
 #[tokio::test]
 async fn a_package_has_a_signed_statement_of_its_source() {
     let body = package_of_size(10_000);
@@ -41,40 +45,67 @@ async fn a_package_has_a_signed_statement_of_its_source() {
     let said = statements(store.directory(), &sha256);
     assert_eq!(said.len(), 1);
     assert_eq!(said[0]["subject"][0]["digest"]["sha256"], sha256);
-    let from = &said[0]["predicate"]["source"];
-    assert_eq!((&from["url"], &from["final_url"]), (&json!(source.url_of("/moved")), &json!(source.url())));
-    let varies = ["/job_id", "/started", "/ended", "/source/url", "/source/final_url", "/store/version"];
+    let build = &said[0]["predicate"]["buildDefinition"];
+    let (asked, found) = (&build["externalParameters"]["package_url"], &build["resolvedDependencies"][0]);
+    assert_eq!((asked, &found["uri"]), (&json!(source.url_of("/moved")), &json!(source.url())));
+    assert_eq!(found["digest"]["sha256"], sha256);
+    let varies = [
+        "/buildDefinition/externalParameters/package_url",
+        "/buildDefinition/resolvedDependencies/0/uri",
+        "/buildDefinition/resolvedDependencies/0/digest/sha256",
+        "/runDetails/builder/version/linkgate-store",
+        "/runDetails/metadata/invocationId",
+        "/runDetails/metadata/startedOn",
+        "/runDetails/metadata/finishedOn",
+    ];
     let varies = varies.map(|pointer| format!("/predicate{pointer}"));
     let pointers: Vec<&str> = varies.iter().map(String::as_str).chain(["/subject/0/digest/sha256"]).collect();
     insta::assert_json_snapshot!(redacted(said[0].clone(), &pointers), @r#"
     {
       "_type": "https://in-toto.io/Statement/v1",
       "predicate": {
-        "app_code": "app_code",
-        "caller": {
-          "app_code": "app_code",
-          "operator": "admin",
-          "request_id": "request-7"
+        "buildDefinition": {
+          "buildType": "urn:linkgate:upload-via-link:v1",
+          "externalParameters": {
+            "app_code": "app_code",
+            "module": "default",
+            "package_url": "…",
+            "version": "0.0.5"
+          },
+          "internalParameters": {
+            "attempts": 1,
+            "caller": {
+              "app_code": "app_code",
+              "operator": "admin",
+              "request_id": "request-7"
+            },
+            "size_bytes": 10000
+          },
+          "resolvedDependencies": [
+            {
+              "annotations": {},
+              "digest": {
+                "sha256": "…"
+              },
+              "uri": "…"
+            }
+          ]
         },
-        "ended": "…",
-        "job_id": "…",
-        "module": "default",
-        "size_bytes": 10000,
-        "source": {
-          "attempts": 1,
-          "etag": null,
-          "final_url": "…",
-          "last_modified": null,
-          "url": "…"
-        },
-        "started": "…",
-        "store": {
-          "name": "linkgate-store-core",
-          "version": "…"
-        },
-        "version": "0.0.5"
+        "runDetails": {
+          "builder": {
+            "id": "urn:linkgate:store",
+            "version": {
+              "linkgate-store": "…"
+            }
+          },
+          "metadata": {
+            "finishedOn": "…",
+            "invocationId": "…",
+            "startedOn": "…"
+          }
+        }
       },
-      "predicateType": "urn:linkgate:intake:v1",
+      "predicateType": "https://slsa.dev/provenance/v1",
       "subject": [
         {
           "digest": {
@@ -98,7 +129,8 @@ async fn validators_are_recorded_as_the_source_gave_them() {
     let source = FakeSource::start(Behaviour::Ranged(file)).await;
     let store = TestStore::trusting(&source).await;
     assert_eq!(store.send(store.request(source.url())).await.status, 200);
-    let said = &statements(store.directory(), &sha256_hex(&package_of("abc")))[0]["predicate"]["source"];
+    let said = &statements(store.directory(), &sha256_hex(&package_of("abc")))[0];
+    let said = &build_of(said)["resolvedDependencies"][0]["annotations"];
     assert_eq!((&said["etag"], &said["last_modified"]), (&json!("\"v7\""), &json!("Tue, 20 Aug 2024 11:37:00 GMT")));
 }
 
@@ -110,23 +142,21 @@ async fn a_statement_about_bytes_that_were_stored_names_their_source_and_calls_t
     let store = TestStore::trusting(&source).await;
     let sha256 = sha256_hex(&body);
     assert_eq!(store.send(store.request(source.url_of("/moved"))).await.status, 200);
-    let downloaded_by = statements(store.directory(), &sha256)[0]["predicate"]["job_id"].clone();
+    let run = &statements(store.directory(), &sha256)[0]["predicate"]["runDetails"];
+    let downloaded_by = run["metadata"]["invocationId"].clone();
     // The second reuses what the first has, and the third what the second has.
     for version in ["2", "3"] {
         let link = source.url_of(&format!("/official-{version}?sign=s3cret"));
         let claiming = store.request(link).version(version).field("sha256", sha256.as_str());
         assert_eq!(store.send(claiming).await.status, 200);
         let said = statements(store.directory(), &sha256);
-        let wanted = json!({
-            "url": source.url_of("/moved"),
-            "final_url": source.url(),
-            "etag": null,
-            "last_modified": null,
-            "reused": true,
-            "job_id": downloaded_by,
-            "claimed_url": source.url_of(&format!("/official-{version}")),
-        });
-        assert_eq!(said[0]["predicate"]["source"], wanted);
+        let build = build_of(&said[0]);
+        assert_eq!(build["resolvedDependencies"][0]["uri"], source.url());
+        let reused = json!({"job_id": downloaded_by, "package_url": source.url_of("/moved")});
+        assert_eq!(build["internalParameters"]["reused"], reused);
+        let asked = &build["externalParameters"];
+        assert_eq!(asked["claimed_url"], source.url_of(&format!("/official-{version}")));
+        assert!(asked.get("package_url").is_none(), "nobody asked it: {asked}");
     }
     let rows = store.directory().provenance().await;
     assert!(rows.iter().all(|(_, final_url, _)| *final_url == Some(source.url())), "{rows:?}");
@@ -134,7 +164,8 @@ async fn a_statement_about_bytes_that_were_stored_names_their_source_and_calls_t
     store.directory().execute("update provenance set final_url = null").await;
     let again = store.request(source.url()).version("4").field("sha256", sha256.as_str());
     assert_eq!(store.send(again).await.status, 200);
-    assert_eq!(statements(store.directory(), &sha256)[0]["predicate"]["source"]["url"], source.url());
+    let said = &statements(store.directory(), &sha256)[0];
+    assert_eq!(build_of(said)["externalParameters"]["package_url"], source.url());
     assert_eq!(source.requests().len(), 3, "the redirect, its target, and the last upload");
     store.finish().await;
 }
@@ -151,7 +182,7 @@ async fn every_row_of_a_package_has_its_statement_and_those_of_others_go_with_th
     assert_eq!(store.send(held).await.status, 200);
     let said = statements(store.directory(), &sha256);
     assert_eq!(said.len(), 2);
-    assert_eq!(said[0]["predicate"]["source"]["reused"], true, "the newest first");
+    assert!(build_of(&said[0])["internalParameters"]["reused"].is_object(), "the newest first");
     for version in ["0.0.5", "2"] {
         let over = store.request(source.url_of("/new.tar.gz")).version(version).overwriting();
         assert_eq!(store.send(over).await.status, 200);

@@ -52,48 +52,88 @@ pub struct Intake<'a> {
     pub ended_ms: i64,
 }
 
+/// What the parameters below are, for those who check statements by policy.
+const BUILD_TYPE: &str = "urn:linkgate:upload-via-link:v1";
+/// Who signs.
+const BUILDER: &str = "urn:linkgate:store";
+
 impl Intake<'_> {
+    /// The statement, in the form of SLSA's provenance: what was asked for, which bytes it came to, who did it and when.
     pub(super) fn statement(&self) -> Value {
-        let source = match self.source {
-            Source::Fetched { final_url, etag, last_modified, attempts } => json!({
-                "url": self.source_url.to_string(),
-                "final_url": final_url,
-                "etag": etag,
-                "last_modified": last_modified,
-                "attempts": attempts,
-            }),
-            Source::Reused { job_id, url, final_url, etag, last_modified } => json!({
-                "url": url,
-                "final_url": final_url,
-                "etag": etag,
-                "last_modified": last_modified,
-                "reused": true,
-                "job_id": job_id.to_string(),
-                "claimed_url": self.source_url.to_string(),
-            }),
-        };
         json!({
             "_type": "https://in-toto.io/Statement/v1",
             "subject": [{"name": self.package_name, "digest": {"sha256": self.sha256}}],
-            "predicateType": "urn:linkgate:intake:v1",
+            "predicateType": "https://slsa.dev/provenance/v1",
             "predicate": {
-                "app_code": self.target.app.as_str(),
-                "module": self.target.module.as_str(),
-                "version": self.version,
-                "size_bytes": self.size_bytes,
-                "source": source,
-                "caller": {
-                    "app_code": self.caller_app.map_or("", CallerApp::as_str),
-                    "operator": self.operator,
-                    "request_id": self.request_id,
+                "buildDefinition": {
+                    "buildType": BUILD_TYPE,
+                    "externalParameters": self.external_parameters(),
+                    "internalParameters": self.internal_parameters(),
+                    "resolvedDependencies": [self.resolved_source()],
                 },
-                "job_id": self.job_id.to_string(),
-                "started": self.started_ms.map(show),
-                "ended": show(self.ended_ms),
-                "store": {"name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION")},
+                "runDetails": {
+                    "builder": {"id": BUILDER, "version": {"linkgate-store": env!("CARGO_PKG_VERSION")}},
+                    "metadata": without_nulls(json!({
+                        "invocationId": self.job_id.to_string(),
+                        "startedOn": self.started_ms.map(show),
+                        "finishedOn": show(self.ended_ms),
+                    })),
+                },
             },
         })
     }
+
+    /// What the caller asked for. A link that nobody asked is a claim.
+    fn external_parameters(&self) -> Value {
+        let link = match self.source {
+            Source::Fetched { .. } => "package_url",
+            Source::Reused { .. } => "claimed_url",
+        };
+        json!({
+            link: self.source_url.to_string(),
+            "app_code": self.target.app.as_str(),
+            "module": self.target.module.as_str(),
+            "version": self.version,
+        })
+    }
+
+    fn internal_parameters(&self) -> Value {
+        let (attempts, reused) = match self.source {
+            Source::Fetched { attempts, .. } => (json!(attempts), Value::Null),
+            Source::Reused { job_id, url, .. } => {
+                (Value::Null, json!({"job_id": job_id.to_string(), "package_url": url}))
+            }
+        };
+        without_nulls(json!({
+            "caller": {
+                "app_code": self.caller_app.map_or("", CallerApp::as_str),
+                "operator": self.operator,
+                "request_id": self.request_id,
+            },
+            "size_bytes": self.size_bytes,
+            "attempts": attempts,
+            "reused": reused,
+        }))
+    }
+
+    /// The file that the bytes are.
+    fn resolved_source(&self) -> Value {
+        let (Source::Fetched { final_url, etag, last_modified, .. }
+        | Source::Reused { final_url, etag, last_modified, .. }) = self.source;
+        json!({
+            "uri": final_url,
+            "digest": {"sha256": self.sha256},
+            "annotations": without_nulls(json!({"etag": etag, "last_modified": last_modified})),
+        })
+    }
+}
+
+/// The form knows no null.
+fn without_nulls(mut object: Value) -> Value {
+    if let Some(fields) = object.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
+    object
 }
 
 /// RFC 3339, in UTC.
