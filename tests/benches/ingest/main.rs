@@ -3,7 +3,7 @@
 //!
 //! `cargo xtask bench ingest` builds what is needed and says where it is; `--mib`, `--rounds`. Two places: memory
 //! (`/dev/shm`), where nothing but the way of the bytes counts, and the disk, where everybody syncs what was written. Two
-//! packages: a file that is no archive, and a tar.gz whose inside the store looks at. Promises: every transfer's hash is
+//! packages: a file that is no archive, over http and over https, and a tar.gz whose inside the store looks at. Promises: every transfer's hash is
 //! checked, and a wrong one ends the run with an error; what cannot be measured here is named. Asserts nothing about
 //! time: machines differ, and a slow one is not broken.
 
@@ -14,6 +14,7 @@
     reason = "a bench that cannot run says so by failing"
 )]
 
+mod minimum;
 mod report;
 mod scripts;
 mod stores;
@@ -22,8 +23,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use linkgate_tests::measure::{memory_dir, number};
-use linkgate_tests::{Bulk, FakeSource};
+use linkgate_tests::{Authority, Bulk, FakeSource, Manner, Shown, TlsFront};
 
+use crate::minimum::Threads;
 use crate::report::{Measured, Row};
 use crate::scripts::Script;
 
@@ -33,12 +35,38 @@ struct Package {
     bytes: u64,
     sha256: String,
     source: FakeSource,
+    tls: Option<(Authority, TlsFront)>,
 }
 
 impl Package {
     async fn new(name: &'static str, bulk: Bulk) -> Self {
         let source = FakeSource::start(bulk.served(Duration::ZERO)).await;
-        Self { name, bytes: bulk.size(), sha256: bulk.sha256(), source }
+        Self { name, bytes: bulk.size(), sha256: bulk.sha256(), source, tls: None }
+    }
+
+    /// The same over https.
+    async fn over_tls(name: &'static str, bulk: Bulk) -> Self {
+        let (package, authority) = (Self::new(name, bulk).await, Authority::new());
+        let front = TlsFront::before(&package.source, &authority, Manner::Serves(Shown::Good, &["http/1.1"])).await;
+        Self { tls: Some((authority, front)), ..package }
+    }
+
+    fn url(&self) -> String {
+        self.tls.as_ref().map_or_else(|| self.source.url(), |(_, front)| front.url())
+    }
+
+    fn host(&self) -> String {
+        self.tls.as_ref().map_or_else(|| self.source.host(), |(_, front)| front.host())
+    }
+
+    /// Variables by which programs learn whom to trust.
+    fn trust(&self) -> Vec<(&'static str, String)> {
+        let Some(file) = self.authority_file() else { return Vec::new() };
+        ["SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"].map(|name| (name, file.clone())).into()
+    }
+
+    fn authority_file(&self) -> Option<String> {
+        self.tls.as_ref().map(|(authority, _)| authority.file().display().to_string())
     }
 }
 
@@ -55,13 +83,14 @@ struct Place {
 enum Way {
     Store,
     Gateway,
+    Minimum(Threads),
     Script(&'static Script),
 }
 
 impl Way {
     /// The store first: the others are held against it.
     fn all() -> Vec<Self> {
-        let mut ways = vec![Self::Store, Self::Gateway];
+        let mut ways = vec![Self::Store, Self::Gateway, Self::Minimum(Threads::One), Self::Minimum(Threads::Two)];
         for script in &scripts::ALL {
             match script.missing() {
                 None => ways.push(Self::Script(script)),
@@ -75,6 +104,7 @@ impl Way {
         match self {
             Self::Store => "store",
             Self::Gateway => "store behind Envoy",
+            Self::Minimum(threads) => threads.name(),
             Self::Script(script) => script.name,
         }
     }
@@ -83,18 +113,30 @@ impl Way {
         match self {
             Self::Store => stores::alone(root, package).await,
             Self::Gateway => stores::behind_envoy(root, package).await,
+            Self::Minimum(threads) => threads.take_in(root, syncs, package).await,
             Self::Script(script) => script.run(root, syncs, package).await,
         }
     }
 }
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 1)]
-async fn main() {
+fn main() {
+    if minimum::run_if_asked() {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.expect("threads").block_on(measure_all());
+}
+
+async fn measure_all() {
     let mib = number("--mib", 1_024);
     let rounds = number("--rounds", 5).max(1);
     let files = u32::try_from(mib).expect("--mib is smaller");
-    let packages =
-        [Package::new("opaque", Bulk::opaque(mib << 20, 0)).await, Package::new("tar.gz", Bulk::tar_gz(files)).await];
+    let opaque = || Bulk::opaque(mib << 20, 0);
+    let packages = [
+        Package::new("opaque", opaque()).await,
+        Package::new("tar.gz", Bulk::tar_gz(files)).await,
+        Package::over_tls("https", opaque()).await,
+    ];
     // The largest that is there at once: a file, and what is written beside it.
     let memory = Place { name: "memory", root: memory_dir(2 * (mib << 20)), syncs: false };
     let disk = Place { name: "disk", root: std::env::temp_dir(), syncs: true };
@@ -103,7 +145,9 @@ async fn main() {
     report::print_head();
     for place in [&memory, &disk] {
         for package in &packages {
-            report::print(place, package, &measure(place, package, &ways, rounds).await);
+            let rows = measure(place, package, &ways, rounds).await;
+            report::print(place, package, &rows);
+            report::print_targets(place, package, &rows);
         }
     }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use linkgate_tests::measure::median;
 
-use crate::{Package, Place};
+use crate::minimum::Threads;
+use crate::{Package, Place, scripts};
 
 /// One transfer.
 pub struct Measured {
@@ -29,6 +30,10 @@ impl Row {
     fn seconds(&self) -> f64 {
         median(self.rounds.iter().map(|round| round.took.as_secs_f64()))
     }
+
+    fn cpu_seconds(&self) -> f64 {
+        median(self.rounds.iter().map(|round| round.cpu.as_secs_f64()))
+    }
 }
 
 pub fn print_head() {
@@ -47,7 +52,7 @@ pub fn print(place: &Place, package: &Package, rows: &[Row]) {
         let (least, most) = (speeds().fold(f64::INFINITY, f64::min), speeds().fold(0.0, f64::max));
         let range = format!("({least:.0}–{most:.0})");
         let ratio = row.seconds() / rows[0].seconds();
-        let cpu = median(row.rounds.iter().map(|round| round.cpu.as_secs_f64())) / gib;
+        let cpu = row.cpu_seconds() / gib;
         let peak = row.rounds.iter().filter_map(|round| round.peak_kib).max();
         let peak = peak.map_or("–".to_owned(), |kib| format!("{:.1}", kib as f64 / 1024.0));
         println!(
@@ -56,6 +61,33 @@ pub fn print(place: &Place, package: &Package, rows: &[Row]) {
             package.name,
             row.name,
             speed(row.seconds()),
+        );
+    }
+}
+
+/// What the store costs over the least that anybody must do, and how much faster it is than a pipeline, beside what it
+/// should be.
+pub fn print_targets(place: &Place, package: &Package, rows: &[Row]) {
+    let row = |name: &str| rows.iter().find(|row| row.name == name);
+    let (Some(store), Some(minimum)) = (row("store"), row(Threads::One.name())) else { return };
+    let best = row(Threads::Two.name()).map_or(f64::INFINITY, Row::seconds).min(minimum.seconds());
+    let verdict = |is_met: bool| if is_met { "met" } else { "MISSED" };
+    let (cpu, wall) = (store.cpu_seconds() / minimum.cpu_seconds(), store.seconds() / best);
+    println!(
+        "{:<8}{:<8}CPU over the minimum in one thread: {cpu:.2} (at most 1.15: {}); time over the faster minimum: {wall:.2} (at most 1.25: {})",
+        place.name,
+        package.name,
+        verdict(cpu <= 1.15),
+        verdict(wall <= 1.25),
+    );
+    if let (true, Some(pipeline)) = (package.tls.is_some(), row(scripts::PIPELINE)) {
+        let faster = pipeline.seconds() / store.seconds();
+        println!(
+            "{:<8}{:<8}speed over {}: {faster:.2} (at least 1.5: {})",
+            place.name,
+            package.name,
+            scripts::PIPELINE,
+            verdict(faster >= 1.5)
         );
     }
 }

@@ -29,9 +29,12 @@ with open(sys.argv[2], "rb") as file:
 print(digest.hexdigest())
 ' "$1" "$2""#;
 
+/// The fastest that a shell offers.
+pub const PIPELINE: &str = "curl | tee | openssl sha256";
+
 pub static ALL: [Script; 4] = [
     Script {
-        name: "curl | tee | openssl sha256",
+        name: PIPELINE,
         needs: &["command -v curl", "command -v openssl"],
         text: "curl -sf \"$1\" | tee \"$2\" | openssl sha256",
     },
@@ -44,7 +47,7 @@ pub static ALL: [Script; 4] = [
         name: "aria2c --checksum",
         needs: &["command -v aria2c"],
         // It fails if the hash is another one. Room is not made beforehand, which would only cost it time.
-        text: "aria2c -q --no-conf --file-allocation=none --checksum=sha-256=\"$3\" -d / -o \"$2\" \"$1\" && echo \"$3\"",
+        text: "aria2c -q --no-conf --file-allocation=none --checksum=sha-256=\"$3\" ${SSL_CERT_FILE:+--ca-certificate=\"$SSL_CERT_FILE\"} -d / -o \"$2\" \"$1\" && echo \"$3\"",
     },
     Script { name: "requests, 512 B, then 4 KiB", needs: &["python3 -c 'import requests'"], text: REFERENCE },
 ];
@@ -64,13 +67,15 @@ impl Script {
         let sync = if syncs { "sync \"$2\"" } else { ":" };
         // The last line is the time that all programs used.
         let text = format!("set -e\n{}\n{sync}\ntimes", self.text);
-        let arguments = [package.source.url(), file, package.sha256.clone()];
+        let arguments = [package.url(), file, package.sha256.clone()];
+        let trust = package.trust();
         // The source runs in this process: waiting must not hold its thread.
         let run = move || {
             let mut command = Command::new("sh");
             for proxy in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
                 command.env_remove(proxy);
             }
+            command.envs(trust);
             let begun = Instant::now();
             let output = command.args(["-c", &text, "sh"]).args(arguments).output().unwrap();
             (begun.elapsed(), output)

@@ -11,8 +11,8 @@ use crate::report::Measured;
 
 pub async fn alone(root: &Path, package: &Package) -> Measured {
     let dir = tempfile::tempdir_in(root).unwrap();
-    let store = StoreProcess::trusting(&package.source, dir.path(), &[limit(package).as_setting(), any_format()]);
-    let request = store.request(package.source.url());
+    let store = start(package, dir.path(), &[]);
+    let request = store.request(package.url());
     take_in(&store, request, store.base(), &[store.pid()], package).await
 }
 
@@ -20,31 +20,26 @@ pub async fn alone(root: &Path, package: &Package) -> Measured {
 pub async fn behind_envoy(root: &Path, package: &Package) -> Measured {
     let dir = tempfile::tempdir_in(root).unwrap();
     let plan = GatewayPlan::new();
-    let (keys, limit) = (plan.public_keys(), limit(package));
-    let settings = [("LINKGATE_JWT_PUBLIC_KEYS", keys.as_str()), limit.as_setting(), any_format()];
-    let store = StoreProcess::trusting(&package.source, dir.path(), &settings);
-    plan.deploy(&plan.credentials().policy(&[package.source.host()]));
+    let store = start(package, dir.path(), &[("LINKGATE_JWT_PUBLIC_KEYS", &plan.public_keys())]);
+    plan.deploy(&plan.credentials().policy(&[package.host()]));
     let gateway = plan.start(store.base().trim_start_matches("http://").parse().unwrap()).await;
-    let request = store.request(package.source.url()).token(None);
+    let request = store.request(package.url()).token(None);
     let request = request.header("x-bkapi-authorization", &gateway.credentials().header());
     take_in(&store, request, gateway.base(), &[store.pid(), gateway.pid()], package).await
 }
 
-fn any_format() -> (&'static str, &'static str) {
-    unknown_formats_allowed("one of the two packages is no archive, to measure without the inspection")
-}
-
-/// A package of the benchmark may be larger than the store takes by itself.
-struct Limit(String);
-
-impl Limit {
-    fn as_setting(&self) -> (&str, &str) {
-        ("LINKGATE_FETCH_MAX_BYTES", &self.0)
-    }
-}
-
-fn limit(package: &Package) -> Limit {
-    Limit(package.bytes.to_string())
+/// A store that may read this package, which may be larger than a store takes by itself.
+fn start(package: &Package, data_dir: &Path, more: &[(&str, &str)]) -> StoreProcess {
+    let (host, limit, trust) = (package.host(), package.bytes.to_string(), package.trust());
+    let mut settings = vec![
+        ("LINKGATE_FETCH_ALLOWED_HOSTS", host.as_str()),
+        ("LINKGATE_FETCH_PRIVATE_HOSTS", &host),
+        ("LINKGATE_FETCH_MAX_BYTES", &limit),
+        unknown_formats_allowed("one of the packages is no archive, to measure without the inspection"),
+    ];
+    settings.extend(trust.iter().map(|(name, value)| (*name, value.as_str())));
+    settings.extend(more);
+    StoreProcess::start(data_dir, &settings)
 }
 
 async fn take_in(
