@@ -132,8 +132,7 @@ fn store_command(programs: &Programs, files: &DemoFiles, ports: &Numbers, hosts:
         .env("LINKGATE_STORE_LISTEN", format!("127.0.0.1:{}", ports.store))
         .env("LINKGATE_DATA_DIR", files.data())
         .env("LINKGATE_JWT_PUBLIC_KEYS", format!("linkgate={}", files.public_key().display()))
-        .env("LINKGATE_FETCH_ALLOWED_HOSTS", hosts.all().collect::<Vec<_>>().join(","))
-        .env("LINKGATE_FETCH_PRIVATE_HOSTS", hosts.private.join(","));
+        .env("LINKGATE_FETCH_ALLOWED_HOSTS", hosts.all().collect::<Vec<_>>().join(","));
     command
 }
 

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::files::{DemoFiles, read_text, write_atomically};
@@ -111,13 +112,14 @@ fn prepare_policy_file(committed: &Path, files: &DemoFiles, credentials: &Creden
     match hosts.all().find(|host| !current.contains(host)) {
         None => Ok(()),
         Some(host) => Err(Failure::new(format!(
-            "{} does not allow the host {host}: add it under packages.allowed_hosts, or remove the file to have it made anew",
+            "{} does not allow the host {host}: add it under packages.hosts, or remove the file to have it made anew",
             path.display()
         ))),
     }
 }
 
-/// Puts the digests where the committed policy has zeros, and the hosts where it has the sample's.
+/// Puts the digests where the committed policy has zeros, and the hosts where it has the sample's; those with private
+/// addresses into the list that allows these.
 fn fill_in_policy(committed: &str, credentials: &Credentials, hosts: &Hosts) -> Outcome<String> {
     let zeros = "0".repeat(64);
     let entry = format!("- {COMMITTED_SAMPLE}\n");
@@ -130,9 +132,12 @@ fn fill_in_policy(committed: &str, credentials: &Credentials, hosts: &Hosts) -> 
     let filled = committed.replacen(&zeros, &digest(&credentials.secret), 1);
     let filled = filled.replacen(&zeros, &digest(&credentials.ticket), 1);
     let indent = before.rsplit('\n').next().unwrap_or_default();
-    // In quotes, so that whatever was typed stays one item; the check that follows refuses what is no host.
-    let entries: Vec<_> = hosts.all().map(|host| format!("- {}\n", serde_json::Value::from(host))).collect();
-    Ok(filled.replacen(&entry, &entries.join(indent), 1))
+    // As JSON, so that whatever was typed stays one item; the check that follows refuses what is no host.
+    let public: Vec<_> = hosts.public.iter().map(|host| format!("{indent}- {}\n", json!(host))).collect();
+    let private = |host: &String| json!({"host": host, "targets": ["*"], "allow_private_addresses": true});
+    let private: Vec<_> = hosts.private.iter().map(private).collect();
+    let filled = filled.replacen(&format!("{indent}{entry}"), &public.concat(), 1);
+    Ok(filled.replacen("packages:\n", &format!("packages:\n  hosts: {}\n", json!(private)), 1))
 }
 
 #[cfg(test)]
@@ -147,12 +152,11 @@ mod tests {
     fn the_digests_go_where_the_zeros_were_and_the_hosts_where_the_sample_was() {
         let zeros = "0".repeat(64);
         let hosts = Hosts { private: vec!["127.0.0.1:9".to_owned()], public: vec!["example.net".to_owned()] };
-        let committed = format!("hosts:\n  - 127.0.0.1:8090\napp: {zeros}\nuser: {zeros}\n");
+        let committed = format!("packages:\n  allowed_hosts:\n  - 127.0.0.1:8090\napp: {zeros}\nuser: {zeros}\n");
         let filled = fill_in_policy(&committed, &credentials(), &hosts).unwrap();
-        assert!(
-            filled.starts_with("hosts:\n  - \"127.0.0.1:9\"\n  - \"example.net\"\napp: ba7816bf8f01cfea"),
-            "{filled}"
-        );
+        assert!(filled.contains("\n  allowed_hosts:\n  - \"example.net\"\napp: ba7816bf8f01cfea"), "{filled}");
+        let private = r#"  hosts: [{"allow_private_addresses":true,"host":"127.0.0.1:9","targets":["*"]}]"#;
+        assert_eq!(filled.lines().nth(1), Some(private));
         assert!(!filled.contains(&zeros));
         assert!(fill_in_policy(&zeros, &credentials(), &hosts).is_err());
     }
