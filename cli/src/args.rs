@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::admin::Admin;
 
@@ -111,10 +111,13 @@ pub struct Target {
 /// `linkgate keys …`
 #[derive(Subcommand)]
 pub enum KeysCommand {
-    /// Make an Ed25519 pair: NAME-private.pem for the gate, NAME-public.pem for the store
+    /// Make a pair: NAME-private.pem for the gate, NAME-public.pem for the store
     Generate {
         #[command(flatten)]
         pair: Pair,
+        /// What tokens are signed with
+        #[arg(long, value_enum, default_value_t)]
+        algorithm: Algorithm,
         /// If the pair is there already, leave it and end with 0
         #[arg(long)]
         keep: bool,
@@ -129,6 +132,18 @@ pub enum KeysCommand {
         #[command(flatten)]
         pair: Pair,
     },
+}
+
+/// A signature of tokens, by its name in JOSE.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Algorithm {
+    /// Ed25519
+    #[default]
+    #[value(name = "EdDSA")]
+    EdDsa,
+    /// RSA of 2048 bits, for back ends that verify nothing else
+    #[value(name = "RS512")]
+    Rs512,
 }
 
 /// The files of a pair of keys.

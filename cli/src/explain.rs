@@ -20,6 +20,7 @@ use serde_json::{Map, Value, json};
 
 use self::request::{DescribedRequest, SERVICE_OF};
 use crate::Report;
+use crate::args::Algorithm;
 use crate::error::Error;
 use crate::keys;
 use crate::policy;
@@ -41,7 +42,7 @@ pub fn explain_request(file: &Path, request: &Path, as_json: bool) -> Result<Rep
 
 /// A gate with a signing key that nobody knows and nobody stores.
 fn build_gate(policy: linkgate_gate::policy::Policy) -> Result<Gate, Error> {
-    let (private, _) = keys::new_pair()?;
+    let (private, _) = keys::new_pair(Algorithm::EdDsa)?;
     let signing = SigningKey::parse(&private).map_err(|error| Error::Encode(error.to_string()))?;
     let own = OwnCredentials::new(String::new(), String::new(), String::new());
     let worker = Rc::new(Worker::new(Box::new(Unshared::default()), [0; 16]));

@@ -8,13 +8,17 @@ use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::KeyPair as _;
+use ed25519_dalek::pkcs8::spki::der::pem::{self, LineEnding};
 use ed25519_dalek::pkcs8::spki::der::zeroize::Zeroizing;
 use ed25519_dalek::pkcs8::{DecodePublicKey, EncodePrivateKey, EncodePublicKey, KeypairBytes};
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
 
-use crate::args::Pair;
+use crate::args::{Algorithm, Pair};
 use crate::error::Error;
 use crate::files::{Existing, read_text, write_atomically};
 
@@ -35,7 +39,7 @@ impl Pair {
 }
 
 /// Makes the pair; folders that are not there are made for the owner only.
-pub fn generate_pair(pair: &Pair, keep: bool) -> Result<String, Error> {
+pub fn generate_pair(pair: &Pair, algorithm: Algorithm, keep: bool) -> Result<String, Error> {
     let (private, public) = (pair.private(), pair.public());
     let there = |path: &Path| symlink_metadata(path).is_ok();
     if keep && there(&private) && there(&public) {
@@ -47,7 +51,7 @@ pub fn generate_pair(pair: &Pair, keep: bool) -> Result<String, Error> {
             return Err(Error::KeyExists(path.clone()));
         }
     }
-    let (private_pem, public_pem) = new_pair()?;
+    let (private_pem, public_pem) = new_pair(algorithm)?;
     for folder in [&pair.to, pair.public_folder()] {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| Error::file("make", folder, e))?;
     }
@@ -89,9 +93,16 @@ pub fn remove_pair(pair: &Pair) -> Result<String, Error> {
     Ok(report)
 }
 
-/// A fresh pair as PEM texts. The private one is the plain PKCS#8 of RFC 8410, without the public key inside, because
-/// older tools cannot read the other.
-pub fn new_pair() -> Result<(Zeroizing<String>, String), Error> {
+/// A fresh pair as PEM texts: the private one in PKCS#8, the public one as SPKI.
+pub fn new_pair(algorithm: Algorithm) -> Result<(Zeroizing<String>, String), Error> {
+    match algorithm {
+        Algorithm::EdDsa => new_ed25519_pair(),
+        Algorithm::Rs512 => new_rsa_pair(),
+    }
+}
+
+/// The private key is the plain form of RFC 8410, without the public key inside, because older tools cannot read the other.
+fn new_ed25519_pair() -> Result<(Zeroizing<String>, String), Error> {
     let mut seed = Zeroizing::new([0_u8; 32]);
     getrandom::fill(seed.as_mut()).map_err(Error::Random)?;
     let key = SigningKey::from_bytes(&seed);
@@ -99,6 +110,19 @@ pub fn new_pair() -> Result<(Zeroizing<String>, String), Error> {
     let private = bytes.to_pkcs8_pem(LineEnding::LF).map_err(|e| Error::Encode(e.to_string()))?;
     let public = key.verifying_key().to_public_key_pem(LineEnding::LF).map_err(|e| Error::Encode(e.to_string()))?;
     Ok((private, public))
+}
+
+fn new_rsa_pair() -> Result<(Zeroizing<String>, String), Error> {
+    let failed = |_: Unspecified| Error::Encode("the RSA key could not be made".to_owned());
+    let key = KeyPair::generate(KeySize::Rsa2048).map_err(failed)?;
+    let private: Pkcs8V1Der<'_> = key.as_der().map_err(failed)?;
+    let public: PublicKeyX509Der<'_> = key.public_key().as_der().map_err(failed)?;
+    Ok((to_pem("PRIVATE KEY", private.as_ref())?, to_pem("PUBLIC KEY", public.as_ref())?.to_string()))
+}
+
+fn to_pem(label: &'static str, der: &[u8]) -> Result<Zeroizing<String>, Error> {
+    let pem = pem::encode_string(label, LineEnding::LF, der);
+    pem.map(Zeroizing::new).map_err(|e| Error::Encode(e.to_string()))
 }
 
 #[cfg(test)]
@@ -128,12 +152,12 @@ mod tests {
     fn a_pair_is_made_once_and_removed_alone() {
         let folder = tempfile::tempdir().unwrap();
         let (old, new) = (pair(folder.path(), "jwt"), pair(folder.path(), "next"));
-        generate_pair(&old, true).unwrap();
+        generate_pair(&old, Algorithm::EdDsa, true).unwrap();
         let before = fs::read(old.private()).unwrap();
-        generate_pair(&old, true).unwrap();
-        generate_pair(&new, false).unwrap();
+        generate_pair(&old, Algorithm::EdDsa, true).unwrap();
+        generate_pair(&new, Algorithm::Rs512, false).unwrap();
         assert_eq!(fs::read(old.private()).unwrap(), before);
-        assert!(matches!(generate_pair(&old, false), Err(Error::KeyExists(_))));
+        assert!(matches!(generate_pair(&old, Algorithm::EdDsa, false), Err(Error::KeyExists(_))));
         remove_pair(&old).unwrap();
         assert!(matches!(remove_pair(&old), Err(Error::NoPair(_))));
         fs::write(old.public(), "").unwrap();
@@ -146,21 +170,40 @@ mod tests {
     fn half_a_pair_is_never_made_whole() {
         let folder = tempfile::tempdir().unwrap();
         let pair = pair(folder.path(), "jwt");
-        generate_pair(&pair, true).unwrap();
+        generate_pair(&pair, Algorithm::EdDsa, true).unwrap();
         fs::remove_file(pair.public()).unwrap();
-        assert!(matches!(generate_pair(&pair, true), Err(Error::KeyExists(_))));
+        assert!(matches!(generate_pair(&pair, Algorithm::EdDsa, true), Err(Error::KeyExists(_))));
         assert!(!pair.public().exists());
     }
 
     #[test]
     fn the_public_key_belongs_to_the_private_one() {
-        let (private, public) = new_pair().unwrap();
+        let (private, public) = new_pair(Algorithm::EdDsa).unwrap();
         let key = SigningKey::from_pkcs8_pem(&private).unwrap();
         assert_eq!(key.verifying_key(), VerifyingKey::from_public_key_pem(&public).unwrap());
     }
 
     #[test]
+    fn a_gate_signs_with_either_kind_of_key() {
+        for (algorithm, name) in [(Algorithm::EdDsa, "EdDSA"), (Algorithm::Rs512, "RS512")] {
+            let key = linkgate_gate::SigningKey::parse(&new_pair(algorithm).unwrap().0).unwrap();
+            assert_eq!(key.algorithm(), name);
+        }
+    }
+
+    #[test]
+    fn the_public_rsa_key_belongs_to_the_private_one() {
+        let (private, public) = new_pair(Algorithm::Rs512).unwrap();
+        let (_, private) = pem::decode_vec(private.as_bytes()).unwrap();
+        let key = KeyPair::from_pkcs8(&private).unwrap();
+        let spki: PublicKeyX509Der<'_> = key.public_key().as_der().unwrap();
+        assert_eq!(pem::decode_vec(public.as_bytes()).unwrap(), ("PUBLIC KEY", spki.as_ref().to_vec()));
+    }
+
+    #[test]
     fn two_pairs_differ() {
-        assert_ne!(*new_pair().unwrap().0, *new_pair().unwrap().0);
+        for algorithm in [Algorithm::EdDsa, Algorithm::Rs512] {
+            assert_ne!(*new_pair(algorithm).unwrap().0, *new_pair(algorithm).unwrap().0);
+        }
     }
 }

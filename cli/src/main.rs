@@ -66,7 +66,9 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<Report, Error> {
     match cli.command {
         Command::Policy(command) => run_policy(command),
-        Command::Keys(KeysCommand::Generate { pair, keep }) => keys::generate_pair(&pair, keep).map(Report::from),
+        Command::Keys(KeysCommand::Generate { pair, algorithm, keep }) => {
+            keys::generate_pair(&pair, algorithm, keep).map(Report::from)
+        }
         Command::Keys(KeysCommand::Id { file }) => keys::print_id(&file).map(Report::from),
         Command::Keys(KeysCommand::Remove { pair }) => keys::remove_pair(&pair).map(Report::from),
         Command::Secret(SecretCommand::Hash) => secret::hash_secret().map(Report::from),
