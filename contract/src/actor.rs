@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// The most bytes of a name. BlueKing's user management has room for 255 characters, and what is longer was made to be.
+/// The most bytes of a name. BlueKing's user management has space for 255 characters, and what is longer was made to be.
 pub const MAX_NAME_BYTES: usize = 256;
 
 /// Whether a text can be the name of an app or a user, whoever says it: it stands in tokens, in the catalog and in log

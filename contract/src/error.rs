@@ -66,7 +66,7 @@ codes! {
     SourceTimeout => "SOURCE_TIMEOUT", 504, None, "读取源码包下载地址超时", "Reading the package_url timed out";
     /// Blob storage failed.
     ObjectStore => "OBJECT_STORE_EXCEPTION", 500, Some(4_312_011), "对象存储异常", "The object storage failed";
-    /// No room on the disk.
+    /// No space left on the disk.
     InsufficientStorage => "INSUFFICIENT_STORAGE", 507, None, "存储空间不足", "Not enough storage";
     /// As many uploads are running as the store takes at once.
     TooManyUploads => "TOO_MANY_UPLOADS", 429, None, "正在进行的上传过多，请稍后重试", "Too many uploads are running, try again in a moment";

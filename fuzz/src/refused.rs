@@ -8,7 +8,7 @@ use crate::world::MARK;
 const STATUSES: [u16; 8] = [400, 403, 404, 413, 414, 415, 429, 500];
 
 /// Checks a refusal: JSON, a status that callers know, headers and log lines that nothing can break, and no secret.
-/// `secrets` are those that were shown; only such with [`MARK`] can be told from the gate's own words.
+/// `secrets` are those that were presented; only such with [`MARK`] can be told from the gate's own words.
 pub fn check<'a>(refusal: &Denial, secrets: impl IntoIterator<Item = &'a str>) {
     let reply = &refusal.reply;
     assert!(STATUSES.contains(&reply.status), "{}", reply.status);

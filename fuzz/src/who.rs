@@ -14,14 +14,14 @@ use crate::world::{APP, APP_SECRET, BK_TICKET, BK_TOKEN, Stage, USER, is_exempte
 use crate::{multipart, refused};
 
 /// What a request shows.
-pub struct Shown {
+pub struct Presented {
     /// Whatever the caller wrote.
     pub fields: Map<String, Value>,
     /// By a browser: `bk_token` and `bk_ticket`.
     pub cookies: [Option<String>; 2],
 }
 
-impl Shown {
+impl Presented {
     /// Reads it from where a stage lets it stand; a header shuts out every other place, and two of them everything. What a
     /// browser adds by itself counts only beside the header, which no foreign page can make it send.
     pub fn read(stage: &Stage, pairs: &Pairs<'_>, body: &[u8]) -> Option<Self> {
@@ -108,9 +108,9 @@ fn cookie(pairs: &Pairs<'_>, name: &str) -> Option<String> {
 }
 
 /// All that may prove who somebody is.
-pub struct Proofs<'a> {
+pub struct CredentialsCheck<'a> {
     /// What the caller shows.
-    pub shown: &'a Shown,
+    pub presented: &'a Presented,
     /// What services were asked, and what they said.
     pub asked: &'a [Asked<'a>],
     /// The head.
@@ -121,7 +121,7 @@ pub struct Proofs<'a> {
     pub now: i64,
 }
 
-impl Proofs<'_> {
+impl CredentialsCheck<'_> {
     /// Checks that whom the gate vouches for is who the request proves to come from, and that the stage lets them in.
     pub fn check(&self, stage: &Stage, claims: &Claims) {
         let (app, user) = (&claims.app, &claims.user);
@@ -138,7 +138,7 @@ impl Proofs<'_> {
 
     /// The strongest kind of proof decides; the secret counts for the app also when its access token fails.
     fn apps(&self) -> Vec<String> {
-        match (self.shown.text("jwt"), self.shown.text("access_token"), self.shown.text("inner_jwt")) {
+        match (self.presented.text("jwt"), self.presented.text("access_token"), self.presented.text("inner_jwt")) {
             (Some(_), _, _) => self.token().map(|(app, _)| app).into_iter().collect(),
             (None, Some(_), _) => self.token().map(|(app, _)| app).into_iter().chain(self.plain_apps()).collect(),
             (None, None, Some(token)) => {
@@ -149,7 +149,7 @@ impl Proofs<'_> {
     }
 
     fn users(&self) -> Vec<String> {
-        match (self.shown.text("jwt"), self.shown.text("access_token"), self.shown.text("inner_jwt")) {
+        match (self.presented.text("jwt"), self.presented.text("access_token"), self.presented.text("inner_jwt")) {
             (Some(token), _, _) | (None, None, Some(token)) => {
                 (token == tokens::valid()).then(|| "anna".to_owned()).into_iter().collect()
             }
@@ -171,7 +171,7 @@ impl Proofs<'_> {
     }
 
     fn token(&self) -> Option<(String, String)> {
-        let token = self.shown.text("access_token")?;
+        let token = self.presented.text("access_token")?;
         let body = serde_json::json!({"access_token": token}).to_string();
         let data = self.of_bkauth("/api/v1/auth/access-tokens/verify", &body)?;
         let lives = self.now.saturating_add(data["expires_in"].as_i64()?) > self.now;
@@ -180,7 +180,7 @@ impl Proofs<'_> {
     }
 
     fn plain_apps(&self) -> Vec<String> {
-        let (app, secret) = (self.shown.app_code(), self.shown.alias("bk_app_secret", "app_secret"));
+        let (app, secret) = (self.presented.app_code(), self.presented.alias("bk_app_secret", "app_secret"));
         let verify = format!("/api/v1/apps/{app}/access-keys/verify");
         let asked = serde_json::json!({"bk_app_secret": secret}).to_string();
         let vouched = || self.of_bkauth(&verify, &asked).is_some_and(|data| data["is_match"] == true);
@@ -227,11 +227,11 @@ impl Proofs<'_> {
         })
     }
 
-    /// A token goes before a ticket; what a browser adds counts only where neither is shown.
+    /// A token goes before a ticket; what a browser adds counts only where neither is presented.
     fn plain_users(&self) -> Vec<String> {
-        let shown = [self.shown.text("bk_token"), self.shown.text("bk_ticket")];
-        let cookies = [self.shown.cookies[0].as_deref(), self.shown.cookies[1].as_deref()];
-        let [token, ticket] = if shown == [None, None] { cookies } else { shown };
+        let presented = [self.presented.text("bk_token"), self.presented.text("bk_ticket")];
+        let cookies = [self.presented.cookies[0].as_deref(), self.presented.cookies[1].as_deref()];
+        let [token, ticket] = if presented == [None, None] { cookies } else { presented };
         match (token, ticket) {
             (Some(BK_TOKEN), _) | (None, Some(BK_TICKET)) => vec![USER.to_owned()],
             (Some(token), _) => self.login(token).into_iter().collect(),

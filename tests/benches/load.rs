@@ -192,11 +192,11 @@ fn make_durable(dir: &Path, count: usize) -> Duration {
     let (directory, bytes) = (File::open(&place).unwrap(), linkgate_tests::bytes(SMALL_BYTES as usize));
     let begun = Instant::now();
     for number in 0..count {
-        let (aside, target) = (place.join("aside"), place.join(number.to_string()));
-        let mut file = File::create(&aside).unwrap();
+        let (temporary, target) = (place.join("temporary"), place.join(number.to_string()));
+        let mut file = File::create(&temporary).unwrap();
         file.write_all(&bytes).unwrap();
         file.sync_all().unwrap();
-        fs::rename(aside, target).unwrap();
+        fs::rename(temporary, target).unwrap();
         directory.sync_all().unwrap();
     }
     begun.elapsed()

@@ -55,8 +55,9 @@ async fn open_streams(gateway: &Gateway, path: &str) -> (SendRequest<Bytes>, Vec
     for n in 0..32 {
         let builder =
             http::Request::post(format!("{}{path}", gateway.base())).header("content-type", "application/json");
-        let shown = json!({"bk_app_code": format!("a{n}")}).to_string();
-        let builder = if path.starts_with("/body") { builder } else { builder.header("x-bkapi-authorization", shown) };
+        let presented = json!({"bk_app_code": format!("a{n}")}).to_string();
+        let builder =
+            if path.starts_with("/body") { builder } else { builder.header("x-bkapi-authorization", presented) };
         let (answer, mut body) = client.send_request(builder.body(()).unwrap(), false).unwrap();
         body.reserve_capacity(BODY);
         // A stream that is refused already takes no more.

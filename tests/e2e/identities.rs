@@ -45,7 +45,7 @@ async fn an_app_that_needs_no_user_uploads_in_its_own_name() {
     let platform = Platform::new().await;
     let secret = platform.identity.add_app(CI);
     let app = json!({"bk_app_code": CI, "bk_app_secret": secret});
-    let alone = Caller { shown: app, prefix: EXEMPT, operator: CI, ..platform.app(&secret) };
+    let alone = Caller { presented: app, prefix: EXEMPT, operator: CI, ..platform.app(&secret) };
     for caller in [alone.clone(), alone.clone().with("bk_username", ANNA), alone.clone().with("bk_token", random())] {
         let line = platform.serve(&caller).await;
         assert_eq!((&line["app"], &line["user"]), (&json!(CI), &Value::Null), "{line}");

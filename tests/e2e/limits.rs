@@ -55,15 +55,15 @@ async fn a_rate_says_when_to_come_back_and_is_one_for_all_workers() {
 /// Asks over many connections for a while; gives for each request when the gateway began with it, and whether it passed.
 async fn drive(stack: &WholeStack, connections: usize, length: Duration) -> Vec<(Duration, bool)> {
     let url = format!("{}/stag{UPLOAD}", stack.gateway().base());
-    let shown = stack.gateway().credentials().header();
+    let presented = stack.gateway().credentials().header();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let begin = Instant::now();
     let callers = (0..connections).map(|_| {
-        let (client, url, shown) = (client.clone(), url.clone(), shown.clone());
+        let (client, url, presented) = (client.clone(), url.clone(), presented.clone());
         tokio::spawn(async move {
             let mut answers = 0;
             while begin.elapsed() < length {
-                let request = client.post(&url).header("x-bkapi-authorization", &shown).body("{}");
+                let request = client.post(&url).header("x-bkapi-authorization", &presented).body("{}");
                 let reply = request.header("content-type", "application/json").send().await.unwrap();
                 // What passes the limit has no package in it.
                 let status = reply.status().as_u16();
@@ -101,9 +101,9 @@ fn ideal(answers: &[(Duration, bool)]) -> usize {
     let (mut empty_at, between) = (0.0_f64, 0.01);
     let passes = |at: &Duration| {
         let next = empty_at.max(at.as_secs_f64()) + between;
-        let room = next <= at.as_secs_f64() + 10.0 * between + 1e-9;
-        empty_at = if room { next } else { empty_at };
-        room
+        let is_free = next <= at.as_secs_f64() + 10.0 * between + 1e-9;
+        empty_at = if is_free { next } else { empty_at };
+        is_free
     };
     answers.iter().map(|(at, _)| *at).filter(passes).count()
 }

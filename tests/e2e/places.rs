@@ -183,16 +183,16 @@ async fn a_form_becomes_json_however_long_the_services_take() {
         }
     }
     // A header says who it is, and the form still becomes JSON.
-    let shown = recorded.credentials().to_string();
+    let presented = recorded.credentials().to_string();
     let plain = form(&link());
     let by_header = recorded.request("body", "").content_type(Some(FORM)).raw_body(plain.clone());
-    assert_eq!(recorded.recorder_body(by_header.header("x-bkapi-authorization", &shown)).await, link());
+    assert_eq!(recorded.recorder_body(by_header.header("x-bkapi-authorization", &presented)).await, link());
     // Also where no credentials are taken from bodies.
     let elsewhere = recorded.request("stag", "").content_type(Some(FORM)).raw_body(plain.clone());
-    assert_eq!(recorded.recorder_body(elsewhere.header("x-bkapi-authorization", &shown)).await, link());
+    assert_eq!(recorded.recorder_body(elsewhere.header("x-bkapi-authorization", &presented)).await, link());
     let other =
         recorded.request("stag", "").content_type(Some("multipart/mixed; boundary=B")).raw_body(plain).in_english();
-    let reply = other.header("x-bkapi-authorization", &shown).send(recorded.gateway.base()).await;
+    let reply = other.header("x-bkapi-authorization", &presented).send(recorded.gateway.base()).await;
     let media = r#"{"code":"ERROR","detail":"Unsupported media type, use application/json"}"#;
     assert_problem(&reply, 415, "ERROR", None, media);
     assert!(recorded.recorder.take().is_empty());
@@ -215,11 +215,11 @@ async fn a_header_shuts_out_every_other_place() {
     let reason = "bk_app_code or bk_app_secret is incorrect";
     recorded.refuse(everywhere().header("x-bkapi-authorization", &wrong), reason).await;
     // A good one counts, and what stands elsewhere goes to nobody.
-    let shown = recorded.credentials().to_string();
+    let presented = recorded.credentials().to_string();
     let query = format!("bk_app_code=nobody&bk_app_secret={}", random());
     let body = with(link(), &json!({"bk_app_code": "nobody", "bk_app_secret": random(), "access_token": random()}));
     for stage in ["stag", "query", "body", "both"] {
         let request = recorded.request(stage, &query).raw_body(body.to_string()).header("cookie", "bk_token=other");
-        assert_eq!(recorded.recorder_body(request.header("x-bkapi-authorization", &shown)).await, link());
+        assert_eq!(recorded.recorder_body(request.header("x-bkapi-authorization", &presented)).await, link());
     }
 }

@@ -72,7 +72,7 @@ impl Proof {
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// The header's fields.
-    pub shown: Value,
+    pub presented: Value,
     pub cookie: Option<String>,
     /// The secret that signs.
     pub signs_with: Option<String>,
@@ -127,7 +127,7 @@ impl Platform {
                 let code = format!("signer-{}", self.draw());
                 let secret = identity.add_app(&code);
                 let mut caller = self.app(&secret);
-                caller.shown = json!({"bk_app_code": code, "bk_ticket": self.stack.gateway().credentials().ticket});
+                caller.presented = json!({"bk_app_code": code, "bk_ticket": self.stack.gateway().credentials().ticket});
                 caller.signs_with = Some(secret);
                 caller
             }
@@ -156,19 +156,19 @@ impl Platform {
     /// [`CI`] with this secret, for the user whom the policy lists.
     pub fn app(&self, secret: &str) -> Caller {
         let ticket = &self.stack.gateway().credentials().ticket;
-        let shown = json!({"bk_app_code": CI, "bk_app_secret": secret, "bk_ticket": ticket});
-        Caller::of(shown, USER, &[secret, ticket])
+        let presented = json!({"bk_app_code": CI, "bk_app_secret": secret, "bk_ticket": ticket});
+        Caller::of(presented, USER, &[secret, ticket])
     }
 
     /// The app that the policy lists, for a user who shows this.
     pub fn user(&self, name: &str, value: &str) -> Caller {
         let mut caller = self.browser(name, value);
-        caller.shown[name] = value.into();
+        caller.presented[name] = value.into();
         caller.cookie = None;
         caller
     }
 
-    /// The same, shown in a cookie.
+    /// The same, presented in a cookie.
     pub fn browser(&self, name: &str, value: &str) -> Caller {
         let secret = &self.stack.gateway().credentials().secret;
         let mut caller = Caller::of(json!({"bk_app_code": APP, "bk_app_secret": secret}), ANNA, &[secret, value]);
@@ -185,7 +185,7 @@ impl Platform {
             None => path,
         };
         let request = stranger(self.stack.source().url()).path(path).raw_body(body);
-        let request = request.header("x-bkapi-authorization", &caller.shown.to_string());
+        let request = request.header("x-bkapi-authorization", &caller.presented.to_string());
         caller.cookie.iter().fold(request, |request, cookie| request.header("cookie", cookie))
     }
 
@@ -209,21 +209,21 @@ impl Platform {
 }
 
 impl Caller {
-    fn of(shown: Value, operator: &'static str, secrets: &[&str]) -> Self {
+    fn of(presented: Value, operator: &'static str, secrets: &[&str]) -> Self {
         let secrets = secrets.iter().map(ToString::to_string).collect();
-        Self { shown, cookie: None, signs_with: None, prefix: "/stag", operator, secrets }
+        Self { presented, cookie: None, signs_with: None, prefix: "/stag", operator, secrets }
     }
 
     /// With another field.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.shown[name] = value.into();
+        self.presented[name] = value.into();
         self
     }
 
     /// The same with every proof replaced by one that nobody knows.
     pub fn forged(mut self) -> Self {
         let known = std::mem::take(&mut self.secrets);
-        let mut text = self.shown.to_string();
+        let mut text = self.presented.to_string();
         for secret in known {
             // A token of another gateway stays one, with a signature that is none.
             let forged = match secret.rsplit_once('.') {
@@ -235,7 +235,7 @@ impl Caller {
             self.signs_with = self.signs_with.map(|own| own.replace(&secret, &forged));
             self.secrets.push(forged);
         }
-        self.shown = serde_json::from_str(&text).unwrap();
+        self.presented = serde_json::from_str(&text).unwrap();
         self
     }
 }

@@ -160,8 +160,8 @@ async fn ask_about_app(line: &'static [u8], recorder: &Recorder) -> (u16, Value,
     policy["identity"] = json!({"bkauth": {"cluster": "bkauth"}, "timeout_ms": 2_000});
     plan.deploy(&policy);
     let gateway = plan.start(recorder.address()).await;
-    let shown = json!({"bk_app_code": CI, "bk_app_secret": "any", "bk_ticket": gateway.credentials().ticket});
-    let reply = stranger(LINK).header("x-bkapi-authorization", &shown.to_string()).send(gateway.base()).await;
+    let presented = json!({"bk_app_code": CI, "bk_app_secret": "any", "bk_ticket": gateway.credentials().ticket});
+    let reply = stranger(LINK).header("x-bkapi-authorization", &presented.to_string()).send(gateway.base()).await;
     let noted = gateway.access_line(&reply).await["gate"].take();
     // Whatever that was, the next one is served.
     assert_eq!(authorized(stranger(LINK), gateway.credentials()).send(gateway.base()).await.status, 200);

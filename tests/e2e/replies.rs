@@ -5,7 +5,7 @@ pub use linkgate_tests::WholeStack;
 pub use linkgate_tests::whole::{assert_named, authorized, package, stranger};
 use serde_json::Value;
 
-/// The gateway's words where no user credential was shown.
+/// The gateway's words where no user credential was presented.
 pub const NO_USER: &str =
     "user authentication failed, please provide a valid user identity, such as bk_username, bk_token, access_token";
 

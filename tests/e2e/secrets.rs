@@ -33,7 +33,7 @@ const BEHAVIOURS: [ServiceBehaviour; 11] = [
 const FEW_BEHAVIOURS: [ServiceBehaviour; 4] =
     [ServiceBehaviour::Well, ServiceBehaviour::Echo, ServiceBehaviour::Down, ServiceBehaviour::Html];
 
-/// Secrets that were shown, requests that show them, and what came back.
+/// Secrets that were presented, requests that show them, and what came back.
 #[derive(Default)]
 struct Plant {
     secrets: Vec<String>,

@@ -13,8 +13,9 @@ use crate::replies::{assert_not_authenticated, stranger};
 /// An app and a user whom services know both, and whom nobody asked about yet.
 fn newcomer(platform: &Platform) -> Caller {
     let identity = &platform.identity;
-    let shown = json!({"bk_app_code": CI, "bk_app_secret": identity.add_app(CI), "bk_token": identity.add_token(ANNA)});
-    Caller { shown, operator: ANNA, ..platform.app("") }
+    let presented =
+        json!({"bk_app_code": CI, "bk_app_secret": identity.add_app(CI), "bk_token": identity.add_token(ANNA)});
+    Caller { presented, operator: ANNA, ..platform.app("") }
 }
 
 fn asked(identity: &Identity) -> (usize, usize) {
@@ -162,7 +163,7 @@ async fn a_wrong_secret_is_asked_about_once_and_a_new_one_works_at_once() {
 
     // One who signs: what is kept of the secrets does not fit any more, so they are asked for again.
     let signer = platform.caller(Proof::Signature);
-    let code = signer.shown["bk_app_code"].as_str().unwrap().to_owned();
+    let code = signer.presented["bk_app_code"].as_str().unwrap().to_owned();
     assert_eq!(platform.serve(&signer).await["identity"], "fresh");
     let renewed = Caller { signs_with: Some(platform.identity.add_app(&code)), ..signer.clone() };
     assert_eq!(platform.serve(&renewed).await["identity"], "fresh");
@@ -183,7 +184,7 @@ async fn a_signature_serves_once_whichever_worker_sees_it() {
         let target = signed_target(&path, nonce, now_s(), &body, &secret);
         let request = || {
             let request = stranger("").path(&target).raw_body(body.clone()).in_english();
-            request.header("x-bkapi-authorization", &signer.shown.to_string())
+            request.header("x-bkapi-authorization", &signer.presented.to_string())
         };
         let replies = join_all((0..6).map(|_| stack.send(request()))).await;
         let passed = replies.iter().filter(|reply| reply.body.contains("is not in the allow-list")).count();

@@ -265,7 +265,7 @@ async fn a_folder_of_keys_is_read_again_at_a_hangup_while_uploads_go_on() {
 
     std::fs::write(file("broken.pem"), "nothing").unwrap();
     store.hang_up();
-    wait_until_holds("the complaint", async || store.log().iter().any(|line| line.contains("broken.pem"))).await;
+    wait_until_holds("the log line", async || store.log().iter().any(|line| line.contains("broken.pem"))).await;
     assert!(believes(&old).await && believes(&new).await);
 
     std::fs::remove_file(file("broken.pem")).unwrap();

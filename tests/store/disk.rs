@@ -60,8 +60,8 @@ async fn on_a_small_disk(behaviour: Behaviour) -> Option<(SmallDisk, FakeSource,
     Some((disk, source, store))
 }
 
-/// The refusal for lack of room, and that what fits is taken afterwards.
-async fn assert_no_room(store: &TestStore, source: &FakeSource, reply: &Reply) {
+/// The refusal for lack of space, and that what fits is taken afterwards.
+async fn assert_no_space(store: &TestStore, source: &FakeSource, reply: &Reply) {
     assert_problem(reply, 507, None, &json!({"code": "INSUFFICIENT_STORAGE", "detail": "Not enough storage"}));
     store.directory().assert_empty().await;
     let reply = store.send(store.request(source.url_of("/small"))).await;
@@ -76,7 +76,7 @@ async fn a_package_for_which_there_is_no_room_is_refused_before_anybody_is_asked
     };
     let reply = store.send(store.request(source.url()).field("size", 9_000_000).in_english()).await;
     assert_eq!(source.requests(), Vec::<String>::new());
-    assert_no_room(&store, &source, &reply).await;
+    assert_no_space(&store, &source, &reply).await;
     store.finish().await;
 }
 
@@ -87,7 +87,7 @@ async fn a_package_that_is_announced_too_large_for_the_disk_is_refused_before_it
         return;
     };
     let reply = store.send(store.request(source.url()).in_english()).await;
-    assert_no_room(&store, &source, &reply).await;
+    assert_no_space(&store, &source, &reply).await;
     store.finish().await;
 }
 
@@ -109,7 +109,7 @@ async fn a_package_of_unknown_size_ends_before_the_room_for_the_catalog_is_taken
     };
     let (reply, ()) = tokio::join!(call, watch);
     assert!(least.load(Ordering::Relaxed) >= 1 << 20, "{} bytes were left", least.load(Ordering::Relaxed));
-    assert_no_room(&store, &source, &reply).await;
+    assert_no_space(&store, &source, &reply).await;
     store.finish().await;
 }
 
@@ -123,7 +123,7 @@ async fn the_same_room_is_not_given_to_two_packages_at_once() {
     let second = store.send(store.request(source.url()).version("2").in_english()).await;
     assert_eq!((second.status, second.json()["code"].as_str()), (507, Some("INSUFFICIENT_STORAGE")));
     source.release();
-    assert_eq!(first.await.unwrap().unwrap().status, 200, "who was promised room has it");
+    assert_eq!(first.await.unwrap().unwrap().status, 200, "who was promised space has it");
     assert_eq!(store.rows().await.len(), 1);
     store.finish().await;
 }

@@ -150,7 +150,7 @@ async fn an_upload_waits_for_its_turn() {
     source.wait_for_requests(1).await;
     let second = tokio::spawn(store.request(source.url()).version("2").try_send_owned(store.base()));
     until_counted(&store, "linkgate_store_uploads_waiting 1").await;
-    assert_eq!(store.send(store.request(source.url()).version("3")).await.status, 429, "no room to wait");
+    assert_eq!(store.send(store.request(source.url()).version("3")).await.status, 429, "nobody else may wait");
     assert_eq!(source.requests().len(), 1, "who waits asks nothing");
     source.release();
     for task in [first, second] {

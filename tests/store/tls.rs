@@ -132,7 +132,7 @@ async fn a_redirect_from_https_to_http_is_refused_and_the_other_way_is_followed(
     let detail = format!("{UNREACHABLE}: it redirects from https to http");
     trusting.refuses(&tls.url(), 502, "SOURCE_UNREACHABLE", &detail).await;
     assert_eq!((source.requests().len(), target.requests().len()), (1, 0));
-    // Also by way of a hop that is still https.
+    // Also by way of a redirect that is still https.
     source.on("/twice", Behaviour::Redirect(307, "/generic/example.tar.gz".into()));
     let twice = format!("https://{}/twice", tls.host());
     trusting.refuses(&twice, 502, "SOURCE_UNREACHABLE", &detail).await;

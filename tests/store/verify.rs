@@ -127,9 +127,9 @@ async fn a_repair_moves_wrong_bytes_aside_removes_orphans_and_leaves_every_row()
     let quarantine = dir.path().join("quarantine");
     for (name, kept) in [(&wrong, &damaged), (&rotten, &std::fs::read(quarantine.join(format!("{rotten}.0"))).unwrap())]
     {
-        let aside = quarantine.join(format!("{name}.0"));
-        assert_eq!(of(name)["moved_to"], aside.to_str().unwrap());
-        assert_eq!(&std::fs::read(aside).unwrap(), kept, "moved as it is");
+        let moved = quarantine.join(format!("{name}.0"));
+        assert_eq!(of(name)["moved_to"], moved.to_str().unwrap());
+        assert_eq!(&std::fs::read(moved).unwrap(), kept, "moved as it is");
     }
     assert_eq!(directory.stored_files(), [good]);
     assert_eq!(directory.rows().await, rows, "rows are listed, never touched");

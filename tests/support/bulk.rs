@@ -90,7 +90,7 @@ fn deflated(bytes: &[u8]) -> Vec<u8> {
     // The default level keeps what does not compress as it is, as gzip does; the fastest would encode it.
     let mut deflate = Compress::new(Compression::default(), false);
     deflate.compress_vec(bytes, &mut out, FlushCompress::Full).unwrap();
-    assert!(deflate.total_in() == bytes.len() as u64 && out.len() < out.capacity(), "there was room for all");
+    assert!(deflate.total_in() == bytes.len() as u64 && out.len() < out.capacity(), "there was space for all");
     out
 }
 

@@ -414,7 +414,7 @@ fn deploy_command(dir: &Path, policy: &Value) -> Command {
 }
 
 fn place(dir: &Path, resource: &Value) {
-    let (aside, target) = (dir.join("policy/aside"), dir.join("policy/linkgate.ecds.json"));
-    std::fs::write(&aside, resource.to_string()).unwrap();
-    std::fs::rename(aside, target).unwrap();
+    let (temporary, target) = (dir.join("policy/temporary"), dir.join("policy/linkgate.ecds.json"));
+    std::fs::write(&temporary, resource.to_string()).unwrap();
+    std::fs::rename(temporary, target).unwrap();
 }

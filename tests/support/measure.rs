@@ -48,7 +48,7 @@ pub fn memory_dir(bytes: u64) -> PathBuf {
     if free.is_some_and(|free| free > bytes) {
         return "/dev/shm".into();
     }
-    println!("(/dev/shm has no room: \"memory\" is {} as well)", std::env::temp_dir().display());
+    println!("(/dev/shm has no space: \"memory\" is {} as well)", std::env::temp_dir().display());
     std::env::temp_dir()
 }
 

@@ -42,8 +42,8 @@ pub fn asking() -> Vm {
 
 /// A request of an app of this name, good otherwise.
 pub fn of(app: &str) -> Request {
-    let shown = json!({"bk_app_code": app, "bk_app_secret": SECRETS[0], "bk_ticket": SECRETS[2]});
-    Request::good().with("x-bkapi-authorization", shown.to_string())
+    let presented = json!({"bk_app_code": app, "bk_app_secret": SECRETS[0], "bk_ticket": SECRETS[2]});
+    Request::good().with("x-bkapi-authorization", presented.to_string())
 }
 
 impl Vm {

@@ -2,7 +2,7 @@
 //!
 //! A rate is a leaky bucket, stored as one moment: when it would be empty again. Uploads under way hold leases that end by
 //! themselves, so a worker that trapped takes none with it for good. Promises: a fixed number of shared keys, whatever
-//! callers send; apps that share a slot for lack of room share its rate, never more than their own.
+//! callers send; apps that share a slot for lack of more share its rate, never more than their own.
 
 use crate::denied::Denied;
 use crate::reply::GatewayError;
@@ -118,13 +118,13 @@ impl Traffic {
         let taken = update(slots, &uploads_key(slot), |value| {
             let mut leases = read_entries::<3>(value);
             leases.retain(|[_, _, until]| *until > now.nanos());
-            let room = leases.iter().filter(|[of, ..]| *of == tag).count() < uploads.concurrent;
-            if (!room && !uploads.report) || leases.len() >= LEASES_PER_SLOT {
+            let is_free = leases.iter().filter(|[of, ..]| *of == tag).count() < uploads.concurrent;
+            if (!is_free && !uploads.report) || leases.len() >= LEASES_PER_SLOT {
                 return (false, None);
             }
             leases.push([tag, nonce, now.nanos().saturating_add(LEASE_NS)]);
             write_entries(&leases, value);
-            (true, Some(room))
+            (true, Some(is_free))
         });
         let taken = match taken {
             Err(Unavailable) if uploads.report => return Ok((None, None)),

@@ -50,13 +50,13 @@ pub fn check_input(data: &[u8]) {
     let (content_type, body) = (&data[..at], data.get(at + 1..).unwrap_or_default());
     WORLDS.with(|worlds| {
         for (gate, rules) in worlds {
-            shown_in_the_header(gate, rules, content_type, body);
-            shown_in_the_body(gate, rules, content_type, body);
+            presented_in_the_header(gate, rules, content_type, body);
+            presented_in_the_body(gate, rules, content_type, body);
         }
     });
 }
 
-fn shown_in_the_header(gate: &Gate, rules: &Rules, content_type: &[u8], body: &[u8]) {
+fn presented_in_the_header(gate: &Gate, rules: &Rules, content_type: &[u8], body: &[u8]) {
     let pairs: Pairs<'_> = vec![
         (b":method", b"POST"),
         (b":path", PATH.as_bytes()),
@@ -82,7 +82,7 @@ fn shown_in_the_header(gate: &Gate, rules: &Rules, content_type: &[u8], body: &[
     }
 }
 
-fn shown_in_the_body(gate: &Gate, rules: &Rules, content_type: &[u8], body: &[u8]) {
+fn presented_in_the_body(gate: &Gate, rules: &Rules, content_type: &[u8], body: &[u8]) {
     let path = format!("/body/v1.0{PATH}");
     let pairs: Pairs<'_> = vec![(b":method", b"POST"), (b":path", path.as_bytes()), (b"content-type", content_type)];
     match drive(gate, &pairs, Way::with(body), &[]).0 {

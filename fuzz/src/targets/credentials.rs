@@ -7,7 +7,7 @@
 
 use crate::drive::{Asked, End, Way, drive};
 use crate::request::{Pairs, Script, route, text};
-use crate::who::{Proofs, Shown};
+use crate::who::{CredentialsCheck, Presented};
 use crate::world::{NOW_S, PATH, gate_of, with_services};
 use crate::{forwarded, refused, tokens};
 use linkgate_gate::Gate;
@@ -58,21 +58,21 @@ fn goes_on<'a>(
     asked: &mut Vec<Asked<'a>>,
 ) -> bool {
     let route = route(text(pairs, ":method"), text(pairs, ":path"));
-    let shown = route.as_ref().and_then(|(stage, ..)| Shown::read(stage, pairs, way.body));
+    let presented = route.as_ref().and_then(|(stage, ..)| Presented::read(stage, pairs, way.body));
     let (end, now_asked) = drive(gate, pairs, way, answers);
     asked.extend(now_asked);
     match end {
         End::Refuse(refusal) => {
-            refused::check(&refusal, shown.iter().flat_map(|shown| shown.secrets(pairs, asked)));
+            refused::check(&refusal, presented.iter().flat_map(|presented| presented.secrets(pairs, asked)));
             false
         }
         End::Forward(forward) => {
-            let ((stage, path, _), shown) = (route.expect("a route"), shown.expect("credentials"));
+            let ((stage, path, _), presented) = (route.expect("a route"), presented.expect("credentials"));
             assert_eq!(forward.set[0], (":path", path));
             forwarded::check_headers(pairs, &forward);
             forwarded::check_body(way.body, &forward);
             let claims = tokens::claims(&forward);
-            Proofs { shown: &shown, asked, pairs, body: way.body, now: NOW_S }.check(&stage, &claims);
+            CredentialsCheck { presented: &presented, asked, pairs, body: way.body, now: NOW_S }.check(&stage, &claims);
             assert_eq!((&forward.record.app, &forward.record.user), (&claims.app.app_code, &claims.user.username));
             true
         }

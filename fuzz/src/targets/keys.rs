@@ -2,7 +2,7 @@
 //! RSA's own form, `t` text in the place of a public key, `s` a private key in DER, `u` text in its place, `e` changes to
 //! a good private key, which is made here and lies in no corpus: pairs of a place and the byte to put there.
 //!
-//! Holds: what is no key is refused, and not shown; a public key that was taken believes no signature made of nothing; a
+//! Holds: what is no key is refused, and not printed; a public key that was taken believes no signature made of nothing; a
 //! private key that was taken signs in its own algorithm.
 
 use crate::drive::{End, Way, drive};
@@ -50,8 +50,8 @@ fn public(text: &str) {
         let header = json!({"alg": alg, "kid": KID}).to_string();
         let parts = [header.as_bytes(), tokens::PAYLOAD.as_bytes()].map(|part| URL_SAFE_NO_PAD.encode(part));
         let signature = URL_SAFE_NO_PAD.encode(vec![0xff; size]);
-        let shown = json!({"inner_jwt": format!("{}.{}.{signature}", parts[0], parts[1])}).to_string();
-        match drive(&gate, &pairs(&shown), Way::with(BODY.as_bytes()), &[]).0 {
+        let presented = json!({"inner_jwt": format!("{}.{}.{signature}", parts[0], parts[1])}).to_string();
+        match drive(&gate, &pairs(&presented), Way::with(BODY.as_bytes()), &[]).0 {
             End::Forward(_) => panic!("a signature of nothing"),
             End::Refuse(refusal) => refused::check(&refusal, []),
         }

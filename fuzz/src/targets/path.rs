@@ -6,7 +6,7 @@
 
 use crate::drive::{End, Way, drive};
 use crate::request::{Pairs, form, route};
-use crate::who::Shown;
+use crate::who::Presented;
 use crate::world::{APP, APP_SECRET, BK_TICKET, BK_TOKEN, BODY, CREDENTIALS, STAGES, document, gate_of};
 use crate::{forwarded, refused};
 use linkgate_contract::{BodyKind, Endpoint, PathPrefix};
@@ -41,8 +41,8 @@ pub fn check_input(data: &[u8]) {
                 Ok(forward.set[0].1.clone())
             }
             End::Refuse(refusal) => {
-                let shown = route.as_ref().and_then(|(stage, ..)| Shown::read(stage, pairs, body));
-                refused::check(&refusal, shown.iter().flat_map(|shown| shown.secrets(pairs, &[])));
+                let presented = route.as_ref().and_then(|(stage, ..)| Presented::read(stage, pairs, body));
+                refused::check(&refusal, presented.iter().flat_map(|presented| presented.secrets(pairs, &[])));
                 Err(refusal.reply.status)
             }
         }

@@ -1,6 +1,6 @@
 //! Tokens of another gateway. The first byte says how the rest is meant: `r` is a token as it stands, `m` changes the one
 //! that is right (pairs of place and mask), `s` is a header, a line break and a payload that the gateway's key signs, `x`
-//! the same with a signature of another message. Each is shown as `jwt` and as `inner_jwt`.
+//! the same with a signature of another message. Each is presented as `jwt` and as `inner_jwt`.
 //!
 //! Holds: no token is believed but the one that is right, or one that the key signed, whose header names key and
 //! algorithm, whose time is now, and then only for app and user that it calls verified.

@@ -120,8 +120,8 @@ impl MemberList {
         #[cfg(test)]
         self.listing.push_content(bytes);
         if let (true, Some(Candidate { text, .. })) = (self.reads_description, &mut self.description) {
-            let room = self.limits.max_description_bytes.saturating_add(1).saturating_sub(text.len());
-            text.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+            let left = self.limits.max_description_bytes.saturating_add(1).saturating_sub(text.len());
+            text.extend_from_slice(bytes.get(..left).unwrap_or(bytes));
         }
     }
 

@@ -26,8 +26,8 @@ impl Tail {
             self.bytes.clear();
         } else if self.bytes.len() + last.len() > 2 * TAIL_BYTES {
             // Rarely, so that a byte is moved about once.
-            let room = TAIL_BYTES - last.len();
-            self.bytes.drain(..self.bytes.len().saturating_sub(room));
+            let left = TAIL_BYTES - last.len();
+            self.bytes.drain(..self.bytes.len().saturating_sub(left));
         }
         self.bytes.extend_from_slice(last);
     }

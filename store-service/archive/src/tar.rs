@@ -346,9 +346,9 @@ impl TarReader {
 }
 
 fn fill_block(block: &mut Block, filled: &mut usize, bytes: &[u8]) -> usize {
-    let room = block.get_mut(*filled..).unwrap_or_default();
-    let taken = room.len().min(bytes.len());
-    for (to, from) in room.iter_mut().zip(bytes) {
+    let left = block.get_mut(*filled..).unwrap_or_default();
+    let taken = left.len().min(bytes.len());
+    for (to, from) in left.iter_mut().zip(bytes) {
         *to = *from;
     }
     *filled += taken;

@@ -225,7 +225,7 @@ fn dictionaries_that_take_too_much_memory_are_refused() {
 struct Noting {
     asked: std::sync::Arc<std::sync::Mutex<Vec<u64>>>,
     /// Refuses time when it was asked so often.
-    patience: Option<u64>,
+    steps_left: Option<u64>,
 }
 
 impl Resources for Noting {
@@ -235,7 +235,7 @@ impl Resources for Noting {
     }
 
     fn check_time(&mut self) -> Result<(), ArchiveError> {
-        match &mut self.patience {
+        match &mut self.steps_left {
             Some(0) => Err(ArchiveError::LimitExceeded(Limit::CpuTime { limit_s: 1 })),
             Some(left) => {
                 *left -= 1;
@@ -278,15 +278,15 @@ fn memory_is_asked_for_before_it_is_taken_by_what_each_stream_declares() {
 fn an_inspection_that_takes_too_long_ends() {
     let over = Err(ArchiveError::LimitExceeded(Limit::CpuTime { limit_s: 1 }));
     for (format, pack) in PACKERS {
-        let mut inspector = Inspector::new(Limits::default(), Noting { patience: Some(0), ..Noting::default() });
+        let mut inspector = Inspector::new(Limits::default(), Noting { steps_left: Some(0), ..Noting::default() });
         let judged = inspector.push(&pack(&good_tar())).and_then(|()| inspector.finish().map(|_| ()));
         assert_eq!(judged, over, "{format}");
     }
-    for patience in [0, 3, 8] {
+    for steps_left in [0, 3, 8] {
         let zip = super::zip::tests::good_zip();
-        let mut noting = Noting { patience: Some(patience), ..Noting::default() };
+        let mut noting = Noting { steps_left: Some(steps_left), ..Noting::default() };
         let judged = inspect_zip(&mut Cursor::new(zip), &Limits::default(), &mut noting);
-        assert_eq!(judged.map(|_| ()), over, "{patience}");
+        assert_eq!(judged.map(|_| ()), over, "{steps_left}");
     }
 }
 

@@ -1,9 +1,8 @@
 //! Packages in a directory, each named by its SHA-256.
 //!
-//! Promises: a blob is written aside, synced, renamed and its directory synced, so under its name there is always the
-//! whole of it, also after a power cut. Nothing else ever appears under `blobs/`; statements about a blob lie under
-//! `attestations/`, by the same name. Left-overs of a killed store in `tmp/`
-//! are removed at start. Relies on the data directory's lock: two stores would sweep each other's work away.
+//! Promises: a blob is written under a temporary name, synced, renamed and its directory synced, so under its name there
+//! is always the whole of it, also after a power cut. Nothing else ever appears under `blobs/`; statements about a blob lie
+//! under `attestations/`, by the same name. Left-overs of a killed store in `tmp/` are removed at start. Relies on the data directory's lock: two stores would sweep each other's work away.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
@@ -192,14 +191,14 @@ impl Dirs {
     /// A name of its own for each, so that a second one does not take the place of the first.
     fn quarantine(&self, sha256: &Sha256) -> io::Result<PathBuf> {
         let (dir, path) = self.path_of(sha256);
-        let aside = self.data.join("quarantine");
-        if make_dir(&aside)? {
+        let quarantine = self.data.join("quarantine");
+        if make_dir(&quarantine)? {
             sync_dir(&self.data)?;
         }
-        let name = |n: u32| aside.join(format!("{sha256}.{n}"));
+        let name = |n: u32| quarantine.join(format!("{sha256}.{n}"));
         let free = (0..u32::MAX).map(name).find(|path| !path.exists()).ok_or(io::ErrorKind::AlreadyExists)?;
         fs::rename(path, &free)?;
-        sync_dir(&aside)?;
+        sync_dir(&quarantine)?;
         sync_dir(&dir)?;
         Ok(free)
     }

@@ -53,7 +53,7 @@ impl DiskSpace {
         self.require(bytes, reserved)
     }
 
-    /// Sets space aside for a package of so many bytes; none for one whose size nobody knows.
+    /// Reserves space for a package of so many bytes; none for one whose size nobody knows.
     pub(super) fn reserve(self: &Arc<Self>, bytes: Option<u64>) -> io::Result<SpaceReservation> {
         let left = bytes.unwrap_or(0);
         let mut reserved = self.reserved();
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn room_is_what_is_free_less_what_is_kept() {
+    fn space_is_what_is_free_less_what_is_kept() {
         let (_, space) = disk(100);
         assert!(space.check(89).is_ok() && space.check(90).is_ok());
         assert!(is_full(space.check(91)) && is_full(space.check(u64::MAX)));

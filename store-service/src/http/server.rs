@@ -122,7 +122,7 @@ impl Connections {
     /// Waits for a slot first: what we cannot serve stays in the kernel's queue.
     async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
         if self.slots.available_permits() == 0 {
-            self.strangers.make_room();
+            self.strangers.evict_one();
         }
         let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(io::Error::other)?;
         let (stream, peer) = listener.accept().await?;

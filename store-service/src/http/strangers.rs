@@ -68,7 +68,7 @@ impl Strangers {
     }
 
     /// A connection waits, and there is no slot for it: the oldest stranger goes, however young, if they are too many.
-    pub(super) fn make_room(&self) {
+    pub(super) fn evict_one(&self) {
         let mut state = self.state();
         if let Some(busiest) = state.busiest()
             && let Err(exhausted) = state.by_address.check(&busiest, 0, BOUNDS)
@@ -109,12 +109,12 @@ impl State {
 }
 
 impl Visitor {
-    /// It has shown a good token: from here on its caller's shares count.
+    /// It has presented a good token: from here on its caller's shares count.
     pub(super) fn is_known(&self) {
         self.0.leave();
     }
 
-    /// Resolves when it has to make room.
+    /// Resolves when it has to go.
     pub(super) async fn closed(&self) {
         self.0.close.cancelled().await;
     }
@@ -191,14 +191,14 @@ mod tests {
     fn where_no_slot_is_left_the_oldest_goes_if_strangers_are_too_many() {
         let strangers = Strangers::default();
         let open: Vec<_> = (0..=BOUNDS.per_owner).map(|_| strangers.enter(address(1))).collect();
-        strangers.make_room();
-        strangers.make_room();
+        strangers.evict_one();
+        strangers.evict_one();
         let closed: Vec<_> = open.iter().map(is_closed).collect();
         assert!(closed[0] && !closed[1..].contains(&true), "{closed:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_leaves_makes_room() {
+    async fn whoever_leaves_frees_a_slot() {
         let strangers = Strangers::default();
         drop((0..BOUNDS.per_owner).map(|_| strangers.enter(address(1))).collect::<Vec<_>>());
         let open: Vec<_> = (0..BOUNDS.per_owner).map(|_| strangers.enter(address(1))).collect();

@@ -72,10 +72,10 @@ pub struct Authorizer {
 impl Authorizer {
     /// Allows what shows this secret.
     pub fn start(secret: &str) -> Self {
-        let shown = format!("\"bk_app_secret\":\"{secret}\"");
+        let presented = format!("\"bk_app_secret\":\"{secret}\"");
         let answer = move |head: &[u8]| {
             let given = header(head, "x-bkapi-authorization").unwrap_or_default();
-            let good = given.windows(shown.len()).any(|part| part == shown.as_bytes());
+            let good = given.windows(presented.len()).any(|part| part == presented.as_bytes());
             if good { ALLOWED } else { DENIED }
         };
         on_its_own_thread(move |listener| serve(listener, answer))

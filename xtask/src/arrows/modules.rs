@@ -202,7 +202,7 @@ mod tests {
             assert_eq!(check(&source, crate_name, table).unwrap(), Vec::<String>::new());
         }
         let planted = tempfile::tempdir().unwrap();
-        for (folder, file, import, complaint) in [
+        for (folder, file, import, message) in [
             ("filter/core/src", "rules/grants.rs", "crate::flow::Verdict", "`rules` may not use `flow`"),
             ("store-service/src", "http/routes.rs", "crate::commands::Command", "`http` may not use `commands`"),
             ("store-service/core/src", "trace.rs", "crate::ingest::Ingest", "`trace` may not use `ingest`"),
@@ -220,7 +220,7 @@ mod tests {
             fs::write(copy, format!("use {import};\n{text}")).unwrap();
             let found = check(&planted.path().join(folder), crate_name, table).unwrap();
             assert_eq!(found.len(), 1, "{found:?}");
-            assert!(found[0].ends_with(&format!("{file}: {complaint}")), "{found:?}");
+            assert!(found[0].ends_with(&format!("{file}: {message}")), "{found:?}");
         }
     }
 }

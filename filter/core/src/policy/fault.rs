@@ -37,7 +37,7 @@ impl Faults {
         result.map_err(|e| self.add(path, e)).ok()
     }
 
-    /// A list that is longer than there is room for.
+    /// A list that is longer than the limit.
     pub(super) fn check_length<T>(&mut self, path: &str, list: &[T], most: usize) {
         if list.len() > most {
             self.add(path, format!("lists {} entries, the limit is {most}", list.len()));

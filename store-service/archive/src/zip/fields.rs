@@ -42,7 +42,7 @@ const UNICODE_PATH_HEAD: usize = 5;
 /// Why extra fields are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ExtraError {
-    /// They do not fill their room, or one is there twice.
+    /// They do not fill their length, or one is there twice.
     Damaged,
     /// A second name that is not the first: some unpackers take the one, some the other.
     OtherName,

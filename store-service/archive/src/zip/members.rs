@@ -147,8 +147,8 @@ impl<'a, R: Read + Seek> Members<'a, R> {
     fn read_symlink(&mut self, entry: &Entry, name: &[u8]) -> Result<(), ArchiveError> {
         let (mut target, limit) = (Vec::new(), self.max_target_bytes.saturating_add(1));
         self.read_content(entry, name, |_, bytes| {
-            let room = limit.saturating_sub(target.len());
-            target.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+            let left = limit.saturating_sub(target.len());
+            target.extend_from_slice(bytes.get(..left).unwrap_or(bytes));
         })?;
         self.list.add_member(name, MemberKind::Symlink(&target))
     }
@@ -166,18 +166,18 @@ impl<'a, R: Read + Seek> Members<'a, R> {
     }
 
     /// The sizes once more: with a mark before them or without, of four bytes each or of eight. Which form it is, tells
-    /// the room up to the next header; readers that cannot know it take one of the others for damage.
+    /// the bytes up to the next header; readers that cannot know it take one of the others for damage.
     fn check_descriptor(&mut self, entry: &Entry, name: &[u8], end: u64) -> Result<(), ArchiveError> {
-        let room = usize::try_from(end.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let left = usize::try_from(end.saturating_sub(self.at)).unwrap_or(usize::MAX);
         let mut bytes = [0; DESCRIPTOR_BYTES];
-        let (is_marked, is_wide) = match room {
+        let (is_marked, is_wide) = match left {
             12 => (false, false),
             16 => (true, false),
             20 => (false, true),
             DESCRIPTOR_BYTES => (true, true),
             _ => return Err(ArchiveError::for_member(name, MemberError::Disagrees)),
         };
-        self.read_bytes(bytes.get_mut(..room).unwrap_or_default())?;
+        self.read_bytes(bytes.get_mut(..left).unwrap_or_default())?;
         let mut fields = Fields(&bytes);
         let mark = if is_marked { fields.read_u32() } else { DESCRIPTOR_MARK };
         let crc = fields.read_u32();

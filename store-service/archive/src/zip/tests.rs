@@ -470,7 +470,7 @@ fn sizes_of_zip64_are_read_wherever_they_stand() {
     let plain = made("m", b"content");
     let [size, packed, offset] = plain.wide_numbers(0);
     let cut = |at: usize, numbers: usize| vec![(at, vec![0xff; 4 * numbers])];
-    // Before the content, as who does not know the size beforehand leaves room for it.
+    // Before the content, as who does not know the size beforehand leaves space for it.
     let before = Made { own_extra: Some(zip64(&[size, packed])), own: cut(18, 2), ..plain.clone() };
     // In the directory, with the place or without.
     let both = Made { extra: zip64(&[size, packed]), own: cut(18, 2), listed: cut(20, 2), ..plain.clone() };
@@ -517,7 +517,7 @@ fn numbers_of_zip64_that_readers_take_differently_are_refused() {
             Made { extra: zip64(numbers), own_extra: Some(vec![]), listed: cut.clone(), ..plain.clone() },
         );
     }
-    // Some take what is there although the header has room for it.
+    // Some take what is there although the header has space for it.
     for numbers in [&[size + 1][..], &[size, packed + 1], &[size, packed, 9]] {
         refuses_last(MemberError::Disagrees, Made { extra: zip64(numbers), own_extra: Some(vec![]), ..plain.clone() });
         refuses_last(MemberError::Disagrees, Made { own_extra: Some(zip64(numbers)), ..plain.clone() });

@@ -53,7 +53,7 @@ impl Signer {
         };
         let key = decode(&text).and_then(|der| Ed25519KeyPair::from_pkcs8(&der).ok());
         let key =
-            key.ok_or_else(|| failed("it holds no Ed25519 key; to begin with another one, move it aside".into()))?;
+            key.ok_or_else(|| failed("it holds no Ed25519 key; to begin with another one, move it away".into()))?;
         let spki = [&SPKI_PREFIX[..], key.public_key().as_ref()].concat();
         let public = pem("PUBLIC KEY", &spki);
         if fs::read_to_string(data_dir.join(PUBLIC_KEY)).ok().as_ref() != Some(&public) {
@@ -91,16 +91,16 @@ fn decode(pem: &str) -> Option<Vec<u8>> {
 
 /// Whole or not at all.
 fn write(data_dir: &Path, name: &str, text: &str, mode: u32) -> io::Result<()> {
-    let aside = data_dir.join(format!("{name}.new"));
+    let temporary = data_dir.join(format!("{name}.new"));
     // Of a store that died here.
-    match fs::remove_file(&aside) {
+    match fs::remove_file(&temporary) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&aside)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&aside, data_dir.join(name))?;
+    fs::rename(&temporary, data_dir.join(name))?;
     sync_dir(data_dir)
 }
 
@@ -126,7 +126,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(PRIVATE_KEY), "nonsense").unwrap();
         let error = Signer::open(dir.path()).err().unwrap().to_string();
-        assert!(error.contains("attestation.key") && error.contains("move it aside"), "{error}");
+        assert!(error.contains("attestation.key") && error.contains("move it away"), "{error}");
         assert_eq!(fs::read_to_string(dir.path().join(PRIVATE_KEY)).unwrap(), "nonsense");
     }
 }

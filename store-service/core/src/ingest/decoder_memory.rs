@@ -1,7 +1,7 @@
 //! The memory that the decoders of all inspections may have together.
 //!
 //! Promises: never more than the budget is held at once, and of that at most half by one calling application, so that one
-//! application does not shut out the others. Who finds too little waits, in the order of asking; a large wish is not
+//! application does not shut out the others. Who finds too little waits, in the order of asking; a large request is not
 //! overtaken by small ones, except by those of other applications while its own has its share. A wait ends at its deadline,
 //! or when nobody wants the result any more. Who waits holds nothing.
 

@@ -1,7 +1,7 @@
 //! Inspects a package while it is written, in a thread of its own beside the writer's.
 //!
 //! Promises: holds at most [`QUEUED_BLOCKS`] blocks, and the one it looks at, besides what the inspection itself needs; the
-//! upload learns of a refusal at its next block, not only at the end. Decoding keeps its pace: a package that unpacks
+//! upload learns of a refusal at its next block, not only at the end. Decoding keeps its speed: a package that unpacks
 //! slower than it comes is read slower, for the queue is full; so is one that waits for memory. An inspection whose result
 //! nobody waits for ends by itself.
 

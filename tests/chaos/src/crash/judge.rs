@@ -73,7 +73,7 @@ impl Look {
             self.packages += 1;
         }
         if directory.path().join("quarantine").exists() {
-            self.wrong.push("a package was moved aside".to_owned());
+            self.wrong.push("a package was moved to quarantine".to_owned());
         }
         files
     }

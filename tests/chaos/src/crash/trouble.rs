@@ -1,4 +1,4 @@
-//! A disk that fills up, has no more room for names, or fails, in the middle of an upload; and comes back.
+//! A disk that fills up, has no more space for names, or fails, in the middle of an upload; and comes back.
 //!
 //! In each round everything is well, then the trouble begins while an upload is half written, then it is over. Promises:
 //! while it lasts every upload is refused with the code that is right for it, nothing is half there, and when it is over

@@ -26,7 +26,7 @@ pub(super) const HOST: &str = "good.example";
 pub(super) const SWINGING_HOST: &str = "swing.example";
 /// What the names of the good apps begin with.
 pub(super) const GOOD: &str = "good-";
-/// What every credential begins with that is shown only once.
+/// What every credential begins with that is presented only once.
 pub(super) const NEW: &str = "new-";
 /// An app that may nothing.
 const LONELY: &str = "lonely";
@@ -147,19 +147,20 @@ impl Mix {
         // Not the remainders that the kind was chosen by, so that each kind meets every pair.
         let at = number as usize / 100 + number as usize;
         let ((app, secret), (user, token)) = (&self.apps[at % APPS], &self.users[at % USERS]);
-        let shown = |app: &str, secret: &str| json!({"bk_app_code": app, "bk_app_secret": secret, "bk_token": token});
+        let presented =
+            |app: &str, secret: &str| json!({"bk_app_code": app, "bk_app_secret": secret, "bk_token": token});
         let new = format!("{NEW}{number}");
         let credentials = match class {
             Class::Listed => {
                 json!({"bk_app_code": APP, "bk_app_secret": self.listed.secret, "bk_ticket": self.listed.ticket})
             }
-            Class::WrongSecret => shown(app, "wrong"),
-            Class::NewSecret => shown(app, &new),
-            Class::NewApp | Class::NewAppGone => shown(&new, "any"),
+            Class::WrongSecret => presented(app, "wrong"),
+            Class::NewSecret => presented(app, &new),
+            Class::NewApp | Class::NewAppGone => presented(&new, "any"),
             Class::NewToken => json!({"bk_app_code": app, "bk_app_secret": secret, "bk_token": new}),
-            Class::NoGrant => shown(LONELY, &self.lonely),
+            Class::NoGrant => presented(LONELY, &self.lonely),
             Class::NoCredentials => json!({}),
-            _ => shown(app, secret),
+            _ => presented(app, secret),
         };
         let host = match class {
             Class::OtherHost => "other.example",

@@ -121,7 +121,7 @@ impl Troubled {
         Ok(())
     }
 
-    /// The trouble begins; again, where something gave room back meanwhile.
+    /// The trouble begins; again, where something gave space back meanwhile.
     pub(super) fn begin(&self) {
         let filler = self.path("mounted/filler");
         match self.trouble {
@@ -130,7 +130,7 @@ impl Troubled {
                 fs::create_dir_all(&filler).unwrap();
                 let there = fs::read_dir(&filler).unwrap().count();
                 let made = (there..).map(|n| File::create(filler.join(n.to_string())));
-                assert!(made.take_while(Result::is_ok).count() > 0, "there was no room for files before");
+                assert!(made.take_while(Result::is_ok).count() > 0, "there was no space for files before");
             }
             Trouble::Fails => drop(File::create(self.path("fails")).unwrap()),
         }
@@ -147,7 +147,7 @@ impl Troubled {
     }
 }
 
-/// Takes all room that there is, in ever smaller pieces.
+/// Takes all space that there is, in ever smaller pieces.
 fn fill(filler: &File) {
     let mut end = filler.metadata().unwrap().len();
     for piece in [16 << 20, 1 << 20, 64 << 10, 4 << 10] {
