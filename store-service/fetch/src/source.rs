@@ -267,8 +267,27 @@ impl std::fmt::Display for Phase {
     }
 }
 
-/// An error with its causes, for the log.
+/// An error with its causes, for the log. A cause that an error names itself is not named again.
 pub fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |e| e.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    let causes = std::iter::successors(error.source(), |e| e.source()).map(ToString::to_string);
+    causes.fold(error.to_string(), |text, cause| if text.ends_with(&cause) { text } else { format!("{text}: {cause}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the folder cannot be used: {0}")]
+    struct Naming(#[source] std::io::Error);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the store cannot start")]
+    struct Silent(#[source] Naming);
+
+    #[test]
+    fn each_cause_is_named_once() {
+        let error = Silent(Naming(std::io::Error::other("it is a file")));
+        assert_eq!(chain(&error), "the store cannot start: the folder cannot be used: it is a file");
+    }
 }
