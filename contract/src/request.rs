@@ -107,7 +107,7 @@ impl UploadByLinkRequest {
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut fields = Map::new();
-        fields.insert("package_url".into(), self.package_url.as_url().as_str().into());
+        fields.insert("package_url".into(), self.package_url.as_str().into());
         fields.insert("allow_overwrite".into(), self.allow_overwrite.into());
         let version = self.version.as_ref().map(|version| ("version", version.as_str().into()));
         let sha256 = self.sha256.map(|digest| ("sha256", digest.to_string().into()));
@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn the_request_of_the_api_document_is_read() {
         let request = read(&json!({"package_url": URL, "version": "0.0.5", "unknown": 1})).unwrap();
-        assert_eq!(request.package_url.as_url().as_str(), URL);
+        assert_eq!(request.package_url.as_str(), URL);
         assert_eq!(request.version.unwrap().as_str(), "0.0.5");
         assert!(!request.allow_overwrite);
     }

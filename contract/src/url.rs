@@ -1,18 +1,28 @@
-//! The link itself: parsed once, by the parser that also connects.
+//! The link itself: its origin parsed once, its path and query kept as they were written.
 //!
-//! Promises: what the allow-list judged is what the HTTP client gets, for both read the same [`Url`]. Refuses every form
-//! in which parsers are known to disagree about the host: user-info, backslashes, control characters and white space,
-//! missing or extra slashes after the scheme, port 0.
+//! Promises: what the allow-list judged is what is connected to, for both read the same [`Origin`]. What follows the
+//! authority goes to the source byte for byte, for it may be signed; only what HTTP cannot carry is percent-encoded: octets
+//! beyond ASCII. Refuses every form in which parsers are known to disagree about the host: user-info, backslashes, control
+//! characters and white space, missing or extra slashes after the scheme, port 0.
 
 use std::fmt;
 
+use percent_encoding::{AsciiSet, utf8_percent_encode};
 use url::{Host, Url};
 
 use crate::{Origin, Text};
 
 /// A package's link, checked: absolute `http` or `https`, a host, no user-info, at most [`PackageUrl::MAX_BYTES`].
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct PackageUrl(Url);
+pub struct PackageUrl {
+    origin: Origin,
+    /// Scheme and authority as parsed, path and query as written; no fragment.
+    text: String,
+    /// Where in it the authority begins.
+    authority_at: usize,
+    /// Where in it the path begins.
+    target_at: usize,
+}
 
 /// Why a text is no link that we fetch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,7 +79,9 @@ impl PackageUrl {
         }
         let url = Url::parse(link).map_err(|_| InvalidUrl::Malformed)?;
         judge_authority(authority)?;
-        Self::judge(url)
+        let origin = judge_origin(&url)?;
+        let after_authority = link.split_once("://").and_then(|(_, rest)| rest.get(authority.len()..));
+        Ok(Self::assemble(url.scheme(), origin, after_authority.unwrap_or_default()))
     }
 
     /// Takes the target of a redirect, which may be relative to this link.
@@ -82,67 +94,159 @@ impl PackageUrl {
         if before_any_path.contains(':') {
             return Self::new(location);
         }
+        let scheme = self.scheme();
+        if location.starts_with("//") {
+            return Self::new(&format!("{scheme}:{location}"));
+        }
         refuse_forbidden_characters(location)?;
-        if let Some(rest) = location.strip_prefix("//") {
-            judge_authority(rest.split(['/', '?', '#']).next().unwrap_or_default())?;
-        }
-        let url = self.0.join(location).map_err(|_| InvalidUrl::Malformed)?;
-        Self::new(url.as_str())
+        let joined = Self::assemble(scheme, self.origin.clone(), &self.resolve(without_fragment(location)));
+        if joined.text.len() > Self::MAX_BYTES { Err(InvalidUrl::TooLong) } else { Ok(joined) }
     }
 
-    fn judge(url: Url) -> Result<Self, InvalidUrl> {
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(InvalidUrl::Scheme);
+    /// Path and query of a relative reference (RFC 3986, 5.2). Dot segments mean something only where they are relative to
+    /// this link; whoever writes a path from its root means it as it stands.
+    fn resolve(&self, reference: &str) -> String {
+        let base = self.path();
+        if reference.is_empty() {
+            return self.request_target().to_owned();
         }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(InvalidUrl::UserInfo);
+        if reference.starts_with('/') {
+            return reference.to_owned();
         }
-        if url.port() == Some(0) {
-            return Err(InvalidUrl::PortZero);
+        let (path, query) = reference.split_at(reference.find('?').unwrap_or(reference.len()));
+        if path.is_empty() {
+            return format!("{base}{query}");
         }
-        if url.host().is_none() {
-            return Err(InvalidUrl::Malformed);
-        }
-        Ok(Self(url))
+        let folder = base.rfind('/').and_then(|last| base.get(..=last)).unwrap_or("/");
+        format!("{}{query}", without_dot_segments(&format!("{folder}{path}")))
     }
 
-    /// The parsed form, to connect with.
+    fn assemble(scheme: &str, origin: Origin, after_authority: &str) -> Self {
+        let mut text = format!("{scheme}://");
+        let authority_at = text.len();
+        text.push_str(&origin.host.to_string());
+        if origin.port != origin.default_port {
+            text.push_str(&format!(":{}", origin.port));
+        }
+        let target_at = text.len();
+        let target = without_fragment(after_authority);
+        if !target.starts_with('/') {
+            text.push('/');
+        }
+        text.extend(utf8_percent_encode(target, &AsciiSet::EMPTY));
+        Self { origin, text, authority_at, target_at }
+    }
+
+    /// The whole of it, as it would be read again.
     #[must_use]
-    pub fn as_url(&self) -> &Url {
-        &self.0
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// `http` or `https`.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.is_https() { "https" } else { "http" }
+    }
+
+    /// Whether the source must prove who it is.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.origin.default_port == HTTPS_PORT
+    }
+
+    /// `host`, or `host:port` where the port is not the scheme's own.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        self.text.get(self.authority_at..self.target_at).unwrap_or_default()
+    }
+
+    /// Path and query, as they are asked for: visible ASCII that begins with a slash.
+    #[must_use]
+    pub fn request_target(&self) -> &str {
+        self.text.get(self.target_at..).unwrap_or("/")
+    }
+
+    fn path(&self) -> &str {
+        without_query(self.request_target())
     }
 
     /// The host, judged in its parsed form and never as text.
     #[must_use]
-    pub fn host(&self) -> Option<Host<&str>> {
-        self.0.host()
+    pub fn host(&self) -> Host<&str> {
+        match &self.origin.host {
+            Host::Domain(name) => Host::Domain(name),
+            Host::Ipv4(address) => Host::Ipv4(*address),
+            Host::Ipv6(address) => Host::Ipv6(*address),
+        }
     }
 
     /// The port, given or implied by the scheme.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.0.port().unwrap_or(self.default_port())
+        self.origin.port
     }
 
     /// The port that the scheme implies.
     #[must_use]
     pub fn default_port(&self) -> u16 {
-        if self.0.scheme() == "https" { 443 } else { 80 }
+        self.origin.default_port
     }
 
     /// Where it points to, in the allow-list's terms.
     #[must_use]
     pub fn origin(&self) -> Origin {
-        // Every link that was taken has a host; no rule matches an empty one.
-        let host = self.host().map_or_else(|| Host::Domain(String::new()), |host| host.to_owned());
-        Origin { host, port: self.port(), default_port: self.default_port() }
+        self.origin.clone()
     }
 
     /// The last path segment that is not empty, as it stands in the link.
     #[must_use]
     pub fn file_name(&self) -> &str {
-        self.0.path().rsplit('/').find(|segment| !segment.is_empty()).unwrap_or_default()
+        self.path().rsplit('/').find(|segment| !segment.is_empty()).unwrap_or_default()
     }
+}
+
+const HTTPS_PORT: u16 = 443;
+
+fn judge_origin(url: &Url) -> Result<Origin, InvalidUrl> {
+    let default_port = match url.scheme() {
+        "https" => HTTPS_PORT,
+        "http" => 80,
+        _ => return Err(InvalidUrl::Scheme),
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(InvalidUrl::UserInfo);
+    }
+    let host = url.host().ok_or(InvalidUrl::Malformed)?.to_owned();
+    match url.port() {
+        Some(0) => Err(InvalidUrl::PortZero),
+        port => Ok(Origin { host, port: port.unwrap_or(default_port), default_port }),
+    }
+}
+
+fn without_fragment(text: &str) -> &str {
+    text.split('#').next().unwrap_or_default()
+}
+
+fn without_query(text: &str) -> &str {
+    text.split('?').next().unwrap_or_default()
+}
+
+/// `/a/./b/../c` is `/a/c`.
+fn without_dot_segments(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        match segment {
+            "." | ".." => {
+                kept.truncate(kept.len().saturating_sub(segment.len() - 1));
+                // What a last one names is a folder.
+                kept.extend(segments.peek().is_none().then_some(""));
+            }
+            other => kept.push(other),
+        }
+    }
+    format!("/{}", kept.join("/"))
 }
 
 /// Visible ASCII without a backslash: nothing that parsers could read in two ways or that has to be decoded first.
@@ -205,7 +309,7 @@ pub(crate) fn is_plain_host(host: &str) -> bool {
 /// Without the query: it is where signed links carry their secrets.
 impl fmt::Display for PackageUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.0.origin().ascii_serialization(), self.0.path())
+        f.write_str(without_query(&self.text))
     }
 }
 
@@ -257,7 +361,7 @@ mod tests {
     #[test]
     fn a_link_keeps_its_host_port_and_file_name() {
         let url = PackageUrl::new(" https://Example.com/generic/example.tar.gz?sign=s3cret#top ").unwrap();
-        assert_eq!(url.host(), Some(Host::Domain("example.com")));
+        assert_eq!(url.host(), Host::Domain("example.com"));
         assert_eq!((url.port(), url.default_port()), (443, 443));
         assert_eq!(url.file_name(), "example.tar.gz");
     }
@@ -325,7 +429,7 @@ mod tests {
     fn numeric_hosts_are_judged_as_addresses() {
         for link in ["http://2130706433/", "http://0x7f.1/", "http://127.1/"] {
             let url = PackageUrl::new(link).unwrap();
-            assert_eq!(url.host(), Some(Host::Ipv4(std::net::Ipv4Addr::LOCALHOST)), "{link}");
+            assert_eq!(url.host(), Host::<&str>::Ipv4(std::net::Ipv4Addr::LOCALHOST), "{link}");
         }
     }
 
@@ -336,10 +440,57 @@ mod tests {
         assert_eq!(base.join("//other.example/c").unwrap().to_string(), "https://other.example/c");
         assert_eq!(base.join("http://other.example/c").unwrap().to_string(), "http://other.example/c");
         let with_link = base.join("/ok?u=https://x.example/y").unwrap();
-        assert_eq!(with_link.as_url().as_str(), "https://example.com/ok?u=https://x.example/y");
+        assert_eq!(with_link.as_str(), "https://example.com/ok?u=https://x.example/y");
         assert_eq!(base.join(r"\\evil.example/c"), Err(InvalidUrl::ForbiddenCharacter));
         assert_eq!(base.join("//user@other.example/"), Err(InvalidUrl::UserInfo));
         assert_eq!(base.join("ftp://other.example/"), Err(InvalidUrl::Scheme));
         assert_eq!(base.join("data:text/plain,x"), Err(InvalidUrl::Scheme));
+    }
+
+    #[test]
+    fn path_and_query_stay_as_they_were_written() {
+        for (written, asked) in [
+            ("/a?sign='x'", "/a?sign='x'"),
+            ("/a|b^c{d}`e\"f<g>?h|i^j{k}`l\"m<n>", "/a|b^c{d}`e\"f<g>?h|i^j{k}`l\"m<n>"),
+            ("/%7e%7E/%zz/%?%&+=+", "/%7e%7E/%zz/%?%&+=+"),
+            ("/a/../b/./%2e%2e//c/..", "/a/../b/./%2e%2e//c/.."),
+            ("/a?", "/a?"),
+            ("/a?#top?#", "/a?"),
+            ("/a#top", "/a"),
+            ("?a=/b?c", "/?a=/b?c"),
+            ("", "/"),
+            ("#top", "/"),
+            ("/中?n=é", "/%E4%B8%AD?n=%C3%A9"),
+            ("/a;b=c,d:e@f!$&()*?[x]=~", "/a;b=c,d:e@f!$&()*?[x]=~"),
+        ] {
+            let url = PackageUrl::new(&format!("HTTPS://Example.com:443{written}")).unwrap();
+            assert_eq!((url.authority(), url.request_target()), ("example.com", asked), "{written}");
+            assert_eq!(url.as_str(), format!("https://example.com{asked}"));
+            assert_eq!(PackageUrl::new(url.as_str()), Ok(url), "{written}");
+        }
+        let url = PackageUrl::new("http://[::FFFF:127.0.0.1]:8080/x").unwrap();
+        assert_eq!((url.authority(), url.request_target()), ("[::ffff:7f00:1]:8080", "/x"));
+    }
+
+    #[test]
+    fn a_redirect_keeps_what_it_says_too() {
+        let base = PackageUrl::new("http://example.com/a|b/c?sign='1'").unwrap();
+        for (location, asked) in [
+            ("https://example.com/'?'=`", "/'?'=`"),
+            ("//example.com/x/../'", "/x/../'"),
+            ("/x/../y?a='b'|c", "/x/../y?a='b'|c"),
+            ("d'?e=\"", "/a|b/d'?e=\""),
+            ("../d?../e", "/d?../e"),
+            ("./..//.", "//"),
+            ("../../../d/", "/d/"),
+            ("?new='2'", "/a|b/c?new='2'"),
+            ("", "/a|b/c?sign='1'"),
+            ("#top", "/a|b/c?sign='1'"),
+            ("é", "/a|b/%C3%A9"),
+        ] {
+            assert_eq!(base.join(location).unwrap().request_target(), asked, "{location}");
+        }
+        assert_eq!(base.join(&"x".repeat(PackageUrl::MAX_BYTES)), Err(InvalidUrl::TooLong));
+        assert_eq!(base.join("///x"), Err(InvalidUrl::Malformed));
     }
 }

@@ -102,13 +102,21 @@ async fn a_head_without_an_end_is_refused() {
 }
 
 #[tokio::test]
-async fn promises_of_a_reply_without_an_end_time_out() {
-    let source = FakeSource::start(Behaviour::Repeats(Vec::new(), b"HTTP/1.1 100 Continue\r\n\r\n".to_vec())).await;
-    let store = impatient_store_of(&source).await;
-    let begun = Instant::now();
-    assert_refused(&store, store.request(source.url()), 504, "SOURCE_TIMEOUT", TIMED_OUT).await;
-    assert_prompt(begun, "giving up");
-    assert_goes_on(&store, &source).await;
+async fn promises_of_a_reply_without_an_end_are_refused() {
+    let large = format!("HTTP/1.1 103 Early Hints\r\nx: {}\r\n\r\n", "y".repeat(100_000));
+    let no_http = format!("{UNREACHABLE}: the answer of the source is no valid HTTP");
+    for promise in ["HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n", &large] {
+        let source = FakeSource::start(Behaviour::Repeats(Vec::new(), promise.into())).await;
+        let store = store_of(&source).await;
+        assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", &no_http).await;
+        assert_eq!(source.requests().len(), 1, "what is no HTTP stays none");
+        assert_goes_on(&store, &source).await;
+    }
+    // One at a time, as a source sends them that means to hold us.
+    let promises = b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(40);
+    let source = FakeSource::start(Behaviour::DripRaw(promises, Duration::from_millis(1))).await;
+    let store = store_of(&source).await;
+    assert_refused(&store, store.request(source.url()), 502, "SOURCE_UNREACHABLE", &no_http).await;
 }
 
 #[tokio::test]

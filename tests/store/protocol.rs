@@ -98,6 +98,10 @@ async fn an_upgrade_that_nobody_asked_for_is_not_made() {
 async fn what_comes_before_the_reply_is_passed_over() {
     let early = "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK";
     assert_takes(raw(&format!("{early}\r\ncontent-length: 7"), b"package"), b"package", "informational").await;
+    let promised =
+        |count| format!("{}HTTP/1.1 200 OK\r\ncontent-length: 7", "HTTP/1.1 102 Processing\r\n\r\n".repeat(count));
+    assert_takes(raw(&promised(16), b"package"), b"package", "sixteen").await;
+    assert_unreadable(raw(&promised(17), b"package"), 1, "seventeen").await;
 }
 
 #[tokio::test]

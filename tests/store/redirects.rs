@@ -163,6 +163,49 @@ async fn a_redirect_to_a_path_in_raw_octets_is_followed_as_a_link_is() {
     }
 }
 
+/// What a signature may cover: everything that links are seen to hold, though some of it should have been encoded.
+const AS_WRITTEN: [&str; 8] = [
+    "/a.tgz?sign='x'&t=(1)*!",
+    "/a|b^c{d}`e\"f<g>.tgz?h|i^j{k}`l\"m<n>",
+    "/%7e%7E/%zz/a%.tgz?%&+=+%2B",
+    "/x/../y/./%2e%2e//a.tgz",
+    "/a.tgz?",
+    "/a.tgz??a=/b?c=//d",
+    "/a;v=1,2:3@4/[x].tgz?[y]=~",
+    "/%E4%B8%AD.tgz?n=%c3%a9",
+];
+
+/// What the last request asked for.
+fn asked(source: &FakeSource) -> String {
+    let requests = source.requests();
+    let line = requests.last().unwrap().lines().next().unwrap();
+    line.strip_prefix("GET ").and_then(|line| line.strip_suffix(" HTTP/1.1")).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_link_and_a_redirect_are_asked_for_byte_for_byte() {
+    let source = FakeSource::serving(package_of("x")).await;
+    let store = TestStore::trusting(&source).await;
+    for written in AS_WRITTEN {
+        let reply = store.send(store.request(source.url_of(written)).overwriting()).await;
+        assert_eq!((reply.status, asked(&source).as_str()), (200, written), "{reply:?}");
+        let to_there = format!("{}#top", source.url_of(written));
+        for location in [written, &to_there] {
+            source.on("/start.tgz", to(location));
+            let reply = store.send(store.request(source.url_of("/start.tgz")).overwriting()).await;
+            assert_eq!((reply.status, asked(&source).as_str()), (200, written), "{location}: {reply:?}");
+        }
+    }
+    let beside = to("b'c|.tgz?sign='`\"");
+    source.on("/a'|/start.tgz", beside);
+    assert_eq!(store.send(store.request(source.url_of("/a'|/start.tgz")).overwriting()).await.status, 200);
+    assert_eq!(asked(&source), "/a'|/b'c|.tgz?sign='`\"");
+    for (written, sent) in [("/中.tgz?n=é#x", "/%E4%B8%AD.tgz?n=%C3%A9"), ("?a='b'", "/?a='b'"), ("#x", "/")] {
+        let reply = store.send(store.request(source.url_of(written)).overwriting()).await;
+        assert_eq!((reply.status, asked(&source).as_str()), (200, sent), "{written}: {reply:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_redirect_without_a_location_is_only_a_status() {
     let source = FakeSource::start(Behaviour::Status(302)).await;

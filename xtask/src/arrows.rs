@@ -66,7 +66,7 @@ const CRATES: &[(&str, &[&str])] = &[
 /// Crates of others that only some of ours may use, but for their own tests.
 const KEPT: &[(&str, &[&str])] = &[
     ("proxy-wasm", &["linkgate-filter"]),
-    ("reqwest", &["linkgate-fetch", "linkgate-store", "linkgate-tests", "linkgate-chaos"]),
+    ("reqwest", &["linkgate-store", "linkgate-tests", "linkgate-chaos"]),
     ("sqlx", &["linkgate-catalog", "linkgate-tests"]),
 ];
 

@@ -1,12 +1,14 @@
 //! The client: links over HTTP.
 //!
-//! Each module uses only those above it: `guard` (which addresses may be connected to), `min_rate`, `page`, `retry`;
-//! `unreachable` (why nothing could be read);
-//! `redirects` (one request, and whatever it redirects to); `validator`; `representation` (one version of a file);
+//! Each module uses only those above it: `guard` (which addresses may be connected to), `stream` (a connection), `min_rate`;
+//! `exchange` (one request over one connection); `page`, `retry`; `unreachable` (why nothing could be read); `tls`;
+//! `connector` (from a link to a connection); `redirects` (one request, and whatever it redirects to); `validator`; `representation` (one version of a file);
 //! `range_fetcher` (several ranges at a time); `attempts`; `download` (the body, as the caller reads it).
 
 mod attempts;
+mod connector;
 mod download;
+mod exchange;
 mod guard;
 mod min_rate;
 mod page;
@@ -14,6 +16,8 @@ mod range_fetcher;
 mod redirects;
 mod representation;
 mod retry;
+mod stream;
+mod tls;
 mod unreachable;
 mod validator;
 
@@ -29,7 +33,7 @@ use redirects::RedirectFollower;
 /// Why there is no client: for example, this machine has no root certificates.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct ClientError(#[from] reqwest::Error);
+pub struct ClientError(#[from] rustls::Error);
 
 /// Reads links over HTTP.
 pub struct HttpSource {

@@ -156,7 +156,7 @@ impl<V: Services> Ingest<V> {
         if job.fence().is_some() {
             return Ok(Enqueued::Queued);
         }
-        let host = job.upload.request.package_url.host().map(|host| host.to_string()).unwrap_or_default();
+        let host = job.upload.request.package_url.host().to_string();
         let is_resumed = *job.record_state.lock().await == RecordState::Accepted;
         let (record, key) = (job.record(), job.upload_key());
         let enqueued = self.catalog.enqueue(NewJob { record, key, host, is_resumed }).await?;

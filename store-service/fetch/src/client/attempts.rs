@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
 use linkgate_contract::{AllowList, PackageUrl};
-use reqwest::header::HeaderMap;
-use reqwest::{Response, StatusCode};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::info;
 
+use super::exchange::Response;
 use super::range_fetcher::{RangeFetcher, RangePermits};
 use super::redirects::{FinalResponse, RedirectFollower, refuse_encoded_body};
 use super::representation::Representation;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::Response;
 use tokio::time::{Instant, timeout_at};
 
 use super::attempts::{Attempts, StartedBody};
+use super::exchange::Response;
 use super::min_rate::MinRate;
 use super::page::PageCheck;
 use super::range_fetcher::{RangeFetcher, is_worth_fetching_ranges};

@@ -8,26 +8,29 @@ mod ranges;
 use std::net::{IpAddr, SocketAddr};
 
 use linkgate_contract::PackageUrl;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::net::lookup_host;
 use url::Host;
 
-use crate::source::SourceError;
 use ranges::is_public;
 
-/// How a client resolves names.
+/// Which addresses a host may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Guard {
-    /// To public addresses or not at all.
+    /// Public ones, and no others.
     PublicOnly,
-    /// To anything: the operator named the host.
+    /// Any: the operator named the host.
     Open,
 }
 
-/// A name has an address that is not public.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the name has an address that is not public")]
-pub(super) struct Forbidden {
-    pub(super) address: IpAddr,
+/// Why there is no address to connect to.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoAddress {
+    /// The host has an address that is not public.
+    #[error("the host has an address that is not public")]
+    Forbidden(IpAddr),
+    /// No name server knows the host, or none answered.
+    #[error(transparent)]
+    NoSuchName(NoSuchName),
 }
 
 /// No name server knows the host, or none answered.
@@ -36,35 +39,35 @@ pub(super) struct Forbidden {
 pub(super) struct NoSuchName(#[source] pub(super) std::io::Error);
 
 impl Guard {
-    /// Judges all that a name server answered.
-    fn judge(self, found: &[SocketAddr]) -> Result<(), Forbidden> {
+    /// The addresses of a link's host, all of them judged.
+    pub(super) async fn resolve(self, url: &PackageUrl) -> Result<Vec<SocketAddr>, NoAddress> {
+        let found = match literal_address(url) {
+            Some(address) => vec![SocketAddr::new(address, url.port())],
+            None => look_up(url).await.map_err(|error| NoAddress::NoSuchName(NoSuchName(error)))?,
+        };
+        self.judge(&found)?;
+        Ok(found)
+    }
+
+    fn judge(self, found: &[SocketAddr]) -> Result<(), NoAddress> {
         match found.iter().map(SocketAddr::ip).find(|ip| !is_public(*ip)) {
-            Some(address) if self == Self::PublicOnly => Err(Forbidden { address }),
+            Some(address) if self == Self::PublicOnly => Err(NoAddress::Forbidden(address)),
             _ => Ok(()),
         }
     }
 }
 
-impl Resolve for Guard {
-    fn resolve(&self, name: Name) -> Resolving {
-        let guard = *self;
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(NoSuchName)?;
-            let found: Vec<SocketAddr> = found.collect();
-            guard.judge(&found)?;
-            Ok(Box::new(found.into_iter()) as Addrs)
-        })
+fn literal_address(url: &PackageUrl) -> Option<IpAddr> {
+    match url.host() {
+        Host::Ipv4(v4) => Some(v4.into()),
+        Host::Ipv6(v6) => Some(v6.into()),
+        Host::Domain(_) => None,
     }
 }
 
-/// Judges a link whose host is an address; names are left to the resolver.
-pub(super) fn judge_literal(url: &PackageUrl) -> Result<(), SourceError> {
-    let address = match url.host() {
-        Some(Host::Ipv4(v4)) => IpAddr::V4(v4),
-        Some(Host::Ipv6(v6)) => IpAddr::V6(v6),
-        Some(Host::Domain(_)) | None => return Ok(()),
-    };
-    if is_public(address) { Ok(()) } else { Err(SourceError::ForbiddenAddress { host: address.to_string(), address }) }
+async fn look_up(url: &PackageUrl) -> std::io::Result<Vec<SocketAddr>> {
+    let name = url.host().to_string();
+    Ok(lookup_host((name.as_str(), url.port())).await?.collect())
 }
 
 #[cfg(test)]
@@ -75,6 +78,14 @@ mod tests {
         addresses.iter().map(|address| SocketAddr::new(address.parse().unwrap(), 0)).collect()
     }
 
+    fn forbidden(judged: Result<(), NoAddress>) -> Option<IpAddr> {
+        match judged {
+            Ok(()) => None,
+            Err(NoAddress::Forbidden(address)) => Some(address),
+            Err(NoAddress::NoSuchName(error)) => panic!("{error}"),
+        }
+    }
+
     #[test]
     fn one_bad_answer_refuses_the_name_wherever_it_stands() {
         for (answers, bad) in [
@@ -83,26 +94,28 @@ mod tests {
             (&["8.8.8.8", "2606:4700::1111", "::ffff:127.0.0.1"], "::ffff:127.0.0.1"),
             (&["fd00:ec2::254"], "fd00:ec2::254"),
         ] {
-            let refused = Guard::PublicOnly.judge(&response(answers));
-            assert_eq!(refused, Err(Forbidden { address: bad.parse().unwrap() }), "{answers:?}");
-            assert_eq!(Guard::Open.judge(&response(answers)), Ok(()), "the operator named the host");
+            let refused = forbidden(Guard::PublicOnly.judge(&response(answers)));
+            assert_eq!(refused, Some(bad.parse().unwrap()), "{answers:?}");
+            assert_eq!(forbidden(Guard::Open.judge(&response(answers))), None, "the operator named the host");
         }
-        assert_eq!(Guard::PublicOnly.judge(&response(&["8.8.8.8", "2606:4700::1111"])), Ok(()));
+        assert_eq!(forbidden(Guard::PublicOnly.judge(&response(&["8.8.8.8", "2606:4700::1111"]))), None);
     }
 
-    #[test]
-    fn literal_hosts_are_judged_in_their_parsed_form() {
+    #[tokio::test]
+    async fn literal_hosts_are_judged_in_their_parsed_form() {
         for bad in ["http://127.1/", "http://0x7f000001/", "http://[::ffff:7f00:1]/", "http://2130706433/"] {
-            assert!(judge_literal(&PackageUrl::new(bad).unwrap()).is_err(), "{bad}");
+            let url = PackageUrl::new(bad).unwrap();
+            assert!(matches!(Guard::PublicOnly.resolve(&url).await, Err(NoAddress::Forbidden(_))), "{bad}");
+            assert!(Guard::Open.resolve(&url).await.is_ok(), "{bad}");
         }
-        assert!(judge_literal(&PackageUrl::new("http://8.8.8.8/").unwrap()).is_ok());
-        assert!(judge_literal(&PackageUrl::new("http://localhost/").unwrap()).is_ok(), "left to the resolver");
+        let good = PackageUrl::new("https://8.8.8.8/").unwrap();
+        assert_eq!(Guard::PublicOnly.resolve(&good).await.unwrap(), ["8.8.8.8:443".parse().unwrap()]);
     }
 
     #[tokio::test]
     async fn a_name_with_a_local_address_does_not_resolve() {
-        let refused = Guard::PublicOnly.resolve("localhost".parse().unwrap()).await.err().unwrap();
-        assert!(refused.downcast_ref::<Forbidden>().is_some());
-        assert!(Guard::Open.resolve("localhost".parse().unwrap()).await.is_ok());
+        let url = PackageUrl::new("http://localhost:81/").unwrap();
+        assert!(matches!(Guard::PublicOnly.resolve(&url).await, Err(NoAddress::Forbidden(_))));
+        assert!(Guard::Open.resolve(&url).await.unwrap().iter().all(|found| found.port() == 81));
     }
 }

@@ -4,10 +4,10 @@
 //! surely a page: bytes that open an HTML document, or any markup that the source itself calls HTML. No archive begins
 //! like that. What is called HTML and begins like anything else passes, for that is what many servers call everything.
 
+use http::header::CONTENT_TYPE;
 use linkgate_contract::is_of_type;
-use reqwest::Response;
-use reqwest::header::CONTENT_TYPE;
 
+use super::exchange::Response;
 use crate::source::SourceError;
 
 /// How much of a body is looked at. Templates leave blank lines at the top of a page.

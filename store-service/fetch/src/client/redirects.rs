@@ -6,17 +6,18 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, HOST, LOCATION, TRANSFER_ENCODING, USER_AGENT};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use linkgate_contract::{AllowList, PackageUrl};
 use percent_encoding::{AsciiSet, percent_encode};
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue, LOCATION, TRANSFER_ENCODING};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode};
 use tokio::time::timeout;
 
-use super::guard::{self, Forbidden, Guard};
+use super::connector::Connector;
+use super::exchange::{self, Response};
+use super::guard::Guard;
 use super::unreachable::find_reason;
 use crate::config::FetchConfig;
-use crate::source::{Phase, SourceError};
+use crate::source::{Cause, Phase, SourceError};
 
 /// Redirects that are followed.
 pub const MAX_REDIRECTS: usize = 5;
@@ -24,10 +25,7 @@ pub const MAX_REDIRECTS: usize = 5;
 /// Asks for links.
 pub(super) struct RedirectFollower {
     config: FetchConfig,
-    /// For all hosts: resolves to public addresses or not at all.
-    public: Client,
-    /// For links that are listed as private: resolves to anything.
-    private: Client,
+    connector: Connector,
 }
 
 /// A reply that is no redirect, and who gave it.
@@ -37,10 +35,8 @@ pub(super) struct FinalResponse {
 }
 
 impl RedirectFollower {
-    pub(super) fn new(config: FetchConfig) -> Result<Self, reqwest::Error> {
-        let public = build_client(&config, Guard::PublicOnly)?;
-        let private = build_client(&config, Guard::Open)?;
-        Ok(Self { config, public, private })
+    pub(super) fn new(config: FetchConfig) -> Result<Self, rustls::Error> {
+        Ok(Self { connector: Connector::new(&config)?, config })
     }
 
     pub(super) fn config(&self) -> &FetchConfig {
@@ -52,11 +48,10 @@ impl RedirectFollower {
         let after = self.config.idle_timeout;
         let chunk =
             timeout(after, response.chunk()).await.map_err(|_| SourceError::TimedOut { phase: Phase::Body, after })?;
-        chunk.map_err(|error| unreadable(Phase::Body, error))
+        chunk.map_err(|error| unreadable(Phase::Body, error.into()))
     }
 
-    /// Judges one hop and asks it. The client that is chosen here resolves the name and connects, so what was judged is
-    /// what is connected to.
+    /// Judges one hop and asks it. What was judged here is what is connected to.
     pub(super) async fn send_request(
         &self,
         url: &PackageUrl,
@@ -64,33 +59,15 @@ impl RedirectFollower {
         more: HeaderMap,
     ) -> Result<Response, SourceError> {
         let origin = url.origin();
-        let client = if self.config.private_hosts.allows(&origin) || private.allows(&origin) {
-            &self.private
-        } else {
-            // A literal address never reaches the resolver.
-            guard::judge_literal(url)?;
-            &self.public
-        };
-        let request = client.get(url.as_url().clone()).header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let limit = self.config.connect_timeout + self.config.idle_timeout;
-        match timeout(limit, request.headers(more).send()).await {
-            Ok(response) => response.map_err(|e| self.classify_error(url, e)),
-            Err(_) => Err(SourceError::TimedOut { phase: Phase::Head, after: self.config.idle_timeout }),
+        let is_private = self.config.private_hosts.allows(&origin) || private.allows(&origin);
+        let guard = if is_private { Guard::Open } else { Guard::PublicOnly };
+        let headers = request_headers(url, more)?;
+        let stream = self.connector.connect(url, guard).await?;
+        let after = self.config.idle_timeout;
+        match timeout(after, exchange::get(stream, url.request_target(), headers)).await {
+            Ok(reply) => reply.map_err(|error| unreadable(Phase::Head, error)),
+            Err(_) => Err(SourceError::TimedOut { phase: Phase::Head, after }),
         }
-    }
-
-    fn classify_error(&self, url: &PackageUrl, error: reqwest::Error) -> SourceError {
-        let forbidden = std::iter::successors(std::error::Error::source(&error), |e| e.source())
-            .find_map(|e| e.downcast_ref::<Forbidden>());
-        if let Some(Forbidden { address }) = forbidden {
-            let host = url.host().map(|h| h.to_string()).unwrap_or_default();
-            return SourceError::ForbiddenAddress { host, address: *address };
-        }
-        if error.is_connect() && error.is_timeout() {
-            return SourceError::TimedOut { phase: Phase::Connect, after: self.config.connect_timeout };
-        }
-        let phase = if error.is_connect() { Phase::Connect } else { Phase::Head };
-        unreadable(phase, error)
     }
 
     /// Asks for the link, and for whatever it redirects to.
@@ -112,21 +89,31 @@ impl RedirectFollower {
 
     fn check_redirect(&self, from: &PackageUrl, location: &HeaderValue) -> Result<PackageUrl, SourceError> {
         let next = from.join(&location_text(location)).map_err(SourceError::RedirectInvalid)?;
-        if from.as_url().scheme() == "https" && next.as_url().scheme() != "https" {
+        if from.is_https() && !next.is_https() {
             return Err(SourceError::RedirectDowngrade);
         }
         if !self.config.allowed_hosts.allows(&next.origin()) {
-            let host = next.host().map(|h| h.to_string()).unwrap_or_default();
-            return Err(SourceError::RedirectNotAllowed { host });
+            return Err(SourceError::RedirectNotAllowed { host: next.host().to_string() });
         }
         Ok(next)
     }
 }
 
-/// The text of the client's error would show the link's query.
-fn unreadable(phase: Phase, error: reqwest::Error) -> SourceError {
-    let reason = find_reason(&error, phase);
-    SourceError::Transport { phase, reason, cause: error.without_url().into() }
+/// All that a source is told, and nothing that another one said.
+fn request_headers(url: &PackageUrl, more: HeaderMap) -> Result<HeaderMap, SourceError> {
+    let host = HeaderValue::from_str(url.authority()).map_err(|error| unreadable(Phase::Head, error.into()))?;
+    let mut headers = HeaderMap::from_iter([
+        (HOST, host),
+        (USER_AGENT, HeaderValue::from_static(concat!("linkgate-store/", env!("CARGO_PKG_VERSION")))),
+        (ACCEPT, HeaderValue::from_static("*/*")),
+        (ACCEPT_ENCODING, HeaderValue::from_static("identity")),
+    ]);
+    headers.extend(more);
+    Ok(headers)
+}
+
+fn unreadable(phase: Phase, cause: Cause) -> SourceError {
+    SourceError::Transport { phase, reason: find_reason(&*cause, phase), cause }
 }
 
 /// Many servers send a path as it is named on their disk: UTF-8, which the parser of links encodes, or octets that are none,
@@ -185,22 +172,4 @@ pub(super) fn refuse_encoded_body(response: &Response) -> Result<(), SourceError
         return Err(SourceError::Encoded);
     }
     Ok(())
-}
-
-fn build_client(config: &FetchConfig, guard: Guard) -> Result<Client, reqwest::Error> {
-    Client::builder()
-        .user_agent(concat!("linkgate-store/", env!("CARGO_PKG_VERSION")))
-        .dns_resolver(guard)
-        .no_proxy()
-        .redirect(Policy::none())
-        .referer(false)
-        .retry(reqwest::retry::never())
-        .no_gzip()
-        .no_brotli()
-        .no_zstd()
-        .no_deflate()
-        .http1_only()
-        .pool_max_idle_per_host(0)
-        .connect_timeout(config.connect_timeout)
-        .build()
 }

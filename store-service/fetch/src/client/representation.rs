@@ -7,12 +7,11 @@
 
 use std::ops::RangeInclusive;
 
+use http::header::{ACCEPT_RANGES, CONTENT_RANGE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Version};
 use linkgate_contract::PackageUrl;
-use reqwest::Response;
-use reqwest::header::{
-    ACCEPT_RANGES, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE, TRANSFER_ENCODING,
-};
 
+use super::exchange::Response;
 use super::validator::{Validator, single_value};
 use crate::source::Fetched;
 
@@ -43,8 +42,7 @@ impl Representation {
         let units = response.headers().get(ACCEPT_RANGES);
         let accepts_ranges = units.is_some_and(|units| units.as_bytes().eq_ignore_ascii_case(b"bytes"));
         let total_bytes = response.content_length();
-        let is_framed =
-            response.version() >= reqwest::Version::HTTP_2 || response.headers().contains_key(TRANSFER_ENCODING);
+        let is_framed = response.version() >= Version::HTTP_2 || response.headers().contains_key(TRANSFER_ENCODING);
         let text = |name| response.headers().get(name).map(shown);
         Self {
             url,

@@ -6,11 +6,12 @@
 
 use std::time::Duration;
 
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Response, StatusCode};
 
+use super::exchange::Response;
 use crate::source::{Phase, SourceError, Unreachable};
 
 /// An attempt that failed.

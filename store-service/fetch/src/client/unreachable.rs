@@ -5,6 +5,7 @@ use std::io;
 
 use rustls::CertificateError;
 
+use super::exchange::EndlessHead;
 use super::guard::NoSuchName;
 use crate::source::{Phase, Unreachable};
 
@@ -12,6 +13,11 @@ use crate::source::{Phase, Unreachable};
 pub(super) fn find_reason(error: &(dyn Error + 'static), phase: Phase) -> Unreachable {
     let said = chain_of(error).find_map(reason_of_one);
     said.unwrap_or(if phase == Phase::Connect { Unreachable::NoConnection } else { Unreachable::BrokeOff })
+}
+
+/// Whether it took too long: an address of several has only its part of the time.
+pub(super) fn is_late(error: &(dyn Error + 'static)) -> bool {
+    chain_of(error).any(|error| error.downcast_ref().is_some_and(|e: &io::Error| e.kind() == io::ErrorKind::TimedOut))
 }
 
 /// The error and its causes. An I/O error hides from `source` what it was made of.
@@ -30,7 +36,7 @@ fn reason_of_one(error: &(dyn Error + 'static)) -> Option<Unreachable> {
     if let Some(error) = error.downcast_ref() {
         return Some(reason_of_tls(error));
     }
-    if error.downcast_ref().is_some_and(hyper::Error::is_parse) {
+    if error.is::<EndlessHead>() || error.downcast_ref().is_some_and(hyper::Error::is_parse) {
         return Some(Unreachable::NotHttp);
     }
     let refused =

@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT_RANGES, DATE, ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED};
+use http::header::{ACCEPT_RANGES, DATE, ETAG, LAST_MODIFIED};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::retry::parse_http_date;
 
