@@ -167,7 +167,9 @@ impl PackageUrl {
         self.text.get(self.target_at..).unwrap_or("/")
     }
 
-    fn path(&self) -> &str {
+    /// The path, as it is asked for. Dot segments stand in it as they were written.
+    #[must_use]
+    pub fn path(&self) -> &str {
         without_query(self.request_target())
     }
 

@@ -147,6 +147,7 @@ impl World {
             min_rate: 0,
             min_rate_window: soon,
             retry_delay: Duration::ZERO,
+            proxy: None,
             parallel: 4,
         });
         Self { source: source.unwrap(), runtime, listener, host }

@@ -10,6 +10,7 @@ mod log;
 mod maintenance;
 mod modules;
 mod package;
+mod private_file;
 mod server;
 mod traces;
 mod vars;
@@ -94,7 +95,7 @@ impl fmt::Display for BadConfig {
 }
 
 /// Every variable that the store reads.
-pub const VARIABLES: [&str; 65] = [
+pub const VARIABLES: [&str; 68] = [
     server::LISTEN,
     server::MAX_CONNECTIONS,
     server::MAX_UPLOADS,
@@ -133,6 +134,9 @@ pub const VARIABLES: [&str; 65] = [
     fetch::MIN_RATE_WINDOW,
     fetch::RETRY_DELAY,
     fetch::PARALLEL,
+    fetch::PROXY,
+    fetch::PROXY_CREDENTIALS,
+    fetch::NO_PROXY,
     modules::FILE,
     package::ALLOW_UNKNOWN_FORMATS,
     package::MAX_ENTRIES,
@@ -453,6 +457,36 @@ mod tests {
         assert_eq!(keys.now().iter().filter(|key| key.kid() == "apigw").count(), 2);
         write("c-public.pem", &PEM.replace("PUBLIC", "PRIVATE"));
         assert!(read().unwrap_err().to_string().contains("c-public.pem, which holds a private key"));
+    }
+
+    #[test]
+    fn a_proxy_has_an_address_and_its_credentials_a_file_of_their_own() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let secret = file("user:s3cret\n");
+        let path = secret.path().to_str().unwrap();
+        let with = |more: &[(&str, &str)]| {
+            let good =
+                [(fetch::PROXY, "http://proxy.example:3128"), (fetch::NO_PROXY, "a.example, .b.example,10.0.0.0/8")];
+            read(&file(PEM), &[&good, more].concat())
+        };
+        let config = with(&[(fetch::PROXY_CREDENTIALS, path)]).unwrap();
+        assert!(!format!("{config:?}").contains("s3cret"));
+        assert!(with(&[]).unwrap().fetch.proxy.is_some());
+        let in_address = with(&[(fetch::PROXY, "http://user:s3cret@proxy.example:3128")]).unwrap_err().to_string();
+        assert!(in_address.contains("file of credentials") && !in_address.contains("s3cret"), "{in_address}");
+        let entry = with(&[(fetch::NO_PROXY, "a.example,*.b.example")]).unwrap_err().to_string();
+        assert!(entry.contains("LINKGATE_FETCH_NO_PROXY has the entry `*.b.example`"), "{entry}");
+        assert!(fault(&[(fetch::NO_PROXY, "a.example")]).contains("is of no use without LINKGATE_FETCH_PROXY"));
+        assert!(fault(&[(fetch::PROXY_CREDENTIALS, path)]).contains("is of no use without LINKGATE_FETCH_PROXY"));
+        let refused = |path: &str| with(&[(fetch::PROXY_CREDENTIALS, path)]).unwrap_err().to_string();
+        assert!(refused("/no/such/file").contains("names /no/such/file, which cannot be read"));
+        let empty = file("nothing");
+        assert!(refused(empty.path().to_str().unwrap()).contains("does not hold `user:password`"));
+        for wide in [0o640, 0o604, 0o620] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(wide)).unwrap();
+            let said = refused(path);
+            assert!(said.contains(&format!("has the mode {wide:o}, so others than the store can")), "{said}");
+        }
     }
 
     #[test]

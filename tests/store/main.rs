@@ -9,6 +9,7 @@ mod checksum;
 mod conflicts;
 mod crash;
 mod disk;
+mod egress;
 mod endless;
 mod gc;
 mod http;

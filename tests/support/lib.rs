@@ -12,6 +12,7 @@ pub mod archive;
 pub mod bulk;
 pub mod collector;
 pub mod data_directory;
+pub mod egress;
 pub mod gateway;
 pub mod http1;
 pub mod identity;

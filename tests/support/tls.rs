@@ -117,13 +117,18 @@ pub struct TlsFront {
 impl TlsFront {
     /// Speaks TLS before a source.
     pub async fn before(source: &FakeSource, authority: &Authority, manner: Manner) -> Self {
+        Self::before_address(&source.host(), authority, manner).await
+    }
+
+    /// Speaks TLS before whatever listens there.
+    pub async fn before_address(behind: &str, authority: &Authority, manner: Manner) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let acceptor = match &manner {
             Manner::Serves(shown, protocols) => Some(TlsAcceptor::from(Arc::new(authority.server(*shown, protocols)))),
             _ => None,
         };
-        let behind = source.host();
+        let behind = behind.to_owned();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, manner, behind) = (acceptor.clone(), manner.clone(), behind.clone());

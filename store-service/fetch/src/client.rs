@@ -18,6 +18,7 @@ mod representation;
 mod retry;
 mod stream;
 mod tls;
+mod tunnel;
 mod unreachable;
 mod validator;
 

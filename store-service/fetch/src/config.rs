@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use linkgate_contract::AllowList;
 
+use crate::proxy::EgressProxy;
+
 /// How links are read.
 #[derive(Clone, Debug)]
 pub struct FetchConfig {
@@ -27,6 +29,8 @@ pub struct FetchConfig {
     pub min_rate_window: Duration,
     /// The wait before the second attempt, at most; twice that before the third, and so on. Default 500 ms.
     pub retry_delay: Duration,
+    /// The proxy through which links are read. Default none.
+    pub proxy: Option<EgressProxy>,
     /// Connections for one large file of a slow source; 1 for never more than one. Default 4.
     pub parallel: usize,
 }
@@ -44,6 +48,7 @@ impl Default for FetchConfig {
             min_rate: 1 << 10,
             min_rate_window: Duration::from_secs(30),
             retry_delay: Duration::from_millis(500),
+            proxy: None,
             parallel: 4,
         }
     }

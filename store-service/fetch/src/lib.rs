@@ -7,16 +7,23 @@
 //! it stood only if the source proves that the rest belongs to the same version of the file; the same holds for the parts
 //! of a large file that are read at once. Refuses encoded bodies, HTML
 //! pages, statuses other than 200 (206 for the rest of a file) and more than `MAX_REDIRECTS`
-//! redirects. Sends no cookies, no referer, no credentials; uses no proxy.
+//! redirects. Sends no cookies, no referer, no credentials; uses no proxy but the operator's ([`EgressProxy`]), which then
+//! resolves names in the place of this crate.
 
 #[cfg(feature = "client")]
 mod client;
+#[cfg(feature = "client")]
 mod config;
+#[cfg(feature = "client")]
+mod proxy;
 mod source;
 
 #[cfg(feature = "client")]
 pub use client::{ClientError, HttpSource};
+#[cfg(feature = "client")]
 pub use config::FetchConfig;
+#[cfg(feature = "client")]
+pub use proxy::{EgressProxy, InvalidException, InvalidProxy, ProxyException};
 pub use source::{
     Cause, Chunk, FetchRequest, Fetched, Phase, Progress, Source, SourceError, SourceStream, Unreachable, chain,
 };

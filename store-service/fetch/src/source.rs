@@ -222,6 +222,12 @@ pub enum Unreachable {
     NotHttp,
     /// The reply broke off.
     BrokeOff,
+    /// The operator's proxy cannot be connected to, or speaks no HTTP.
+    ProxyUnreachable,
+    /// The operator's proxy does not let us through to it.
+    ProxyRefused,
+    /// The operator's proxy finds no way to it.
+    ProxyCannotReach,
 }
 
 impl SourceError {

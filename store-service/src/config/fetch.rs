@@ -1,9 +1,12 @@
 //! Settings of the download.
 
+use std::path::Path;
 use std::time::Duration;
 
-use linkgate_fetch::FetchConfig;
+use linkgate_fetch::{EgressProxy, FetchConfig, ProxyException};
+use secrecy::ExposeSecret as _;
 
+use super::private_file::read_private_file;
 use super::vars::{Reader, Vars};
 
 pub(super) const ALLOWED_HOSTS: &str = "LINKGATE_FETCH_ALLOWED_HOSTS";
@@ -17,6 +20,9 @@ pub(super) const MIN_RATE: &str = "LINKGATE_FETCH_MIN_RATE";
 pub(super) const MIN_RATE_WINDOW: &str = "LINKGATE_FETCH_MIN_RATE_WINDOW_S";
 pub(super) const PARALLEL: &str = "LINKGATE_FETCH_PARALLEL";
 pub(super) const RETRY_DELAY: &str = "LINKGATE_FETCH_RETRY_DELAY_MS";
+pub(super) const PROXY: &str = "LINKGATE_FETCH_PROXY";
+pub(super) const PROXY_CREDENTIALS: &str = "LINKGATE_FETCH_PROXY_CREDENTIALS_FILE";
+pub(super) const NO_PROXY: &str = "LINKGATE_FETCH_NO_PROXY";
 
 pub(super) fn read_fetch_config(reader: &mut Reader<'_, impl Vars>) -> FetchConfig {
     let default = FetchConfig::default();
@@ -33,5 +39,40 @@ pub(super) fn read_fetch_config(reader: &mut Reader<'_, impl Vars>) -> FetchConf
         min_rate_window: reader.seconds(MIN_RATE_WINDOW, default.min_rate_window.as_secs()),
         retry_delay: Duration::from_millis(reader.number(RETRY_DELAY, 500, 1..=60_000)),
         parallel: reader.number(PARALLEL, default.parallel, 1..=16),
+        proxy: read_proxy(reader),
     }
+}
+
+fn read_proxy(reader: &mut Reader<'_, impl Vars>) -> Option<EgressProxy> {
+    let exceptions = read_exceptions(reader);
+    let credentials = reader.read_text(PROXY_CREDENTIALS);
+    let Some(address) = reader.read_text(PROXY) else {
+        for (name, is_set) in [(PROXY_CREDENTIALS, credentials.is_some()), (NO_PROXY, !exceptions.is_empty())] {
+            if is_set {
+                reader.fault(name, format!("is of no use without {PROXY}"));
+            }
+        }
+        return None;
+    };
+    // The address may hold a password, so it is not repeated.
+    let proxy = EgressProxy::new(&address).map_err(|fault| reader.fault(PROXY, fault.to_string())).ok()?;
+    let proxy = proxy.with_exceptions(exceptions);
+    let Some(path) = credentials else { return Some(proxy) };
+    let with = read_private_file(Path::new(&path)).and_then(|text| {
+        let text = text.expose_secret();
+        let line = text.strip_suffix('\n').unwrap_or(text);
+        proxy.with_credentials(line.strip_suffix('\r').unwrap_or(line)).map_err(|fault| fault.to_string())
+    });
+    with.map_err(|fault| reader.fault(PROXY_CREDENTIALS, format!("names {path}, which {fault}"))).ok()
+}
+
+fn read_exceptions(reader: &mut Reader<'_, impl Vars>) -> Vec<ProxyException> {
+    let mut exceptions = Vec::new();
+    for entry in reader.read_text(NO_PROXY).iter().flat_map(|list| list.split(',')).map(str::trim) {
+        match entry.parse() {
+            Ok(exception) => exceptions.push(exception),
+            Err(fault) => reader.fault(NO_PROXY, format!("has the entry `{entry}`, which is wrong: it {fault}")),
+        }
+    }
+    exceptions
 }

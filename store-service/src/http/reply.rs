@@ -309,6 +309,15 @@ fn unreachable_problem(reason: Unreachable) -> Problem {
         Unreachable::Tls => ("与源站的 TLS 握手失败", "the TLS handshake with the source failed"),
         Unreachable::NotHttp => ("源站的响应不是有效的 HTTP", "the answer of the source is no valid HTTP"),
         Unreachable::BrokeOff => ("源站中断了传输", "the answer of the source broke off"),
+        Unreachable::ProxyUnreachable => {
+            ("无法连接运营方的代理", "the proxy of the operator could not be connected to")
+        }
+        Unreachable::ProxyRefused => {
+            ("运营方的代理不允许访问该源站", "the proxy of the operator does not let the store through to the source")
+        }
+        Unreachable::ProxyCannotReach => {
+            ("运营方的代理无法连接源站", "the proxy of the operator could not reach the source")
+        }
     };
     unreadable(zh, en)
 }

@@ -14,7 +14,7 @@ use rustix::process::geteuid;
 use crate::run::probe;
 
 /// Programs, and the packages that have them.
-const TOOLS: [(&str, &str); 13] = [
+const TOOLS: [(&str, &str); 14] = [
     ("7z", "p7zip-full"),
     ("automake", "automake"),
     ("bsdtar", "libarchive-tools"),
@@ -24,6 +24,7 @@ const TOOLS: [(&str, &str); 13] = [
     ("pbzip2", "pbzip2"),
     ("pigz", "pigz"),
     ("promtool", "prometheus"),
+    ("tinyproxy", "tinyproxy-bin"),
     ("unzip", "unzip"),
     ("xz", "xz-utils"),
     ("zip", "zip"),

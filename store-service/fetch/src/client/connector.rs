@@ -1,7 +1,8 @@
 //! Connects to the host of a link.
 //!
-//! Promises: every connection resolves and is judged anew, and goes to an address that was judged; name, connection and
-//! handshake together take no longer than one timeout.
+//! Promises: every connection resolves and is judged anew, and goes to an address that was judged; name, connection, tunnel
+//! and handshake together take no longer than one timeout. With a proxy the names are the proxy's to resolve and to judge;
+//! addresses that stand in links are judged here all the same.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -14,14 +15,16 @@ use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use linkgate_contract::PackageUrl;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tower_service::Service;
 
 use super::guard::{Guard, NoAddress};
 use super::stream::Stream;
 use super::tls::Tls;
-use super::unreachable::{find_reason, is_late};
+use super::tunnel;
+use super::unreachable::{find_reason, is_late, is_of_proxy};
 use crate::config::FetchConfig;
+use crate::proxy::EgressProxy;
 use crate::source::{Cause, Phase, SourceError};
 
 /// How often a connection that says nothing is asked whether it is still there.
@@ -32,27 +35,62 @@ const KEEP_ALIVE_RETRIES: u32 = 3;
 pub(super) struct Connector {
     tls: Tls,
     timeout: Duration,
+    proxy: Option<EgressProxy>,
+}
+
+/// A connection, and who answers first on it.
+pub(super) struct Route {
+    pub(super) stream: Stream,
+    /// The proxy that passes the request on; none where the source itself reads it.
+    pub(super) forwarder: Option<EgressProxy>,
 }
 
 impl Connector {
     pub(super) fn new(config: &FetchConfig) -> Result<Self, rustls::Error> {
-        Ok(Self { tls: Tls::new()?, timeout: config.connect_timeout })
+        Ok(Self { tls: Tls::new()?, timeout: config.connect_timeout, proxy: config.proxy.clone() })
     }
 
-    /// Connects to where a link points.
-    pub(super) async fn connect(&self, url: &PackageUrl, guard: Guard) -> Result<Stream, SourceError> {
+    /// Connects to where a link points, or to who is to pass it on.
+    pub(super) async fn connect(&self, url: &PackageUrl, guard: Guard) -> Result<Route, SourceError> {
         let late = || SourceError::TimedOut { phase: Phase::Connect, after: self.timeout };
-        match timeout(self.timeout, self.try_connect(url, guard)).await {
-            Ok(Err(SourceError::Transport { cause, .. })) if is_late(&*cause) => Err(late()),
+        let deadline = Instant::now() + self.timeout;
+        match timeout_at(deadline, self.try_connect(url, guard, deadline)).await {
+            Ok(Err(SourceError::Transport { reason, cause, .. })) if is_late(&*cause) && !is_of_proxy(reason) => {
+                Err(late())
+            }
             Ok(connected) => connected,
             Err(_) => Err(late()),
         }
     }
 
-    async fn try_connect(&self, url: &PackageUrl, guard: Guard) -> Result<Stream, SourceError> {
-        let addresses = guard.resolve(url).await.map_err(|error| no_address(url, error))?;
-        let stream = self.dial(addresses).await.map_err(|error| failed(error.into()))?;
-        if url.is_https() { self.tls.wrap(stream, url).await.map_err(|error| failed(error.into())) } else { Ok(stream) }
+    async fn try_connect(&self, url: &PackageUrl, guard: Guard, deadline: Instant) -> Result<Route, SourceError> {
+        let Some(proxy) = self.proxy.as_ref().filter(|proxy| proxy.is_for(url)) else {
+            let addresses = guard.resolve(url).await.map_err(|error| no_address(url, error))?;
+            let stream = self.dial(addresses).await.map_err(|error| failed(error.into()))?;
+            return self.shake_hands(stream, url).await;
+        };
+        // Names are resolved by the proxy, and judged by it.
+        guard.judge_literal(url).map_err(|error| no_address(url, error))?;
+        let reached = timeout_at(deadline, self.reach(proxy)).await.unwrap_or_else(|late| Err(late.into()));
+        let stream = reached.map_err(|cause| tunnel::unreachable(proxy, cause))?;
+        if !url.is_https() {
+            return Ok(Route { stream, forwarder: Some(proxy.clone()) });
+        }
+        self.shake_hands(tunnel::open(stream, proxy, url).await?, url).await
+    }
+
+    async fn reach(&self, proxy: &EgressProxy) -> Result<Stream, Cause> {
+        let address = proxy.address();
+        let stream = self.dial(Guard::Open.resolve(address).await?).await?;
+        if address.is_https() { Ok(self.tls.wrap(stream, address).await?) } else { Ok(stream) }
+    }
+
+    async fn shake_hands(&self, stream: Stream, url: &PackageUrl) -> Result<Route, SourceError> {
+        let stream = match url.is_https() {
+            true => self.tls.wrap(stream, url).await.map_err(|error| failed(error.into()))?,
+            false => stream,
+        };
+        Ok(Route { stream, forwarder: None })
     }
 
     /// Tries the addresses in turn, those of both generations side by side (RFC 8305).

@@ -21,6 +21,8 @@ use tokio::task::JoinHandle;
 use super::stream::Stream;
 use crate::source::Cause;
 
+/// What this client calls itself.
+pub(super) const USER_AGENT: &str = concat!("linkgate-store/", env!("CARGO_PKG_VERSION"));
 /// Interim replies (RFC 9110, 15.2) before a reply.
 const MAX_INTERIM: usize = 16;
 /// Bytes until a reply's body begins. The library bounds each single head by less.
@@ -81,21 +83,51 @@ impl Response {
     }
 }
 
-/// Asks, and waits for the head of the reply.
+/// What a proxy makes of the wish for a tunnel.
+pub(super) enum Tunnel {
+    /// It leads to the host.
+    Open(Stream),
+    /// There is none.
+    Refused(StatusCode, HeaderMap),
+}
+
+/// Asks a source, or a proxy that passes it on, and waits for the head of the reply.
 pub(super) async fn get(stream: Stream, target: &str, headers: HeaderMap) -> Result<Response, Cause> {
+    let (reply, connection) = exchange(stream, Method::GET, target, headers).await?;
+    let (head, body) = reply.into_parts();
+    Ok(Response { head, body, _connection: connection })
+}
+
+/// Asks a proxy for a tunnel to `host:port`.
+pub(super) async fn connect(stream: Stream, target: &str, headers: HeaderMap) -> Result<Tunnel, Cause> {
+    let (reply, _connection) = exchange(stream, Method::CONNECT, target, headers).await?;
+    if reply.status().is_success() {
+        Ok(Tunnel::Open(Stream::new(TokioIo::new(hyper::upgrade::on(reply).await?))))
+    } else {
+        let (head, _) = reply.into_parts();
+        Ok(Tunnel::Refused(head.status, head.headers))
+    }
+}
+
+async fn exchange(
+    stream: Stream,
+    method: Method,
+    target: &str,
+    headers: HeaderMap,
+) -> Result<(http::Response<Incoming>, Connection), Cause> {
     let head = Arc::new(HeadCount::default());
-    let stream = with_first_line(stream, &Method::GET, target, &head).await?;
+    let stream = with_first_line(stream, &method, target, &head).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // Its error comes as that of the reply.
-    let driver = tokio::spawn(async move { drop(connection.await) });
-    let reply = sender.send_request(request(Method::GET, headers, &head));
+    let driver = tokio::spawn(async move { drop(connection.with_upgrades().await) });
+    let reply = sender.send_request(request(method, headers, &head));
     let connection = Connection { driver, _sender: sender };
-    let (parts, body) = reply.await?.into_parts();
+    let reply = reply.await?;
     if head.is_over() {
         return Err(EndlessHead.into());
     }
     head.end();
-    Ok(Response { head: parts, body, _connection: connection })
+    Ok((reply, connection))
 }
 
 /// What the library is asked to send; its first line is replaced.

@@ -49,6 +49,12 @@ impl Guard {
         Ok(found)
     }
 
+    /// Judges a link whose host is an address.
+    pub(super) fn judge_literal(self, url: &PackageUrl) -> Result<(), NoAddress> {
+        let address = literal_address(url).map(|address| SocketAddr::new(address, url.port()));
+        self.judge(address.as_slice())
+    }
+
     fn judge(self, found: &[SocketAddr]) -> Result<(), NoAddress> {
         match found.iter().map(SocketAddr::ip).find(|ip| !is_public(*ip)) {
             Some(address) if self == Self::PublicOnly => Err(NoAddress::Forbidden(address)),

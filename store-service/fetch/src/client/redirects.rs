@@ -6,15 +6,18 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, HOST, LOCATION, TRANSFER_ENCODING, USER_AGENT};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, HOST, LOCATION, PROXY_AUTHORIZATION, TRANSFER_ENCODING, USER_AGENT,
+};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use linkgate_contract::{AllowList, PackageUrl};
 use percent_encoding::{AsciiSet, percent_encode};
 use tokio::time::timeout;
 
-use super::connector::Connector;
+use super::connector::{Connector, Route};
 use super::exchange::{self, Response};
 use super::guard::Guard;
+use super::tunnel;
 use super::unreachable::find_reason;
 use crate::config::FetchConfig;
 use crate::source::{Cause, Phase, SourceError};
@@ -62,10 +65,10 @@ impl RedirectFollower {
         let is_private = self.config.private_hosts.allows(&origin) || private.allows(&origin);
         let guard = if is_private { Guard::Open } else { Guard::PublicOnly };
         let headers = request_headers(url, more)?;
-        let stream = self.connector.connect(url, guard).await?;
+        let route = self.connector.connect(url, guard).await?;
         let after = self.config.idle_timeout;
-        match timeout(after, exchange::get(stream, url.request_target(), headers)).await {
-            Ok(reply) => reply.map_err(|error| unreadable(Phase::Head, error)),
+        match timeout(after, ask(route, url, headers)).await {
+            Ok(reply) => reply,
             Err(_) => Err(SourceError::TimedOut { phase: Phase::Head, after }),
         }
     }
@@ -99,12 +102,23 @@ impl RedirectFollower {
     }
 }
 
+/// Asks the source, or the proxy that passes it on and may refuse to.
+async fn ask(route: Route, url: &PackageUrl, mut headers: HeaderMap) -> Result<Response, SourceError> {
+    let broken = |cause| unreadable(Phase::Head, cause);
+    let Some(proxy) = route.forwarder else {
+        return exchange::get(route.stream, url.request_target(), headers).await.map_err(broken);
+    };
+    headers.extend(proxy.authorization().map(|value| (PROXY_AUTHORIZATION, value.clone())));
+    let reply = exchange::get(route.stream, url.as_str(), headers).await.map_err(broken)?;
+    tunnel::refusal_of_forwarded(&proxy, reply.status(), reply.headers()).map(|()| reply)
+}
+
 /// All that a source is told, and nothing that another one said.
 fn request_headers(url: &PackageUrl, more: HeaderMap) -> Result<HeaderMap, SourceError> {
     let host = HeaderValue::from_str(url.authority()).map_err(|error| unreadable(Phase::Head, error.into()))?;
     let mut headers = HeaderMap::from_iter([
         (HOST, host),
-        (USER_AGENT, HeaderValue::from_static(concat!("linkgate-store/", env!("CARGO_PKG_VERSION")))),
+        (USER_AGENT, HeaderValue::from_static(exchange::USER_AGENT)),
         (ACCEPT, HeaderValue::from_static("*/*")),
         (ACCEPT_ENCODING, HeaderValue::from_static("identity")),
     ]);

@@ -60,10 +60,13 @@ impl From<SourceError> for FailedAttempt {
     }
 }
 
-/// Something else listens there, or could not prove that it is the source.
+/// Something else listens there, or could not prove that it is the source, or we may not go there.
 fn is_final(reason: Unreachable) -> bool {
     use Unreachable as U;
-    matches!(reason, U::NotHttp | U::CertificateTime | U::CertificateName | U::CertificateIssuer | U::Certificate)
+    matches!(
+        reason,
+        U::NotHttp | U::CertificateTime | U::CertificateName | U::CertificateIssuer | U::Certificate | U::ProxyRefused
+    )
 }
 
 /// The source says itself that it may do better later.

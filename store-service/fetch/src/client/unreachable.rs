@@ -20,6 +20,11 @@ pub(super) fn is_late(error: &(dyn Error + 'static)) -> bool {
     chain_of(error).any(|error| error.downcast_ref().is_some_and(|e: &io::Error| e.kind() == io::ErrorKind::TimedOut))
 }
 
+/// Whether it is the operator's proxy that failed.
+pub(super) fn is_of_proxy(reason: Unreachable) -> bool {
+    matches!(reason, Unreachable::ProxyUnreachable | Unreachable::ProxyRefused | Unreachable::ProxyCannotReach)
+}
+
 /// The error and its causes. An I/O error hides from `source` what it was made of.
 fn chain_of<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| find_inner_error(error).or_else(|| error.source()))
