@@ -148,6 +148,7 @@ impl World {
             min_rate_window: soon,
             retry_delay: Duration::ZERO,
             proxy: None,
+            host_tls: Default::default(),
             parallel: 4,
         });
         Self { source: source.unwrap(), runtime, listener, host }

@@ -6,6 +6,7 @@
 
 mod auth;
 mod fetch;
+mod host_tls;
 mod log;
 mod maintenance;
 mod modules;
@@ -24,6 +25,8 @@ use linkgate_fetch::FetchConfig;
 use linkgate_store_core::settings::{InspectionRules, ModuleRules};
 
 pub use auth::{AuthConfig, InvalidKey, TrustedKey, TrustedKeys};
+pub use host_tls::host_tls_from_vars;
+pub use linkgate_fetch::HostTls;
 pub use log::{LogConfig, LogFormat};
 pub use maintenance::MaintenanceConfig;
 pub use server::{SeatBounds, ServerConfig};
@@ -95,7 +98,7 @@ impl fmt::Display for BadConfig {
 }
 
 /// Every variable that the store reads.
-pub const VARIABLES: [&str; 68] = [
+pub const VARIABLES: [&str; 69] = [
     server::LISTEN,
     server::MAX_CONNECTIONS,
     server::MAX_UPLOADS,
@@ -137,6 +140,7 @@ pub const VARIABLES: [&str; 68] = [
     fetch::PROXY,
     fetch::PROXY_CREDENTIALS,
     fetch::NO_PROXY,
+    host_tls::FILE,
     modules::FILE,
     package::ALLOW_UNKNOWN_FORMATS,
     package::MAX_ENTRIES,
@@ -486,6 +490,62 @@ mod tests {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(wide)).unwrap();
             let said = refused(path);
             assert!(said.contains(&format!("has the mode {wide:o}, so others than the store can")), "{said}");
+        }
+    }
+
+    /// Self-signed, with a key that nobody uses: made for each test.
+    fn certificate_and_key() -> (String, String) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec!["store.example".to_owned()]).unwrap();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    #[test]
+    fn a_file_of_tls_settings_is_read_and_its_faults_have_a_place() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (certificate, key) = certificate_and_key();
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            std::fs::write(folder.path().join(name), text).unwrap();
+            std::fs::set_permissions(folder.path().join(name), std::fs::Permissions::from_mode(0o600)).unwrap();
+        };
+        write("own.pem", &certificate);
+        write("own.key", &key);
+        write("other.key", &certificate_and_key().1);
+        write("both.pem", &format!("{certificate}{key}"));
+        write("broken.pem", "-----BEGIN CERTIFICATE-----\nMAAA\n-----END CERTIFICATE-----\n");
+        write("wide.key", &key);
+        std::fs::set_permissions(folder.path().join("wide.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
+        let read_tls = |text: &str| {
+            write("tls.toml", text);
+            let path = folder.path().join("tls.toml");
+            read(&file(PEM), &[(host_tls::FILE, path.to_str().unwrap())]).map_err(|bad| bad.to_string())
+        };
+        let host = |more: &str| format!("[[hosts]]\nhost = \"a.example\"\n{more}\n");
+        let identity = |key: &str| host(&format!("client_certificate_file = \"own.pem\"\nclient_key_file = \"{key}\""));
+        let both = identity("own.key").replace("a.example", "b.example:8443") + &host("ca_file = \"own.pem\"");
+        let config = read_tls(&both).unwrap();
+        assert_eq!(config.fetch.host_tls.count(), 2);
+        let shown = format!("{config:?}");
+        assert!(key.lines().nth(1).is_some_and(|line| !shown.contains(line)), "no key in {shown}");
+        for (text, want) in [
+            (host("ca = \"own.pem\""), "line 3"),
+            ("[[hosts]]\nca_file = \"own.pem\"\n".to_owned(), "missing field `host`"),
+            (host("ca_file = \"own.pem\"").replace("a.ex", "*.ex"), "at the host `*.example`"),
+            (host("ca_file = \"own.pem\"").repeat(2), "lists the host `a.example` twice"),
+            (host(""), "it needs `ca_file`, or"),
+            (host("client_key_file = \"own.key\""), "need each other"),
+            (host("ca_file = \"missing.pem\""), "missing.pem, which cannot be read"),
+            (host("ca_file = \"own.key\""), "`ca_file` names"),
+            (host("ca_file = \"both.pem\""), "holds a private key"),
+            (host("ca_file = \"tls.toml\""), "holds no PEM certificate"),
+            (host("ca_file = \"broken.pem\""), "holds a certificate that cannot be read"),
+            (identity("own.pem"), "holds no PEM private key"),
+            (identity("other.key"), "the private key does not belong to the certificate"),
+            (identity("wide.key"), "has the mode 644"),
+        ] {
+            let said = read_tls(&text).unwrap_err();
+            assert!(said.contains(want) && !said.contains("BEGIN"), "{want} in {said}");
         }
     }
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use linkgate_store::commands::{BAD_CONFIG, Command, execute};
-use linkgate_store::config::{AuthConfig, Config, Env, TrustedKeys};
+use linkgate_store::config::{AuthConfig, Config, Env, HostTls, TrustedKeys, host_tls_from_vars};
 use linkgate_store::telemetry::Traces;
 use linkgate_store::{run, runtime, telemetry};
 use tokio::net::TcpListener;
@@ -65,15 +65,16 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind(listen).await.map_err(|e| format!("{listen} cannot be listened on: {e}"))?;
     // Before the store runs, so that no signal in between kills it.
     let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let hangups = tokio::spawn(read_keys_again(signal(SignalKind::hangup())?, config.auth.keys.clone()));
+    let (keys, host_tls) = (config.auth.keys.clone(), config.fetch.host_tls.clone());
+    let hangups = tokio::spawn(read_files_again(signal(SignalKind::hangup())?, keys, host_tls));
     run(listener, config, shutdown(terminate, interrupt)).await?;
     hangups.abort();
     info!("Stopped");
     Ok(())
 }
 
-/// So that a gateway's keys can be exchanged without a moment in which nobody is served.
-async fn read_keys_again(mut hangup: Signal, keys: TrustedKeys) {
+/// So that keys and certificates can be exchanged without a moment in which nobody is served.
+async fn read_files_again(mut hangup: Signal, keys: TrustedKeys, host_tls: HostTls) {
     while hangup.recv().await.is_some() {
         match AuthConfig::from_vars(&Env) {
             Ok(read) => {
@@ -81,6 +82,13 @@ async fn read_keys_again(mut hangup: Signal, keys: TrustedKeys) {
                 info!("Read the keys again: {} are trusted", keys.now().len());
             }
             Err(bad) => error!("The keys stay as they were: {bad}"),
+        }
+        match host_tls_from_vars(&Env) {
+            Ok(read) => {
+                host_tls.replace(&read);
+                info!("Read the TLS settings of hosts again: there are {}", host_tls.count());
+            }
+            Err(bad) => error!("The TLS settings of hosts stay as they were: {bad}"),
         }
     }
 }

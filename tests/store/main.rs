@@ -12,6 +12,7 @@ mod disk;
 mod egress;
 mod endless;
 mod gc;
+mod host_tls;
 mod http;
 mod inside;
 mod jobs;

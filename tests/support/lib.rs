@@ -42,7 +42,7 @@ pub use request::{LinkRequestBuilder, Reply};
 pub use source::{Behaviour, FakeSource, RangedFile};
 pub use stack::TestStack;
 pub use store::{TestStore, allow_unknown_formats, trust};
-pub use tls::{Authority, Manner, Shown, TlsFront};
+pub use tls::{Authority, Issued, Manner, Shown, TlsFront};
 pub use token::{RsaMint, TokenMint};
 pub use wait::{assert_prompt, wait_until, wait_until_holds};
 pub use whole::WholeStack;

@@ -13,9 +13,11 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use crate::FakeSource;
 
@@ -30,6 +32,8 @@ pub struct Authority {
 pub enum Shown {
     /// A certificate for its name and address, by the authority.
     Good,
+    /// The same, and it asks for one of the client, by the same authority.
+    GoodAndAsks,
     /// One for another name.
     OtherName,
     /// One that was good until yesteryear.
@@ -75,6 +79,18 @@ impl Authority {
         self.file.path()
     }
 
+    /// A certificate for these names, and its key, which only the owner may read.
+    #[must_use]
+    pub fn issue(&self, names: &[&str]) -> Issued {
+        let params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let (certificate, key_file) =
+            (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
+        std::fs::write(certificate.path(), params.signed_by(&key, &self.issuer).unwrap().pem()).unwrap();
+        std::fs::write(key_file.path(), key.serialize_pem()).unwrap();
+        Issued { certificate, key: key_file }
+    }
+
     fn server(&self, shown: Shown, protocols: &[&str]) -> ServerConfig {
         let names = if shown == Shown::OtherName { vec!["other.example"] } else { vec!["localhost", "127.0.0.1"] };
         let mut params = CertificateParams::new(names.into_iter().map(String::from).collect::<Vec<_>>()).unwrap();
@@ -96,9 +112,43 @@ impl Authority {
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let config =
             ServerConfig::builder_with_provider(Arc::new(default_provider())).with_safe_default_protocol_versions();
-        let mut config = config.unwrap().with_no_client_auth().with_single_cert(chain, key).unwrap();
+        let builder = match shown {
+            Shown::GoodAndAsks => config.unwrap().with_client_cert_verifier(self.verifier()),
+            _ => config.unwrap().with_no_client_auth(),
+        };
+        let mut config = builder.with_single_cert(chain, key).unwrap();
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         config
+    }
+}
+
+impl Authority {
+    /// Takes callers for whom this authority vouches.
+    fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).unwrap();
+        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()));
+        builder.build().unwrap()
+    }
+}
+
+/// What an authority gave, as files.
+pub struct Issued {
+    certificate: tempfile::NamedTempFile,
+    key: tempfile::NamedTempFile,
+}
+
+impl Issued {
+    /// The certificate as PEM.
+    #[must_use]
+    pub fn certificate(&self) -> &Path {
+        self.certificate.path()
+    }
+
+    /// Its key as PEM.
+    #[must_use]
+    pub fn key(&self) -> &Path {
+        self.key.path()
     }
 }
 

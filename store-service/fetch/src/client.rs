@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use crate::config::FetchConfig;
 use crate::source::{FetchRequest, Source, SourceError};
+use crate::trust::InvalidEntry;
 use attempts::Attempts;
 use download::Download;
 use range_fetcher::RangePermits;
@@ -34,7 +35,7 @@ use redirects::RedirectFollower;
 /// Why there is no client: for example, this machine has no root certificates.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct ClientError(#[from] rustls::Error);
+pub struct ClientError(#[from] InvalidEntry);
 
 /// Reads links over HTTP.
 pub struct HttpSource {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use linkgate_contract::AllowList;
 
 use crate::proxy::EgressProxy;
+use crate::trust::HostTls;
 
 /// How links are read.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub struct FetchConfig {
     pub retry_delay: Duration,
     /// The proxy through which links are read. Default none.
     pub proxy: Option<EgressProxy>,
+    /// What TLS needs to know of single hosts. Default nothing.
+    pub host_tls: HostTls,
     /// Connections for one large file of a slow source; 1 for never more than one. Default 4.
     pub parallel: usize,
 }
@@ -49,6 +52,7 @@ impl Default for FetchConfig {
             min_rate_window: Duration::from_secs(30),
             retry_delay: Duration::from_millis(500),
             proxy: None,
+            host_tls: HostTls::default(),
             parallel: 4,
         }
     }

@@ -17,6 +17,8 @@ mod config;
 #[cfg(feature = "client")]
 mod proxy;
 mod source;
+#[cfg(feature = "client")]
+mod trust;
 
 #[cfg(feature = "client")]
 pub use client::{ClientError, HttpSource};
@@ -27,3 +29,5 @@ pub use proxy::{EgressProxy, InvalidException, InvalidProxy, ProxyException};
 pub use source::{
     Cause, Chunk, FetchRequest, Fetched, Phase, Progress, Source, SourceError, SourceStream, Unreachable, chain,
 };
+#[cfg(feature = "client")]
+pub use trust::{Certificates, ClientIdentity, HostTls, InvalidEntry, InvalidPem, TlsEntry};

@@ -218,6 +218,10 @@ pub enum Unreachable {
     Certificate,
     /// The two could not agree on TLS.
     Tls,
+    /// It asks for a client certificate, and the operator set up none for it.
+    ClientCertificateMissing,
+    /// It does not accept the client certificate that the operator set up for it.
+    ClientCertificateRefused,
     /// What it answered is not HTTP/1.1.
     NotHttp,
     /// The reply broke off.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use linkgate_fetch::{EgressProxy, FetchConfig, ProxyException};
 use secrecy::ExposeSecret as _;
 
+use super::host_tls::read_host_tls;
 use super::private_file::read_private_file;
 use super::vars::{Reader, Vars};
 
@@ -40,6 +41,7 @@ pub(super) fn read_fetch_config(reader: &mut Reader<'_, impl Vars>) -> FetchConf
         retry_delay: Duration::from_millis(reader.number(RETRY_DELAY, 500, 1..=60_000)),
         parallel: reader.number(PARALLEL, default.parallel, 1..=16),
         proxy: read_proxy(reader),
+        host_tls: read_host_tls(reader),
     }
 }
 

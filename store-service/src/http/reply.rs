@@ -307,6 +307,13 @@ fn unreachable_problem(reason: Unreachable) -> Problem {
         }
         Unreachable::Certificate => ("源站的证书无效", "the certificate of the source is not valid"),
         Unreachable::Tls => ("与源站的 TLS 握手失败", "the TLS handshake with the source failed"),
+        Unreachable::ClientCertificateMissing => (
+            "源站要求客户端证书，而运营方没有为该主机配置",
+            "the source asks for a client certificate, and the operator has set up none for its host",
+        ),
+        Unreachable::ClientCertificateRefused => {
+            ("源站不接受客户端证书", "the source does not accept the client certificate of the store")
+        }
         Unreachable::NotHttp => ("源站的响应不是有效的 HTTP", "the answer of the source is no valid HTTP"),
         Unreachable::BrokeOff => ("源站中断了传输", "the answer of the source broke off"),
         Unreachable::ProxyUnreachable => {

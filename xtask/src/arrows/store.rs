@@ -27,7 +27,7 @@ pub(super) const CORE: Table = &[
 
 /// Modules of the download.
 pub(super) const FETCH: Table = &[
-    ("client", &["client::*", "config", "source"]),
+    ("client", &["client::*", "config", "source", "trust"]),
     (
         "client::download",
         &[
@@ -68,6 +68,7 @@ pub(super) const FETCH: Table = &[
             "client::unreachable",
             "config",
             "source",
+            "trust",
         ],
     ),
     (
@@ -81,11 +82,12 @@ pub(super) const FETCH: Table = &[
             "config",
             "proxy",
             "source",
+            "trust",
         ],
     ),
     ("client::tunnel", &["client::exchange", "client::stream", "proxy", "source"]),
-    ("client::tls", &["client::stream"]),
-    ("client::unreachable", &["client::exchange", "client::guard", "source"]),
+    ("client::tls", &["client::stream", "trust"]),
+    ("client::unreachable", &["client::exchange", "client::guard", "client::tls", "source"]),
     ("client::validator", &["client::retry"]),
     ("client::retry", &["client::exchange", "source"]),
     ("client::page", &["client::exchange", "source"]),
@@ -93,7 +95,8 @@ pub(super) const FETCH: Table = &[
     ("client::stream", &[]),
     ("client::min_rate", &["config", "source"]),
     ("client::guard", &[]),
-    ("config", &["proxy"]),
+    ("config", &["proxy", "trust"]),
     ("proxy", &[]),
     ("source", &[]),
+    ("trust", &[]),
 ];

@@ -20,12 +20,13 @@ use tower_service::Service;
 
 use super::guard::{Guard, NoAddress};
 use super::stream::Stream;
-use super::tls::Tls;
+use super::tls::{Secured, Tls};
 use super::tunnel;
 use super::unreachable::{find_reason, is_late, is_of_proxy};
 use crate::config::FetchConfig;
 use crate::proxy::EgressProxy;
 use crate::source::{Cause, Phase, SourceError};
+use crate::trust::InvalidEntry;
 
 /// How often a connection that says nothing is asked whether it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -43,11 +44,17 @@ pub(super) struct Route {
     pub(super) stream: Stream,
     /// The proxy that passes the request on; none where the source itself reads it.
     pub(super) forwarder: Option<EgressProxy>,
+    /// Whether the source asked who we are, and nothing could be said.
+    pub(super) lacks_certificate: bool,
 }
 
 impl Connector {
-    pub(super) fn new(config: &FetchConfig) -> Result<Self, rustls::Error> {
-        Ok(Self { tls: Tls::new()?, timeout: config.connect_timeout, proxy: config.proxy.clone() })
+    pub(super) fn new(config: &FetchConfig) -> Result<Self, InvalidEntry> {
+        Ok(Self {
+            tls: Tls::new(config.host_tls.clone())?,
+            timeout: config.connect_timeout,
+            proxy: config.proxy.clone(),
+        })
     }
 
     /// Connects to where a link points, or to who is to pass it on.
@@ -74,7 +81,7 @@ impl Connector {
         let reached = timeout_at(deadline, self.reach(proxy)).await.unwrap_or_else(|late| Err(late.into()));
         let stream = reached.map_err(|cause| tunnel::unreachable(proxy, cause))?;
         if !url.is_https() {
-            return Ok(Route { stream, forwarder: Some(proxy.clone()) });
+            return Ok(Route { stream, forwarder: Some(proxy.clone()), lacks_certificate: false });
         }
         self.shake_hands(tunnel::open(stream, proxy, url).await?, url).await
     }
@@ -82,15 +89,15 @@ impl Connector {
     async fn reach(&self, proxy: &EgressProxy) -> Result<Stream, Cause> {
         let address = proxy.address();
         let stream = self.dial(Guard::Open.resolve(address).await?).await?;
-        if address.is_https() { Ok(self.tls.wrap(stream, address).await?) } else { Ok(stream) }
+        if address.is_https() { Ok(self.tls.wrap(stream, address).await?.stream) } else { Ok(stream) }
     }
 
     async fn shake_hands(&self, stream: Stream, url: &PackageUrl) -> Result<Route, SourceError> {
-        let stream = match url.is_https() {
+        let secured = match url.is_https() {
             true => self.tls.wrap(stream, url).await.map_err(|error| failed(error.into()))?,
-            false => stream,
+            false => Secured { stream, lacks_certificate: false },
         };
-        Ok(Route { stream, forwarder: None })
+        Ok(Route { stream: secured.stream, forwarder: None, lacks_certificate: secured.lacks_certificate })
     }
 
     /// Tries the addresses in turn, those of both generations side by side (RFC 8305).

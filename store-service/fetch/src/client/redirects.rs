@@ -20,7 +20,8 @@ use super::guard::Guard;
 use super::tunnel;
 use super::unreachable::find_reason;
 use crate::config::FetchConfig;
-use crate::source::{Cause, Phase, SourceError};
+use crate::source::{Cause, Phase, SourceError, Unreachable};
+use crate::trust::InvalidEntry;
 
 /// Redirects that are followed.
 pub const MAX_REDIRECTS: usize = 5;
@@ -38,7 +39,7 @@ pub(super) struct FinalResponse {
 }
 
 impl RedirectFollower {
-    pub(super) fn new(config: FetchConfig) -> Result<Self, rustls::Error> {
+    pub(super) fn new(config: FetchConfig) -> Result<Self, InvalidEntry> {
         Ok(Self { connector: Connector::new(&config)?, config })
     }
 
@@ -106,11 +107,30 @@ impl RedirectFollower {
 async fn ask(route: Route, url: &PackageUrl, mut headers: HeaderMap) -> Result<Response, SourceError> {
     let broken = |cause| unreadable(Phase::Head, cause);
     let Some(proxy) = route.forwarder else {
-        return exchange::get(route.stream, url.request_target(), headers).await.map_err(broken);
+        let reply = exchange::get(route.stream, url.request_target(), headers).await.map_err(broken);
+        return if route.lacks_certificate { blame_certificate(reply) } else { reply };
     };
     headers.extend(proxy.authorization().map(|value| (PROXY_AUTHORIZATION, value.clone())));
     let reply = exchange::get(route.stream, url.as_str(), headers).await.map_err(broken)?;
     tunnel::refusal_of_forwarded(&proxy, reply.status(), reply.headers()).map(|()| reply)
+}
+
+/// What nginx says to who shows no certificate, though it stands in no standard.
+const NO_CERTIFICATE: [u16; 3] = [400, 495, 496];
+
+/// Tells the answer of a source that asked for a certificate of ours, and got none, from others of its kind.
+fn blame_certificate(reply: Result<Response, SourceError>) -> Result<Response, SourceError> {
+    let (phase, reason) = (Phase::Head, Unreachable::ClientCertificateMissing);
+    match reply {
+        Ok(reply) if NO_CERTIFICATE.contains(&reply.status().as_u16()) => {
+            let cause = format!("it answered {}", reply.status().as_u16()).into();
+            Err(SourceError::Transport { phase, reason, cause })
+        }
+        Err(SourceError::Transport {
+            reason: Unreachable::Tls | Unreachable::ClientCertificateRefused, cause, ..
+        }) => Err(SourceError::Transport { phase, reason, cause }),
+        other => other,
+    }
 }
 
 /// All that a source is told, and nothing that another one said.

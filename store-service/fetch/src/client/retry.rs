@@ -65,7 +65,14 @@ fn is_final(reason: Unreachable) -> bool {
     use Unreachable as U;
     matches!(
         reason,
-        U::NotHttp | U::CertificateTime | U::CertificateName | U::CertificateIssuer | U::Certificate | U::ProxyRefused
+        U::NotHttp
+            | U::CertificateTime
+            | U::CertificateName
+            | U::CertificateIssuer
+            | U::Certificate
+            | U::ClientCertificateMissing
+            | U::ClientCertificateRefused
+            | U::ProxyRefused
     )
 }
 

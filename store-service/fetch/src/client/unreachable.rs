@@ -3,10 +3,11 @@
 use std::error::Error;
 use std::io;
 
-use rustls::CertificateError;
+use rustls::{AlertDescription, CertificateError};
 
 use super::exchange::EndlessHead;
 use super::guard::NoSuchName;
+use super::tls::CertificateWanted;
 use crate::source::{Phase, Unreachable};
 
 /// Finds the reason; the phase decides where the error says nothing.
@@ -38,6 +39,9 @@ fn reason_of_one(error: &(dyn Error + 'static)) -> Option<Unreachable> {
     if error.is::<NoSuchName>() {
         return Some(Unreachable::UnknownName);
     }
+    if error.is::<CertificateWanted>() {
+        return Some(Unreachable::ClientCertificateMissing);
+    }
     if let Some(error) = error.downcast_ref() {
         return Some(reason_of_tls(error));
     }
@@ -50,7 +54,13 @@ fn reason_of_one(error: &(dyn Error + 'static)) -> Option<Unreachable> {
 }
 
 fn reason_of_tls(error: &rustls::Error) -> Unreachable {
-    let rustls::Error::InvalidCertificate(error) = error else { return Unreachable::Tls };
+    let error = match error {
+        rustls::Error::InvalidCertificate(error) => error,
+        rustls::Error::AlertReceived(alert) if is_of_our_certificate(*alert) => {
+            return Unreachable::ClientCertificateRefused;
+        }
+        _ => return Unreachable::Tls,
+    };
     match error {
         CertificateError::Expired
         | CertificateError::ExpiredContext { .. }
@@ -62,6 +72,22 @@ fn reason_of_tls(error: &rustls::Error) -> Unreachable {
         CertificateError::UnknownIssuer => Unreachable::CertificateIssuer,
         _ => Unreachable::Certificate,
     }
+}
+
+/// A source speaks so of the certificate that it was shown, or was not shown.
+fn is_of_our_certificate(alert: AlertDescription) -> bool {
+    use AlertDescription as A;
+    matches!(
+        alert,
+        A::BadCertificate
+            | A::UnsupportedCertificate
+            | A::CertificateRevoked
+            | A::CertificateExpired
+            | A::CertificateUnknown
+            | A::UnknownCA
+            | A::AccessDenied
+            | A::CertificateRequired
+    )
 }
 
 #[cfg(test)]
@@ -82,6 +108,11 @@ mod tests {
         assert_eq!(certificate(CertificateError::UnknownIssuer), Unreachable::CertificateIssuer);
         assert_eq!(certificate(CertificateError::BadSignature), Unreachable::Certificate);
         assert_eq!(reason(rustls::Error::HandshakeNotComplete), Unreachable::Tls);
+        let alert = |alert| reason(rustls::Error::AlertReceived(alert));
+        assert_eq!(alert(AlertDescription::HandshakeFailure), Unreachable::Tls);
+        assert_eq!(alert(AlertDescription::UnknownCA), Unreachable::ClientCertificateRefused);
+        let wanted = CertificateWanted(io::ErrorKind::ConnectionReset.into());
+        assert_eq!(reason(wanted), Unreachable::ClientCertificateMissing);
         assert_eq!(reason(NoSuchName(io::Error::other("?"))), Unreachable::UnknownName);
         assert_eq!(reason(io::Error::from(io::ErrorKind::ConnectionRefused)), Unreachable::ConnectionRefused);
     }
