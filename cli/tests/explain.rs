@@ -228,9 +228,38 @@ fn identity_services_say_what_the_file_says() {
         assert!(outcome.out.contains(want), "{services}: {want}\n{}{}", outcome.out, outcome.err);
         assert_eq!(outcome.code, i32::from(outcome.out.starts_with("verdict: denied")), "{services}");
     }
-    let tenants = policy.replace("cluster: bklogin", "cluster: bklogin, multi_tenant: true");
-    let outcome = explain(&tenants, &asking(plain, "{ app_secret: match, bk_token: refused }"), &[]);
-    assert!(outcome.out.contains("[reason=\\\"bk_token is not valid\\\"]"), "{}", outcome.out);
+}
+
+#[test]
+fn where_there_are_tenants_the_file_says_who_belongs_where() {
+    let tenants = with_services(&good_policy()).replace("cluster: bklogin", "cluster: bklogin, multi_tenant: true");
+    let plain = "{ bk_app_code: ci, bk_app_secret: s3cret, bk_token: t0ken }";
+    let single = "app_tenant: { tenant_mode: single, tenant_id: a }";
+    let all = [
+        (format!("{{ app_secret: match, {single}, bk_token: refused }}"), "bk_token is not valid\\\"]"),
+        (
+            format!("{{ app_secret: match, {single}, bk_token: {{ username: anna, tenant_id: a }} }}"),
+            "set: x-bk-tenant-id = a",
+        ),
+        (
+            format!("{{ app_secret: match, {single}, bk_token: {{ username: anna, tenant_id: b }} }}"),
+            "app ci belongs to tenant a, user anna belongs to tenant b. [AU]",
+        ),
+        (
+            "{ app_secret: match, app_tenant: { tenant_mode: global }, bk_token: { username: anna } }".to_owned(),
+            "identity call: bkauth, app_tenant, answer: all tenants",
+        ),
+        ("{ app_secret: match, app_tenant: unknown, bk_token: { username: anna } }".to_owned(), "verdict: allowed"),
+    ];
+    for (services, want) in all {
+        let outcome = explain(&tenants, &asking(plain, &services), &[]);
+        assert!(outcome.out.contains(want), "{services}: {want}\n{}{}", outcome.out, outcome.err);
+    }
+    for bad in ["single", "{ tenant_mode: single }", "{ tenant_mode: global, tenant_id: a }"] {
+        let outcome = explain(&tenants, &asking(plain, &format!("{{ app_secret: match, app_tenant: {bad} }}")), &[]);
+        assert_eq!(outcome.code, 1);
+        assert!(outcome.err.contains("services.app_tenant: must be {tenant_mode: single"), "{}", outcome.err);
+    }
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! What the gate's token says, in the shape of BlueKing's gateway.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+use crate::TenantId;
 
 /// The claims of `X-Bkapi-JWT`. Times are seconds since the epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +38,9 @@ pub struct Extension {
     /// Whether the package may be a file that is no archive.
     #[serde(default, skip_serializing_if = "is_false")]
     pub opaque: bool,
+    /// The tenant that the request is for, which the gate has judged.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "text")]
+    pub tenant_id: Option<String>,
 }
 
 impl Extension {
@@ -46,6 +52,14 @@ impl Extension {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// A text, if it is one and says anything: what gateways write for no tenant differs.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::String(text) if !text.is_empty() => Some(text),
+        _ => None,
+    })
 }
 
 /// Serde hands fields over by reference.
@@ -65,6 +79,12 @@ pub struct AppClaim {
     /// Why it was not, else empty.
     #[serde(default)]
     pub valid_error_message: String,
+    /// Whether it belongs to every tenant, [`AppClaim::GLOBAL`], or to one; absent where tenants play no part.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "text")]
+    pub tenant_mode: Option<String>,
+    /// The one tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "text")]
+    pub tenant_id: Option<String>,
 }
 
 /// The user.
@@ -79,24 +99,35 @@ pub struct UserClaim {
     /// Why it was not, else empty.
     #[serde(default)]
     pub valid_error_message: String,
+    /// The tenant that the user belongs to; absent where tenants play no part.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "text")]
+    pub tenant_id: Option<String>,
 }
 
 /// Of the claims on the application and on the user, whichever gateway wrote them.
 const CLAIM_VERSION: u8 = 1;
 
 impl AppClaim {
+    /// [`tenant_mode`](Self::tenant_mode) of an application that belongs to every tenant.
+    pub const GLOBAL: &'static str = "global";
+    /// That of one that belongs to a single tenant.
+    pub const SINGLE: &'static str = "single";
+
+    fn new(app_code: String, verified: bool, valid_error_message: String) -> Self {
+        let (tenant_mode, tenant_id) = (None, None);
+        Self { version: CLAIM_VERSION, app_code, verified, valid_error_message, tenant_mode, tenant_id }
+    }
+
     /// An application whose secret was checked.
     #[must_use]
     pub fn verified(app_code: impl Into<String>) -> Self {
-        let valid_error_message = String::new();
-        Self { version: CLAIM_VERSION, app_code: app_code.into(), verified: true, valid_error_message }
+        Self::new(app_code.into(), true, String::new())
     }
 
     /// An application that only gave its name, and why that is all.
     #[must_use]
     pub fn unverified(app_code: impl Into<String>, reason: impl Into<String>) -> Self {
-        let valid_error_message = reason.into();
-        Self { version: CLAIM_VERSION, app_code: app_code.into(), verified: false, valid_error_message }
+        Self::new(app_code.into(), false, reason.into())
     }
 
     /// The code, if it was verified; else empty, like that of no application.
@@ -104,21 +135,29 @@ impl AppClaim {
     pub fn verified_code(&self) -> &str {
         if self.verified { &self.app_code } else { "" }
     }
+
+    /// Whether it belongs to every tenant.
+    #[must_use]
+    pub fn is_global(&self) -> bool {
+        self.tenant_mode.as_deref() == Some(Self::GLOBAL)
+    }
 }
 
 impl UserClaim {
+    fn new(username: String, verified: bool, valid_error_message: String) -> Self {
+        Self { version: CLAIM_VERSION, username, verified, valid_error_message, tenant_id: None }
+    }
+
     /// A user whose login was checked.
     #[must_use]
     pub fn verified(username: impl Into<String>) -> Self {
-        let valid_error_message = String::new();
-        Self { version: CLAIM_VERSION, username: username.into(), verified: true, valid_error_message }
+        Self::new(username.into(), true, String::new())
     }
 
     /// A user who is only named, or not even that, and why.
     #[must_use]
     pub fn unverified(username: impl Into<String>, reason: impl Into<String>) -> Self {
-        let valid_error_message = reason.into();
-        Self { version: CLAIM_VERSION, username: username.into(), verified: false, valid_error_message }
+        Self::new(username.into(), false, reason.into())
     }
 }
 
@@ -136,6 +175,14 @@ impl Claims {
     #[must_use]
     pub fn verified(app_code: &str, username: &str, nbf: i64, exp: i64) -> Self {
         Self::new(AppClaim::verified(app_code), UserClaim::verified(username), nbf, exp)
+    }
+
+    /// The tenant that the request is for: as the gate judged it, else the one of the application, else the user's. A gateway
+    /// may call a tenant what it likes; a name that is none of ours says nothing.
+    #[must_use]
+    pub fn tenant(&self) -> Option<TenantId> {
+        let said = [&self.linkgate.tenant_id, &self.app.tenant_id, &self.user.tenant_id];
+        said.into_iter().flatten().next().and_then(|name| TenantId::new(name.as_str()).ok())
     }
 }
 
@@ -173,6 +220,28 @@ mod tests {
         let written = serde_json::to_value(&claims).unwrap();
         assert_eq!(written["linkgate"], json!({"private_hosts": ["10.0.0.1:8080"]}));
         assert_eq!(serde_json::from_value::<Claims>(written).unwrap(), claims);
+    }
+
+    #[test]
+    fn the_tenant_is_the_gates_word_then_the_applications_then_the_users() {
+        let mut token = blueking();
+        let mut tenant = |change: &dyn Fn(&mut Value)| {
+            change(&mut token);
+            let claims = serde_json::from_value::<Claims>(token.clone()).unwrap();
+            claims.tenant().map(|tenant| tenant.to_string())
+        };
+        assert_eq!(tenant(&|_| ()), None);
+        assert_eq!(tenant(&|token| token["user"]["tenant_id"] = "c".into()).as_deref(), Some("c"));
+        assert_eq!(tenant(&|token| token["app"]["tenant_id"] = "b".into()).as_deref(), Some("b"));
+        assert_eq!(tenant(&|token| token["linkgate"] = json!({"tenant_id": "a"})).as_deref(), Some("a"));
+        for odd in [json!(""), Value::Null, json!(7), json!(["a"])] {
+            let with_odd = |token: &mut Value| {
+                token["linkgate"]["tenant_id"] = odd.clone();
+                token["app"]["tenant_mode"] = odd.clone();
+            };
+            assert_eq!(tenant(&with_odd).as_deref(), Some("b"), "{odd}: what another gateway writes for none");
+        }
+        assert_eq!(tenant(&|token| token["app"]["tenant_id"] = "a b".into()), None);
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod package;
 mod prefix;
 mod request;
 mod sha256;
+mod tenant;
 mod url;
 mod version;
 
@@ -43,5 +44,6 @@ pub use package::{NameTooLong, PackageName, SourcePackage};
 pub use prefix::{InvalidPrefix, PathPrefix};
 pub use request::{ParseLink, SourceRules, UploadByLinkRequest, parse_body_fields};
 pub use sha256::{InvalidSha256, Sha256, feed_parts};
+pub use tenant::{InvalidTenantId, TenantId};
 pub use url::{InvalidUrl, PackageUrl};
 pub use version::{InvalidVersion, PackageVersion};

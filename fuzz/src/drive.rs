@@ -151,7 +151,7 @@ fn check_call(call: &OutsideCall) {
                 ["", "api", "v1", "apps", app, "access-keys", "verify"] => {
                     header(":method") == Some("POST") && may_be_registered(app)
                 }
-                ["", "api", "v1", "apps", app, "access-keys"] => {
+                ["", "api", "v1", "apps", app] | ["", "api", "v1", "apps", app, "access-keys"] => {
                     header(":method") == Some("GET") && may_be_registered(app)
                 }
                 ["", "api", "v1", "auth", "access-tokens", "verify"] => header(":method") == Some("POST"),

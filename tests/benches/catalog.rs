@@ -229,6 +229,7 @@ fn new_package(target: &ModuleRef, number: u32) -> (NewPackage, JobRecord) {
         source_url: url,
         caller_app: Some(CallerApp::new("app").unwrap()),
         operator: Operator::new("admin").unwrap(),
+        tenant: None,
         request_id: linkgate_tests::random(),
     };
     (new, JobRecord { view, request, keys: Vec::new(), lives: 0 })

@@ -37,4 +37,5 @@ mod singleflight;
 mod sources;
 mod stale;
 mod success;
+mod tenants;
 mod tracing;

@@ -256,8 +256,13 @@ fn services(keys: &[String]) -> Value {
 pub fn claims() -> Value {
     json!({
         "iss": "APIGW", "nbf": now_s() - 300, "exp": now_s() + 300, "jti": random(),
-        "app": {"version": 1, "app_code": CI, "verified": true, "valid_error_message": ""},
-        "user": {"version": 1, "username": ANNA, "verified": true, "valid_error_message": ""},
+        "app": {
+            "version": 1, "app_code": CI, "verified": true, "valid_error_message": "",
+            "tenant_mode": "single", "tenant_id": "system",
+        },
+        "user": {
+            "version": 1, "username": ANNA, "verified": true, "valid_error_message": "", "tenant_id": "system",
+        },
     })
 }
 

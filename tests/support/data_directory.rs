@@ -142,6 +142,15 @@ impl DataDirectory {
         sqlx::query_as(text).fetch_all(&mut self.open().await).await.unwrap()
     }
 
+    /// The tenants that jobs and packages are recorded for, the oldest first.
+    pub async fn tenants(&self) -> (Vec<Option<String>>, Vec<Option<String>>) {
+        let mut catalog = self.open().await;
+        let jobs = sqlx::query_scalar("select tenant_id from job order by created_ms, id");
+        let jobs = jobs.fetch_all(&mut catalog).await.unwrap();
+        let packages = sqlx::query_scalar("select tenant_id from provenance order by package_id");
+        (jobs, packages.fetch_all(&mut catalog).await.unwrap())
+    }
+
     /// Registered modules as `app/module/origin`.
     pub async fn modules(&self) -> Vec<String> {
         self.try_modules().await.unwrap()

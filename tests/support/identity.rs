@@ -85,6 +85,8 @@ pub enum Question {
     VerifySecret,
     /// `GET /api/v1/apps/{code}/access-keys`
     ListSecrets,
+    /// `GET /api/v1/apps/{code}`, where there are tenants
+    AppTenant,
     /// `POST /api/v1/auth/access-tokens/verify`
     VerifyAccessToken,
     /// `GET /login/api/v2/is_login/`

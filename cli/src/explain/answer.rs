@@ -15,10 +15,12 @@ pub enum Answer {
     Match(bool),
     /// The secrets of the app.
     Keys(Vec<SecretString>),
+    /// The tenant that an app belongs to; `None`: to all.
+    TenantOf(Option<String>),
     /// It is not good; the service's own words, if there are any.
     Refused(String),
-    /// Whose `bk_token` it is.
-    TokenOf(String),
+    /// Whose `bk_token` it is, and where that user belongs.
+    TokenOf { username: String, tenant_id: Option<String> },
     /// Whose `bk_ticket` it is.
     TicketOf(String),
     /// What an access token stands for.
@@ -34,8 +36,11 @@ impl Answer {
             Self::Match(true) => "match".to_owned(),
             Self::Match(false) => "mismatch".to_owned(),
             Self::Keys(keys) => format!("the app's secrets, {} in number", keys.len()),
+            Self::TenantOf(None) => "all tenants".to_owned(),
+            Self::TenantOf(Some(tenant)) => format!("tenant `{tenant}`"),
             Self::Refused(_) => "refused".to_owned(),
-            Self::TokenOf(user) | Self::TicketOf(user) => format!("user `{user}`"),
+            Self::TokenOf { username, tenant_id: Some(tenant) } => format!("user `{username}` of tenant `{tenant}`"),
+            Self::TokenOf { username, tenant_id: None } | Self::TicketOf(username) => format!("user `{username}`"),
             Self::AccessToken { app_code, username, expires_in } => {
                 format!("app `{app_code}`, user `{username}`, {expires_in} s left")
             }
@@ -50,8 +55,12 @@ impl Answer {
             Self::Unknown => (404, json!({"code": 404, "message": "", "data": null})),
             Self::Match(is_match) => ok(json!({"is_match": is_match})),
             Self::Keys(keys) => ok(keys.iter().map(|key| json!({"bk_app_secret": key.expose_secret()})).collect()),
+            Self::TenantOf(None) => ok(json!({"bk_tenant": {"mode": "global", "id": ""}})),
+            Self::TenantOf(Some(tenant)) => ok(json!({"bk_tenant": {"mode": "single", "id": tenant}})),
             Self::Refused(words) => refuse(words, call),
-            Self::TokenOf(user) => (200, json!({"result": true, "data": {"bk_username": user}})),
+            Self::TokenOf { username, tenant_id } => {
+                (200, json!({"result": true, "data": {"bk_username": username, "tenant_id": tenant_id}}))
+            }
             Self::TicketOf(user) => (200, json!({"ret": 0, "data": {"username": user}})),
             Self::AccessToken { app_code, username, expires_in } => ok(json!({
                 "bk_app_code": app_code, "identity": {"username": username}, "expires_in": expires_in,

@@ -17,9 +17,10 @@ use crate::error::Error;
 use crate::policy::{format_faults, read_document};
 
 /// By what the gate calls a kind of credential: its key in the file, and the service that knows it.
-pub const SERVICE_OF: [(&str, &str, &str); 5] = [
+pub const SERVICE_OF: [(&str, &str, &str); 6] = [
     ("app_secret", "app_secret", "bkauth"),
     ("signature", "app_keys", "bkauth"),
+    ("app_tenant", "app_tenant", "bkauth"),
     ("access_token", "access_token", "bkauth"),
     ("bk_token", "bk_token", "login"),
     ("bk_ticket", "bk_ticket", "ticket"),
@@ -197,7 +198,14 @@ impl Reader {
                 if value == "unknown" { Some(Answer::Unknown) } else { read_secrets(value).map(Answer::Keys) },
                 "must be a list of the app's secrets, unknown or down",
             ),
-            "bk_token" => (read_refusal(value).or_else(|| Some(Answer::TokenOf(read_user(value)?))), LOGIN),
+            "app_tenant" => (
+                if value == "unknown" { Some(Answer::Unknown) } else { read_tenant(value).map(Answer::TenantOf) },
+                "must be {tenant_mode: single, tenant_id: TENANT}, {tenant_mode: global}, unknown or down",
+            ),
+            "bk_token" => (
+                read_refusal(value).or_else(|| read_login(value)),
+                "must be {username: NAME, tenant_id: TENANT}, refused, {refused: WORDS} or down",
+            ),
             "bk_ticket" => (read_refusal(value).or_else(|| Some(Answer::TicketOf(read_user(value)?))), LOGIN),
             _ => (read_refusal(value).or_else(|| read_access_token(value)), ACCESS_TOKEN),
         };
@@ -236,6 +244,22 @@ fn read_refusal(value: &Value) -> Option<Answer> {
 
 fn read_user(value: &Value) -> Option<String> {
     get_text(table_with_only(value, &["username"])?, "username")
+}
+
+fn read_login(value: &Value) -> Option<Answer> {
+    let table = table_with_only(value, &["username", "tenant_id"])?;
+    let tenant_id = if table.contains_key("tenant_id") { Some(get_text(table, "tenant_id")?) } else { None };
+    Some(Answer::TokenOf { username: get_text(table, "username")?, tenant_id })
+}
+
+/// `Some(None)`: the app belongs to all tenants.
+fn read_tenant(value: &Value) -> Option<Option<String>> {
+    let table = table_with_only(value, &["tenant_mode", "tenant_id"])?;
+    match get_text(table, "tenant_mode")?.as_str() {
+        "global" if table.len() == 1 => Some(None),
+        "single" => get_text(table, "tenant_id").map(Some),
+        _ => None,
+    }
 }
 
 fn read_access_token(value: &Value) -> Option<Answer> {

@@ -259,12 +259,14 @@ impl Flow {
             let Self { request, authentication, body, record, .. } = self;
             request.read_body_credentials(body.as_deref())?;
             let caller = authentication.authenticate(context, request, body.as_deref(), record, now)?;
+            self.judge_tenant(context, &caller)?;
             self.authorize(context, &caller, now)?;
             self.caller = Some(caller);
         }
         let (body, lease) = self.admit(context, now)?;
         let rules = self.package_rules(context);
-        match self.caller.as_deref().and_then(|caller| issue_token(context, caller, rules, now)) {
+        let tenant = self.request.tenant.as_ref();
+        match self.caller.as_deref().and_then(|caller| issue_token(context, caller, tenant, rules, now)) {
             Some(token) => {
                 record_decision(&context.worker.metrics, FORWARDED, &mut self.record);
                 let record = std::mem::take(&mut self.record);
@@ -276,6 +278,15 @@ impl Flow {
                 Err(Interrupt::failed(None))
             }
         }
+    }
+
+    /// Judges the tenant that the caller asks for; what is left in its place goes on.
+    fn judge_tenant(&mut self, context: &Context, caller: &Caller) -> Result<(), Interrupt> {
+        if let Some(tenants) = &context.policy.tenants {
+            let requested = self.request.tenant.take();
+            self.request.tenant = tenants.judge(&caller.app, &caller.user, requested)?;
+        }
+        Ok(())
     }
 
     fn authorize(&mut self, context: &Context, caller: &Caller, now: Time) -> Result<(), Interrupt> {

@@ -8,7 +8,7 @@ pub(crate) mod signature;
 
 use std::rc::Rc;
 
-use linkgate_contract::{AppClaim, UserClaim, is_printable_name};
+use linkgate_contract::{AppClaim, TenantId, UserClaim, is_printable_name};
 
 use self::signature::{PresentedSignature, SignedParts};
 use crate::credentials::{CredentialKind, PresentedCredentials};
@@ -21,7 +21,7 @@ use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::reply::GatewayError;
 use crate::secret::Secret;
-use crate::services::answer::{Answer, TokenFacts};
+use crate::services::answer::{Answer, AppTenant, TokenFacts, User};
 use crate::services::cache::{CacheKey, CacheLookup};
 use crate::services::question::Question;
 use crate::shared::Slots;
@@ -107,7 +107,7 @@ impl Authenticator<'_> {
         let (kind, app) = match self.credentials.kind() {
             CredentialKind::Jwt => ("access_token", self.token_facts().map(|facts| facts.app_code)),
             CredentialKind::AccessToken => ("access_token", self.app_of_token_or_secret(signed)),
-            CredentialKind::InnerJwt => ("inner_jwt", self.party_of_inner_jwt(|facts| facts.app.as_ref(), "app")),
+            CredentialKind::InnerJwt => return self.app_by_inner_jwt(),
             CredentialKind::Plain => {
                 (if signed.is_some() { "signature" } else { "app_secret" }, self.app_by_secret_or_signature(signed))
             }
@@ -116,16 +116,51 @@ impl Authenticator<'_> {
         app.map(AppClaim::verified)
     }
 
+    fn app_by_inner_jwt(&mut self) -> Result<AppClaim, Interrupt> {
+        let party = self.party_of_inner_jwt(|facts| facts.app.as_ref(), "app");
+        self.count_authentication("inner_jwt", &party);
+        let Party { name, tenant_mode, tenant, .. } = party?;
+        let app = AppClaim::verified(name);
+        Ok(if self.has_tenants() { AppClaim { tenant_mode, tenant_id: text_of(tenant), ..app } } else { app })
+    }
+
+    /// Adds where a verified app belongs, as far as somebody knows. Only once the app is known for good: a signature counts
+    /// once, and this may have to ask.
+    pub(crate) fn add_tenant(&mut self, app: &mut AppClaim) -> Result<(), Interrupt> {
+        let is_known = !app.verified || app.tenant_mode.is_some() || self.policy.directory.has_app(&app.app_code);
+        if is_known || !self.has_tenants() || self.policy.services.bkauth.is_none() || !may_be_registered(&app.app_code)
+        {
+            return Ok(());
+        }
+        let question = Question::AppTenant { app_code: app.app_code.clone() };
+        let (mode, id) = match self.ask(question, Reason::APP_NOT_FOUND)? {
+            Answer::AppTenant(AppTenant::Global) => (AppClaim::GLOBAL, None),
+            Answer::AppTenant(AppTenant::Single(id)) => (AppClaim::SINGLE, Some(id)),
+            Answer::AppTenant(AppTenant::Unknown) => return Ok(()),
+            _ => return Err(Interrupt::failed(None)),
+        };
+        (app.tenant_mode, app.tenant_id) = (Some(mode.to_owned()), text_of(id));
+        Ok(())
+    }
+
+    fn has_tenants(&self) -> bool {
+        self.policy.services.have_tenants()
+    }
+
     /// The verified user.
     pub(crate) fn authenticate_user(&mut self) -> Result<UserClaim, Interrupt> {
         let (kind, user) = match self.credentials.kind() {
             CredentialKind::Jwt => ("jwt", self.user_by_jwt()),
             CredentialKind::AccessToken => ("access_token", self.token_facts().and_then(user_of_token)),
-            CredentialKind::InnerJwt => ("inner_jwt", self.party_of_inner_jwt(|facts| facts.user.as_ref(), "user")),
+            CredentialKind::InnerJwt => {
+                ("inner_jwt", self.party_of_inner_jwt(|facts| facts.user.as_ref(), "user").map(user_of_party))
+            }
             CredentialKind::Plain => self.user_by_login(),
         };
         self.count_authentication(kind, &user);
-        user.map(UserClaim::verified)
+        let User { name, tenant } = user?;
+        let tenant_id = if self.has_tenants() { text_of(tenant) } else { None };
+        Ok(UserClaim { tenant_id, ..UserClaim::verified(name) })
     }
 
     fn count_authentication<T>(&mut self, kind: &'static str, found: &Result<T, Interrupt>) {
@@ -237,18 +272,18 @@ impl Authenticator<'_> {
         }
     }
 
-    fn user_by_jwt(&mut self) -> Result<String, Interrupt> {
+    fn user_by_jwt(&mut self) -> Result<User, Interrupt> {
         let facts = self.verify_jwt(self.credentials.jwt.clone())?;
-        Ok(verified_name(facts.user.as_ref(), "user")?)
+        Ok(user_of_party(verified_party(facts.user.as_ref(), "user")?))
     }
 
-    fn party_of_inner_jwt(&mut self, of: fn(&JwtFacts) -> Option<&Party>, what: &str) -> Result<String, Interrupt> {
+    fn party_of_inner_jwt(&mut self, of: fn(&JwtFacts) -> Option<&Party>, what: &str) -> Result<Party, Interrupt> {
         let Some(kid) = self.policy.jwt_keys.inner_kid.as_deref() else { return Err(Reason::NO_INNER_JWT.into()) };
         let facts = self.verify_jwt(self.credentials.inner_jwt.clone())?;
         if facts.kid != kid {
             return Err(Reason(format!("invalid kid, only {kid} is supported").into()).into());
         }
-        Ok(verified_name(of(&facts), what)?)
+        Ok(verified_party(of(&facts), what)?)
     }
 
     /// Verifies a token of another gateway, or takes the cached facts of it.
@@ -283,7 +318,7 @@ impl Authenticator<'_> {
         Err(Denied::enforced(UNSEEN_TOKENS, GatewayError::RateLimited { retry_after_s: 1 }).into())
     }
 
-    fn user_by_login(&mut self) -> (&'static str, Result<String, Interrupt>) {
+    fn user_by_login(&mut self) -> (&'static str, Result<User, Interrupt>) {
         let logins = [
             ("bk_token", LoginKind::Token, self.credentials.bk_token.clone()),
             ("bk_ticket", LoginKind::Ticket, self.credentials.bk_ticket.clone()),
@@ -296,16 +331,16 @@ impl Authenticator<'_> {
         ("username", Err(reason.into()))
     }
 
-    fn user_by_token_or_ticket(&mut self, kind: LoginKind, secret: Secret) -> Result<String, Interrupt> {
+    fn user_by_token_or_ticket(&mut self, kind: LoginKind, secret: Secret) -> Result<User, Interrupt> {
         if let Some(user) = self.policy.directory.verify_login(kind, secret.reveal()) {
-            return Ok(user.to_owned());
+            return Ok(User { name: user.to_owned(), tenant: None });
         }
         let (question, unknown) = match kind {
             LoginKind::Token => (Question::Token(secret), Reason::BAD_TOKEN),
             LoginKind::Ticket => (Question::Ticket(secret), Reason::BAD_TICKET),
         };
         match self.ask(question, unknown)? {
-            Answer::User(name) => Ok(name),
+            Answer::User(user) => Ok(user),
             _ => Err(Interrupt::failed(None)),
         }
     }
@@ -378,18 +413,26 @@ fn may_be_registered(app_code: &str) -> bool {
     bytes.next().is_some_and(plain) && bytes.all(|b| plain(b) || b == b'-' || b == b'_')
 }
 
-fn user_of_token(facts: TokenFacts) -> Result<String, Interrupt> {
+fn user_of_token(facts: TokenFacts) -> Result<User, Interrupt> {
     if facts.username.is_empty() {
         let text = "the access_token is the application type and cannot indicate the user";
         return Err(Reason(text.into()).into());
     }
-    Ok(facts.username)
+    Ok(User { name: facts.username, tenant: None })
 }
 
-fn verified_name(party: Option<&Party>, what: &str) -> Result<String, Reason> {
+fn user_of_party(Party { name, tenant, .. }: Party) -> User {
+    User { name, tenant }
+}
+
+fn text_of(tenant: Option<TenantId>) -> Option<String> {
+    tenant.map(|tenant| tenant.to_string())
+}
+
+fn verified_party(party: Option<&Party>, what: &str) -> Result<Party, Reason> {
     match party {
         None => Err(Reason(format!("parameter jwt does not indicate {what} information").into())),
-        Some(party) if party.verified && is_printable_name(&party.name) => Ok(party.name.clone()),
+        Some(party) if party.verified && is_printable_name(&party.name) => Ok(party.clone()),
         Some(_) => Err(Reason(format!("the {what} indicated by jwt is not verified").into())),
     }
 }

@@ -5,9 +5,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use linkgate_contract::is_printable_name;
+use linkgate_contract::{TenantId, is_printable_name};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::keys::PublicKey;
 use crate::reason::Reason;
@@ -46,6 +47,9 @@ pub(crate) struct JwtFacts {
 pub(crate) struct Party {
     pub(crate) name: String,
     pub(crate) verified: bool,
+    /// Where it belongs, as far as the gateway says so; the mode is an app's.
+    pub(crate) tenant_mode: Option<String>,
+    pub(crate) tenant: Option<TenantId>,
 }
 
 #[derive(Deserialize)]
@@ -70,6 +74,10 @@ struct AppPart {
     app_code: String,
     #[serde(default)]
     verified: bool,
+    #[serde(default)]
+    tenant_mode: Value,
+    #[serde(default)]
+    tenant_id: Value,
 }
 
 #[derive(Deserialize)]
@@ -78,6 +86,8 @@ struct UserPart {
     username: String,
     #[serde(default)]
     verified: bool,
+    #[serde(default)]
+    tenant_id: Value,
 }
 
 fn invalid(what: &str) -> Reason {
@@ -138,13 +148,20 @@ fn check_claims(kid: String, payload: Payload, now: i64) -> Result<JwtFacts, Rea
     if now >= exp {
         return Err(invalid("failed to verify jwt, it has expired"));
     }
-    let party = |name: String, verified: bool| Party { verified: verified && is_printable_name(&name), name };
     Ok(JwtFacts {
         kid,
-        app: payload.app.map(|app| party(app.app_code, app.verified)),
-        user: payload.user.map(|user| party(user.username, user.verified)),
+        app: payload.app.map(|app| Party {
+            tenant_mode: app.tenant_mode.as_str().filter(|mode| !mode.is_empty()).map(str::to_owned),
+            ..party(app.app_code, app.verified, &app.tenant_id)
+        }),
+        user: payload.user.map(|user| party(user.username, user.verified, &user.tenant_id)),
         expires_at: exp,
     })
+}
+
+fn party(name: String, verified: bool, tenant: &Value) -> Party {
+    let tenant = tenant.as_str().and_then(|id| TenantId::new(id).ok());
+    Party { verified: verified && is_printable_name(&name), name, tenant_mode: None, tenant }
 }
 
 #[cfg(test)]
@@ -169,7 +186,7 @@ pub(crate) mod testing {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::testing::{key, sign};
     use super::*;
@@ -199,9 +216,31 @@ mod tests {
             (rsa(), json!({"typ": "JWT", "alg": "RS512", "kid": "rsa", "iat": 1_000})),
         ] {
             let facts = keys().verify_token(&sign(pair, &header, &payload()), 1_000).unwrap();
-            assert_eq!(facts.app, Some(Party { name: "ci".into(), verified: true }));
-            assert_eq!(facts.user, Some(Party { name: "admin".into(), verified: true }));
+            assert_eq!(facts.app, Some(party("ci".into(), true, &Value::Null)));
+            assert_eq!(facts.user, Some(party("admin".into(), true, &Value::Null)));
             assert_eq!((facts.expires_at, facts.kid.as_str()), (1_900, header["kid"].as_str().unwrap()));
+        }
+    }
+
+    #[test]
+    fn a_token_says_where_its_app_and_user_belong() {
+        let facts_of = |mode: Value, tenant: Value| {
+            let mut payload = payload();
+            payload["app"]["tenant_mode"] = mode;
+            payload["app"]["tenant_id"] = tenant.clone();
+            payload["user"]["tenant_id"] = tenant;
+            let token = sign(&ed25519(1), &json!({"alg": "EdDSA", "kid": "ed"}), &payload);
+            let JwtFacts { app, user, .. } = keys().verify_token(&token, 1_000).unwrap();
+            (app.unwrap(), user.unwrap())
+        };
+        let (app, user) = facts_of("single".into(), "a".into());
+        assert_eq!(
+            (app.tenant_mode.as_deref(), app.tenant, user.tenant),
+            (Some("single"), "a".parse().ok(), "a".parse().ok())
+        );
+        for none in [Value::Null, json!(""), json!(7)] {
+            let (app, user) = facts_of(none.clone(), none);
+            assert_eq!((app.tenant_mode, app.tenant, user.tenant), (None, None, None));
         }
     }
 

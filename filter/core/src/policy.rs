@@ -25,6 +25,7 @@ use crate::rules::grants::Grants;
 use crate::rules::packages::PackageRules;
 use crate::rules::pattern::Patterns;
 use crate::rules::restrictions::{ClientIps, Users};
+use crate::rules::tenants::Tenants;
 use crate::services::Services;
 use crate::time::Time;
 
@@ -43,6 +44,8 @@ pub struct Policy {
     pub(crate) uri_bytes: usize,
     pub(crate) services: Services,
     pub(crate) jwt_keys: JwtKeys,
+    /// Where the platform has tenants.
+    pub(crate) tenants: Option<Tenants>,
     pub(crate) grants: Grants,
     pub(crate) client_ips: ClientIps,
     pub(crate) users: Users,

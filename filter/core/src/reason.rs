@@ -31,6 +31,8 @@ reasons! {
     APP_CODE_INVALID = "app code contains invalid characters";
     /// Secret over 128 bytes.
     APP_SECRET_TOO_LONG = "app secret cannot be longer than 128 characters";
+    /// A tenant's name that is none, or more than one.
+    BAD_TENANT = "request header X-Bk-Tenant-Id must be given once, with 1 to 64 letters, digits, '-', '_' and '.'";
     /// No secret.
     NO_APP_SECRET = "please provide bk_app_secret or bk_signature to verify app";
     /// Nobody knows the app.

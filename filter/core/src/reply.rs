@@ -23,6 +23,11 @@ pub enum GatewayError {
     IpNotAllowed,
     /// The user is restricted.
     UserNotAllowed,
+    /// The app, the user or the gateway belongs to another tenant.
+    CrossTenantForbidden {
+        /// In the words of BlueKing's gateway.
+        reason: String,
+    },
     /// No such route, or another method on it.
     ApiNotFound,
     /// The body is over the policy's limit.
@@ -83,6 +88,9 @@ impl GatewayError {
             Self::UserNotAllowed => {
                 row(1_640_303, "BK_USER_NOT_ALLOWED", 403, "Request rejected by bk-user restriction")
             }
+            Self::CrossTenantForbidden { .. } => {
+                row(1_640_302, "CROSS_TENANT_FORBIDDEN", 403, "Cross tenant forbidden")
+            }
             Self::ApiNotFound => row(1_640_401, "API_NOT_FOUND", 404, "API not found"),
             Self::BodyTooLarge => row(1_641_301, "BODY_SIZE_LIMIT_EXCEED", 413, "Request body size too large."),
             Self::UriTooLarge => row(1_641_401, "URI_SIZE_LIMIT_EXCEED", 414, "Request uri size too large."),
@@ -105,7 +113,7 @@ impl GatewayError {
     fn reason(&self) -> Option<&str> {
         match self {
             Self::NotAuthenticated { reason } => Some(reason),
-            Self::AppNoPermission { reason } => Some(reason),
+            Self::AppNoPermission { reason } | Self::CrossTenantForbidden { reason } => Some(reason),
             Self::Internal { reason } => reason.as_deref(),
             _ => None,
         }

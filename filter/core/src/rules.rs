@@ -5,3 +5,4 @@ pub(crate) mod grants;
 pub(crate) mod packages;
 pub(crate) mod pattern;
 pub(crate) mod restrictions;
+pub(crate) mod tenants;

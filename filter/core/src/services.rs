@@ -59,3 +59,10 @@ pub(crate) struct Services {
     pub(crate) ticket: Option<Ticket>,
     pub(crate) timeout_ms: u32,
 }
+
+impl Services {
+    /// Whether apps and users belong to tenants.
+    pub(crate) fn have_tenants(&self) -> bool {
+        self.login.as_ref().is_some_and(|login| login.multi_tenant)
+    }
+}

@@ -3,7 +3,9 @@
 //! Promises: an upload that was accepted is found again after a crash, until it has ended; what it took to run it is
 //! overwritten then, for a link may hold a signature.
 
-use linkgate_contract::{AllowList, AppCode, CallerApp, HostRule, JobId, ModuleName, ModuleRef, Operator, Sha256};
+use linkgate_contract::{
+    AllowList, AppCode, CallerApp, HostRule, JobId, ModuleName, ModuleRef, Operator, Sha256, TenantId,
+};
 use linkgate_store_core::ingest::ports::{
     CatalogError, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView, PackageRow,
 };
@@ -16,8 +18,8 @@ use super::database::{failed, signed, unsigned};
 /// A statement that inserts or ends: an upload that nobody was told of is not there before it ends.
 const UPSERT_ENDED: &str = "
     insert into job (id, app_code, module, source_url, operator, request_id, created_ms, started_ms, received_bytes,
-                     total_bytes, attempts, state, outcome, ended_ms, caller_app)
-    values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+                     total_bytes, attempts, state, outcome, ended_ms, caller_app, tenant_id)
+    values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
     on conflict (id) do update set started_ms = ?8, received_bytes = ?9, total_bytes = ?10, attempts = ?11, state = ?12,
         outcome = ?13, ended_ms = ?14, request = null, private_hosts = null";
 
@@ -49,6 +51,7 @@ pub(super) async fn record_end(
         .bind(outcome.map_err(|e| sqlx::Error::Encode(e.into()))?)
         .bind(now)
         .bind(caller_text(request))
+        .bind(tenant_text(request))
         .execute(&mut **tx)
         .await?;
     match end {
@@ -68,8 +71,8 @@ pub(super) async fn record_acceptance(tx: &mut Transaction<'_, Sqlite>, job: &Jo
     let private_hosts = serde_json::to_string(&private_hosts).map_err(|e| sqlx::Error::Encode(e.into()))?;
     sqlx::query(
         "insert into job (id, app_code, module, request, private_hosts, opaque, source_url, caller_app, operator,
-                          request_id, created_ms, lives)
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing",
+                          request_id, created_ms, lives, tenant_id)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing",
     )
     .bind(view.id.to_string())
     .bind(view.target.app.as_str())
@@ -83,6 +86,7 @@ pub(super) async fn record_acceptance(tx: &mut Transaction<'_, Sqlite>, job: &Jo
     .bind(&request.request_id)
     .bind(view.created_ms)
     .bind(job.lives)
+    .bind(tenant_text(request))
     .execute(&mut **tx)
     .await?;
     record_keys(tx, job, now_ms()).await
@@ -212,6 +216,7 @@ fn read_record(row: &SqliteRow) -> Result<JobRecord, sqlx::Error> {
             .map(|name| CallerApp::new(name).map_err(|_| undecodable("a calling application")))
             .transpose()?,
         operator: read_operator(row)?,
+        tenant: read_tenant(row)?,
         request_id: row.try_get("request_id")?,
     };
     Ok(JobRecord { view: read_view(row)?, request, keys: Vec::new(), lives: row.try_get("lives")? })
@@ -261,6 +266,15 @@ fn read_allowance(row: &SqliteRow) -> Result<Allowance, sqlx::Error> {
 /// No name stands for no application.
 pub(super) fn caller_text(request: &JobRequest) -> &str {
     request.caller_app.as_ref().map_or("", CallerApp::as_str)
+}
+
+pub(super) fn tenant_text(request: &JobRequest) -> Option<&str> {
+    request.tenant.as_ref().map(TenantId::as_str)
+}
+
+fn read_tenant(row: &SqliteRow) -> Result<Option<TenantId>, sqlx::Error> {
+    let tenant: Option<&str> = row.try_get("tenant_id")?;
+    tenant.map(|id| TenantId::new(id).map_err(|_| undecodable("a tenant"))).transpose()
 }
 
 pub(super) fn read_operator(row: &SqliteRow) -> Result<Operator, sqlx::Error> {

@@ -5,7 +5,7 @@ use linkgate_store_core::ingest::ports::{BytesFrom, CatalogError, JobRecord, Pro
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
 use super::database::failed;
-use super::jobs::caller_text;
+use super::jobs::{caller_text, tenant_text};
 
 /// Statements that are given for one hash. A package that more rows share says the same in the rest.
 const STATEMENTS: i64 = 100;
@@ -25,8 +25,8 @@ pub(super) async fn record(
     sqlx::query(
         "insert or replace into provenance
             (package_id, source_url, final_url, etag, last_modified, attempts, caller_app, operator, request_id, job_id,
-             started_ms, ended_ms, store_version, statement, origin_url, origin_job)
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             started_ms, ended_ms, store_version, statement, origin_url, origin_job, tenant_id)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(package_id)
     .bind(&request.source_url)
@@ -44,6 +44,7 @@ pub(super) async fn record(
     .bind(&provenance.statement)
     .bind(origin.map(|origin| &origin.url))
     .bind(origin.map(|origin| origin.job_id.to_string()))
+    .bind(tenant_text(request))
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use linkgate_archive::Limits as PackageLimits;
-use linkgate_contract::{AllowList, CallerApp, JobId, ModuleRef, Operator, Problem, UploadByLinkRequest};
+use linkgate_contract::{AllowList, CallerApp, JobId, ModuleRef, Operator, Problem, TenantId, UploadByLinkRequest};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, info};
@@ -62,6 +62,8 @@ pub struct Upload {
     pub caller_app: Option<CallerApp>,
     /// On whose behalf, or the application once more.
     pub operator: Operator,
+    /// The tenant that it is for, where there are tenants.
+    pub tenant: Option<TenantId>,
     /// What it may do.
     pub allowance: Allowance,
     /// The gateway's id of the request, by which its log lines are found. May be empty.

@@ -25,6 +25,7 @@ pub fn example_upload(link: &str, version: &str) -> Upload {
         },
         caller_app: Some(CallerApp::new("ci").unwrap()),
         operator: Operator::new("admin").unwrap(),
+        tenant: None,
         allowance: Allowance::default(),
         request_id: String::new(),
     }

@@ -8,7 +8,8 @@
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use linkgate_contract::{
-    AllowList, AppClaim, CallerApp, Claims, Extension, HostRule, InvalidHostRule, Operator, UserClaim, headers,
+    AllowList, AppClaim, CallerApp, Claims, Extension, HostRule, InvalidHostRule, Operator, TenantId, UserClaim,
+    headers,
 };
 use linkgate_store_core::budget::Owner;
 use linkgate_store_core::ingest::Allowance;
@@ -31,6 +32,8 @@ pub(super) struct Caller {
     pub(super) app: Option<CallerApp>,
     /// Who is recorded: the user, or the application where it needs none.
     pub(super) operator: Operator,
+    /// The tenant that the request is for, where there are tenants.
+    pub(super) tenant: Option<TenantId>,
     /// What its uploads may do.
     pub(super) allowance: Allowance,
 }
@@ -128,11 +131,12 @@ fn validation(algorithm: Algorithm) -> Validation {
 }
 
 fn vouched_for(claims: Claims) -> Result<Caller, AuthError> {
+    let tenant = claims.tenant();
     let Claims { app, user, linkgate, .. } = claims;
     let allowance = Allowance { private_hosts: private_hosts(&linkgate)?, opaque: linkgate.opaque };
     let app = verified_app(&app, &user, &linkgate)?;
     let operator = verified_operator(app.as_ref(), &user, &linkgate)?;
-    Ok(Caller { app, operator, allowance })
+    Ok(Caller { app, operator, tenant, allowance })
 }
 
 fn private_hosts(said: &Extension) -> Result<AllowList, AuthError> {

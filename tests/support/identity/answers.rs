@@ -14,6 +14,7 @@ pub fn question(service: Service, method: &str, path: &str) -> Question {
     match (service, method, parts.as_slice()) {
         (Service::Bkauth, "POST", ["api", "v1", "apps", _, "access-keys", "verify"]) => Question::VerifySecret,
         (Service::Bkauth, "GET", ["api", "v1", "apps", _, "access-keys"]) => Question::ListSecrets,
+        (Service::Bkauth, "GET", ["api", "v1", "apps", _]) => Question::AppTenant,
         (Service::Bkauth, "POST", ["api", "v1", "auth", "access-tokens", "verify"]) => Question::VerifyAccessToken,
         (Service::Login, "GET", ["login", "api", "v2", "is_login", ""]) => Question::IsLogin,
         (Service::Login, "GET", ["login", "api", "v3", "apigw", "bk-tokens", "verify", ""]) => Question::VerifyToken,
@@ -25,7 +26,9 @@ pub fn question(service: Service, method: &str, path: &str) -> Question {
 /// The answer to a request.
 pub fn answer(registry: &Registry, asked: &Asked) -> Answer {
     match asked.question {
-        Question::VerifySecret | Question::ListSecrets | Question::VerifyAccessToken => bkauth(registry, asked),
+        Question::VerifySecret | Question::ListSecrets | Question::AppTenant | Question::VerifyAccessToken => {
+            bkauth(registry, asked)
+        }
         Question::IsLogin => is_login(registry, asked),
         Question::VerifyToken => verify_token(registry, asked),
         Question::VerifyTicket => verify_ticket(registry, asked),
@@ -49,6 +52,9 @@ fn bkauth(registry: &Registry, asked: &Asked) -> Answer {
             |(secret, id)| json!({"id": id, "bk_app_secret": secret, "created_at": 1_700_000_000, "enabled": true}),
         );
         return ok(&Value::from_iter(keys));
+    }
+    if asked.question == Question::AppTenant {
+        return ok(&app_of(asked).map(|code| registry.show_app(&code)).unwrap_or_default());
     }
     let body = asked.json();
     let Some(shown) = body["bk_app_secret"].as_str() else {
@@ -105,7 +111,7 @@ fn verify_token(registry: &Registry, asked: &Asked) -> Answer {
         return (401, error("UNAUTHENTICATED", "未认证"));
     }
     match asked.queried("bk_token").and_then(|token| registry.tokens.get(&token)) {
-        Some(user) => (200, json!({"data": {"bk_username": user, "tenant_id": "system"}})),
+        Some(user) => (200, json!({"data": {"bk_username": user, "tenant_id": registry.user_tenant(user)}})),
         None => (400, error("VALIDATION_ERROR", EXPIRED)),
     }
 }

@@ -2,8 +2,13 @@
 
 use std::collections::HashMap;
 
+use serde_json::{Value, json};
+
 use super::Identity;
 use crate::random;
+
+/// Where everybody belongs at first.
+const TENANT: &str = "system";
 
 /// Whom the services know.
 pub struct Registry {
@@ -19,6 +24,9 @@ pub struct Registry {
     pub tokens: HashMap<String, String>,
     /// Usernames by `bk_ticket`.
     pub tickets: HashMap<String, String>,
+    /// The tenant of an app or user; whoever is not listed belongs to [`TENANT`].
+    app_tenants: HashMap<String, String>,
+    user_tenants: HashMap<String, String>,
     /// Services of different age differ in the status of a token that they do not know.
     pub unknown_access_token_status: u16,
 }
@@ -41,8 +49,22 @@ impl Registry {
             access_tokens: HashMap::new(),
             tokens: HashMap::new(),
             tickets: HashMap::new(),
+            app_tenants: HashMap::new(),
+            user_tenants: HashMap::new(),
             unknown_access_token_status: 400,
         }
+    }
+
+    /// What bkauth says of an app; one of no tenant belongs to all.
+    pub fn show_app(&self, code: &str) -> Value {
+        let tenant = self.app_tenants.get(code).map_or(TENANT, String::as_str);
+        let mode = if tenant.is_empty() { "global" } else { "single" };
+        json!({"bk_app_code": code, "name": code, "description": "", "bk_tenant": {"mode": mode, "id": tenant}})
+    }
+
+    /// Where a user belongs.
+    pub fn user_tenant(&self, username: &str) -> &str {
+        self.user_tenants.get(username).map_or(TENANT, String::as_str)
     }
 }
 
@@ -69,6 +91,16 @@ impl Identity {
     /// Knows an app no more.
     pub fn remove_app(&self, code: &str) {
         self.registry().apps.remove(code);
+    }
+
+    /// Moves an app to this tenant, or with an empty one to all.
+    pub fn move_app(&self, code: &str, tenant: &str) {
+        self.registry().app_tenants.insert(code.to_owned(), tenant.to_owned());
+    }
+
+    /// Moves a user to this tenant.
+    pub fn move_user(&self, username: &str, tenant: &str) {
+        self.registry().user_tenants.insert(username.to_owned(), tenant.to_owned());
     }
 
     /// Makes a `bk_token` of a user.

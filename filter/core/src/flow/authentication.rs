@@ -47,11 +47,11 @@ impl Authentication {
         let (policy, worker, slots, learned) =
             (&context.policy, context.worker.as_ref(), context.slots(), &mut self.learned);
         let mut authenticator = Authenticator { policy, worker, credentials, learned, slots, now };
-        let app = match self.app.take() {
+        let mut app = match self.app.take() {
             Some(app) => app,
             None => authenticate_app(&mut authenticator, rules, signed, record)?,
         };
-        let user = authenticate_user(&mut authenticator, rules, &app);
+        let user = authenticator.add_tenant(&mut app).and_then(|()| authenticate_user(&mut authenticator, rules, &app));
         record.identity = self.learned.basis.name();
         let user = match user {
             Ok(user) => user,

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use linkgate_contract::{Extension, headers};
+use linkgate_contract::{Extension, TenantId, headers};
 
 use super::request::Request;
 use super::verdict::Forward;
@@ -16,18 +16,26 @@ use crate::time::Time;
 use crate::token::{REUSE_S, Subject};
 
 /// A token for the caller; one that depends on the caller alone stays with it.
-pub(super) fn issue_token(context: &Context, caller: &Caller, rules: TargetRules<'_>, now: Time) -> Option<Rc<str>> {
+pub(super) fn issue_token(
+    context: &Context,
+    caller: &Caller,
+    tenant: Option<&TenantId>,
+    rules: TargetRules<'_>,
+    now: Time,
+) -> Option<Rc<str>> {
     let known = caller.token.try_borrow().ok().and_then(|token| token.clone());
     if let Some((token, _)) = known.filter(|(_, until)| (1..=REUSE_S).contains(&(until - now.seconds()))) {
         return Some(token);
     }
-    let lasting = !context.policy.packages.go_into_tokens();
     let Caller { app, user, .. } = caller;
+    // An application of all tenants says with each request for which one it is.
+    let lasting = !context.policy.packages.go_into_tokens() && !app.is_global();
     let extension = Extension {
         app_optional: !app.verified,
         user_optional: !user.verified,
         private_hosts: rules.private_hosts(),
         opaque: rules.allows_unknown_formats(),
+        tenant_id: tenant.map(ToString::to_string),
     };
     let subject = Subject { kid: context.policy.gateway.clone(), app: app.clone(), user: user.clone(), extension };
     let issued = context.worker.tokens.issue(&context.keys.signing, subject, now.seconds())?;
@@ -54,6 +62,7 @@ pub(super) fn build_forward(
         (headers::JWT, token.to_owned()),
         (headers::REQUEST_ID, request.id.clone()),
     ];
+    set.extend(request.tenant.take().map(|tenant| (headers::TENANT_ID, tenant.to_string())));
     set.extend(request.forwarded_id.take().map(|id| (headers::X_REQUEST_ID, id)));
     if let Some(body) = &body {
         set.push(("content-length", body.len().to_string()));

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use linkgate_contract::{
-    BodyKind, Endpoint, Fields, Language, MediaType, NoEndpoint, Problem, Route, headers, parse_body_fields,
+    BodyKind, Endpoint, Fields, Language, MediaType, NoEndpoint, Problem, Route, TenantId, headers, parse_body_fields,
 };
 
 use crate::caller_cache::{Caller, CredentialFingerprint};
@@ -12,7 +12,7 @@ use crate::credentials::{Cookies, PRESENTING_NAMES, PresentedCredentials, decode
 use crate::denied::Denied;
 use crate::head::Head;
 use crate::identity::signature::{SignedParts, is_signed};
-use crate::interrupt::{BODY_BYTES, Interrupt};
+use crate::interrupt::{BODY_BYTES, IDENTITY, Interrupt};
 use crate::policy::{Policy, Stage};
 use crate::reason::Reason;
 use crate::record::Record;
@@ -40,6 +40,8 @@ pub(super) struct Request {
     pub(super) id: String,
     /// The `X-Request-ID` that the store gets: the caller's own, or ours where the proxy gave none.
     pub(super) forwarded_id: Option<String>,
+    /// The tenant that the caller asks for, and once that was judged the one that the request is for.
+    pub(super) tenant: Option<TenantId>,
     pub(super) remove: Vec<String>,
     pub(super) announced_bytes: Option<u64>,
     /// As the caller wrote them: they are what is signed. Without a query nothing is, and no path is kept.
@@ -106,8 +108,9 @@ impl Request {
         } else {
             BodyUse::None
         };
-        let presented = read_credentials(context, stage, body, head, &query)
-            .map_err(|Reason(reason)| deny("identity", GatewayError::NotAuthenticated { reason }))?;
+        let refuse = |Reason(reason)| deny(IDENTITY, GatewayError::NotAuthenticated { reason });
+        let presented = read_credentials(context, stage, body, head, &query).map_err(refuse)?;
+        let tenant = requested_tenant(policy, head).map_err(refuse)?;
         Ok(Self {
             forwarded_query: raw_query(head).map(|query| route.endpoint.filter_query(query)).unwrap_or_default(),
             route,
@@ -117,6 +120,7 @@ impl Request {
             language: Language::choose(head.header_text(headers::LANGUAGE), head.header_text(headers::ACCEPT_LANGUAGE)),
             id: head.request_id().to_owned(),
             forwarded_id: forwarded_id(head),
+            tenant,
             remove: names_to_remove(head),
             announced_bytes,
             raw_path,
@@ -219,6 +223,19 @@ fn forwarded_id(head: &Head<'_>) -> Option<String> {
     callers.or((!is_there).then(|| head.request_id())).map(str::to_owned)
 }
 
+/// The tenant that the caller asks for, where there are any; an empty header asks for none.
+fn requested_tenant(policy: &Policy, head: &Head<'_>) -> Result<Option<TenantId>, Reason> {
+    let mut copies = head.header_values(headers::TENANT_ID).filter(|_| policy.tenants.is_some());
+    match (copies.next(), copies.next()) {
+        (None | Some(b""), None) => Ok(None),
+        (Some(value), None) => {
+            let tenant = std::str::from_utf8(value).ok().and_then(|value| TenantId::new(value).ok());
+            tenant.map(Some).ok_or(Reason::BAD_TENANT)
+        }
+        (_, Some(_)) => Err(Reason::BAD_TENANT),
+    }
+}
+
 /// The query as the caller wrote it.
 fn raw_query<'a>(head: &Head<'a>) -> Option<&'a str> {
     head.header_text(":path")?.split_once('?').map(|(_, query)| query)
@@ -284,8 +301,8 @@ fn fingerprint(
     alone.then(|| context.caller_cache.fingerprint(&stage.name, header)).flatten()
 }
 
-/// Credentials, which the store has no use for, and every header of a gateway that the caller made up. The tenant is one: in
-/// BlueKing's gateway it says whose a request is, and nobody has judged it here.
+/// Credentials, which the store has no use for, and every header of a gateway that the caller made up. The tenant is one: it
+/// says whose a request is, so the store gets what was judged.
 fn names_to_remove(head: &Head<'_>) -> Vec<String> {
     const CREDENTIALS: [&[u8]; 4] = [b"authorization", b"cookie", b"proxy-authorization", b"x-bk-tenant-id"];
     let mut names = Vec::new();

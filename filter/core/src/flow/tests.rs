@@ -20,6 +20,7 @@ mod held;
 mod identities;
 mod jobs;
 mod rules;
+mod tenants;
 
 const PATH: &str = "/stag/bkapps/applications/app_code/modules/default/source_package/link/";
 const CANONICAL: &str = "/bkapps/applications/app_code/modules/default/source_package/link/";

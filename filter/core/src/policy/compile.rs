@@ -36,6 +36,7 @@ pub(super) fn compile(document: &Document) -> Result<Policy, Vec<Fault>> {
     }
     let stages = stages(&document.routes, &mut faults);
     let (services, jwt_keys) = identity::identity(&document.identity, &mut faults);
+    let tenants = identity::tenants(&document.identity, &mut faults);
     let grants = rules::grants(&document.grants, &mut faults);
     let (client_ips, users) = rules::restrictions(&document.restrictions, &mut faults);
     let limits = &document.limits;
@@ -62,6 +63,7 @@ pub(super) fn compile(document: &Document) -> Result<Policy, Vec<Fault>> {
         uri_bytes,
         services,
         jwt_keys,
+        tenants,
         grants,
         client_ips,
         users,

@@ -104,6 +104,7 @@ pub(super) struct Identity {
     #[serde(deserialize_with = "tables")]
     pub(super) jwt_keys: Vec<JwtKey>,
     pub(super) inner_jwt_kid: Option<String>,
+    pub(super) tenant_id: Option<String>,
 }
 
 /// A service behind a cluster of the proxy.

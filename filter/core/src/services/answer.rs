@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use linkgate_contract::TenantId;
+
 use crate::jwt::JwtFacts;
 use crate::reason::Reason;
 use crate::secret::Secret;
@@ -15,13 +17,32 @@ pub(crate) struct TokenFacts {
     pub(crate) expires_at: i64,
 }
 
+/// A user, as a service knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct User {
+    pub(crate) name: String,
+    /// Where the service has tenants and says so.
+    pub(crate) tenant: Option<TenantId>,
+}
+
+/// Where an app belongs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AppTenant {
+    /// To every tenant.
+    Global,
+    Single(TenantId),
+    /// bkauth does not know the app.
+    Unknown,
+}
+
 /// What a service said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     AppVerified,
     Keys(Rc<[Secret]>),
     Token(TokenFacts),
-    User(String),
+    User(User),
+    AppTenant(AppTenant),
     Jwt(Rc<JwtFacts>),
     Refused(Reason),
 }

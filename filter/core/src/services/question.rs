@@ -7,11 +7,11 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use linkgate_contract::is_printable_name;
+use linkgate_contract::{AppClaim, TenantId, is_printable_name};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, FailureKind, TokenFacts};
+use super::answer::{Answer, AppTenant, FailureKind, TokenFacts, User};
 use super::cache::CacheKey;
 use super::{Service, ServiceKind, Services};
 use crate::reason::Reason;
@@ -45,6 +45,8 @@ pub(crate) enum Question {
     AppSecret { app_code: String, secret: Secret },
     /// Every secret of an app, to check a signature by.
     AppKeys { app_code: String },
+    /// Which tenant an app belongs to.
+    AppTenant { app_code: String },
     /// Whose access token this is.
     AccessToken(Secret),
     /// Whose `bk_token` this is.
@@ -97,7 +99,9 @@ impl Question {
 
     pub(crate) fn service(&self) -> ServiceKind {
         match self {
-            Self::AppSecret { .. } | Self::AppKeys { .. } | Self::AccessToken(_) => ServiceKind::Bkauth,
+            Self::AppSecret { .. } | Self::AppKeys { .. } | Self::AppTenant { .. } | Self::AccessToken(_) => {
+                ServiceKind::Bkauth
+            }
             Self::Token(_) => ServiceKind::Login,
             Self::Ticket(_) => ServiceKind::Ticket,
         }
@@ -108,6 +112,7 @@ impl Question {
         match self {
             Self::AppSecret { .. } => "app_secret",
             Self::AppKeys { .. } => "signature",
+            Self::AppTenant { .. } => "app_tenant",
             Self::AccessToken(_) => "access_token",
             Self::Token(_) => "bk_token",
             Self::Ticket(_) => "bk_ticket",
@@ -120,7 +125,7 @@ impl Question {
         let place = [self.kind(), &service.cluster, &service.authority, mode];
         Some(match self {
             Self::AppSecret { app_code, secret } => CacheKey::of_parts(&place, &[app_code, secret.reveal()]),
-            Self::AppKeys { app_code } => CacheKey::of_parts(&place, &[app_code]),
+            Self::AppKeys { app_code } | Self::AppTenant { app_code } => CacheKey::of_parts(&place, &[app_code]),
             Self::AccessToken(secret) | Self::Token(secret) | Self::Ticket(secret) => {
                 CacheKey::of_parts(&place, &[secret.reveal()])
             }
@@ -148,7 +153,7 @@ impl Question {
                 ("x-bk-app-code", own.app_code.clone()),
                 ("x-bk-app-secret", own.app_secret.reveal().to_owned()),
             ]),
-            ServiceKind::Login if services.login.as_ref().is_some_and(|login| login.multi_tenant) => {
+            ServiceKind::Login if services.have_tenants() => {
                 headers.push(("authorization", format!("Bearer {}", own.login_token.reveal())));
             }
             ServiceKind::Login | ServiceKind::Ticket => {}
@@ -175,8 +180,9 @@ impl Question {
         match self {
             Self::AppSecret { app_code, .. } => ("POST", format!("/api/v1/apps/{app_code}/access-keys/verify")),
             Self::AppKeys { app_code } => ("GET", format!("/api/v1/apps/{app_code}/access-keys")),
+            Self::AppTenant { app_code } => ("GET", format!("/api/v1/apps/{app_code}")),
             Self::AccessToken(_) => ("POST", "/api/v1/auth/access-tokens/verify".to_owned()),
-            Self::Token(secret) if services.login.as_ref().is_some_and(|login| login.multi_tenant) => {
+            Self::Token(secret) if services.have_tenants() => {
                 ("GET", query("/login/api/v3/apigw/bk-tokens/verify/", "bk_token", secret))
             }
             Self::Token(secret) => ("GET", query("/login/api/v2/is_login/", "bk_token", secret)),
@@ -221,6 +227,7 @@ impl Question {
             (Self::AppSecret { .. } | Self::AppKeys { .. }, 404) => {
                 code.map(|_| Answer::Refused(Reason::APP_NOT_FOUND))
             }
+            (Self::AppTenant { .. }, 404) => code.map(|_| Answer::AppTenant(AppTenant::Unknown)),
             (Self::Token(_), 400) => Some(Answer::Refused(Reason("bk_token is not valid".into()))),
             (Self::AccessToken(token), _) => code.map(|code| refused_token(body, code, token)),
             _ => None,
@@ -239,6 +246,7 @@ impl Question {
                 let secrets: Rc<[Secret]> = keys.map(|key| Secret::new(key.bk_app_secret)).collect();
                 Some(if secrets.is_empty() { Answer::Refused(Reason::APP_NOT_FOUND) } else { Answer::Keys(secrets) })
             }
+            Self::AppTenant { .. } => read_app_tenant(bkauth_data(body)?.get("bk_tenant")?).map(Answer::AppTenant),
             Self::AccessToken(token) => match body.get("code")?.as_i64()? {
                 0 => read_token_facts(body.get("data")?, now),
                 code => Some(refused_token(body, code, token)),
@@ -248,12 +256,12 @@ impl Question {
                     Some(refused_login(body, &["bk_error_msg", "message"], token, Reason::BAD_TOKEN))
                 }
                 // The login service with tenants has no `result`: its status has said it.
-                Some(Value::Bool(true)) | None => read_user(body.get("data")?.get("bk_username")?),
+                Some(Value::Bool(true)) | None => read_user(body.get("data")?, "bk_username"),
                 // Whatever `"false"` or 0 may mean, it is no yes.
                 Some(_) => None,
             },
             Self::Ticket(ticket) => match body.get("ret")?.as_i64()? {
-                0 => read_user(body.get("data")?.get("username")?),
+                0 => read_user(body.get("data")?, "username"),
                 _ => Some(refused_login(body, &["msg", "message"], ticket, Reason::BAD_TICKET)),
             },
         }
@@ -294,8 +302,22 @@ fn read_token_facts(data: &Value, now: i64) -> Option<Answer> {
     Some(Answer::Token(TokenFacts { app_code, username, expires_at }))
 }
 
-fn read_user(name: &Value) -> Option<Answer> {
-    name.as_str().filter(|name| is_printable_name(name)).map(|name| Answer::User(name.to_owned()))
+fn read_user(data: &Value, key: &str) -> Option<Answer> {
+    let name = data.get(key)?.as_str().filter(|name| is_printable_name(name))?.to_owned();
+    Some(Answer::User(User { name, tenant: data.get("tenant_id").and_then(read_tenant) }))
+}
+
+/// A tenant whose name could not stand in a token is one that nobody belongs to.
+fn read_tenant(id: &Value) -> Option<TenantId> {
+    id.as_str().and_then(|id| TenantId::new(id).ok())
+}
+
+fn read_app_tenant(said: &Value) -> Option<AppTenant> {
+    match said.get("mode")?.as_str()? {
+        AppClaim::GLOBAL => Some(AppTenant::Global),
+        AppClaim::SINGLE => said.get("id").and_then(read_tenant).map(AppTenant::Single),
+        _ => None,
+    }
 }
 
 fn refused_login(body: &Value, keys: &[&str], secret: &Secret, otherwise: Reason) -> Answer {

@@ -258,13 +258,14 @@ impl Job {
     }
 
     pub(super) fn record(&self) -> JobRecord {
-        let Upload { request, caller_app, operator, allowance, request_id, .. } = &self.upload;
+        let Upload { request, caller_app, operator, tenant, allowance, request_id, .. } = &self.upload;
         let request = JobRequest {
             body: request.to_json(),
             allowance: allowance.clone(),
             source_url: request.package_url.to_string(),
             caller_app: caller_app.clone(),
             operator: operator.clone(),
+            tenant: tenant.clone(),
             request_id: request_id.clone(),
         };
         JobRecord { view: self.view(), request, keys: self.keys().clone(), lives: self.lives.load(Ordering::Relaxed) }

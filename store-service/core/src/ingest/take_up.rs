@@ -76,12 +76,13 @@ impl<V: Services> Ingest<V> {
 
     /// Judged like any request, for the operator may have changed what is allowed.
     fn parse_upload(&self, record: &JobRecord) -> Result<Upload, Problem> {
-        let JobRequest { body, allowance, caller_app, operator, request_id, .. } = &record.request;
+        let JobRequest { body, allowance, caller_app, operator, tenant, request_id, .. } = &record.request;
         Ok(Upload {
             target: record.view.target.clone(),
             request: UploadByLinkRequest::parse_body(&MediaType::Json, body.as_bytes(), &self.rules.allowed_hosts)?,
             caller_app: caller_app.clone(),
             operator: operator.clone(),
+            tenant: tenant.clone(),
             allowance: allowance.clone(),
             request_id: request_id.clone(),
         })

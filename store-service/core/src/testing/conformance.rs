@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use linkgate_archive::{Format, Package};
-use linkgate_contract::{CallerApp, JobId, ModuleName, ModuleRef, Operator, PackageVersion, Sha256};
+use linkgate_contract::{CallerApp, JobId, ModuleName, ModuleRef, Operator, PackageVersion, Sha256, TenantId};
 
 use crate::budget::{Bounds, Exhausted};
 use crate::ingest::ports::{
@@ -74,6 +74,7 @@ fn job(number: u8, host: &str, caller: &str) -> NewJob {
         source_url: format!("https://{host}/{number}"),
         caller_app: Some(CallerApp::new(caller).unwrap()),
         operator: Operator::new("admin").unwrap(),
+        tenant: Some(TenantId::new("system").unwrap()),
         request_id: String::new(),
     };
     NewJob {

@@ -1,7 +1,7 @@
 //! Uploads a package from a link: 200 with the package, or 202 with the job if the caller does not wait.
 
 use jiff::tz::TimeZone;
-use linkgate_contract::{CallerApp, ErrorCode, MediaType, Problem, UploadByLinkRequest, headers};
+use linkgate_contract::{CallerApp, ErrorCode, MediaType, Problem, TenantId, UploadByLinkRequest, headers};
 use linkgate_store_core::ingest::ports::{JobEnd, JobView, PackageRow, Services};
 use linkgate_store_core::ingest::{Known, Upload};
 use tracing::info;
@@ -14,10 +14,17 @@ use crate::http::{Api, jobs, preferences};
 
 pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {
     let Request { head, route, caller, body } = request;
-    let Caller { app, operator, allowance } = &caller;
+    let Caller { app, operator, tenant, allowance } = &caller;
     let request_id = head.request_id();
     let app_code = app.as_ref().map_or("", CallerApp::as_str);
-    info!(request.id = request_id, caller.app = app_code, caller.user = %operator, "Uploading for `{operator}`");
+    let tenant_id = tenant.as_ref().map(TenantId::as_str);
+    info!(
+        request.id = request_id,
+        caller.app = app_code,
+        caller.user = %operator,
+        caller.tenant = tenant_id,
+        "Uploading for `{operator}`"
+    );
     let mut share = api.shares.body(caller.owner()).map_err(BodyError::from)?;
     let body = body.read_whole(api.max_body_bytes, api.body_timeout, &mut share).await?;
     // Once its body is read: a refusal before that may break the connection, and then nobody reads it.
@@ -28,6 +35,7 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
         request: UploadByLinkRequest::parse_body(&media_type, &body, &api.allowed_hosts)?,
         caller_app: app.clone(),
         operator: operator.clone(),
+        tenant: tenant.clone(),
         allowance: allowance.clone(),
         request_id: request_id.to_owned(),
     };

@@ -4,12 +4,12 @@ use super::*;
 use crate::jwt::testing::sign;
 
 /// Services by the path and body of a question.
-type Services<'a> = &'a dyn Fn(&str, &str) -> Answered;
+pub(super) type Services<'a> = &'a dyn Fn(&str, &str) -> Answered;
 
 /// What a service answers: status and body; `None`: nothing.
-type Answered = Option<(u16, Value)>;
+pub(super) type Answered = Option<(u16, Value)>;
 
-fn with_services() -> Value {
+pub(super) fn with_services() -> Value {
     let mut document = document();
     document["identity"] = json!({
         "bkauth": {"cluster": "bkauth", "authority": "bkauth.internal"},
@@ -22,7 +22,7 @@ fn with_services() -> Value {
 }
 
 /// Drives a request to its end; `services` sees the call's path and gives the answer.
-fn drive(gate: &Gate, pairs: &Pairs<'_>, now: Time, services: Services<'_>) -> (Verdict, Vec<String>) {
+pub(super) fn drive(gate: &Gate, pairs: &Pairs<'_>, now: Time, services: Services<'_>) -> (Verdict, Vec<String>) {
     drive_with(gate, pairs, BODY.as_bytes(), now, services)
 }
 
@@ -68,7 +68,7 @@ fn ask(gate: &Gate, credentials: &Value, now: Time, services: Services<'_>) -> (
     drive(gate, &with("x-bkapi-authorization", header.as_bytes()), now, services)
 }
 
-fn reason(verdict: Verdict) -> (u16, String) {
+pub(super) fn reason(verdict: Verdict) -> (u16, String) {
     let reply = refused(verdict).reply;
     let message = message(&reply);
     let reason = message.split_once("[reason=\"").and_then(|(_, rest)| rest.strip_suffix("\"]")).unwrap_or_default();

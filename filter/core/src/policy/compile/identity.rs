@@ -1,10 +1,13 @@
 //! The services and keys by which others vouch for apps and users.
 
+use linkgate_contract::TenantId;
+
 use super::{NAME_RULE, is_name};
 use crate::jwt::{JwtKey, JwtKeys};
 use crate::keys::PublicKey;
 use crate::policy::document::Identity;
 use crate::policy::fault::Faults;
+use crate::rules::tenants::Tenants;
 use crate::services::{Login, Service, Services, Ticket};
 
 /// How long a service is waited for, in milliseconds, unless the policy says otherwise.
@@ -34,6 +37,20 @@ pub(super) fn identity(part: &Identity, faults: &mut Faults) -> (Services, JwtKe
         timeout_ms,
     };
     (services, jwt_keys(part, faults))
+}
+
+/// The rules of a platform with tenants, if it is one.
+pub(super) fn tenants(part: &Identity, faults: &mut Faults) -> Option<Tenants> {
+    let has_tenants = part.login.as_ref().is_some_and(|login| login.multi_tenant);
+    let gateway = part.tenant_id.as_deref();
+    if gateway.is_some() && !has_tenants {
+        faults.add(
+            "identity.tenant_id",
+            "needs `identity.login.multi_tenant: true`: without tenants nobody belongs to one",
+        );
+    }
+    let gateway = gateway.and_then(|id| faults.take_ok("identity.tenant_id", TenantId::new(id)));
+    has_tenants.then_some(Tenants { gateway })
 }
 
 /// Names of clusters differ from mesh to mesh; what they have in common is that they are visible ASCII.

@@ -32,6 +32,18 @@ pub(super) fn compare(old: &Identity, new: &Identity, found: &mut Difference) {
         }
         _ => {}
     }
+    gateway_tenant(old.tenant_id.as_deref(), new.tenant_id.as_deref(), found);
+}
+
+fn gateway_tenant(old: Option<&str>, new: Option<&str>, found: &mut Difference) {
+    match (old, new) {
+        (None, Some(tenant)) => found.lose(format!("only apps and users of tenant `{tenant}` are served")),
+        (Some(tenant), None) => found.gain(format!("apps and users of other tenants than `{tenant}` are served")),
+        (Some(was), Some(is)) if was != is => {
+            found.change(format!("apps and users of tenant `{is}` are served instead of those of `{was}`"));
+        }
+        _ => {}
+    }
 }
 
 fn place(cluster: &str, authority: Option<&str>) -> String {

@@ -279,6 +279,7 @@ fn identity_services_and_keys_are_compared_without_the_keys() {
             "timeout_ms": 1_000,
             "jwt_keys": [{"kid": "k", "public_key": key(1).public}],
             "inner_jwt_kid": "k",
+            "tenant_id": "system",
         });
     };
     assert_eq!(
@@ -288,6 +289,7 @@ fn identity_services_and_keys_are_compared_without_the_keys() {
             "+ identity service `ticket` is asked: cluster `ticket`, authority `ticket`, path `/is_login/`",
             "+ tokens of gateway `k` are trusted",
             "+ an `inner_jwt` of gateway `k` is trusted",
+            "- only apps and users of tenant `system` are served",
             "~ tokens for the store are signed as `other` instead of `linkgate`: the store must know that name",
             "~ identity service `bkauth`: cluster `bkauth`, authority `bkauth.internal` instead of cluster `bkauth`, authority `bkauth`",
             "~ identity services have 1000 ms to answer instead of 5000 ms",
@@ -299,4 +301,9 @@ fn identity_services_and_keys_are_compared_without_the_keys() {
     changed(&mut new);
     new["identity"]["jwt_keys"][0]["public_key"] = json!(key(2).public);
     assert_eq!(between(&old, &new), ["~ the public keys of gateway `k` changed"]);
+    new = old.clone();
+    new["identity"]["tenant_id"] = json!("other");
+    assert_eq!(between(&old, &new), ["~ apps and users of tenant `other` are served instead of those of `system`"]);
+    new["identity"].as_object_mut().unwrap().remove("tenant_id");
+    assert_eq!(between(&old, &new), ["+ apps and users of other tenants than `system` are served"]);
 }

@@ -24,7 +24,7 @@ fn a_result_that_is_neither_yes_nor_no_is_no_answer() {
     let login = Question::Token(Secret::new("t"));
     let said =
         |result: Value| read(&login, 200, &json!({"result": result, "data": {"bk_username": "anna"}}).to_string());
-    assert_eq!(said(json!(true)), Ok(Answer::User("anna".into())));
+    assert_eq!(said(json!(true)), Ok(Answer::User(User { name: "anna".into(), tenant: None })));
     assert_eq!(said(json!(false)), Ok(Answer::Refused(Reason::BAD_TOKEN)));
     for neither in [json!("false"), json!("true"), json!(0), json!(1), json!(null), json!([])] {
         assert!(said(neither.clone()).is_err(), "{neither}");

@@ -1,6 +1,6 @@
 //! Jobs: what is known and recorded of an upload.
 
-use linkgate_contract::{CallerApp, JobId, Language, ModuleRef, Operator, Problem, Sha256};
+use linkgate_contract::{CallerApp, JobId, Language, ModuleRef, Operator, Problem, Sha256, TenantId};
 use serde::{Deserialize, Serialize};
 
 use super::PackageRow;
@@ -145,6 +145,8 @@ pub struct JobRequest {
     pub caller_app: Option<CallerApp>,
     /// On whose behalf.
     pub operator: Operator,
+    /// The tenant that it is for, where there are tenants.
+    pub tenant: Option<TenantId>,
     /// The gateway's id of the request.
     pub request_id: String,
 }
