@@ -35,7 +35,7 @@ pub fn explain_request(file: &Path, request: &Path, as_json: bool) -> Result<Rep
     let gate = build_gate(policy::check_policy(file)?.policy)?;
     let described = DescribedRequest::read_file(request, policy::read_clock()?, gate.needs_client_address())?;
     let explanation = decide(&gate, &described)?;
-    let code = u8::from(matches!(explanation.verdict, Decision::Denied(_)));
+    let code = u8::from(explanation.verdict.name() == DENIED);
     let output = if as_json { format!("{}\n", explanation.to_json()) } else { explanation.format_lines() };
     Ok(Report { output, code, ..Report::default() })
 }
@@ -53,6 +53,29 @@ fn build_gate(policy: linkgate_gate::policy::Policy) -> Result<Gate, Error> {
 enum Decision {
     Allowed(Forward),
     Denied(Denial),
+}
+
+const DENIED: &str = "denied";
+
+impl Decision {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Allowed(_) => "allowed",
+            // A preflight.
+            Self::Denied(answer) if answer.reply.status < 400 => "answered",
+            Self::Denied(_) => DENIED,
+        }
+    }
+
+    /// What the reply says to pages of other sites.
+    fn reply_headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let headers = match self {
+            Self::Allowed(forward) => &forward.reply_headers,
+            Self::Denied(denial) => &denial.reply.headers,
+        };
+        let is_told = |name: &str| name == "vary" || name.starts_with("access-control-");
+        headers.iter().filter(move |(name, _)| is_told(name)).map(|(name, value)| (*name, value.as_str()))
+    }
 }
 
 /// A call to an identity service, and its answer.
@@ -122,10 +145,7 @@ impl Explanation {
 
     /// One line each.
     fn format_lines(&self) -> String {
-        let mut lines = vec![match &self.verdict {
-            Decision::Allowed(_) => "verdict: allowed".to_owned(),
-            Decision::Denied(_) => "verdict: denied".to_owned(),
-        }];
+        let mut lines = vec![format!("verdict: {}", self.verdict.name())];
         for (name, value) in self.record().fields() {
             lines.push(format!("{name}: {}", if value.is_empty() { "-" } else { value }));
         }
@@ -150,6 +170,7 @@ impl Explanation {
                 lines.push(format!("reply: {}", refusal.reply.body));
             }
         }
+        lines.extend(self.verdict.reply_headers().map(|(name, value)| format!("reply header: {name} = {value}")));
         lines.join("\n") + "\n"
     }
 
@@ -161,22 +182,28 @@ impl Explanation {
             .collect();
         let record: Map<String, Value> =
             self.record().fields().into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
-        match &self.verdict {
+        let reply_headers: Map<String, Value> =
+            self.verdict.reply_headers().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        let mut explained = match &self.verdict {
             Decision::Allowed(forward) => {
                 let plain = forward.set.iter().filter(|(name, _)| *name != TOKEN);
                 let set: Map<String, Value> =
                     plain.map(|(name, value)| ((*name).to_owned(), value.as_str().into())).collect();
                 let token = forward.set.iter().find(|(name, _)| *name == TOKEN).map(|(_, token)| decode_claims(token));
                 json!({
-                    "verdict": "allowed", "record": record, "identity_calls": calls, "removed": forward.remove, "set": set,
+                    "verdict": self.verdict.name(), "record": record, "identity_calls": calls, "removed": forward.remove, "set": set,
                     "token": token, "body_bytes": forward.body.as_ref().map(Vec::len),
                 })
             }
             Decision::Denied(refusal) => json!({
-                "verdict": "denied", "record": record, "identity_calls": calls,
+                "verdict": self.verdict.name(), "record": record, "identity_calls": calls,
                 "status": refusal.reply.status, "reply": refusal.reply.body,
             }),
+        };
+        if !reply_headers.is_empty() {
+            explained["reply_headers"] = reply_headers.into();
         }
+        explained
     }
 }
 

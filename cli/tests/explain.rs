@@ -352,3 +352,32 @@ fn a_wrong_policy_and_a_missing_file_are_refused_before_anything() {
     assert_eq!(outcome.code, 2);
     assert!(outcome.err.starts_with("cannot read request.yaml: "), "{}", outcome.err);
 }
+
+#[test]
+fn what_pages_of_other_sites_are_told_is_shown() {
+    let cors = r#"routes: { cors: { allow_origins: ["https://page.example"] }, "#;
+    let policy = good_policy().replace("routes: { ", cors);
+    let asking = |method: &str, origin: &str| {
+        format!(
+            "method: {method}\npath: /bkapps/applications/shop/modules/web/source_package/link/\n\
+             headers: {{ origin: \"{origin}\", access-control-request-method: POST }}\n"
+        )
+    };
+    let answered = explain(&policy, &asking("OPTIONS", "https://page.example"), &[]);
+    assert_eq!(answered.code, 0, "{}{}", answered.out, answered.err);
+    for line in [
+        "verdict: answered\n",
+        "decision: PREFLIGHT\n",
+        "status: 204\n",
+        "reply header: access-control-allow-origin = https://page.example\n",
+        "reply header: access-control-allow-methods = POST\n",
+    ] {
+        assert!(answered.out.contains(line), "{line}{}", answered.out);
+    }
+    let denied = explain(&policy, &asking("OPTIONS", "https://evil.example"), &[]);
+    assert!(denied.code == 1 && !denied.out.contains("access-control"), "{}", denied.out);
+    let refused = explain(&policy, &asking("POST", "https://page.example"), &["--json"]);
+    let refused: Value = serde_json::from_str(&refused.out).unwrap();
+    assert_eq!(refused["reply_headers"]["access-control-allow-origin"], "https://page.example");
+    assert_eq!((&refused["verdict"], &refused["status"]), (&"denied".into(), &400.into()));
+}

@@ -24,6 +24,10 @@ pub const API_ERROR_NUMBER: &str = "bkapi-error-code-num";
 pub const LANGUAGE: &str = "blueking-language";
 /// HTTP's way to choose the language of `detail`.
 pub const ACCEPT_LANGUAGE: &str = "accept-language";
+/// Of which page a browser sends a request.
+pub const ORIGIN: &str = "origin";
+/// What makes a request a preflight, beside its method and origin.
+pub const REQUESTED_METHOD: &str = "access-control-request-method";
 /// Media type of the body.
 pub const CONTENT_TYPE: &str = "content-type";
 /// What every header that the gate vouches for begins with; a caller's own copy is dropped.

@@ -11,7 +11,8 @@ use crate::host::{self, Level, Status};
 use crate::memory;
 use crate::plugin::Plugin;
 
-/// The property that holds a request's record, for the access log.
+/// The property that holds a request's record, for the access log. Those named after it, a dot and a header hold what the proxy is
+/// to add to a reply that others make: to be told of each reply would cost every request a call.
 pub const ACCESS_LOG: &str = "linkgate";
 
 /// A request that its root can reach: while a callback runs, the SDK lends no context but the one that is called.
@@ -110,6 +111,9 @@ impl Request {
     fn forward(&mut self, forward: Forward) -> Action {
         note(&forward.record);
         self.lease = forward.lease;
+        for (name, value) in &forward.reply_headers {
+            host::set_property(&format!("{ACCESS_LOG}.{name}"), value.as_bytes());
+        }
         match apply(&forward.remove, &forward.set, forward.body.as_deref()) {
             Ok(()) => {
                 self.stage = Stage::Forwarded;

@@ -8,6 +8,7 @@
 mod authentication;
 mod decision;
 mod forward;
+mod preflight;
 mod request;
 mod verdict;
 
@@ -35,6 +36,7 @@ use crate::limit::Lease;
 use crate::metrics::Metric;
 use crate::record::Record;
 use crate::reply::{GatewayError, Reply};
+use crate::rules::cors::ReplyHeaders;
 use crate::rules::grants::Access;
 use crate::rules::packages::{Checksum, TargetRules};
 use crate::services::cache::CacheKey;
@@ -105,8 +107,11 @@ struct Flow {
 
 /// Judges the head of a request.
 pub(crate) fn judge_head(context: &Context, head: &Head<'_>) -> Verdict {
-    let mut record = Record::default();
-    match Request::from_head(context, head, &mut record) {
+    if let Some(answer) = preflight::answer(context, head) {
+        return Verdict::Deny(answer);
+    }
+    let (mut record, mut reply_headers) = (Record::default(), ReplyHeaders::new());
+    match Request::from_head(context, head, &mut record, &mut reply_headers) {
         Ok(request) => {
             let body = head.end_of_stream.then(Vec::new);
             let authentication = Authentication::default();
@@ -114,7 +119,11 @@ pub(crate) fn judge_head(context: &Context, head: &Head<'_>) -> Verdict {
             Box::new(flow).advance(context, head.now).with_head(head)
         }
         // What the head alone tells is answered by the gateway, which has no languages.
-        Err(denied) => Verdict::Deny(deny(context, *denied, Language::default(), head.request_id(), record)),
+        Err(denied) => {
+            let mut denial = deny(context, *denied, Language::default(), head.request_id(), record);
+            denial.reply.headers.append(&mut reply_headers);
+            Verdict::Deny(denial)
+        }
     }
 }
 
@@ -207,7 +216,7 @@ impl Flow {
     }
 
     fn deny(self, context: &Context, denied: Denied) -> Verdict {
-        Verdict::Deny(deny(context, denied, self.request.language, &self.request.id, self.record))
+        Verdict::Deny(self.deny_early(context, denied))
     }
 
     /// Holds what came of a request that waits, or says why not: the body is over the limit, or there is no space.
@@ -237,7 +246,9 @@ impl Flow {
 
     /// Denies a request that waits.
     fn deny_early(&self, context: &Context, denied: Denied) -> Denial {
-        deny(context, denied, self.request.language, &self.request.id, self.record.clone())
+        let mut denial = deny(context, denied, self.request.language, &self.request.id, self.record.clone());
+        denial.reply.headers.extend_from_slice(&self.request.reply_headers);
+        denial
     }
 
     fn owner(&self, address: impl ClientAddress) -> Owner {

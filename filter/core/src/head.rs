@@ -53,6 +53,13 @@ impl<'a> Head<'a> {
         self.header_values(name).next().and_then(|value| std::str::from_utf8(value).ok())
     }
 
+    /// The origin of the page for which a browser sends the request, if it says one.
+    pub(crate) fn origin(&self) -> Option<&'a str> {
+        let mut copies = self.header_values(linkgate_contract::headers::ORIGIN);
+        let origin = copies.next().filter(|_| copies.next().is_none())?;
+        std::str::from_utf8(origin).ok()
+    }
+
     /// Only an id that could not break a header or a log line.
     fn given_id(&self) -> Option<&'a str> {
         let plain =

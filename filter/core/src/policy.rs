@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 use crate::directory::Directory;
 use crate::jwt::JwtKeys;
 use crate::limit::Traffic;
+use crate::rules::cors::Cors;
 use crate::rules::grants::Grants;
 use crate::rules::packages::PackageRules;
 use crate::rules::pattern::Patterns;
@@ -62,6 +63,7 @@ pub(crate) struct Stage {
     pub(crate) name: String,
     pub(crate) prefixes: Vec<PathPrefix>,
     pub(crate) authentication: Authentication,
+    pub(crate) cors: Option<Cors>,
 }
 
 /// Who must be known, and where they may say who they are.

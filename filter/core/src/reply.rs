@@ -177,6 +177,12 @@ impl Reply {
         Self::new(row.status, list, body, request_id)
     }
 
+    /// The answer to a preflight: headers alone.
+    #[must_use]
+    pub(crate) fn preflight(headers: Vec<(&'static str, String)>, request_id: &str) -> Self {
+        Self::new(204, headers, String::new(), request_id)
+    }
+
     /// The store's own form, for a fault of the request.
     #[must_use]
     pub fn problem(problem: &Problem, language: Language, request_id: &str) -> Self {

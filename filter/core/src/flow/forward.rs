@@ -68,5 +68,6 @@ pub(super) fn build_forward(
         set.push(("content-length", body.len().to_string()));
         set.push((headers::CONTENT_TYPE, "application/json".to_owned()));
     }
-    Forward { remove: std::mem::take(&mut request.remove), set, body, record, lease }
+    let (remove, reply_headers) = (std::mem::take(&mut request.remove), std::mem::take(&mut request.reply_headers));
+    Forward { remove, set, reply_headers, body, record, lease }
 }

@@ -17,6 +17,7 @@ use crate::policy::{Policy, Stage};
 use crate::reason::Reason;
 use crate::record::Record;
 use crate::reply::GatewayError;
+use crate::rules::cors::ReplyHeaders;
 
 /// The credentials of a request.
 pub(super) enum Presented {
@@ -43,6 +44,8 @@ pub(super) struct Request {
     /// The tenant that the caller asks for, and once that was judged the one that the request is for.
     pub(super) tenant: Option<TenantId>,
     pub(super) remove: Vec<String>,
+    /// What the reply says to pages of other sites.
+    pub(super) reply_headers: ReplyHeaders,
     pub(super) announced_bytes: Option<u64>,
     /// As the caller wrote them: they are what is signed. Without a query nothing is, and no path is kept.
     raw_path: String,
@@ -84,13 +87,23 @@ fn deny(rule: &str, error: GatewayError) -> Box<Denied> {
 }
 
 impl Request {
-    /// Reads a head; report-only denials go into the record.
-    pub(super) fn from_head(context: &Context, head: &Head<'_>, record: &mut Record) -> Result<Self, Box<Denied>> {
+    /// Reads a head; report-only denials go into the record, and what a denial says to pages of other sites into its headers.
+    pub(super) fn from_head(
+        context: &Context,
+        head: &Head<'_>,
+        record: &mut Record,
+        reply_headers: &mut ReplyHeaders,
+    ) -> Result<Self, Box<Denied>> {
         let policy = &context.policy;
         if head.header_values(":path").next().is_some_and(|target| target.len() > policy.uri_bytes) {
             return Err(deny("limits.uri_bytes", GatewayError::UriTooLarge));
         }
-        let (stage, route) = find_route(policy, head).ok_or_else(|| deny("routes", GatewayError::ApiNotFound))?;
+        let not_found = || deny("routes", GatewayError::ApiNotFound);
+        let (stage, route) = find_route(policy, head).ok_or_else(not_found)?;
+        if let Some(cors) = &stage.cors {
+            *reply_headers = cors.reply_headers(head.origin());
+        }
+        let route = route.map_err(|_| not_found())?;
         record.operation = route.endpoint.operation.id();
         stage.name.clone_into(&mut record.stage);
         route.target.app.as_str().clone_into(&mut record.application);
@@ -122,6 +135,7 @@ impl Request {
             forwarded_id: forwarded_id(head),
             tenant,
             remove: names_to_remove(head),
+            reply_headers: std::mem::take(reply_headers),
             announced_bytes,
             raw_path,
             query,
@@ -208,11 +222,10 @@ impl Request {
 }
 
 /// The first stage below whose prefixes the path is known decides.
-fn find_route<'a>(policy: &'a Policy, head: &Head<'_>) -> Option<(&'a Rc<Stage>, Route)> {
+fn find_route<'a>(policy: &'a Policy, head: &Head<'_>) -> Option<(&'a Rc<Stage>, Result<Route, NoEndpoint>)> {
     let (method, target) = (head.header_text(":method")?, head.header_text(":path")?);
     let found = policy.stages.iter().map(|stage| (stage, Endpoint::find_below(method, target, &stage.prefixes)));
-    let (stage, route) = found.into_iter().find(|(_, found)| *found != Err(NoEndpoint::UnknownPath))?;
-    Some((stage, route.ok()?))
+    found.into_iter().find(|(_, found)| *found != Err(NoEndpoint::UnknownPath))
 }
 
 fn forwarded_id(head: &Head<'_>) -> Option<String> {

@@ -6,6 +6,8 @@ use crate::reply::Reply;
 
 /// The decision of a request that is sent on.
 pub(super) const FORWARDED: &str = "OK";
+/// That of a preflight that is answered.
+pub(super) const PREFLIGHT: &str = "PREFLIGHT";
 
 /// How the request is changed before it goes on. It holds the token, so nothing prints it.
 pub struct Forward {
@@ -13,6 +15,8 @@ pub struct Forward {
     pub remove: Vec<String>,
     /// Headers to set then, pseudo-headers among them.
     pub set: Vec<(&'static str, String)>,
+    /// Headers that the reply is to have, whoever makes it.
+    pub reply_headers: Vec<(&'static str, String)>,
     /// A body to send in the place of the caller's.
     pub body: Option<Vec<u8>>,
     /// For the access log.

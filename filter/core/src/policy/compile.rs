@@ -1,5 +1,6 @@
 //! From the document to something to decide by: every rule beyond the shape.
 
+pub(super) mod cors;
 pub(super) mod identity;
 mod people;
 pub(super) mod rules;
@@ -98,7 +99,8 @@ fn stages(routes: &Routes, faults: &mut Faults) -> Vec<Rc<Stage>> {
     if !routes.prefixes.is_empty() {
         let prefixes = prefixes("routes.prefixes", &routes.prefixes, &mut seen, faults);
         let authentication = authentication("routes.authentication", &routes.authentication, faults);
-        stages.push(Rc::new(Stage { name: DEFAULT_STAGE.to_owned(), prefixes, authentication }));
+        let cors = cors::cors("routes", routes.cors.as_ref(), faults);
+        stages.push(Rc::new(Stage { name: DEFAULT_STAGE.to_owned(), prefixes, authentication, cors }));
     }
     for (n, stage) in routes.stages.iter().enumerate() {
         let path = format!("routes.stages[{n}]");
@@ -113,7 +115,8 @@ fn stages(routes: &Routes, faults: &mut Faults) -> Vec<Rc<Stage>> {
         }
         let prefixes = prefixes(&format!("{path}.prefixes"), &stage.prefixes, &mut seen, faults);
         let authentication = authentication(&format!("{path}.authentication"), &stage.authentication, faults);
-        stages.push(Rc::new(Stage { name: stage.name.clone(), prefixes, authentication }));
+        let cors = cors::cors(&path, stage.cors.as_ref(), faults);
+        stages.push(Rc::new(Stage { name: stage.name.clone(), prefixes, authentication, cors }));
     }
     stages
 }

@@ -3,6 +3,7 @@
 //! Promises: what means the same is no difference, whatever the order of lists and whether defaults are written out; no
 //! digest and no key is printed. A pattern that another one covers is neither gained nor lost.
 
+mod cors;
 mod identity;
 mod limits;
 mod routes;

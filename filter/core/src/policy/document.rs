@@ -42,6 +42,8 @@ pub(super) struct Routes {
     pub(super) prefixes: Vec<String>,
     #[serde(default, deserialize_with = "table")]
     pub(super) authentication: Authentication,
+    #[serde(default, deserialize_with = "super::table::maybe_table")]
+    pub(super) cors: Option<Cors>,
     #[serde(default, deserialize_with = "tables")]
     pub(super) stages: Vec<Stage>,
 }
@@ -58,6 +60,25 @@ pub(super) struct Stage {
     pub(super) prefixes: Vec<String>,
     #[serde(default, deserialize_with = "table")]
     pub(super) authentication: Authentication,
+    #[serde(default, deserialize_with = "super::table::maybe_table")]
+    pub(super) cors: Option<Cors>,
+}
+
+/// Pages of other sites that may have browsers call.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cors {
+    pub(super) allow_origins: Vec<String>,
+    pub(super) allow_headers: Option<Vec<String>>,
+    pub(super) expose_headers: Option<Vec<String>>,
+    #[serde(default = "ten_minutes")]
+    pub(super) max_age_s: u32,
+    #[serde(default)]
+    pub(super) allow_credentials: bool,
+}
+
+fn ten_minutes() -> u32 {
+    600
 }
 
 /// Who must be known on a route, in the terms of BlueKing's gateway.

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Difference, beyond, quoted};
+use super::{Difference, beyond, cors, quoted};
 use crate::policy::compile::DEFAULT_STAGE;
-use crate::policy::document::{Authentication, Place, Routes};
+use crate::policy::document::{Authentication, Cors, Place, Routes};
 
-/// By prefix: the stage's name, and what it asks of callers.
-type Served<'a> = BTreeMap<&'a str, (&'a str, &'a Authentication)>;
+/// By prefix: the stage's name, what it asks of callers, and which pages of other sites may call.
+type Served<'a> = BTreeMap<&'a str, (&'a str, Rules<'a>)>;
+type Rules<'a> = (&'a Authentication, Option<&'a Cors>);
 
 pub(super) fn compare(old: &Routes, new: &Routes, found: &mut Difference) {
     if old.error_detail != new.error_detail {
@@ -19,17 +20,18 @@ pub(super) fn compare(old: &Routes, new: &Routes, found: &mut Difference) {
     for (prefix, (stage, rules)) in &new {
         match old.get(prefix) {
             None => {
-                let needs = needs(rules);
+                let needs = needs(rules.0);
                 found.gain(format!("prefix {prefix:?} is served, by stage `{stage}`, to callers with {needs}"));
+                cors::compare(&format!("prefix {prefix:?}"), None, rules.1, found);
             }
             Some((was, old_rules)) if was == stage => {
                 if stages.insert(*stage) {
-                    authentication(&format!("stage `{stage}`"), old_rules, rules, found);
+                    compare_rules(&format!("stage `{stage}`"), *old_rules, *rules, found);
                 }
             }
             Some((was, old_rules)) => {
                 found.change(format!("prefix {prefix:?} belongs to stage `{stage}` instead of `{was}`"));
-                authentication(&format!("prefix {prefix:?}"), old_rules, rules, found);
+                compare_rules(&format!("prefix {prefix:?}"), *old_rules, *rules, found);
             }
         }
     }
@@ -39,11 +41,18 @@ pub(super) fn compare(old: &Routes, new: &Routes, found: &mut Difference) {
 }
 
 fn served(routes: &Routes) -> Served<'_> {
-    let default = routes.prefixes.iter().map(|prefix| (prefix.as_str(), (DEFAULT_STAGE, &routes.authentication)));
+    let default = (&routes.authentication, routes.cors.as_ref());
+    let default = routes.prefixes.iter().map(|prefix| (prefix.as_str(), (DEFAULT_STAGE, default)));
     let stages = routes.stages.iter().flat_map(|stage| {
-        stage.prefixes.iter().map(|prefix| (prefix.as_str(), (stage.name.as_str(), &stage.authentication)))
+        let rules = (&stage.authentication, stage.cors.as_ref());
+        stage.prefixes.iter().map(move |prefix| (prefix.as_str(), (stage.name.as_str(), rules)))
     });
     default.chain(stages).collect()
+}
+
+fn compare_rules(what: &str, old: Rules<'_>, new: Rules<'_>, found: &mut Difference) {
+    authentication(what, old.0, new.0, found);
+    cors::compare(what, old.1, new.1, found);
 }
 
 fn needs(rules: &Authentication) -> &'static str {

@@ -307,3 +307,34 @@ fn identity_services_and_keys_are_compared_without_the_keys() {
     new["identity"].as_object_mut().unwrap().remove("tenant_id");
     assert_eq!(between(&old, &new), ["+ apps and users of other tenants than `system` are served"]);
 }
+
+#[test]
+fn pages_of_other_sites_gain_and_lose() {
+    let with = |cors: Value| {
+        let mut document = document();
+        document["routes"]["cors"] = cors;
+        document
+    };
+    let (one, more) = (json!(["https://a.example"]), json!(["https://a.example", "https://*.b.example"]));
+    let old = with(json!({"allow_origins": one}));
+    assert_eq!(
+        to(|d| d["routes"]["cors"] = json!({"allow_origins": one})),
+        ["+ stage `default` lets pages of `https://a.example` call"]
+    );
+    assert_eq!(between(&old, &document()), ["- stage `default` no longer lets pages of `https://a.example` call"]);
+    let new = with(json!({"allow_origins": more, "allow_credentials": true, "max_age_s": 60}));
+    assert_eq!(
+        between(&old, &new),
+        [
+            "+ stage `default` lets pages of `https://*.b.example` call",
+            "+ stage `default` takes cookies with calls of other sites' pages",
+            "~ stage `default` tells browsers of other headers, or for another time",
+        ]
+    );
+    let headers = crate::policy::compile::cors::ALLOW_HEADERS.to_ascii_uppercase();
+    let headers: Vec<&str> = headers.split(", ").collect();
+    assert_eq!(
+        between(&old, &with(json!({"allow_origins": one, "allow_headers": headers, "max_age_s": 600}))),
+        [""; 0]
+    );
+}
