@@ -8,6 +8,7 @@
 mod access_log;
 mod chaos;
 mod conflicts;
+mod connections;
 mod cors;
 mod endpoint;
 mod forms;
