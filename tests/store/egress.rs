@@ -41,7 +41,7 @@ impl Behind {
         let body = json!({"code": "SOURCE_UNREACHABLE", "detail": format!("{UNREACHABLE}: {why}")});
         assert_problem(&reply, 502, None, &body);
         self.store.directory().assert_empty().await;
-        self.store.log().join("\n")
+        self.store.log_with(" with 502").await
     }
 
     async fn refuses_field(&self, url: &str, message: &str) {

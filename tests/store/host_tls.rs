@@ -49,7 +49,7 @@ impl Configured {
         let reply = self.store.request(url).in_english().version("9").send(self.store.base()).await;
         let body = json!({"code": "SOURCE_UNREACHABLE", "detail": format!("{UNREACHABLE}: {why}")});
         assert_problem(&reply, 502, None, &body);
-        self.store.log().join("\n")
+        self.store.log_with(" with 502").await
     }
 }
 
@@ -114,13 +114,8 @@ async fn the_file_is_read_again_at_sighup_and_a_wrong_one_changes_nothing() {
     let configured = Configured::start(&system, &[tls.host()], "");
     configured.refuses(&tls.url(), UNKNOWN_ISSUER).await;
     let says = async |what: &str| {
-        let mut log = String::new();
         configured.store.hang_up();
-        wait_until(async || {
-            log.push_str(&configured.store.log().join("\n"));
-            if log.contains(what) { Ok(()) } else { Err(log.clone()) }
-        })
-        .await;
+        configured.store.log_with(what).await
     };
     std::fs::write(&configured.file, with_ca(&tls.host(), &inner)).unwrap();
     says("Read the TLS settings of hosts again: there are 1").await;

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::stack::{Caller, TestStack};
-use crate::wait::WITHIN;
+use crate::wait::{WITHIN, wait_until};
 use crate::{DataDirectory, TokenMint};
 
 /// The store that is shipped.
@@ -203,6 +203,18 @@ impl TestStack<Process> {
     #[must_use]
     pub fn log(&self) -> Vec<String> {
         self.size.log.try_iter().collect()
+    }
+
+    /// Log lines since the last call, once one of them says this.
+    pub async fn log_with(&self, said: &str) -> String {
+        let lines = std::cell::RefCell::new(Vec::new());
+        wait_until(async || {
+            let mut lines = lines.borrow_mut();
+            lines.extend(self.log());
+            if lines.iter().any(|line: &String| line.contains(said)) { Ok(()) } else { Err(lines.join("\n")) }
+        })
+        .await;
+        lines.into_inner().join("\n")
     }
 
     /// The most memory that it ever held, in KiB.
