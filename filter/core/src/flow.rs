@@ -215,8 +215,9 @@ impl Flow {
         }
     }
 
-    fn deny(self, context: &Context, denied: Denied) -> Verdict {
-        Verdict::Deny(self.deny_early(context, denied))
+    fn deny(mut self, context: &Context, denied: Denied) -> Verdict {
+        let record = std::mem::take(&mut self.record);
+        Verdict::Deny(self.deny_with(context, denied, record))
     }
 
     /// Holds what came of a request that waits, or says why not: the body is over the limit, or there is no space.
@@ -246,7 +247,11 @@ impl Flow {
 
     /// Denies a request that waits.
     fn deny_early(&self, context: &Context, denied: Denied) -> Denial {
-        let mut denial = deny(context, denied, self.request.language, &self.request.id, self.record.clone());
+        self.deny_with(context, denied, self.record.clone())
+    }
+
+    fn deny_with(&self, context: &Context, denied: Denied, record: Record) -> Denial {
+        let mut denial = deny(context, denied, self.request.language, &self.request.id, record);
         denial.reply.headers.extend_from_slice(&self.request.reply_headers);
         denial
     }

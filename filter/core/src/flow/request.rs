@@ -238,7 +238,10 @@ fn forwarded_id(head: &Head<'_>) -> Option<String> {
 
 /// The tenant that the caller asks for, where there are any; an empty header asks for none.
 fn requested_tenant(policy: &Policy, head: &Head<'_>) -> Result<Option<TenantId>, Reason> {
-    let mut copies = head.header_values(headers::TENANT_ID).filter(|_| policy.tenants.is_some());
+    if policy.tenants.is_none() {
+        return Ok(None);
+    }
+    let mut copies = head.header_values(headers::TENANT_ID);
     match (copies.next(), copies.next()) {
         (None | Some(b""), None) => Ok(None),
         (Some(value), None) => {
