@@ -27,6 +27,8 @@ use crate::policy;
 
 /// The header with the token for the store.
 const TOKEN: &str = "x-bkapi-jwt";
+/// The header with the caller's own credential for the source.
+const SOURCE_AUTHORIZATION: &str = "x-bkapi-source-authorization";
 /// The proxy names every request; this is what it is called here.
 const REQUEST_ID: &str = "explained";
 
@@ -159,6 +161,7 @@ impl Explanation {
                     .push(format!("removed: {}", if removed.is_empty() { "-".to_owned() } else { removed.join(", ") }));
                 lines.extend(forward.set.iter().map(|(name, value)| match *name {
                     TOKEN => format!("set: {TOKEN}, a token that says {}", decode_claims(value)),
+                    SOURCE_AUTHORIZATION => format!("set: {SOURCE_AUTHORIZATION}, the caller's own credential"),
                     name => format!("set: {name} = {value}"),
                 }));
                 lines.extend(
@@ -188,7 +191,7 @@ impl Explanation {
             Decision::Allowed(forward) => {
                 let plain = forward.set.iter().filter(|(name, _)| *name != TOKEN);
                 let set: Map<String, Value> =
-                    plain.map(|(name, value)| ((*name).to_owned(), value.as_str().into())).collect();
+                    plain.map(|(name, value)| ((*name).to_owned(), hide_secret(name, value).into())).collect();
                 let token = forward.set.iter().find(|(name, _)| *name == TOKEN).map(|(_, token)| decode_claims(token));
                 json!({
                     "verdict": self.verdict.name(), "record": record, "identity_calls": calls, "removed": forward.remove, "set": set,
@@ -205,6 +208,11 @@ impl Explanation {
         }
         explained
     }
+}
+
+/// The value of a header, or a word in its place.
+fn hide_secret<'a>(name: &str, value: &'a str) -> &'a str {
+    if name == SOURCE_AUTHORIZATION { "the caller's own credential" } else { value }
 }
 
 /// What a token says; whoever has the token itself could use it.

@@ -381,3 +381,23 @@ fn what_pages_of_other_sites_are_told_is_shown() {
     assert_eq!(refused["reply_headers"]["access-control-allow-origin"], "https://page.example");
     assert_eq!((&refused["verdict"], &refused["status"]), (&"denied".into(), &400.into()));
 }
+
+#[test]
+fn what_the_source_is_to_be_shown_is_named_and_a_caller_s_own_credential_hidden() {
+    let hosts = "packages: { hosts: [{ host: example.com, targets: [shop], credential: nexus, allow_caller_credential: true }] }";
+    let policy = good_policy().replace(r#"packages: { allowed_hosts: ["example.com", "127.0.0.1:8090"] }"#, hosts);
+    assert!(policy.contains(hosts), "{policy}");
+    let outcome = explain(&policy, REQUEST, &[]);
+    assert!(outcome.out.contains(r#""linkgate":{"credentials":["nexus"]}"#), "{}", outcome.out);
+    let own = "  cookie: bk_token=in-a-cookie\n  x-linkgate-source-authorization: Bearer k3y";
+    let request = REQUEST.replace("  cookie: bk_token=in-a-cookie", own);
+    let outcome = explain(&policy, &request, &[]);
+    assert!(
+        outcome.out.contains("set: x-bkapi-source-authorization, the caller's own credential\n"),
+        "{}",
+        outcome.out
+    );
+    assert!(outcome.out.contains(r#""linkgate":{"caller_credential":true}"#), "{}", outcome.out);
+    let json: Value = serde_json::from_str(&explain(&policy, &request, &["--json"]).out).unwrap();
+    assert_eq!(json["set"]["x-bkapi-source-authorization"], "the caller's own credential");
+}

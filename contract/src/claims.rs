@@ -41,11 +41,19 @@ pub struct Extension {
     /// The tenant that the request is for, which the gate has judged.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "text")]
     pub tenant_id: Option<String>,
+    /// The credentials of the store that this request may use for its source, the first one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credentials: Vec<String>,
+    /// Whether the caller's own credential, which goes with this request, was judged and may be sent to its source.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub caller_credential: bool,
 }
 
 impl Extension {
     /// More private hosts than any policy needs make a token that is not believed.
     pub const MAX_PRIVATE_HOSTS: usize = 64;
+    /// The same of credentials.
+    pub const MAX_CREDENTIALS: usize = 64;
 
     /// Whether it says nothing, so that the token is one of BlueKing's.
     #[must_use]
@@ -219,6 +227,11 @@ mod tests {
         claims.linkgate = Extension { private_hosts: vec!["10.0.0.1:8080".into()], ..Extension::default() };
         let written = serde_json::to_value(&claims).unwrap();
         assert_eq!(written["linkgate"], json!({"private_hosts": ["10.0.0.1:8080"]}));
+        assert_eq!(serde_json::from_value::<Claims>(written).unwrap(), claims);
+        let (credentials, caller_credential) = (vec!["nexus".into()], true);
+        claims.linkgate = Extension { credentials, caller_credential, ..Extension::default() };
+        let written = serde_json::to_value(&claims).unwrap();
+        assert_eq!(written["linkgate"], json!({"credentials": ["nexus"], "caller_credential": true}));
         assert_eq!(serde_json::from_value::<Claims>(written).unwrap(), claims);
     }
 

@@ -4,6 +4,10 @@
 pub const AUTHORIZATION: &str = "x-bkapi-authorization";
 /// The gate's signed word on who is calling.
 pub const JWT: &str = "x-bkapi-jwt";
+/// A caller's own credential for the source of a package: what the source is to get as `Authorization`.
+pub const SOURCE_AUTHORIZATION: &str = "x-linkgate-source-authorization";
+/// The same to the store, from a gate that judged it.
+pub const JUDGED_SOURCE_AUTHORIZATION: &str = "x-bkapi-source-authorization";
 /// The gateway's id of this request.
 pub const REQUEST_ID: &str = "x-bkapi-request-id";
 /// To the gate, the proxy's id of this request; to the store, the caller's own where there is one, else the same.

@@ -8,6 +8,7 @@ mod actor;
 mod allow;
 mod app;
 mod claims;
+mod credential;
 mod endpoint;
 mod error;
 mod fields;
@@ -31,6 +32,10 @@ pub use actor::{CallerApp, InvalidActor, MAX_NAME_BYTES, Operator, is_printable_
 pub use allow::{AllowList, HostRule, InvalidHostRule};
 pub use app::{AppCode, InvalidName, ModuleName};
 pub use claims::{AppClaim, Claims, Extension, UserClaim};
+pub use credential::{
+    CredentialName, InvalidCallerCredential, InvalidCredentialName, MAX_CALLER_CREDENTIAL_BYTES,
+    caller_credential_refused, read_caller_credential,
+};
 pub use endpoint::{BodyKind, CREDENTIAL_NAMES, Endpoint, Method, NoEndpoint, Operation, PathParams, ReplyKind, Route};
 pub use error::{ErrorCode, Problem};
 pub use fields::{Field, Fields, NoObject};

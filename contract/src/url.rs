@@ -332,9 +332,10 @@ impl InvalidUrl {
             }
             Self::Malformed => Text::fixed("请输入有效的 URL。", "Enter a valid URL."),
             Self::Scheme => Text::fixed("仅支持 http 和 https 协议的 URL。", "Only http and https URLs are supported."),
-            Self::UserInfo => {
-                Text::fixed("URL 中不允许包含用户名或密码。", "The URL may not contain a user name or password.")
-            }
+            Self::UserInfo => Text::fixed(
+                "URL 中不允许包含用户名或密码；请改用请求头 X-Linkgate-Source-Authorization，或由管理员为该主机配置凭证。",
+                "The URL may not contain a user name or password; send them in the header X-Linkgate-Source-Authorization, or let the operator set up a credential for the host.",
+            ),
             Self::ForbiddenCharacter => Text::fixed(
                 "URL 中不允许包含空白字符、控制字符或反斜杠。",
                 "The URL may not contain white space, control characters or backslashes.",

@@ -123,7 +123,7 @@ async fn what_is_wrong_with_the_body_is_said_in_the_stores_form() {
         ),
         (
             ask().field("package_url", format!("http://u:p@{}/", stack.source().host())),
-            one("package_url", "The URL may not contain a user name or password."),
+            one("package_url", "The URL may not contain a user name or password; send them in the header X-Linkgate-Source-Authorization, or let the operator set up a credential for the host."),
         ),
         (ask().field("version", json!(null)), one("version", "This field may not be null.")),
         (ask().field("version", "v".repeat(129)), one("version", "Ensure this field has no more than 128 characters.")),

@@ -10,6 +10,7 @@ mod decision;
 mod forward;
 mod preflight;
 mod request;
+mod source_access;
 mod verdict;
 
 use std::borrow::Cow;
@@ -21,8 +22,9 @@ use linkgate_contract::{
 
 use self::authentication::Authentication;
 use self::decision::record_decision;
-use self::forward::{build_forward, issue_token};
+use self::forward::{Admitted, build_forward, issue_token};
 use self::request::Request;
+use self::source_access::SourceAccess;
 use self::verdict::FORWARDED;
 pub use self::verdict::{Denial, Forward};
 use crate::caller_cache::Caller;
@@ -279,18 +281,18 @@ impl Flow {
             self.authorize(context, &caller, now)?;
             self.caller = Some(caller);
         }
-        let (body, lease) = self.admit(context, now)?;
-        let rules = self.package_rules(context);
+        let admitted = self.admit(context, now)?;
+        let (rules, access) = (self.package_rules(context), &admitted.access);
         let tenant = self.request.tenant.as_ref();
-        match self.caller.as_deref().and_then(|caller| issue_token(context, caller, tenant, rules, now)) {
+        match self.caller.as_deref().and_then(|caller| issue_token(context, caller, tenant, rules, access, now)) {
             Some(token) => {
                 record_decision(&context.worker.metrics, FORWARDED, &mut self.record);
                 let record = std::mem::take(&mut self.record);
-                Ok(build_forward(&mut self.request, &token, body, record, lease))
+                Ok(build_forward(&mut self.request, &token, admitted, record))
             }
             None => {
                 // Nothing was begun: the lease is released, or it ends by itself.
-                lease.iter().for_each(|lease| context.release_lease(lease));
+                admitted.lease.iter().for_each(|lease| context.release_lease(lease));
                 Err(Interrupt::failed(None))
             }
         }
@@ -350,8 +352,8 @@ impl Flow {
         self.enforce(Some(denied))
     }
 
-    /// Judges what the endpoint asks for; a body where the caller's may not go on as it came, and the lease of an upload.
-    fn admit(&mut self, context: &Context, now: Time) -> Result<(Option<Vec<u8>>, Option<Lease>), Interrupt> {
+    /// Judges what the endpoint asks for.
+    fn admit(&mut self, context: &Context, now: Time) -> Result<Admitted, Interrupt> {
         let endpoint = self.request.route.endpoint;
         if endpoint.operation == Operation::UploadSourcePackageViaLink {
             return self.admit_upload(context, now);
@@ -361,14 +363,15 @@ impl Flow {
             BodyKind::Json => self.parse_body_fields(context, |_| Ok(()))?.1,
             BodyKind::Stream => None,
         };
-        Ok((body, None))
+        Ok(Admitted { body, ..Admitted::default() })
     }
 
-    /// Judges a new upload and acquires a lease for it; a body where the caller's may not go on as it came.
-    fn admit_upload(&mut self, context: &Context, now: Time) -> Result<(Option<Vec<u8>>, Option<Lease>), Interrupt> {
+    /// Judges a new upload and acquires a lease for it.
+    fn admit_upload(&mut self, context: &Context, now: Time) -> Result<Admitted, Interrupt> {
         let (link, body) = self.read_link_request(context)?;
+        let access = SourceAccess::judge(&self.request, self.package_rules(context), &link.package_url)?;
         self.judge_package(context, &link);
-        Ok((body, self.acquire_lease(context, now)?))
+        Ok(Admitted { body, lease: self.acquire_lease(context, now)?, access })
     }
 
     fn require_body(&self, context: &Context) -> Result<&[u8], Interrupt> {

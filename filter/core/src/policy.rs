@@ -337,7 +337,7 @@ mod tests {
                 "requests": {"per_second": 0}, "requests_per_app": {"per_second": 1, "burst": 0},
                 "uploads_per_app": {"concurrent": 257},
             });
-            d["packages"] = json!({"hosts": [{"host": "::1", "targets": [""]}]});
+            d["packages"] = json!({"hosts": [{"host": "::1", "targets": [""], "credential": "a b"}]});
         });
         let paths: Vec<_> = found.iter().map(|f| f.split(": ").next().unwrap()).collect();
         assert_eq!(
@@ -357,6 +357,7 @@ mod tests {
                 "limits.requests_per_app.burst",
                 "limits.uploads_per_app.concurrent",
                 "packages.hosts[0].targets[0]",
+                "packages.hosts[0].credential",
                 "packages.hosts[0].host",
             ],
             "{found:#?}"
@@ -367,7 +368,8 @@ mod tests {
     #[test]
     fn lists_are_bounded() {
         let found = faults(|d| {
-            let host = |n| json!({"host": format!("h{n}.internal"), "allow_private_addresses": true});
+            let host =
+                |n| json!({"host": format!("h{n}.internal"), "allow_private_addresses": true, "credential": "a"});
             d["packages"]["hosts"] = (0..65).map(host).collect();
             d["grants"] = (0..1_001).map(|_| json!({"callers": ["a"], "targets": ["*"]})).collect();
         });
@@ -376,6 +378,7 @@ mod tests {
             [
                 "grants: lists 1001 entries, the limit is 1000",
                 "packages.hosts: lists 65 hosts with `allow_private_addresses`, the limit is 64: they go into tokens",
+                "packages.hosts: lists 65 hosts with `credential`, the limit is 64: they go into tokens",
             ]
         );
     }

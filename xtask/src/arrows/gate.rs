@@ -59,6 +59,7 @@ pub(super) const MODULES: super::modules::Table = &[
         "flow::forward",
         &[
             "flow::request",
+            "flow::source_access",
             "flow::verdict",
             "caller_cache",
             "context",
@@ -86,6 +87,7 @@ pub(super) const MODULES: super::modules::Table = &[
             "reply",
         ],
     ),
+    ("flow::source_access", &["flow::request", "denied", "rules"]),
     ("flow::verdict", &["limit", "record", "reply"]),
     ("flow::decision", &["metrics", "record"]),
     ("context", &["caller_cache", "keys", "limit", "policy", "services::question", "shared", "worker"]),

@@ -3,8 +3,10 @@
 use std::rc::Rc;
 
 use linkgate_contract::{Extension, TenantId, headers};
+use secrecy::ExposeSecret as _;
 
 use super::request::Request;
+use super::source_access::SourceAccess;
 use super::verdict::Forward;
 use crate::caller_cache::Caller;
 use crate::context::Context;
@@ -15,12 +17,22 @@ use crate::rules::packages::TargetRules;
 use crate::time::Time;
 use crate::token::{REUSE_S, Subject};
 
+/// A request that may go on.
+#[derive(Default)]
+pub(super) struct Admitted {
+    /// Where the caller's may not go on as it came.
+    pub(super) body: Option<Vec<u8>>,
+    pub(super) lease: Option<Lease>,
+    pub(super) access: SourceAccess,
+}
+
 /// A token for the caller; one that depends on the caller alone stays with it.
 pub(super) fn issue_token(
     context: &Context,
     caller: &Caller,
     tenant: Option<&TenantId>,
     rules: TargetRules<'_>,
+    access: &SourceAccess,
     now: Time,
 ) -> Option<Rc<str>> {
     let known = caller.token.try_borrow().ok().and_then(|token| token.clone());
@@ -36,6 +48,8 @@ pub(super) fn issue_token(
         private_hosts: rules.private_hosts(),
         opaque: rules.allows_unknown_formats(),
         tenant_id: tenant.map(ToString::to_string),
+        credentials: access.credentials.clone(),
+        caller_credential: access.callers_own.is_some(),
     };
     let subject = Subject { kid: context.policy.gateway.clone(), app: app.clone(), user: user.clone(), extension };
     let issued = context.worker.tokens.issue(&context.keys.signing, subject, now.seconds())?;
@@ -48,14 +62,9 @@ pub(super) fn issue_token(
     Some(issued.text)
 }
 
-/// How the request is changed for the store; `body` is one that goes on in the place of the caller's.
-pub(super) fn build_forward(
-    request: &mut Request,
-    token: &str,
-    body: Option<Vec<u8>>,
-    record: Record,
-    lease: Option<Lease>,
-) -> Forward {
+/// How the request is changed for the store.
+pub(super) fn build_forward(request: &mut Request, token: &str, admitted: Admitted, record: Record) -> Forward {
+    let Admitted { body, lease, access } = admitted;
     let mut set = vec![
         // The store serves this one form, so it cannot read path or query another way.
         (":path", request.canonical_target()),
@@ -64,6 +73,7 @@ pub(super) fn build_forward(
     ];
     set.extend(request.tenant.take().map(|tenant| (headers::TENANT_ID, tenant.to_string())));
     set.extend(request.forwarded_id.take().map(|id| (headers::X_REQUEST_ID, id)));
+    set.extend(access.callers_own.map(|own| (headers::JUDGED_SOURCE_AUTHORIZATION, own.expose_secret().to_owned())));
     if let Some(body) = &body {
         set.push(("content-length", body.len().to_string()));
         set.push((headers::CONTENT_TYPE, "application/json".to_owned()));

@@ -3,8 +3,10 @@
 use std::rc::Rc;
 
 use linkgate_contract::{
-    BodyKind, Endpoint, Fields, Language, MediaType, NoEndpoint, Problem, Route, TenantId, headers, parse_body_fields,
+    BodyKind, Endpoint, Fields, InvalidCallerCredential, Language, MediaType, NoEndpoint, Problem, Route, TenantId,
+    headers, parse_body_fields, read_caller_credential,
 };
+use secrecy::SecretString;
 
 use crate::caller_cache::{Caller, CredentialFingerprint};
 use crate::context::Context;
@@ -36,6 +38,8 @@ pub(super) struct Request {
     pub(super) route: Route,
     pub(super) stage: Rc<Stage>,
     pub(super) presented: Presented,
+    /// What the caller would have the source believe.
+    caller_credential: Result<Option<SecretString>, InvalidCallerCredential>,
     media_type: MediaType,
     pub(super) language: Language,
     pub(super) id: String,
@@ -129,6 +133,8 @@ impl Request {
             route,
             stage: Rc::clone(stage),
             presented,
+            caller_credential: read_caller_credential(head.header_values(headers::SOURCE_AUTHORIZATION))
+                .map(|value| value.map(SecretString::from)),
             media_type,
             language: Language::choose(head.header_text(headers::LANGUAGE), head.header_text(headers::ACCEPT_LANGUAGE)),
             id: head.request_id().to_owned(),
@@ -185,6 +191,11 @@ impl Request {
             _ if received > self.body_limit(policy) => Some(Denied::enforced(BODY_BYTES, GatewayError::BodyTooLarge)),
             _ => None,
         }
+    }
+
+    /// The caller's own credential for the source, if it sent one.
+    pub(super) fn caller_credential(&self) -> Result<Option<&SecretString>, InvalidCallerCredential> {
+        self.caller_credential.as_ref().map(Option::as_ref).map_err(|invalid| *invalid)
     }
 
     pub(super) fn is_form(&self) -> bool {
@@ -323,7 +334,10 @@ fn names_to_remove(head: &Head<'_>) -> Vec<String> {
     const CREDENTIALS: [&[u8]; 4] = [b"authorization", b"cookie", b"proxy-authorization", b"x-bk-tenant-id"];
     let mut names = Vec::new();
     for (name, _) in head.pairs {
-        if CREDENTIALS.iter().any(|credential| name.eq_ignore_ascii_case(credential)) || is_ours(name) {
+        let is_credential = CREDENTIALS.iter().any(|credential| name.eq_ignore_ascii_case(credential));
+        if is_credential
+            || [headers::TRUSTED_PREFIX, headers::SOURCE_AUTHORIZATION].iter().any(|p| begins_with(name, p))
+        {
             names.extend(String::from_utf8(name.to_ascii_lowercase()).ok().filter(|name| !names.contains(name)));
         }
     }
@@ -331,8 +345,7 @@ fn names_to_remove(head: &Head<'_>) -> Vec<String> {
 }
 
 /// Back ends of the CGI kind read `x_bkapi_jwt` as `X-Bkapi-JWT`.
-fn is_ours(name: &[u8]) -> bool {
+fn begins_with(name: &[u8], prefix: &str) -> bool {
     let plain = |b: &u8| if *b == b'_' { b'-' } else { b.to_ascii_lowercase() };
-    let prefix = headers::TRUSTED_PREFIX.as_bytes();
-    name.len() >= prefix.len() && name.iter().zip(prefix).all(|(b, want)| plain(b) == *want)
+    name.len() >= prefix.len() && name.iter().zip(prefix.as_bytes()).all(|(b, want)| plain(b) == *want)
 }

@@ -21,6 +21,7 @@ mod held;
 mod identities;
 mod jobs;
 mod rules;
+mod source_access;
 mod tenants;
 
 const PATH: &str = "/stag/bkapps/applications/app_code/modules/default/source_package/link/";

@@ -282,6 +282,10 @@ pub(super) struct Host {
     pub(super) targets: Vec<String>,
     #[serde(default)]
     pub(super) allow_private_addresses: bool,
+    /// A credential of the store, by its name.
+    pub(super) credential: Option<String>,
+    #[serde(default)]
+    pub(super) allow_caller_credential: bool,
     #[serde(default)]
     pub(super) mode: Mode,
 }

@@ -143,12 +143,18 @@ fn host_text(text: &str) -> String {
 fn hosts(part: &Packages, found: &mut Warnings) {
     for (n, entry) in part.hosts.iter().enumerate() {
         let path = format!("packages.hosts[{n}]");
+        if entry.credential.is_some() && cover(&entry.targets, &["*".to_owned()]) {
+            let message =
+                "is open to every target: whoever may upload for any application fetches with it; list `targets`";
+            warn(found, format!("{path}.credential"), message);
+        }
         let rule = host_text(&entry.host);
         let listed = part.allowed_hosts.iter().position(|text| host_text(text) == rule);
         let wide = listed.map(|at| format!("packages.allowed_hosts[{at}]")).or_else(|| wider_host(part, n, &rule));
         let Some(wide) = wide else { continue };
-        // Whose addresses may be private is another matter, and said by this entry alone.
-        let (path, message) = match (private_elsewhere(part, n, &rule), entry.mode) {
+        // Whose addresses may be private, and which credentials go there, is another matter, and said by this entry alone.
+        let is_needed = entry.credential.is_some() || entry.allow_caller_credential;
+        let (path, message) = match (!is_needed && private_elsewhere(part, n, &rule), entry.mode) {
             (true, _) => (path, "adds nothing".to_owned()),
             (false, Mode::Report) => (format!("{path}.mode"), "never reports".to_owned()),
             (false, Mode::Enforce) => continue,

@@ -1,6 +1,6 @@
 //! Where packages may come from, and what must be known of them.
 
-use linkgate_contract::{HostRule, Origin, SourceRules};
+use linkgate_contract::{CredentialName, HostRule, Origin, SourceRules};
 
 use crate::rules::pattern::Patterns;
 
@@ -11,8 +11,25 @@ pub(crate) struct HostEntry {
     pub(crate) targets: Patterns,
     /// Its addresses may be private; the token tells the store so.
     pub(crate) allow_private_addresses: bool,
+    /// The credential of the store that packages may be fetched with; the token tells the store so.
+    pub(crate) credential: Option<CredentialName>,
+    /// Callers may bring credentials of their own.
+    pub(crate) allow_caller_credential: bool,
     /// Report-only: links that only this entry allows pass and are reported.
     pub(crate) report: bool,
+}
+
+impl HostEntry {
+    /// One that only allows links.
+    pub(crate) fn plain(rule: HostRule, targets: Patterns) -> Self {
+        let (allow_private_addresses, credential, allow_caller_credential, report) = (false, None, false, false);
+        Self { rule, targets, allow_private_addresses, credential, allow_caller_credential, report }
+    }
+
+    /// Whether tokens of the targets differ from those of others.
+    fn goes_into_tokens(&self) -> bool {
+        self.allow_private_addresses || self.credential.is_some() || self.allow_caller_credential
+    }
 }
 
 /// Whether the caller must say what a package hashes to.
@@ -36,7 +53,7 @@ pub(crate) struct PackageRules {
 impl PackageRules {
     /// Whether tokens differ from application to application.
     pub(crate) fn go_into_tokens(&self) -> bool {
-        !self.allow_unknown_formats.is_empty() || self.hosts.iter().any(|entry| entry.allow_private_addresses)
+        !self.allow_unknown_formats.is_empty() || self.hosts.iter().any(HostEntry::goes_into_tokens)
     }
 
     /// The rules for the packages of one application.
@@ -67,6 +84,26 @@ impl<'a> TargetRules<'a> {
         self.hosts().filter(|entry| entry.allow_private_addresses).map(|entry| entry.rule.to_string()).collect()
     }
 
+    /// The credentials of the store that may be used there, as the token says it, the first entry's first.
+    pub(crate) fn credentials(self, origin: &Origin) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for name in self.hosts_at(origin).filter_map(|entry| entry.credential.as_ref()) {
+            if !names.iter().any(|known| known == name.as_str()) {
+                names.push(name.to_string());
+            }
+        }
+        names
+    }
+
+    /// Whether callers may bring credentials of their own for it.
+    pub(crate) fn allows_caller_credential(self, origin: &Origin) -> bool {
+        self.hosts_at(origin).any(|entry| entry.allow_caller_credential)
+    }
+
+    fn hosts_at(self, origin: &Origin) -> impl Iterator<Item = &'a HostEntry> {
+        self.hosts().filter(move |entry| entry.rule.matches(origin))
+    }
+
     /// Whether a package may be a file of an unknown format.
     pub(crate) fn allows_unknown_formats(self) -> bool {
         self.rules.allow_unknown_formats.matches(self.target)
@@ -92,8 +129,8 @@ mod tests {
     use super::*;
 
     fn entry(host: &str, targets: &str) -> HostEntry {
-        let targets = Patterns::new(&[targets.to_owned()]);
-        HostEntry { rule: HostRule::new(host).unwrap(), targets, allow_private_addresses: false, report: false }
+        let (rule, targets) = (HostRule::new(host).unwrap(), Patterns::new(&[targets.to_owned()]));
+        HostEntry::plain(rule, targets)
     }
 
     #[test]
@@ -108,6 +145,27 @@ mod tests {
         assert_eq!(rules.for_target("shop-1").private_hosts(), ["artifacts.internal:8443"]);
         assert!(rules.for_target("any").private_hosts().is_empty());
         assert!(PackageRules::default().for_target("any").allows_nothing());
+    }
+
+    #[test]
+    fn a_credential_goes_with_the_links_and_the_targets_of_its_entry() {
+        let with = |name: &str, targets: &str| {
+            let credential = Some(CredentialName::new(name).unwrap());
+            HostEntry { credential, ..entry("nexus.internal:8443", targets) }
+        };
+        let own = HostEntry { allow_caller_credential: true, ..entry("gitlab.internal", "shop-2") };
+        let hosts = vec![with("shop", "shop-*"), with("all", "*"), with("shop", "shop-1"), own];
+        let rules = PackageRules { hosts, ..PackageRules::default() };
+        assert!(rules.go_into_tokens());
+        let url = |text: &str| Origin::parse_link(text).unwrap();
+        let (nexus, gitlab) = (url("https://nexus.internal:8443/a"), url("https://gitlab.internal/a"));
+        assert_eq!(rules.for_target("shop-1").credentials(&nexus), ["shop", "all"]);
+        assert_eq!(rules.for_target("other").credentials(&nexus), ["all"]);
+        assert!(rules.for_target("shop-1").credentials(&gitlab).is_empty());
+        assert!(rules.for_target("shop-1").credentials(&url("https://nexus.internal/a")).is_empty());
+        assert!(rules.for_target("shop-2").allows_caller_credential(&gitlab));
+        assert!(!rules.for_target("shop-1").allows_caller_credential(&gitlab));
+        assert!(!rules.for_target("shop-2").allows_caller_credential(&nexus));
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use super::*;
 
-fn changed(change: impl Fn(&mut Value)) -> Gate {
+pub(super) fn changed(change: impl Fn(&mut Value)) -> Gate {
     let mut document = document();
     change(&mut document);
     gate_of(&document, &worker())
 }
 
-fn forwarded(verdict: Verdict) -> Forward {
+pub(super) fn forwarded(verdict: Verdict) -> Forward {
     match verdict {
         Verdict::Allow(forward) => forward,
         other => panic!("{:?}", refused(other).reply),
@@ -21,7 +21,7 @@ fn without_header<'a>(target: &'a str) -> Pairs<'a> {
     pairs
 }
 
-fn claims(forward: &Forward) -> Value {
+pub(super) fn claims(forward: &Forward) -> Value {
     use base64::Engine;
     let token = forward.set.iter().find(|(name, _)| *name == "x-bkapi-jwt").unwrap().1.clone();
     let part = token.split('.').nth(1).unwrap();

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::UNIX_EPOCH;
 
 use ipnet::IpNet;
-use linkgate_contract::{Extension, HostRule};
+use linkgate_contract::{CredentialName, Extension, HostRule};
 
 use super::{NAME_RULE, is_name};
 use crate::limit::{Rate, Traffic, Uploads};
@@ -160,22 +160,22 @@ pub(super) fn packages(part: &Packages, faults: &mut Faults) -> PackageRules {
     let mut hosts = Vec::new();
     for (n, text) in part.allowed_hosts.iter().enumerate() {
         let Some(rule) = faults.take_ok(format!("packages.allowed_hosts[{n}]"), HostRule::new(text)) else { continue };
-        let targets = Patterns::new(&["*".to_owned()]);
-        hosts.push(HostEntry { rule, targets, allow_private_addresses: false, report: false });
+        hosts.push(HostEntry::plain(rule, Patterns::new(&["*".to_owned()])));
     }
     for (n, entry) in part.hosts.iter().enumerate() {
         let path = format!("packages.hosts[{n}]");
         let targets = patterns(&format!("{path}.targets"), &entry.targets, faults);
+        let name = entry.credential.as_deref().map(CredentialName::new);
+        let credential = name.and_then(|name| faults.take_ok(format!("{path}.credential"), name));
         let Some(rule) = faults.take_ok(format!("{path}.host"), HostRule::new(&entry.host)) else { continue };
         let (allow_private_addresses, report) = (entry.allow_private_addresses, reports(entry.mode));
-        hosts.push(HostEntry { rule, targets, allow_private_addresses, report });
+        let allow_caller_credential = entry.allow_caller_credential;
+        hosts.push(HostEntry { rule, targets, allow_private_addresses, credential, allow_caller_credential, report });
     }
     let private = hosts.iter().filter(|entry| entry.allow_private_addresses).count();
-    if private > Extension::MAX_PRIVATE_HOSTS {
-        let most = Extension::MAX_PRIVATE_HOSTS;
-        let what = "hosts with `allow_private_addresses`";
-        faults.add("packages.hosts", format!("lists {private} {what}, the limit is {most}: they go into tokens"));
-    }
+    check_token_entries("allow_private_addresses", private, Extension::MAX_PRIVATE_HOSTS, faults);
+    let with_credential = hosts.iter().filter(|entry| entry.credential.is_some()).count();
+    check_token_entries("credential", with_credential, Extension::MAX_CREDENTIALS, faults);
     let checksum = match part.sha256 {
         ChecksumPart::Optional => Checksum::Optional,
         ChecksumPart::Report => Checksum::Report,
@@ -183,4 +183,14 @@ pub(super) fn packages(part: &Packages, faults: &mut Faults) -> PackageRules {
     };
     let allow_unknown_formats = patterns("packages.allow_unknown_formats", &part.allow_unknown_formats, faults);
     PackageRules { hosts, checksum, allow_unknown_formats }
+}
+
+/// The gate's tokens are headers, so what goes into them is bounded.
+fn check_token_entries(key: &str, count: usize, most: usize, faults: &mut Faults) {
+    if count > most {
+        faults.add(
+            "packages.hosts",
+            format!("lists {count} hosts with `{key}`, the limit is {most}: they go into tokens"),
+        );
+    }
 }

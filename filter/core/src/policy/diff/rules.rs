@@ -128,6 +128,8 @@ struct Host {
     host: String,
     targets: Vec<String>,
     allow_private_addresses: bool,
+    credential: Option<String>,
+    allow_caller_credential: bool,
     report: bool,
 }
 
@@ -138,6 +140,8 @@ impl Host {
             host: text(host),
             targets: vec!["*".to_owned()],
             allow_private_addresses: false,
+            credential: None,
+            allow_caller_credential: false,
             report: false,
         });
         let conditional = part.hosts.iter().map(|entry| {
@@ -145,7 +149,9 @@ impl Host {
             targets.sort();
             targets.dedup();
             let (allow_private_addresses, report) = (entry.allow_private_addresses, entry.mode == Mode::Report);
-            Self { host: text(&entry.host), targets, allow_private_addresses, report }
+            let (credential, allow_caller_credential) = (entry.credential.clone(), entry.allow_caller_credential);
+            let host = text(&entry.host);
+            Self { host, targets, allow_private_addresses, credential, allow_caller_credential, report }
         });
         plain.chain(conditional).collect()
     }
@@ -156,6 +162,10 @@ impl Host {
             words += &format!(", for targets {}", quoted(&self.targets));
         }
         words += if self.allow_private_addresses { ", at private addresses too" } else { "" };
+        if let Some(name) = &self.credential {
+            words += &format!(", with the credential `{name}`");
+        }
+        words += if self.allow_caller_credential { ", with credentials of callers" } else { "" };
         words + if self.report { ", report-only" } else { "" }
     }
 }
@@ -205,6 +215,16 @@ fn changed_host(old: &Host, new: &Host, found: &mut Difference) {
     match (old.allow_private_addresses, new.allow_private_addresses) {
         (false, true) => found.gain(format!("links to `{host}` at private addresses")),
         (true, false) => found.lose(format!("links to `{host}` at private addresses")),
+        _ => {}
+    }
+    if old.credential != new.credential {
+        let with = |name: &String| format!("links to `{host}` with the credential `{name}`");
+        new.credential.iter().for_each(|name| found.gain(with(name)));
+        old.credential.iter().for_each(|name| found.lose(with(name)));
+    }
+    match (old.allow_caller_credential, new.allow_caller_credential) {
+        (false, true) => found.gain(format!("links to `{host}` with credentials of callers")),
+        (true, false) => found.lose(format!("links to `{host}` with credentials of callers")),
         _ => {}
     }
     match (old.report, new.report) {

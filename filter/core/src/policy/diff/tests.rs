@@ -199,6 +199,27 @@ fn hosts_and_the_checksum_are_compared_with_their_conditions() {
 }
 
 #[test]
+fn credentials_of_hosts_are_gained_and_lost() {
+    let changed = |d: &mut Value| {
+        d["packages"]["hosts"] = json!([
+            {"host": "c.com", "targets": ["shop"], "credential": "nexus", "allow_caller_credential": true},
+            {"host": "f.com", "targets": ["x"], "credential": "nexus", "allow_caller_credential": true},
+        ]);
+    };
+    let own = "links to `c.com` with credentials of callers";
+    assert_eq!(
+        to(changed),
+        [
+            "+ links to `c.com` with the credential `nexus`",
+            &format!("+ {own}"),
+            "+ links to `f.com`, for targets `x`, with the credential `nexus`, with credentials of callers",
+        ]
+    );
+    assert!(from(changed).contains(&"- links to `c.com` with the credential `nexus`".to_owned()));
+    assert!(from(changed).contains(&format!("- {own}")));
+}
+
+#[test]
 fn restrictions_take_away_and_give_back() {
     let some = |d: &mut Value| {
         d["restrictions"] = json!({

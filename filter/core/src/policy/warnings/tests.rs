@@ -148,6 +148,18 @@ fn conditions_on_a_host_that_all_may_use_never_matter() {
 }
 
 #[test]
+fn a_credential_that_no_target_narrows_is_open_to_all() {
+    let with = |entry: Value| packages(json!({"allowed_hosts": ["a.com"], "hosts": [entry]}));
+    let open = [
+        "packages.hosts[0].credential: is open to every target: whoever may upload for any application fetches with it; list `targets`",
+    ];
+    assert_eq!(with(json!({"host": "a.com", "credential": "nexus"})), open);
+    assert_eq!(with(json!({"host": "a.com", "credential": "nexus", "targets": ["shop", "*"]})), open);
+    assert_eq!(with(json!({"host": "a.com", "credential": "nexus", "targets": ["shop-*"]})), NONE);
+    assert_eq!(with(json!({"host": "a.com", "allow_caller_credential": true})), NONE);
+}
+
+#[test]
 fn of_two_entries_of_a_host_the_wider_one_stays() {
     let hosts = |list: Value| packages(json!({"hosts": list}));
     let (all, shop) = (json!({"host": "a.com"}), json!({"host": "a.com", "targets": ["shop"]}));
