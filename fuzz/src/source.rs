@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linkgate_contract::{AllowList, HostRule, PackageUrl};
-use linkgate_fetch::{Chunk, FetchConfig, FetchRequest, HttpSource, Source as _, SourceError, SourceStream as _};
+use linkgate_fetch::{
+    Access, Chunk, FetchConfig, FetchRequest, HttpSource, Source as _, SourceError, SourceStream as _,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
@@ -150,6 +152,7 @@ impl World {
             proxy: None,
             host_tls: Default::default(),
             parallel: 4,
+            ..FetchConfig::default()
         });
         Self { source: source.unwrap(), runtime, listener, host }
     }
@@ -171,7 +174,8 @@ impl World {
     async fn read(&self, size: Option<u64>, bytes: &RefCell<Vec<u8>>) -> Result<(), SourceError> {
         let url = PackageUrl::new(&format!("http://{}/a/example.tar.gz?b=c", self.host)).unwrap();
         let private = AllowList::new(Vec::new());
-        let wanted = FetchRequest { url: &url, private: &private, size, progress: &Arc::default() };
+        let wanted =
+            FetchRequest { url: &url, private: &private, access: Access::default(), size, progress: &Arc::default() };
         let mut stream = self.source.open(wanted).await?;
         while let Some(chunk) = stream.next().await? {
             let mut bytes = bytes.borrow_mut();

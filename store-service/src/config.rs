@@ -5,6 +5,7 @@
 //! environment, and it does so through [`Vars`], so tests bring their own.
 
 mod auth;
+mod credentials;
 mod fetch;
 mod host_tls;
 mod log;
@@ -12,21 +13,25 @@ mod maintenance;
 mod modules;
 mod package;
 mod private_file;
+mod sealing;
 mod server;
 mod traces;
 mod vars;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use linkgate_archive::Limits;
 use linkgate_fetch::FetchConfig;
+use linkgate_store_core::sealing::SealingKey;
 use linkgate_store_core::settings::{InspectionRules, ModuleRules};
 
 pub use auth::{AuthConfig, InvalidKey, TrustedKey, TrustedKeys};
+pub use credentials::credentials_from_vars;
 pub use host_tls::host_tls_from_vars;
-pub use linkgate_fetch::HostTls;
+pub use linkgate_fetch::{Credentials, HostTls};
 pub use log::{LogConfig, LogFormat};
 pub use maintenance::MaintenanceConfig;
 pub use server::{SeatBounds, ServerConfig};
@@ -57,6 +62,8 @@ pub struct Config {
     pub min_free_bytes: u64,
     /// `LINKGATE_TIME_ZONE`: the zone in which replies show times, an IANA name. Default `Asia/Shanghai`.
     pub time_zone: TimeZone,
+    /// What seals callers' credentials, see `sealing`.
+    pub sealing_key: Option<Arc<SealingKey>>,
     /// Maintenance.
     pub maintenance: MaintenanceConfig,
     /// What is logged.
@@ -98,7 +105,7 @@ impl fmt::Display for BadConfig {
 }
 
 /// Every variable that the store reads.
-pub const VARIABLES: [&str; 69] = [
+pub const VARIABLES: [&str; 73] = [
     server::LISTEN,
     server::MAX_CONNECTIONS,
     server::MAX_UPLOADS,
@@ -124,10 +131,14 @@ pub const VARIABLES: [&str; 69] = [
     maintenance::SCRUB_RATE,
     maintenance::JOB_RETENTION,
     MIN_FREE,
+    sealing::KEY,
+    sealing::KEY_FILE,
     DATA_DIR,
     auth::PUBLIC_KEYS,
     fetch::ALLOWED_HOSTS,
     fetch::PRIVATE_HOSTS,
+    credentials::FILE,
+    fetch::CREDENTIALS_OVER_HTTP,
     fetch::MAX_BYTES,
     fetch::CONNECT_TIMEOUT,
     fetch::IDLE_TIMEOUT,
@@ -203,6 +214,7 @@ impl Config {
             data_dir: reader.required(DATA_DIR).map(PathBuf::from).unwrap_or_default(),
             min_free_bytes: reader.number(MIN_FREE, 64 << 20, 0..=1 << 50),
             time_zone: read_time_zone(&mut reader),
+            sealing_key: sealing::read_sealing_key(&mut reader),
             maintenance: MaintenanceConfig::read_settings(&mut reader),
             log: LogConfig::read_settings(&mut reader),
             traces: TraceConfig::read_settings(&mut reader),

@@ -26,6 +26,7 @@ use linkgate_contract::{AllowList, Problem};
 use linkgate_store_core::ingest::ports::Services;
 use linkgate_store_core::ingest::{Ingest, IngestError, NotReady};
 use linkgate_store_core::metrics::Metrics;
+use linkgate_store_core::sealing::Sealer;
 
 use recent::Recent;
 use throttle::Throttle;
@@ -53,6 +54,8 @@ pub struct Api<V: Services> {
     pub verifier: Verifier,
     /// Where links may point to.
     pub allowed_hosts: AllowList,
+    /// What takes callers' own credentials.
+    pub sealer: Sealer,
     /// In which zone times are shown.
     pub time_zone: TimeZone,
     /// Largest body.

@@ -30,6 +30,7 @@ use linkgate_store_core::ingest::ports::{CatalogReader as _, QueueError, Service
 use linkgate_store_core::ingest::{Ingest, Rules};
 use linkgate_store_core::maintenance::{Schedule, Timers};
 use linkgate_store_core::metrics::Metrics;
+use linkgate_store_core::sealing::Sealer;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tracing::{info, warn};
@@ -60,6 +61,9 @@ pub enum StartError {
     /// The key of its statements.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// Whatever needs random numbers.
+    #[error("the system has no random numbers")]
+    Random(#[from] aws_lc_rs::error::Unspecified),
     /// What it says of jobs that were accepted.
     #[error("the jobs in the catalog cannot be read: {0}")]
     Resume(#[from] QueueError),
@@ -105,6 +109,7 @@ pub async fn run(
     }
     let source = HttpSource::new(config.fetch.clone())?;
     let metrics = Metrics::new(data_dir.path());
+    let sealer = Sealer::new(config.sealing_key.as_deref())?;
     let rules = Rules {
         modules: config.modules,
         packages: config.packages,
@@ -112,6 +117,7 @@ pub async fn run(
         queue: config.server.queue,
         max_lives: config.server.max_lives,
         allowed_hosts: config.fetch.allowed_hosts.clone(),
+        sealer: sealer.clone(),
         explain: http::explain,
     };
     let signer = Signer::open(data_dir.path())?;
@@ -121,6 +127,7 @@ pub async fn run(
         ingest: Arc::clone(&ingest),
         verifier: http::Verifier::new(config.auth),
         allowed_hosts: config.fetch.allowed_hosts,
+        sealer,
         time_zone: config.time_zone,
         max_body_bytes: config.server.max_body_bytes,
         body_timeout: config.server.header_timeout,

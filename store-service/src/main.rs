@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use linkgate_store::commands::{BAD_CONFIG, Command, execute};
-use linkgate_store::config::{AuthConfig, Config, Env, HostTls, TrustedKeys, host_tls_from_vars};
+use linkgate_store::config::{
+    AuthConfig, Config, Credentials, Env, HostTls, TrustedKeys, credentials_from_vars, host_tls_from_vars,
+};
 use linkgate_store::telemetry::Traces;
 use linkgate_store::{run, runtime, telemetry};
 use tokio::net::TcpListener;
@@ -65,16 +67,16 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind(listen).await.map_err(|e| format!("{listen} cannot be listened on: {e}"))?;
     // Before the store runs, so that no signal in between kills it.
     let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let (keys, host_tls) = (config.auth.keys.clone(), config.fetch.host_tls.clone());
-    let hangups = tokio::spawn(read_files_again(signal(SignalKind::hangup())?, keys, host_tls));
+    let (keys, fetch) = (config.auth.keys.clone(), (config.fetch.host_tls.clone(), config.fetch.credentials.clone()));
+    let hangups = tokio::spawn(read_files_again(signal(SignalKind::hangup())?, keys, fetch));
     run(listener, config, shutdown(terminate, interrupt)).await?;
     hangups.abort();
     info!("Stopped");
     Ok(())
 }
 
-/// So that keys and certificates can be exchanged without a moment in which nobody is served.
-async fn read_files_again(mut hangup: Signal, keys: TrustedKeys, host_tls: HostTls) {
+/// So that keys, certificates and credentials can be exchanged without a moment in which nobody is served.
+async fn read_files_again(mut hangup: Signal, keys: TrustedKeys, (host_tls, credentials): (HostTls, Credentials)) {
     while hangup.recv().await.is_some() {
         match AuthConfig::from_vars(&Env) {
             Ok(read) => {
@@ -89,6 +91,13 @@ async fn read_files_again(mut hangup: Signal, keys: TrustedKeys, host_tls: HostT
                 info!("Read the TLS settings of hosts again: there are {}", host_tls.count());
             }
             Err(bad) => error!("The TLS settings of hosts stay as they were: {bad}"),
+        }
+        match credentials_from_vars(&Env) {
+            Ok(read) => {
+                credentials.replace(&read);
+                info!("Read the credentials for sources again: there are {}", credentials.now().len());
+            }
+            Err(bad) => error!("The credentials for sources stay as they were: {bad}"),
         }
     }
 }

@@ -231,6 +231,7 @@ fn new_package(target: &ModuleRef, number: u32) -> (NewPackage, JobRecord) {
         operator: Operator::new("admin").unwrap(),
         tenant: None,
         request_id: linkgate_tests::random(),
+        sealed: None,
     };
     (new, JobRecord { view, request, keys: Vec::new(), lives: 0 })
 }

@@ -5,9 +5,11 @@
 mod auth;
 mod backup;
 mod budgets;
+mod callers_own;
 mod checksum;
 mod conflicts;
 mod crash;
+mod credentials;
 mod disk;
 mod egress;
 mod endless;

@@ -101,6 +101,20 @@ impl DataDirectory {
         self.with_catalog(async |catalog| query.fetch_one(catalog).await).await
     }
 
+    /// Credentials of callers that are written down, as they are: sealed.
+    pub async fn sealed_credentials(&self) -> Vec<Vec<u8>> {
+        let query = sqlx::query_scalar("select sealed_credential from job where sealed_credential is not null");
+        self.with_catalog(async |catalog| query.fetch_all(catalog).await).await.unwrap()
+    }
+
+    /// Whether any file of it, also of the database, holds these bytes.
+    #[must_use]
+    pub fn holds(&self, bytes: &[u8]) -> bool {
+        let files = files_below(&self.path);
+        assert!(files.iter().any(|file| file.ends_with("catalog.sqlite3")), "{files:?}");
+        files.iter().any(|file| std::fs::read(file).unwrap().windows(bytes.len()).any(|part| part == bytes))
+    }
+
     /// The same of a catalog that may be damaged.
     ///
     /// # Errors

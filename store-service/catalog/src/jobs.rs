@@ -4,12 +4,14 @@
 //! overwritten then, for a link may hold a signature.
 
 use linkgate_contract::{
-    AllowList, AppCode, CallerApp, HostRule, JobId, ModuleName, ModuleRef, Operator, Sha256, TenantId,
+    AllowList, AppCode, CallerApp, CredentialName, HostRule, JobId, ModuleName, ModuleRef, Operator, Sha256, TenantId,
 };
 use linkgate_store_core::ingest::ports::{
     CatalogError, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView, PackageRow,
 };
 use linkgate_store_core::ingest::{Allowance, now_ms};
+use linkgate_store_core::sealing::Sealed;
+use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
@@ -21,7 +23,8 @@ const UPSERT_ENDED: &str = "
                      total_bytes, attempts, state, outcome, ended_ms, caller_app, tenant_id)
     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
     on conflict (id) do update set started_ms = ?8, received_bytes = ?9, total_bytes = ?10, attempts = ?11, state = ?12,
-        outcome = ?13, ended_ms = ?14, request = null, private_hosts = null";
+        outcome = ?13, ended_ms = ?14, request = null, private_hosts = null, credentials = null,
+        sealed_credential = null";
 
 /// Records that an upload ended, within the transaction that records what it made.
 pub(super) async fn record_end(
@@ -68,11 +71,12 @@ pub(super) async fn record_end(
 pub(super) async fn record_acceptance(tx: &mut Transaction<'_, Sqlite>, job: &JobRecord) -> Result<(), sqlx::Error> {
     let JobRecord { view, request, .. } = job;
     let private_hosts: Vec<String> = request.allowance.private_hosts.rules().map(ToString::to_string).collect();
-    let private_hosts = serde_json::to_string(&private_hosts).map_err(|e| sqlx::Error::Encode(e.into()))?;
+    let private_hosts = json_text(&private_hosts)?;
+    let credentials: Vec<&str> = request.allowance.credentials.iter().map(CredentialName::as_str).collect();
     sqlx::query(
         "insert into job (id, app_code, module, request, private_hosts, opaque, source_url, caller_app, operator,
-                          request_id, created_ms, lives, tenant_id)
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing",
+                          request_id, created_ms, lives, tenant_id, credentials, sealed_credential)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing",
     )
     .bind(view.id.to_string())
     .bind(view.target.app.as_str())
@@ -87,9 +91,15 @@ pub(super) async fn record_acceptance(tx: &mut Transaction<'_, Sqlite>, job: &Jo
     .bind(view.created_ms)
     .bind(job.lives)
     .bind(tenant_text(request))
+    .bind(json_text(&credentials)?)
+    .bind(request.sealed.as_ref().map(Sealed::as_bytes))
     .execute(&mut **tx)
     .await?;
     record_keys(tx, job, now_ms()).await
+}
+
+fn json_text(list: &impl Serialize) -> Result<String, sqlx::Error> {
+    serde_json::to_string(list).map_err(|e| sqlx::Error::Encode(e.into()))
 }
 
 /// Records one life more of an accepted upload, or one less.
@@ -218,6 +228,7 @@ fn read_record(row: &SqliteRow) -> Result<JobRecord, sqlx::Error> {
         operator: read_operator(row)?,
         tenant: read_tenant(row)?,
         request_id: row.try_get("request_id")?,
+        sealed: row.try_get::<Option<Vec<u8>>, _>("sealed_credential")?.map(Sealed::from_bytes),
     };
     Ok(JobRecord { view: read_view(row)?, request, keys: Vec::new(), lives: row.try_get("lives")? })
 }
@@ -260,7 +271,15 @@ fn read_allowance(row: &SqliteRow) -> Result<Allowance, sqlx::Error> {
         serde_json::from_str(row.try_get("private_hosts")?).map_err(|e| sqlx::Error::Decode(e.into()))?;
     // They were written from a list of such.
     let rules = entries.iter().filter_map(|entry| HostRule::new(entry).ok()).collect();
-    Ok(Allowance { private_hosts: AllowList::new(rules), opaque: row.try_get("opaque")? })
+    let (private_hosts, opaque) = (AllowList::new(rules), row.try_get("opaque")?);
+    Ok(Allowance { private_hosts, opaque, credentials: read_credentials(row)? })
+}
+
+/// Their names; releases that did not know them wrote none.
+fn read_credentials(row: &SqliteRow) -> Result<Vec<CredentialName>, sqlx::Error> {
+    let Some(text) = row.try_get::<Option<&str>, _>("credentials")? else { return Ok(Vec::new()) };
+    let names: Vec<String> = serde_json::from_str(text).map_err(|e| sqlx::Error::Decode(e.into()))?;
+    names.into_iter().map(|name| CredentialName::new(name).map_err(|_| undecodable("a credential"))).collect()
 }
 
 /// No name stands for no application.

@@ -30,7 +30,9 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use linkgate_archive::Limits as PackageLimits;
-use linkgate_contract::{AllowList, CallerApp, JobId, ModuleRef, Operator, Problem, TenantId, UploadByLinkRequest};
+use linkgate_contract::{
+    AllowList, CallerApp, CredentialName, JobId, ModuleRef, Operator, Problem, TenantId, UploadByLinkRequest,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, info};
@@ -38,6 +40,7 @@ use tracing::{Instrument as _, info};
 use crate::attest::Signer;
 use crate::budget::Owner;
 use crate::metrics::Metrics;
+use crate::sealing::{CallersOwn, Sealer};
 use crate::settings::{InspectionRules, ModuleRules, QueueLimits};
 pub use error::{IngestError, NotReady};
 use inspection::Inspections;
@@ -66,6 +69,8 @@ pub struct Upload {
     pub tenant: Option<TenantId>,
     /// What it may do.
     pub allowance: Allowance,
+    /// What its caller wants to be shown to the source.
+    pub callers_own: Option<CallersOwn>,
     /// The gateway's id of the request, by which its log lines are found. May be empty.
     pub request_id: String,
 }
@@ -84,6 +89,8 @@ pub struct Allowance {
     pub private_hosts: AllowList,
     /// Whether the package may be a file that is no archive.
     pub opaque: bool,
+    /// The operator's credentials that may be used for its source.
+    pub credentials: Vec<CredentialName>,
 }
 
 /// What came of an upload, for all who asked for it.
@@ -105,6 +112,8 @@ pub struct Rules {
     /// Where links may point to. Callers' requests were held against it already; those that a store takes up again were
     /// not, since it may have changed.
     pub allowed_hosts: AllowList,
+    /// What seals callers' credentials that must be written down.
+    pub sealer: Sealer,
     /// How failures are put to callers.
     pub explain: fn(&IngestError) -> Problem,
 }
@@ -188,8 +197,9 @@ impl<V: Services> Ingest<V> {
         {
             return Ok(known);
         }
-        let request_id = upload.request_id.clone();
-        let new = Job::new(new_id(), upload, now_ms(), RecordState::New);
+        let (id, request_id) = (new_id(), upload.request_id.clone());
+        let sealed = upload.callers_own.as_ref().and_then(|own| self.rules.sealer.seal(id, own));
+        let new = Job::new(id, upload, now_ms(), RecordState::New).with_sealed(sealed);
         let (live, is_first) = self.jobs.join(new, key, |job, listed| self.spawn(job, listed))?;
         if !is_first {
             live.job.link_span();
@@ -212,12 +222,25 @@ impl<V: Services> Ingest<V> {
         }
     }
 
+    /// Whether an upload may outlive its request: a caller's own credential is written down sealed or not at all.
+    ///
+    /// # Errors
+    /// [`IngestError::NoSealingKey`].
+    pub fn may_outlive(&self, upload: &Upload) -> Result<(), IngestError> {
+        if upload.callers_own.is_none() || self.rules.sealer.can_seal() {
+            Ok(())
+        } else {
+            Err(IngestError::NoSealingKey)
+        }
+    }
+
     /// Records that an upload goes on without its caller, who may be told so then. `false` if it has ended already, so that
     /// the caller may as well be told how.
     ///
     /// # Errors
     /// If it could not be recorded.
     pub async fn accept(&self, live: &Live) -> Result<bool, IngestError> {
+        self.may_outlive(&live.job.upload)?;
         live.job.lift_queue_timeout();
         live.job.is_past(Stage::Checking).await;
         let mut record_state = live.job.record_state.lock().await;

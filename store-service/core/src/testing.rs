@@ -9,6 +9,7 @@ use linkgate_contract::{
 };
 
 use crate::ingest::{Allowance, Rules, Upload};
+use crate::sealing::Sealer;
 use crate::settings::{InspectionRules, ModuleRules, QueueLimits};
 
 /// An upload that may overwrite.
@@ -27,6 +28,7 @@ pub fn example_upload(link: &str, version: &str) -> Upload {
         operator: Operator::new("admin").unwrap(),
         tenant: None,
         allowance: Allowance::default(),
+        callers_own: None,
         request_id: String::new(),
     }
 }
@@ -50,6 +52,7 @@ pub fn lenient_rules() -> Rules {
         queue: QueueLimits::default(),
         max_lives: 3,
         allowed_hosts: AllowList::default(),
+        sealer: Sealer::new(None).unwrap(),
         explain: |_| Problem::new(ErrorCode::Internal),
     }
 }

@@ -24,8 +24,12 @@ mod validator;
 
 use std::sync::Arc;
 
+use linkgate_contract::PackageUrl;
+use tracing::error;
+
 use crate::config::FetchConfig;
-use crate::source::{FetchRequest, Source, SourceError};
+use crate::credentials::HopCredential;
+use crate::source::{CredentialError, FetchRequest, Source, SourceError};
 use crate::trust::InvalidEntry;
 use attempts::Attempts;
 use download::Download;
@@ -61,6 +65,21 @@ impl Source for HttpSource {
         if request.size.is_some_and(|size| size > limit_bytes) {
             return Err(SourceError::TooLarge { limit_bytes });
         }
-        Download::begin(Attempts::new(Arc::clone(&self.follower), self.range_permits.clone(), request)).await
+        let FetchConfig { credentials, credentials_over_http, .. } = self.follower.config();
+        let credential = HopCredential::choose(credentials, credentials_over_http, request.access, request.url)
+            .inspect_err(|error| log_unknown(error, request.url))?;
+        let follower = Arc::clone(&self.follower);
+        Download::begin(Attempts::new(follower, self.range_permits.clone(), request, credential)).await
+    }
+}
+
+/// Whoever keeps the file of credentials is another one than whoever writes policies.
+fn log_unknown(error: &CredentialError, url: &PackageUrl) {
+    if let CredentialError::Unknown { name } = error {
+        error!(
+            credential.name = %name,
+            package.url = %url,
+            "The policy names the credential `{name}`, which LINKGATE_FETCH_CREDENTIALS_FILE does not have: add it there and send SIGHUP, or take it out of `packages.hosts`"
+        );
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use linkgate_contract::AllowList;
 
+use crate::credentials::Credentials;
 use crate::proxy::EgressProxy;
 use crate::trust::HostTls;
 
@@ -14,6 +15,10 @@ pub struct FetchConfig {
     pub allowed_hosts: AllowList,
     /// Hosts that may have addresses which are not public. Such a host must be allowed as well. Default none.
     pub private_hosts: AllowList,
+    /// What the operator proves to sources. Default none.
+    pub credentials: Credentials,
+    /// Hosts to which credentials go over plain HTTP as well. Default none.
+    pub credentials_over_http: AllowList,
     /// The largest file. Default 1 GiB.
     pub max_bytes: u64,
     /// How long resolving, connecting and shaking hands may take, at each hop. Default 10 s.
@@ -43,6 +48,8 @@ impl Default for FetchConfig {
         Self {
             allowed_hosts: AllowList::default(),
             private_hosts: AllowList::default(),
+            credentials: Credentials::default(),
+            credentials_over_http: AllowList::default(),
             max_bytes: 1 << 30,
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),

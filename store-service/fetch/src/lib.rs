@@ -7,13 +7,15 @@
 //! it stood only if the source proves that the rest belongs to the same version of the file; the same holds for the parts
 //! of a large file that are read at once. Refuses encoded bodies, HTML
 //! pages, statuses other than 200 (206 for the rest of a file) and more than `MAX_REDIRECTS`
-//! redirects. Sends no cookies, no referer, no credentials; uses no proxy but the operator's ([`EgressProxy`]), which then
-//! resolves names in the place of this crate.
+//! redirects. Sends no cookies and no referer, and a credential only to the source for which it is; uses no proxy but the
+//! operator's ([`EgressProxy`]), which then resolves names in the place of this crate.
 
 #[cfg(feature = "client")]
 mod client;
 #[cfg(feature = "client")]
 mod config;
+#[cfg(feature = "client")]
+mod credentials;
 #[cfg(feature = "client")]
 mod proxy;
 mod source;
@@ -25,9 +27,12 @@ pub use client::{ClientError, HttpSource};
 #[cfg(feature = "client")]
 pub use config::FetchConfig;
 #[cfg(feature = "client")]
+pub use credentials::{Credential, Credentials, InvalidScope, InvalidSecretHeader, Scope, SecretHeader};
+#[cfg(feature = "client")]
 pub use proxy::{EgressProxy, InvalidException, InvalidProxy, ProxyException};
 pub use source::{
-    Cause, Chunk, FetchRequest, Fetched, Phase, Progress, Source, SourceError, SourceStream, Unreachable, chain,
+    Access, Cause, Chunk, CredentialError, FetchRequest, Fetched, Phase, Progress, SentCredential, Source, SourceError,
+    SourceStream, Unreachable, chain,
 };
 #[cfg(feature = "client")]
 pub use trust::{Certificates, ClientIdentity, HostTls, InvalidEntry, InvalidPem, TlsEntry};

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use linkgate_contract::{AllowList, InvalidUrl, PackageUrl};
+use linkgate_contract::{AllowList, CredentialName, InvalidUrl, PackageUrl};
+use secrecy::SecretString;
 
 /// The client's own error, kept for the log.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -72,10 +73,21 @@ pub struct FetchRequest<'a> {
     /// Hosts that may have addresses that are not public, in this download and beside those that the source knows as
     /// such; they must be allowed like any other.
     pub private: &'a AllowList,
+    /// What it may prove to its source.
+    pub access: Access<'a>,
     /// How many bytes it must have, if the caller said so.
     pub size: Option<u64>,
     /// Where the source tells how often it was asked and what is to come.
     pub progress: &'a Arc<Progress>,
+}
+
+/// What a download may prove to its source.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Access<'a> {
+    /// The credentials of the operator that it may use.
+    pub credentials: &'a [CredentialName],
+    /// What the caller wants to be sent as `Authorization`; it goes in the place of any other.
+    pub callers_own: Option<&'a SecretString>,
 }
 
 /// The bytes of one download, in order.
@@ -144,6 +156,9 @@ pub enum SourceError {
         /// The status.
         status: u16,
     },
+    /// A credential for the source was not sent, or not taken.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
     /// The body is encoded, though we asked for it as it is.
     #[error("answered with a content encoding")]
     Encoded,
@@ -199,6 +214,46 @@ pub enum SourceError {
     },
 }
 
+/// What is wrong with a credential for a source.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialError {
+    /// The source does not take it.
+    #[error("answered {status} to {whose}")]
+    Refused {
+        /// Which one it is.
+        whose: SentCredential,
+        /// The status.
+        status: u16,
+    },
+    /// The gate's policy names one that the operator did not give to the store.
+    #[error("the policy names the credential `{name}`, which the store does not have")]
+    Unknown {
+        /// Its name.
+        name: CredentialName,
+    },
+    /// It would go over plain HTTP.
+    #[error("a credential may not be sent over plain HTTP")]
+    OverHttp,
+}
+
+/// Whose credential was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SentCredential {
+    /// The operator's of this name.
+    Named(CredentialName),
+    /// The caller's own.
+    CallersOwn,
+}
+
+impl std::fmt::Display for SentCredential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Named(name) => write!(f, "the credential `{name}`"),
+            Self::CallersOwn => f.write_str("the caller's own credential"),
+        }
+    }
+}
+
 /// Why a source could not be read, as far as its caller may know: never an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unreachable {
@@ -244,6 +299,7 @@ impl SourceError {
             | Self::RedirectInvalid(_)
             | Self::RedirectDowngrade
             | Self::TooManyRedirects { .. } => "source_forbidden",
+            Self::Credential(_) => "source_credential",
             Self::Status { .. } | Self::Encoded | Self::Page | Self::Changed | Self::NoEnd => "source_refused",
             Self::SizeMismatch { .. } => "size_mismatch",
             Self::TooLarge { .. } => "too_large",

@@ -6,12 +6,14 @@ use std::time::Duration;
 use linkgate_fetch::{EgressProxy, FetchConfig, ProxyException};
 use secrecy::ExposeSecret as _;
 
+use super::credentials::read_credentials;
 use super::host_tls::read_host_tls;
 use super::private_file::read_private_file;
 use super::vars::{Reader, Vars};
 
 pub(super) const ALLOWED_HOSTS: &str = "LINKGATE_FETCH_ALLOWED_HOSTS";
 pub(super) const PRIVATE_HOSTS: &str = "LINKGATE_FETCH_PRIVATE_HOSTS";
+pub(super) const CREDENTIALS_OVER_HTTP: &str = "LINKGATE_FETCH_CREDENTIALS_OVER_HTTP";
 pub(super) const MAX_BYTES: &str = "LINKGATE_FETCH_MAX_BYTES";
 pub(super) const CONNECT_TIMEOUT: &str = "LINKGATE_FETCH_CONNECT_TIMEOUT_S";
 pub(super) const IDLE_TIMEOUT: &str = "LINKGATE_FETCH_IDLE_TIMEOUT_S";
@@ -30,6 +32,8 @@ pub(super) fn read_fetch_config(reader: &mut Reader<'_, impl Vars>) -> FetchConf
     FetchConfig {
         allowed_hosts: reader.hosts(ALLOWED_HOSTS),
         private_hosts: reader.hosts(PRIVATE_HOSTS),
+        credentials: read_credentials(reader),
+        credentials_over_http: reader.hosts(CREDENTIALS_OVER_HTTP),
         // Sizes are recorded as signed 64-bit numbers.
         max_bytes: reader.number(MAX_BYTES, default.max_bytes, 1..=i64::MAX as u64),
         connect_timeout: reader.seconds(CONNECT_TIMEOUT, default.connect_timeout.as_secs()),

@@ -8,8 +8,8 @@
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use linkgate_contract::{
-    AllowList, AppClaim, CallerApp, Claims, Extension, HostRule, InvalidHostRule, Operator, TenantId, UserClaim,
-    headers,
+    AllowList, AppClaim, CallerApp, Claims, CredentialName, Extension, HostRule, InvalidCredentialName,
+    InvalidHostRule, Operator, TenantId, UserClaim, headers,
 };
 use linkgate_store_core::budget::Owner;
 use linkgate_store_core::ingest::Allowance;
@@ -36,6 +36,8 @@ pub(super) struct Caller {
     pub(super) tenant: Option<TenantId>,
     /// What its uploads may do.
     pub(super) allowance: Allowance,
+    /// Whether the gate judged a credential of the caller's own that comes with the request.
+    pub(super) may_bring_credential: bool,
 }
 
 impl Caller {
@@ -66,6 +68,10 @@ pub(super) enum AuthError {
     TooManyPrivateHosts { count: usize },
     #[error("a private host of the token {0}")]
     PrivateHost(InvalidHostRule),
+    #[error("the token names {count} credentials, the limit is {max}", max = Extension::MAX_CREDENTIALS)]
+    TooManyCredentials { count: usize },
+    #[error("a credential that the token names {0}")]
+    CredentialName(InvalidCredentialName),
     #[error("the application is not verified")]
     App,
     #[error("the user is not verified")]
@@ -133,10 +139,11 @@ fn validation(algorithm: Algorithm) -> Validation {
 fn vouched_for(claims: Claims) -> Result<Caller, AuthError> {
     let tenant = claims.tenant();
     let Claims { app, user, linkgate, .. } = claims;
-    let allowance = Allowance { private_hosts: private_hosts(&linkgate)?, opaque: linkgate.opaque };
+    let (private_hosts, credentials) = (private_hosts(&linkgate)?, credentials(&linkgate)?);
+    let allowance = Allowance { private_hosts, opaque: linkgate.opaque, credentials };
     let app = verified_app(&app, &user, &linkgate)?;
     let operator = verified_operator(app.as_ref(), &user, &linkgate)?;
-    Ok(Caller { app, operator, tenant, allowance })
+    Ok(Caller { app, operator, tenant, allowance, may_bring_credential: linkgate.caller_credential })
 }
 
 fn private_hosts(said: &Extension) -> Result<AllowList, AuthError> {
@@ -146,6 +153,15 @@ fn private_hosts(said: &Extension) -> Result<AllowList, AuthError> {
     }
     let rules: Result<_, _> = said.private_hosts.iter().map(|entry| HostRule::new(entry)).collect();
     rules.map(AllowList::new).map_err(AuthError::PrivateHost)
+}
+
+fn credentials(said: &Extension) -> Result<Vec<CredentialName>, AuthError> {
+    let count = said.credentials.len();
+    if count > Extension::MAX_CREDENTIALS {
+        return Err(AuthError::TooManyCredentials { count });
+    }
+    let names: Result<_, _> = said.credentials.iter().map(|name| CredentialName::new(name.as_str())).collect();
+    names.map_err(AuthError::CredentialName)
 }
 
 /// `None` where the gate lets a verified user call through an application that is not.
@@ -221,6 +237,19 @@ mod tests {
             let user = UserClaim::verified(bad);
             assert_eq!(operator_of(claims(AppClaim::verified("app"), user, true)), Err(AuthError::User), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn credentials_are_few_and_well_named_or_the_token_is_not_believed() {
+        let named = |names: Vec<String>| {
+            let mut claims = Claims::verified("app", "admin", 0, 0);
+            claims.linkgate.credentials = names;
+            vouched_for(claims).map(|caller| caller.allowance.credentials.len())
+        };
+        let (max, name) = (Extension::MAX_CREDENTIALS, "nexus".to_owned());
+        assert_eq!(named(vec![name.clone(); max]), Ok(max));
+        assert_eq!(named(vec![name.clone(); max + 1]), Err(AuthError::TooManyCredentials { count: max + 1 }));
+        assert_eq!(named(vec![name, "a b".into()]), Err(AuthError::CredentialName(InvalidCredentialName)));
     }
 
     fn with_hosts(hosts: Vec<String>) -> Result<AllowList, AuthError> {

@@ -1,10 +1,13 @@
 //! What a request's headers ask for besides its body: not to be waited for, to be watched, to be done once.
 
-use linkgate_contract::{CallerApp, Problem, Sha256, Text};
+use linkgate_contract::{
+    CallerApp, Origin, Problem, Sha256, Text, caller_credential_refused, headers, read_caller_credential,
+};
 use linkgate_store_core::ingest::Upload;
 use linkgate_store_core::ingest::ports::JobKey;
-use warp::http::HeaderMap;
+use secrecy::SecretString;
 use warp::http::header::ACCEPT;
+use warp::http::{HeaderMap, HeaderValue};
 
 use super::auth::Caller;
 
@@ -59,6 +62,21 @@ fn split_unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
     })
 }
 
+/// The caller's own credential for a source, where the gate judged it. One that another gateway merely passed on is refused:
+/// left out, it would have its caller wonder.
+pub(super) fn read_callers_own(
+    request_headers: &HeaderMap,
+    caller: &Caller,
+    source: &Origin,
+) -> Result<Option<SecretString>, Problem> {
+    let judged = request_headers.get_all(headers::JUDGED_SOURCE_AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+    match read_caller_credential(judged)? {
+        Some(value) if caller.may_bring_credential => Ok(Some(value.into())),
+        None if !request_headers.contains_key(headers::SOURCE_AUTHORIZATION) => Ok(None),
+        _ => Err(caller_credential_refused(source)),
+    }
+}
+
 /// The caller's `Idempotency-Key`, and what it stands for. A key is its caller's own: nobody meets another one's.
 pub(super) fn read_idempotency_key(
     headers: &HeaderMap,
@@ -79,14 +97,20 @@ pub(super) fn read_idempotency_key(
     let (app, operator) = (caller.app.as_ref().map_or("", CallerApp::as_str), caller.operator.as_str());
     Ok(Some(JobKey {
         key: Sha256::digest_parts([app.as_bytes(), operator.as_bytes(), key]),
-        fingerprint: Sha256::digest_parts([upload.target.path().as_bytes(), upload.request.to_json().as_bytes()]),
+        fingerprint: fingerprint(upload),
     }))
+}
+
+/// A caller's own credential makes another request of it.
+fn fingerprint(upload: &Upload) -> Sha256 {
+    let (target, request) = (upload.target.path(), upload.request.to_json());
+    let own = upload.callers_own.as_ref().map(|own| own.fingerprint);
+    let parts = [target.as_bytes(), request.as_bytes()];
+    Sha256::digest_parts(parts.into_iter().chain(own.as_ref().map(|own| &own.as_bytes()[..])))
 }
 
 #[cfg(test)]
 mod tests {
-    use warp::http::HeaderValue;
-
     use super::*;
 
     fn headers(name: &'static str, values: &[&'static str]) -> HeaderMap {

@@ -10,7 +10,9 @@ use jiff::tz::TimeZone;
 use linkgate_archive::Format;
 use linkgate_contract::{ErrorCode, JobId, Language, Problem, SourcePackage, Text};
 use linkgate_store_core::budget::Exhausted;
-use linkgate_store_core::ingest::ports::{BlobError, Failure, PackageRow, SourceError, Unreachable};
+use linkgate_store_core::ingest::ports::{
+    BlobError, CredentialError, Failure, PackageRow, SentCredential, SourceError, Unreachable,
+};
 use linkgate_store_core::ingest::{IngestError, NotReady};
 use warp::http::header::{ALLOW, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::http::{HeaderValue, Response, StatusCode};
@@ -189,10 +191,29 @@ pub(super) fn ingest_problem(error: &IngestError) -> Problem {
                 format!("The service ended {lives} times while it worked on the upload, and gave it up"),
             ),
         ),
+        IngestError::NoSealingKey => no_sealing_key(),
+        IngestError::CredentialLost => Problem::with_detail(
+            ErrorCode::Internal,
+            Text::fixed(
+                "随上传提供的凭证已无法读取，请重新上传",
+                "The credential that came with the upload cannot be read any more, upload it again",
+            ),
+        ),
         IngestError::Cancelled => Problem::new(ErrorCode::UploadCancelled),
         IngestError::KeyReused => Problem::new(ErrorCode::IdempotencyKeyReused),
         IngestError::ClaimLost | IngestError::Stopping => Problem::new(ErrorCode::Unavailable),
     }
+}
+
+/// Names the ways out: one for the caller, one for the operator.
+fn no_sealing_key() -> Problem {
+    Problem::field(
+        "X-Linkgate-Source-Authorization",
+        Text::fixed(
+            "服务未配置密封密钥，带有该请求头的上传不能使用 Prefer: respond-async 或 Idempotency-Key；请去掉它们，或联系管理员。",
+            "The store has no key to seal this credential with, so it cannot outlive the request. Leave out Prefer: respond-async and Idempotency-Key, or ask the operator.",
+        ),
+    )
 }
 
 /// A caller that holds its own share is told so: it is the one who can do something about it.
@@ -278,6 +299,7 @@ fn source_problem(error: &SourceError) -> Problem {
         SourceError::Status { status } => {
             unreadable(&format!("源站返回 {status}"), &format!("the source answered {status}"))
         }
+        SourceError::Credential(error) => credential_problem(error),
         SourceError::Encoded => unreadable("源站返回了压缩编码的内容", "the source answered with a content encoding"),
         SourceError::Page => unreadable(
             "源站返回的是 HTML 页面，而不是源码包（可能是登录页或错误页）",
@@ -288,6 +310,30 @@ fn source_problem(error: &SourceError) -> Problem {
             "the source did not say how long the file is, so it may be cut off; give its sha256 or its size",
         ),
         SourceError::Changed => unreadable("文件在下载过程中发生变化", "the file changed while it was being read"),
+    }
+}
+
+fn credential_problem(error: &CredentialError) -> Problem {
+    match error {
+        CredentialError::Refused { whose: SentCredential::Named(name), status } => unreadable(
+            &format!("源站拒绝了凭证 {name}（{status}），请联系管理员"),
+            &format!("the source refused the credential `{name}` ({status}); ask the operator"),
+        ),
+        CredentialError::Refused { whose: SentCredential::CallersOwn, status } => unreadable(
+            &format!("源站拒绝了 X-Linkgate-Source-Authorization 中的凭证（{status}）"),
+            &format!("the source refused the credential of X-Linkgate-Source-Authorization ({status})"),
+        ),
+        CredentialError::Unknown { name } => unreadable(
+            &format!("服务没有访问策略指定的凭证 {name}，请联系管理员"),
+            &format!("the policy names the credential `{name}`, which the store does not have; ask the operator"),
+        ),
+        CredentialError::OverHttp => Problem::field(
+            "package_url",
+            Text::fixed(
+                "访问该地址需要凭证，而凭证只通过 https 发送；请提供 https 地址。",
+                "A credential goes with this link, and it is sent over https only; give an https link.",
+            ),
+        ),
     }
 }
 
@@ -354,7 +400,7 @@ mod tests {
     use super::*;
 
     use linkgate_archive::ArchiveError;
-    use linkgate_contract::{NameTooLong, Sha256};
+    use linkgate_contract::{CredentialName, NameTooLong, Sha256};
     use linkgate_store_core::ingest::ports::{CatalogError, Phase};
     use linkgate_store_core::settings::SourceOrigin;
 
@@ -383,6 +429,8 @@ mod tests {
             ),
             (IngestError::Cancelled, C::UploadCancelled),
             (IngestError::KeyReused, C::IdempotencyKeyReused),
+            (IngestError::NoSealingKey, C::Validation),
+            (IngestError::CredentialLost, C::Internal),
             (IngestError::GivenUp { lives: 3 }, C::UploadAbandoned),
             (IngestError::Stopping, C::Unavailable),
             (IngestError::Blob(BlobError::NoSpace(io())), C::InsufficientStorage),
@@ -404,6 +452,9 @@ mod tests {
             (SourceError::RedirectDowngrade, C::SourceUnreachable),
             (SourceError::TooManyRedirects { limit: 5 }, C::SourceUnreachable),
             (SourceError::Status { status: 404 }, C::SourceUnreachable),
+            (CredentialError::Refused { whose: SentCredential::CallersOwn, status: 401 }.into(), C::SourceUnreachable),
+            (CredentialError::Unknown { name: CredentialName::new("nexus").unwrap() }.into(), C::SourceUnreachable),
+            (CredentialError::OverHttp.into(), C::Validation),
             (SourceError::Encoded, C::SourceUnreachable),
             (SourceError::Page, C::SourceUnreachable),
             (SourceError::Changed, C::SourceUnreachable),

@@ -15,19 +15,20 @@ pub(super) const SERVICE: Table = &[
 /// Modules of the core.
 pub(super) const CORE: Table = &[
     ("maintenance", &["attest", "data_dir", "failpoint", "ingest"]),
-    ("ingest", &["attest", "budget", "failpoint", "metrics", "settings", "trace"]),
+    ("ingest", &["attest", "budget", "failpoint", "metrics", "sealing", "settings", "trace"]),
     ("attest", &["data_dir"]),
     ("metrics", &["trace"]),
     ("settings", &["budget"]),
     ("budget", &[]),
     ("data_dir", &[]),
     ("failpoint", &[]),
+    ("sealing", &[]),
     ("trace", &[]),
 ];
 
 /// Modules of the download.
 pub(super) const FETCH: Table = &[
-    ("client", &["client::*", "config", "source", "trust"]),
+    ("client", &["client::*", "config", "credentials", "source", "trust"]),
     (
         "client::download",
         &[
@@ -50,6 +51,7 @@ pub(super) const FETCH: Table = &[
             "client::representation",
             "client::retry",
             "config",
+            "credentials",
             "source",
         ],
     ),
@@ -57,7 +59,7 @@ pub(super) const FETCH: Table = &[
         "client::range_fetcher",
         &["client::min_rate", "client::redirects", "client::representation", "client::retry", "source"],
     ),
-    ("client::representation", &["client::exchange", "client::validator", "source"]),
+    ("client::representation", &["client::exchange", "client::validator", "credentials", "source"]),
     (
         "client::redirects",
         &[
@@ -67,6 +69,7 @@ pub(super) const FETCH: Table = &[
             "client::tunnel",
             "client::unreachable",
             "config",
+            "credentials",
             "source",
             "trust",
         ],
@@ -89,13 +92,14 @@ pub(super) const FETCH: Table = &[
     ("client::tls", &["client::stream", "trust"]),
     ("client::unreachable", &["client::exchange", "client::guard", "client::tls", "source"]),
     ("client::validator", &["client::retry"]),
-    ("client::retry", &["client::exchange", "source"]),
+    ("client::retry", &["client::exchange", "credentials", "source"]),
     ("client::page", &["client::exchange", "source"]),
     ("client::exchange", &["client::stream", "source"]),
     ("client::stream", &[]),
     ("client::min_rate", &["config", "source"]),
     ("client::guard", &[]),
-    ("config", &["proxy", "trust"]),
+    ("config", &["credentials", "proxy", "trust"]),
+    ("credentials", &["source"]),
     ("proxy", &[]),
     ("source", &[]),
     ("trust", &[]),

@@ -60,6 +60,14 @@ pub enum IngestError {
     /// The queue failed.
     #[error("the job could not be queued or recorded")]
     Queue(#[source] QueueError),
+    /// The caller's own credential would have to be written down, and there is no key to seal it.
+    #[error("there is no key to seal the caller's own credential")]
+    NoSealingKey,
+    /// What was written down of it cannot be read any more.
+    #[error(
+        "the caller's own credential cannot be opened; the sealing key is another one than when the upload was accepted"
+    )]
+    CredentialLost,
     /// Somebody cancelled it.
     #[error("the upload was cancelled")]
     Cancelled,
@@ -103,6 +111,7 @@ impl IngestError {
             | Self::JoinedFailed(_)
             | Self::GivenUp { .. } => "failed",
             Self::Archive(_) => "package_refused",
+            Self::NoSealingKey | Self::CredentialLost => "source_credential",
             Self::KeyReused => "idempotency_key_reused",
             Self::Cancelled | Self::ClaimLost | Self::Stopping => "cancelled",
         }

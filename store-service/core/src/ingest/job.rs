@@ -15,6 +15,7 @@ use tracing::Span;
 use super::ports::{Fence, JobKey, JobRecord, JobRequest, JobState, JobView, Progress, UploadKey};
 use super::{IngestError, Upload};
 use crate::budget::{Bounds, Owner, Tally};
+use crate::sealing::Sealed;
 use crate::trace::{self, Place};
 
 /// Keys of one upload. Each request may bring one.
@@ -58,6 +59,8 @@ enum ClaimState {
 pub struct Job {
     id: JobId,
     pub(super) upload: Upload,
+    /// The caller's own credential, as it may be written down.
+    sealed: Option<Sealed>,
     created_ms: i64,
     /// 0 until then.
     started_ms: AtomicI64,
@@ -86,6 +89,7 @@ impl Job {
             key: upload.key(),
             claim: watch::Sender::new(ClaimState::Waiting),
             upload,
+            sealed: None,
             created_ms,
             started_ms: AtomicI64::new(0),
             progress: Arc::default(),
@@ -149,6 +153,11 @@ impl Job {
             ClaimState::Held(fence) => Some(fence),
             ClaimState::Waiting | ClaimState::Left => None,
         }
+    }
+
+    /// The caller's own credential was sealed for it.
+    pub(super) fn with_sealed(self, sealed: Option<Sealed>) -> Self {
+        Self { sealed, ..self }
     }
 
     /// It has had so many lives before.
@@ -267,6 +276,7 @@ impl Job {
             operator: operator.clone(),
             tenant: tenant.clone(),
             request_id: request_id.clone(),
+            sealed: self.sealed.clone(),
         };
         JobRecord { view: self.view(), request, keys: self.keys().clone(), lives: self.lives.load(Ordering::Relaxed) }
     }

@@ -19,7 +19,8 @@ pub use catalog::{
 };
 pub use job::{Failure, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView};
 pub use linkgate_fetch::{
-    Cause, Chunk, FetchRequest, Fetched, Phase, Progress, Source, SourceError, SourceStream, Unreachable,
+    Access, Cause, Chunk, CredentialError, FetchRequest, Fetched, Phase, Progress, SentCredential, Source, SourceError,
+    SourceStream, Unreachable,
 };
 pub use queue::{BeatReply, Claim, Enqueued, Fence, Heartbeat, HolderId, JobQueue, NewJob, QueueError, UploadKey};
 

@@ -12,7 +12,7 @@ use super::inspection::StreamInspection;
 use super::job::{Job, RecordState, Stage};
 use super::log::log_end;
 use super::ports::{
-    BlobStore, BlobWriter, BytesFrom, Catalog, CatalogError, CatalogReader as _, Chunk, Enqueued, FetchRequest,
+    Access, BlobStore, BlobWriter, BytesFrom, Catalog, CatalogError, CatalogReader as _, Chunk, Enqueued, FetchRequest,
     Fetched, FinishedBlob, JobEnd, JobQueue, NewJob, NewPackage, PackageRow, Recorded, Services, Source, SourceError,
     SourceStream, StoredPackage,
 };
@@ -197,9 +197,11 @@ impl<V: Services> Ingest<V> {
 
     /// Fetches, hashes, writes and inspects in one pass.
     async fn download(&self, job: &Job) -> Result<(Finished<V>, Package, Fetched), IngestError> {
-        let Upload { request, allowance, .. } = &job.upload;
+        let Upload { request, allowance, callers_own, .. } = &job.upload;
         let (private, progress) = (&allowance.private_hosts, &job.progress);
-        let wanted = FetchRequest { url: &request.package_url, private, size: request.size, progress };
+        let callers_own = callers_own.as_ref().map(|own| &own.value);
+        let access = Access { credentials: &allowance.credentials, callers_own };
+        let wanted = FetchRequest { url: &request.package_url, private, access, size: request.size, progress };
         // Nobody is asked for what would find no space, as far as that is known.
         self.blobs.check_space(request.size.unwrap_or(0)).await?;
         let mut stream = tokio::select! {

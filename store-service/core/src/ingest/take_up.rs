@@ -40,8 +40,10 @@ impl<V: Services> Ingest<V> {
         }
         match self.parse_upload(&record) {
             Ok(upload) => {
+                let sealed = record.request.sealed;
                 info!(job.id = %id, request.id = upload.request_id, "Took job `{id}` up again, which was accepted before");
-                let job = Job::new(id, upload, created_ms, RecordState::Accepted).with_lives(lives);
+                let job = Job::new(id, upload, created_ms, RecordState::Accepted);
+                let job = job.with_lives(lives).with_sealed(sealed);
                 if let Some(fence) = fence {
                     job.hand_claim(fence);
                 }
@@ -76,7 +78,9 @@ impl<V: Services> Ingest<V> {
 
     /// Judged like any request, for the operator may have changed what is allowed.
     fn parse_upload(&self, record: &JobRecord) -> Result<Upload, Problem> {
-        let JobRequest { body, allowance, caller_app, operator, tenant, request_id, .. } = &record.request;
+        let JobRequest { body, allowance, caller_app, operator, tenant, request_id, sealed, .. } = &record.request;
+        let opened = sealed.as_ref().map(|sealed| self.rules.sealer.open(record.view.id, sealed)).transpose();
+        let callers_own = opened.map_err(|_| (self.rules.explain)(&IngestError::CredentialLost))?;
         Ok(Upload {
             target: record.view.target.clone(),
             request: UploadByLinkRequest::parse_body(&MediaType::Json, body.as_bytes(), &self.rules.allowed_hosts)?,
@@ -84,6 +88,7 @@ impl<V: Services> Ingest<V> {
             operator: operator.clone(),
             tenant: tenant.clone(),
             allowance: allowance.clone(),
+            callers_own,
             request_id: request_id.clone(),
         })
     }

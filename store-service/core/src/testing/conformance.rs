@@ -11,7 +11,9 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use linkgate_archive::{Format, Package};
-use linkgate_contract::{CallerApp, JobId, ModuleName, ModuleRef, Operator, PackageVersion, Sha256, TenantId};
+use linkgate_contract::{
+    CallerApp, CredentialName, JobId, ModuleName, ModuleRef, Operator, PackageVersion, Sha256, TenantId,
+};
 
 use crate::budget::{Bounds, Exhausted};
 use crate::ingest::ports::{
@@ -20,6 +22,7 @@ use crate::ingest::ports::{
     JobRequest, JobState, JobView, Listed, Maintenance, NewJob, NewPackage, Origin, Provenance, QueueError, UploadKey,
 };
 use crate::ingest::{Allowance, now_ms};
+use crate::sealing::Sealed;
 use crate::settings::QueueLimits;
 use crate::testing::example_target;
 
@@ -70,12 +73,13 @@ fn job(number: u8, host: &str, caller: &str) -> NewJob {
     };
     let request = JobRequest {
         body: format!("{{\"number\":{number}}}"),
-        allowance: Allowance::default(),
+        allowance: Allowance { credentials: vec![CredentialName::new("nexus").unwrap()], ..Allowance::default() },
         source_url: format!("https://{host}/{number}"),
         caller_app: Some(CallerApp::new(caller).unwrap()),
         operator: Operator::new("admin").unwrap(),
         tenant: Some(TenantId::new("system").unwrap()),
         request_id: String::new(),
+        sealed: Some(Sealed::from_bytes(vec![number, 0, 255])),
     };
     NewJob {
         record: JobRecord { view, request, keys: Vec::new(), lives: 0 },

@@ -18,6 +18,7 @@ use super::redirects::{FinalResponse, RedirectFollower, refuse_encoded_body};
 use super::representation::Representation;
 use super::retry::{self, FailedAttempt, RetryPolicy};
 use crate::config::FetchConfig;
+use crate::credentials::HopCredential;
 use crate::source::chain;
 use crate::source::{FetchRequest, Phase, Progress, SourceError};
 
@@ -30,6 +31,7 @@ pub(super) struct Attempts {
     range_permits: RangePermits,
     url: PackageUrl,
     private: AllowList,
+    credential: Option<Arc<HopCredential>>,
     size: Option<u64>,
     deadline: Instant,
     made: u32,
@@ -47,11 +49,16 @@ pub(super) enum StartedBody {
 }
 
 impl Attempts {
-    pub(super) fn new(follower: Arc<RedirectFollower>, range_permits: RangePermits, request: FetchRequest<'_>) -> Self {
+    pub(super) fn new(
+        follower: Arc<RedirectFollower>,
+        range_permits: RangePermits,
+        request: FetchRequest<'_>,
+        credential: Option<Arc<HopCredential>>,
+    ) -> Self {
         let (url, private, size) = (request.url.clone(), request.private.clone(), request.size);
         let deadline = Instant::now() + follower.config().total_timeout;
         let (head_time, progress) = (follower.config().head_timeout, Arc::clone(request.progress));
-        Self { follower, range_permits, url, private, size, deadline, made: 0, head_time, progress }
+        Self { follower, range_permits, url, private, credential, size, deadline, made: 0, head_time, progress }
     }
 
     pub(super) fn config(&self) -> &FetchConfig {
@@ -149,11 +156,11 @@ impl Attempts {
         {
             return self.request_rest(representation, at, headers).await;
         }
-        let FinalResponse { url, response } = self.follower.follow_redirects(&self.url, &self.private).await?;
-        if response.status() != StatusCode::OK {
-            return Err(FailedAttempt::from_status(&response));
+        let last = self.follower.follow_redirects(&self.url, &self.private, self.credential.clone()).await?;
+        if last.response.status() != StatusCode::OK {
+            return Err(FailedAttempt::from_status(&last.response, last.credential.as_deref()));
         }
-        self.start_whole(url, response)
+        self.start_whole(last)
     }
 
     async fn request_rest(
@@ -164,19 +171,27 @@ impl Attempts {
     ) -> Result<StartedBody, FailedAttempt> {
         let response = self.follower.send_request(&representation.url, &self.private, headers).await?;
         match response.status() {
-            StatusCode::OK => self.start_whole(representation.url.clone(), response),
+            StatusCode::OK => {
+                let (url, credential) = (representation.url.clone(), representation.credential.clone());
+                self.start_whole(FinalResponse { url, response, credential })
+            }
             StatusCode::PARTIAL_CONTENT if representation.is_continued_by(&response, at) => {
                 refuse_encoded_body(&response)?;
                 Ok(StartedBody::Rest(response))
             }
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => Err(SourceError::Changed.into()),
-            status if retry::is_transient(status) => Err(FailedAttempt::from_status(&response)),
-            // A mirror that no longer gives it, or a signed link that has expired: the first link knows where to go now.
-            _ => Err(FailedAttempt { retry: RetryPolicy::FromStart, ..FailedAttempt::from_status(&response) }),
+            _ => Err(match FailedAttempt::from_status(&response, representation.credential.as_deref()) {
+                // A mirror that no longer gives it, or a signed link that has expired: the first link knows where to go now.
+                FailedAttempt { error: error @ SourceError::Status { .. }, retry: RetryPolicy::Never } => {
+                    FailedAttempt { error, retry: RetryPolicy::FromStart }
+                }
+                failed => failed,
+            }),
         }
     }
 
-    fn start_whole(&self, url: PackageUrl, response: Response) -> Result<StartedBody, FailedAttempt> {
+    fn start_whole(&self, last: FinalResponse) -> Result<StartedBody, FailedAttempt> {
+        let FinalResponse { url, response, credential } = last;
         refuse_encoded_body(&response)?;
         let limit_bytes = self.config().max_bytes;
         match (response.content_length(), self.size) {
@@ -186,7 +201,8 @@ impl Attempts {
             (Some(announced), _) if announced > limit_bytes => Err(SourceError::TooLarge { limit_bytes }.into()),
             (announced, _) => {
                 self.progress.set_total(announced);
-                Ok(StartedBody::Whole(Arc::new(Representation::from_response(url, &response)), response))
+                let representation = Representation::from_response(url, credential, &response);
+                Ok(StartedBody::Whole(Arc::new(representation), response))
             }
         }
     }

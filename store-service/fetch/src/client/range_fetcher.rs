@@ -120,7 +120,7 @@ impl RangeRequester {
         let is_it =
             self.representation.is_continued_by(&response, *range.start()) && response.content_length() == Some(len);
         if response.status() != StatusCode::PARTIAL_CONTENT || !is_it {
-            return Err(FailedAttempt::from_status(&response));
+            return Err(FailedAttempt::from_status(&response, self.representation.credential.as_deref()));
         }
         refuse_encoded_body(&response)?;
         // Copied: held as they come, small pieces would each keep the network's whole buffer.

@@ -4,6 +4,7 @@
 //! and is judged anew. Refuses targets off the allow-list and steps down to http.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
@@ -20,6 +21,7 @@ use super::guard::Guard;
 use super::tunnel;
 use super::unreachable::find_reason;
 use crate::config::FetchConfig;
+use crate::credentials::HopCredential;
 use crate::source::{Cause, Phase, SourceError, Unreachable};
 use crate::trust::InvalidEntry;
 
@@ -36,6 +38,8 @@ pub(super) struct RedirectFollower {
 pub(super) struct FinalResponse {
     pub(super) url: PackageUrl,
     pub(super) response: Response,
+    /// What went along, if every hop was one for it.
+    pub(super) credential: Option<Arc<HopCredential>>,
 }
 
 impl RedirectFollower {
@@ -74,18 +78,21 @@ impl RedirectFollower {
         }
     }
 
-    /// Asks for the link, and for whatever it redirects to.
+    /// Asks for the link, and for whatever it redirects to. A credential that a hop is not for is not taken up again.
     pub(super) async fn follow_redirects(
         &self,
         first: &PackageUrl,
         private: &AllowList,
+        mut credential: Option<Arc<HopCredential>>,
     ) -> Result<FinalResponse, SourceError> {
         let mut url = first.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let response = self.send_request(&url, private, HeaderMap::new()).await?;
+            credential = credential.filter(|credential| credential.covers(&url));
+            let headers = credential.as_ref().map(|credential| credential.headers()).unwrap_or_default();
+            let response = self.send_request(&url, private, headers).await?;
             match redirect_target(&response) {
                 Some(location) => url = self.check_redirect(&url, location)?,
-                None => return Ok(FinalResponse { url, response }),
+                None => return Ok(FinalResponse { url, response, credential }),
             }
         }
         Err(SourceError::TooManyRedirects { limit: MAX_REDIRECTS })

@@ -6,6 +6,7 @@
 //! from. Refuses to guess: whatever is missing or given twice counts as different.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use http::header::{ACCEPT_RANGES, CONTENT_RANGE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Version};
@@ -13,6 +14,7 @@ use linkgate_contract::PackageUrl;
 
 use super::exchange::Response;
 use super::validator::{Validator, single_value};
+use crate::credentials::HopCredential;
 use crate::source::Fetched;
 
 /// Characters of a validator that are recorded.
@@ -23,6 +25,8 @@ const MAX_SHOWN: usize = 256;
 pub(super) struct Representation {
     /// Who has it.
     pub(super) url: PackageUrl,
+    /// What goes along when more of it is asked for.
+    pub(super) credential: Option<Arc<HopCredential>>,
     /// Its length, if the source said.
     pub(super) total_bytes: Option<u64>,
     /// What tells it from other versions. None where no rest can be asked for.
@@ -37,7 +41,7 @@ pub(super) struct Representation {
 
 impl Representation {
     /// Takes what a reply with the whole file says.
-    pub(super) fn from_response(url: PackageUrl, response: &Response) -> Self {
+    pub(super) fn from_response(url: PackageUrl, credential: Option<Arc<HopCredential>>, response: &Response) -> Self {
         let validator = Validator::from_headers(response.headers());
         let units = response.headers().get(ACCEPT_RANGES);
         let accepts_ranges = units.is_some_and(|units| units.as_bytes().eq_ignore_ascii_case(b"bytes"));
@@ -46,6 +50,7 @@ impl Representation {
         let text = |name| response.headers().get(name).map(shown);
         Self {
             url,
+            credential,
             total_bytes,
             validator,
             accepts_ranges,
@@ -84,7 +89,9 @@ impl Representation {
     fn range_headers(&self, range: &str) -> Option<HeaderMap> {
         let validator = self.validator.as_ref()?;
         let range = HeaderValue::from_str(range).ok()?;
-        Some(HeaderMap::from_iter([(RANGE, range), (IF_RANGE, validator.value().clone())]))
+        let mut headers = self.credential.as_ref().map(|credential| credential.headers()).unwrap_or_default();
+        headers.extend([(RANGE, range), (IF_RANGE, validator.value().clone())]);
+        Some(headers)
     }
 
     /// Whether a reply with status 206 holds bytes of this very version from that byte on. It may hold fewer than asked.
@@ -128,6 +135,7 @@ mod tests {
         let (etag, last_modified) = (None, None);
         Representation {
             url,
+            credential: None,
             total_bytes: None,
             validator: None,
             accepts_ranges: true,

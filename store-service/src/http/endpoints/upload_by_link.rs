@@ -14,7 +14,7 @@ use crate::http::{Api, jobs, preferences};
 
 pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {
     let Request { head, route, caller, body } = request;
-    let Caller { app, operator, tenant, allowance } = &caller;
+    let Caller { app, operator, tenant, allowance, .. } = &caller;
     let request_id = head.request_id();
     let app_code = app.as_ref().map_or("", CallerApp::as_str);
     let tenant_id = tenant.as_ref().map(TenantId::as_str);
@@ -30,25 +30,30 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
     // Once its body is read: a refusal before that may break the connection, and then nobody reads it.
     let _waits = api.shares.waiters.of_caller(caller.owner())?;
     let media_type = MediaType::from_header(head.headers.get(headers::CONTENT_TYPE).map(|v| v.as_bytes()));
+    let request = UploadByLinkRequest::parse_body(&media_type, &body, &api.allowed_hosts)?;
+    let callers_own = preferences::read_callers_own(&head.headers, &caller, &request.package_url.origin())?;
     let upload = Upload {
         target: route.target.clone(),
-        request: UploadByLinkRequest::parse_body(&media_type, &body, &api.allowed_hosts)?,
+        request,
         caller_app: app.clone(),
         operator: operator.clone(),
         tenant: tenant.clone(),
         allowance: allowance.clone(),
+        callers_own: callers_own.map(|value| api.sealer.take(value)),
         request_id: request_id.to_owned(),
     };
     drop((body, share));
     let key = preferences::read_idempotency_key(&head.headers, &caller, &upload)?;
+    let responds_async = preferences::responds_async(&head.headers);
+    if key.is_some() || responds_async {
+        api.ingest.may_outlive(&upload).map_err(|e| reply::ingest_problem(&e))?;
+    }
     let live = match api.ingest.begin(upload, key).await.map_err(|e| reply::ingest_problem(&e))? {
         Known::Live(live) => live,
         // Only a key leads there, and only to what was stored.
         Known::Recorded(view) => return show_again(&view, &api.time_zone),
     };
-    if preferences::responds_async(&head.headers)
-        && api.ingest.accept(&live).await.map_err(|e| reply::ingest_problem(&e))?
-    {
+    if responds_async && api.ingest.accept(&live).await.map_err(|e| reply::ingest_problem(&e))? {
         return Ok(jobs::accepted(&api.ingest.view(&live, None), &api.time_zone, head.language()));
     }
     let _waits_for_this_one = api.shares.waiters.at_upload(live.job.id())?;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::PackageRow;
 use crate::budget::Owner;
 use crate::ingest::Allowance;
+use crate::sealing::Sealed;
 
 /// How far an upload is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +150,8 @@ pub struct JobRequest {
     pub tenant: Option<TenantId>,
     /// The gateway's id of the request.
     pub request_id: String,
+    /// The caller's own credential for the source, if it sent one and there is a key.
+    pub sealed: Option<Sealed>,
 }
 
 impl JobRequest {

@@ -1,0 +1,63 @@
+//! The key by which callers' credentials are sealed.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use linkgate_store_core::sealing::SealingKey;
+use secrecy::SecretString;
+
+use super::private_file::read_private_file;
+use super::vars::{Reader, Vars};
+
+/// `LINKGATE_STORE_SEALING_KEY`: 64 hexadecimal digits. Default: none, and callers' credentials are never written down.
+pub(super) const KEY: &str = "LINKGATE_STORE_SEALING_KEY";
+/// `LINKGATE_STORE_SEALING_KEY_FILE`: a file with the same.
+pub(super) const KEY_FILE: &str = "LINKGATE_STORE_SEALING_KEY_FILE";
+
+pub(super) fn read_sealing_key(reader: &mut Reader<'_, impl Vars>) -> Option<Arc<SealingKey>> {
+    let (name, text) = match (reader.read_text(KEY), reader.read_text(KEY_FILE)) {
+        (None, None) => return None,
+        (Some(_), Some(_)) => {
+            reader.fault(KEY_FILE, format!("is set beside {KEY}: give one of them"));
+            return None;
+        }
+        (Some(text), None) => (KEY, SecretString::from(text)),
+        (None, Some(path)) => match read_private_file(Path::new(&path)) {
+            Ok(text) => (KEY_FILE, text),
+            Err(fault) => {
+                reader.fault(KEY_FILE, format!("names {path}, which {fault}"));
+                return None;
+            }
+        },
+    };
+    SealingKey::parse(&text).map(Arc::new).map_err(|e| reader.fault(name, e.to_string())).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn read(vars: &[(&str, &str)]) -> Result<bool, String> {
+        let vars: BTreeMap<String, String> =
+            vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut reader = Reader::new(&vars);
+        let key = read_sealing_key(&mut reader).is_some();
+        reader.finish(key).map_err(|bad| bad.to_string())
+    }
+
+    #[test]
+    fn a_key_stands_in_the_variable_or_in_a_file_and_a_wrong_one_is_not_shown() {
+        let (good, file) = ("5ec2".repeat(16), tempfile::NamedTempFile::new().unwrap());
+        std::fs::write(file.path(), format!("{good}\n")).unwrap();
+        let path = file.path().to_str().unwrap();
+        assert_eq!(read(&[]), Ok(false));
+        assert_eq!(read(&[(KEY, &good)]), Ok(true));
+        assert_eq!(read(&[(KEY_FILE, path)]), Ok(true));
+        assert!(read(&[(KEY, &good), (KEY_FILE, path)]).unwrap_err().contains("give one of them"));
+        assert!(read(&[(KEY_FILE, "/no/such")]).unwrap_err().contains("names /no/such, which cannot be read"));
+        let fault = read(&[(KEY, &good[1..])]).unwrap_err();
+        assert!(fault.contains("must be 64 hexadecimal digits") && !fault.contains("ec25"), "{fault}");
+    }
+}
