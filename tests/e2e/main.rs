@@ -10,6 +10,7 @@ mod chaos;
 mod conflicts;
 mod connections;
 mod cors;
+mod credentials;
 mod endpoint;
 mod forms;
 mod front;
