@@ -226,6 +226,15 @@ async fn the_rest_of_a_broken_download_is_asked_for_with_it_where_the_first_part
     assert!(home.requests()[1].contains("range: bytes=60000-") && abroad.requests()[1].contains("range: bytes=60000-"));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_is_each_part_of_a_large_file() {
+    let source = FakeSource::start(Behaviour::Ranged(crate::parallel::slow())).await;
+    let store = store_with(&[&source], &bearer("nexus", &source.host(), "/", "s3cret")).await;
+    assert_eq!(store.send(naming(&store, source.url(), &["nexus"])).await.status, 200);
+    let all = shown(&source, "authorization");
+    assert!(all.len() > 4 && all.iter().all(|one| *one == some("Bearer s3cret")), "{all:?}");
+}
+
 #[tokio::test]
 async fn a_credential_that_is_refused_in_the_middle_is_not_shown_again() {
     let file = RangedFile::new(package_of_size(100_000)).cut_at(60_000);
@@ -236,6 +245,8 @@ async fn a_credential_that_is_refused_in_the_middle_is_not_shown_again() {
         let detail = format!("{UNREACHABLE}: the source refused the credential `nexus` ({status}); ask the operator");
         assert_refused(&store, naming(&store, source.url(), &["nexus"]), 502, "SOURCE_UNREACHABLE", &detail).await;
         assert_eq!(source.requests().len(), 2);
+        let counted = "linkgate_store_uploads_total{result=\"source_credential\"} 1\n";
+        assert!(store.get("/metrics").await.body.contains(counted));
     }
 }
 

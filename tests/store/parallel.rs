@@ -12,7 +12,7 @@ static BODY: LazyLock<Arc<Vec<u8>>> = LazyLock::new(|| Arc::new(package_of_size(
 static SHA256: LazyLock<String> = LazyLock::new(|| sha256_hex(&BODY));
 
 /// A file of a source that gives each connection 25 MiB per second, and parts.
-fn slow() -> RangedFile {
+pub(crate) fn slow() -> RangedFile {
     RangedFile::new(Arc::clone(&BODY)).with(|f| {
         f.more = "accept-ranges: bytes\r\n".into();
         f.pause = Duration::from_millis(10);
