@@ -128,19 +128,19 @@ impl Request {
         let refuse = |Reason(reason)| deny(IDENTITY, GatewayError::NotAuthenticated { reason });
         let presented = read_credentials(context, stage, body, head, &query).map_err(refuse)?;
         let tenant = requested_tenant(policy, head).map_err(refuse)?;
+        let remove = names_to_remove(head);
         Ok(Self {
             forwarded_query: raw_query(head).map(|query| route.endpoint.filter_query(query)).unwrap_or_default(),
             route,
             stage: Rc::clone(stage),
             presented,
-            caller_credential: read_caller_credential(head.header_values(headers::SOURCE_AUTHORIZATION))
-                .map(|value| value.map(SecretString::from)),
+            caller_credential: read_source_authorization(head, &remove),
             media_type,
             language: Language::choose(head.header_text(headers::LANGUAGE), head.header_text(headers::ACCEPT_LANGUAGE)),
             id: head.request_id().to_owned(),
             forwarded_id: forwarded_id(head),
             tenant,
-            remove: names_to_remove(head),
+            remove,
             reply_headers: std::mem::take(reply_headers),
             announced_bytes,
             raw_path,
@@ -328,16 +328,24 @@ fn fingerprint(
     alone.then(|| context.caller_cache.fingerprint(&stage.name, header)).flatten()
 }
 
+/// What the caller would have the source believe. It is among the headers to remove, and few requests have it.
+fn read_source_authorization(
+    head: &Head<'_>,
+    remove: &[String],
+) -> Result<Option<SecretString>, InvalidCallerCredential> {
+    if !remove.iter().any(|name| name == headers::SOURCE_AUTHORIZATION) {
+        return Ok(None);
+    }
+    read_caller_credential(head.header_values(headers::SOURCE_AUTHORIZATION)).map(|value| value.map(SecretString::from))
+}
+
 /// Credentials, which the store has no use for, and every header of a gateway that the caller made up. The tenant is one: it
 /// says whose a request is, so the store gets what was judged.
 fn names_to_remove(head: &Head<'_>) -> Vec<String> {
     const CREDENTIALS: [&[u8]; 4] = [b"authorization", b"cookie", b"proxy-authorization", b"x-bk-tenant-id"];
     let mut names = Vec::new();
     for (name, _) in head.pairs {
-        let is_credential = CREDENTIALS.iter().any(|credential| name.eq_ignore_ascii_case(credential));
-        if is_credential
-            || [headers::TRUSTED_PREFIX, headers::SOURCE_AUTHORIZATION].iter().any(|p| begins_with(name, p))
-        {
+        if CREDENTIALS.iter().any(|credential| name.eq_ignore_ascii_case(credential)) || is_ours(name) {
             names.extend(String::from_utf8(name.to_ascii_lowercase()).ok().filter(|name| !names.contains(name)));
         }
     }
@@ -345,6 +353,11 @@ fn names_to_remove(head: &Head<'_>) -> Vec<String> {
 }
 
 /// Back ends of the CGI kind read `x_bkapi_jwt` as `X-Bkapi-JWT`.
+fn is_ours(name: &[u8]) -> bool {
+    let own = headers::SOURCE_AUTHORIZATION;
+    begins_with(name, headers::TRUSTED_PREFIX) || name.len() == own.len() && begins_with(name, own)
+}
+
 fn begins_with(name: &[u8], prefix: &str) -> bool {
     let plain = |b: &u8| if *b == b'_' { b'-' } else { b.to_ascii_lowercase() };
     name.len() >= prefix.len() && name.iter().zip(prefix.as_bytes()).all(|(b, want)| plain(b) == *want)

@@ -28,7 +28,11 @@ impl HostEntry {
 
     /// Whether tokens of the targets differ from those of others.
     fn goes_into_tokens(&self) -> bool {
-        self.allow_private_addresses || self.credential.is_some() || self.allow_caller_credential
+        self.allow_private_addresses || self.has_credential() || self.allow_caller_credential
+    }
+
+    fn has_credential(&self) -> bool {
+        self.credential.is_some()
     }
 }
 
@@ -87,7 +91,7 @@ impl<'a> TargetRules<'a> {
     /// The credentials of the store that may be used there, as the token says it, the first entry's first.
     pub(crate) fn credentials(self, origin: &Origin) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
-        for name in self.hosts_at(origin).filter_map(|entry| entry.credential.as_ref()) {
+        for name in self.hosts_with(HostEntry::has_credential, origin).filter_map(|entry| entry.credential.as_ref()) {
             if !names.iter().any(|known| known == name.as_str()) {
                 names.push(name.to_string());
             }
@@ -97,11 +101,13 @@ impl<'a> TargetRules<'a> {
 
     /// Whether callers may bring credentials of their own for it.
     pub(crate) fn allows_caller_credential(self, origin: &Origin) -> bool {
-        self.hosts_at(origin).any(|entry| entry.allow_caller_credential)
+        self.hosts_with(|entry| entry.allow_caller_credential, origin).next().is_some()
     }
 
-    fn hosts_at(self, origin: &Origin) -> impl Iterator<Item = &'a HostEntry> {
-        self.hosts().filter(move |entry| entry.rule.matches(origin))
+    /// The entries for the link that have something. What few have is looked at first: it costs least.
+    fn hosts_with(self, has: fn(&HostEntry) -> bool, origin: &Origin) -> impl Iterator<Item = &'a HostEntry> {
+        let having = self.rules.hosts.iter().filter(move |entry| has(entry));
+        having.filter(move |entry| entry.rule.matches(origin) && entry.targets.matches(self.target))
     }
 
     /// Whether a package may be a file of an unknown format.
