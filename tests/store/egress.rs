@@ -254,6 +254,23 @@ async fn a_proxy_that_says_why_is_quoted_in_the_log_and_to_nobody_else() {
 }
 
 #[tokio::test]
+async fn what_squid_says_of_a_request_that_it_did_not_pass_on_is_squids() {
+    for (status, error, why) in [
+        ("403 Forbidden", "ERR_ACCESS_DENIED 0", NOT_LET_THROUGH),
+        ("503 Service Unavailable", "ERR_CONNECT_FAIL 111", NOT_REACHED),
+        ("503 Service Unavailable", "ERR_DNS_FAIL 0", NOT_REACHED),
+    ] {
+        let head = format!("HTTP/1.1 {status}\r\nX-Squid-Error: {error}\r\nContent-Length: 0\r\n\r\n");
+        let proxy = FakeSource::start(Behaviour::Raw(head.into_bytes())).await;
+        let behind = Behind::start(&proxy.url_of(""), &["a.example".into()], &[]);
+        for url in ["http://a.example/x.tgz", "https://a.example/x.tgz"] {
+            let log = behind.refuses(url, why).await;
+            assert!(log.contains(error), "{log}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_proxy_that_speaks_no_http_or_hangs_up_is_the_operators_fault() {
     for answer in [b"SSH-2.0-OpenSSH_9.9\r\n".to_vec(), Vec::new(), b"HTTP/1.1 200 OK\r\n".repeat(100_000)] {
         let proxy = FakeSource::start(Behaviour::Raw(answer)).await;

@@ -14,8 +14,9 @@ use super::stream::Stream;
 use crate::proxy::EgressProxy;
 use crate::source::{Cause, Phase, SourceError, Unreachable};
 
-/// Where Smokescreen says why it refuses.
-static REFUSAL: HeaderName = HeaderName::from_static("x-smokescreen-error");
+/// Where Smokescreen says why it refuses, and Squid what went wrong.
+static SMOKESCREEN: HeaderName = HeaderName::from_static("x-smokescreen-error");
+static SQUID: HeaderName = HeaderName::from_static("x-squid-error");
 /// Characters of a refusal that are logged.
 const MAX_SHOWN: usize = 256;
 
@@ -75,23 +76,28 @@ pub(super) fn refusal_of_forwarded(
     status: StatusCode,
     headers: &HeaderMap,
 ) -> Result<(), SourceError> {
-    let is_own = status == StatusCode::PROXY_AUTHENTICATION_REQUIRED || headers.contains_key(&REFUSAL);
-    if is_own { Err(refusal(proxy, status, headers)) } else { Ok(()) }
+    let says_so = [&SMOKESCREEN, &SQUID].iter().any(|name| headers.contains_key(*name));
+    if says_so || status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+        Err(refusal(proxy, status, headers))
+    } else {
+        Ok(())
+    }
 }
 
 fn refusal(proxy: &EgressProxy, status: StatusCode, headers: &HeaderMap) -> SourceError {
-    let said = headers.get(&REFUSAL).map(|said| String::from_utf8_lossy(said.as_bytes()).into_owned());
-    let reason = reason_of(status, said.is_some());
-    let said = said.unwrap_or_default().chars().filter(|c| !c.is_control()).take(MAX_SHOWN).collect();
+    let reason = reason_of(status, headers.contains_key(&SMOKESCREEN));
+    let said = headers.get(&SMOKESCREEN).or_else(|| headers.get(&SQUID)).map(HeaderValue::as_bytes);
+    let said = String::from_utf8_lossy(said.unwrap_or_default());
+    let said = said.chars().filter(|c| !c.is_control()).take(MAX_SHOWN).collect();
     let cause = ProxyAnswer { proxy: proxy.to_string(), status, said }.into();
     SourceError::Transport { phase: Phase::Connect, reason, cause }
 }
 
 /// Smokescreen refuses with 407, or 503 and its header; others answer 503 if they do not get through.
-fn reason_of(status: StatusCode, is_said: bool) -> Unreachable {
+fn reason_of(status: StatusCode, is_smokescreen: bool) -> Unreachable {
     match status {
         StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Unreachable::ProxyCannotReach,
-        status if status.is_server_error() && !is_said => Unreachable::ProxyCannotReach,
+        status if status.is_server_error() && !is_smokescreen => Unreachable::ProxyCannotReach,
         _ => Unreachable::ProxyRefused,
     }
 }
@@ -102,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_no_of_the_proxy_is_told_from_a_way_that_it_did_not_find() {
-        for (status, is_said, want) in [
+        for (status, is_smokescreen, want) in [
             (407, false, Unreachable::ProxyRefused),
             (407, true, Unreachable::ProxyRefused),
             (403, false, Unreachable::ProxyRefused),
@@ -113,7 +119,8 @@ mod tests {
             (504, true, Unreachable::ProxyCannotReach),
             (302, false, Unreachable::ProxyRefused),
         ] {
-            assert_eq!(reason_of(StatusCode::from_u16(status).unwrap(), is_said), want, "{status} {is_said}");
+            let reason = reason_of(StatusCode::from_u16(status).unwrap(), is_smokescreen);
+            assert_eq!(reason, want, "{status} {is_smokescreen}");
         }
     }
 }
