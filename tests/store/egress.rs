@@ -7,6 +7,7 @@ use linkgate_tests::{Authority, Behaviour, FakeSource, Manner, Shown, StoreProce
 use serde_json::json;
 
 use crate::assert_problem;
+use crate::endless::full_port;
 
 const UNREACHABLE: &str = "The package_url could not be read";
 const NOT_CONNECTED: &str = "the proxy of the operator could not be connected to";
@@ -175,6 +176,22 @@ async fn a_proxy_that_is_down_is_told_from_a_source_that_is() {
     let Some(proxy) = Tinyproxy::start("").await else { return };
     let behind = Behind::start(&proxy.url(), &[format!("localhost:{}", closed.port())], &[]);
     behind.refuses(&format!("https://localhost:{}/a.tgz", closed.port()), NOT_REACHED).await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_takes_no_connection_is_told_from_one_that_opens_no_tunnel() {
+    let impatient = [("LINKGATE_FETCH_CONNECT_TIMEOUT_S", "1")];
+    let (full, _listener, _waiting) = full_port().await;
+    let behind = Behind::start(&format!("http://{full}"), &["a.example".into()], &impatient);
+    let log = behind.refuses("https://a.example/a.tgz", NOT_CONNECTED).await;
+    assert!(log.contains(&format!("the proxy http://{full} could not be asked")), "{log}");
+    let silent = FakeSource::start(Behaviour::StallBeforeHead).await;
+    let behind = Behind::start(&silent.url_of(""), &["a.example".into()], &impatient);
+    let request = behind.store.request("https://a.example/a.tgz").in_english();
+    let reply = request.send(behind.store.base()).await;
+    let timed_out = json!({"code": "SOURCE_TIMEOUT", "detail": "Reading the package_url timed out"});
+    assert_problem(&reply, 504, None, &timed_out);
+    assert_eq!(silent.requests().len(), 4);
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ async fn assert_goes_on(store: &TestStore, source: &FakeSource) {
 }
 
 /// A port where the kernel answers no new connection, because nobody takes those that wait. They are kept with it.
-async fn full_port() -> (SocketAddr, tokio::net::TcpListener, Vec<TcpStream>) {
+pub(crate) async fn full_port() -> (SocketAddr, tokio::net::TcpListener, Vec<TcpStream>) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let listener = socket.listen(1).unwrap();
