@@ -18,6 +18,7 @@ mod held;
 mod hurried;
 mod identities;
 mod jobs;
+mod leaks;
 mod lifecycle;
 mod limits;
 mod metrics;

@@ -105,9 +105,19 @@ impl Platform {
 
     /// The same with another gateway.
     pub async fn planned(plan: GatewayPlan, change: impl FnOnce(&mut Value)) -> Self {
+        Self::built(plan, &[], &[], change).await
+    }
+
+    /// The same with settings of the store, and more hosts that the policy and the store allow.
+    pub async fn built(
+        plan: GatewayPlan,
+        settings: &[(&str, &str)],
+        more_hosts: &[String],
+        change: impl FnOnce(&mut Value),
+    ) -> Self {
         let (identity, other, other_rsa) = (Identity::start().await, TokenMint::named(OTHER_GATEWAY), RsaMint::new());
         let keys = [String::from_utf8(other.pem()).unwrap(), other_rsa.public_pem()];
-        let stack = WholeStack::under(plan.asking(&identity), &[], &[], |policy, _| {
+        let stack = WholeStack::under(plan.asking(&identity), settings, more_hosts, |policy, _| {
             policy["identity"] = services(&keys);
             policy["routes"]["stages"] = json!([
                 {"name": "exempt", "prefixes": [EXEMPT], "authentication": {"verified_user_exempted_apps": [CI]}},
@@ -178,8 +188,13 @@ impl Platform {
 
     /// A request of theirs that was not made before.
     pub fn request(&self, caller: &Caller) -> LinkRequestBuilder {
+        self.request_for(caller, &self.stack.source().url())
+    }
+
+    /// The same for this link.
+    pub fn request_for(&self, caller: &Caller, link: &str) -> LinkRequestBuilder {
         let (number, path) = (self.draw(), format!("{}{UPLOAD}", caller.prefix));
-        let body = json!({"package_url": self.stack.source().url(), "version": number.to_string()}).to_string();
+        let body = json!({"package_url": link, "version": number.to_string()}).to_string();
         let path = match &caller.signs_with {
             Some(secret) => signed_target(&path, number, now_s(), &body, secret),
             None => path,

@@ -13,7 +13,7 @@ const MANAGER: &str = "                stat_prefix: gateway\n";
 const CLUSTERS: &str = "\n  clusters:\n";
 
 /// A gateway that exports to this collector, as the document says.
-fn plan(collector: &Collector) -> GatewayPlan {
+pub fn plan(collector: &Collector) -> GatewayPlan {
     let blocks: Vec<_> = DOCUMENT.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     let [tracing, cluster] = blocks[..] else { panic!("the document has two parts of YAML") };
     let endpoint = collector.endpoint();

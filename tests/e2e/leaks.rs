@@ -1,0 +1,350 @@
+//! No credential is found where it does not belong, whatever becomes of the request: not in a log, a trace, a metric, a reply,
+//! the store's files or its statements, and not in what a source, another origin or the wrong identity service gets.
+//!
+//! Each credential is a random marker. A kind of credential is a row of one of the tables below.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use aho_corasick::AhoCorasick;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use linkgate_tests::collector::Collector;
+use linkgate_tests::wait::wait_until_holds;
+use linkgate_tests::{Asked, Behaviour, FakeSource, LinkRequestBuilder, Reply, Service, random};
+use serde_json::{Value, json};
+
+use crate::platform::{CI, Caller, Platform, Proof, UPLOAD};
+use crate::replies::{package, stranger};
+use crate::tracing::plan;
+
+/// The prefix of a stage that takes credentials from everywhere.
+const ANYWHERE: &str = "/anywhere";
+const BOUNDARY: &str = "2718281828";
+
+/// Adds a marker to a request.
+type Present = fn(LinkRequestBuilder, &str) -> LinkRequestBuilder;
+
+/// Credentials in places where they do not count, beside those that do.
+const MISPLACED: [(&str, Present); 9] = [
+    ("a bearer", |request, marker| request.header("authorization", &format!("Bearer {marker}"))),
+    ("a password", |request, marker| {
+        request.header("authorization", &format!("Basic {}", STANDARD.encode(format!("user:{marker}"))))
+    }),
+    ("a proxy's password", |request, marker| request.header("proxy-authorization", &format!("Bearer {marker}"))),
+    ("a session", |request, marker| request.header("cookie", &format!("session={marker}"))),
+    ("a token of the gateway", |request, marker| request.header("x-bkapi-jwt", marker)),
+    ("a token of the gateway, as CGI writes it", |request, marker| request.header("x_bkapi_jwt", marker)),
+    ("a header of the gateway", |request, marker| request.header("x-bkapi-app", marker)),
+    ("a tenant", |request, marker| request.header("x-bk-tenant-id", marker)),
+    ("a secret in the query", |request, marker| request.path(format!("/stag{UPLOAD}?bk_app_secret={marker}"))),
+];
+
+/// Credentials of a known app and user, where the stage takes them from anywhere; the fields come in a query's form.
+const ANYWHERE_KINDS: [(&str, fn(&Fields) -> LinkRequestBuilder); 4] = [
+    ("in the query", |fields| {
+        let path = format!("{ANYWHERE}{UPLOAD}?{}", fields.credentials());
+        stranger("").path(path).raw_body(fields.package().to_string())
+    }),
+    ("in JSON", |fields| upload_anywhere(fields.all().to_string(), "application/json")),
+    ("in a form", |fields| upload_anywhere(fields.form(), "application/x-www-form-urlencoded")),
+    ("in parts of a form", |fields| {
+        let media_type = format!("multipart/form-data; boundary={BOUNDARY}");
+        upload_anywhere(fields.parts(), &media_type)
+    }),
+];
+
+/// What becomes of a request, by the path of its link.
+const ENDS: [(&str, &str); 4] =
+    [("stored", "/good"), ("not stored", "/missing"), ("redirected", "/moved"), ("not waited for", "/late")];
+
+fn upload_anywhere(body: String, media_type: &str) -> LinkRequestBuilder {
+    stranger("").path(format!("{ANYWHERE}{UPLOAD}")).raw_body(body).content_type(Some(media_type))
+}
+
+/// The fields of an upload whose credentials stand among them.
+struct Fields {
+    link: String,
+    version: String,
+    secret: String,
+    token: String,
+}
+
+impl Fields {
+    fn package(&self) -> Value {
+        json!({"package_url": self.link, "version": self.version})
+    }
+
+    fn all(&self) -> Value {
+        let mut all = self.package();
+        (all["bk_app_code"], all["bk_app_secret"]) = (CI.into(), self.secret.as_str().into());
+        all["bk_token"] = self.token.as_str().into();
+        all
+    }
+
+    fn credentials(&self) -> String {
+        format!("bk_app_code={CI}&bk_app_secret={}&bk_token={}", self.secret, self.token)
+    }
+
+    fn form(&self) -> String {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in self.all().as_object().unwrap() {
+            form.append_pair(name, value.as_str().unwrap());
+        }
+        form.finish()
+    }
+
+    fn parts(&self) -> String {
+        let part = |(name, value): (&String, &Value)| {
+            let value = value.as_str().unwrap();
+            format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+        };
+        self.all().as_object().unwrap().iter().map(part).collect::<String>() + &format!("--{BOUNDARY}--\r\n")
+    }
+}
+
+/// Markers, and the one service that may read each.
+#[derive(Default)]
+struct Markers(BTreeMap<String, Option<Service>>);
+
+impl Markers {
+    /// Parts of a token tell as much as the whole.
+    fn add(&mut self, secret: &str, service: Option<Service>) {
+        let parts = secret.split('.').filter(|part| part.len() > 16);
+        self.0.extend(parts.map(|part| (part.to_owned(), service)));
+    }
+
+    /// Fails if a marker stands there that `service` may not read.
+    fn assert_absent(&self, place: &str, bytes: &[u8], service: Option<Service>) {
+        let hidden: Vec<_> = self.0.iter().filter(|(_, of)| service.is_none() || **of != service).collect();
+        let markers = AhoCorasick::new(hidden.iter().map(|(marker, _)| marker)).unwrap();
+        let found = markers.find(bytes).map(|found| {
+            let around = found.start().saturating_sub(80)..(found.end() + 20).min(bytes.len());
+            String::from_utf8_lossy(&bytes[around]).into_owned()
+        });
+        assert_eq!(found, None, "in {place}");
+    }
+}
+
+/// The whole of Linkgate with services, a collector of traces and another origin.
+struct Ground {
+    platform: Platform,
+    collector: Collector,
+    elsewhere: FakeSource,
+    markers: Markers,
+    replies: Vec<Reply>,
+}
+
+impl Ground {
+    async fn new() -> Self {
+        let (collector, elsewhere) = (Collector::start().await, FakeSource::serving(package()).await);
+        let plan = plan(&collector);
+        let mut markers = Markers::default();
+        plan.private_key().lines().filter(|line| !line.starts_with('-')).for_each(|line| markers.add(line, None));
+        let settings = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())];
+        let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let platform = Platform::built(plan, &settings, &[elsewhere.host()], |policy| {
+            policy["packages"]["hosts"] = json!([{"host": elsewhere.host(), "allow_private_addresses": true}]);
+            let stages = policy["routes"]["stages"].as_array_mut().unwrap();
+            let places = json!({"credentials_from": ["header", "query", "body"]});
+            stages.push(json!({"name": "anywhere", "prefixes": [ANYWHERE], "authentication": places}));
+        })
+        .await;
+        let source = platform.stack.source();
+        source.on("/missing", Behaviour::Status(404));
+        source.on("/moved", Behaviour::Redirect(302, elsewhere.url()));
+        let [_, (_, secret), (_, bearer)] = platform.identity.environment();
+        markers.add(&secret, Some(Service::Bkauth));
+        markers.add(&bearer, Some(Service::Login));
+        let listed = platform.stack.gateway().credentials();
+        [&listed.secret, &listed.token, &listed.ticket].into_iter().for_each(|secret| markers.add(secret, None));
+        Self { platform, collector, elsewhere, markers, replies: Vec::new() }
+    }
+
+    /// The store's own key.
+    fn add_attestation_key(&mut self) {
+        let key = std::fs::read_to_string(self.data().join("attestation.key")).unwrap();
+        key.lines().filter(|line| !line.starts_with('-')).for_each(|line| self.markers.add(line, None));
+    }
+
+    fn data(&self) -> &Path {
+        self.platform.stack.directory().path()
+    }
+
+    async fn send(&mut self, request: LinkRequestBuilder, end: &str) -> u16 {
+        let request = if end == "not waited for" { request.header("prefer", "respond-async") } else { request };
+        let reply = self.platform.stack.send(request).await;
+        let status = reply.status;
+        self.replies.push(reply);
+        status
+    }
+
+    /// A caller whose proof is good, and then one whose is not, to each end.
+    async fn call(&mut self, proof: Proof) {
+        for (end, path) in ENDS {
+            let link = self.platform.stack.source().url_of(path);
+            let good = self.platform.caller(proof);
+            let status = self.present(proof, &good, &link, end).await;
+            let expected = match end {
+                "not stored" => 502,
+                "not waited for" => 202,
+                _ => 200,
+            };
+            assert_eq!(status, expected, "{proof:?} {end}: {:?}", self.replies.last());
+            assert_eq!(self.present(proof, &good.forged(), &link, end).await, 400, "{proof:?} {end}");
+        }
+    }
+
+    async fn present(&mut self, proof: Proof, caller: &Caller, link: &str, end: &str) -> u16 {
+        let service = proof.question().map(|(service, _)| service);
+        // A secret that signs is shown to nobody, and bkauth knows it.
+        let service = service.filter(|_| proof != Proof::Signature);
+        self.mark(caller, service);
+        self.send(self.platform.request_for(caller, link), end).await
+    }
+
+    async fn misplace(&mut self) {
+        for (name, present) in MISPLACED {
+            let marker = random();
+            self.markers.add(&marker, None);
+            if name == "a password" {
+                self.markers.add(&STANDARD.encode(format!("user:{marker}")), None);
+            }
+            let caller = self.platform.caller(Proof::Secret);
+            self.mark(&caller, Some(Service::Bkauth));
+            let link = self.platform.stack.source().url_of("/moved");
+            let request = present(self.platform.request_for(&caller, &link), &marker);
+            let status = self.send(request, "redirected").await;
+            assert_eq!(status, 200, "{name}: {:?}", self.replies.last());
+            let refused = present(stranger(link), &marker);
+            assert_eq!(self.send(refused, "refused").await, 400, "{name}");
+        }
+    }
+
+    /// What the policy lists is marked already, and asked of nobody.
+    fn mark(&mut self, caller: &Caller, service: Option<Service>) {
+        for secret in &caller.secrets {
+            if !self.markers.0.contains_key(secret) {
+                self.markers.add(secret, service);
+            }
+        }
+    }
+
+    async fn present_anywhere(&mut self) {
+        for (n, (name, request)) in ANYWHERE_KINDS.into_iter().enumerate() {
+            for (end, path) in ENDS {
+                let identity = &self.platform.identity;
+                let (secret, token) = (identity.add_app(CI), identity.add_token("anna"));
+                self.markers.add(&secret, Some(Service::Bkauth));
+                self.markers.add(&token, Some(Service::Login));
+                let link = self.platform.stack.source().url_of(path);
+                let fields = Fields { link, version: format!("{n}{path}").replace('/', "-"), secret, token };
+                let status = self.send(request(&fields), end).await;
+                assert!([200, 202, 502].contains(&status), "{name} {end}: {:?}", self.replies.last());
+                let forged = Fields { secret: random(), ..fields };
+                self.markers.add(&forged.secret, Some(Service::Bkauth));
+                assert_eq!(self.send(request(&forged), end).await, 400, "{name} {end}");
+            }
+        }
+    }
+
+    /// Everything has been said that will be.
+    async fn settle(&self) {
+        let late = self.replies.iter().filter(|reply| reply.status == 202).count();
+        let stored = self.replies.iter().filter(|reply| reply.status == 200).count() + late;
+        wait_until_holds("the packages", async || self.platform.stack.rows().await.len() == stored).await;
+        let gateway = self.platform.stack.gateway();
+        wait_until_holds("the access log", async || {
+            gateway.log().lines().filter(|line| line.starts_with('{')).count() >= self.replies.len()
+        })
+        .await;
+        self.collector.wait_for("commit", stored).await;
+    }
+
+    /// Where nothing may be found, by name.
+    async fn places(&self) -> Vec<(String, Vec<u8>)> {
+        let stack = &self.platform.stack;
+        let mut places = vec![
+            ("Envoy's log".to_owned(), stack.gateway().log().into_bytes()),
+            ("the store's log".to_owned(), stack.store().log().join("\n").into_bytes()),
+            ("traces".to_owned(), self.collector.exports().into_iter().flat_map(|export| export.body).collect()),
+            ("the replies".to_owned(), format!("{:?}", self.replies).into_bytes()),
+            ("the source's requests".to_owned(), stack.source().requests().join("\n").into_bytes()),
+            ("another origin's requests".to_owned(), self.elsewhere.requests().join("\n").into_bytes()),
+        ];
+        for page in ["/stats", "/stats/prometheus", "/clusters", "/config_dump", "/server_info"] {
+            places.push((page.to_owned(), stack.gateway().admin_page(page).await.into_bytes()));
+        }
+        for (path, bytes) in files_below(self.data()) {
+            places.extend(statements(&path, &bytes).map(|payload| ("a statement".to_owned(), payload)));
+            places.push((path.display().to_string(), bytes));
+        }
+        places
+    }
+
+    async fn assert_nothing_leaked(&self) {
+        let places = self.places().await;
+        let size = |name: &str| -> usize {
+            places.iter().filter(|(place, _)| place.ends_with(name)).map(|(_, bytes)| bytes.len()).sum()
+        };
+        for name in ["log", "traces", "catalog.sqlite3", "a statement", "another origin's requests", "/stats"] {
+            assert!(size(name) > 100, "nothing of {name}");
+        }
+        for (place, bytes) in &places {
+            self.markers.assert_absent(place, bytes, None);
+        }
+        let asked = self.platform.identity.asked();
+        for service in Service::ALL {
+            let has =
+                |marker: &str| asked.iter().any(|asked| asked.service == service && shown(asked).contains(marker));
+            let own = self.markers.0.iter().filter(|(_, of)| **of == Some(service));
+            assert!(own.map(|(marker, _)| marker).any(|marker| has(marker)), "{service:?} was shown nothing");
+        }
+        for asked in asked {
+            let text = format!("{} {} {:?} {}", asked.path, asked.query, asked.headers, asked.json());
+            self.markers.assert_absent(
+                &format!("a question to {:?}", asked.service),
+                text.as_bytes(),
+                Some(asked.service),
+            );
+        }
+    }
+}
+
+/// All that a question shows.
+fn shown(asked: &Asked) -> String {
+    format!("{} {} {:?} {}", asked.path, asked.query, asked.headers, asked.json())
+}
+
+/// All files of the store but its key.
+fn files_below(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let read = |path: PathBuf| match std::fs::read(&path) {
+        Ok(bytes) => vec![(path, bytes)],
+        Err(_) => files_below(&path),
+    };
+    entries.filter(|path| !path.ends_with("attestation.key")).flat_map(read).collect()
+}
+
+/// What the statements of a file say, which stands there in base64.
+fn statements(path: &Path, bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let is_one = path.extension().is_some_and(|extension| extension == "jsonl");
+    let lines: Vec<_> = if is_one { bytes.split(|b| *b == b'\n').map(<[u8]>::to_vec).collect() } else { Vec::new() };
+    lines.into_iter().filter(|line| !line.is_empty()).map(|line| {
+        let envelope: Value = serde_json::from_slice(&line).unwrap();
+        STANDARD.decode(envelope["payload"].as_str().unwrap()).unwrap()
+    })
+}
+
+#[tokio::test]
+async fn a_credential_stands_nowhere_but_with_who_may_read_it() {
+    let mut ground = Ground::new().await;
+    ground.add_attestation_key();
+    for proof in Proof::ALL {
+        ground.call(proof).await;
+    }
+    ground.misplace().await;
+    ground.present_anywhere().await;
+    ground.settle().await;
+    ground.assert_nothing_leaked().await;
+}
