@@ -35,7 +35,7 @@ pub use archive::{Compression, another_package_of_size, package_of, package_of_s
 pub use bulk::Bulk;
 pub use data_directory::{DataDirectory, Row};
 pub use gateway::{Gateway, GatewayPlan};
-pub use identity::{Identity, Question, Service, ServiceBehaviour};
+pub use identity::{Asked, Identity, Question, Service, ServiceBehaviour};
 pub use json::redacted;
 pub use network::NameServer;
 pub use nginx::Nginx;
