@@ -24,6 +24,8 @@ const BOUNDARY: &str = "2718281828";
 
 /// Adds a marker to a request.
 type Present = fn(LinkRequestBuilder, &str) -> LinkRequestBuilder;
+/// Makes a request of credentials and all else.
+type PresentFields = fn(&Fields) -> LinkRequestBuilder;
 
 /// Credentials in places where they do not count, beside those that do.
 const MISPLACED: [(&str, Present); 9] = [
@@ -41,7 +43,7 @@ const MISPLACED: [(&str, Present); 9] = [
 ];
 
 /// Credentials of a known app and user, where the stage takes them from anywhere; the fields come in a query's form.
-const ANYWHERE_KINDS: [(&str, fn(&Fields) -> LinkRequestBuilder); 4] = [
+const ANYWHERE_KINDS: [(&str, PresentFields); 4] = [
     ("in the query", |fields| {
         let path = format!("{ANYWHERE}{UPLOAD}?{}", fields.credentials());
         stranger("").path(path).raw_body(fields.package().to_string())
@@ -131,20 +133,68 @@ struct Ground {
     platform: Platform,
     collector: Collector,
     elsewhere: FakeSource,
+    vault: Vault,
     markers: Markers,
     replies: Vec<Reply>,
+}
+
+/// A source that wants to know who asks, and what the store has for it.
+struct Vault {
+    source: FakeSource,
+    operators: String,
+    sealing_key: String,
+    file: tempfile::NamedTempFile,
+}
+
+impl Vault {
+    async fn new(elsewhere: &FakeSource) -> Self {
+        let source = FakeSource::serving(package()).await;
+        source.on("/missing", Behaviour::Status(404));
+        source.on("/moved", Behaviour::Redirect(302, elsewhere.url()));
+        source.on("/denied", Behaviour::Status(401));
+        // A new file may be read by its owner alone.
+        let (operators, file) = (random(), tempfile::NamedTempFile::new().unwrap());
+        let host = source.host();
+        let text = format!(
+            "[[credentials]]\nname = \"vault\"\nhost = \"{host}\"\nkind = \"bearer\"\nsecret = \"{operators}\"\n"
+        );
+        std::fs::write(file.path(), text).unwrap();
+        Self { source, operators, sealing_key: format!("{:064x}", fastrand::u128(..)), file }
+    }
+
+    fn settings(&self) -> [(&'static str, String); 3] {
+        [
+            ("LINKGATE_FETCH_CREDENTIALS_FILE", self.file.path().display().to_string()),
+            ("LINKGATE_FETCH_CREDENTIALS_OVER_HTTP", self.source.host()),
+            ("LINKGATE_STORE_SEALING_KEY", self.sealing_key.clone()),
+        ]
+    }
+
+    fn rule(&self) -> Value {
+        json!({
+            "host": self.source.host(),
+            "allow_private_addresses": true,
+            "credential": "vault",
+            "allow_caller_credential": true,
+        })
+    }
 }
 
 impl Ground {
     async fn new() -> Self {
         let (collector, elsewhere) = (Collector::start().await, FakeSource::serving(package()).await);
+        let vault = Vault::new(&elsewhere).await;
         let plan = plan(&collector);
         let mut markers = Markers::default();
         plan.private_key().lines().filter(|line| !line.starts_with('-')).for_each(|line| markers.add(line, None));
-        let settings = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())];
+        [&vault.operators, &vault.sealing_key].into_iter().for_each(|secret| markers.add(secret, None));
+        let [file, over_http, sealing_key] = vault.settings();
+        let settings = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint()), file, over_http, sealing_key];
         let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
-        let platform = Platform::built(plan, &settings, &[elsewhere.host()], |policy| {
-            policy["packages"]["hosts"] = json!([{"host": elsewhere.host(), "allow_private_addresses": true}]);
+        let hosts = [elsewhere.host(), vault.source.host()];
+        let platform = Platform::built(plan, &settings, &hosts, |policy| {
+            policy["packages"]["hosts"] =
+                json!([{"host": elsewhere.host(), "allow_private_addresses": true}, vault.rule()]);
             let stages = policy["routes"]["stages"].as_array_mut().unwrap();
             let places = json!({"credentials_from": ["header", "query", "body"]});
             stages.push(json!({"name": "anywhere", "prefixes": [ANYWHERE], "authentication": places}));
@@ -158,7 +208,7 @@ impl Ground {
         markers.add(&bearer, Some(Service::Login));
         let listed = platform.stack.gateway().credentials();
         [&listed.secret, &listed.token, &listed.ticket].into_iter().for_each(|secret| markers.add(secret, None));
-        Self { platform, collector, elsewhere, markers, replies: Vec::new() }
+        Self { platform, collector, elsewhere, vault, markers, replies: Vec::new() }
     }
 
     /// The store's own key.
@@ -218,6 +268,29 @@ impl Ground {
             assert_eq!(status, 200, "{name}: {:?}", self.replies.last());
             let refused = present(stranger(link), &marker);
             assert_eq!(self.send(refused, "refused").await, 400, "{name}");
+        }
+    }
+
+    /// The operator's credential for a source and the caller's own, to each end and to a refusal.
+    async fn reach_private_source(&mut self) {
+        for is_own in [false, true] {
+            for (end, path) in ENDS.into_iter().chain([("denied", "/denied")]) {
+                let caller = self.platform.caller(Proof::Secret);
+                self.mark(&caller, Some(Service::Bkauth));
+                let mut request = self.platform.request_for(&caller, &self.vault.source.url_of(path));
+                if is_own {
+                    let marker = random();
+                    self.markers.add(&marker, None);
+                    request = request.header("x-linkgate-source-authorization", &format!("Bearer {marker}"));
+                }
+                let status = self.send(request, end).await;
+                let expected = match end {
+                    "not stored" | "denied" => 502,
+                    "not waited for" => 202,
+                    _ => 200,
+                };
+                assert_eq!(status, expected, "own {is_own}, {end}: {:?}", self.replies.last());
+            }
         }
     }
 
@@ -293,6 +366,8 @@ impl Ground {
         for (place, bytes) in &places {
             self.markers.assert_absent(place, bytes, None);
         }
+        let read = |head: &String| head.contains("authorization: Bearer ");
+        assert!(self.vault.source.requests().iter().all(read), "the one that may read them does");
         let asked = self.platform.identity.asked();
         for service in Service::ALL {
             let has =
@@ -345,6 +420,7 @@ async fn a_credential_stands_nowhere_but_with_who_may_read_it() {
     }
     ground.misplace().await;
     ground.present_anywhere().await;
+    ground.reach_private_source().await;
     ground.settle().await;
     ground.assert_nothing_leaked().await;
 }
