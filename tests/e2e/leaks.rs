@@ -28,7 +28,7 @@ type Present = fn(LinkRequestBuilder, &str) -> LinkRequestBuilder;
 type PresentFields = fn(&Fields) -> LinkRequestBuilder;
 
 /// Credentials in places where they do not count, beside those that do.
-const MISPLACED: [(&str, Present); 9] = [
+const MISPLACED: [(&str, Present); 11] = [
     ("a bearer", |request, marker| request.header("authorization", &format!("Bearer {marker}"))),
     ("a password", |request, marker| {
         request.header("authorization", &format!("Basic {}", STANDARD.encode(format!("user:{marker}"))))
@@ -38,6 +38,12 @@ const MISPLACED: [(&str, Present); 9] = [
     ("a token of the gateway", |request, marker| request.header("x-bkapi-jwt", marker)),
     ("a token of the gateway, as CGI writes it", |request, marker| request.header("x_bkapi_jwt", marker)),
     ("a header of the gateway", |request, marker| request.header("x-bkapi-app", marker)),
+    ("a credential for a source that no gate judged", |request, marker| {
+        request.header("x-bkapi-source-authorization", &format!("Bearer {marker}"))
+    }),
+    ("a credential for a source, as CGI writes it", |request, marker| {
+        request.header("x_linkgate_source_authorization", &format!("Bearer {marker}"))
+    }),
     ("a tenant", |request, marker| request.header("x-bk-tenant-id", marker)),
     ("a secret in the query", |request, marker| request.path(format!("/stag{UPLOAD}?bk_app_secret={marker}"))),
 ];
