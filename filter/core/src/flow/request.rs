@@ -336,7 +336,9 @@ fn read_source_authorization(
     if !remove.iter().any(|name| name == headers::SOURCE_AUTHORIZATION) {
         return Ok(None);
     }
-    read_caller_credential(head.header_values(headers::SOURCE_AUTHORIZATION)).map(|value| value.map(SecretString::from))
+    let name = headers::SOURCE_AUTHORIZATION.as_bytes();
+    let values = head.pairs.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| *value);
+    read_caller_credential(values).map(|value| value.map(SecretString::from))
 }
 
 /// Credentials, which the store has no use for, and every header of a gateway that the caller made up. The tenant is one: it
