@@ -155,3 +155,17 @@ async fn a_module_that_takes_no_packages_says_so() {
     assert_eq!(stack.refuse(on("unknown")).await.status, 404);
     assert!(stack.source().requests().is_empty());
 }
+
+#[tokio::test]
+async fn a_link_reaches_its_source_byte_for_byte_also_by_way_of_a_job() {
+    let stack = WholeStack::new().await;
+    let written = "/a'b|c/example.tgz?sign='x'&y={z}^`\"<>&%&n=%c3%a9?";
+    let line = format!("GET {written} HTTP/1.1\r\n");
+    let reply = stack.send(stack.request(stack.source().url_of(written))).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let later = stack.request(stack.source().url_of(written)).version("2").header("prefer", "respond-async");
+    assert_eq!(stack.send(later).await.status, 202);
+    stack.source().wait_for_requests(2).await;
+    let asked = stack.source().requests();
+    assert!(asked.iter().all(|head| head.starts_with(&line)), "{asked:?}");
+}
