@@ -31,7 +31,14 @@ impl ModuleRef {
     /// The path of the module's packages, the only one that [`ModuleRef::split_path`] reads as this module.
     #[must_use]
     pub fn path(&self) -> String {
-        ["/bkapps/applications/", self.app.as_str(), "/modules/", self.module.as_str(), "/source_package/"].concat()
+        self.path_to("")
+    }
+
+    /// The same with what comes below the module's packages.
+    #[must_use]
+    pub fn path_to(&self, below: &str) -> String {
+        let (app, module) = (self.app.as_str(), self.module.as_str());
+        ["/bkapps/applications/", app, "/modules/", module, "/source_package/", below].concat()
     }
 }
 

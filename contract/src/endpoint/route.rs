@@ -83,6 +83,10 @@ impl PathParams {
     /// Holds a path against a row's, segment by segment; the whole of it must match.
     fn read_path(pattern: &str, path: &str) -> Option<Self> {
         let mut params = Self::default();
+        let Some((literal, _)) = pattern.split_once('{') else { return (pattern == path).then_some(params) };
+        if !path.starts_with(literal) {
+            return None;
+        }
         let mut segments = path.split('/');
         for expected in pattern.split('/') {
             let segment = segments.next()?;
@@ -108,6 +112,9 @@ impl Route {
     /// The path as the store serves it, without a prefix: the only one that is read as this route.
     #[must_use]
     pub fn canonical_path(&self) -> String {
+        if !self.endpoint.path.contains('{') {
+            return self.target.path_to(self.endpoint.path);
+        }
         let mut path = self.target.path();
         for (at, segment) in self.endpoint.path.split('/').enumerate() {
             if at > 0 {

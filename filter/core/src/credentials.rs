@@ -6,10 +6,10 @@
 
 use std::borrow::Cow;
 
-use linkgate_contract::{Field, Fields, NoObject, headers};
+use linkgate_contract::{Field, Fields, NoObject};
 use serde_json::Value;
 
-use crate::head::Head;
+use crate::head::{Head, HeaderField};
 use crate::reason::Reason;
 use crate::secret::Secret;
 
@@ -56,9 +56,8 @@ const MAX_LOGIN: usize = 2 << 10;
 impl PresentedCredentials {
     /// Reads the header; `None` if there is none, so that another place may be looked at.
     pub(crate) fn from_header(head: &Head<'_>) -> Result<Option<Self>, Reason> {
-        let mut copies = head.header_values(headers::AUTHORIZATION);
-        let Some(value) = copies.next() else { return Ok(None) };
-        if copies.next().is_some() {
+        let Some(value) = head.first(HeaderField::Authorization) else { return Ok(None) };
+        if head.is_repeated(HeaderField::Authorization) {
             return Err(Reason::REPEATED);
         }
         if value.trim_ascii().is_empty() {
@@ -180,7 +179,7 @@ fn read_token(fields: &Fields<'_>, name: &str) -> Option<String> {
 
 /// The first cookie of that name, percent-decoded as browsers and BlueKing's pages write it.
 fn read_cookie(head: &Head<'_>, name: &str) -> Option<String> {
-    let values = head.header_values("cookie").filter_map(|value| std::str::from_utf8(value).ok());
+    let values = head.all(HeaderField::Cookie).filter_map(|value| std::str::from_utf8(value).ok());
     let mut pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
     let (_, value) = pairs.find(|(key, value)| *key == name && !value.is_empty())?;
     // A plus sign is itself in a cookie; the decoder of forms would make it a space.

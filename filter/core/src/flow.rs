@@ -109,7 +109,9 @@ struct Flow {
 
 /// Judges the head of a request.
 pub(crate) fn judge_head(context: &Context, head: &Head<'_>) -> Verdict {
-    if let Some(answer) = preflight::answer(context, head) {
+    if preflight::may_be_one(head)
+        && let Some(answer) = preflight::answer(context, head)
+    {
         return Verdict::Deny(answer);
     }
     let (mut record, mut reply_headers) = (Record::default(), ReplyHeaders::new());

@@ -69,7 +69,7 @@ pub(super) fn build_forward(request: &mut Request, token: &str, admitted: Admitt
         // The store serves this one form, so it cannot read path or query another way.
         (":path", request.canonical_target()),
         (headers::JWT, token.to_owned()),
-        (headers::REQUEST_ID, request.id.clone()),
+        (headers::REQUEST_ID, std::mem::take(&mut request.id)),
     ];
     set.extend(request.tenant.take().map(|tenant| (headers::TENANT_ID, tenant.to_string())));
     set.extend(request.forwarded_id.take().map(|id| (headers::X_REQUEST_ID, id)));

@@ -3,24 +3,27 @@
 
 use std::rc::Rc;
 
-use linkgate_contract::{Endpoint, NoEndpoint, headers};
+use linkgate_contract::{Endpoint, NoEndpoint};
 
 use super::decision::record_decision;
 use super::verdict::{Denial, PREFLIGHT};
 use crate::context::Context;
-use crate::head::Head;
+use crate::head::{Head, HeaderField};
 use crate::policy::Stage;
 use crate::record::Record;
 use crate::reply::Reply;
 
+/// Whether a request can be a preflight.
+pub(super) fn may_be_one(head: &Head<'_>) -> bool {
+    head.first(HeaderField::Method) == Some(b"OPTIONS")
+}
+
 /// The answer to a preflight of an origin that is allowed. Any other request, a preflight of another origin too, is judged as
 /// it comes.
+#[cold]
 pub(super) fn answer(context: &Context, head: &Head<'_>) -> Option<Denial> {
-    if head.header_text(":method") != Some("OPTIONS") {
-        return None;
-    }
-    let (origin, target) = (head.origin()?, head.header_text(":path")?);
-    head.header_values(headers::REQUESTED_METHOD).next()?;
+    let (origin, target) = (head.origin()?, head.text(HeaderField::Path)?);
+    head.first(HeaderField::RequestedMethod)?;
     let policy = &context.policy;
     let is_too_large = target.len() > policy.uri_bytes;
     let is_restricted = policy.client_ips.judge(head.client_ip).is_some_and(|denied| !denied.report_only);

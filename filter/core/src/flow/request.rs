@@ -12,7 +12,7 @@ use crate::caller_cache::{Caller, CredentialFingerprint};
 use crate::context::Context;
 use crate::credentials::{Cookies, PRESENTING_NAMES, PresentedCredentials, decode_form, fields_of_form};
 use crate::denied::Denied;
-use crate::head::Head;
+use crate::head::{Head, HeaderField};
 use crate::identity::signature::{SignedParts, is_signed};
 use crate::interrupt::{BODY_BYTES, IDENTITY, Interrupt};
 use crate::policy::{Policy, Stage};
@@ -78,7 +78,7 @@ impl BodyUse {
         let is_large = announced_bytes.is_some_and(|length| length > MISPLACED_BYTES as u64);
         if stage.authentication.from_body {
             Self::Counts
-        } else if is_large || head.header_values("expect").next().is_some() {
+        } else if is_large || head.first(HeaderField::Expect).is_some() {
             Self::None
         } else {
             Self::MayTell
@@ -99,11 +99,12 @@ impl Request {
         reply_headers: &mut ReplyHeaders,
     ) -> Result<Self, Box<Denied>> {
         let policy = &context.policy;
-        if head.header_values(":path").next().is_some_and(|target| target.len() > policy.uri_bytes) {
+        if head.first(HeaderField::Path).is_some_and(|target| target.len() > policy.uri_bytes) {
             return Err(deny("limits.uri_bytes", GatewayError::UriTooLarge));
         }
+        let target = head.text(HeaderField::Path).unwrap_or_default();
         let not_found = || deny("routes", GatewayError::ApiNotFound);
-        let (stage, route) = find_route(policy, head).ok_or_else(not_found)?;
+        let (stage, route) = find_route(policy, head, target).ok_or_else(not_found)?;
         if let Some(cors) = &stage.cors {
             *reply_headers = cors.reply_headers(head.origin());
         }
@@ -117,9 +118,10 @@ impl Request {
             Some(denied) => return Err(Box::new(denied)),
             None => {}
         }
-        let (raw_path, query) = split_target(head);
-        let media_type = MediaType::from_header(head.header_values(headers::CONTENT_TYPE).next());
-        let announced_bytes = head.header_text("content-length").and_then(|length| length.parse().ok());
+        let (path, raw_query) = target.split_once('?').unwrap_or_default();
+        let query = decode_form(raw_query.as_bytes());
+        let media_type = MediaType::from_header(head.first(HeaderField::ContentType));
+        let announced_bytes = head.text(HeaderField::ContentLength).and_then(|length| length.parse().ok());
         let body = if route.endpoint.body == BodyKind::Json && media_type != MediaType::Other && !head.end_of_stream {
             BodyUse::choose(stage, head, announced_bytes)
         } else {
@@ -130,20 +132,20 @@ impl Request {
         let tenant = requested_tenant(policy, head).map_err(refuse)?;
         let remove = names_to_remove(head);
         Ok(Self {
-            forwarded_query: raw_query(head).map(|query| route.endpoint.filter_query(query)).unwrap_or_default(),
+            forwarded_query: route.endpoint.filter_query(raw_query),
             route,
             stage: Rc::clone(stage),
             presented,
-            caller_credential: read_source_authorization(head, &remove),
+            caller_credential: read_source_authorization(head),
             media_type,
-            language: Language::choose(head.header_text(headers::LANGUAGE), head.header_text(headers::ACCEPT_LANGUAGE)),
+            language: Language::choose(head.text(HeaderField::Language), head.text(HeaderField::AcceptLanguage)),
             id: head.request_id().to_owned(),
             forwarded_id: forwarded_id(head),
             tenant,
             remove,
             reply_headers: std::mem::take(reply_headers),
             announced_bytes,
-            raw_path,
+            raw_path: path.to_owned(),
             query,
         })
     }
@@ -178,7 +180,9 @@ impl Request {
     }
 
     fn holds_misplaced(&self, body: &[u8]) -> bool {
-        body.len() <= MISPLACED_BYTES && self.body_fields(body).is_ok_and(|fields| fields.has_any(&PRESENTING_NAMES))
+        body.len() <= MISPLACED_BYTES
+            && may_name_credentials(body)
+            && self.body_fields(body).is_ok_and(|fields| fields.has_any(&PRESENTING_NAMES))
     }
 
     /// The denial of a body that is longer than its request has use for.
@@ -232,9 +236,25 @@ impl Request {
     }
 }
 
+/// Whether a body can have a field of [`PRESENTING_NAMES`], which costs less than to read its fields. JSON and forms can write a
+/// name in other ways, with a mark that is taken for one.
+fn may_name_credentials(body: &[u8]) -> bool {
+    const BEFORE_UNDERSCORE: [&[u8]; 4] = [b"app", b"bk", b"access", b"inner"];
+    body.iter().enumerate().any(|(at, byte)| match byte {
+        b'\\' | b'%' => true,
+        b'_' => body.get(..at).is_some_and(|before| BEFORE_UNDERSCORE.iter().any(|word| before.ends_with(word))),
+        b'j' => body.get(at..).is_some_and(|rest| rest.starts_with(b"jwt")),
+        _ => false,
+    })
+}
+
 /// The first stage below whose prefixes the path is known decides.
-fn find_route<'a>(policy: &'a Policy, head: &Head<'_>) -> Option<(&'a Rc<Stage>, Result<Route, NoEndpoint>)> {
-    let (method, target) = (head.header_text(":method")?, head.header_text(":path")?);
+fn find_route<'a>(
+    policy: &'a Policy,
+    head: &Head<'_>,
+    target: &str,
+) -> Option<(&'a Rc<Stage>, Result<Route, NoEndpoint>)> {
+    let method = head.text(HeaderField::Method)?;
     let found = policy.stages.iter().map(|stage| (stage, Endpoint::find_below(method, target, &stage.prefixes)));
     found.into_iter().find(|(_, found)| *found != Err(NoEndpoint::UnknownPath))
 }
@@ -242,8 +262,8 @@ fn find_route<'a>(policy: &'a Policy, head: &Head<'_>) -> Option<(&'a Rc<Stage>,
 fn forwarded_id(head: &Head<'_>) -> Option<String> {
     const MAX_BYTES: usize = 256;
     let is_plain = |id: &&str| (1..=MAX_BYTES).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
-    let callers = head.header_text(headers::CALLER_REQUEST_ID).filter(is_plain);
-    let is_there = head.header_text(headers::X_REQUEST_ID) == Some(head.request_id());
+    let callers = head.text(HeaderField::CallerRequestId).filter(is_plain);
+    let is_there = head.text(HeaderField::RequestId) == Some(head.request_id());
     callers.or((!is_there).then(|| head.request_id())).map(str::to_owned)
 }
 
@@ -252,26 +272,13 @@ fn requested_tenant(policy: &Policy, head: &Head<'_>) -> Result<Option<TenantId>
     if policy.tenants.is_none() {
         return Ok(None);
     }
-    let mut copies = head.header_values(headers::TENANT_ID);
-    match (copies.next(), copies.next()) {
-        (None | Some(b""), None) => Ok(None),
-        (Some(value), None) => {
+    match head.first(HeaderField::TenantId) {
+        _ if head.is_repeated(HeaderField::TenantId) => Err(Reason::BAD_TENANT),
+        None | Some(b"") => Ok(None),
+        Some(value) => {
             let tenant = std::str::from_utf8(value).ok().and_then(|value| TenantId::new(value).ok());
             tenant.map(Some).ok_or(Reason::BAD_TENANT)
         }
-        (_, Some(_)) => Err(Reason::BAD_TENANT),
-    }
-}
-
-/// The query as the caller wrote it.
-fn raw_query<'a>(head: &Head<'a>) -> Option<&'a str> {
-    head.header_text(":path")?.split_once('?').map(|(_, query)| query)
-}
-
-fn split_target(head: &Head<'_>) -> (String, Vec<(String, String)>) {
-    match head.header_text(":path").unwrap_or_default().split_once('?') {
-        Some((path, query)) => (path.to_owned(), decode_form(query.as_bytes())),
-        None => (String::new(), Vec::new()),
     }
 }
 
@@ -322,23 +329,14 @@ fn fingerprint(
     head: &Head<'_>,
     query: &[(String, String)],
 ) -> Option<CredentialFingerprint> {
-    let mut copies = head.header_values(headers::AUTHORIZATION);
-    let header = copies.next().filter(|_| copies.next().is_none())?;
-    let alone = head.header_values("cookie").next().is_none() && !is_signed(query);
+    let header = head.first(HeaderField::Authorization).filter(|_| !head.is_repeated(HeaderField::Authorization))?;
+    let alone = head.first(HeaderField::Cookie).is_none() && !is_signed(query);
     alone.then(|| context.caller_cache.fingerprint(&stage.name, header)).flatten()
 }
 
-/// What the caller would have the source believe. It is among the headers to remove, and few requests have it.
-fn read_source_authorization(
-    head: &Head<'_>,
-    remove: &[String],
-) -> Result<Option<SecretString>, InvalidCallerCredential> {
-    if !remove.iter().any(|name| name == headers::SOURCE_AUTHORIZATION) {
-        return Ok(None);
-    }
-    let name = headers::SOURCE_AUTHORIZATION.as_bytes();
-    let values = head.pairs.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| *value);
-    read_caller_credential(values).map(|value| value.map(SecretString::from))
+/// What the caller would have the source believe.
+fn read_source_authorization(head: &Head<'_>) -> Result<Option<SecretString>, InvalidCallerCredential> {
+    read_caller_credential(head.all(HeaderField::SourceAuthorization)).map(|value| value.map(SecretString::from))
 }
 
 /// Credentials, which the store has no use for, and every header of a gateway that the caller made up. The tenant is one: it
@@ -347,7 +345,8 @@ fn names_to_remove(head: &Head<'_>) -> Vec<String> {
     const CREDENTIALS: [&[u8]; 4] = [b"authorization", b"cookie", b"proxy-authorization", b"x-bk-tenant-id"];
     let mut names = Vec::new();
     for (name, _) in head.pairs {
-        if CREDENTIALS.iter().any(|credential| name.eq_ignore_ascii_case(credential)) || is_ours(name) {
+        let is_one = |known: &&[u8]| known.len() == name.len() && name.eq_ignore_ascii_case(known);
+        if CREDENTIALS.iter().any(is_one) || is_ours(name) {
             names.extend(String::from_utf8(name.to_ascii_lowercase()).ok().filter(|name| !names.contains(name)));
         }
     }
@@ -363,4 +362,22 @@ fn is_ours(name: &[u8]) -> bool {
 fn begins_with(name: &[u8], prefix: &str) -> bool {
     let plain = |b: &u8| if *b == b'_' { b'-' } else { b.to_ascii_lowercase() };
     name.len() >= prefix.len() && name.iter().zip(prefix.as_bytes()).all(|(b, want)| plain(b) == *want)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_body_that_presents_credentials_is_passed_over() {
+        for name in PRESENTING_NAMES {
+            for body in [format!(r#"{{"{name}": "x"}}"#), format!("a=1&{name}=x"), format!("name=\"{name}\"\r\n\r\nx")]
+            {
+                assert!(may_name_credentials(body.as_bytes()), "{body}");
+            }
+        }
+        assert!(may_name_credentials(br#"{"\u0062k_token": "x"}"#) && may_name_credentials(b"%62k_token=x"));
+        let plain = br#"{"package_url": "https://example.com/a_b/jw.tar.gz", "allow_overwrite": true}"#;
+        assert!(!may_name_credentials(plain) && !may_name_credentials(b""));
+    }
 }

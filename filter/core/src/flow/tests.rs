@@ -310,7 +310,7 @@ proptest! {
                 prop_assert!(!reply.body.contains("s3cret") && !reply.body.contains("t1cket"));
             }
             Verdict::Allow(forward) => {
-                let credentials = head.header_values("x-bkapi-authorization").collect::<Vec<_>>();
+                let credentials = head.all(crate::head::HeaderField::Authorization).collect::<Vec<_>>();
                 prop_assert_eq!(credentials.len(), 1);
                 let given: Value = serde_json::from_slice(credentials[0]).unwrap();
                 prop_assert_eq!(&given["bk_app_secret"], "s3cret");
