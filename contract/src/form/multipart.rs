@@ -31,7 +31,7 @@ impl Boundary {
 
 /// What follows a boundary on its line.
 enum LineEnd<'a> {
-    /// A part, which begins here.
+    /// A part, from the line break on that may begin the next boundary already.
     Part(&'a [u8]),
     /// Nothing more.
     Last,
@@ -84,7 +84,7 @@ fn end_boundary_line(text: &[u8]) -> Result<LineEnd<'_>, InvalidForm> {
     let blanks = text.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
     match (is_last, text.get(blanks..).unwrap_or_default()) {
         (true, [] | [b'\r', b'\n', ..]) => Ok(LineEnd::Last),
-        (false, [b'\r', b'\n', part @ ..]) => Ok(LineEnd::Part(part)),
+        (false, part @ [b'\r', b'\n', ..]) => Ok(LineEnd::Part(part)),
         (_, [] | [b'\r'] | [b'-']) => Err(InvalidForm::Truncated),
         _ => Err(InvalidForm::BoundaryLine),
     }
@@ -95,6 +95,7 @@ type Field<'a> = (Cow<'a, str>, Cow<'a, str>);
 
 /// A field, or nothing where the part is a file.
 fn parse_part(part: &[u8], number: usize) -> Result<Option<Field<'_>>, InvalidForm> {
+    let part = part.strip_prefix(b"\r\n").ok_or(InvalidForm::Headers(number))?;
     let (head, value) = match part.strip_prefix(b"\r\n") {
         Some(value) => (&[][..], value),
         None => split_once(part, b"\r\n\r\n").ok_or(InvalidForm::Headers(number))?,

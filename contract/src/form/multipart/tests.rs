@@ -142,6 +142,9 @@ fn what_can_be_read_in_two_ways_is_refused() {
     let cases = [
         (form(&[field("a", "1\r\n--Bx\r\n2")]), InvalidForm::BoundaryLine),
         (b"--B--x\r\n".to_vec(), InvalidForm::BoundaryLine),
+        // A boundary on the first line of a part: the line break between the two belongs to both.
+        ([b"--B\r\n--B--x: y\r\n".to_vec(), form(&[field("a", "1")])].concat(), InvalidForm::Headers(1)),
+        ([b"--B\r\n".to_vec(), form(&[field("a", "1")])].concat(), InvalidForm::Headers(1)),
         (form(&[field("a", "1")]).into_iter().filter(|b| *b != b'\r').collect(), InvalidForm::BoundaryLine),
         (b"words".to_vec(), InvalidForm::NoPart),
         (b"x--B--".to_vec(), InvalidForm::NoPart),
