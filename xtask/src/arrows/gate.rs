@@ -72,6 +72,7 @@ pub(super) const MODULES: super::modules::Table = &[
             "token",
         ],
     ),
+    ("flow::source_access", &["flow::request", "denied", "rules"]),
     (
         "flow::request",
         &[
@@ -89,7 +90,6 @@ pub(super) const MODULES: super::modules::Table = &[
             "rules",
         ],
     ),
-    ("flow::source_access", &["flow::request", "denied", "rules"]),
     ("flow::verdict", &["limit", "record", "reply"]),
     ("flow::decision", &["metrics", "record"]),
     ("context", &["caller_cache", "keys", "limit", "policy", "services::question", "shared", "worker"]),
