@@ -57,7 +57,7 @@ pub enum InvalidUrl {
 }
 
 impl PackageUrl {
-    /// Room for the longest presigned links seen (about 4 KiB), twice.
+    /// Enough for the longest presigned links seen (about 4 KiB), twice.
     pub const MAX_BYTES: usize = 8192;
 
     /// Trims, checks and takes a link.

@@ -143,10 +143,10 @@ fn check_call(call: &OutsideCall) {
         assert!(!segments.iter().any(|segment| matches!(*segment, "." | "..")), "{plain}");
         assert!(!plain.contains(['%', '\\', '#']), "{plain}");
     }
-    let (shown, bearer) = (header("x-bk-app-secret").is_some(), header("authorization").is_some());
+    let (presented, bearer) = (header("x-bk-app-secret").is_some(), header("authorization").is_some());
     match call.service {
         ServiceKind::Bkauth => {
-            assert!(shown && !bearer && query.is_empty());
+            assert!(presented && !bearer && query.is_empty());
             let known = match segments[..] {
                 ["", "api", "v1", "apps", app, "access-keys", "verify"] => {
                     header(":method") == Some("POST") && may_be_registered(app)
@@ -161,11 +161,11 @@ fn check_call(call: &OutsideCall) {
         }
         ServiceKind::Login => {
             let tenants = plain == "/login/api/v3/apigw/bk-tokens/verify/";
-            assert!(!shown && bearer == tenants && (tenants || plain == "/login/api/v2/is_login/"), "{plain}");
+            assert!(!presented && bearer == tenants && (tenants || plain == "/login/api/v2/is_login/"), "{plain}");
             assert!(query.starts_with("bk_token=") && !query.contains('&'), "{query}");
         }
         ServiceKind::Ticket => {
-            assert!(!shown && !bearer);
+            assert!(!presented && !bearer);
             assert!(query.starts_with("bk_ticket=") && !query.contains('&'), "{query}");
         }
     }

@@ -125,7 +125,7 @@ async fn who_may_upload_asks_and_cancels_and_the_store_is_told_who_it_is() {
 }
 
 #[tokio::test]
-async fn the_wish_not_to_wait_reaches_the_store_and_its_answer_the_caller() {
+async fn the_preference_not_to_wait_reaches_the_store_and_its_answer_the_caller() {
     let post = Post::new().await;
     let preferences =
         [("prefer", "respond-async, wait=5"), ("idempotency-key", "\"a-1\""), ("accept", "application/json")];

@@ -70,7 +70,7 @@ async fn assert_no_space(store: &TestStore, source: &FakeSource, reply: &Reply) 
 }
 
 #[tokio::test]
-async fn a_package_for_which_there_is_no_room_is_refused_before_anybody_is_asked_for_it() {
+async fn a_package_for_which_there_is_no_space_is_refused_before_anybody_is_asked_for_it() {
     let Some((_disk, source, store)) = on_a_small_disk(Behaviour::Bytes(package_of_size(9_000_000))).await else {
         return;
     };
@@ -92,7 +92,7 @@ async fn a_package_that_is_announced_too_large_for_the_disk_is_refused_before_it
 }
 
 #[tokio::test]
-async fn a_package_of_unknown_size_ends_before_the_room_for_the_catalog_is_taken() {
+async fn a_package_of_unknown_size_ends_before_the_space_for_the_catalog_is_taken() {
     let endless = Behaviour::Chunked(package_of_size(9_000_000), 100_000);
     let Some((disk, source, store)) = on_a_small_disk(endless).await else { return };
     let (least, watched) = (AtomicU64::new(u64::MAX), AtomicBool::new(true));
@@ -114,7 +114,7 @@ async fn a_package_of_unknown_size_ends_before_the_room_for_the_catalog_is_taken
 }
 
 #[tokio::test]
-async fn the_same_room_is_not_given_to_two_packages_at_once() {
+async fn the_same_space_is_not_given_to_two_packages_at_once() {
     let Some((_disk, source, store)) = on_a_small_disk(Behaviour::Held(package_of_size(4_000_000))).await else {
         return;
     };
@@ -129,7 +129,7 @@ async fn the_same_room_is_not_given_to_two_packages_at_once() {
 }
 
 #[tokio::test]
-async fn a_download_that_begins_anew_is_not_refused_for_the_room_that_its_first_half_holds() {
+async fn a_download_that_begins_anew_is_not_refused_for_the_space_that_its_first_half_holds() {
     let body = package_of_size(4_500_000);
     let half = Behaviour::Announce(4_500_000, body[..4_000_000].to_vec());
     let turns = Behaviour::Turns(vec![half, Behaviour::Bytes(body.clone())]);
@@ -141,7 +141,7 @@ async fn a_download_that_begins_anew_is_not_refused_for_the_room_that_its_first_
 }
 
 #[tokio::test]
-async fn a_disk_that_others_fill_meanwhile_is_told_and_the_store_goes_on_when_there_is_room_again() {
+async fn a_disk_that_others_fill_meanwhile_is_told_and_the_store_goes_on_when_there_is_space_again() {
     let Some((disk, source, store)) = on_a_small_disk(Behaviour::Held(package_of_size(4_000_000))).await else {
         return;
     };

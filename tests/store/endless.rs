@@ -1,4 +1,4 @@
-//! Sources without an end: of connecting, of the head, of the body, of patience.
+//! Sources without an end: of connecting, of the head, of the body, of waiting.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

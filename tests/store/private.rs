@@ -69,7 +69,7 @@ async fn a_redirect_from_a_named_host_to_a_private_one_that_is_not_named_is_refu
 }
 
 #[tokio::test]
-async fn a_named_host_must_still_be_allowed_at_every_hop() {
+async fn a_named_host_must_still_be_allowed_at_every_redirect() {
     let inside = FakeSource::serving(package_of("secret")).await;
     let source = FakeSource::start(Behaviour::Redirect(302, inside.url())).await;
     let store = store_allowing(&[source.host()]).await;

@@ -1,4 +1,4 @@
-//! Redirects: every hop is judged like the first.
+//! Redirects: every request is judged like the first.
 
 use linkgate_contract::{AllowList, HostRule};
 use linkgate_tests::{Behaviour, Compression, FakeSource, TestStore, package_of, sha256_hex, tar, trust};

@@ -106,7 +106,7 @@ async fn every_kind_of_damage_is_found_and_nothing_is_touched() {
 }
 
 #[tokio::test]
-async fn a_repair_moves_wrong_bytes_aside_removes_orphans_and_leaves_every_row() {
+async fn a_repair_quarantines_wrong_bytes_removes_orphans_and_leaves_every_row() {
     let dir = tempfile::tempdir().unwrap();
     let directory = with_packages(dir.path(), &[b"good", b"wrong", b"lost"]).await;
     let (good, wrong, lost) =

@@ -66,6 +66,13 @@ const GONE: &[GoneWord] = &[
     GoneWord { forms: &["weather"], new: "fault schedule", reason: "when a service is down" },
     GoneWord { forms: &["dice"], new: "Rng", reason: "a generator of random numbers" },
     GoneWord { forms: &["door", "doors"], new: "port, gateway", reason: "where requests come in" },
+    GoneWord { forms: &["room", "rooms"], new: "space, module", reason: "of a disk or a list; a part of the code" },
+    GoneWord { forms: &["aside"], new: "temporary file, quarantine", reason: "where a file is before it has its name" },
+    GoneWord { forms: &["hop", "hops"], new: "redirect, request", reason: "the parts of a download" },
+    GoneWord { forms: &["patience"], new: "queue timeout, limit", reason: "how long something may wait" },
+    GoneWord { forms: &["pace"], new: "rate, speed", reason: "bytes for each second" },
+    GoneWord { forms: &["wish", "wishes"], new: "upload key, request", reason: "what a caller wants" },
+    GoneWord { forms: &["complaint", "complaints"], new: "finding, message", reason: "what verify reports" },
     GoneWord { forms: &["workshop"], new: "development tasks", reason: "what xtask is" },
 ];
 
@@ -95,6 +102,7 @@ const EXCEPTIONS: &[Exception] = &[
         scope: Scope::Path("tests/wasm/"),
         _reason: "a type of the interpreter that runs the filter",
     },
+    Exception { form: "hops", scope: Scope::Phrase("xff num trusted hops"), _reason: "a setting of Envoy" },
     Exception { form: "flight", scope: Scope::Phrase("in flight"), _reason: "what everybody calls it" },
 ];
 

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_room_is_not_promised_twice_and_comes_back() {
+    fn the_same_space_is_not_promised_twice_and_comes_back() {
         let (_, space) = disk(100);
         let first = space.reserve(Some(60)).unwrap();
         assert!(is_full(space.reserve(Some(31))) && is_full(space.check(31)));
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_room_of_a_real_disk_is_known_and_a_lost_one_is_an_error_of_another_kind() {
+    fn the_space_of_a_real_disk_is_known_and_a_lost_one_is_an_error_of_another_kind() {
         assert!(DiskSpace::of_directory(Path::new("/"), 0).check(1).is_ok());
         let lost = DiskSpace::of_directory(Path::new("/nowhere/at/all"), 0).check(0).unwrap_err();
         assert_eq!(lost.kind(), io::ErrorKind::NotFound);

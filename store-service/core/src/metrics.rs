@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn free_room_is_that_of_the_disk_and_a_disk_that_is_gone_is_no_failure() {
+    fn free_space_is_that_of_the_disk_and_a_disk_that_is_gone_is_no_failure() {
         let free = |metrics: &Metrics| {
             let text = metrics.render().unwrap();
             let line = text.lines().find(|line| line.starts_with("linkgate_store_disk_free_bytes ")).unwrap();

@@ -28,7 +28,7 @@ use linkgate_contract::PackageUrl;
 use tracing::error;
 
 use crate::config::FetchConfig;
-use crate::credentials::HopCredential;
+use crate::credentials::DownloadCredential;
 use crate::source::{CredentialError, FetchRequest, Source, SourceError};
 use crate::trust::InvalidEntry;
 use attempts::Attempts;
@@ -66,7 +66,7 @@ impl Source for HttpSource {
             return Err(SourceError::TooLarge { limit_bytes });
         }
         let FetchConfig { credentials, credentials_over_http, .. } = self.follower.config();
-        let credential = HopCredential::choose(credentials, credentials_over_http, request.access, request.url)
+        let credential = DownloadCredential::choose(credentials, credentials_over_http, request.access, request.url)
             .inspect_err(|error| log_unknown(error, request.url))?;
         let follower = Arc::clone(&self.follower);
         Download::begin(Attempts::new(follower, self.range_permits.clone(), request, credential)).await

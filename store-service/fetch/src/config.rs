@@ -21,7 +21,7 @@ pub struct FetchConfig {
     pub credentials_over_http: AllowList,
     /// The largest file. Default 1 GiB.
     pub max_bytes: u64,
-    /// How long resolving, connecting and shaking hands may take, at each hop. Default 10 s.
+    /// How long resolving, connecting and shaking hands may take, for each redirect. Default 10 s.
     pub connect_timeout: Duration,
     /// How long no byte may come, before the head or in the body. Default 30 s.
     pub idle_timeout: Duration,

@@ -229,7 +229,7 @@ impl Credentials {
 
 /// The credential of one download, as long as no redirect led away from where it goes.
 #[derive(Clone, Debug)]
-pub(crate) struct HopCredential {
+pub(crate) struct DownloadCredential {
     whose: SentCredential,
     origin: Origin,
     /// None for the whole origin.
@@ -237,7 +237,7 @@ pub(crate) struct HopCredential {
     header: SecretHeader,
 }
 
-impl HopCredential {
+impl DownloadCredential {
     /// The credential that goes to a link, if any does.
     ///
     /// # Errors
@@ -265,7 +265,7 @@ impl HopCredential {
         Ok(chosen.map(Arc::new))
     }
 
-    /// Whether it goes to this hop.
+    /// Whether it goes to this link.
     pub(crate) fn covers(&self, url: &PackageUrl) -> bool {
         url.origin() == self.origin && self.scope.as_ref().is_none_or(|scope| scope.covers(url))
     }
@@ -431,7 +431,7 @@ mod tests {
     fn chosen(names: &[&str], link: &str) -> Option<String> {
         let names: Vec<CredentialName> = names.iter().map(|name| CredentialName::new(*name).unwrap()).collect();
         let access = Access { credentials: &names, callers_own: None };
-        let chosen = HopCredential::choose(&known(), &AllowList::default(), access, &url(link)).unwrap()?;
+        let chosen = DownloadCredential::choose(&known(), &AllowList::default(), access, &url(link)).unwrap()?;
         Some(chosen.headers()["x-token"].to_str().unwrap().to_owned())
     }
 
@@ -448,7 +448,7 @@ mod tests {
     fn one_that_is_not_there_or_would_go_in_clear_is_an_error() {
         let (known, name) = (known(), CredentialName::new("gone").unwrap());
         let choose = |access, over_http: &AllowList, link: &str| {
-            HopCredential::choose(&known, over_http, access, &url(link)).map(|chosen| chosen.is_some())
+            DownloadCredential::choose(&known, over_http, access, &url(link)).map(|chosen| chosen.is_some())
         };
         let (none, names) = (AllowList::default(), [name]);
         let gone = choose(Access { credentials: &names, callers_own: None }, &none, "https://h/c").unwrap_err();
@@ -466,7 +466,7 @@ mod tests {
     fn no_secret_is_shown() {
         let own: SecretString = "Bearer s3cret".into();
         let access = Access { credentials: &[], callers_own: Some(&own) };
-        let chosen = HopCredential::choose(&known(), &AllowList::default(), access, &url("https://h/")).unwrap();
+        let chosen = DownloadCredential::choose(&known(), &AllowList::default(), access, &url("https://h/")).unwrap();
         let shown = format!("{:?} {:?} {:?} {:?}", known(), access, chosen, chosen.as_ref().unwrap().headers());
         assert!(!shown.contains("s3cret"), "{shown}");
     }

@@ -1,6 +1,6 @@
 //! Reads a source package from the caller's link, as a stream.
 //!
-//! Promises: every hop is judged anew, by the same [`PackageUrl`](linkgate_contract::PackageUrl) that is then connected
+//! Promises: every redirect is judged anew, by the same [`PackageUrl`](linkgate_contract::PackageUrl) that is then connected
 //! to: allow-list, no step down from https, and addresses that are public unless the operator, or the caller of this one
 //! download, lists that very host and port as private. The connection goes to an address that was checked. At most
 //! [`FetchConfig::max_bytes`] are read, whatever the source says. A download that breaks is tried again, and goes on where

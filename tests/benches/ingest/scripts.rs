@@ -46,7 +46,7 @@ pub static ALL: [Script; 4] = [
     Script {
         name: "aria2c --checksum",
         needs: &["command -v aria2c"],
-        // It fails if the hash is another one. Room is not made beforehand, which would only cost it time.
+        // It fails if the hash is another one. Space is not reserved beforehand, which would only cost it time.
         text: "aria2c -q --no-conf --file-allocation=none --checksum=sha-256=\"$3\" ${SSL_CERT_FILE:+--ca-certificate=\"$SSL_CERT_FILE\"} -d / -o \"$2\" \"$1\" && echo \"$3\"",
     },
     Script { name: "requests, 512 B, then 4 KiB", needs: &["python3 -c 'import requests'"], text: REFERENCE },

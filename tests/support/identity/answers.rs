@@ -37,8 +37,8 @@ pub fn answer(registry: &Registry, asked: &Asked) -> Answer {
 }
 
 fn bkauth(registry: &Registry, asked: &Asked) -> Answer {
-    let shown = (asked.header("x-bk-app-code"), asked.header("x-bk-app-secret"));
-    if shown != (Some(&registry.gateway_code), Some(&registry.gateway_secret)) {
+    let presented = (asked.header("x-bk-app-code"), asked.header("x-bk-app-secret"));
+    if presented != (Some(&registry.gateway_code), Some(&registry.gateway_secret)) {
         return bkauth_error(401, 1_901_401, "app code or app secret wrong");
     }
     if asked.question == Question::VerifyAccessToken {
@@ -57,10 +57,10 @@ fn bkauth(registry: &Registry, asked: &Asked) -> Answer {
         return ok(&app_of(asked).map(|code| registry.show_app(&code)).unwrap_or_default());
     }
     let body = asked.json();
-    let Some(shown) = body["bk_app_secret"].as_str() else {
+    let Some(presented) = body["bk_app_secret"].as_str() else {
         return bkauth_error(400, 1_901_400, "bad request: bk_app_secret is required");
     };
-    ok(&json!({"is_match": secrets.iter().any(|secret| secret == shown)}))
+    ok(&json!({"is_match": secrets.iter().any(|secret| secret == presented)}))
 }
 
 fn verify_access_token(registry: &Registry, asked: &Asked) -> Answer {

@@ -400,7 +400,7 @@ fn contents_are_what_the_headers_say() {
 }
 
 #[test]
-fn members_do_not_overlap_and_leave_no_room_between_them() {
+fn members_do_not_overlap_and_leave_no_gap_between_them() {
     let (first, second) = (made("a", b"1"), made("b", b"2"));
     let file = [first.own(), second.own()].concat();
     let with_offsets = |one: usize, two: usize, file: &[u8]| {

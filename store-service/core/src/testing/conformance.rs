@@ -119,7 +119,7 @@ async fn nothing_to_claim(queue: &impl JobQueue) -> bool {
     waits
 }
 
-/// Each limit holds, and a job that ends makes room.
+/// Each limit holds, and a job that ends frees its permit.
 pub async fn limits_hold<A: Adapters>() {
     for (running, per_host, per_app) in [(1, 9, 9), (9, 1, 9), (9, 9, 1)] {
         let adapters = A::create(QueueLimits { running, per_host, per_app, ..LIMITS }).await;
@@ -352,7 +352,7 @@ async fn end_by_last_claim(catalog: &(impl Catalog + JobQueue), mut last: Claim)
     }
 }
 
-/// Heartbeats extend a claim, show how far the job is, and bring the wish that it ends.
+/// Heartbeats extend a claim, show how far the job is, and bring the request to cancel it.
 pub async fn heartbeats_tell_progress_and_cancellation<A: Adapters>() {
     let adapters = A::create(LIMITS).await;
     let queue = adapters.catalog();

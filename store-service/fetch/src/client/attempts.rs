@@ -1,6 +1,6 @@
 //! The attempts of one download.
 //!
-//! Promises: at most [`MAX_ATTEMPTS`] requests for the file in all, redirects aside, whatever they broke on, and all of
+//! Promises: at most [`MAX_ATTEMPTS`] requests for the file in all, redirects not counted, whatever they broke on, and all of
 //! them within one deadline; a wait that would outlast the deadline is not begun.
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::redirects::{FinalResponse, RedirectFollower, refuse_encoded_body};
 use super::representation::Representation;
 use super::retry::{self, FailedAttempt, RetryPolicy};
 use crate::config::FetchConfig;
-use crate::credentials::HopCredential;
+use crate::credentials::DownloadCredential;
 use crate::source::chain;
 use crate::source::{FetchRequest, Phase, Progress, SourceError};
 
@@ -31,7 +31,7 @@ pub(super) struct Attempts {
     range_permits: RangePermits,
     url: PackageUrl,
     private: AllowList,
-    credential: Option<Arc<HopCredential>>,
+    credential: Option<Arc<DownloadCredential>>,
     size: Option<u64>,
     deadline: Instant,
     made: u32,
@@ -53,7 +53,7 @@ impl Attempts {
         follower: Arc<RedirectFollower>,
         range_permits: RangePermits,
         request: FetchRequest<'_>,
-        credential: Option<Arc<HopCredential>>,
+        credential: Option<Arc<DownloadCredential>>,
     ) -> Self {
         let (url, private, size) = (request.url.clone(), request.private.clone(), request.size);
         let deadline = Instant::now() + follower.config().total_timeout;

@@ -27,7 +27,7 @@ pub(super) const USER_AGENT: &str = concat!("linkgate-store/", env!("CARGO_PKG_V
 const MAX_INTERIM: usize = 16;
 /// Bytes until a reply's body begins. The library bounds each single head by less.
 const MAX_HEAD_BYTES: usize = 1 << 20;
-/// Room for the headers of a request, so that they leave together with its first line.
+/// Space for the headers of a request, so that they leave together with its first line.
 const REQUEST_BYTES: usize = 4 << 10;
 
 /// A source goes on and on before its reply.
@@ -83,7 +83,7 @@ impl Response {
     }
 }
 
-/// What a proxy makes of the wish for a tunnel.
+/// What a proxy answers to a request for a tunnel.
 pub(super) enum Tunnel {
     /// It leads to the host.
     Open(Stream),

@@ -1,6 +1,6 @@
 //! Follows redirects, one request after the other, from the link to whoever has the file.
 //!
-//! Promises: what was judged is what is connected to, at every hop; connections are not reused, so every request resolves
+//! Promises: what was judged is what is connected to, at every redirect; connections are not reused, so every request resolves
 //! and is judged anew. Refuses targets off the allow-list and steps down to http.
 
 use std::borrow::Cow;
@@ -21,7 +21,7 @@ use super::guard::Guard;
 use super::tunnel;
 use super::unreachable::find_reason;
 use crate::config::FetchConfig;
-use crate::credentials::HopCredential;
+use crate::credentials::DownloadCredential;
 use crate::source::{Cause, Phase, SourceError, Unreachable};
 use crate::trust::InvalidEntry;
 
@@ -38,8 +38,8 @@ pub(super) struct RedirectFollower {
 pub(super) struct FinalResponse {
     pub(super) url: PackageUrl,
     pub(super) response: Response,
-    /// What went along, if every hop was one for it.
-    pub(super) credential: Option<Arc<HopCredential>>,
+    /// What went along, if every redirect stayed where it goes.
+    pub(super) credential: Option<Arc<DownloadCredential>>,
 }
 
 impl RedirectFollower {
@@ -59,7 +59,7 @@ impl RedirectFollower {
         chunk.map_err(|error| unreadable(Phase::Body, error.into()))
     }
 
-    /// Judges one hop and asks it. What was judged here is what is connected to.
+    /// Judges one request and asks it. What was judged here is what is connected to.
     pub(super) async fn send_request(
         &self,
         url: &PackageUrl,
@@ -78,12 +78,12 @@ impl RedirectFollower {
         }
     }
 
-    /// Asks for the link, and for whatever it redirects to. A credential that a hop is not for is not taken up again.
+    /// Asks for the link, and for whatever it redirects to. A credential that does not go to one of them is not taken up again.
     pub(super) async fn follow_redirects(
         &self,
         first: &PackageUrl,
         private: &AllowList,
-        mut credential: Option<Arc<HopCredential>>,
+        mut credential: Option<Arc<DownloadCredential>>,
     ) -> Result<FinalResponse, SourceError> {
         let mut url = first.clone();
         for _ in 0..=MAX_REDIRECTS {

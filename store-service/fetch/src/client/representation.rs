@@ -14,7 +14,7 @@ use linkgate_contract::PackageUrl;
 
 use super::exchange::Response;
 use super::validator::{Validator, single_value};
-use crate::credentials::HopCredential;
+use crate::credentials::DownloadCredential;
 use crate::source::Fetched;
 
 /// Characters of a validator that are recorded.
@@ -26,7 +26,7 @@ pub(super) struct Representation {
     /// Who has it.
     pub(super) url: PackageUrl,
     /// What goes along when more of it is asked for.
-    pub(super) credential: Option<Arc<HopCredential>>,
+    pub(super) credential: Option<Arc<DownloadCredential>>,
     /// Its length, if the source said.
     pub(super) total_bytes: Option<u64>,
     /// What tells it from other versions. None where no rest can be asked for.
@@ -41,13 +41,17 @@ pub(super) struct Representation {
 
 impl Representation {
     /// Takes what a reply with the whole file says.
-    pub(super) fn from_response(url: PackageUrl, credential: Option<Arc<HopCredential>>, response: &Response) -> Self {
+    pub(super) fn from_response(
+        url: PackageUrl,
+        credential: Option<Arc<DownloadCredential>>,
+        response: &Response,
+    ) -> Self {
         let validator = Validator::from_headers(response.headers());
         let units = response.headers().get(ACCEPT_RANGES);
         let accepts_ranges = units.is_some_and(|units| units.as_bytes().eq_ignore_ascii_case(b"bytes"));
         let total_bytes = response.content_length();
         let is_framed = response.version() >= Version::HTTP_2 || response.headers().contains_key(TRANSFER_ENCODING);
-        let text = |name| response.headers().get(name).map(shown);
+        let text = |name| response.headers().get(name).map(header_text);
         Self {
             url,
             credential,
@@ -121,7 +125,7 @@ fn parse_content_range(value: &HeaderValue) -> Option<(RangeInclusive<u64>, u64)
 }
 
 /// A validator for people: bounded, and nothing that could break a line.
-fn shown(value: &HeaderValue) -> String {
+fn header_text(value: &HeaderValue) -> String {
     let text = String::from_utf8_lossy(value.as_bytes());
     text.chars().filter(|c| !c.is_control()).take(MAX_SHOWN).collect()
 }

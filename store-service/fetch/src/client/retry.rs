@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 
 use super::exchange::Response;
-use crate::credentials::HopCredential;
+use crate::credentials::DownloadCredential;
 use crate::source::{Phase, SourceError, Unreachable};
 
 /// An attempt that failed.
@@ -36,7 +36,7 @@ pub(super) enum RetryPolicy {
 impl FailedAttempt {
     /// A status that is not what was asked for. A credential that went along and was not taken is not shown again: sources
     /// lock accounts out for that.
-    pub(super) fn from_status(response: &Response, credential: Option<&HopCredential>) -> Self {
+    pub(super) fn from_status(response: &Response, credential: Option<&DownloadCredential>) -> Self {
         let status = response.status();
         if let (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, Some(credential)) = (status, credential) {
             return Self { error: credential.refused(status.as_u16()).into(), retry: RetryPolicy::Never };

@@ -59,12 +59,12 @@ fn drive_with(
     }
 }
 
-fn shown(credentials: &Value) -> String {
+fn to_header(credentials: &Value) -> String {
     credentials.to_string()
 }
 
 fn ask(gate: &Gate, credentials: &Value, now: Time, services: Services<'_>) -> (Verdict, Vec<String>) {
-    let header = shown(credentials);
+    let header = to_header(credentials);
     drive(gate, &with("x-bkapi-authorization", header.as_bytes()), now, services)
 }
 
@@ -512,11 +512,11 @@ fn a_signature_is_for_one_method() {
         let mut query = form_urlencoded::Serializer::for_suffix(format!("{job}?"), job.len() + 1);
         query.append_pair("bk_nonce", &nonce.to_string()).append_pair("bk_timestamp", "1000");
         let target = query.append_pair("bk_signature", &signature).finish();
-        let shown = json!({"bk_app_code": "ci", "bk_ticket": "t1cket"}).to_string();
+        let presented = json!({"bk_app_code": "ci", "bk_ticket": "t1cket"}).to_string();
         let pairs: Pairs<'_> = vec![
             (b":method", method.as_bytes()),
             (b":path", target.as_bytes()),
-            (b"x-bkapi-authorization", shown.as_bytes()),
+            (b"x-bkapi-authorization", presented.as_bytes()),
         ];
         drive_with(&gate, &pairs, b"", NOW, &keys).0
     };

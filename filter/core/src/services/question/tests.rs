@@ -99,7 +99,7 @@ fn a_disabled_or_empty_secret_signs_nothing() {
 }
 
 #[test]
-fn nothing_secret_is_shown() {
+fn nothing_secret_is_printed() {
     let question = Question::AppSecret { app_code: "ci".into(), secret: Secret::new("t0p") };
     assert!(!format!("{question:?}").contains("t0p"));
     assert!(!format!("{:?}", OwnCredentials::new("a".into(), "t0p".into(), "t0p".into())).contains("t0p"));
