@@ -99,8 +99,8 @@ pub fn chaos(workspace: &Workspace, chaos: &Chaos) -> Outcome<()> {
             run_if_possible(dying.env("LINKGATE_BIN_DIR", workspace.build_stores()?))
         }
         Chaos::Crowd => {
-            let bin = workspace.build(Profile::Dev, &["linkgate-store"])?;
-            run(campaign(workspace.cargo(), "crowd").env("LINKGATE_BIN_DIR", bin))
+            let programs = Programs::build(workspace, Profile::Dev, &["linkgate-store", "linkgate-cli"])?;
+            run(programs.pass_to(&mut campaign(workspace.cargo(), "crowd")))
         }
         Chaos::Memory { kills } => {
             let bin = workspace.build(Profile::Dev, &["linkgate-store"])?;

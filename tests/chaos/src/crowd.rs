@@ -3,8 +3,10 @@
 //! For each row of docs/LIMITS.md that a caller or a neighbour can fill: a store of its own with the shipped bounds, the other
 //! caller's latencies while all is quiet, the crowd, and the same latencies again. What must hold: the crowd holds what the
 //! bound says and no more; all that is refused is refused as documented; the other caller is served, within twice its quiet
-//! latency; the store stays within the memory that the shipped deployments give it.
+//! latency; the store stays within the memory that the shipped deployments give it. Then the same before Envoy, for what the gate holds and
+//! what its policy bounds.
 
+mod gateway;
 mod gather;
 mod report;
 
@@ -82,11 +84,12 @@ struct Latencies {
 /// What was found of one resource.
 #[derive(Debug)]
 struct Found {
-    resource: Resource,
+    name: &'static str,
     gathered: Gathered,
     quiet: Latencies,
     crowded: Latencies,
-    peak_mib: u64,
+    /// The most memory that each process had.
+    peaks: Vec<(&'static str, u64)>,
     faults: Vec<String>,
 }
 
@@ -95,6 +98,9 @@ pub async fn run() -> Report {
     let mut found = Vec::new();
     for resource in Resource::ALL {
         found.push(try_one(resource).await);
+    }
+    for resource in gateway::Resource::ALL {
+        found.push(gateway::try_one(resource).await);
     }
     Report::new(found)
 }
@@ -175,9 +181,9 @@ async fn try_one(resource: Resource) -> Found {
     let quiet = ground.measure("quiet", &mut faults).await;
     let (gathered, held) = gather::gather(resource, &ground).await;
     let crowded = ground.measure("crowded", &mut faults).await;
-    let peak_mib = peak_memory_mib(ground.store.pid());
+    let peaks = vec![("the store", peak_memory_mib(ground.store.pid()))];
     drop(held);
-    Found { resource, gathered, quiet, crowded, peak_mib, faults }
+    Found { name: resource.name(), gathered, quiet, crowded, peaks, faults }
 }
 
 /// The most memory that the process ever had.

@@ -55,7 +55,7 @@ pub(super) async fn gather(resource: Resource, ground: &Ground) -> (Gathered, He
 }
 
 impl Gathered {
-    fn new(tried: usize, bound: usize) -> Self {
+    pub(super) fn new(tried: usize, bound: usize) -> Self {
         Self { tried, bound, ..Self::default() }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Found;
 
-/// What the shipped deployments give the store at least.
+/// What the shipped deployments give the store, and Envoy, at least.
 const MEMORY_MIB: u64 = 512;
 /// Below this, what a busy machine does to a request is more than what a crowd may.
 const NOISE: Duration = Duration::from_millis(20);
@@ -29,7 +29,7 @@ impl Report {
 }
 
 fn violations(found: &Found) -> Vec<String> {
-    let (name, gathered) = (found.resource.name(), &found.gathered);
+    let (name, gathered) = (found.name, &found.gathered);
     let mut wrong: Vec<String> = found.faults.iter().chain(&gathered.wrong).take(5).cloned().collect();
     if gathered.held > gathered.bound {
         wrong.push(format!("{} hold something, the bound is {}", gathered.held, gathered.bound));
@@ -37,8 +37,8 @@ fn violations(found: &Found) -> Vec<String> {
     if gathered.held == 0 {
         wrong.push("there was no crowd".to_owned());
     }
-    if found.peak_mib > MEMORY_MIB {
-        wrong.push(format!("the store had {} MiB, the limit is {MEMORY_MIB}", found.peak_mib));
+    for (process, mib) in found.peaks.iter().filter(|(_, mib)| *mib > MEMORY_MIB) {
+        wrong.push(format!("{process} had {mib} MiB, the limit is {MEMORY_MIB}"));
     }
     let (quiet, crowded) = (found.quiet, found.crowded);
     for (what, quiet, crowded) in [
@@ -60,10 +60,7 @@ impl Display for Report {
             writeln!(
                 f,
                 "{}: {} tried, {} hold it (bound {})",
-                found.resource.name(),
-                gathered.tried,
-                gathered.held,
-                gathered.bound
+                found.name, gathered.tried, gathered.held, gathered.bound
             )?;
             for (told, count) in &gathered.refusals {
                 writeln!(f, "    {count} x {told}")?;
@@ -73,7 +70,9 @@ impl Display for Report {
                 "    the other caller, quiet and crowded (medians): upload {:.1?} {:.1?}, look {:.1?} {:.1?}, probe {:.1?} {:.1?}",
                 quiet.upload, crowded.upload, quiet.look, crowded.look, quiet.probe, crowded.probe
             )?;
-            writeln!(f, "    the store's peak memory: {} MiB of {MEMORY_MIB}", found.peak_mib)?;
+            for (process, mib) in &found.peaks {
+                writeln!(f, "    peak memory of {process}: {mib} MiB of {MEMORY_MIB}")?;
+            }
         }
         match self.violations().as_slice() {
             [] => writeln!(f, "nothing was wrong"),
