@@ -162,7 +162,7 @@ impl Vault {
         let (operators, file) = (random(), tempfile::NamedTempFile::new().unwrap());
         let host = source.host();
         let text = format!(
-            "[[credentials]]\nname = \"vault\"\nhost = \"{host}\"\nkind = \"bearer\"\nsecret = \"{operators}\"\n"
+            "[[credentials]]\nname = \"vault\"\nhost = \"{host}\"\npath = \"/\"\nkind = \"bearer\"\nsecret = \"{operators}\"\n"
         );
         std::fs::write(file.path(), text).unwrap();
         Self { source, operators, sealing_key: format!("{:064x}", fastrand::u128(..)), file }
