@@ -92,13 +92,13 @@ fn copy(source: &mut impl Read, file: &mut File) -> String {
 }
 
 fn copy_with_two(source: &mut impl Read, file: &mut File) -> String {
-    let (to_hash, received) = sync_channel::<Arc<Vec<u8>>>(BUFFERS);
-    let free = Mutex::new(vec![Vec::new(); BUFFERS]);
+    let (to_hash, received) = sync_channel::<(Arc<Vec<u8>>, usize)>(BUFFERS);
+    let free = Mutex::new(vec![vec![0; BUFFER_BYTES]; BUFFERS]);
     thread::scope(|scope| {
         let hasher = scope.spawn(|| {
             let mut hash = Context::new(&SHA256);
-            for buffer in received {
-                hash.update(&buffer);
+            for (buffer, count) in received {
+                hash.update(&buffer[..count]);
                 if let Some(buffer) = Arc::into_inner(buffer) {
                     free.lock().unwrap().push(buffer);
                 }
@@ -106,16 +106,14 @@ fn copy_with_two(source: &mut impl Read, file: &mut File) -> String {
             hex::encode(hash.finish())
         });
         loop {
-            let mut buffer = free.lock().unwrap().pop().unwrap_or_default();
-            buffer.resize(BUFFER_BYTES, 0);
+            let mut buffer = free.lock().unwrap().pop().unwrap_or_else(|| vec![0; BUFFER_BYTES]);
             let count = source.read(&mut buffer).unwrap();
             if count == 0 {
                 break;
             }
-            buffer.truncate(count);
             let buffer = Arc::new(buffer);
-            to_hash.send(Arc::clone(&buffer)).unwrap();
-            file.write_all(&buffer).unwrap();
+            to_hash.send((Arc::clone(&buffer), count)).unwrap();
+            file.write_all(&buffer[..count]).unwrap();
             if let Some(buffer) = Arc::into_inner(buffer) {
                 free.lock().unwrap().push(buffer);
             }
