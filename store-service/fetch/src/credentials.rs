@@ -6,13 +6,14 @@
 //! say how a request is to be read, or what of.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use linkgate_contract::{AllowList, CredentialName, HostRule, Origin, PackageUrl};
 use percent_encoding::percent_decode;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::shared_list::SharedList;
 use crate::source::{Access, CredentialError, SentCredential};
 
 /// Where a credential goes: a host and port, and all that is below a path.
@@ -188,28 +189,10 @@ pub struct Credential {
     pub header: SecretHeader,
 }
 
-/// The operator's credentials, which can be exchanged while the store runs; copies share them.
-#[derive(Clone, Debug, Default)]
-pub struct Credentials(Arc<RwLock<Arc<[Credential]>>>);
+/// The operator's credentials.
+pub type Credentials = SharedList<Credential>;
 
-impl From<Vec<Credential>> for Credentials {
-    fn from(list: Vec<Credential>) -> Self {
-        Self(Arc::new(RwLock::new(list.into())))
-    }
-}
-
-impl Credentials {
-    /// Those of now.
-    #[must_use]
-    pub fn now(&self) -> Arc<[Credential]> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Uses these from now on, and no others.
-    pub fn replace(&self, with: &Self) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = with.now();
-    }
-
+impl SharedList<Credential> {
     /// The credential for a link, of those that may be used for it: the one of the longest path, and of several such the
     /// first one that was named.
     fn choose(&self, names: &[CredentialName], url: &PackageUrl) -> Result<Option<Credential>, CredentialError> {

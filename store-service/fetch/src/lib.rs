@@ -18,6 +18,8 @@ mod config;
 mod credentials;
 #[cfg(feature = "client")]
 mod proxy;
+#[cfg(feature = "client")]
+mod shared_list;
 mod source;
 #[cfg(feature = "client")]
 mod trust;
@@ -30,6 +32,8 @@ pub use config::FetchConfig;
 pub use credentials::{Credential, Credentials, InvalidScope, InvalidSecretHeader, Scope, SecretHeader};
 #[cfg(feature = "client")]
 pub use proxy::{EgressProxy, InvalidException, InvalidProxy, ProxyException};
+#[cfg(feature = "client")]
+pub use shared_list::SharedList;
 pub use source::{
     Access, Cause, Chunk, CredentialError, FetchRequest, Fetched, Phase, Progress, SentCredential, Source, SourceError,
     SourceStream, Unreachable, chain,

@@ -3,7 +3,7 @@
 //! Promises: an authority and a certificate count for the host and port of their entry only, so neither goes along with a
 //! redirect. A private key shows in no debug text and in no error.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use linkgate_contract::{HostRule, Origin};
 use rustls::ClientConfig;
@@ -13,9 +13,10 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls_platform_verifier::Verifier;
 
+use crate::shared_list::SharedList;
+
 /// Entries that can be exchanged while the store runs; copies share them.
-#[derive(Clone, Debug, Default)]
-pub struct HostTls(Arc<RwLock<Arc<[TlsEntry]>>>);
+pub type HostTls = SharedList<TlsEntry>;
 
 /// What counts for one host.
 #[derive(Clone, Debug)]
@@ -150,26 +151,11 @@ impl TlsSettings {
     }
 }
 
-impl From<Vec<TlsEntry>> for HostTls {
-    fn from(entries: Vec<TlsEntry>) -> Self {
-        Self(Arc::new(RwLock::new(entries.into())))
-    }
-}
-
-impl HostTls {
-    /// These count from now on, and no others.
-    pub fn replace(&self, entries: &Self) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = entries.now();
-    }
-
+impl SharedList<TlsEntry> {
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {
         self.now().len()
-    }
-
-    fn now(&self) -> Arc<[TlsEntry]> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn settings_for(&self, origin: &Origin) -> Option<TlsSettings> {

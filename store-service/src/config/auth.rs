@@ -4,9 +4,9 @@
 //! other than Ed25519 and RSA.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
 
 use jsonwebtoken::{Algorithm, DecodingKey};
+use linkgate_fetch::SharedList;
 
 use super::BadConfig;
 use super::vars::{Reader, Vars};
@@ -21,28 +21,8 @@ pub struct AuthConfig {
     pub keys: TrustedKeys,
 }
 
-/// Keys that can be exchanged while the store runs; copies share them.
-#[derive(Clone, Debug)]
-pub struct TrustedKeys(Arc<RwLock<Arc<[TrustedKey]>>>);
-
-impl From<Vec<TrustedKey>> for TrustedKeys {
-    fn from(keys: Vec<TrustedKey>) -> Self {
-        Self(Arc::new(RwLock::new(keys.into())))
-    }
-}
-
-impl TrustedKeys {
-    /// Those of now.
-    #[must_use]
-    pub fn now(&self) -> Arc<[TrustedKey]> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Believes these from now on, and no others.
-    pub fn replace(&self, keys: &Self) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys.now();
-    }
-}
+/// Keys that can be exchanged while the store runs.
+pub type TrustedKeys = SharedList<TrustedKey>;
 
 /// A public key and the one algorithm that goes with its kind: a token cannot choose another.
 #[derive(Clone, Debug)]

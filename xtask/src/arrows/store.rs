@@ -99,8 +99,9 @@ pub(super) const FETCH: Table = &[
     ("client::min_rate", &["config", "source"]),
     ("client::guard", &[]),
     ("config", &["credentials", "proxy", "trust"]),
-    ("credentials", &["source"]),
+    ("credentials", &["shared_list", "source"]),
     ("proxy", &[]),
     ("source", &[]),
-    ("trust", &[]),
+    ("trust", &["shared_list"]),
+    ("shared_list", &[]),
 ];
