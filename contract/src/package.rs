@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Operator, PackageUrl, PackageVersion, Sha256, Text};
+use crate::{Operator, PackageId, PackageUrl, PackageVersion, Sha256, Text};
 
 /// The reply of a successful upload: these fields, in this order, no others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourcePackage {
     /// The row's number; an overwritten package keeps it.
-    pub id: i64,
+    pub id: PackageId,
     /// The version label.
     pub version: PackageVersion,
     /// See [`PackageName`].

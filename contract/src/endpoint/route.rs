@@ -5,7 +5,7 @@
 //! empty segments, a missing slash at the end, a fragment. No name in a path can need encoding.
 
 use super::{Endpoint, Method};
-use crate::{JobId, ModuleRef, PathPrefix};
+use crate::{FileName, JobId, ModuleRef, PackageId, PathPrefix, PinName};
 
 /// A request's endpoint, and what its path says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,12 @@ pub struct Route {
 pub struct PathParams {
     /// `{job_id}`.
     pub job_id: Option<JobId>,
+    /// `{id}`.
+    pub package_id: Option<PackageId>,
+    /// `{name}`.
+    pub pin_name: Option<PinName>,
+    /// `{filename}`.
+    pub file_name: Option<FileName>,
 }
 
 /// Why a request has no endpoint.
@@ -92,6 +98,9 @@ impl PathParams {
             let segment = segments.next()?;
             match expected {
                 "{job_id}" => params.job_id = Some(segment.parse().ok()?),
+                "{id}" => params.package_id = Some(segment.parse().ok()?),
+                "{name}" => params.pin_name = Some(PinName::new(segment).ok()?),
+                "{filename}" => params.file_name = Some(FileName::new(segment).ok()?),
                 literal if literal == segment => {}
                 _ => return None,
             }
@@ -101,10 +110,14 @@ impl PathParams {
 
     /// What stands in a path for a segment of the row's.
     fn write_segment(&self, expected: &str, path: &mut String) {
-        match (expected, self.job_id) {
-            ("{job_id}", Some(job_id)) => path.push_str(&job_id.to_string()),
-            (literal, _) => path.push_str(literal),
-        }
+        let value = match expected {
+            "{job_id}" => self.job_id.map(|id| id.to_string()),
+            "{id}" => self.package_id.map(|id| id.to_string()),
+            "{name}" => self.pin_name.as_ref().map(ToString::to_string),
+            "{filename}" => self.file_name.as_ref().map(ToString::to_string),
+            _ => None,
+        };
+        path.push_str(value.as_deref().unwrap_or(expected));
     }
 }
 
@@ -146,7 +159,8 @@ mod tests {
     fn every_row_is_found_by_its_own_path_and_by_no_other_row() {
         for endpoint in Endpoint::ALL {
             let route = endpoint.route.replace("{app_code}", "app").replace("{module}", "default");
-            let path = route.replace("{job_id}", JOB_ID);
+            let path = route.replace("{job_id}", JOB_ID).replace("{id}", "7").replace("{name}", "release-1.0");
+            let path = path.replace("{filename}", "app-1.0.tar.gz");
             assert!(!path.contains('{'), "{path}: a parameter that nobody reads");
             let found = Endpoint::find(endpoint.method.name(), &path).unwrap();
             assert_eq!((found.endpoint, found.method), (endpoint, endpoint.method));

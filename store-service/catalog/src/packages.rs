@@ -3,7 +3,7 @@
 //! Promises: of a module and version there is one row that is not deleted; an upload makes it or replaces what it says.
 
 use linkgate_archive::{Format, Package};
-use linkgate_contract::{ModuleRef, PackageVersion, Sha256};
+use linkgate_contract::{ModuleRef, PackageId, PackageVersion, Sha256};
 use linkgate_store_core::ingest::ports::{CatalogError, NewPackage, Origin, PackageRow, StoredPackage};
 use linkgate_store_core::settings::SourceOrigin;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -121,7 +121,7 @@ pub(super) async fn replace(
 
 fn read_row(row: &SqliteRow) -> Result<PackageRow, sqlx::Error> {
     Ok(PackageRow {
-        id: row.try_get("id")?,
+        id: PackageId::from_row(row.try_get("id")?),
         version: PackageVersion::new(row.try_get("version")?).map_err(|e| sqlx::Error::Decode(e.into()))?,
         package_name: row.try_get("package_name")?,
         size_bytes: row.try_get("size_bytes")?,

@@ -145,7 +145,7 @@ impl Catalog for SqliteCatalog {
             packages::register_module(&mut tx, &package, now).await.map_err(failed)?;
         }
         let recorded = Recorded { row: row.map_err(failed)?, replaced, waited };
-        provenance::record(&mut tx, recorded.row.id, &job, &package.provenance).await.map_err(failed)?;
+        provenance::record(&mut tx, recorded.row.id.row(), &job, &package.provenance).await.map_err(failed)?;
         let end = JobEnd::Done(recorded.row.clone());
         jobs::record_end(&mut tx, &job, &end, now).await.map_err(failed)?;
         self.ended.add(&mut tx, &job.request).await.map_err(failed)?;

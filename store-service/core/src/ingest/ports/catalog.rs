@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use linkgate_archive::Package;
-use linkgate_contract::{JobId, ModuleRef, Operator, PackageVersion, Sha256};
+use linkgate_contract::{JobId, ModuleRef, Operator, PackageId, PackageVersion, Sha256};
 use serde::{Deserialize, Serialize};
 
 use super::{Cause, Fence, Fetched, JobRecord};
@@ -155,7 +155,7 @@ pub struct StoredPackage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackageRow {
     /// The row's number.
-    pub id: i64,
+    pub id: PackageId,
     /// Its version.
     pub version: PackageVersion,
     /// Its display name.
