@@ -61,7 +61,7 @@ identity: listed
 reported: -
 removed: cookie, x-bkapi-authorization
 set: :path = /bkapps/applications/shop/modules/web/source_package/link/
-set: x-bkapi-jwt, a token that says {"app":{"app_code":"apigw-api-test","valid_error_message":"","verified":true,"version":1},"exp":1782864900,"iss":"APIGW","nbf":1782863700,"user":{"username":"admin","valid_error_message":"","verified":true,"version":1}}
+set: x-bkapi-jwt, a token that says {"app":{"app_code":"apigw-api-test","valid_error_message":"","verified":true,"version":1},"exp":1782864900,"iss":"APIGW","linkgate":{"action":"upload","target":"shop/web"},"nbf":1782863700,"user":{"username":"admin","valid_error_message":"","verified":true,"version":1}}
 set: x-bkapi-request-id = explained
 "#;
     assert_eq!((outcome.out.as_str(), outcome.err.as_str(), outcome.code), (want, "", 0));
@@ -149,6 +149,10 @@ fn what_is_allowed_can_be_had_as_json() {
         },
         "exp": 1782864900,
         "iss": "APIGW",
+        "linkgate": {
+          "action": "upload",
+          "target": "shop/web"
+        },
         "nbf": 1782863700,
         "user": {
           "username": "admin",
@@ -388,7 +392,11 @@ fn what_the_source_is_to_be_shown_is_named_and_a_caller_s_own_credential_hidden(
     let policy = good_policy().replace(r#"packages: { allowed_hosts: ["example.com", "127.0.0.1:8090"] }"#, hosts);
     assert!(policy.contains(hosts), "{policy}");
     let outcome = explain(&policy, REQUEST, &[]);
-    assert!(outcome.out.contains(r#""linkgate":{"credentials":["nexus"]}"#), "{}", outcome.out);
+    assert!(
+        outcome.out.contains(r#""linkgate":{"action":"upload","credentials":["nexus"],"target":"shop/web"}"#),
+        "{}",
+        outcome.out
+    );
     let own = "  cookie: bk_token=in-a-cookie\n  x-linkgate-source-authorization: Bearer k3y";
     let request = REQUEST.replace("  cookie: bk_token=in-a-cookie", own);
     let outcome = explain(&policy, &request, &[]);
@@ -397,7 +405,11 @@ fn what_the_source_is_to_be_shown_is_named_and_a_caller_s_own_credential_hidden(
         "{}",
         outcome.out
     );
-    assert!(outcome.out.contains(r#""linkgate":{"caller_credential":true}"#), "{}", outcome.out);
+    assert!(
+        outcome.out.contains(r#""linkgate":{"action":"upload","caller_credential":true,"target":"shop/web"}"#),
+        "{}",
+        outcome.out
+    );
     let json: Value = serde_json::from_str(&explain(&policy, &request, &["--json"]).out).unwrap();
     assert_eq!(json["set"]["x-bkapi-source-authorization"], "the caller's own credential");
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::TenantId;
+use crate::{Action, ModuleRef, TenantId};
 
 /// The claims of `X-Bkapi-JWT`. Times are seconds since the epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,12 @@ pub struct Claims {
 /// What the gate adds to BlueKing's claims; absent in the tokens of other gateways.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Extension {
+    /// The one module that the token is good for, as `app_code/module`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<ModuleRef>,
+    /// The one action that the token is good for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Action>,
     /// Whether the gate lets this user call through an application that is not verified.
     #[serde(default, skip_serializing_if = "is_false")]
     pub app_optional: bool,
@@ -54,6 +60,15 @@ impl Extension {
     pub const MAX_PRIVATE_HOSTS: usize = 64;
     /// The same of credentials.
     pub const MAX_CREDENTIALS: usize = 64;
+
+    /// Whether a token is good for doing this to that module's packages. One that names no action, as those of other gateways
+    /// do not, is good for what a grant gives that names none: no gateway learns to delete by an upgrade of the store.
+    #[must_use]
+    pub fn covers(&self, target: &ModuleRef, action: Action) -> bool {
+        let is_target = self.target.as_ref().is_none_or(|named| named == target);
+        let is_action = self.action.map_or_else(|| Action::DEFAULT.contains(&action), |named| named == action);
+        is_target && is_action
+    }
 
     /// Whether it says nothing, so that the token is one of BlueKing's.
     #[must_use]
@@ -233,6 +248,27 @@ mod tests {
         let written = serde_json::to_value(&claims).unwrap();
         assert_eq!(written["linkgate"], json!({"credentials": ["nexus"], "caller_credential": true}));
         assert_eq!(serde_json::from_value::<Claims>(written).unwrap(), claims);
+    }
+
+    #[test]
+    fn a_token_is_good_for_what_it_names_and_one_that_names_nothing_for_little() {
+        let module = |text: &str| text.parse::<ModuleRef>().unwrap();
+        let extension =
+            |target: Option<&str>, action| Extension { target: target.map(module), action, ..Extension::default() };
+        let (here, there) = (module("app/default"), module("app/other"));
+        let named = extension(Some("app/default"), Some(Action::Delete));
+        assert!(named.covers(&here, Action::Delete));
+        assert!(!named.covers(&there, Action::Delete) && !named.covers(&here, Action::Upload));
+        let unnamed = extension(None, None);
+        for &action in Action::ALL {
+            assert_eq!(unnamed.covers(&there, action), Action::DEFAULT.contains(&action), "{action}");
+        }
+        let written = serde_json::to_value(&named).unwrap();
+        assert_eq!(written, json!({"target": "app/default", "action": "delete"}));
+        assert_eq!(serde_json::from_value::<Extension>(written).unwrap(), named);
+        for bad in [json!({"target": "app"}), json!({"target": "a b/c"}), json!({"action": "all"})] {
+            assert!(serde_json::from_value::<Extension>(bad.clone()).is_err(), "{bad}");
+        }
     }
 
     #[test]

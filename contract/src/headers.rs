@@ -14,6 +14,8 @@ pub const REQUEST_ID: &str = "x-bkapi-request-id";
 pub const X_REQUEST_ID: &str = "x-request-id";
 /// Where the proxy puts the caller's own [`X_REQUEST_ID`] before it replaces it.
 pub const CALLER_REQUEST_ID: &str = "x-bkapi-caller-request-id";
+/// The address that a request came from, as the proxy knows it.
+pub const CLIENT_ADDRESS: &str = "x-bkapi-client-address";
 /// The tenant that a request is for: the caller's word to the gate, the gate's own to the store.
 pub const TENANT_ID: &str = "x-bk-tenant-id";
 /// Numeric code of a reply that the gateway made itself.

@@ -45,7 +45,7 @@ pub use form::{Boundary, InvalidForm, MAX_PARTS};
 pub use job::{InvalidJobId, JobId};
 pub use language::{Language, Text};
 pub use media_type::{MediaType, is_of_type};
-pub use module_ref::ModuleRef;
+pub use module_ref::{InvalidModuleRef, ModuleRef};
 pub use origin::Origin;
 pub use package::{NameTooLong, PackageName, SourcePackage};
 pub use package_id::{InvalidPackageId, PackageId};

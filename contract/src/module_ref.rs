@@ -1,6 +1,9 @@
 //! Whose package it is.
 
 use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{AppCode, ModuleName};
 
@@ -42,10 +45,38 @@ impl ModuleRef {
     }
 }
 
-/// `app/module`, for messages.
+/// The text is not `app_code/module`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is no module, which is written app_code/module")]
+pub struct InvalidModuleRef;
+
+/// `app/module`, as messages and tokens have it.
 impl fmt::Display for ModuleRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.app, self.module)
+    }
+}
+
+/// Reads what [`ModuleRef`] is displayed as.
+impl FromStr for ModuleRef {
+    type Err = InvalidModuleRef;
+
+    fn from_str(text: &str) -> Result<Self, InvalidModuleRef> {
+        let (app, module) = text.split_once('/').ok_or(InvalidModuleRef)?;
+        let module = ModuleName::new(module).map_err(|_| InvalidModuleRef)?;
+        Ok(Self { app: AppCode::new(app).map_err(|_| InvalidModuleRef)?, module })
+    }
+}
+
+impl Serialize for ModuleRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ModuleRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -61,6 +92,16 @@ mod tests {
         assert_eq!(ModuleRef::split_path(&path), Some((target.clone(), "link/")));
         assert_eq!(target.to_string(), "app_code/default");
         assert_eq!(target.path(), ModuleRef::PATTERN.replace("{app_code}", "app_code").replace("{module}", "default"));
+    }
+
+    #[test]
+    fn a_module_is_read_from_what_it_is_displayed_as() {
+        let target: ModuleRef = "app_code/default".parse().unwrap();
+        assert_eq!(target.to_string(), "app_code/default");
+        assert_eq!(serde_json::to_string(&target).unwrap(), "\"app_code/default\"");
+        for bad in ["", "app", "/", "app/", "/default", "app/default/", "a b/default", "app/../x"] {
+            assert_eq!(bad.parse::<ModuleRef>(), Err(InvalidModuleRef), "{bad}");
+        }
     }
 
     #[test]

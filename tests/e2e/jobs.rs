@@ -104,7 +104,9 @@ async fn who_may_upload_asks_and_cancels_and_the_store_is_told_who_it_is() {
     for (method, prefix, operation) in operations {
         let request = post.about(method.clone()).path(format!("{prefix}{}?bk_token=in-the-query", job()));
         let request = request.header("accept", "application/json").header("cookie", "bk_token=in-a-cookie");
-        let (seen, reply) = post.pass(request.header("x-bkapi-app", "forged")).await;
+        let request = request.header("x-bkapi-app", "forged").header("x-bkapi-client-address", "forged");
+        let (seen, reply) = post.pass(request).await;
+        assert_eq!(seen.headers("x-bkapi-client-address"), ["127.0.0.1"], "{seen:?}");
         assert!(seen.head.starts_with(&format!("{method} {} HTTP/1.1\r\n", job())), "{seen:?}");
         assert_eq!((seen.headers("accept"), seen.body.as_str()), (vec!["application/json"], ""));
         assert_eq!(seen.headers("x-bkapi-jwt").len(), 1, "{seen:?}");

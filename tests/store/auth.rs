@@ -134,6 +134,28 @@ async fn a_caller_who_is_not_verified_is_forbidden() {
 }
 
 #[tokio::test]
+async fn a_token_is_good_for_the_module_and_the_action_that_it_names_and_for_nothing_else() {
+    let source = FakeSource::serving(package_of("x")).await;
+    let store = TestStore::trusting(&source).await;
+    let named = |linkgate: Value| store.mint().sign(&changed(|c| c["linkgate"] = linkgate));
+    for (linkgate, status) in [
+        (json!({"target": "app_code/other", "action": "upload"}), 403),
+        (json!({"target": "other/default", "action": "upload"}), 403),
+        (json!({"target": "app_code/default", "action": "read"}), 403),
+        (json!({"target": "app_code/default", "action": "delete"}), 403),
+        (json!({"target": "app_code", "action": "upload"}), 401),
+        (json!({"target": "app_code/default", "action": "everything"}), 401),
+    ] {
+        let reply = store.send(store.request(source.url()).token(Some(named(linkgate.clone())))).await;
+        assert_eq!(reply.status, status, "{linkgate}");
+    }
+    store.directory().assert_empty().await;
+    assert!(source.requests().is_empty());
+    let good = named(json!({"target": "app_code/default", "action": "upload"}));
+    assert_eq!(store.send(store.request(source.url()).token(Some(good))).await.status, 200);
+}
+
+#[tokio::test]
 async fn the_token_is_judged_before_anything_else_of_the_request() {
     let store = TestStore::with(|_| {}).await;
     for request in [

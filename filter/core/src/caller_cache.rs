@@ -10,7 +10,7 @@ use std::hash::Hasher;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 
-use linkgate_contract::{AppClaim, UserClaim, feed_parts};
+use linkgate_contract::{Action, AppClaim, ModuleRef, UserClaim, feed_parts};
 use lru::LruCache;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
@@ -30,8 +30,18 @@ pub(crate) struct Caller {
     pub(crate) is_listed: bool,
     /// The kinds of credentials that were good, to be counted again for each request.
     pub(crate) kinds: Vec<&'static str>,
-    /// Its token for the store and until when to use it, where the token depends on nothing else.
-    pub(crate) token: RefCell<Option<(Rc<str>, i64)>>,
+    /// Its last token for the store, where that depends on nothing but the caller and what the token is good for.
+    pub(crate) token: RefCell<Option<LastToken>>,
+}
+
+/// A caller's token, and what it is good for: most callers do the same thing to the same module again and again.
+#[derive(Debug)]
+pub(crate) struct LastToken {
+    pub(crate) target: ModuleRef,
+    pub(crate) action: Action,
+    pub(crate) text: Rc<str>,
+    /// When to ask for another one.
+    pub(crate) until: i64,
 }
 
 /// A hash of presented credentials.

@@ -285,8 +285,8 @@ impl Flow {
         }
         let admitted = self.admit(context, now)?;
         let (rules, access) = (self.package_rules(context), &admitted.access);
-        let tenant = self.request.tenant.as_ref();
-        match self.caller.as_deref().and_then(|caller| issue_token(context, caller, tenant, rules, access, now)) {
+        let request = &self.request;
+        match self.caller.as_deref().and_then(|caller| issue_token(context, caller, request, rules, access, now)) {
             Some(token) => {
                 record_decision(&context.worker.metrics, FORWARDED, &mut self.record);
                 let record = std::mem::take(&mut self.record);

@@ -8,8 +8,8 @@
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use linkgate_contract::{
-    AllowList, AppClaim, CallerApp, Claims, CredentialName, Extension, HostRule, InvalidCredentialName,
-    InvalidHostRule, Operator, TenantId, UserClaim, headers,
+    Action, AllowList, AppClaim, CallerApp, Claims, CredentialName, Extension, HostRule, InvalidCredentialName,
+    InvalidHostRule, ModuleRef, Operator, Route, TenantId, UserClaim, headers,
 };
 use linkgate_store_core::budget::Owner;
 use linkgate_store_core::ingest::Allowance;
@@ -76,6 +76,8 @@ pub(super) enum AuthError {
     App,
     #[error("the user is not verified")]
     User,
+    #[error("the token is not good for `{action}` on `{target}`")]
+    Uncovered { target: ModuleRef, action: Action },
 }
 
 impl Verifier {
@@ -85,14 +87,20 @@ impl Verifier {
         Self { keys: config.keys }
     }
 
-    pub(super) fn caller(&self, request_headers: &HeaderMap) -> Result<Caller, AuthError> {
+    /// Whom the gate vouches for, if its token is good for this route.
+    pub(super) fn caller(&self, request_headers: &HeaderMap, route: &Route) -> Result<Caller, AuthError> {
         let mut tokens = request_headers.get_all(headers::JWT).iter();
         let token = match (tokens.next(), tokens.next()) {
             (None, _) => return Err(AuthError::Missing),
             (Some(token), None) => token.as_bytes(),
             (Some(_), Some(_)) => return Err(AuthError::Several),
         };
-        vouched_for(self.claims(token)?)
+        let claims = self.claims(token)?;
+        let action = route.endpoint.action;
+        if !claims.linkgate.covers(&route.target, action) {
+            return Err(AuthError::Uncovered { target: route.target.clone(), action });
+        }
+        vouched_for(claims)
     }
 
     fn claims(&self, token: &[u8]) -> Result<Claims, AuthError> {

@@ -106,7 +106,9 @@ pub(super) fn format_time(ms: i64, zone: &TimeZone) -> String {
 impl From<&AuthError> for Problem {
     fn from(error: &AuthError) -> Self {
         let text = match error {
-            AuthError::App | AuthError::User => return Self::new(ErrorCode::PermissionDenied),
+            AuthError::App | AuthError::User | AuthError::Uncovered { .. } => {
+                return Self::new(ErrorCode::PermissionDenied);
+            }
             AuthError::Missing => return Self::new(ErrorCode::NotAuthenticated),
             AuthError::Expired => Text::fixed("身份认证信息已过期", "The authentication has expired"),
             _ => Text::fixed("身份认证信息无效", "The authentication is invalid"),

@@ -2,13 +2,13 @@
 
 use std::rc::Rc;
 
-use linkgate_contract::{Extension, TenantId, headers};
+use linkgate_contract::{Action, Extension, ModuleRef, headers};
 use secrecy::ExposeSecret as _;
 
 use super::request::Request;
 use super::source_access::SourceAccess;
 use super::verdict::Forward;
-use crate::caller_cache::Caller;
+use crate::caller_cache::{Caller, LastToken};
 use crate::context::Context;
 use crate::limit::Lease;
 use crate::metrics::Metric;
@@ -26,28 +26,31 @@ pub(super) struct Admitted {
     pub(super) access: SourceAccess,
 }
 
-/// A token for the caller; one that depends on the caller alone stays with it.
+/// A token for the caller, good for this request's action on its module; one that depends on nothing else stays with the
+/// caller for its next request.
 pub(super) fn issue_token(
     context: &Context,
     caller: &Caller,
-    tenant: Option<&TenantId>,
+    request: &Request,
     rules: TargetRules<'_>,
     access: &SourceAccess,
     now: Time,
 ) -> Option<Rc<str>> {
-    let known = caller.token.try_borrow().ok().and_then(|token| token.clone());
-    if let Some((token, _)) = known.filter(|(_, until)| (1..=REUSE_S).contains(&(until - now.seconds()))) {
+    let (target, action) = (&request.route.target, request.route.endpoint.action);
+    if let Some(token) = last_token(caller, target, action, now) {
         return Some(token);
     }
     let Caller { app, user, .. } = caller;
     // An application of all tenants says with each request for which one it is.
     let lasting = !context.policy.packages.go_into_tokens() && !app.is_global();
     let extension = Extension {
+        target: Some(target.clone()),
+        action: Some(action),
         app_optional: !app.verified,
         user_optional: !user.verified,
         private_hosts: rules.private_hosts(),
         opaque: rules.allows_unknown_formats(),
-        tenant_id: tenant.map(ToString::to_string),
+        tenant_id: request.tenant.as_ref().map(ToString::to_string),
         credentials: access.credentials.clone(),
         caller_credential: access.callers_own.is_some(),
     };
@@ -57,9 +60,16 @@ pub(super) fn issue_token(
         context.worker.metrics.count(Metric::TokenSigned);
     }
     if let (true, Ok(mut token)) = (lasting, caller.token.try_borrow_mut()) {
-        *token = Some((Rc::clone(&issued.text), issued.reuse_until));
+        let (target, text, until) = (target.clone(), Rc::clone(&issued.text), issued.reuse_until);
+        *token = Some(LastToken { target, action, text, until });
     }
     Some(issued.text)
+}
+
+fn last_token(caller: &Caller, target: &ModuleRef, action: Action, now: Time) -> Option<Rc<str>> {
+    let last = caller.token.try_borrow().ok()?;
+    let last = last.as_ref().filter(|last| last.action == action && last.target == *target)?;
+    (1..=REUSE_S).contains(&(last.until - now.seconds())).then(|| Rc::clone(&last.text))
 }
 
 /// How the request is changed for the store.

@@ -28,6 +28,38 @@ pub(super) fn claims(forward: &Forward) -> Value {
     serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
 
+/// What the gate says beside what the token is good for, which is always there.
+pub(super) fn extension(forward: &Forward) -> Value {
+    let mut said = claims(forward)["linkgate"].clone();
+    let [target, action] = ["target", "action"].map(|name| said.as_object_mut().unwrap().remove(name));
+    assert!(target.is_some() && action == Some("upload".into()), "{target:?}, {action:?}");
+    if said == json!({}) { Value::Null } else { said }
+}
+
+#[test]
+fn a_token_is_good_for_one_action_on_one_module_whatever_its_caller_did_before() {
+    let gate = changed(|d| d["grants"] = json!([{"callers": ["*"], "targets": ["*"], "actions": "*"}]));
+    let other = PATH.replace("default", "other");
+    let job = format!("{PATH}0198c3a4-5f00-7abc-8def-0123456789ab/");
+    let upload = |path: &str| forwarded(judge(&gate, &with(":path", path.as_bytes()), BODY.as_bytes()));
+    let cancel = || {
+        let mut pairs = with(":path", job.as_bytes());
+        pairs.retain(|(name, _)| *name != b":method");
+        pairs.push((b":method", b"DELETE"));
+        forwarded(judge(&gate, &pairs, b""))
+    };
+    let mut tokens = std::collections::HashSet::new();
+    for _ in 0..2 {
+        for (forward, target) in
+            [(upload(PATH), "app_code/default"), (upload(&other), "app_code/other"), (cancel(), "app_code/default")]
+        {
+            assert_eq!(claims(&forward)["linkgate"], json!({"target": target, "action": "upload"}));
+            tokens.insert(forward.set[1].1.clone());
+        }
+    }
+    assert_eq!(tokens.len(), 2, "one for each module, and again the same");
+}
+
 #[test]
 fn credentials_stand_elsewhere_only_where_the_policy_says_so() {
     let target = format!("{PATH}?bk_app_code=apigw-api-test&bk_app_secret=s3cret&bk_ticket=t1cket");
@@ -264,13 +296,13 @@ fn each_stage_says_who_must_be_known() {
     for prefix in ["/stag", "/prod"] {
         let forward = forwarded(at(prefix, app));
         let claims = claims(&forward);
-        assert_eq!(claims["linkgate"], json!({"user_optional": true}));
+        assert_eq!(extension(&forward), json!({"user_optional": true}));
         assert_eq!((&claims["user"]["verified"], &claims["user"]["username"]), (&json!(false), &json!("")));
         assert_eq!(claims["app"]["verified"], json!(true));
     }
     let user = br#"{"bk_app_code":"apigw-api-test","bk_app_secret":"bad","bk_token":"t0ken"}"#;
     let forward = forwarded(at("/u", user));
-    assert_eq!(claims(&forward)["linkgate"], json!({"app_optional": true}));
+    assert_eq!(extension(&forward), json!({"app_optional": true}));
     assert_eq!((forward.record.user.as_str(), forward.record.stage.as_str()), ("admin", "users"));
     assert_eq!(refused(at("/u", b"{}")).reply.status, 400);
     assert_eq!(refused(at("/stag", b"{}")).reply.status, 400);
@@ -355,7 +387,7 @@ fn hosts_may_be_for_some_applications_and_private_ones_go_into_the_token() {
         });
     });
     let forward = forwarded(judge(&gate, &pairs(), BODY.as_bytes()));
-    assert_eq!(claims(&forward)["linkgate"], json!({"private_hosts": ["artifacts.internal:8443"]}));
+    assert_eq!(extension(&forward), json!({"private_hosts": ["artifacts.internal:8443"]}));
     let other = "/bkapps/applications/other/modules/default/source_package/link/";
     assert_eq!(refused(judge(&gate, &with(":path", other.as_bytes()), BODY.as_bytes())).reply.status, 400);
 }
@@ -367,9 +399,9 @@ fn packages_that_are_no_archive_are_allowed_in_the_token_of_their_application_al
     // The caller is the same, and remembered.
     for _ in 0..2 {
         let forward = forwarded(judge(&gate, &with(":path", tool.as_bytes()), BODY.as_bytes()));
-        assert_eq!(claims(&forward)["linkgate"], json!({"opaque": true}));
+        assert_eq!(extension(&forward), json!({"opaque": true}));
         let forward = forwarded(judge(&gate, &pairs(), BODY.as_bytes()));
-        assert_eq!(claims(&forward).get("linkgate"), None);
+        assert_eq!(extension(&forward), Value::Null);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Credentials for the sources of packages: those that the policy names, and those that callers bring.
 
-use super::rules::{changed, claims, forwarded};
+use super::rules::{changed, extension, forwarded};
 use super::*;
 
 const OWN: &str = "x-linkgate-source-authorization";
@@ -17,7 +17,7 @@ fn gate_with(entry: &Value) -> Gate {
 }
 
 fn said(forward: &Forward) -> Value {
-    claims(forward)["linkgate"].clone()
+    extension(forward)
 }
 
 fn set<'a>(forward: &'a Forward, name: &str) -> Option<&'a str> {
