@@ -32,6 +32,8 @@ pub enum Command {
     /// Fill in Envoy's configuration
     #[command(subcommand)]
     Envoy(EnvoyCommand),
+    /// Print the API in OpenAPI 3.1
+    Openapi,
 }
 
 /// `linkgate policy …`

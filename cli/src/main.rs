@@ -73,6 +73,7 @@ fn run(cli: Cli) -> Result<Report, Error> {
         Command::Keys(KeysCommand::Remove { pair }) => keys::remove_pair(&pair).map(Report::from),
         Command::Secret(SecretCommand::Hash) => secret::hash_secret().map(Report::from),
         Command::Envoy(command) => run_envoy(command).map(Report::from),
+        Command::Openapi => Ok(format!("{:#}\n", linkgate_openapi::document()).into()),
     }
 }
 

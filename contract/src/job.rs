@@ -3,7 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
+
+use crate::SourcePackage;
 
 /// A UUID in its canonical form: 36 characters, hexadecimal digits in lower case. So no job has two names, and none needs
 /// encoding in a path.
@@ -34,10 +37,102 @@ impl FromStr for JobId {
     }
 }
 
+impl Serialize for JobId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for JobId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.hyphenated().fmt(f)
     }
+}
+
+/// How far an upload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// It waits for others to end.
+    Queued,
+    /// It is being downloaded.
+    Fetching,
+    /// All bytes are here; they are made durable and recorded.
+    Storing,
+    /// The package is stored.
+    Done,
+    /// It is not, and will not be.
+    Failed,
+    /// Somebody did not want it any more.
+    Cancelled,
+}
+
+impl JobState {
+    const ALL: [Self; 6] = [Self::Queued, Self::Fetching, Self::Storing, Self::Done, Self::Failed, Self::Cancelled];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Fetching => "fetching",
+            Self::Storing => "storing",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The state of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// An upload by link, as callers read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct JobDocument {
+    /// Its name. Newer ones are greater.
+    pub job_id: JobId,
+    /// How far it is.
+    pub state: JobState,
+    /// Bytes that have come.
+    pub received_bytes: u64,
+    /// Bytes that will come, if the source said.
+    pub total_bytes: Option<u64>,
+    /// How often the store called the source.
+    pub attempts: u32,
+    /// When it was asked for: `YYYY-MM-DD HH:MM:SS` in the store's time zone.
+    pub created: String,
+    /// When the download began.
+    pub started: Option<String>,
+    /// When it ended.
+    pub ended: Option<String>,
+    /// The package, once it is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<SourcePackage>,
+    /// Why it failed or was cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<JobError>,
+}
+
+/// Why an upload by link ended without a package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct JobError {
+    /// The code that a caller who waited was answered with.
+    pub code: String,
+    /// What is wrong, in the language of the request.
+    pub detail: String,
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ mod package;
 mod package_id;
 mod prefix;
 mod request;
+#[cfg(feature = "schema")]
+mod schema;
 mod segment;
 mod sha256;
 mod tenant;
@@ -42,7 +44,7 @@ pub use endpoint::{BodyKind, CREDENTIAL_NAMES, Endpoint, Method, NoEndpoint, Ope
 pub use error::{ErrorCode, Problem};
 pub use fields::{Field, Fields, NoObject};
 pub use form::{Boundary, InvalidForm, MAX_PARTS};
-pub use job::{InvalidJobId, JobId};
+pub use job::{InvalidJobId, JobDocument, JobError, JobId, JobState};
 pub use language::{Language, Text};
 pub use media_type::{MediaType, is_of_type};
 pub use module_ref::{InvalidModuleRef, ModuleRef};

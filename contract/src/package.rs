@@ -6,12 +6,13 @@ use crate::{Operator, PackageId, PackageUrl, PackageVersion, Sha256, Text};
 
 /// The reply of a successful upload: these fields, in this order, no others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SourcePackage {
     /// The row's number; an overwritten package keeps it.
     pub id: PackageId,
     /// The version label.
     pub version: PackageVersion,
-    /// See [`PackageName`].
+    /// The name under which it is shown.
     pub package_name: String,
     /// Bytes, in decimal, as text.
     pub package_size: String,

@@ -1,7 +1,7 @@
 //! Which request means what, in one dispatching filter: warp's own routing piles up rejections, and there the refusal of
 //! one route can hide that of another.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use linkgate_contract::{Endpoint, ErrorCode, NoEndpoint, Problem, Route, headers};
@@ -22,6 +22,9 @@ use super::strangers::Visitor;
 use super::traceparent::read_traceparent;
 use super::{Api, endpoints};
 
+/// The API as a document: the same for everybody, so it is written once.
+static OPENAPI: LazyLock<String> = LazyLock::new(|| linkgate_openapi::document().to_string());
+
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum Asked {
@@ -31,12 +34,13 @@ enum Asked {
     Unknown,
 }
 
-/// What is served without a token, for whoever watches the store.
+/// What is served without a token: to whoever watches the store, and what the API is to everybody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Probe {
     Healthz,
     Readyz,
     Metrics,
+    OpenApi,
 }
 
 impl Probe {
@@ -45,6 +49,7 @@ impl Probe {
             "/healthz" => Some(Self::Healthz),
             "/readyz" => Some(Self::Readyz),
             "/metrics" => Some(Self::Metrics),
+            "/openapi.json" => Some(Self::OpenApi),
             _ => None,
         }
     }
@@ -54,6 +59,7 @@ impl Probe {
             Self::Healthz => "healthz",
             Self::Readyz => "readyz",
             Self::Metrics => "metrics",
+            Self::OpenApi => "openapi",
         }
     }
 }
@@ -160,6 +166,7 @@ async fn dispatch<V: Services>(
         Asked::Probe(Probe::Healthz) => Ok(reply::json(r#"{"status":"ok"}"#.into())),
         Asked::Probe(Probe::Readyz) => ready(api).await,
         Asked::Probe(Probe::Metrics) => show_metrics(api).await,
+        Asked::Probe(Probe::OpenApi) => Ok(reply::json(OPENAPI.clone())),
         Asked::Endpoint(route) => serve_endpoint(api, visitor, head, &route, body).await,
         Asked::WrongMethod { allowed } => Ok(reply::method_refusal(&allowed, head.language())),
         Asked::Unknown => Err(Problem::new(ErrorCode::NotFound)),
@@ -226,6 +233,7 @@ mod tests {
             (Method::GET, "/healthz", "healthz"),
             (Method::HEAD, "/readyz", "readyz"),
             (Method::GET, "/metrics", "metrics"),
+            (Method::GET, "/openapi.json", "openapi"),
         ] {
             assert_eq!(Asked::from_head(&method, path).name(), name, "{method} {path}");
         }

@@ -22,5 +22,5 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
         }
         Known::Recorded(view) => *view,
     };
-    Ok(reply::json(jobs::describe(&view, &api.time_zone, request.head.language()).to_string()))
+    Ok(reply::json(jobs::describe(&view, &api.time_zone, request.head.language())))
 }

@@ -37,7 +37,7 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
         Known::Live(live) => api.ingest.view(&live, None),
         Known::Recorded(view) => *view,
     };
-    Ok(reply::json(jobs::describe(&view, &api.time_zone, language).to_string()))
+    Ok(reply::json(jobs::describe(&view, &api.time_zone, language)))
 }
 
 /// Whether a client comes back that has had this very event. A browser does so after the last one, too, for ever, unless it
@@ -53,7 +53,7 @@ fn watch<V: Services>(api: &Api<V>, known: Known, language: Language, seat: impl
     let zone = api.time_zone.clone();
     let events = stream::poll_fn(move |context| told.poll_recv(context)).map(move |view| {
         let _held = &seat;
-        let data = jobs::describe(&view, &zone, language).to_string();
+        let data = jobs::describe(&view, &zone, language);
         let state = view.state.name();
         Ok::<_, Infallible>(Event::default().event(state).id(state).retry(RETRY).data(data))
     });

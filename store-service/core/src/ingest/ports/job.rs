@@ -1,5 +1,6 @@
 //! Jobs: what is known and recorded of an upload.
 
+pub use linkgate_contract::JobState;
 use linkgate_contract::{CallerApp, JobId, Language, ModuleRef, Operator, Problem, Sha256, TenantId};
 use serde::{Deserialize, Serialize};
 
@@ -7,46 +8,6 @@ use super::PackageRow;
 use crate::budget::Owner;
 use crate::ingest::Allowance;
 use crate::sealing::Sealed;
-
-/// How far an upload is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JobState {
-    /// It waits for others to end.
-    Queued,
-    /// It is being downloaded.
-    Fetching,
-    /// All bytes are here; they are made durable and recorded.
-    Storing,
-    /// The package is stored.
-    Done,
-    /// It is not, and will not be.
-    Failed,
-    /// Somebody did not want it any more.
-    Cancelled,
-}
-
-impl JobState {
-    const ALL: [Self; 6] = [Self::Queued, Self::Fetching, Self::Storing, Self::Done, Self::Failed, Self::Cancelled];
-
-    /// Its name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Fetching => "fetching",
-            Self::Storing => "storing",
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// The state of this name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.name() == name)
-    }
-}
 
 /// Why an upload failed, in the words of a reply.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,25 @@
+//! Bodies of requests.
+
+use serde_json::{Value, json};
+
+/// A JSON object, or a form of the same fields.
+fn fields(schema: &Value, is_required: bool) -> Value {
+    let content = ["application/json", "application/x-www-form-urlencoded", "multipart/form-data"]
+        .map(|media_type| (media_type.to_owned(), json!({"schema": schema})));
+    json!({"required": is_required, "content": serde_json::Map::from_iter(content)})
+}
+
+pub(crate) fn upload_by_link() -> Value {
+    let schema = json!({
+        "type": "object",
+        "required": ["package_url"],
+        "properties": {
+            "package_url": {"type": "string", "description": "The link: http or https, to a host that the operator allows"},
+            "version": {"type": "string", "minLength": 1, "maxLength": 128, "description": "Left out, the one that the package's app_desc.yaml names"},
+            "allow_overwrite": {"type": "boolean", "default": false, "description": "Whether a package of the same version is replaced"},
+            "sha256": {"type": "string", "pattern": "^[0-9a-fA-F]{64}$", "description": "Of the package; another one is refused"},
+            "size": {"type": "integer", "minimum": 0, "description": "Of the package in bytes; another one is refused"},
+        },
+    });
+    fields(&schema, true)
+}

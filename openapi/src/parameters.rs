@@ -1,0 +1,78 @@
+//! What stands in a path, a query or a header.
+
+use linkgate_contract::{Endpoint, FileName, PinName};
+use serde_json::{Value, json};
+
+/// A parameter: its name, its schema, and what it means.
+pub(crate) struct Parameter {
+    name: &'static str,
+    schema: fn() -> Value,
+    meaning: &'static str,
+}
+
+impl Parameter {
+    pub(crate) const fn new(name: &'static str, schema: fn() -> Value, meaning: &'static str) -> Self {
+        Self { name, schema, meaning }
+    }
+
+    fn describe(&self, place: &str) -> Value {
+        json!({
+            "name": self.name,
+            "in": place,
+            "required": place == "path",
+            "description": self.meaning,
+            "schema": (self.schema)(),
+        })
+    }
+}
+
+pub(crate) fn text() -> Value {
+    json!({"type": "string"})
+}
+
+const PATH: &[Parameter] = &[
+    Parameter::new(
+        "app_code",
+        || json!({"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$"}),
+        "The application",
+    ),
+    Parameter::new("module", || json!({"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$"}), "Its module"),
+    Parameter::new("job_id", || json!({"type": "string", "format": "uuid"}), "An upload by link that has begun"),
+    Parameter::new("id", || json!({"type": "integer", "format": "int64", "minimum": 1}), "The package"),
+    Parameter::new(
+        "name",
+        || json!({"type": "string", "pattern": "^[A-Za-z0-9._-]+$", "maxLength": PinName::MAX_BYTES}),
+        "The pin, by the name of what uses the package",
+    ),
+    Parameter::new(
+        "filename",
+        || json!({"type": "string", "pattern": "^[A-Za-z0-9._-]+$", "maxLength": FileName::MAX_BYTES}),
+        "The name of the file",
+    ),
+];
+
+/// Every query parameter that a row of the table lists.
+const QUERY: &[Parameter] = &[];
+
+/// All parameters of an endpoint.
+pub(crate) fn describe(endpoint: &Endpoint, headers: &[Parameter]) -> Vec<Value> {
+    let in_path = |parameter: &&Parameter| endpoint.route.contains(&format!("{{{}}}", parameter.name));
+    let path = PATH.iter().filter(in_path).map(|parameter| parameter.describe("path"));
+    let listed = |parameter: &&Parameter| endpoint.query.contains(&parameter.name);
+    let query = QUERY.iter().filter(listed).map(|parameter| parameter.describe("query"));
+    path.chain(query).chain(headers.iter().map(|parameter| parameter.describe("header"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_parameter_of_the_table_is_described() {
+        for endpoint in Endpoint::ALL {
+            let described = describe(endpoint, &[]);
+            let named = endpoint.route.matches('{').count() + endpoint.query.len();
+            assert_eq!(described.len(), named, "{}", endpoint.operation.id());
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What comes back, with which headers.
+
+use std::collections::BTreeMap;
+
+use linkgate_contract::{BodyKind, Endpoint, ErrorCode};
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use crate::operations::Described;
+
+/// A fault of the request.
+#[derive(JsonSchema)]
+#[schemars(rename = "Problem")]
+#[expect(dead_code, reason = "only its schema is of use")]
+struct ProblemBody {
+    /// The code of the error.
+    code: String,
+    /// What is wrong, and what to do.
+    detail: String,
+    /// What is wrong with each field.
+    #[schemars(default)]
+    fields_detail: BTreeMap<String, Vec<String>>,
+}
+
+/// A fault of the caller or of the gateway.
+#[derive(JsonSchema)]
+#[schemars(rename = "GatewayProblem")]
+#[expect(dead_code, reason = "only its schema is of use")]
+struct GatewayProblemBody {
+    /// The number of the error.
+    code: u32,
+    /// Its name.
+    code_name: String,
+    /// What is wrong, often with a reason.
+    message: String,
+    /// Always false.
+    result: bool,
+    /// Always null.
+    data: Option<Value>,
+    /// The message once more.
+    #[schemars(default)]
+    detail: String,
+}
+
+/// A reply when all is well.
+pub(crate) struct Success {
+    status: u16,
+    meaning: &'static str,
+    headers: Vec<(&'static str, &'static str)>,
+    content: Map<String, Value>,
+}
+
+impl Success {
+    pub(crate) fn json<T: JsonSchema>(status: u16, meaning: &'static str, schemas: &mut SchemaGenerator) -> Self {
+        Self::empty(status, meaning).or_media("application/json", schemas.subschema_for::<T>().to_value())
+    }
+
+    pub(crate) fn empty(status: u16, meaning: &'static str) -> Self {
+        Self { status, meaning, headers: Vec::new(), content: Map::new() }
+    }
+
+    pub(crate) fn or_media(mut self, media_type: &str, schema: Value) -> Self {
+        self.content.insert(media_type.to_owned(), json!({"schema": schema}));
+        self
+    }
+
+    pub(crate) fn with_header(mut self, name: &'static str, meaning: &'static str) -> Self {
+        self.headers.push((name, meaning));
+        self
+    }
+
+    fn describe(&self) -> Value {
+        let text = |meaning: &str| json!({"description": meaning, "schema": {"type": "string"}});
+        let own = self.headers.iter().map(|(name, meaning)| ((*name).to_owned(), text(meaning)));
+        let mut reply = json!({"description": self.meaning, "headers": headers_with(own)});
+        if !self.content.is_empty() {
+            reply["content"] = self.content.clone().into();
+        }
+        reply
+    }
+}
+
+/// Headers of every reply.
+const COMMON: &[(&str, &str)] = &[
+    ("X-Bkapi-Request-ID", "The name of the request in the gateway's logs"),
+    ("X-Request-ID", "The caller's own name for the request, or the gateway's"),
+];
+
+/// Headers of errors, by the form that has them.
+const OF_ERRORS: &[(&str, &str)] = &[
+    ("Bkapi-Error-Code", "`code` of a `Problem`"),
+    ("Bkapi-Error-Code-Num", "BlueKing's number of it, where there is one"),
+    ("X-Bkapi-Error-Code", "`code` of a `GatewayProblem`"),
+    ("X-Bkapi-Error-Message", "`message` of a `GatewayProblem`"),
+    ("Retry-After", "Seconds after which the request may be sent again"),
+    ("WWW-Authenticate", "`X-Bkapi-JWT`, where the store does not believe its gateway"),
+];
+
+/// What any operation may be refused with by the store.
+const ANYWHERE: &[ErrorCode] = &[
+    ErrorCode::NotAuthenticated,
+    ErrorCode::PermissionDenied,
+    ErrorCode::NotFound,
+    ErrorCode::TooManyRequests,
+    ErrorCode::Internal,
+    ErrorCode::Unavailable,
+];
+
+/// What the gateway refuses any operation with.
+const BY_THE_GATEWAY: &[(u16, &str)] = &[
+    (400, "INVALID_ARGS"),
+    (403, "APP_NO_PERMISSION, IP_NOT_ALLOWED, BK_USER_NOT_ALLOWED, CROSS_TENANT_FORBIDDEN"),
+    (404, "API_NOT_FOUND"),
+    (408, "INVALID_ARGS"),
+    (413, "BODY_SIZE_LIMIT_EXCEED"),
+    (414, "URI_SIZE_LIMIT_EXCEED"),
+    (431, "INVALID_ARGS"),
+    (429, "RATE_LIMIT_RESTRICTION, CONCURRENCY_LIMIT_RESTRICTION"),
+    (500, "INTERNAL_SERVER_ERROR"),
+    (502, "BAD_GATEWAY"),
+    (503, "SERVICE_UNAVAILABLE"),
+    (504, "REQUEST_BACKEND_TIMEOUT"),
+];
+
+/// The headers that `components` has.
+pub(crate) fn common_headers() -> Value {
+    let text = |(name, meaning): &(&str, &str)| {
+        (component_name(name), json!({"description": meaning, "schema": {"type": "string"}}))
+    };
+    Map::from_iter(COMMON.iter().chain(OF_ERRORS).map(text)).into()
+}
+
+/// Adds what errors are, so that replies can name it.
+pub(crate) fn add_error_schemas(schemas: &mut SchemaGenerator) {
+    schemas.subschema_for::<ProblemBody>();
+    schemas.subschema_for::<GatewayProblemBody>();
+}
+
+/// Every reply of an endpoint, by its status.
+pub(crate) fn describe(endpoint: &Endpoint, described: &Described) -> Value {
+    let mut replies: BTreeMap<u16, Value> =
+        described.success.iter().map(|success| (success.status, success.describe())).collect();
+    let mut names: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
+    let of_bodies: &[ErrorCode] = match endpoint.body {
+        BodyKind::None => &[],
+        BodyKind::Json | BodyKind::Stream => &[ErrorCode::Validation, ErrorCode::ParseError, ErrorCode::BodyTooLarge],
+    };
+    for code in described.codes.iter().chain(of_bodies).chain(ANYWHERE) {
+        names.entry(code.status()).or_default().push(code.name());
+    }
+    for (status, name) in BY_THE_GATEWAY {
+        names.entry(*status).or_default().push(name);
+    }
+    for (status, mut names) in names {
+        names.sort_unstable();
+        names.dedup();
+        replies.entry(status).or_insert_with(|| refusal(&names.join(", ")));
+    }
+    replies.into_iter().map(|(status, reply)| (status.to_string(), reply)).collect::<Map<_, _>>().into()
+}
+
+fn refusal(names: &str) -> Value {
+    let named = OF_ERRORS.iter().map(|(name, _)| ((*name).to_owned(), header_reference(name)));
+    let forms = ["Problem", "GatewayProblem"].map(|name| json!({"$ref": format!("#/components/schemas/{name}")}));
+    json!({
+        "description": names,
+        "headers": headers_with(named),
+        "content": {"application/json": {"schema": {"anyOf": forms}}},
+    })
+}
+
+fn headers_with(own: impl Iterator<Item = (String, Value)>) -> Value {
+    let common = COMMON.iter().map(|(name, _)| ((*name).to_owned(), header_reference(name)));
+    Map::from_iter(common.chain(own)).into()
+}
+
+fn header_reference(name: &str) -> Value {
+    json!({"$ref": format!("#/components/headers/{}", component_name(name))})
+}
+
+fn component_name(header: &str) -> String {
+    header.replace('-', "")
+}
