@@ -7,7 +7,7 @@ use linkgate_tests::{Reply, StoreProcess, TokenMint};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::replies::{assert_envelope, authorized, stranger};
+use crate::replies::{WholeStack, assert_envelope, authorized, stranger};
 
 #[tokio::test]
 async fn a_row_and_a_handler_are_an_endpoint() {
@@ -40,4 +40,19 @@ async fn a_row_and_a_handler_are_an_endpoint() {
     let message = format!("App has no permission to the resource [reason=\"no permission, bk_app_code={APP}\"]");
     assert_envelope(&ask(Method::GET, "app_code").await, 403, 1_640_301, "APP_NO_PERMISSION", &message);
     assert_envelope(&ask(Method::POST, "granted").await, 404, 1_640_401, "API_NOT_FOUND", "API not found");
+}
+
+#[tokio::test]
+async fn everybody_may_read_what_the_api_is_and_nothing_else_of_the_store() {
+    let stack = WholeStack::new().await;
+    let reply = stack.get("/openapi.json").await;
+    let document = reply.json();
+    assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json")));
+    assert_eq!(document["openapi"], "3.1.0");
+    let upload = "/bkapps/applications/{app_code}/modules/{module}/source_package/link/";
+    assert_eq!(document["paths"][upload]["post"]["operationId"], "upload_source_package_via_link");
+    for closed in ["/openapi.json/", "/openapi.json%20", "/stag/openapi.json", "/metrics", "/healthz"] {
+        let reply = stack.get(closed).await;
+        assert_envelope(&reply, 404, 1_640_401, "API_NOT_FOUND", "API not found");
+    }
 }
