@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::{Action, ModuleRef, TenantId};
+use crate::{Action, ModuleRef, Sha256, TenantId};
 
 /// The claims of `X-Bkapi-JWT`. Times are seconds since the epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +53,9 @@ pub struct Extension {
     /// Whether the caller's own credential, which goes with this request, was judged and may be sent to its source.
     #[serde(default, skip_serializing_if = "is_false")]
     pub caller_credential: bool,
+    /// The digest that the package must have, where a signed URL speaks for the caller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_sha256: Option<Sha256>,
 }
 
 impl Extension {
@@ -247,6 +250,11 @@ mod tests {
         claims.linkgate = Extension { credentials, caller_credential, ..Extension::default() };
         let written = serde_json::to_value(&claims).unwrap();
         assert_eq!(written["linkgate"], json!({"credentials": ["nexus"], "caller_credential": true}));
+        assert_eq!(serde_json::from_value::<Claims>(written).unwrap(), claims);
+        let expected_sha256 = Some(Sha256::from_bytes([0xab; 32]));
+        claims.linkgate = Extension { expected_sha256, ..Extension::default() };
+        let written = serde_json::to_value(&claims).unwrap();
+        assert_eq!(written["linkgate"], json!({"expected_sha256": "ab".repeat(32)}));
         assert_eq!(serde_json::from_value::<Claims>(written).unwrap(), claims);
     }
 

@@ -46,6 +46,20 @@ codes! {
     PackageAlreadyExists => "PACKAGE_ALREADY_EXISTS", 400, Some(4_312_009), "源码包已存在", "The source package already exists";
     /// The source's bytes are over the limit.
     PackageTooLarge => "PACKAGE_TOO_LARGE", 400, None, "源码包过大", "The package is too large";
+    /// The package was deleted, and may be restored yet.
+    PackageDeleted => "PACKAGE_DELETED", 410, None, "源码包已被删除", "The package was deleted";
+    /// The package was deleted, and its bytes are gone.
+    PackagePurged => "PACKAGE_PURGED", 410, None, "源码包已被删除，其内容已被清除", "The package was deleted, and its bytes are gone";
+    /// The package was overwritten since the signed URL was made.
+    PackageChanged => "PACKAGE_CHANGED", 410, None, "生成该下载地址后源码包已被覆盖，请重新生成下载地址", "The package was overwritten since this URL was made, make another one";
+    /// What the caller requires of the package's present state is not so.
+    PreconditionFailed => "PRECONDITION_FAILED", 412, None, "源码包的当前状态与请求头中的条件不符", "The package is not in the state that the request's headers require";
+    /// The package has no byte of the range.
+    RangeNotSatisfiable => "RANGE_NOT_SATISFIABLE", 416, None, "请求的范围超出源码包的大小", "The requested range lies beyond the package's end";
+    /// The signed URL has ended.
+    SignatureExpired => "SIGNATURE_EXPIRED", 403, None, "下载地址已过期，请重新生成下载地址", "The URL has expired, make another one";
+    /// The signed URL was not made by the store, for this path or for this client.
+    SignatureInvalid => "SIGNATURE_INVALID", 403, None, "下载地址的签名无效", "The URL's signature is not valid here";
     /// The source's bytes are not those that the caller named.
     ChecksumMismatch => "CHECKSUM_MISMATCH", 400, None, "源码包的 SHA-256 不一致", "The package has another SHA-256";
     /// The source's bytes are more or fewer than the caller named.

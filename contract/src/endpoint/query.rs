@@ -6,9 +6,10 @@
 use url::form_urlencoded::{Serializer, parse};
 
 use super::Endpoint;
+use crate::SIGNED_URL_PARAMETER;
 
 /// Fields and parameters that are credentials wherever they stand; none of them reaches the store.
-pub const CREDENTIAL_NAMES: [&str; 15] = [
+pub const CREDENTIAL_NAMES: [&str; 16] = [
     "bk_app_code",
     "app_code",
     "bk_app_secret",
@@ -24,6 +25,7 @@ pub const CREDENTIAL_NAMES: [&str; 15] = [
     "signature",
     "bk_nonce",
     "bk_timestamp",
+    SIGNED_URL_PARAMETER,
 ];
 
 impl Endpoint {

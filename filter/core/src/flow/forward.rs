@@ -53,6 +53,7 @@ pub(super) fn issue_token(
         tenant_id: request.tenant.as_ref().map(ToString::to_string),
         credentials: access.credentials.clone(),
         caller_credential: access.callers_own.is_some(),
+        expected_sha256: None,
     };
     let subject = Subject { kid: context.policy.gateway.clone(), app: app.clone(), user: user.clone(), extension };
     let issued = context.worker.tokens.issue(&context.keys.signing, subject, now.seconds())?;
