@@ -4,7 +4,9 @@
 
 use linkgate_archive::{Format, Package};
 use linkgate_contract::{ModuleRef, PackageId, PackageVersion, Sha256};
-use linkgate_store_core::ingest::ports::{CatalogError, NewPackage, Origin, PackageRow, StoredPackage};
+use linkgate_store_core::ingest::ports::{
+    CatalogError, FileState, NewPackage, Origin, PackageRow, StoredFile, StoredPackage,
+};
 use linkgate_store_core::settings::SourceOrigin;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
@@ -167,4 +169,38 @@ pub(super) async fn find_stored(
     let query = query.bind(target.app.as_str()).bind(target.module.as_str());
     let row = query.fetch_optional(reader).await.map_err(failed)?;
     row.as_ref().map(read_stored).transpose().map_err(failed)
+}
+
+/// What downloading needs to know of a package of a module.
+pub(super) async fn find_file(
+    reader: &SqlitePool,
+    target: &ModuleRef,
+    id: PackageId,
+) -> Result<Option<StoredFile>, CatalogError> {
+    let query = sqlx::query(
+        "select version, package_name, size_bytes, sha256, format, created_ms, updated_ms, is_deleted, purged_ms
+         from source_package where id = ? and app_code = ? and module = ?",
+    );
+    let query = query.bind(id.row()).bind(target.app.as_str()).bind(target.module.as_str());
+    let row = query.fetch_optional(reader).await.map_err(failed)?;
+    row.as_ref().map(read_file).transpose().map_err(failed)
+}
+
+fn read_file(row: &SqliteRow) -> Result<StoredFile, sqlx::Error> {
+    let (is_deleted, purged_ms): (bool, Option<i64>) = (row.try_get("is_deleted")?, row.try_get("purged_ms")?);
+    let state = match (purged_ms, is_deleted) {
+        (Some(_), _) => FileState::Purged,
+        (None, true) => FileState::Deleted,
+        (None, false) => FileState::Live,
+    };
+    Ok(StoredFile {
+        version: PackageVersion::new(row.try_get("version")?).map_err(|e| sqlx::Error::Decode(e.into()))?,
+        package_name: row.try_get("package_name")?,
+        size_bytes: unsigned(row.try_get("size_bytes")?)?,
+        sha256: row.try_get::<&str, _>("sha256")?.parse().map_err(|e| sqlx::Error::Decode(Box::new(e)))?,
+        format: row.try_get::<Option<&str>, _>("format")?.and_then(Format::from_name),
+        created_ms: row.try_get("created_ms")?,
+        updated_ms: row.try_get("updated_ms")?,
+        state,
+    })
 }

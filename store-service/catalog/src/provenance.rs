@@ -1,6 +1,6 @@
 //! Where packages came from, in the catalog of SQLite.
 
-use linkgate_contract::Sha256;
+use linkgate_contract::{ModuleRef, PackageId, Sha256};
 use linkgate_store_core::ingest::ports::{BytesFrom, CatalogError, JobRecord, Provenance};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
@@ -59,6 +59,24 @@ pub(super) async fn statements(pool: &SqlitePool, sha256: &Sha256) -> Result<Vec
     .bind(sha256.to_string())
     .bind(STATEMENTS)
     .fetch_all(pool)
+    .await
+    .map_err(failed)
+}
+
+/// The statement of a package of a module.
+pub(super) async fn find_statement(
+    pool: &SqlitePool,
+    target: &ModuleRef,
+    id: PackageId,
+) -> Result<Option<String>, CatalogError> {
+    sqlx::query_scalar(
+        "select statement from provenance join source_package on id = package_id
+         where id = ? and app_code = ? and module = ?",
+    )
+    .bind(id.row())
+    .bind(target.app.as_str())
+    .bind(target.module.as_str())
+    .fetch_optional(pool)
     .await
     .map_err(failed)
 }

@@ -9,12 +9,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use linkgate_contract::{ModuleRef, PackageVersion, Sha256};
+use linkgate_contract::{ModuleRef, PackageId, PackageVersion, Sha256};
 use linkgate_store_core::failpoint::{Step, reached};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
     Catalog, CatalogError, CatalogReader, Fence, JobEnd, JobRecord, Maintenance, NewPackage, QueueError, Recorded,
-    Reference, RowName, StoredPackage,
+    Reference, RowName, StoredFile, StoredPackage,
 };
 use linkgate_store_core::settings::{QueueLimits, SourceOrigin};
 use sqlx::sqlite::{SqliteJournalMode, SqlitePoolOptions};
@@ -162,6 +162,14 @@ impl Catalog for SqliteCatalog {
 
     async fn statements(&self, sha256: &Sha256) -> Result<Vec<String>, CatalogError> {
         provenance::statements(&self.reader.pool, sha256).await
+    }
+
+    async fn find_file(&self, target: &ModuleRef, id: PackageId) -> Result<Option<StoredFile>, CatalogError> {
+        packages::find_file(&self.reader.pool, target, id).await
+    }
+
+    async fn find_statement(&self, target: &ModuleRef, id: PackageId) -> Result<Option<String>, CatalogError> {
+        provenance::find_statement(&self.reader.pool, target, id).await
     }
 
     async fn check(&self) -> Result<(), CatalogError> {

@@ -14,8 +14,8 @@ pub use blob::{
     BlobError, BlobExport, BlobReader, BlobStat, BlobStore, BlobWriter, Exported, FinishedBlob, Listed, Swept,
 };
 pub use catalog::{
-    BytesFrom, Catalog, CatalogError, CatalogReader, Maintenance, NewPackage, Origin, PackageRow, Provenance, Recorded,
-    Reference, RowName, StoredPackage,
+    BytesFrom, Catalog, CatalogError, CatalogReader, FileState, Maintenance, NewPackage, Origin, PackageRow,
+    Provenance, Recorded, Reference, RowName, StoredFile, StoredPackage,
 };
 pub use job::{Failure, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView};
 pub use linkgate_fetch::{

@@ -4,7 +4,7 @@ use crate::settings::SourceOrigin;
 use std::path::Path;
 use std::time::Duration;
 
-use linkgate_archive::Package;
+use linkgate_archive::{Format, Package};
 use linkgate_contract::{JobId, ModuleRef, Operator, PackageId, PackageVersion, Sha256};
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +40,18 @@ pub trait Catalog: CatalogReader {
     ) -> impl Future<Output = Result<Option<StoredPackage>, CatalogError>> + Send;
     /// The statements of the rows that reference a blob, the newest hundred of them.
     fn statements(&self, sha256: &Sha256) -> impl Future<Output = Result<Vec<String>, CatalogError>> + Send;
+    /// What downloading a package of this module needs to know of it, deleted or not.
+    fn find_file(
+        &self,
+        target: &ModuleRef,
+        id: PackageId,
+    ) -> impl Future<Output = Result<Option<StoredFile>, CatalogError>> + Send;
+    /// The statement of where a package of this module came from, deleted or not.
+    fn find_statement(
+        &self,
+        target: &ModuleRef,
+        id: PackageId,
+    ) -> impl Future<Output = Result<Option<String>, CatalogError>> + Send;
     /// Proves that it can be written.
     fn check(&self) -> impl Future<Output = Result<(), CatalogError>> + Send;
 }
@@ -172,6 +184,38 @@ pub struct PackageRow {
     pub updated_ms: i64,
     /// Who uploaded it.
     pub operator: Operator,
+}
+
+/// A package as it is downloaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredFile {
+    /// Its version.
+    pub version: PackageVersion,
+    /// Its display name.
+    pub package_name: String,
+    /// Its bytes.
+    pub size_bytes: u64,
+    /// Its digest.
+    pub sha256: Sha256,
+    /// What it is; `None` if it was never looked into.
+    pub format: Option<Format>,
+    /// Milliseconds since the epoch.
+    pub created_ms: i64,
+    /// Milliseconds since the epoch.
+    pub updated_ms: i64,
+    /// Whether its bytes are for callers.
+    pub state: FileState,
+}
+
+/// Whether a package's bytes are for callers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileState {
+    /// They are.
+    Live,
+    /// The package was deleted, and may be restored.
+    Deleted,
+    /// It was deleted, and needs its bytes no more.
+    Purged,
 }
 
 /// What recording did.
