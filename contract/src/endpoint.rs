@@ -65,6 +65,12 @@ pub enum ReplyKind {
     Package,
     /// A job.
     Job,
+    /// The bytes of a package, all of them or a range.
+    Bytes,
+    /// The signed statement of where a package came from.
+    Statement,
+    /// A link by which others download, and when it ends.
+    DownloadUrl,
     #[cfg(feature = "test-endpoint")]
     /// The query that reached the store.
     Query,
@@ -154,6 +160,18 @@ endpoints! {
     /// Cancels an upload by link.
     CancelSourcePackageJob = "cancel_source_package_job" {
         Delete "link/{job_id}/", action: Upload, body: None, query: [], reply: Job,
+    }
+    /// Downloads a package.
+    DownloadSourcePackage = "download_source_package" {
+        Get "{id}/download/", action: Download, body: None, query: [], reply: Bytes,
+    }
+    /// Shows the signed statement of where a package came from.
+    GetSourcePackageAttestation = "get_source_package_attestation" {
+        Get "{id}/attestation/", action: Read, body: None, query: [], reply: Statement,
+    }
+    /// Makes a link by which whoever has it downloads a package, for a while.
+    CreateSourcePackageDownloadUrl = "create_source_package_download_url" {
+        Post "{id}/download_url/", action: Sign, body: Json, query: [], reply: DownloadUrl,
     }
     #[cfg(feature = "test-endpoint")]
     /// Shows the query that reached the store; only for tests.

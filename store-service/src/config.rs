@@ -8,6 +8,7 @@ mod auth;
 mod credentials;
 mod fetch;
 mod host_tls;
+mod links;
 mod log;
 mod maintenance;
 mod modules;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use linkgate_archive::Limits;
 use linkgate_fetch::FetchConfig;
+use linkgate_store_core::own_key::OwnKey;
 use linkgate_store_core::sealing::SealingKey;
 use linkgate_store_core::settings::{InspectionRules, ModuleRules};
 
@@ -64,6 +66,10 @@ pub struct Config {
     pub time_zone: TimeZone,
     /// What seals callers' credentials, see `sealing`.
     pub sealing_key: Option<Arc<SealingKey>>,
+    /// What signs URLs; `None`: the data directory's own key.
+    pub url_key: Option<Arc<OwnKey>>,
+    /// Where callers reach the gateway, see `links`.
+    pub public_url: Option<String>,
     /// Maintenance.
     pub maintenance: MaintenanceConfig,
     /// What is logged.
@@ -105,7 +111,7 @@ impl fmt::Display for BadConfig {
 }
 
 /// Every variable that the store reads.
-pub const VARIABLES: [&str; 73] = [
+pub const VARIABLES: [&str; 79] = [
     server::LISTEN,
     server::MAX_CONNECTIONS,
     server::MAX_UPLOADS,
@@ -126,6 +132,12 @@ pub const VARIABLES: [&str; 73] = [
     server::HEADER_TIMEOUT,
     server::MAX_BODY_BYTES,
     server::SHUTDOWN_GRACE,
+    server::MAX_DOWNLOADS,
+    server::MAX_DOWNLOADS_PER_APP,
+    server::DOWNLOAD_MIN_RATE,
+    server::WRITE_TIMEOUT,
+    links::KEY_FILE,
+    links::PUBLIC_URL,
     maintenance::GC_INTERVAL,
     maintenance::GC_GRACE,
     maintenance::SCRUB_RATE,
@@ -215,6 +227,8 @@ impl Config {
             min_free_bytes: reader.number(MIN_FREE, 64 << 20, 0..=1 << 50),
             time_zone: read_time_zone(&mut reader),
             sealing_key: sealing::read_sealing_key(&mut reader),
+            url_key: links::read_url_key(&mut reader),
+            public_url: links::read_public_url(&mut reader),
             maintenance: MaintenanceConfig::read_settings(&mut reader),
             log: LogConfig::read_settings(&mut reader),
             traces: TraceConfig::read_settings(&mut reader),
@@ -300,7 +314,7 @@ mod tests {
     fn the_defaults_are_the_documented_ones() {
         let config = read(&file(PEM), &[]).unwrap();
         assert_eq!(config.server.listen.to_string(), "127.0.0.1:8081");
-        assert_eq!(config.server.max_connections, 1024);
+        assert_eq!(config.server.max_connections, 1536);
         let queue = config.server.queue;
         assert_eq!((queue.running, queue.per_host, queue.per_app), (64, 32, 16));
         assert_eq!((queue.queued, queue.queued_per_app), (256, 64));
@@ -405,9 +419,14 @@ mod tests {
 
     #[test]
     fn whoever_waits_or_watches_leaves_connections_to_others() {
-        let text = fault(&[(server::MAX_CONNECTIONS, "959")]);
-        assert!(text.contains("LINKGATE_STORE_MAX_CONNECTIONS is `959`") && text.contains("need 960"), "{text}");
-        let fitting = [(server::MAX_CONNECTIONS, "200"), (server::MAX_WAITERS, "6"), (server::MAX_WATCHERS, "2")];
+        let text = fault(&[(server::MAX_CONNECTIONS, "1215")]);
+        assert!(text.contains("LINKGATE_STORE_MAX_CONNECTIONS is `1215`") && text.contains("need 1216"), "{text}");
+        let fitting = [
+            (server::MAX_CONNECTIONS, "200"),
+            (server::MAX_WAITERS, "4"),
+            (server::MAX_WATCHERS, "2"),
+            (server::MAX_DOWNLOADS, "2"),
+        ];
         assert_eq!(read(&file(PEM), &fitting).unwrap().server.max_connections, 200);
     }
 
@@ -428,7 +447,7 @@ mod tests {
 
     #[test]
     fn an_empty_value_counts_as_not_given() {
-        assert_eq!(read(&file(PEM), &[(server::MAX_CONNECTIONS, " ")]).unwrap().server.max_connections, 1024);
+        assert_eq!(read(&file(PEM), &[(server::MAX_CONNECTIONS, " ")]).unwrap().server.max_connections, 1536);
     }
 
     #[test]

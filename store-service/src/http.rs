@@ -6,14 +6,18 @@
 mod auth;
 mod body;
 mod endpoints;
+mod file_name;
 mod jobs;
+mod outgoing;
 mod preferences;
 mod recent;
 mod reply;
+mod representation;
 mod request;
 mod routes;
 mod server;
 mod shares;
+mod stalled;
 mod strangers;
 mod throttle;
 mod traceparent;
@@ -23,15 +27,18 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use linkgate_contract::{AllowList, Problem};
+use linkgate_store_core::download::Downloads;
 use linkgate_store_core::ingest::ports::Services;
 use linkgate_store_core::ingest::{Ingest, IngestError, NotReady};
 use linkgate_store_core::metrics::Metrics;
 use linkgate_store_core::sealing::Sealer;
+use linkgate_store_core::signed_url::UrlSigner;
 
 use recent::Recent;
 use throttle::Throttle;
 
 pub use auth::Verifier;
+pub use outgoing::MinRate;
 pub use server::serve;
 pub use shares::Shares;
 
@@ -50,6 +57,14 @@ pub fn explain(error: &IngestError) -> Problem {
 pub struct Api<V: Services> {
     /// The use case.
     pub ingest: Arc<Ingest<V>>,
+    /// The other one.
+    pub downloads: Downloads<V>,
+    /// How fast downloads must be read.
+    pub min_rate: MinRate,
+    /// What signs URLs.
+    pub url_signer: UrlSigner,
+    /// Where callers reach the gateway, if that is known.
+    pub public_url: Option<String>,
     /// Who is believed.
     pub verifier: Verifier,
     /// Where links may point to.

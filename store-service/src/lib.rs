@@ -24,13 +24,16 @@ use std::sync::Arc;
 use linkgate_blob::DirectoryBlobStore;
 use linkgate_catalog::{CatalogStartError, SqliteCatalog};
 use linkgate_fetch::{ClientError, HttpSource};
-use linkgate_store_core::attest::{KeyError, Signer};
+use linkgate_store_core::attest::Signer;
 use linkgate_store_core::data_dir::{DataDir, DataDirError};
+use linkgate_store_core::download::Downloads;
 use linkgate_store_core::ingest::ports::{CatalogReader as _, QueueError, Services};
 use linkgate_store_core::ingest::{Ingest, Rules};
 use linkgate_store_core::maintenance::{Schedule, Timers};
 use linkgate_store_core::metrics::Metrics;
+use linkgate_store_core::own_key::KeyError;
 use linkgate_store_core::sealing::Sealer;
+use linkgate_store_core::signed_url::{self, UrlSigner};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tracing::{info, warn};
@@ -58,7 +61,7 @@ pub enum StartError {
     /// The catalog in it.
     #[error("the catalog cannot be used: {0}")]
     Catalog(#[from] CatalogStartError),
-    /// The key of its statements.
+    /// The keys of its statements and links.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// Whatever needs random numbers.
@@ -121,10 +124,16 @@ pub async fn run(
         explain: http::explain,
     };
     let signer = Signer::open(data_dir.path())?;
+    let url_signer = UrlSigner::open(data_dir.path(), config.url_key)?;
+    info!(key.id = url_signer.key_id(), "Signs URLs; the public half of the key is {}", signed_url::KEY_FILES.public);
     let ingest: Arc<Ingest<Embedded>> =
         Ingest::start(source, blobs.clone(), catalog.clone(), signer, rules, metrics.clone());
     let api = http::Api {
         ingest: Arc::clone(&ingest),
+        downloads: Downloads::new(blobs.clone(), catalog.clone()),
+        min_rate: http::MinRate { bytes_per_s: config.server.download_min_rate, grace: config.server.write_timeout },
+        url_signer,
+        public_url: config.public_url,
         verifier: http::Verifier::new(config.auth),
         allowed_hosts: config.fetch.allowed_hosts,
         sealer,

@@ -3,30 +3,44 @@
 //! Promises: each data directory has one key, made at the first start and never shown; whoever has its public half can tell
 //! a statement of this store from any other. Refuses to go on with a key that cannot be read.
 
-mod key;
 mod statement;
+
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use linkgate_contract::Sha256;
 use serde_json::{Value, json};
 
-pub use key::{KeyError, Signer};
-pub use key::{PRIVATE_KEY, PUBLIC_KEY};
+use crate::own_key::{KeyError, KeyFiles, OwnKey};
 pub use statement::{Intake, Source};
+
+/// The key of statements.
+pub const KEY_FILES: KeyFiles = KeyFiles { private: "attestation.key", public: "attestation.pub.pem" };
+
+/// Signs statements.
+pub struct Signer(OwnKey);
 
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 
 impl Signer {
+    /// Opens the key of a data directory that nobody else uses, and makes it first if there is none.
+    ///
+    /// # Errors
+    /// [`KeyError`] if it cannot be read, made, or is no key.
+    pub fn open(data_dir: &Path) -> Result<Self, KeyError> {
+        OwnKey::open(data_dir, KEY_FILES).map(Self)
+    }
+
     /// The statement in an envelope, as one line of JSON.
     #[must_use]
     pub fn attest(&self, intake: &Intake<'_>) -> String {
         let payload = intake.statement().to_string();
-        let signature = self.sign(&pre_authentication(&payload));
+        let signature = self.0.sign(&pre_authentication(&payload));
         json!({
             "payload": STANDARD.encode(&payload),
             "payloadType": PAYLOAD_TYPE,
-            "signatures": [{"keyid": self.key_id(), "sig": STANDARD.encode(signature)}],
+            "signatures": [{"keyid": self.0.id(), "sig": STANDARD.encode(signature)}],
         })
         .to_string()
     }
@@ -37,7 +51,7 @@ impl Signer {
         let envelope: Value = serde_json::from_str(envelope).ok()?;
         let payload = String::from_utf8(STANDARD.decode(envelope["payload"].as_str()?).ok()?).ok()?;
         let signature = STANDARD.decode(envelope["signatures"][0]["sig"].as_str()?).ok()?;
-        if envelope["payloadType"] != PAYLOAD_TYPE || !self.has_signed(&pre_authentication(&payload), &signature) {
+        if envelope["payloadType"] != PAYLOAD_TYPE || !self.0.has_signed(&pre_authentication(&payload), &signature) {
             return None;
         }
         let statement: Value = serde_json::from_str(&payload).ok()?;

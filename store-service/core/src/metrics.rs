@@ -46,6 +46,9 @@ struct Parts {
     deduplicated: Counter,
     joined: Counter,
     requests: Family<ByRoute, Counter>,
+    downloads: Family<ByResult, Counter>,
+    downloads_active: Gauge,
+    sent_bytes: Counter,
     disk_free: Gauge,
     decoder_memory: Gauge,
     decoders_waiting: Gauge,
@@ -66,6 +69,12 @@ struct ByStage {
 struct ByRoute {
     route: &'static str,
     status: u16,
+}
+
+/// A download that runs; dropping it without an end counts as `aborted`.
+pub struct Sending {
+    metrics: Metrics,
+    result: &'static str,
 }
 
 /// An upload that runs; dropping it without an end counts as `cancelled`.
@@ -94,6 +103,9 @@ impl Metrics {
             deduplicated: Counter::default(),
             joined: Counter::default(),
             requests: Family::default(),
+            downloads: Family::default(),
+            downloads_active: Gauge::default(),
+            sent_bytes: Counter::default(),
             disk_free: Gauge::default(),
             decoder_memory: Gauge::default(),
             decoders_waiting: Gauge::default(),
@@ -108,6 +120,13 @@ impl Metrics {
     pub fn upload(&self) -> Running {
         self.0.active.inc();
         Running { metrics: self.clone(), begun: Instant::now(), result: "cancelled" }
+    }
+
+    /// A download begins.
+    #[must_use]
+    pub fn download(&self) -> Sending {
+        self.0.downloads_active.inc();
+        Sending { metrics: self.clone(), result: "aborted" }
     }
 
     /// Takes the time of a stage of an upload, and is its span.
@@ -206,6 +225,9 @@ impl Parts {
         to.register("deduplicated", "Packages whose bytes were there already", self.deduplicated.clone());
         to.register("uploads_joined", "Calls that waited for an upload that another one began", self.joined.clone());
         to.register("http_requests", "Requests answered, by route and status", self.requests.clone());
+        to.register("downloads", "Downloads that ended, by result", self.downloads.clone());
+        to.register("downloads_active", "Downloads that run now", self.downloads_active.clone());
+        to.register_with_unit("sent", "Bytes of packages that were sent", Unit::Bytes, self.sent_bytes.clone());
         to.register_with_unit(
             "decoder_memory",
             "Memory that decoders of packages hold",
@@ -260,6 +282,26 @@ impl Drop for Running {
     }
 }
 
+impl Sending {
+    /// So many bytes more went out.
+    pub fn sent(&self, bytes: u64) {
+        self.metrics.0.sent_bytes.inc_by(bytes);
+    }
+
+    /// Says what came of it, and counts it.
+    pub fn end(mut self, result: &'static str) {
+        self.result = result;
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        let parts = &self.metrics.0;
+        parts.downloads_active.dec();
+        parts.downloads.get_or_create(&ByResult { result: self.result }).inc();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -298,6 +340,24 @@ mod tests {
             "linkgate_store_stored_bytes_total 10",
             "linkgate_store_deduplicated_total 1",
             "linkgate_store_http_requests_total{route=\"upload_source_package_via_link\",status=\"200\"} 1",
+        ] {
+            assert!(has(&metrics, line), "{line} in {}", metrics.render().unwrap());
+        }
+    }
+
+    #[test]
+    fn a_download_is_active_until_it_ends_and_counts_once() {
+        let metrics = metrics();
+        let (first, second) = (metrics.download(), metrics.download());
+        first.sent(5);
+        assert!(has(&metrics, "linkgate_store_downloads_active 2"));
+        first.end("sent");
+        drop(second);
+        for line in [
+            "linkgate_store_downloads_active 0",
+            "linkgate_store_downloads_total{result=\"sent\"} 1",
+            "linkgate_store_downloads_total{result=\"aborted\"} 1",
+            "linkgate_store_sent_bytes_total 5",
         ] {
             assert!(has(&metrics, line), "{line} in {}", metrics.render().unwrap());
         }

@@ -27,6 +27,10 @@ pub(super) const MAX_WATCHERS_PER_APP: &str = "LINKGATE_STORE_MAX_WATCHERS_PER_A
 pub(super) const MAX_WATCHERS_PER_UPLOAD: &str = "LINKGATE_STORE_MAX_WATCHERS_PER_UPLOAD";
 pub(super) const HEADER_TIMEOUT: &str = "LINKGATE_STORE_HEADER_TIMEOUT_S";
 pub(super) const MAX_BODY_BYTES: &str = "LINKGATE_STORE_MAX_BODY_BYTES";
+pub(super) const MAX_DOWNLOADS: &str = "LINKGATE_STORE_MAX_DOWNLOADS";
+pub(super) const MAX_DOWNLOADS_PER_APP: &str = "LINKGATE_STORE_MAX_DOWNLOADS_PER_APP";
+pub(super) const DOWNLOAD_MIN_RATE: &str = "LINKGATE_STORE_DOWNLOAD_MIN_BYTES_PER_S";
+pub(super) const WRITE_TIMEOUT: &str = "LINKGATE_STORE_WRITE_TIMEOUT_S";
 pub(super) const SHUTDOWN_GRACE: &str = "LINKGATE_STORE_SHUTDOWN_GRACE_S";
 
 /// Each upload holds two of the runtime's threads for blocking work, of which there are at most 1024.
@@ -42,7 +46,7 @@ pub struct ServerConfig {
     /// `LINKGATE_STORE_LISTEN`: `address:port` to listen on, or `name:port` with a name that has an address now.
     /// Default `127.0.0.1:8081`.
     pub listen: SocketAddr,
-    /// `LINKGATE_STORE_MAX_CONNECTIONS`: open connections at once; further ones wait in the kernel. Default 1024.
+    /// `LINKGATE_STORE_MAX_CONNECTIONS`: open connections at once; further ones wait in the kernel. Default 1536.
     pub max_connections: usize,
     /// How many uploads download at once, and how many wait.
     pub queue: QueueLimits,
@@ -53,6 +57,14 @@ pub struct ServerConfig {
     pub waiters: SeatBounds,
     /// Event streams.
     pub watchers: SeatBounds,
+    /// Downloads of packages at once.
+    pub downloads: Bounds,
+    /// `LINKGATE_STORE_DOWNLOAD_MIN_BYTES_PER_S`: how fast a download must be read on average, after the write timeout; slower
+    /// ones are broken off. 0: any rate will do. Default 16384.
+    pub download_min_rate: u64,
+    /// `LINKGATE_STORE_WRITE_TIMEOUT_S`: seconds in which whoever is sent a reply must read 64 KiB of it, or all that is left; its
+    /// connection is cut else. Default 300.
+    pub write_timeout: Duration,
     /// `LINKGATE_STORE_HEADER_TIMEOUT_S`: seconds for a request's head, and again for its body. An idle HTTP/1
     /// connection is closed after it too. Default 10.
     pub header_timeout: Duration,
@@ -84,14 +96,17 @@ impl ServerConfig {
     }
 
     pub(super) fn read_settings(reader: &mut Reader<'_, impl Vars>) -> Self {
-        let (waiters, watchers) = (waiters(reader), watchers(reader));
+        let (waiters, watchers, downloads) = (waiters(reader), watchers(reader), downloads(reader));
         Self {
             listen: listen(reader),
-            max_connections: max_connections(reader, &[waiters, watchers]),
+            max_connections: max_connections(reader, &[waiters.by_caller, watchers.by_caller, downloads]),
             queue: queue_limits(reader),
             max_lives: reader.number(MAX_UPLOAD_LIVES, 3, 1..=100),
             waiters,
             watchers,
+            downloads,
+            download_min_rate: reader.number(DOWNLOAD_MIN_RATE, 16_384, 0..=1 << 30),
+            write_timeout: reader.seconds(WRITE_TIMEOUT, 300),
             header_timeout: reader.seconds(HEADER_TIMEOUT, 10),
             max_body_bytes: reader.number(MAX_BODY_BYTES, 1 << 20, 1..=16 << 20),
             shutdown_grace: Duration::from_secs(reader.number(SHUTDOWN_GRACE, 30, 0..=86_400)),
@@ -100,13 +115,13 @@ impl ServerConfig {
 }
 
 /// `LINKGATE_STORE_MAX_CONNECTIONS`: whoever waits or watches must leave some to those who are answered at once.
-fn max_connections(reader: &mut Reader<'_, impl Vars>, held: &[SeatBounds]) -> usize {
-    let connections = reader.number(MAX_CONNECTIONS, 1024, 1..=1_000_000);
-    let needed = held.iter().map(|seats| seats.by_caller.in_sum).sum::<usize>() + CONNECTIONS_FOR_OTHERS;
+fn max_connections(reader: &mut Reader<'_, impl Vars>, held: &[Bounds]) -> usize {
+    let connections = reader.number(MAX_CONNECTIONS, 1536, 1..=1_000_000);
+    let needed = held.iter().map(|bounds| bounds.in_sum).sum::<usize>() + CONNECTIONS_FOR_OTHERS;
     if connections < needed {
         let fault = format!(
-            "is `{connections}`, but {MAX_WAITERS} and {MAX_WATCHERS} need {needed}, with {CONNECTIONS_FOR_OTHERS} for \
-             everybody else: raise it, or lower those"
+            "is `{connections}`, but {MAX_WAITERS}, {MAX_WATCHERS} and {MAX_DOWNLOADS} need {needed}, with \
+             {CONNECTIONS_FOR_OTHERS} for everybody else: raise it, or lower those"
         );
         reader.fault(MAX_CONNECTIONS, fault);
     }
@@ -126,6 +141,15 @@ fn waiters(reader: &mut Reader<'_, impl Vars>) -> SeatBounds {
 /// - `LINKGATE_STORE_MAX_WATCHERS_PER_UPLOAD`: of these, for one upload. Default 32.
 fn watchers(reader: &mut Reader<'_, impl Vars>) -> SeatBounds {
     seats(reader, (MAX_WATCHERS_PER_APP, 64), (MAX_WATCHERS, 256), (MAX_WATCHERS_PER_UPLOAD, 32))
+}
+
+/// - `LINKGATE_STORE_MAX_DOWNLOADS`: packages that are downloaded at once; further requests are answered 429. Default 256.
+/// - `LINKGATE_STORE_MAX_DOWNLOADS_PER_APP`: of these, by one calling application. Default 64.
+fn downloads(reader: &mut Reader<'_, impl Vars>) -> Bounds {
+    Bounds {
+        per_owner: reader.number(MAX_DOWNLOADS_PER_APP, 64, 1..=1_000_000),
+        in_sum: reader.number(MAX_DOWNLOADS, 256, 1..=1_000_000),
+    }
 }
 
 /// Three bounds, each with its variable and its default.

@@ -8,8 +8,7 @@
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use linkgate_contract::{
-    Action, AllowList, AppClaim, CallerApp, Claims, CredentialName, Extension, HostRule, InvalidCredentialName,
-    InvalidHostRule, ModuleRef, Operator, Route, TenantId, UserClaim, headers,
+    Action, AllowList, AppClaim, CallerApp, Claims, CredentialName, Extension, HostRule, InvalidCredentialName, InvalidHostRule, ModuleRef, Operator, Route, Sha256, TenantId, UserClaim, headers,
 };
 use linkgate_store_core::budget::Owner;
 use linkgate_store_core::ingest::Allowance;
@@ -32,6 +31,10 @@ pub(super) struct Caller {
     pub(super) app: Option<CallerApp>,
     /// Who is recorded: the user, or the application where it needs none.
     pub(super) operator: Operator,
+    /// Whether that is a user.
+    pub(super) is_user: bool,
+    /// The only bytes that it may have of a package, if a signed URL speaks for it.
+    pub(super) expected_sha256: Option<Sha256>,
     /// The tenant that the request is for, where there are tenants.
     pub(super) tenant: Option<TenantId>,
     /// What its uploads may do.
@@ -151,7 +154,15 @@ fn vouched_for(claims: Claims) -> Result<Caller, AuthError> {
     let allowance = Allowance { private_hosts, opaque: linkgate.opaque, credentials };
     let app = verified_app(&app, &user, &linkgate)?;
     let operator = verified_operator(app.as_ref(), &user, &linkgate)?;
-    Ok(Caller { app, operator, tenant, allowance, may_bring_credential: linkgate.caller_credential })
+    Ok(Caller {
+        app,
+        operator,
+        is_user: user.verified,
+        expected_sha256: linkgate.expected_sha256,
+        tenant,
+        allowance,
+        may_bring_credential: linkgate.caller_credential,
+    })
 }
 
 fn private_hosts(said: &Extension) -> Result<AllowList, AuthError> {

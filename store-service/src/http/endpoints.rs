@@ -3,6 +3,9 @@
 //! A new endpoint is a row in `contract/src/endpoint.rs`, a file here and an arm below, for which the compiler asks.
 
 mod cancel_job;
+mod create_download_url;
+mod download;
+mod get_attestation;
 mod get_job;
 #[cfg(feature = "test-endpoint")]
 mod show_test_query;
@@ -21,6 +24,9 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
         Operation::UploadSourcePackageViaLink => upload_by_link::answer(api, request).await,
         Operation::GetSourcePackageJob => get_job::answer(api, request).await,
         Operation::CancelSourcePackageJob => cancel_job::answer(api, request).await,
+        Operation::DownloadSourcePackage => download::answer(api, request).await,
+        Operation::GetSourcePackageAttestation => get_attestation::answer(api, request).await,
+        Operation::CreateSourcePackageDownloadUrl => create_download_url::answer(api, request).await,
         #[cfg(feature = "test-endpoint")]
         Operation::ShowTestQuery => Ok(show_test_query::answer(&request)),
     }

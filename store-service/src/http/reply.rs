@@ -10,10 +10,12 @@ use jiff::tz::TimeZone;
 use linkgate_archive::Format;
 use linkgate_contract::{ErrorCode, JobId, Language, Problem, SourcePackage, Text};
 use linkgate_store_core::budget::Exhausted;
+use linkgate_store_core::download::DownloadError;
 use linkgate_store_core::ingest::ports::{
     BlobError, CredentialError, Failure, PackageRow, SentCredential, SourceError, Unreachable,
 };
-use linkgate_store_core::ingest::{IngestError, NotReady};
+use linkgate_store_core::ingest::{IngestError, NotReady, chain};
+use tracing::error;
 use warp::http::header::{ALLOW, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::http::{HeaderValue, Response, StatusCode};
 
@@ -56,6 +58,11 @@ pub(super) fn json(body: String) -> Reply {
 /// A success that says nothing.
 pub(super) fn no_content() -> Reply {
     with_status(204, String::new())
+}
+
+/// A success whose head is all there is to say.
+pub(super) fn no_body() -> Reply {
+    with_status(200, String::new())
 }
 
 /// A success with a body of this media type.
@@ -143,6 +150,12 @@ impl From<TooMany> for Problem {
                 format!("事件流已达到单个调用方的上限（{bound} 个），请先关闭一部分"),
                 format!("As many of your event streams are open as one caller may have ({bound}), close some first"),
             ),
+            (Whose::Caller | Whose::Upload, Kind::Download) => Text::made(
+                format!("正在进行的下载已达到单个调用方的上限（{bound} 个），请在部分下载结束后重试"),
+                format!(
+                    "As many of your downloads run as one caller may have ({bound}), try again when some have ended"
+                ),
+            ),
             (Whose::Upload, Kind::Waiter) => Text::made(
                 format!("等待该上传的请求已达到上限（{bound} 个），请稍后重试"),
                 format!("As many requests wait for this upload as may ({bound}), try again in a moment"),
@@ -216,6 +229,22 @@ fn no_sealing_key() -> Problem {
             "The store has no key to seal this credential with, so it cannot outlive the request. Leave out Prefer: respond-async and Idempotency-Key, or ask the operator.",
         ),
     )
+}
+
+/// What a caller reads of a package that cannot be downloaded.
+pub(super) fn download_problem(error: &DownloadError) -> Problem {
+    let code = match error {
+        DownloadError::Unknown => ErrorCode::NotFound,
+        DownloadError::Deleted => ErrorCode::PackageDeleted,
+        DownloadError::Purged => ErrorCode::PackagePurged,
+        DownloadError::Changed => ErrorCode::PackageChanged,
+        DownloadError::Damaged | DownloadError::Blob(_) => ErrorCode::ObjectStore,
+        DownloadError::Catalog(_) => ErrorCode::Internal,
+    };
+    if let DownloadError::Blob(_) | DownloadError::Catalog(_) = error {
+        error!("A package cannot be read: {}", chain(error));
+    }
+    Problem::new(code)
 }
 
 /// A caller that holds its own share is told so: it is the one who can do something about it.

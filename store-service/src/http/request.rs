@@ -1,6 +1,6 @@
 //! A request, as far as it is read before its endpoint is known, and as its handler gets it.
 
-use linkgate_contract::{ErrorCode, JobId, Language, ModuleRef, Problem, Route, headers};
+use linkgate_contract::{ErrorCode, JobId, Language, ModuleRef, PackageId, Problem, Route, headers};
 use warp::http::{HeaderMap, HeaderValue, Method};
 
 use super::auth::Caller;
@@ -52,6 +52,11 @@ impl Request<'_> {
     /// The job that the path names.
     pub(super) fn job_id(&self) -> Result<JobId, Problem> {
         self.route.params.job_id.ok_or_else(|| Problem::new(ErrorCode::NotFound))
+    }
+
+    /// The package that the path names.
+    pub(super) fn package_id(&self) -> Result<PackageId, Problem> {
+        self.route.params.package_id.ok_or_else(|| Problem::new(ErrorCode::NotFound))
     }
 
     /// The part of the query that the endpoint reads.

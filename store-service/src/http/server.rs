@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use super::stalled::Watched;
 use super::strangers::{Strangers, Visitor};
 use super::{Api, routes};
 use crate::config::ServerConfig;
@@ -65,8 +66,12 @@ pub async fn serve<V: Services>(
     }
 }
 
+/// Of a reply that is read slowly, and of a request: more than the largest head.
+const MAX_BUFFERED: usize = 128 << 10;
+
 struct Connections {
     builder: Builder,
+    write_timeout: Duration,
     slots: Arc<Semaphore>,
     strangers: Strangers,
     graceful: GracefulShutdown,
@@ -79,8 +84,10 @@ impl Connections {
         let mut builder = Builder::new();
         // The timer runs whenever a head is awaited, so it also ends connections that ask nothing (more).
         builder.timer(TokioTimer::new()).header_read_timeout(config.header_timeout).max_headers(MAX_HEADERS);
+        builder.max_buf_size(MAX_BUFFERED);
         Self {
             builder,
+            write_timeout: config.write_timeout,
             slots: Arc::new(Semaphore::new(config.max_connections)),
             strangers: Strangers::default(),
             graceful: GracefulShutdown::new(),
@@ -134,7 +141,8 @@ impl Connections {
             debug!("TCP_NODELAY was refused: {e}");
         }
         let service = TowerToHyperService::new(warp::service(routes::filter(api, visitor.clone())));
-        let connection = self.graceful.watch(self.builder.serve_connection(TokioIo::new(stream), service));
+        let stream = TokioIo::new(Watched::new(stream, self.write_timeout));
+        let connection = self.graceful.watch(self.builder.serve_connection(stream, service));
         let cut = self.cut.clone();
         self.open.spawn(async move {
             let _held_while_open = slot;

@@ -1,4 +1,5 @@
-//! What requests hold beside their upload: a connection while they wait for it or watch it, memory while their body comes.
+//! What requests hold: a connection while they wait for an upload, watch it or download a package, memory while their body
+//! comes.
 //!
 //! Promises: whoever is known has a share of each, and so has each upload of those who wait for it; nobody else's requests
 //! are held up by one caller's. Whoever has neither to wait nor to watch takes nothing from either.
@@ -18,6 +19,7 @@ pub struct Shares {
     pub(super) waiters: Seats,
     /// Event streams, and requests that wait for an upload to be cancelled.
     pub(super) watchers: Seats,
+    downloads: Budget,
     bodies: Budget,
 }
 
@@ -33,6 +35,7 @@ pub(super) struct Seats {
 pub(super) enum Kind {
     Waiter,
     Watcher,
+    Download,
 }
 
 /// Whose share is used up.
@@ -60,8 +63,14 @@ impl Shares {
         Self {
             waiters: Seats::new(Kind::Waiter, config.waiters),
             watchers: Seats::new(Kind::Watcher, config.watchers),
+            downloads: Budget::new(config.downloads),
             bodies: Budget::new(Bounds { per_owner: bodies(BODIES_PER_CALLER), in_sum: bodies(BODIES) }),
         }
+    }
+
+    /// A place for the download of a package.
+    pub(super) fn download(&self, owner: Owner) -> Result<Permit, TooMany> {
+        self.downloads.take(owner, 1).map_err(|exhausted| TooMany::new(Kind::Download, exhausted, Whose::Caller))
     }
 
     /// What a body grows in.
@@ -87,10 +96,16 @@ impl Seats {
     }
 
     fn too_many(&self, exhausted: Exhausted, owner: Whose) -> TooMany {
+        TooMany::new(self.kind, exhausted, owner)
+    }
+}
+
+impl TooMany {
+    fn new(kind: Kind, exhausted: Exhausted, owner: Whose) -> Self {
         let (whose, bound) = match exhausted {
             Exhausted::Owner { bound } => (owner, bound),
             Exhausted::Sum { bound } => (Whose::Everybody, bound),
         };
-        TooMany { kind: self.kind, whose, bound }
+        Self { kind, whose, bound }
     }
 }

@@ -14,9 +14,12 @@ pub(super) const SERVICE: Table = &[
 
 /// Modules of the core.
 pub(super) const CORE: Table = &[
-    ("maintenance", &["attest", "data_dir", "failpoint", "ingest"]),
+    ("download", &["ingest"]),
+    ("maintenance", &["attest", "data_dir", "failpoint", "ingest", "own_key", "signed_url"]),
     ("ingest", &["attest", "budget", "failpoint", "metrics", "sealing", "settings", "trace"]),
-    ("attest", &["data_dir"]),
+    ("attest", &["own_key"]),
+    ("signed_url", &["own_key"]),
+    ("own_key", &["data_dir"]),
     ("metrics", &["trace"]),
     ("settings", &["budget"]),
     ("budget", &[]),

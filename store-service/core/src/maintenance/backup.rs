@@ -11,9 +11,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{MaintenanceError, at, blocking};
-use crate::attest::{PRIVATE_KEY, PUBLIC_KEY};
 use crate::data_dir::{catalog_path, make_dir, sync_dir};
 use crate::ingest::ports::{BlobExport as _, BlobStore, CatalogReader, Exported, Reference};
+use crate::own_key::KeyFiles;
 
 /// What a backup or a restore brought over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -206,9 +206,10 @@ fn parse_digest(reference: Reference) -> Result<Sha256, String> {
     reference.digest_text.parse().map_err(|_| reference.digest_text)
 }
 
-/// Copies the key by which statements are signed, and its public half.
+/// Copies the keys by which the store signs, and their public halves.
 pub(super) fn copy_keys(from: &Path, into: &Path) -> Result<(), MaintenanceError> {
-    for key in [PRIVATE_KEY, PUBLIC_KEY] {
+    let all = [crate::attest::KEY_FILES, crate::signed_url::KEY_FILES];
+    for key in all.into_iter().flat_map(|KeyFiles { private, public }| [private, public]) {
         let (from, to) = (from.join(key), into.join(key));
         // Of a release that had none.
         if from.exists() {

@@ -1,0 +1,96 @@
+//! Signed URLs: links by which others download one package, for a while.
+//!
+//! Promises: each data directory has one key for them, made at the first start and never shown, unless the operator gives
+//! one; whoever has its public half can tell a link of this store from any other. Nothing is stored for a link.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use linkgate_contract::{SignedUrlClaims, SignedUrlHeader};
+
+use crate::own_key::{KeyError, KeyFiles, OwnKey};
+
+/// The key of signed URLs.
+pub const KEY_FILES: KeyFiles = KeyFiles { private: "signed-urls.key", public: "signed-urls.pub.pem" };
+
+/// Signs URLs.
+pub struct UrlSigner(Arc<OwnKey>);
+
+impl UrlSigner {
+    /// Takes the operator's key, or opens the one of a data directory that nobody else uses, which is made first if there is
+    /// none. Either way the public half lies in the directory.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the key cannot be read, made, or is none.
+    pub fn open(data_dir: &Path, given: Option<Arc<OwnKey>>) -> Result<Self, KeyError> {
+        match given {
+            Some(key) => key.write_public(data_dir, KEY_FILES).map(|()| Self(key)),
+            None => OwnKey::open(data_dir, KEY_FILES).map(|key| Self(Arc::new(key))),
+        }
+    }
+
+    /// SHA-256 of the public half in its standard form.
+    #[must_use]
+    pub fn key_id(&self) -> &str {
+        self.0.id()
+    }
+
+    /// The token of a link: a compact JWT.
+    #[must_use]
+    pub fn sign(&self, claims: &SignedUrlClaims) -> String {
+        let part = |json: serde_json::Result<Vec<u8>>| URL_SAFE_NO_PAD.encode(json.unwrap_or_default());
+        let header = SignedUrlHeader::new(self.key_id());
+        let signed = format!("{}.{}", part(serde_json::to_vec(&header)), part(serde_json::to_vec(claims)));
+        let signature = self.0.sign(signed.as_bytes());
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+    use linkgate_contract::Sha256;
+
+    use super::*;
+
+    fn claims() -> SignedUrlClaims {
+        SignedUrlClaims {
+            iat: 1,
+            exp: i64::MAX,
+            path: "/bkapps/applications/a/modules/default/source_package/7/download/".into(),
+            sha256: Sha256::from_bytes([7; 32]),
+            app: "ci".into(),
+            user: "anna".into(),
+            tenant: None,
+            client_ips: vec!["10.0.0.0/8".into()],
+        }
+    }
+
+    #[test]
+    fn a_link_is_believed_by_the_public_half_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let signer = UrlSigner::open(dir.path(), None).unwrap();
+        let token = signer.sign(&claims());
+        let public = std::fs::read(dir.path().join(KEY_FILES.public)).unwrap();
+        let read = |pem: &[u8]| {
+            let validation = Validation::new(Algorithm::EdDSA);
+            decode::<SignedUrlClaims>(&token, &DecodingKey::from_ed_pem(pem).unwrap(), &validation)
+        };
+        assert_eq!(read(&public).unwrap().claims, claims());
+        let other = tempfile::tempdir().unwrap();
+        UrlSigner::open(other.path(), None).unwrap();
+        assert!(read(&std::fs::read(other.path().join(KEY_FILES.public)).unwrap()).is_err());
+    }
+
+    #[test]
+    fn a_key_that_is_given_makes_none() {
+        let (dir, given) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let key = Arc::new(OwnKey::open(given.path(), KEY_FILES).unwrap());
+        let signer = UrlSigner::open(dir.path(), Some(Arc::clone(&key))).unwrap();
+        assert_eq!(signer.key_id(), key.id());
+        assert!(!dir.path().join(KEY_FILES.private).exists());
+        assert!(dir.path().join(KEY_FILES.public).exists());
+    }
+}
