@@ -181,7 +181,7 @@ impl Request {
         let pairs: Vec<_> = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_slice())).collect();
         let now = host::now();
         let mut head = Head::new(&pairs, end_of_stream, now, memory::entropy);
-        if plugin.gate.needs_client_address() {
+        if plugin.gate.needs_client_address_of(&head) {
             head = head.with_client_address(&host::client_address());
         }
         head.request_id().clone_into(&mut self.name);

@@ -6,6 +6,7 @@
 //! nothing about the body; but one that grows beyond the limit ends a request at once, whatever it waits for.
 
 mod authentication;
+mod bearer;
 mod decision;
 mod forward;
 mod preflight;
@@ -17,7 +18,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use linkgate_contract::{
-    BodyKind, CREDENTIAL_NAMES, Fields, Language, Operation, Origin, Problem, UploadByLinkRequest,
+    Action, BodyKind, CREDENTIAL_NAMES, Fields, Language, Operation, Origin, Problem, Sha256, UploadByLinkRequest,
 };
 
 use self::authentication::Authentication;
@@ -100,6 +101,8 @@ struct Flow {
     authentication: Authentication,
     /// Authenticated and authorized.
     caller: Option<Rc<Caller>>,
+    /// The bytes that a signed URL was made for.
+    expected_sha256: Option<Sha256>,
     body: Option<Vec<u8>>,
     /// The bytes of the head of a stranger's request, and what it holds while it waits.
     head_bytes: usize,
@@ -119,7 +122,9 @@ pub(crate) fn judge_head(context: &Context, head: &Head<'_>) -> Verdict {
         Ok(request) => {
             let body = head.end_of_stream.then(Vec::new);
             let authentication = Authentication::default();
-            let flow = Flow { request, authentication, caller: None, body, head_bytes: 0, hold: None, record };
+            let (caller, expected_sha256) = (None, None);
+            let flow =
+                Flow { request, authentication, caller, expected_sha256, body, head_bytes: 0, hold: None, record };
             Box::new(flow).advance(context, head.now).with_head(head)
         }
         // What the head alone tells is answered by the gateway, which has no languages.
@@ -275,7 +280,9 @@ impl Flow {
     }
 
     fn judge(&mut self, context: &Context, now: Time) -> Result<Forward, Interrupt> {
-        if self.caller.is_none() {
+        if self.caller.is_none() && self.is_by_signed_url() {
+            self.authenticate_bearer(context, now)?;
+        } else if self.caller.is_none() {
             let Self { request, authentication, body, record, .. } = self;
             request.read_body_credentials(body.as_deref())?;
             let caller = authentication.authenticate(context, request, body.as_deref(), record, now)?;
@@ -285,8 +292,9 @@ impl Flow {
         }
         let admitted = self.admit(context, now)?;
         let (rules, access) = (self.package_rules(context), &admitted.access);
-        let request = &self.request;
-        match self.caller.as_deref().and_then(|caller| issue_token(context, caller, request, rules, access, now)) {
+        let (request, expected) = (&self.request, self.expected_sha256);
+        let issue = |caller| issue_token(context, caller, request, rules, access, expected, now);
+        match self.caller.as_deref().and_then(issue) {
             Some(token) => {
                 record_decision(&context.worker.metrics, FORWARDED, &mut self.record);
                 let record = std::mem::take(&mut self.record);
@@ -311,28 +319,35 @@ impl Flow {
 
     fn authorize(&mut self, context: &Context, caller: &Caller, now: Time) -> Result<(), Interrupt> {
         let policy = &context.policy;
-        let Caller { app, user, .. } = caller;
+        let user = &caller.user;
         if user.verified {
             self.enforce(policy.users.judge(&user.username))?;
         }
-        let route = &self.request.route;
-        let access = Access {
-            caller: app.verified_code(),
-            user: &user.username,
-            target: route.target.app.as_str(),
-            module: route.target.module.as_str(),
-            action: route.endpoint.action,
-        };
-        match policy.grants.judge(&access, now.seconds()) {
-            Ok(name) => name.clone_into(&mut self.record.rule),
-            Err(denied) => self.enforce(Some(denied))?,
-        }
+        self.judge_grant(context, caller, self.request.route.endpoint.action, now)?;
         let counted =
             policy.traffic.count_request(context.slots(), &caller.rate_bucket(), &self.request.stage.name, now)?;
         for denied in counted {
             self.enforce_limit(context, denied)?;
         }
         self.deny_announced_body(context).map_or(Ok(()), |denied| Err(denied.into()))
+    }
+
+    fn judge_grant(&mut self, context: &Context, caller: &Caller, action: Action, now: Time) -> Result<(), Interrupt> {
+        let target = &self.request.route.target;
+        let access = Access {
+            caller: caller.app.verified_code(),
+            user: &caller.user.username,
+            target: target.app.as_str(),
+            module: target.module.as_str(),
+            action,
+        };
+        match context.policy.grants.judge(&access, now.seconds()) {
+            Ok(name) => {
+                name.clone_into(&mut self.record.rule);
+                Ok(())
+            }
+            Err(denied) => self.enforce(Some(denied)),
+        }
     }
 
     /// A report-only denial is noted, any other one ends the request.

@@ -104,10 +104,16 @@ impl Gate {
         self.context.policy.version()
     }
 
-    /// Whether requests are judged by their client's address, so that [`Head::with_client_address`] is needed.
+    /// Whether every request is judged by its client's address, so that [`Head::with_client_address`] is needed.
     #[must_use]
     pub fn needs_client_address(&self) -> bool {
         !self.context.policy.client_ips.is_empty()
+    }
+
+    /// Whether this request is judged by its client's address.
+    #[must_use]
+    pub fn needs_client_address_of(&self, head: &Head<'_>) -> bool {
+        self.needs_client_address() || !self.context.policy.url_keys.0.is_empty() && head.may_be_signed()
     }
 
     /// Judges the head of a request.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use linkgate_contract::headers;
 
+use crate::signed_url::may_be_signed;
 use crate::time::Time;
 
 /// The headers that the gate reads; [`NAMES`] has their names in this order.
@@ -91,6 +92,11 @@ impl<'a> Head<'a> {
     pub fn with_client_address(mut self, address: &[u8]) -> Self {
         self.client_ip = parse_client_address(address);
         self
+    }
+
+    /// Whether its target may have the token of a signed URL.
+    pub(crate) fn may_be_signed(&self) -> bool {
+        self.text(HeaderField::Path).is_some_and(may_be_signed)
     }
 
     /// The id that the proxy gave the request, or a fresh one.

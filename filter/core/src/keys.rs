@@ -21,6 +21,9 @@ const MIN_RSA_BITS: u32 = 2048;
 /// Larger ones only cost time: a signature with 8192 bits takes most of a second.
 const MAX_RSA_BITS: u32 = 4096;
 
+/// What stands before the 32 bytes of an Ed25519 key in the standard form of public keys (RFC 8410).
+const ED25519_SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+
 /// The gate's private key.
 pub struct SigningKey(Private);
 
@@ -154,6 +157,13 @@ impl PublicKey {
         }
     }
 
+    /// SHA-256 of its standard form, if it is one for Ed25519: what stores call their keys by.
+    pub(crate) fn ed25519_id(&self) -> Option<String> {
+        let Self::Ed25519(key) = self else { return None };
+        let form = [&ED25519_SPKI[..], key.as_bytes()].concat();
+        Some(hex::encode(sha2::Sha256::digest(form)))
+    }
+
     /// What it costs to verify a signature, in units of one by RSA with 2048 bits; it grows with the square of the size.
     pub(crate) fn work(&self) -> u32 {
         match self {
@@ -244,6 +254,15 @@ mod tests {
                 assert!(!PublicKey::parse(&stranger.public).unwrap().verifies(b"message", &signature));
             }
         }
+    }
+
+    #[test]
+    fn a_public_key_is_named_as_openssl_and_the_store_name_it() {
+        let pair = testing::ed25519(7);
+        let der = STANDARD.decode(pair.public.lines().filter(|l| !l.starts_with('-')).collect::<String>()).unwrap();
+        let id = PublicKey::parse(&pair.public).unwrap().ed25519_id();
+        assert_eq!(id, Some(hex::encode(sha2::Sha256::digest(der))));
+        assert_eq!(PublicKey::parse(&testing::rsa().public).unwrap().ed25519_id(), None);
     }
 
     #[test]

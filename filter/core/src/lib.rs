@@ -28,6 +28,7 @@ mod secret;
 mod services;
 mod shared;
 mod signature_budget;
+mod signed_url;
 mod time;
 mod token;
 mod worker;

@@ -28,6 +28,7 @@ use crate::rules::pattern::Patterns;
 use crate::rules::restrictions::{ClientIps, Users};
 use crate::rules::tenants::Tenants;
 use crate::services::Services;
+use crate::signed_url::UrlKeys;
 use crate::time::Time;
 
 pub use self::diff::Difference;
@@ -52,6 +53,7 @@ pub struct Policy {
     pub(crate) users: Users,
     pub(crate) traffic: Traffic,
     pub(crate) packages: PackageRules,
+    pub(crate) url_keys: UrlKeys,
     pub(crate) directory: Directory,
     summary: Summary,
     version: String,

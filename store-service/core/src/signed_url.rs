@@ -76,9 +76,9 @@ mod tests {
         let public = std::fs::read(dir.path().join(KEY_FILES.public)).unwrap();
         let read = |pem: &[u8]| {
             let validation = Validation::new(Algorithm::EdDSA);
-            decode::<SignedUrlClaims>(&token, &DecodingKey::from_ed_pem(pem).unwrap(), &validation)
+            decode::<serde_json::Value>(&token, &DecodingKey::from_ed_pem(pem).unwrap(), &validation)
         };
-        assert_eq!(read(&public).unwrap().claims, claims());
+        assert_eq!(SignedUrlClaims::read(&read(&public).unwrap().claims), Some(claims()));
         let other = tempfile::tempdir().unwrap();
         UrlSigner::open(other.path(), None).unwrap();
         assert!(read(&std::fs::read(other.path().join(KEY_FILES.public)).unwrap()).is_err());

@@ -41,6 +41,8 @@ impl Authentication {
             Presented::Parsed(credentials, fingerprint) => (credentials, *fingerprint),
             Presented::Cached(caller) => return Ok(use_cached_caller(context, Rc::clone(caller), record)),
             Presented::InBody | Presented::Misplaced => return Err(Interrupt::NeedsBody),
+            // Its maker was authenticated; see `bearer`.
+            Presented::SignedUrl(..) => return Err(Interrupt::failed(None)),
         };
         let rules = &request.stage.authentication;
         let signed = request.is_signed().then(|| request.signed_parts(body));

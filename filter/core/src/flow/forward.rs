@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use linkgate_contract::{Action, Extension, ModuleRef, headers};
+use linkgate_contract::{Action, Extension, ModuleRef, Sha256, headers};
 use secrecy::ExposeSecret as _;
 
 use super::request::Request;
@@ -34,6 +34,7 @@ pub(super) fn issue_token(
     request: &Request,
     rules: TargetRules<'_>,
     access: &SourceAccess,
+    expected_sha256: Option<Sha256>,
     now: Time,
 ) -> Option<Rc<str>> {
     let (target, action) = (&request.route.target, request.route.endpoint.action);
@@ -53,7 +54,7 @@ pub(super) fn issue_token(
         tenant_id: request.tenant.as_ref().map(ToString::to_string),
         credentials: access.credentials.clone(),
         caller_credential: access.callers_own.is_some(),
-        expected_sha256: None,
+        expected_sha256,
     };
     let subject = Subject { kid: context.policy.gateway.clone(), app: app.clone(), user: user.clone(), extension };
     let issued = context.worker.tokens.issue(&context.keys.signing, subject, now.seconds())?;

@@ -1,10 +1,11 @@
 //! What the head of a request says, and what is judged by it alone.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use linkgate_contract::{
-    BodyKind, Endpoint, Fields, InvalidCallerCredential, Language, MediaType, NoEndpoint, Problem, Route, TenantId,
-    headers, parse_body_fields, read_caller_credential,
+    BodyKind, Endpoint, ErrorCode, Fields, InvalidCallerCredential, Language, MediaType, NoEndpoint, Operation,
+    Problem, Route, SIGNED_URL_PARAMETER, TenantId, headers, parse_body_fields, read_caller_credential,
 };
 use secrecy::SecretString;
 
@@ -20,6 +21,8 @@ use crate::reason::Reason;
 use crate::record::Record;
 use crate::reply::GatewayError;
 use crate::rules::cors::ReplyHeaders;
+use crate::secret::Secret;
+use crate::signed_url::{self, may_be_signed};
 
 /// The credentials of a request.
 pub(super) enum Presented {
@@ -29,6 +32,8 @@ pub(super) enum Presented {
     Parsed(PresentedCredentials, Option<CredentialFingerprint>),
     /// In the body.
     InBody,
+    /// In the store's word: the token of a signed URL, and the address that it comes from.
+    SignedUrl(Secret, Option<IpAddr>),
     /// Nowhere where they count, so that nobody is let in; whether they stand in the body decides about the words alone.
     Misplaced,
 }
@@ -128,8 +133,18 @@ impl Request {
             BodyUse::None
         };
         let refuse = |Reason(reason)| deny(IDENTITY, GatewayError::NotAuthenticated { reason });
-        let presented = read_credentials(context, stage, body, head, &query).map_err(refuse)?;
-        let tenant = requested_tenant(policy, head).map_err(refuse)?;
+        let signed_url = if route.endpoint.operation == Operation::DownloadSourcePackage && may_be_signed(target) {
+            read_signed_url(&query)?
+        } else {
+            None
+        };
+        let (presented, tenant) = match signed_url {
+            Some(token) => (Presented::SignedUrl(token, head.client_ip), None),
+            None => {
+                let presented = read_credentials(context, stage, body, head, &query).map_err(refuse)?;
+                (presented, requested_tenant(policy, head).map_err(refuse)?)
+            }
+        };
         let remove = names_to_remove(head);
         Ok(Self {
             forwarded_query: route.endpoint.filter_query(raw_query),
@@ -158,7 +173,7 @@ impl Request {
                 return Err(Reason::MISPLACED_IN_BODY.into());
             }
             Presented::Misplaced => Fields::default(),
-            Presented::Cached(_) | Presented::Parsed(..) => return Ok(()),
+            Presented::Cached(_) | Presented::Parsed(..) | Presented::SignedUrl(..) => return Ok(()),
         };
         let credentials = PresentedCredentials::from_fields(&fields, &Cookies::default())?;
         self.presented = Presented::Parsed(credentials, None);
@@ -279,6 +294,15 @@ fn requested_tenant(policy: &Policy, head: &Head<'_>) -> Result<Option<TenantId>
             let tenant = std::str::from_utf8(value).ok().and_then(|value| TenantId::new(value).ok());
             tenant.map(Some).ok_or(Reason::BAD_TENANT)
         }
+    }
+}
+
+/// The token of a signed URL, if there is one; with it no other credential counts.
+fn read_signed_url(query: &[(String, String)]) -> Result<Option<Secret>, Box<Denied>> {
+    let mut tokens = query.iter().filter(|(name, _)| name == SIGNED_URL_PARAMETER);
+    match (tokens.next(), tokens.next()) {
+        (token, None) => Ok(token.map(|(_, token)| Secret::new(token.as_str()))),
+        (_, Some(_)) => Err(Box::new(signed_url::denied(ErrorCode::SignatureInvalid))),
     }
 }
 

@@ -21,6 +21,7 @@ mod held;
 mod identities;
 mod jobs;
 mod rules;
+mod signed_urls;
 mod source_access;
 mod tenants;
 

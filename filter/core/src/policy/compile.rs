@@ -45,6 +45,7 @@ pub(super) fn compile(document: &Document) -> Result<Policy, Vec<Fault>> {
     let uri_bytes = size("limits.uri_bytes", limits.uri_bytes, &URI_BYTES, &mut faults);
     let traffic = rules::traffic(limits, &mut faults);
     let packages = rules::packages(&document.packages, &mut faults);
+    let url_keys = rules::url_keys(&document.signed_urls, &mut faults);
     let directory = people::directory(&document.clients, &document.users, &mut faults);
     if !faults.0.is_empty() {
         return Err(faults.0);
@@ -70,6 +71,7 @@ pub(super) fn compile(document: &Document) -> Result<Policy, Vec<Fault>> {
         users,
         traffic,
         packages,
+        url_keys,
         directory,
         summary,
         version: String::new(),

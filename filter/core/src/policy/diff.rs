@@ -59,6 +59,7 @@ pub(super) fn difference(old: &Document, new: &Document) -> Difference {
     rules::restrictions(&old.restrictions, &new.restrictions, found);
     limits::compare(&old.limits, &new.limits, found);
     rules::packages(&old.packages, &new.packages, found);
+    rules::url_keys(&old.signed_urls, &new.signed_urls, found);
     people("client", "secrets", &clients(&old.clients), &clients(&new.clients), found);
     people("user", "logins", &users(&old.users), &users(&new.users), found);
     difference

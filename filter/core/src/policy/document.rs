@@ -26,6 +26,8 @@ pub(super) struct Document {
     pub(super) limits: Limits,
     #[serde(default, deserialize_with = "table")]
     pub(super) packages: Packages,
+    #[serde(default, deserialize_with = "table")]
+    pub(super) signed_urls: SignedUrls,
     #[serde(default, deserialize_with = "tables")]
     pub(super) clients: Vec<Client>,
     #[serde(default, deserialize_with = "tables")]
@@ -299,6 +301,14 @@ pub(super) enum Checksum {
     /// Required, but only reported where it is missing.
     Report,
     Required,
+}
+
+/// Links of stores, by which others download.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct SignedUrls {
+    /// Public keys of the stores, Ed25519 as PEM.
+    pub(super) keys: Vec<String>,
 }
 
 /// An application that may call.

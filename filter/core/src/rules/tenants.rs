@@ -47,6 +47,11 @@ impl Tenants {
         }
     }
 
+    /// Judges the tenant that a signed URL was made for, whose maker was judged then.
+    pub(crate) fn judge_made_for(&self, tenant: Option<&TenantId>) -> Result<(), Denied> {
+        self.judge_gateway(tenant, || format!("the URL was made for tenant {}", name(tenant)), "[GH]")
+    }
+
     fn judge_app(&self, app: &AppClaim, own: Option<&TenantId>, tenant: Option<&TenantId>) -> Result<(), Denied> {
         let code = &app.app_code;
         if app.is_global() {

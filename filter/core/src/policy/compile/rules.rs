@@ -7,19 +7,22 @@ use ipnet::IpNet;
 use linkgate_contract::{CredentialName, Extension, HostRule};
 
 use super::{NAME_RULE, is_name};
+use crate::keys::PublicKey;
 use crate::limit::{Rate, Traffic, Uploads};
-use crate::policy::document::{self, Checksum as ChecksumPart, Limits, Mode, Packages, Restrictions};
+use crate::policy::document::{self, Checksum as ChecksumPart, Limits, Mode, Packages, Restrictions, SignedUrls};
 use crate::policy::fault::Faults;
 use crate::rules::grants::{Grant, Grants};
 use crate::rules::packages::{Checksum, HostEntry, PackageRules};
 use crate::rules::pattern::Patterns;
 use crate::rules::restrictions::{ClientIps, Users};
+use crate::signed_url::{UrlKey, UrlKeys};
 
 /// Every request is held against the lists one by one.
 const MAX_ENTRIES: usize = 1_000;
 const PER_SECOND: std::ops::RangeInclusive<f64> = 0.001..=1e6;
 const BURST: std::ops::RangeInclusive<u64> = 1..=1_000_000;
 const EMPTY: &str = "is empty, so the grant would allow nothing; use \"*\" for any";
+const MAX_URL_KEYS: usize = 8;
 const UPLOADS: std::ops::RangeInclusive<u64> = 1..=256;
 
 pub(super) fn patterns(path: &str, texts: &[String], faults: &mut Faults) -> Patterns {
@@ -183,6 +186,22 @@ pub(super) fn packages(part: &Packages, faults: &mut Faults) -> PackageRules {
     };
     let allow_unknown_formats = patterns("packages.allow_unknown_formats", &part.allow_unknown_formats, faults);
     PackageRules { hosts, checksum, allow_unknown_formats }
+}
+
+/// The key in use, the one that takes its place, and those of other stores behind the gateway.
+pub(super) fn url_keys(part: &SignedUrls, faults: &mut Faults) -> UrlKeys {
+    faults.check_length("signed_urls.keys", &part.keys, MAX_URL_KEYS);
+    let mut keys: Vec<UrlKey> = Vec::new();
+    for (n, pem) in part.keys.iter().enumerate() {
+        let path = format!("signed_urls.keys[{n}]");
+        let Some(key) = faults.take_ok(&path, PublicKey::parse(pem)) else { continue };
+        match key.ed25519_id() {
+            None => faults.add(path, "must be an Ed25519 key: stores sign URLs with no other"),
+            Some(id) if keys.iter().any(|other| other.id == id) => faults.add(path, "is listed twice"),
+            Some(id) => keys.push(UrlKey { id, key }),
+        }
+    }
+    UrlKeys(keys)
 }
 
 /// The gate's tokens are headers, so what goes into them is bounded.

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use linkgate_contract::HostRule;
 
 use super::{Difference, beyond, is_anybody, quoted};
+use crate::keys::PublicKey;
 use crate::policy::compile::rules::moment_of;
-use crate::policy::document::{Checksum, Grant, Mode, Packages, Restriction, Restrictions};
+use crate::policy::document::{Checksum, Grant, Mode, Packages, Restriction, Restrictions, SignedUrls};
 
 /// A grant in words, as it decides.
 fn describe(grant: &Grant) -> String {
@@ -41,6 +42,20 @@ pub(super) fn grants(old: &[Grant], new: &[Grant], found: &mut Difference) {
     }
     for grant in old.iter().filter(|grant| !new.iter().any(|other| id(other) == id(grant))) {
         found.lose(sentence(grant));
+    }
+}
+
+pub(super) fn url_keys(old: &SignedUrls, new: &SignedUrls, found: &mut Difference) {
+    // By their names, for the same key can be written in two ways.
+    let names = |part: &SignedUrls| -> BTreeSet<String> {
+        part.keys.iter().filter_map(|pem| PublicKey::parse(pem).ok()?.ed25519_id()).collect()
+    };
+    let (old, new) = (names(old), names(new));
+    for id in new.difference(&old) {
+        found.gain(format!("URLs that the key `{id}` signed are trusted"));
+    }
+    for id in old.difference(&new) {
+        found.lose(format!("URLs that the key `{id}` signed are no longer trusted"));
     }
 }
 
