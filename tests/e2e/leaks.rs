@@ -217,10 +217,12 @@ impl Ground {
         Self { platform, collector, elsewhere, vault, markers, replies: Vec::new() }
     }
 
-    /// The store's own key.
-    fn add_attestation_key(&mut self) {
-        let key = std::fs::read_to_string(self.data().join("attestation.key")).unwrap();
-        key.lines().filter(|line| !line.starts_with('-')).for_each(|line| self.markers.add(line, None));
+    /// The store's own keys.
+    fn add_own_keys(&mut self) {
+        for file in OWN_KEYS {
+            let key = std::fs::read_to_string(self.data().join(file)).unwrap();
+            key.lines().filter(|line| !line.starts_with('-')).for_each(|line| self.markers.add(line, None));
+        }
     }
 
     fn data(&self) -> &Path {
@@ -397,14 +399,17 @@ fn shown(asked: &Asked) -> String {
     format!("{} {} {:?} {}", asked.path, asked.query, asked.headers, asked.json())
 }
 
-/// All files of the store but its key.
+/// Where the store has its keys.
+const OWN_KEYS: [&str; 2] = ["attestation.key", "signed-urls.key"];
+
+/// All files of the store but its keys.
 fn files_below(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let read = |path: PathBuf| match std::fs::read(&path) {
         Ok(bytes) => vec![(path, bytes)],
         Err(_) => files_below(&path),
     };
-    entries.filter(|path| !path.ends_with("attestation.key")).flat_map(read).collect()
+    entries.filter(|path| !OWN_KEYS.iter().any(|key| path.ends_with(key))).flat_map(read).collect()
 }
 
 /// What the statements of a file say, which stands there in base64.
@@ -420,7 +425,7 @@ fn statements(path: &Path, bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
 #[tokio::test]
 async fn a_credential_stands_nowhere_but_with_who_may_read_it() {
     let mut ground = Ground::new().await;
-    ground.add_attestation_key();
+    ground.add_own_keys();
     for proof in Proof::ALL {
         ground.call(proof).await;
     }

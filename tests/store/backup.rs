@@ -76,7 +76,15 @@ async fn a_store_runs_on_what_was_restored_and_the_backup_stays_as_it_is() {
     assert_eq!(done.code(), 0);
     let size = package_of("x").len();
     assert!(done.out.contains(&format!("1 packages ({size} bytes), 1 of them as links, 0 missing")), "{}", done.out);
-    let all = ["attestation.key", "attestation.pub.pem", "attestations", "blobs", "catalog.sqlite3"];
+    let all = [
+        "attestation.key",
+        "attestation.pub.pem",
+        "attestations",
+        "blobs",
+        "catalog.sqlite3",
+        "signed-urls.key",
+        "signed-urls.pub.pem",
+    ];
     assert_eq!(names(&saved), all);
     let statements = |root: &Path| std::fs::read(statements_of(root, &sha256_hex(&package_of("x")))).unwrap();
     assert_eq!(statements(&saved), statements(&data), "with the key that they are checked by");
@@ -139,7 +147,16 @@ async fn a_backup_and_a_restore_fill_the_root_of_a_file_system() {
     }
     let done = command(&data, &in_dir("backup", &saved));
     assert_eq!(done.code(), 0, "{}", done.err);
-    let all = ["attestation.key", "attestation.pub.pem", "attestations", "blobs", "catalog.sqlite3", "lost+found"];
+    let all = [
+        "attestation.key",
+        "attestation.pub.pem",
+        "attestations",
+        "blobs",
+        "catalog.sqlite3",
+        "lost+found",
+        "signed-urls.key",
+        "signed-urls.pub.pem",
+    ];
     assert_eq!(names(&saved), all);
     assert_eq!(command(&saved, &["verify"]).code(), 0);
     assert_eq!(command(&restored, &in_dir("restore", &saved)).code(), 0);
