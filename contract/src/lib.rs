@@ -50,7 +50,7 @@ pub use language::{Language, Text};
 pub use media_type::{MediaType, is_of_type};
 pub use module_ref::{InvalidModuleRef, ModuleRef};
 pub use origin::Origin;
-pub use package::{NameTooLong, PackageName, SourcePackage};
+pub use package::{DownloadUrl, NameTooLong, PackageName, SourcePackage};
 pub use package_id::{InvalidPackageId, PackageId};
 pub use prefix::{InvalidPrefix, PathPrefix};
 pub use request::{ParseLink, SourceRules, UploadByLinkRequest, parse_body_fields};

@@ -28,6 +28,16 @@ pub struct SourcePackage {
     pub operator: Operator,
 }
 
+/// A link by which whoever has it downloads a package, for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DownloadUrl {
+    /// The link: relative to the URL of the request, unless the operator has set the gateway's.
+    pub download_url: String,
+    /// When it ends: `YYYY-MM-DD HH:MM:SS` in the store's time zone.
+    pub expires: String,
+}
+
 /// A package's display name, made the way BlueKing makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackageName(String);

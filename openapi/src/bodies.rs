@@ -1,5 +1,7 @@
 //! Bodies of requests.
 
+use linkgate_contract::MAX_CLIENT_IPS;
+use schemars::JsonSchema;
 use serde_json::{Value, json};
 
 /// A JSON object, or a form of the same fields.
@@ -22,4 +24,43 @@ pub(crate) fn upload_by_link() -> Value {
         },
     });
     fields(&schema, true)
+}
+
+pub(crate) fn download_url() -> Value {
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "expires_in": {"type": "integer", "minimum": 60, "maximum": 86_400, "default": 3_600, "description": "How many seconds the link is good for"},
+            "client_ips": {
+                "type": "array",
+                "maxItems": MAX_CLIENT_IPS,
+                "items": {"type": "string"},
+                "description": "Addresses and networks from which it may be used; from anywhere if there are none",
+            },
+        },
+    });
+    fields(&schema, false)
+}
+
+/// A signed statement, as DSSE wraps it.
+#[derive(JsonSchema)]
+#[schemars(rename = "Envelope", rename_all = "camelCase")]
+#[expect(dead_code, reason = "only its schema is of use")]
+pub(crate) struct Envelope {
+    /// The media type of what was signed.
+    payload_type: String,
+    /// The in-toto statement, in base64.
+    payload: String,
+    /// Who signed it.
+    signatures: Vec<Signature>,
+}
+
+/// A signature of an envelope.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is of use")]
+struct Signature {
+    /// Which key made it.
+    keyid: String,
+    /// In base64.
+    sig: String,
 }

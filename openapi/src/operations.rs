@@ -1,6 +1,6 @@
 //! What each operation takes and gives: the one place where that is said, row by row of the table of endpoints.
 
-use linkgate_contract::{ErrorCode, JobDocument, Operation, SourcePackage};
+use linkgate_contract::{DownloadUrl, ErrorCode, JobDocument, Operation, SourcePackage};
 use schemars::SchemaGenerator;
 use serde_json::{Value, json};
 
@@ -64,6 +64,9 @@ pub(crate) fn describe(operation: Operation, schemas: &mut SchemaGenerator) -> D
         Operation::UploadSourcePackageViaLink => upload_by_link(schemas),
         Operation::GetSourcePackageJob => get_job(schemas),
         Operation::CancelSourcePackageJob => cancel_job(schemas),
+        Operation::DownloadSourcePackage => download(),
+        Operation::GetSourcePackageAttestation => get_attestation(schemas),
+        Operation::CreateSourcePackageDownloadUrl => create_download_url(schemas),
         #[cfg(feature = "test-endpoint")]
         Operation::ShowTestQuery => show_test_query(),
     }
@@ -105,6 +108,99 @@ fn cancel_job(schemas: &mut SchemaGenerator) -> Described {
         body: None,
         success: vec![Success::json::<JobDocument>(200, "The job, as it ended", schemas)],
         codes: &[],
+    }
+}
+
+const RANGE: Parameter =
+    Parameter::new("Range", text, "`bytes=…`: one range; several are answered with the whole package");
+const IF_RANGE: Parameter =
+    Parameter::new("If-Range", text, "Send the range only if the package is still this one, else all of it");
+const IF_MATCH: Parameter = Parameter::new("If-Match", text, "Only if the package is still this one, else 412");
+const IF_NONE_MATCH: Parameter = Parameter::new("If-None-Match", text, "Only if the package is another one, else 304");
+const IF_MODIFIED_SINCE: Parameter =
+    Parameter::new("If-Modified-Since", text, "Only if the package changed since then, else 304");
+const IF_UNMODIFIED_SINCE: Parameter =
+    Parameter::new("If-Unmodified-Since", text, "Only if the package did not change since then, else 412");
+
+/// What refuses whoever asks for bytes.
+const DOWNLOAD_CODES: &[ErrorCode] = &[
+    ErrorCode::PackageDeleted,
+    ErrorCode::PackagePurged,
+    ErrorCode::PackageChanged,
+    ErrorCode::PreconditionFailed,
+    ErrorCode::RangeNotSatisfiable,
+    ErrorCode::SignatureExpired,
+    ErrorCode::SignatureInvalid,
+    ErrorCode::ObjectStore,
+];
+
+/// The headers that tell one version of the bytes from another.
+fn with_validators(success: Success) -> Success {
+    success
+        .with_header("ETag", "The SHA-256 of the package, in quotes")
+        .with_header("Last-Modified", "When the package was uploaded")
+        .with_header("Cache-Control", "`private, no-transform`")
+}
+
+fn with_bytes(success: Success) -> Success {
+    let binary = || json!({"type": "string", "format": "binary"});
+    let media_types =
+        ["application/x-tar", "application/gzip", "application/zip", "application/octet-stream", "application/x-bzip2"];
+    let media_types = media_types.into_iter().chain(["application/x-xz", "application/zstd"]);
+    let success = media_types.fold(success, |success, media_type| success.or_media(media_type, binary()));
+    with_validators(success)
+        .with_header("Accept-Ranges", "`bytes`")
+        .with_header("Content-Length", "The bytes that follow")
+        .with_header("Content-Disposition", "`attachment`, with the name of the package as a file")
+        .with_header("Repr-Digest", "The SHA-256 of the whole package, as RFC 9530 writes it")
+        .with_header("X-Checksum-Sha256", "The same in hexadecimal digits")
+        .with_header("X-Content-Type-Options", "`nosniff`")
+}
+
+fn download() -> Described {
+    Described {
+        description: "The bytes of the package, all or one range of them. A download that has begun goes on with the same version, \
+            whatever becomes of the package. With the parameter of a signed URL it needs no other credentials.",
+        headers: &[LANGUAGE, RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE],
+        body: None,
+        success: vec![
+            with_bytes(Success::empty(200, "All of it")),
+            with_bytes(Success::empty(206, "One range of it")).with_header("Content-Range", "Which bytes these are"),
+            with_validators(Success::empty(304, "It is still the one that the caller has")),
+        ],
+        codes: DOWNLOAD_CODES,
+    }
+}
+
+fn get_attestation(schemas: &mut SchemaGenerator) -> Described {
+    Described {
+        description: "Where the package came from and who uploaded it, as an in-toto statement in a DSSE envelope that the store \
+            signed.",
+        headers: &[LANGUAGE, IF_MATCH, IF_NONE_MATCH],
+        body: None,
+        success: vec![
+            Success::empty(200, "The envelope")
+                .or_media(
+                    "application/vnd.dsse.envelope.v1+json",
+                    schemas.subschema_for::<bodies::Envelope>().to_value(),
+                )
+                .with_header("ETag", "The SHA-256 of the envelope, in quotes")
+                .with_header("Cache-Control", "`private, no-cache`"),
+            Success::empty(304, "It is still the one that the caller has"),
+        ],
+        codes: &[ErrorCode::PreconditionFailed, ErrorCode::PackageDeleted, ErrorCode::PackagePurged],
+    }
+}
+
+fn create_download_url(schemas: &mut SchemaGenerator) -> Described {
+    Described {
+        description: "A link by which whoever has it downloads this version of the package, as long as its maker may download.",
+        headers: &[LANGUAGE],
+        body: Some(bodies::download_url()),
+        success: vec![
+            Success::json::<DownloadUrl>(200, "The link", schemas).with_header("Cache-Control", "`no-store`"),
+        ],
+        codes: &[ErrorCode::UnsupportedMediaType, ErrorCode::PackageDeleted, ErrorCode::PackagePurged],
     }
 }
 

@@ -8,7 +8,8 @@
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use linkgate_contract::{
-    Action, AllowList, AppClaim, CallerApp, Claims, CredentialName, Extension, HostRule, InvalidCredentialName, InvalidHostRule, ModuleRef, Operator, Route, Sha256, TenantId, UserClaim, headers,
+    Action, AllowList, AppClaim, CallerApp, Claims, CredentialName, Extension, HostRule, InvalidCredentialName,
+    InvalidHostRule, ModuleRef, Operator, Route, Sha256, TenantId, UserClaim, headers,
 };
 use linkgate_store_core::budget::Owner;
 use linkgate_store_core::ingest::Allowance;

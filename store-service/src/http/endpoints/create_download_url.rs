@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use linkgate_contract::{
-    CallerApp, Field, Fields, MAX_CLIENT_IPS, MediaType, Problem, SIGNED_URL_PARAMETER, SignedUrlClaims, TenantId,
-    Text, headers, parse_body_fields,
+    CallerApp, DownloadUrl, Field, Fields, MAX_CLIENT_IPS, MediaType, Problem, SIGNED_URL_PARAMETER, SignedUrlClaims,
+    TenantId, Text, headers, parse_body_fields,
 };
 use linkgate_store_core::download::Wanted;
 use linkgate_store_core::ingest::now_ms;
@@ -61,7 +61,7 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
     };
     let download_url = format!("{place}?{SIGNED_URL_PARAMETER}={}", api.url_signer.sign(&claims));
     let expires = reply::format_time(expires.saturating_mul(1_000), &api.time_zone);
-    let mut reply = reply::json(json!({"download_url": download_url, "expires": expires}).to_string());
+    let mut reply = reply::json(json!(DownloadUrl { download_url, expires }).to_string());
     reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(reply)
 }
