@@ -6,13 +6,15 @@
 //!
 //! What several adapters and the service need is here as well, for they all use the core anyway, and a crate of its own would
 //! only add an arrow to each of them: [`data_dir`] (the locked directory, modes of files, durable renames), [`failpoint`]
-//! (steps at which tests kill the store), [`budget`] (who may hold how much), [`metrics`] and [`trace`] (what the use case
-//! counts and times), [`sealing`] (callers' credentials while they wait), [`settings`] (what the operator decides), [`attest`] (signed statements of
-//! where packages came from), [`signed_url`] (links for others) and [`own_key`] (what both sign with). [`download`] reads
-//! packages; [`maintenance`] is what is done to stored packages when nobody uploads.
+//! (steps at which tests kill the store), [`budget`] (who may hold how much), [`conditions`] (what must be true of a package
+//! before it is changed), [`metrics`] and [`trace`] (what the use case counts and times), [`sealing`] (callers' credentials while
+//! they wait), [`settings`] (what the operator decides), [`attest`] (signed statements of where packages came from),
+//! [`signed_url`] (links for others) and [`own_key`] (what both sign with). [`download`] reads packages; [`maintenance`] is what
+//! is done to stored packages when nobody uploads.
 
 pub mod attest;
 pub mod budget;
+pub mod conditions;
 pub mod data_dir;
 pub mod download;
 pub mod failpoint;
