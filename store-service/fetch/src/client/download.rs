@@ -44,7 +44,7 @@ impl Download {
             // Nobody asked for a rest.
             StartedBody::Rest(_) => return Err(SourceError::Changed),
         };
-        let (page, min_rate) = (PageCheck::new(&response), MinRate::new(attempts.config()));
+        let (page, min_rate) = (PageCheck::new(&response), attempts.config().begin_min_rate());
         Ok(Self {
             attempts,
             response: Some(response),
@@ -122,7 +122,7 @@ impl Download {
         (self.response, self.ranges) = (None, None);
         self.attempts.wait_after(failure).await?;
         let begun = self.attempts.begin(received).await?;
-        self.min_rate = MinRate::new(self.attempts.config());
+        self.min_rate = self.attempts.config().begin_min_rate();
         match begun {
             StartedBody::Rest(response) => self.response = Some(response),
             StartedBody::Whole(representation, response) => {

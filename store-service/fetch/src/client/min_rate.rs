@@ -9,6 +9,13 @@ use std::time::Duration;
 use crate::config::FetchConfig;
 use crate::source::SourceError;
 
+impl FetchConfig {
+    /// Begins to hold a body to its least rate.
+    pub(super) fn begin_min_rate(&self) -> MinRate {
+        MinRate::new(self.min_rate, self.min_rate_window)
+    }
+}
+
 /// Bytes and time of the running window.
 #[derive(Debug)]
 pub(super) struct MinRate {
@@ -19,8 +26,8 @@ pub(super) struct MinRate {
 }
 
 impl MinRate {
-    pub(super) fn new(config: &FetchConfig) -> Self {
-        Self { min_rate: config.min_rate, window: config.min_rate_window, waited: Duration::ZERO, bytes: 0 }
+    pub(super) fn new(min_rate: u64, window: Duration) -> Self {
+        Self { min_rate, window, waited: Duration::ZERO, bytes: 0 }
     }
 
     /// Counts bytes for which we waited so long.

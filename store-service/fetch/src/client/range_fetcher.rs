@@ -17,7 +17,6 @@ use linkgate_contract::AllowList;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::min_rate::MinRate;
 use super::redirects::{RedirectFollower, refuse_encoded_body};
 use super::representation::Representation;
 use super::retry::{FailedAttempt, RetryPolicy};
@@ -125,7 +124,7 @@ impl RangeRequester {
         refuse_encoded_body(&response)?;
         // Copied: held as they come, small pieces would each keep the network's whole buffer.
         let mut bytes = BytesMut::with_capacity(usize::try_from(len).unwrap_or_default());
-        let mut min_rate = MinRate::new(self.follower.config());
+        let mut min_rate = self.follower.config().begin_min_rate();
         loop {
             let begun = Instant::now();
             let Some(piece) = self.follower.read_chunk(&mut response).await? else { return Ok(bytes.freeze()) };
