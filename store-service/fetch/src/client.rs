@@ -1,6 +1,6 @@
 //! The client: links over HTTP.
 //!
-//! Each module uses only those above it: `guard` (which addresses may be connected to), `stream` (a connection), `min_rate`;
+//! Each module uses only those above it: `guard` (which addresses may be connected to), `stream` (a connection);
 //! `exchange` (one request over one connection); `page`, `retry`; `unreachable` (why nothing could be read); `tls`;
 //! `connector` (from a link to a connection); `redirects` (one request, and whatever it redirects to); `validator`; `representation` (one version of a file);
 //! `range_fetcher` (several ranges at a time); `attempts`; `download` (the body, as the caller reads it).
@@ -10,7 +10,6 @@ mod connector;
 mod download;
 mod exchange;
 mod guard;
-mod min_rate;
 mod page;
 mod range_fetcher;
 mod redirects;

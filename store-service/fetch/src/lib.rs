@@ -16,6 +16,7 @@ mod client;
 mod config;
 #[cfg(feature = "client")]
 mod credentials;
+mod min_rate;
 #[cfg(feature = "client")]
 mod proxy;
 #[cfg(feature = "client")]
@@ -34,6 +35,7 @@ pub use credentials::{Credential, Credentials, InvalidScope, InvalidSecretHeader
 pub use proxy::{EgressProxy, InvalidException, InvalidProxy, ProxyException};
 #[cfg(feature = "client")]
 pub use shared_list::SharedList;
+pub use min_rate::MinRate;
 pub use source::{
     Access, Cause, Chunk, CredentialError, FetchRequest, Fetched, Phase, Progress, SentCredential, Source, SourceError,
     SourceStream, Unreachable, chain,

@@ -10,11 +10,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::attempts::{Attempts, StartedBody};
 use super::exchange::Response;
-use super::min_rate::MinRate;
 use super::page::PageCheck;
 use super::range_fetcher::{RangeFetcher, is_worth_fetching_ranges};
 use super::representation::Representation;
 use super::retry::{FailedAttempt, RetryPolicy};
+use crate::min_rate::MinRate;
 use crate::source::{Chunk, Fetched, Phase, SourceError, SourceStream, Unreachable};
 
 /// A body that is being read.

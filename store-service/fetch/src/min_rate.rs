@@ -6,19 +6,19 @@
 
 use std::time::Duration;
 
-use crate::config::FetchConfig;
 use crate::source::SourceError;
 
-impl FetchConfig {
+#[cfg(feature = "client")]
+impl crate::config::FetchConfig {
     /// Begins to hold a body to its least rate.
-    pub(super) fn begin_min_rate(&self) -> MinRate {
+    pub(crate) fn begin_min_rate(&self) -> MinRate {
         MinRate::new(self.min_rate, self.min_rate_window)
     }
 }
 
 /// Bytes and time of the running window.
 #[derive(Debug)]
-pub(super) struct MinRate {
+pub struct MinRate {
     min_rate: u64,
     window: Duration,
     waited: Duration,
@@ -26,12 +26,17 @@ pub(super) struct MinRate {
 }
 
 impl MinRate {
-    pub(super) fn new(min_rate: u64, window: Duration) -> Self {
+    /// So many bytes in each second, counted over a window; 0 for any rate.
+    #[must_use]
+    pub fn new(min_rate: u64, window: Duration) -> Self {
         Self { min_rate, window, waited: Duration::ZERO, bytes: 0 }
     }
 
     /// Counts bytes for which we waited so long.
-    pub(super) fn record_bytes(&mut self, bytes: usize, waited: Duration) -> Result<(), SourceError> {
+    ///
+    /// # Errors
+    /// [`SourceError::TooSlow`].
+    pub fn record_bytes(&mut self, bytes: usize, waited: Duration) -> Result<(), SourceError> {
         self.waited += waited;
         self.bytes += bytes as u64;
         if self.waited < self.window {
