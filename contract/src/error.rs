@@ -60,6 +60,10 @@ codes! {
     SignatureExpired => "SIGNATURE_EXPIRED", 403, None, "下载地址已过期，请重新生成下载地址", "The URL has expired, make another one";
     /// The signed URL was not made by the store, for this path or for this client.
     SignatureInvalid => "SIGNATURE_INVALID", 403, None, "下载地址的签名无效", "The URL's signature is not valid here";
+    /// A file that its caller sends is over the limit.
+    FileTooLarge => "PACKAGE_TOO_LARGE", 413, None, "源码包过大", "The package is too large";
+    /// A file comes too slowly.
+    UploadTimeout => "UPLOAD_TIMEOUT", 408, None, "上传的文件传输过慢", "The file comes too slowly";
     /// The source's bytes are not those that the caller named.
     ChecksumMismatch => "CHECKSUM_MISMATCH", 400, None, "源码包的 SHA-256 不一致", "The package has another SHA-256";
     /// The source's bytes are more or fewer than the caller named.

@@ -10,8 +10,8 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 
-pub use self::multipart::Boundary;
 pub(crate) use self::multipart::parse_multipart;
+pub use self::multipart::{Boundary, BoundaryLine, PartHead};
 use crate::{Field, Fields, Text};
 
 /// More than any caller has use for.

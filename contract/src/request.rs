@@ -87,7 +87,7 @@ const BYTE_ORDER_MARK: Text = Text::fixed(
     "JSON 解析错误 - 请求体以字节顺序标记（BOM）开头；请以不带 BOM 的 UTF-8 发送",
     "JSON parse error - the body begins with a byte order mark (BOM); send UTF-8 without it",
 );
-const REQUIRED: Text = Text::fixed("该字段是必填项。", "This field is required.");
+pub(crate) const REQUIRED: Text = Text::fixed("该字段是必填项。", "This field is required.");
 const NOT_NULL: Text = Text::fixed("该字段不能为 null。", "This field may not be null.");
 const NOT_STRING: Text = Text::fixed("请输入有效的字符串。", "Not a valid string.");
 const NOT_BOOLEAN: Text = Text::fixed("请输入有效的布尔值。", "Must be a valid boolean.");
@@ -231,7 +231,7 @@ fn not_allowed(origin: &Origin, rules: &dyn SourceRules) -> Text {
     )
 }
 
-fn read_version(value: Option<&Field<'_>>) -> Result<Option<PackageVersion>, Text> {
+pub(crate) fn read_version(value: Option<&Field<'_>>) -> Result<Option<PackageVersion>, Text> {
     let text = match value {
         None => return Ok(None),
         Some(Field::Null) => return Err(NOT_NULL),
@@ -243,7 +243,7 @@ fn read_version(value: Option<&Field<'_>>) -> Result<Option<PackageVersion>, Tex
 }
 
 /// Nothing, null and blank are one: callers fill the fields they do not use with either.
-fn read_sha256(value: Option<&Field<'_>>, required: bool) -> Result<Option<Sha256>, Text> {
+pub(crate) fn read_sha256(value: Option<&Field<'_>>, required: bool) -> Result<Option<Sha256>, Text> {
     let digits = match value {
         None | Some(Field::Null) => "",
         Some(Field::Text(digits)) => digits.trim(),
@@ -257,7 +257,7 @@ fn read_sha256(value: Option<&Field<'_>>, required: bool) -> Result<Option<Sha25
 }
 
 /// Also as a text, for that is the form of a reply's `package_size`. Nothing, null and blank are one, as with a digest.
-fn read_size(value: Option<&Field<'_>>) -> Result<Option<u64>, Text> {
+pub(crate) fn read_size(value: Option<&Field<'_>>) -> Result<Option<u64>, Text> {
     match value {
         None | Some(Field::Null) => Ok(None),
         Some(Field::Number(number)) => number.as_u64().map(Some).ok_or(NOT_SIZE),
@@ -272,7 +272,7 @@ fn read_size(value: Option<&Field<'_>>) -> Result<Option<u64>, Text> {
 }
 
 /// Everything that callers send for a boolean today, as BlueKing's framework reads it: words in any case, but without blanks.
-fn read_boolean(value: Option<&Field<'_>>) -> Result<bool, Text> {
+pub(crate) fn read_boolean(value: Option<&Field<'_>>) -> Result<bool, Text> {
     let text = match value {
         None | Some(Field::Null) => return Ok(false),
         Some(Field::Bool(flag)) => return Ok(*flag),

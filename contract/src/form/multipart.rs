@@ -11,6 +11,8 @@ use crate::Fields;
 
 /// The header lines of a part, in bytes.
 const MAX_HEAD_BYTES: usize = 4096;
+/// Blanks behind a boundary, for whoever reads a form while it comes.
+const MAX_BLANKS: usize = 1024;
 
 /// What parts are told from each other by: 1 to 70 characters, of which the last is no space.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,42 @@ impl Boundary {
         let is_good = (1..=Self::MAX_CHARS).contains(&text.len()) && text.bytes().all(is_plain) && !text.ends_with(' ');
         is_good.then(|| Self(text.to_owned()))
     }
+
+    /// What stands between two parts, with the line break before it, which belongs to it.
+    #[must_use]
+    pub fn delimiter(&self) -> Vec<u8> {
+        format!("\r\n--{}", self.0).into_bytes()
+    }
+}
+
+/// What follows a boundary on its line, for whoever reads a form while it comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BoundaryLine {
+    /// A part: so many bytes are to be skipped up to the line break before it.
+    Part(usize),
+    /// Nothing more.
+    Last,
+    /// More has to come before it can be told.
+    Unfinished,
+}
+
+impl BoundaryLine {
+    /// Reads what has come behind a boundary; `is_all` says that nothing more will.
+    ///
+    /// # Errors
+    /// [`InvalidForm::BoundaryLine`], [`InvalidForm::Truncated`].
+    pub fn read(text: &[u8], is_all: bool) -> Result<Self, InvalidForm> {
+        match end_boundary_line(text) {
+            // What ends behind two hyphens may yet go on.
+            Ok(LineEnd::Last) if is_all || text.contains(&b'\n') => Ok(Self::Last),
+            Ok(LineEnd::Part(part)) => Ok(Self::Part(text.len() - part.len())),
+            Ok(LineEnd::Last) | Err(InvalidForm::Truncated) if !is_all && text.len() < MAX_BLANKS => {
+                Ok(Self::Unfinished)
+            }
+            Ok(LineEnd::Last) => Err(InvalidForm::BoundaryLine),
+            Err(fault) => Err(fault),
+        }
+    }
 }
 
 /// What follows a boundary on its line.
@@ -38,14 +76,66 @@ enum LineEnd<'a> {
 }
 
 /// What a part says of itself.
-struct PartHead {
+#[derive(Debug)]
+pub struct PartHead {
     name: String,
-    is_file: bool,
+    /// What its file is called, if it is one; `None` within if it says so in a way that is not read here.
+    file: Option<Option<String>>,
     /// How its text is to be read, if it is one.
     charset: Result<Charset, InvalidForm>,
 }
 
-#[derive(Clone, Copy)]
+impl PartHead {
+    /// The most bytes that its lines have, with those that end them.
+    pub const MAX_BYTES: usize = MAX_HEAD_BYTES + 4;
+
+    /// Reads the lines of the part of this number, without the empty one behind them.
+    ///
+    /// # Errors
+    /// [`InvalidForm`] says which rule they break.
+    pub fn parse(lines: &[u8], number: usize) -> Result<Self, InvalidForm> {
+        parse_head(lines, number)
+    }
+
+    /// Which field it is.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is a file.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// What its file is called, if it says so plainly.
+    #[must_use]
+    pub fn file_name(&self) -> Option<&str> {
+        self.file.as_ref()?.as_deref()
+    }
+
+    /// Whether its bytes are what they are, and no parts or letters that stand for bytes.
+    ///
+    /// # Errors
+    /// [`InvalidForm`] says what they are.
+    pub fn check_plain(&self) -> Result<(), InvalidForm> {
+        self.charset.map(|_| ())
+    }
+
+    /// The value of a field.
+    ///
+    /// # Errors
+    /// If it is no UTF-8, or in another encoding.
+    pub fn read_text<'a>(&self, value: &'a [u8], number: usize) -> Result<&'a str, InvalidForm> {
+        if matches!(self.charset?, Charset::AsciiOnly) && !value.is_ascii() {
+            return Err(InvalidForm::Encoding(number));
+        }
+        std::str::from_utf8(value).map_err(|_| InvalidForm::NotUtf8(number))
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
 enum Charset {
     Utf8,
     /// One in which ASCII is ASCII, and all else is not read here.
@@ -57,7 +147,7 @@ enum Charset {
 /// # Errors
 /// [`InvalidForm`] says which rule it breaks.
 pub(crate) fn parse_multipart<'a>(boundary: &Boundary, body: &'a [u8]) -> Result<Fields<'a>, InvalidForm> {
-    let delimiter = format!("\r\n--{}", boundary.0).into_bytes();
+    let delimiter = boundary.delimiter();
     let mut rest = skip_preamble(body, &delimiter).ok_or(InvalidForm::NoPart)?;
     let (mut fields, mut parts) = (Vec::new(), 0);
     while let LineEnd::Part(begin) = end_boundary_line(rest)? {
@@ -100,15 +190,12 @@ fn parse_part(part: &[u8], number: usize) -> Result<Option<Field<'_>>, InvalidFo
         Some(value) => (&[][..], value),
         None => split_once(part, b"\r\n\r\n").ok_or(InvalidForm::Headers(number))?,
     };
-    let PartHead { name, is_file, charset } = parse_head(head, number)?;
-    if is_file {
+    let head = parse_head(head, number)?;
+    if head.is_file() {
         return Ok(None);
     }
-    if matches!(charset?, Charset::AsciiOnly) && !value.is_ascii() {
-        return Err(InvalidForm::Encoding(number));
-    }
-    let value = std::str::from_utf8(value).map_err(|_| InvalidForm::NotUtf8(number))?;
-    Ok(Some((name.into(), value.into())))
+    let value = head.read_text(value, number)?;
+    Ok(Some((head.name.into(), value.into())))
 }
 
 fn parse_head(head: &[u8], number: usize) -> Result<PartHead, InvalidForm> {
@@ -129,13 +216,13 @@ fn parse_head(head: &[u8], number: usize) -> Result<PartHead, InvalidForm> {
             return Err(InvalidForm::Headers(number));
         }
     }
-    let (name, is_file) = field.ok_or(InvalidForm::Name(number))?;
+    let (name, file) = field.ok_or(InvalidForm::Name(number))?;
     let charset = if transfer.is_none_or(is_identity) {
         media_type.map_or(Ok(Charset::Utf8), |value| parse_type(value, number))
     } else {
         Err(InvalidForm::Encoding(number))
     };
-    Ok(PartHead { name, is_file, charset })
+    Ok(PartHead { name, file, charset })
 }
 
 /// A line that goes on with the next one is not read.
@@ -146,12 +233,16 @@ fn parse_line(line: &str) -> Option<(String, &str)> {
     (is_name && is_value).then(|| (name.to_ascii_lowercase(), value.trim()))
 }
 
-/// The field's name, and whether it is a file.
-fn parse_disposition(value: &str, number: usize) -> Result<(String, bool), InvalidForm> {
+/// A field's name and, of a file, what that is called.
+type Disposition = (String, Option<Option<String>>);
+
+fn parse_disposition(value: &str, number: usize) -> Result<Disposition, InvalidForm> {
     let parameters = Parameters::parse(value).ok_or(InvalidForm::Headers(number))?;
     let is_file = parameters.has("filename") || parameters.has("filename*");
+    let file_name = parameters.get("filename").ok().flatten().filter(|_| !parameters.has("filename*"));
+    let file = is_file.then(|| file_name.map(str::to_owned));
     match parameters.get("name") {
-        Ok(Some(name)) if parameters.value == "form-data" && !parameters.has("name*") => Ok((name.to_owned(), is_file)),
+        Ok(Some(name)) if parameters.value == "form-data" && !parameters.has("name*") => Ok((name.to_owned(), file)),
         _ => Err(InvalidForm::Name(number)),
     }
 }
