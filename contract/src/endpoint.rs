@@ -173,6 +173,14 @@ endpoints! {
     CreateSourcePackageDownloadUrl = "create_source_package_download_url" {
         Post "{id}/download_url/", action: Sign, body: Json, query: [], reply: DownloadUrl,
     }
+    /// Uploads a package that the caller sends, in a form or as it is.
+    UploadSourcePackage = "upload_source_package" {
+        Post "", action: Upload, body: Stream, query: ["version", "filename", "allow_overwrite", "sha256", "size"], reply: Package,
+    }
+    /// Uploads a package that the caller sends as it is, under the name in the path.
+    PutSourcePackage = "put_source_package" {
+        Put "upload/{filename}", action: Upload, body: Stream, query: ["version", "allow_overwrite", "sha256", "size"], reply: Package,
+    }
     #[cfg(feature = "test-endpoint")]
     /// Shows the query that reached the store; only for tests.
     ShowTestQuery = "show_test_query" {
@@ -204,7 +212,9 @@ mod tests {
             assert!(seen.insert(id), "{id} is there twice");
             assert!(seen.insert(&format!("{} {}", endpoint.method.name(), endpoint.path).leak()[..]), "{id}");
             assert_ne!(endpoint.method, Method::Head, "{id}: HEAD comes with GET");
-            assert!(endpoint.path.is_empty() || endpoint.path.ends_with('/'), "{id}");
+            // A client that puts a file writes its name last.
+            let is_file = endpoint.path.ends_with("/{filename}");
+            assert!(endpoint.path.is_empty() || endpoint.path.ends_with('/') || is_file, "{id}");
             assert_eq!(endpoint.route, format!("{}{}", ModuleRef::PATTERN, endpoint.path), "{id}");
             let summary = endpoint.operation.summary();
             assert!(summary.ends_with('.') && summary.trim() == summary, "{id}: {summary:?}");

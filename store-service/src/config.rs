@@ -111,12 +111,14 @@ impl fmt::Display for BadConfig {
 }
 
 /// Every variable that the store reads.
-pub const VARIABLES: [&str; 79] = [
+pub const VARIABLES: [&str; 81] = [
     server::LISTEN,
     server::MAX_CONNECTIONS,
     server::MAX_UPLOADS,
     server::MAX_UPLOADS_PER_HOST,
     server::MAX_UPLOADS_PER_APP,
+    server::MAX_FILES,
+    server::MAX_FILES_PER_APP,
     server::MAX_QUEUED,
     server::MAX_QUEUED_PER_APP,
     server::MAX_ENDED_JOBS,
@@ -318,6 +320,7 @@ mod tests {
         let queue = config.server.queue;
         assert_eq!((queue.running, queue.per_host, queue.per_app), (64, 32, 16));
         assert_eq!((queue.queued, queue.queued_per_app), (256, 64));
+        assert_eq!(config.server.files, Bounds { per_owner: 8, in_sum: 32 });
         assert_eq!((queue.resumed, config.server.max_lives), (4, 3));
         assert_eq!(queue.ended, Bounds { per_owner: 5_000, in_sum: 50_000 });
         let seats = |per_owner, in_sum, per_upload| SeatBounds { by_caller: Bounds { per_owner, in_sum }, per_upload };
@@ -419,15 +422,16 @@ mod tests {
 
     #[test]
     fn whoever_waits_or_watches_leaves_connections_to_others() {
-        let text = fault(&[(server::MAX_CONNECTIONS, "1215")]);
-        assert!(text.contains("LINKGATE_STORE_MAX_CONNECTIONS is `1215`") && text.contains("need 1216"), "{text}");
+        let text = fault(&[(server::MAX_CONNECTIONS, "1247")]);
+        assert!(text.contains("LINKGATE_STORE_MAX_CONNECTIONS is `1247`") && text.contains("need 1248"), "{text}");
         let fitting = [
-            (server::MAX_CONNECTIONS, "200"),
+            (server::MAX_CONNECTIONS, "202"),
+            (server::MAX_FILES, "2"),
             (server::MAX_WAITERS, "4"),
             (server::MAX_WATCHERS, "2"),
             (server::MAX_DOWNLOADS, "2"),
         ];
-        assert_eq!(read(&file(PEM), &fitting).unwrap().server.max_connections, 200);
+        assert_eq!(read(&file(PEM), &fitting).unwrap().server.max_connections, 202);
     }
 
     #[test]

@@ -5,10 +5,11 @@
 
 mod auth;
 mod body;
-#[cfg_attr(not(test), expect(dead_code, reason = "for the endpoints that change packages, which are to come"))]
 mod conditions;
+mod digests;
 mod endpoints;
 mod file_name;
+mod form;
 mod jobs;
 mod outgoing;
 mod preferences;
@@ -17,6 +18,7 @@ mod reply;
 mod representation;
 mod request;
 mod routes;
+mod sent_file;
 mod server;
 mod shares;
 mod stalled;

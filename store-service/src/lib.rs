@@ -33,6 +33,7 @@ use linkgate_store_core::maintenance::{Schedule, Timers};
 use linkgate_store_core::metrics::Metrics;
 use linkgate_store_core::own_key::KeyError;
 use linkgate_store_core::sealing::Sealer;
+use linkgate_store_core::settings::FileRules;
 use linkgate_store_core::signed_url::{self, UrlSigner};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -114,6 +115,7 @@ pub async fn run(
     let metrics = Metrics::new(data_dir.path());
     let sealer = Sealer::new(config.sealing_key.as_deref())?;
     let rules = Rules {
+        files: file_rules(&config),
         modules: config.modules,
         packages: config.packages,
         inspection: config.inspection,
@@ -154,6 +156,18 @@ pub async fn run(
     // Unlocked last, once nothing of this store can touch the directory any more.
     drop(data_dir);
     Ok(())
+}
+
+/// A file that a caller sends is held to what a download is held to.
+fn file_rules(config: &Config) -> FileRules {
+    FileRules {
+        at_once: config.server.files,
+        max_bytes: config.fetch.max_bytes,
+        idle_timeout: config.fetch.idle_timeout,
+        total_timeout: config.fetch.total_timeout,
+        min_rate: config.fetch.min_rate,
+        min_rate_window: config.fetch.min_rate_window,
+    }
 }
 
 fn schedule(config: &MaintenanceConfig) -> Schedule {

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use linkgate_archive::{Format, Package};
 use linkgate_catalog::SqliteCatalog;
 use linkgate_contract::{AppCode, CallerApp, JobId, ModuleName, ModuleRef, Operator, PackageVersion, Sha256};
+use linkgate_store_core::conditions::Conditions;
 use linkgate_store_core::ingest::ports::{
     BytesFrom, Catalog, CatalogReader, Fetched, JobRecord, JobRequest, JobState, JobView, NewPackage, Provenance,
 };
@@ -210,6 +211,7 @@ fn new_package(target: &ModuleRef, number: u32) -> (NewPackage, JobRecord) {
         provenance: Provenance { bytes: BytesFrom::Source(fetched), ended_ms: now_ms(), statement },
         operator: Operator::new("admin").unwrap(),
         allow_overwrite: false,
+        conditions: Conditions::default(),
     };
     let view = JobView {
         id: JobId::from_uuid(uuid::Uuid::from_slice(&digest[..16]).unwrap()),

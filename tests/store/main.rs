@@ -14,6 +14,7 @@ mod disk;
 mod downloads;
 mod egress;
 mod endless;
+mod files;
 mod gc;
 mod host_tls;
 mod http;

@@ -10,7 +10,7 @@ use linkgate_tests::{
 use serde_json::{Value, json};
 
 /// The statements about a package, each after its signature was checked with the store's public key.
-fn statements(directory: &DataDirectory, sha256: &str) -> Vec<Value> {
+pub(crate) fn statements(directory: &DataDirectory, sha256: &str) -> Vec<Value> {
     let pem = std::fs::read_to_string(directory.path().join("attestation.pub.pem")).unwrap();
     let key = VerifyingKey::from_public_key_pem(&pem).unwrap();
     let path = directory.path().join("attestations").join(&sha256[..2]).join(format!("{sha256}.intoto.jsonl"));

@@ -220,7 +220,10 @@ mod tests {
     #[test]
     fn a_path_that_could_be_read_twice_is_not_ours() {
         let bad = [
-            "/bkapps/applications/app_code/modules/default/source_package/",
+            "/bkapps/applications/app_code/modules/default/source_package",
+            "/bkapps/applications/app_code/modules/default/source_package/upload/",
+            "/bkapps/applications/app_code/modules/default/source_package/upload/a.tgz/",
+            "/bkapps/applications/app_code/modules/default/source_package/upload/a%20b",
             "/bkapps/applications/app_code/modules/default/source_package/link",
             "/bkapps/applications/app_code/modules/default/source_package/link//",
             "/bkapps/applications/app_code/modules/default/source_package//link/",

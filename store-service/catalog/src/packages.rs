@@ -4,8 +4,9 @@
 
 use linkgate_archive::{Format, Package};
 use linkgate_contract::{ModuleRef, PackageId, PackageVersion, Sha256};
+use linkgate_store_core::conditions::Existing;
 use linkgate_store_core::ingest::ports::{
-    CatalogError, FileState, NewPackage, Origin, PackageRow, StoredFile, StoredPackage,
+    CatalogError, FileState, LivePackage, NewPackage, Origin, PackageRow, StoredFile, StoredPackage,
 };
 use linkgate_store_core::settings::SourceOrigin;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -29,6 +30,14 @@ pub(super) struct Live {
     pub(super) id: i64,
     /// `None` if somebody wrote something else into the table: no blob is left behind by it.
     pub(super) sha256: Option<Sha256>,
+    revision: i64,
+}
+
+impl Live {
+    /// What requests may want to be true of it.
+    pub(super) fn existing(&self) -> Existing {
+        Existing { id: PackageId::from_row(self.id), revision: self.revision, sha256: self.sha256 }
+    }
 }
 
 pub(super) async fn find_live(
@@ -36,16 +45,38 @@ pub(super) async fn find_live(
     entry: &NewPackage,
 ) -> Result<Option<Live>, sqlx::Error> {
     let row = sqlx::query(
-        "select id, sha256 from source_package where app_code = ? and module = ? and version = ? and is_deleted = 0",
+        "select id, sha256, revision from source_package
+            where app_code = ? and module = ? and version = ? and is_deleted = 0",
     )
     .bind(entry.target.app.as_str())
     .bind(entry.target.module.as_str())
     .bind(entry.version.as_str())
     .fetch_optional(&mut **tx)
     .await?;
-    let read =
-        |row: SqliteRow| Ok(Live { id: row.try_get("id")?, sha256: row.try_get::<&str, _>("sha256")?.parse().ok() });
+    let read = |row: SqliteRow| {
+        let sha256 = row.try_get::<&str, _>("sha256")?.parse().ok();
+        Ok(Live { id: row.try_get("id")?, sha256, revision: row.try_get("revision")? })
+    };
     row.map(read).transpose()
+}
+
+/// The same, whole, for those who only look.
+pub(super) async fn find_live_package(
+    reader: &SqlitePool,
+    target: &ModuleRef,
+    version: &PackageVersion,
+) -> Result<Option<LivePackage>, CatalogError> {
+    let row = sqlx::query(
+        "select * from source_package where app_code = ? and module = ? and version = ? and is_deleted = 0",
+    )
+    .bind(target.app.as_str())
+    .bind(target.module.as_str())
+    .bind(version.as_str())
+    .fetch_optional(reader)
+    .await
+    .map_err(failed)?;
+    let read = |row: &SqliteRow| Ok(LivePackage { row: read_row(row)?, revision: row.try_get("revision")? });
+    row.as_ref().map(read).transpose().map_err(failed)
 }
 
 pub(super) async fn register_module(
@@ -114,7 +145,8 @@ pub(super) async fn replace(
     let query = sqlx::query(
         "update source_package
          set package_name = ?1, size_bytes = ?2, sha256 = ?3, operator = ?4, updated_ms = ?5, format = ?6,
-             relative_path = ?7, meta_info = ?8, declared_version = ?9, entries = ?10, unpacked_bytes = ?11
+             relative_path = ?7, meta_info = ?8, declared_version = ?9, entries = ?10, unpacked_bytes = ?11,
+             revision = revision + 1
          where id = ?12 returning *",
     );
     let row = bind_package(query, entry, now)?.bind(id).fetch_one(&mut **tx).await?;

@@ -18,9 +18,15 @@ pub(super) async fn record(
     provenance: &Provenance,
 ) -> Result<(), sqlx::Error> {
     let JobRecord { view, request, .. } = job;
+    // Bytes that a caller sent have no link: so have those of releases that did not record it.
     let (final_url, etag, last_modified, origin) = match &provenance.bytes {
-        BytesFrom::Source(fetched) => (&fetched.final_url, &fetched.etag, &fetched.last_modified, None),
-        BytesFrom::Stored(origin) => (&origin.final_url, &origin.etag, &origin.last_modified, Some(origin)),
+        BytesFrom::Source(fetched) => {
+            (Some(&fetched.final_url), fetched.etag.as_ref(), fetched.last_modified.as_ref(), None)
+        }
+        BytesFrom::Stored(origin) => {
+            (Some(&origin.final_url), origin.etag.as_ref(), origin.last_modified.as_ref(), Some(origin))
+        }
+        BytesFrom::Caller => (None, None, None, None),
     };
     sqlx::query(
         "insert or replace into provenance

@@ -13,8 +13,8 @@ use linkgate_contract::{ModuleRef, PackageId, PackageVersion, Sha256};
 use linkgate_store_core::failpoint::{Step, reached};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
-    Catalog, CatalogError, CatalogReader, Fence, JobEnd, JobRecord, Maintenance, NewPackage, QueueError, Recorded,
-    Reference, RowName, StoredFile, StoredPackage,
+    Catalog, CatalogError, CatalogReader, Fence, JobEnd, JobRecord, LivePackage, Maintenance, NewPackage, QueueError,
+    Recorded, Reference, RowName, StoredFile, StoredPackage,
 };
 use linkgate_store_core::settings::{QueueLimits, SourceOrigin};
 use sqlx::sqlite::{SqliteJournalMode, SqlitePoolOptions};
@@ -125,6 +125,14 @@ impl Catalog for SqliteCatalog {
         .map_err(failed)
     }
 
+    async fn find_live(
+        &self,
+        target: &ModuleRef,
+        version: &PackageVersion,
+    ) -> Result<Option<LivePackage>, CatalogError> {
+        packages::find_live_package(&self.reader.pool, target, version).await
+    }
+
     async fn record(
         &self,
         package: NewPackage,
@@ -136,9 +144,10 @@ impl Catalog for SqliteCatalog {
         let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
         let waited = begun.elapsed();
         let live = packages::find_live(&mut tx, &package).await.map_err(failed)?;
+        package.conditions.judge(live.as_ref().map(Live::existing).as_ref())?;
         let (row, replaced) = match live {
             Some(_) if !package.allow_overwrite => return Err(CatalogError::AlreadyExists),
-            Some(Live { id, sha256 }) => (packages::replace(&mut tx, id, &package, now).await, sha256),
+            Some(Live { id, sha256, .. }) => (packages::replace(&mut tx, id, &package, now).await, sha256),
             None => (packages::insert(&mut tx, &package, now).await, None),
         };
         if package.registers_module {

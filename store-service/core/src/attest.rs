@@ -66,7 +66,7 @@ fn pre_authentication(payload: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use linkgate_contract::{AppCode, CallerApp, ModuleName, ModuleRef, Operator, PackageUrl, PackageVersion};
+    use linkgate_contract::{AppCode, CallerApp, ModuleName, ModuleRef, Operator, PackageVersion};
 
     use super::*;
 
@@ -76,7 +76,7 @@ mod tests {
     struct Upload {
         target: ModuleRef,
         version: PackageVersion,
-        link: PackageUrl,
+        link: String,
         caller: CallerApp,
         operator: Operator,
     }
@@ -86,7 +86,7 @@ mod tests {
             Self {
                 target: ModuleRef { app: AppCode::new("app").unwrap(), module: ModuleName::new("default").unwrap() },
                 version: PackageVersion::new("1").unwrap(),
-                link: PackageUrl::new("https://example.com/a.tgz?signature=s").unwrap(),
+                link: "https://example.com/a.tgz".to_owned(),
                 caller: CallerApp::new("ci").unwrap(),
                 operator: Operator::new("admin").unwrap(),
             }
@@ -99,7 +99,7 @@ mod tests {
                 size_bytes: 7,
                 target: &self.target,
                 version: &self.version,
-                source_url: &self.link,
+                asked_for: &self.link,
                 source: Source::Fetched { final_url: "https://h/a", etag: None, last_modified: None, attempts: 1 },
                 caller_app: Some(&self.caller),
                 operator: &self.operator,

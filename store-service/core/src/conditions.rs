@@ -30,8 +30,8 @@ pub struct Existing {
     pub id: PackageId,
     /// How often it was changed, and one.
     pub revision: i64,
-    /// Of its bytes.
-    pub sha256: Sha256,
+    /// Of its bytes; `None` if it cannot be read.
+    pub sha256: Option<Sha256>,
 }
 
 /// `If-Match` and `If-None-Match` of a request.
@@ -57,7 +57,7 @@ impl Existing {
 
     /// Whether one of its tags is this text.
     fn has_tag(&self, text: &str) -> bool {
-        text == self.tag() || text == self.sha256.to_string()
+        text == self.tag() || self.sha256.is_some_and(|sha256| text == sha256.to_string())
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
     const DIGEST: Sha256 = Sha256::from_bytes([0xab; 32]);
 
     fn existing() -> Existing {
-        Existing { id: PackageId::from_row(7), revision: 3, sha256: DIGEST }
+        Existing { id: PackageId::from_row(7), revision: 3, sha256: Some(DIGEST) }
     }
 
     fn tags(texts: &[&str]) -> Option<Tags> {

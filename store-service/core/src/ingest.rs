@@ -4,7 +4,7 @@
 //! no blob and no temporary file; an overwrite shows the old or the new, never a mix. When disk or database fail half-way an
 //! orphaned blob may stay, never a row without its blob. An upload runs in its own task, so a caller that hangs up does not
 //! end it; one whose caller was told that it goes on survives the end of the store, too. Refuses modules that are not
-//! deployed from packages, before anything is downloaded, and bytes other than those that the caller named. Does not retry:
+//! deployed from packages, before anything is downloaded or read, and bytes other than those that the caller named. Does not retry:
 //! what may be tried again is for the source to judge.
 //!
 //! What keeps two uploads apart is asked of the ports: equal ones are one job of the queue, whoever works has claimed the
@@ -21,6 +21,8 @@ mod jobs;
 mod log;
 pub mod ports;
 mod provenance;
+mod receive;
+mod request;
 mod steps;
 mod take_up;
 mod upload_key;
@@ -38,10 +40,10 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, info};
 
 use crate::attest::Signer;
-use crate::budget::Owner;
+use crate::budget::{Budget, Owner};
 use crate::metrics::Metrics;
 use crate::sealing::{CallersOwn, Sealer};
-use crate::settings::{InspectionRules, ModuleRules, QueueLimits};
+use crate::settings::{FileRules, InspectionRules, ModuleRules, QueueLimits};
 pub use error::{IngestError, NotReady};
 use inspection::Inspections;
 pub use job::now_ms;
@@ -53,14 +55,15 @@ use ports::{
     BlobStore, Catalog as _, Failure, HolderId, JobEnd, JobKey, JobQueue as _, JobView, PackageRow, QueueError,
     Services,
 };
+pub use request::{FileRequest, PackageRequest};
 
 /// A package to ingest.
 #[derive(Clone, Debug)]
-pub struct Upload {
+pub struct Upload<R = UploadByLinkRequest> {
     /// Whose it is.
     pub target: ModuleRef,
     /// What the caller asked for.
-    pub request: UploadByLinkRequest,
+    pub request: R,
     /// Which application asked, if one was verified.
     pub caller_app: Option<CallerApp>,
     /// On whose behalf, or the application once more.
@@ -75,7 +78,7 @@ pub struct Upload {
     pub request_id: String,
 }
 
-impl Upload {
+impl<R> Upload<R> {
     /// On whose account it is.
     pub(crate) fn owner(&self) -> Owner {
         Owner::of(self.caller_app.as_ref(), &self.operator)
@@ -105,6 +108,8 @@ pub struct Rules {
     pub packages: PackageLimits,
     /// What inspections may take.
     pub inspection: InspectionRules,
+    /// How callers may send files themselves.
+    pub files: FileRules,
     /// How many at once, and how long they wait.
     pub queue: QueueLimits,
     /// How often a process may end while it works on an accepted upload, before that is given up.
@@ -149,6 +154,8 @@ pub struct Ingest<V: Services> {
     rules: Rules,
     jobs: Jobs,
     inspections: Inspections,
+    /// Callers who send a file.
+    files: Budget,
     uploads: TaskTracker,
     stop: CancellationToken,
     metrics: Metrics,
@@ -169,6 +176,7 @@ impl<V: Services> Ingest<V> {
         let _dispatcher = ended.clone().drop_guard();
         let jobs = Jobs::default();
         let inspections = Inspections::new(rules.inspection, metrics.clone());
+        let files = Budget::new(rules.files.at_once);
         let this = Arc::new(Self {
             source,
             blobs,
@@ -177,6 +185,7 @@ impl<V: Services> Ingest<V> {
             rules,
             jobs,
             inspections,
+            files,
             uploads,
             stop,
             metrics,

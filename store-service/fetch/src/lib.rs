@@ -31,11 +31,11 @@ pub use client::{ClientError, HttpSource};
 pub use config::FetchConfig;
 #[cfg(feature = "client")]
 pub use credentials::{Credential, Credentials, InvalidScope, InvalidSecretHeader, Scope, SecretHeader};
+pub use min_rate::MinRate;
 #[cfg(feature = "client")]
 pub use proxy::{EgressProxy, InvalidException, InvalidProxy, ProxyException};
 #[cfg(feature = "client")]
 pub use shared_list::SharedList;
-pub use min_rate::MinRate;
 pub use source::{
     Access, Cause, Chunk, CredentialError, FetchRequest, Fetched, Phase, Progress, SentCredential, Source, SourceError,
     SourceStream, Unreachable, chain,

@@ -6,13 +6,15 @@ use std::time::Duration;
 use super::BadConfig;
 use super::vars::{Reader, Vars};
 use linkgate_store_core::budget::Bounds;
-use linkgate_store_core::settings::QueueLimits;
+use linkgate_store_core::settings::{FileRules, QueueLimits};
 
 pub(super) const LISTEN: &str = "LINKGATE_STORE_LISTEN";
 pub(super) const MAX_CONNECTIONS: &str = "LINKGATE_STORE_MAX_CONNECTIONS";
 pub(super) const MAX_UPLOADS: &str = "LINKGATE_STORE_MAX_UPLOADS";
 pub(super) const MAX_UPLOADS_PER_HOST: &str = "LINKGATE_STORE_MAX_UPLOADS_PER_HOST";
 pub(super) const MAX_UPLOADS_PER_APP: &str = "LINKGATE_STORE_MAX_UPLOADS_PER_APP";
+pub(super) const MAX_FILES: &str = "LINKGATE_STORE_MAX_FILE_UPLOADS";
+pub(super) const MAX_FILES_PER_APP: &str = "LINKGATE_STORE_MAX_FILE_UPLOADS_PER_APP";
 pub(super) const MAX_QUEUED: &str = "LINKGATE_STORE_MAX_QUEUED_UPLOADS";
 pub(super) const MAX_QUEUED_PER_APP: &str = "LINKGATE_STORE_MAX_QUEUED_UPLOADS_PER_APP";
 pub(super) const MAX_UPLOAD_LIVES: &str = "LINKGATE_STORE_MAX_UPLOAD_LIVES";
@@ -50,6 +52,8 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// How many uploads download at once, and how many wait.
     pub queue: QueueLimits,
+    /// Files that callers send at once.
+    pub files: Bounds,
     /// `LINKGATE_STORE_MAX_UPLOAD_LIVES`: how often the store may end while it works on an accepted upload, before it gives that
     /// up. Default 3.
     pub max_lives: u32,
@@ -96,11 +100,13 @@ impl ServerConfig {
     }
 
     pub(super) fn read_settings(reader: &mut Reader<'_, impl Vars>) -> Self {
-        let (waiters, watchers, downloads) = (waiters(reader), watchers(reader), downloads(reader));
+        let (waiters, watchers) = (waiters(reader), watchers(reader));
+        let (downloads, files) = (downloads(reader), files(reader));
         Self {
             listen: listen(reader),
-            max_connections: max_connections(reader, &[waiters.by_caller, watchers.by_caller, downloads]),
+            max_connections: max_connections(reader, &[waiters.by_caller, watchers.by_caller, downloads, files]),
             queue: queue_limits(reader),
+            files,
             max_lives: reader.number(MAX_UPLOAD_LIVES, 3, 1..=100),
             waiters,
             watchers,
@@ -120,7 +126,7 @@ fn max_connections(reader: &mut Reader<'_, impl Vars>, held: &[Bounds]) -> usize
     let needed = held.iter().map(|bounds| bounds.in_sum).sum::<usize>() + CONNECTIONS_FOR_OTHERS;
     if connections < needed {
         let fault = format!(
-            "is `{connections}`, but {MAX_WAITERS}, {MAX_WATCHERS} and {MAX_DOWNLOADS} need {needed}, with \
+            "is `{connections}`, but {MAX_WAITERS}, {MAX_WATCHERS}, {MAX_DOWNLOADS} and {MAX_FILES} need {needed}, with \
              {CONNECTIONS_FOR_OTHERS} for everybody else: raise it, or lower those"
         );
         reader.fault(MAX_CONNECTIONS, fault);
@@ -133,6 +139,17 @@ fn max_connections(reader: &mut Reader<'_, impl Vars>, held: &[Bounds]) -> usize
 /// - `LINKGATE_STORE_MAX_WAITERS_PER_UPLOAD`: of these, for one upload. Default 64.
 fn waiters(reader: &mut Reader<'_, impl Vars>) -> SeatBounds {
     seats(reader, (MAX_WAITERS_PER_APP, 128), (MAX_WAITERS, 512), (MAX_WAITERS_PER_UPLOAD, 64))
+}
+
+/// - `LINKGATE_STORE_MAX_FILE_UPLOADS`: files that callers send at once, at up to 4 MiB of memory each; further ones are answered
+///   429. They take no place of those that download. Default 32.
+/// - `LINKGATE_STORE_MAX_FILE_UPLOADS_PER_APP`: of these, of one calling application. Default 8.
+fn files(reader: &mut Reader<'_, impl Vars>) -> Bounds {
+    let usual = FileRules::default().at_once;
+    Bounds {
+        per_owner: reader.number(MAX_FILES_PER_APP, usual.per_owner, 1..=MOST_UPLOADS),
+        in_sum: reader.number(MAX_FILES, usual.in_sum, 1..=MOST_UPLOADS),
+    }
 }
 
 /// - `LINKGATE_STORE_MAX_WATCHERS`: event streams, and requests that cancel an upload; further ones are answered 429.

@@ -33,6 +33,11 @@ impl IncomingBody {
         Self(Box::pin(pieces.map(move |piece| piece.map(whole).map_err(|_| BodyError::Broken))))
     }
 
+    /// What comes next; `None` at its end.
+    pub(super) async fn next_piece(&mut self) -> Option<Result<Bytes, BodyError>> {
+        self.0.next().await
+    }
+
     /// Reads it to its end. The permit grows with it.
     pub(super) async fn read_whole(
         self,

@@ -7,8 +7,8 @@ use linkgate_contract::{Problem, Text};
 use linkgate_store_core::conditions::{Conditions, Tag, Tags};
 use warp::http::HeaderMap;
 
-pub(super) const IF_MATCH: &str = "if-match";
-pub(super) const IF_NONE_MATCH: &str = "if-none-match";
+const IF_MATCH: &str = "if-match";
+const IF_NONE_MATCH: &str = "if-none-match";
 
 /// Both of them.
 pub(super) fn read_conditions(headers: &HeaderMap) -> Result<Conditions, Problem> {

@@ -10,6 +10,7 @@ mod get_job;
 #[cfg(feature = "test-endpoint")]
 mod show_test_query;
 mod upload_by_link;
+mod upload_file;
 
 use linkgate_contract::{Operation, Problem};
 use linkgate_store_core::ingest::ports::Services;
@@ -23,6 +24,7 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
     match request.route.endpoint.operation {
         Operation::UploadSourcePackageViaLink => upload_by_link::answer(api, request).await,
         Operation::GetSourcePackageJob => get_job::answer(api, request).await,
+        Operation::UploadSourcePackage | Operation::PutSourcePackage => upload_file::answer(api, request).await,
         Operation::CancelSourcePackageJob => cancel_job::answer(api, request).await,
         Operation::DownloadSourcePackage => download::answer(api, request).await,
         Operation::GetSourcePackageAttestation => get_attestation::answer(api, request).await,

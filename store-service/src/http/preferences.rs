@@ -17,12 +17,21 @@ const MAX_KEY_BYTES: usize = 255;
 
 /// `Prefer: respond-async` (RFC 7240), in any of the header's lines. An empty value is none, and of several the first counts.
 pub(super) fn responds_async(headers: &HeaderMap) -> bool {
-    let preferences = items(headers, "prefer").filter_map(|item| {
+    preference(headers, "respond-async").is_some_and(|value| value.is_empty() || value == "\"\"")
+}
+
+/// `Prefer: return=existing`: a package that is there already with these very bytes is as good as a new one.
+pub(super) fn returns_existing(headers: &HeaderMap) -> bool {
+    preference(headers, "return").is_some_and(|value| value.trim_matches('"').eq_ignore_ascii_case("existing"))
+}
+
+/// The value of the first preference of this name; empty where it has none.
+fn preference<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    items(headers, "prefer").find_map(|item| {
         let preference = split_unquoted(item, ';').next()?;
-        let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
-        name.trim().eq_ignore_ascii_case("respond-async").then(|| value.trim())
-    });
-    preferences.take(1).any(|value| value.is_empty() || value == "\"\"")
+        let (given, value) = preference.split_once('=').unwrap_or((preference, ""));
+        given.trim().eq_ignore_ascii_case(name).then(|| value.trim())
+    })
 }
 
 /// Whether an event stream is asked for by name, and JSON is not liked better.
@@ -77,12 +86,17 @@ pub(super) fn read_callers_own(
     }
 }
 
-/// The caller's `Idempotency-Key`, and what it stands for. A key is its caller's own: nobody meets another one's.
+/// The caller's `Idempotency-Key`, and what it stands for.
 pub(super) fn read_idempotency_key(
     headers: &HeaderMap,
     caller: &Caller,
     upload: &Upload,
 ) -> Result<Option<JobKey>, Problem> {
+    Ok(read_key(headers, caller)?.map(|key| JobKey { key, fingerprint: fingerprint(upload) }))
+}
+
+/// The caller's `Idempotency-Key`. It is its caller's own: nobody meets another one's.
+pub(super) fn read_key(headers: &HeaderMap, caller: &Caller) -> Result<Option<Sha256>, Problem> {
     let mut given = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = given.next() else { return Ok(None) };
     let key = value.as_bytes().trim_ascii();
@@ -95,10 +109,7 @@ pub(super) fn read_idempotency_key(
         return Err(Problem::field("Idempotency-Key", text));
     }
     let (app, operator) = (caller.app.as_ref().map_or("", CallerApp::as_str), caller.operator.as_str());
-    Ok(Some(JobKey {
-        key: Sha256::digest_parts([app.as_bytes(), operator.as_bytes(), key]),
-        fingerprint: fingerprint(upload),
-    }))
+    Ok(Some(Sha256::digest_parts([app.as_bytes(), operator.as_bytes(), key])))
 }
 
 /// A caller's own credential makes another request of it.
@@ -139,6 +150,16 @@ mod tests {
             &["x=\"a, respond-async, b\""],
         ] {
             assert!(!responds_async(&headers("prefer", no)), "{no:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_there_already_is_returned_to_those_who_say_so() {
+        for yes in ["return=existing", "respond-async, Return=\"Existing\"; x"] {
+            assert!(returns_existing(&headers("prefer", &[yes])), "{yes}");
+        }
+        for no in ["return=minimal", "return", "existing", "return=minimal, return=existing"] {
+            assert!(!returns_existing(&headers("prefer", &[no])), "{no}");
         }
     }
 

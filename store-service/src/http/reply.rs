@@ -12,7 +12,7 @@ use linkgate_contract::{ErrorCode, JobId, Language, Problem, SourcePackage, Text
 use linkgate_store_core::budget::Exhausted;
 use linkgate_store_core::download::DownloadError;
 use linkgate_store_core::ingest::ports::{
-    BlobError, CredentialError, Failure, PackageRow, SentCredential, SourceError, Unreachable,
+    BlobError, CredentialError, Failure, FileError, PackageRow, SentCredential, SourceError, Unreachable,
 };
 use linkgate_store_core::ingest::{IngestError, NotReady, chain};
 use tracing::error;
@@ -179,6 +179,9 @@ pub(super) fn ingest_problem(error: &IngestError) -> Problem {
         IngestError::AlreadyExists => Problem::new(ErrorCode::PackageAlreadyExists),
         IngestError::Busy => Problem::new(ErrorCode::TooManyUploads),
         IngestError::QueueFull(exhausted) => queue_full(*exhausted),
+        IngestError::TooManyFiles(exhausted) => too_many_files(*exhausted),
+        IngestError::File(error) => file_problem(error),
+        IngestError::Condition(_) => Problem::new(ErrorCode::PreconditionFailed),
         IngestError::TooManyKeys(_) => Problem::with_detail(
             ErrorCode::TooManyRequests,
             Text::fixed(
@@ -263,6 +266,67 @@ fn queue_full(exhausted: Exhausted) -> Problem {
     }
 }
 
+/// The same of files that come at once.
+fn too_many_files(exhausted: Exhausted) -> Problem {
+    match exhausted {
+        Exhausted::Sum { .. } => Problem::new(ErrorCode::TooManyUploads),
+        Exhausted::Owner { bound } => Problem::with_detail(
+            ErrorCode::TooManyUploads,
+            Text::made(
+                format!("正在上传的文件已达到单个调用方的上限（{bound} 个），请在部分上传结束后重试"),
+                format!(
+                    "As many of your files come at once as one caller may send ({bound}), try again when some have ended"
+                ),
+            ),
+        ),
+    }
+}
+
+fn file_problem(error: &FileError) -> Problem {
+    match error {
+        FileError::Broken => BodyError::Broken.into(),
+        FileError::Silent(after) => too_slow(
+            format!("{} 秒内没有收到任何数据，请重新上传", after.as_secs()),
+            format!("No byte of the file came for {} seconds, send it again", after.as_secs()),
+        ),
+        FileError::TooSlow { min_rate, over } => too_slow(
+            format!("文件传输过慢：{} 秒内平均每秒不足 {min_rate} 字节", over.as_secs()),
+            format!("The file comes too slowly: under {min_rate} bytes per second for {} seconds", over.as_secs()),
+        ),
+        FileError::TimedOut(after) => too_slow(
+            format!("文件未能在 {} 秒内传完", after.as_secs()),
+            format!("The file did not come within {} seconds", after.as_secs()),
+        ),
+        FileError::TooLarge { limit_bytes } => too_large(ErrorCode::FileTooLarge, *limit_bytes),
+        FileError::SizeMismatch { expected, found } => size_mismatch(*expected, *found),
+        FileError::Refused(problem) => problem.clone(),
+    }
+}
+
+fn too_slow(zh: String, en: String) -> Problem {
+    Problem::with_detail(ErrorCode::UploadTimeout, Text::made(zh, en))
+}
+
+fn too_large(code: ErrorCode, limit_bytes: u64) -> Problem {
+    Problem::with_detail(
+        code,
+        Text::made(
+            format!("源码包过大，上限为 {limit_bytes} 字节"),
+            format!("The package is too large, the limit is {limit_bytes} bytes"),
+        ),
+    )
+}
+
+fn size_mismatch(expected: u64, found: Option<u64>) -> Problem {
+    Problem::with_detail(
+        ErrorCode::SizeMismatch,
+        Text::made(
+            format!("源码包的大小不一致：应为 {expected} 字节，实际为 {}", or_more(found, "更多")),
+            format!("The package has another size: expected {expected} bytes, got {}", or_more(found, "more")),
+        ),
+    )
+}
+
 /// As the process that did the work would have answered.
 fn joined_problem(failure: &Failure) -> Problem {
     let code = *ErrorCode::ALL.iter().find(|code| code.name() == failure.code).unwrap_or(&ErrorCode::Internal);
@@ -297,20 +361,8 @@ fn source_problem(error: &SourceError) -> Problem {
                 format!("The link redirects to host '{host}', which is not in the allow-list."),
             ),
         ),
-        SourceError::SizeMismatch { expected, found } => Problem::with_detail(
-            ErrorCode::SizeMismatch,
-            Text::made(
-                format!("源码包的大小不一致：应为 {expected} 字节，实际为 {}", or_more(*found, "更多")),
-                format!("The package has another size: expected {expected} bytes, got {}", or_more(*found, "more")),
-            ),
-        ),
-        SourceError::TooLarge { limit_bytes } => Problem::with_detail(
-            ErrorCode::PackageTooLarge,
-            Text::made(
-                format!("源码包过大，上限为 {limit_bytes} 字节"),
-                format!("The package is too large, the limit is {limit_bytes} bytes"),
-            ),
-        ),
+        SourceError::SizeMismatch { expected, found } => size_mismatch(*expected, *found),
+        SourceError::TooLarge { limit_bytes } => too_large(ErrorCode::PackageTooLarge, *limit_bytes),
         SourceError::TooSlow { min_rate, over } => Problem::with_detail(
             ErrorCode::SourceTimeout,
             Text::made(

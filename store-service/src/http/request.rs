@@ -60,10 +60,6 @@ impl Request<'_> {
     }
 
     /// The part of the query that the endpoint reads.
-    #[cfg_attr(
-        not(feature = "test-endpoint"),
-        expect(dead_code, reason = "no endpoint that is shipped has a query yet")
-    )]
     pub(super) fn query(&self) -> String {
         self.route.endpoint.filter_query(&self.head.query)
     }

@@ -1,7 +1,7 @@
 //! What a statement says.
 
 use jiff::Timestamp;
-use linkgate_contract::{CallerApp, JobId, ModuleRef, Operator, PackageUrl, PackageVersion, Sha256};
+use linkgate_contract::{CallerApp, JobId, ModuleRef, Operator, PackageVersion, Sha256};
 use serde_json::{Value, json};
 
 /// Where the bytes came from.
@@ -18,6 +18,8 @@ pub enum Source<'a> {
         /// How often the source was asked.
         attempts: u32,
     },
+    /// The caller sent them.
+    Sent,
     /// The module had these very bytes already, and nobody asked the upload's link: it is what the caller claims.
     Reused {
         /// The upload that downloaded them.
@@ -42,7 +44,7 @@ pub struct Intake<'a> {
     pub size_bytes: u64,
     pub target: &'a ModuleRef,
     pub version: &'a PackageVersion,
-    pub source_url: &'a PackageUrl,
+    pub asked_for: &'a str,
     pub source: Source<'a>,
     pub caller_app: Option<&'a CallerApp>,
     pub operator: &'a Operator,
@@ -53,7 +55,8 @@ pub struct Intake<'a> {
 }
 
 /// What the parameters below are, for those who check statements by policy.
-const BUILD_TYPE: &str = "urn:linkgate:upload-via-link:v1";
+const BUILD_BY_LINK: &str = "urn:linkgate:upload-via-link:v1";
+const BUILD_BY_FILE: &str = "urn:linkgate:upload-by-file:v1";
 /// Who signs.
 const BUILDER: &str = "urn:linkgate:store";
 
@@ -66,7 +69,7 @@ impl Intake<'_> {
             "predicateType": "https://slsa.dev/provenance/v1",
             "predicate": {
                 "buildDefinition": {
-                    "buildType": BUILD_TYPE,
+                    "buildType": self.build_type(),
                     "externalParameters": self.external_parameters(),
                     "internalParameters": self.internal_parameters(),
                     "resolvedDependencies": [self.resolved_source()],
@@ -83,14 +86,22 @@ impl Intake<'_> {
         })
     }
 
+    fn build_type(&self) -> &'static str {
+        match self.source {
+            Source::Sent => BUILD_BY_FILE,
+            Source::Fetched { .. } | Source::Reused { .. } => BUILD_BY_LINK,
+        }
+    }
+
     /// What the caller asked for. A link that nobody asked is a claim.
     fn external_parameters(&self) -> Value {
-        let link = match self.source {
+        let what = match self.source {
             Source::Fetched { .. } => "package_url",
             Source::Reused { .. } => "claimed_url",
+            Source::Sent => "file_name",
         };
         json!({
-            link: self.source_url.to_string(),
+            what: self.asked_for,
             "app_code": self.target.app.as_str(),
             "module": self.target.module.as_str(),
             "version": self.version,
@@ -103,6 +114,7 @@ impl Intake<'_> {
             Source::Reused { job_id, url, .. } => {
                 (Value::Null, json!({"job_id": job_id.to_string(), "package_url": url}))
             }
+            Source::Sent => (Value::Null, Value::Null),
         };
         without_nulls(json!({
             "caller": {
@@ -119,7 +131,10 @@ impl Intake<'_> {
     /// The file that the bytes are.
     fn resolved_source(&self) -> Value {
         let (Source::Fetched { final_url, etag, last_modified, .. }
-        | Source::Reused { final_url, etag, last_modified, .. }) = self.source;
+        | Source::Reused { final_url, etag, last_modified, .. }) = self.source
+        else {
+            return json!({"name": self.asked_for, "digest": {"sha256": self.sha256}});
+        };
         json!({
             "uri": final_url,
             "digest": {"sha256": self.sha256},

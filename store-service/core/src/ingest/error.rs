@@ -3,8 +3,9 @@
 use linkgate_archive::{ArchiveError, Format};
 use linkgate_contract::{Language, NameTooLong, Sha256};
 
-use super::ports::{BlobError, CatalogError, Failure, QueueError, SourceError};
+use super::ports::{BlobError, CatalogError, Failure, FileError, QueueError, SourceError};
 use crate::budget::Exhausted;
+use crate::conditions::NotMet;
 use crate::settings::SourceOrigin;
 
 /// Why a package was not ingested.
@@ -34,6 +35,15 @@ pub enum IngestError {
     /// As many uploads wait as may.
     #[error("too many uploads wait: {0}")]
     QueueFull(Exhausted),
+    /// As many files come at once as may.
+    #[error("too many files come at once: {0}")]
+    TooManyFiles(Exhausted),
+    /// The file that the caller sends did not come, or not as it should.
+    #[error("the file did not come as it should")]
+    File(#[from] FileError),
+    /// What the request wants to be true of the version is not.
+    #[error(transparent)]
+    Condition(#[from] NotMet),
     /// As many keys stand for the upload as may.
     #[error("too many keys stand for the upload: {0}")]
     TooManyKeys(Exhausted),
@@ -100,8 +110,10 @@ impl IngestError {
             Self::VersionMissing { .. } => "version_missing",
             Self::Name(_) => "name_too_long",
             Self::AlreadyExists => "already_exists",
-            Self::Busy | Self::QueueFull(_) | Self::TooManyKeys(_) => "too_many_uploads",
+            Self::Busy | Self::QueueFull(_) | Self::TooManyFiles(_) | Self::TooManyKeys(_) => "too_many_uploads",
             Self::Source(error) => error.kind(),
+            Self::File(error) => file_kind(error),
+            Self::Condition(_) => "condition_not_met",
             Self::ChecksumMismatch { .. } => "checksum_mismatch",
             Self::Blob(BlobError::NoSpace(_)) => "insufficient_storage",
             Self::Archive(ArchiveError::Io(_))
@@ -115,6 +127,17 @@ impl IngestError {
             Self::KeyReused => "idempotency_key_reused",
             Self::Cancelled | Self::ClaimLost | Self::Stopping => "cancelled",
         }
+    }
+}
+
+/// The same words as of a source, where they fit.
+fn file_kind(error: &FileError) -> &'static str {
+    match error {
+        FileError::Broken => "file_broke_off",
+        FileError::Silent(_) | FileError::TooSlow { .. } | FileError::TimedOut(_) => "file_timeout",
+        FileError::TooLarge { .. } => "too_large",
+        FileError::SizeMismatch { .. } => "size_mismatch",
+        FileError::Refused(_) => "request_refused",
     }
 }
 
@@ -132,6 +155,7 @@ impl From<CatalogError> for IngestError {
     fn from(error: CatalogError) -> Self {
         match error {
             CatalogError::AlreadyExists => Self::AlreadyExists,
+            CatalogError::Condition(not_met) => Self::Condition(not_met),
             CatalogError::Fenced => Self::ClaimLost,
             failed @ CatalogError::Database(_) => Self::Catalog(failed),
         }

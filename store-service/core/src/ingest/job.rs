@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use linkgate_contract::JobId;
+use linkgate_contract::{JobId, UploadByLinkRequest};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use super::ports::{Fence, JobKey, JobRecord, JobRequest, JobState, JobView, Progress, UploadKey};
-use super::{IngestError, Upload};
+use super::{IngestError, PackageRequest, Upload};
 use crate::budget::{Bounds, Owner, Tally};
 use crate::sealing::Sealed;
 use crate::trace::{self, Place};
@@ -56,9 +56,9 @@ enum ClaimState {
 }
 
 /// An upload that is under way.
-pub struct Job {
+pub struct Job<R = UploadByLinkRequest> {
     id: JobId,
-    pub(super) upload: Upload,
+    pub(super) upload: Upload<R>,
     /// The caller's own credential, as it may be written down.
     sealed: Option<Sealed>,
     created_ms: i64,
@@ -82,8 +82,8 @@ pub struct Job {
     place: OnceLock<Place>,
 }
 
-impl Job {
-    pub(super) fn new(id: JobId, upload: Upload, created_ms: i64, record_state: RecordState) -> Self {
+impl<R: PackageRequest> Job<R> {
+    pub(super) fn new(id: JobId, upload: Upload<R>, created_ms: i64, record_state: RecordState) -> Self {
         Self {
             id,
             key: upload.key(),
@@ -174,7 +174,7 @@ impl Job {
     pub(super) fn span(&self) -> Span {
         let Upload { target, request, request_id, .. } = &self.upload;
         let (app, name) = (target.app.as_str(), target.module.as_str());
-        let span = trace::upload(&self.id, request_id, app, name, &request.package_url);
+        let span = trace::upload(&self.id, request_id, app, name, &request.source());
         self.place.get_or_init(|| trace::place(&span));
         span
     }
@@ -271,7 +271,7 @@ impl Job {
         let request = JobRequest {
             body: request.to_json(),
             allowance: allowance.clone(),
-            source_url: request.package_url.to_string(),
+            source_url: request.source(),
             caller_app: caller_app.clone(),
             operator: operator.clone(),
             tenant: tenant.clone(),

@@ -7,16 +7,16 @@ use tracing::{Span, error, info};
 
 use super::job::Job;
 use super::ports::PackageRow;
-use super::{IngestError, chain};
+use super::{IngestError, PackageRequest, chain};
 use crate::trace;
 
 /// The closing line of an upload. A link is shown without its query, where signed links carry their secrets.
-pub(super) fn log_end(job: &Job, took: Duration, outcome: &Result<PackageRow, IngestError>) {
+pub(super) fn log_end<R: PackageRequest>(job: &Job<R>, took: Duration, outcome: &Result<PackageRow, IngestError>) {
     let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let (asked, job) = (&job.upload, job.id());
     let (app, name) = (asked.target.app.as_str(), asked.target.module.as_str());
     let trace = trace::id(&Span::current());
-    let (id, url) = (asked.request_id.as_str(), &asked.request.package_url);
+    let (id, url) = (asked.request_id.as_str(), asked.request.source());
     /// One line, at its level; what every line says stands here.
     macro_rules! line {
         ($level:ident, $($own:tt)*) => {

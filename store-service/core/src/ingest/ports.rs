@@ -7,6 +7,7 @@
 
 mod blob;
 mod catalog;
+mod file;
 mod job;
 mod queue;
 
@@ -14,9 +15,10 @@ pub use blob::{
     BlobError, BlobExport, BlobReader, BlobStat, BlobStore, BlobWriter, Exported, FinishedBlob, Listed, Swept,
 };
 pub use catalog::{
-    BytesFrom, Catalog, CatalogError, CatalogReader, FileState, Maintenance, NewPackage, Origin, PackageRow,
+    BytesFrom, Catalog, CatalogError, CatalogReader, FileState, LivePackage, Maintenance, NewPackage, Origin, PackageRow,
     Provenance, Recorded, Reference, RowName, StoredFile, StoredPackage,
 };
+pub use file::{FileBody, FileError};
 pub use job::{Failure, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView};
 pub use linkgate_fetch::{
     Access, Cause, Chunk, CredentialError, FetchRequest, Fetched, Phase, Progress, SentCredential, Source, SourceError,

@@ -1,11 +1,11 @@
 //! What is recorded of a package, and what is said of where it came from.
 
 use linkgate_archive::{ArchiveError, Package};
-use linkgate_contract::{PackageName, Sha256};
+use linkgate_contract::Sha256;
 
 use super::job::Job;
 use super::ports::{BytesFrom, Fetched, NewPackage, Origin, Provenance, Services};
-use super::{Ingest, IngestError, Upload, now_ms};
+use super::{Ingest, IngestError, PackageRequest, Upload, now_ms};
 use crate::attest::{Intake, Source};
 
 /// Bytes that are here, and what is known of them.
@@ -18,17 +18,17 @@ pub(super) struct Arrived {
 
 impl<V: Services> Ingest<V> {
     /// The request's version wins over the package's.
-    pub(super) fn describe_package(
+    pub(super) fn describe_package<R: PackageRequest>(
         &self,
-        job: &Job,
+        job: &Job<R>,
         registers_module: bool,
         arrived: Arrived,
     ) -> Result<NewPackage, IngestError> {
         let Upload { target, request, operator, .. } = &job.upload;
         let Arrived { sha256, size_bytes, package, from } = arrived;
-        let version = request.version.clone().or_else(|| package.version.clone());
+        let version = request.version().cloned().or_else(|| package.version.clone());
         let version = version.ok_or_else(|| missing_version(&package))?;
-        let package_name = PackageName::new(&request.package_url, &version)?.as_str().to_owned();
+        let package_name = request.package_name(&version)?;
         let ended_ms = now_ms();
         let view = job.view();
         let statement = self.signer.attest(&Intake {
@@ -37,7 +37,7 @@ impl<V: Services> Ingest<V> {
             size_bytes,
             target,
             version: &version,
-            source_url: &request.package_url,
+            asked_for: &request.asked_for(),
             source: source(&from, view.attempts),
             caller_app: job.upload.caller_app.as_ref(),
             operator,
@@ -56,7 +56,8 @@ impl<V: Services> Ingest<V> {
             package,
             provenance: Provenance { bytes: from, ended_ms, statement },
             operator: operator.clone(),
-            allow_overwrite: request.allow_overwrite,
+            allow_overwrite: request.allow_overwrite(),
+            conditions: request.conditions(),
         })
     }
 }
@@ -73,6 +74,7 @@ fn source(from: &BytesFrom, attempts: u32) -> Source<'_> {
             etag: etag.as_deref(),
             last_modified: last_modified.as_deref(),
         },
+        BytesFrom::Caller => Source::Sent,
     }
 }
 

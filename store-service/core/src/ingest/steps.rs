@@ -17,14 +17,35 @@ use super::ports::{
     SourceStream, StoredPackage,
 };
 use super::provenance::Arrived;
-use super::{Ingest, IngestError, Upload, chain};
+use super::{Ingest, IngestError, PackageRequest, Upload, chain};
 use crate::failpoint::{Step, reached};
+use crate::metrics::Running;
 use crate::settings::UnknownModules;
 use crate::trace;
 
 type Writer<V> = <<V as Services>::Blobs as BlobStore>::Writer;
-type Finished<V> = <<V as Services>::Blobs as BlobStore>::Finished;
-type Stream<V> = <<V as Services>::Source as Source>::Stream;
+pub(super) type Finished<V> = <<V as Services>::Blobs as BlobStore>::Finished;
+
+/// What gives the bytes of an upload, in order.
+pub(super) trait Incoming: Send {
+    /// What comes next; `None` once all has come and nothing of it is wrong.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Chunk>, IngestError>> + Send;
+}
+
+/// A download.
+struct Fetching<'a, S>(&'a mut S);
+
+impl<S: SourceStream> Incoming for Fetching<'_, S> {
+    async fn next(&mut self) -> Result<Option<Chunk>, IngestError> {
+        Ok(self.0.next().await?)
+    }
+}
+
+/// All bytes, written and not yet durable, and what was found in them so far.
+pub(super) struct Written<V: Services> {
+    writer: Writer<V>,
+    inspection: StreamInspection,
+}
 
 /// Gives a job's claim back when its work ends, however it ends.
 struct ReleaseOnDrop<'a, Q: JobQueue> {
@@ -49,12 +70,21 @@ impl<V: Services> Ingest<V> {
             self.record_failure(job, error).await;
         }
         drop(claim);
+        Self::conclude(job, running, &outcome);
+        outcome
+    }
+
+    /// All is done but the reply.
+    pub(super) fn conclude<R: PackageRequest>(
+        job: &Job<R>,
+        running: Running,
+        outcome: &Result<PackageRow, IngestError>,
+    ) {
         reached(Step::ReplyDue);
         job.reach(Stage::Ended);
-        log_end(job, running.elapsed(), &outcome);
+        log_end(job, running.elapsed(), outcome);
         trace::ended(outcome.as_ref().map(|row| row.size_bytes).map_err(IngestError::kind));
         running.end(outcome.as_ref().map_or_else(IngestError::kind, |_| "stored"));
-        outcome
     }
 
     async fn steps(&self, job: &Job) -> Result<PackageRow, IngestError> {
@@ -111,7 +141,7 @@ impl<V: Services> Ingest<V> {
     }
 
     /// Resolves when the upload must end, with the reason.
-    async fn stopped(&self, job: &Job) -> IngestError {
+    async fn stopped<R>(&self, job: &Job<R>) -> IngestError {
         tokio::select! {
             () = self.stop.cancelled() => IngestError::Stopping,
             () = job.cancel.cancelled() => IngestError::Cancelled,
@@ -120,7 +150,7 @@ impl<V: Services> Ingest<V> {
     }
 
     /// Whether the module takes packages; `true` if it must be registered with its first one.
-    async fn admit(&self, target: &ModuleRef) -> Result<bool, IngestError> {
+    pub(super) async fn admit(&self, target: &ModuleRef) -> Result<bool, IngestError> {
         let origin = match self.rules.modules.declared(target) {
             Some(origin) => Some(origin),
             None => self.catalog.module_origin(target).await?,
@@ -141,12 +171,12 @@ impl<V: Services> Ingest<V> {
     }
 
     /// The store's own limits, with what the gate allows this upload.
-    fn limits(&self, upload: &Upload) -> Limits {
+    fn limits<R>(&self, upload: &Upload<R>) -> Limits {
         let limits = self.rules.packages.clone();
         if upload.allowance.opaque { Limits { opaque: Opaque::Allow, ..limits } } else { limits }
     }
 
-    fn begin_inspection(&self, upload: &Upload) -> StreamInspection {
+    fn begin_inspection<R>(&self, upload: &Upload<R>) -> StreamInspection {
         let owner = upload.caller_app.as_ref().map_or("", CallerApp::as_str);
         self.inspections.begin(&self.limits(upload), owner)
     }
@@ -208,20 +238,9 @@ impl<V: Services> Ingest<V> {
             opened = self.metrics.timed("open", self.source.open(wanted)) => opened?,
             reason = self.stopped(job) => return Err(reason),
         };
-        let mut writer = self.blobs.open_writer(request.size.or(progress.total())).await?;
-        let mut inspection = self.begin_inspection(&job.upload);
-        let copied = tokio::select! {
-            copied = self.metrics.timed("copy", self.copy(job, &mut stream, &mut writer, &mut inspection)) => copied,
-            reason = self.stopped(job) => Err(reason),
-        };
-        if let Err(error) = copied {
-            writer.discard().await;
-            return Err(error);
-        }
+        let written = self.take_in(job, &mut Fetching(&mut stream), request.size.or(progress.total())).await?;
         job.reach(Stage::Storing);
-        let finished = self.metrics.timed("finish", writer.finish()).await?;
-        compare_digests(request.sha256, &finished)?;
-        let (finished, package) = self.metrics.timed("inspect", inspection.package(finished)).await?;
+        let (finished, package) = self.finish(written, request.sha256.as_slice()).await?;
         let fetched = stream.fetched();
         // Most archives have proved that they are whole.
         let is_whole = fetched.has_marked_end || request.sha256.is_some() || request.size.is_some();
@@ -231,16 +250,50 @@ impl<V: Services> Ingest<V> {
         Ok((finished, package, fetched))
     }
 
-    async fn copy(
+    /// Writes and inspects what comes; nothing is left of what does not come to its end.
+    pub(super) async fn take_in<R: PackageRequest>(
         &self,
-        job: &Job,
-        stream: &mut Stream<V>,
+        job: &Job<R>,
+        incoming: &mut impl Incoming,
+        size: Option<u64>,
+    ) -> Result<Written<V>, IngestError> {
+        let mut writer = self.blobs.open_writer(size).await?;
+        let mut inspection = self.begin_inspection(&job.upload);
+        let copied = tokio::select! {
+            copied = self.metrics.timed("copy", self.copy(job, incoming, &mut writer, &mut inspection)) => copied,
+            reason = self.stopped(job) => Err(reason),
+        };
+        match copied {
+            Ok(()) => Ok(Written { writer, inspection }),
+            Err(error) => {
+                writer.discard().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes all bytes durable, holds them against the digests that they must have, and says what they are.
+    pub(super) async fn finish(
+        &self,
+        written: Written<V>,
+        digests: &[Sha256],
+    ) -> Result<(Finished<V>, Package), IngestError> {
+        let Written { writer, inspection } = written;
+        let finished = self.metrics.timed("finish", writer.finish()).await?;
+        compare_digests(digests, &finished)?;
+        self.metrics.timed("inspect", inspection.package(finished)).await
+    }
+
+    async fn copy<R: PackageRequest>(
+        &self,
+        job: &Job<R>,
+        incoming: &mut impl Incoming,
         writer: &mut Writer<V>,
         inspection: &mut StreamInspection,
     ) -> Result<(), IngestError> {
         let (mut received, mut blocks) = (0, Blocks::default());
         loop {
-            let mut next = pin!(stream.next());
+            let mut next = pin!(incoming.next());
             let chunk = match blocks.wait_for(next.as_mut()).await {
                 Some(chunk) => chunk?,
                 None => {
@@ -297,7 +350,12 @@ impl<V: Services> Ingest<V> {
     }
 
     /// Called while nobody else publishes.
-    async fn record(&self, job: &Job, package: NewPackage, is_new: bool) -> Result<PackageRow, IngestError> {
+    pub(super) async fn record<R: PackageRequest>(
+        &self,
+        job: &Job<R>,
+        package: NewPackage,
+        is_new: bool,
+    ) -> Result<PackageRow, IngestError> {
         let (sha256, size_bytes) = (package.sha256, package.size_bytes);
         let mut state = job.record_state.lock().await;
         match self.metrics.timed("record", self.catalog.record(package, job.record(), job.fence())).await {
@@ -317,7 +375,9 @@ impl<V: Services> Ingest<V> {
             Err(error) => {
                 // Only a clear refusal: a commit that reports a failure may yet be found done after a crash, and its row
                 // must then find its blob.
-                if is_new && matches!(error, CatalogError::AlreadyExists | CatalogError::Fenced) {
+                if is_new
+                    && matches!(error, CatalogError::AlreadyExists | CatalogError::Condition(_) | CatalogError::Fenced)
+                {
                     self.delete_unless_referenced(sha256).await;
                 }
                 Err(error.into())
@@ -379,10 +439,10 @@ fn join_lines(statements: &[String]) -> String {
 }
 
 /// A caller that named no digest takes whatever comes.
-fn compare_digests(expected: Option<Sha256>, finished: &impl FinishedBlob) -> Result<(), IngestError> {
+fn compare_digests(expected: &[Sha256], finished: &impl FinishedBlob) -> Result<(), IngestError> {
     let found = finished.sha256();
-    match expected {
-        Some(expected) if expected != found => Err(IngestError::ChecksumMismatch { expected, found }),
-        _ => Ok(()),
+    match expected.iter().find(|expected| **expected != found) {
+        Some(expected) => Err(IngestError::ChecksumMismatch { expected: *expected, found }),
+        None => Ok(()),
     }
 }

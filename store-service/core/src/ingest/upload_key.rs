@@ -2,10 +2,10 @@
 
 use linkgate_contract::Sha256;
 
-use super::Upload;
 use super::ports::UploadKey;
+use super::{PackageRequest, Upload};
 
-impl Upload {
+impl<R: PackageRequest> Upload<R> {
     /// All that decides what is stored: the module, every option of the request, what its caller may do, and what the source
     /// is shown. Who asks is not part of it.
     pub(super) fn key(&self) -> UploadKey {

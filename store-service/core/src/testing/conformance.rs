@@ -16,6 +16,7 @@ use linkgate_contract::{
 };
 
 use crate::budget::{Bounds, Exhausted};
+use crate::conditions::{Conditions, NotMet, Tag, Tags};
 use crate::ingest::ports::{
     BeatReply, BlobError, BlobReader as _, BlobStore, BlobWriter as _, BytesFrom, Catalog, CatalogError, CatalogReader,
     Claim, Enqueued, Failure, Fetched, FinishedBlob as _, Heartbeat, HolderId, JobEnd, JobKey, JobQueue, JobRecord,
@@ -448,6 +449,7 @@ fn package(bytes: &[u8], version: &str) -> NewPackage {
         provenance: Provenance { bytes: BytesFrom::Source(fetched()), ended_ms: now_ms(), statement: "{}".to_owned() },
         operator: Operator::new("admin").unwrap(),
         allow_overwrite: false,
+        conditions: Conditions::default(),
     }
 }
 
@@ -527,6 +529,37 @@ pub async fn abandoned_writers_leave_nothing<A: Adapters>() {
     drop(dropped.finish().await.unwrap());
     assert_eq!(blobs.sweep_abandoned(later, false).await.unwrap().files, 0);
     assert!(list(&blobs, 0).await.is_empty());
+}
+
+/// What a request wants to be true of a version is judged by the row that it would replace, and refused before anything else is.
+pub async fn conditions_are_judged_where_a_package_is_recorded<A: Adapters>() {
+    let adapters = A::create(LIMITS).await;
+    let catalog = adapters.catalog();
+    let record = |package: NewPackage| catalog.record(package, job(1, "h", "a").record, None);
+    let version = PackageVersion::new("1").unwrap();
+    assert_eq!(catalog.find_live(&example_target(), &version).await.unwrap(), None);
+    let tags = |text: &str| Some(Tags::Of(vec![Tag { is_weak: false, text: text.to_owned() }]));
+    let with = |bytes: &[u8], if_match: Option<Tags>, if_none_match: Option<Tags>| NewPackage {
+        allow_overwrite: true,
+        conditions: Conditions { if_match, if_none_match },
+        ..package(bytes, "1")
+    };
+    let refused = async |package: NewPackage| {
+        assert!(matches!(record(package).await, Err(CatalogError::Condition(NotMet))));
+    };
+    refused(with(b"first", Some(Tags::Any), None)).await;
+    let first = record(with(b"first", None, Some(Tags::Any))).await.unwrap().row;
+    let live = catalog.find_live(&example_target(), &version).await.unwrap().unwrap();
+    assert_eq!((&live.row, live.revision), (&first, 1));
+    refused(with(b"second", None, Some(Tags::Any))).await;
+    refused(with(b"second", tags(&digest(b"other").to_string()), None)).await;
+    refused(NewPackage { allow_overwrite: false, ..with(b"second", None, Some(Tags::Any)) }).await;
+    assert_eq!(catalog.find_live(&example_target(), &version).await.unwrap(), Some(live.clone()));
+    record(with(b"second", tags(&live.existing().tag()), None)).await.unwrap();
+    refused(with(b"third", tags(&live.existing().tag()), None)).await;
+    record(with(b"third", tags(&digest(b"second").to_string()), None)).await.unwrap();
+    let live = catalog.find_live(&example_target(), &version).await.unwrap().unwrap();
+    assert_eq!((live.row.id, live.revision, live.row.sha256), (first.id, 3, digest(b"third")));
 }
 
 /// Of a version there is one live row; overwriting tells what it replaced; a snapshot is one moment's.
@@ -632,6 +665,7 @@ macro_rules! conformance_tests {
             resumed_jobs_begin_a_few_at_a_time, so_many_ended_jobs_are_remembered, withdrawn_jobs_are_gone, equal_uploads_are_one_job, old_claims_are_fenced,
             heartbeats_tell_progress_and_cancellation, accepted_jobs_outlive_their_process,
             blobs_are_committed_by_digest, abandoned_writers_leave_nothing, packages_are_recorded,
+            conditions_are_judged_where_a_package_is_recorded,
             stored_bytes_have_their_origin, publishing_and_collecting_lose_nothing
         }
     };

@@ -69,6 +69,6 @@ fn show_again(view: &JobView, zone: &TimeZone) -> Result<Reply, Problem> {
     }
 }
 
-fn show_package(entry: &PackageRow, zone: &TimeZone) -> Result<Reply, Problem> {
+pub(super) fn show_package(entry: &PackageRow, zone: &TimeZone) -> Result<Reply, Problem> {
     serde_json::to_string(&reply::package(entry, zone)).map(reply::json).map_err(|_| Problem::new(ErrorCode::Internal))
 }

@@ -9,6 +9,7 @@ use linkgate_contract::{JobId, ModuleRef, Operator, PackageId, PackageVersion, S
 use serde::{Deserialize, Serialize};
 
 use super::{Cause, Fence, Fetched, JobRecord};
+use crate::conditions::{Conditions, Existing, NotMet};
 
 /// Where packages and modules are recorded. A copy is another handle on the same.
 pub trait Catalog: CatalogReader {
@@ -23,8 +24,15 @@ pub trait Catalog: CatalogReader {
         target: &ModuleRef,
         version: &PackageVersion,
     ) -> impl Future<Output = Result<bool, CatalogError>> + Send;
+    /// The package of a version that is there and not deleted.
+    fn find_live(
+        &self,
+        target: &ModuleRef,
+        version: &PackageVersion,
+    ) -> impl Future<Output = Result<Option<LivePackage>, CatalogError>> + Send;
     /// Records a package, its module if that is new, and its job as done, in one transaction.
     ///
+    /// [`CatalogError::Condition`] if the package's conditions are not met by the row that it would replace, and
     /// [`CatalogError::Fenced`] if the job has a claim and this fence is not that of its last one: nothing is recorded.
     fn record(
         &self,
@@ -115,6 +123,8 @@ pub struct NewPackage {
     pub operator: Operator,
     /// Whether a live row of the same version is replaced.
     pub allow_overwrite: bool,
+    /// What must be true of that row, or of there being none.
+    pub conditions: Conditions,
 }
 
 /// Where a package comes from, beside what its upload says.
@@ -135,6 +145,8 @@ pub enum BytesFrom {
     Source(Fetched),
     /// The module had them: nobody asked the upload's link.
     Stored(Origin),
+    /// The caller sent them.
+    Caller,
 }
 
 /// Which upload downloaded bytes that are stored, and from where.
@@ -218,6 +230,23 @@ pub enum FileState {
     Purged,
 }
 
+/// A package that is there and not deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LivePackage {
+    /// What is recorded of it.
+    pub row: PackageRow,
+    /// How often it was changed, and one.
+    pub revision: i64,
+}
+
+impl LivePackage {
+    /// What requests may want to be true of it.
+    #[must_use]
+    pub fn existing(&self) -> Existing {
+        Existing { id: self.row.id, revision: self.revision, sha256: Some(self.row.sha256) }
+    }
+}
+
 /// What recording did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
@@ -263,6 +292,9 @@ pub enum CatalogError {
     /// The version is there and may not be overwritten.
     #[error("the version is there already")]
     AlreadyExists,
+    /// What the request wants to be true of the version is not.
+    #[error(transparent)]
+    Condition(#[from] NotMet),
     /// Somebody else has claimed the job meanwhile, or it was taken off the queue.
     #[error("the job's claim has run out")]
     Fenced,
