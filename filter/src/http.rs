@@ -46,6 +46,13 @@ impl HttpContext for Stream {
     fn on_http_request_trailers(&mut self, _num_trailers: usize) -> Action {
         self.with(Request::on_request_trailers)
     }
+
+    /// No host calls this: `cargo xtask build-wasm` takes the export out, and has the filter ask itself by it, right after it has
+    /// paused a request at its head, whether the body must not be read meanwhile. The SDK has no action that says so.
+    fn on_http_response_trailers(&mut self, _num_trailers: usize) -> Action {
+        let holds_body_back = self.0.try_borrow().is_ok_and(|request| request.holds_body_back());
+        if holds_body_back { Action::Pause } else { Action::Continue }
+    }
 }
 
 /// How far a request has come.
@@ -76,12 +83,27 @@ pub struct Request {
     /// The size of the body, once all of it is held.
     whole: Option<usize>,
     lease: Option<Lease>,
+    /// Whether the upload ends when its caller goes away.
+    ends_with_caller: bool,
+    /// Whether the plugin looks how long its body takes.
+    is_timed: bool,
 }
 
 impl Request {
     fn new(id: u32, own: Weak<SharedRequest>, plugin: Option<Rc<Plugin>>) -> Self {
         let (stage, name) = (Stage::Head, String::new());
-        Self { id, own, plugin, stage, name, received: 0, whole: None, lease: None }
+        Self {
+            id,
+            own,
+            plugin,
+            stage,
+            name,
+            received: 0,
+            whole: None,
+            lease: None,
+            ends_with_caller: false,
+            is_timed: false,
+        }
     }
 
     fn reply(&mut self, reply: &Reply) -> Action {
@@ -110,7 +132,7 @@ impl Request {
 
     fn forward(&mut self, forward: Forward) -> Action {
         note(&forward.record);
-        self.lease = forward.lease;
+        (self.lease, self.ends_with_caller) = (forward.lease, forward.ends_with_caller);
         for (name, value) in &forward.reply_headers {
             host::set_property(&format!("{ACCESS_LOG}.{name}"), value.as_bytes());
         }
@@ -130,7 +152,7 @@ impl Request {
         match verdict {
             Verdict::NeedBody(pending) => match self.whole {
                 Some(size) => self.judge_body(pending, size),
-                None => self.wait_for_body(pending),
+                None => self.wait_for_body(pending, now),
             },
             Verdict::NeedAnswer(waiter) => self.ask(waiter, now),
             Verdict::Allow(forward) => self.forward(forward),
@@ -138,13 +160,22 @@ impl Request {
         }
     }
 
-    fn wait_for_body(&mut self, mut pending: Pending) -> Action {
+    fn wait_for_body(&mut self, mut pending: Pending, now: Time) -> Action {
         let Some(plugin) = self.plugin.clone() else { return self.refuse_failed() };
+        if !self.is_timed {
+            plugin.time_body(self.id, &self.own, now);
+            self.is_timed = true;
+        }
         if let Some(denial) = pending.hold(&plugin.gate, self.received, host::client_address) {
             return self.deny(&denial);
         }
         self.stage = Stage::Body(pending);
         Action::Pause
+    }
+
+    /// Whether it waits, and its body is none of those that are read to be judged.
+    fn holds_body_back(&self) -> bool {
+        matches!(&self.stage, Stage::Waiting(waiter) if waiter.holds_body_back())
     }
 
     /// A request asks a handful of questions at the most, so this comes to an end.
@@ -235,6 +266,7 @@ impl Request {
     /// `size` is what the host says it holds. It goes on holding it while a service is asked.
     fn on_whole_body(&mut self, size: usize) -> Action {
         self.whole = Some(size);
+        self.end_timing();
         match std::mem::replace(&mut self.stage, Stage::Refused) {
             Stage::Body(pending) => self.judge_body(pending, size),
             other => {
@@ -258,6 +290,21 @@ impl Request {
         }
     }
 
+    /// Its body takes too long; called on its behalf while the root's callback runs.
+    pub fn on_slow_body(&mut self) {
+        if let (Stage::Body(pending), Some(plugin)) = (&self.stage, &self.plugin) {
+            let denial = pending.deny_slow_body(&plugin.gate);
+            self.deny(&denial);
+        }
+    }
+
+    /// Its body is there, or waited for no more.
+    fn end_timing(&mut self) {
+        if let (true, Some(plugin)) = (std::mem::take(&mut self.is_timed), &self.plugin) {
+            plugin.end_timing(self.id);
+        }
+    }
+
     /// Waits for nothing any more.
     fn leave(&self) {
         if let (Stage::Waiting(waiter), Some(plugin)) = (&self.stage, &self.plugin) {
@@ -269,9 +316,10 @@ impl Request {
 impl Drop for Request {
     fn drop(&mut self) {
         self.leave();
-        // The store goes on when a caller hangs up, so that upload keeps its place until the lease ends by itself.
+        self.end_timing();
+        // The store goes on when a caller hangs up who gave a link, so that upload keeps its place until the lease ends by itself.
         if let (Some(lease), Some(plugin)) = (self.lease.take(), &self.plugin)
-            && (!matches!(self.stage, Stage::Forwarded) || host::was_answered())
+            && (!matches!(self.stage, Stage::Forwarded) || self.ends_with_caller || host::was_answered())
         {
             plugin.gate.release_lease(&lease);
         }

@@ -17,6 +17,8 @@ use crate::http::SharedRequest;
 
 /// How often the root is called between requests.
 pub const TICK: Duration = Duration::from_secs(1);
+/// How long a body may take that is needed before its request goes on. (Envoy's own bound is that of files, which are not.)
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How soon it is called where its queue does not work.
 const SOON: Duration = Duration::from_millis(1);
 
@@ -39,6 +41,8 @@ pub struct Plugin {
     sent: RefCell<BTreeMap<u32, Sent>>,
     /// Requests that wait for an answer, by id.
     waiting: RefCell<BTreeMap<u32, Weak<SharedRequest>>>,
+    /// Requests that wait for their bodies, by id, and until when.
+    bodies: RefCell<BTreeMap<u32, (Weak<SharedRequest>, u64)>>,
     /// Whether the root is at work for this policy: it looks after what is left with it by itself.
     at_work: Cell<bool>,
     /// Whether the root was deleted: nobody can ask any more.
@@ -59,6 +63,7 @@ impl Plugin {
             unsent: RefCell::default(),
             sent: RefCell::default(),
             waiting: RefCell::default(),
+            bodies: RefCell::default(),
             at_work: Cell::new(false),
             is_orphan: Cell::new(false),
             hurried: Cell::new(false),
@@ -82,6 +87,17 @@ impl Plugin {
     pub fn leave(&self, waiter: &Waiter, id: u32) {
         self.gate.remove_waiter(waiter, id);
         self.waiting.borrow_mut().remove(&id);
+    }
+
+    /// A request begins to wait for its body.
+    pub fn time_body(&self, id: u32, request: &Weak<SharedRequest>, now: Time) {
+        let until = now.nanos().saturating_add(nanos(BODY_TIMEOUT));
+        self.bodies.borrow_mut().insert(id, (Weak::clone(request), until));
+    }
+
+    /// It waits for it no more.
+    pub fn end_timing(&self, id: u32) {
+        self.bodies.borrow_mut().remove(&id);
     }
 
     /// `own` is the request whose callback runs.
@@ -114,6 +130,7 @@ impl Plugin {
             self.gate.tick(now);
             self.unsent.borrow_mut().extend(self.gate.take_refreshes(now));
             self.give_up_overdue(now);
+            self.give_up_slow_bodies(now);
         });
     }
 
@@ -180,6 +197,19 @@ impl Plugin {
         for (token, Sent { in_flight, .. }) in overdue {
             host::log(Level::Error, &format!("The proxy did not end call {token}; treating it as not answered"));
             self.end(&in_flight, None, now);
+        }
+    }
+
+    /// Answers requests whose bodies had to be there by now.
+    fn give_up_slow_bodies(&self, now: Time) {
+        let is_late = |_: &u32, (_, until): &mut (Weak<SharedRequest>, u64)| *until <= now.nanos();
+        let late: Vec<_> = self.bodies.borrow_mut().extract_if(.., is_late).collect();
+        for (id, (request, _)) in late {
+            if let Some(request) = request.upgrade()
+                && let Ok(mut request) = request.try_borrow_mut()
+            {
+                let _ = host::on_behalf_of(id, self.root_id, || request.on_slow_body());
+            }
         }
     }
 

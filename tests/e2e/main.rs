@@ -12,6 +12,7 @@ mod connections;
 mod cors;
 mod credentials;
 mod endpoint;
+mod files;
 mod forms;
 mod front;
 mod held;

@@ -123,7 +123,7 @@ async fn a_store_that_does_not_answer_in_time_is_a_timeout() {
 
 #[tokio::test]
 async fn a_request_that_never_ends_is_cut_off() {
-    let plan = GatewayPlan::new().editing("request_timeout: 30s", "request_timeout: 1s");
+    let plan = GatewayPlan::new().editing("request_timeout: 640s", "request_timeout: 1s");
     let stack = WholeStack::planned(plan, &[], &[]).await;
     let head = format!(
         "POST /stag/bkapps/applications/app_code/modules/default/source_package/link/ HTTP/1.1\r\nhost: gateway\r\n\

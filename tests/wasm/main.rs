@@ -22,6 +22,7 @@ mod configure;
 mod contexts;
 mod cost;
 mod faults;
+mod files;
 mod hostile;
 mod jobs;
 mod lifetime;

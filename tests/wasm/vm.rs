@@ -14,6 +14,8 @@ use crate::{abi, fixture, wasi};
 pub enum Action {
     Continue,
     Pause,
+    /// The body is not even read meanwhile.
+    PauseAll,
 }
 
 /// The root context of [`Vm::configured`].
@@ -131,6 +133,7 @@ impl Vm {
         let action = match self.call::<P, u32>(callback, params) {
             0 => Action::Continue,
             1 => Action::Pause,
+            4 => Action::PauseAll,
             other => panic!("{callback} answered {other}"),
         };
         self.tell_receivers();

@@ -5,8 +5,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use walrus::ir::{BinaryOp, Value};
 use walrus::passes::gc;
-use walrus::{ExportId, Module, ModuleConfig};
+use walrus::{ExportId, ExportItem, FunctionBuilder, FunctionId, Module, ModuleConfig, ValType};
 
 use crate::error::{Failure, Outcome, Trying};
 use crate::run::run;
@@ -37,6 +38,15 @@ const EXPORTS: [&str; 14] = [
     "proxy_on_tick",
     "proxy_on_vm_start",
 ];
+
+/// The callback at a request's head, and the one by which the filter is asked whether the body is to be held back.
+const AT_HEAD: &str = "proxy_on_request_headers";
+const HOLDS_BODY_BACK: &str = "proxy_on_response_trailers";
+/// `Action::Pause` of the SDK: nothing goes on, and the body is read and shown to the filter.
+const PAUSE: i32 = 1;
+/// The ABI's `StopAllIterationAndWatermark`: nothing goes on, and the sender of the body is held back once the proxy's buffer is
+/// full. The SDK has no such action.
+const PAUSE_ALL: i32 = 4;
 
 /// What the filter may ask of a proxy: what its own code calls, and what the SDK's traits, which it does not call, hold on to.
 const IMPORTS: [(&str, &[&str]); 2] = [
@@ -112,6 +122,7 @@ fn strip(built: &[u8]) -> Outcome<Vec<u8>> {
     let mut config = ModuleConfig::new();
     config.generate_producers_section(false).generate_name_section(false);
     let mut module = config.parse(built).map_err(|e| Failure::new(format!("{FILE} cannot be read: {e:#}")))?;
+    hold_bodies_back(&mut module)?;
     let unused: Vec<ExportId> = module
         .exports
         .iter()
@@ -122,6 +133,43 @@ fn strip(built: &[u8]) -> Outcome<Vec<u8>> {
     gc::run(&mut module);
     let faults = faults(&module);
     if faults.is_empty() { Ok(module.emit_wasm()) } else { Err(Failure::new(faults.join("\n"))) }
+}
+
+/// Puts a function in the place of the callback at a request's head. It asks the filter's own, and where that has paused the
+/// request, whether its body is to be held back: then it says so to the proxy.
+fn hold_bodies_back(module: &mut Module) -> Outcome<()> {
+    let (at_head, holds_back) = (exported(module, AT_HEAD)?, exported(module, HOLDS_BODY_BACK)?);
+    let parameters = [ValType::I32, ValType::I32, ValType::I32];
+    let mut function = FunctionBuilder::new(&mut module.types, &parameters, &[ValType::I32]);
+    let [context, headers, end] = parameters.map(|parameter| module.locals.add(parameter));
+    let (action, no_trailers) = (module.locals.add(ValType::I32), Value::I32(0));
+    let mut body = function.func_body();
+    body.local_get(context).local_get(headers).local_get(end).call(at_head).local_tee(action);
+    body.const_(Value::I32(PAUSE)).binop(BinaryOp::I32Eq).if_else(
+        ValType::I32,
+        |paused| {
+            paused.local_get(context).const_(no_trailers).call(holds_back).const_(Value::I32(PAUSE));
+            paused.binop(BinaryOp::I32Eq).if_else(
+                ValType::I32,
+                |all| _ = all.const_(Value::I32(PAUSE_ALL)),
+                |head| _ = head.const_(Value::I32(PAUSE)),
+            );
+        },
+        |other| _ = other.local_get(action),
+    );
+    let function = function.finish(vec![context, headers, end], &mut module.funcs);
+    module.exports.remove(AT_HEAD).map_err(|e| Failure::new(format!("{FILE} cannot be changed: {e:#}")))?;
+    module.exports.add(AT_HEAD, function);
+    Ok(())
+}
+
+/// The function that is exported under this name.
+fn exported(module: &Module, name: &str) -> Outcome<FunctionId> {
+    let export = module.exports.iter().find(|export| export.name == name);
+    match export.map(|export| export.item) {
+        Some(ExportItem::Function(function)) => Ok(function),
+        _ => Err(Failure::new(format!("{FILE} does not export {name}"))),
+    }
 }
 
 /// Where a filter differs from the lists.

@@ -34,7 +34,7 @@ use crate::denied::{DenialReason, Denied};
 use crate::head::{Head, parse_client_address};
 use crate::held::{Hold, Owner};
 use crate::identity::Outcome;
-use crate::interrupt::{IDENTITY, Interrupt};
+use crate::interrupt::{BODY_TIME, IDENTITY, Interrupt};
 use crate::limit::Lease;
 use crate::metrics::Metric;
 use crate::record::Record;
@@ -177,9 +177,19 @@ impl Pending {
     pub(crate) fn deny_large_body(&self, context: &Context, received: usize) -> Option<Denial> {
         self.0.deny_large_body(context, received)
     }
+
+    pub(crate) fn deny_slow_body_in(&self, context: &Context) -> Denial {
+        self.0.deny_early(context, Denied::enforced(BODY_TIME, GatewayError::NotInTime))
+    }
 }
 
 impl Waiter {
+    /// Whether nothing of its body is to be read meanwhile: it goes on as it comes, or not at all.
+    #[must_use]
+    pub fn holds_body_back(&self) -> bool {
+        self.flow.request.is_streamed()
+    }
+
     /// Which kind of credential it is about.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -238,6 +248,7 @@ impl Flow {
         // The proxy holds a body that was read as well.
         let read = self.body.as_ref().map_or(0, Vec::len);
         let bytes = self.head_bytes.saturating_add(received).saturating_add(read);
+        let bytes = bytes.saturating_add(self.request.proxy_bytes());
         match context.worker.held.hold(self.hold.take(), owner, bytes) {
             Ok(hold) => {
                 self.hold = Some(hold);
@@ -375,12 +386,13 @@ impl Flow {
         if endpoint.operation == Operation::UploadSourcePackageViaLink {
             return self.admit_upload(context, now);
         }
-        let body = match endpoint.body {
-            BodyKind::None => self.require_body(context).map(|_| None)?,
-            BodyKind::Json => self.parse_body_fields(context, |_| Ok(()))?.1,
-            BodyKind::Stream => None,
+        let (body, lease) = match endpoint.body {
+            BodyKind::None => (self.require_body(context).map(|_| None)?, None),
+            BodyKind::Json => (self.parse_body_fields(context, |_| Ok(()))?.1, None),
+            // A file that comes is an upload in progress, as one by link is.
+            BodyKind::Stream => (None, self.acquire_lease(context, now)?),
         };
-        Ok(Admitted { body, ..Admitted::default() })
+        Ok(Admitted { body, lease, ..Admitted::default() })
     }
 
     /// Judges a new upload and acquires a lease for it.

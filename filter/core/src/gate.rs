@@ -75,6 +75,12 @@ impl Pending {
         self.deny_large_body(&gate.context, received)
     }
 
+    /// The denial of a request whose body did not come in time.
+    #[must_use]
+    pub fn deny_slow_body(&self, gate: &Gate) -> Denial {
+        self.deny_slow_body_in(&gate.context)
+    }
+
     /// Holds the request, of whose body so many bytes came by now; to be said when it begins to wait and with each part of
     /// the body. The denial, if the body is over the limit before it ended or there is no space to hold it.
     #[must_use]

@@ -12,6 +12,8 @@ use crate::shared::Unavailable;
 pub(crate) const IDENTITY: &str = "identity";
 /// The rule that bounds a body.
 pub(crate) const BODY_BYTES: &str = "limits.body_bytes";
+/// The rule that bounds how long one may take to come.
+pub(crate) const BODY_TIME: &str = "held_requests.time";
 
 /// Why the judgement of a request stops.
 #[derive(Debug)]

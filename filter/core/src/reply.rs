@@ -32,6 +32,8 @@ pub enum GatewayError {
     ApiNotFound,
     /// The body is over the policy's limit.
     BodyTooLarge,
+    /// The body that the gate needs did not come in time.
+    NotInTime,
     /// The request target is over the policy's limit.
     UriTooLarge,
     /// More requests than a rate admits.
@@ -93,6 +95,7 @@ impl GatewayError {
             }
             Self::ApiNotFound => row(1_640_401, "API_NOT_FOUND", 404, "API not found"),
             Self::BodyTooLarge => row(1_641_301, "BODY_SIZE_LIMIT_EXCEED", 413, "Request body size too large."),
+            Self::NotInTime => row(1_640_001, "INVALID_ARGS", 408, "Parameters error"),
             Self::UriTooLarge => row(1_641_401, "URI_SIZE_LIMIT_EXCEED", 414, "Request uri size too large."),
             Self::RateLimited { .. } => {
                 row(1_642_902, "RATE_LIMIT_RESTRICTION", 429, "API rate limit exceeded by stage strategy")
@@ -115,6 +118,7 @@ impl GatewayError {
             Self::NotAuthenticated { reason } => Some(reason),
             Self::AppNoPermission { reason } | Self::CrossTenantForbidden { reason } => Some(reason),
             Self::Internal { reason } => reason.as_deref(),
+            Self::NotInTime => Some("the request was not received in time"),
             _ => None,
         }
     }

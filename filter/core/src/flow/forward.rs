@@ -91,5 +91,6 @@ pub(super) fn build_forward(request: &mut Request, token: &str, admitted: Admitt
         set.push((headers::CONTENT_TYPE, "application/json".to_owned()));
     }
     let (remove, reply_headers) = (std::mem::take(&mut request.remove), std::mem::take(&mut request.reply_headers));
-    Forward { remove, set, reply_headers, body, record, lease }
+    let ends_with_caller = request.is_streamed();
+    Forward { remove, set, reply_headers, body, record, lease, ends_with_caller }
 }

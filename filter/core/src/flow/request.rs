@@ -56,6 +56,8 @@ pub(super) struct Request {
     /// What the reply says to pages of other sites.
     pub(super) reply_headers: ReplyHeaders,
     pub(super) announced_bytes: Option<u64>,
+    /// Whether its caller sends the body once it is told to.
+    holds_back: bool,
     /// As the caller wrote them: they are what is signed. Without a query nothing is, and no path is kept.
     raw_path: String,
     query: Vec<(String, String)>,
@@ -63,6 +65,8 @@ pub(super) struct Request {
     forwarded_query: String,
 }
 
+/// `per_connection_buffer_limit_bytes` of the reference wiring: what of a body waits there until it may go on.
+const PROXY_BUFFER_BYTES: usize = 1_114_112;
 /// The largest body that is looked at for credentials that do not count there.
 const MISPLACED_BYTES: usize = 8 << 10;
 
@@ -145,7 +149,8 @@ impl Request {
                 (presented, requested_tenant(policy, head).map_err(refuse)?)
             }
         };
-        let remove = names_to_remove(head);
+        let is_streamed = route.endpoint.body == BodyKind::Stream;
+        let remove = names_to_remove(head, is_streamed);
         Ok(Self {
             forwarded_query: route.endpoint.filter_query(raw_query),
             route,
@@ -160,6 +165,7 @@ impl Request {
             remove,
             reply_headers: std::mem::take(reply_headers),
             announced_bytes,
+            holds_back: head.first(HeaderField::Expect).is_some(),
             raw_path: path.to_owned(),
             query,
         })
@@ -221,13 +227,24 @@ impl Request {
         self.media_type.is_form()
     }
 
+    /// Whether the body is passed on while it comes.
+    pub(super) fn is_streamed(&self) -> bool {
+        self.route.endpoint.body == BodyKind::Stream
+    }
+
+    /// What the proxy may hold of a body that nobody reads yet.
+    pub(super) fn proxy_bytes(&self) -> usize {
+        let announced = self.announced_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX);
+        if self.is_streamed() && !self.holds_back { announced.min(PROXY_BUFFER_BYTES) } else { 0 }
+    }
+
     pub(super) fn is_signed(&self) -> bool {
         is_signed(&self.query)
     }
 
     pub(super) fn signed_parts<'a>(&'a self, body: Option<&'a [u8]>) -> SignedParts<'a> {
-        let is_streamed = self.route.endpoint.body == BodyKind::Stream;
-        SignedParts { method: self.route.method.name(), path: &self.raw_path, query: &self.query, is_streamed, body }
+        let (method, is_streamed) = (self.route.method.name(), self.is_streamed());
+        SignedParts { method, path: &self.raw_path, query: &self.query, is_streamed, body }
     }
 
     /// The largest body that the endpoint takes.
@@ -364,13 +381,15 @@ fn read_source_authorization(head: &Head<'_>) -> Result<Option<SecretString>, In
 }
 
 /// Credentials, which the store has no use for, and every header of a gateway that the caller made up. The tenant is one: it
-/// says whose a request is, so the store gets what was judged.
-fn names_to_remove(head: &Head<'_>) -> Vec<String> {
-    const CREDENTIALS: [&[u8]; 4] = [b"authorization", b"cookie", b"proxy-authorization", b"x-bk-tenant-id"];
+/// says whose a request is, so the store gets what was judged. Who waits to be told that a body may come has sent one that is
+/// here in full.
+fn names_to_remove(head: &Head<'_>, is_streamed: bool) -> Vec<String> {
+    const NAMES: [&[u8]; 5] = [b"authorization", b"cookie", b"proxy-authorization", b"x-bk-tenant-id", b"expect"];
+    let unwanted = if is_streamed { NAMES.get(..4) } else { NAMES.get(..) }.unwrap_or_default();
     let mut names = Vec::new();
     for (name, _) in head.pairs {
         let is_one = |known: &&[u8]| known.len() == name.len() && name.eq_ignore_ascii_case(known);
-        if CREDENTIALS.iter().any(is_one) || is_ours(name) {
+        if unwanted.iter().any(is_one) || is_ours(name) {
             names.extend(String::from_utf8(name.to_ascii_lowercase()).ok().filter(|name| !names.contains(name)));
         }
     }

@@ -23,6 +23,8 @@ pub struct Forward {
     pub record: Record,
     /// To be released with [`crate::Gate::release_lease`] when the request is over.
     pub lease: Option<Lease>,
+    /// Whether the caller sends the body while the upload goes on, so that it ends when its caller goes away.
+    pub ends_with_caller: bool,
 }
 
 /// A request that ends here.
