@@ -21,7 +21,15 @@ impl Nginx {
     /// # Panics
     /// If nginx is not installed or does not start.
     pub async fn start(locations: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::start_in(&std::env::temp_dir(), locations).await
+    }
+
+    /// The same with its folder in this one.
+    ///
+    /// # Panics
+    /// If nginx is not installed or does not start.
+    pub async fn start_in(root: &Path, locations: &str) -> Self {
+        let dir = tempfile::tempdir_in(root).unwrap();
         let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let config = dir.path().join("nginx.conf");
         std::fs::create_dir(dir.path().join("root")).unwrap();
@@ -48,9 +56,21 @@ impl Nginx {
         format!("http://{}{path}", self.address)
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where a file below its root is.
+    #[must_use]
+    pub fn file(&self, path: &str) -> std::path::PathBuf {
+        self.dir.path().join("root").join(path.trim_start_matches('/'))
+    }
+
     /// Puts a file below its root.
     pub fn put(&self, path: &str, bytes: &[u8]) {
-        let file = self.dir.path().join("root").join(path.trim_start_matches('/'));
+        let file = self.file(path);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, bytes).unwrap();
     }

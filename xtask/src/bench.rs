@@ -23,6 +23,15 @@ pub enum Bench {
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
         rounds: u32,
     },
+    /// How fast callers send files behind Envoy, beside nginx, and what that holds in memory
+    Transfers {
+        /// The size of a file
+        #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=16_384))]
+        mib: u32,
+        /// How often each is measured
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+    },
     /// What queries of the catalog cost as it grows
     Catalog {
         /// Packages in the largest catalog
@@ -62,6 +71,10 @@ pub fn bench(workspace: &Workspace, bench: &Bench) -> Outcome<()> {
     match bench {
         Bench::Ingest { mib, rounds } => {
             behind_envoy(workspace, "ingest", &["--mib", &mib.to_string(), "--rounds", &rounds.to_string()])?;
+            Ok(())
+        }
+        Bench::Transfers { mib, rounds } => {
+            behind_envoy(workspace, "transfers", &["--mib", &mib.to_string(), "--rounds", &rounds.to_string()])?;
             Ok(())
         }
         Bench::Catalog { packages, rounds } => {
