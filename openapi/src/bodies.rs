@@ -26,6 +26,34 @@ pub(crate) fn upload_by_link() -> Value {
     fields(&schema, true)
 }
 
+/// The bytes of a package.
+pub(crate) fn file() -> Value {
+    json!({"required": true, "content": {"application/octet-stream": {"schema": binary()}}})
+}
+
+/// The same, or a form that has it.
+pub(crate) fn file_or_form() -> Value {
+    let form = json!({
+        "type": "object",
+        "required": ["package"],
+        "properties": {
+            "package": {"type": "string", "format": "binary", "description": "The file, with its name"},
+            "version": {"type": "string", "minLength": 1, "maxLength": 128},
+            "allow_overwrite": {"type": "string", "enum": ["true", "false"]},
+            "sha256": {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"},
+            "size": {"type": "string", "pattern": "^[0-9]+$"},
+        },
+    });
+    json!({
+        "required": true,
+        "content": {"application/octet-stream": {"schema": binary()}, "multipart/form-data": {"schema": form}},
+    })
+}
+
+fn binary() -> Value {
+    json!({"type": "string", "format": "binary"})
+}
+
 pub(crate) fn download_url() -> Value {
     let schema = json!({
         "type": "object",

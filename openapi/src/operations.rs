@@ -64,6 +64,8 @@ pub(crate) fn describe(operation: Operation, schemas: &mut SchemaGenerator) -> D
         Operation::UploadSourcePackageViaLink => upload_by_link(schemas),
         Operation::GetSourcePackageJob => get_job(schemas),
         Operation::CancelSourcePackageJob => cancel_job(schemas),
+        Operation::UploadSourcePackage => upload_by_file(bodies::file_or_form(), schemas),
+        Operation::PutSourcePackage => upload_by_file(bodies::file(), schemas),
         Operation::DownloadSourcePackage => download(),
         Operation::GetSourcePackageAttestation => get_attestation(schemas),
         Operation::CreateSourcePackageDownloadUrl => create_download_url(schemas),
@@ -85,6 +87,63 @@ fn upload_by_link(schemas: &mut SchemaGenerator) -> Described {
                 .with_header("Preference-Applied", "`respond-async`"),
         ],
         codes: PACKAGE_CODES,
+    }
+}
+
+const CONTENT_DIGEST: Parameter =
+    Parameter::new("Content-Digest", text, "Of the body, as RFC 9530 writes it: `sha-256=:…:` or `sha-512=:…:`");
+const REPR_DIGEST: Parameter = Parameter::new("Repr-Digest", text, "The same");
+const CONTENT_MD5: Parameter = Parameter::new("Content-MD5", text, "Of the body, in base64");
+const CHECKSUM: Parameter = Parameter::new("X-Checksum-Sha256", text, "Of the file, in hexadecimal digits");
+const PREFER_EXISTING: Parameter =
+    Parameter::new("Prefer", text, "`return=existing`: a version that is there with the same bytes is a success");
+const IF_VERSION: Parameter = Parameter::new(
+    "If-Match",
+    text,
+    "Only if the version is there in this state: `\"{id}.{revision}\"` or `\"{sha256}\"`, else 412",
+);
+const IF_NO_VERSION: Parameter = Parameter::new("If-None-Match", text, "`*`: only if the version is not there, else 412");
+
+/// What refuses a file beside what refuses any package.
+const FILE_CODES: &[ErrorCode] = &[
+    ErrorCode::Validation,
+    ErrorCode::UnsupportedSourceOrigin,
+    ErrorCode::PackageAlreadyExists,
+    ErrorCode::ChecksumMismatch,
+    ErrorCode::SizeMismatch,
+    ErrorCode::PackageFormatUnsupported,
+    ErrorCode::PackageBroken,
+    ErrorCode::PackageMemberRefused,
+    ErrorCode::PackageLimitExceeded,
+    ErrorCode::PackageDescriptionInvalid,
+    ErrorCode::FileTooLarge,
+    ErrorCode::UploadTimeout,
+    ErrorCode::PreconditionFailed,
+    ErrorCode::ObjectStore,
+    ErrorCode::InsufficientStorage,
+    ErrorCode::TooManyUploads,
+    ErrorCode::IdempotencyKeyReused,
+    ErrorCode::UnsupportedMediaType,
+];
+
+fn upload_by_file(body: Value, schemas: &mut SchemaGenerator) -> Described {
+    Described {
+        description: "Inspects and stores the file while it comes. Every digest that is given must match. What is refused or cut off \
+            leaves nothing behind.",
+        headers: &[
+            LANGUAGE,
+            CONTENT_DIGEST,
+            REPR_DIGEST,
+            CONTENT_MD5,
+            CHECKSUM,
+            IDEMPOTENCY_KEY,
+            PREFER_EXISTING,
+            IF_VERSION,
+            IF_NO_VERSION,
+        ],
+        body: Some(body),
+        success: vec![Success::json::<SourcePackage>(200, "The package, stored", schemas)],
+        codes: FILE_CODES,
     }
 }
 

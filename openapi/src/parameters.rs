@@ -1,6 +1,6 @@
 //! What stands in a path, a query or a header.
 
-use linkgate_contract::{Endpoint, FileName, PinName};
+use linkgate_contract::{Endpoint, FileName, PackageVersion, PinName};
 use serde_json::{Value, json};
 
 /// A parameter: its name, its schema, and what it means.
@@ -52,7 +52,21 @@ const PATH: &[Parameter] = &[
 ];
 
 /// Every query parameter that a row of the table lists.
-const QUERY: &[Parameter] = &[];
+const QUERY: &[Parameter] = &[
+    Parameter::new(
+        "version",
+        || json!({"type": "string", "minLength": 1, "maxLength": PackageVersion::MAX_CHARS}),
+        "The version of the package; left out, the one that the package's app_desc.yaml names",
+    ),
+    Parameter::new(
+        "filename",
+        || json!({"type": "string", "pattern": "^[A-Za-z0-9._-]+$", "maxLength": FileName::MAX_BYTES}),
+        "The name of the file, where the body is the file",
+    ),
+    Parameter::new("allow_overwrite", || json!({"type": "boolean"}), "Whether a package of the same version is replaced"),
+    Parameter::new("sha256", || json!({"type": "string", "pattern": "^[0-9a-fA-F]{64}$"}), "Of the file"),
+    Parameter::new("size", || json!({"type": "integer", "minimum": 0}), "Of the file in bytes"),
+];
 
 /// All parameters of an endpoint.
 pub(crate) fn describe(endpoint: &Endpoint, headers: &[Parameter]) -> Vec<Value> {
