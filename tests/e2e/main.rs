@@ -30,6 +30,7 @@ mod platform;
 mod policy;
 mod probe;
 mod proxy;
+mod python;
 mod raw_bytes;
 mod recorder;
 mod refusals;

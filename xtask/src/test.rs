@@ -4,6 +4,7 @@
 //! and on processors, and which tests were slowest; a snapshot that does not fit fails its test and is not written.
 
 mod cost;
+mod python;
 mod tools;
 
 use std::process::Command;
@@ -21,7 +22,9 @@ pub fn test(workspace: &Workspace, runner: &[String]) -> Outcome<()> {
     workspace.build_stores()?;
     let test_wasm = wasm::build_for_tests(workspace)?;
     let programs = Programs::build(workspace, Profile::Dev, &["linkgate-store", "linkgate-cli"])?;
+    let python = python::prepare(workspace);
     let run_tests = |command: &mut Command| {
+        let command = command.envs(python.as_ref().map(|python| ("LINKGATE_PYTHON", python)));
         // Snapshots are looked for below the root folder without asking cargo where that is.
         let command = command.env("INSTA_UPDATE", "no").env("INSTA_WORKSPACE_ROOT", &workspace.root);
         run(programs.pass_to(command).env("LINKGATE_TEST_WASM", &test_wasm))

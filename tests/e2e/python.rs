@@ -1,0 +1,91 @@
+//! Clients that people write in Python: BlueKing's SDK, and Schemathesis, which tries whatever the API's document allows.
+//!
+//! Where their packages could not be had, the tests say so and pass.
+
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use linkgate_tests::gateway::{APP, GatewayPlan, path_from};
+use linkgate_tests::sha256_hex;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::replies::{WholeStack, package};
+
+/// The interpreter that has the packages.
+fn python() -> Option<PathBuf> {
+    let python = std::env::var_os("LINKGATE_PYTHON").map(PathBuf::from);
+    if python.is_none() {
+        println!(
+            "not tried: LINKGATE_PYTHON is not set; `cargo xtask test` sets it where Python's packages can be had"
+        );
+    }
+    python
+}
+
+async fn run_script(python: PathBuf, script: &str, task: &Value) -> Output {
+    let mut command = tokio::process::Command::new(python);
+    command.arg(path_from("LINKGATE_ROOT").join("tests/e2e/clients").join(script));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(task.to_string().as_bytes()).await.unwrap();
+    drop(input);
+    child.wait_with_output().await.unwrap()
+}
+
+#[tokio::test]
+async fn bluekings_sdk_uploads_and_follows_a_job() {
+    let Some(python) = python() else { return };
+    let stack = WholeStack::new().await;
+    let credentials = stack.gateway().credentials();
+    let task = json!({
+        "gateway": stack.base(),
+        "link": stack.source().url(),
+        "credentials": {"bk_app_code": APP, "bk_app_secret": credentials.secret, "bk_token": credentials.token},
+    });
+    let output = run_script(python, "bkapi_client.py", &task).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said["package"]["sha256_signature"], sha256_hex(&package()));
+    assert_eq!(said["job"]["job_id"].as_str().map(str::len), Some(36), "{said}");
+}
+
+/// How many requests Schemathesis makes of each operation in each phase; a campaign makes more.
+const EXAMPLES: &str = "8";
+
+/// Lets Schemathesis try all that the document allows, and returns what it says.
+fn try_the_document(python: &std::path::Path, stack: &WholeStack, examples: &str) -> Output {
+    let mut command = Command::new(python);
+    command.args(["-m", "schemathesis.cli", "--config-file"]);
+    command.arg(path_from("LINKGATE_ROOT").join("tests/e2e/clients/schemathesis.toml"));
+    command.args(["run", "--checks", "all", "--max-examples", examples, "--no-color", "--seed", "1"]);
+    command.args(["--generation-database", "none", "--url", &format!("{}/stag", stack.base())]);
+    command.args(["--header", &format!("X-Bkapi-Authorization: {}", stack.gateway().credentials().header())]);
+    command.arg(format!("{}/openapi.json", stack.base())).output().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_the_document_allows_is_answered_as_it_says_and_leaves_nothing_behind() {
+    let Some(python) = python() else { return };
+    let settings = [("LINKGATE_PACKAGE_ALLOW_UNKNOWN_FORMATS", "true")];
+    let stack = WholeStack::under(GatewayPlan::new(), &settings, &[], |policy, _| {
+        policy["grants"] = json!([{"name": "all", "callers": ["*"], "targets": ["*"], "actions": "*"}]);
+    })
+    .await;
+    let output = tokio::task::block_in_place(|| try_the_document(&python, &stack, EXAMPLES));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_the_document_allows_is_done_for_whom_the_policy_allows_nothing() {
+    let Some(python) = python() else { return };
+    let stack = WholeStack::under(GatewayPlan::new(), &[], &[], |policy, _| {
+        policy["grants"] = json!([]);
+    })
+    .await;
+    let output = tokio::task::block_in_place(|| try_the_document(&python, &stack, "3"));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(!said.contains("Server error") && !said.contains("Undocumented"), "{said}");
+    stack.directory().assert_empty().await;
+}
