@@ -45,9 +45,9 @@ pub use credential::{
 pub use endpoint::{BodyKind, CREDENTIAL_NAMES, Endpoint, Method, NoEndpoint, Operation, PathParams, ReplyKind, Route};
 pub use error::{ErrorCode, Problem};
 pub use fields::{Field, Fields, NoObject};
-pub use job::{InvalidJobId, JobDocument, JobError, JobId, JobState};
 pub use file_request::UploadByFileRequest;
 pub use form::{Boundary, BoundaryLine, InvalidForm, MAX_PARTS, PartHead};
+pub use job::{InvalidJobId, JobDocument, JobError, JobId, JobState};
 pub use language::{Language, Text};
 pub use media_type::{MediaType, is_of_type};
 pub use module_ref::{InvalidModuleRef, ModuleRef};

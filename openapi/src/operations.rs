@@ -102,7 +102,8 @@ const IF_VERSION: Parameter = Parameter::new(
     text,
     "Only if the version is there in this state: `\"{id}.{revision}\"` or `\"{sha256}\"`, else 412",
 );
-const IF_NO_VERSION: Parameter = Parameter::new("If-None-Match", text, "`*`: only if the version is not there, else 412");
+const IF_NO_VERSION: Parameter =
+    Parameter::new("If-None-Match", text, "`*`: only if the version is not there, else 412");
 
 /// What refuses a file beside what refuses any package.
 const FILE_CODES: &[ErrorCode] = &[

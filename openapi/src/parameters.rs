@@ -63,7 +63,11 @@ const QUERY: &[Parameter] = &[
         || json!({"type": "string", "pattern": "^[A-Za-z0-9._-]+$", "maxLength": FileName::MAX_BYTES}),
         "The name of the file, where the body is the file",
     ),
-    Parameter::new("allow_overwrite", || json!({"type": "boolean"}), "Whether a package of the same version is replaced"),
+    Parameter::new(
+        "allow_overwrite",
+        || json!({"type": "boolean"}),
+        "Whether a package of the same version is replaced",
+    ),
     Parameter::new("sha256", || json!({"type": "string", "pattern": "^[0-9a-fA-F]{64}$"}), "Of the file"),
     Parameter::new("size", || json!({"type": "integer", "minimum": 0}), "Of the file in bytes"),
 ];

@@ -1,5 +1,6 @@
 //! Files that callers send, through Envoy: real clients, what the gate judges, and what is left of a body that is cut off.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use linkgate_tests::file::{Form, PACKAGES};
@@ -34,10 +35,11 @@ fn package_printed(output: &Output) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text} {error}"))
 }
 
-fn has(program: &str, arguments: &[&str]) -> bool {
+fn has(program: impl AsRef<Path>, arguments: &[&str]) -> bool {
+    let program = program.as_ref();
     let found = Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success());
     if !found {
-        println!("{program} {arguments:?} is missing: not tried");
+        println!("{} {arguments:?} is missing: not tried", program.display());
     }
     found
 }
@@ -53,8 +55,9 @@ async fn real_clients_upload_files() {
     let base = format!("{}{}", stack.base(), packages());
     let header = stack.gateway().credentials().header();
     let authorization = format!("X-Bkapi-Authorization: {header}");
-    let script =
-        format!("import requests, sys\nh={{'X-Bkapi-Authorization': sys.argv[1]}}\nf=open(sys.argv[2],'rb')\nr=");
+    let script = "import requests, sys\nh={'X-Bkapi-Authorization': sys.argv[1]}\nf=open(sys.argv[2],'rb')\nr=";
+    // With the packages of `cargo xtask test`, if it could get them.
+    let python3 = std::env::var_os("LINKGATE_PYTHON").map_or_else(|| "python3".into(), PathBuf::from);
     let python = |call: &str| {
         let script = format!("{script}{call}\nsys.stdout.write(r.text)");
         vec!["-c".to_owned(), script, header.clone(), file.clone()]
@@ -85,7 +88,10 @@ async fn real_clients_upload_files() {
     ];
     let mut stored = 0;
     for (program, version, arguments) in &clients {
-        let probe: &[&str] = if *program == "curl" { &["--version"] } else { &["-c", "import requests"] };
+        let (program, probe) = match *program {
+            "curl" => (Path::new("curl"), &["--version"][..]),
+            _ => (python3.as_path(), &["-c", "import requests"][..]),
+        };
         if !has(program, probe) {
             continue;
         }

@@ -137,12 +137,7 @@ impl Request {
             BodyUse::None
         };
         let refuse = |Reason(reason)| deny(IDENTITY, GatewayError::NotAuthenticated { reason });
-        let signed_url = if route.endpoint.operation == Operation::DownloadSourcePackage && may_be_signed(target) {
-            read_signed_url(&query)?
-        } else {
-            None
-        };
-        let (presented, tenant) = match signed_url {
+        let (presented, tenant) = match signed_url(&route, target, &query)? {
             Some(token) => (Presented::SignedUrl(token, head.client_ip), None),
             None => {
                 let presented = read_credentials(context, stage, body, head, &query).map_err(refuse)?;
@@ -278,6 +273,12 @@ fn may_name_credentials(body: &[u8]) -> bool {
         b'j' => body.get(at..).is_some_and(|rest| rest.starts_with(b"jwt")),
         _ => false,
     })
+}
+
+/// The token of a signed URL, where the endpoint takes one; most requests cost a look at their target.
+fn signed_url(route: &Route, target: &str, query: &[(String, String)]) -> Result<Option<Secret>, Box<Denied>> {
+    let may_be_one = route.endpoint.operation == Operation::DownloadSourcePackage && may_be_signed(target);
+    if may_be_one { read_signed_url(query) } else { Ok(None) }
 }
 
 /// The first stage below whose prefixes the path is known decides.

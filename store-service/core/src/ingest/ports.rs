@@ -15,8 +15,8 @@ pub use blob::{
     BlobError, BlobExport, BlobReader, BlobStat, BlobStore, BlobWriter, Exported, FinishedBlob, Listed, Swept,
 };
 pub use catalog::{
-    BytesFrom, Catalog, CatalogError, CatalogReader, FileState, LivePackage, Maintenance, NewPackage, Origin, PackageRow,
-    Provenance, Recorded, Reference, RowName, StoredFile, StoredPackage,
+    BytesFrom, Catalog, CatalogError, CatalogReader, FileState, LivePackage, Maintenance, NewPackage, Origin,
+    PackageRow, Provenance, Recorded, Reference, RowName, StoredFile, StoredPackage,
 };
 pub use file::{FileBody, FileError};
 pub use job::{Failure, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView};
