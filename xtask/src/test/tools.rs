@@ -14,11 +14,13 @@ use rustix::process::geteuid;
 use crate::run::probe;
 
 /// Programs, and the packages that have them.
-const TOOLS: [(&str, &str); 14] = [
+const TOOLS: [(&str, &str); 17] = [
     ("7z", "p7zip-full"),
+    ("aria2c", "aria2"),
     ("automake", "automake"),
     ("bsdtar", "libarchive-tools"),
     ("bzip2", "bzip2"),
+    ("curl", "curl"),
     ("haproxy", "haproxy"),
     ("nginx", "nginx-light"),
     ("pbzip2", "pbzip2"),
@@ -26,6 +28,7 @@ const TOOLS: [(&str, &str); 14] = [
     ("promtool", "prometheus"),
     ("tinyproxy", "tinyproxy-bin"),
     ("unzip", "unzip"),
+    ("wget", "wget"),
     ("xz", "xz-utils"),
     ("zip", "zip"),
     ("zstd", "zstd"),
