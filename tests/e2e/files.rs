@@ -44,6 +44,17 @@ fn has(program: impl AsRef<Path>, arguments: &[&str]) -> bool {
     found
 }
 
+/// Runs `curl`, or `python3` with the packages that `cargo xtask test` could get; `None` where it is not there.
+fn run_client(program: &str, arguments: &[String]) -> Option<Output> {
+    let python3 = std::env::var_os("LINKGATE_PYTHON").map_or_else(|| "python3".into(), PathBuf::from);
+    let (program, probe) = match program {
+        "curl" => (Path::new("curl"), &["--version"][..]),
+        _ => (python3.as_path(), &["-c", "import requests"][..]),
+    };
+    let run = || Command::new(program).args(arguments).env("NO_PROXY", "*").output().unwrap();
+    has(program, probe).then(|| tokio::task::block_in_place(run))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn real_clients_upload_files() {
     let stack = WholeStack::new().await;
@@ -56,8 +67,6 @@ async fn real_clients_upload_files() {
     let header = stack.gateway().credentials().header();
     let authorization = format!("X-Bkapi-Authorization: {header}");
     let script = "import requests, sys\nh={'X-Bkapi-Authorization': sys.argv[1]}\nf=open(sys.argv[2],'rb')\nr=";
-    // With the packages of `cargo xtask test`, if it could get them.
-    let python3 = std::env::var_os("LINKGATE_PYTHON").map_or_else(|| "python3".into(), PathBuf::from);
     let python = |call: &str| {
         let script = format!("{script}{call}\nsys.stdout.write(r.text)");
         vec!["-c".to_owned(), script, header.clone(), file.clone()]
@@ -88,16 +97,8 @@ async fn real_clients_upload_files() {
     ];
     let mut stored = 0;
     for (program, version, arguments) in &clients {
-        let (program, probe) = match *program {
-            "curl" => (Path::new("curl"), &["--version"][..]),
-            _ => (python3.as_path(), &["-c", "import requests"][..]),
-        };
-        if !has(program, probe) {
-            continue;
-        }
-        let output =
-            tokio::task::block_in_place(|| Command::new(program).args(arguments).env("NO_PROXY", "*").output());
-        let row = package_printed(&output.unwrap());
+        let Some(output) = run_client(program, arguments) else { continue };
+        let row = package_printed(&output);
         assert_eq!((&row["version"], &row["package_name"]), (&json!(version), &json!("app-1.0.tgz")), "{row}");
         assert_eq!(row["sha256_signature"], json!(sha256_hex(&package)));
         stored += 1;
