@@ -71,9 +71,22 @@ pub enum ReplyKind {
     Statement,
     /// A link by which others download, and when it ends.
     DownloadUrl,
+    /// All that is known of a package.
+    PackageDetail,
+    /// A pin.
+    Pin,
     #[cfg(feature = "test-endpoint")]
     /// The query that reached the store.
     Query,
+}
+
+/// An action that a request needs besides its endpoint's, because its query asks for more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtraAction {
+    /// The parameter that asks for it, with the value `true`.
+    pub parameter: &'static str,
+    /// What a grant must give then, too.
+    pub action: Action,
 }
 
 /// A row of the table.
@@ -93,6 +106,8 @@ pub struct Endpoint {
     pub body: BodyKind,
     /// The query parameters that reach the store.
     pub query: &'static [&'static str],
+    /// What some of them ask for besides.
+    pub extra: &'static [ExtraAction],
     /// What it answers with.
     pub reply: ReplyKind,
 }
@@ -102,7 +117,8 @@ macro_rules! endpoints {
         $(#[cfg($cfg:meta)])?
         #[doc = $summary:literal]
         $operation:ident = $id:literal {
-            $method:ident $path:literal, action: $action:ident, body: $body:ident, query: $query:expr, reply: $reply:ident $(,)?
+            $method:ident $path:literal, action: $action:ident, body: $body:ident, query: $query:expr, reply: $reply:ident
+            $(, extra: [$(($parameter:literal, $extra:ident)),*])? $(,)?
         }
     )*) => {
         /// The name of an endpoint.
@@ -141,6 +157,7 @@ macro_rules! endpoints {
                     action: Action::$action,
                     body: BodyKind::$body,
                     query: &$query,
+                    extra: &[$($(ExtraAction { parameter: $parameter, action: Action::$extra }),*)?],
                     reply: ReplyKind::$reply,
                 },
             )*];
@@ -181,6 +198,23 @@ endpoints! {
     PutSourcePackage = "put_source_package" {
         Put "upload/{filename}", action: Upload, body: Stream, query: ["version", "allow_overwrite", "sha256", "size"], reply: Package,
     }
+    /// Deletes a package, which can be restored for a while.
+    DeleteSourcePackage = "delete_source_package" {
+        Delete "{id}/", action: Delete, body: None, query: ["force"], reply: PackageDetail,
+        extra: [("force", ForceDelete)],
+    }
+    /// Restores a deleted package.
+    RestoreSourcePackage = "restore_source_package" {
+        Post "{id}/restore/", action: Restore, body: Json, query: [], reply: PackageDetail,
+    }
+    /// Pins a package, so that nothing deletes it.
+    PinSourcePackage = "pin_source_package" {
+        Put "{id}/pins/{name}/", action: Pin, body: Json, query: [], reply: Pin,
+    }
+    /// Takes a pin away.
+    UnpinSourcePackage = "unpin_source_package" {
+        Delete "{id}/pins/{name}/", action: Pin, body: None, query: [], reply: Pin,
+    }
     #[cfg(feature = "test-endpoint")]
     /// Shows the query that reached the store; only for tests.
     ShowTestQuery = "show_test_query" {
@@ -216,6 +250,13 @@ mod tests {
             let is_file = endpoint.path.ends_with("/{filename}");
             assert!(endpoint.path.is_empty() || endpoint.path.ends_with('/') || is_file, "{id}");
             assert_eq!(endpoint.route, format!("{}{}", ModuleRef::PATTERN, endpoint.path), "{id}");
+            for extra in endpoint.extra {
+                assert!(
+                    endpoint.query.contains(&extra.parameter),
+                    "{id}: {} does not reach the store",
+                    extra.parameter
+                );
+            }
             let summary = endpoint.operation.summary();
             assert!(summary.ends_with('.') && summary.trim() == summary, "{id}: {summary:?}");
         }

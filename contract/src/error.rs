@@ -44,6 +44,16 @@ codes! {
     UnsupportedSourceOrigin => "UNSUPPORTED_SOURCE_ORIGIN", 400, Some(4_312_008), "未支持的源码来源", "Unsupported source origin";
     /// Same version, no `allow_overwrite`.
     PackageAlreadyExists => "PACKAGE_ALREADY_EXISTS", 400, Some(4_312_009), "源码包已存在", "The source package already exists";
+    /// The package was deleted; it may be restored.
+    PackageDeleted => "PACKAGE_DELETED", 410, None, "源码包已被删除", "The package was deleted";
+    /// The package was deleted, and its bytes are gone.
+    PackagePurged => "PACKAGE_PURGED", 410, None, "源码包已被清除，无法恢复", "The package was purged, its bytes are gone";
+    /// The package is pinned.
+    PackageInUse => "PACKAGE_IN_USE", 409, None, "源码包正在被使用", "The package is in use";
+    /// A quota is used up.
+    PackageQuotaExceeded => "PACKAGE_QUOTA_EXCEEDED", 400, None, "超出配额", "A quota is used up";
+    /// The package is not what its caller saw.
+    PreconditionFailed => "PRECONDITION_FAILED", 412, None, "源码包已发生变化，请重新读取后再试", "The package has changed, read it again";
     /// The source's bytes are over the limit.
     PackageTooLarge => "PACKAGE_TOO_LARGE", 400, None, "源码包过大", "The package is too large";
     /// The package was deleted, and may be restored yet.
@@ -150,6 +160,8 @@ pub struct Problem {
     detail: Text,
     /// Sorted, so that the alphabetically first field is the one that `detail` names.
     fields: BTreeMap<&'static str, Vec<Text>>,
+    /// What programs do something with.
+    data: Option<Value>,
 }
 
 impl Problem {
@@ -165,7 +177,7 @@ impl Problem {
     /// A refusal with a sentence of its own.
     #[must_use]
     pub fn with_detail(code: ErrorCode, detail: Text) -> Self {
-        Self { code, detail, fields: BTreeMap::new() }
+        Self { code, detail, fields: BTreeMap::new(), data: None }
     }
 
     /// One wrong field.
@@ -178,6 +190,18 @@ impl Problem {
     #[must_use]
     pub fn fields(fields: BTreeMap<&'static str, Vec<Text>>) -> Self {
         Self { fields, ..Self::new(ErrorCode::Validation) }
+    }
+
+    /// The same with what programs do something with, as the body's `data`.
+    #[must_use]
+    pub fn with_data(self, data: Value) -> Self {
+        Self { data: Some(data), ..self }
+    }
+
+    /// What programs do something with, if there is anything.
+    #[must_use]
+    pub fn data(&self) -> Option<&Value> {
+        self.data.as_ref()
     }
 
     /// The code.
@@ -207,6 +231,9 @@ impl Problem {
                 ((*name).to_owned(), Value::from(messages))
             });
             object.insert("fields_detail".into(), Value::Object(fields.collect::<Map<_, _>>()));
+        }
+        if let (Some(object), Some(data)) = (body.as_object_mut(), &self.data) {
+            object.insert("data".into(), data.clone());
         }
         body.to_string()
     }
@@ -253,6 +280,15 @@ mod tests {
         assert_eq!(
             problem.body(Language::English),
             r#"{"code":"VALIDATION_ERROR","detail":"package_url: bad","fields_detail":{"package_url":["bad"],"version":["bad"]}}"#
+        );
+    }
+
+    #[test]
+    fn data_stands_beside_the_sentence() {
+        let problem = Problem::new(ErrorCode::PackageInUse).with_data(json!({"pins": []}));
+        assert_eq!(
+            problem.body(Language::English),
+            r#"{"code":"PACKAGE_IN_USE","data":{"pins":[]},"detail":"The package is in use"}"#
         );
     }
 

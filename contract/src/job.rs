@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::SourcePackage;
@@ -133,6 +134,9 @@ pub struct JobError {
     pub code: String,
     /// What is wrong, in the language of the request.
     pub detail: String,
+    /// What programs need to know of it, where there is more than the code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Value>,
 }
 
 #[cfg(test)]

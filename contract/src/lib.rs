@@ -42,7 +42,9 @@ pub use credential::{
     CredentialName, InvalidCallerCredential, InvalidCredentialName, MAX_CALLER_CREDENTIAL_BYTES,
     caller_credential_refused, read_caller_credential,
 };
-pub use endpoint::{BodyKind, CREDENTIAL_NAMES, Endpoint, Method, NoEndpoint, Operation, PathParams, ReplyKind, Route};
+pub use endpoint::{
+    BodyKind, CREDENTIAL_NAMES, Endpoint, ExtraAction, Method, NoEndpoint, Operation, PathParams, ReplyKind, Route,
+};
 pub use error::{ErrorCode, Problem};
 pub use fields::{Field, Fields, NoObject};
 pub use file_request::UploadByFileRequest;
@@ -55,7 +57,9 @@ pub use origin::Origin;
 pub use package::{DownloadUrl, NameTooLong, PackageName, SourcePackage};
 pub use package_id::{InvalidPackageId, PackageId};
 pub use prefix::{InvalidPrefix, PathPrefix};
-pub use request::{ParseLink, SourceRules, UploadByLinkRequest, parse_body_fields};
+pub use request::{
+    ParseLink, SourceRules, UploadByLinkRequest, parse_body_fields, read_flag_field, read_version_field,
+};
 pub use segment::{FileName, InvalidSegment, PinName};
 pub use sha256::{InvalidSha256, Sha256, feed_parts};
 pub use signed_url::{MAX_CLIENT_IPS, SIGNED_URL_PARAMETER, SignedUrlClaims, SignedUrlHeader};

@@ -161,6 +161,23 @@ pub fn parse_body_fields<'a>(media_type: &MediaType, body: &'a [u8]) -> Result<F
     form.map_err(|fault| Problem::with_detail(ErrorCode::ParseError, fault.caller_message()))
 }
 
+/// The version that a body names, if it names one. `null` is none, as by leaving it out.
+///
+/// # Errors
+/// The [`Problem`] to answer with: it is no version.
+pub fn read_version_field(fields: &Fields<'_>) -> Result<Option<PackageVersion>, Problem> {
+    let value = fields.get("version").filter(|value| **value != Field::Null);
+    read_version(value).map_err(|message| Problem::field("version", message))
+}
+
+/// A field of a body that says yes or no. Left out, it says no.
+///
+/// # Errors
+/// The [`Problem`] to answer with: it says neither.
+pub fn read_flag_field(fields: &Fields<'_>, name: &'static str) -> Result<bool, Problem> {
+    read_boolean(fields.get(name)).map_err(|message| Problem::field(name, message))
+}
+
 fn parse_json_fields(body: &[u8]) -> Result<Fields<'_>, Problem> {
     if body.starts_with(b"\xef\xbb\xbf") {
         return Err(Problem::with_detail(ErrorCode::ParseError, BYTE_ORDER_MARK));

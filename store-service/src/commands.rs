@@ -16,7 +16,9 @@ use linkgate_catalog::{SqliteCatalog, SqliteReader};
 use linkgate_store_core::data_dir::{DataDir, DataDirError, catalog_path, refuse_half_restored};
 use linkgate_store_core::ingest::chain;
 use linkgate_store_core::ingest::ports::CatalogReader as _;
-use linkgate_store_core::maintenance::{self, Collected, Copied, Finding, Gc, MaintenanceError, Summary, at};
+use linkgate_store_core::maintenance::{
+    self, Collected, Copied, Finding, Gc, MaintenanceError, Purge, PurgeSummary, Summary, at,
+};
 use linkgate_store_core::settings::QueueLimits;
 
 use crate::config::{CommandConfig, Env};
@@ -29,8 +31,8 @@ const FINDINGS: u8 = 1;
 /// It could not be found out, or not be done.
 const COULD_NOT_RUN: u8 = 2;
 /// For who meets a running store.
-const STOP_IT_FIRST: &str = "Stop it first. A running store collects garbage and scrubs by itself: \
-    LINKGATE_STORE_GC_INTERVAL_S, LINKGATE_STORE_SCRUB_BYTES_PER_S";
+const STOP_IT_FIRST: &str = "Stop it first. A running store collects garbage, purges and scrubs by itself: \
+    LINKGATE_STORE_GC_INTERVAL_S, LINKGATE_STORE_PURGE_INTERVAL_S, LINKGATE_STORE_SCRUB_BYTES_PER_S";
 
 /// Looks after a data directory.
 #[derive(Clone, Debug, Subcommand)]
@@ -39,6 +41,13 @@ pub enum Command {
     /// does this by itself
     Gc {
         /// Only says what would be deleted
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Frees the bytes of deleted packages whose time to be restored is over; refused while a store runs, which does this by
+    /// itself
+    Purge {
+        /// Only says what would be purged
         #[arg(long)]
         dry_run: bool,
     },
@@ -103,6 +112,7 @@ async fn dispatch(command: Command, config: &CommandConfig) -> Result<ExitCode, 
             Ok(ExitCode::SUCCESS)
         }
         Command::Health => Ok(health::health()),
+        Command::Purge { dry_run } => purge(data_dir, dry_run).await,
         Command::Verify { repair, json } => verify(config, repair, json).await,
         Command::Backup { dir } => {
             let (blobs, catalog) = open_beside(data_dir).await?;
@@ -115,6 +125,23 @@ async fn dispatch(command: Command, config: &CommandConfig) -> Result<ExitCode, 
             Ok(say_copied("Restored", data_dir, copied))
         }
     }
+}
+
+async fn purge(data_dir: &Path, dry_run: bool) -> Result<ExitCode, MaintenanceError> {
+    let (_locked, blobs, catalog) = open_alone(data_dir).await?;
+    let purge = Purge::new(blobs, catalog.clone());
+    let done = if dry_run { purge.preview().await } else { purge.run().await };
+    catalog.close().await;
+    let PurgeSummary { packages, bytes, freed, held } = done?;
+    let verb = if dry_run { "Would purge" } else { "Purged" };
+    say(format_args!("{verb} {packages} deleted packages ({bytes} bytes)"));
+    if !dry_run {
+        say(format_args!("{freed} files are gone; others need the rest"));
+    }
+    if held > 0 {
+        say(format_args!("{held} files stay: a backup or a check needs them now"));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn verify(config: &CommandConfig, repair: bool, json: bool) -> Result<ExitCode, MaintenanceError> {

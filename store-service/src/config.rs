@@ -111,7 +111,7 @@ impl fmt::Display for BadConfig {
 }
 
 /// Every variable that the store reads.
-pub const VARIABLES: [&str; 81] = [
+pub const VARIABLES: [&str; 83] = [
     server::LISTEN,
     server::MAX_CONNECTIONS,
     server::MAX_UPLOADS,
@@ -144,6 +144,8 @@ pub const VARIABLES: [&str; 81] = [
     maintenance::GC_GRACE,
     maintenance::SCRUB_RATE,
     maintenance::JOB_RETENTION,
+    maintenance::PURGE_INTERVAL,
+    maintenance::RESTORE_DAYS,
     MIN_FREE,
     sealing::KEY,
     sealing::KEY_FILE,
@@ -355,6 +357,8 @@ mod tests {
         assert_eq!(config.maintenance.gc_grace, Duration::from_secs(3_600));
         assert_eq!(config.maintenance.scrub_bytes_per_s, 1 << 20);
         assert_eq!(config.maintenance.job_retention, Duration::from_secs(604_800));
+        assert_eq!(config.maintenance.purge_interval, Some(Duration::from_secs(3_600)));
+        assert_eq!(config.maintenance.restore, Duration::from_secs(14 * 86_400));
     }
 
     #[test]
@@ -415,6 +419,8 @@ mod tests {
             (maintenance::GC_GRACE, "0"),
             (maintenance::SCRUB_RATE, "1M"),
             (maintenance::JOB_RETENTION, "86399"),
+            (maintenance::PURGE_INTERVAL, "-1"),
+            (maintenance::RESTORE_DAYS, "3661"),
         ] {
             assert!(fault(&[(name, value)]).contains(name), "{name}={value}");
         }

@@ -34,6 +34,7 @@ use linkgate_contract::{AllowList, Problem};
 use linkgate_store_core::download::Downloads;
 use linkgate_store_core::ingest::ports::Services;
 use linkgate_store_core::ingest::{Ingest, IngestError, NotReady};
+use linkgate_store_core::lifecycle::Lifecycle;
 use linkgate_store_core::metrics::Metrics;
 use linkgate_store_core::sealing::Sealer;
 use linkgate_store_core::signed_url::UrlSigner;
@@ -69,6 +70,8 @@ pub struct Api<V: Services> {
     pub url_signer: UrlSigner,
     /// Where callers reach the gateway, if that is known.
     pub public_url: Option<String>,
+    /// What becomes of stored packages.
+    pub lifecycle: Lifecycle<V>,
     /// Who is believed.
     pub verifier: Verifier,
     /// Where links may point to.

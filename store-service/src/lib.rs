@@ -20,6 +20,7 @@ mod ingest_tests;
 mod maintenance_tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use linkgate_blob::DirectoryBlobStore;
 use linkgate_catalog::{CatalogStartError, SqliteCatalog};
@@ -29,6 +30,7 @@ use linkgate_store_core::data_dir::{DataDir, DataDirError};
 use linkgate_store_core::download::Downloads;
 use linkgate_store_core::ingest::ports::{CatalogReader as _, QueueError, Services};
 use linkgate_store_core::ingest::{Ingest, Rules};
+use linkgate_store_core::lifecycle::{Lifecycle, LifecycleRules};
 use linkgate_store_core::maintenance::{Schedule, Timers};
 use linkgate_store_core::metrics::Metrics;
 use linkgate_store_core::own_key::KeyError;
@@ -130,12 +132,14 @@ pub async fn run(
     info!(key.id = url_signer.key_id(), "Signs URLs; the public half of the key is {}", signed_url::KEY_FILES.public);
     let ingest: Arc<Ingest<Embedded>> =
         Ingest::start(source, blobs.clone(), catalog.clone(), signer, rules, metrics.clone());
+    let lifecycle_rules = LifecycleRules { restore_ms: milliseconds(config.maintenance.restore) };
     let api = http::Api {
         ingest: Arc::clone(&ingest),
         downloads: Downloads::new(blobs.clone(), catalog.clone()),
         min_rate: http::MinRate { bytes_per_s: config.server.download_min_rate, grace: config.server.write_timeout },
         url_signer,
         public_url: config.public_url,
+        lifecycle: Lifecycle::new(blobs.clone(), catalog.clone(), lifecycle_rules, metrics.clone()),
         verifier: http::Verifier::new(config.auth),
         allowed_hosts: config.fetch.allowed_hosts,
         sealer,
@@ -143,12 +147,12 @@ pub async fn run(
         max_body_bytes: config.server.max_body_bytes,
         body_timeout: config.server.header_timeout,
         shares: http::Shares::new(&config.server),
-        metrics,
+        metrics: metrics.clone(),
         probes: http::Probes::default(),
     };
     info!("Listening on {}", listener.local_addr().map_err(StartError::Listener)?);
     ingest.resume().await?;
-    let timers = Timers::start(&schedule(&config.maintenance), &blobs, &catalog);
+    let timers = Timers::start(&schedule(&config.maintenance), &blobs, &catalog, &metrics);
     http::serve(listener, Arc::new(api), &config.server, shutdown).await;
     // Uploads have ended, so nobody waits for what these still do.
     timers.stop().await;
@@ -171,6 +175,10 @@ fn file_rules(config: &Config) -> FileRules {
 }
 
 fn schedule(config: &MaintenanceConfig) -> Schedule {
-    let MaintenanceConfig { gc_interval, gc_grace, scrub_bytes_per_s, job_retention } = *config;
-    Schedule { gc_interval, gc_grace, scrub_bytes_per_s, job_retention }
+    let MaintenanceConfig { gc_interval, gc_grace, scrub_bytes_per_s, job_retention, purge_interval, .. } = *config;
+    Schedule { gc_interval, gc_grace, scrub_bytes_per_s, purge_interval, job_retention }
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -216,8 +216,9 @@ async fn the_catalog_is_read_page_by_page() {
     data.execute(
         "with recursive n(i) as (values (1) union all select i + 1 from n where i < 1200)
          insert into source_package
-             (app_code, module, version, package_name, size_bytes, sha256, operator, is_deleted, created_ms, updated_ms)
-         select 'app', 'default', i, 'x', i, printf('%064x', i / 2), 'admin', i > 1100, 0, 0 from n",
+             (app_code, module, version, package_name, size_bytes, sha256, operator, is_deleted, purged_ms, created_ms,
+              updated_ms)
+         select 'app', 'default', i, 'x', i, printf('%064x', i / 2), 'admin', i > 1000, iif(i > 1100, 7, null), 0, 0 from n",
     )
     .await;
     let catalog = data.catalog();
@@ -229,14 +230,14 @@ async fn the_catalog_is_read_page_by_page() {
         sizes.push(page.len());
         seen.extend(page);
     }
-    assert_eq!(sizes, [500, 51], "deleted rows do not count");
+    assert_eq!(sizes, [500, 51], "purged rows do not count");
     let two = seen.iter().find(|reference| reference.digest_text == format!("{:064x}", 7)).unwrap();
     assert_eq!((two.rows, two.least_bytes, two.most_bytes), (2, 14, 15));
     let rows = catalog.referencing_rows(&two.digest_text).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.version.as_str()).collect::<Vec<_>>(), ["14", "15"]);
-    let deleted = format!("{:064x}", 600).parse::<Sha256>().unwrap();
-    assert_eq!(catalog.reference(&deleted).await.unwrap(), None);
-    assert!(!catalog.is_referenced(&deleted).await.unwrap());
+    let purged = format!("{:064x}", 600).parse::<Sha256>().unwrap();
+    assert_eq!(catalog.reference(&purged).await.unwrap(), None);
+    assert!(!catalog.is_referenced(&purged).await.unwrap());
 }
 
 #[tokio::test]

@@ -50,18 +50,31 @@ async fn a_shared_blob_goes_with_its_last_row_and_not_before() {
     let (source, dir) = (FakeSource::serving(package_of("shared")).await, tempfile::tempdir().unwrap());
     let directory = left_by_a_store(&source, dir.path(), &["1", "2"]).await;
     directory.execute("update source_package set is_deleted = 1 where version = '1'").await;
-    assert_eq!(command(dir.path(), &["gc"]).code(), 0);
+    assert_eq!(command(dir.path(), &["purge"]).code(), 0);
     assert_eq!(directory.stored_files(), [sha256_hex(&package_of("shared"))], "the other row needs it");
     assert_eq!(command(dir.path(), &["verify"]).code(), 0);
 
     directory.execute("update source_package set is_deleted = 1").await;
-    let done = command(dir.path(), &["gc"]);
     let size = package_of("shared").len();
-    let said = format!("Deleted 1 orphaned packages ({size} bytes) and 0 temporary files (0 bytes)\n");
-    assert_eq!(done.out, said);
+    assert_eq!(
+        command(dir.path(), &["gc"]).out,
+        "Deleted 0 orphaned packages (0 bytes) and 0 temporary files (0 bytes)\n"
+    );
+    assert_eq!(
+        command(dir.path(), &["purge", "--dry-run"]).out,
+        format!("Would purge 1 deleted packages ({size} bytes)\n")
+    );
+    assert_eq!(directory.stored_files().len(), 1, "a dry run removes nothing");
+    let done = command(dir.path(), &["purge"]);
+    let said = format!("Purged 1 deleted packages ({size} bytes)\n1 files are gone; others need the rest\n");
+    assert_eq!((done.code(), done.out), (0, said));
+    assert_eq!(
+        command(dir.path(), &["purge"]).out,
+        "Purged 0 deleted packages (0 bytes)\n0 files are gone; others need the rest\n"
+    );
     assert_eq!(directory.stored_files(), Vec::<String>::new());
     assert_eq!(directory.rows().await.len(), 2, "rows are not its business");
-    assert_eq!(command(dir.path(), &["verify"]).code(), 0, "a deleted row needs no blob");
+    assert_eq!(command(dir.path(), &["verify"]).code(), 0, "a purged row needs no blob");
 }
 
 #[tokio::test]
@@ -69,7 +82,7 @@ async fn a_version_that_was_deleted_can_be_linked_again_after_its_blob_went() {
     let (source, dir) = (FakeSource::serving(package_of("x")).await, tempfile::tempdir().unwrap());
     let directory = left_by_a_store(&source, dir.path(), &["1"]).await;
     directory.execute("update source_package set is_deleted = 1").await;
-    assert_eq!(command(dir.path(), &["gc"]).code(), 0);
+    assert_eq!(command(dir.path(), &["purge"]).code(), 0);
     left_by_a_store(&source, dir.path(), &["1"]).await;
     assert_eq!(directory.stored_files(), [sha256_hex(&package_of("x"))]);
 }
@@ -79,7 +92,7 @@ async fn it_is_refused_while_a_store_runs_and_where_there_is_none() {
     let dir = tempfile::tempdir().unwrap();
     let store = StoreProcess::start(dir.path(), &[("LINKGATE_STORE_GC_INTERVAL_S", "0")]);
     let orphan = store.directory().plant(b"never recorded");
-    for arguments in [&["gc"][..], &["gc", "--dry-run"]] {
+    for arguments in [&["gc"][..], &["gc", "--dry-run"], &["purge"], &["purge", "--dry-run"]] {
         let refused = command(dir.path(), arguments);
         assert_eq!((refused.code(), refused.out.as_str()), (2, ""));
         assert!(refused.err.contains("is used by another store"), "{}", refused.err);

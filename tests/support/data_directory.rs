@@ -34,6 +34,23 @@ pub struct Row {
     pub updated_ms: i64,
 }
 
+/// A row of `event`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the columns are explained in the migration")]
+pub struct EventRow {
+    pub action: String,
+    pub module: String,
+    pub package_id: Option<i64>,
+    pub version: Option<String>,
+    pub sha256_before: Option<String>,
+    pub sha256_after: Option<String>,
+    pub caller_app: String,
+    pub operator: String,
+    pub request_id: String,
+    pub client_address: String,
+    pub reason: String,
+}
+
 impl DataDirectory {
     /// Looks into this directory.
     #[must_use]
@@ -142,6 +159,30 @@ impl DataDirectory {
             updated_ms: row.get("updated_ms"),
         };
         Ok(rows.iter().map(read).collect())
+    }
+
+    /// What happened to packages, the oldest first.
+    pub async fn events(&self) -> Vec<EventRow> {
+        let rows = sqlx::query("select * from event order by id").fetch_all(&mut self.open().await).await.unwrap();
+        let read = |row: &sqlx::sqlite::SqliteRow| EventRow {
+            action: row.get("action"),
+            module: row.get("module"),
+            package_id: row.get("package_id"),
+            version: row.get("version"),
+            sha256_before: row.get("sha256_before"),
+            sha256_after: row.get("sha256_after"),
+            caller_app: row.get("caller_app"),
+            operator: row.get("operator"),
+            request_id: row.get("request_id"),
+            client_address: row.get("client_address"),
+            reason: row.get("reason"),
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// What was done or refused, in a word each, the oldest first.
+    pub async fn event_actions(&self) -> Vec<String> {
+        self.events().await.into_iter().map(|event| event.action).collect()
     }
 
     /// Uploads that are recorded, the oldest first: state and link.

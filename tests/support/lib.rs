@@ -35,7 +35,7 @@ pub mod whole;
 
 pub use archive::{Compression, another_package_of_size, package_of, package_of_size, tar, zip};
 pub use bulk::Bulk;
-pub use data_directory::{DataDirectory, Row};
+pub use data_directory::{DataDirectory, EventRow, Row};
 pub use download::{Downloaded, package_path};
 pub use gateway::{Gateway, GatewayPlan};
 pub use identity::{Asked, Identity, Question, Service, ServiceBehaviour};

@@ -65,6 +65,26 @@ impl LinkRequestBuilder {
         self
     }
 
+    /// Something else about the packages of the same module, without a body.
+    #[must_use]
+    pub fn below(mut self, method: Method, path: &str) -> Self {
+        let module = self.path.strip_suffix("link/").expect("a request for an upload").to_owned();
+        self.path = format!("{module}{path}");
+        self.method(method).raw_body("").content_type(None)
+    }
+
+    /// Its path and query.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.path
+    }
+
+    /// A JSON object as the body.
+    #[must_use]
+    pub fn json(self, body: &Value) -> Self {
+        self.raw_body(body.to_string()).content_type(Some("application/json"))
+    }
+
     /// Another application and module.
     #[must_use]
     pub fn module(self, app_code: &str, module: &str) -> Self {

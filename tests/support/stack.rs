@@ -4,6 +4,9 @@
 //! upload needs, wired as an operator would ([`crate::WholeStack`]). What they have in common is here; each size adds what
 //! only it can do.
 
+use linkgate_contract::Endpoint;
+use reqwest::Method;
+
 use crate::gateway::Credentials;
 use crate::whole::{authorized, stranger};
 use crate::{DataDirectory, LinkRequestBuilder, Reply, Row, TokenMint};
@@ -67,6 +70,31 @@ impl<S> TestStack<S> {
         match &self.caller {
             Caller::Gate(mint) => LinkRequestBuilder::new(package_url, mint),
             Caller::App(credentials) => authorized(stranger(package_url), credentials),
+        }
+    }
+
+    /// A valid request about the packages of the same module, without a body.
+    #[must_use]
+    pub fn below(&self, method: Method, path: &str) -> LinkRequestBuilder {
+        self.judged(self.request("").below(method.clone(), path), &method)
+    }
+
+    /// The same of another module, to the store itself.
+    #[must_use]
+    pub fn below_module(&self, app_code: &str, module: &str, method: Method, path: &str) -> LinkRequestBuilder {
+        self.judged(self.request("").module(app_code, module).below(method.clone(), path), &method)
+    }
+
+    /// With a token for what it asks for, if the gate is played.
+    fn judged(&self, request: LinkRequestBuilder, method: &Method) -> LinkRequestBuilder {
+        let Caller::Gate(mint) = &self.caller else { return request };
+        let (path, query) = request.target().split_once('?').unwrap_or((request.target(), ""));
+        match Endpoint::find(method.as_str(), path) {
+            Ok(route) => {
+                let token = mint.token_for(route.endpoint.token_action(query).name());
+                request.token(Some(token))
+            }
+            Err(_) => request,
         }
     }
 

@@ -6,7 +6,7 @@
 use url::form_urlencoded::{Serializer, parse};
 
 use super::Endpoint;
-use crate::SIGNED_URL_PARAMETER;
+use crate::{Action, SIGNED_URL_PARAMETER};
 
 /// Fields and parameters that are credentials wherever they stand; none of them reaches the store.
 pub const CREDENTIAL_NAMES: [&str; 16] = [
@@ -40,6 +40,26 @@ impl Endpoint {
         let wanted = parse(query.as_bytes()).filter(|(name, _)| is_wanted(name));
         Serializer::new(String::new()).extend_pairs(wanted).finish()
     }
+
+    /// Whether a query asks for what this parameter stands for. Gate and store read it here, so no request asks for more at
+    /// the store than it was judged for.
+    #[must_use]
+    pub fn asks_for(query: &str, parameter: &str) -> bool {
+        parse(query.as_bytes()).any(|(name, value)| name == parameter && value == "true")
+    }
+
+    /// The action that a token names for a request with this query: the last of those that were judged. It stands for all of
+    /// them, for nobody gets it without the others.
+    #[must_use]
+    pub fn token_action(&self, query: &str) -> Action {
+        self.actions(query).last().unwrap_or(self.action)
+    }
+
+    /// What a grant must give for a request with this query: the endpoint's action, then what the query asks for besides.
+    pub fn actions(&self, query: &str) -> impl Iterator<Item = Action> {
+        let asked = self.extra.iter().filter(move |extra| Self::asks_for(query, extra.parameter));
+        std::iter::once(self.action).chain(asked.map(|extra| extra.action))
+    }
 }
 
 #[cfg(test)]
@@ -47,7 +67,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Action, BodyKind, Method, Operation, ReplyKind};
+    use crate::{BodyKind, ExtraAction, Method, Operation, ReplyKind};
 
     /// A row that lists a credential, too.
     const ENDPOINT: Endpoint = Endpoint {
@@ -58,6 +78,7 @@ mod tests {
         action: Action::Read,
         body: BodyKind::None,
         query: &["limit", "order_by", "bk_token"],
+        extra: &[ExtraAction { parameter: "limit", action: Action::Delete }],
         reply: ReplyKind::Job,
     };
 
@@ -88,6 +109,19 @@ mod tests {
         assert_eq!(ENDPOINT.filter_query("bk_token=t&limit=1&bk_app_secret=s&x"), "limit=1");
         for endpoint in Endpoint::ALL.iter().filter(|endpoint| endpoint.query.is_empty()) {
             assert_eq!(endpoint.filter_query("limit=1&order_by=a"), "");
+        }
+    }
+
+    #[test]
+    fn a_parameter_asks_for_more_by_one_word() {
+        let actions = |query: &str| ENDPOINT.actions(query).collect::<Vec<_>>();
+        for more in ["limit=true", "a=b&limit=true", "limit=false&limit=true", "%6cimit=tr%75e"] {
+            assert_eq!(actions(more), [Action::Read, Action::Delete], "{more}");
+            assert_eq!(ENDPOINT.token_action(more), Action::Delete);
+        }
+        for no_more in ["", "limit", "limit=", "limit=false", "limit=1", "limit=True", "Limit=true", "xlimit=true"] {
+            assert_eq!(actions(no_more), [Action::Read], "{no_more}");
+            assert_eq!(ENDPOINT.token_action(no_more), Action::Read);
         }
     }
 

@@ -334,7 +334,9 @@ impl Flow {
         if user.verified {
             self.enforce(policy.users.judge(&user.username))?;
         }
-        self.judge_grant(context, caller, self.request.route.endpoint.action, now)?;
+        for action in self.request.actions() {
+            self.judge_grant(context, caller, action, now)?;
+        }
         let counted =
             policy.traffic.count_request(context.slots(), &caller.rate_bucket(), &self.request.stage.name, now)?;
         for denied in counted {

@@ -75,8 +75,8 @@ pub(super) async fn record_acceptance(tx: &mut Transaction<'_, Sqlite>, job: &Jo
     let credentials: Vec<&str> = request.allowance.credentials.iter().map(CredentialName::as_str).collect();
     sqlx::query(
         "insert into job (id, app_code, module, request, private_hosts, opaque, source_url, caller_app, operator,
-                          request_id, created_ms, lives, tenant_id, credentials, sealed_credential)
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing",
+                          request_id, created_ms, lives, tenant_id, credentials, sealed_credential, client_address)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing",
     )
     .bind(view.id.to_string())
     .bind(view.target.app.as_str())
@@ -93,6 +93,7 @@ pub(super) async fn record_acceptance(tx: &mut Transaction<'_, Sqlite>, job: &Jo
     .bind(tenant_text(request))
     .bind(json_text(&credentials)?)
     .bind(request.sealed.as_ref().map(Sealed::as_bytes))
+    .bind(&request.client_address)
     .execute(&mut **tx)
     .await?;
     record_keys(tx, job, now_ms()).await
@@ -228,6 +229,7 @@ fn read_record(row: &SqliteRow) -> Result<JobRecord, sqlx::Error> {
         operator: read_operator(row)?,
         tenant: read_tenant(row)?,
         request_id: row.try_get("request_id")?,
+        client_address: row.try_get("client_address")?,
         sealed: row.try_get::<Option<Vec<u8>>, _>("sealed_credential")?.map(Sealed::from_bytes),
     };
     Ok(JobRecord { view: read_view(row)?, request, keys: Vec::new(), lives: row.try_get("lives")? })

@@ -6,11 +6,14 @@
 //! is still read (`migrations/README.md`). Refuses to start on an SQLite that can corrupt its own database. The only crate
 //! with SQL; knows nothing of blobs or of HTTP.
 
+mod changes;
 mod claims;
 mod database;
 mod ended;
+mod events;
 mod jobs;
 mod packages;
+mod pins;
 mod provenance;
 mod queue;
 mod reader;

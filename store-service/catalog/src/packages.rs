@@ -153,7 +153,7 @@ pub(super) async fn replace(
     read_row(&row)
 }
 
-fn read_row(row: &SqliteRow) -> Result<PackageRow, sqlx::Error> {
+pub(super) fn read_row(row: &SqliteRow) -> Result<PackageRow, sqlx::Error> {
     Ok(PackageRow {
         id: PackageId::from_row(row.try_get("id")?),
         version: PackageVersion::new(row.try_get("version")?).map_err(|e| sqlx::Error::Decode(e.into()))?,

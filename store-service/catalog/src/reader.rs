@@ -1,6 +1,6 @@
 //! The catalog in SQLite for those who only read in it: page by page, by digest, without changing anything.
 //!
-//! Promises: needs memory for one page, however many packages are recorded. [`SqliteReader::open`] neither makes a database
+//! Promises: needs memory for one page, however many packages are recorded, and reads what any release has left. [`SqliteReader::open`] neither makes a database
 //! nor brings one up to date, so it may read beside a running store.
 
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use linkgate_contract::Sha256;
 use linkgate_store_core::data_dir::open_file;
 use linkgate_store_core::ingest::ports::{CatalogError, CatalogReader, Reference, RowName};
 use sqlx::sqlite::{SqlitePoolOptions, SqliteRow};
-use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqlitePool};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _, SqlitePool};
 
 use super::database::{ACQUIRE_TIMEOUT, failed, options};
 
@@ -22,11 +22,18 @@ const NAMED_ROWS: i64 = 100;
 pub struct SqliteReader {
     pub(super) pool: SqlitePool,
     path: PathBuf,
+    /// What is true of a row that needs its bytes.
+    needs_bytes: &'static str,
 }
+
+/// A row that is deleted needs its bytes as long as it may be restored.
+const UNLESS_PURGED: &str = "purged_ms is null";
+/// Before there was a purge, a deleted row had given its bytes up.
+const UNLESS_DELETED: &str = "is_deleted = 0";
 
 impl SqliteReader {
     pub(super) fn new(pool: SqlitePool, path: PathBuf) -> Self {
-        Self { pool, path }
+        Self { pool, path, needs_bytes: UNLESS_PURGED }
     }
 
     /// Opens a database that is there.
@@ -36,7 +43,20 @@ impl SqliteReader {
     pub async fn open(path: &Path) -> Result<Self, CatalogError> {
         let options = options(path).pragma("query_only", "on");
         let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_TIMEOUT).connect_with(options);
-        Ok(Self::new(pool.await.map_err(failed)?, path.to_owned()))
+        let reader = Self::new(pool.await.map_err(failed)?, path.to_owned());
+        let needs_bytes = if reader.knows_purges().await? { UNLESS_PURGED } else { UNLESS_DELETED };
+        Ok(Self { needs_bytes, ..reader })
+    }
+
+    /// Whether the database is of a release that purges packages; a backup may be older.
+    async fn knows_purges(&self) -> Result<bool, CatalogError> {
+        let text = "select exists(select 1 from pragma_table_info('source_package') where name = 'purged_ms')";
+        sqlx::query_scalar(text).fetch_one(&self.pool).await.map_err(failed)
+    }
+
+    /// A statement of ours, with what makes a row need its bytes in the place of `NEEDS_BYTES`.
+    fn statement(&self, text: &'static str) -> AssertSqlSafe<String> {
+        AssertSqlSafe(text.replace("NEEDS_BYTES", self.needs_bytes))
     }
 }
 
@@ -47,11 +67,11 @@ impl CatalogReader for SqliteReader {
     async fn lock_publishing(&self) {}
 
     async fn references_after(&self, sha256: &str) -> Result<Vec<Reference>, CatalogError> {
-        let rows = sqlx::query(
+        let rows = sqlx::query(self.statement(
             "select sha256, count(*) as rows, min(size_bytes) as least, max(size_bytes) as most
-             from source_package where is_deleted = 0 and sha256 > ?
+             from source_package where NEEDS_BYTES and sha256 > ?
              group by sha256 order by sha256 limit ?",
-        )
+        ))
         .bind(sha256)
         .bind(PAGE)
         .fetch_all(&self.pool)
@@ -61,10 +81,10 @@ impl CatalogReader for SqliteReader {
     }
 
     async fn reference(&self, sha256: &Sha256) -> Result<Option<Reference>, CatalogError> {
-        let row = sqlx::query(
+        let row = sqlx::query(self.statement(
             "select sha256, count(*) as rows, min(size_bytes) as least, max(size_bytes) as most
-             from source_package where is_deleted = 0 and sha256 = ? group by sha256",
-        )
+             from source_package where NEEDS_BYTES and sha256 = ? group by sha256",
+        ))
         .bind(sha256.to_string())
         .fetch_optional(&self.pool)
         .await
@@ -73,18 +93,15 @@ impl CatalogReader for SqliteReader {
     }
 
     async fn is_referenced(&self, sha256: &Sha256) -> Result<bool, CatalogError> {
-        sqlx::query_scalar("select exists(select 1 from source_package where sha256 = ? and is_deleted = 0)")
-            .bind(sha256.to_string())
-            .fetch_one(&self.pool)
-            .await
-            .map_err(failed)
+        let text = "select exists(select 1 from source_package where sha256 = ? and NEEDS_BYTES)";
+        sqlx::query_scalar(self.statement(text)).bind(sha256.to_string()).fetch_one(&self.pool).await.map_err(failed)
     }
 
     async fn referencing_rows(&self, sha256: &str) -> Result<Vec<RowName>, CatalogError> {
-        let rows = sqlx::query(
+        let rows = sqlx::query(self.statement(
             "select id, app_code, module, version, size_bytes from source_package
-             where sha256 = ? and is_deleted = 0 order by id limit ?",
-        )
+             where sha256 = ? and NEEDS_BYTES order by id limit ?",
+        ))
         .bind(sha256)
         .bind(NAMED_ROWS)
         .fetch_all(&self.pool)

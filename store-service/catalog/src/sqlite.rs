@@ -13,8 +13,8 @@ use linkgate_contract::{ModuleRef, PackageId, PackageVersion, Sha256};
 use linkgate_store_core::failpoint::{Step, reached};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
-    Catalog, CatalogError, CatalogReader, Fence, JobEnd, JobRecord, LivePackage, Maintenance, NewPackage, QueueError,
-    Recorded, Reference, RowName, StoredFile, StoredPackage,
+    Catalog, CatalogError, CatalogReader, EventAction, Fence, JobEnd, JobRecord, LivePackage, Maintenance, NewPackage,
+    Pin, QueueError, Recorded, Reference, RowName, StoredFile, StoredPackage,
 };
 use linkgate_store_core::settings::{QueueLimits, SourceOrigin};
 use sqlx::sqlite::{SqliteJournalMode, SqlitePoolOptions};
@@ -24,8 +24,9 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::claims::ClaimTable;
 use super::database::{ACQUIRE_TIMEOUT, BEGIN, failed, options};
 use super::ended::EndedJobs;
+use super::events::{self, NewEvent};
 use super::packages::{self, Live};
-use super::{SqliteReader, jobs, provenance};
+use super::{SqliteReader, jobs, pins, provenance};
 
 /// The first release without the WAL-reset corruption.
 const OLDEST_SQLITE: [u32; 3] = [3, 51, 3];
@@ -133,6 +134,11 @@ impl Catalog for SqliteCatalog {
         packages::find_live_package(&self.reader.pool, target, version).await
     }
 
+    async fn protecting_pins(&self, target: &ModuleRef, version: &PackageVersion) -> Result<Vec<Pin>, CatalogError> {
+        let mut connection = self.reader.pool.acquire().await.map_err(failed)?;
+        pins::protecting(&mut connection, target, version, now_ms()).await.map_err(failed)
+    }
+
     async fn record(
         &self,
         package: NewPackage,
@@ -144,16 +150,23 @@ impl Catalog for SqliteCatalog {
         let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
         let waited = begun.elapsed();
         let live = packages::find_live(&mut tx, &package).await.map_err(failed)?;
+        let protecting = pins::protecting(&mut tx, &package.target, &package.version, now).await.map_err(failed)?;
         package.conditions.judge(live.as_ref().map(Live::existing).as_ref())?;
-        let (row, replaced) = match live {
+        let (row, replaced, action) = match live {
             Some(_) if !package.allow_overwrite => return Err(CatalogError::AlreadyExists),
-            Some(Live { id, sha256, .. }) => (packages::replace(&mut tx, id, &package, now).await, sha256),
-            None => (packages::insert(&mut tx, &package, now).await, None),
+            Some(_) if !protecting.is_empty() => return Err(CatalogError::InUse(protecting)),
+            Some(Live { id, sha256, .. }) => {
+                (packages::replace(&mut tx, id, &package, now).await, sha256, EventAction::Overwrite)
+            }
+            None => (packages::insert(&mut tx, &package, now).await, None, EventAction::Upload),
         };
         if package.registers_module {
             packages::register_module(&mut tx, &package, now).await.map_err(failed)?;
         }
         let recorded = Recorded { row: row.map_err(failed)?, replaced, waited };
+        let actor = events::uploader(&job);
+        let event = NewEvent::about(action, &package.target, &recorded.row, &actor);
+        NewEvent { before: replaced, ..event }.record(&mut tx, now).await.map_err(failed)?;
         provenance::record(&mut tx, recorded.row.id.row(), &job, &package.provenance).await.map_err(failed)?;
         let end = JobEnd::Done(recorded.row.clone());
         jobs::record_end(&mut tx, &job, &end, now).await.map_err(failed)?;

@@ -43,11 +43,27 @@ pub enum Step {
     GcFound,
     /// Garbage collection has deleted it.
     GcRemoved,
+    /// A package is marked as deleted, not committed.
+    DeleteDue,
+    /// That is committed, the caller does not know.
+    Deleted,
+    /// A deleted package is live again, not committed.
+    RestoreDue,
+    /// That is committed, the caller does not know.
+    Restored,
+    /// Deleted packages have given up their bytes, not committed.
+    PurgeDue,
+    /// That is committed, and the bytes are there still.
+    Purged,
+    /// A pin is written or taken away, not committed.
+    PinDue,
+    /// That is committed, the caller does not know.
+    Pinned,
 }
 
 impl Step {
-    /// All of them, in the order of an upload.
-    pub const ALL: [Self; 18] = [
+    /// All of them: those of an upload in its order, then those of what is done to stored packages.
+    pub const ALL: [Self; 26] = [
         Self::AcceptDue,
         Self::Accepted,
         Self::WriterOpened,
@@ -66,6 +82,14 @@ impl Step {
         Self::ReplyDue,
         Self::GcFound,
         Self::GcRemoved,
+        Self::DeleteDue,
+        Self::Deleted,
+        Self::RestoreDue,
+        Self::Restored,
+        Self::PurgeDue,
+        Self::Purged,
+        Self::PinDue,
+        Self::Pinned,
     ];
 
     /// What it is called in the setting and in reports.
@@ -90,6 +114,14 @@ impl Step {
             Self::ReplyDue => "reply-due",
             Self::GcFound => "gc-found",
             Self::GcRemoved => "gc-removed",
+            Self::DeleteDue => "delete-due",
+            Self::Deleted => "deleted",
+            Self::RestoreDue => "restore-due",
+            Self::Restored => "restored",
+            Self::PurgeDue => "purge-due",
+            Self::Purged => "purged",
+            Self::PinDue => "pin-due",
+            Self::Pinned => "pinned",
         }
     }
 }

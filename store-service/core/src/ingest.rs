@@ -15,6 +15,7 @@ mod blocks;
 mod decoder_memory;
 mod dispatch;
 mod error;
+mod free;
 mod inspection;
 mod job;
 mod jobs;
@@ -45,6 +46,7 @@ use crate::metrics::Metrics;
 use crate::sealing::{CallersOwn, Sealer};
 use crate::settings::{FileRules, InspectionRules, ModuleRules, QueueLimits};
 pub use error::{IngestError, NotReady};
+pub(crate) use free::free_unless_referenced;
 use inspection::Inspections;
 pub use job::now_ms;
 use job::{Job, RecordState, Stage};
@@ -76,6 +78,8 @@ pub struct Upload<R = UploadByLinkRequest> {
     pub callers_own: Option<CallersOwn>,
     /// The gateway's id of the request, by which its log lines are found. May be empty.
     pub request_id: String,
+    /// Where the request came from, as the gate saw it. May be empty.
+    pub client_address: String,
 }
 
 impl<R> Upload<R> {

@@ -9,8 +9,8 @@
 //! (steps at which tests kill the store), [`budget`] (who may hold how much), [`conditions`] (what must be true of a package
 //! before it is changed), [`metrics`] and [`trace`] (what the use case counts and times), [`sealing`] (callers' credentials while
 //! they wait), [`settings`] (what the operator decides), [`attest`] (signed statements of where packages came from),
-//! [`signed_url`] (links for others) and [`own_key`] (what both sign with). [`download`] reads packages; [`maintenance`] is what
-//! is done to stored packages when nobody uploads.
+//! [`signed_url`] (links for others) and [`own_key`] (what both sign with). [`download`] reads packages, [`lifecycle`] is what
+//! callers do to them, and [`maintenance`] what is done to them when nobody uploads.
 
 pub mod attest;
 pub mod budget;
@@ -19,6 +19,7 @@ pub mod data_dir;
 pub mod download;
 pub mod failpoint;
 pub mod ingest;
+pub mod lifecycle;
 pub mod maintenance;
 pub mod metrics;
 pub mod own_key;

@@ -1,12 +1,14 @@
-//! What is done to stored packages when nobody uploads: garbage collection, verification and scrubbing, backup and restore.
+//! What is done to stored packages when nobody uploads: garbage collection, purging, verification and scrubbing, backup and
+//! restore.
 //!
-//! Promises: a blob that a live row references is never deleted, whatever else goes on; memory does not grow with the number
-//! of packages. Refuses to delete or to move anything while another process has the data directory. Knows the catalog and
+//! Promises: a blob that a row needs, live or deleted and not purged, is never deleted, whatever else goes on; memory does not
+//! grow with the number of packages. Refuses to delete or to move anything while another process has the data directory. Knows the catalog and
 //! the blobs by their ports only.
 
 mod backup;
 pub mod digest;
 mod gc;
+mod purge;
 mod restore;
 mod timers;
 mod verify;
@@ -16,6 +18,7 @@ use std::path::PathBuf;
 
 pub use backup::{Copied, backup};
 pub use gc::{Collected, Gc};
+pub use purge::{Purge, PurgeSummary};
 pub use restore::restore;
 pub use timers::{Schedule, Timers};
 pub use verify::{Finding, FindingKind, Repair, Summary, repair, verify};

@@ -45,6 +45,9 @@ struct Parts {
     stored_bytes: Counter,
     deduplicated: Counter,
     joined: Counter,
+    changes: Family<ByChange, Counter>,
+    purged: Counter,
+    purged_bytes: Counter,
     requests: Family<ByRoute, Counter>,
     downloads: Family<ByResult, Counter>,
     downloads_active: Gauge,
@@ -63,6 +66,12 @@ struct ByResult {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByStage {
     stage: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByChange {
+    action: &'static str,
+    result: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -102,6 +111,9 @@ impl Metrics {
             stored_bytes: Counter::default(),
             deduplicated: Counter::default(),
             joined: Counter::default(),
+            changes: Family::default(),
+            purged: Counter::default(),
+            purged_bytes: Counter::default(),
             requests: Family::default(),
             downloads: Family::default(),
             downloads_active: Gauge::default(),
@@ -171,6 +183,17 @@ impl Metrics {
         self.0.joined.inc();
     }
 
+    /// A stored package was to be changed, with this result.
+    pub fn changed(&self, action: &'static str, result: &'static str) {
+        self.0.changes.get_or_create(&ByChange { action, result }).inc();
+    }
+
+    /// So many packages gave up so many bytes.
+    pub fn purged(&self, packages: u64, bytes: u64) {
+        self.0.purged.inc_by(packages);
+        self.0.purged_bytes.inc_by(bytes);
+    }
+
     /// A request was answered.
     pub fn answered(&self, route: &'static str, status: u16) {
         self.0.requests.get_or_create(&ByRoute { route, status }).inc();
@@ -224,6 +247,9 @@ impl Parts {
         );
         to.register("deduplicated", "Packages whose bytes were there already", self.deduplicated.clone());
         to.register("uploads_joined", "Calls that waited for an upload that another one began", self.joined.clone());
+        to.register("changes", "Changes of stored packages, by action and result", self.changes.clone());
+        to.register("purged_packages", "Deleted packages that gave up their bytes", self.purged.clone());
+        to.register_with_unit("purged", "Bytes that they had", Unit::Bytes, self.purged_bytes.clone());
         to.register("http_requests", "Requests answered, by route and status", self.requests.clone());
         to.register("downloads", "Downloads that ended, by result", self.downloads.clone());
         to.register("downloads_active", "Downloads that run now", self.downloads_active.clone());

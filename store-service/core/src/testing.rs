@@ -30,6 +30,7 @@ pub fn example_upload(link: &str, version: &str) -> Upload {
         allowance: Allowance::default(),
         callers_own: None,
         request_id: String::new(),
+        client_address: String::new(),
     }
 }
 

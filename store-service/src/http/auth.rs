@@ -91,8 +91,8 @@ impl Verifier {
         Self { keys: config.keys }
     }
 
-    /// Whom the gate vouches for, if its token is good for this route.
-    pub(super) fn caller(&self, request_headers: &HeaderMap, route: &Route) -> Result<Caller, AuthError> {
+    /// Whom the gate vouches for, if its token is good for this route, and for what the query asks for besides.
+    pub(super) fn caller(&self, request_headers: &HeaderMap, route: &Route, query: &str) -> Result<Caller, AuthError> {
         let mut tokens = request_headers.get_all(headers::JWT).iter();
         let token = match (tokens.next(), tokens.next()) {
             (None, _) => return Err(AuthError::Missing),
@@ -100,7 +100,7 @@ impl Verifier {
             (Some(_), Some(_)) => return Err(AuthError::Several),
         };
         let claims = self.claims(token)?;
-        let action = route.endpoint.action;
+        let action = route.endpoint.token_action(query);
         if !claims.linkgate.covers(&route.target, action) {
             return Err(AuthError::Uncovered { target: route.target.clone(), action });
         }

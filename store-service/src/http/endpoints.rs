@@ -4,9 +4,12 @@
 
 mod cancel_job;
 mod create_download_url;
+mod delete_package;
 mod download;
 mod get_attestation;
 mod get_job;
+mod pin_package;
+mod restore_package;
 #[cfg(feature = "test-endpoint")]
 mod show_test_query;
 mod upload_by_link;
@@ -29,6 +32,10 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
         Operation::DownloadSourcePackage => download::answer(api, request).await,
         Operation::GetSourcePackageAttestation => get_attestation::answer(api, request).await,
         Operation::CreateSourcePackageDownloadUrl => create_download_url::answer(api, request).await,
+        Operation::DeleteSourcePackage => delete_package::answer(api, request).await,
+        Operation::RestoreSourcePackage => restore_package::answer(api, request).await,
+        Operation::PinSourcePackage => pin_package::answer(api, request).await,
+        Operation::UnpinSourcePackage => pin_package::take_away(api, request).await,
         #[cfg(feature = "test-endpoint")]
         Operation::ShowTestQuery => Ok(show_test_query::answer(&request)),
     }

@@ -44,5 +44,5 @@ pub(super) fn describe(view: &JobView, zone: &TimeZone, language: Language) -> S
 }
 
 fn describe_failure(failure: &Failure, language: Language) -> JobError {
-    JobError { code: failure.code.clone(), detail: failure.detail(language).to_owned() }
+    JobError { code: failure.code.clone(), detail: failure.detail(language).to_owned(), data: failure.data.clone() }
 }

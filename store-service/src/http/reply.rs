@@ -3,6 +3,8 @@
 //! Promises: one table per kind of failure. Refuses to pass on what a caller must not learn: addresses that our resolver
 //! saw, paths, database messages. Those are for the log.
 
+mod change;
+mod detail;
 mod package;
 
 use jiff::Timestamp;
@@ -22,6 +24,9 @@ use warp::http::{HeaderValue, Response, StatusCode};
 use super::auth::AuthError;
 use super::body::BodyError;
 use super::shares::{Kind, TooMany, Whose};
+
+pub(super) use change::change_problem;
+pub(super) use detail::{package_detail, pin};
 
 /// A reply, mostly with its whole body.
 pub(super) type Reply = warp::reply::Response;
@@ -177,6 +182,7 @@ pub(super) fn ingest_problem(error: &IngestError) -> Problem {
         IngestError::VersionMissing { format } => version_missing(*format),
         IngestError::Name(error) => Problem::field("package_url", error.caller_message()),
         IngestError::AlreadyExists => Problem::new(ErrorCode::PackageAlreadyExists),
+        IngestError::InUse(pins) => change::protected(pins),
         IngestError::Busy => Problem::new(ErrorCode::TooManyUploads),
         IngestError::QueueFull(exhausted) => queue_full(*exhausted),
         IngestError::TooManyFiles(exhausted) => too_many_files(*exhausted),
@@ -499,6 +505,7 @@ mod tests {
             (IngestError::VersionMissing { format: Format::Opaque }, C::Validation),
             (IngestError::Archive(ArchiveError::Io(std::io::ErrorKind::Other)), C::ObjectStore),
             (IngestError::AlreadyExists, C::PackageAlreadyExists),
+            (IngestError::InUse(Vec::new()), C::PackageInUse),
             (IngestError::Busy, C::TooManyUploads),
             (IngestError::QueueFull(Exhausted::Owner { bound: 1 }), C::TooManyUploads),
             (IngestError::QueueFull(Exhausted::Sum { bound: 1 }), C::TooManyUploads),

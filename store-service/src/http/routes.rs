@@ -182,7 +182,7 @@ async fn serve_endpoint<V: Services>(
     route: &Route,
     body: IncomingBody,
 ) -> Result<Reply, Problem> {
-    let caller = api.verifier.caller(&head.headers, route).map_err(|e| {
+    let caller = api.verifier.caller(&head.headers, route, &head.query).map_err(|e| {
         if let Some(left_out) = api.probes.refusals.admit() {
             warn!(request.id = head.request_id(), log.left_out = left_out, "Refused a token: {e}");
         }

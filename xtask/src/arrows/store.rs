@@ -15,7 +15,8 @@ pub(super) const SERVICE: Table = &[
 /// Modules of the core.
 pub(super) const CORE: Table = &[
     ("download", &["ingest"]),
-    ("maintenance", &["attest", "data_dir", "failpoint", "ingest", "own_key", "signed_url"]),
+    ("lifecycle", &["ingest", "metrics"]),
+    ("maintenance", &["attest", "data_dir", "failpoint", "ingest", "metrics", "own_key", "signed_url"]),
     ("ingest", &["attest", "budget", "conditions", "failpoint", "metrics", "sealing", "settings", "trace"]),
     ("attest", &["own_key"]),
     ("signed_url", &["own_key"]),

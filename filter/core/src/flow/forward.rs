@@ -37,7 +37,7 @@ pub(super) fn issue_token(
     expected_sha256: Option<Sha256>,
     now: Time,
 ) -> Option<Rc<str>> {
-    let (target, action) = (&request.route.target, request.route.endpoint.action);
+    let (target, action) = (&request.route.target, request.token_action());
     if let Some(token) = last_token(caller, target, action, now) {
         return Some(token);
     }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use linkgate_contract::{
-    BodyKind, Endpoint, ErrorCode, Fields, InvalidCallerCredential, Language, MediaType, NoEndpoint, Operation,
+    Action, BodyKind, Endpoint, ErrorCode, Fields, InvalidCallerCredential, Language, MediaType, NoEndpoint, Operation,
     Problem, Route, SIGNED_URL_PARAMETER, TenantId, headers, parse_body_fields, read_caller_credential,
 };
 use secrecy::SecretString;
@@ -256,6 +256,16 @@ impl Request {
     pub(super) fn canonical_target(&self) -> String {
         let path = self.route.canonical_path();
         if self.forwarded_query.is_empty() { path } else { [path.as_str(), "?", &self.forwarded_query].concat() }
+    }
+
+    /// What its token is good for.
+    pub(super) fn token_action(&self) -> Action {
+        self.route.endpoint.token_action(&self.forwarded_query)
+    }
+
+    /// What a grant must give for it.
+    pub(super) fn actions(&self) -> Vec<Action> {
+        self.route.endpoint.actions(&self.forwarded_query).collect()
     }
 
     pub(super) fn body_fields<'a>(&self, body: &'a [u8]) -> Result<Fields<'a>, Problem> {

@@ -3,7 +3,7 @@
 use linkgate_archive::{ArchiveError, Format};
 use linkgate_contract::{Language, NameTooLong, Sha256};
 
-use super::ports::{BlobError, CatalogError, Failure, FileError, QueueError, SourceError};
+use super::ports::{BlobError, CatalogError, Failure, FileError, Pin, QueueError, SourceError};
 use crate::budget::Exhausted;
 use crate::conditions::NotMet;
 use crate::settings::SourceOrigin;
@@ -29,6 +29,9 @@ pub enum IngestError {
     /// The version is there and may not be overwritten.
     #[error("the version is there already")]
     AlreadyExists,
+    /// The version is there, and pins say that it may not be overwritten.
+    #[error("the version is in use and may not be overwritten")]
+    InUse(Vec<Pin>),
     /// As many uploads are running as may, and none ended in time.
     #[error("too many uploads are running")]
     Busy,
@@ -110,6 +113,7 @@ impl IngestError {
             Self::VersionMissing { .. } => "version_missing",
             Self::Name(_) => "name_too_long",
             Self::AlreadyExists => "already_exists",
+            Self::InUse(_) => "in_use",
             Self::Busy | Self::QueueFull(_) | Self::TooManyFiles(_) | Self::TooManyKeys(_) => "too_many_uploads",
             Self::Source(error) => error.kind(),
             Self::File(error) => file_kind(error),
@@ -156,6 +160,7 @@ impl From<CatalogError> for IngestError {
         match error {
             CatalogError::AlreadyExists => Self::AlreadyExists,
             CatalogError::Condition(not_met) => Self::Condition(not_met),
+            CatalogError::InUse(pins) => Self::InUse(pins),
             CatalogError::Fenced => Self::ClaimLost,
             failed @ CatalogError::Database(_) => Self::Catalog(failed),
         }

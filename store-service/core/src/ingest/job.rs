@@ -267,7 +267,7 @@ impl<R: PackageRequest> Job<R> {
     }
 
     pub(super) fn record(&self) -> JobRecord {
-        let Upload { request, caller_app, operator, tenant, allowance, request_id, .. } = &self.upload;
+        let Upload { request, caller_app, operator, tenant, allowance, request_id, client_address, .. } = &self.upload;
         let request = JobRequest {
             body: request.to_json(),
             allowance: allowance.clone(),
@@ -276,6 +276,7 @@ impl<R: PackageRequest> Job<R> {
             operator: operator.clone(),
             tenant: tenant.clone(),
             request_id: request_id.clone(),
+            client_address: client_address.clone(),
             sealed: self.sealed.clone(),
         };
         JobRecord { view: self.view(), request, keys: self.keys().clone(), lives: self.lives.load(Ordering::Relaxed) }

@@ -7,6 +7,7 @@
 
 mod blob;
 mod catalog;
+mod change;
 mod file;
 mod job;
 mod queue;
@@ -17,6 +18,9 @@ pub use blob::{
 pub use catalog::{
     BytesFrom, Catalog, CatalogError, CatalogReader, FileState, LivePackage, Maintenance, NewPackage, Origin,
     PackageRow, Provenance, Recorded, Reference, RowName, StoredFile, StoredPackage,
+};
+pub use change::{
+    Actor, Change, ChangeError, Changes, Deletion, EventAction, MAX_PINS, NewPin, PackageDetail, Pin, Purged,
 };
 pub use file::{FileBody, FileError};
 pub use job::{Failure, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView};
@@ -32,6 +36,6 @@ pub trait Services: Send + Sync + 'static {
     type Source: Source;
     /// Where they are stored.
     type Blobs: BlobStore;
-    /// Where packages are recorded and jobs wait: a package and the end of its job are recorded in one transaction.
-    type Catalog: Maintenance + JobQueue;
+    /// Where packages are recorded and changed, and jobs wait: a package and the end of its job are recorded in one transaction.
+    type Catalog: Changes + JobQueue;
 }

@@ -17,7 +17,7 @@ use super::ports::{
     SourceStream, StoredPackage,
 };
 use super::provenance::Arrived;
-use super::{Ingest, IngestError, PackageRequest, Upload, chain};
+use super::{Ingest, IngestError, PackageRequest, Upload, chain, free_unless_referenced};
 use crate::failpoint::{Step, reached};
 use crate::metrics::Running;
 use crate::settings::UnknownModules;
@@ -166,8 +166,12 @@ impl<V: Services> Ingest<V> {
     /// Saves the download of a package that would be refused anyway. [`Ingest::publish`] judges again.
     async fn refuse_early(&self, upload: &Upload) -> Result<(), IngestError> {
         let Some(version) = &upload.request.version else { return Ok(()) };
-        let refused = !upload.request.allow_overwrite && self.catalog.has_live(&upload.target, version).await?;
-        if refused { Err(IngestError::AlreadyExists) } else { Ok(()) }
+        if !upload.request.allow_overwrite {
+            let is_there = self.catalog.has_live(&upload.target, version).await?;
+            return if is_there { Err(IngestError::AlreadyExists) } else { Ok(()) };
+        }
+        let pins = self.catalog.protecting_pins(&upload.target, version).await?;
+        if pins.is_empty() { Ok(()) } else { Err(IngestError::InUse(pins)) }
     }
 
     /// The store's own limits, with what the gate allows this upload.
@@ -367,7 +371,7 @@ impl<V: Services> Ingest<V> {
                 self.metrics.stored(size_bytes, is_new);
                 if let Some(old) = replaced.filter(|old| *old != sha256) {
                     reached(Step::ReplacedFound);
-                    self.delete_unless_referenced(old).await;
+                    free_unless_referenced(&self.blobs, &self.catalog, old).await;
                     reached(Step::ReplacedRemoved);
                 }
                 Ok(row)
@@ -375,10 +379,8 @@ impl<V: Services> Ingest<V> {
             Err(error) => {
                 // Only a clear refusal: a commit that reports a failure may yet be found done after a crash, and its row
                 // must then find its blob.
-                if is_new
-                    && matches!(error, CatalogError::AlreadyExists | CatalogError::Condition(_) | CatalogError::Fenced)
-                {
-                    self.delete_unless_referenced(sha256).await;
+                if is_new && !matches!(error, CatalogError::Database(_)) {
+                    free_unless_referenced(&self.blobs, &self.catalog, sha256).await;
                 }
                 Err(error.into())
             }
@@ -397,27 +399,6 @@ impl<V: Services> Ingest<V> {
                 error = chain(&e),
                 "Cannot put the statements beside blob `{sha256}`; the catalog has them"
             );
-        }
-    }
-
-    /// A blob too many costs space, a blob too few costs a package: whenever the catalog does not answer, it stays.
-    async fn delete_unless_referenced(&self, sha256: Sha256) {
-        match self.catalog.is_referenced(&sha256).await {
-            Ok(true) => {}
-            Ok(false) => {
-                if let Err(e) = self.blobs.delete(sha256).await {
-                    warn!(
-                        package.sha256 = %sha256,
-                        error = chain(&e),
-                        "Cannot delete blob `{sha256}`, which no row references; leaving it for garbage collection"
-                    );
-                }
-            }
-            Err(e) => warn!(
-                package.sha256 = %sha256,
-                error = chain(&e),
-                "Cannot ask the catalog who references blob `{sha256}`; leaving it for garbage collection"
-            ),
         }
     }
 }

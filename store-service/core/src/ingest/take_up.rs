@@ -78,7 +78,8 @@ impl<V: Services> Ingest<V> {
 
     /// Judged like any request, for the operator may have changed what is allowed.
     fn parse_upload(&self, record: &JobRecord) -> Result<Upload, Problem> {
-        let JobRequest { body, allowance, caller_app, operator, tenant, request_id, sealed, .. } = &record.request;
+        let JobRequest { body, allowance, caller_app, operator, tenant, request_id, client_address, sealed, .. } =
+            &record.request;
         let opened = sealed.as_ref().map(|sealed| self.rules.sealer.open(record.view.id, sealed)).transpose();
         let callers_own = opened.map_err(|_| (self.rules.explain)(&IngestError::CredentialLost))?;
         Ok(Upload {
@@ -90,6 +91,7 @@ impl<V: Services> Ingest<V> {
             allowance: allowance.clone(),
             callers_own,
             request_id: request_id.clone(),
+            client_address: client_address.clone(),
         })
     }
 }

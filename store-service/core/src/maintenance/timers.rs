@@ -1,4 +1,4 @@
-//! The running store's own maintenance: garbage collection and expiry by the clock, and reading what is stored again, slowly.
+//! The running store's own maintenance: garbage collection, purging and expiry by the clock, and reading what is stored again, slowly.
 //!
 //! Promises: none of it holds up an upload for longer than it takes to ask the catalog and delete one file; a failure is
 //! logged and tried again at the next turn; [`Timers::stop`] returns once nothing runs any more.
@@ -12,9 +12,10 @@ use tracing::{error, info, warn};
 
 use super::digest::ReadRate;
 use super::verify::{Finding, FindingKind, Verify};
-use super::{Collected, Gc};
-use crate::ingest::ports::{BlobStore, CatalogReader, Maintenance};
+use super::{Collected, Gc, Purge, PurgeSummary};
+use crate::ingest::ports::{BlobStore, CatalogReader, Changes, Maintenance};
 use crate::ingest::{chain, now_ms};
+use crate::metrics::Metrics;
 
 /// All is read once in this time at most, however little there is.
 const SCRUB_EVERY: Duration = Duration::from_secs(86_400);
@@ -31,6 +32,8 @@ pub struct Schedule {
     pub gc_grace: Duration,
     /// How fast blobs are read again, once a day at most. 0: never.
     pub scrub_bytes_per_s: u64,
+    /// Between two purges; the first one is at the start. `None`: never.
+    pub purge_interval: Option<Duration>,
     /// For how long jobs that have ended can be asked for.
     pub job_retention: Duration,
 }
@@ -44,12 +47,17 @@ pub struct Timers {
 impl Timers {
     /// Starts what the operator wants.
     #[must_use]
-    pub fn start<B: BlobStore, C: Maintenance>(schedule: &Schedule, blobs: &B, catalog: &C) -> Self {
+    pub fn start<B: BlobStore, C: Changes>(schedule: &Schedule, blobs: &B, catalog: &C, metrics: &Metrics) -> Self {
         let timers = Self { tasks: TaskTracker::new(), stop: CancellationToken::new() };
         if let Some(interval) = schedule.gc_interval {
             let mut gc = Gc::new(blobs.clone(), catalog.clone(), schedule.gc_grace);
             gc.stop = timers.stop.clone();
             timers.tasks.spawn(collect_by_the_clock(gc, interval));
+        }
+        if let Some(interval) = schedule.purge_interval {
+            let mut purge = Purge::new(blobs.clone(), catalog.clone());
+            purge.stop = timers.stop.clone();
+            timers.tasks.spawn(purge_by_the_clock(purge, interval, metrics.clone()));
         }
         if schedule.scrub_bytes_per_s > 0 {
             let rate = ReadRate::BytesPerSecond(schedule.scrub_bytes_per_s);
@@ -90,6 +98,29 @@ async fn collect_by_the_clock<B: BlobStore, C: Maintenance>(gc: Gc<B, C>, interv
             Err(e) => warn!(error = chain(&e), "Garbage collection failed; trying again at the next interval"),
         }
         if gc.stop.run_until_cancelled(sleep_until(begun + interval)).await.is_none() {
+            return;
+        }
+    }
+}
+
+async fn purge_by_the_clock<B: BlobStore, C: Changes>(purge: Purge<B, C>, interval: Duration, metrics: Metrics) {
+    loop {
+        let begun = Instant::now();
+        match purge.run().await {
+            Ok(summary) if summary == PurgeSummary::default() => {}
+            Ok(PurgeSummary { packages, bytes, freed, held }) => {
+                metrics.purged(packages, bytes);
+                info!(
+                    purge.packages = packages,
+                    purge.bytes = bytes,
+                    purge.freed = freed,
+                    purge.held = held,
+                    "Purged {packages} deleted packages; {freed} blobs are gone"
+                );
+            }
+            Err(e) => warn!(error = chain(&e), "The purge failed; trying again at the next interval"),
+        }
+        if purge.stop.run_until_cancelled(sleep_until(begun + interval)).await.is_none() {
             return;
         }
     }

@@ -94,7 +94,7 @@ pub enum Repair {
 /// What was looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Summary {
-    /// Live rows.
+    /// Rows that need their bytes.
     pub rows: u64,
     /// Blobs.
     pub blobs: u64,

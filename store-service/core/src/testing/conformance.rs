@@ -80,6 +80,7 @@ fn job(number: u8, host: &str, caller: &str) -> NewJob {
         operator: Operator::new("admin").unwrap(),
         tenant: Some(TenantId::new("system").unwrap()),
         request_id: String::new(),
+        client_address: "192.0.2.7".to_owned(),
         sealed: Some(Sealed::from_bytes(vec![number, 0, 255])),
     };
     NewJob {

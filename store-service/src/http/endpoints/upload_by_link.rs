@@ -41,6 +41,7 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
         allowance: allowance.clone(),
         callers_own: callers_own.map(|value| api.sealer.take(value)),
         request_id: request_id.to_owned(),
+        client_address: head.client_address().to_owned(),
     };
     drop((body, share));
     let key = preferences::read_idempotency_key(&head.headers, &caller, &upload)?;

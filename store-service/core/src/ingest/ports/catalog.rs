@@ -8,7 +8,7 @@ use linkgate_archive::{Format, Package};
 use linkgate_contract::{JobId, ModuleRef, Operator, PackageId, PackageVersion, Sha256};
 use serde::{Deserialize, Serialize};
 
-use super::{Cause, Fence, Fetched, JobRecord};
+use super::{Cause, Fence, Fetched, JobRecord, Pin};
 use crate::conditions::{Conditions, Existing, NotMet};
 
 /// Where packages and modules are recorded. A copy is another handle on the same.
@@ -30,6 +30,12 @@ pub trait Catalog: CatalogReader {
         target: &ModuleRef,
         version: &PackageVersion,
     ) -> impl Future<Output = Result<Option<LivePackage>, CatalogError>> + Send;
+    /// The pins in force by which a live version may not be overwritten.
+    fn protecting_pins(
+        &self,
+        target: &ModuleRef,
+        version: &PackageVersion,
+    ) -> impl Future<Output = Result<Vec<Pin>, CatalogError>> + Send;
     /// Records a package, its module if that is new, and its job as done, in one transaction.
     ///
     /// [`CatalogError::Condition`] if the package's conditions are not met by the row that it would replace, and
@@ -64,8 +70,8 @@ pub trait Catalog: CatalogReader {
     fn check(&self) -> impl Future<Output = Result<(), CatalogError>> + Send;
 }
 
-/// The catalog for those who look after what is stored: page by page, by digest, without changing anything. Only live rows
-/// count: a deleted one has given its bytes up.
+/// The catalog for those who look after what is stored: page by page, by digest, without changing anything. Rows count that
+/// need their bytes: all of them, deleted or not, until they are purged.
 pub trait CatalogReader: Clone + Send + Sync + 'static {
     /// Kept while blobs and rows are brought in line, so that no blob is deleted as referenced by no row while an upload is
     /// about to record a row for the same bytes. Who only reads beside a running store cannot have it, and an adapter whose
@@ -76,13 +82,13 @@ pub trait CatalogReader: Clone + Send + Sync + 'static {
 
     /// Waits until nobody else publishes or deletes.
     fn lock_publishing(&self) -> impl Future<Output = Self::PublishLock> + Send;
-    /// The blobs that live rows reference, in order of their digests, those after the given one; empty after the last.
+    /// The blobs that rows reference, in order of their digests, those after the given one; empty after the last.
     fn references_after(&self, sha256: &str) -> impl Future<Output = Result<Vec<Reference>, CatalogError>> + Send;
-    /// What live rows say of one blob; `None` if none references it.
+    /// What rows say of one blob; `None` if none references it.
     fn reference(&self, sha256: &Sha256) -> impl Future<Output = Result<Option<Reference>, CatalogError>> + Send;
-    /// Whether a live row references a blob.
+    /// Whether a row references a blob.
     fn is_referenced(&self, sha256: &Sha256) -> impl Future<Output = Result<bool, CatalogError>> + Send;
-    /// The live rows that reference a blob, the first hundred of them.
+    /// The rows that reference a blob, the first hundred of them.
     fn referencing_rows(&self, sha256: &str) -> impl Future<Output = Result<Vec<RowName>, CatalogError>> + Send;
     /// What is wrong with the database itself, if anything: also an index that does not tell what its table holds.
     fn find_damage(&self) -> impl Future<Output = Result<Option<String>, CatalogError>> + Send;
@@ -258,7 +264,7 @@ pub struct Recorded {
     pub waited: Duration,
 }
 
-/// What live rows say of one blob.
+/// What rows that need their bytes say of one blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
     /// The digest as it is recorded; somebody may have written something else into the table.
@@ -295,6 +301,9 @@ pub enum CatalogError {
     /// What the request wants to be true of the version is not.
     #[error(transparent)]
     Condition(#[from] NotMet),
+    /// The version is there, and pins say that it may not be overwritten.
+    #[error("the version is in use and may not be overwritten")]
+    InUse(Vec<Pin>),
     /// Somebody else has claimed the job meanwhile, or it was taken off the queue.
     #[error("the job's claim has run out")]
     Fenced,

@@ -16,6 +16,9 @@ pub struct Failure {
     pub code: String,
     zh: String,
     en: String,
+    /// What programs do something with, if there is anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<serde_json::Value>,
 }
 
 impl Failure {
@@ -23,7 +26,7 @@ impl Failure {
     #[must_use]
     pub fn from_problem(problem: &Problem) -> Self {
         let [zh, en] = [Language::Chinese, Language::English].map(|language| problem.detail(language));
-        Self { code: problem.code().name().to_owned(), zh, en }
+        Self { code: problem.code().name().to_owned(), zh, en, data: problem.data().cloned() }
     }
 
     /// What is wrong.
@@ -111,6 +114,8 @@ pub struct JobRequest {
     pub tenant: Option<TenantId>,
     /// The gateway's id of the request.
     pub request_id: String,
+    /// Where the request came from, as the gate saw it. May be empty.
+    pub client_address: String,
     /// The caller's own credential for the source, if it sent one and there is a key.
     pub sealed: Option<Sealed>,
 }

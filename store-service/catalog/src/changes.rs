@@ -1,0 +1,290 @@
+//! Changes of recorded packages, in the catalog of SQLite.
+//!
+//! Promises: what the port [`Changes`] promises. A change begins with the write lock, so what it judges is what it changes.
+
+use linkgate_contract::{ModuleRef, PackageId, PackageVersion, PinName, Sha256};
+use linkgate_store_core::failpoint::{Step, reached};
+use linkgate_store_core::ingest::now_ms;
+use linkgate_store_core::ingest::ports::{
+    Actor, CatalogError, Change, ChangeError, Changes, Deletion, EventAction, MAX_PINS, NewPin, PackageDetail, Pin,
+    Purged,
+};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
+
+use super::database::{BEGIN, failed, unsigned};
+use super::events::NewEvent;
+use super::packages::read_row;
+use super::{SqliteCatalog, pins};
+
+/// Packages that are purged in one transaction: uploads wait for no more than that.
+const PURGED_AT_A_TIME: i64 = 50;
+/// The reason of a purge: the setting that says when.
+const RESTORE_DAYS: &str = "restore_days";
+
+/// Deleted packages whose bytes may go now. What is pinned keeps them.
+const DUE: &str = "is_deleted = 1 and purged_ms is null and (purge_after_ms is null or purge_after_ms <= ?1)
+    and not exists (select 1 from pin where package_id = source_package.id and (until_ms is null or until_ms > ?1))";
+
+impl Changes for SqliteCatalog {
+    async fn find_package(&self, target: &ModuleRef, id: PackageId) -> Result<Option<PackageDetail>, CatalogError> {
+        let mut connection = self.reader.pool.acquire().await.map_err(failed)?;
+        find(&mut connection, target, id, now_ms()).await.map_err(failed)
+    }
+
+    async fn delete(&self, change: &Change, deletion: Deletion) -> Result<PackageDetail, ChangeError> {
+        let (now, Change { target, actor, .. }) = (now_ms(), change);
+        let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
+        let seen = find_as_seen(&mut tx, change, now).await?;
+        if seen.row.is_deleted {
+            return Ok(seen);
+        }
+        if !seen.pins.is_empty() && !deletion.force {
+            let refused = NewEvent::about(EventAction::DeleteRefused, target, &seen.row, actor);
+            refused.record(&mut tx, now).await.map_err(failed)?;
+            tx.commit().await.map_err(failed)?;
+            return Err(ChangeError::InUse(seen.pins));
+        }
+        mark_deleted(&mut tx, &seen, deletion.restore_ms, now).await.map_err(failed)?;
+        let deleted = NewEvent { after: None, ..NewEvent::about(EventAction::Delete, target, &seen.row, actor) };
+        deleted.record(&mut tx, now).await.map_err(failed)?;
+        if deletion.restore_ms == 0 && seen.pins.is_empty() {
+            Due::of(target, &seen).purge(&mut tx, actor, now).await.map_err(failed)?;
+        }
+        let detail = find_changed(&mut tx, change, now).await?;
+        reached(Step::DeleteDue);
+        tx.commit().await.map_err(failed)?;
+        reached(Step::Deleted);
+        Ok(detail)
+    }
+
+    async fn restore(&self, change: &Change, version: Option<&PackageVersion>) -> Result<PackageDetail, ChangeError> {
+        let (now, Change { target, id, actor, .. }) = (now_ms(), change);
+        let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
+        let seen = find_as_seen(&mut tx, change, now).await?;
+        if !seen.row.is_deleted {
+            return Ok(seen);
+        }
+        if seen.purged_ms.is_some() {
+            return Err(ChangeError::Purged);
+        }
+        let version = version.unwrap_or(&seen.row.version);
+        // Whether the version is free is for the unique index to say.
+        sqlx::query(
+            "update source_package set is_deleted = 0, deleted_ms = null, purge_after_ms = null, version = ?1,
+                 updated_ms = ?2, revision = revision + 1 where id = ?3",
+        )
+        .bind(version.as_str())
+        .bind(now)
+        .bind(id.row())
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
+        let event = NewEvent::about(EventAction::Restore, target, &seen.row, actor);
+        let event = NewEvent { before: None, version: Some(version.as_str()), ..event };
+        event.record(&mut tx, now).await.map_err(failed)?;
+        let detail = find_changed(&mut tx, change, now).await?;
+        reached(Step::RestoreDue);
+        tx.commit().await.map_err(failed)?;
+        reached(Step::Restored);
+        Ok(detail)
+    }
+
+    async fn pin(&self, change: &Change, pin: NewPin) -> Result<(PackageDetail, Pin), ChangeError> {
+        let now = now_ms();
+        let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
+        let seen = find_as_seen(&mut tx, change, now).await?;
+        if seen.row.is_deleted {
+            return Err(if seen.purged_ms.is_some() { ChangeError::Purged } else { ChangeError::Deleted });
+        }
+        let before = seen.pins.iter().find(|before| before.name == pin.name);
+        match before {
+            Some(before) if pins::says_the_same(before, &pin) => return Ok((seen.clone(), before.clone())),
+            None if seen.pins.len() >= MAX_PINS => return Err(ChangeError::TooManyPins),
+            _ => {}
+        }
+        pins::write(&mut tx, change, &pin, now).await.map_err(failed)?;
+        let detail = self.end_pin(tx, change, EventAction::Pin, now).await?;
+        let pinned = detail.pins.iter().find(|pinned| pinned.name == pin.name).cloned();
+        pinned.map(|pinned| (detail, pinned)).ok_or(ChangeError::NoPin)
+    }
+
+    async fn unpin(&self, change: &Change, name: &PinName) -> Result<(PackageDetail, Pin), ChangeError> {
+        let now = now_ms();
+        let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
+        let seen = find_as_seen(&mut tx, change, now).await?;
+        let pin = seen.pins.iter().find(|pin| pin.name == *name).cloned().ok_or(ChangeError::NoPin)?;
+        pins::remove(&mut tx, change.id, name).await.map_err(failed)?;
+        let detail = self.end_pin(tx, change, EventAction::Unpin, now).await?;
+        Ok((detail, pin))
+    }
+
+    async fn purge_due(&self, now_ms: i64) -> Result<Vec<Purged>, CatalogError> {
+        let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
+        let text = format!("select * from source_package where {DUE} order by purge_after_ms, id limit ?2");
+        let due = sqlx::query(sqlx::AssertSqlSafe(text)).bind(now_ms).bind(PURGED_AT_A_TIME);
+        let due = due.fetch_all(&mut *tx).await.map_err(failed)?;
+        let mut purged = Vec::with_capacity(due.len());
+        for row in &due {
+            let due = Due::read(row).map_err(failed)?;
+            purged.push(due.purge(&mut tx, &Actor::default(), now_ms).await.map_err(failed)?);
+        }
+        reached(Step::PurgeDue);
+        tx.commit().await.map_err(failed)?;
+        if !purged.is_empty() {
+            reached(Step::Purged);
+        }
+        Ok(purged)
+    }
+
+    async fn count_due(&self, now_ms: i64) -> Result<(u64, u64), CatalogError> {
+        let text =
+            format!("select count(*) as rows, coalesce(sum(size_bytes), 0) as bytes from source_package where {DUE}");
+        let row = sqlx::query(sqlx::AssertSqlSafe(text)).bind(now_ms).fetch_one(&self.reader.pool).await;
+        let row = row.map_err(failed)?;
+        let number = |name| unsigned(row.try_get(name)?);
+        Ok((number("rows").map_err(failed)?, number("bytes").map_err(failed)?))
+    }
+}
+
+impl SqliteCatalog {
+    /// Ends the transaction in which a pin of a package was changed.
+    async fn end_pin(
+        &self,
+        mut tx: Transaction<'_, Sqlite>,
+        change: &Change,
+        action: EventAction,
+        now: i64,
+    ) -> Result<PackageDetail, ChangeError> {
+        let Change { target, id, actor, .. } = change;
+        let revised = sqlx::query("update source_package set revision = revision + 1 where id = ?").bind(id.row());
+        revised.execute(&mut *tx).await.map_err(failed)?;
+        let detail = find_changed(&mut tx, change, now).await?;
+        NewEvent::about(action, target, &detail.row, actor).record(&mut tx, now).await.map_err(failed)?;
+        reached(Step::PinDue);
+        tx.commit().await.map_err(failed)?;
+        reached(Step::Pinned);
+        Ok(detail)
+    }
+}
+
+/// A package of this module, as it is now.
+pub(super) async fn find(
+    connection: &mut SqliteConnection,
+    target: &ModuleRef,
+    id: PackageId,
+    now: i64,
+) -> Result<Option<PackageDetail>, sqlx::Error> {
+    let row = sqlx::query(
+        "select source_package.*, source_url from source_package left join provenance on package_id = id
+         where id = ? and app_code = ? and module = ?",
+    )
+    .bind(id.row())
+    .bind(target.app.as_str())
+    .bind(target.module.as_str())
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let pins = pins::in_force(connection, id, now).await?;
+    read_detail(&row, pins).map(Some)
+}
+
+/// The package that is to be changed, if it is what its changer saw.
+async fn find_as_seen(tx: &mut SqliteConnection, change: &Change, now: i64) -> Result<PackageDetail, ChangeError> {
+    let seen = find_changed(tx, change, now).await?;
+    if change.holds_for(&seen) { Ok(seen) } else { Err(ChangeError::PreconditionFailed) }
+}
+
+async fn find_changed(tx: &mut SqliteConnection, change: &Change, now: i64) -> Result<PackageDetail, ChangeError> {
+    find(tx, &change.target, change.id, now).await.map_err(failed)?.ok_or(ChangeError::NotFound)
+}
+
+async fn mark_deleted(
+    tx: &mut SqliteConnection,
+    seen: &PackageDetail,
+    restore_ms: i64,
+    now: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update source_package set is_deleted = 1, deleted_ms = ?1, purge_after_ms = ?2, revision = revision + 1
+         where id = ?3",
+    )
+    .bind(now)
+    .bind(now.saturating_add(restore_ms))
+    .bind(seen.row.id.row())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// What a purge needs of a row. Somebody may have written anything into it.
+struct Due<'r> {
+    id: PackageId,
+    app_code: &'r str,
+    module: &'r str,
+    version: &'r str,
+    sha256: Option<Sha256>,
+    size_bytes: i64,
+}
+
+impl<'r> Due<'r> {
+    fn read(row: &'r SqliteRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: PackageId::from_row(row.try_get("id")?),
+            app_code: row.try_get("app_code")?,
+            module: row.try_get("module")?,
+            version: row.try_get("version")?,
+            sha256: row.try_get::<&str, _>("sha256")?.parse().ok(),
+            size_bytes: row.try_get("size_bytes")?,
+        })
+    }
+
+    fn of(target: &'r ModuleRef, detail: &'r PackageDetail) -> Self {
+        Self {
+            id: detail.row.id,
+            app_code: target.app.as_str(),
+            module: target.module.as_str(),
+            version: detail.row.version.as_str(),
+            sha256: Some(detail.row.sha256),
+            size_bytes: detail.row.size_bytes,
+        }
+    }
+
+    async fn purge(self, tx: &mut SqliteConnection, actor: &Actor, now: i64) -> Result<Purged, sqlx::Error> {
+        let Self { id, app_code, module, version, sha256, size_bytes } = self;
+        sqlx::query("update source_package set purged_ms = ?, revision = revision + 1 where id = ?")
+            .bind(now)
+            .bind(id.row())
+            .execute(&mut *tx)
+            .await?;
+        let event = NewEvent {
+            action: EventAction::Purge,
+            app_code,
+            module,
+            package_id: Some(id),
+            version: Some(version),
+            before: sha256,
+            after: None,
+            actor,
+            reason: RESTORE_DAYS,
+        };
+        event.record(tx, now).await?;
+        Ok(Purged { id, sha256, size_bytes: unsigned(size_bytes)? })
+    }
+}
+
+fn read_detail(row: &SqliteRow, pins: Vec<Pin>) -> Result<PackageDetail, sqlx::Error> {
+    Ok(PackageDetail {
+        row: read_row(row)?,
+        format: row.try_get("format")?,
+        relative_path: row.try_get("relative_path")?,
+        entries: row.try_get("entries")?,
+        unpacked_bytes: row.try_get("unpacked_bytes")?,
+        revision: row.try_get("revision")?,
+        pins,
+        deleted_ms: row.try_get("deleted_ms")?,
+        purge_after_ms: row.try_get("purge_after_ms")?,
+        purged_ms: row.try_get("purged_ms")?,
+        source: row.try_get("source_url")?,
+    })
+}
