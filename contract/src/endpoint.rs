@@ -75,6 +75,8 @@ pub enum ReplyKind {
     PackageDetail,
     /// A pin.
     Pin,
+    /// What retention rules would delete.
+    Plan,
     #[cfg(feature = "test-endpoint")]
     /// The query that reached the store.
     Query,
@@ -214,6 +216,14 @@ endpoints! {
     /// Takes a pin away.
     UnpinSourcePackage = "unpin_source_package" {
         Delete "{id}/pins/{name}/", action: Pin, body: None, query: [], reply: Pin,
+    }
+    /// Shows what the retention rules would delete.
+    ExplainSourcePackageCleanup = "explain_source_package_cleanup" {
+        Get "cleanup/", action: Cleanup, body: None, query: [], reply: Plan,
+    }
+    /// Deletes what a plan of the retention rules names.
+    RunSourcePackageCleanup = "run_source_package_cleanup" {
+        Post "cleanup/", action: Cleanup, body: Json, query: [], reply: Plan,
     }
     #[cfg(feature = "test-endpoint")]
     /// Shows the query that reached the store; only for tests.

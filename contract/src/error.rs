@@ -50,6 +50,8 @@ codes! {
     PackagePurged => "PACKAGE_PURGED", 410, None, "源码包已被清除，无法恢复", "The package was purged, its bytes are gone";
     /// The package is pinned.
     PackageInUse => "PACKAGE_IN_USE", 409, None, "源码包正在被使用", "The package is in use";
+    /// What would be deleted is not what its caller saw.
+    PlanChanged => "PLAN_CHANGED", 409, None, "清理计划已发生变化，请重新获取后再试", "The plan has changed, ask for it again";
     /// A quota is used up.
     PackageQuotaExceeded => "PACKAGE_QUOTA_EXCEEDED", 400, None, "超出配额", "A quota is used up";
     /// The package is not what its caller saw.

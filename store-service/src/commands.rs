@@ -3,7 +3,9 @@
 //! Promises: reports go to standard output, what went wrong to standard error; the exit code alone says how it ended.
 //! Needs of all settings only the data directory, and `health` only where the store listens.
 
+mod events;
 mod health;
+mod retention;
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -23,6 +25,8 @@ use linkgate_store_core::settings::QueueLimits;
 
 use crate::config::{CommandConfig, Env};
 use crate::{runtime, telemetry};
+pub use events::EventArgs;
+pub use retention::RetentionCommand;
 
 /// `EX_USAGE` of sysexits.h: trying again will not help.
 pub const BAD_CONFIG: u8 = 64;
@@ -50,6 +54,14 @@ pub enum Command {
         /// Only says what would be purged
         #[arg(long)]
         dry_run: bool,
+    },
+    /// Prints what happened to packages, the oldest first, also while a store runs
+    Events(EventArgs),
+    /// Shows or does what the rules of `LINKGATE_RETENTION_FILE` say
+    Retention {
+        /// Which of the two
+        #[command(subcommand)]
+        command: RetentionCommand,
     },
     /// Reads everything that is stored and holds it against the catalog, also while a store runs
     Verify {
@@ -112,6 +124,8 @@ async fn dispatch(command: Command, config: &CommandConfig) -> Result<ExitCode, 
             Ok(ExitCode::SUCCESS)
         }
         Command::Health => Ok(health::health()),
+        Command::Events(arguments) => events::events(config, arguments).await,
+        Command::Retention { command } => retention::retention(config, command).await,
         Command::Purge { dry_run } => purge(data_dir, dry_run).await,
         Command::Verify { repair, json } => verify(config, repair, json).await,
         Command::Backup { dir } => {

@@ -14,6 +14,7 @@ mod maintenance;
 mod modules;
 mod package;
 mod private_file;
+mod rules;
 mod sealing;
 mod server;
 mod traces;
@@ -28,7 +29,7 @@ use linkgate_archive::Limits;
 use linkgate_fetch::FetchConfig;
 use linkgate_store_core::own_key::OwnKey;
 use linkgate_store_core::sealing::SealingKey;
-use linkgate_store_core::settings::{InspectionRules, ModuleRules};
+use linkgate_store_core::settings::{InspectionRules, ModuleRules, QuotaRules, RetentionRules};
 
 pub use auth::{AuthConfig, InvalidKey, TrustedKey, TrustedKeys};
 pub use credentials::credentials_from_vars;
@@ -36,6 +37,7 @@ pub use host_tls::host_tls_from_vars;
 pub use linkgate_fetch::{Credentials, HostTls};
 pub use log::{LogConfig, LogFormat};
 pub use maintenance::MaintenanceConfig;
+pub use rules::rules_from_vars;
 pub use server::{SeatBounds, ServerConfig};
 pub use traces::TraceConfig;
 pub use vars::{Env, Vars};
@@ -55,6 +57,10 @@ pub struct Config {
     pub modules: ModuleRules,
     /// What a package may be.
     pub packages: Limits,
+    /// How much is kept.
+    pub quotas: QuotaRules,
+    /// What is deleted by and by.
+    pub retention: RetentionRules,
     /// What inspections may take.
     pub inspection: InspectionRules,
     /// `LINKGATE_DATA_DIR`: packages and catalog. Required; made when it is missing; used by one store at a time.
@@ -85,6 +91,8 @@ pub struct CommandConfig {
     pub data_dir: PathBuf,
     /// Maintenance.
     pub maintenance: MaintenanceConfig,
+    /// What is deleted by and by.
+    pub retention: RetentionRules,
     /// What is logged.
     pub log: LogConfig,
 }
@@ -111,7 +119,7 @@ impl fmt::Display for BadConfig {
 }
 
 /// Every variable that the store reads.
-pub const VARIABLES: [&str; 83] = [
+pub const VARIABLES: [&str; 92] = [
     server::LISTEN,
     server::MAX_CONNECTIONS,
     server::MAX_UPLOADS,
@@ -146,6 +154,15 @@ pub const VARIABLES: [&str; 83] = [
     maintenance::JOB_RETENTION,
     maintenance::PURGE_INTERVAL,
     maintenance::RESTORE_DAYS,
+    maintenance::RETENTION_INTERVAL,
+    maintenance::EVENT_DAYS,
+    rules::QUOTA_FILE,
+    rules::MODULE_MAX_PACKAGES,
+    rules::MODULE_MAX_BYTES,
+    rules::APP_MAX_PACKAGES,
+    rules::APP_MAX_BYTES,
+    rules::MAX_PACKAGE_BYTES,
+    rules::RETENTION_FILE,
     MIN_FREE,
     sealing::KEY,
     sealing::KEY_FILE,
@@ -208,7 +225,8 @@ const RENAMED: [(&str, &str); 2] = [
     ("LINKGATE_STORE_JOBS_KEPT_S", maintenance::JOB_RETENTION),
 ];
 /// Variables of these families are ours alone, so one that we do not know is a typo.
-const OWN_PREFIXES: [&str; 3] = ["LINKGATE_STORE_", "LINKGATE_FETCH_", "LINKGATE_PACKAGE_"];
+const OWN_PREFIXES: [&str; 5] =
+    ["LINKGATE_STORE_", "LINKGATE_FETCH_", "LINKGATE_PACKAGE_", "LINKGATE_QUOTA_", "LINKGATE_RETENTION_"];
 
 impl Config {
     /// Reads all settings.
@@ -227,6 +245,8 @@ impl Config {
             fetch,
             modules: modules::read_settings(&mut reader),
             packages,
+            quotas: rules::read_quotas(&mut reader),
+            retention: rules::read_retention(&mut reader),
             data_dir: reader.required(DATA_DIR).map(PathBuf::from).unwrap_or_default(),
             min_free_bytes: reader.number(MIN_FREE, 64 << 20, 0..=1 << 50),
             time_zone: read_time_zone(&mut reader),
@@ -252,6 +272,7 @@ impl CommandConfig {
         let config = Self {
             data_dir: reader.required(DATA_DIR).map(PathBuf::from).unwrap_or_default(),
             maintenance: MaintenanceConfig::read_settings(&mut reader),
+            retention: rules::read_retention(&mut reader),
             log: LogConfig::read_settings(&mut reader),
         };
         reader.finish(config)
@@ -421,6 +442,9 @@ mod tests {
             (maintenance::JOB_RETENTION, "86399"),
             (maintenance::PURGE_INTERVAL, "-1"),
             (maintenance::RESTORE_DAYS, "3661"),
+            (maintenance::EVENT_DAYS, "179"),
+            (maintenance::RETENTION_INTERVAL, "2592001"),
+            (rules::MODULE_MAX_BYTES, "1G"),
         ] {
             assert!(fault(&[(name, value)]).contains(name), "{name}={value}");
         }

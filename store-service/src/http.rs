@@ -36,6 +36,7 @@ use linkgate_store_core::ingest::ports::Services;
 use linkgate_store_core::ingest::{Ingest, IngestError, NotReady};
 use linkgate_store_core::lifecycle::Lifecycle;
 use linkgate_store_core::metrics::Metrics;
+use linkgate_store_core::retention::Cleanup;
 use linkgate_store_core::sealing::Sealer;
 use linkgate_store_core::signed_url::UrlSigner;
 
@@ -72,6 +73,8 @@ pub struct Api<V: Services> {
     pub public_url: Option<String>,
     /// What becomes of stored packages.
     pub lifecycle: Lifecycle<V>,
+    /// What the operator's rules delete of them.
+    pub cleanup: Cleanup<V::Catalog>,
     /// Who is believed.
     pub verifier: Verifier,
     /// Where links may point to.

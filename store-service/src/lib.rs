@@ -18,6 +18,8 @@ mod http;
 mod ingest_tests;
 #[cfg(test)]
 mod maintenance_tests;
+#[cfg(test)]
+mod model_tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +36,7 @@ use linkgate_store_core::lifecycle::{Lifecycle, LifecycleRules};
 use linkgate_store_core::maintenance::{Schedule, Timers};
 use linkgate_store_core::metrics::Metrics;
 use linkgate_store_core::own_key::KeyError;
+use linkgate_store_core::retention::Cleanup;
 use linkgate_store_core::sealing::Sealer;
 use linkgate_store_core::settings::FileRules;
 use linkgate_store_core::signed_url::{self, UrlSigner};
@@ -120,6 +123,7 @@ pub async fn run(
         files: file_rules(&config),
         modules: config.modules,
         packages: config.packages,
+        quotas: config.quotas.clone(),
         inspection: config.inspection,
         queue: config.server.queue,
         max_lives: config.server.max_lives,
@@ -132,7 +136,9 @@ pub async fn run(
     info!(key.id = url_signer.key_id(), "Signs URLs; the public half of the key is {}", signed_url::KEY_FILES.public);
     let ingest: Arc<Ingest<Embedded>> =
         Ingest::start(source, blobs.clone(), catalog.clone(), signer, rules, metrics.clone());
-    let lifecycle_rules = LifecycleRules { restore_ms: milliseconds(config.maintenance.restore) };
+    let restore_ms = milliseconds(config.maintenance.restore);
+    let lifecycle_rules = LifecycleRules { restore_ms, quotas: config.quotas };
+    let cleanup = Cleanup::new(catalog.clone(), config.retention, restore_ms, metrics.clone());
     let api = http::Api {
         ingest: Arc::clone(&ingest),
         downloads: Downloads::new(blobs.clone(), catalog.clone()),
@@ -140,6 +146,7 @@ pub async fn run(
         url_signer,
         public_url: config.public_url,
         lifecycle: Lifecycle::new(blobs.clone(), catalog.clone(), lifecycle_rules, metrics.clone()),
+        cleanup: cleanup.clone(),
         verifier: http::Verifier::new(config.auth),
         allowed_hosts: config.fetch.allowed_hosts,
         sealer,
@@ -152,7 +159,7 @@ pub async fn run(
     };
     info!("Listening on {}", listener.local_addr().map_err(StartError::Listener)?);
     ingest.resume().await?;
-    let timers = Timers::start(&schedule(&config.maintenance), &blobs, &catalog, &metrics);
+    let timers = Timers::start(&schedule(&config.maintenance), &blobs, &catalog, &cleanup, &metrics);
     http::serve(listener, Arc::new(api), &config.server, shutdown).await;
     // Uploads have ended, so nobody waits for what these still do.
     timers.stop().await;
@@ -175,8 +182,17 @@ fn file_rules(config: &Config) -> FileRules {
 }
 
 fn schedule(config: &MaintenanceConfig) -> Schedule {
-    let MaintenanceConfig { gc_interval, gc_grace, scrub_bytes_per_s, job_retention, purge_interval, .. } = *config;
-    Schedule { gc_interval, gc_grace, scrub_bytes_per_s, purge_interval, job_retention }
+    let MaintenanceConfig { gc_interval, gc_grace, scrub_bytes_per_s, .. } = *config;
+    let MaintenanceConfig { job_retention, purge_interval, cleanup_interval, event_retention, .. } = *config;
+    Schedule {
+        gc_interval,
+        gc_grace,
+        scrub_bytes_per_s,
+        purge_interval,
+        cleanup_interval,
+        event_retention,
+        job_retention,
+    }
 }
 
 fn milliseconds(duration: Duration) -> i64 {

@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use linkgate_store::commands::{BAD_CONFIG, Command, execute};
 use linkgate_store::config::{
     AuthConfig, Config, Credentials, Env, HostTls, TrustedKeys, credentials_from_vars, host_tls_from_vars,
+    rules_from_vars,
 };
 use linkgate_store::telemetry::Traces;
 use linkgate_store::{run, runtime, telemetry};
+use linkgate_store_core::settings::{QuotaRules, RetentionRules};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
@@ -68,7 +70,8 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     // Before the store runs, so that no signal in between kills it.
     let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (keys, fetch) = (config.auth.keys.clone(), (config.fetch.host_tls.clone(), config.fetch.credentials.clone()));
-    let hangups = tokio::spawn(read_files_again(signal(SignalKind::hangup())?, keys, fetch));
+    let rules = (config.quotas.clone(), config.retention.clone());
+    let hangups = tokio::spawn(read_files_again(signal(SignalKind::hangup())?, keys, fetch, rules));
     run(listener, config, shutdown(terminate, interrupt)).await?;
     hangups.abort();
     info!("Stopped");
@@ -76,7 +79,12 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// So that keys, certificates and credentials can be exchanged without a moment in which nobody is served.
-async fn read_files_again(mut hangup: Signal, keys: TrustedKeys, (host_tls, credentials): (HostTls, Credentials)) {
+async fn read_files_again(
+    mut hangup: Signal,
+    keys: TrustedKeys,
+    (host_tls, credentials): (HostTls, Credentials),
+    (quotas, retention): (QuotaRules, RetentionRules),
+) {
     while hangup.recv().await.is_some() {
         match AuthConfig::from_vars(&Env) {
             Ok(read) => {
@@ -98,6 +106,15 @@ async fn read_files_again(mut hangup: Signal, keys: TrustedKeys, (host_tls, cred
                 info!("Read the credentials for sources again: there are {}", credentials.now().len());
             }
             Err(bad) => error!("The credentials for sources stay as they were: {bad}"),
+        }
+        match rules_from_vars(&Env) {
+            Ok((new_quotas, new_retention)) => {
+                quotas.rules.replace(&new_quotas.rules);
+                retention.replace(&new_retention);
+                let (quotas, rules) = (quotas.rules.now().len(), retention.now().len());
+                info!("Read the rules again: there are {quotas} quotas and {rules} retention rules");
+            }
+            Err(bad) => error!("The quotas and retention rules stay as they were: {bad}"),
         }
     }
 }

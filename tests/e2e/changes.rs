@@ -84,3 +84,44 @@ async fn whoever_may_delete_and_force_it_deletes_a_pinned_package() {
     let alone = stack_for(&["upload", "force_delete"]).await;
     assert_no_permission(&alone.refuse_at_gate(alone.below(Method::DELETE, "1/?force=true")).await);
 }
+
+#[tokio::test]
+async fn a_module_is_cleaned_up_by_whom_grants_let() {
+    let rules = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(rules.path(), "[[rules]]\nname = \"one\"\ntargets = [\"*\"]\nkeep_last = 1\n").unwrap();
+    let settings =
+        [("LINKGATE_RETENTION_FILE", rules.path().to_str().unwrap()), ("LINKGATE_RETENTION_INTERVAL_S", "0")];
+    let with_actions = |actions: &'static [&'static str]| {
+        WholeStack::under(GatewayPlan::new(), &settings, &[], move |policy, _| {
+            policy["grants"] = json!([{"name": "one", "callers": ["*"], "targets": ["*"], "actions": actions}]);
+        })
+    };
+    let stack = with_actions(&["upload", "cleanup"]).await;
+    for version in ["1", "2"] {
+        assert_eq!(stack.send(stack.request(stack.source().url()).version(version)).await.status, 200);
+    }
+    let plan = stack.send(stack.below(Method::GET, "cleanup/")).await;
+    assert_eq!((plan.status, &plan.json()["would_delete_count"]), (200, &json!(1)), "{plan:?}");
+    let head = stack.send(stack.below(Method::HEAD, "cleanup/")).await;
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
+    let run = stack.below(Method::POST, "cleanup/").json(&json!({"plan": plan.json()["plan"]}));
+    assert_eq!(stack.send(run.clone()).await.status, 200);
+    assert_eq!(stack.send(run).await.status, 409, "it is done");
+    let deleted: Vec<bool> = stack.directory().rows().await.iter().map(|row| row.is_deleted).collect();
+    assert_eq!(deleted, [true, false]);
+
+    let stack = with_actions(&["upload", "delete"]).await;
+    for method in [Method::GET, Method::POST] {
+        assert_no_permission(&stack.refuse_at_gate(stack.below(method, "cleanup/")).await);
+    }
+}
+
+#[tokio::test]
+async fn a_quota_that_is_used_up_is_told_through_the_gate() {
+    let stack = WholeStack::with(&[("LINKGATE_QUOTA_MODULE_MAX_PACKAGES", "1")]).await;
+    assert_eq!(stack.send(stack.request(stack.source().url())).await.status, 200);
+    let refused = stack.send(stack.request(stack.source().url()).version("2")).await;
+    assert_eq!((refused.status, refused.header("bkapi-error-code")), (400, Some("PACKAGE_QUOTA_EXCEEDED")));
+    let data = json!({"scope": "module.max_packages", "limit": 1, "used": 1, "requested": 1});
+    assert_eq!(refused.json()["data"], data);
+}

@@ -30,6 +30,7 @@ pub struct Row {
     pub entries: Option<i64>,
     pub unpacked_bytes: Option<i64>,
     pub is_deleted: bool,
+    pub is_purged: bool,
     pub created_ms: i64,
     pub updated_ms: i64,
 }
@@ -155,6 +156,7 @@ impl DataDirectory {
             entries: row.get("entries"),
             unpacked_bytes: row.get("unpacked_bytes"),
             is_deleted: row.get("is_deleted"),
+            is_purged: row.get::<Option<i64>, _>("purged_ms").is_some(),
             created_ms: row.get("created_ms"),
             updated_ms: row.get("updated_ms"),
         };

@@ -6,16 +6,17 @@ use linkgate_contract::{ModuleRef, PackageId, PackageVersion, PinName, Sha256};
 use linkgate_store_core::failpoint::{Step, reached};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
-    Actor, CatalogError, Change, ChangeError, Changes, Deletion, EventAction, MAX_PINS, NewPin, PackageDetail, Pin,
-    Purged,
+    Actor, CatalogError, Change, ChangeError, Changes, Cleanup, Deletion, EventAction, MAX_PINS, NewPin, PackageDetail,
+    Pin, Purged,
 };
+use linkgate_store_core::settings::{Demand, Quota};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
 
 use super::database::{BEGIN, failed, unsigned};
 use super::events::NewEvent;
 use super::packages::read_row;
-use super::{SqliteCatalog, pins};
+use super::{SqliteCatalog, cleanup, pins, usage};
 
 /// Packages that are purged in one transaction: uploads wait for no more than that.
 const PURGED_AT_A_TIME: i64 = 50;
@@ -58,7 +59,12 @@ impl Changes for SqliteCatalog {
         Ok(detail)
     }
 
-    async fn restore(&self, change: &Change, version: Option<&PackageVersion>) -> Result<PackageDetail, ChangeError> {
+    async fn restore(
+        &self,
+        change: &Change,
+        version: Option<&PackageVersion>,
+        quota: &Quota,
+    ) -> Result<PackageDetail, ChangeError> {
         let (now, Change { target, id, actor, .. }) = (now_ms(), change);
         let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
         let seen = find_as_seen(&mut tx, change, now).await?;
@@ -68,6 +74,9 @@ impl Changes for SqliteCatalog {
         if seen.purged_ms.is_some() {
             return Err(ChangeError::Purged);
         }
+        // Its bytes count already.
+        let used = usage::of_target(&mut tx, target).await.map_err(failed)?;
+        quota.judge(used, Demand { packages: 1, ..Demand::default() }).map_err(ChangeError::QuotaExceeded)?;
         let version = version.unwrap_or(&seen.row.version);
         // Whether the version is free is for the unique index to say.
         sqlx::query(
@@ -117,6 +126,38 @@ impl Changes for SqliteCatalog {
         pins::remove(&mut tx, change.id, name).await.map_err(failed)?;
         let detail = self.end_pin(tx, change, EventAction::Unpin, now).await?;
         Ok((detail, pin))
+    }
+
+    async fn clean_up(&self, cleanup: &Cleanup, actor: &Actor) -> Result<(), ChangeError> {
+        let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
+        cleanup::clean_up(&mut tx, cleanup, actor, now_ms()).await?;
+        reached(Step::CleanupDue);
+        tx.commit().await.map_err(failed)?;
+        reached(Step::CleanedUp);
+        Ok(())
+    }
+
+    async fn note_refusal(
+        &self,
+        target: &ModuleRef,
+        version: Option<&PackageVersion>,
+        actor: &Actor,
+        quota: &'static str,
+    ) -> Result<(), CatalogError> {
+        let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
+        let event = NewEvent {
+            action: EventAction::UploadRefused,
+            app_code: target.app.as_str(),
+            module: target.module.as_str(),
+            package_id: None,
+            version: version.map(PackageVersion::as_str),
+            before: None,
+            after: None,
+            actor,
+            reason: quota,
+        };
+        event.record(&mut tx, now_ms()).await.map_err(failed)?;
+        tx.commit().await.map_err(failed)
     }
 
     async fn purge_due(&self, now_ms: i64) -> Result<Vec<Purged>, CatalogError> {
@@ -199,7 +240,7 @@ async fn find_changed(tx: &mut SqliteConnection, change: &Change, now: i64) -> R
     find(tx, &change.target, change.id, now).await.map_err(failed)?.ok_or(ChangeError::NotFound)
 }
 
-async fn mark_deleted(
+pub(super) async fn mark_deleted(
     tx: &mut SqliteConnection,
     seen: &PackageDetail,
     restore_ms: i64,

@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use linkgate_contract::{JobId, Sha256};
+use linkgate_contract::{Fields, JobId, ModuleRef, PackageVersion, Sha256, read_version_field};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
@@ -166,6 +166,13 @@ impl ClaimTable {
         self.state().jobs.contains_key(&id)
     }
 
+    /// Versions of a module that jobs have named in their requests.
+    pub(super) fn uploading(&self, target: &ModuleRef) -> Vec<PackageVersion> {
+        let state = self.state();
+        let of_module = state.jobs.values().map(|entry| &entry.record).filter(|record| record.view.target == *target);
+        of_module.filter_map(|record| named_version(&record.request.body)).collect()
+    }
+
     /// Begins to write a job's end. One without a claim must not be claimed by anybody.
     pub(super) fn begin_end(&self, id: JobId, fence: Option<Fence>) -> Result<Ending, QueueError> {
         let mut state = self.state();
@@ -193,6 +200,12 @@ impl ClaimTable {
         // Nothing in here panics half-way.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The version that the body of a request names, in the API's form.
+fn named_version(body: &str) -> Option<PackageVersion> {
+    let fields = Fields::from_json(body.as_bytes()).ok()?;
+    read_version_field(&fields).ok()?
 }
 
 impl Ending {

@@ -8,6 +8,7 @@
 
 mod changes;
 mod claims;
+mod cleanup;
 mod database;
 mod ended;
 mod events;
@@ -18,6 +19,9 @@ mod provenance;
 mod queue;
 mod reader;
 mod sqlite;
+mod usage;
 
+pub use events::{EventFilter, EventRecord};
 pub use reader::SqliteReader;
 pub use sqlite::{CatalogStartError, SqliteCatalog};
+pub use usage::SqliteReservation;

@@ -30,6 +30,7 @@ pub(super) struct Live {
     pub(super) id: i64,
     /// `None` if somebody wrote something else into the table: no blob is left behind by it.
     pub(super) sha256: Option<Sha256>,
+    pub(super) size_bytes: u64,
     revision: i64,
 }
 
@@ -45,7 +46,7 @@ pub(super) async fn find_live(
     entry: &NewPackage,
 ) -> Result<Option<Live>, sqlx::Error> {
     let row = sqlx::query(
-        "select id, sha256, revision from source_package
+        "select id, sha256, size_bytes, revision from source_package
             where app_code = ? and module = ? and version = ? and is_deleted = 0",
     )
     .bind(entry.target.app.as_str())
@@ -55,7 +56,8 @@ pub(super) async fn find_live(
     .await?;
     let read = |row: SqliteRow| {
         let sha256 = row.try_get::<&str, _>("sha256")?.parse().ok();
-        Ok(Live { id: row.try_get("id")?, sha256, revision: row.try_get("revision")? })
+        let (id, revision) = (row.try_get("id")?, row.try_get("revision")?);
+        Ok(Live { id, sha256, size_bytes: unsigned(row.try_get("size_bytes")?)?, revision })
     };
     row.map(read).transpose()
 }

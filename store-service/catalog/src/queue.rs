@@ -1,6 +1,6 @@
 //! The queue of jobs: in memory as long as a job waits or runs, in SQLite what must outlive this process.
 
-use linkgate_contract::{JobId, Sha256};
+use linkgate_contract::{JobId, ModuleRef, PackageVersion, Sha256};
 use linkgate_store_core::failpoint::{Step, reached};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
@@ -76,6 +76,10 @@ impl JobQueue for SqliteCatalog {
 
     async fn find_job_by_key(&self, key: Sha256, since_ms: i64) -> Result<Option<(JobId, Sha256)>, QueueError> {
         jobs::find_by_key(&self.reader.pool, key, since_ms).await.map_err(from_catalog)
+    }
+
+    async fn uploading(&self, target: &ModuleRef) -> Result<Vec<PackageVersion>, QueueError> {
+        Ok(self.claims.uploading(target))
     }
 
     async fn unfinished(&self) -> Result<Vec<JobRecord>, QueueError> {

@@ -5,12 +5,15 @@
 
 use std::path::{Path, PathBuf};
 
-use linkgate_contract::Sha256;
+use linkgate_contract::{ModuleRef, Sha256};
 use linkgate_store_core::data_dir::open_file;
-use linkgate_store_core::ingest::ports::{CatalogError, CatalogReader, Reference, RowName};
+use linkgate_store_core::ingest::now_ms;
+use linkgate_store_core::ingest::ports::{Candidate, CandidateCursor, CatalogError, CatalogReader, Reference, RowName};
+use linkgate_store_core::settings::RetentionOrder;
 use sqlx::sqlite::{SqlitePoolOptions, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _, SqlitePool};
 
+use super::cleanup;
 use super::database::{ACQUIRE_TIMEOUT, failed, options};
 
 /// Digests on a page: small beside a read of the disk for each of them.
@@ -108,6 +111,19 @@ impl CatalogReader for SqliteReader {
         .await
         .map_err(failed)?;
         rows.iter().map(read_name).collect::<Result<_, _>>().map_err(failed)
+    }
+
+    async fn candidates_after(
+        &self,
+        target: &ModuleRef,
+        order: RetentionOrder,
+        after: Option<CandidateCursor>,
+    ) -> Result<Vec<Candidate>, CatalogError> {
+        cleanup::candidates_after(&self.pool, target, order, after, now_ms()).await
+    }
+
+    async fn modules_after(&self, after: Option<&ModuleRef>) -> Result<Vec<ModuleRef>, CatalogError> {
+        cleanup::modules_after(&self.pool, after).await
     }
 
     async fn find_damage(&self) -> Result<Option<String>, CatalogError> {

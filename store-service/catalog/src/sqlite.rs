@@ -13,10 +13,10 @@ use linkgate_contract::{ModuleRef, PackageId, PackageVersion, Sha256};
 use linkgate_store_core::failpoint::{Step, reached};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
-    Catalog, CatalogError, CatalogReader, EventAction, Fence, JobEnd, JobRecord, LivePackage, Maintenance, NewPackage,
-    Pin, QueueError, Recorded, Reference, RowName, StoredFile, StoredPackage,
+    Candidate, CandidateCursor, Catalog, CatalogError, CatalogReader, EventAction, Fence, JobEnd, JobRecord, LivePackage,
+    Maintenance, NewPackage, Pin, QueueError, QuotaClaim, Recorded, Reference, RowName, StoredFile, StoredPackage,
 };
-use linkgate_store_core::settings::{QueueLimits, SourceOrigin};
+use linkgate_store_core::settings::{Demand, QueueLimits, RetentionOrder, SourceOrigin, UsageOfTarget};
 use sqlx::sqlite::{SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -26,6 +26,7 @@ use super::database::{ACQUIRE_TIMEOUT, BEGIN, failed, options};
 use super::ended::EndedJobs;
 use super::events::{self, NewEvent};
 use super::packages::{self, Live};
+use super::usage::{self, Announced, SqliteReservation};
 use super::{SqliteReader, jobs, pins, provenance};
 
 /// The first release without the WAL-reset corruption.
@@ -40,6 +41,7 @@ pub struct SqliteCatalog {
     pub(super) reader: SqliteReader,
     pub(super) claims: ClaimTable,
     pub(super) ended: EndedJobs,
+    announced: Announced,
     publishing: Arc<Mutex<()>>,
     path: std::path::PathBuf,
 }
@@ -81,7 +83,8 @@ impl SqliteCatalog {
         let reader = pool(READERS).connect_with(options.pragma("query_only", "on")).await?;
         let (reader, claims) = (SqliteReader::new(reader, path.to_owned()), ClaimTable::new(limits));
         let ended = EndedJobs::open(&mut *writer.acquire().await?, limits.ended).await?;
-        Ok(Self { writer, reader, claims, ended, publishing: Arc::default(), path: path.to_owned() })
+        let (announced, publishing) = (Announced::default(), Arc::default());
+        Ok(Self { writer, reader, claims, ended, announced, publishing, path: path.to_owned() })
     }
 }
 
@@ -102,6 +105,8 @@ fn is_new_enough(version: &str) -> bool {
 }
 
 impl Catalog for SqliteCatalog {
+    type Reservation = SqliteReservation;
+
     async fn module_origin(&self, target: &ModuleRef) -> Result<Option<SourceOrigin>, CatalogError> {
         let number: Option<i64> =
             sqlx::query_scalar("select source_origin from module where app_code = ? and module = ?")
@@ -134,6 +139,15 @@ impl Catalog for SqliteCatalog {
         packages::find_live_package(&self.reader.pool, target, version).await
     }
 
+    async fn usage(&self, target: &ModuleRef) -> Result<UsageOfTarget, CatalogError> {
+        let mut connection = self.reader.pool.acquire().await.map_err(failed)?;
+        usage::of_target(&mut connection, target).await.map_err(failed)
+    }
+
+    async fn reserve(&self, claim: QuotaClaim) -> Result<SqliteReservation, CatalogError> {
+        SqliteReservation::make(claim, self.announced.clone(), self.reader.clone()).await
+    }
+
     async fn protecting_pins(&self, target: &ModuleRef, version: &PackageVersion) -> Result<Vec<Pin>, CatalogError> {
         let mut connection = self.reader.pool.acquire().await.map_err(failed)?;
         pins::protecting(&mut connection, target, version, now_ms()).await.map_err(failed)
@@ -152,6 +166,12 @@ impl Catalog for SqliteCatalog {
         let live = packages::find_live(&mut tx, &package).await.map_err(failed)?;
         let protecting = pins::protecting(&mut tx, &package.target, &package.version, now).await.map_err(failed)?;
         package.conditions.judge(live.as_ref().map(Live::existing).as_ref())?;
+        let demand = Demand::of_package(package.size_bytes, live.as_ref().map(|live| live.size_bytes));
+        if live.is_none() || package.allow_overwrite {
+            let used = usage::of_target(&mut tx, &package.target).await.map_err(failed)?;
+            let used = self.announced.beside(job.view.id, &package.target, used);
+            package.quota.judge(used, demand).map_err(CatalogError::QuotaExceeded)?;
+        }
         let (row, replaced, action) = match live {
             Some(_) if !package.allow_overwrite => return Err(CatalogError::AlreadyExists),
             Some(_) if !protecting.is_empty() => return Err(CatalogError::InUse(protecting)),
@@ -227,6 +247,19 @@ impl CatalogReader for SqliteCatalog {
         self.reader.referencing_rows(sha256).await
     }
 
+    async fn candidates_after(
+        &self,
+        target: &ModuleRef,
+        order: RetentionOrder,
+        after: Option<CandidateCursor>,
+    ) -> Result<Vec<Candidate>, CatalogError> {
+        self.reader.candidates_after(target, order, after).await
+    }
+
+    async fn modules_after(&self, after: Option<&ModuleRef>) -> Result<Vec<ModuleRef>, CatalogError> {
+        self.reader.modules_after(after).await
+    }
+
     async fn find_damage(&self) -> Result<Option<String>, CatalogError> {
         self.reader.find_damage().await
     }
@@ -254,6 +287,10 @@ impl Maintenance for SqliteCatalog {
 
     async fn expire_jobs(&self, ended_before_ms: i64) -> Result<u64, CatalogError> {
         jobs::expire(&self.writer, ended_before_ms).await
+    }
+
+    async fn expire_events(&self, before_ms: i64) -> Result<u64, CatalogError> {
+        events::expire(&self.writer, before_ms).await
     }
 }
 

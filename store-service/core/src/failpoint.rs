@@ -59,11 +59,15 @@ pub enum Step {
     PinDue,
     /// That is committed, the caller does not know.
     Pinned,
+    /// What a plan names is marked as deleted, not committed.
+    CleanupDue,
+    /// That is committed.
+    CleanedUp,
 }
 
 impl Step {
     /// All of them: those of an upload in its order, then those of what is done to stored packages.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::AcceptDue,
         Self::Accepted,
         Self::WriterOpened,
@@ -90,6 +94,8 @@ impl Step {
         Self::Purged,
         Self::PinDue,
         Self::Pinned,
+        Self::CleanupDue,
+        Self::CleanedUp,
     ];
 
     /// What it is called in the setting and in reports.
@@ -122,6 +128,8 @@ impl Step {
             Self::Purged => "purged",
             Self::PinDue => "pin-due",
             Self::Pinned => "pinned",
+            Self::CleanupDue => "cleanup-due",
+            Self::CleanedUp => "cleaned-up",
         }
     }
 }

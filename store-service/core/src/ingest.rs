@@ -22,6 +22,7 @@ mod jobs;
 mod log;
 pub mod ports;
 mod provenance;
+mod quota;
 mod receive;
 mod request;
 mod steps;
@@ -44,7 +45,7 @@ use crate::attest::Signer;
 use crate::budget::{Budget, Owner};
 use crate::metrics::Metrics;
 use crate::sealing::{CallersOwn, Sealer};
-use crate::settings::{FileRules, InspectionRules, ModuleRules, QueueLimits};
+use crate::settings::{FileRules, InspectionRules, ModuleRules, QueueLimits, QuotaRules};
 pub use error::{IngestError, NotReady};
 pub(crate) use free::free_unless_referenced;
 use inspection::Inspections;
@@ -110,6 +111,8 @@ pub struct Rules {
     pub modules: ModuleRules,
     /// What a package may be.
     pub packages: PackageLimits,
+    /// How much is kept.
+    pub quotas: QuotaRules,
     /// What inspections may take.
     pub inspection: InspectionRules,
     /// How callers may send files themselves.

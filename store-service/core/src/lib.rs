@@ -10,7 +10,7 @@
 //! before it is changed), [`metrics`] and [`trace`] (what the use case counts and times), [`sealing`] (callers' credentials while
 //! they wait), [`settings`] (what the operator decides), [`attest`] (signed statements of where packages came from),
 //! [`signed_url`] (links for others) and [`own_key`] (what both sign with). [`download`] reads packages, [`lifecycle`] is what
-//! callers do to them, and [`maintenance`] what is done to them when nobody uploads.
+//! callers do to them, [`retention`] what the operator's rules do, and [`maintenance`] what is done to them when nobody uploads.
 
 pub mod attest;
 pub mod budget;
@@ -23,6 +23,7 @@ pub mod lifecycle;
 pub mod maintenance;
 pub mod metrics;
 pub mod own_key;
+pub mod retention;
 pub mod sealing;
 pub mod settings;
 pub mod signed_url;

@@ -3,20 +3,24 @@
 //! Promises: a package that a caller was told is live has its bytes; bytes are freed only after the catalog was asked, while
 //! nobody publishes, whether anybody else needs them. Refuses to restore what has lost its bytes.
 
-use linkgate_contract::{Operator, PackageVersion, PinName};
+use linkgate_contract::{ModuleRef, Operator, PackageVersion, PinName};
 use tracing::info;
 
 use crate::ingest::free_unless_referenced;
 use crate::ingest::ports::{
-    BlobStore, CatalogReader as _, Change, ChangeError, Changes, Deletion, NewPin, PackageDetail, Pin, Services,
+    BlobStore, Catalog as _, CatalogError, CatalogReader as _, Change, ChangeError, Changes, Deletion, NewPin,
+    PackageDetail, Pin, Services,
 };
 use crate::metrics::Metrics;
+use crate::settings::{Quota, QuotaRules, UsageOfTarget};
 
 /// What the operator decides about stored packages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct LifecycleRules {
     /// For how long a deleted package can be restored. 0: not at all.
     pub restore_ms: i64,
+    /// How much is kept.
+    pub quotas: QuotaRules,
 }
 
 /// Changes stored packages, over whatever blob store and catalog it is given.
@@ -64,7 +68,16 @@ impl<V: Services> Lifecycle<V> {
         if found.row.is_deleted && !is_here && change.holds_for(&found) {
             return Err(ChangeError::Purged);
         }
-        self.counted("restore", change, self.catalog.restore(change, version).await)
+        let quota = self.rules.quotas.of_module(&change.target);
+        self.counted("restore", change, self.catalog.restore(change, version, &quota).await)
+    }
+
+    /// What a module and its application keep, and what they may.
+    ///
+    /// # Errors
+    /// What the catalog says.
+    pub async fn usage(&self, target: &ModuleRef) -> Result<(UsageOfTarget, Quota), CatalogError> {
+        Ok((self.catalog.usage(target).await?, self.rules.quotas.of_module(target)))
     }
 
     /// Pins a package.

@@ -48,6 +48,8 @@ struct Parts {
     changes: Family<ByChange, Counter>,
     purged: Counter,
     purged_bytes: Counter,
+    cleaned_up: Family<ByMode, Counter>,
+    cleaned_up_bytes: Family<ByMode, Counter>,
     requests: Family<ByRoute, Counter>,
     downloads: Family<ByResult, Counter>,
     downloads_active: Gauge,
@@ -66,6 +68,11 @@ struct ByResult {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByStage {
     stage: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByMode {
+    mode: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -114,6 +121,8 @@ impl Metrics {
             changes: Family::default(),
             purged: Counter::default(),
             purged_bytes: Counter::default(),
+            cleaned_up: Family::default(),
+            cleaned_up_bytes: Family::default(),
             requests: Family::default(),
             downloads: Family::default(),
             downloads_active: Gauge::default(),
@@ -194,6 +203,12 @@ impl Metrics {
         self.0.purged_bytes.inc_by(bytes);
     }
 
+    /// A rule deleted so many packages, or would have.
+    pub fn cleaned_up(&self, mode: &'static str, packages: u64, bytes: u64) {
+        self.0.cleaned_up.get_or_create(&ByMode { mode }).inc_by(packages);
+        self.0.cleaned_up_bytes.get_or_create(&ByMode { mode }).inc_by(bytes);
+    }
+
     /// A request was answered.
     pub fn answered(&self, route: &'static str, status: u16) {
         self.0.requests.get_or_create(&ByRoute { route, status }).inc();
@@ -250,6 +265,9 @@ impl Parts {
         to.register("changes", "Changes of stored packages, by action and result", self.changes.clone());
         to.register("purged_packages", "Deleted packages that gave up their bytes", self.purged.clone());
         to.register_with_unit("purged", "Bytes that they had", Unit::Bytes, self.purged_bytes.clone());
+        let (packages, bytes) = (self.cleaned_up.clone(), self.cleaned_up_bytes.clone());
+        to.register("cleaned_up_packages", "Packages that retention rules deleted, or would have", packages);
+        to.register_with_unit("cleaned_up", "Bytes that they have", Unit::Bytes, bytes);
         to.register("http_requests", "Requests answered, by route and status", self.requests.clone());
         to.register("downloads", "Downloads that ended, by result", self.downloads.clone());
         to.register("downloads_active", "Downloads that run now", self.downloads_active.clone());

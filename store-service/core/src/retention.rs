@@ -250,7 +250,8 @@ impl<C: Changes + JobQueue> Cleanup<C> {
     async fn delete(&self, target: &ModuleRef, plan: &CleanupPlan, actor: &Actor) -> Result<(), ChangeError> {
         let rule = plan.rule.as_deref().unwrap_or_default();
         let doomed = plan.doomed.iter().map(|doomed| (doomed.id, doomed.revision)).collect();
-        let deletions = Deletions { target: target.clone(), rule: rule.to_owned(), doomed, restore_ms: self.restore_ms };
+        let deletions =
+            Deletions { target: target.clone(), rule: rule.to_owned(), doomed, restore_ms: self.restore_ms };
         let done = self.catalog.clean_up(&deletions, actor).await;
         self.metrics.changed("cleanup", done.as_ref().map_or_else(ChangeError::kind, |()| "done"));
         done?;

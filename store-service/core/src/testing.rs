@@ -10,7 +10,7 @@ use linkgate_contract::{
 
 use crate::ingest::{Allowance, Rules, Upload};
 use crate::sealing::Sealer;
-use crate::settings::{FileRules, InspectionRules, ModuleRules, QueueLimits};
+use crate::settings::{FileRules, InspectionRules, ModuleRules, QueueLimits, QuotaRules};
 
 /// An upload that may overwrite.
 #[must_use]
@@ -49,6 +49,7 @@ pub fn lenient_rules() -> Rules {
     Rules {
         modules: ModuleRules::default(),
         packages: Limits { opaque: Opaque::Allow, ..Limits::default() },
+        quotas: QuotaRules::default(),
         inspection: InspectionRules::default(),
         files: FileRules::default(),
         queue: QueueLimits::default(),

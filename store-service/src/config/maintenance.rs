@@ -13,6 +13,9 @@ pub(super) const JOB_RETENTION: &str = "LINKGATE_STORE_JOB_RETENTION_S";
 pub(super) const PURGE_INTERVAL: &str = "LINKGATE_STORE_PURGE_INTERVAL_S";
 pub(super) const RESTORE_DAYS: &str = "LINKGATE_STORE_RESTORE_DAYS";
 
+pub(super) const RETENTION_INTERVAL: &str = "LINKGATE_RETENTION_INTERVAL_S";
+pub(super) const EVENT_DAYS: &str = "LINKGATE_STORE_EVENT_RETENTION_DAYS";
+
 const DAY_S: u64 = 86_400;
 
 /// When and how fast maintenance runs.
@@ -35,11 +38,17 @@ pub struct MaintenanceConfig {
     /// `LINKGATE_STORE_RESTORE_DAYS`: days for which a deleted package keeps its bytes and can be restored. 0: not at all.
     /// Default 14.
     pub restore: Duration,
+    /// `LINKGATE_RETENTION_INTERVAL_S`: seconds between two clean-ups by the rules of `LINKGATE_RETENTION_FILE`; the first one is
+    /// at the start. 0: never. Default 86400.
+    pub cleanup_interval: Option<Duration>,
+    /// `LINKGATE_STORE_EVENT_RETENTION_DAYS`: days for which what happened to packages is known, at least 180. Default 365.
+    pub event_retention: Duration,
 }
 
 impl MaintenanceConfig {
     pub(super) fn read_settings(reader: &mut Reader<'_, impl Vars>) -> Self {
         let interval = reader.number(GC_INTERVAL, DAY_S, 0..=30 * DAY_S);
+        let cleanup_interval = reader.number(RETENTION_INTERVAL, DAY_S, 0..=30 * DAY_S);
         let purge_interval = reader.number(PURGE_INTERVAL, 3_600, 0..=30 * DAY_S);
         Self {
             gc_interval: (interval > 0).then(|| Duration::from_secs(interval)),
@@ -49,6 +58,8 @@ impl MaintenanceConfig {
             job_retention: Duration::from_secs(reader.number(JOB_RETENTION, 7 * DAY_S, DAY_S..=366 * DAY_S)),
             purge_interval: (purge_interval > 0).then(|| Duration::from_secs(purge_interval)),
             restore: Duration::from_secs(DAY_S * reader.number(RESTORE_DAYS, 14, 0..=3_660)),
+            cleanup_interval: (cleanup_interval > 0).then(|| Duration::from_secs(cleanup_interval)),
+            event_retention: Duration::from_secs(DAY_S * reader.number(EVENT_DAYS, 365, 180..=36_500)),
         }
     }
 }

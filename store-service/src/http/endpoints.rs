@@ -3,6 +3,7 @@
 //! A new endpoint is a row in `contract/src/endpoint.rs`, a file here and an arm below, for which the compiler asks.
 
 mod cancel_job;
+mod cleanup;
 mod create_download_url;
 mod delete_package;
 mod download;
@@ -36,6 +37,8 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
         Operation::RestoreSourcePackage => restore_package::answer(api, request).await,
         Operation::PinSourcePackage => pin_package::answer(api, request).await,
         Operation::UnpinSourcePackage => pin_package::take_away(api, request).await,
+        Operation::ExplainSourcePackageCleanup => cleanup::explain(api, request).await,
+        Operation::RunSourcePackageCleanup => cleanup::run(api, request).await,
         #[cfg(feature = "test-endpoint")]
         Operation::ShowTestQuery => Ok(show_test_query::answer(&request)),
     }

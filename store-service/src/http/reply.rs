@@ -6,6 +6,7 @@
 mod change;
 mod detail;
 mod package;
+mod plan;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -27,6 +28,7 @@ use super::shares::{Kind, TooMany, Whose};
 
 pub(super) use change::change_problem;
 pub(super) use detail::{package_detail, pin};
+pub(super) use plan::cleanup_plan;
 
 /// A reply, mostly with its whole body.
 pub(super) type Reply = warp::reply::Response;
@@ -183,6 +185,7 @@ pub(super) fn ingest_problem(error: &IngestError) -> Problem {
         IngestError::Name(error) => Problem::field("package_url", error.caller_message()),
         IngestError::AlreadyExists => Problem::new(ErrorCode::PackageAlreadyExists),
         IngestError::InUse(pins) => change::protected(pins),
+        IngestError::QuotaExceeded(exceeded) => change::quota_exceeded(exceeded),
         IngestError::Busy => Problem::new(ErrorCode::TooManyUploads),
         IngestError::QueueFull(exhausted) => queue_full(*exhausted),
         IngestError::TooManyFiles(exhausted) => too_many_files(*exhausted),
@@ -491,7 +494,7 @@ mod tests {
     use linkgate_archive::ArchiveError;
     use linkgate_contract::{CredentialName, NameTooLong, Sha256};
     use linkgate_store_core::ingest::ports::{CatalogError, Phase};
-    use linkgate_store_core::settings::SourceOrigin;
+    use linkgate_store_core::settings::{QuotaExceeded, SourceOrigin};
 
     #[test]
     fn every_failure_has_its_code_and_none_tells_too_much() {
@@ -506,6 +509,15 @@ mod tests {
             (IngestError::Archive(ArchiveError::Io(std::io::ErrorKind::Other)), C::ObjectStore),
             (IngestError::AlreadyExists, C::PackageAlreadyExists),
             (IngestError::InUse(Vec::new()), C::PackageInUse),
+            (
+                IngestError::QuotaExceeded(QuotaExceeded {
+                    scope: "max_package_bytes",
+                    limit: 1,
+                    used: 0,
+                    requested: 2,
+                }),
+                C::PackageQuotaExceeded,
+            ),
             (IngestError::Busy, C::TooManyUploads),
             (IngestError::QueueFull(Exhausted::Owner { bound: 1 }), C::TooManyUploads),
             (IngestError::QueueFull(Exhausted::Sum { bound: 1 }), C::TooManyUploads),

@@ -15,8 +15,9 @@ pub(super) const SERVICE: Table = &[
 /// Modules of the core.
 pub(super) const CORE: Table = &[
     ("download", &["ingest"]),
-    ("lifecycle", &["ingest", "metrics"]),
-    ("maintenance", &["attest", "data_dir", "failpoint", "ingest", "metrics", "own_key", "signed_url"]),
+    ("lifecycle", &["ingest", "metrics", "settings"]),
+    ("maintenance", &["attest", "data_dir", "failpoint", "ingest", "metrics", "own_key", "retention", "signed_url"]),
+    ("retention", &["ingest", "metrics", "settings"]),
     ("ingest", &["attest", "budget", "conditions", "failpoint", "metrics", "sealing", "settings", "trace"]),
     ("attest", &["own_key"]),
     ("signed_url", &["own_key"]),

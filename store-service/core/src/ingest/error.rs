@@ -6,7 +6,7 @@ use linkgate_contract::{Language, NameTooLong, Sha256};
 use super::ports::{BlobError, CatalogError, Failure, FileError, Pin, QueueError, SourceError};
 use crate::budget::Exhausted;
 use crate::conditions::NotMet;
-use crate::settings::SourceOrigin;
+use crate::settings::{QuotaExceeded, SourceOrigin};
 
 /// Why a package was not ingested.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,9 @@ pub enum IngestError {
     /// The version is there, and pins say that it may not be overwritten.
     #[error("the version is in use and may not be overwritten")]
     InUse(Vec<Pin>),
+    /// The module or its application keeps as much as it may.
+    #[error("a quota is used up: {0}")]
+    QuotaExceeded(QuotaExceeded),
     /// As many uploads are running as may, and none ended in time.
     #[error("too many uploads are running")]
     Busy,
@@ -114,6 +117,7 @@ impl IngestError {
             Self::Name(_) => "name_too_long",
             Self::AlreadyExists => "already_exists",
             Self::InUse(_) => "in_use",
+            Self::QuotaExceeded(_) => "quota_exceeded",
             Self::Busy | Self::QueueFull(_) | Self::TooManyFiles(_) | Self::TooManyKeys(_) => "too_many_uploads",
             Self::Source(error) => error.kind(),
             Self::File(error) => file_kind(error),
@@ -161,6 +165,7 @@ impl From<CatalogError> for IngestError {
             CatalogError::AlreadyExists => Self::AlreadyExists,
             CatalogError::Condition(not_met) => Self::Condition(not_met),
             CatalogError::InUse(pins) => Self::InUse(pins),
+            CatalogError::QuotaExceeded(exceeded) => Self::QuotaExceeded(exceeded),
             CatalogError::Fenced => Self::ClaimLost,
             failed @ CatalogError::Database(_) => Self::Catalog(failed),
         }

@@ -16,11 +16,12 @@ pub use blob::{
     BlobError, BlobExport, BlobReader, BlobStat, BlobStore, BlobWriter, Exported, FinishedBlob, Listed, Swept,
 };
 pub use catalog::{
-    BytesFrom, Catalog, CatalogError, CatalogReader, FileState, LivePackage, Maintenance, NewPackage, Origin,
-    PackageRow, Provenance, Recorded, Reference, RowName, StoredFile, StoredPackage,
+    BytesFrom, Candidate, CandidateCursor, Catalog, CatalogError, CatalogReader, FileState, LivePackage, Maintenance,
+    NewPackage, Origin, PackageRow, Provenance, QuotaClaim, QuotaReservation, Recorded, Reference, RowName, StoredFile,
+    StoredPackage,
 };
 pub use change::{
-    Actor, Change, ChangeError, Changes, Deletion, EventAction, MAX_PINS, NewPin, PackageDetail, Pin, Purged,
+    Actor, Change, ChangeError, Changes, Cleanup, Deletion, EventAction, MAX_PINS, NewPin, PackageDetail, Pin, Purged,
 };
 pub use file::{FileBody, FileError};
 pub use job::{Failure, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView};

@@ -58,6 +58,7 @@ impl<V: Services> Ingest<V> {
             operator: operator.clone(),
             allow_overwrite: request.allow_overwrite(),
             conditions: request.conditions(),
+            quota: self.rules.quotas.of_module(target),
         })
     }
 }

@@ -43,6 +43,9 @@ impl<V: Services> Ingest<V> {
         let work = async move {
             let running = this.metrics.upload();
             let outcome = this.receive_steps(&mut job, key, body).await;
+            if let Err(IngestError::QuotaExceeded(exceeded)) = &outcome {
+                this.note_refusal(&job, *exceeded).await;
+            }
             drop(place);
             Self::conclude(&job, running, &outcome);
             outcome
@@ -64,6 +67,8 @@ impl<V: Services> Ingest<V> {
             return Ok(row);
         }
         let (announced, size) = (job.upload.request.announced_bytes, job.upload.request.fields.size);
+        // Held until the package is recorded or refused.
+        let _reservation = self.reserve(job, announced.or(size).unwrap_or(0)).await?;
         self.blobs.check_space(announced.or(size).unwrap_or(0)).await?;
         job.reach(Stage::Fetching);
         let mut receiving = Receiving::new(body, rules, size);

@@ -25,6 +25,7 @@ use crate::trace;
 
 type Writer<V> = <<V as Services>::Blobs as BlobStore>::Writer;
 pub(super) type Finished<V> = <<V as Services>::Blobs as BlobStore>::Finished;
+pub(super) type Reservation<V> = <<V as Services>::Catalog as Catalog>::Reservation;
 
 /// What gives the bytes of an upload, in order.
 pub(super) trait Incoming: Send {
@@ -67,6 +68,9 @@ impl<V: Services> Ingest<V> {
         let claim = ReleaseOnDrop { queue: &self.catalog, job };
         let outcome = self.steps(job).await;
         if let Err(error) = &outcome {
+            if let IngestError::QuotaExceeded(exceeded) = error {
+                self.note_refusal(job, *exceeded).await;
+            }
             self.record_failure(job, error).await;
         }
         drop(claim);
@@ -91,6 +95,8 @@ impl<V: Services> Ingest<V> {
         let upload = &job.upload;
         let registers_module = self.admit(&upload.target).await?;
         self.refuse_early(upload).await?;
+        // Held until the package is recorded or refused.
+        let mut reservation = self.reserve(job, upload.request.size.unwrap_or(0)).await?;
         if let Some(row) = self.record_stored(job, registers_module).await? {
             return Ok(row);
         }
@@ -99,7 +105,7 @@ impl<V: Services> Ingest<V> {
         }
         self.begin_life(job).await?;
         job.reach(Stage::Fetching);
-        let (finished, package, fetched) = self.download(job).await?;
+        let (finished, package, fetched) = self.download(job, &mut reservation).await?;
         let (sha256, size_bytes, from) = (finished.sha256(), finished.size_bytes(), BytesFrom::Source(fetched));
         let package = self.describe_package(job, registers_module, Arrived { sha256, size_bytes, package, from })?;
         self.publish(job, finished, package).await
@@ -230,7 +236,11 @@ impl<V: Services> Ingest<V> {
     }
 
     /// Fetches, hashes, writes and inspects in one pass.
-    async fn download(&self, job: &Job) -> Result<(Finished<V>, Package, Fetched), IngestError> {
+    async fn download(
+        &self,
+        job: &Job,
+        reservation: &mut Option<Reservation<V>>,
+    ) -> Result<(Finished<V>, Package, Fetched), IngestError> {
         let Upload { request, allowance, callers_own, .. } = &job.upload;
         let (private, progress) = (&allowance.private_hosts, &job.progress);
         let callers_own = callers_own.as_ref().map(|own| &own.value);
@@ -242,6 +252,7 @@ impl<V: Services> Ingest<V> {
             opened = self.metrics.timed("open", self.source.open(wanted)) => opened?,
             reason = self.stopped(job) => return Err(reason),
         };
+        self.judge_total(job, reservation).await?;
         let written = self.take_in(job, &mut Fetching(&mut stream), request.size.or(progress.total())).await?;
         job.reach(Stage::Storing);
         let (finished, package) = self.finish(written, request.sha256.as_slice()).await?;

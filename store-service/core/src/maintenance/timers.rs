@@ -13,9 +13,10 @@ use tracing::{error, info, warn};
 use super::digest::ReadRate;
 use super::verify::{Finding, FindingKind, Verify};
 use super::{Collected, Gc, Purge, PurgeSummary};
-use crate::ingest::ports::{BlobStore, CatalogReader, Changes, Maintenance};
+use crate::ingest::ports::{BlobStore, CatalogReader, Changes, JobQueue, Maintenance};
 use crate::ingest::{chain, now_ms};
 use crate::metrics::Metrics;
+use crate::retention::{Cleanup, CleanupSummary};
 
 /// All is read once in this time at most, however little there is.
 const SCRUB_EVERY: Duration = Duration::from_secs(86_400);
@@ -34,6 +35,10 @@ pub struct Schedule {
     pub scrub_bytes_per_s: u64,
     /// Between two purges; the first one is at the start. `None`: never.
     pub purge_interval: Option<Duration>,
+    /// Between two clean-ups by rules; the first one is at the start. `None`: never.
+    pub cleanup_interval: Option<Duration>,
+    /// For how long what happened to packages is known.
+    pub event_retention: Duration,
     /// For how long jobs that have ended can be asked for.
     pub job_retention: Duration,
 }
@@ -47,7 +52,13 @@ pub struct Timers {
 impl Timers {
     /// Starts what the operator wants.
     #[must_use]
-    pub fn start<B: BlobStore, C: Changes>(schedule: &Schedule, blobs: &B, catalog: &C, metrics: &Metrics) -> Self {
+    pub fn start<B: BlobStore, C: Changes + JobQueue>(
+        schedule: &Schedule,
+        blobs: &B,
+        catalog: &C,
+        cleanup: &Cleanup<C>,
+        metrics: &Metrics,
+    ) -> Self {
         let timers = Self { tasks: TaskTracker::new(), stop: CancellationToken::new() };
         if let Some(interval) = schedule.gc_interval {
             let mut gc = Gc::new(blobs.clone(), catalog.clone(), schedule.gc_grace);
@@ -67,7 +78,12 @@ impl Timers {
             // It only reads, so it can be given up anywhere.
             timers.tasks.spawn(async move { stop.run_until_cancelled_owned(scrub).await });
         }
-        let expire = expire_by_the_clock(catalog.clone(), schedule.job_retention);
+        if let Some(interval) = schedule.cleanup_interval {
+            let (cleanup, stop) = (clean_up_by_the_clock(cleanup.clone(), interval), timers.stop.clone());
+            // Each deletion is one transaction, which is done or not.
+            timers.tasks.spawn(async move { stop.run_until_cancelled_owned(cleanup).await });
+        }
+        let expire = expire_by_the_clock(catalog.clone(), schedule.job_retention, schedule.event_retention);
         let stop = timers.stop.clone();
         // One statement, which is done or not.
         timers.tasks.spawn(async move { stop.run_until_cancelled_owned(expire).await });
@@ -126,15 +142,49 @@ async fn purge_by_the_clock<B: BlobStore, C: Changes>(purge: Purge<B, C>, interv
     }
 }
 
-async fn expire_by_the_clock(catalog: impl Maintenance, retention: Duration) {
-    let retention_ms = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+async fn clean_up_by_the_clock<C: Changes + JobQueue>(cleanup: Cleanup<C>, interval: Duration) {
     loop {
+        let begun = Instant::now();
+        match cleanup.run_all().await {
+            Ok(summary) if summary == CleanupSummary::default() => {}
+            Ok(CleanupSummary { deleted, deleted_bytes, reported }) => info!(
+                cleanup.packages = deleted,
+                cleanup.bytes = deleted_bytes,
+                cleanup.reported = reported,
+                "Cleaned up: {deleted} packages are deleted; rules that only report would delete {reported}"
+            ),
+            Err(e) => warn!(error = chain(&e), "The clean-up failed; trying again at the next interval"),
+        }
+        sleep_until(begun + interval).await;
+    }
+}
+
+async fn expire_by_the_clock(catalog: impl Maintenance, jobs: Duration, events: Duration) {
+    let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    let (retention_ms, event_retention_ms) = (ms(jobs), ms(events));
+    loop {
+        expire_events(&catalog, now_ms().saturating_sub(event_retention_ms)).await;
         match catalog.expire_jobs(now_ms().saturating_sub(retention_ms)).await {
             Ok(0) => {}
             Ok(jobs) => info!(jobs.expired = jobs, "Forgot {jobs} jobs that ended before the retention of jobs"),
             Err(e) => warn!(error = chain(&e), "Cannot forget old jobs; trying again in an hour"),
         }
         sleep(EXPIRE_EVERY).await;
+    }
+}
+
+/// A part at a time, so that uploads get in between.
+async fn expire_events(catalog: &impl Maintenance, before_ms: i64) {
+    let mut forgotten = 0;
+    loop {
+        match catalog.expire_events(before_ms).await {
+            Ok(0) => break,
+            Ok(events) => forgotten += events,
+            Err(e) => return warn!(error = chain(&e), "Cannot forget old events; trying again in an hour"),
+        }
+    }
+    if forgotten > 0 {
+        info!(events.expired = forgotten, "Forgot {forgotten} events from before the retention of events");
     }
 }
 

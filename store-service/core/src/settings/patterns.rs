@@ -3,7 +3,7 @@
 use wildmatch::WildMatch;
 
 /// Patterns of which one must match.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Patterns(Vec<WildMatch>);
 
 impl Patterns {

@@ -30,7 +30,7 @@ pub struct Quota {
 }
 
 /// A quota for some modules.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct QuotaRule {
     /// Applications.
     pub targets: Patterns,
@@ -164,7 +164,8 @@ mod tests {
 
     #[test]
     fn a_limit_is_kept_to_the_byte() {
-        let limits = |max_packages, max_bytes| QuotaLimits { max_packages: Some(max_packages), max_bytes: Some(max_bytes) };
+        let limits =
+            |max_packages, max_bytes| QuotaLimits { max_packages: Some(max_packages), max_bytes: Some(max_bytes) };
         let quota = Quota { module: limits(3, 100), application: limits(5, 190), max_package_bytes: Some(60) };
         let package = |bytes| Demand::of_package(bytes, None);
         assert_eq!(scope(quota, used(2, 40), package(60)), None);
@@ -199,7 +200,8 @@ mod tests {
         };
         let list = vec![rule("shop", "web*", 1), rule("shop", "*", 2), rule("*", "api", 3)];
         let rules = QuotaRules { general: quota(4), rules: list.into() };
-        for (app, module, bytes) in [("shop", "web-1", 1), ("shop", "api", 2), ("other", "api", 3), ("other", "web", 4)] {
+        for (app, module, bytes) in [("shop", "web-1", 1), ("shop", "api", 2), ("other", "api", 3), ("other", "web", 4)]
+        {
             let target = ModuleRef { app: AppCode::new(app).unwrap(), module: ModuleName::new(module).unwrap() };
             assert_eq!(rules.of_module(&target), quota(bytes), "{app}/{module}");
         }

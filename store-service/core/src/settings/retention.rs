@@ -9,7 +9,7 @@ use super::Patterns;
 pub type RetentionRules = SharedList<RetentionRule>;
 
 /// What is kept of some modules. A package goes only if everything here lets it go.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct RetentionRule {
     /// By which events and log lines call it.
     pub name: String,

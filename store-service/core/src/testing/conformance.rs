@@ -24,7 +24,7 @@ use crate::ingest::ports::{
 };
 use crate::ingest::{Allowance, now_ms};
 use crate::sealing::Sealed;
-use crate::settings::QueueLimits;
+use crate::settings::{QueueLimits, Quota};
 use crate::testing::example_target;
 
 /// Adapters over storage of their own, empty at first.
@@ -451,6 +451,7 @@ fn package(bytes: &[u8], version: &str) -> NewPackage {
         operator: Operator::new("admin").unwrap(),
         allow_overwrite: false,
         conditions: Conditions::default(),
+        quota: Quota::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 use linkgate_contract::{ErrorCode, Problem, Text};
 use linkgate_store_core::ingest::ports::{BlobError, ChangeError, MAX_PINS, Pin};
+use linkgate_store_core::settings::QuotaExceeded;
 use serde_json::json;
 
 use super::detail::pin_entry;
@@ -23,17 +24,23 @@ pub(in crate::http) fn change_problem(error: &ChangeError, zone: &TimeZone) -> P
         ChangeError::NoPin => {
             Problem::with_detail(ErrorCode::NotFound, Text::fixed("源码包没有该固定", "The package has no such pin"))
         }
-        ChangeError::TooManyPins => quota_exceeded("package.pins", MAX_PINS as u64, MAX_PINS as u64, 1),
+        ChangeError::PlanChanged => Problem::new(ErrorCode::PlanChanged),
+        ChangeError::QuotaExceeded(exceeded) => quota_exceeded(exceeded),
+        ChangeError::TooManyPins => {
+            let limit = MAX_PINS as u64;
+            quota_exceeded(&QuotaExceeded { scope: "package.pins", limit, used: limit, requested: 1 })
+        }
         ChangeError::Deleted => Problem::new(ErrorCode::PackageDeleted),
         ChangeError::Purged => Problem::new(ErrorCode::PackagePurged),
         ChangeError::Blob(BlobError::NoSpace(_)) => Problem::new(ErrorCode::InsufficientStorage),
         ChangeError::Blob(_) => Problem::new(ErrorCode::ObjectStore),
-        ChangeError::Catalog(_) => Problem::new(ErrorCode::Internal),
+        ChangeError::Catalog(_) | ChangeError::Queue(_) => Problem::new(ErrorCode::Internal),
     }
 }
 
 /// Names the limit and how much of it is used, for the sentence and for programs.
-pub(in crate::http) fn quota_exceeded(scope: &str, limit: u64, used: u64, requested: u64) -> Problem {
+pub(in crate::http) fn quota_exceeded(exceeded: &QuotaExceeded) -> Problem {
+    let QuotaExceeded { scope, limit, used, requested } = *exceeded;
     let text = Text::made(
         format!("超出配额 {scope}：上限为 {limit}，已使用 {used}，本次需要 {requested}"),
         format!("The quota {scope} is used up: the limit is {limit}, {used} are used, and this needs {requested}"),

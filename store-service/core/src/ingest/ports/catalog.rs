@@ -1,6 +1,6 @@
 //! Where packages and modules are recorded.
 
-use crate::settings::SourceOrigin;
+use crate::settings::{Quota, QuotaExceeded, RetentionOrder, SourceOrigin, UsageOfTarget};
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,6 +13,9 @@ use crate::conditions::{Conditions, Existing, NotMet};
 
 /// Where packages and modules are recorded. A copy is another handle on the same.
 pub trait Catalog: CatalogReader {
+    /// What an upload has announced.
+    type Reservation: QuotaReservation;
+
     /// The recorded origin of a module.
     fn module_origin(
         &self,
@@ -36,6 +39,10 @@ pub trait Catalog: CatalogReader {
         target: &ModuleRef,
         version: &PackageVersion,
     ) -> impl Future<Output = Result<Vec<Pin>, CatalogError>> + Send;
+    /// What a module and its application keep.
+    fn usage(&self, target: &ModuleRef) -> impl Future<Output = Result<UsageOfTarget, CatalogError>> + Send;
+    /// Announces a package, if its quota lets it: until the reservation is dropped it counts for others as if it were there.
+    fn reserve(&self, claim: QuotaClaim) -> impl Future<Output = Result<Self::Reservation, CatalogError>> + Send;
     /// Records a package, its module if that is new, and its job as done, in one transaction.
     ///
     /// [`CatalogError::Condition`] if the package's conditions are not met by the row that it would replace, and
@@ -90,6 +97,18 @@ pub trait CatalogReader: Clone + Send + Sync + 'static {
     fn is_referenced(&self, sha256: &Sha256) -> impl Future<Output = Result<bool, CatalogError>> + Send;
     /// The rows that reference a blob, the first hundred of them.
     fn referencing_rows(&self, sha256: &str) -> impl Future<Output = Result<Vec<RowName>, CatalogError>> + Send;
+    /// Live packages of a module, the newest first, those behind the cursor; empty after the last.
+    fn candidates_after(
+        &self,
+        target: &ModuleRef,
+        order: RetentionOrder,
+        after: Option<CandidateCursor>,
+    ) -> impl Future<Output = Result<Vec<Candidate>, CatalogError>> + Send;
+    /// Modules that have or had packages, in the order of their names, those behind this one; empty after the last.
+    fn modules_after(
+        &self,
+        after: Option<&ModuleRef>,
+    ) -> impl Future<Output = Result<Vec<ModuleRef>, CatalogError>> + Send;
     /// What is wrong with the database itself, if anything: also an index that does not tell what its table holds.
     fn find_damage(&self) -> impl Future<Output = Result<Option<String>, CatalogError>> + Send;
     /// Writes the catalog as it is at one moment into a new file, durably, while others go on writing in it; and opens that.
@@ -104,6 +123,57 @@ pub trait Maintenance: Catalog {
     fn settle(&self) -> impl Future<Output = Result<(), CatalogError>> + Send;
     /// Forgets jobs that ended before then, and says how many.
     fn expire_jobs(&self, ended_before_ms: i64) -> impl Future<Output = Result<u64, CatalogError>> + Send;
+    /// Forgets what happened to packages before then, a part of it, and says how much; 0 when nothing is left of it.
+    fn expire_events(&self, before_ms: i64) -> impl Future<Output = Result<u64, CatalogError>> + Send;
+}
+
+/// What an upload has announced. Dropping it takes it back.
+pub trait QuotaReservation: Send + 'static {
+    /// Announces so many bytes in the place of those that were, if the quota lets it.
+    fn grow(&mut self, bytes: u64) -> impl Future<Output = Result<(), CatalogError>> + Send;
+}
+
+/// A package that an upload announces.
+#[derive(Clone, Debug)]
+pub struct QuotaClaim {
+    /// The upload. Whatever it announced before no longer counts.
+    pub job: JobId,
+    /// Whose package it is.
+    pub target: ModuleRef,
+    /// Its version: the package that is there counts against it.
+    pub version: PackageVersion,
+    /// Its bytes, as far as they are known.
+    pub bytes: u64,
+    /// What holds for the module.
+    pub quota: Quota,
+}
+
+/// A live package that a rule may delete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Which.
+    pub id: PackageId,
+    /// Its version.
+    pub version: PackageVersion,
+    /// Its bytes.
+    pub size_bytes: u64,
+    /// Milliseconds since the epoch.
+    pub created_ms: i64,
+    /// Milliseconds since the epoch.
+    pub updated_ms: i64,
+    /// Grows with each change.
+    pub revision: i64,
+    /// Whether a pin is in force.
+    pub is_pinned: bool,
+}
+
+/// Where a page of candidates ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CandidateCursor {
+    /// The time by which they are ordered.
+    pub time_ms: i64,
+    /// Of several of one time, which.
+    pub id: PackageId,
 }
 
 /// A package to record.
@@ -131,6 +201,8 @@ pub struct NewPackage {
     pub allow_overwrite: bool,
     /// What must be true of that row, or of there being none.
     pub conditions: Conditions,
+    /// What holds for its module.
+    pub quota: Quota,
 }
 
 /// Where a package comes from, beside what its upload says.
@@ -304,6 +376,9 @@ pub enum CatalogError {
     /// The version is there, and pins say that it may not be overwritten.
     #[error("the version is in use and may not be overwritten")]
     InUse(Vec<Pin>),
+    /// Its module or application keeps as much as it may.
+    #[error("a quota is used up: {0}")]
+    QuotaExceeded(QuotaExceeded),
     /// Somebody else has claimed the job meanwhile, or it was taken off the queue.
     #[error("the job's claim has run out")]
     Fenced,

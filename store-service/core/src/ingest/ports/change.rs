@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{CatalogError, Maintenance, PackageRow};
 use crate::conditions::{Conditions, Existing};
+use crate::settings::{Quota, QuotaExceeded};
 
 /// Changes of recorded packages.
 pub trait Changes: Maintenance {
@@ -29,6 +30,7 @@ pub trait Changes: Maintenance {
         &self,
         change: &Change,
         version: Option<&PackageVersion>,
+        quota: &Quota,
     ) -> impl Future<Output = Result<PackageDetail, ChangeError>> + Send;
     /// Pins a package that is live, or says anew what a pin of this name says.
     fn pin(
@@ -45,6 +47,16 @@ pub trait Changes: Maintenance {
     /// Gives up the bytes of deleted packages whose time has come, a few of them, and names those bytes. Empty when no more
     /// are due.
     fn purge_due(&self, now_ms: i64) -> impl Future<Output = Result<Vec<Purged>, CatalogError>> + Send;
+    /// Deletes all that a plan names, or nothing if any of it is not as the plan saw it.
+    fn clean_up(&self, cleanup: &Cleanup, actor: &Actor) -> impl Future<Output = Result<(), ChangeError>> + Send;
+    /// Notes that an upload was refused by a quota of this name.
+    fn note_refusal(
+        &self,
+        target: &ModuleRef,
+        version: Option<&PackageVersion>,
+        actor: &Actor,
+        quota: &'static str,
+    ) -> impl Future<Output = Result<(), CatalogError>> + Send;
     /// How many packages are due, and their bytes.
     fn count_due(&self, now_ms: i64) -> impl Future<Output = Result<(u64, u64), CatalogError>> + Send;
 }
@@ -89,6 +101,19 @@ pub struct Deletion {
     /// Also if it is pinned.
     pub force: bool,
     /// For how long its bytes stay so that it can be restored. Nothing: it is purged at once.
+    pub restore_ms: i64,
+}
+
+/// Deletions of one plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cleanup {
+    /// Whose packages they are.
+    pub target: ModuleRef,
+    /// The rule that says so.
+    pub rule: String,
+    /// Which, and the revision in which each was seen.
+    pub doomed: Vec<(PackageId, i64)>,
+    /// For how long their bytes stay.
     pub restore_ms: i64,
 }
 
@@ -254,6 +279,12 @@ pub enum ChangeError {
     /// It has no pin of this name.
     #[error("the package has no such pin")]
     NoPin,
+    /// The plan would be another by now.
+    #[error("the plan has changed")]
+    PlanChanged,
+    /// Its module or application keeps as much as it may.
+    #[error("a quota is used up: {0}")]
+    QuotaExceeded(QuotaExceeded),
     /// It has as many pins as it may.
     #[error("the package has {MAX_PINS} pins, which is as many as it may")]
     TooManyPins,
@@ -263,6 +294,9 @@ pub enum ChangeError {
     /// The blobs could not be asked.
     #[error("the bytes of the package could not be looked for")]
     Blob(#[from] super::BlobError),
+    /// The queue could not be asked what is being uploaded.
+    #[error("the queue could not be asked")]
+    Queue(#[source] super::QueueError),
 }
 
 impl ChangeError {
@@ -277,8 +311,9 @@ impl ChangeError {
             Self::Deleted => "deleted",
             Self::Purged => "purged",
             Self::NoPin => "not_found",
-            Self::TooManyPins => "quota_exceeded",
-            Self::Catalog(_) | Self::Blob(_) => "failed",
+            Self::PlanChanged => "plan_changed",
+            Self::QuotaExceeded(_) | Self::TooManyPins => "quota_exceeded",
+            Self::Catalog(_) | Self::Blob(_) | Self::Queue(_) => "failed",
         }
     }
 }
@@ -287,6 +322,7 @@ impl From<CatalogError> for ChangeError {
     fn from(error: CatalogError) -> Self {
         match error {
             CatalogError::AlreadyExists => Self::VersionTaken,
+            CatalogError::QuotaExceeded(exceeded) => Self::QuotaExceeded(exceeded),
             other => Self::Catalog(other),
         }
     }

@@ -1,6 +1,6 @@
 //! Where jobs wait, and who may work on which.
 
-use linkgate_contract::{JobId, Sha256};
+use linkgate_contract::{JobId, ModuleRef, PackageVersion, Sha256};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -60,6 +60,8 @@ pub trait JobQueue: Clone + Send + Sync + 'static {
         key: Sha256,
         since_ms: i64,
     ) -> impl Future<Output = Result<Option<(JobId, Sha256)>, QueueError>> + Send;
+    /// Versions of a module that uploads in progress have named.
+    fn uploading(&self, target: &ModuleRef) -> impl Future<Output = Result<Vec<PackageVersion>, QueueError>> + Send;
     /// Jobs that were accepted, have not ended and that nobody works on: those of a process that died. Those with the fewest
     /// lives first, and of these the oldest.
     fn unfinished(&self) -> impl Future<Output = Result<Vec<JobRecord>, QueueError>> + Send;

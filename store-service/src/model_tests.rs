@@ -1,0 +1,450 @@
+//! Everything that can be done to packages, in any order, against a model of what should come of it.
+//!
+//! The model is a list of packages in memory. After each step the catalog, the blobs, the sums and the events must be what the
+//! model says: no package has lost bytes that it needs, and no bytes are left that nobody needs. `PROPTEST_CASES` sets how many
+//! runs there are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use linkgate_archive::{Format, Package};
+use linkgate_contract::{CallerApp, JobId, Operator, PackageId, PackageVersion, PinName, Sha256};
+use linkgate_store_core::condition::Condition;
+use linkgate_store_core::ingest::ports::{
+    Actor, BlobStore as _, BlobWriter as _, BytesFrom, Catalog as _, CatalogError, CatalogReader as _, Change,
+    ChangeError, Changes as _, Fetched, JobRecord, JobRequest, JobState, JobView, NewPackage, NewPin, PackageDetail,
+    Provenance,
+};
+use linkgate_store_core::ingest::{Allowance, now_ms};
+use linkgate_store_core::lifecycle::{Lifecycle, LifecycleRules};
+use linkgate_store_core::maintenance::{Gc, Purge};
+use linkgate_store_core::metrics::Metrics;
+use linkgate_store_core::retention::Cleanup;
+use linkgate_store_core::settings::{
+    Patterns, QueueLimits, Quota, QuotaRules, RetentionMode, RetentionOrder, RetentionRule, Usage,
+};
+use linkgate_store_core::testing::conformance::Adapters as _;
+use linkgate_store_core::testing::example_target;
+use proptest::prelude::*;
+
+use crate::Embedded;
+use crate::conformance_tests::DataDirectory;
+
+const CONTENTS: [&[u8]; 3] = [b"one", b"second", b"the third"];
+const DAY_MS: i64 = 86_400_000;
+/// The newest that the rule of clean-up keeps.
+const KEPT: usize = 2;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Upload {
+        version: u8,
+        content: usize,
+        overwrites: bool,
+    },
+    Delete {
+        package: usize,
+        force: bool,
+    },
+    Restore {
+        package: usize,
+        version: Option<u8>,
+    },
+    Pin {
+        package: usize,
+        name: u8,
+        protects: bool,
+    },
+    Unpin {
+        package: usize,
+        name: u8,
+    },
+    /// Once the time of all deleted packages is over.
+    Purge,
+    CleanUp,
+    Collect,
+    Reopen,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let (version, package, name) = (|| 0_u8..4, || 0_usize..6, || 0_u8..2);
+    let step = prop_oneof![
+        6 => (version(), 0..CONTENTS.len(), any::<bool>())
+            .prop_map(|(version, content, overwrites)| Step::Upload { version, content, overwrites }),
+        4 => (package(), any::<bool>()).prop_map(|(package, force)| Step::Delete { package, force }),
+        3 => (package(), proptest::option::of(version())).prop_map(|(package, version)| Step::Restore { package, version }),
+        3 => (package(), name(), any::<bool>())
+            .prop_map(|(package, name, protects)| Step::Pin { package, name, protects }),
+        2 => (package(), name()).prop_map(|(package, name)| Step::Unpin { package, name }),
+        2 => Just(Step::Purge),
+        1 => Just(Step::CleanUp),
+        1 => Just(Step::Collect),
+        1 => Just(Step::Reopen),
+    ];
+    proptest::collection::vec(step, 1..40)
+}
+
+/// A package, as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Modelled {
+    version: u8,
+    content: usize,
+    is_deleted: bool,
+    is_purged: bool,
+    pins: BTreeMap<u8, bool>,
+    revision: i64,
+}
+
+/// What should be there. The id of a package is its place in the list, counted from 1.
+#[derive(Clone, Debug, Default)]
+struct Model {
+    packages: Vec<Modelled>,
+    events: Vec<&'static str>,
+}
+
+impl Model {
+    fn live(&self, version: u8) -> Option<usize> {
+        self.packages.iter().position(|package| package.version == version && !package.is_deleted)
+    }
+
+    fn change(&mut self, at: usize, event: &'static str, change: impl FnOnce(&mut Modelled)) {
+        self.packages[at].revision += 1;
+        change(&mut self.packages[at]);
+        self.events.push(event);
+    }
+
+    /// Whether it is stored.
+    fn upload(&mut self, version: u8, content: usize, overwrites: bool) -> bool {
+        match self.live(version) {
+            Some(_) if !overwrites => return false,
+            Some(at) if self.packages[at].pins.values().any(|protects| *protects) => return false,
+            Some(at) => self.change(at, "overwrite", |package| package.content = content),
+            None => {
+                let pins = BTreeMap::new();
+                let package = Modelled { version, content, is_deleted: false, is_purged: false, pins, revision: 1 };
+                self.packages.push(package);
+                self.events.push("upload");
+            }
+        }
+        true
+    }
+
+    /// What the change is answered with.
+    fn delete(&mut self, at: usize, force: bool) -> &'static str {
+        match self.packages.get(at) {
+            None => return "not_found",
+            Some(package) if package.is_deleted => {}
+            Some(package) if !package.pins.is_empty() && !force => {
+                self.events.push("delete_refused");
+                return "in_use";
+            }
+            Some(_) => self.change(at, "delete", |package| package.is_deleted = true),
+        }
+        "done"
+    }
+
+    fn restore(&mut self, at: usize, version: Option<u8>) -> &'static str {
+        let Some(package) = self.packages.get(at) else { return "not_found" };
+        let version = version.unwrap_or(package.version);
+        match package {
+            package if !package.is_deleted => {}
+            package if package.is_purged => return "purged",
+            _ if self.live(version).is_some() => return "version_taken",
+            _ => self.change(at, "restore", |package| (package.is_deleted, package.version) = (false, version)),
+        }
+        "done"
+    }
+
+    fn pin(&mut self, at: usize, name: u8, protects: bool) -> &'static str {
+        match self.packages.get(at) {
+            None => return "not_found",
+            Some(package) if package.is_purged => return "purged",
+            Some(package) if package.is_deleted => return "deleted",
+            Some(package) if package.pins.get(&name) == Some(&protects) => {}
+            Some(_) => self.change(at, "pin", |package| {
+                package.pins.insert(name, protects);
+            }),
+        }
+        "done"
+    }
+
+    fn unpin(&mut self, at: usize, name: u8) -> &'static str {
+        match self.packages.get(at) {
+            Some(package) if package.pins.contains_key(&name) => {}
+            _ => return "not_found",
+        }
+        self.change(at, "unpin", |package| {
+            package.pins.remove(&name);
+        });
+        "done"
+    }
+
+    fn purge(&mut self) {
+        for at in 0..self.packages.len() {
+            let package = &self.packages[at];
+            if package.is_deleted && !package.is_purged && package.pins.is_empty() {
+                self.change(at, "purge", |package| package.is_purged = true);
+            }
+        }
+    }
+
+    /// All but the newest go, unless they are pinned.
+    fn clean_up(&mut self) {
+        let is_free = |package: &Modelled| !package.is_deleted && package.pins.is_empty();
+        let free: Vec<_> = (0..self.packages.len()).rev().filter(|at| is_free(&self.packages[*at])).collect();
+        for at in free.into_iter().skip(KEPT) {
+            self.change(at, "cleanup", |package| package.is_deleted = true);
+        }
+    }
+
+    fn needed(&self) -> BTreeSet<usize> {
+        self.packages.iter().filter(|package| !package.is_purged).map(|package| package.content).collect()
+    }
+
+    fn usage(&self) -> Usage {
+        let kept = self.packages.iter().filter(|package| !package.is_purged);
+        Usage {
+            packages: self.packages.iter().filter(|package| !package.is_deleted).count() as u64,
+            bytes: kept.map(|package| CONTENTS[package.content].len() as u64).sum(),
+        }
+    }
+}
+
+fn version(number: u8) -> PackageVersion {
+    PackageVersion::new(&format!("v{number}")).unwrap()
+}
+
+fn digest(content: usize) -> Sha256 {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, CONTENTS[content]);
+    Sha256::from_bytes(digest.as_ref().try_into().unwrap())
+}
+
+fn actor() -> Actor {
+    let operator = Some(Operator::new("admin").unwrap());
+    Actor { app: Some(CallerApp::new("ci").unwrap()), operator, ..Actor::default() }
+}
+
+/// A store, without its callers.
+struct World {
+    data: DataDirectory,
+}
+
+impl World {
+    fn lifecycle(&self) -> Lifecycle<Embedded> {
+        let rules = LifecycleRules { restore_ms: DAY_MS, quotas: QuotaRules::default() };
+        Lifecycle::new(self.data.blobs(), self.data.catalog(), rules, Metrics::new(self.data.dir.path()))
+    }
+
+    fn change(at: usize) -> Change {
+        let id = PackageId::from_row(i64::try_from(at).unwrap() + 1);
+        Change { target: example_target(), id, condition: Condition::default(), actor: actor() }
+    }
+
+    /// Does it in the store and in the model, which must agree on the answer.
+    async fn step(self, step: &Step, model: &mut Model) -> Self {
+        let lifecycle = self.lifecycle();
+        let answer = |done: Result<(), ChangeError>| done.map_or_else(|e| e.kind(), |()| "done");
+        match *step {
+            Step::Upload { version, content, overwrites } => {
+                assert_eq!(self.upload(version, content, overwrites).await, model.upload(version, content, overwrites));
+            }
+            Step::Delete { package, force } => {
+                let done = lifecycle.delete(&Self::change(package), force).await;
+                assert_eq!(answer(done.map(drop)), model.delete(package, force));
+            }
+            Step::Restore { package, version: number } => {
+                let version = number.map(version);
+                let done = lifecycle.restore(&Self::change(package), version.as_ref()).await;
+                assert_eq!(answer(done.map(drop)), model.restore(package, number));
+            }
+            Step::Pin { package, name, protects } => {
+                let (name_text, by) = (PinName::new(format!("p{name}")).unwrap(), Operator::new("admin").unwrap());
+                let pin = NewPin { name: name_text, until_ms: None, protect_bytes: protects, by };
+                let done = lifecycle.pin(&Self::change(package), pin).await;
+                assert_eq!(answer(done.map(drop)), model.pin(package, name, protects));
+            }
+            Step::Unpin { package, name } => {
+                let done = lifecycle.unpin(&Self::change(package), &PinName::new(format!("p{name}")).unwrap()).await;
+                assert_eq!(answer(done.map(drop)), model.unpin(package, name));
+            }
+            Step::Purge => self.purge(model).await,
+            Step::CleanUp => self.clean_up(model).await,
+            Step::Collect => {
+                let collected = Gc::offline(self.data.blobs(), self.data.catalog(), false).run().await.unwrap();
+                assert_eq!(collected.blobs, 0, "nothing is left over");
+            }
+            Step::Reopen => return Self { data: self.data.reopen(QueueLimits::default()).await },
+        }
+        self
+    }
+
+    async fn purge(&self, model: &mut Model) {
+        self.data.execute("update source_package set purge_after_ms = 1 where is_deleted = 1").await;
+        let purged = Purge::new(self.data.blobs(), self.data.catalog()).run().await.unwrap();
+        let before = model.events.len();
+        model.purge();
+        assert_eq!(purged.packages, (model.events.len() - before) as u64);
+    }
+
+    async fn clean_up(&self, model: &mut Model) {
+        let rule = RetentionRule {
+            name: "rule".to_owned(),
+            targets: Patterns::any(),
+            modules: Patterns::any(),
+            mode: RetentionMode::Enforce,
+            keep_last: KEPT as u64,
+            // Also what was stored in this very millisecond.
+            remove_after_ms: -1,
+            keep_versions: Patterns::default(),
+            remove_versions: Patterns::any(),
+            order: RetentionOrder::Created,
+        };
+        let metrics = Metrics::new(self.data.dir.path());
+        let cleanup = Cleanup::new(self.data.catalog(), vec![rule].into(), DAY_MS, metrics);
+        cleanup.run_all().await.unwrap();
+        model.clean_up();
+    }
+
+    /// As an upload publishes; whether it was stored.
+    async fn upload(&self, number: u8, content: usize, overwrites: bool) -> bool {
+        let (blobs, catalog) = (self.data.blobs(), self.data.catalog());
+        let mut writer = blobs.open_writer(None).await.unwrap();
+        writer.write(Bytes::from_static(CONTENTS[content])).await.unwrap();
+        let finished = writer.finish().await.unwrap();
+        let _lock = catalog.lock_publishing().await;
+        let is_new = blobs.commit(finished).await.unwrap();
+        match catalog.record(package(number, content, overwrites), job(), None).await {
+            Ok(recorded) => {
+                if let Some(old) = recorded.replaced.filter(|old| *old != digest(content))
+                    && !catalog.is_referenced(&old).await.unwrap()
+                {
+                    blobs.delete(old).await.unwrap();
+                }
+                true
+            }
+            Err(CatalogError::AlreadyExists | CatalogError::InUse(_)) => {
+                if is_new {
+                    blobs.delete(digest(content)).await.unwrap();
+                }
+                false
+            }
+            Err(e) => panic!("{e}"),
+        }
+    }
+
+    async fn assert_is(&self, model: &Model) {
+        let catalog = self.data.catalog();
+        for (at, expected) in model.packages.iter().enumerate() {
+            let Change { target, id, .. } = Self::change(at);
+            let found = catalog.find_package(&target, id).await.unwrap().unwrap();
+            assert_eq!(read(&found), *expected, "package {id}");
+        }
+        let beyond = Self::change(model.packages.len());
+        assert!(catalog.find_package(&beyond.target, beyond.id).await.unwrap().is_none());
+        let mut stored = BTreeSet::new();
+        for content in 0..CONTENTS.len() {
+            if self.data.blobs().stat(digest(content)).await.unwrap().is_some() {
+                stored.insert(content);
+            }
+        }
+        assert_eq!(stored, model.needed(), "blobs");
+        let used = catalog.usage(&example_target()).await.unwrap();
+        assert_eq!((used.module, used.application), (model.usage(), model.usage()));
+        assert_eq!(self.data.events().await, model.events);
+    }
+}
+
+fn read(detail: &PackageDetail) -> Modelled {
+    let number = |text: &str| text.get(1..).unwrap().parse().unwrap();
+    Modelled {
+        version: number(detail.row.version.as_str()),
+        content: (0..CONTENTS.len()).find(|content| digest(*content) == detail.row.sha256).unwrap(),
+        is_deleted: detail.row.is_deleted,
+        is_purged: detail.purged_ms.is_some(),
+        pins: detail.pins.iter().map(|pin| (number(pin.name.as_str()), pin.protect_bytes)).collect(),
+        revision: detail.revision,
+    }
+}
+
+fn package(number: u8, content: usize, overwrites: bool) -> NewPackage {
+    let final_url = String::new();
+    let fetched = Fetched { final_url, etag: None, last_modified: None, has_marked_end: true };
+    NewPackage {
+        target: example_target(),
+        registers_module: true,
+        version: version(number),
+        package_name: "package".to_owned(),
+        size_bytes: CONTENTS[content].len() as u64,
+        sha256: digest(content),
+        package: Package {
+            format: Format::Opaque,
+            relative_path: "./".to_owned(),
+            meta_info: None,
+            version: None,
+            entries: 0,
+            unpacked_bytes: 0,
+            proves_whole: true,
+            version_fault: None,
+        },
+        provenance: Provenance { bytes: BytesFrom::Source(fetched), ended_ms: now_ms(), statement: "{}".to_owned() },
+        operator: Operator::new("admin").unwrap(),
+        allow_overwrite: overwrites,
+        quota: Quota::default(),
+    }
+}
+
+fn next_job() -> JobId {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("0198c3a4-5f00-7abc-8def-{:012x}", NEXT.fetch_add(1, Ordering::Relaxed)).parse().unwrap()
+}
+
+fn job() -> JobRecord {
+    let view = JobView {
+        id: next_job(),
+        target: example_target(),
+        state: JobState::Queued,
+        received_bytes: 0,
+        total_bytes: None,
+        attempts: 0,
+        created_ms: now_ms(),
+        started_ms: None,
+        ended_ms: None,
+        end: None,
+    };
+    let request = JobRequest {
+        body: "{}".to_owned(),
+        allowance: Allowance::default(),
+        source_url: "https://example.com/a".to_owned(),
+        caller_app: actor().app,
+        operator: Operator::new("admin").unwrap(),
+        tenant: None,
+        request_id: String::new(),
+        client_address: String::new(),
+        sealed: None,
+    };
+    JobRecord { view, request, keys: Vec::new(), lives: 0 }
+}
+
+/// As many as are asked for, or few enough for every day.
+fn config() -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    let cases = if asked.cases == 256 { 16 } else { asked.cases };
+    ProptestConfig { cases, failure_persistence: None, ..asked }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn whatever_is_done_to_packages_leaves_what_the_model_says(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (mut world, mut model) = (World { data: DataDirectory::create(QueueLimits::default()).await }, Model::default());
+            for step in &steps {
+                world = world.step(step, &mut model).await;
+                world.assert_is(&model).await;
+            }
+        });
+    }
+}
