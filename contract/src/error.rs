@@ -58,14 +58,8 @@ codes! {
     PreconditionFailed => "PRECONDITION_FAILED", 412, None, "源码包已发生变化，请重新读取后再试", "The package has changed, read it again";
     /// The source's bytes are over the limit.
     PackageTooLarge => "PACKAGE_TOO_LARGE", 400, None, "源码包过大", "The package is too large";
-    /// The package was deleted, and may be restored yet.
-    PackageDeleted => "PACKAGE_DELETED", 410, None, "源码包已被删除", "The package was deleted";
-    /// The package was deleted, and its bytes are gone.
-    PackagePurged => "PACKAGE_PURGED", 410, None, "源码包已被删除，其内容已被清除", "The package was deleted, and its bytes are gone";
     /// The package was overwritten since the signed URL was made.
     PackageChanged => "PACKAGE_CHANGED", 410, None, "生成该下载地址后源码包已被覆盖，请重新生成下载地址", "The package was overwritten since this URL was made, make another one";
-    /// What the caller requires of the package's present state is not so.
-    PreconditionFailed => "PRECONDITION_FAILED", 412, None, "源码包的当前状态与请求头中的条件不符", "The package is not in the state that the request's headers require";
     /// The package has no byte of the range.
     RangeNotSatisfiable => "RANGE_NOT_SATISFIABLE", 416, None, "请求的范围超出源码包的大小", "The requested range lies beyond the package's end";
     /// The signed URL has ended.
@@ -163,7 +157,7 @@ pub struct Problem {
     /// Sorted, so that the alphabetically first field is the one that `detail` names.
     fields: BTreeMap<&'static str, Vec<Text>>,
     /// What programs do something with.
-    data: Option<Value>,
+    data: Option<Box<Value>>,
 }
 
 impl Problem {
@@ -197,13 +191,13 @@ impl Problem {
     /// The same with what programs do something with, as the body's `data`.
     #[must_use]
     pub fn with_data(self, data: Value) -> Self {
-        Self { data: Some(data), ..self }
+        Self { data: Some(Box::new(data)), ..self }
     }
 
     /// What programs do something with, if there is anything.
     #[must_use]
     pub fn data(&self) -> Option<&Value> {
-        self.data.as_ref()
+        self.data.as_deref()
     }
 
     /// The code.
@@ -234,7 +228,7 @@ impl Problem {
             });
             object.insert("fields_detail".into(), Value::Object(fields.collect::<Map<_, _>>()));
         }
-        if let (Some(object), Some(data)) = (body.as_object_mut(), &self.data) {
+        if let (Some(object), Some(data)) = (body.as_object_mut(), self.data()) {
             object.insert("data".into(), data.clone());
         }
         body.to_string()

@@ -9,6 +9,7 @@ mod allow;
 mod app;
 mod claims;
 mod credential;
+mod detail;
 mod endpoint;
 mod error;
 mod fields;
@@ -42,6 +43,7 @@ pub use credential::{
     CredentialName, InvalidCallerCredential, InvalidCredentialName, MAX_CALLER_CREDENTIAL_BYTES,
     caller_credential_refused, read_caller_credential,
 };
+pub use detail::{CleanupEntry, CleanupPlan, PackageDocument, PinDocument};
 pub use endpoint::{
     BodyKind, CREDENTIAL_NAMES, Endpoint, ExtraAction, Method, NoEndpoint, Operation, PathParams, ReplyKind, Route,
 };

@@ -54,6 +54,27 @@ fn binary() -> Value {
     json!({"type": "string", "format": "binary"})
 }
 
+pub(crate) fn restore() -> Value {
+    let version = json!({"type": "string", "minLength": 1, "maxLength": 128, "description": "Another version for it"});
+    fields(&json!({"type": "object", "properties": {"version": version}}), false)
+}
+
+pub(crate) fn pin() -> Value {
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "until": {"type": ["string", "null"], "description": "Until when, as RFC 3339 or the replies write it; left out, for good"},
+            "protect_bytes": {"type": "boolean", "default": false, "description": "Whether the package may not even be overwritten"},
+        },
+    });
+    fields(&schema, false)
+}
+
+pub(crate) fn run_cleanup() -> Value {
+    let plan = json!({"type": "string", "description": "The name of the plan that was shown"});
+    fields(&json!({"type": "object", "required": ["plan"], "properties": {"plan": plan}}), true)
+}
+
 pub(crate) fn download_url() -> Value {
     let schema = json!({
         "type": "object",

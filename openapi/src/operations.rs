@@ -1,6 +1,8 @@
 //! What each operation takes and gives: the one place where that is said, row by row of the table of endpoints.
 
-use linkgate_contract::{DownloadUrl, ErrorCode, JobDocument, Operation, SourcePackage};
+use linkgate_contract::{
+    CleanupPlan, DownloadUrl, ErrorCode, JobDocument, Operation, PackageDocument, PinDocument, SourcePackage,
+};
 use schemars::SchemaGenerator;
 use serde_json::{Value, json};
 
@@ -39,6 +41,8 @@ const PACKAGE_CODES: &[ErrorCode] = &[
     ErrorCode::Validation,
     ErrorCode::UnsupportedSourceOrigin,
     ErrorCode::PackageAlreadyExists,
+    ErrorCode::PackageInUse,
+    ErrorCode::PackageQuotaExceeded,
     ErrorCode::PackageTooLarge,
     ErrorCode::ChecksumMismatch,
     ErrorCode::SizeMismatch,
@@ -69,6 +73,12 @@ pub(crate) fn describe(operation: Operation, schemas: &mut SchemaGenerator) -> D
         Operation::DownloadSourcePackage => download(),
         Operation::GetSourcePackageAttestation => get_attestation(schemas),
         Operation::CreateSourcePackageDownloadUrl => create_download_url(schemas),
+        Operation::DeleteSourcePackage => delete(schemas),
+        Operation::RestoreSourcePackage => restore(schemas),
+        Operation::PinSourcePackage => pin(schemas),
+        Operation::UnpinSourcePackage => unpin(schemas),
+        Operation::ExplainSourcePackageCleanup => explain_cleanup(schemas),
+        Operation::RunSourcePackageCleanup => run_cleanup(schemas),
         #[cfg(feature = "test-endpoint")]
         Operation::ShowTestQuery => show_test_query(),
     }
@@ -110,6 +120,8 @@ const FILE_CODES: &[ErrorCode] = &[
     ErrorCode::Validation,
     ErrorCode::UnsupportedSourceOrigin,
     ErrorCode::PackageAlreadyExists,
+    ErrorCode::PackageInUse,
+    ErrorCode::PackageQuotaExceeded,
     ErrorCode::ChecksumMismatch,
     ErrorCode::SizeMismatch,
     ErrorCode::PackageFormatUnsupported,
@@ -261,6 +273,92 @@ fn create_download_url(schemas: &mut SchemaGenerator) -> Described {
             Success::json::<DownloadUrl>(200, "The link", schemas).with_header("Cache-Control", "`no-store`"),
         ],
         codes: &[ErrorCode::UnsupportedMediaType, ErrorCode::PackageDeleted, ErrorCode::PackagePurged],
+    }
+}
+
+const IF_STATE: Parameter = Parameter::new(
+    "If-Match",
+    text,
+    "Only if the package is in this state, `\"{id}.{revision}\"` or `\"{sha256}\"`, else 412",
+);
+const IF_OTHER_STATE: Parameter = Parameter::new("If-None-Match", text, "Only if it is in no such state, else 412");
+const CHANGE_HEADERS: &[Parameter] = &[LANGUAGE, IF_STATE, IF_OTHER_STATE];
+
+fn with_state(success: Success) -> Success {
+    success.with_header("ETag", "The state of the package, `\"{id}.{revision}\"`")
+}
+
+fn delete(schemas: &mut SchemaGenerator) -> Described {
+    Described {
+        description: "Its version is free at once, and its bytes stay for as long as the operator says. One that is deleted already \
+            stays as it is. One that is pinned is deleted only with `force=true`, which takes a grant of the action `force_delete`.",
+        headers: CHANGE_HEADERS,
+        body: None,
+        success: vec![with_state(Success::json::<PackageDocument>(200, "The package, deleted", schemas))],
+        codes: &[ErrorCode::PreconditionFailed, ErrorCode::PackageInUse],
+    }
+}
+
+fn restore(schemas: &mut SchemaGenerator) -> Described {
+    Described {
+        description: "It gets back its number and its version, or another one if the body names it. One that is live stays as it is.",
+        headers: CHANGE_HEADERS,
+        body: Some(bodies::restore()),
+        success: vec![with_state(Success::json::<PackageDocument>(200, "The package, live", schemas))],
+        codes: &[
+            ErrorCode::PreconditionFailed,
+            ErrorCode::PackageAlreadyExists,
+            ErrorCode::PackageQuotaExceeded,
+            ErrorCode::PackagePurged,
+            ErrorCode::UnsupportedMediaType,
+            ErrorCode::ObjectStore,
+        ],
+    }
+}
+
+fn pin(schemas: &mut SchemaGenerator) -> Described {
+    Described {
+        description: "Says that something uses the package. A pin of the same name is replaced.",
+        headers: CHANGE_HEADERS,
+        body: Some(bodies::pin()),
+        success: vec![with_state(Success::json::<PinDocument>(200, "The pin", schemas))],
+        codes: &[
+            ErrorCode::PreconditionFailed,
+            ErrorCode::PackageQuotaExceeded,
+            ErrorCode::PackageDeleted,
+            ErrorCode::PackagePurged,
+            ErrorCode::UnsupportedMediaType,
+        ],
+    }
+}
+
+fn unpin(schemas: &mut SchemaGenerator) -> Described {
+    Described {
+        description: "Takes the pin away, and shows it once more.",
+        headers: CHANGE_HEADERS,
+        body: None,
+        success: vec![with_state(Success::json::<PinDocument>(200, "The pin that was", schemas))],
+        codes: &[ErrorCode::PreconditionFailed],
+    }
+}
+
+fn explain_cleanup(schemas: &mut SchemaGenerator) -> Described {
+    Described {
+        description: "What the operator's retention rules would delete of the module now, and what they keep and why.",
+        headers: &[LANGUAGE],
+        body: None,
+        success: vec![Success::json::<CleanupPlan>(200, "The plan", schemas)],
+        codes: &[],
+    }
+}
+
+fn run_cleanup(schemas: &mut SchemaGenerator) -> Described {
+    Described {
+        description: "Deletes exactly what the plan names, or nothing where the packages have changed since.",
+        headers: &[LANGUAGE],
+        body: Some(bodies::run_cleanup()),
+        success: vec![Success::json::<CleanupPlan>(200, "The plan, done", schemas)],
+        codes: &[ErrorCode::PlanChanged, ErrorCode::UnsupportedMediaType],
     }
 }
 

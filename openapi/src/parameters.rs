@@ -68,6 +68,7 @@ const QUERY: &[Parameter] = &[
         || json!({"type": "boolean"}),
         "Whether a package of the same version is replaced",
     ),
+    Parameter::new("force", || json!({"type": "boolean"}), "Whether pins do not count"),
     Parameter::new("sha256", || json!({"type": "string", "pattern": "^[0-9a-fA-F]{64}$"}), "Of the file"),
     Parameter::new("size", || json!({"type": "integer", "minimum": 0}), "Of the file in bytes"),
 ];

@@ -20,6 +20,9 @@ struct ProblemBody {
     /// What is wrong with each field.
     #[schemars(default)]
     fields_detail: BTreeMap<String, Vec<String>>,
+    /// What programs need to know of it, where there is more than the code.
+    #[schemars(default)]
+    data: Option<Value>,
 }
 
 /// A fault of the caller or of the gateway.

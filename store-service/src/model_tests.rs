@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use linkgate_archive::{Format, Package};
 use linkgate_contract::{CallerApp, JobId, Operator, PackageId, PackageVersion, PinName, Sha256};
-use linkgate_store_core::condition::Condition;
+use linkgate_store_core::conditions::Conditions;
 use linkgate_store_core::ingest::ports::{
     Actor, BlobStore as _, BlobWriter as _, BytesFrom, Catalog as _, CatalogError, CatalogReader as _, Change,
     ChangeError, Changes as _, Fetched, JobRecord, JobRequest, JobState, JobView, NewPackage, NewPin, PackageDetail,
@@ -238,7 +238,7 @@ impl World {
 
     fn change(at: usize) -> Change {
         let id = PackageId::from_row(i64::try_from(at).unwrap() + 1);
-        Change { target: example_target(), id, condition: Condition::default(), actor: actor() }
+        Change { target: example_target(), id, conditions: Conditions::default(), actor: actor() }
     }
 
     /// Does it in the store and in the model, which must agree on the answer.
@@ -390,6 +390,7 @@ fn package(number: u8, content: usize, overwrites: bool) -> NewPackage {
         provenance: Provenance { bytes: BytesFrom::Source(fetched), ended_ms: now_ms(), statement: "{}".to_owned() },
         operator: Operator::new("admin").unwrap(),
         allow_overwrite: overwrites,
+        conditions: Conditions::default(),
         quota: Quota::default(),
     }
 }

@@ -25,7 +25,7 @@ use linkgate_store_core::ingest::ports::{
     BytesFrom, Catalog, CatalogReader, Fetched, JobRecord, JobRequest, JobState, JobView, NewPackage, Provenance,
 };
 use linkgate_store_core::ingest::{Allowance, now_ms};
-use linkgate_store_core::settings::QueueLimits;
+use linkgate_store_core::settings::{QueueLimits, Quota};
 use linkgate_tests::measure::{median, number};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
@@ -212,6 +212,7 @@ fn new_package(target: &ModuleRef, number: u32) -> (NewPackage, JobRecord) {
         operator: Operator::new("admin").unwrap(),
         allow_overwrite: false,
         conditions: Conditions::default(),
+        quota: Quota::default(),
     };
     let view = JobView {
         id: JobId::from_uuid(uuid::Uuid::from_slice(&digest[..16]).unwrap()),
@@ -233,6 +234,7 @@ fn new_package(target: &ModuleRef, number: u32) -> (NewPackage, JobRecord) {
         operator: Operator::new("admin").unwrap(),
         tenant: None,
         request_id: linkgate_tests::random(),
+        client_address: String::new(),
         sealed: None,
     };
     (new, JobRecord { view, request, keys: Vec::new(), lives: 0 })

@@ -4,7 +4,7 @@
 use tracing::warn;
 
 use super::job::Job;
-use super::ports::{Actor, Changes as _, QuotaClaim, QuotaReservation as _, Services};
+use super::ports::{Actor, Catalog as _, Changes as _, QuotaClaim, QuotaReservation as _, Services};
 use super::request::PackageRequest;
 use super::steps::Reservation;
 use super::{Ingest, IngestError, Upload, chain};

@@ -146,6 +146,7 @@ fn make_upload(
         allowance: caller.allowance.clone(),
         callers_own: None,
         request_id: head.request_id().to_owned(),
+        client_address: head.client_address().to_owned(),
     }
 }
 

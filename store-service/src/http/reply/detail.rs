@@ -1,46 +1,17 @@
 //! All that is known of a package, as callers read it.
 
 use jiff::tz::TimeZone;
-use linkgate_contract::{ErrorCode, Operator, PinName, Problem, SourcePackage};
+use linkgate_contract::{ErrorCode, PackageDocument, PinDocument, Problem};
 use linkgate_store_core::ingest::ports::{PackageDetail, Pin};
-use serde::Serialize;
 use warp::http::HeaderValue;
 use warp::http::header::ETAG;
 
 use super::{Reply, format_time, json, package};
 
-/// The nine fields of an upload's reply, and the rest behind them.
-#[derive(Debug, Serialize)]
-struct Detail {
-    #[serde(flatten)]
-    package: SourcePackage,
-    format: Option<String>,
-    relative_path: String,
-    entries: Option<i64>,
-    unpacked_bytes: Option<i64>,
-    revision: i64,
-    pins: Vec<PinEntry>,
-    deleted: Option<String>,
-    purge_after: Option<String>,
-    purged: Option<String>,
-    source: Option<String>,
-}
-
-/// A pin.
-#[derive(Debug, Serialize)]
-pub(in crate::http) struct PinEntry {
-    name: PinName,
-    until: Option<String>,
-    protect_bytes: bool,
-    by: Operator,
-    created: String,
-    updated: String,
-}
-
 /// The detail, with the tag of its state.
 pub(in crate::http) fn package_detail(detail: &PackageDetail, zone: &TimeZone) -> Result<Reply, Problem> {
     let time = |ms: Option<i64>| ms.map(|ms| format_time(ms, zone));
-    let document = Detail {
+    let document = PackageDocument {
         package: package(&detail.row, zone),
         format: detail.format.clone(),
         relative_path: detail.relative_path.clone(),
@@ -64,8 +35,8 @@ pub(in crate::http) fn pin(detail: &PackageDetail, pin: &Pin, zone: &TimeZone) -
 }
 
 /// A pin, as callers read it.
-pub(in crate::http) fn pin_entry(pin: &Pin, zone: &TimeZone) -> PinEntry {
-    PinEntry {
+pub(in crate::http) fn pin_entry(pin: &Pin, zone: &TimeZone) -> PinDocument {
+    PinDocument {
         name: pin.name.clone(),
         until: pin.until_ms.map(|ms| format_time(ms, zone)),
         protect_bytes: pin.protect_bytes,

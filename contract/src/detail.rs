@@ -1,0 +1,93 @@
+//! What callers read of a stored package's life: all that is known of it, its pins, and plans to clean up.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Operator, PackageId, PackageVersion, PinName, SourcePackage};
+
+/// All that is known of a package: the fields of an upload's reply, and the rest behind them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PackageDocument {
+    /// What its upload's reply says.
+    #[serde(flatten)]
+    pub package: SourcePackage,
+    /// What kind of archive it is, `opaque` if it is none; unknown of those that an early release stored.
+    pub format: Option<String>,
+    /// Where in the archive the source is.
+    pub relative_path: String,
+    /// Members of the archive.
+    pub entries: Option<i64>,
+    /// Their bytes.
+    pub unpacked_bytes: Option<i64>,
+    /// Grows with each change.
+    pub revision: i64,
+    /// What uses it.
+    pub pins: Vec<PinDocument>,
+    /// When it was deleted.
+    pub deleted: Option<String>,
+    /// From when on its bytes may go, and it cannot be restored any more.
+    pub purge_after: Option<String>,
+    /// When they went.
+    pub purged: Option<String>,
+    /// The link that it came from, without its query, or `file`.
+    pub source: Option<String>,
+}
+
+/// That something uses a package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PinDocument {
+    /// What uses it.
+    pub name: PinName,
+    /// Until when; for good if nobody said.
+    pub until: Option<String>,
+    /// Whether the package may not even be overwritten.
+    pub protect_bytes: bool,
+    /// Who says so.
+    pub by: Operator,
+    /// Since when.
+    pub created: String,
+    /// When it was said last.
+    pub updated: String,
+}
+
+/// What the retention rules would delete of a module, or have deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CleanupPlan {
+    /// The rule that is for the module; none if no rule is.
+    pub rule: Option<String>,
+    /// Whether the rule deletes by itself, `enforce`, or only reports, `report`.
+    pub mode: String,
+    /// The name of the plan, which changes with what it would delete.
+    pub plan: String,
+    /// Whether it was run.
+    pub is_done: bool,
+    /// What it deletes.
+    pub would_delete: Vec<CleanupEntry>,
+    /// What it keeps, as far as it is shown.
+    pub kept: Vec<CleanupEntry>,
+    /// The bytes of what it deletes.
+    pub bytes: u64,
+    /// How many packages it deletes.
+    pub would_delete_count: u64,
+    /// How many it keeps.
+    pub kept_count: u64,
+    /// Whether there is more to delete than one plan may name.
+    pub has_more: bool,
+}
+
+/// A package in a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CleanupEntry {
+    /// Which one.
+    pub id: PackageId,
+    /// Its version.
+    pub version: PackageVersion,
+    /// Its bytes, if it is to go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Why.
+    pub reason: String,
+}
