@@ -8,7 +8,7 @@
 //! only add an arrow to each of them: [`data_dir`] (the locked directory, modes of files, durable renames), [`failpoint`]
 //! (steps at which tests kill the store), [`budget`] (who may hold how much), [`conditions`] (what must be true of a package
 //! before it is changed), [`metrics`] and [`trace`] (what the use case counts and times), [`sealing`] (callers' credentials while
-//! they wait), [`settings`] (what the operator decides), [`attest`] (signed statements of where packages came from),
+//! they wait), [`settings`] (what the operator decides), [`version_order`] (which version comes after which), [`attest`] (signed statements of where packages came from),
 //! [`signed_url`] (links for others) and [`own_key`] (what both sign with). [`download`] reads packages, [`lifecycle`] is what
 //! callers do to them, [`retention`] what the operator's rules do, and [`maintenance`] what is done to them when nobody uploads.
 
@@ -31,3 +31,4 @@ pub mod signed_url;
 #[allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc, reason = "for tests only")]
 pub mod testing;
 pub mod trace;
+pub mod version_order;

@@ -30,6 +30,7 @@ pub(super) const CORE: Table = &[
     ("failpoint", &[]),
     ("sealing", &[]),
     ("trace", &[]),
+    ("version_order", &[]),
 ];
 
 /// Modules of the download.
