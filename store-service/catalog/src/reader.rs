@@ -126,9 +126,13 @@ impl CatalogReader for SqliteReader {
         cleanup::modules_after(&self.pool, after).await
     }
 
+    /// On a connection of its own: one that has checked the index of the search before remembers how that was put together
+    /// then, and takes it for damaged once another connection has written in it.
     async fn find_damage(&self) -> Result<Option<String>, CatalogError> {
-        let said: String =
-            sqlx::query_scalar("pragma integrity_check(1)").fetch_one(&self.pool).await.map_err(failed)?;
+        let mut connection = options(&self.path).pragma("query_only", "on").connect().await.map_err(failed)?;
+        let said = sqlx::query_scalar("pragma integrity_check(1)").fetch_one(&mut connection).await;
+        connection.close().await.map_err(failed)?;
+        let said: String = said.map_err(failed)?;
         Ok((said != "ok").then_some(said))
     }
 
