@@ -28,11 +28,6 @@ const DUE: &str = "is_deleted = 1 and purged_ms is null and (purge_after_ms is n
     and not exists (select 1 from pin where package_id = source_package.id and (until_ms is null or until_ms > ?1))";
 
 impl Changes for SqliteCatalog {
-    async fn find_package(&self, target: &ModuleRef, id: PackageId) -> Result<Option<PackageDetail>, CatalogError> {
-        let mut connection = self.reader.pool.acquire().await.map_err(failed)?;
-        find(&mut connection, target, id, now_ms()).await.map_err(failed)
-    }
-
     async fn delete(&self, change: &Change, deletion: Deletion) -> Result<PackageDetail, ChangeError> {
         let (now, Change { target, actor, .. }) = (now_ms(), change);
         let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;

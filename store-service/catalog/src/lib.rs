@@ -1,6 +1,7 @@
 //! The catalog of packages, modules and jobs, in SQLite.
 //!
-//! Promises: what the ports [`Catalog`](linkgate_store_core::ingest::ports::Catalog) and
+//! Promises: what the ports [`Catalog`](linkgate_store_core::ingest::ports::Catalog),
+//! [`PackageReader`](linkgate_store_core::ingest::ports::PackageReader) and
 //! [`JobQueue`](linkgate_store_core::ingest::ports::JobQueue) promise, and that a recorded package
 //! survives a power cut; a database of an older release is brought up to date when it is opened, and one of the next release
 //! is still read (`migrations/README.md`). Refuses to start on an SQLite that can corrupt its own database. The only crate
@@ -10,16 +11,22 @@ mod changes;
 mod claims;
 mod cleanup;
 mod database;
+mod details;
 mod ended;
+mod event_pages;
 mod events;
 mod jobs;
+mod lists;
 mod packages;
+mod pages;
 mod pins;
 mod provenance;
 mod queue;
 mod reader;
+mod search;
 mod sqlite;
 mod usage;
+mod version_keys;
 
 pub use events::{EventFilter, EventRecord};
 pub use reader::SqliteReader;

@@ -9,6 +9,7 @@ use linkgate_store_core::ingest::ports::{
     CatalogError, FileState, LivePackage, NewPackage, Origin, PackageRow, StoredFile, StoredPackage,
 };
 use linkgate_store_core::settings::SourceOrigin;
+use linkgate_store_core::version_order::natural_key;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
 
@@ -126,13 +127,14 @@ pub(super) async fn insert(
     let query = sqlx::query(
         "insert into source_package
             (package_name, size_bytes, sha256, operator, created_ms, updated_ms, format, relative_path, meta_info,
-             declared_version, entries, unpacked_bytes, app_code, module, version)
-         values (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) returning *",
+             declared_version, entries, unpacked_bytes, app_code, module, version, version_key)
+         values (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) returning *",
     );
     let row = bind_package(query, entry, now)?
         .bind(entry.target.app.as_str())
         .bind(entry.target.module.as_str())
         .bind(entry.version.as_str())
+        .bind(natural_key(entry.version.as_str()))
         .fetch_one(&mut **tx)
         .await?;
     read_row(&row)
@@ -155,6 +157,7 @@ pub(super) async fn replace(
     read_row(&row)
 }
 
+/// What lists and replies show of a row.
 pub(super) fn read_row(row: &SqliteRow) -> Result<PackageRow, sqlx::Error> {
     Ok(PackageRow {
         id: PackageId::from_row(row.try_get("id")?),

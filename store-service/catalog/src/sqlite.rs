@@ -13,9 +13,9 @@ use linkgate_contract::{ModuleRef, PackageId, PackageVersion, Sha256};
 use linkgate_store_core::failpoint::{Step, reached};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
-    Candidate, CandidateCursor, Catalog, CatalogError, CatalogReader, EventAction, Fence, JobEnd, JobRecord,
-    LivePackage, Maintenance, NewPackage, Pin, QueueError, QuotaClaim, Recorded, Reference, RowName, StoredFile,
-    StoredPackage,
+    Candidate, CandidateCursor, Catalog, CatalogError, CatalogReader, EventAction, EventPage, EventQuery, Fence, JobEnd,
+    JobRecord, LivePackage, Maintenance, NewPackage, PackageDetail, PackagePage, PackageQuery, PackageReader, PackageSums,
+    Pin, QueueError, QuotaClaim, Recorded, Reference, RowName, StoredFile, StoredPackage,
 };
 use linkgate_store_core::settings::{Demand, QueueLimits, RetentionOrder, SourceOrigin, UsageOfTarget};
 use sqlx::sqlite::{SqliteJournalMode, SqlitePoolOptions};
@@ -28,7 +28,7 @@ use super::ended::EndedJobs;
 use super::events::{self, NewEvent};
 use super::packages::{self, Live};
 use super::usage::{self, Announced, SqliteReservation};
-use super::{SqliteReader, jobs, pins, provenance};
+use super::{SqliteReader, details, event_pages, jobs, lists, pages, pins, provenance, version_keys};
 
 /// The first release without the WAL-reset corruption.
 const OLDEST_SQLITE: [u32; 3] = [3, 51, 3];
@@ -40,6 +40,7 @@ const READERS: u32 = 4;
 pub struct SqliteCatalog {
     pub(super) writer: SqlitePool,
     pub(super) reader: SqliteReader,
+    pages: SqlitePool,
     pub(super) claims: ClaimTable,
     pub(super) ended: EndedJobs,
     announced: Announced,
@@ -81,11 +82,13 @@ impl SqliteCatalog {
         // The release after this one may have been here before it was taken back: what it added is made for this one to work
         // on (migrations/README.md).
         sqlx::migrate!("migrations/sqlite").set_ignore_missing(true).run(&writer).await?;
+        version_keys::fill_in(&writer).await?;
+        let pages = pages::connect(options.clone()).await?;
         let reader = pool(READERS).connect_with(options.pragma("query_only", "on")).await?;
         let (reader, claims) = (SqliteReader::new(reader, path.to_owned()), ClaimTable::new(limits));
         let ended = EndedJobs::open(&mut *writer.acquire().await?, limits.ended).await?;
         let (announced, publishing) = (Announced::default(), Arc::default());
-        Ok(Self { writer, reader, claims, ended, announced, publishing, path: path.to_owned() })
+        Ok(Self { writer, reader, pages, claims, ended, announced, publishing, path: path.to_owned() })
     }
 }
 
@@ -271,8 +274,27 @@ impl CatalogReader for SqliteCatalog {
 
     /// Its journal is folded into the file.
     async fn close(&self) {
+        self.pages.close().await;
         self.reader.close().await;
         self.writer.close().await;
+    }
+}
+
+impl PackageReader for SqliteCatalog {
+    async fn list_packages(&self, target: &ModuleRef, query: &PackageQuery) -> Result<PackagePage, CatalogError> {
+        lists::list(&self.pages, target, query).await
+    }
+
+    async fn find_package(&self, target: &ModuleRef, id: PackageId) -> Result<Option<PackageDetail>, CatalogError> {
+        details::find(&self.pages, target, id).await
+    }
+
+    async fn package_sums(&self, target: &ModuleRef) -> Result<PackageSums, CatalogError> {
+        details::package_sums(&self.pages, target).await
+    }
+
+    async fn list_events(&self, target: &ModuleRef, query: &EventQuery) -> Result<EventPage, CatalogError> {
+        event_pages::list(&self.pages, target, query).await
     }
 }
 

@@ -167,7 +167,9 @@ impl From<CatalogError> for IngestError {
             CatalogError::InUse(pins) => Self::InUse(pins),
             CatalogError::QuotaExceeded(exceeded) => Self::QuotaExceeded(exceeded),
             CatalogError::Fenced => Self::ClaimLost,
-            failed @ CatalogError::Database(_) => Self::Catalog(failed),
+            failed @ (CatalogError::Busy | CatalogError::TooCostly | CatalogError::Database(_)) => {
+                Self::Catalog(failed)
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
 //! What ingest and maintenance need from the world: where bytes come from, where they are stored, where packages are
-//! recorded, where jobs wait.
+//! recorded and looked up, where jobs wait.
 //!
 //! Each port names its own failures, free of HTTP and of any adapter, with values instead of ready-made sentences. What keeps
 //! two uploads apart is asked of the ports and never of this process's memory alone, so adapters for several processes can
@@ -10,6 +10,7 @@ mod catalog;
 mod change;
 mod file;
 mod job;
+mod packages;
 mod queue;
 
 pub use blob::{
@@ -29,6 +30,10 @@ pub use linkgate_fetch::{
     Access, Cause, Chunk, CredentialError, FetchRequest, Fetched, Phase, Progress, SentCredential, Source, SourceError,
     SourceStream, Unreachable,
 };
+pub use packages::{
+    CANDIDATES, COUNTED, Count, EventPage, EventQuery, EventRow, Liveness, PackageFilter, PackageKey, PackageOrder,
+    PackagePage, PackageQuery, PackageReader, PackageSums, Sums, TimeSpan,
+};
 pub use queue::{BeatReply, Claim, Enqueued, Fence, Heartbeat, HolderId, JobQueue, NewJob, QueueError, UploadKey};
 
 /// The adapters that a store stands on, named once.
@@ -37,6 +42,7 @@ pub trait Services: Send + Sync + 'static {
     type Source: Source;
     /// Where they are stored.
     type Blobs: BlobStore;
-    /// Where packages are recorded and changed, and jobs wait: a package and the end of its job are recorded in one transaction.
+    /// Where packages are recorded, changed and looked up, and jobs wait: a package and the end of its job are recorded in one
+    /// transaction.
     type Catalog: Changes + JobQueue;
 }

@@ -382,6 +382,12 @@ pub enum CatalogError {
     /// Somebody else has claimed the job meanwhile, or it was taken off the queue.
     #[error("the job's claim has run out")]
     Fenced,
+    /// As much is read as may be at a time.
+    #[error("too many read at a time")]
+    Busy,
+    /// What was asked for would take longer than anybody may hold the database.
+    #[error("what is asked for takes too long")]
+    TooCostly,
     /// The database failed.
     #[error("the database failed")]
     Database(#[source] Cause),

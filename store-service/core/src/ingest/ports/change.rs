@@ -6,18 +6,12 @@
 use linkgate_contract::{CallerApp, ModuleRef, Operator, PackageId, PackageVersion, PinName, Sha256};
 use serde::Serialize;
 
-use super::{CatalogError, Maintenance, PackageRow};
+use super::{CatalogError, Maintenance, PackageReader, PackageRow};
 use crate::conditions::{Conditions, Existing};
 use crate::settings::{Quota, QuotaExceeded};
 
 /// Changes of recorded packages.
-pub trait Changes: Maintenance {
-    /// A package of this module, whatever became of it.
-    fn find_package(
-        &self,
-        target: &ModuleRef,
-        id: PackageId,
-    ) -> impl Future<Output = Result<Option<PackageDetail>, CatalogError>> + Send;
+pub trait Changes: Maintenance + PackageReader {
     /// Marks a package as deleted, whose version is free from then on. One that is deleted stays as it is.
     fn delete(
         &self,
