@@ -91,3 +91,71 @@ pub struct CleanupEntry {
     /// Why.
     pub reason: String,
 }
+
+/// A page of a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Page<T> {
+    /// How many there are in all, or at least, as `X-Linkgate-Count` says.
+    pub count: u64,
+    /// The query of the next page, if there is one.
+    pub next: Option<String>,
+    /// The query of the page before, if there is one.
+    pub previous: Option<String>,
+    /// What stands on this page.
+    pub results: Vec<T>,
+}
+
+/// What a module and its application take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct UsageDocument {
+    /// The module.
+    pub module: SumsDocument,
+    /// All modules of its application.
+    pub application: SumsDocument,
+}
+
+/// Sums of packages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SumsDocument {
+    /// Live packages.
+    pub packages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Deleted packages that still have their bytes.
+    pub deleted_packages: u64,
+    /// Those bytes.
+    pub deleted_bytes: u64,
+}
+
+/// What happened to a package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct EventDocument {
+    /// Its number; later ones are greater.
+    pub id: i64,
+    /// When.
+    pub time: String,
+    /// What was done, or refused.
+    pub action: String,
+    /// To which package, if one came of it.
+    pub package_id: Option<PackageId>,
+    /// Its version.
+    pub version: Option<String>,
+    /// The SHA-256 of its bytes before.
+    pub sha256_before: Option<String>,
+    /// And after.
+    pub sha256_after: Option<String>,
+    /// The calling application.
+    pub app: Option<String>,
+    /// The user.
+    pub user: Option<String>,
+    /// The gateway's id of the request.
+    pub request_id: Option<String>,
+    /// The caller's address.
+    pub client_ip: Option<String>,
+    /// `user`, or the rule by which the store did it.
+    pub reason: String,
+}

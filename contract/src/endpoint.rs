@@ -9,7 +9,7 @@ mod route;
 
 use crate::Action;
 
-pub use query::CREDENTIAL_NAMES;
+pub use query::{CREDENTIAL_NAMES, UNKNOWN_PARAMETER};
 pub use route::{NoEndpoint, PathParams, Route};
 
 /// A method of HTTP that an endpoint may have.
@@ -77,6 +77,12 @@ pub enum ReplyKind {
     Pin,
     /// What retention rules would delete.
     Plan,
+    /// A page of packages.
+    PackagePage,
+    /// What a module and its application take.
+    Usage,
+    /// A page of what happened to packages.
+    EventPage,
     #[cfg(feature = "test-endpoint")]
     /// The query that reached the store.
     Query,
@@ -224,6 +230,29 @@ endpoints! {
     /// Deletes what a plan of the retention rules names.
     RunSourcePackageCleanup = "run_source_package_cleanup" {
         Post "cleanup/", action: Cleanup, body: Json, query: [], reply: Plan,
+    }
+    /// Lists the packages of a module, page by page.
+    ListSourcePackages = "list_source_packages" {
+        Get "", action: Read, body: None,
+        query: [
+            "limit", "offset", "before_id", "order_by", "search_term", "version", "package_name", "sha256_signature",
+            "operator", "is_deleted", "pinned", "created_after", "created_before", "updated_after", "updated_before",
+            UNKNOWN_PARAMETER
+        ],
+        reply: PackagePage,
+    }
+    /// Shows a package.
+    GetSourcePackage = "get_source_package" {
+        Get "{id}/", action: Read, body: None, query: [], reply: PackageDetail,
+    }
+    /// Shows what a module and its application take.
+    GetSourcePackageUsage = "get_source_package_usage" {
+        Get "usage/", action: Read, body: None, query: [], reply: Usage,
+    }
+    /// Lists what happened to the packages of a module, the latest first.
+    ListSourcePackageEvents = "list_source_package_events" {
+        Get "events/", action: Read, body: None,
+        query: ["limit", "before_id", "action", "package_id", UNKNOWN_PARAMETER], reply: EventPage,
     }
     #[cfg(feature = "test-endpoint")]
     /// Shows the query that reached the store; only for tests.

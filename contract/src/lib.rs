@@ -43,9 +43,12 @@ pub use credential::{
     CredentialName, InvalidCallerCredential, InvalidCredentialName, MAX_CALLER_CREDENTIAL_BYTES,
     caller_credential_refused, read_caller_credential,
 };
-pub use detail::{CleanupEntry, CleanupPlan, PackageDocument, PinDocument};
+pub use detail::{
+    CleanupEntry, CleanupPlan, EventDocument, PackageDocument, Page, PinDocument, SumsDocument, UsageDocument,
+};
 pub use endpoint::{
     BodyKind, CREDENTIAL_NAMES, Endpoint, ExtraAction, Method, NoEndpoint, Operation, PathParams, ReplyKind, Route,
+    UNKNOWN_PARAMETER,
 };
 pub use error::{ErrorCode, Problem};
 pub use fields::{Field, Fields, NoObject};

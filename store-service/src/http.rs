@@ -12,12 +12,15 @@ mod file_name;
 mod form;
 mod jobs;
 mod outgoing;
+mod pages;
+mod parameters;
 mod preferences;
 mod recent;
 mod reply;
 mod representation;
 mod request;
 mod routes;
+mod search_terms;
 mod sent_file;
 mod server;
 mod shares;
@@ -75,6 +78,8 @@ pub struct Api<V: Services> {
     pub lifecycle: Lifecycle<V>,
     /// What the operator's rules delete of them.
     pub cleanup: Cleanup<V::Catalog>,
+    /// Where packages are looked up.
+    pub catalog: V::Catalog,
     /// Who is believed.
     pub verifier: Verifier,
     /// Where links may point to.

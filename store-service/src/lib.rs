@@ -147,6 +147,7 @@ pub async fn run(
         public_url: config.public_url,
         lifecycle: Lifecycle::new(blobs.clone(), catalog.clone(), lifecycle_rules, metrics.clone()),
         cleanup: cleanup.clone(),
+        catalog: catalog.clone(),
         verifier: http::Verifier::new(config.auth),
         allowed_hosts: config.fetch.allowed_hosts,
         sealer,

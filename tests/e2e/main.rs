@@ -35,6 +35,7 @@ mod probe;
 mod proxy;
 mod python;
 mod raw_bytes;
+mod reading;
 mod recorder;
 mod refusals;
 mod replies;

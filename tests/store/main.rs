@@ -32,6 +32,7 @@ mod private;
 mod protocol;
 mod provenance;
 mod quotas;
+mod reading;
 mod redirects;
 mod resume;
 mod retention;

@@ -96,6 +96,19 @@ impl<S> TestStack<S> {
             }
             Err(_) => request,
         }
+        }
+    }
+
+    /// A valid request to read what lies below the packages of the same module, to be changed.
+    #[must_use]
+    pub fn reading(&self, below: &str) -> LinkRequestBuilder {
+        let path = format!("/bkapps/applications/app_code/modules/default/source_package/{below}");
+        self.request("").method(reqwest::Method::GET).raw_body("").content_type(None).path(path)
+    }
+
+    /// Reads it.
+    pub async fn read(&self, below: &str) -> Reply {
+        self.send(self.reading(below)).await
     }
 
     /// Sends a request.

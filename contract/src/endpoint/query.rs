@@ -1,7 +1,8 @@
 //! What of a query reaches the store.
 //!
 //! Promises: the parameters that the endpoint's row lists, in the caller's order and as often as they came, written in one
-//! form; nothing by a credential's name, whatever a row lists.
+//! form; nothing by a credential's name, whatever a row lists. Of what a row does not list no value goes on, and one name only
+//! where the row asks for it, so that the store can refuse a caller who wants to be told of it.
 
 use url::form_urlencoded::{Serializer, parse};
 
@@ -28,6 +29,13 @@ pub const CREDENTIAL_NAMES: [&str; 16] = [
     SIGNED_URL_PARAMETER,
 ];
 
+/// By this name a row asks to be told of a parameter that it does not list; its value is that parameter's name. It is no
+/// parameter for callers.
+pub const UNKNOWN_PARAMETER: &str = "unknown_parameter";
+
+/// The longest name that is told.
+const MAX_TOLD_NAME: usize = 32;
+
 impl Endpoint {
     /// The part of a query (what follows the `?`) that the endpoint reads; empty if it reads none of it. Names and values are
     /// decoded and written anew, so that the store cannot read them in another way.
@@ -37,8 +45,15 @@ impl Endpoint {
             return String::new();
         }
         let is_wanted = |name: &str| self.query.contains(&name) && !CREDENTIAL_NAMES.contains(&name);
-        let wanted = parse(query.as_bytes()).filter(|(name, _)| is_wanted(name));
-        Serializer::new(String::new()).extend_pairs(wanted).finish()
+        let wanted = parse(query.as_bytes()).filter(|(name, _)| name != UNKNOWN_PARAMETER && is_wanted(name));
+        let mut passed = Serializer::new(String::new());
+        passed.extend_pairs(wanted);
+        if self.query.contains(&UNKNOWN_PARAMETER)
+            && let Some(name) = self.find_unknown(query)
+        {
+            passed.append_pair(UNKNOWN_PARAMETER, &name);
+        }
+        passed.finish()
     }
 
     /// Whether a query asks for what this parameter stands for. Gate and store read it here, so no request asks for more at
@@ -60,6 +75,24 @@ impl Endpoint {
         let asked = self.extra.iter().filter(move |extra| Self::asks_for(query, extra.parameter));
         std::iter::once(self.action).chain(asked.map(|extra| extra.action))
     }
+
+    /// The first parameter that the row does not list and that is no credential; nameless if its name is not plain. One that was
+    /// told already is told again.
+    fn find_unknown(&self, query: &str) -> Option<String> {
+        let is_known = |name: &str| self.query.contains(&name) || CREDENTIAL_NAMES.contains(&name);
+        let mut all = parse(query.as_bytes());
+        let told = all.find_map(|(name, value)| match &*name {
+            UNKNOWN_PARAMETER => Some(value),
+            "" => None,
+            other => (!is_known(other)).then_some(name),
+        })?;
+        Some(if is_plain_name(&told) { told.into_owned() } else { String::new() })
+    }
+}
+
+/// Who forgets the name of a parameter has its value in the place of it. No secret is made of small letters alone.
+fn is_plain_name(name: &str) -> bool {
+    name.len() <= MAX_TOLD_NAME && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
 }
 
 #[cfg(test)]
@@ -123,6 +156,28 @@ mod tests {
             assert_eq!(actions(no_more), [Action::Read], "{no_more}");
             assert_eq!(ENDPOINT.token_action(no_more), Action::Read);
         }
+    }
+
+    #[test]
+    fn a_row_that_asks_for_it_is_told_the_name_of_what_it_does_not_list_and_never_a_value() {
+        let asking = Endpoint { query: &["limit", UNKNOWN_PARAMETER], ..ENDPOINT };
+        let cases = [
+            ("limit=1", "limit=1"),
+            ("limit=1&bk_token=t&signature=s&bk_nonce=1", "limit=1"),
+            ("page=secret&limit=1&size=2", "limit=1&unknown_parameter=page"),
+            ("a%20b=secret", "unknown_parameter="),
+            ("Limit=1", "unknown_parameter="),
+            ("t0ken", "unknown_parameter="),
+            ("=x&&", ""),
+            ("unknown_parameter=page", "unknown_parameter=page"),
+            ("unknown_parameter=a%20b&x=1", "unknown_parameter="),
+        ];
+        for (query, expected) in cases {
+            let passed = asking.filter_query(query);
+            assert_eq!(passed, expected, "{query}");
+            assert_eq!(asking.filter_query(&passed), passed, "{query}");
+        }
+        assert_eq!(asking.filter_query(&format!("{}=1", "x".repeat(33))), "unknown_parameter=");
     }
 
     proptest! {

@@ -7,7 +7,7 @@
 use linkgate_contract::{ModuleRef, Operator};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
-    CANDIDATES, COUNTED, CatalogError, Count, Deletion, PackageFilter, PackageKey, PackageOrder, PackagePage,
+    CANDIDATES, COUNTED, CatalogError, Count, Liveness, PackageFilter, PackageKey, PackageOrder, PackagePage,
     PackageQuery, TimeSpan,
 };
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
@@ -70,10 +70,10 @@ impl List<'_> {
     /// The parts of which it is put together: live and deleted packages have indexes of their own.
     fn parts(&self) -> &'static [Option<bool>] {
         match self.query.filter.deletion {
-            Deletion::Live => &[Some(false)],
-            Deletion::Deleted => &[Some(true)],
-            Deletion::All if self.is_narrow() => &[None],
-            Deletion::All => &[Some(false), Some(true)],
+            Liveness::Live => &[Some(false)],
+            Liveness::Deleted => &[Some(true)],
+            Liveness::All if self.is_narrow() => &[None],
+            Liveness::All => &[Some(false), Some(true)],
         }
     }
 
@@ -287,7 +287,7 @@ mod tests {
         let with = |filter: PackageFilter| PackageQuery { filter, limit: 100, ..Default::default() };
         let version = PackageFilter { version: Some(PackageVersion::new("1").unwrap()), ..Default::default() };
         let digest = PackageFilter { sha256: Some(Sha256::from_bytes([1; 32])), ..Default::default() };
-        let all = PackageFilter { deletion: Deletion::All, ..digest.clone() };
+        let all = PackageFilter { deletion: Liveness::All, ..digest.clone() };
         let name = PackageFilter { package_name: Some("a".into()), ..Default::default() };
         for (filter, index) in [
             (version, "source_package_live (app_code=? AND module=? AND version=?)"),
@@ -315,9 +315,9 @@ mod tests {
             limit: 100,
             ..Default::default()
         };
-        let deleted = plan(&catalog, &with(Deletion::Deleted), false).await;
+        let deleted = plan(&catalog, &with(Liveness::Deleted), false).await;
         assert_eq!(deleted, "SEARCH source_package USING INDEX source_package_deleted_page (app_code=? AND module=?)");
-        let all = plan(&catalog, &with(Deletion::All), false).await;
+        let all = plan(&catalog, &with(Liveness::All), false).await;
         for index in
             ["source_package_page (app_code=? AND module=?)", "source_package_deleted_page (app_code=? AND module=?)"]
         {

@@ -9,6 +9,10 @@ mod delete_package;
 mod download;
 mod get_attestation;
 mod get_job;
+mod get_package;
+mod get_usage;
+mod list_events;
+mod list_packages;
 mod pin_package;
 mod restore_package;
 #[cfg(feature = "test-endpoint")]
@@ -39,6 +43,10 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
         Operation::UnpinSourcePackage => pin_package::take_away(api, request).await,
         Operation::ExplainSourcePackageCleanup => cleanup::explain(api, request).await,
         Operation::RunSourcePackageCleanup => cleanup::run(api, request).await,
+        Operation::ListSourcePackages => list_packages::answer(api, request).await,
+        Operation::GetSourcePackage => get_package::answer(api, request).await,
+        Operation::GetSourcePackageUsage => get_usage::answer(api, request).await,
+        Operation::ListSourcePackageEvents => list_events::answer(api, request).await,
         #[cfg(feature = "test-endpoint")]
         Operation::ShowTestQuery => Ok(show_test_query::answer(&request)),
     }

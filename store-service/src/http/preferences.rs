@@ -25,12 +25,18 @@ pub(super) fn returns_existing(headers: &HeaderMap) -> bool {
     preference(headers, "return").is_some_and(|value| value.trim_matches('"').eq_ignore_ascii_case("existing"))
 }
 
-/// The value of the first preference of this name; empty where it has none.
-fn preference<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+/// `Prefer: handling=strict`: the caller wants to be told of what would be ignored.
+pub(super) fn is_strict(headers: &HeaderMap) -> bool {
+    let handling = preference(headers, "handling");
+    handling.is_some_and(|value| value.trim_matches('"').eq_ignore_ascii_case("strict"))
+}
+
+/// The value of a preference.
+fn preference<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
     items(headers, "prefer").find_map(|item| {
         let preference = split_unquoted(item, ';').next()?;
-        let (given, value) = preference.split_once('=').unwrap_or((preference, ""));
-        given.trim().eq_ignore_ascii_case(name).then(|| value.trim())
+        let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
+        name.trim().eq_ignore_ascii_case(wanted).then(|| value.trim())
     })
 }
 
@@ -56,7 +62,7 @@ fn weigh(item: &str, media_type: &str) -> Option<f32> {
 }
 
 /// The items of a header that holds a list, in one line or several.
-fn items<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
+pub(super) fn items<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
     let lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     lines.flat_map(|line| split_unquoted(line, ','))
 }
@@ -160,6 +166,18 @@ mod tests {
         }
         for no in ["return=minimal", "return", "existing", "return=minimal, return=existing"] {
             assert!(!returns_existing(&headers("prefer", &[no])), "{no}");
+        }
+    }
+
+    #[test]
+    fn handling_is_strict_for_those_who_say_so_first() {
+        for yes in ["handling=strict", "Handling = \"Strict\"", "wait=10, handling=strict; x=1"] {
+            assert!(is_strict(&headers("prefer", &[yes])), "{yes}");
+        }
+        for no in
+            ["handling=lenient", "handling", "strict", "handling=lenient, handling=strict", "x=\"handling=strict\""]
+        {
+            assert!(!is_strict(&headers("prefer", &[no])), "{no}");
         }
     }
 

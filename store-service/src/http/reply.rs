@@ -15,11 +15,12 @@ use linkgate_contract::{ErrorCode, JobId, Language, Problem, SourcePackage, Text
 use linkgate_store_core::budget::Exhausted;
 use linkgate_store_core::download::DownloadError;
 use linkgate_store_core::ingest::ports::{
-    BlobError, CredentialError, Failure, FileError, PackageRow, SentCredential, SourceError, Unreachable,
+    BlobError, CatalogError, CredentialError, Failure, FileError, PackageRow, SentCredential, SourceError, Unreachable,
 };
 use linkgate_store_core::ingest::{IngestError, NotReady, chain};
+use serde::Serialize;
 use tracing::error;
-use warp::http::header::{ALLOW, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use warp::http::header::{ALLOW, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::http::{HeaderValue, Response, StatusCode};
 
 use super::auth::AuthError;
@@ -27,7 +28,7 @@ use super::body::BodyError;
 use super::shares::{Kind, TooMany, Whose};
 
 pub(super) use change::change_problem;
-pub(super) use detail::{package_detail, pin};
+pub(super) use detail::{event, package_detail, pin, sums, with_state_tag};
 pub(super) use plan::cleanup_plan;
 
 /// A reply, mostly with its whole body.
@@ -70,6 +71,22 @@ pub(super) fn no_content() -> Reply {
 /// A success whose head is all there is to say.
 pub(super) fn no_body() -> Reply {
     with_status(200, String::new())
+}
+
+/// The caller has it already.
+pub(super) fn not_modified() -> Reply {
+    with_status(304, String::new())
+}
+
+/// A reply with the tag of what it shows.
+pub(super) fn tagged(mut reply: Reply, etag: &str) -> Reply {
+    reply.headers_mut().extend(HeaderValue::from_str(etag).ok().map(|etag| (ETAG, etag)));
+    reply
+}
+
+/// A body. No type of a reply fails to be written.
+pub(super) fn to_json(value: &impl Serialize) -> Result<String, Problem> {
+    serde_json::to_string(value).map_err(|_| Problem::new(ErrorCode::Internal))
 }
 
 /// A success with a body of this media type.
@@ -173,6 +190,41 @@ impl From<TooMany> for Problem {
             ),
         };
         Self::with_detail(ErrorCode::TooManyRequests, text)
+    }
+}
+
+/// What a caller reads where packages could not be looked up.
+pub(super) fn read_problem(error: &CatalogError) -> Problem {
+    match error {
+        CatalogError::Busy => Problem::with_detail(
+            ErrorCode::TooManyRequests,
+            Text::fixed("正在读取的请求过多，请稍后重试", "Too many requests read packages, try again in a moment"),
+        ),
+        CatalogError::TooCostly => Problem::with_detail(
+            ErrorCode::Validation,
+            Text::fixed(
+                "查询涉及的源码包过多；请使用至少三个字符的搜索词、version 或 sha256_signature 缩小范围，或去掉 order_by",
+                "Too many packages would have to be looked at; narrow it down by a term of three characters or more, by version or sha256_signature, or leave order_by out",
+            ),
+        ),
+        CatalogError::AlreadyExists | CatalogError::Fenced | CatalogError::Database(_) => {
+            error!(error = chain(error), "Cannot look packages up");
+            Problem::new(ErrorCode::Internal)
+        }
+    }
+}
+
+/// As many pages are sent as may be.
+pub(super) fn too_many_pages(exhausted: Exhausted) -> Problem {
+    match exhausted {
+        Exhausted::Sum { .. } => Problem::new(ErrorCode::TooManyRequests),
+        Exhausted::Owner { .. } => Problem::with_detail(
+            ErrorCode::TooManyRequests,
+            Text::fixed(
+                "正在读取的列表已达到单个调用方的上限，请稍后重试",
+                "You read as many pages at a time as one caller may, try again when some have come",
+            ),
+        ),
     }
 }
 

@@ -1,5 +1,5 @@
 //! What requests hold: a connection while they wait for an upload, watch it or download a package, memory while their body
-//! comes.
+//! comes or their page goes.
 //!
 //! Promises: whoever is known has a share of each, and so has each upload of those who wait for it; nobody else's requests
 //! are held up by one caller's. Whoever has neither to wait nor to watch takes nothing from either.
@@ -12,6 +12,8 @@ use crate::config::{SeatBounds, ServerConfig};
 /// Bodies of the largest size that one caller may have in memory, and all of them.
 const BODIES_PER_CALLER: usize = 16;
 const BODIES: usize = 64;
+/// Bytes of pages that one caller may have in memory, and all of them.
+const PAGES: Bounds = Bounds { per_owner: 8 << 20, in_sum: 16 << 20 };
 
 /// All of it.
 pub struct Shares {
@@ -21,6 +23,7 @@ pub struct Shares {
     pub(super) watchers: Seats,
     downloads: Budget,
     bodies: Budget,
+    pages: Budget,
 }
 
 /// Requests that are held open.
@@ -65,6 +68,7 @@ impl Shares {
             watchers: Seats::new(Kind::Watcher, config.watchers),
             downloads: Budget::new(config.downloads),
             bodies: Budget::new(Bounds { per_owner: bodies(BODIES_PER_CALLER), in_sum: bodies(BODIES) }),
+            pages: Budget::new(PAGES),
         }
     }
 
@@ -76,6 +80,11 @@ impl Shares {
     /// What a body grows in.
     pub(super) fn body(&self, owner: Owner) -> Result<Permit, Exhausted> {
         self.bodies.take(owner, 0)
+    }
+
+    /// What a page takes until it is sent.
+    pub(super) fn page(&self, owner: Owner, bytes: usize) -> Result<Permit, Exhausted> {
+        self.pages.take(owner, bytes)
     }
 }
 

@@ -1,8 +1,10 @@
 //! All that is known of a package, as callers read it.
 
 use jiff::tz::TimeZone;
-use linkgate_contract::{ErrorCode, PackageDocument, PinDocument, Problem};
-use linkgate_store_core::ingest::ports::{PackageDetail, Pin};
+use linkgate_contract::{
+    ErrorCode, EventDocument, PackageDocument, PinDocument, Problem, SumsDocument, UsageDocument,
+};
+use linkgate_store_core::ingest::ports::{EventRow, PackageDetail, PackageSums, Pin, Sums};
 use warp::http::HeaderValue;
 use warp::http::header::ETAG;
 
@@ -47,8 +49,41 @@ pub(in crate::http) fn pin_entry(pin: &Pin, zone: &TimeZone) -> PinDocument {
 }
 
 /// Names the state that a reply shows.
-fn with_state_tag(detail: &PackageDetail, mut reply: Reply) -> Reply {
+pub(in crate::http) fn with_state_tag(detail: &PackageDetail, mut reply: Reply) -> Reply {
     let tag = HeaderValue::from_str(&format!("\"{}\"", detail.existing().tag()));
     reply.headers_mut().extend(tag.ok().map(|tag| (ETAG, tag)));
     reply
+}
+
+/// What a module and its application take.
+pub(in crate::http) fn sums(sums: &PackageSums) -> UsageDocument {
+    UsageDocument { module: sums_document(&sums.module), application: sums_document(&sums.application) }
+}
+
+fn sums_document(sums: &Sums) -> SumsDocument {
+    SumsDocument {
+        packages: sums.packages,
+        bytes: sums.bytes,
+        deleted_packages: sums.deleted_packages,
+        deleted_bytes: sums.deleted_bytes,
+    }
+}
+
+/// An event. What the store did by itself has no caller.
+pub(in crate::http) fn event(row: EventRow, zone: &TimeZone) -> EventDocument {
+    let known = |text: String| Some(text).filter(|text| !text.is_empty());
+    EventDocument {
+        id: row.id,
+        time: format_time(row.at_ms, zone),
+        action: row.action,
+        package_id: row.package,
+        version: row.version,
+        sha256_before: row.sha256_before,
+        sha256_after: row.sha256_after,
+        app: known(row.caller_app),
+        user: known(row.operator),
+        request_id: known(row.request_id),
+        client_ip: known(row.client_address),
+        reason: row.reason,
+    }
 }

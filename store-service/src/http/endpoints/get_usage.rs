@@ -1,0 +1,13 @@
+//! Shows what a module and its application take.
+
+use linkgate_contract::Problem;
+use linkgate_store_core::ingest::ports::{PackageReader as _, Services};
+
+use crate::http::Api;
+use crate::http::reply::{self, Reply};
+use crate::http::request::Request;
+
+pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {
+    let sums = api.catalog.package_sums(request.target()).await.map_err(|error| reply::read_problem(&error))?;
+    reply::to_json(&reply::sums(&sums)).map(reply::json)
+}

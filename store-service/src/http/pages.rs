@@ -1,0 +1,100 @@
+//! What the pages of a list have in common: how large they are, what leads to the next one, how they are written.
+//!
+//! Promises: what leads on is relative to what was asked for, so it is right behind every prefix. A page is held by its caller
+//! until its last byte is written.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use linkgate_contract::{Page, Problem};
+use linkgate_store_core::budget::{Owner, Permit};
+use linkgate_store_core::ingest::ports::Count;
+use serde::Serialize;
+use warp::http::HeaderValue;
+use warp::http::header::{CONTENT_TYPE, HeaderName, LINK};
+
+use super::parameters::{Expected, Parameters, number};
+use super::reply::{self, Reply};
+use super::shares::Shares;
+
+/// Rows of a page where the caller says nothing, and at most.
+const DEFAULT_LIMIT: u32 = 100;
+const MAX_LIMIT: u32 = 1_000;
+/// What a row takes in a reply, and more.
+const ROW_BYTES: usize = 1_024;
+/// A short page may take as long to be found as any other, so nobody asks for more of them at a time.
+const LEAST_BYTES: usize = 256 << 10;
+/// Says that there are more rows than `count` says.
+const COUNT: HeaderName = HeaderName::from_static("x-linkgate-count");
+const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// What a page takes in memory, on its caller's account.
+pub(super) struct Space {
+    _permit: Permit,
+}
+
+/// How many rows; zero and what is no number mean the default, as with the reference.
+pub(super) fn read_limit(parameters: &mut Parameters) -> u32 {
+    let positive = |text: &str| number(text).filter(|limit| *limit > 0);
+    let limit = parameters.read("limit", Expected::Number, positive).unwrap_or(DEFAULT_LIMIT.into());
+    u32::try_from(limit).unwrap_or(MAX_LIMIT).min(MAX_LIMIT)
+}
+
+impl Space {
+    /// Takes it before anything is asked.
+    pub(super) fn take(shares: &Shares, owner: Owner, limit: u32) -> Result<Self, Problem> {
+        let bytes = usize::try_from(limit).unwrap_or(usize::MAX).saturating_mul(ROW_BYTES).max(LEAST_BYTES);
+        let permit = shares.page(owner, bytes).map_err(reply::too_many_pages)?;
+        Ok(Self { _permit: permit })
+    }
+}
+
+/// The reply with a page.
+pub(super) fn answer<T: Serialize>(
+    page: &Page<T>,
+    space: Space,
+    count: Count,
+    parameters: &Parameters,
+) -> Result<Reply, Problem> {
+    let text = reply::to_json(page)?;
+    let mut reply = Reply::new(held(text, space).into());
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.extend(links(page).map(|links| (LINK, links)));
+    if matches!(count, Count::AtLeast(_)) {
+        headers.insert(COUNT, HeaderValue::from_static("at-least"));
+    }
+    if parameters.is_strict() {
+        headers.insert(APPLIED, HeaderValue::from_static("handling=strict"));
+    }
+    Ok(reply)
+}
+
+/// The header `Link` (RFC 8288).
+fn links<T>(page: &Page<T>) -> Option<HeaderValue> {
+    let mut links = String::new();
+    for (target, relation) in [(&page.next, "next"), (&page.previous, "prev")] {
+        if let Some(target) = target {
+            let separator = if links.is_empty() { "" } else { ", " };
+            // A text takes all that is written.
+            let _written = write!(links, "{separator}<{target}>; rel=\"{relation}\"");
+        }
+    }
+    HeaderValue::from_str(&links).ok().filter(|links| !links.is_empty())
+}
+
+/// The text, and what it takes on its caller's account.
+struct Held {
+    text: String,
+    _space: Space,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+}
+
+fn held(text: String, space: Space) -> Bytes {
+    Bytes::from_owner(Held { text, _space: space })
+}
