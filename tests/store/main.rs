@@ -43,6 +43,7 @@ mod source;
 mod success;
 mod tls;
 mod tracing;
+mod upgrade;
 mod verify;
 mod writers;
 
