@@ -41,6 +41,15 @@ pub enum Bench {
         #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
         rounds: u32,
     },
+    /// What a page of a module's packages costs with 1,000 of them and with many more
+    Pages {
+        /// Packages in the larger module
+        #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
+        packages: u32,
+        /// How often each is measured
+        #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+    },
     /// Many uploads at once and many small ones in a row: all right, within their time and memory
     Load {
         /// How many small ones
@@ -80,6 +89,12 @@ pub fn bench(workspace: &Workspace, bench: &Bench) -> Outcome<()> {
         Bench::Catalog { packages, rounds } => {
             let rounds = rounds.to_string();
             run(named(workspace, "catalog").args(["--packages", &packages.to_string(), "--rounds", &rounds]))
+        }
+        Bench::Pages { packages, rounds } => {
+            let bin = workspace.build(Profile::Release, &["linkgate-store"])?;
+            let (packages, rounds) = (packages.to_string(), rounds.to_string());
+            let mut command = named(workspace, "pages");
+            run(command.args(["--packages", &packages, "--rounds", &rounds]).env("LINKGATE_BIN_DIR", &bin))
         }
         Bench::Load { small } => {
             let bin = workspace.build(Profile::Release, &["linkgate-store"])?;
