@@ -1,7 +1,8 @@
 //! What each operation takes and gives: the one place where that is said, row by row of the table of endpoints.
 
 use linkgate_contract::{
-    CleanupPlan, DownloadUrl, ErrorCode, JobDocument, Operation, PackageDocument, PinDocument, SourcePackage,
+    CleanupPlan, DownloadUrl, ErrorCode, EventDocument, JobDocument, Operation, PackageDocument, Page, PinDocument,
+    SourcePackage, UsageDocument,
 };
 use schemars::SchemaGenerator;
 use serde_json::{Value, json};
@@ -73,6 +74,10 @@ pub(crate) fn describe(operation: Operation, schemas: &mut SchemaGenerator) -> D
         Operation::DownloadSourcePackage => download(),
         Operation::GetSourcePackageAttestation => get_attestation(schemas),
         Operation::CreateSourcePackageDownloadUrl => create_download_url(schemas),
+        Operation::ListSourcePackages => list_packages(schemas),
+        Operation::GetSourcePackage => get_package(schemas),
+        Operation::GetSourcePackageUsage => get_usage(schemas),
+        Operation::ListSourcePackageEvents => list_events(schemas),
         Operation::DeleteSourcePackage => delete(schemas),
         Operation::RestoreSourcePackage => restore(schemas),
         Operation::PinSourcePackage => pin(schemas),
@@ -286,6 +291,60 @@ const CHANGE_HEADERS: &[Parameter] = &[LANGUAGE, IF_STATE, IF_OTHER_STATE];
 
 fn with_state(success: Success) -> Success {
     success.with_header("ETag", "The state of the package, `\"{id}.{revision}\"`")
+}
+
+const STRICT: Parameter =
+    Parameter::new("Prefer", text, "`handling=strict`: unknown and unreadable parameters are refused, not passed over");
+
+fn with_links(success: Success) -> Success {
+    success
+        .with_header("Link", "The pages `next` and `prev`, relative to this one")
+        .with_header("X-Linkgate-Count", "`at-least`, where there are more than `count` says")
+        .with_header("Preference-Applied", "`handling=strict`")
+}
+
+fn list_packages(schemas: &mut SchemaGenerator) -> Described {
+    Described {
+        description: "Packages of the module, page by page. Every order ends in `id`, so that a walk shows each package once; by \
+            `before_id` also while packages come in.",
+        headers: &[LANGUAGE, STRICT],
+        body: None,
+        success: vec![with_links(Success::json::<Page<SourcePackage>>(200, "A page", schemas))],
+        codes: &[ErrorCode::Validation],
+    }
+}
+
+fn get_package(schemas: &mut SchemaGenerator) -> Described {
+    Described {
+        description: "All that is known of the package, also of a deleted one.",
+        headers: CHANGE_HEADERS,
+        body: None,
+        success: vec![
+            with_state(Success::json::<PackageDocument>(200, "The package", schemas)),
+            with_state(Success::empty(304, "It is still in the state that the caller knows")),
+        ],
+        codes: &[ErrorCode::Validation, ErrorCode::PreconditionFailed],
+    }
+}
+
+fn get_usage(schemas: &mut SchemaGenerator) -> Described {
+    Described {
+        description: "How many packages the module and its application have, and how many bytes.",
+        headers: &[LANGUAGE],
+        body: None,
+        success: vec![Success::json::<UsageDocument>(200, "The sums", schemas)],
+        codes: &[],
+    }
+}
+
+fn list_events(schemas: &mut SchemaGenerator) -> Described {
+    Described {
+        description: "What happened to the packages of the module, the latest first.",
+        headers: &[LANGUAGE, STRICT],
+        body: None,
+        success: vec![with_links(Success::json::<Page<EventDocument>>(200, "A page", schemas))],
+        codes: &[ErrorCode::Validation],
+    }
 }
 
 fn delete(schemas: &mut SchemaGenerator) -> Described {

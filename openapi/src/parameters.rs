@@ -30,6 +30,11 @@ pub(crate) fn text() -> Value {
     json!({"type": "string"})
 }
 
+/// What is no number is passed over, so it is no fault.
+fn number_or_text() -> Value {
+    json!({"type": ["integer", "string"]})
+}
+
 const PATH: &[Parameter] = &[
     Parameter::new(
         "app_code",
@@ -70,6 +75,31 @@ const QUERY: &[Parameter] = &[
     ),
     Parameter::new("force", || json!({"type": "boolean"}), "Whether pins do not count"),
     Parameter::new("sha256", || json!({"type": "string", "pattern": "^[0-9a-fA-F]{64}$"}), "Of the file"),
+    Parameter::new("limit", number_or_text, "Rows of a page: 100 where it is left out or is no number, at most 1000"),
+    Parameter::new("offset", number_or_text, "How many rows to pass over; 0 where it is no number"),
+    Parameter::new("before_id", number_or_text, "Only what has a smaller number, the greatest first"),
+    Parameter::new(
+        "order_by",
+        text,
+        "`id`, `version`, `version_natural`, `package_name`, `package_size`, `created`, `updated`, with `-` before it where the \
+         greatest comes first; several with commas between them. Left out: `-created`",
+    ),
+    Parameter::new(
+        "search_term",
+        text,
+        "Words between blanks or commas, or phrases in quotes. Each must occur in the version, the name or the size, in any case",
+    ),
+    Parameter::new("package_name", text, "Only packages of this name"),
+    Parameter::new("sha256_signature", text, "Only packages with these bytes"),
+    Parameter::new("operator", text, "Only what this user uploaded"),
+    Parameter::new("is_deleted", text, "`false`, `true` or `all`"),
+    Parameter::new("pinned", text, "`true` or `false`: only packages that are pinned, or that are not"),
+    Parameter::new("created_after", text, "Only what was uploaded then or later, as RFC 3339 or the replies write it"),
+    Parameter::new("created_before", text, "Only what was uploaded before then"),
+    Parameter::new("updated_after", text, "Only what was changed then or later"),
+    Parameter::new("updated_before", text, "Only what was changed before then"),
+    Parameter::new("action", text, "Only events of this action"),
+    Parameter::new("package_id", number_or_text, "Only events of this package"),
     Parameter::new("size", || json!({"type": "integer", "minimum": 0}), "Of the file in bytes"),
 ];
 
@@ -84,13 +114,16 @@ pub(crate) fn describe(endpoint: &Endpoint, headers: &[Parameter]) -> Vec<Value>
 
 #[cfg(test)]
 mod tests {
+    use linkgate_contract::UNKNOWN_PARAMETER;
+
     use super::*;
 
     #[test]
     fn every_parameter_of_the_table_is_described() {
         for endpoint in Endpoint::ALL {
             let described = describe(endpoint, &[]);
-            let named = endpoint.route.matches('{').count() + endpoint.query.len();
+            let listed = endpoint.query.iter().filter(|name| **name != UNKNOWN_PARAMETER).count();
+            let named = endpoint.route.matches('{').count() + listed;
             assert_eq!(described.len(), named, "{}", endpoint.operation.id());
         }
     }

@@ -13,8 +13,8 @@ use linkgate_contract::{CallerApp, JobId, Operator, PackageId, PackageVersion, P
 use linkgate_store_core::conditions::Conditions;
 use linkgate_store_core::ingest::ports::{
     Actor, BlobStore as _, BlobWriter as _, BytesFrom, Catalog as _, CatalogError, CatalogReader as _, Change,
-    ChangeError, Changes as _, Fetched, JobRecord, JobRequest, JobState, JobView, NewPackage, NewPin, PackageDetail,
-    Provenance,
+    ChangeError, Fetched, JobRecord, JobRequest, JobState, JobView, NewPackage, NewPin, PackageDetail,
+    PackageReader as _, Provenance,
 };
 use linkgate_store_core::ingest::{Allowance, now_ms};
 use linkgate_store_core::lifecycle::{Lifecycle, LifecycleRules};

@@ -96,7 +96,6 @@ impl<S> TestStack<S> {
             }
             Err(_) => request,
         }
-        }
     }
 
     /// A valid request to read what lies below the packages of the same module, to be changed.

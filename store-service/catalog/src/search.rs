@@ -5,7 +5,7 @@
 //! them. The index has sequences of three letters, so shorter terms are looked for in the second way.
 
 use linkgate_contract::ModuleRef;
-use linkgate_store_core::ingest::ports::{CANDIDATES, Deletion};
+use linkgate_store_core::ingest::ports::{CANDIDATES, Liveness};
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 /// The fewest letters that the index can look for.
@@ -33,7 +33,7 @@ impl Search {
     pub(super) async fn prepare(
         connection: &mut SqliteConnection,
         target: &ModuleRef,
-        deletion: Deletion,
+        deletion: Liveness,
         terms: &[String],
     ) -> Result<Self, sqlx::Error> {
         let (long, short): (Vec<_>, Vec<_>) = terms.iter().cloned().partition(|term| term.chars().count() >= SEQUENCE);
@@ -84,7 +84,7 @@ impl Search {
 async fn find_marks(
     connection: &mut SqliteConnection,
     target: &ModuleRef,
-    deletion: Deletion,
+    deletion: Liveness,
 ) -> Result<Option<Vec<String>>, sqlx::Error> {
     let row = sqlx::query("select live, deleted from module_mark where app_code = ? and module = ?")
         .bind(target.app.as_str())
@@ -94,9 +94,9 @@ async fn find_marks(
     let Some(row) = row else { return Ok(None) };
     let (live, deleted) = (row.try_get("live")?, row.try_get("deleted")?);
     Ok(Some(match deletion {
-        Deletion::Live => vec![live],
-        Deletion::Deleted => vec![deleted],
-        Deletion::All => vec![live, deleted],
+        Liveness::Live => vec![live],
+        Liveness::Deleted => vec![deleted],
+        Liveness::All => vec![live, deleted],
     }))
 }
 
@@ -156,7 +156,7 @@ mod tests {
         values ('app', ?, ?, 'example:' || ?, 1234, printf('%064x', 1), 'admin', 0, 0)";
 
     /// The versions that the index has under a mark of the module.
-    async fn found(catalog: &SqliteCatalog, module: &str, deletion: Deletion, term: &str) -> Vec<String> {
+    async fn found(catalog: &SqliteCatalog, module: &str, deletion: Liveness, term: &str) -> Vec<String> {
         let target = ModuleRef { app: AppCode::new("app").unwrap(), module: ModuleName::new(module).unwrap() };
         let filter = PackageFilter { terms: vec![term.to_owned()], deletion, ..PackageFilter::default() };
         let query = PackageQuery { filter, limit: 100, ..PackageQuery::default() };
@@ -174,11 +174,11 @@ mod tests {
         for (module, version) in [("default", "1.0"), ("default", "2.0"), ("other", "1.0")] {
             sqlx::query(INSERT).bind(module).bind(version).bind(version).execute(&catalog.writer).await.unwrap();
         }
-        let live = async |term: &str| found(&catalog, "default", Deletion::Live, term).await;
-        let deleted = async |term: &str| found(&catalog, "default", Deletion::Deleted, term).await;
+        let live = async |term: &str| found(&catalog, "default", Liveness::Live, term).await;
+        let deleted = async |term: &str| found(&catalog, "default", Liveness::Deleted, term).await;
         assert_eq!((live("example:1").await, live("1234").await.len()), (vec!["1.0".to_owned()], 2));
-        assert_eq!(found(&catalog, "other", Deletion::Live, "example").await, ["1.0"]);
-        assert_eq!(found(&catalog, "nothing", Deletion::Live, "example").await, [""; 0]);
+        assert_eq!(found(&catalog, "other", Liveness::Live, "example").await, ["1.0"]);
+        assert_eq!(found(&catalog, "nothing", Liveness::Live, "example").await, [""; 0]);
 
         execute("update source_package set package_name = 'Renamed', size_bytes = 77777 where id = 1").await;
         assert_eq!((live("example").await, live("renamed").await), (vec!["2.0".to_owned()], vec!["1.0".to_owned()]));

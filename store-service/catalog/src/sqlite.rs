@@ -13,9 +13,9 @@ use linkgate_contract::{ModuleRef, PackageId, PackageVersion, Sha256};
 use linkgate_store_core::failpoint::{Step, reached};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
-    Candidate, CandidateCursor, Catalog, CatalogError, CatalogReader, EventAction, EventPage, EventQuery, Fence, JobEnd,
-    JobRecord, LivePackage, Maintenance, NewPackage, PackageDetail, PackagePage, PackageQuery, PackageReader, PackageSums,
-    Pin, QueueError, QuotaClaim, Recorded, Reference, RowName, StoredFile, StoredPackage,
+    Candidate, CandidateCursor, Catalog, CatalogError, CatalogReader, EventAction, EventPage, EventQuery, Fence,
+    JobEnd, JobRecord, LivePackage, Maintenance, NewPackage, PackageDetail, PackagePage, PackageQuery, PackageReader,
+    PackageSums, Pin, QueueError, QuotaClaim, Recorded, Reference, RowName, StoredFile, StoredPackage,
 };
 use linkgate_store_core::settings::{Demand, QueueLimits, RetentionOrder, SourceOrigin, UsageOfTarget};
 use sqlx::sqlite::{SqliteJournalMode, SqlitePoolOptions};

@@ -9,7 +9,7 @@ use tracing::info;
 use crate::ingest::free_unless_referenced;
 use crate::ingest::ports::{
     BlobStore, Catalog as _, CatalogError, CatalogReader as _, Change, ChangeError, Changes, Deletion, NewPin,
-    PackageDetail, Pin, Services,
+    PackageDetail, PackageReader as _, Pin, Services,
 };
 use crate::metrics::Metrics;
 use crate::settings::{Quota, QuotaRules, UsageOfTarget};

@@ -207,7 +207,8 @@ pub(super) fn read_problem(error: &CatalogError) -> Problem {
                 "Too many packages would have to be looked at; narrow it down by a term of three characters or more, by version or sha256_signature, or leave order_by out",
             ),
         ),
-        CatalogError::AlreadyExists | CatalogError::Fenced | CatalogError::Database(_) => {
+        // The rest is what a change is refused with, and no change is made.
+        _ => {
             error!(error = chain(error), "Cannot look packages up");
             Problem::new(ErrorCode::Internal)
         }

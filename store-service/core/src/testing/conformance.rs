@@ -19,10 +19,10 @@ use crate::budget::{Bounds, Exhausted};
 use crate::conditions::{Conditions, NotMet, Tag, Tags};
 use crate::ingest::ports::{
     BeatReply, BlobError, BlobReader as _, BlobStore, BlobWriter as _, BytesFrom, Catalog, CatalogError, CatalogReader,
-    Claim, Count, Enqueued, EventQuery, Failure, Fetched, FinishedBlob as _, Heartbeat, HolderId, JobEnd,
-    JobKey, JobQueue, JobRecord, JobRequest, JobState, JobView, Listed, Liveness, Maintenance, NewJob, NewPackage, Origin,
-    PackageFilter, PackageKey, PackageOrder, PackageQuery, PackageReader, PackageSums, Provenance, QueueError, Sums, TimeSpan,
-    UploadKey,
+    Claim, Count, Enqueued, EventQuery, Failure, Fetched, FinishedBlob as _, Heartbeat, HolderId, JobEnd, JobKey,
+    JobQueue, JobRecord, JobRequest, JobState, JobView, Listed, Liveness, Maintenance, NewJob, NewPackage, Origin,
+    PackageFilter, PackageKey, PackageOrder, PackageQuery, PackageReader, PackageSums, Provenance, QueueError, Sums,
+    TimeSpan, UploadKey,
 };
 use crate::ingest::{Allowance, now_ms};
 use crate::sealing::Sealed;
@@ -756,7 +756,7 @@ pub async fn details_and_sums_are_of_the_module<A: Adapters>() {
     let elsewhere = NewPackage { target: other.clone(), ..package(b"other bytes", "1") };
     catalog.record(elsewhere, job(2, "h", "a").record, None).await.unwrap();
     let detail = catalog.find_package(&target, recorded.id).await.unwrap().unwrap();
-    assert_eq!((&detail.row, detail.revision, detail.format), (&recorded, 1, Some(Format::Opaque)));
+    assert_eq!((&detail.row, detail.revision, detail.format.as_deref()), (&recorded, 1, Some(Format::Opaque.name())));
     assert_eq!((detail.source.as_deref(), detail.entries, detail.pins.len()), (Some("https://h/1"), Some(0), 0));
     assert_eq!(catalog.find_package(&other, recorded.id).await.unwrap(), None, "it is of another module");
     let overwriting = NewPackage { allow_overwrite: true, ..package(b"more bytes", "1") };
@@ -764,7 +764,10 @@ pub async fn details_and_sums_are_of_the_module<A: Adapters>() {
     let changed = catalog.find_package(&target, recorded.id).await.unwrap().unwrap();
     assert_eq!((changed.revision, changed.row.size_bytes), (2, 10));
     let sums = |packages, bytes| Sums { packages, bytes, ..Sums::default() };
-    assert_eq!(catalog.package_sums(&target).await.unwrap(), PackageSums { module: sums(1, 10), application: sums(2, 21) });
+    assert_eq!(
+        catalog.package_sums(&target).await.unwrap(),
+        PackageSums { module: sums(1, 10), application: sums(2, 21) }
+    );
     let events = catalog.list_events(&target, &EventQuery { limit: 10, ..EventQuery::default() }).await.unwrap();
     assert!(!events.has_more);
 }

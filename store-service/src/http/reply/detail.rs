@@ -1,14 +1,10 @@
 //! All that is known of a package, as callers read it.
 
 use jiff::tz::TimeZone;
-use linkgate_contract::{
-    ErrorCode, EventDocument, PackageDocument, PinDocument, Problem, SumsDocument, UsageDocument,
-};
+use linkgate_contract::{ErrorCode, EventDocument, PackageDocument, PinDocument, Problem, SumsDocument, UsageDocument};
 use linkgate_store_core::ingest::ports::{EventRow, PackageDetail, PackageSums, Pin, Sums};
-use warp::http::HeaderValue;
-use warp::http::header::ETAG;
 
-use super::{Reply, format_time, json, package};
+use super::{Reply, format_time, json, package, tagged};
 
 /// The detail, with the tag of its state.
 pub(in crate::http) fn package_detail(detail: &PackageDetail, zone: &TimeZone) -> Result<Reply, Problem> {
@@ -49,10 +45,8 @@ pub(in crate::http) fn pin_entry(pin: &Pin, zone: &TimeZone) -> PinDocument {
 }
 
 /// Names the state that a reply shows.
-pub(in crate::http) fn with_state_tag(detail: &PackageDetail, mut reply: Reply) -> Reply {
-    let tag = HeaderValue::from_str(&format!("\"{}\"", detail.existing().tag()));
-    reply.headers_mut().extend(tag.ok().map(|tag| (ETAG, tag)));
-    reply
+pub(in crate::http) fn with_state_tag(detail: &PackageDetail, reply: Reply) -> Reply {
+    tagged(reply, &format!("\"{}\"", detail.existing().tag()))
 }
 
 /// What a module and its application take.
