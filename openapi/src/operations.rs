@@ -37,6 +37,16 @@ const SOURCE_AUTHORIZATION: Parameter = Parameter::new(
 const ACCEPT: Parameter = Parameter::new("Accept", text, "`text/event-stream`: the job as events, until it has ended");
 const LAST_EVENT_ID: Parameter = Parameter::new("Last-Event-ID", text, "The last event that was read");
 
+/// What may be done to a package that a reply shows.
+const ON_A_PACKAGE: &[Operation] = &[
+    Operation::GetSourcePackage,
+    Operation::DownloadSourcePackage,
+    Operation::GetSourcePackageAttestation,
+    Operation::CreateSourcePackageDownloadUrl,
+    Operation::DeleteSourcePackage,
+    Operation::RestoreSourcePackage,
+];
+
 /// What refuses a package, however it comes.
 const PACKAGE_CODES: &[ErrorCode] = &[
     ErrorCode::Validation,
@@ -96,7 +106,7 @@ fn upload_by_link(schemas: &mut SchemaGenerator) -> Described {
         headers: &[LANGUAGE, PREFER, IDEMPOTENCY_KEY, SOURCE_AUTHORIZATION],
         body: Some(bodies::upload_by_link()),
         success: vec![
-            Success::json::<SourcePackage>(200, "The package, stored", schemas),
+            Success::json::<SourcePackage>(200, "The package, stored", schemas).leading_to(ON_A_PACKAGE),
             Success::json::<JobDocument>(202, "The job that uploads it", schemas)
                 .with_header("Location", "Where to ask for the job")
                 .with_header("Preference-Applied", "`respond-async`"),
@@ -160,7 +170,7 @@ fn upload_by_file(body: Value, schemas: &mut SchemaGenerator) -> Described {
             IF_NO_VERSION,
         ],
         body: Some(body),
-        success: vec![Success::json::<SourcePackage>(200, "The package, stored", schemas)],
+        success: vec![Success::json::<SourcePackage>(200, "The package, stored", schemas).leading_to(ON_A_PACKAGE)],
         codes: FILE_CODES,
     }
 }
@@ -353,7 +363,7 @@ fn delete(schemas: &mut SchemaGenerator) -> Described {
             stays as it is. One that is pinned is deleted only with `force=true`, which takes a grant of the action `force_delete`.",
         headers: CHANGE_HEADERS,
         body: None,
-        success: vec![with_state(Success::json::<PackageDocument>(200, "The package, deleted", schemas))],
+        success: vec![with_state(Success::json::<PackageDocument>(200, "The package, deleted", schemas).leading_to(ON_A_PACKAGE))],
         codes: &[ErrorCode::PreconditionFailed, ErrorCode::PackageInUse],
     }
 }
@@ -363,7 +373,7 @@ fn restore(schemas: &mut SchemaGenerator) -> Described {
         description: "It gets back its number and its version, or another one if the body names it. One that is live stays as it is.",
         headers: CHANGE_HEADERS,
         body: Some(bodies::restore()),
-        success: vec![with_state(Success::json::<PackageDocument>(200, "The package, live", schemas))],
+        success: vec![with_state(Success::json::<PackageDocument>(200, "The package, live", schemas).leading_to(ON_A_PACKAGE))],
         codes: &[
             ErrorCode::PreconditionFailed,
             ErrorCode::PackageAlreadyExists,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use linkgate_contract::{BodyKind, Endpoint, ErrorCode};
+use linkgate_contract::{BodyKind, Endpoint, ErrorCode, Operation};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
@@ -51,6 +51,7 @@ pub(crate) struct Success {
     meaning: &'static str,
     headers: Vec<(&'static str, &'static str)>,
     content: Map<String, Value>,
+    leads_to: &'static [Operation],
 }
 
 impl Success {
@@ -59,7 +60,7 @@ impl Success {
     }
 
     pub(crate) fn empty(status: u16, meaning: &'static str) -> Self {
-        Self { status, meaning, headers: Vec::new(), content: Map::new() }
+        Self { status, meaning, headers: Vec::new(), content: Map::new(), leads_to: &[] }
     }
 
     pub(crate) fn or_media(mut self, media_type: &str, schema: Value) -> Self {
@@ -72,6 +73,12 @@ impl Success {
         self
     }
 
+    /// Names operations on the package that the reply shows.
+    pub(crate) fn leading_to(mut self, operations: &'static [Operation]) -> Self {
+        self.leads_to = operations;
+        self
+    }
+
     fn describe(&self) -> Value {
         let text = |meaning: &str| json!({"description": meaning, "schema": {"type": "string"}});
         let own = self.headers.iter().map(|(name, meaning)| ((*name).to_owned(), text(meaning)));
@@ -79,8 +86,21 @@ impl Success {
         if !self.content.is_empty() {
             reply["content"] = self.content.clone().into();
         }
+        if !self.leads_to.is_empty() {
+            reply["links"] = self.leads_to.iter().map(|operation| (operation.id().to_owned(), link(*operation))).collect();
+        }
         reply
     }
+}
+
+/// What is done next to the package that a reply shows.
+fn link(operation: Operation) -> Value {
+    let parameters = json!({
+        "app_code": "$request.path.app_code",
+        "module": "$request.path.module",
+        "id": "$response.body#/id",
+    });
+    json!({"operationId": operation.id(), "parameters": parameters})
 }
 
 /// Headers of every reply.
