@@ -34,6 +34,18 @@ pub enum Command {
     Envoy(EnvoyCommand),
     /// Print the API in OpenAPI 3.1
     Openapi,
+    /// Print what BlueKing's own gateway needs to have the API as resources
+    #[command(subcommand)]
+    Apigw(ApigwCommand),
+}
+
+/// `linkgate apigw …`
+#[derive(Subcommand)]
+pub enum ApigwCommand {
+    /// Print resources.yaml, for `sync_apigw_resources`
+    Resources,
+    /// Print definition.yaml, for `sync_apigw_config` and the like
+    Definition,
 }
 
 /// `linkgate policy …`

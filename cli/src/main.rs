@@ -26,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Cli, Command, EnvoyCommand, KeysCommand, PolicyCommand, SecretCommand};
+use crate::args::{ApigwCommand, Cli, Command, EnvoyCommand, KeysCommand, PolicyCommand, SecretCommand};
 use crate::error::Error;
 
 /// What a command that could work comes to.
@@ -74,6 +74,8 @@ fn run(cli: Cli) -> Result<Report, Error> {
         Command::Secret(SecretCommand::Hash) => secret::hash_secret().map(Report::from),
         Command::Envoy(command) => run_envoy(command).map(Report::from),
         Command::Openapi => Ok(format!("{:#}\n", linkgate_openapi::document()).into()),
+        Command::Apigw(ApigwCommand::Resources) => Ok(linkgate_openapi::resources().into()),
+        Command::Apigw(ApigwCommand::Definition) => Ok(linkgate_openapi::definition().into()),
     }
 }
 

@@ -4,14 +4,18 @@
 //! not compile, and no description outlives its endpoint. What a reply may be stands once, in `operations`.
 
 mod bodies;
+mod gateway;
 mod operations;
 mod parameters;
 mod responses;
+mod yaml;
 
 use linkgate_contract::{Endpoint, Method};
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
+
+pub use gateway::{definition, resources};
 
 /// The version of OpenAPI that the document is written in.
 const OPENAPI: &str = "3.1.0";
