@@ -64,7 +64,7 @@ async fn a_user_who_is_not_verified_and_an_application_that_is_not_make_no_name(
     let (_source, store, id) = holding().await;
     let mut claims_of = good_claims();
     claims_of["user"] = json!({"version": 1, "username": "root", "verified": false, "valid_error_message": "no"});
-    claims_of["linkgate"] = json!({"user_optional": true});
+    claims_of["linkgate"] = json!({"user_optional": true, "action": "sign"});
     let token = store.mint().sign(&claims_of);
     let made = claims(&store, &store.send(asking(&store, id, &json!({})).token(Some(token))).await);
     assert_eq!((&made["app"], made.get("user")), (&json!("app_code"), None));
@@ -102,7 +102,7 @@ async fn the_gates_word_on_the_bytes_is_kept_to() {
     let (source, store, id) = holding().await;
     let expecting = |sha256: &str| {
         let mut claims = good_claims();
-        claims["linkgate"] = json!({"expected_sha256": sha256});
+        claims["linkgate"] = json!({"expected_sha256": sha256, "action": "download"});
         store.about_package(Method::GET, id, "download/").token(Some(store.mint().sign(&claims)))
     };
     let (old, new) = (sha256_hex(&package_of("x")), sha256_hex(&package_of("new")));

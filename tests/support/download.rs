@@ -4,7 +4,7 @@ use reqwest::Method;
 use reqwest::header::HeaderMap;
 
 use crate::LinkRequestBuilder;
-use crate::stack::TestStack;
+use crate::stack::{Caller, TestStack};
 
 /// What came back, as bytes.
 #[derive(Clone, Debug)]
@@ -50,12 +50,25 @@ pub fn package_path(id: i64, below: &str) -> String {
     format!("/bkapps/applications/app_code/modules/default/source_package/{id}/{below}")
 }
 
+/// What the gate's token must let its caller do.
+fn action(below: &str) -> &'static str {
+    match below {
+        "download/" => "download",
+        "download_url/" => "sign",
+        _ => "read",
+    }
+}
+
 impl<S> TestStack<S> {
     /// A request about a package of `app_code/default`, without a body.
     #[must_use]
     pub fn about_package(&self, method: Method, id: i64, below: &str) -> LinkRequestBuilder {
         let request = self.request("").method(method).path(package_path(id, below));
-        request.raw_body("").content_type(None).in_english()
+        let request = request.raw_body("").content_type(None).in_english();
+        match &self.caller {
+            Caller::Gate(mint) => request.token(Some(mint.token_for(action(below)))),
+            Caller::App(_) => request,
+        }
     }
 
     /// Downloads a package, or what of it these headers ask for.

@@ -83,7 +83,8 @@ fn a_good_url_goes_on_as_its_maker_and_names_the_bytes() {
         let said = claims_of(&forward);
         assert_eq!((&said["app"]["app_code"], &said["app"]["verified"]), (&json!("ci"), &json!(true)));
         assert_eq!((&said["user"]["username"], &said["user"]["verified"]), (&json!("anna"), &json!(true)));
-        assert_eq!(said["linkgate"], json!({"expected_sha256": "07".repeat(32)}));
+        assert_eq!(said["linkgate"]["expected_sha256"], json!("07".repeat(32)));
+        assert_eq!(said["linkgate"]["action"], json!("download"), "and no more");
         let record = forward.record;
         assert_eq!((record.app.as_str(), record.user.as_str(), record.identity), ("ci", "anna", "signed_url"));
         assert_eq!((record.operation, record.rule.as_str()), ("download_source_package", "grants.all"));
