@@ -23,7 +23,7 @@ pub enum Bench {
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
         rounds: u32,
     },
-    /// How fast callers send files behind Envoy, beside nginx, and what that holds in memory
+    /// How fast callers send and get files, beside nginx, alone and behind Envoy, and what that holds in memory
     Transfers {
         /// The size of a file
         #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=16_384))]

@@ -1,4 +1,4 @@
-//! How fast callers send files, beside what else one would do behind the same Envoy, in turns; and what it holds in memory.
+//! How fast callers send and get files, beside what else one would do behind the same Envoy, in turns; and what it holds in memory.
 //!
 //! `cargo xtask bench transfers` builds what is needed and says where it is; `--mib`, `--rounds`. Promises: every transfer's digest
 //! is checked, and a wrong one ends the run with an error. Asserts nothing about time: machines differ, and a slow one is not
@@ -11,6 +11,7 @@
     reason = "a bench that cannot run says so by failing"
 )]
 
+mod download;
 mod upload;
 
 use std::time::Duration;
@@ -31,7 +32,9 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let (mib, rounds) = (number("--mib", 1_024), number("--rounds", 5).max(1));
     println!("{mib} MiB, {rounds} rounds in turns, medians; × is the speed over nginx's\n");
-    runtime.expect("threads").block_on(upload::measure(mib << 20, rounds));
+    let runtime = runtime.expect("threads");
+    runtime.block_on(upload::measure(mib << 20, rounds));
+    runtime.block_on(download::measure(mib << 20, rounds));
 }
 
 /// Prints the rows of a table, the one that the others are held against last.
