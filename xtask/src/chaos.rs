@@ -48,6 +48,15 @@ pub enum Chaos {
         #[arg(long, default_value = "both", value_parser = ["both", "ext4", "xfs"])]
         fs: String,
     },
+    /// Many callers who upload, overwrite, delete, restore, download and clean up in one module at once
+    Races {
+        /// How many
+        #[arg(long, default_value_t = 32, value_parser = value_parser!(u32).range(1..=512))]
+        callers: u32,
+        /// How long
+        #[arg(long, default_value_t = 60, value_parser = value_parser!(u32).range(1..=600))]
+        seconds: u32,
+    },
     /// One caller who takes as much of each thing as it can get, and another who must be served all the same
     Crowd,
     /// The store in the memory of the shipped deployments, with the packages that take most of it. Needs root and a control
@@ -97,6 +106,12 @@ pub fn chaos(workspace: &Workspace, chaos: &Chaos) -> Outcome<()> {
             let mut command = campaign(with_own_mounts(workspace)?, "power");
             let dying = dying(&mut command, *rounds, *seed).args(["--fs", fs]);
             run_if_possible(dying.env("LINKGATE_BIN_DIR", workspace.build_stores()?))
+        }
+        Chaos::Races { callers, seconds } => {
+            let bin = workspace.build(Profile::Dev, &["linkgate-store"])?;
+            let mut command = campaign(workspace.cargo(), "races");
+            command.args(["--callers", &callers.to_string(), "--seconds", &seconds.to_string()]);
+            run(command.env("LINKGATE_BIN_DIR", bin))
         }
         Chaos::Crowd => {
             let programs = Programs::build(workspace, Profile::Dev, &["linkgate-store", "linkgate-cli"])?;

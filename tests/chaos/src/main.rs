@@ -1,6 +1,7 @@
 //! What `cargo xtask chaos` runs: `gate` under load while policies and bkauth come and go; `crash` and `power`, a store
 //! that is killed, or whose disk goes away, while callers upload, overwrite and delete; `disk`, one that fills up or fails;
-//! `crowd`, one of which a caller takes all it can get; `memory`, one with the packages that take most of its memory.
+//! `crowd`, one of which a caller takes all it can get; `memory`, one with the packages that take most of its memory; `races`, one
+//! module of which many callers change at once.
 //!
 //! `cargo run -p linkgate-chaos -- gate --seconds 30 --rate 1000 --deploys 20`, with the
 //! variables that `cargo xtask test` sets. Promises: ends with 0 only if nothing was wrong, with 1 if something was, and
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 
 use linkgate_chaos::crash::trouble::{self, Trouble, cannot_trouble};
 use linkgate_chaos::crash::{self, FileSystem};
-use linkgate_chaos::{crowd, gate, memory};
+use linkgate_chaos::{crowd, gate, memory, races};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Nothing was found wrong, but nothing was looked at either.
@@ -43,6 +44,11 @@ async fn shake() -> ExitCode {
         Some("power") => power().await,
         Some("disk") => disk().await,
         Some("memory") => memory().await,
+        Some("races") => {
+            let report = races::run(races::Plan { callers: wanted("--callers", 32), seconds: wanted("--seconds", 60) });
+            let report = report.await;
+            ended(&report, &report.violations())
+        }
         Some("crowd") => {
             let report = crowd::run().await;
             ended(&report, &report.violations())
