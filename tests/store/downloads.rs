@@ -1,5 +1,8 @@
 //! Packages are downloaded: whole, in part, under conditions, while they are overwritten, and by slow readers.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -201,6 +204,40 @@ async fn missing_and_shortened_bytes_are_told_as_damage() {
     std::fs::write(&blob, &package).unwrap();
     assert_whole(&store.download(id, &[]).await, &package);
     store.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_download_amid_overwrites_is_whole_and_of_one_version() {
+    const OVERWRITES: usize = 30;
+    let source = FakeSource::serving(package_of("0")).await;
+    let store = Arc::new(TestStore::trusting(&source).await);
+    let id = uploaded(&store, &source, "0.0.5").await;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = (0..3)
+        .map(|_| {
+            let (store, is_over) = (Arc::clone(&store), Arc::clone(&is_over));
+            tokio::spawn(async move {
+                let mut seen = BTreeSet::new();
+                while !is_over.load(Ordering::Relaxed) {
+                    let reply = store.download(id, &[]).await;
+                    assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.bytes));
+                    assert_eq!(reply.header("x-checksum-sha256"), Some(sha256_hex(&reply.bytes).as_str()));
+                    seen.insert(sha256_hex(&reply.bytes));
+                }
+                seen
+            })
+        })
+        .collect();
+    for version in 1..=OVERWRITES {
+        let path = format!("/{}", version % 5);
+        source.on(&path, Behaviour::Bytes(package_of(version.to_string())));
+        assert_eq!(store.send(store.request(source.url_of(&path)).overwriting()).await.status, 200);
+    }
+    is_over.store(true, Ordering::Relaxed);
+    for reader in readers {
+        assert!(!reader.await.unwrap().is_empty());
+    }
+    assert_eq!(store.stored_files().len(), 1, "what was overwritten is gone");
 }
 
 /// A download whose first bytes have come and whose rest is not read.

@@ -12,14 +12,14 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use linkgate_archive::{Format, Package};
 use linkgate_contract::{
-    CallerApp, CredentialName, JobId, ModuleName, ModuleRef, Operator, PackageVersion, Sha256, TenantId,
+    CallerApp, CredentialName, JobId, ModuleName, ModuleRef, Operator, PackageId, PackageVersion, Sha256, TenantId,
 };
 
 use crate::budget::{Bounds, Exhausted};
 use crate::conditions::{Conditions, NotMet, Tag, Tags};
 use crate::ingest::ports::{
     BeatReply, BlobError, BlobReader as _, BlobStore, BlobWriter as _, BytesFrom, Catalog, CatalogError, CatalogReader,
-    Claim, Count, Enqueued, EventQuery, Failure, Fetched, FinishedBlob as _, Heartbeat, HolderId, JobEnd, JobKey,
+    Claim, Count, Enqueued, EventQuery, Failure, Fetched, FileState, FinishedBlob as _, Heartbeat, HolderId, JobEnd, JobKey,
     JobQueue, JobRecord, JobRequest, JobState, JobView, Listed, Liveness, Maintenance, NewJob, NewPackage, Origin,
     PackageFilter, PackageKey, PackageOrder, PackageQuery, PackageReader, PackageSums, Provenance, QueueError, Sums,
     TimeSpan, UploadKey,
@@ -772,6 +772,25 @@ pub async fn details_and_sums_are_of_the_module<A: Adapters>() {
     assert!(!events.has_more);
 }
 
+/// A package is read by its number, in its own module alone, as it was recorded last.
+pub async fn a_package_is_read_in_its_own_module_alone<A: Adapters>() {
+    let adapters = A::create(LIMITS).await;
+    let (catalog, target) = (adapters.catalog(), example_target());
+    let first = catalog.record(package(b"first", "1"), job(1, "h", "a").record, None).await.unwrap().row;
+    let again = NewPackage { allow_overwrite: true, ..package(b"again", "1") };
+    let statement = again.provenance.statement.clone();
+    catalog.record(again, job(2, "h", "a").record, None).await.unwrap();
+    let file = catalog.find_file(&target, first.id).await.unwrap().unwrap();
+    assert_eq!((file.sha256, file.size_bytes, file.state), (digest(b"again"), 5, FileState::Live));
+    assert_eq!((file.version.as_str(), file.created_ms), ("1", first.created_ms));
+    assert_eq!(catalog.find_statement(&target, first.id).await.unwrap(), Some(statement));
+    let other = ModuleRef { module: ModuleName::new("other").unwrap(), ..target.clone() };
+    for (target, id) in [(&other, first.id), (&target, PackageId::from_row(first.id.row() + 1))] {
+        assert_eq!(catalog.find_file(target, id).await.unwrap(), None);
+        assert_eq!(catalog.find_statement(target, id).await.unwrap(), None);
+    }
+}
+
 /// Uploads of the very bytes that are being collected: no row is ever without its blob.
 pub async fn publishing_and_collecting_lose_nothing<A: Adapters>() {
     const CONTENTS: [&[u8]; 3] = [b"a", b"b", b"c"];
@@ -820,7 +839,7 @@ macro_rules! conformance_tests {
             heartbeats_tell_progress_and_cancellation, accepted_jobs_outlive_their_process,
             blobs_are_committed_by_digest, abandoned_writers_leave_nothing, packages_are_recorded,
             conditions_are_judged_where_a_package_is_recorded,
-            stored_bytes_have_their_origin, packages_are_listed_in_order, walks_by_id_stay_where_they_are,
+            stored_bytes_have_their_origin, a_package_is_read_in_its_own_module_alone, packages_are_listed_in_order, walks_by_id_stay_where_they_are,
             packages_are_found_by_what_they_are, details_and_sums_are_of_the_module,
             publishing_and_collecting_lose_nothing
         }
