@@ -159,6 +159,9 @@ impl Caller {
 
     async fn upload(&mut self, round: &Round<'_>, key: Key, may_overwrite: bool) -> Next {
         let package = round.packages.get(self.rng.usize(..round.packages.count()));
+        if self.rng.u8(..100) < 25 {
+            return self.send_file(round, key, package, may_overwrite).await;
+        }
         let mut request = round.of(&self.app, &key, package);
         if may_overwrite {
             request = request.overwriting();
@@ -177,6 +180,21 @@ impl Caller {
             Some(reply) if reply.status == 200 => self.acknowledged(key, package, &reply.json()),
             Some(reply) if reply.status == 202 => self.promised(round, key, package, &reply).await,
             Some(reply) => self.unexpected(&format!("an upload of {key:?}"), &reply),
+            None => Next::End,
+        }
+    }
+
+    /// The same as a file that the caller sends itself.
+    async fn send_file(&mut self, round: &Round<'_>, key: Key, package: &Package, may_overwrite: bool) -> Next {
+        let query = format!("version={}&allow_overwrite={may_overwrite}", key.version);
+        let mut request = round.file(&self.app, &key, package, &query);
+        if self.rng.bool() {
+            request = request.header("x-checksum-sha256", &package.sha256);
+        }
+        let doubt = Doubt::Upload(package.sha256.clone());
+        match self.send(round, request, &key, doubt).await {
+            Some(reply) if reply.status == 200 => self.acknowledged(key, package, &reply.json()),
+            Some(reply) => self.unexpected(&format!("a file for {key:?}"), &reply),
             None => Next::End,
         }
     }
@@ -298,6 +316,12 @@ impl Round<'_> {
     fn about(&self, app: &str, key: &Key, place: &str) -> LinkRequestBuilder {
         let path = format!("/bkapps/applications/{app}/modules/{}/source_package/link/{place}", key.module);
         self.request.clone().method(Method::GET).path(path).raw_body("").content_type(None)
+    }
+
+    fn file(&self, app: &str, key: &Key, package: &Package, query: &str) -> LinkRequestBuilder {
+        let name = package.file_name();
+        let path = format!("/bkapps/applications/{app}/modules/{}/source_package/upload/{name}?{query}", key.module);
+        self.request.clone().put_file(&name, query, self.packages.bytes(package.number)).path(path)
     }
 
     fn of(&self, app: &str, key: &Key, package: &Package) -> LinkRequestBuilder {

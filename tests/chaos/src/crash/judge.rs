@@ -179,7 +179,8 @@ fn live_rows<'a>(rows: &'a [Row], app: &'a str) -> impl Iterator<Item = (Key, Li
 }
 
 fn is_of(row: &Row, package: &Package) -> bool {
-    u64::try_from(row.size_bytes).ok() == Some(package.size) && row.package_name == package.display_name(&row.version)
+    let names = [package.display_name(&row.version), package.file_name()];
+    u64::try_from(row.size_bytes).ok() == Some(package.size) && names.contains(&row.package_name)
 }
 
 /// Its name and length, if it lies where it belongs and holds what its name says.

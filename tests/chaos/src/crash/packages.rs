@@ -24,6 +24,12 @@ impl Package {
     pub fn display_name(&self, version: &str) -> String {
         format!("package-{}:{version}", self.number)
     }
+
+    /// The name under which it is sent as a file, which the store gives it then.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        format!("package-{}.tar", self.number)
+    }
 }
 
 /// All of them, and the source that serves them.
@@ -69,6 +75,12 @@ impl Packages {
     #[must_use]
     pub fn of_digest(&self, sha256: &str) -> Option<&Package> {
         self.by_digest.get(sha256).map(|number| &self.all[*number])
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self, number: usize) -> Vec<u8> {
+        archive(number)
     }
 
     /// The link to one of them.
