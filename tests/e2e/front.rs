@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use linkgate_tests::file::PACKAGES;
 use linkgate_tests::gateway::path_from;
+use linkgate_tests::package_of_size;
 use linkgate_tests::wait::wait_until;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
@@ -62,7 +64,12 @@ async fn upload_through(front: SocketAddr, stack: &WholeStack) {
     assert_eq!((reply.status, &reply.json()["version"]), (200, &json!("0.0.5")), "{reply:?}");
     let refused = stranger(stack.source().url()).in_english().send(&format!("http://{front}")).await;
     assert_eq!((refused.status, &refused.json()["code_name"]), (400, &json!("INVALID_ARGS")), "{refused:?}");
-    assert_eq!(stack.rows().await.len(), 1);
+    // More than a proxy takes unless it is told otherwise.
+    let path = format!("/stag{PACKAGES}upload/a.tgz?version=file");
+    let file = stranger("").put_file("a.tgz", "", package_of_size(3 << 20)).path(path);
+    let reply = authorized(file, stack.gateway().credentials()).send(&format!("http://{front}")).await;
+    assert_eq!((reply.status, &reply.json()["version"]), (200, &json!("file")), "{reply:?}");
+    assert_eq!(stack.rows().await.len(), 2);
 }
 
 #[tokio::test]
