@@ -27,7 +27,7 @@ fn bare(stack: &WholeStack, query: &str, bytes: &[u8]) -> LinkRequestBuilder {
     stack.request("").bare_file(query, bytes).path(format!("{}?{query}", packages()))
 }
 
-/// What a client printed, which must be a package.
+/// What a client printed, which must be JSON.
 #[track_caller]
 fn package_printed(output: &Output) -> Value {
     let text = String::from_utf8_lossy(&output.stdout);
@@ -44,15 +44,53 @@ fn has(program: impl AsRef<Path>, arguments: &[&str]) -> bool {
     found
 }
 
-/// Runs `curl`, or `python3` with the packages that `cargo xtask test` could get; `None` where it is not there.
-fn run_client(program: &str, arguments: &[String]) -> Option<Output> {
-    let python3 = std::env::var_os("LINKGATE_PYTHON").map_or_else(|| "python3".into(), PathBuf::from);
-    let (program, probe) = match program {
-        "curl" => (Path::new("curl"), &["--version"][..]),
-        _ => (python3.as_path(), &["-c", "import requests"][..]),
-    };
-    let run = || Command::new(program).args(arguments).env("NO_PROXY", "*").output().unwrap();
-    has(program, probe).then(|| tokio::task::block_in_place(run))
+/// The one with the packages that `cargo xtask test` could get.
+fn python3() -> PathBuf {
+    std::env::var_os("LINKGATE_PYTHON").map_or_else(|| "python3".into(), PathBuf::from)
+}
+
+/// Command lines of real clients.
+struct Clients {
+    authorization: String,
+    file: String,
+    base: String,
+}
+
+impl Clients {
+    fn curl(&self, more: &[&str]) -> Command {
+        let mut command = Command::new("curl");
+        command.args(["-sS", "-H", &format!("X-Bkapi-Authorization: {}", self.authorization)]).args(more);
+        command
+    }
+
+    /// With `f` for the file and `h` for the headers.
+    fn python(&self, call: &str) -> Command {
+        let begin = "import requests, sys\nh={'X-Bkapi-Authorization': sys.argv[1]}\nf=open(sys.argv[2],'rb')";
+        let script = format!("{begin}\nr=requests.{call}\nsys.stdout.write(r.text)");
+        let mut command = Command::new(python3());
+        command.args(["-c", &script, &self.authorization, &self.file]).env("NO_PROXY", "*");
+        command
+    }
+
+    /// What each sends, as another version.
+    fn all(&self) -> Vec<Command> {
+        let Self { file, base, .. } = self;
+        let (form, data) = (format!("package=@{file}"), format!("@{file}"));
+        let put = |version: u8| format!("{base}upload/app-1.0.tgz?version={version}");
+        let bare = format!("{base}?version=3&filename=app-1.0.tgz");
+        let mut all = Vec::new();
+        if has("curl", &["--version"]) {
+            all.push(self.curl(&["-T", file, &put(1)]));
+            all.push(self.curl(&["-F", &form, "-F", "version=2", base]));
+            all.push(self.curl(&["-H", "Content-Type: application/gzip", "--data-binary", &data, &bare]));
+            all.push(self.curl(&["-H", "Transfer-Encoding: chunked", "-T", file, &put(4)]));
+        }
+        if has(python3(), &["-c", "import requests"]) {
+            all.push(self.python(&format!("post('{base}', headers=h, files={{'package': f}}, data={{'version': '5'}})")));
+            all.push(self.python(&format!("put('{base}upload/app-1.0.tgz?version=6', headers=h, data=f)")));
+        }
+        all
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,54 +100,25 @@ async fn real_clients_upload_files() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("app-1.0.tgz");
     std::fs::write(&file, &package).unwrap();
-    let file = file.display().to_string();
-    let base = format!("{}{}", stack.base(), packages());
-    let header = stack.gateway().credentials().header();
-    let authorization = format!("X-Bkapi-Authorization: {header}");
-    let script = "import requests, sys\nh={'X-Bkapi-Authorization': sys.argv[1]}\nf=open(sys.argv[2],'rb')\nr=";
-    let python = |call: &str| {
-        let script = format!("{script}{call}\nsys.stdout.write(r.text)");
-        vec!["-c".to_owned(), script, header.clone(), file.clone()]
+    let clients = Clients {
+        authorization: stack.gateway().credentials().header(),
+        file: file.display().to_string(),
+        base: format!("{}{}", stack.base(), packages()),
     };
-    let curl = |more: &[&str]| {
-        let mut all = vec!["-sS".to_owned(), "-H".to_owned(), authorization.clone()];
-        all.extend(more.iter().map(|&argument| argument.to_owned()));
-        all
-    };
-    let (put, put_by_name) = (format!("{base}upload/app-1.0.tgz?version=1"), format!("{base}upload/"));
-    let (form, data) = (format!("package=@{file}"), format!("@{file}"));
-    let bare = format!("{base}?version=3&filename=app-1.0.tgz");
-    let clients = [
-        ("curl", "1", curl(&["-T", &file, &put])),
-        ("curl", "2", curl(&["-F", &form, "-F", "version=2", &base])),
-        ("curl", "3", curl(&["-H", "Content-Type: application/gzip", "--data-binary", &data, &bare])),
-        ("curl", "4", curl(&["-H", "Transfer-Encoding: chunked", "-T", &file, &put.replace("=1", "=4")])),
-        (
-            "python3",
-            "5",
-            python(&format!("requests.post('{base}', headers=h, files={{'package': f}}, data={{'version': '5'}})")),
-        ),
-        (
-            "python3",
-            "6",
-            python(&format!("requests.put('{base}upload/app-1.0.tgz', headers=h, params={{'version': '6'}}, data=f)")),
-        ),
-    ];
-    let mut stored = 0;
-    for (program, version, arguments) in &clients {
-        let Some(output) = run_client(program, arguments) else { continue };
-        let row = package_printed(&output);
-        assert_eq!((&row["version"], &row["package_name"]), (&json!(version), &json!("app-1.0.tgz")), "{row}");
+    let commands = clients.all();
+    let count = commands.len();
+    for mut command in commands {
+        let row = package_printed(&tokio::task::block_in_place(|| command.output()).unwrap());
+        assert_eq!(row["package_name"], "app-1.0.tgz", "{command:?}: {row}");
         assert_eq!(row["sha256_signature"], json!(sha256_hex(&package)));
-        stored += 1;
     }
-    assert_eq!(stack.rows().await.len(), stored);
-    if has("curl", &["--version"]) {
+    let versions: std::collections::BTreeSet<_> = stack.rows().await.into_iter().map(|row| row.version).collect();
+    assert_eq!(versions.len(), count);
+    if count > 0 {
         // A folder in the place of the name: curl appends the file's.
-        let arguments = curl(&["-T", &file, &put_by_name]);
-        let output = tokio::task::block_in_place(|| Command::new("curl").args(arguments).output()).unwrap();
-        let reply: Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(reply["code"], "VALIDATION_ERROR", "it gives no version: {reply}");
+        let mut command = clients.curl(&["-T", &clients.file, &format!("{}upload/", clients.base)]);
+        let output = tokio::task::block_in_place(|| command.output()).unwrap();
+        assert_eq!(package_printed(&output)["code"], "VALIDATION_ERROR", "it gives no version");
     }
 }
 
