@@ -73,6 +73,7 @@ impl<V: Services> Ingest<V> {
         job.reach(Stage::Fetching);
         let mut receiving = Receiving::new(body, rules, size);
         let exact = announced.filter(|_| job.upload.request.is_complete).or(size);
+        job.progress.set_total(exact);
         let written = self.take_in(job, &mut receiving, exact).await?;
         if let Some(request) = receiving.request {
             job.upload.request = request;
