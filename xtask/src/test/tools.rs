@@ -34,9 +34,6 @@ const TOOLS: [(&str, &str); 17] = [
     ("zstd", "zstd"),
 ];
 
-/// Modules of Python, and the packages that have them for the system's own.
-const MODULES: [(&str, &str); 1] = [("requests", "python3-requests")];
-
 /// Whoever installs a package asks this program whether its service may start.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 const START_NOTHING: &[u8] = b"#!/bin/sh\nexit 101\n";
@@ -59,16 +56,11 @@ pub fn add_missing() {
 }
 
 fn missing() -> Vec<(&'static str, &'static str)> {
-    let programs = TOOLS.into_iter().filter(|(tool, _)| !has_program(tool));
-    programs.chain(MODULES.into_iter().filter(|(module, _)| !has_module(module))).collect()
+    TOOLS.into_iter().filter(|(tool, _)| !has_program(tool)).collect()
 }
 
 fn has_program(name: &str) -> bool {
     probe("sh", &["-c", &format!("command -v {name}")]).is_some()
-}
-
-fn has_module(name: &str) -> bool {
-    probe("python3", &["-c", &format!("import {name}")]).is_some()
 }
 
 fn run_quietly(program: &str, args: &[&str]) -> bool {
