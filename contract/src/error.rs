@@ -156,7 +156,7 @@ pub struct Problem {
     detail: Text,
     /// Sorted, so that the alphabetically first field is the one that `detail` names.
     fields: BTreeMap<&'static str, Vec<Text>>,
-    /// What programs do something with.
+    /// What programs do something with; seldom there, and refusals are passed on by value.
     data: Option<Box<Value>>,
 }
 

@@ -1,6 +1,6 @@
 //! Garbage collection: deletes blobs that no row references, and temporary files that nobody owns.
 //!
-//! An orphaned blob is left by a store that died between committing it and recording its row, by a row that was deleted, and
+//! An orphaned blob is left by a store that died between committing it and recording its row, by a row that was purged, and
 //! by whatever kept a deletion from being done at once. Promises: what is younger than the grace stays; a blob goes only
 //! after the catalog was asked while nobody could publish; one that a backup needs stays for the next time. Refuses to
 //! trust a damaged catalog, and one in which a commit of unknown outcome may yet turn up: it settles that first.

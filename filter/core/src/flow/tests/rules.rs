@@ -61,6 +61,38 @@ fn a_token_is_good_for_one_action_on_one_module_whatever_its_caller_did_before()
 }
 
 #[test]
+fn a_parameter_that_asks_for_more_needs_both_actions_and_its_token_names_the_further_one() {
+    let package = PATH.replace("link/", "7/");
+    let delete = |actions: &[&str], query: &str| {
+        let grants = json!([{"name": "one", "callers": ["*"], "targets": ["*"], "actions": actions}]);
+        let gate = changed(|d| d["grants"] = grants.clone());
+        let target = format!("{package}{query}");
+        let mut pairs = with(":path", target.as_bytes());
+        pairs.retain(|(name, _)| !matches!(*name, b":method" | b"content-type"));
+        pairs.push((b":method", b"DELETE"));
+        judge(&gate, &pairs, b"")
+    };
+    for (actions, query, passed, action) in [
+        (&["delete"][..], "", "7/", "delete"),
+        (&["delete"], "?force=false&x=true", "7/?force=false", "delete"),
+        (&["delete", "force_delete"], "?force=true", "7/?force=true", "force_delete"),
+    ] {
+        let forward = forwarded(delete(actions, query));
+        assert!(forward.set[0].1.ends_with(passed), "{}", forward.set[0].1);
+        assert_eq!(claims(&forward)["linkgate"]["action"], action, "{query}");
+    }
+    for (actions, query) in [
+        (&["delete"][..], "?force=true"),
+        (&["delete"], "?f%6Frce=tru%65"),
+        (&["force_delete"], "?force=true"),
+        (&["force_delete"], ""),
+    ] {
+        let denial = refused(delete(actions, query));
+        assert_eq!((denial.reply.status, denial.record.rule.as_str()), (403, "grants"), "{actions:?} {query}");
+    }
+}
+
+#[test]
 fn credentials_stand_elsewhere_only_where_the_policy_says_so() {
     let target = format!("{PATH}?bk_app_code=apigw-api-test&bk_app_secret=s3cret&bk_ticket=t1cket");
     let reply = refused(judge(&gate(), &without_header(&target), BODY.as_bytes())).reply;
