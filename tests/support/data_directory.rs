@@ -246,6 +246,17 @@ impl DataDirectory {
         Ok(self.with_catalog(async |catalog| query.execute(catalog).await).await?.rows_affected())
     }
 
+    /// Marks a version as deleted and purged, so that nobody needs its bytes and they are left over; how many rows that changed.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn delete_for_good(&self, app_code: &str, module: &str, version: &str) -> Result<u64, sqlx::Error> {
+        let statement = "update source_package set is_deleted = 1, purged_ms = 1
+            where app_code = ? and module = ? and version = ? and is_deleted = 0";
+        let query = sqlx::query(statement).bind(app_code).bind(module).bind(version);
+        Ok(self.with_catalog(async |catalog| query.execute(catalog).await).await?.rows_affected())
+    }
+
     async fn open(&self) -> SqliteConnection {
         self.try_open().await.unwrap()
     }

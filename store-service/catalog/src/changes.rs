@@ -10,6 +10,7 @@ use linkgate_store_core::ingest::ports::{
     Pin, Purged,
 };
 use linkgate_store_core::settings::{Demand, Quota};
+use linkgate_store_core::version_order::natural_key;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
 
@@ -76,9 +77,10 @@ impl Changes for SqliteCatalog {
         // Whether the version is free is for the unique index to say.
         sqlx::query(
             "update source_package set is_deleted = 0, deleted_ms = null, purge_after_ms = null, version = ?1,
-                 updated_ms = ?2, revision = revision + 1 where id = ?3",
+                 version_key = ?2, updated_ms = ?3, revision = revision + 1 where id = ?4",
         )
         .bind(version.as_str())
+        .bind(natural_key(version.as_str()))
         .bind(now)
         .bind(id.row())
         .execute(&mut *tx)

@@ -46,14 +46,19 @@ const KILLED: i32 = 9;
 /// Rounds with something wrong, after which a campaign is given up.
 const ENOUGH: usize = 5;
 /// A store that clears up all the time, while callers call.
-const BUSY: [(&str, &str); 4] = [
+const BUSY: [(&str, &str); 5] = [
+    ("LINKGATE_STORE_PURGE_INTERVAL_S", "1"),
     ("LINKGATE_STORE_GC_INTERVAL_S", "1"),
     ("LINKGATE_STORE_GC_GRACE_S", "1"),
     ("LINKGATE_STORE_SCRUB_BYTES_PER_S", "0"),
     ("LINKGATE_FETCH_RETRY_DELAY_MS", "1"),
 ];
 /// A store that changes nothing by itself, to be looked at.
-const QUIET: [(&str, &str); 2] = [("LINKGATE_STORE_GC_INTERVAL_S", "0"), ("LINKGATE_STORE_SCRUB_BYTES_PER_S", "0")];
+const QUIET: [(&str, &str); 3] = [
+    ("LINKGATE_STORE_GC_INTERVAL_S", "0"),
+    ("LINKGATE_STORE_PURGE_INTERVAL_S", "0"),
+    ("LINKGATE_STORE_SCRUB_BYTES_PER_S", "0"),
+];
 
 /// What to do to the store.
 #[derive(Clone, Copy, Debug)]
@@ -137,8 +142,10 @@ impl Campaign {
             return self.wrong(fault);
         }
         let aim = self.aim();
-        if matches!(aim, Aim::Step(Step::GcFound | Step::GcRemoved | Step::Unlinked, _)) {
-            self.give_up_some().await;
+        if let Aim::Step(step, _) = aim
+            && is_of_clearing(step)
+        {
+            self.give_up_some(step).await;
         }
         self.crash(aim).await;
         let mut back = self.ground.come_back().await;
@@ -151,7 +158,7 @@ impl Campaign {
         let mut wrong = self.look().await;
         if wrong == 0 {
             if let Aim::Clearing(step) = aim {
-                self.give_up_some().await;
+                self.give_up_some(step).await;
                 wrong += self.crash_clearing(step).await;
                 if let Err(fault) = self.ground.come_back().await {
                     return wrong + self.wrong(fault);
@@ -170,25 +177,27 @@ impl Campaign {
         if self.rng.u8(..100) < 35 {
             return moment;
         }
-        let Some(step) = self.rng.choice(&Step::ALL).copied() else { return moment };
+        // No store here has rules to clean up by.
+        let steps = Step::ALL.into_iter().filter(|step| !matches!(step, Step::CleanupDue | Step::CleanedUp));
+        let Some(step) = self.rng.choice(steps.collect::<Vec<_>>()) else { return moment };
         let most = match step {
             Step::BlockWritten => 60,
             // Of packages that were deleted before, of which there are a few.
-            Step::GcFound | Step::GcRemoved => 3,
+            Step::GcFound | Step::GcRemoved | Step::PurgeDue | Step::Purged => 3,
             _ => 10,
         };
-        let of_clearing = matches!(step, Step::GcFound | Step::GcRemoved | Step::Unlinked);
-        if of_clearing && self.rng.u8(..100) < 40 {
+        if is_of_clearing(step) && self.rng.u8(..100) < 40 {
             return Aim::Clearing(step);
         }
         Aim::Step(step, 1 + self.rng.usize(..most))
     }
 
     /// Deletes a version of each caller while no store runs, so that there is something to clear up.
-    async fn give_up_some(&mut self) {
+    async fn give_up_some(&mut self, step: Step) {
         let directory = self.ground.directory();
+        let for_good = !matches!(step, Step::PurgeDue | Step::Purged);
         for caller in &mut self.callers {
-            caller.delete_one(&directory).await;
+            caller.delete_one(&directory, for_good).await;
         }
     }
 
@@ -212,6 +221,7 @@ impl Campaign {
             packages: &self.packages,
             directory: self.ground.directory(),
             request: store.request("replaced by each caller"),
+            tokens: ["delete", "restore", "pin"].map(|action| (action, store.mint().token_for(action))).into(),
             base: store.base().to_owned(),
             number: self.report.rounds,
             power: self.ground.power(),
@@ -270,7 +280,8 @@ impl Campaign {
     /// A crash of the command that clears up.
     async fn crash_clearing(&mut self, step: Step) -> usize {
         let (name, value) = armed(step, 1);
-        let gc = command_of(WITH_FAILPOINTS, &self.ground.data_dir(), &["gc"], &[(name, &value)]);
+        let what = if matches!(step, Step::PurgeDue | Step::Purged) { "purge" } else { "gc" };
+        let gc = command_of(WITH_FAILPOINTS, &self.ground.data_dir(), &[what], &[(name, &value)]);
         match gc.code {
             None => {
                 self.ground.cut().await;
@@ -286,9 +297,11 @@ impl Campaign {
     /// Clears up; after that nothing may be left to find.
     async fn clear(&mut self) -> usize {
         let data = self.ground.data_dir();
+        let purge = command(&data, &["purge"]);
         let (gc, verify) = (command(&data, &["gc"]), command(&data, &["verify"]));
         let look = judge::after_clearing(&self.ground.directory()).await;
         let wrong = self.report.add_look(look);
+        let wrong = wrong + self.must_be_well("purge", &purge);
         wrong + self.must_be_well("gc", &gc) + self.must_be_well("verify", &verify)
     }
 
@@ -310,6 +323,11 @@ impl Campaign {
         }
         self.callers.iter_mut().for_each(Caller::forget);
     }
+}
+
+/// Whether it is a step of what frees bytes.
+fn is_of_clearing(step: Step) -> bool {
+    matches!(step, Step::GcFound | Step::GcRemoved | Step::Unlinked | Step::PurgeDue | Step::Purged)
 }
 
 fn pairs<'a>(settings: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {

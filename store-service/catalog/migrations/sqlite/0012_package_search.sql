@@ -78,7 +78,7 @@ end;
 -- Whoever changes a row and says nothing of its revision, as the release before does, changes it all the same.
 create trigger source_package_revised
 after update of version, package_name, size_bytes, sha256, operator, is_deleted, updated_ms, format, relative_path, entries,
-    unpacked_bytes, deleted_ms, purge_after_ms, purged_ms on source_package
+    unpacked_bytes on source_package
 when new.revision = old.revision begin
     update source_package set revision = revision + 1 where id = new.id;
 end;

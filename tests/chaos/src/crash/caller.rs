@@ -47,6 +47,8 @@ pub enum Doubt {
     Promised(String),
     /// That the version is deleted.
     Delete,
+    /// That the package of this number is live again.
+    Restore(i64),
 }
 
 /// What was done, counted.
@@ -58,6 +60,10 @@ pub struct Deeds {
     pub overwrites: u64,
     /// Versions that were deleted.
     pub deletes: u64,
+    /// Of these, versions that were restored.
+    pub restores: u64,
+    /// Pins that were made or taken away.
+    pub pins: u64,
     /// Uploads that were promised, whether their end was heard of or not.
     pub promises: u64,
     /// Refused, as they should be.
@@ -73,6 +79,10 @@ pub struct Caller {
     pub live: BTreeMap<Key, Live>,
     /// Rows that were deleted.
     pub deleted: BTreeSet<i64>,
+    /// Of these, those that can be restored: their version and their package.
+    pub restorable: BTreeMap<i64, (Key, String)>,
+    /// Rows that are pinned, and those that may be.
+    pins: Pins,
     /// What nobody answered.
     pub doubt: Option<(Key, Doubt)>,
     /// What was acknowledged since the last look.
@@ -83,6 +93,13 @@ pub struct Caller {
     versions: u32,
 }
 
+/// What is known of the pins of a caller's rows.
+#[derive(Debug, Default)]
+struct Pins {
+    surely: BTreeSet<i64>,
+    perhaps: BTreeSet<i64>,
+}
+
 /// What a caller needs in a round.
 pub struct Round<'a> {
     /// The packages.
@@ -91,6 +108,8 @@ pub struct Round<'a> {
     pub directory: DataDirectory,
     /// A request that is valid.
     pub request: LinkRequestBuilder,
+    /// Tokens for other actions.
+    pub tokens: BTreeMap<&'static str, String>,
     /// Where the store is.
     pub base: String,
     /// The number of the round: new modules are registered all the time.
@@ -113,6 +132,8 @@ impl Caller {
             app: format!("caller-{number}"),
             live: BTreeMap::new(),
             deleted: BTreeSet::new(),
+            restorable: BTreeMap::new(),
+            pins: Pins::default(),
             doubt: None,
             deeds: Deeds::default(),
             wrong: Vec::new(),
@@ -125,6 +146,8 @@ impl Caller {
     pub fn forget(&mut self) {
         self.live.clear();
         self.deleted.clear();
+        self.restorable.clear();
+        self.pins = Pins::default();
     }
 
     /// Calls until the store does not answer any more.
@@ -140,6 +163,9 @@ impl Caller {
             Some(key) if self.live.len() > ENOUGH || roll < 15 => self.delete(round, key).await,
             Some(key) if roll < 50 => self.upload(round, key, true).await,
             Some(key) if roll < 55 => self.repeat(round, &key).await,
+            Some(key) if roll < 60 => self.pin(round, &key).await,
+            Some(key) if roll < 64 => self.unpin(round, &key).await,
+            _ if roll < 72 && !self.restorable.is_empty() => self.restore(round).await,
             _ => {
                 let key = self.new_key(round.number);
                 self.upload(round, key, roll.is_multiple_of(2)).await
@@ -267,8 +293,97 @@ impl Caller {
         }
     }
 
-    /// As a platform does it: in the catalog.
+    /// Deletes a version in one of two ways.
     async fn delete(&mut self, round: &Round<'_>, key: Key) -> Next {
+        match self.live.get(&key).cloned().filter(|_| self.rng.bool()) {
+            Some(live) => self.delete_by_request(round, key, live).await,
+            None => self.delete_in_catalog(round, key).await,
+        }
+    }
+
+    /// It can be restored then.
+    async fn delete_by_request(&mut self, round: &Round<'_>, key: Key, live: Live) -> Next {
+        let request = round.change(&self.app, &key, "delete", Method::DELETE, &format!("{}/", live.id));
+        let is_pinned = self.pins.surely.contains(&live.id);
+        match self.send(round, request, &key, Doubt::Delete).await {
+            Some(reply) if reply.status == 200 && !is_pinned => {
+                self.doubt = None;
+                self.live.remove(&key);
+                self.deleted.insert(live.id);
+                self.restorable.insert(live.id, (key, live.sha256));
+                self.deeds.deletes += 1;
+                Next::Go
+            }
+            Some(reply) if reply.status == 409 && self.pins.perhaps.contains(&live.id) => {
+                self.doubt = None;
+                self.deeds.refusals += 1;
+                Next::Go
+            }
+            Some(reply) => self.unexpected(&format!("deleting {key:?}, pinned: {is_pinned}"), &reply),
+            None => Next::End,
+        }
+    }
+
+    async fn restore(&mut self, round: &Round<'_>) -> Next {
+        let ids: Vec<i64> = self.restorable.keys().copied().collect();
+        let Some(id) = self.rng.choice(ids) else { return Next::Go };
+        let Some((key, sha256)) = self.restorable.get(&id).cloned() else { return Next::Go };
+        let request = round.change(&self.app, &key, "restore", Method::POST, &format!("{id}/restore/"));
+        let is_taken = self.live.contains_key(&key);
+        match self.send(round, request, &key, Doubt::Restore(id)).await {
+            Some(reply) if reply.status == 200 && !is_taken => {
+                self.doubt = None;
+                self.restorable.remove(&id);
+                self.deleted.remove(&id);
+                self.live.insert(key, Live { id, sha256 });
+                self.deeds.restores += 1;
+                Next::Go
+            }
+            Some(reply) if reply.status == 400 && is_taken => {
+                self.doubt = None;
+                self.deeds.refusals += 1;
+                Next::Go
+            }
+            Some(reply) => self.unexpected(&format!("restoring {key:?} as row {id}"), &reply),
+            None => Next::End,
+        }
+    }
+
+    /// Nothing that is held against the store depends on whether a pin came about of which nobody heard.
+    async fn pin(&mut self, round: &Round<'_>, key: &Key) -> Next {
+        let Some(id) = self.live.get(key).map(|live| live.id) else { return Next::Go };
+        self.pins.perhaps.insert(id);
+        let request = round.change(&self.app, key, "pin", Method::PUT, &format!("{id}/pins/in-use/"));
+        match request.try_send(&round.base).await {
+            Ok(_) if !*round.power.read().await => Next::End,
+            Ok(reply) if reply.status == 200 => {
+                self.pins.surely.insert(id);
+                self.deeds.pins += 1;
+                Next::Go
+            }
+            Ok(reply) => self.unexpected(&format!("pinning {key:?}"), &reply),
+            Err(_) => Next::End,
+        }
+    }
+
+    async fn unpin(&mut self, round: &Round<'_>, key: &Key) -> Next {
+        let Some(id) = self.live.get(key).map(|live| live.id) else { return Next::Go };
+        let was_pinned = self.pins.surely.remove(&id);
+        let request = round.change(&self.app, key, "pin", Method::DELETE, &format!("{id}/pins/in-use/"));
+        match request.try_send(&round.base).await {
+            Ok(_) if !*round.power.read().await => Next::End,
+            Ok(reply) if reply.status == 200 || (reply.status == 404 && !was_pinned) => {
+                self.pins.perhaps.remove(&id);
+                self.deeds.pins += 1;
+                Next::Go
+            }
+            Ok(reply) => self.unexpected(&format!("unpinning {key:?}, pinned: {was_pinned}"), &reply),
+            Err(_) => Next::End,
+        }
+    }
+
+    /// As a platform does it: in the catalog.
+    async fn delete_in_catalog(&mut self, round: &Round<'_>, key: Key) -> Next {
         // Held until it is done: the catalog maps a file into this process, which would die with the disk under it.
         let power = round.power.read().await;
         if !*power {
@@ -294,10 +409,15 @@ impl Caller {
     }
 
     /// The same while no store runs.
-    pub async fn delete_one(&mut self, directory: &DataDirectory) {
+    pub async fn delete_one(&mut self, directory: &DataDirectory, for_good: bool) {
         let keys: Vec<Key> = self.live.keys().cloned().collect();
         let Some(key) = self.rng.choice(&keys) else { return };
-        match directory.delete(&self.app, &key.module, &key.version).await {
+        let deleted = if for_good {
+            directory.delete_for_good(&self.app, &key.module, &key.version).await
+        } else {
+            directory.delete(&self.app, &key.module, &key.version).await
+        };
+        match deleted {
             Ok(1) => {
                 self.deleted.extend(self.live.remove(key).map(|live| live.id));
                 self.deeds.deletes += 1;
@@ -322,6 +442,13 @@ impl Round<'_> {
         let name = package.file_name();
         let path = format!("/bkapps/applications/{app}/modules/{}/source_package/upload/{name}?{query}", key.module);
         self.request.clone().put_file(&name, query, self.packages.bytes(package.number)).path(path)
+    }
+
+    /// A change of a stored package, with a token for it.
+    fn change(&self, app: &str, key: &Key, action: &str, method: Method, path: &str) -> LinkRequestBuilder {
+        let path = format!("/bkapps/applications/{app}/modules/{}/source_package/{path}", key.module);
+        let request = self.request.clone().method(method).path(path).raw_body("").content_type(None);
+        request.token(self.tokens.get(action).cloned())
     }
 
     fn of(&self, app: &str, key: &Key, package: &Package) -> LinkRequestBuilder {

@@ -33,7 +33,7 @@ pub async fn after_restart(directory: &DataDirectory, callers: &mut [Caller], pa
         look.wrong.push(format!("temporary files outlive a restart: {left:?}"));
     }
     let Some((rows, modules)) = look.read_catalog(directory).await else { return look };
-    for row in rows.iter().filter(|row| !row.is_deleted) {
+    for row in rows.iter().filter(|row| !row.is_purged) {
         look.row(row, &files, packages);
     }
     for caller in callers.iter_mut() {
@@ -43,12 +43,12 @@ pub async fn after_restart(directory: &DataDirectory, callers: &mut [Caller], pa
     look
 }
 
-/// Looks after clearing up: packages are those that live rows point at, no more and no fewer.
+/// Looks after clearing up: packages are those that rows need, deleted or not, no more and no fewer.
 pub async fn after_clearing(directory: &DataDirectory) -> Look {
     let mut look = Look::default();
     let kept: BTreeSet<String> = look.files(directory).into_keys().collect();
     let Some((rows, _)) = look.read_catalog(directory).await else { return look };
-    let recorded: BTreeSet<String> = rows.into_iter().filter(|row| !row.is_deleted).map(|row| row.sha256).collect();
+    let recorded: BTreeSet<String> = rows.into_iter().filter(|row| !row.is_purged).map(|row| row.sha256).collect();
     look.wrong
         .extend(kept.difference(&recorded).map(|sha256| format!("{sha256} is in no row and outlives clearing up")));
     look.wrong.extend(recorded.difference(&kept).map(|sha256| format!("{sha256} is in the catalog and missing")));
@@ -128,8 +128,14 @@ impl Look {
         {
             match doubt {
                 Doubt::Promised(_) => self.wrong.push(format!("{key:?} of {} was promised and never came", caller.app)),
-                Doubt::Upload(_) | Doubt::Delete => self.found_undone += 1,
+                Doubt::Upload(_) | Doubt::Delete | Doubt::Restore(_) => self.found_undone += 1,
             }
+        }
+        if let Some((key, Doubt::Restore(id))) = &doubt
+            && found.get(key).is_some_and(|live| live.id == *id)
+        {
+            caller.restorable.remove(id);
+            caller.deleted.remove(id);
         }
         let gone = rows.iter().filter(|row| row.is_deleted).map(|row| row.id).collect::<BTreeSet<_>>();
         self.wrong.extend(caller.deleted.difference(&gone).map(|id| format!("row {id} was deleted and is back")));
@@ -157,6 +163,7 @@ impl Look {
 fn settle(doubt: &Doubt, before: Option<&Live>, now: Option<&Live>) -> Option<bool> {
     let done = match (doubt, before, now) {
         (Doubt::Delete, _, None) => true,
+        (Doubt::Restore(id), None, Some(now)) => now.id == *id,
         (Doubt::Upload(wanted) | Doubt::Promised(wanted), Some(before), Some(now)) => {
             now.sha256 == *wanted && now.id == before.id
         }

@@ -59,6 +59,8 @@ impl Report {
         sum.uploads += deeds.uploads;
         sum.overwrites += deeds.overwrites;
         sum.deletes += deeds.deletes;
+        sum.restores += deeds.restores;
+        sum.pins += deeds.pins;
         sum.promises += deeds.promises;
         sum.refusals += deeds.refusals;
     }
@@ -104,8 +106,11 @@ impl Display for Report {
         for step in Step::ALL {
             writeln!(f, "  {:<24}{:>6}", step.name(), self.steps.get(&step).copied().unwrap_or_default())?;
         }
-        let Deeds { uploads, overwrites, deletes, promises, refusals } = deeds;
-        writeln!(f, "acknowledged: {uploads} new versions, {overwrites} overwrites, {deletes} deletes")?;
+        let Deeds { uploads, overwrites, deletes, restores, pins, promises, refusals } = deeds;
+        writeln!(
+            f,
+            "acknowledged: {uploads} new versions, {overwrites} overwrites, {deletes} deletes, {restores} restores, {pins} pins"
+        )?;
         writeln!(f, "uploads that were promised before they were done: {promises}")?;
         writeln!(f, "refused as they should be: {refusals}")?;
         let (done, undone) = (look.found_done, look.found_undone);
