@@ -109,10 +109,16 @@ mod tests {
 
     #[test]
     fn transfers_may_take_long_and_nothing_else() {
-        let long = Endpoint::ALL.iter().filter(|endpoint| is_transfer(endpoint)).map(|endpoint| endpoint.operation.id());
+        let long =
+            Endpoint::ALL.iter().filter(|endpoint| is_transfer(endpoint)).map(|endpoint| endpoint.operation.id());
         assert_eq!(
             long.collect::<Vec<_>>(),
-            ["upload_source_package_via_link", "download_source_package", "upload_source_package", "put_source_package"]
+            [
+                "upload_source_package_via_link",
+                "download_source_package",
+                "upload_source_package",
+                "put_source_package"
+            ]
         );
         assert_eq!(resources().matches("timeout: 600\n").count(), 4);
     }

@@ -363,7 +363,9 @@ fn delete(schemas: &mut SchemaGenerator) -> Described {
             stays as it is. One that is pinned is deleted only with `force=true`, which takes a grant of the action `force_delete`.",
         headers: CHANGE_HEADERS,
         body: None,
-        success: vec![with_state(Success::json::<PackageDocument>(200, "The package, deleted", schemas).leading_to(ON_A_PACKAGE))],
+        success: vec![with_state(
+            Success::json::<PackageDocument>(200, "The package, deleted", schemas).leading_to(ON_A_PACKAGE),
+        )],
         codes: &[ErrorCode::PreconditionFailed, ErrorCode::PackageInUse],
     }
 }
@@ -373,7 +375,9 @@ fn restore(schemas: &mut SchemaGenerator) -> Described {
         description: "It gets back its number and its version, or another one if the body names it. One that is live stays as it is.",
         headers: CHANGE_HEADERS,
         body: Some(bodies::restore()),
-        success: vec![with_state(Success::json::<PackageDocument>(200, "The package, live", schemas).leading_to(ON_A_PACKAGE))],
+        success: vec![with_state(
+            Success::json::<PackageDocument>(200, "The package, live", schemas).leading_to(ON_A_PACKAGE),
+        )],
         codes: &[
             ErrorCode::PreconditionFailed,
             ErrorCode::PackageAlreadyExists,

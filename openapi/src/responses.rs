@@ -87,7 +87,8 @@ impl Success {
             reply["content"] = self.content.clone().into();
         }
         if !self.leads_to.is_empty() {
-            reply["links"] = self.leads_to.iter().map(|operation| (operation.id().to_owned(), link(*operation))).collect();
+            reply["links"] =
+                self.leads_to.iter().map(|operation| (operation.id().to_owned(), link(*operation))).collect();
         }
         reply
     }

@@ -86,7 +86,9 @@ impl Clients {
             all.push(self.curl(&["-H", "Transfer-Encoding: chunked", "-T", file, &put(4)]));
         }
         if has(python3(), &["-c", "import requests"]) {
-            all.push(self.python(&format!("post('{base}', headers=h, files={{'package': f}}, data={{'version': '5'}})")));
+            all.push(
+                self.python(&format!("post('{base}', headers=h, files={{'package': f}}, data={{'version': '5'}})")),
+            );
             all.push(self.python(&format!("put('{base}upload/app-1.0.tgz?version=6', headers=h, data=f)")));
         }
         all

@@ -6,14 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Formatter};
-use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use linkgate_tests::process::command_with;
 use linkgate_tests::{Downloaded, LinkRequestBuilder, Reply, StoreProcess, sha256_hex};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 /// Versions that the callers fight for, and what they may hold.
@@ -26,7 +25,8 @@ const MAX_BYTES: u64 = 600_000;
 const EXAMPLES: usize = 20;
 
 /// The rule that cleans up; it keeps few.
-const RULES: &str = "[[rules]]\nname = \"few\"\ntargets = [\"*\"]\nmode = \"enforce\"\nkeep_last = 4\nremove_after_days = 0\n";
+const RULES: &str =
+    "[[rules]]\nname = \"few\"\ntargets = [\"*\"]\nmode = \"enforce\"\nkeep_last = 4\nremove_after_days = 0\n";
 
 /// How many callers, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -107,20 +107,15 @@ pub async fn run(plan: Plan) -> Report {
         ("LINKGATE_STORE_GC_INTERVAL_S", "1"),
         ("LINKGATE_STORE_GC_GRACE_S", "1"),
     ];
-    let store = Arc::new(StoreProcess::start(&data, &settings));
+    let store = StoreProcess::start(&data, &settings);
     let end = Instant::now() + Duration::from_secs(plan.seconds.into());
-    let mut callers = JoinSet::new();
-    for number in 0..plan.callers {
-        callers.spawn(call(Arc::clone(&store), number, end));
-    }
-    let watched = watch_quotas(&store, end).await;
+    let callers = join_all((0..plan.callers).map(|number| call(&store, number, end)));
+    let (done, watched) = tokio::join!(callers, watch_quotas(&store, end));
     let mut report = Report::default();
     watched.into_iter().for_each(|fault| report.fault(fault));
-    while let Some(done) = callers.join_next().await {
-        report.merge(done.expect("a caller ends"));
-    }
+    done.into_iter().for_each(|done| report.merge(done));
     judge_events(&store, &mut report).await;
-    Arc::into_inner(store).expect("no caller is left").stop();
+    store.stop();
     let verified = command_with(&data, &["verify"], &settings);
     if verified.code() != 0 {
         report.fault(format!("verify found something: {}{}", verified.out, verified.err));
@@ -129,14 +124,14 @@ pub async fn run(plan: Plan) -> Report {
 }
 
 /// What a caller does until the end.
-async fn call(store: Arc<StoreProcess>, number: u32, end: Instant) -> Report {
+async fn call(store: &StoreProcess, number: u32, end: Instant) -> Report {
     let (mut report, mut dice) = (Report::default(), fastrand::Rng::with_seed(number.into()));
     while Instant::now() < end {
         match dice.u32(..10) {
-            0..4 => upload(&store, &mut dice, &mut report).await,
-            4..8 => download(&store, &mut dice, &mut report).await,
-            8 => change(&store, &mut dice, &mut report).await,
-            _ => clean_up(&store, &mut report).await,
+            0..4 => upload(store, &mut dice, &mut report).await,
+            4..8 => download(store, &mut dice, &mut report).await,
+            8 => change(store, &mut dice, &mut report).await,
+            _ => clean_up(store, &mut report).await,
         }
     }
     report

@@ -19,10 +19,10 @@ use crate::budget::{Bounds, Exhausted};
 use crate::conditions::{Conditions, NotMet, Tag, Tags};
 use crate::ingest::ports::{
     BeatReply, BlobError, BlobReader as _, BlobStore, BlobWriter as _, BytesFrom, Catalog, CatalogError, CatalogReader,
-    Claim, Count, Enqueued, EventQuery, Failure, Fetched, FileState, FinishedBlob as _, Heartbeat, HolderId, JobEnd, JobKey,
-    JobQueue, JobRecord, JobRequest, JobState, JobView, Listed, Liveness, Maintenance, NewJob, NewPackage, Origin,
-    PackageFilter, PackageKey, PackageOrder, PackageQuery, PackageReader, PackageSums, Provenance, QueueError, Sums,
-    TimeSpan, UploadKey,
+    Claim, Count, Enqueued, EventQuery, Failure, Fetched, FileState, FinishedBlob as _, Heartbeat, HolderId, JobEnd,
+    JobKey, JobQueue, JobRecord, JobRequest, JobState, JobView, Listed, Liveness, Maintenance, NewJob, NewPackage,
+    Origin, PackageFilter, PackageKey, PackageOrder, PackageQuery, PackageReader, PackageSums, Provenance, QueueError,
+    Sums, TimeSpan, UploadKey,
 };
 use crate::ingest::{Allowance, now_ms};
 use crate::sealing::Sealed;
