@@ -1,10 +1,13 @@
 //! Packages that are deleted and restored, and what becomes of their bytes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::lifecycle::unpacked_fixture;
 use linkgate_tests::process::command;
 use linkgate_tests::{
-    Behaviour, EventRow, FakeSource, Reply, StoreProcess, TestStore, package_of, sha256_hex, trust, wait_until_holds,
+    Behaviour, DataDirectory, EventRow, FakeSource, Reply, StoreProcess, TestStore, package_of, sha256_hex, trust,
+    wait_until_holds,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -274,4 +277,24 @@ async fn a_backup_has_what_may_be_restored() {
     assert_eq!(store.below(Method::POST, "1/restore/").send(store.base()).await.status, 200);
     assert_eq!(store.stored_files(), [sha256_hex(&package_of("x"))]);
     store.stop();
+}
+
+#[tokio::test]
+async fn what_an_earlier_release_deleted_has_given_up_its_bytes() {
+    let dir = unpacked_fixture("0005");
+    let directory = DataDirectory::new(dir.path());
+    directory.execute("update source_package set is_deleted = 1").await;
+    let sha256s: BTreeSet<String> = directory.rows().await.into_iter().map(|row| row.sha256).collect();
+    // As its garbage collection does.
+    sha256s.iter().for_each(|sha256| std::fs::remove_file(directory.blob(sha256)).unwrap());
+    let verified = command(dir.path(), &["verify"]);
+    assert_eq!(verified.code(), 0, "a catalog of that release is read by its own rule");
+    let source = FakeSource::serving(package_of("x")).await;
+    let store = StoreProcess::trusting(&source, dir.path(), &[]);
+    let rows = store.rows().await;
+    assert!(rows.iter().all(|row| row.is_deleted && row.is_purged), "{rows:?}");
+    let restored = store.below_module(&rows[0].app_code, &rows[0].module, Method::POST, "1/restore/");
+    assert_eq!(restored.send(store.base()).await.json()["code"], "PACKAGE_PURGED");
+    store.stop();
+    assert_eq!(command(dir.path(), &["verify"]).code(), 0);
 }

@@ -156,7 +156,7 @@ impl DataDirectory {
             entries: row.get("entries"),
             unpacked_bytes: row.get("unpacked_bytes"),
             is_deleted: row.get("is_deleted"),
-            is_purged: row.get::<Option<i64>, _>("purged_ms").is_some(),
+            is_purged: row.try_get::<Option<i64>, _>("purged_ms").is_ok_and(|purged| purged.is_some()),
             created_ms: row.get("created_ms"),
             updated_ms: row.get("updated_ms"),
         };
