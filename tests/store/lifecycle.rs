@@ -85,7 +85,6 @@ async fn jobs_of_the_store_before_are_told_of_and_taken_up() {
 
 /// What a store left that had applied the migrations up to this one.
 pub(crate) fn unpacked_fixture(migration: &str) -> tempfile::TempDir {
-pub(super) fn unpacked_fixture(migration: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let name = format!("fixtures/data-directory-{migration}.tar.gz");
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
