@@ -114,6 +114,8 @@ pub struct UsageDocument {
     pub module: SumsDocument,
     /// All modules of its application.
     pub application: SumsDocument,
+    /// How many bytes a package may have, if that is limited.
+    pub max_package_bytes: Option<u64>,
 }
 
 /// Sums of packages.
@@ -128,6 +130,10 @@ pub struct SumsDocument {
     pub deleted_packages: u64,
     /// Those bytes.
     pub deleted_bytes: u64,
+    /// How many live packages there may be, if that is limited.
+    pub max_packages: Option<u64>,
+    /// How many bytes live and deleted packages may have, if that is limited.
+    pub max_bytes: Option<u64>,
 }
 
 /// What happened to a package.

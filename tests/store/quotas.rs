@@ -35,6 +35,9 @@ async fn a_module_and_an_application_have_so_many_packages() {
     for version in ["1", "2"] {
         assert_eq!(upload(&store, source.url(), version).await.status, 200);
     }
+    let usage = store.read("usage/").await.json();
+    assert_eq!((&usage["module"]["packages"], &usage["module"]["max_packages"]), (&json!(2), &json!(2)), "{usage}");
+    assert_eq!((&usage["module"]["max_bytes"], &usage["application"]["max_packages"]), (&json!(null), &json!(3)));
     let fetched = source.requests().len();
     let refused = upload(&store, source.url(), "3").await;
     assert_exceeded(&refused, &json!({"scope": "module.max_packages", "limit": 2, "used": 2, "requested": 1}));

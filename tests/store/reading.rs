@@ -309,8 +309,10 @@ async fn a_package_of_another_module_is_not_told_from_one_that_never_was() {
 #[tokio::test]
 async fn usage_has_the_sums_of_the_module_and_of_its_application() {
     let (source, store) = store().await;
-    let nothing = json!({"packages": 0, "bytes": 0, "deleted_packages": 0, "deleted_bytes": 0});
-    assert_eq!(store.read("usage/").await.json(), json!({"module": nothing, "application": nothing}));
+    let nothing = json!({
+        "packages": 0, "bytes": 0, "deleted_packages": 0, "deleted_bytes": 0, "max_packages": null, "max_bytes": null,
+    });
+    assert_eq!(store.read("usage/").await.json(), json!({"module": nothing, "application": nothing, "max_package_bytes": null}));
     upload(&store, &source, "1").await;
     upload(&store, &source, "2").await;
     for module in ["other", "third"] {
@@ -322,8 +324,15 @@ async fn usage_has_the_sums_of_the_module_and_of_its_application() {
     assert_eq!(
         store.read("usage/").await.json(),
         json!({
-            "module": {"packages": 1, "bytes": size, "deleted_packages": 1, "deleted_bytes": size},
-            "application": {"packages": 3, "bytes": 3 * size, "deleted_packages": 1, "deleted_bytes": size},
+            "module": {
+                "packages": 1, "bytes": size, "deleted_packages": 1, "deleted_bytes": size,
+                "max_packages": null, "max_bytes": null,
+            },
+            "application": {
+                "packages": 3, "bytes": 3 * size, "deleted_packages": 1, "deleted_bytes": size,
+                "max_packages": null, "max_bytes": null,
+            },
+            "max_package_bytes": null,
         })
     );
 }

@@ -8,11 +8,11 @@ use tracing::info;
 
 use crate::ingest::free_unless_referenced;
 use crate::ingest::ports::{
-    BlobStore, Catalog as _, CatalogError, CatalogReader as _, Change, ChangeError, Changes, Deletion, NewPin,
+    BlobStore, Catalog as _, CatalogReader as _, Change, ChangeError, Changes, Deletion, NewPin,
     PackageDetail, PackageReader as _, Pin, Services,
 };
 use crate::metrics::Metrics;
-use crate::settings::{Quota, QuotaRules, UsageOfTarget};
+use crate::settings::{Quota, QuotaRules};
 
 /// What the operator decides about stored packages.
 #[derive(Clone, Debug)]
@@ -72,12 +72,10 @@ impl<V: Services> Lifecycle<V> {
         self.counted("restore", change, self.catalog.restore(change, version, &quota).await)
     }
 
-    /// What a module and its application keep, and what they may.
-    ///
-    /// # Errors
-    /// What the catalog says.
-    pub async fn usage(&self, target: &ModuleRef) -> Result<(UsageOfTarget, Quota), CatalogError> {
-        Ok((self.catalog.usage(target).await?, self.rules.quotas.of_module(target)))
+    /// What a module and its application may keep.
+    #[must_use]
+    pub fn quota(&self, target: &ModuleRef) -> Quota {
+        self.rules.quotas.of_module(target)
     }
 
     /// Pins a package.

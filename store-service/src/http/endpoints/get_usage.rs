@@ -1,4 +1,4 @@
-//! Shows what a module and its application take.
+//! Shows what a module and its application take, and may.
 
 use linkgate_contract::Problem;
 use linkgate_store_core::ingest::ports::{PackageReader as _, Services};
@@ -9,5 +9,6 @@ use crate::http::request::Request;
 
 pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {
     let sums = api.catalog.package_sums(request.target()).await.map_err(|error| reply::read_problem(&error))?;
-    reply::to_json(&reply::sums(&sums)).map(reply::json)
+    let quota = api.lifecycle.quota(request.target());
+    reply::to_json(&reply::sums(&sums, quota)).map(reply::json)
 }

@@ -4,6 +4,8 @@ use jiff::tz::TimeZone;
 use linkgate_contract::{ErrorCode, EventDocument, PackageDocument, PinDocument, Problem, SumsDocument, UsageDocument};
 use linkgate_store_core::ingest::ports::{EventRow, PackageDetail, PackageSums, Pin, Sums};
 
+use linkgate_store_core::settings::{Quota, QuotaLimits};
+
 use super::{Reply, format_time, json, package, tagged};
 
 /// The detail, with the tag of its state.
@@ -50,16 +52,22 @@ pub(in crate::http) fn with_state_tag(detail: &PackageDetail, reply: Reply) -> R
 }
 
 /// What a module and its application take.
-pub(in crate::http) fn sums(sums: &PackageSums) -> UsageDocument {
-    UsageDocument { module: sums_document(&sums.module), application: sums_document(&sums.application) }
+pub(in crate::http) fn sums(sums: &PackageSums, quota: Quota) -> UsageDocument {
+    UsageDocument {
+        module: sums_document(&sums.module, quota.module),
+        application: sums_document(&sums.application, quota.application),
+        max_package_bytes: quota.max_package_bytes,
+    }
 }
 
-fn sums_document(sums: &Sums) -> SumsDocument {
+fn sums_document(sums: &Sums, limits: QuotaLimits) -> SumsDocument {
     SumsDocument {
         packages: sums.packages,
         bytes: sums.bytes,
         deleted_packages: sums.deleted_packages,
         deleted_bytes: sums.deleted_bytes,
+        max_packages: limits.max_packages,
+        max_bytes: limits.max_bytes,
     }
 }
 
