@@ -98,6 +98,17 @@ async fn a_plan_says_what_would_go_and_why_the_rest_stays_and_is_run_by_its_name
 }
 
 #[tokio::test]
+async fn the_newest_may_be_those_of_the_greatest_version() {
+    let ruled = Ruled::new(&rule("order = \"version\""), "0").await;
+    ruled.upload(&["1.10", "1.9", "1.10-rc1", "1.2"]).await;
+    let plan = ruled.plan().await;
+    let gone: Vec<_> = versions(&plan["would_delete"]).into_iter().map(|(version, _)| version).collect();
+    assert_eq!(gone, ["1.9", "1.2"]);
+    assert_eq!(versions(&plan["kept"]), [("1.10", "keep_last"), ("1.10-rc1", "keep_last")]);
+    ruled.store.stop();
+}
+
+#[tokio::test]
 async fn a_plan_that_would_be_another_does_nothing() {
     let ruled = Ruled::new(&rule(""), "0").await;
     ruled.upload(&["1", "2", "3", "4"]).await;

@@ -4,7 +4,7 @@
 
 use linkgate_contract::{AppCode, ModuleName, ModuleRef, PackageId, PackageVersion};
 use linkgate_store_core::ingest::ports::{
-    Actor, Candidate, CandidateCursor, CatalogError, ChangeError, Cleanup, EventAction,
+    Actor, Candidate, CandidateCursor, CandidatePlace, CatalogError, ChangeError, Cleanup, EventAction,
 };
 use linkgate_store_core::settings::RetentionOrder;
 use sqlx::sqlite::SqliteRow;
@@ -28,6 +28,7 @@ pub(super) async fn candidates_after(
     let column = match order {
         RetentionOrder::Updated => "updated_ms",
         RetentionOrder::Created => "created_ms",
+        RetentionOrder::Version => "version_key",
     };
     let text = format!(
         "select id, version, size_bytes, created_ms, updated_ms, revision,
@@ -36,12 +37,25 @@ pub(super) async fn candidates_after(
          where app_code = ?1 and module = ?2 and is_deleted = 0 and ({column}, id) < (?3, ?4)
          order by {column} desc, id desc limit ?6"
     );
-    let CandidateCursor { time_ms, id } =
-        after.unwrap_or(CandidateCursor { time_ms: i64::MAX, id: PackageId::from_row(i64::MAX) });
     let query = sqlx::query(AssertSqlSafe(text)).bind(target.app.as_str()).bind(target.module.as_str());
-    let query = query.bind(time_ms).bind(id.row()).bind(now).bind(PAGE);
+    let CandidateCursor { place, id } = after.unwrap_or_else(|| before_all(order));
+    let query = match place {
+        CandidatePlace::Time(ms) => query.bind(ms),
+        CandidatePlace::Version(key) => query.bind(key),
+    };
+    let query = query.bind(id.row()).bind(now).bind(PAGE);
     let rows = query.fetch_all(pool).await.map_err(failed)?;
     rows.iter().map(read_candidate).collect::<Result<_, _>>().map_err(failed)
+}
+
+/// A place before the newest package, so that one statement, with its index, is for every page.
+fn before_all(order: RetentionOrder) -> CandidateCursor {
+    let place = match order {
+        RetentionOrder::Updated | RetentionOrder::Created => CandidatePlace::Time(i64::MAX),
+        // No key begins like that.
+        RetentionOrder::Version => CandidatePlace::Version(vec![u8::MAX; 8]),
+    };
+    CandidateCursor { place, id: PackageId::from_row(i64::MAX) }
 }
 
 fn read_candidate(row: &SqliteRow) -> Result<Candidate, sqlx::Error> {

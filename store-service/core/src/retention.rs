@@ -8,11 +8,12 @@ use linkgate_contract::{ModuleRef, PackageId, PackageVersion, Sha256};
 use tracing::{info, warn};
 
 use crate::ingest::ports::{
-    Actor, Candidate, CandidateCursor, CatalogReader, ChangeError, Changes, Cleanup as Deletions, JobQueue,
+    Actor, Candidate, CandidateCursor, CandidatePlace, CatalogReader, ChangeError, Changes, Cleanup as Deletions, JobQueue,
 };
 use crate::ingest::{chain, now_ms};
 use crate::metrics::Metrics;
 use crate::settings::{RetentionMode, RetentionOrder, RetentionRule, RetentionRules};
+use crate::version_order::natural_key;
 
 /// Deletions of one plan, and packages that it names as kept.
 pub const MAX_PLANNED: usize = 1_000;
@@ -129,7 +130,7 @@ pub async fn plan(
     loop {
         let page = catalog.candidates_after(target, rule.order, after).await?;
         let Some(last) = page.last() else { break };
-        after = Some(CandidateCursor { time_ms: last.time_of(rule.order), id: last.id });
+        after = Some(CandidateCursor { place: last.place_in(rule.order), id: last.id });
         for candidate in page {
             match rule.keeps(&candidate, newer, uploading, at_ms) {
                 Some(reason) => plan.keep(&candidate, reason),
@@ -162,8 +163,16 @@ impl RetentionRule {
 impl Candidate {
     fn time_of(&self, order: RetentionOrder) -> i64 {
         match order {
-            RetentionOrder::Updated => self.updated_ms,
+            RetentionOrder::Updated | RetentionOrder::Version => self.updated_ms,
             RetentionOrder::Created => self.created_ms,
+        }
+    }
+
+    fn place_in(&self, order: RetentionOrder) -> CandidatePlace {
+        match order {
+            RetentionOrder::Updated => CandidatePlace::Time(self.updated_ms),
+            RetentionOrder::Created => CandidatePlace::Time(self.created_ms),
+            RetentionOrder::Version => CandidatePlace::Version(natural_key(self.version.as_str())),
         }
     }
 }

@@ -176,6 +176,7 @@ enum Order {
     #[default]
     Updated,
     Created,
+    Version,
 }
 
 fn parse_retention(text: &str) -> Result<Vec<RetentionRule>, String> {
@@ -224,6 +225,7 @@ fn read_rule(text: &str, entry: RetentionEntry) -> Result<RetentionRule, String>
         order: match entry.order {
             Order::Updated => RetentionOrder::Updated,
             Order::Created => RetentionOrder::Created,
+            Order::Version => RetentionOrder::Version,
         },
     })
 }

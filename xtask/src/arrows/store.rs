@@ -17,7 +17,7 @@ pub(super) const CORE: Table = &[
     ("download", &["ingest"]),
     ("lifecycle", &["ingest", "metrics", "settings"]),
     ("maintenance", &["attest", "data_dir", "failpoint", "ingest", "metrics", "own_key", "retention", "signed_url"]),
-    ("retention", &["ingest", "metrics", "settings"]),
+    ("retention", &["ingest", "metrics", "settings", "version_order"]),
     ("ingest", &["attest", "budget", "conditions", "failpoint", "metrics", "sealing", "settings", "trace"]),
     ("attest", &["own_key"]),
     ("signed_url", &["own_key"]),

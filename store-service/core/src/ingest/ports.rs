@@ -17,7 +17,7 @@ pub use blob::{
     BlobError, BlobExport, BlobReader, BlobStat, BlobStore, BlobWriter, Exported, FinishedBlob, Listed, Swept,
 };
 pub use catalog::{
-    BytesFrom, Candidate, CandidateCursor, Catalog, CatalogError, CatalogReader, FileState, LivePackage, Maintenance,
+    BytesFrom, Candidate, CandidateCursor, CandidatePlace, Catalog, CatalogError, CatalogReader, FileState, LivePackage, Maintenance,
     NewPackage, Origin, PackageRow, Provenance, QuotaClaim, QuotaReservation, Recorded, Reference, RowName, StoredFile,
     StoredPackage,
 };

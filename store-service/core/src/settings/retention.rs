@@ -49,6 +49,8 @@ pub enum RetentionOrder {
     Updated,
     /// When its version was stored for the first time.
     Created,
+    /// Which version it is, in the natural order of versions. Its age is since when it was stored last.
+    Version,
 }
 
 impl RetentionMode {

@@ -168,12 +168,21 @@ pub struct Candidate {
 }
 
 /// Where a page of candidates ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CandidateCursor {
-    /// The time by which they are ordered.
-    pub time_ms: i64,
-    /// Of several of one time, which.
+    /// That by which they are ordered.
+    pub place: CandidatePlace,
+    /// Of several of one place, which.
     pub id: PackageId,
+}
+
+/// Where a candidate stands in the order of its rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CandidatePlace {
+    /// Milliseconds since the epoch.
+    Time(i64),
+    /// Its version's natural key.
+    Version(Vec<u8>),
 }
 
 /// A package to record.
