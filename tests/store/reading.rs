@@ -312,7 +312,10 @@ async fn usage_has_the_sums_of_the_module_and_of_its_application() {
     let nothing = json!({
         "packages": 0, "bytes": 0, "deleted_packages": 0, "deleted_bytes": 0, "max_packages": null, "max_bytes": null,
     });
-    assert_eq!(store.read("usage/").await.json(), json!({"module": nothing, "application": nothing, "max_package_bytes": null}));
+    assert_eq!(
+        store.read("usage/").await.json(),
+        json!({"module": nothing, "application": nothing, "max_package_bytes": null})
+    );
     upload(&store, &source, "1").await;
     upload(&store, &source, "2").await;
     for module in ["other", "third"] {

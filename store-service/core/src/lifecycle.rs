@@ -8,8 +8,8 @@ use tracing::info;
 
 use crate::ingest::free_unless_referenced;
 use crate::ingest::ports::{
-    BlobStore, Catalog as _, CatalogReader as _, Change, ChangeError, Changes, Deletion, NewPin,
-    PackageDetail, PackageReader as _, Pin, Services,
+    BlobStore, CatalogReader as _, Change, ChangeError, Changes, Deletion, NewPin, PackageDetail, PackageReader as _,
+    Pin, Services,
 };
 use crate::metrics::Metrics;
 use crate::settings::{Quota, QuotaRules};

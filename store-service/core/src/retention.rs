@@ -8,7 +8,8 @@ use linkgate_contract::{ModuleRef, PackageId, PackageVersion, Sha256};
 use tracing::{info, warn};
 
 use crate::ingest::ports::{
-    Actor, Candidate, CandidateCursor, CandidatePlace, CatalogReader, ChangeError, Changes, Cleanup as Deletions, JobQueue,
+    Actor, Candidate, CandidateCursor, CandidatePlace, CatalogReader, ChangeError, Changes, Cleanup as Deletions,
+    JobQueue,
 };
 use crate::ingest::{chain, now_ms};
 use crate::metrics::Metrics;

@@ -17,9 +17,9 @@ pub use blob::{
     BlobError, BlobExport, BlobReader, BlobStat, BlobStore, BlobWriter, Exported, FinishedBlob, Listed, Swept,
 };
 pub use catalog::{
-    BytesFrom, Candidate, CandidateCursor, CandidatePlace, Catalog, CatalogError, CatalogReader, FileState, LivePackage, Maintenance,
-    NewPackage, Origin, PackageRow, Provenance, QuotaClaim, QuotaReservation, Recorded, Reference, RowName, StoredFile,
-    StoredPackage,
+    BytesFrom, Candidate, CandidateCursor, CandidatePlace, Catalog, CatalogError, CatalogReader, FileState,
+    LivePackage, Maintenance, NewPackage, Origin, PackageRow, Provenance, QuotaClaim, QuotaReservation, Recorded,
+    Reference, RowName, StoredFile, StoredPackage,
 };
 pub use change::{
     Actor, Change, ChangeError, Changes, Cleanup, Deletion, EventAction, MAX_PINS, NewPin, PackageDetail, Pin, Purged,
