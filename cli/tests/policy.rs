@@ -321,7 +321,7 @@ fn the_shipped_policy_is_good_with_its_examples_and_without() {
         "{}",
         outcome.err
     );
-    assert_eq!(examples, 11);
+    assert_eq!(examples, 12);
 }
 
 #[test]

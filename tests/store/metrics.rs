@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use linkgate_tests::{Behaviour, FakeSource, TestStore, package_of, package_of_size};
+use reqwest::Method;
 
 /// The value of a series; `None` if it is not there.
 async fn value(store: &TestStore, series: &str) -> Option<f64> {
@@ -75,6 +76,8 @@ async fn the_document_lists_what_the_store_serves() {
     let source = FakeSource::start(Behaviour::Bytes(package_of("x"))).await;
     let store = TestStore::trusting(&source).await;
     assert_eq!(store.send(store.request(source.url())).await.status, 200);
+    assert_eq!(store.download(1, &[]).await.status, 200);
+    assert_eq!(store.send(store.below(Method::DELETE, "1/")).await.status, 200);
     let text = store.get("/metrics").await.body;
     let served = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).map(str::to_owned);
     let (own, common): (BTreeSet<_>, BTreeSet<_>) = served.partition(|name| name.starts_with("linkgate_store_"));

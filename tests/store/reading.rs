@@ -253,7 +253,7 @@ async fn a_package_is_shown_with_all_that_is_known_of_it() {
         (row.entries.unwrap(), row.unpacked_bytes.unwrap())
     };
     let extras = format!(
-        r#""format":"tar.gz","relative_path":"./","entries":{entries},"unpacked_bytes":{unpacked},"revision":1,"pins":[{{"name":"dev","until":"2100-01-01 08:00:00","protect_bytes":false,"by":"bob"}},{{"name":"prod","until":null,"protect_bytes":true,"by":"ann"}}],"deleted":null,"purge_after":null,"purged":null,"source":"{}""#,
+        r#""format":"tar.gz","relative_path":"./","entries":{entries},"unpacked_bytes":{unpacked},"revision":1,"pins":[{{"name":"dev","until":"2100-01-01 08:00:00","protect_bytes":false,"by":"bob","created":"1970-01-01 08:00:00","updated":"1970-01-01 08:00:00"}},{{"name":"prod","until":null,"protect_bytes":true,"by":"ann","created":"1970-01-01 08:00:00","updated":"1970-01-01 08:00:00"}}],"deleted":null,"purge_after":null,"purged":null,"source":"{}""#,
         source.url()
     );
     assert_eq!((reply.status, reply.body.as_str()), (200, format!("{row},{extras}}}").as_str()));
@@ -348,14 +348,14 @@ async fn events_are_listed_the_latest_first_and_only_those_of_the_module() {
         .execute(
             "insert into event (at_ms, action, app_code, module, package_id, version, sha256_before, sha256_after, caller_app,
                  operator, request_id, client_address, reason)
-             values (0, 'upload', 'app_code', 'default', 7, '1.0', null, 'b', 'ci', 'ann', 'r1', '10.0.0.1', 'user'),
-                    (1000, 'delete', 'app_code', 'default', 7, '1.0', 'b', 'b', '', '', '', '', 'old ones'),
-                    (2000, 'upload', 'app_code', 'other', 8, '1.0', null, 'c', 'ci', 'ann', 'r2', '10.0.0.1', 'user'),
-                    (3000, 'upload', 'app_code', 'default', 9, '2.0', null, 'd', 'ci', 'ann', 'r3', '10.0.0.1', 'user')",
+             values (4102444800000, 'upload', 'app_code', 'default', 7, '1.0', null, 'b', 'ci', 'ann', 'r1', '10.0.0.1', 'user'),
+                    (4102444801000, 'delete', 'app_code', 'default', 7, '1.0', 'b', 'b', '', '', '', '', 'old ones'),
+                    (4102444802000, 'upload', 'app_code', 'other', 8, '1.0', null, 'c', 'ci', 'ann', 'r2', '10.0.0.1', 'user'),
+                    (4102444803000, 'upload', 'app_code', 'default', 9, '2.0', null, 'd', 'ci', 'ann', 'r3', '10.0.0.1', 'user')",
         )
         .await;
     let reply = store.read("events/").await;
-    let by_the_store = r#"{"id":2,"time":"1970-01-01 08:00:01","action":"delete","package_id":7,"version":"1.0","sha256_before":"b","sha256_after":"b","app":null,"user":null,"request_id":null,"client_ip":null,"reason":"old ones"}"#;
+    let by_the_store = r#"{"id":2,"time":"2100-01-01 08:00:01","action":"delete","package_id":7,"version":"1.0","sha256_before":"b","sha256_after":"b","app":null,"user":null,"request_id":null,"client_ip":null,"reason":"old ones"}"#;
     assert!(reply.body.contains(by_the_store), "{}", reply.body);
     let ids = async |query: &str| {
         let page = store.read(&format!("events/{query}")).await.json();

@@ -94,6 +94,7 @@ pub fn claims(app_code: &str, username: &str, now_s: u64) -> (Value, Value) {
         "exp": now_s + 900,
         "app": {"version": 1, "app_code": app_code, "verified": true, "valid_error_message": ""},
         "user": {"version": 1, "username": username, "verified": true, "valid_error_message": ""},
+        "linkgate": {"target": "app_code/default", "action": "upload"},
     });
     (header, claims)
 }

@@ -133,7 +133,12 @@ impl Metrics {
             data_dir: data_dir.to_owned(),
         };
         parts.register();
-        Self(Arc::new(parts))
+        let this = Self(Arc::new(parts));
+        // There from the start, for whoever asks how often rules did nothing.
+        for mode in ["report", "enforce"] {
+            this.cleaned_up(mode, 0, 0);
+        }
+        this
     }
 
     /// An upload begins.

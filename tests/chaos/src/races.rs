@@ -125,12 +125,12 @@ pub async fn run(plan: Plan) -> Report {
 
 /// What a caller does until the end.
 async fn call(store: &StoreProcess, number: u32, end: Instant) -> Report {
-    let (mut report, mut dice) = (Report::default(), fastrand::Rng::with_seed(number.into()));
+    let (mut report, mut rng) = (Report::default(), fastrand::Rng::with_seed(number.into()));
     while Instant::now() < end {
-        match dice.u32(..10) {
-            0..4 => upload(store, &mut dice, &mut report).await,
-            4..8 => download(store, &mut dice, &mut report).await,
-            8 => change(store, &mut dice, &mut report).await,
+        match rng.u32(..10) {
+            0..4 => upload(store, &mut rng, &mut report).await,
+            4..8 => download(store, &mut rng, &mut report).await,
+            8 => change(store, &mut rng, &mut report).await,
             _ => clean_up(store, &mut report).await,
         }
     }
@@ -147,10 +147,10 @@ async fn send(request: LinkRequestBuilder, store: &StoreProcess) -> Reply {
     request.send(store.base()).await
 }
 
-async fn upload(store: &StoreProcess, dice: &mut fastrand::Rng, report: &mut Report) {
-    let (version, overwrite) = (dice.u32(..VERSIONS), dice.bool());
+async fn upload(store: &StoreProcess, rng: &mut fastrand::Rng, report: &mut Report) {
+    let (version, overwrite) = (rng.u32(..VERSIONS), rng.bool());
     let query = format!("version={version}&allow_overwrite={overwrite}");
-    let bytes = content(dice.u32(..CONTENTS));
+    let bytes = content(rng.u32(..CONTENTS));
     let reply = send(store.request("").put_file("a.bin", &query, bytes.clone()), store).await;
     report.count("upload", reply.status);
     match reply.status {
@@ -163,15 +163,15 @@ async fn upload(store: &StoreProcess, dice: &mut fastrand::Rng, report: &mut Rep
 }
 
 /// One of the packages, deleted ones among them.
-async fn choose(store: &StoreProcess, dice: &mut fastrand::Rng, deleted: &str) -> Option<i64> {
+async fn choose(store: &StoreProcess, rng: &mut fastrand::Rng, deleted: &str) -> Option<i64> {
     let reply = send(store.below(Method::GET, &format!("?is_deleted={deleted}&limit=50")), store).await;
     let page = reply.json();
     let ids: Vec<i64> = page["results"].as_array()?.iter().filter_map(|row| row["id"].as_i64()).collect();
-    dice.choice(ids)
+    rng.choice(ids)
 }
 
-async fn download(store: &StoreProcess, dice: &mut fastrand::Rng, report: &mut Report) {
-    let Some(id) = choose(store, dice, "false").await else { return };
+async fn download(store: &StoreProcess, rng: &mut fastrand::Rng, report: &mut Report) {
+    let Some(id) = choose(store, rng, "false").await else { return };
     let request = store.below(Method::GET, &format!("{id}/download/"));
     let Ok(reply) = Downloaded::read(request.open(store.base()).await).await else {
         return report.fault(format!("the download of {id} broke off"));
@@ -190,13 +190,13 @@ async fn download(store: &StoreProcess, dice: &mut fastrand::Rng, report: &mut R
     }
 }
 
-async fn change(store: &StoreProcess, dice: &mut fastrand::Rng, report: &mut Report) {
-    let (asked, method, below, of) = match dice.u32(..3) {
+async fn change(store: &StoreProcess, rng: &mut fastrand::Rng, report: &mut Report) {
+    let (asked, method, below, of) = match rng.u32(..3) {
         0 => ("restore", Method::POST, "restore/", "true"),
         1 => ("restore", Method::POST, "restore/", "all"),
         _ => ("delete", Method::DELETE, "", "false"),
     };
-    let Some(id) = choose(store, dice, of).await else { return };
+    let Some(id) = choose(store, rng, of).await else { return };
     let reply = send(store.below(method, &format!("{id}/{below}")), store).await;
     report.count(asked, reply.status);
     if !matches!(reply.status, 200 | 400 | 410) {
