@@ -131,6 +131,10 @@ impl Request {
     }
 
     fn forward(&mut self, forward: Forward) -> Action {
+        if forward.body.is_some() && self.whole.is_none() {
+            // No body came, and the SDK ends the VM where a host says so.
+            return self.refuse_failed();
+        }
         note(&forward.record);
         (self.lease, self.ends_with_caller) = (forward.lease, forward.ends_with_caller);
         for (name, value) in &forward.reply_headers {

@@ -1,6 +1,6 @@
 //! What stands in a path, a query or a header.
 
-use linkgate_contract::{Endpoint, FileName, PackageVersion, PinName};
+use linkgate_contract::{Endpoint, FileName, PinName};
 use serde_json::{Value, json};
 
 /// A parameter: its name, its schema, and what it means.
@@ -60,8 +60,8 @@ const PATH: &[Parameter] = &[
 const QUERY: &[Parameter] = &[
     Parameter::new(
         "version",
-        || json!({"type": "string", "minLength": 1, "maxLength": PackageVersion::MAX_CHARS}),
-        "The version of the package; left out, the one that the package's app_desc.yaml names",
+        text,
+        "The version of the package. Of an upload, at most 128 characters; left out, the one that app_desc.yaml names",
     ),
     Parameter::new(
         "filename",

@@ -44,6 +44,26 @@ async fn a_package_is_deleted_and_restored_by_whom_grants_let() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_announced_by_its_type_and_never_comes_is_none() {
+    let stack = stack_for(&["upload", "delete", "restore", "sign", "pin", "cleanup"]).await;
+    assert_eq!(stack.send(stack.request(stack.source().url())).await.status, 200);
+    let requests = [
+        (Method::POST, "1/restore/", 200),
+        (Method::POST, "1/download_url/", 200),
+        (Method::PUT, "1/pins/a/", 200),
+        (Method::POST, "cleanup/", 400),
+    ];
+    for (method, path, status) in requests {
+        for media_type in ["application/x-www-form-urlencoded", "application/json", "text/plain"] {
+            let request = stack.below(method.clone(), path).content_type(Some(media_type));
+            let reply = stack.send(request).await;
+            assert_eq!(reply.status, status, "{path} {media_type}: {reply:?}");
+        }
+    }
+    assert_eq!(stack.send(stack.below(Method::DELETE, "1/?force=true")).await.status, 403, "and the gate goes on");
+}
+
+#[tokio::test]
 async fn what_no_grant_gives_ends_at_the_gate() {
     let stack = stack_for(&["upload", "read"]).await;
     assert_eq!(stack.send(stack.request(stack.source().url())).await.status, 200);

@@ -49,8 +49,11 @@ async fn bluekings_sdk_uploads_and_follows_a_job() {
     assert_eq!(said["job"]["job_id"].as_str().map(str::len), Some(36), "{said}");
 }
 
-/// How many requests Schemathesis makes of each operation in each phase; a campaign makes more.
-const EXAMPLES: &str = "8";
+/// How many requests Schemathesis makes of each operation in each phase. For thousands, set `LINKGATE_SCHEMATHESIS_EXAMPLES`.
+fn examples() -> String {
+    let wanted = std::env::var_os("LINKGATE_SCHEMATHESIS_EXAMPLES").and_then(|text| text.into_string().ok());
+    wanted.unwrap_or_else(|| "8".to_owned())
+}
 
 /// Lets Schemathesis try all that the document allows, and returns what it says.
 fn try_the_document(python: &Path, stack: &WholeStack, examples: &str) -> Output {
@@ -58,6 +61,8 @@ fn try_the_document(python: &Path, stack: &WholeStack, examples: &str) -> Output
     command.args(["-m", "schemathesis.cli", "--config-file"]);
     command.arg(path_from("LINKGATE_ROOT").join("tests/e2e/clients/schemathesis.toml"));
     command.args(["run", "--checks", "all", "--max-examples", examples, "--no-color", "--seed", "1"]);
+    // BlueKing's gateway answers 400 to whom it does not know, and so does this one; and Envoy to methods that it does not know.
+    command.args(["--exclude-checks", "ignored_auth,unsupported_method"]);
     command.args(["--generation-database", "none", "--url", &format!("{}/stag", stack.base())]);
     command.args(["--header", &format!("X-Bkapi-Authorization: {}", stack.gateway().credentials().header())]);
     command.arg(format!("{}/openapi.json", stack.base())).output().unwrap()
@@ -71,10 +76,10 @@ async fn whatever_the_document_allows_is_answered_as_it_says_and_leaves_nothing_
         policy["grants"] = json!([{"name": "all", "callers": ["*"], "targets": ["*"], "actions": "*"}]);
     })
     .await;
-    let output = tokio::task::block_in_place(|| try_the_document(&python, &stack, EXAMPLES));
+    let output = tokio::task::block_in_place(|| try_the_document(&python, &stack, &examples()));
     let said = String::from_utf8_lossy(&output.stdout);
     let failed =
-        stack.gateway().log().lines().filter(|line| line.contains("\"status\":\"5")).take(5).collect::<String>();
+        stack.gateway().log().lines().filter(|line| line.contains("\"status\":50")).take(5).collect::<String>();
     assert!(output.status.success(), "{said}\n{}\n{failed}", String::from_utf8_lossy(&output.stderr));
 }
 
@@ -88,5 +93,8 @@ async fn nothing_that_the_document_allows_is_done_for_whom_the_policy_allows_not
     let output = tokio::task::block_in_place(|| try_the_document(&python, &stack, "3"));
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(!said.contains("Server error") && !said.contains("Undocumented"), "{said}");
+    let log = stack.gateway().log();
+    let is_done = |line: &&str| line.contains("\"status\":20") && !line.contains("\"path\":\"/openapi.json\"");
+    assert_eq!(log.lines().filter(is_done).collect::<Vec<_>>(), Vec::<&str>::new());
     stack.directory().assert_empty().await;
 }

@@ -60,8 +60,15 @@ async fn rows_of_every_state_are_upgraded_and_every_endpoint_knows_them() {
     assert_eq!(
         store.read("usage/").await.json(),
         json!({
-            "module": {"packages": 7, "bytes": 4 * 107 + 2 * 106 + 178, "deleted_packages": 2, "deleted_bytes": 213},
-            "application": {"packages": 8, "bytes": 5 * 107 + 2 * 106 + 178, "deleted_packages": 2, "deleted_bytes": 213},
+            "module": {
+                "packages": 7, "bytes": 4 * 107 + 2 * 106 + 178, "deleted_packages": 0, "deleted_bytes": 0,
+                "max_packages": null, "max_bytes": null,
+            },
+            "application": {
+                "packages": 8, "bytes": 5 * 107 + 2 * 106 + 178, "deleted_packages": 0, "deleted_bytes": 0,
+                "max_packages": null, "max_bytes": null,
+            },
+            "max_package_bytes": null,
         })
     );
     assert_eq!(store.read("events/").await.json()["count"], 0);

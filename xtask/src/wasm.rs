@@ -18,7 +18,7 @@ pub const TARGET: &str = "wasm32-wasip1";
 /// The name of the file.
 pub const FILE: &str = "linkgate_filter.wasm";
 /// Every worker of Envoy compiles and holds a copy.
-const BUDGET_BYTES: u64 = 1_500_000;
+const BUDGET_BYTES: u64 = 1_600_000;
 
 /// What a proxy is to call. The SDK exports every callback that there is, and whichever a proxy finds it calls: for each part
 /// of each reply, and at the end of each request once more than needed.

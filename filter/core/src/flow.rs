@@ -428,7 +428,8 @@ impl Flow {
         let body = self.require_body(context)?;
         let fields = self.request.body_fields(body)?;
         let value = read(&fields)?;
-        let changed = self.request.is_form() || fields.has_any(&CREDENTIAL_NAMES);
+        // Where nothing came there is nothing to replace, and a host may end the VM of whoever tries.
+        let changed = !body.is_empty() && (self.request.is_form() || fields.has_any(&CREDENTIAL_NAMES));
         Ok((value, changed.then(|| fields.json_without(&CREDENTIAL_NAMES).into_bytes())))
     }
 

@@ -93,6 +93,20 @@ fn a_parameter_that_asks_for_more_needs_both_actions_and_its_token_names_the_fur
 }
 
 #[test]
+fn where_no_body_came_none_is_put_in_its_place() {
+    let gate = changed(|d| d["grants"] = json!([{"callers": ["*"], "targets": ["*"], "actions": "*"}]));
+    let restore = "/stag/bkapps/applications/app_code/modules/default/source_package/7/restore/";
+    for media_type in [&b"application/x-www-form-urlencoded"[..], b"application/json", b"text/plain"] {
+        let mut pairs = with(":path", restore.as_bytes());
+        pairs.retain(|(name, _)| *name != b"content-type");
+        pairs.push((b"content-type", media_type));
+        let forward = forwarded(judge(&gate, &pairs, b""));
+        assert!(forward.body.is_none(), "{:?}", forward.body);
+        assert!(forward.set.iter().all(|(name, _)| *name != "content-length"));
+    }
+}
+
+#[test]
 fn credentials_stand_elsewhere_only_where_the_policy_says_so() {
     let target = format!("{PATH}?bk_app_code=apigw-api-test&bk_app_secret=s3cret&bk_ticket=t1cket");
     let reply = refused(judge(&gate(), &without_header(&target), BODY.as_bytes())).reply;
