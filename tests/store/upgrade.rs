@@ -21,6 +21,21 @@ fn assert_sound(verified: &Finished) {
     assert_eq!(verified.code(), 0, "{}", verified.out);
 }
 
+/// Rows that were deleted have given their bytes up.
+fn usage() -> Value {
+    json!({
+        "module": {
+            "packages": 7, "bytes": 4 * 107 + 2 * 106 + 178, "deleted_packages": 0, "deleted_bytes": 0,
+            "max_packages": null, "max_bytes": null,
+        },
+        "application": {
+            "packages": 8, "bytes": 5 * 107 + 2 * 106 + 178, "deleted_packages": 0, "deleted_bytes": 0,
+            "max_packages": null, "max_bytes": null,
+        },
+        "max_package_bytes": null,
+    })
+}
+
 #[tokio::test]
 async fn rows_of_every_state_are_upgraded_and_every_endpoint_knows_them() {
     let (dir, source) = (unpacked_fixture("0010"), FakeSource::serving(package_of("x")).await);
@@ -57,20 +72,7 @@ async fn rows_of_every_state_are_upgraded_and_every_endpoint_knows_them() {
         "its bytes are gone"
     );
     assert_eq!((store.read("8/").await.status, store.read("9/").await.status), (404, 404), "of other modules");
-    assert_eq!(
-        store.read("usage/").await.json(),
-        json!({
-            "module": {
-                "packages": 7, "bytes": 4 * 107 + 2 * 106 + 178, "deleted_packages": 0, "deleted_bytes": 0,
-                "max_packages": null, "max_bytes": null,
-            },
-            "application": {
-                "packages": 8, "bytes": 5 * 107 + 2 * 106 + 178, "deleted_packages": 0, "deleted_bytes": 0,
-                "max_packages": null, "max_bytes": null,
-            },
-            "max_package_bytes": null,
-        })
-    );
+    assert_eq!(store.read("usage/").await.json(), usage());
     assert_eq!(store.read("events/").await.json()["count"], 0);
     for (job, state) in [
         ("01a2258d-0059-77d0-80f8-d295a25042b3", "done"),
