@@ -15,6 +15,8 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use crate::responses::Refusals;
+
 pub use gateway::{definition, resources};
 
 /// The version of OpenAPI that the document is written in.
@@ -24,9 +26,9 @@ const OPENAPI: &str = "3.1.0";
 #[must_use]
 pub fn document() -> Value {
     let mut schemas = SchemaSettings::draft2020_12().with(place_in_components).into_generator();
-    let mut paths = Map::new();
+    let (mut paths, mut refusals) = (Map::new(), Refusals::default());
     for endpoint in Endpoint::ALL {
-        let described = describe_operation(endpoint, &mut schemas);
+        let described = describe_operation(endpoint, &mut schemas, &mut refusals);
         let path = paths.entry(endpoint.route).or_insert_with(|| json!({}));
         if endpoint.method == Method::Get {
             path["head"] = without_bodies(described.clone());
@@ -53,6 +55,7 @@ pub fn document() -> Value {
         "components": {
             "schemas": schemas.take_definitions(true),
             "headers": responses::common_headers(),
+            "responses": refusals.describe(),
             "securitySchemes": {"bkapi": {
                 "type": "apiKey",
                 "in": "header",
@@ -72,14 +75,14 @@ fn place_in_components(settings: &mut SchemaSettings) {
     settings.meta_schema = None;
 }
 
-fn describe_operation(endpoint: &Endpoint, schemas: &mut SchemaGenerator) -> Value {
+fn describe_operation(endpoint: &Endpoint, schemas: &mut SchemaGenerator, refusals: &mut Refusals) -> Value {
     let described = operations::describe(endpoint.operation, schemas);
     let mut operation = json!({
         "operationId": endpoint.operation.id(),
         "summary": endpoint.operation.summary().trim_end_matches('.'),
         "description": described.description,
         "parameters": parameters::describe(endpoint, described.headers),
-        "responses": responses::describe(endpoint, &described),
+        "responses": responses::describe(endpoint, &described, refusals),
         "x-linkgate-action": endpoint.action.name(),
     });
     if let Some(body) = described.body {
@@ -94,7 +97,12 @@ fn without_bodies(mut operation: Value) -> Value {
         operation["operationId"] = id.into();
     }
     let responses = operation["responses"].as_object_mut().into_iter().flat_map(Map::values_mut);
-    responses.filter_map(Value::as_object_mut).for_each(|response| drop(response.remove("content")));
+    for response in responses.filter_map(Value::as_object_mut) {
+        response.remove("content");
+        if let Some(Value::String(reference)) = response.get_mut("$ref") {
+            reference.push_str(Refusals::HEAD);
+        }
+    }
     operation
 }
 

@@ -160,8 +160,45 @@ pub(crate) fn add_error_schemas(schemas: &mut SchemaGenerator) {
     schemas.subschema_for::<GatewayProblemBody>();
 }
 
+/// Refusals that are described once for all who refer to them: by status, the names of the errors.
+#[derive(Default)]
+pub(crate) struct Refusals(BTreeMap<u16, Vec<String>>);
+
+impl Refusals {
+    /// What stands for it in a reply to HEAD.
+    pub(crate) const HEAD: &'static str = "-head";
+
+    fn refer(&mut self, status: u16, names: String) -> Value {
+        let known = self.0.entry(status).or_default();
+        let at = known.iter().position(|known| *known == names).unwrap_or_else(|| {
+            known.push(names);
+            known.len() - 1
+        });
+        json!({"$ref": format!("#/components/responses/{}", Self::name(status, at))})
+    }
+
+    fn name(status: u16, at: usize) -> String {
+        format!("Refused{status}-{}", at + 1)
+    }
+
+    /// All of them, for `components`.
+    pub(crate) fn describe(&self) -> Value {
+        let mut all = Map::new();
+        for (status, known) in &self.0 {
+            for (at, names) in known.iter().enumerate() {
+                let (name, whole) = (Self::name(*status, at), refusal(names));
+                let mut head = whole.clone();
+                head.as_object_mut().map(|head| head.remove("content"));
+                all.insert(format!("{name}{}", Self::HEAD), head);
+                all.insert(name, whole);
+            }
+        }
+        all.into()
+    }
+}
+
 /// Every reply of an endpoint, by its status.
-pub(crate) fn describe(endpoint: &Endpoint, described: &Described) -> Value {
+pub(crate) fn describe(endpoint: &Endpoint, described: &Described, refusals: &mut Refusals) -> Value {
     let mut replies: BTreeMap<u16, Value> =
         described.success.iter().map(|success| (success.status, success.describe())).collect();
     let mut names: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
@@ -178,7 +215,7 @@ pub(crate) fn describe(endpoint: &Endpoint, described: &Described) -> Value {
     for (status, mut names) in names {
         names.sort_unstable();
         names.dedup();
-        replies.entry(status).or_insert_with(|| refusal(&names.join(", ")));
+        replies.entry(status).or_insert_with(|| refusals.refer(status, names.join(", ")));
     }
     replies.into_iter().map(|(status, reply)| (status.to_string(), reply)).collect::<Map<_, _>>().into()
 }
