@@ -57,8 +57,10 @@ fn examples() -> String {
 
 /// Lets Schemathesis try all that the document allows, and returns what it says.
 fn try_the_document(python: &Path, stack: &WholeStack, examples: &str) -> Output {
+    // What it writes down of its findings goes with the folder.
+    let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(python);
-    command.args(["-m", "schemathesis.cli", "--config-file"]);
+    command.current_dir(folder.path()).args(["-m", "schemathesis.cli", "--config-file"]);
     command.arg(path_from("LINKGATE_ROOT").join("tests/e2e/clients/schemathesis.toml"));
     command.args(["run", "--checks", "all", "--max-examples", examples, "--no-color", "--seed", "1"]);
     // BlueKing's gateway answers 400 to whom it does not know, and so does this one; and Envoy to methods that it does not know.
