@@ -112,7 +112,7 @@ pub fn drive<'a>(
                 gate.resume(waiter, &completion, now)
             }
             Verdict::Allow(forward) => {
-                assert!(held, "forwarded without the body");
+                assert!(held || forward.ends_with_caller, "forwarded without the body");
                 return (End::Forward(forward), asked);
             }
             Verdict::Deny(refusal) => return (End::Refuse(refusal), asked),

@@ -1,10 +1,10 @@
 //! What must hold of every request that is sent on, whoever sent it.
 
-use linkgate_contract::CREDENTIAL_NAMES;
+use linkgate_contract::{BodyKind, CREDENTIAL_NAMES, Endpoint, Operation};
 use linkgate_gate::Forward;
 use serde_json::{Map, Value};
 
-use crate::request::{Pairs, has_no_body, json, route, text};
+use crate::request::{Pairs, json, route, text};
 
 /// A header that goes on.
 fn set<'a>(forward: &'a Forward, name: &str) -> Option<&'a str> {
@@ -15,17 +15,23 @@ fn set<'a>(forward: &'a Forward, name: &str) -> Option<&'a str> {
 }
 
 /// Path and query that go on.
-fn split_target(forward: &Forward) -> (&str, &str) {
+pub fn split_target(forward: &Forward) -> (&str, &str) {
     let target = set(forward, ":path").unwrap();
     target.split_once('?').unwrap_or((target, ""))
+}
+
+/// The path in its only form, and its row.
+fn served(pairs: &Pairs<'_>, forward: &Forward) -> (String, &'static Endpoint) {
+    let (path, _) = split_target(forward);
+    let served = route(text(pairs, ":method"), Some(path));
+    served.map(|(_, canonical, endpoint)| (canonical, endpoint)).unwrap_or_else(|| panic!("{path} is no endpoint"))
 }
 
 /// Checks the headers: one path, in the only form, with no more of the query than the endpoint reads; a token; nothing of the caller's that is a
 /// credential or could pass for a word of the gate.
 pub fn check_headers(pairs: &Pairs<'_>, forward: &Forward) {
     let (path, query) = split_target(forward);
-    let method = text(pairs, ":method");
-    let (_, canonical, endpoint) = route(method, Some(path)).unwrap_or_else(|| panic!("{path} is no endpoint"));
+    let (canonical, endpoint) = served(pairs, forward);
     assert_eq!((path, forward.record.operation), (canonical.as_str(), endpoint.operation.id()));
     for (name, _) in form_urlencoded::parse(query.as_bytes()) {
         assert!(endpoint.query.contains(&&*name) && !CREDENTIAL_NAMES.contains(&&*name), "{name} goes on");
@@ -53,19 +59,28 @@ pub fn check_headers(pairs: &Pairs<'_>, forward: &Forward) {
 }
 
 /// Checks the body and gives its fields: what goes on is an object without credentials, and its length and type are said.
-/// Where the endpoint takes no body, none goes on.
-pub fn check_body(body: &[u8], forward: &Forward) -> Map<String, Value> {
-    if has_no_body(split_target(forward).0) {
-        assert!(body.is_empty() && forward.body.is_none() && forward.lease.is_none() && forward.set.len() <= 5);
-        return Map::new();
+/// Where the endpoint takes no body, none goes on; where it takes a file, that goes on as it comes.
+pub fn check_body(pairs: &Pairs<'_>, body: &[u8], forward: &Forward) -> Map<String, Value> {
+    let (_, endpoint) = served(pairs, forward);
+    assert_eq!(forward.ends_with_caller, endpoint.body == BodyKind::Stream);
+    let length = forward.body.as_ref().map(|body| body.len().to_string());
+    assert_eq!(set(forward, "content-length"), length.as_deref());
+    assert_eq!(set(forward, "content-type"), length.map(|_| "application/json"));
+    match endpoint.body {
+        BodyKind::None => assert!(body.is_empty() && forward.body.is_none() && forward.lease.is_none()),
+        BodyKind::Stream => assert!(forward.body.is_none()),
+        BodyKind::Json if body.is_empty() => {
+            assert!(forward.body.is_none() && endpoint.operation != Operation::UploadSourcePackageViaLink);
+        }
+        BodyKind::Json => return check_fields(forward.body.as_deref().unwrap_or(body)),
     }
-    let sent = forward.body.as_deref().unwrap_or(body);
+    Map::new()
+}
+
+fn check_fields(sent: &[u8]) -> Map<String, Value> {
     let Some(Value::Object(fields)) = json(sent) else { panic!("no object goes on") };
     for field in CREDENTIAL_NAMES {
         assert!(!fields.contains_key(field), "{field} goes on");
     }
-    let length = forward.body.as_ref().map(|body| body.len().to_string());
-    assert_eq!(set(forward, "content-length"), length.as_deref());
-    assert_eq!(set(forward, "content-type"), length.map(|_| "application/json"));
     fields
 }

@@ -132,8 +132,9 @@ impl<'de> Deserialize<'de> for Name {
 }
 
 /// The only targets that are served: a prefix, and behind it the path of a row of the table with names of 1 to 32 letters,
-/// digits, `-` and `_` in it, of which the first is a letter or digit, and the name of an upload where the row has one. Gives
-/// the stage, which takes nothing from a body where the row has none, the path that is to be forwarded, and the row.
+/// digits, `-` and `_` in it, of which the first is a letter or digit, and the names of an upload, a package, a pin or a file
+/// where the row has them. Gives the stage, which takes nothing from a body that is not read, the path that is to be forwarded,
+/// and the row.
 pub fn route(method: Option<&str>, target: Option<&str>) -> Option<(Stage, String, &'static Endpoint)> {
     let path = target.filter(|target| target.len() <= crate::world::URI_BYTES)?.split('?').next()?;
     let stage = STAGES.iter().find(|stage| is_canonical(path.strip_prefix(stage.prefix).unwrap_or_default()))?;
@@ -143,17 +144,12 @@ pub fn route(method: Option<&str>, target: Option<&str>) -> Option<(Stage, Strin
         (row, method) => method == Some(row.name()),
     };
     let endpoint = rows_of(&path).find(serves)?;
-    Some((Stage { body: stage.body && endpoint.body != BodyKind::None, ..*stage }, path, endpoint))
+    Some((Stage { body: stage.body && endpoint.body == BodyKind::Json, ..*stage }, path, endpoint))
 }
 
 /// Whether it is a form that the store serves.
 pub fn is_canonical(path: &str) -> bool {
     rows_of(path).next().is_some()
-}
-
-/// Whether no row with this path takes a body.
-pub fn has_no_body(path: &str) -> bool {
-    rows_of(path).all(|endpoint| endpoint.body == BodyKind::None)
 }
 
 /// The rows with this path, found in another way than the product's own.
@@ -173,8 +169,17 @@ fn fits(row: &str, segment: &str) -> bool {
                 && segment.bytes().all(plain)
         }
         "{job_id}" => is_uuid(segment),
+        "{id}" => segment.parse::<u64>().is_ok_and(|id| id > 0 && i64::try_from(id).is_ok() && id.to_string() == segment),
+        "{name}" => segment.len() <= 64 && is_dotted(segment),
+        "{filename}" => segment.len() <= 128 && is_dotted(segment),
         row => row == segment,
     }
+}
+
+/// What nobody has to encode, and no way to another folder.
+fn is_dotted(segment: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    segment.bytes().all(plain) && !segment.trim_matches('.').is_empty()
 }
 
 /// A UUID of lower-case digits.

@@ -105,7 +105,7 @@ pub fn document() -> Value {
         "routes": {"stages": STAGES.iter().map(stage).collect::<Vec<_>>()},
         "limits": {"body_bytes": BODY_BYTES, "uri_bytes": URI_BYTES},
         "packages": {"allowed_hosts": ["example.com", "10.0.0.1:8080"]},
-        "grants": [{"name": "all", "callers": ["*"], "targets": ["*"]}],
+        "grants": [{"name": "all", "callers": ["*"], "targets": ["*"], "actions": "*"}],
         "clients": [{"app_code": APP, "secret_sha256": [sha256(APP_SECRET)]}],
         "users": [{"username": USER, "bk_token_sha256": [sha256(BK_TOKEN)], "bk_ticket_sha256": [sha256(BK_TICKET)]}],
     })

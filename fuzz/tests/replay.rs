@@ -16,7 +16,7 @@ use linkgate_fuzz::{memory, targets};
 static COUNTING: memory::Counting = memory::Counting;
 
 /// The corpus holds regressions, which people read. What long runs learn goes elsewhere.
-const MOST_INPUTS: usize = 299;
+const MOST_INPUTS: usize = 349;
 
 macro_rules! replay {
     ($($target:ident),*) => {

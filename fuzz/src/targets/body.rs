@@ -67,7 +67,7 @@ fn presented_in_the_header(gate: &Gate, rules: &Rules, content_type: &[u8], body
     match (drive(gate, &pairs, Way::with(body), &[]).0, judged) {
         (End::Forward(forward), Ok(request)) => {
             forwarded::check_headers(&pairs, &forward);
-            forwarded::check_body(body, &forward);
+            forwarded::check_body(&pairs, body, &forward);
             let sent = forward.body.as_deref().unwrap_or(body);
             assert_eq!(UploadByLinkRequest::parse_body(&MediaType::Json, sent, rules), Ok(request));
         }
@@ -89,7 +89,7 @@ fn presented_in_the_body(gate: &Gate, rules: &Rules, content_type: &[u8], body: 
         End::Refuse(refusal) => refused::check(&refusal, []),
         End::Forward(forward) => {
             forwarded::check_headers(&pairs, &forward);
-            forwarded::check_body(body, &forward);
+            forwarded::check_body(&pairs, body, &forward);
             let sent = forward.body.as_deref().expect("credentials are taken out");
             let request = UploadByLinkRequest::parse_body(&MediaType::Json, sent, rules).unwrap();
             let text = Value::Object(body_fields(&pairs, body)).to_string();

@@ -68,9 +68,9 @@ fn goes_on<'a>(
         }
         End::Forward(forward) => {
             let ((stage, path, _), presented) = (route.expect("a route"), presented.expect("credentials"));
-            assert_eq!(forward.set[0], (":path", path));
+            assert_eq!(forwarded::split_target(&forward).0, path);
             forwarded::check_headers(pairs, &forward);
-            forwarded::check_body(way.body, &forward);
+            forwarded::check_body(pairs, way.body, &forward);
             let claims = tokens::claims(&forward);
             CredentialsCheck { presented: &presented, asked, pairs, body: way.body, now: NOW_S }.check(&stage, &claims);
             assert_eq!((&forward.record.app, &forward.record.user), (&claims.app.app_code, &claims.user.username));

@@ -2,14 +2,15 @@
 //! in the target.
 //!
 //! Holds: what is served is exactly what the table of endpoints lists, in one form that reads as itself; no query goes on that
-//! the endpoint does not read; a body goes on only where the endpoint takes one; without the right credentials nothing goes on.
+//! the endpoint does not read; a body goes on only where the endpoint takes one; without the right credentials nothing goes
+//! on, and nothing by a signed URL that no store made.
 
 use crate::drive::{End, Way, drive};
 use crate::request::{Pairs, form, route};
 use crate::who::Presented;
 use crate::world::{APP, APP_SECRET, BK_TICKET, BK_TOKEN, BODY, CREDENTIALS, STAGES, document, gate_of};
 use crate::{forwarded, refused};
-use linkgate_contract::{BodyKind, Endpoint, PathPrefix};
+use linkgate_contract::{BodyKind, Endpoint, Operation, PathPrefix, SIGNED_URL_PARAMETER};
 use linkgate_gate::Gate;
 
 thread_local!(static GATE: Gate = gate_of(&document()));
@@ -37,8 +38,8 @@ pub fn check_input(data: &[u8]) {
         match end {
             End::Forward(forward) => {
                 forwarded::check_headers(pairs, &forward);
-                forwarded::check_body(body, &forward);
-                Ok(forward.set[0].1.clone())
+                forwarded::check_body(pairs, body, &forward);
+                Ok(forwarded::split_target(&forward).0.to_owned())
             }
             End::Refuse(refusal) => {
                 let presented = route.as_ref().and_then(|(stage, ..)| Presented::read(stage, pairs, body));
@@ -51,12 +52,16 @@ pub fn check_input(data: &[u8]) {
     let from_target = judge(&pairs);
     pairs.push((b"x-bkapi-authorization", CREDENTIALS.as_bytes()));
     let known = judge(&pairs);
-    assert!(!has_no_body || judge_with(&pairs, BODY.as_bytes()) == Err(413));
+    let with_body = has_no_body.then(|| judge_with(&pairs, BODY.as_bytes()));
     pairs.last_mut().unwrap().1 = WRONG;
     let stranger = judge(&pairs);
     match route {
+        Some((_, _, endpoint)) if is_by_signed_url(endpoint, query) => {
+            assert_eq!([from_target, known, stranger], [Err(403), Err(403), Err(403)]);
+        }
         Some((stage, path, _)) => {
             assert_eq!(known, Ok(path));
+            assert!(with_body.is_none_or(|judged| judged == Err(413)));
             assert_eq!(stranger, Err(400));
             let fields = form(query);
             let is =
@@ -71,6 +76,10 @@ pub fn check_input(data: &[u8]) {
             assert_eq!([from_target, known, stranger], [Err(status), Err(status), Err(status)]);
         }
     }
+}
+
+fn is_by_signed_url(endpoint: &Endpoint, query: &[u8]) -> bool {
+    endpoint.operation == Operation::DownloadSourcePackage && form(query).contains_key(SIGNED_URL_PARAMETER)
 }
 
 /// What is read is written in one form, which reads as the same.

@@ -76,7 +76,7 @@ fn serve(document: &Value, policy: Policy, now: Time) {
             End::Refuse(refusal) => refused::check(&refusal, []),
             End::Forward(forward) => {
                 forwarded::check_headers(&pairs, &forward);
-                forwarded::check_body(body.as_bytes(), &forward);
+                forwarded::check_body(&pairs, body.as_bytes(), &forward);
                 assert_eq!(forward.set[0].1, PATH);
                 forward.lease.iter().for_each(|lease| gate.release_lease(lease));
             }
