@@ -169,7 +169,9 @@ fn fits(row: &str, segment: &str) -> bool {
                 && segment.bytes().all(plain)
         }
         "{job_id}" => is_uuid(segment),
-        "{id}" => segment.parse::<u64>().is_ok_and(|id| id > 0 && i64::try_from(id).is_ok() && id.to_string() == segment),
+        "{id}" => {
+            segment.parse::<u64>().is_ok_and(|id| id > 0 && i64::try_from(id).is_ok() && id.to_string() == segment)
+        }
         "{name}" => segment.len() <= 64 && is_dotted(segment),
         "{filename}" => segment.len() <= 128 && is_dotted(segment),
         row => row == segment,
