@@ -294,7 +294,7 @@ impl Authenticator<'_> {
         let (answer, basis) = match self.worker.identity_cache.look_up(&key, self.now_s()) {
             CacheLookup::Fresh(answer) | CacheLookup::RefreshDue(answer) => (answer, Basis::Cached),
             CacheLookup::Stale(_) | CacheLookup::StaleUnasked(_) | CacheLookup::Miss => {
-                self.spend_on_signature(keys.work(token.reveal()))?;
+                self.spend_on_signature(keys.work_us(token.reveal()))?;
                 let facts = keys.verify_token(token.reveal(), self.now_s());
                 let answer = facts.map_or_else(Answer::Refused, |facts| Answer::Jwt(facts.into()));
                 self.worker.identity_cache.insert(key, &answer, self.now_s());
@@ -310,8 +310,8 @@ impl Authenticator<'_> {
     }
 
     /// A token that was not seen before takes time of all requests of the worker.
-    fn spend_on_signature(&self, work: u32) -> Result<(), Interrupt> {
-        if self.worker.signature_budget.spend(work, self.now) {
+    fn spend_on_signature(&self, work_us: u32) -> Result<(), Interrupt> {
+        if self.worker.token_signatures.spend(work_us, self.now) {
             return Ok(());
         }
         self.worker.metrics.count(Metric::Limited { rule: UNSEEN_TOKENS.to_owned() });

@@ -108,11 +108,11 @@ impl JwtKeys {
         named.map(|key| key.fingerprint.as_str()).collect::<Vec<_>>().join(",")
     }
 
-    /// What it would cost at the most to verify a token's signature, in units of [`PublicKey::work`].
-    pub(crate) fn work(&self, token: &str) -> u32 {
+    /// What it would cost at the most to verify a token's signature, see [`PublicKey::work_us`].
+    pub(crate) fn work_us(&self, token: &str) -> u32 {
         let header = token.split('.').next().and_then(|part| decode_part::<Header>(part).ok());
         let Some(Header { alg, kid: Some(kid), .. }) = header else { return 0 };
-        self.keys.iter().filter(|key| key.kid == kid && key.key.algorithm() == alg).map(|key| key.key.work()).sum()
+        self.keys.iter().filter(|key| key.kid == kid && key.key.algorithm() == alg).map(|key| key.key.work_us()).sum()
     }
 
     /// Checks a token's signature and times, and reads what it says.
@@ -265,15 +265,16 @@ mod tests {
     #[test]
     fn only_a_signature_that_would_be_verified_costs_anything() {
         let token = |alg: &str, kid: &str| sign(&ed25519(1), &json!({"alg": alg, "kid": kid}), &payload());
-        assert_eq!(keys().work(&token("RS512", "rsa")), 1);
-        for (alg, kid) in [("EdDSA", "rsa"), ("EdDSA", "ed"), ("RS512", "ed"), ("RS512", "other"), ("none", "rsa")] {
-            assert_eq!(keys().work(&token(alg, kid)), 0, "{alg} {kid}");
+        assert_eq!(keys().work_us(&token("RS512", "rsa")), 1_000);
+        assert_eq!(keys().work_us(&token("EdDSA", "ed")), 200);
+        for (alg, kid) in [("EdDSA", "rsa"), ("RS512", "ed"), ("RS512", "other"), ("none", "rsa")] {
+            assert_eq!(keys().work_us(&token(alg, kid)), 0, "{alg} {kid}");
         }
         for malformed in ["", "a.b.c", ".."] {
-            assert_eq!(keys().work(malformed), 0);
+            assert_eq!(keys().work_us(malformed), 0);
         }
         let two = JwtKeys { keys: vec![key("rsa", rsa()), key("rsa", rsa())], inner_kid: None };
-        assert_eq!(two.work(&token("RS512", "rsa")), 2);
+        assert_eq!(two.work_us(&token("RS512", "rsa")), 2_000);
     }
 
     #[test]

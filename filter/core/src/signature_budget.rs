@@ -1,17 +1,17 @@
-//! How much work a worker spends on the signatures of tokens that it has not seen before.
+//! How much work a worker spends on signatures of strangers: of tokens that it has not seen before, and of signed URLs.
 //!
 //! A stranger can make up tokens as fast as they travel, and an RSA signature takes milliseconds in which no request of the
-//! worker moves. Promises: at most a fifth of a worker's time in the long run, whoever sends what. Tokens that were verified are
-//! cached and cost nothing.
+//! worker moves. Promises: at most a fifth of a worker's time in the long run for each of the two, whoever sends what, so that
+//! neither takes the other's. Tokens that were verified are cached and cost nothing.
 
 use std::cell::Cell;
 
 use crate::time::Time;
 
-/// Between two signatures of one unit, in nanoseconds: 200 a second, of about 1 ms each.
-const INTERVAL: u64 = 5_000_000;
-/// Units that may be spent at once.
-const BURST: u64 = 400;
+/// What the bucket takes of a worker's time for each nanosecond of work.
+const SHARE: u64 = 5;
+/// What it holds, in nanoseconds: 400 signatures of RSA with 2048 bits, or 2,000 of Ed25519, may come at once.
+const FULL: u64 = 2_000_000_000;
 
 /// A leaky bucket, stored as the moment at which it is empty again.
 #[derive(Debug, Default)]
@@ -20,16 +20,16 @@ pub(crate) struct SignatureBudget {
 }
 
 impl SignatureBudget {
-    /// Spends so many units, of which a signature of RSA with 2048 bits takes one. `false`: there is not that much left.
-    pub(crate) fn spend(&self, units: u32, now: Time) -> bool {
-        if units == 0 {
+    /// Spends so many microseconds of work. `false`: there is not that much left.
+    pub(crate) fn spend(&self, work_us: u32, now: Time) -> bool {
+        if work_us == 0 {
             return true;
         }
-        let (now, full) = (now.nanos(), INTERVAL * BURST);
+        let now = now.nanos();
         // A clock that was set back counts as a full bucket, not as a wait for as long.
-        let empty_at = self.empty_at.get().min(now.saturating_add(full)).max(now);
-        let next = empty_at.saturating_add(INTERVAL * u64::from(units));
-        let fits = next <= now.saturating_add(full);
+        let empty_at = self.empty_at.get().min(now.saturating_add(FULL)).max(now);
+        let next = empty_at.saturating_add(SHARE * 1_000 * u64::from(work_us));
+        let fits = next <= now.saturating_add(FULL);
         self.empty_at.set(if fits { next } else { empty_at });
         fits
     }
@@ -39,8 +39,8 @@ impl SignatureBudget {
 mod tests {
     use super::*;
 
-    fn spent(budget: &SignatureBudget, units: u32, now: u64) -> usize {
-        (0..).take_while(|_| budget.spend(units, Time::from_seconds(now))).count()
+    fn spent(budget: &SignatureBudget, milliseconds: u32, now: u64) -> usize {
+        (0..).take_while(|_| budget.spend(1_000 * milliseconds, Time::from_seconds(now))).count()
     }
 
     #[test]

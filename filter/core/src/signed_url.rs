@@ -2,7 +2,8 @@
 //!
 //! Promises: nothing that a link says is believed before its signature was checked with a key of the policy; a link serves
 //! one path, until one second, from the addresses that it names. Refuses without asking anybody, and does not say what of a
-//! link is wrong: its end alone is told, for whoever has a good link may know that it was one.
+//! link is wrong: its end alone is told, for whoever has a good link may know that it was one. Signatures cost the time that
+//! the worker gives to strangers, and no more.
 
 use std::net::IpAddr;
 
@@ -14,9 +15,12 @@ use serde_json::Value;
 
 use crate::denied::{DenialReason, Denied};
 use crate::keys::PublicKey;
+use crate::reply::GatewayError;
 
 /// The rule's name.
 const RULE: &str = "signed_urls";
+/// The name where there was no time to verify one.
+pub(crate) const UNVERIFIED: &str = "signed_urls.unverified";
 
 /// A key of a store, and its name.
 #[derive(Debug)]
@@ -34,36 +38,71 @@ pub(crate) fn may_be_signed(target: &str) -> bool {
     target.split_once('?').is_some_and(|(_, query)| query.contains(SIGNED_URL_PARAMETER))
 }
 
-/// The denial of a link.
-pub(crate) fn denied(code: ErrorCode) -> Denied {
-    Denied { rule: RULE.to_owned(), report_only: false, reason: DenialReason::Request(Problem::new(code)) }
+/// Why a link does not serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LinkError {
+    /// It is not for this request, or for nobody.
+    Refused(ErrorCode),
+    /// Nobody knows yet: links come faster than they may be verified.
+    TooMany,
+}
+
+impl From<LinkError> for Denied {
+    fn from(error: LinkError) -> Self {
+        let (rule, reason) = match error {
+            LinkError::Refused(code) => (RULE, DenialReason::Request(Problem::new(code))),
+            LinkError::TooMany => (UNVERIFIED, DenialReason::Gateway(GatewayError::RateLimited { retry_after_s: 1 })),
+        };
+        Self { rule: rule.to_owned(), report_only: false, reason }
+    }
 }
 
 impl UrlKeys {
-    /// What a token says of a download of this path, by whoever has this address.
+    /// What a token says of a download of this path, by whoever has this address. `spend` is asked for the time of a signature
+    /// before one is verified.
     pub(crate) fn verify(
         &self,
         token: &str,
         path: &str,
         client_ip: Option<IpAddr>,
         now: i64,
-    ) -> Result<SignedUrlClaims, ErrorCode> {
-        let claims = self.read_signed(token).ok_or(ErrorCode::SignatureInvalid)?;
-        if claims.path != path || !is_from_one_of(&claims.client_ips, client_ip) {
-            return Err(ErrorCode::SignatureInvalid);
+        spend: impl FnOnce(u32) -> bool,
+    ) -> Result<SignedUrlClaims, LinkError> {
+        let invalid = LinkError::Refused(ErrorCode::SignatureInvalid);
+        let signed = self.read_token(token).ok_or(invalid)?;
+        if !spend(signed.key.work_us()) {
+            return Err(LinkError::TooMany);
         }
-        if now >= claims.exp { Err(ErrorCode::SignatureExpired) } else { Ok(claims) }
+        let claims = signed.verify().ok_or(invalid)?;
+        if claims.path != path || !is_from_one_of(&claims.client_ips, client_ip) {
+            return Err(invalid);
+        }
+        if now >= claims.exp { Err(LinkError::Refused(ErrorCode::SignatureExpired)) } else { Ok(claims) }
     }
 
-    fn read_signed(&self, token: &str) -> Option<SignedUrlClaims> {
+    /// A token that names a key of the policy.
+    fn read_token<'a>(&'a self, token: &'a str) -> Option<SignedToken<'a>> {
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, claims) = signed.split_once('.')?;
         let header = read_part(header)?;
         let kid = SignedUrlHeader::read_kid(&header)?;
         let known = self.0.iter().find(|known| known.id == kid)?;
-        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-        let is_signed = known.key.verifies(signed.as_bytes(), &signature);
-        SignedUrlClaims::read(&read_part(claims).filter(|_| is_signed)?)
+        Some(SignedToken { key: &known.key, signed, claims, signature: URL_SAFE_NO_PAD.decode(signature).ok()? })
+    }
+}
+
+/// A token of which nothing is verified.
+struct SignedToken<'a> {
+    key: &'a PublicKey,
+    signed: &'a str,
+    claims: &'a str,
+    signature: Vec<u8>,
+}
+
+impl SignedToken<'_> {
+    fn verify(&self) -> Option<SignedUrlClaims> {
+        let is_signed = self.key.verifies(self.signed.as_bytes(), &self.signature);
+        SignedUrlClaims::read(&read_part(self.claims).filter(|_| is_signed)?)
     }
 }
 
@@ -133,16 +172,18 @@ mod tests {
         sign(&ed25519(seed), &SignedUrlHeader::new(id(&ed25519(seed))), claims)
     }
 
-    fn verify(token: &str) -> Result<SignedUrlClaims, ErrorCode> {
-        keys().verify(token, PATH, None, 999)
+    const INVALID: LinkError = LinkError::Refused(ErrorCode::SignatureInvalid);
+
+    fn verify(token: &str) -> Result<SignedUrlClaims, LinkError> {
+        keys().verify(token, PATH, None, 999, |_| true)
     }
 
     #[test]
     fn a_link_of_any_key_of_the_policy_is_good_until_its_end() {
         for seed in [1, 2] {
             assert_eq!(verify(&token(seed, &claims())), Ok(claims()));
-            let late = keys().verify(&token(seed, &claims()), PATH, None, 1_000);
-            assert_eq!(late, Err(ErrorCode::SignatureExpired));
+            let late = keys().verify(&token(seed, &claims()), PATH, None, 1_000, |_| true);
+            assert_eq!(late, Err(LinkError::Refused(ErrorCode::SignatureExpired)));
         }
     }
 
@@ -171,41 +212,58 @@ mod tests {
             "a.b.c".into(),
         ];
         for token in bad {
-            assert_eq!(verify(&token), Err(ErrorCode::SignatureInvalid), "{token}");
+            assert_eq!(verify(&token), Err(INVALID), "{token}");
         }
         let changed = token(1, &SignedUrlClaims { exp: i64::MAX, ..claims() });
         let (_, other) = changed.split_once('.').unwrap();
         let spliced =
             format!("{}.{}", signed.split('.').next().unwrap(), other.replace(other.rsplit('.').next().unwrap(), ""));
-        assert_eq!(verify(&spliced), Err(ErrorCode::SignatureInvalid));
-        assert_eq!(UrlKeys::default().verify(&good, PATH, None, 0), Err(ErrorCode::SignatureInvalid));
+        assert_eq!(verify(&spliced), Err(INVALID));
+        assert_eq!(UrlKeys::default().verify(&good, PATH, None, 0, |_| true), Err(INVALID));
+    }
+
+    #[test]
+    fn a_signature_is_verified_only_where_there_is_time_and_a_key() {
+        let verify = |token: &str, has_time: bool| {
+            let mut asked = Vec::new();
+            let spend = |work_us| {
+                asked.push(work_us);
+                has_time
+            };
+            let verified = keys().verify(token, PATH, None, 0, spend);
+            (verified.map(|_| ()), asked.len())
+        };
+        let forged = sign(&ed25519(3), &SignedUrlHeader::new(id(&ed25519(1))), &claims());
+        assert_eq!(verify(&token(1, &claims()), true), (Ok(()), 1));
+        assert_eq!(verify(&token(1, &claims()), false), (Err(LinkError::TooMany), 1));
+        assert_eq!(verify(&forged, false), (Err(LinkError::TooMany), 1), "a forged one is not told from a good one");
+        assert_eq!(verify(&forged, true), (Err(INVALID), 1));
+        for no_key in [token(3, &claims()), "a.b.c".to_owned()] {
+            assert_eq!(verify(&no_key, false), (Err(INVALID), 0), "{no_key}");
+        }
     }
 
     #[test]
     fn a_link_serves_its_own_path_alone() {
         let good = token(1, &claims());
         for path in [PATH.replace('7', "8"), PATH.replace("default", "other"), String::new()] {
-            assert_eq!(keys().verify(&good, &path, None, 0), Err(ErrorCode::SignatureInvalid), "{path}");
+            assert_eq!(keys().verify(&good, &path, None, 0, |_| true), Err(INVALID), "{path}");
         }
-        assert_eq!(
-            keys().verify(&good, "/other", None, 2_000),
-            Err(ErrorCode::SignatureInvalid),
-            "its end says nothing"
-        );
+        assert_eq!(keys().verify(&good, "/other", None, 2_000, |_| true), Err(INVALID), "its end says nothing");
     }
 
     #[test]
     fn a_link_that_is_bound_serves_its_addresses_alone() {
         let networks = ["10.0.0.0/8", "192.0.2.1", "fd00::/8", "nonsense"].map(str::to_owned).to_vec();
         let bound = token(1, &SignedUrlClaims { client_ips: networks, ..claims() });
-        let from = |text: &str| keys().verify(&bound, PATH, Some(text.parse().unwrap()), 0).is_ok();
+        let from = |text: &str| keys().verify(&bound, PATH, Some(text.parse().unwrap()), 0, |_| true).is_ok();
         for good in ["10.1.2.3", "::ffff:10.1.2.3", "192.0.2.1", "fd00::1"] {
             assert!(from(good), "{good}");
         }
         for bad in ["11.0.0.1", "192.0.2.2", "2001:db8::1"] {
             assert!(!from(bad), "{bad}");
         }
-        assert!(keys().verify(&bound, PATH, None, 0).is_err(), "an address that is not known");
+        assert!(keys().verify(&bound, PATH, None, 0, |_| true).is_err(), "an address that is not known");
     }
 
     #[test]

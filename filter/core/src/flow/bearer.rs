@@ -12,9 +12,10 @@ use super::Flow;
 use super::request::Presented;
 use crate::caller_cache::Caller;
 use crate::context::Context;
+use crate::denied::Denied;
 use crate::interrupt::Interrupt;
 use crate::metrics::Metric;
-use crate::signed_url;
+use crate::signed_url::{LinkError, UNVERIFIED};
 use crate::time::Time;
 
 /// What it is called in the access log and in metrics.
@@ -30,7 +31,7 @@ impl Flow {
         let claims = self.read_signed_url(context, now);
         let outcome = if claims.is_ok() { "ok" } else { "refused" };
         context.worker.metrics.count(Metric::Authentication { kind: SIGNED_URL, outcome });
-        let SignedUrlClaims { app, user, sha256, tenant, .. } = claims.map_err(signed_url::denied)?;
+        let SignedUrlClaims { app, user, sha256, tenant, .. } = claims.map_err(Denied::from)?;
         self.record.identity = SIGNED_URL;
         self.record.app.clone_from(&app);
         self.record.user.clone_from(&user);
@@ -45,12 +46,17 @@ impl Flow {
         Ok(())
     }
 
-    fn read_signed_url(&self, context: &Context, now: Time) -> Result<SignedUrlClaims, ErrorCode> {
+    fn read_signed_url(&self, context: &Context, now: Time) -> Result<SignedUrlClaims, LinkError> {
         let Presented::SignedUrl(token, client_ip) = &self.request.presented else {
-            return Err(ErrorCode::SignatureInvalid);
+            return Err(LinkError::Refused(ErrorCode::SignatureInvalid));
         };
-        let path = self.request.route.canonical_path();
-        context.policy.url_keys.verify(token.reveal(), &path, *client_ip, now.seconds())
+        let (path, worker) = (self.request.route.canonical_path(), &context.worker);
+        let spend = |work_us| worker.url_signatures.spend(work_us, now);
+        let claims = context.policy.url_keys.verify(token.reveal(), &path, *client_ip, now.seconds(), spend);
+        if claims == Err(LinkError::TooMany) {
+            worker.metrics.count(Metric::Limited { rule: UNVERIFIED.to_owned() });
+        }
+        claims
     }
 }
 

@@ -22,7 +22,7 @@ use crate::record::Record;
 use crate::reply::GatewayError;
 use crate::rules::cors::ReplyHeaders;
 use crate::secret::Secret;
-use crate::signed_url::{self, may_be_signed};
+use crate::signed_url::{LinkError, may_be_signed};
 
 /// The credentials of a request.
 pub(super) enum Presented {
@@ -330,7 +330,7 @@ fn read_signed_url(query: &[(String, String)]) -> Result<Option<Secret>, Box<Den
     let mut tokens = query.iter().filter(|(name, _)| name == SIGNED_URL_PARAMETER);
     match (tokens.next(), tokens.next()) {
         (token, None) => Ok(token.map(|(_, token)| Secret::new(token.as_str()))),
-        (_, Some(_)) => Err(Box::new(signed_url::denied(ErrorCode::SignatureInvalid))),
+        (_, Some(_)) => Err(Box::new(LinkError::Refused(ErrorCode::SignatureInvalid).into())),
     }
 }
 

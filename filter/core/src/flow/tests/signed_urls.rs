@@ -185,3 +185,18 @@ fn the_parameter_means_nothing_to_other_endpoints() {
         assert_eq!(code(judge(&gate, "GET", &target, &[], None)), (400, "INVALID_ARGS".into()), "{path}");
     }
 }
+
+#[test]
+fn signatures_of_strangers_have_their_share_of_a_worker_and_take_nobody_elses() {
+    let gate = changed(|_| ());
+    let forged = SignedUrlHeader::new(id(&ed25519(4)));
+    let forged = format!("/stag{DOWNLOAD}?lg_token={}", sign(&ed25519(5), &forged, &claims()));
+    let refusals = |count| (0..count).map(|_| code(judge(&gate, "GET", &forged, &[], None)));
+    assert!(refusals(2_000).all(|refusal| refusal == (403, "SIGNATURE_INVALID".into())));
+    let denial = refused(judge(&gate, "GET", &forged, &[], None));
+    assert_eq!((denial.reply.status, denial.record.rule.as_str()), (429, "signed_urls.unverified"));
+    assert!(denial.reply.headers.contains(&("retry-after", "1".to_owned())), "{:?}", denial.reply.headers);
+    assert_eq!(refused(judge(&gate, "GET", &target(&claims()), &[], None)).reply.status, 429);
+    let unknown_key = forged.replace("lg_token=", "lg_token=x");
+    assert_eq!(code(judge(&gate, "GET", &unknown_key, &[], None)).0, 403);
+}
