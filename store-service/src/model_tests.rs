@@ -4,7 +4,9 @@
 //! model says: no package has lost bytes that it needs, and no bytes are left that nobody needs. `PROPTEST_CASES` sets how many
 //! runs there are.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod model;
+
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -22,12 +24,13 @@ use linkgate_store_core::maintenance::{Gc, Purge};
 use linkgate_store_core::metrics::Metrics;
 use linkgate_store_core::retention::Cleanup;
 use linkgate_store_core::settings::{
-    Patterns, QueueLimits, Quota, QuotaRules, RetentionMode, RetentionOrder, RetentionRule, Usage,
+    Patterns, QueueLimits, Quota, QuotaRules, RetentionMode, RetentionOrder, RetentionRule,
 };
 use linkgate_store_core::testing::conformance::Adapters as _;
 use linkgate_store_core::testing::example_target;
 use proptest::prelude::*;
 
+use self::model::{Model, Modelled};
 use crate::Embedded;
 use crate::conformance_tests::DataDirectory;
 
@@ -83,132 +86,6 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Reopen),
     ];
     proptest::collection::vec(step, 1..40)
-}
-
-/// A package, as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Modelled {
-    version: u8,
-    content: usize,
-    is_deleted: bool,
-    is_purged: bool,
-    pins: BTreeMap<u8, bool>,
-    revision: i64,
-}
-
-/// What should be there. The id of a package is its place in the list, counted from 1.
-#[derive(Clone, Debug, Default)]
-struct Model {
-    packages: Vec<Modelled>,
-    events: Vec<&'static str>,
-}
-
-impl Model {
-    fn live(&self, version: u8) -> Option<usize> {
-        self.packages.iter().position(|package| package.version == version && !package.is_deleted)
-    }
-
-    fn change(&mut self, at: usize, event: &'static str, change: impl FnOnce(&mut Modelled)) {
-        self.packages[at].revision += 1;
-        change(&mut self.packages[at]);
-        self.events.push(event);
-    }
-
-    /// Whether it is stored.
-    fn upload(&mut self, version: u8, content: usize, overwrites: bool) -> bool {
-        match self.live(version) {
-            Some(_) if !overwrites => return false,
-            Some(at) if self.packages[at].pins.values().any(|protects| *protects) => return false,
-            Some(at) => self.change(at, "overwrite", |package| package.content = content),
-            None => {
-                let pins = BTreeMap::new();
-                let package = Modelled { version, content, is_deleted: false, is_purged: false, pins, revision: 1 };
-                self.packages.push(package);
-                self.events.push("upload");
-            }
-        }
-        true
-    }
-
-    /// What the change is answered with.
-    fn delete(&mut self, at: usize, force: bool) -> &'static str {
-        match self.packages.get(at) {
-            None => return "not_found",
-            Some(package) if package.is_deleted => {}
-            Some(package) if !package.pins.is_empty() && !force => {
-                self.events.push("delete_refused");
-                return "in_use";
-            }
-            Some(_) => self.change(at, "delete", |package| package.is_deleted = true),
-        }
-        "done"
-    }
-
-    fn restore(&mut self, at: usize, version: Option<u8>) -> &'static str {
-        let Some(package) = self.packages.get(at) else { return "not_found" };
-        let version = version.unwrap_or(package.version);
-        match package {
-            package if !package.is_deleted => {}
-            package if package.is_purged => return "purged",
-            _ if self.live(version).is_some() => return "version_taken",
-            _ => self.change(at, "restore", |package| (package.is_deleted, package.version) = (false, version)),
-        }
-        "done"
-    }
-
-    fn pin(&mut self, at: usize, name: u8, protects: bool) -> &'static str {
-        match self.packages.get(at) {
-            None => return "not_found",
-            Some(package) if package.is_purged => return "purged",
-            Some(package) if package.is_deleted => return "deleted",
-            Some(package) if package.pins.get(&name) == Some(&protects) => {}
-            Some(_) => self.change(at, "pin", |package| {
-                package.pins.insert(name, protects);
-            }),
-        }
-        "done"
-    }
-
-    fn unpin(&mut self, at: usize, name: u8) -> &'static str {
-        match self.packages.get(at) {
-            Some(package) if package.pins.contains_key(&name) => {}
-            _ => return "not_found",
-        }
-        self.change(at, "unpin", |package| {
-            package.pins.remove(&name);
-        });
-        "done"
-    }
-
-    fn purge(&mut self) {
-        for at in 0..self.packages.len() {
-            let package = &self.packages[at];
-            if package.is_deleted && !package.is_purged && package.pins.is_empty() {
-                self.change(at, "purge", |package| package.is_purged = true);
-            }
-        }
-    }
-
-    /// All but the newest go, unless they are pinned.
-    fn clean_up(&mut self) {
-        let is_free = |package: &Modelled| !package.is_deleted && package.pins.is_empty();
-        let free: Vec<_> = (0..self.packages.len()).rev().filter(|at| is_free(&self.packages[*at])).collect();
-        for at in free.into_iter().skip(KEPT) {
-            self.change(at, "cleanup", |package| package.is_deleted = true);
-        }
-    }
-
-    fn needed(&self) -> BTreeSet<usize> {
-        self.packages.iter().filter(|package| !package.is_purged).map(|package| package.content).collect()
-    }
-
-    fn usage(&self) -> Usage {
-        let kept = self.packages.iter().filter(|package| !package.is_purged);
-        Usage {
-            packages: self.packages.iter().filter(|package| !package.is_deleted).count() as u64,
-            bytes: kept.map(|package| CONTENTS[package.content].len() as u64).sum(),
-        }
-    }
 }
 
 fn version(number: u8) -> PackageVersion {
