@@ -7,16 +7,17 @@
 mod model;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use linkgate_archive::{Format, Package};
 use linkgate_contract::{CallerApp, JobId, Operator, PackageId, PackageVersion, PinName, Sha256};
 use linkgate_store_core::conditions::Conditions;
 use linkgate_store_core::ingest::ports::{
-    Actor, BlobStore as _, BlobWriter as _, BytesFrom, Catalog as _, CatalogError, CatalogReader as _, Change,
-    ChangeError, Fetched, JobRecord, JobRequest, JobState, JobView, NewPackage, NewPin, PackageDetail,
-    PackageReader as _, Provenance,
+    Actor, BlobError, BlobReader as _, BlobStore as _, BlobWriter as _, BytesFrom, Catalog as _, CatalogError,
+    CatalogReader as _, Change, ChangeError, Count, Fetched, JobRecord, JobRequest, JobState, JobView, NewPackage,
+    NewPin, PackageDetail, PackageFilter, PackageKey, PackageOrder, PackagePage, PackageQuery, PackageReader as _,
+    Provenance,
 };
 use linkgate_store_core::ingest::{Allowance, now_ms};
 use linkgate_store_core::lifecycle::{Lifecycle, LifecycleRules};
@@ -63,6 +64,13 @@ enum Step {
         package: usize,
         name: u8,
     },
+    /// An upload whose store dies in the middle of it.
+    Die {
+        version: u8,
+        content: usize,
+        overwrites: bool,
+        at: Death,
+    },
     /// Once the time of all deleted packages is over.
     Purge,
     CleanUp,
@@ -70,11 +78,24 @@ enum Step {
     Reopen,
 }
 
+/// Where in an upload a store dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Death {
+    /// The bytes are written and have no name.
+    Written,
+    /// The bytes have their name and no row.
+    Committed,
+    /// The row is there, and bytes that it replaced are, too.
+    Recorded,
+}
+
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let (version, package, name) = (|| 0_u8..4, || 0_usize..6, || 0_u8..2);
     let step = prop_oneof![
         6 => (version(), 0..CONTENTS.len(), any::<bool>())
             .prop_map(|(version, content, overwrites)| Step::Upload { version, content, overwrites }),
+        2 => (version(), 0..CONTENTS.len(), any::<bool>(), proptest::sample::select(&[Death::Written, Death::Committed, Death::Recorded][..]))
+            .prop_map(|(version, content, overwrites, at)| Step::Die { version, content, overwrites, at }),
         4 => (package(), any::<bool>()).prop_map(|(package, force)| Step::Delete { package, force }),
         3 => (package(), proptest::option::of(version())).prop_map(|(package, version)| Step::Restore { package, version }),
         3 => (package(), name(), any::<bool>())
@@ -124,7 +145,13 @@ impl World {
         let answer = |done: Result<(), ChangeError>| done.map_or_else(|e| e.kind(), |()| "done");
         match *step {
             Step::Upload { version, content, overwrites } => {
-                assert_eq!(self.upload(version, content, overwrites).await, model.upload(version, content, overwrites));
+                let stored = self.upload(version, content, overwrites, None).await;
+                assert_eq!(stored, model.upload(version, content, overwrites));
+            }
+            Step::Die { version, content, overwrites, at } => {
+                self.upload(version, content, overwrites, Some(at)).await;
+                model.die(version, content, overwrites, at);
+                return self.reopen().await;
             }
             Step::Delete { package, force } => {
                 let done = lifecycle.delete(&Self::change(package), force).await;
@@ -149,11 +176,16 @@ impl World {
             Step::CleanUp => self.clean_up(model).await,
             Step::Collect => {
                 let collected = Gc::offline(self.data.blobs(), self.data.catalog(), false).run().await.unwrap();
-                assert_eq!(collected.blobs, 0, "nothing is left over");
+                assert_eq!(collected.blobs, model.collect(), "what the dead left, and nothing else");
             }
-            Step::Reopen => return Self { data: self.data.reopen(QueueLimits::default()).await },
+            Step::Reopen => return self.reopen().await,
         }
         self
+    }
+
+    /// As the next process finds it.
+    async fn reopen(self) -> Self {
+        Self { data: self.data.reopen(QueueLimits::default()).await }
     }
 
     async fn purge(&self, model: &mut Model) {
@@ -183,15 +215,25 @@ impl World {
         model.clean_up();
     }
 
-    /// As an upload publishes; whether it was stored.
-    async fn upload(&self, number: u8, content: usize, overwrites: bool) -> bool {
+    /// As an upload publishes, up to its death; whether it was stored.
+    async fn upload(&self, number: u8, content: usize, overwrites: bool, death: Option<Death>) -> bool {
         let (blobs, catalog) = (self.data.blobs(), self.data.catalog());
         let mut writer = blobs.open_writer(None).await.unwrap();
         writer.write(Bytes::from_static(CONTENTS[content])).await.unwrap();
         let finished = writer.finish().await.unwrap();
+        if death == Some(Death::Written) {
+            return false;
+        }
         let _lock = catalog.lock_publishing().await;
         let is_new = blobs.commit(finished).await.unwrap();
-        match catalog.record(package(number, content, overwrites), job(), None).await {
+        if death == Some(Death::Committed) {
+            return false;
+        }
+        let recorded = catalog.record(package(number, content, overwrites), job(), None).await;
+        if death == Some(Death::Recorded) {
+            return recorded.is_ok();
+        }
+        match recorded {
             Ok(recorded) => {
                 if let Some(old) = recorded.replaced.filter(|old| *old != digest(content))
                     && !catalog.is_referenced(&old).await.unwrap()
@@ -210,6 +252,19 @@ impl World {
         }
     }
 
+    async fn read_blob(&self, content: usize) -> Option<Vec<u8>> {
+        let mut reader = match self.data.blobs().open(digest(content), None).await {
+            Ok(reader) => reader,
+            Err(BlobError::NotFound) => return None,
+            Err(e) => panic!("{e}"),
+        };
+        let mut bytes = Vec::new();
+        while let Some(chunk) = reader.read_chunk(64).await.unwrap() {
+            bytes.extend_from_slice(&chunk);
+        }
+        Some(bytes)
+    }
+
     async fn assert_is(&self, model: &Model) {
         let catalog = self.data.catalog();
         for (at, expected) in model.packages.iter().enumerate() {
@@ -220,16 +275,26 @@ impl World {
         let beyond = Self::change(model.packages.len());
         assert!(catalog.find_package(&beyond.target, beyond.id).await.unwrap().is_none());
         let mut stored = BTreeSet::new();
-        for content in 0..CONTENTS.len() {
-            if self.data.blobs().stat(digest(content)).await.unwrap().is_some() {
+        for (content, written) in CONTENTS.iter().enumerate() {
+            if let Some(bytes) = self.read_blob(content).await {
+                assert_eq!(bytes, *written);
                 stored.insert(content);
             }
         }
-        assert_eq!(stored, model.needed(), "blobs");
+        assert_eq!(stored, model.stored(), "blobs");
+        let listed = catalog.list_packages(&example_target(), &everything()).await.unwrap();
+        let ids = |page: &PackagePage| page.rows.iter().map(|row| row.id.row()).collect::<Vec<_>>();
+        assert_eq!((ids(&listed), listed.count), (model.live_ids(), Count::Exactly(model.live_ids().len() as u64)));
         let used = catalog.usage(&example_target()).await.unwrap();
         assert_eq!((used.module, used.application), (model.usage(), model.usage()));
         assert_eq!(self.data.events().await, model.events);
     }
+}
+
+/// All live packages, the latest first.
+fn everything() -> PackageQuery {
+    let order = vec![PackageOrder { key: PackageKey::Id, is_descending: true }];
+    PackageQuery { filter: PackageFilter::default(), order, before: None, limit: 100, offset: 0 }
 }
 
 fn read(detail: &PackageDetail) -> Modelled {
@@ -311,6 +376,9 @@ fn config() -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..asked }
 }
 
+/// How many were taken in all.
+static STEPS: AtomicUsize = AtomicUsize::new(0);
+
 proptest! {
     #![proptest_config(config())]
 
@@ -323,6 +391,7 @@ proptest! {
                 world = world.step(step, &mut model).await;
                 world.assert_is(&model).await;
             }
+            println!("{} steps so far", STEPS.fetch_add(steps.len(), Ordering::Relaxed) + steps.len());
         });
     }
 }

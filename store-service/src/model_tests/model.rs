@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use linkgate_store_core::settings::Usage;
 
-use super::{CONTENTS, KEPT};
+use super::{CONTENTS, Death, KEPT};
 
 /// A package, as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub(super) struct Modelled {
 pub(super) struct Model {
     pub(super) packages: Vec<Modelled>,
     pub(super) events: Vec<&'static str>,
+    /// Bytes that dead stores left and nobody needed then.
+    left: BTreeSet<usize>,
 }
 
 impl Model {
@@ -48,7 +50,29 @@ impl Model {
                 self.events.push("upload");
             }
         }
+        self.left = &self.left - &self.needed();
         true
+    }
+
+    /// An upload whose store dies leaves what it had come to.
+    pub(super) fn die(&mut self, version: u8, content: usize, overwrites: bool, at: Death) {
+        if at == Death::Written {
+            return;
+        }
+        self.left.insert(content);
+        if at == Death::Recorded {
+            let before = self.needed();
+            self.upload(version, content, overwrites);
+            self.left.extend(before);
+        }
+        self.left = &self.left - &self.needed();
+    }
+
+    /// How much of what dead stores left is collected.
+    pub(super) fn collect(&mut self) -> u64 {
+        let left = &self.left - &self.needed();
+        self.left.clear();
+        left.len() as u64
     }
 
     /// What the change is answered with.
@@ -119,8 +143,19 @@ impl Model {
         }
     }
 
-    pub(super) fn needed(&self) -> BTreeSet<usize> {
+    fn needed(&self) -> BTreeSet<usize> {
         self.packages.iter().filter(|package| !package.is_purged).map(|package| package.content).collect()
+    }
+
+    /// Whose bytes are there.
+    pub(super) fn stored(&self) -> BTreeSet<usize> {
+        &self.needed() | &self.left
+    }
+
+    /// Those of the packages that are listed, the latest first.
+    pub(super) fn live_ids(&self) -> Vec<i64> {
+        let live = (1..).zip(&self.packages).filter(|(_, package)| !package.is_deleted).map(|(id, _)| id);
+        live.collect::<Vec<_>>().into_iter().rev().collect()
     }
 
     pub(super) fn usage(&self) -> Usage {
