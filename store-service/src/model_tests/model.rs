@@ -79,6 +79,10 @@ impl Model {
     pub(super) fn delete(&mut self, at: usize, force: bool) -> &'static str {
         match self.packages.get(at) {
             None => return "not_found",
+            // Asked again, the store frees what a dead one did not.
+            Some(package) if package.is_purged => {
+                self.left.remove(&package.content);
+            }
             Some(package) if package.is_deleted => {}
             Some(package) if !package.pins.is_empty() && !force => {
                 self.events.push("delete_refused");
