@@ -163,6 +163,18 @@ impl DataDirectory {
         Ok(rows.iter().map(read).collect())
     }
 
+    /// The live packages that no pin keeps, by their module: number and creation.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn unpinned(&self) -> Result<Vec<(String, i64, i64)>, sqlx::Error> {
+        let query = sqlx::query_as(
+            "select app_code || '/' || module, id, created_ms from source_package
+             where is_deleted = 0 and not exists (select 1 from pin where package_id = source_package.id)",
+        );
+        self.with_catalog(async |catalog| query.fetch_all(catalog).await).await
+    }
+
     /// What happened to packages, the oldest first.
     pub async fn events(&self) -> Vec<EventRow> {
         let rows = sqlx::query("select * from event order by id").fetch_all(&mut self.open().await).await.unwrap();

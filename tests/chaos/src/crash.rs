@@ -5,6 +5,7 @@
 //! the report; a directory in which something was wrong is left for a look. Panics only where nothing can be judged.
 
 pub mod caller;
+mod cleanup;
 mod ground;
 pub mod judge;
 pub mod packages;
@@ -94,6 +95,8 @@ enum Aim {
     Step(Step, usize),
     /// At this step of `linkgate-store gc`; the store before it dies at a moment.
     Clearing(Step),
+    /// At this step of `linkgate-store retention run`; the store before it dies at a moment.
+    Cleanup(Step),
 }
 
 struct Campaign {
@@ -164,6 +167,9 @@ impl Campaign {
                     return wrong + self.wrong(fault);
                 }
             }
+            if let Aim::Cleanup(step) = aim {
+                wrong += self.crash_cleanup(step).await;
+            }
             wrong += self.clear().await;
         }
         for caller in &mut self.callers {
@@ -177,10 +183,10 @@ impl Campaign {
         if self.rng.u8(..100) < 35 {
             return moment;
         }
-        // No store here has rules to clean up by.
-        let steps = Step::ALL.into_iter().filter(|step| !matches!(step, Step::CleanupDue | Step::CleanedUp));
-        let Some(step) = self.rng.choice(steps.collect::<Vec<_>>()) else { return moment };
+        let Some(step) = self.rng.choice(Step::ALL) else { return moment };
         let most = match step {
+            // No store that serves here has rules to clean up by.
+            Step::CleanupDue | Step::CleanedUp => return Aim::Cleanup(step),
             Step::BlockWritten => 60,
             // Of packages that were deleted before, of which there are a few.
             Step::GcFound | Step::GcRemoved | Step::PurgeDue | Step::Purged => 3,
@@ -364,7 +370,7 @@ async fn die(store: &mut StoreProcess, ground: &Ground, aim: Aim) -> Option<Step
             sleep(moment).await;
             None
         }
-        Aim::Clearing(_) => {
+        Aim::Clearing(_) | Aim::Cleanup(_) => {
             sleep(Duration::from_millis(MOMENT_MS as u64 / 2)).await;
             None
         }

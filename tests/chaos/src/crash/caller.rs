@@ -426,6 +426,19 @@ impl Caller {
         }
     }
 
+    /// A clean-up has deleted these rows; they can be restored.
+    pub fn lose(&mut self, ids: &BTreeSet<i64>) {
+        let lost: Vec<_> =
+            self.live.iter().filter(|(_, live)| ids.contains(&live.id)).map(|(key, _)| key.clone()).collect();
+        for key in lost {
+            if let Some(live) = self.live.remove(&key) {
+                self.deleted.insert(live.id);
+                self.restorable.insert(live.id, (key, live.sha256));
+                self.deeds.deletes += 1;
+            }
+        }
+    }
+
     fn unexpected(&mut self, what: &str, reply: &Reply) -> Next {
         self.wrong.push(format!("{what} was answered {}: {}", reply.status, reply.body));
         Next::End
