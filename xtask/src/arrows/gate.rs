@@ -137,7 +137,7 @@ pub(super) const MODULES: super::modules::Table = &[
     ("directory", &["secret"]),
     ("caller_cache", &["time"]),
     ("head", &["signed_url", "time"]),
-    ("signed_url", &["denied", "keys"]),
+    ("signed_url", &["denied", "keys", "reply"]),
     ("keys", &[]),
     ("reason", &[]),
     ("record", &[]),
