@@ -26,7 +26,9 @@ impl Flow {
         matches!(self.request.presented, Presented::SignedUrl(..))
     }
 
-    /// Checks the URL and authorizes its maker.
+    /// Checks the URL and authorizes its maker. Cold, for within its caller it would cost every other request some thousands of
+    /// instructions.
+    #[cold]
     pub(super) fn authenticate_bearer(&mut self, context: &Context, now: Time) -> Result<(), Interrupt> {
         let claims = self.read_signed_url(context, now);
         let outcome = if claims.is_ok() { "ok" } else { "refused" };
