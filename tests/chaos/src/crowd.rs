@@ -13,7 +13,9 @@ mod report;
 use std::time::{Duration, Instant};
 
 use linkgate_tests::measure::median;
-use linkgate_tests::{Behaviour, Compression, FakeSource, LinkRequestBuilder, Reply, StoreProcess, tar};
+use linkgate_tests::{
+    Behaviour, Compression, FakeSource, LinkRequestBuilder, Reply, StoreProcess, package_of_size, tar,
+};
 use reqwest::Method;
 
 use gather::Gathered;
@@ -22,6 +24,8 @@ pub use report::Report;
 /// The caller that takes all it can get, and the one that wants to be served.
 const GREEDY: &str = "greedy";
 const MODEST: &str = "modest";
+/// A package that no buffers hold.
+const LARGE: usize = 32 << 20;
 /// Requests of each kind of which the median is taken.
 const REQUESTS: u32 = 20;
 
@@ -38,6 +42,10 @@ pub enum Resource {
     Watchers,
     /// Bodies in memory.
     Bodies,
+    /// Files that come.
+    Files,
+    /// Downloads that are not read.
+    Downloads,
     /// Jobs that have ended.
     EndedJobs,
     /// Connections on which nothing comes.
@@ -48,12 +56,14 @@ pub enum Resource {
 
 impl Resource {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Queue,
         Self::OneUpload,
         Self::Waiters,
         Self::Watchers,
         Self::Bodies,
+        Self::Files,
+        Self::Downloads,
         Self::EndedJobs,
         Self::Strangers,
         Self::Probes,
@@ -66,6 +76,8 @@ impl Resource {
             Self::Waiters => "requests that wait for uploads",
             Self::Watchers => "event streams",
             Self::Bodies => "bodies in memory",
+            Self::Files => "files that come",
+            Self::Downloads => "downloads that are not read",
             Self::EndedJobs => "jobs that have ended",
             Self::Strangers => "connections of strangers",
             Self::Probes => "probes",
@@ -118,6 +130,7 @@ impl Ground {
         let source = FakeSource::serving(package.clone()).await;
         source.on("/slow", Behaviour::Held(package));
         source.on("/none", Behaviour::Status(404));
+        source.on("/large", Behaviour::Bytes(package_of_size(LARGE)));
         let data = tempfile::tempdir().unwrap();
         // A crowd stays as long as it is looked at, and jobs that have ended reach their bound within a minute.
         let settings = [

@@ -1,10 +1,13 @@
 //! The same before a real Envoy: what the gate holds for callers, known or not, and what the policy bounds for each of them.
 
+mod strangers;
+
 use std::any::Any;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use linkgate_tests::gateway::GatewayPlan;
+use linkgate_tests::identity::{Identity, Service};
 use linkgate_tests::measure::median;
 use linkgate_tests::whole::{WholeStack, stranger};
 use linkgate_tests::{Behaviour, Compression, LinkRequestBuilder, Reply, random, sha256_hex, tar};
@@ -28,8 +31,16 @@ const UPLOADS: usize = 4;
 /// What a crowd takes of the gate.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Resource {
+    /// Connections on which nothing comes.
+    Silence,
+    /// Streams of a connection.
+    Streams,
     /// Requests of an address that wait before anybody is known.
     Strangers,
+    /// Signatures of tokens that were not seen before.
+    Signatures,
+    /// Questions to a service that does not answer.
+    Questions,
     /// Requests of a caller that wait for their bodies.
     Bodies,
     /// Requests in a second.
@@ -39,10 +50,23 @@ pub(super) enum Resource {
 }
 
 impl Resource {
-    pub(super) const ALL: [Self; 4] = [Self::Strangers, Self::Bodies, Self::Rate, Self::Uploads];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Silence,
+        Self::Streams,
+        Self::Strangers,
+        Self::Signatures,
+        Self::Questions,
+        Self::Bodies,
+        Self::Rate,
+        Self::Uploads,
+    ];
 
     fn name(self) -> &'static str {
         match self {
+            Self::Silence => "Envoy: connections on which nothing comes",
+            Self::Streams => "Envoy: streams of a connection",
+            Self::Signatures => "the gate: signatures of tokens of strangers",
+            Self::Questions => "the gate: questions of strangers to a service that does not answer",
             Self::Strangers => "the gate: requests of strangers that wait",
             Self::Bodies => "the gate: requests of a caller that wait for their bodies",
             Self::Rate => "the gate: requests of a caller in a second",
@@ -53,7 +77,7 @@ impl Resource {
     /// What those read who get nothing.
     fn code(self) -> &'static str {
         match self {
-            Self::Rate => "RATE_LIMIT_RESTRICTION",
+            Self::Rate | Self::Signatures => "RATE_LIMIT_RESTRICTION",
             _ => "CONCURRENCY_LIMIT_RESTRICTION",
         }
     }
@@ -63,6 +87,7 @@ impl Resource {
 struct Ground {
     stack: WholeStack,
     secret: String,
+    identity: Identity,
 }
 
 type Held = Vec<Box<dyn Any + Send>>;
@@ -84,7 +109,9 @@ impl Ground {
         let (secret, package) = (random(), tar(&[("main.py", b"print()")], Compression::Gzip));
         // One worker, for each counts by itself what it holds.
         let settings = [("LINKGATE_FETCH_IDLE_TIMEOUT_S", "600"), ("LINKGATE_FETCH_MIN_RATE", "0")];
-        let stack = WholeStack::under(GatewayPlan::new().workers(1), &settings, &[], |policy, source| {
+        let identity = Identity::start().await;
+        let plan = GatewayPlan::new().workers(1).asking(&identity);
+        let stack = WholeStack::under(plan, &settings, &[], |policy, source| {
             source.on("/slow", Behaviour::Held(package.clone()));
             source.on("/quick", Behaviour::Bytes(package));
             let greedy = json!({"app_code": GREEDY, "secret_sha256": [sha256_hex(secret.as_bytes())]});
@@ -92,11 +119,13 @@ impl Ground {
             match resource {
                 Resource::Rate => policy["limits"]["requests_per_app"] = json!({"per_second": 1, "burst": BURST}),
                 Resource::Uploads => policy["limits"]["uploads_per_app"] = json!({"concurrent": UPLOADS}),
-                Resource::Strangers | Resource::Bodies => {}
+                Resource::Signatures => policy["identity"] = strangers::believing_another_gateway(),
+                Resource::Questions => policy["identity"] = json!({"bkauth": {"cluster": Service::Bkauth.cluster()}}),
+                Resource::Silence | Resource::Streams | Resource::Strangers | Resource::Bodies => {}
             }
         })
         .await;
-        Self { stack, secret }
+        Self { stack, secret, identity }
     }
 
     fn greedy_header(&self) -> String {
@@ -129,6 +158,10 @@ impl Ground {
 
     async fn gather(&self, resource: Resource) -> (Gathered, Held) {
         match resource {
+            Resource::Silence => self.say_nothing().await,
+            Resource::Streams => self.open_streams().await,
+            Resource::Signatures => self.make_up_tokens().await,
+            Resource::Questions => self.ask_in_vain().await,
             // Another address than the other caller's.
             Resource::Strangers => self.hold_back_bodies(resource, "", "127.0.0.2:0", 300, 256).await,
             Resource::Bodies => {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use linkgate_tests::{LinkRequestBuilder, Reply};
+use linkgate_tests::token::good_claims;
+use linkgate_tests::{LinkRequestBuilder, Reply, package_of_size};
+use reqwest::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -16,6 +18,11 @@ use super::{GREEDY, Ground, Resource};
 
 /// Who is not answered by then waits, and is meant to.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(20);
+
+/// Codes of those who get nothing.
+const DOCUMENTED: [&str; 2] = ["TOO_MANY_UPLOADS", "TOO_MANY_REQUESTS"];
+/// What comes of a body at the most; its last byte never does.
+const BODY: usize = 1 << 20;
 
 /// What came of a crowd.
 #[derive(Debug, Default)]
@@ -47,7 +54,17 @@ pub(super) async fn gather(resource: Resource, ground: &Ground) -> (Gathered, He
             wait_in_crowds(ground, 300, 128, ask).await
         }
         Resource::Watchers => watch_in_crowds(ground).await,
-        Resource::Bodies => send_bodies(ground).await,
+        Resource::Bodies => {
+            let blanks = vec![b' '; BODY];
+            let head = |_| head_of(ground, "link/", "application/json");
+            hold_bodies(ground, Gathered::new(64, 16), head, &blanks).await
+        }
+        Resource::Files => {
+            let path = |number| format!("?filename=a.bin&version=f{number}");
+            let head = |number| head_of(ground, &path(number), "application/octet-stream");
+            hold_bodies(ground, Gathered::new(24, 8), head, &package_of_size(BODY)).await
+        }
+        Resource::Downloads => leave_unread(ground).await,
         Resource::EndedJobs => fail_in_crowds(ground).await,
         Resource::Strangers => hold_connections(ground).await,
         Resource::Probes => flood_with_probes(ground).await,
@@ -59,10 +76,20 @@ impl Gathered {
         Self { tried, bound, ..Self::default() }
     }
 
+    /// Somebody got a reply that has not ended, or nothing.
+    async fn keep_open(&mut self, reply: reqwest::Response, held: &mut Held) {
+        if reply.status() == 200 {
+            held.push(Box::new(reply));
+            return;
+        }
+        let (status, headers) = (reply.status().as_u16(), reply.headers().clone());
+        self.refuse(&Reply { status, headers, body: reply.text().await.unwrap_or_default() });
+    }
+
     /// Somebody got nothing.
     fn refuse(&mut self, reply: &Reply) {
         let retry_after = reply.header("retry-after");
-        let documented = ["TOO_MANY_UPLOADS", "TOO_MANY_REQUESTS"].into_iter().any(|code| reply.body.contains(code));
+        let documented = DOCUMENTED.iter().any(|code| reply.body.contains(code));
         let told = format!("{} {} (Retry-After: {})", reply.status, reply.body, retry_after.unwrap_or("none"));
         if reply.status != 429 || !documented || retry_after != Some("5") {
             self.wrong.push(told.clone());
@@ -116,34 +143,36 @@ async fn watch_in_crowds(ground: &Ground) -> (Gathered, Held) {
     let mut held = Held::new();
     for number in 0..gathered.tried {
         let request = ground.about(GREEDY, &jobs[number % jobs.len()]).header("accept", "text/event-stream");
-        let reply = request.open(ground.store.base()).await;
-        if reply.status() == 200 {
-            held.push(Box::new(reply));
-            continue;
-        }
-        let (status, headers) = (reply.status().as_u16(), reply.headers().clone());
-        gathered.refuse(&Reply { status, headers, body: reply.text().await.unwrap_or_default() });
+        gathered.keep_open(request.open(ground.store.base()).await, &mut held).await;
     }
     gathered.held = held.len();
     (gathered, held)
 }
 
+/// What a body follows that is longer than [`BODY`].
+fn head_of(ground: &Ground, below: &str, media_type: &str) -> String {
+    format!(
+        "POST /bkapps/applications/{GREEDY}/modules/default/source_package/{below} HTTP/1.1\r\nhost: x\r\n\
+         blueking-language: en\r\nx-bkapi-jwt: {}\r\ncontent-type: {media_type}\r\ncontent-length: {}\r\n\r\n",
+        ground.store.mint().token_of(GREEDY),
+        BODY + 1
+    )
+}
+
 /// Bodies of which the last byte never comes.
-async fn send_bodies(ground: &Ground) -> (Gathered, Held) {
-    const BODY: usize = 1 << 20;
-    let mut gathered = Gathered::new(64, 16);
-    let head = format!(
-        "POST /bkapps/applications/{GREEDY}/modules/default/source_package/link/ HTTP/1.1\r\nhost: x\r\n\
-         blueking-language: en\r\nx-bkapi-jwt: {}\r\ncontent-type: application/json\r\ncontent-length: {BODY}\r\n\r\n",
-        ground.store.mint().token_of(GREEDY)
-    );
-    let (address, body) = (ground.store.base().trim_start_matches("http://"), vec![b' '; BODY - 1]);
+async fn hold_bodies(
+    ground: &Ground,
+    mut gathered: Gathered,
+    head: impl Fn(usize) -> String,
+    body: &[u8],
+) -> (Gathered, Held) {
+    let address = ground.store.base().trim_start_matches("http://");
     let mut open = Vec::new();
-    for _ in 0..gathered.tried {
+    for number in 0..gathered.tried {
         let mut stream = TcpStream::connect(address).await.expect("it listens");
         let sent = async {
-            stream.write_all(head.as_bytes()).await?;
-            stream.write_all(&body).await
+            stream.write_all(head(number).as_bytes()).await?;
+            stream.write_all(body).await
         };
         // Whoever is refused may be refused before all has been sent.
         let _sent_or_refused = sent.await;
@@ -159,12 +188,29 @@ async fn send_bodies(ground: &Ground) -> (Gathered, Held) {
             Ok(Ok(read)) => {
                 let told = String::from_utf8_lossy(&answer[..read]).into_owned();
                 let first = told.lines().next().unwrap_or_default().to_owned();
-                if !told.contains(" 429 ") || !told.contains("TOO_MANY_REQUESTS") {
+                if !told.contains(" 429 ") || !DOCUMENTED.iter().any(|code| told.contains(code)) {
                     gathered.wrong.push(told);
                 }
                 *gathered.refusals.entry(first).or_default() += 1;
             }
         }
+    }
+    gathered.held = held.len();
+    (gathered, held)
+}
+
+/// Downloads of which only the head is read.
+async fn leave_unread(ground: &Ground) -> (Gathered, Held) {
+    let (mut gathered, mut held) = (Gathered::new(100, 64), Held::new());
+    let uploaded = ground.store.send(ground.request(GREEDY, "/large", "1")).await;
+    let mut claims = good_claims();
+    claims["app"]["app_code"] = GREEDY.into();
+    claims["linkgate"]["action"] = "download".into();
+    for _ in 0..gathered.tried {
+        let path = format!("{}/download/", uploaded.json()["id"]);
+        let request = ground.request(GREEDY, "/large", "1").below(Method::GET, &path).in_english();
+        let request = request.token(Some(ground.store.mint().sign(&claims)));
+        gathered.keep_open(request.open(ground.store.base()).await, &mut held).await;
     }
     gathered.held = held.len();
     (gathered, held)
