@@ -50,6 +50,18 @@ pub enum Bench {
         #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
         rounds: u32,
     },
+    /// What uploads take while packages are deleted, and while the store purges them
+    Deletes {
+        /// How many are deleted
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        packages: u32,
+        /// How many callers delete at once
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+        deleting: u32,
+        /// How often each is measured
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+    },
     /// Many uploads at once and many small ones in a row: all right, within their time and memory
     Load {
         /// How many small ones
@@ -91,16 +103,13 @@ pub fn bench(workspace: &Workspace, bench: &Bench) -> Outcome<()> {
             run(named(workspace, "catalog").args(["--packages", &packages.to_string(), "--rounds", &rounds]))
         }
         Bench::Pages { packages, rounds } => {
-            let bin = workspace.build(Profile::Release, &["linkgate-store"])?;
-            let (packages, rounds) = (packages.to_string(), rounds.to_string());
-            let mut command = named(workspace, "pages");
-            run(command.args(["--packages", &packages, "--rounds", &rounds]).env("LINKGATE_BIN_DIR", &bin))
+            beside_store(workspace, "pages", &[("--packages", packages), ("--rounds", rounds)])
         }
-        Bench::Load { small } => {
-            let bin = workspace.build(Profile::Release, &["linkgate-store"])?;
-            let mut command = named(workspace, "load");
-            run(command.args(["--small", &small.to_string()]).env("LINKGATE_BIN_DIR", &bin))
+        Bench::Deletes { packages, deleting, rounds } => {
+            let flags = [("--packages", packages), ("--deleting", deleting), ("--rounds", rounds)];
+            beside_store(workspace, "deletes", &flags)
         }
+        Bench::Load { small } => beside_store(workspace, "load", &[("--small", small)]),
         Bench::Instructions => {
             let wasm = wasm::build(workspace)?;
             let mut command = workspace.cargo();
@@ -125,6 +134,16 @@ fn named(workspace: &Workspace, name: &str) -> Command {
     let mut command = workspace.cargo();
     command.args(["bench", "-p", "linkgate-tests", "--bench", name, "--"]);
     command
+}
+
+/// Runs one that starts stores.
+fn beside_store(workspace: &Workspace, name: &str, flags: &[(&str, &u32)]) -> Outcome<()> {
+    let bin = workspace.build(Profile::Release, &["linkgate-store"])?;
+    let mut command = named(workspace, name);
+    for (flag, number) in flags {
+        command.args([(*flag).to_owned(), number.to_string()]);
+    }
+    run(command.env("LINKGATE_BIN_DIR", &bin))
 }
 
 /// Runs one that starts Envoy with the filter, and what stands behind it. Returns the filter's path.
