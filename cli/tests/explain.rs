@@ -111,6 +111,33 @@ headers:
 }
 
 #[test]
+fn a_forced_deletion_needs_another_action_than_a_plain_one() {
+    let request = r#"
+method: DELETE
+path: /stag/bkapps/applications/shop/modules/web/source_package/7/
+headers:
+  x-bkapi-authorization: { bk_app_code: apigw-api-test, bk_app_secret: s3cret, bk_ticket: t1cket }
+"#;
+    let granting = |actions: &str| {
+        let more = format!("targets: [\"*\"], actions: [{actions}]");
+        good_policy().replace("targets: [\"*\"]", &more)
+    };
+    let forced = request.replace("/7/", "/7/?force=true");
+    let allowed = "\nrule: grants.all\n";
+    let denied = "\nrule: grants\n";
+    for (actions, request, code, rule) in [
+        ("delete", request, 0, allowed),
+        ("delete", &forced, 1, denied),
+        ("force_delete", &forced, 1, denied),
+        ("delete, force_delete", &forced, 0, allowed),
+        ("upload, read", request, 1, denied),
+    ] {
+        let outcome = explain(&granting(actions), request, &[]);
+        assert!(outcome.code == code && outcome.out.contains(rule), "{actions}: {request}{}", outcome.out);
+    }
+}
+
+#[test]
 fn what_is_allowed_can_be_had_as_json() {
     let outcome = explain(&good_policy(), REQUEST, &["--json"]);
     let explained: Value = serde_json::from_str(&outcome.out).unwrap();

@@ -1,4 +1,4 @@
-//! Clients that people write in Python: BlueKing's SDK, and Schemathesis, which tries whatever the API's document allows.
+//! Clients that people write in Python: BlueKing's SDK, HTTPie, and Schemathesis, which tries whatever the API's document allows.
 //!
 //! Where their packages could not be had, the tests say so and pass.
 
@@ -6,10 +6,12 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use linkgate_tests::file::PACKAGES;
 use linkgate_tests::gateway::{APP, GatewayPlan, path_from};
 use linkgate_tests::sha256_hex;
 use serde_json::{Value, json};
 
+use crate::downloads::granting;
 use crate::replies::{WholeStack, package};
 
 /// The interpreter that has the packages.
@@ -49,6 +51,35 @@ async fn bluekings_sdk_uploads_and_follows_a_job() {
     assert_eq!(said["job"]["job_id"].as_str().map(str::len), Some(36), "{said}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn httpie_sends_a_file_and_gets_it_back_in_two_pieces() {
+    let Some(python) = python() else { return };
+    let stack = granting(json!(["upload", "download"])).await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("app-1.0.tar.gz"), package()).unwrap();
+    let packages = format!("{}/stag{PACKAGES}", stack.base());
+    let authorization = format!("X-Bkapi-Authorization:{}", stack.gateway().credentials().header());
+    let http = |arguments: &[&str]| {
+        let mut command = Command::new(&python);
+        command.current_dir(folder.path()).env("HOME", folder.path()).env("no_proxy", "*");
+        command.args(["-m", "httpie", "--ignore-stdin", "--check-status"]).args(arguments).arg(&authorization);
+        let output = tokio::task::block_in_place(|| command.output()).unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let sent = http(&["--form", "--body", "POST", &packages, "package@app-1.0.tar.gz", "version=1.0"]);
+    let sent: Value = serde_json::from_slice(&sent).unwrap();
+    assert_eq!(sent["sha256_signature"], sha256_hex(&package()));
+    let download = format!("{packages}{}/download/", sent["id"]);
+    let got = folder.path().join("got");
+    for begun in [&[][..], &package()[..package().len() / 2]] {
+        std::fs::write(&got, begun).unwrap();
+        http(&["--download", "--continue", "--output", "got", "GET", &download]);
+        assert_eq!(sha256_hex(&std::fs::read(&got).unwrap()), sha256_hex(&package()), "after {} bytes", begun.len());
+    }
+    stack.end_clean();
+}
+
 /// How many requests Schemathesis makes of each operation in each phase. For thousands, set `LINKGATE_SCHEMATHESIS_EXAMPLES`.
 fn examples() -> String {
     let wanted = std::env::var_os("LINKGATE_SCHEMATHESIS_EXAMPLES").and_then(|text| text.into_string().ok());
@@ -83,6 +114,8 @@ async fn whatever_the_document_allows_is_answered_as_it_says_and_leaves_nothing_
     let failed =
         stack.gateway().log().lines().filter(|line| line.contains("\"status\":50")).take(5).collect::<String>();
     assert!(output.status.success(), "{said}\n{}\n{failed}", String::from_utf8_lossy(&output.stderr));
+    println!("{said}");
+    stack.end_clean();
 }
 
 #[tokio::test(flavor = "multi_thread")]

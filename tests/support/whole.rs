@@ -1,6 +1,7 @@
 //! The largest size of the stack: a source, a store and a gateway, wired as an operator would.
 
 use crate::gateway::{Credentials, Gateway, GatewayPlan};
+use crate::process::command;
 use crate::stack::{Caller, TestStack};
 use crate::{Behaviour, FakeSource, LinkRequestBuilder, Reply, StoreProcess, TokenMint, package_of};
 use serde_json::Value;
@@ -117,6 +118,15 @@ impl TestStack<Whole> {
     /// How many requests Envoy has sent to the store.
     pub async fn sent_to_store(&self) -> u64 {
         self.size.gateway.stat("cluster.store.upstream_rq_total").await
+    }
+
+    /// Ends the store, and fails unless all that it left is as it should be.
+    pub fn end_clean(self) {
+        let Whole { store, _data: data, .. } = self.size;
+        store.stop();
+        let verified = command(data.path(), &["verify"]);
+        assert_eq!(verified.code(), 0, "{verified:?}");
+        assert_eq!(self.directory.temp_files(), Vec::<std::path::PathBuf>::new());
     }
 
     /// Makes the source behave so on a path, and gives the link.
