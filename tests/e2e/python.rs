@@ -2,6 +2,7 @@
 //!
 //! Where their packages could not be had, the tests say so and pass.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -92,13 +93,30 @@ fn try_the_document(python: &Path, stack: &WholeStack, examples: &str) -> Output
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(python);
     command.current_dir(folder.path()).args(["-m", "schemathesis.cli", "--config-file"]);
-    command.arg(path_from("LINKGATE_ROOT").join("tests/e2e/clients/schemathesis.toml"));
+    let clients = path_from("LINKGATE_ROOT").join("tests/e2e/clients");
+    command.arg(clients.join("schemathesis.toml")).env("SCHEMATHESIS_HOOKS", clients.join("schemathesis_hooks.py"));
+    command.env("LINKGATE_PACKAGE_URL", stack.source().url());
     command.args(["run", "--checks", "all", "--max-examples", examples, "--no-color", "--seed", "1"]);
     // BlueKing's gateway answers 400 to whom it does not know, and so does this one; and Envoy to methods that it does not know.
     command.args(["--exclude-checks", "ignored_auth,unsupported_method"]);
     command.args(["--generation-database", "none", "--url", &format!("{}/stag", stack.base())]);
     command.args(["--header", &format!("X-Bkapi-Authorization: {}", stack.gateway().credentials().header())]);
     command.arg(format!("{}/openapi.json", stack.base())).output().unwrap()
+}
+
+/// How often each operation was answered 200.
+fn done_operations(stack: &WholeStack) -> BTreeMap<String, usize> {
+    let mut done = BTreeMap::new();
+    let log = stack.gateway().log();
+    let requests = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    for request in requests.filter(|request| request["status"] == 200) {
+        let record: Value =
+            request["gate"].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        if let Some(operation) = record["operation"].as_str() {
+            *done.entry(operation.to_owned()).or_default() += 1;
+        }
+    }
+    done
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,10 +129,15 @@ async fn whatever_the_document_allows_is_answered_as_it_says_and_leaves_nothing_
     .await;
     let output = tokio::task::block_in_place(|| try_the_document(&python, &stack, &examples()));
     let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}");
     let failed =
         stack.gateway().log().lines().filter(|line| line.contains("\"status\":50")).take(5).collect::<String>();
     assert!(output.status.success(), "{said}\n{}\n{failed}", String::from_utf8_lossy(&output.stderr));
-    println!("{said}");
+    let done = done_operations(&stack);
+    println!("done: {done:?}");
+    let of_packages = ["get_", "download_", "delete_", "restore_"].map(|verb| format!("{verb}source_package"));
+    assert!(done.contains_key("put_source_package"), "nothing was uploaded: {done:?}");
+    assert!(of_packages.iter().any(|operation| done.contains_key(operation)), "no package was found again: {done:?}");
     stack.end_clean();
 }
 
