@@ -8,6 +8,7 @@ mod gateway;
 mod operations;
 mod parameters;
 mod responses;
+mod security;
 mod yaml;
 
 use linkgate_contract::{Endpoint, Method};
@@ -50,18 +51,13 @@ pub fn document() -> Value {
             "description": "Below a prefix of the gateway",
             "variables": {"prefix": {"default": "", "description": "As the operator's policy has it, such as /api/bkpaas3/prod"}},
         }],
-        "security": [{"bkapi": []}],
+        "security": security::usual(),
         "paths": paths,
         "components": {
             "schemas": schemas.take_definitions(true),
             "headers": responses::common_headers(),
             "responses": refusals.describe(),
-            "securitySchemes": {"bkapi": {
-                "type": "apiKey",
-                "in": "header",
-                "name": "X-Bkapi-Authorization",
-                "description": "A JSON object with the credentials of the calling application, and of the user where one is needed: bk_app_code, bk_app_secret, bk_token or bk_ticket, access_token",
-            }},
+            "securitySchemes": security::schemes(),
         },
     })
 }
@@ -87,6 +83,9 @@ fn describe_operation(endpoint: &Endpoint, schemas: &mut SchemaGenerator, refusa
     });
     if let Some(body) = described.body {
         operation["requestBody"] = body;
+    }
+    if let Some(security) = security::of(endpoint.operation) {
+        operation["security"] = security;
     }
     operation
 }

@@ -57,6 +57,21 @@ fn an_operation_is_described_for_those_who_call_it() {
     assert!(document.to_string().contains(upload));
 }
 
+#[test]
+fn only_a_download_may_show_a_signed_url_in_place_of_credentials() {
+    let document = document();
+    assert_eq!(document["security"], json!([{"bkapi": []}]));
+    let paths = document["paths"].as_object().unwrap();
+    let operations = paths.values().flat_map(|path| path.as_object().unwrap().values());
+    let others = operations.filter(|operation| operation["security"].is_array());
+    let others: Vec<_> = others.map(|operation| operation["operationId"].as_str().unwrap()).collect();
+    assert_eq!(others, ["download_source_package", "head_download_source_package"]);
+    let path = paths.values().find(|path| path["get"]["operationId"] == others[0]).unwrap();
+    assert_eq!(path["get"]["security"], json!([{"bkapi": []}, {"signed_url": []}]));
+    let scheme = &document["components"]["securitySchemes"]["signed_url"];
+    assert_eq!((&scheme["in"], &scheme["name"]), (&json!("query"), &json!("lg_token")));
+}
+
 /// It stands in the repository, so that a change of the API is seen by whoever reads the change.
 #[test]
 fn the_document_in_the_repository_is_this_one() {
