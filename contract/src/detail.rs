@@ -4,32 +4,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Operator, PackageId, PackageVersion, PinName, SourcePackage};
 
-/// All that is known of a package: the fields of an upload's reply, and the rest behind them.
+/// All that is known of a package.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PackageDocument {
     /// What its upload's reply says.
     #[serde(flatten)]
     pub package: SourcePackage,
-    /// What kind of archive it is, `opaque` if it is none; unknown of those that an early release stored.
+    /// `tar`, `tar.gz`, `tar.bz2`, `tar.xz`, `tar.zst`, `zip`, or `opaque` for a file that is no archive; null if no store has
+    /// looked inside.
     pub format: Option<String>,
-    /// Where in the archive the source is.
+    /// Where in the archive the source is: the folder of its description, `./` or `name/`.
     pub relative_path: String,
     /// Members of the archive.
     pub entries: Option<i64>,
-    /// Their bytes.
+    /// Their bytes when unpacked.
     pub unpacked_bytes: Option<i64>,
-    /// Grows with each change.
+    /// Grows with each change of the package.
     pub revision: i64,
-    /// What uses it.
+    /// What uses it; none that has run out.
     pub pins: Vec<PinDocument>,
     /// When it was deleted.
     pub deleted: Option<String>,
     /// From when on its bytes may go, and it cannot be restored any more.
     pub purge_after: Option<String>,
-    /// When they went.
+    /// When its bytes went.
     pub purged: Option<String>,
-    /// The link that it came from, without its query, or `file`.
+    /// The link that it came from, without its query, or `file` if its caller sent it.
     pub source: Option<String>,
 }
 
@@ -37,13 +38,13 @@ pub struct PackageDocument {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PinDocument {
-    /// What uses it.
+    /// The name of what uses it.
     pub name: PinName,
-    /// Until when; for good if nobody said.
+    /// When it runs out; null: never.
     pub until: Option<String>,
     /// Whether the package may not even be overwritten.
     pub protect_bytes: bool,
-    /// Who says so.
+    /// The user who says so.
     pub by: Operator,
     /// Since when.
     pub created: String,
@@ -55,25 +56,25 @@ pub struct PinDocument {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CleanupPlan {
-    /// The rule that is for the module; none if no rule is.
+    /// The rule that is for the module; null: there is none, and nothing goes.
     pub rule: Option<String>,
-    /// Whether the rule deletes by itself, `enforce`, or only reports, `report`.
+    /// `enforce`: the store does this by itself once a day; `report`: it does not.
     pub mode: String,
-    /// The name of the plan, which changes with what it would delete.
+    /// The plan's name, good for a day.
     pub plan: String,
-    /// Whether it was run.
+    /// Whether this request deleted it.
     pub is_done: bool,
-    /// What it deletes.
+    /// Packages that go, the newest first; 1000 at most.
     pub would_delete: Vec<CleanupEntry>,
-    /// What it keeps, as far as it is shown.
+    /// The first 1000 packages that stay.
     pub kept: Vec<CleanupEntry>,
-    /// The bytes of what it deletes.
+    /// The bytes of all that go.
     pub bytes: u64,
-    /// How many packages it deletes.
+    /// How many packages go.
     pub would_delete_count: u64,
-    /// How many it keeps.
+    /// How many packages stay.
     pub kept_count: u64,
-    /// Whether there is more to delete than one plan may name.
+    /// Whether more would go than a plan may name: run the next plan after this one.
     pub has_more: bool,
 }
 
@@ -88,21 +89,22 @@ pub struct CleanupEntry {
     /// Its bytes, if it is to go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-    /// Why.
+    /// Why. Of one that goes, how many newer ones there are and how old it is; of one that stays `pinned`, `uploading`,
+    /// `keep_last`, `remove_after_days`, `keep_versions` or `remove_versions`.
     pub reason: String,
 }
 
 /// A page of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "{T}Page"))]
 pub struct Page<T> {
-    /// How many there are in all, or at least, as `X-Linkgate-Count` says.
+    /// How many there are in all, or at least, as `X-Linkgate-Count` says. `before_id` does not change it.
     pub count: u64,
-    /// The query of the next page, if there is one.
+    /// The query of the next page, relative to this one; null: there is none.
     pub next: Option<String>,
-    /// The query of the page before, if there is one.
+    /// The query of the page before, in the same form.
     pub previous: Option<String>,
-    /// What stands on this page.
+    /// The rows of this page.
     pub results: Vec<T>,
 }
 
@@ -114,7 +116,7 @@ pub struct UsageDocument {
     pub module: SumsDocument,
     /// All modules of its application.
     pub application: SumsDocument,
-    /// How many bytes a package may have, if that is limited.
+    /// How many bytes a package may have; null: no quota says.
     pub max_package_bytes: Option<u64>,
 }
 
@@ -126,13 +128,13 @@ pub struct SumsDocument {
     pub packages: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Deleted packages that still have their bytes.
+    /// Deleted packages whose bytes were not freed yet.
     pub deleted_packages: u64,
     /// Those bytes.
     pub deleted_bytes: u64,
-    /// How many live packages there may be, if that is limited.
+    /// How many live packages there may be; null: no quota says.
     pub max_packages: Option<u64>,
-    /// How many bytes live and deleted packages may have, if that is limited.
+    /// How many bytes live and deleted packages may have; null: no quota says.
     pub max_bytes: Option<u64>,
 }
 
@@ -142,19 +144,20 @@ pub struct SumsDocument {
 pub struct EventDocument {
     /// Its number; later ones are greater.
     pub id: i64,
-    /// When.
+    /// When: `YYYY-MM-DD HH:MM:SS` in the store's time zone.
     pub time: String,
-    /// What was done, or refused.
+    /// What was done: `upload`, `overwrite`, `delete`, `restore`, `purge`, `pin`, `unpin`, `cleanup`; or refused:
+    /// `delete_refused`, `upload_refused`.
     pub action: String,
     /// To which package, if one came of it.
     pub package_id: Option<PackageId>,
     /// Its version.
     pub version: Option<String>,
-    /// The SHA-256 of its bytes before.
+    /// The SHA-256 of its bytes before; null where it had none.
     pub sha256_before: Option<String>,
     /// And after.
     pub sha256_after: Option<String>,
-    /// The calling application.
+    /// The calling application; null where none was verified, or the store did it by itself, as in the next three.
     pub app: Option<String>,
     /// The user.
     pub user: Option<String>,
@@ -162,6 +165,6 @@ pub struct EventDocument {
     pub request_id: Option<String>,
     /// The caller's address.
     pub client_ip: Option<String>,
-    /// `user`, or the rule by which the store did it.
+    /// `user`, or the name of the rule or quota by which the store did or refused it.
     pub reason: String,
 }

@@ -71,7 +71,7 @@ pub enum JobState {
     Done,
     /// It is not, and will not be.
     Failed,
-    /// Somebody did not want it any more.
+    /// Somebody cancelled it.
     Cancelled,
 }
 
@@ -102,26 +102,26 @@ impl JobState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct JobDocument {
-    /// Its name. Newer ones are greater.
+    /// The name of the job. Newer ones are greater.
     pub job_id: JobId,
     /// How far it is.
     pub state: JobState,
     /// Bytes that have come.
     pub received_bytes: u64,
-    /// Bytes that will come, if the source said.
+    /// Bytes that will come; null: the source did not say.
     pub total_bytes: Option<u64>,
     /// How often the store called the source.
     pub attempts: u32,
     /// When it was asked for: `YYYY-MM-DD HH:MM:SS` in the store's time zone.
     pub created: String,
-    /// When the download began.
+    /// When the download began, in the same form; null: not yet.
     pub started: Option<String>,
-    /// When it ended.
+    /// When it ended; null: not yet.
     pub ended: Option<String>,
-    /// The package, once it is done.
+    /// Only when `done`: what an upload that is waited for replies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package: Option<SourcePackage>,
-    /// Why it failed or was cancelled.
+    /// Only when `failed` or `cancelled`: why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<JobError>,
 }

@@ -8,23 +8,26 @@ use crate::{Operator, PackageId, PackageUrl, PackageVersion, Sha256, Text};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SourcePackage {
-    /// The row's number; an overwritten package keeps it.
+    /// The number of the package; an overwritten package keeps it.
     pub id: PackageId,
-    /// The version label.
+    /// The version, as it was given, trimmed.
     pub version: PackageVersion,
-    /// The name under which it is shown.
+    /// The name under which it is shown, at most 128 characters. Of a file: its name. Of a link: the last segment of its path
+    /// that is not empty, up to its first dot; `:` and the version follow unless the name contains the version, so
+    /// `example.tar.gz` and `0.0.5` give `example:0.0.5`.
     pub package_name: String,
     /// Bytes, in decimal, as text.
     pub package_size: String,
-    /// Of its bytes.
+    /// The SHA-256 of its bytes.
     pub sha256_signature: Sha256,
     /// Whether the package was deleted since.
     pub is_deleted: bool,
-    /// `YYYY-MM-DD HH:MM:SS` in the store's time zone.
+    /// When it was uploaded, overwritten or restored last: `YYYY-MM-DD HH:MM:SS` in the store's time zone, by default
+    /// `Asia/Shanghai`.
     pub updated: String,
-    /// `YYYY-MM-DD HH:MM:SS` in the store's time zone; an overwritten package keeps it.
+    /// When it was uploaded first, in the same form; an overwritten package keeps it.
     pub created: String,
-    /// Who uploaded it.
+    /// The verified user who uploaded it; the code of the calling application where that needs no user and presents none.
     pub operator: Operator,
 }
 
@@ -32,7 +35,8 @@ pub struct SourcePackage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DownloadUrl {
-    /// The link: relative to the URL of the request, unless the operator has set the gateway's.
+    /// The link: relative to the URL of the request, unless the operator set the gateway's own
+    /// (`LINKGATE_STORE_PUBLIC_URL`).
     pub download_url: String,
     /// When it ends: `YYYY-MM-DD HH:MM:SS` in the store's time zone.
     pub expires: String,

@@ -11,16 +11,24 @@ fn fields(schema: &Value, is_required: bool) -> Value {
     json!({"required": is_required, "content": serde_json::Map::from_iter(content)})
 }
 
+/// The words for a field are the same wherever it stands.
+pub(crate) const VERSION: &str = "The version: 1 to 128 characters once trimmed, no control characters. Left out, the one that the package's app_desc.yaml names";
+pub(crate) const OVERWRITE: &str = "Whether a package of the same version is replaced";
+const LINK_SHA256: &str = "The SHA-256 of the package; one with another is `CHECKSUM_MISMATCH`. If the module has a package with this digest already, its bytes are used and nothing is downloaded. Operators may require it";
+const LINK_SIZE: &str = "The bytes of the package; more or fewer are `SIZE_MISMATCH`, before anything is read where the source says its length";
+pub(crate) const FILE_SHA256: &str = "The SHA-256 of the file; one with another is `CHECKSUM_MISMATCH`";
+pub(crate) const FILE_SIZE: &str = "The bytes of the file; more or fewer are `SIZE_MISMATCH`";
+
 pub(crate) fn upload_by_link() -> Value {
     let schema = json!({
         "type": "object",
         "required": ["package_url"],
         "properties": {
-            "package_url": {"type": "string", "description": "The link: http or https, to a host that the operator allows"},
-            "version": {"type": "string", "minLength": 1, "maxLength": 128, "description": "Left out, the one that the package's app_desc.yaml names"},
-            "allow_overwrite": {"type": "boolean", "default": false, "description": "Whether a package of the same version is replaced"},
-            "sha256": {"type": "string", "pattern": "^[0-9a-fA-F]{64}$", "description": "Of the package; another one is refused"},
-            "size": {"type": "integer", "minimum": 0, "description": "Of the package in bytes; another one is refused"},
+            "package_url": {"type": "string", "description": "The link: `http` or `https`, at most 8192 bytes, to a host that the operator allows in the policy and at the store"},
+            "version": {"type": "string", "minLength": 1, "maxLength": 128, "description": VERSION},
+            "allow_overwrite": {"type": "boolean", "default": false, "description": OVERWRITE},
+            "sha256": {"type": "string", "pattern": "^[0-9a-fA-F]{64}$", "description": LINK_SHA256},
+            "size": {"type": "integer", "minimum": 0, "description": LINK_SIZE},
         },
     });
     fields(&schema, true)
@@ -37,11 +45,11 @@ pub(crate) fn file_or_form() -> Value {
         "type": "object",
         "required": ["package"],
         "properties": {
-            "package": {"type": "string", "format": "binary", "description": "The file, with its name"},
-            "version": {"type": "string", "minLength": 1, "maxLength": 128},
-            "allow_overwrite": {"type": "string", "enum": ["true", "false"]},
-            "sha256": {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"},
-            "size": {"type": "string", "pattern": "^[0-9]+$"},
+            "package": {"type": "string", "format": "binary", "description": "The file: just one, with a name of 1 to 128 of `A-Z a-z 0-9 . _ -`"},
+            "version": {"type": "string", "minLength": 1, "maxLength": 128, "description": VERSION},
+            "allow_overwrite": {"type": "string", "enum": ["true", "false"], "description": OVERWRITE},
+            "sha256": {"type": "string", "pattern": "^[0-9a-fA-F]{64}$", "description": FILE_SHA256},
+            "size": {"type": "string", "pattern": "^[0-9]+$", "description": FILE_SIZE},
         },
     });
     json!({
@@ -55,7 +63,7 @@ fn binary() -> Value {
 }
 
 pub(crate) fn restore() -> Value {
-    let version = json!({"type": "string", "minLength": 1, "maxLength": 128, "description": "Another version for it"});
+    let version = json!({"type": "string", "minLength": 1, "maxLength": 128, "description": "Another version for it, where its own belongs to another package by now. Left out, its own"});
     fields(&json!({"type": "object", "properties": {"version": version}}), false)
 }
 
@@ -63,7 +71,7 @@ pub(crate) fn pin() -> Value {
     let schema = json!({
         "type": "object",
         "properties": {
-            "until": {"type": ["string", "null"], "description": "Until when, as RFC 3339 or the replies write it; left out, for good"},
+            "until": {"type": ["string", "null"], "description": "When the pin runs out, as RFC 3339 or the replies write it: `2026-12-31T23:59:59+08:00` or `2026-12-31 23:59:59`. Left out, never"},
             "protect_bytes": {"type": "boolean", "default": false, "description": "Whether the package may not even be overwritten"},
         },
     });
@@ -71,7 +79,7 @@ pub(crate) fn pin() -> Value {
 }
 
 pub(crate) fn run_cleanup() -> Value {
-    let plan = json!({"type": "string", "description": "The name of the plan that was shown"});
+    let plan = json!({"type": "string", "description": "The `plan` that `explain_source_package_cleanup` has shown"});
     fields(&json!({"type": "object", "required": ["plan"], "properties": {"plan": plan}}), true)
 }
 
@@ -84,7 +92,7 @@ pub(crate) fn download_url() -> Value {
                 "type": "array",
                 "maxItems": MAX_CLIENT_IPS,
                 "items": {"type": "string"},
-                "description": "Addresses and networks from which it may be used; from anywhere if there are none",
+                "description": "Addresses and networks from which it may be used, such as `10.0.0.0/8`; in a form one text with commas. Left out, from anywhere",
             },
         },
     });

@@ -26,7 +26,7 @@ const OPENAPI: &str = "3.1.0";
 /// The API in OpenAPI 3.1.
 #[must_use]
 pub fn document() -> Value {
-    let mut schemas = SchemaSettings::draft2020_12().with(place_in_components).into_generator();
+    let mut schemas = SchemaSettings::draft2020_12().with(place_in_components).for_serialize().into_generator();
     let (mut paths, mut refusals) = (Map::new(), Refusals::default());
     for endpoint in Endpoint::ALL {
         let described = describe_operation(endpoint, &mut schemas, &mut refusals);

@@ -21,21 +21,32 @@ pub(crate) struct Described {
     pub(crate) codes: &'static [ErrorCode],
 }
 
-const LANGUAGE: Parameter =
-    Parameter::new("blueking-language", text, "The language of errors: English if it begins with `en`, else Chinese");
-const PREFER: Parameter = Parameter::new("Prefer", text, "`respond-async`: do not wait for the upload");
+const LANGUAGE: Parameter = Parameter::new(
+    "blueking-language",
+    text,
+    "The language of `detail`: English if it begins with `en`, Chinese if with `zh`. Else `Accept-Language` says; without both, Chinese",
+);
+const PREFER: Parameter =
+    Parameter::new("Prefer", text, "`respond-async`: 202 with a job, without waiting for the upload");
 const IDEMPOTENCY_KEY: Parameter = Parameter::new(
     "Idempotency-Key",
     || json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]*$"}),
-    "The same key with the same request is answered as the first time, for a day",
+    "The same key with the same request is answered as the first time, for a day; with another request it is \
+     `IDEMPOTENCY_KEY_REUSED`",
 );
 const SOURCE_AUTHORIZATION: Parameter = Parameter::new(
     "X-Linkgate-Source-Authorization",
     text,
-    "What the source of the package is to get as `Authorization`, where the operator allows it",
+    "What the source of the package is to get as `Authorization`, where the operator allows that: 1 to 8192 visible ASCII characters \
+     with single blanks within",
 );
-const ACCEPT: Parameter = Parameter::new("Accept", text, "`text/event-stream`: the job as events, until it has ended");
-const LAST_EVENT_ID: Parameter = Parameter::new("Last-Event-ID", text, "The last event that was read");
+const ACCEPT: Parameter = Parameter::new(
+    "Accept",
+    text,
+    "`text/event-stream`: the job as events, until it has ended, if its `q` is not below that of `application/json`",
+);
+const LAST_EVENT_ID: Parameter =
+    Parameter::new("Last-Event-ID", text, "The last event that was read, of a client that comes back: a state");
 
 /// What may be done to a package that a reply shows.
 const ON_A_PACKAGE: &[Operation] = &[
@@ -101,34 +112,45 @@ pub(crate) fn describe(operation: Operation, schemas: &mut SchemaGenerator) -> D
 
 fn upload_by_link(schemas: &mut SchemaGenerator) -> Described {
     Described {
-        description: "Downloads the package behind the link, inspects and stores it. The answer comes when it is stored, or at once \
-            with `Prefer: respond-async`. An equal request that is under way is joined.",
+        description: "It is downloaded, inspected and stored. The reply comes when it is stored, or at once with \
+            `Prefer: respond-async`. A request for an upload that is in progress (same module, all fields alike) joins that.",
         headers: &[LANGUAGE, PREFER, IDEMPOTENCY_KEY, SOURCE_AUTHORIZATION],
         body: Some(bodies::upload_by_link()),
         success: vec![
             Success::json::<SourcePackage>(200, "The package, stored", schemas).leading_to(ON_A_PACKAGE),
-            Success::json::<JobDocument>(202, "The job that uploads it", schemas)
-                .with_header("Location", "Where to ask for the job")
+            Success::json::<JobDocument>(202, "The job that uploads the package", schemas)
+                .with_header("Location", "Where to ask for the job, relative to the URL of the request: `{job_id}/`")
                 .with_header("Preference-Applied", "`respond-async`"),
         ],
         codes: PACKAGE_CODES,
     }
 }
 
-const CONTENT_DIGEST: Parameter =
-    Parameter::new("Content-Digest", text, "Of the body, as RFC 9530 writes it: `sha-256=:…:` or `sha-512=:…:`");
-const REPR_DIGEST: Parameter = Parameter::new("Repr-Digest", text, "The same");
+const CONTENT_DIGEST: Parameter = Parameter::new(
+    "Content-Digest",
+    text,
+    "Of the body, which may be a form, as RFC 9530 writes it: `sha-256=:…:` or `sha-512=:…:`; others are ignored",
+);
+const REPR_DIGEST: Parameter = Parameter::new("Repr-Digest", text, "The same as `Content-Digest`");
 const CONTENT_MD5: Parameter = Parameter::new("Content-MD5", text, "Of the body, in base64");
 const CHECKSUM: Parameter = Parameter::new("X-Checksum-Sha256", text, "Of the file, in hexadecimal digits");
-const PREFER_EXISTING: Parameter =
-    Parameter::new("Prefer", text, "`return=existing`: a version that is there with the same bytes is a success");
+const PREFER_EXISTING: Parameter = Parameter::new(
+    "Prefer",
+    text,
+    "`return=existing`: if the version is there with these very bytes, that is 200 with its row, and nothing changes. Where \
+     `X-Checksum-Sha256` names the digest, the reply comes before the body is read",
+);
 const IF_VERSION: Parameter = Parameter::new(
     "If-Match",
     text,
-    "Only if the version is there in this state: `\"{id}.{revision}\"` or `\"{sha256}\"`, else 412",
+    "Only if the version is there in this state, `\"{id}.{revision}\"` or `\"{sha256}\"`, else 412. To replace it takes `allow_overwrite` \
+     as ever",
 );
-const IF_NO_VERSION: Parameter =
-    Parameter::new("If-None-Match", text, "`*`: only if the version is not there, else 412");
+const IF_NO_VERSION: Parameter = Parameter::new(
+    "If-None-Match",
+    text,
+    "`*`: only if the version is not there, with `allow_overwrite`, too; else 412",
+);
 
 /// What refuses a file beside what refuses any package.
 const FILE_CODES: &[ErrorCode] = &[
@@ -177,7 +199,7 @@ fn upload_by_file(body: Value, schemas: &mut SchemaGenerator) -> Described {
 
 fn get_job(schemas: &mut SchemaGenerator) -> Described {
     Described {
-        description: "The job as it is now, or with `Accept: text/event-stream` as events until it has ended.",
+        description: "As it is now, or with `Accept: text/event-stream` as events until it has ended.",
         headers: &[LANGUAGE, ACCEPT, LAST_EVENT_ID],
         body: None,
         success: vec![
@@ -190,7 +212,8 @@ fn get_job(schemas: &mut SchemaGenerator) -> Described {
 
 fn cancel_job(schemas: &mut SchemaGenerator) -> Described {
     Described {
-        description: "Cancels the job. Once its package is being stored that is too late, and the document says how it ended instead.",
+        description: "From `storing` on it is too late, and the document says how the job ended instead. Whoever waits for the same \
+            upload is refused with `UPLOAD_CANCELLED`.",
         headers: &[LANGUAGE],
         body: None,
         success: vec![Success::json::<JobDocument>(200, "The job, as it ended", schemas)],
@@ -198,12 +221,21 @@ fn cancel_job(schemas: &mut SchemaGenerator) -> Described {
     }
 }
 
-const RANGE: Parameter =
-    Parameter::new("Range", text, "`bytes=…`: one range; several are answered with the whole package");
-const IF_RANGE: Parameter =
-    Parameter::new("If-Range", text, "Send the range only if the package is still this one, else all of it");
-const IF_MATCH: Parameter = Parameter::new("If-Match", text, "Only if the package is still this one, else 412");
-const IF_NONE_MATCH: Parameter = Parameter::new("If-None-Match", text, "Only if the package is another one, else 304");
+const RANGE: Parameter = Parameter::new(
+    "Range",
+    text,
+    "One range: `bytes=0-99`, `bytes=100-`, `bytes=-100`. Several, and what is no range, get the whole package",
+);
+const IF_RANGE: Parameter = Parameter::new(
+    "If-Range",
+    text,
+    "The range only if the package is still this one, by its `ETag`, else all of it. A date counts only for packages that were never \
+     overwritten",
+);
+const IF_MATCH: Parameter =
+    Parameter::new("If-Match", text, "Only if the package is still this one, by its `ETag`, else 412");
+const IF_NONE_MATCH: Parameter =
+    Parameter::new("If-None-Match", text, "Only if the package is another one, by its `ETag`, else 304");
 const IF_MODIFIED_SINCE: Parameter =
     Parameter::new("If-Modified-Since", text, "Only if the package changed since then, else 304");
 const IF_UNMODIFIED_SINCE: Parameter =
@@ -225,7 +257,7 @@ const DOWNLOAD_CODES: &[ErrorCode] = &[
 fn with_validators(success: Success) -> Success {
     success
         .with_header("ETag", "The SHA-256 of the package, in quotes")
-        .with_header("Last-Modified", "When the package was uploaded")
+        .with_header("Last-Modified", "When the package was uploaded, overwritten or restored last")
         .with_header("Cache-Control", "`private, no-transform`")
 }
 
@@ -238,15 +270,15 @@ fn with_bytes(success: Success) -> Success {
     with_validators(success)
         .with_header("Accept-Ranges", "`bytes`")
         .with_header("Content-Length", "The bytes that follow")
-        .with_header("Content-Disposition", "`attachment`, with the name of the package as a file")
-        .with_header("Repr-Digest", "The SHA-256 of the whole package, as RFC 9530 writes it")
+        .with_header("Content-Disposition", "`attachment`, with a name in ASCII and, as `filename*`, in UTF-8: the `package_name` with `-` in the place of `:`, and a suffix by the format if it has none")
+        .with_header("Repr-Digest", "The SHA-256 of the whole package, also with a part, as RFC 9530 writes it")
         .with_header("X-Checksum-Sha256", "The same in hexadecimal digits")
         .with_header("X-Content-Type-Options", "`nosniff`")
 }
 
 fn download() -> Described {
     Described {
-        description: "The bytes of the package, all or one range of them. A download that has begun goes on with the same version, \
+        description: "All of its bytes, or one range of them. A download that has begun goes on with the same version, \
             whatever becomes of the package. With the parameter of a signed URL it needs no other credentials.",
         headers: &[LANGUAGE, RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE],
         body: None,
@@ -261,8 +293,8 @@ fn download() -> Described {
 
 fn get_attestation(schemas: &mut SchemaGenerator) -> Described {
     Described {
-        description: "Where the package came from and who uploaded it, as an in-toto statement in a DSSE envelope that the store \
-            signed.",
+        description: "An in-toto statement in a DSSE envelope, which the store signed at the upload of these bytes; also of a deleted \
+            package.",
         headers: &[LANGUAGE, IF_MATCH, IF_NONE_MATCH],
         body: None,
         success: vec![
@@ -275,13 +307,13 @@ fn get_attestation(schemas: &mut SchemaGenerator) -> Described {
                 .with_header("Cache-Control", "`private, no-cache`"),
             Success::empty(304, "It is still the one that the caller has"),
         ],
-        codes: &[ErrorCode::PreconditionFailed, ErrorCode::PackageDeleted, ErrorCode::PackagePurged],
+        codes: &[ErrorCode::PreconditionFailed],
     }
 }
 
 fn create_download_url(schemas: &mut SchemaGenerator) -> Described {
     Described {
-        description: "A link by which whoever has it downloads this version of the package, as long as its maker may download.",
+        description: "The link is for the bytes that the package has now, as long as its maker may `download` and `sign`.",
         headers: &[LANGUAGE],
         body: Some(bodies::download_url()),
         success: vec![
@@ -298,6 +330,8 @@ const IF_STATE: Parameter = Parameter::new(
 );
 const IF_OTHER_STATE: Parameter = Parameter::new("If-None-Match", text, "Only if it is in no such state, else 412");
 const CHANGE_HEADERS: &[Parameter] = &[LANGUAGE, IF_STATE, IF_OTHER_STATE];
+const IF_NEW_STATE: Parameter =
+    Parameter::new("If-None-Match", text, "Only if it is in no such state, in the same form, else 304");
 
 fn with_state(success: Success) -> Success {
     success.with_header("ETag", "The state of the package, `\"{id}.{revision}\"`")
@@ -315,8 +349,7 @@ fn with_links(success: Success) -> Success {
 
 fn list_packages(schemas: &mut SchemaGenerator) -> Described {
     Described {
-        description: "Packages of the module, page by page. Every order ends in `id`, so that a walk shows each package once; by \
-            `before_id` also while packages come in.",
+        description: "Every order ends in `id`, so that a walk shows each package once; by `before_id` also while packages come in.",
         headers: &[LANGUAGE, STRICT],
         body: None,
         success: vec![with_links(Success::json::<Page<SourcePackage>>(200, "A page", schemas))],
@@ -326,8 +359,8 @@ fn list_packages(schemas: &mut SchemaGenerator) -> Described {
 
 fn get_package(schemas: &mut SchemaGenerator) -> Described {
     Described {
-        description: "All that is known of the package, also of a deleted one.",
-        headers: CHANGE_HEADERS,
+        description: "All that is known of it, also of a deleted one.",
+        headers: &[LANGUAGE, IF_STATE, IF_NEW_STATE],
         body: None,
         success: vec![
             with_state(Success::json::<PackageDocument>(200, "The package", schemas)),
@@ -339,7 +372,7 @@ fn get_package(schemas: &mut SchemaGenerator) -> Described {
 
 fn get_usage(schemas: &mut SchemaGenerator) -> Described {
     Described {
-        description: "How many packages the module and its application have, and how many bytes.",
+        description: "How many packages, how many bytes, and how many there may be.",
         headers: &[LANGUAGE],
         body: None,
         success: vec![Success::json::<UsageDocument>(200, "The sums", schemas)],
@@ -349,7 +382,7 @@ fn get_usage(schemas: &mut SchemaGenerator) -> Described {
 
 fn list_events(schemas: &mut SchemaGenerator) -> Described {
     Described {
-        description: "What happened to the packages of the module, the latest first.",
+        description: "Every change of a package is an event, and so are deletions that a pin refused and uploads that a quota refused.",
         headers: &[LANGUAGE, STRICT],
         body: None,
         success: vec![with_links(Success::json::<Page<EventDocument>>(200, "A page", schemas))],
@@ -360,7 +393,7 @@ fn list_events(schemas: &mut SchemaGenerator) -> Described {
 fn delete(schemas: &mut SchemaGenerator) -> Described {
     Described {
         description: "Its version is free at once, and its bytes stay for as long as the operator says. One that is deleted already \
-            stays as it is. One that is pinned is deleted only with `force=true`, which takes a grant of the action `force_delete`.",
+            stays as it is. One that is pinned is deleted only with `force=true`.",
         headers: CHANGE_HEADERS,
         body: None,
         success: vec![with_state(
@@ -372,7 +405,8 @@ fn delete(schemas: &mut SchemaGenerator) -> Described {
 
 fn restore(schemas: &mut SchemaGenerator) -> Described {
     Described {
-        description: "It gets back its number and its version, or another one if the body names it. One that is live stays as it is.",
+        description: "It has its `id` and `created` as before, and its version, or another one if the body names it. One that is live \
+            stays as it is.",
         headers: CHANGE_HEADERS,
         body: Some(bodies::restore()),
         success: vec![with_state(
@@ -391,7 +425,8 @@ fn restore(schemas: &mut SchemaGenerator) -> Described {
 
 fn pin(schemas: &mut SchemaGenerator) -> Described {
     Described {
-        description: "Says that something uses the package. A pin of the same name is replaced.",
+        description: "Says that something uses the package: it is not deleted unless by force. Says anew what a pin of the same name \
+            says. A package has 64 pins at most.",
         headers: CHANGE_HEADERS,
         body: Some(bodies::pin()),
         success: vec![with_state(Success::json::<PinDocument>(200, "The pin", schemas))],
@@ -407,7 +442,7 @@ fn pin(schemas: &mut SchemaGenerator) -> Described {
 
 fn unpin(schemas: &mut SchemaGenerator) -> Described {
     Described {
-        description: "Takes the pin away, and shows it once more.",
+        description: "Also from a deleted package. Shows the pin once more; 404 if there is none of this name.",
         headers: CHANGE_HEADERS,
         body: None,
         success: vec![with_state(Success::json::<PinDocument>(200, "The pin that was", schemas))],
@@ -417,7 +452,7 @@ fn unpin(schemas: &mut SchemaGenerator) -> Described {
 
 fn explain_cleanup(schemas: &mut SchemaGenerator) -> Described {
     Described {
-        description: "What the operator's retention rules would delete of the module now, and what they keep and why.",
+        description: "By the operator's rule for this module, as of now; and what it keeps and why.",
         headers: &[LANGUAGE],
         body: None,
         success: vec![Success::json::<CleanupPlan>(200, "The plan", schemas)],
@@ -427,7 +462,7 @@ fn explain_cleanup(schemas: &mut SchemaGenerator) -> Described {
 
 fn run_cleanup(schemas: &mut SchemaGenerator) -> Described {
     Described {
-        description: "Deletes exactly what the plan names, or nothing where the packages have changed since.",
+        description: "Exactly that, whatever the rule's `mode`; or nothing, where the plan would be another by now.",
         headers: &[LANGUAGE],
         body: Some(bodies::run_cleanup()),
         success: vec![Success::json::<CleanupPlan>(200, "The plan, done", schemas)],

@@ -17,11 +17,11 @@ struct ProblemBody {
     code: String,
     /// What is wrong, and what to do.
     detail: String,
-    /// What is wrong with each field.
-    #[schemars(default)]
+    /// What is wrong with each field, where a field is wrong.
+    #[schemars(skip_serializing_if = "BTreeMap::is_empty")]
     fields_detail: BTreeMap<String, Vec<String>>,
     /// What programs need to know of it, where there is more than the code.
-    #[schemars(default)]
+    #[schemars(skip_serializing_if = "Option::is_none")]
     data: Option<Value>,
 }
 
@@ -40,8 +40,8 @@ struct GatewayProblemBody {
     result: bool,
     /// Always null.
     data: Option<Value>,
-    /// The message once more.
-    #[schemars(default)]
+    /// The message once more, unless the operator turned that off.
+    #[schemars(skip_serializing_if = "String::is_empty")]
     detail: String,
 }
 
@@ -106,17 +106,23 @@ fn link(operation: Operation) -> Value {
 
 /// Headers of every reply.
 const COMMON: &[(&str, &str)] = &[
-    ("X-Bkapi-Request-ID", "The name of the request in the gateway's logs"),
-    ("X-Request-ID", "The caller's own name for the request, or the gateway's"),
+    (
+        "X-Bkapi-Request-ID",
+        "The name of the request in the gateway's logs; where it was refused before it had one, that of its connection, like `connection-8`",
+    ),
+    (
+        "X-Request-ID",
+        "The caller's own name for the request, where the caller gave one and the store answered; else the gateway's",
+    ),
 ];
 
 /// Headers of errors, by the form that has them.
 const OF_ERRORS: &[(&str, &str)] = &[
     ("Bkapi-Error-Code", "`code` of a `Problem`"),
-    ("Bkapi-Error-Code-Num", "BlueKing's number of it, where there is one"),
+    ("Bkapi-Error-Code-Num", "BlueKing's number of it, where BlueKing has one"),
     ("X-Bkapi-Error-Code", "`code` of a `GatewayProblem`"),
     ("X-Bkapi-Error-Message", "`message` of a `GatewayProblem`"),
-    ("Retry-After", "Seconds after which the request may be sent again"),
+    ("Retry-After", "Seconds after which the request may be sent again: of every 429, and of a 503 of the gateway"),
     ("WWW-Authenticate", "`X-Bkapi-JWT`, where the store does not believe its gateway"),
 ];
 
