@@ -33,7 +33,11 @@ pub enum Command {
     #[command(subcommand)]
     Envoy(EnvoyCommand),
     /// Print the API in OpenAPI 3.1
-    Openapi,
+    Openapi {
+        /// Print the reference for people instead: docs/REFERENCE.md
+        #[arg(long)]
+        markdown: bool,
+    },
     /// Print what BlueKing's own gateway needs to have the API as resources
     #[command(subcommand)]
     Apigw(ApigwCommand),

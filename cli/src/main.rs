@@ -73,7 +73,8 @@ fn run(cli: Cli) -> Result<Report, Error> {
         Command::Keys(KeysCommand::Remove { pair }) => keys::remove_pair(&pair).map(Report::from),
         Command::Secret(SecretCommand::Hash) => secret::hash_secret().map(Report::from),
         Command::Envoy(command) => run_envoy(command).map(Report::from),
-        Command::Openapi => Ok(format!("{:#}\n", linkgate_openapi::document()).into()),
+        Command::Openapi { markdown: true } => Ok(linkgate_openapi::reference().into()),
+        Command::Openapi { markdown: false } => Ok(format!("{:#}\n", linkgate_openapi::document()).into()),
         Command::Apigw(ApigwCommand::Resources) => Ok(linkgate_openapi::resources().into()),
         Command::Apigw(ApigwCommand::Definition) => Ok(linkgate_openapi::definition().into()),
     }

@@ -1,10 +1,11 @@
-//! The API as documents that other programs read: OpenAPI 3.1, and the resources of BlueKing's gateway.
+//! The API as documents: OpenAPI 3.1 and the resources of BlueKing's gateway for other programs, and a reference for people.
 //!
-//! Promises: both are made of the table of endpoints and the types of replies, so that an endpoint without a description does
+//! Promises: all are made of the table of endpoints and the types of replies, so that an endpoint without a description does
 //! not compile, and no description outlives its endpoint. What a reply may be stands once, in `operations`.
 
 mod bodies;
 mod gateway;
+mod markdown;
 mod operations;
 mod parameters;
 mod responses;
@@ -19,6 +20,7 @@ use serde_json::{Map, Value, json};
 use crate::responses::Refusals;
 
 pub use gateway::{definition, resources};
+pub use markdown::reference;
 
 /// The version of OpenAPI that the document is written in.
 const OPENAPI: &str = "3.1.0";

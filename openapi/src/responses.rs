@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use linkgate_contract::{BodyKind, Endpoint, ErrorCode, Operation};
+use linkgate_contract::{BodyKind, Endpoint, ErrorCode, Language, Operation, Problem};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
@@ -136,21 +136,42 @@ const ANYWHERE: &[ErrorCode] = &[
     ErrorCode::Unavailable,
 ];
 
-/// What the gateway refuses any operation with.
-const BY_THE_GATEWAY: &[(u16, &str)] = &[
-    (400, "INVALID_ARGS"),
-    (403, "APP_NO_PERMISSION, IP_NOT_ALLOWED, BK_USER_NOT_ALLOWED, CROSS_TENANT_FORBIDDEN"),
-    (404, "API_NOT_FOUND"),
-    (408, "INVALID_ARGS"),
-    (413, "BODY_SIZE_LIMIT_EXCEED"),
-    (414, "URI_SIZE_LIMIT_EXCEED"),
-    (431, "INVALID_ARGS"),
-    (429, "RATE_LIMIT_RESTRICTION, CONCURRENCY_LIMIT_RESTRICTION"),
-    (500, "INTERNAL_SERVER_ERROR"),
-    (502, "BAD_GATEWAY"),
-    (503, "SERVICE_UNAVAILABLE"),
-    (504, "REQUEST_BACKEND_TIMEOUT"),
+/// What the gateway refuses any operation with, and what that means.
+const BY_THE_GATEWAY: &[(u16, &str, &str)] = &[
+    (
+        400,
+        "INVALID_ARGS",
+        "Application or user could not be authenticated, `message` has the reason; or the request is no HTTP",
+    ),
+    (
+        403,
+        "APP_NO_PERMISSION",
+        "No grant lets this application do this for this application and module on behalf of this user",
+    ),
+    (403, "IP_NOT_ALLOWED", "No requests from this address are allowed"),
+    (403, "BK_USER_NOT_ALLOWED", "This user may not call, whatever the grants say"),
+    (403, "CROSS_TENANT_FORBIDDEN", "Application, user, gateway and `X-Bk-Tenant-Id` do not belong to one tenant"),
+    (404, "API_NOT_FOUND", "No such path, or none with this method"),
+    (408, "INVALID_ARGS", "The request did not come in time"),
+    (413, "BODY_SIZE_LIMIT_EXCEED", "The body is over the limit, or the operation takes none"),
+    (414, "URI_SIZE_LIMIT_EXCEED", "Path and query are over the limit"),
+    (431, "INVALID_ARGS", "The headers are too large or too many"),
+    (429, "RATE_LIMIT_RESTRICTION", "More requests than the policy allows"),
+    (429, "CONCURRENCY_LIMIT_RESTRICTION", "As many requests or uploads of this application are in progress as may be"),
+    (500, "INTERNAL_SERVER_ERROR", "No service could say who calls, or the gateway failed"),
+    (502, "BAD_GATEWAY", "The store did not answer, or broke off"),
+    (503, "SERVICE_UNAVAILABLE", "No store, or too many requests for it"),
+    (504, "REQUEST_BACKEND_TIMEOUT", "The store did not answer in time"),
 ];
+
+/// What an error means, by whichever it is refused.
+pub(crate) fn meaning_of(status: u16, name: &str) -> String {
+    let by_the_gateway = BY_THE_GATEWAY.iter().filter(|(known, of, _)| (*known, *of) == (status, name));
+    let by_the_store = ErrorCode::ALL.iter().filter(|code| (code.status(), code.name()) == (status, name));
+    let by_the_store = by_the_store.map(|code| Problem::new(*code).detail(Language::English));
+    let meanings = by_the_gateway.map(|(_, _, meaning)| (*meaning).to_owned()).chain(by_the_store);
+    meanings.collect::<Vec<_>>().join("; ")
+}
 
 /// The headers that `components` has.
 pub(crate) fn common_headers() -> Value {
@@ -215,7 +236,7 @@ pub(crate) fn describe(endpoint: &Endpoint, described: &Described, refusals: &mu
     for code in described.codes.iter().chain(of_bodies).chain(ANYWHERE) {
         names.entry(code.status()).or_default().push(code.name());
     }
-    for (status, name) in BY_THE_GATEWAY {
+    for (status, name, _) in BY_THE_GATEWAY {
         names.entry(*status).or_default().push(name);
     }
     for (status, mut names) in names {
