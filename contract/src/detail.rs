@@ -60,7 +60,7 @@ pub struct CleanupPlan {
     pub rule: Option<String>,
     /// `enforce`: the store does this by itself once a day; `report`: it does not.
     pub mode: String,
-    /// The plan's name, good for a day.
+    /// The plan's name, good for a day; empty where there is no rule.
     pub plan: String,
     /// Whether this request deleted it.
     pub is_done: bool,
