@@ -87,9 +87,9 @@ pub(crate) fn download_url() -> Value {
     let schema = json!({
         "type": "object",
         "properties": {
-            "expires_in": {"type": "integer", "minimum": 60, "maximum": 86_400, "default": 3_600, "description": "How many seconds the link is good for"},
+            "expires_in": {"type": ["integer", "null"], "minimum": 60, "maximum": 86_400, "default": 3_600, "description": "How many seconds the link is good for"},
             "client_ips": {
-                "type": "array",
+                "type": ["array", "null"],
                 "maxItems": MAX_CLIENT_IPS,
                 "items": {"type": "string"},
                 "description": "Addresses and networks from which it may be used, such as `10.0.0.0/8`; in a form one text with commas. Left out, from anywhere",
