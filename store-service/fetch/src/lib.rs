@@ -19,7 +19,6 @@ mod credentials;
 mod min_rate;
 #[cfg(feature = "client")]
 mod proxy;
-#[cfg(feature = "client")]
 mod shared_list;
 mod source;
 #[cfg(feature = "client")]
@@ -34,7 +33,6 @@ pub use credentials::{Credential, Credentials, InvalidScope, InvalidSecretHeader
 pub use min_rate::MinRate;
 #[cfg(feature = "client")]
 pub use proxy::{EgressProxy, InvalidException, InvalidProxy, ProxyException};
-#[cfg(feature = "client")]
 pub use shared_list::SharedList;
 pub use source::{
     Access, Cause, Chunk, CredentialError, FetchRequest, Fetched, Phase, Progress, SentCredential, Source, SourceError,
