@@ -233,7 +233,7 @@ impl BlobStore for DirectoryBlobStore {
     async fn open(&self, sha256: Sha256, range: Option<Range<u64>>) -> Result<FileReader, BlobError> {
         let opened = self.blocking("opening a blob", move |dirs| match File::open(dirs.path_of(&sha256).1) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            file => FileReader::new(file?, range).map(Some),
+            file => Ok(Some(FileReader::new(file?, range))),
         });
         opened.await?.ok_or(BlobError::NotFound)
     }

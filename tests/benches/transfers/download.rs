@@ -1,11 +1,11 @@
 //! A file that curl gets: from the store and from nginx, alone (nginx without sendfile, which the store has not either) and both
-//! behind Envoy with the gate (nginx with it). And what many readers hold who hardly read.
+//! behind Envoy with the gate (nginx with it). And what many readers hold who hardly read. The file lies on a disk, and after the
+//! first round in the system's memory.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use linkgate_tests::measure::memory_dir;
 use linkgate_tests::wait::wait_until;
 use linkgate_tests::{
     Gateway, GatewayPlan, LinkRequestBuilder, Nginx, StoreProcess, TokenMint, package_path, unknown_formats_allowed,
@@ -28,7 +28,7 @@ struct Place {
 
 /// Measures both ways, and the slow readers.
 pub async fn measure(size: u64, rounds: u64) {
-    let dir = tempfile::tempdir_in(memory_dir(3 * size)).unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let file = write_file(dir.path(), size);
     let source = serving(dir.path(), "sendfile off;", &file).await;
     alone(dir.path(), &source, (&file, size), rounds).await;
