@@ -100,7 +100,7 @@ pub struct CleanupEntry {
 pub struct Page<T> {
     /// How many there are in all, or at least, as `X-Linkgate-Count` says. `before_id` does not change it.
     pub count: u64,
-    /// The query of the next page, relative to this one; null: there is none.
+    /// The next page: a query relative to this one, or absolute where the operator says where the gateway is; null: there is none.
     pub next: Option<String>,
     /// The query of the page before, in the same form.
     pub previous: Option<String>,

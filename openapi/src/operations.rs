@@ -342,7 +342,7 @@ const STRICT: Parameter =
 
 fn with_links(success: Success) -> Success {
     success
-        .with_header("Link", "The pages `next` and `prev`, relative to this one")
+        .with_header("Link", "The pages `next` and `prev`, as the body has them")
         .with_header("X-Linkgate-Count", "`at-least`, where there are more than `count` says")
         .with_header("Preference-Applied", "`handling=strict`")
 }

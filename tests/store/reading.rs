@@ -1,6 +1,6 @@
 //! Packages that are stored are found, page by page and one by one, with what happened to them and what they take.
 
-use linkgate_tests::{FakeSource, Reply, TestStore, another_package_of_size, package_of, sha256_hex};
+use linkgate_tests::{FakeSource, Reply, TestStore, another_package_of_size, package_of, sha256_hex, trust};
 use serde_json::{Value, json};
 
 use crate::assert_problem;
@@ -84,6 +84,27 @@ async fn limits_and_offsets_mean_what_they_mean_to_the_reference() {
     }
     let reply = store.read("?limit=10&offset=10").await;
     assert_eq!(reply.header("link"), Some(r#"<?limit=10&offset=20>; rel="next", <?limit=10>; rel="prev""#));
+}
+
+#[tokio::test]
+async fn pages_lead_to_the_gateway_where_that_is_known() {
+    let (gateway, source) = ("https://gw.example.com/prod", FakeSource::serving(package_of("x")).await);
+    let change = |config: &mut linkgate_store::config::Config| {
+        trust(config, &[&source]);
+        config.public_url = Some(gateway.into());
+    };
+    let store = TestStore::with(change).await;
+    for version in ["1", "2", "3"] {
+        upload(&store, &source, version).await;
+    }
+    let packages = format!("{gateway}/bkapps/applications/app_code/modules/default/source_package/");
+    let (next, previous) = (format!("{packages}?limit=1&offset=2"), format!("{packages}?limit=1"));
+    let reply = store.read("?limit=1&offset=1").await;
+    assert_eq!(frame(&reply), (json!(3), json!(next), json!(previous)));
+    let link = format!("<{next}>; rel=\"next\", <{previous}>; rel=\"prev\"");
+    assert_eq!(reply.header("link"), Some(link.as_str()));
+    let events = store.read("events/?limit=1").await;
+    assert_eq!(frame(&events).1, format!("{packages}events/?before_id=3&limit=1"));
 }
 
 #[tokio::test]

@@ -1,20 +1,23 @@
 //! What the pages of a list have in common: how large they are, what leads to the next one, how they are written.
 //!
-//! Promises: what leads on is relative to what was asked for, so it is right behind every prefix. A page is held by its caller
-//! until its last byte is written.
+//! Promises: what leads on is relative to what was asked for, so it is right behind every prefix, unless the operator says where
+//! callers reach the gateway. A page is held by its caller until its last byte is written.
 
 use std::fmt::Write as _;
 
 use bytes::Bytes;
 use linkgate_contract::{Page, Problem};
 use linkgate_store_core::budget::{Owner, Permit};
-use linkgate_store_core::ingest::ports::Count;
+use linkgate_store_core::ingest::ports::{Count, Services};
 use serde::Serialize;
 use warp::http::HeaderValue;
 use warp::http::header::{CONTENT_TYPE, HeaderName, LINK};
 
+use super::Api;
 use super::parameters::{Expected, Parameters, number};
+use super::preferences;
 use super::reply::{self, Reply};
+use super::request::Request;
 use super::shares::Shares;
 
 /// Rows of a page where the caller says nothing, and at most.
@@ -31,6 +34,12 @@ const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 /// What a page takes in memory, on its caller's account.
 pub(super) struct Space {
     _permit: Permit,
+}
+
+/// The parameters of a list.
+pub(super) fn read_parameters<V: Services>(api: &Api<V>, request: &Request<'_>) -> Parameters {
+    let place = api.public_url.as_ref().map(|gateway| format!("{gateway}{}", request.route.canonical_path()));
+    Parameters::new(&request.query(), preferences::is_strict(&request.head.headers)).at(place.unwrap_or_default())
 }
 
 /// How many rows; zero and what is no number mean the default, as with the reference.

@@ -29,6 +29,8 @@ pub(super) enum Expected {
 
 /// All of them, while they are read.
 pub(super) struct Parameters {
+    /// What stands before the query of a link; nothing where links are relative to what was asked for.
+    place: String,
     given: BTreeMap<String, String>,
     unknown: Option<String>,
     is_strict: bool,
@@ -41,7 +43,12 @@ impl Parameters {
         let mut given: BTreeMap<String, String> = parse(query.as_bytes()).into_owned().collect();
         let unknown = given.remove(UNKNOWN_PARAMETER);
         given.retain(|_, value| !value.trim().is_empty());
-        Self { given, unknown, is_strict, faults: BTreeMap::new() }
+        Self { place: String::new(), given, unknown, is_strict, faults: BTreeMap::new() }
+    }
+
+    /// Lets links lead there.
+    pub(super) fn at(self, place: String) -> Self {
+        Self { place, ..self }
     }
 
     /// Its text.
@@ -85,15 +92,15 @@ impl Parameters {
         if faults.is_empty() { Ok(()) } else { Err(Problem::fields(faults)) }
     }
 
-    /// A query of the same parameters but for these, sorted by their names as the reference has it. With `?`, relative to what
-    /// was asked for.
+    /// A query of the same parameters but for these, sorted by their names as the reference has it; as a link, relative to
+    /// what was asked for unless it has a place.
     pub(super) fn link(&self, changes: &[(&str, Option<String>)]) -> String {
         let changed: BTreeSet<&str> = changes.iter().map(|(name, _)| *name).collect();
         let same = self.given.iter().filter(|(name, _)| !changed.contains(name.as_str()));
         let mut all: Vec<(&str, &str)> = same.map(|(name, value)| (name.as_str(), value.as_str())).collect();
         all.extend(changes.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))));
         all.sort_unstable();
-        format!("?{}", Serializer::new(String::new()).extend_pairs(all).finish())
+        format!("{}?{}", self.place, Serializer::new(String::new()).extend_pairs(all).finish())
     }
 }
 

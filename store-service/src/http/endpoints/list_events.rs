@@ -3,14 +3,14 @@
 use linkgate_contract::{PackageId, Page, Problem};
 use linkgate_store_core::ingest::ports::{EventPage, EventQuery, PackageReader as _, Services};
 
+use crate::http::Api;
 use crate::http::pages::{self, Space, read_limit};
 use crate::http::parameters::{Expected, Parameters};
 use crate::http::reply::{self, Reply};
 use crate::http::request::Request;
-use crate::http::{Api, preferences};
 
 pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {
-    let mut parameters = Parameters::new(&request.query(), preferences::is_strict(&request.head.headers));
+    let mut parameters = pages::read_parameters(api, &request);
     let id = |text: &str| text.parse::<PackageId>().ok();
     let query = EventQuery {
         limit: read_limit(&mut parameters),

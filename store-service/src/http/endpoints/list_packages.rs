@@ -11,7 +11,7 @@ use crate::http::pages::{self, Space, read_limit};
 use crate::http::parameters::{Expected, Parameters, flag, number, time};
 use crate::http::reply::{self, Reply};
 use crate::http::request::Request;
-use crate::http::{Api, preferences, search_terms};
+use crate::http::{Api, search_terms};
 
 /// The orders by their names.
 const ORDERS: [(&str, PackageKey); 7] = [
@@ -27,7 +27,7 @@ const ORDERS: [(&str, PackageKey); 7] = [
 const BY_ID: PackageOrder = PackageOrder { key: PackageKey::Id, is_descending: true };
 
 pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {
-    let mut parameters = Parameters::new(&request.query(), preferences::is_strict(&request.head.headers));
+    let mut parameters = pages::read_parameters(api, &request);
     let query = read_query(&mut parameters, &api.time_zone);
     parameters.finish()?;
     let space = Space::take(&api.shares, request.caller.owner(), query.limit)?;
