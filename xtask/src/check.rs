@@ -7,11 +7,11 @@ use std::time::Instant;
 use crate::error::{Failure, Outcome};
 use crate::run::{probe, run};
 use crate::workspace::Workspace;
-use crate::{arrows, shell, wasm, words};
+use crate::{arrows, links, shell, wasm, words};
 
 type Step = (&'static str, fn(&Workspace) -> Outcome<()>);
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     ("format", format),
     ("lints", lints),
     ("lints of the filter, for its target", filter_lints),
@@ -19,6 +19,7 @@ const STEPS: [Step; 8] = [
     ("import arrows", arrows::check),
     ("the filter's shell", shell::check),
     ("words that are gone", words::check),
+    ("links between documents", links::check),
     ("licences, bans and sources", deny),
 ];
 

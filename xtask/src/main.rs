@@ -15,6 +15,7 @@ mod error;
 mod fuzz;
 mod http;
 mod images;
+mod links;
 mod poll;
 mod programs;
 mod run;

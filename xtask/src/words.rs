@@ -9,7 +9,6 @@ use std::fs;
 use std::path::Path;
 
 use crate::error::{Failure, Outcome, Trying};
-use crate::run::capture;
 use crate::workspace::Workspace;
 
 /// A word that is gone.
@@ -118,7 +117,7 @@ const EXTENSIONS: [&str; 5] = ["md", "rs", "toml", "yaml", "yml"];
 pub fn check(workspace: &Workspace) -> Outcome<()> {
     let mut used = BTreeSet::new();
     let mut found = Vec::new();
-    for path in list_files(workspace)? {
+    for path in workspace.list_files()?.into_iter().filter(|path| is_looked_at(path)) {
         let file = workspace.path(&path);
         let text = fs::read_to_string(&file).trying(|| format!("read {}", file.display()))?;
         if !path.starts_with("docs/adr/") || !text.contains(SUPERSEDED) {
@@ -130,15 +129,6 @@ pub fn check(workspace: &Workspace) -> Outcome<()> {
         format!("xtask/src/words.rs: the exception for `{}` is needed by nothing, remove it", exception.form)
     }));
     if found.is_empty() { Ok(()) } else { Err(Failure::new(found.join("\n"))) }
-}
-
-/// Paths from the root: what git tracks, and what it would take up.
-fn list_files(workspace: &Workspace) -> Outcome<Vec<String>> {
-    let mut git = std::process::Command::new("git");
-    git.current_dir(&workspace.root).args(["ls-files", "--cached", "--others", "--exclude-standard"]);
-    let listed = capture(&mut git)?;
-    let paths = listed.lines().filter(|path| is_looked_at(path) && workspace.path(path).is_file());
-    Ok(paths.map(str::to_owned).collect())
 }
 
 fn is_looked_at(path: &str) -> bool {

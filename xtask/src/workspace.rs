@@ -136,6 +136,13 @@ impl Workspace {
         })
     }
 
+    /// Paths from the root: what git tracks, and what it would take up.
+    pub fn list_files(&self) -> Outcome<Vec<String>> {
+        let mut git = Command::new("git");
+        git.current_dir(&self.root).args(["ls-files", "--cached", "--others", "--exclude-standard"]);
+        Ok(capture(&mut git)?.lines().filter(|path| self.path(path).is_file()).map(str::to_owned).collect())
+    }
+
     /// A path from the root.
     pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
         self.root.join(relative)
