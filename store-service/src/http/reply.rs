@@ -260,8 +260,7 @@ pub(super) fn ingest_problem(error: &IngestError) -> Problem {
             ),
         ),
         IngestError::Archive(error) => package::archive_problem(error),
-        IngestError::Blob(BlobError::NoSpace(_)) => Problem::new(ErrorCode::InsufficientStorage),
-        IngestError::Blob(_) => Problem::new(ErrorCode::ObjectStore),
+        IngestError::Blob(error) => blob_problem(error),
         IngestError::Catalog(_) | IngestError::Queue(_) => Problem::new(ErrorCode::Internal),
         IngestError::JoinedFailed(failure) => joined_problem(failure),
         IngestError::GivenUp { lives } => Problem::with_detail(
@@ -296,20 +295,32 @@ fn no_sealing_key() -> Problem {
     )
 }
 
+/// What a caller reads of a blob that could not be written, read or found.
+fn blob_problem(error: &BlobError) -> Problem {
+    match error {
+        BlobError::NoSpace(_) => Problem::new(ErrorCode::InsufficientStorage),
+        BlobError::Unavailable(_) => Problem::with_detail(
+            ErrorCode::Unavailable,
+            Text::fixed("对象存储暂时不可用，请稍后重试", "The object storage does not answer, try again later"),
+        ),
+        BlobError::NotFound | BlobError::Io { .. } | BlobError::WriterGone => Problem::new(ErrorCode::ObjectStore),
+    }
+}
+
 /// What a caller reads of a package that cannot be downloaded.
 pub(super) fn download_problem(error: &DownloadError) -> Problem {
-    let code = match error {
-        DownloadError::Unknown => ErrorCode::NotFound,
-        DownloadError::Deleted => ErrorCode::PackageDeleted,
-        DownloadError::Purged => ErrorCode::PackagePurged,
-        DownloadError::Changed => ErrorCode::PackageChanged,
-        DownloadError::Damaged | DownloadError::Blob(_) => ErrorCode::ObjectStore,
-        DownloadError::Catalog(_) => ErrorCode::Internal,
-    };
     if let DownloadError::Blob(_) | DownloadError::Catalog(_) = error {
         error!("A package cannot be read: {}", chain(error));
     }
-    Problem::new(code)
+    match error {
+        DownloadError::Unknown => Problem::new(ErrorCode::NotFound),
+        DownloadError::Deleted => Problem::new(ErrorCode::PackageDeleted),
+        DownloadError::Purged => Problem::new(ErrorCode::PackagePurged),
+        DownloadError::Changed => Problem::new(ErrorCode::PackageChanged),
+        DownloadError::Damaged => Problem::new(ErrorCode::ObjectStore),
+        DownloadError::Blob(error) => blob_problem(error),
+        DownloadError::Catalog(_) => Problem::new(ErrorCode::Internal),
+    }
 }
 
 /// A caller that holds its own share is told so: it is the one who can do something about it.
@@ -590,6 +601,7 @@ mod tests {
             (IngestError::Stopping, C::Unavailable),
             (IngestError::Blob(BlobError::NoSpace(io())), C::InsufficientStorage),
             (IngestError::Blob(BlobError::Io { doing: "SECRET", cause: io() }), C::ObjectStore),
+            (IngestError::Blob(BlobError::Unavailable(io().into())), C::Unavailable),
             (IngestError::Blob(BlobError::WriterGone), C::ObjectStore),
             (IngestError::Catalog(CatalogError::Database(io().into())), C::Internal),
         ];

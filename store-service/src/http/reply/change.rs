@@ -2,10 +2,11 @@
 
 use jiff::tz::TimeZone;
 use linkgate_contract::{ErrorCode, Problem, Text};
-use linkgate_store_core::ingest::ports::{BlobError, ChangeError, MAX_PINS, Pin};
+use linkgate_store_core::ingest::ports::{ChangeError, MAX_PINS, Pin};
 use linkgate_store_core::settings::QuotaExceeded;
 use serde_json::json;
 
+use super::blob_problem;
 use super::detail::pin_entry;
 
 /// The problem to answer with.
@@ -32,8 +33,7 @@ pub(in crate::http) fn change_problem(error: &ChangeError, zone: &TimeZone) -> P
         }
         ChangeError::Deleted => Problem::new(ErrorCode::PackageDeleted),
         ChangeError::Purged => Problem::new(ErrorCode::PackagePurged),
-        ChangeError::Blob(BlobError::NoSpace(_)) => Problem::new(ErrorCode::InsufficientStorage),
-        ChangeError::Blob(_) => Problem::new(ErrorCode::ObjectStore),
+        ChangeError::Blob(error) => blob_problem(error),
         ChangeError::Catalog(_) | ChangeError::Queue(_) => Problem::new(ErrorCode::Internal),
     }
 }

@@ -10,6 +10,8 @@ use tokio::sync::mpsc;
 
 use linkgate_contract::Sha256;
 
+use super::Cause;
+
 /// Where the bytes of packages are stored, each blob under the SHA-256 of its bytes. A copy is another handle on the same.
 pub trait BlobStore: Clone + Send + Sync + 'static {
     /// A blob that is being written.
@@ -164,12 +166,15 @@ pub enum BlobError {
     /// No space.
     #[error("no space left on the disk")]
     NoSpace(#[source] io::Error),
-    /// Anything else that the disk says.
+    /// The storage does not answer, or not well, however often it was asked. Later it may.
+    #[error("the storage does not answer")]
+    Unavailable(#[source] Cause),
+    /// Anything else that the storage says.
     #[error("{doing} failed")]
     Io {
         /// What was tried.
         doing: &'static str,
-        /// What the disk said.
+        /// What the storage said.
         #[source]
         cause: io::Error,
     },
