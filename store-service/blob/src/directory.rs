@@ -14,7 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use linkgate_contract::Sha256;
-use linkgate_store_core::data_dir::{DIR_MODE, FILE_MODE, make_dir, open_removal_lock, sync_dir};
+use linkgate_store_core::data_dir::{
+    DIR_MODE, FILE_MODE, blob_path, make_dir, open_removal_lock, statements_path, sync_dir,
+};
 use linkgate_store_core::failpoint::{Step, reached};
 use linkgate_store_core::ingest::ports::{BlobError, BlobStat, BlobStore, Listed, Swept};
 use tokio::sync::mpsc;
@@ -37,25 +39,6 @@ pub(super) struct Dirs {
     pub(super) temp: PathBuf,
     space: Arc<DiskSpace>,
     next_temp: AtomicU64,
-}
-
-/// The folder of a blob and its file, below a `blobs/`.
-pub(super) fn blob_path(blobs: &Path, sha256: &Sha256) -> (PathBuf, PathBuf) {
-    let name = sha256.to_string();
-    let dir = blobs.join(name.get(..2).unwrap_or_default());
-    let file = dir.join(name);
-    (dir, file)
-}
-
-/// The folder of all statements, below a data directory or a backup of one.
-pub(super) fn attestations(root: &Path) -> PathBuf {
-    root.join("attestations")
-}
-
-/// The file of the statements about a blob.
-pub(super) fn statements_path(root: &Path, sha256: &Sha256) -> PathBuf {
-    let (dir, _) = blob_path(&attestations(root), sha256);
-    dir.join(format!("{sha256}.intoto.jsonl"))
 }
 
 impl DirectoryBlobStore {

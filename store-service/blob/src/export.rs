@@ -8,10 +8,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use linkgate_contract::Sha256;
-use linkgate_store_core::data_dir::{make_dir, open_file, sync_dir};
+use linkgate_store_core::data_dir::{attestations, blob_path, make_dir, open_file, statements_path, sync_dir};
 use linkgate_store_core::ingest::ports::{BlobError, BlobExport, Exported};
 
-use super::directory::{attestations, blob_path, run_blocking, statements_path};
+use super::directory::run_blocking;
 
 /// Blobs that are being copied.
 #[derive(Clone)]

@@ -8,6 +8,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use linkgate_contract::Sha256;
+
 /// The mode of files: packages and catalog are for the service's user and its group.
 pub const FILE_MODE: u32 = 0o640;
 /// The mode of directories, likewise.
@@ -112,6 +114,28 @@ impl DataDir {
 /// The file of the catalog in a data directory, or in a backup of one.
 pub fn catalog_path(data_dir: &Path) -> PathBuf {
     data_dir.join(CATALOG)
+}
+
+/// The folder of a blob and its file, below a `blobs/`.
+#[must_use]
+pub fn blob_path(blobs: &Path, sha256: &Sha256) -> (PathBuf, PathBuf) {
+    let name = sha256.to_string();
+    let dir = blobs.join(name.get(..2).unwrap_or_default());
+    let file = dir.join(name);
+    (dir, file)
+}
+
+/// The folder of all statements, below a data directory or a backup of one.
+#[must_use]
+pub fn attestations(root: &Path) -> PathBuf {
+    root.join("attestations")
+}
+
+/// The file of the statements about a blob.
+#[must_use]
+pub fn statements_path(root: &Path, sha256: &Sha256) -> PathBuf {
+    let (dir, _) = blob_path(&attestations(root), sha256);
+    dir.join(format!("{sha256}.intoto.jsonl"))
 }
 
 /// # Errors
