@@ -1,5 +1,6 @@
 //! For tests, of this crate and of adapters: examples, and the suite that every adapter must pass.
 
+pub mod blob_keys;
 pub mod conformance;
 
 use linkgate_archive::{Limits, Opaque};

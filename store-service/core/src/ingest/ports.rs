@@ -6,6 +6,7 @@
 //! keep the same promises.
 
 mod blob;
+mod blob_keys;
 mod catalog;
 mod change;
 mod file;
@@ -15,6 +16,10 @@ mod queue;
 
 pub use blob::{
     BlobError, BlobExport, BlobReader, BlobStat, BlobStore, BlobWriter, Exported, FinishedBlob, Listed, Swept,
+};
+pub use blob_keys::{
+    BlobKeys, BlobObject, HoldId, KeyError, KeyHolder, ObjectKey, OpenUpload, Published, PublishedObject,
+    RetiredObject, Retirement,
 };
 pub use catalog::{
     BytesFrom, Candidate, CandidateCursor, CandidatePlace, Catalog, CatalogError, CatalogReader, FileState,
