@@ -31,6 +31,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("linkgate-fetch", &["linkgate-contract"]),
     ("linkgate-store-core", &["linkgate-archive", "linkgate-contract", "linkgate-fetch"]),
     ("linkgate-blob", &["linkgate-contract", "linkgate-store-core"]),
+    // The other one for its tests, which compare what both write into a directory.
+    ("linkgate-blob-s3", &["linkgate-blob", "linkgate-contract", "linkgate-store-core"]),
     ("linkgate-catalog", &["linkgate-archive", "linkgate-contract", "linkgate-store-core"]),
     (
         "linkgate-store",
@@ -67,6 +69,7 @@ const CRATES: &[(&str, &[&str])] = &[
 
 /// Crates of others that only some of ours may use, but for their own tests.
 const KEPT: &[(&str, &[&str])] = &[
+    ("object_store", &["linkgate-blob-s3"]),
     ("proxy-wasm", &["linkgate-filter"]),
     ("reqwest", &["linkgate-store", "linkgate-tests", "linkgate-chaos"]),
     ("sqlx", &["linkgate-catalog", "linkgate-tests"]),

@@ -1,0 +1,147 @@
+//! A storage that is away, and replies that get lost.
+
+use std::time::{Duration, SystemTime};
+
+use linkgate_blob_s3::{S3BlobStore, S3Settings};
+use linkgate_store_core::ingest::ports::{
+    BlobError, BlobReader as _, BlobStore as _, BlobWriter as _, FinishedBlob as _,
+};
+
+use crate::support::proxy::{Cut, Proxy};
+use crate::support::{PART, Stage, Store, bytes, finish, put, read, settings, wait_until, write};
+
+/// A store that soon gives up.
+async fn impatient(stage: &Stage, endpoint: &str) -> Store {
+    let settings = S3Settings { retry_timeout: Duration::from_millis(300), ..settings(endpoint, &stage.temp) };
+    S3BlobStore::open(&settings, stage.keys.clone()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_storage_is_away_everything_says_so_and_nothing_is_left_afterwards() {
+    let Some(mut stage) = Stage::set().await else { return };
+    let store = impatient(&stage, &stage.weed.endpoint()).await;
+    let kept = put(&store, b"kept").await;
+    let mut half = store.open_writer(None).await.unwrap();
+    write(&mut half, &bytes(2 * PART)).await;
+    let finished = finish(&store, b"finished", None).await;
+    wait_until(async || match stage.weed.open_uploads().await.len() {
+        1 => Ok(()),
+        open => Err(format!("{open} uploads are open")),
+    })
+    .await;
+    stage.weed.kill();
+    let half = half.finish().await.map(drop);
+    assert!(matches!(half, Err(BlobError::Unavailable(_))), "{half:?}");
+    let small = store.open_writer(Some(1)).await.unwrap().finish().await.map(drop);
+    let (opened, looked) = (store.open(kept, None).await.map(drop), store.stat(kept).await);
+    assert!(matches!(small, Err(BlobError::Unavailable(_))), "{small:?}");
+    assert!(matches!(opened, Err(BlobError::Unavailable(_))), "{opened:?}");
+    assert!(matches!(looked, Err(BlobError::Unavailable(_))), "{looked:?}");
+    assert!(matches!(store.check().await, Err(BlobError::Unavailable(_))));
+    drop(finished);
+    wait_until(async || match store.sweep_abandoned(SystemTime::now(), true).await.unwrap().files {
+        3 => Ok(()),
+        files => Err(format!("{files} are given up")),
+    })
+    .await;
+    let swept = store.sweep_abandoned(SystemTime::now(), false).await;
+    assert!(matches!(swept, Err(BlobError::Unavailable(_))), "{swept:?}");
+    stage.weed.resume().await;
+    store.check().await.unwrap();
+    store.sweep_abandoned(SystemTime::now(), false).await.unwrap();
+    stage.wait_until_left(&[&stage.key(kept)]).await;
+    assert_eq!(read(&store, kept, None).await, b"kept");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_outlast_a_storage_that_comes_back() {
+    let Some(mut stage) = Stage::set().await else { return };
+    let (store, sent) = (stage.store.clone(), bytes(3 * PART));
+    let mut writer = store.open_writer(None).await.unwrap();
+    write(&mut writer, &sent[..PART]).await;
+    stage.weed.kill();
+    let rest = sent[PART..].to_vec();
+    let writing = tokio::spawn(async move {
+        write(&mut writer, &rest).await;
+        writer.finish().await.unwrap()
+    });
+    stage.weed.resume().await;
+    let finished = writing.await.unwrap();
+    let sha256 = finished.sha256();
+    assert!(store.commit(finished).await.unwrap());
+    assert!(read(&store, sha256, None).await == sent);
+    stage.wait_until_left(&[&stage.key(sha256)]).await;
+}
+
+/// What is cut, and whether the storage got it.
+const LOST: [(&[&str], usize); 4] = [
+    (&["PUT", "p/"], 10),
+    (&["POST", "uploads"], 2 * PART),
+    (&["PUT", "partNumber"], 2 * PART),
+    (&["POST", "uploadId"], 2 * PART),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_lost_request_or_reply_harms_no_upload() {
+    let Some(stage) = Stage::set().await else { return };
+    let proxy = Proxy::before(stage.weed.port()).await;
+    let store = S3BlobStore::open(&settings(&proxy.endpoint(), &stage.temp), stage.keys.clone()).await.unwrap();
+    for (matching, len) in LOST {
+        for passes_on in [true, false] {
+            proxy.cut(Cut { matching: matching.to_vec(), passes_on, times: Some(1) });
+            let before = proxy.seen(matching).len();
+            let sha256 = put(&store, &bytes(len + usize::from(passes_on))).await;
+            assert!(proxy.seen(matching).len() > before + 1, "{matching:?} was tried again");
+            assert!(read(&store, sha256, None).await.len() == len + usize::from(passes_on), "{matching:?}");
+            stage.wait_until_left(&[&stage.key(sha256)]).await;
+            assert!(store.delete(sha256).await.unwrap());
+            store.sweep_abandoned(SystemTime::now(), false).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_that_is_there_settles_what_no_reply_told() {
+    let Some(stage) = Stage::set().await else { return };
+    let proxy = Proxy::before(stage.weed.port()).await;
+    let store = impatient(&stage, &proxy.endpoint()).await;
+    for (matching, len) in [LOST[0], LOST[3]] {
+        let sent = bytes(len);
+        proxy.cut(Cut { matching: matching.to_vec(), passes_on: true, times: None });
+        let sha256 = put(&store, &sent).await;
+        assert!(read(&store, sha256, None).await == sent, "{matching:?}");
+        // The same, if the storage never gets it.
+        proxy.cut(Cut { matching: matching.to_vec(), passes_on: false, times: None });
+        let mut writer = store.open_writer(None).await.unwrap();
+        write(&mut writer, &bytes(len + 1)).await;
+        let refused = writer.finish().await.map(drop);
+        assert!(matches!(refused, Err(BlobError::Unavailable(_))), "{matching:?}: {refused:?}");
+        proxy.cut(Cut::default());
+        stage.wait_until_left(&[&stage.key(sha256)]).await;
+        assert!(store.delete(sha256).await.unwrap());
+        store.sweep_abandoned(SystemTime::now(), false).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_download_goes_on_where_its_connection_broke() {
+    let Some(mut stage) = Stage::set().await else { return };
+    let sent = bytes(12 * PART);
+    let sha256 = put(&stage.store, &sent).await;
+    let mut reader = stage.store.open(sha256, None).await.unwrap();
+    let mut all = reader.read_chunk(1_000).await.unwrap().unwrap().to_vec();
+    stage.weed.kill();
+    stage.weed.resume().await;
+    while let Some(chunk) = reader.read_chunk(1 << 20).await.unwrap() {
+        all.extend_from_slice(&chunk);
+    }
+    assert!(all == sent);
+    let store = impatient(&stage, &stage.weed.endpoint()).await;
+    let mut reader = store.open(sha256, None).await.unwrap();
+    stage.weed.kill();
+    let failed = async {
+        while reader.read_chunk(1 << 20).await?.is_some() {}
+        Ok::<_, BlobError>(())
+    };
+    assert!(failed.await.is_err(), "half of it is not all of it");
+}
