@@ -25,6 +25,7 @@ mod test;
 mod up;
 mod version;
 mod wasm;
+mod weed;
 mod wheel;
 mod words;
 mod workspace;

@@ -12,8 +12,8 @@ use std::process::Command;
 use crate::error::Outcome;
 use crate::programs::Programs;
 use crate::run::{probe, run};
-use crate::wasm;
 use crate::workspace::{Profile, Workspace};
+use crate::{wasm, weed};
 
 use self::cost::Meter;
 
@@ -22,9 +22,10 @@ pub fn test(workspace: &Workspace, runner: &[String]) -> Outcome<()> {
     workspace.build_stores()?;
     let test_wasm = wasm::build_for_tests(workspace)?;
     let programs = Programs::build(workspace, Profile::Dev, &["linkgate-store", "linkgate-cli"])?;
-    let python = python::prepare(workspace);
+    let (python, weed) = (python::prepare(workspace), weed::find_weed(workspace));
     let run_tests = |command: &mut Command| {
         let command = command.envs(python.as_ref().map(|python| ("LINKGATE_PYTHON", python)));
+        let command = command.envs(weed.as_ref().map(|weed| ("LINKGATE_WEED", weed)));
         // Snapshots are looked for below the root folder without asking cargo where that is.
         let command = command.env("INSTA_UPDATE", "no").env("INSTA_WORKSPACE_ROOT", &workspace.root);
         run(programs.pass_to(command).env("LINKGATE_TEST_WASM", &test_wasm))
