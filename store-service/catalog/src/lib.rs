@@ -7,28 +7,6 @@
 //! is still read (`migrations/README.md`). Refuses to start on an SQLite that can corrupt its own database. The only crate
 //! with SQL; knows nothing of blobs or of HTTP.
 
-mod changes;
-mod claims;
-mod cleanup;
-mod database;
-mod details;
-mod ended;
-mod event_pages;
-mod events;
-mod jobs;
-mod lists;
-mod packages;
-mod pages;
-mod pins;
-mod provenance;
-mod queue;
-mod reader;
-mod search;
 mod sqlite;
-mod usage;
-mod version_keys;
 
-pub use events::{EventFilter, EventRecord};
-pub use reader::SqliteReader;
-pub use sqlite::{CatalogStartError, SqliteCatalog};
-pub use usage::SqliteReservation;
+pub use sqlite::{CatalogStartError, EventFilter, EventRecord, SqliteCatalog, SqliteReader, SqliteReservation};

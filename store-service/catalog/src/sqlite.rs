@@ -5,6 +5,26 @@
 //! SQLite older than 3.51.3, which can corrupt a database in WAL mode. Relies on the data directory's lock: that no other
 //! process publishes or claims is what makes it right to do both in memory.
 
+mod changes;
+mod claims;
+mod cleanup;
+mod database;
+mod details;
+mod ended;
+mod event_pages;
+mod events;
+mod jobs;
+mod lists;
+mod packages;
+mod pages;
+mod pins;
+mod provenance;
+mod queue;
+mod reader;
+mod search;
+mod usage;
+mod version_keys;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,13 +42,15 @@ use sqlx::sqlite::{SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::claims::ClaimTable;
-use super::database::{ACQUIRE_TIMEOUT, BEGIN, failed, options};
-use super::ended::EndedJobs;
-use super::events::{self, NewEvent};
-use super::packages::{self, Live};
-use super::usage::{self, Announced, SqliteReservation};
-use super::{SqliteReader, details, event_pages, jobs, lists, pages, pins, provenance, version_keys};
+use claims::ClaimTable;
+use database::{ACQUIRE_TIMEOUT, BEGIN, failed, options};
+use ended::EndedJobs;
+use events::NewEvent;
+pub use events::{EventFilter, EventRecord};
+use packages::Live;
+pub use reader::SqliteReader;
+use usage::Announced;
+pub use usage::SqliteReservation;
 
 /// The first release without the WAL-reset corruption.
 const OLDEST_SQLITE: [u32; 3] = [3, 51, 3];
@@ -38,11 +60,11 @@ const READERS: u32 = 4;
 /// The catalog in SQLite. A copy is another handle on the same.
 #[derive(Clone)]
 pub struct SqliteCatalog {
-    pub(super) writer: SqlitePool,
-    pub(super) reader: SqliteReader,
+    writer: SqlitePool,
+    reader: SqliteReader,
     pages: SqlitePool,
-    pub(super) claims: ClaimTable,
-    pub(super) ended: EndedJobs,
+    claims: ClaimTable,
+    ended: EndedJobs,
     announced: Announced,
     publishing: Arc<Mutex<()>>,
     path: std::path::PathBuf,
