@@ -7,6 +7,8 @@
 //! is still read (`migrations/README.md`). Refuses to start on an SQLite that can corrupt its own database. The only crate
 //! with SQL; knows nothing of blobs or of HTTP.
 
+mod shared;
 mod sqlite;
 
-pub use sqlite::{CatalogStartError, EventFilter, EventRecord, SqliteCatalog, SqliteReader, SqliteReservation};
+pub use shared::{EventFilter, EventRecord};
+pub use sqlite::{CatalogStartError, SqliteCatalog, SqliteReader, SqliteReservation};

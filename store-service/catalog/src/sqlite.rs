@@ -42,11 +42,10 @@ use sqlx::sqlite::{SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use crate::shared::{NewEvent, uploader};
 use claims::ClaimTable;
 use database::{ACQUIRE_TIMEOUT, BEGIN, failed, options};
 use ended::EndedJobs;
-use events::NewEvent;
-pub use events::{EventFilter, EventRecord};
 use packages::Live;
 pub use reader::SqliteReader;
 use usage::Announced;
@@ -210,7 +209,7 @@ impl Catalog for SqliteCatalog {
             packages::register_module(&mut tx, &package, now).await.map_err(failed)?;
         }
         let recorded = Recorded { row: row.map_err(failed)?, replaced, waited };
-        let actor = events::uploader(&job);
+        let actor = uploader(&job);
         let event = NewEvent::about(action, &package.target, &recorded.row, &actor);
         NewEvent { before: replaced, ..event }.record(&mut tx, now).await.map_err(failed)?;
         provenance::record(&mut tx, recorded.row.id.row(), &job, &package.provenance).await.map_err(failed)?;

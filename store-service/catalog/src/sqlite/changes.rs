@@ -15,9 +15,9 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
 
 use super::database::{BEGIN, failed, unsigned};
-use super::events::NewEvent;
 use super::packages::read_row;
 use super::{SqliteCatalog, cleanup, pins, usage};
+use crate::shared::{NewEvent, says_the_same};
 
 /// Packages that are purged in one transaction: uploads wait for no more than that.
 const PURGED_AT_A_TIME: i64 = 50;
@@ -105,7 +105,7 @@ impl Changes for SqliteCatalog {
         }
         let before = seen.pins.iter().find(|before| before.name == pin.name);
         match before {
-            Some(before) if pins::says_the_same(before, &pin) => return Ok((seen.clone(), before.clone())),
+            Some(before) if says_the_same(before, &pin) => return Ok((seen.clone(), before.clone())),
             None if seen.pins.len() >= MAX_PINS => return Err(ChangeError::TooManyPins),
             _ => {}
         }

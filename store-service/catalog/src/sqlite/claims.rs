@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use linkgate_contract::{Fields, JobId, ModuleRef, PackageVersion, Sha256, read_version_field};
+use linkgate_contract::{JobId, ModuleRef, PackageVersion, Sha256};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
@@ -17,6 +17,8 @@ use linkgate_store_core::ingest::ports::{
     UploadKey,
 };
 use linkgate_store_core::settings::QueueLimits;
+
+use crate::shared::named_version;
 
 /// All jobs that have not ended. A copy is another handle on the same.
 #[derive(Clone)]
@@ -200,12 +202,6 @@ impl ClaimTable {
         // Nothing in here panics half-way.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The version that the body of a request names, in the API's form.
-fn named_version(body: &str) -> Option<PackageVersion> {
-    let fields = Fields::from_json(body.as_bytes()).ok()?;
-    read_version_field(&fields).ok()?
 }
 
 impl Ending {

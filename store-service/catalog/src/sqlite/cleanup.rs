@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, SqlitePool};
 
 use super::changes::{find, mark_deleted};
 use super::database::{failed, unsigned};
-use super::events::NewEvent;
+use crate::shared::{NewEvent, before_all, is_as_planned};
 
 /// Packages and modules on a page.
 const PAGE: i64 = 500;
@@ -46,16 +46,6 @@ pub(super) async fn candidates_after(
     let query = query.bind(id.row()).bind(now).bind(PAGE);
     let rows = query.fetch_all(pool).await.map_err(failed)?;
     rows.iter().map(read_candidate).collect::<Result<_, _>>().map_err(failed)
-}
-
-/// A place before the newest package, so that one statement, with its index, is for every page.
-fn before_all(order: RetentionOrder) -> CandidateCursor {
-    let place = match order {
-        RetentionOrder::Updated | RetentionOrder::Created => CandidatePlace::Time(i64::MAX),
-        // No key begins like that.
-        RetentionOrder::Version => CandidatePlace::Version(vec![u8::MAX; 8]),
-    };
-    CandidateCursor { place, id: PackageId::from_row(i64::MAX) }
 }
 
 fn read_candidate(row: &SqliteRow) -> Result<Candidate, sqlx::Error> {
@@ -108,8 +98,4 @@ pub(super) async fn clean_up(
         NewEvent { after: None, reason: &cleanup.rule, ..event }.record(tx, now).await.map_err(failed)?;
     }
     Ok(())
-}
-
-fn is_as_planned(seen: &linkgate_store_core::ingest::ports::PackageDetail, revision: i64) -> bool {
-    seen.revision == revision && !seen.row.is_deleted && seen.pins.is_empty()
 }

@@ -9,6 +9,7 @@ use sqlx::{Connection as _, Row as _, SqlitePool};
 use super::changes;
 use super::database::unsigned;
 use super::pages::{acquire, page_failed};
+use crate::shared::add;
 
 /// A package of this module; the row and its pins are of one moment.
 pub(super) async fn find(
@@ -54,13 +55,4 @@ fn read_sums(row: &SqliteRow) -> Result<Sums, sqlx::Error> {
         deleted_packages: sum("deleted_packages")?,
         deleted_bytes: sum("deleted_bytes")?,
     })
-}
-
-fn add(one: Sums, other: Sums) -> Sums {
-    Sums {
-        packages: one.packages.saturating_add(other.packages),
-        bytes: one.bytes.saturating_add(other.bytes),
-        deleted_packages: one.deleted_packages.saturating_add(other.deleted_packages),
-        deleted_bytes: one.deleted_bytes.saturating_add(other.deleted_bytes),
-    }
 }

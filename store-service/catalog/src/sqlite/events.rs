@@ -2,39 +2,16 @@
 //!
 //! Promises: an event is written in the transaction that makes the change it tells of, and never changed.
 
-use linkgate_contract::{CallerApp, ModuleRef, Operator, PackageId, Sha256};
-use linkgate_store_core::ingest::ports::{Actor, CatalogError, EventAction, JobRecord, PackageRow};
-use serde::Serialize;
+use linkgate_contract::{CallerApp, Operator, PackageId, Sha256};
+use linkgate_store_core::ingest::ports::{Actor, CatalogError};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection, SqlitePool};
 
 use super::SqliteReader;
 use super::database::failed;
+use crate::shared::{EventFilter, EventRecord, NewEvent};
 
-/// An event that is to be written.
-pub(super) struct NewEvent<'a> {
-    pub(super) action: EventAction,
-    pub(super) app_code: &'a str,
-    pub(super) module: &'a str,
-    pub(super) package_id: Option<PackageId>,
-    pub(super) version: Option<&'a str>,
-    pub(super) before: Option<Sha256>,
-    pub(super) after: Option<Sha256>,
-    pub(super) actor: &'a Actor,
-    pub(super) reason: &'a str,
-}
-
-/// The reason of what somebody asked for.
-pub(super) const BY_USER: &str = "user";
-
-impl<'a> NewEvent<'a> {
-    /// Something about this package, by a user, that leaves its bytes as they are.
-    pub(super) fn about(action: EventAction, target: &'a ModuleRef, row: &'a PackageRow, actor: &'a Actor) -> Self {
-        let (app_code, module) = (target.app.as_str(), target.module.as_str());
-        let (package_id, version, bytes) = (Some(row.id), Some(row.version.as_str()), Some(row.sha256));
-        Self { action, app_code, module, package_id, version, before: bytes, after: bytes, actor, reason: BY_USER }
-    }
-
+impl NewEvent<'_> {
     pub(super) async fn record(self, tx: &mut SqliteConnection, now: i64) -> Result<(), sqlx::Error> {
         let digest = |sha256: Option<Sha256>| sha256.map(|sha256| sha256.to_string());
         let Actor { app, operator, request_id, client_address } = self.actor;
@@ -61,59 +38,6 @@ impl<'a> NewEvent<'a> {
         .await?;
         Ok(())
     }
-}
-
-/// Who asked for an upload.
-pub(super) fn uploader(job: &JobRecord) -> Actor {
-    let request = &job.request;
-    Actor {
-        app: request.caller_app.clone(),
-        operator: Some(request.operator.clone()),
-        request_id: request.request_id.clone(),
-        client_address: request.client_address.clone(),
-    }
-}
-
-/// Which events are asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EventFilter {
-    /// Of this application.
-    pub app_code: Option<String>,
-    /// Of modules of this name.
-    pub module: Option<String>,
-}
-
-/// An event, as it was written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct EventRecord {
-    /// Its number.
-    pub id: i64,
-    /// When, in UTC, as RFC 3339 has it.
-    pub at: String,
-    /// What was done or refused.
-    pub action: String,
-    /// Whose package it is about.
-    pub app_code: String,
-    /// And of which module.
-    pub module: String,
-    /// Which, if there is one.
-    pub package_id: Option<i64>,
-    /// Its version, if it is known.
-    pub version: Option<String>,
-    /// The bytes that it had.
-    pub sha256_before: Option<String>,
-    /// The bytes that it has since.
-    pub sha256_after: Option<String>,
-    /// Which application asked.
-    pub caller_app: String,
-    /// On whose behalf; empty where the store did it by itself.
-    pub operator: String,
-    /// The gateway's id of the request.
-    pub request_id: String,
-    /// Where that came from.
-    pub client_address: String,
-    /// `user`, or what else decided.
-    pub reason: String,
 }
 
 impl SqliteReader {

@@ -6,16 +6,14 @@
 use linkgate_contract::{
     AllowList, AppCode, CallerApp, CredentialName, HostRule, JobId, ModuleName, ModuleRef, Operator, Sha256, TenantId,
 };
-use linkgate_store_core::ingest::ports::{
-    CatalogError, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView, PackageRow,
-};
+use linkgate_store_core::ingest::ports::{CatalogError, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView};
 use linkgate_store_core::ingest::{Allowance, now_ms};
 use linkgate_store_core::sealing::Sealed;
-use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use super::database::{failed, signed, unsigned};
+use crate::shared::{caller_text, json_text, owner_text, read_end, tenant_text, undecodable};
 
 /// A statement that inserts or ends: an upload that nobody was told of is not there before it ends.
 const UPSERT_ENDED: &str = "
@@ -97,10 +95,6 @@ pub(super) async fn record_acceptance(tx: &mut Transaction<'_, Sqlite>, job: &Jo
     .execute(&mut **tx)
     .await?;
     record_keys(tx, job, now_ms()).await
-}
-
-fn json_text(list: &impl Serialize) -> Result<String, sqlx::Error> {
-    serde_json::to_string(list).map_err(|e| sqlx::Error::Encode(e.into()))
 }
 
 /// Records one life more of an accepted upload, or one less.
@@ -202,14 +196,6 @@ pub(super) async fn forget_oldest(tx: &mut SqliteConnection, remembered: usize) 
     Ok(())
 }
 
-/// As the column of the table is made.
-fn owner_text(request: &JobRequest) -> String {
-    match &request.caller_app {
-        Some(app) => format!("app:{app}"),
-        None => format!("user:{}", request.operator),
-    }
-}
-
 /// Forgets jobs that ended before then, and their keys.
 pub(super) async fn expire(pool: &SqlitePool, before_ms: i64) -> Result<u64, CatalogError> {
     let done =
@@ -257,17 +243,6 @@ fn read_view(row: &SqliteRow) -> Result<JobView, sqlx::Error> {
     })
 }
 
-fn read_end(state: JobState, outcome: Option<&str>) -> Result<Option<JobEnd>, sqlx::Error> {
-    let Some(outcome) = outcome else { return Ok(None) };
-    let failure = || serde_json::from_str(outcome);
-    let end = match state {
-        JobState::Done => serde_json::from_str::<PackageRow>(outcome).map(JobEnd::Done),
-        JobState::Cancelled => failure().map(JobEnd::Cancelled),
-        _ => failure().map(JobEnd::Failed),
-    };
-    end.map(Some).map_err(|e| sqlx::Error::Decode(e.into()))
-}
-
 fn read_allowance(row: &SqliteRow) -> Result<Allowance, sqlx::Error> {
     let entries: Vec<String> =
         serde_json::from_str(row.try_get("private_hosts")?).map_err(|e| sqlx::Error::Decode(e.into()))?;
@@ -284,15 +259,6 @@ fn read_credentials(row: &SqliteRow) -> Result<Vec<CredentialName>, sqlx::Error>
     names.into_iter().map(|name| CredentialName::new(name).map_err(|_| undecodable("a credential"))).collect()
 }
 
-/// No name stands for no application.
-pub(super) fn caller_text(request: &JobRequest) -> &str {
-    request.caller_app.as_ref().map_or("", CallerApp::as_str)
-}
-
-pub(super) fn tenant_text(request: &JobRequest) -> Option<&str> {
-    request.tenant.as_ref().map(TenantId::as_str)
-}
-
 fn read_tenant(row: &SqliteRow) -> Result<Option<TenantId>, sqlx::Error> {
     let tenant: Option<&str> = row.try_get("tenant_id")?;
     tenant.map(|id| TenantId::new(id).map_err(|_| undecodable("a tenant"))).transpose()
@@ -304,8 +270,4 @@ pub(super) fn read_operator(row: &SqliteRow) -> Result<Operator, sqlx::Error> {
 
 pub(super) fn read_id(id: &str) -> Result<JobId, sqlx::Error> {
     id.parse().map_err(|_| undecodable("a job's id"))
-}
-
-fn undecodable(what: &'static str) -> sqlx::Error {
-    sqlx::Error::Decode(format!("{what} cannot be read").into())
 }

@@ -52,11 +52,6 @@ pub(super) async fn protecting(
     rows.iter().map(read_pin).collect()
 }
 
-/// Whether a pin would be as it is.
-pub(super) fn says_the_same(pin: &Pin, wanted: &NewPin) -> bool {
-    (pin.until_ms, pin.protect_bytes, &pin.by) == (wanted.until_ms, wanted.protect_bytes, &wanted.by)
-}
-
 /// Writes a pin, and clears away those of the package whose time is over.
 pub(super) async fn write(
     tx: &mut SqliteConnection,

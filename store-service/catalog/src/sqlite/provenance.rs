@@ -5,7 +5,7 @@ use linkgate_store_core::ingest::ports::{BytesFrom, CatalogError, JobRecord, Pro
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
 use super::database::failed;
-use super::jobs::{caller_text, tenant_text};
+use crate::shared::{caller_text, tenant_text};
 
 /// Statements that are given for one hash. A package that more rows share says the same in the rest.
 const STATEMENTS: i64 = 100;
