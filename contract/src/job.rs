@@ -25,6 +25,12 @@ impl JobId {
     pub const fn from_uuid(id: Uuid) -> Self {
         Self(id)
     }
+
+    /// The UUID.
+    #[must_use]
+    pub const fn as_uuid(self) -> Uuid {
+        self.0
+    }
 }
 
 /// Reads the canonical form, and none of the others that UUIDs are written in.

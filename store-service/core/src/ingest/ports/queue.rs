@@ -104,6 +104,12 @@ impl HolderId {
     pub fn random() -> Self {
         Self(Uuid::now_v7())
     }
+
+    /// As it is written down.
+    #[must_use]
+    pub fn as_uuid(self) -> Uuid {
+        self.0
+    }
 }
 
 /// Tells a job's last claim from all that were before it. The holder is part of it: a database that forgot an epoch in a
