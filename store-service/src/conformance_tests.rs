@@ -48,4 +48,4 @@ impl Adapters for DataDirectory {
     }
 }
 
-conformance_tests!(DataDirectory);
+conformance_tests!(DataDirectory, of one process);

@@ -19,10 +19,10 @@ use crate::budget::{Bounds, Exhausted};
 use crate::conditions::{Conditions, NotMet, Tag, Tags};
 use crate::ingest::ports::{
     BeatReply, BlobError, BlobReader as _, BlobStore, BlobWriter as _, BytesFrom, Catalog, CatalogError, CatalogReader,
-    Claim, Count, Enqueued, EventQuery, Failure, Fetched, FileState, FinishedBlob as _, Heartbeat, HolderId, JobEnd,
-    JobKey, JobQueue, JobRecord, JobRequest, JobState, JobView, Listed, Liveness, Maintenance, NewJob, NewPackage,
-    Origin, PackageFilter, PackageKey, PackageOrder, PackageQuery, PackageReader, PackageSums, Provenance, QueueError,
-    Sums, TimeSpan, UploadKey,
+    Changes, Claim, Count, Enqueued, EventQuery, Failure, Fetched, FileState, FinishedBlob as _, Heartbeat, HolderId,
+    JobEnd, JobKey, JobQueue, JobRecord, JobRequest, JobState, JobView, Listed, Liveness, Maintenance, NewJob,
+    NewPackage, Origin, PackageFilter, PackageKey, PackageOrder, PackageQuery, PackageReader, PackageSums, Provenance,
+    QueueError, Sums, TimeSpan, UploadKey,
 };
 use crate::ingest::{Allowance, now_ms};
 use crate::sealing::Sealed;
@@ -35,8 +35,12 @@ pub trait Adapters: Sized {
     /// The blobs.
     type Blobs: BlobStore;
     /// Packages and jobs.
-    type Catalog: Maintenance + JobQueue + PackageReader;
+    type Catalog: Changes + JobQueue;
 
+    /// What is not here that they need, if something is not.
+    fn missing() -> Option<&'static str> {
+        None
+    }
     /// Makes them.
     async fn create(limits: QueueLimits) -> Self;
     /// As another process would find them after this one has died.
@@ -47,7 +51,8 @@ pub trait Adapters: Sized {
     fn catalog(&self) -> Self::Catalog;
 }
 
-const LIMITS: QueueLimits = QueueLimits {
+/// Few of everything, and leases that hold.
+pub const LIMITS: QueueLimits = QueueLimits {
     running: 3,
     per_host: 2,
     per_app: 2,
@@ -60,7 +65,8 @@ const LIMITS: QueueLimits = QueueLimits {
 };
 
 /// A job like no other one, unless its key says so. All are for one application, whoever calls.
-fn job(number: u8, host: &str, caller: &str) -> NewJob {
+#[must_use]
+pub fn job(number: u8, host: &str, caller: &str) -> NewJob {
     let id = JobId::from_uuid(uuid::Uuid::now_v7());
     let view = JobView {
         id,
@@ -97,7 +103,9 @@ fn id(job: &NewJob) -> JobId {
     job.record.view.id
 }
 
-fn failed() -> JobEnd {
+/// A job has failed.
+#[must_use]
+pub fn failed() -> JobEnd {
     JobEnd::Failed(Failure::from_problem(&linkgate_contract::Problem::new(linkgate_contract::ErrorCode::Internal)))
 }
 
@@ -431,7 +439,9 @@ fn fetched() -> Fetched {
     }
 }
 
-fn package(bytes: &[u8], version: &str) -> NewPackage {
+/// A package with these bytes.
+#[must_use]
+pub fn package(bytes: &[u8], version: &str) -> NewPackage {
     NewPackage {
         target: example_target(),
         registers_module: true,
@@ -837,9 +847,14 @@ pub async fn publishing_and_collecting_lose_nothing<A: Adapters>() {
     assert!(left.contains(&digest(CONTENTS[2])) && left.len() <= CONTENTS.len());
 }
 
-/// Names adapters to the suite: one test for each of its functions.
+/// Names adapters to the suite: one test for each of its functions. With `of one process`, whose publish lock keeps all others
+/// apart, also what holds of blobs that get a name again; adapters of several processes need blobs that never do.
 #[macro_export]
 macro_rules! conformance_tests {
+    ($adapters:ty, of one process) => {
+        $crate::conformance_tests! { $adapters }
+        $crate::conformance_tests! { $adapters: publishing_and_collecting_lose_nothing }
+    };
     ($adapters:ty) => {
         $crate::conformance_tests! { $adapters:
             limits_hold, turns_are_kept, callers_have_shares, accepted_jobs_count_for_their_caller,
@@ -848,15 +863,17 @@ macro_rules! conformance_tests {
             blobs_are_committed_by_digest, abandoned_writers_leave_nothing, packages_are_recorded,
             conditions_are_judged_where_a_package_is_recorded,
             stored_bytes_have_their_origin, a_package_is_read_in_its_own_module_alone, packages_are_listed_in_order, walks_by_id_stay_where_they_are,
-            packages_are_found_by_what_they_are, details_and_sums_are_of_the_module,
-            publishing_and_collecting_lose_nothing
+            packages_are_found_by_what_they_are, details_and_sums_are_of_the_module
         }
     };
     ($adapters:ty: $($test:ident),*) => {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
-                $crate::testing::conformance::$test::<$adapters>().await;
+                match <$adapters as $crate::testing::conformance::Adapters>::missing() {
+                    Some(missing) => println!("{missing}: nothing was tried"),
+                    None => $crate::testing::conformance::$test::<$adapters>().await,
+                }
             }
         )*
     };
