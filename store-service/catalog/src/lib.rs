@@ -1,14 +1,20 @@
-//! The catalog of packages, modules and jobs, in SQLite.
+//! The catalog of packages, modules and jobs, in SQLite or PostgreSQL.
 //!
 //! Promises: what the ports [`Catalog`](linkgate_store_core::ingest::ports::Catalog),
 //! [`PackageReader`](linkgate_store_core::ingest::ports::PackageReader) and
 //! [`JobQueue`](linkgate_store_core::ingest::ports::JobQueue) promise, and that a recorded package
 //! survives a power cut; a database of an older release is brought up to date when it is opened, and one of the next release
-//! is still read (`migrations/README.md`). Refuses to start on an SQLite that can corrupt its own database. The only crate
-//! with SQL; knows nothing of blobs or of HTTP.
+//! is still read (`migrations/README.md`). SQLite is for one process, PostgreSQL for any number of them. Refuses to start on an
+//! SQLite that can corrupt its own database, and on a PostgreSQL that is too old. The only crate with SQL; knows nothing of
+//! blobs or of HTTP.
 
+mod postgres;
 mod shared;
 mod sqlite;
+#[cfg(any(test, feature = "testing"))]
+#[allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc, reason = "for tests only")]
+pub mod testing;
 
+pub use postgres::{PostgresCatalog, PostgresReservation, PostgresStartError};
 pub use shared::{EventFilter, EventRecord};
 pub use sqlite::{CatalogStartError, SqliteCatalog, SqliteReader, SqliteReservation};

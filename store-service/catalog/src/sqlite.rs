@@ -39,7 +39,7 @@ use linkgate_store_core::ingest::ports::{
 };
 use linkgate_store_core::settings::{Demand, QueueLimits, RetentionOrder, SourceOrigin, UsageOfTarget};
 use sqlx::sqlite::{SqliteJournalMode, SqlitePoolOptions};
-use sqlx::{Connection as _, SqliteConnection, SqlitePool};
+use sqlx::{Connection as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::shared::{NewEvent, uploader};
@@ -110,6 +110,11 @@ impl SqliteCatalog {
         let ended = EndedJobs::open(&mut *writer.acquire().await?, limits.ended).await?;
         let (announced, publishing) = (Announced::default(), Arc::default());
         Ok(Self { writer, reader, pages, claims, ended, announced, publishing, path: path.to_owned() })
+    }
+
+    /// Begins to write in it what another catalog has.
+    pub(crate) async fn begin_copy(&self) -> Result<Transaction<'_, Sqlite>, sqlx::Error> {
+        self.writer.begin_with(BEGIN).await
     }
 }
 

@@ -14,7 +14,7 @@ use rustix::process::geteuid;
 use crate::run::probe;
 
 /// Programs, and the packages that have them.
-const TOOLS: [(&str, &str); 17] = [
+const TOOLS: [(&str, &str); 18] = [
     ("7z", "p7zip-full"),
     ("aria2c", "aria2"),
     ("automake", "automake"),
@@ -24,6 +24,7 @@ const TOOLS: [(&str, &str); 17] = [
     ("haproxy", "haproxy"),
     ("nginx", "nginx-light"),
     ("pbzip2", "pbzip2"),
+    ("pg_ctlcluster", "postgresql"),
     ("pigz", "pigz"),
     ("promtool", "prometheus"),
     ("tinyproxy", "tinyproxy-bin"),

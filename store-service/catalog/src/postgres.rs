@@ -1,0 +1,351 @@
+//! The catalog in PostgreSQL, for any number of processes: its packages and modules.
+//!
+//! Promises: what the catalog in SQLite promises, to all processes that share the database; a recorded package is as durable as
+//! the server makes what it commits. Refuses to start on a server older than 13, and on a database whose texts are not UTF-8.
+//! Connections are its own from beginning to end: a pooler between that hands them around is refused by the timeouts that each
+//! one begins with.
+
+mod changes;
+mod chores;
+mod cleanup;
+mod database;
+mod details;
+mod ended;
+mod event_pages;
+mod events;
+mod jobs;
+mod lists;
+mod packages;
+mod pages;
+mod pins;
+mod provenance;
+mod queue;
+mod queue_state;
+mod reader;
+mod search;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod usage;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use linkgate_contract::{ModuleRef, PackageId, PackageVersion, Sha256};
+use linkgate_store_core::failpoint::{Step, reached};
+use linkgate_store_core::ingest::now_ms;
+use linkgate_store_core::ingest::ports::{
+    Catalog, CatalogError, EventAction, EventPage, EventQuery, Fence, JobEnd, JobRecord, LivePackage, Maintenance,
+    NewPackage, PackageDetail, PackagePage, PackageQuery, PackageReader, PackageSums, Pin, QuotaClaim, Recorded,
+    StoredFile, StoredPackage,
+};
+use linkgate_store_core::settings::{Demand, QueueLimits, SourceOrigin, UsageOfTarget};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
+use tokio::task::AbortHandle;
+
+use crate::shared::{NewEvent, uploader};
+use chores::Chores;
+use database::{CONNECTIONS, begin_for, commit, failed, options, pool, retried};
+use ended::EndedJobs;
+use packages::Live;
+use pages::Pages;
+use queue_state::QueueState;
+pub use usage::PostgresReservation;
+
+/// The first release that has all that is asked of it.
+const OLDEST_SERVER: i32 = 130_000;
+
+/// The catalog in PostgreSQL. A copy is another handle on the same, in the name of the same process.
+#[derive(Clone)]
+pub struct PostgresCatalog {
+    pool: PgPool,
+    listening: PgPool,
+    pages: Pages,
+    state: Arc<QueueState>,
+    chores: Chores,
+    ended: EndedJobs,
+    background: Arc<Background>,
+}
+
+/// Why the catalog cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PostgresStartError {
+    /// The address says nothing that can be connected to. What it says is not repeated: it may hold a password.
+    #[error("the address of the database is none, such as postgres://user@host/name")]
+    Address,
+    /// See [`PostgresCatalog`].
+    #[error("the database server is too old: its version is {found}, 13 or later is needed")]
+    OldServer {
+        /// Its version.
+        found: String,
+    },
+    /// See [`PostgresCatalog`].
+    #[error("the texts of the database are in {found}, they must be in UTF8")]
+    Encoding {
+        /// The encoding.
+        found: String,
+    },
+    /// It cannot be reached, or lets nobody in.
+    #[error("the database cannot be opened: {0}")]
+    Open(#[from] sqlx::Error),
+    /// A migration was edited or could not be done.
+    #[error("the database cannot be brought up to date: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+/// What goes on beside all that is asked. Ends with the last handle.
+struct Background(Mutex<Vec<AbortHandle>>);
+
+impl Background {
+    fn stop(&self) {
+        // Nothing in here panics half-way.
+        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.drain(..).for_each(|task| task.abort());
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl PostgresCatalog {
+    /// Connects to an existing, possibly empty database and brings it up to date. So many of its jobs may run and wait, in all
+    /// processes together; all must say the same. Called within a runtime, which it uses as long as it lives.
+    ///
+    /// # Errors
+    /// [`PostgresStartError`] says why it cannot be used.
+    pub async fn connect(address: &str, limits: QueueLimits) -> Result<Self, PostgresStartError> {
+        // What the parser says may repeat the address.
+        let address: PgConnectOptions = address.parse().map_err(|_| PostgresStartError::Address)?;
+        let options = options(address.clone());
+        // A pooler is to refuse it before anything is done.
+        let main = pool(CONNECTIONS).connect_with(options.clone()).await?;
+        migrate(&address).await?;
+        let listening = pool(1).connect_lazy_with(options);
+        let state = Arc::new(QueueState::new(limits));
+        let (chores, working) = Chores::new(main.clone(), Arc::clone(&state));
+        let background = Arc::new(Background(Mutex::new(vec![
+            tokio::spawn(working).abort_handle(),
+            tokio::spawn(queue::listen(listening.clone(), Arc::clone(&state))).abort_handle(),
+            tokio::spawn(queue::look_after_watched(main.clone(), Arc::clone(&state))).abort_handle(),
+        ])));
+        let (pages, ended) = (Pages::new(main.clone()), EndedJobs::new(limits.ended));
+        Ok(Self { pool: main, listening, pages, state, chores, ended, background })
+    }
+
+    async fn try_record(
+        &self,
+        package: &NewPackage,
+        job: &JobRecord,
+        fence: Option<Fence>,
+    ) -> Result<(Recorded, i64), CatalogError> {
+        let (now, begun) = (now_ms(), Instant::now());
+        let mut tx = begin_for(&self.pool, package.target.app.as_str()).await.map_err(failed)?;
+        let waited = begun.elapsed();
+        if !jobs::may_end(&mut tx, job.view.id, fence, self.state.process).await.map_err(failed)? {
+            return Err(CatalogError::Fenced);
+        }
+        let live = packages::find_live(&mut tx, package).await.map_err(failed)?;
+        judge(&mut tx, package, live.as_ref(), job, now).await?;
+        let (row, replaced, action) = match live {
+            Some(Live { id, sha256, .. }) => {
+                (packages::replace(&mut tx, id, package, now).await, sha256, EventAction::Overwrite)
+            }
+            None => (packages::insert(&mut tx, package, now).await, None, EventAction::Upload),
+        };
+        let recorded = Recorded { row: row.map_err(failed)?, replaced, waited };
+        self.end_record(tx, package, job, &recorded, action, now).await?;
+        Ok((recorded, now))
+    }
+
+    /// Records all that comes with a package, and commits.
+    async fn end_record(
+        &self,
+        mut tx: Transaction<'_, Postgres>,
+        package: &NewPackage,
+        job: &JobRecord,
+        recorded: &Recorded,
+        action: EventAction,
+        now: i64,
+    ) -> Result<(), CatalogError> {
+        if package.registers_module {
+            packages::register_module(&mut tx, package, now).await.map_err(failed)?;
+        }
+        let actor = uploader(job);
+        let event = NewEvent::about(action, &package.target, &recorded.row, &actor);
+        let event = NewEvent { before: recorded.replaced, ..event };
+        let proof = events::record(&mut tx, &event, now).await.map_err(failed)?;
+        provenance::record(&mut tx, recorded.row.id.row(), job, &package.provenance).await.map_err(failed)?;
+        jobs::record_end(&mut tx, job, &JobEnd::Done(recorded.row.clone()), now).await.map_err(failed)?;
+        self.ended.add(&mut tx, &job.request).await.map_err(failed)?;
+        reached(Step::CommitDue);
+        commit(&self.pool, tx, &proof).await?;
+        reached(Step::Committed);
+        Ok(())
+    }
+}
+
+/// Whether a package may be recorded in the place of what is there.
+async fn judge(
+    tx: &mut PgConnection,
+    package: &NewPackage,
+    live: Option<&Live>,
+    job: &JobRecord,
+    now: i64,
+) -> Result<(), CatalogError> {
+    let protecting = pins::protecting(tx, &package.target, &package.version, now).await.map_err(failed)?;
+    package.conditions.judge(live.map(Live::existing).as_ref())?;
+    if live.is_some() && !package.allow_overwrite {
+        return Err(CatalogError::AlreadyExists);
+    }
+    let demand = Demand::of_package(package.size_bytes, live.map(|live| live.size_bytes));
+    let used = usage::beside(tx, job.view.id, &package.target).await.map_err(failed)?;
+    package.quota.judge(used, demand).map_err(CatalogError::QuotaExceeded)?;
+    if live.is_some() && !protecting.is_empty() {
+        return Err(CatalogError::InUse(protecting));
+    }
+    Ok(())
+}
+
+/// The lock of migrations is the connection's, and they may take long: nothing bounds them but the server's own settings.
+async fn migrate(address: &PgConnectOptions) -> Result<(), PostgresStartError> {
+    let mut connection = PgConnection::connect_with(address).await?;
+    refuse_unfit(&mut connection).await?;
+    // The release after this one may be here already: what it added is made for this one to work on (migrations/README.md).
+    sqlx::migrate!("migrations/postgres").set_ignore_missing(true).run(&mut connection).await?;
+    connection.close().await?;
+    Ok(())
+}
+
+async fn refuse_unfit(connection: &mut PgConnection) -> Result<(), PostgresStartError> {
+    let (number, found, encoding): (i32, String, String) = sqlx::query_as(
+        "select current_setting('server_version_num')::int, current_setting('server_version'),
+             current_setting('server_encoding')",
+    )
+    .fetch_one(connection)
+    .await?;
+    if number < OLDEST_SERVER {
+        return Err(PostgresStartError::OldServer { found });
+    }
+    if encoding == "UTF8" { Ok(()) } else { Err(PostgresStartError::Encoding { found: encoding }) }
+}
+
+impl Catalog for PostgresCatalog {
+    type Reservation = PostgresReservation;
+
+    async fn module_origin(&self, target: &ModuleRef) -> Result<Option<SourceOrigin>, CatalogError> {
+        let number: Option<i64> =
+            sqlx::query_scalar("select source_origin from module where app_code = $1 and module = $2")
+                .bind(target.app.as_str())
+                .bind(target.module.as_str())
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(failed)?;
+        Ok(number.and_then(SourceOrigin::from_number))
+    }
+
+    async fn has_live(&self, target: &ModuleRef, version: &PackageVersion) -> Result<bool, CatalogError> {
+        sqlx::query_scalar(
+            "select exists(select from source_package
+                where app_code = $1 and module = $2 and version = $3 and not is_deleted)",
+        )
+        .bind(target.app.as_str())
+        .bind(target.module.as_str())
+        .bind(version.as_str())
+        .fetch_one(&self.pool)
+        .await
+        .map_err(failed)
+    }
+
+    async fn find_live(
+        &self,
+        target: &ModuleRef,
+        version: &PackageVersion,
+    ) -> Result<Option<LivePackage>, CatalogError> {
+        packages::find_live_package(&self.pool, target, version).await
+    }
+
+    async fn usage(&self, target: &ModuleRef) -> Result<UsageOfTarget, CatalogError> {
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        usage::of_target(&mut connection, target).await.map_err(failed)
+    }
+
+    async fn reserve(&self, claim: QuotaClaim) -> Result<PostgresReservation, CatalogError> {
+        let QueueState { process, limits, .. } = &*self.state;
+        PostgresReservation::make(claim, self.pool.clone(), *process, limits.lease, self.chores.clone()).await
+    }
+
+    async fn protecting_pins(&self, target: &ModuleRef, version: &PackageVersion) -> Result<Vec<Pin>, CatalogError> {
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        pins::protecting(&mut connection, target, version, now_ms()).await.map_err(failed)
+    }
+
+    async fn record(
+        &self,
+        package: NewPackage,
+        job: JobRecord,
+        fence: Option<Fence>,
+    ) -> Result<Recorded, CatalogError> {
+        let (recorded, now) = retried!(while it is away, self.try_record(&package, &job, fence))?;
+        self.has_ended(job.view, JobEnd::Done(recorded.row.clone()), now);
+        Ok(recorded)
+    }
+
+    async fn find_stored(&self, target: &ModuleRef, sha256: &Sha256) -> Result<Option<StoredPackage>, CatalogError> {
+        packages::find_stored(&self.pool, target, sha256).await
+    }
+
+    async fn statements(&self, sha256: &Sha256) -> Result<Vec<String>, CatalogError> {
+        provenance::statements(&self.pool, sha256).await
+    }
+
+    async fn find_file(&self, target: &ModuleRef, id: PackageId) -> Result<Option<StoredFile>, CatalogError> {
+        packages::find_file(&self.pool, target, id).await
+    }
+
+    async fn find_statement(&self, target: &ModuleRef, id: PackageId) -> Result<Option<String>, CatalogError> {
+        provenance::find_statement(&self.pool, target, id).await
+    }
+
+    /// A statement that changes nothing, which neither a standby nor a database that may only be read takes.
+    async fn check(&self) -> Result<(), CatalogError> {
+        let done = sqlx::query("delete from reservation where job_id = $1").bind(uuid::Uuid::nil()).execute(&self.pool);
+        done.await.map(|_| ()).map_err(failed)
+    }
+}
+
+impl PackageReader for PostgresCatalog {
+    async fn list_packages(&self, target: &ModuleRef, query: &PackageQuery) -> Result<PackagePage, CatalogError> {
+        lists::list(&self.pages, target, query).await
+    }
+
+    async fn find_package(&self, target: &ModuleRef, id: PackageId) -> Result<Option<PackageDetail>, CatalogError> {
+        details::find(&self.pages, target, id).await
+    }
+
+    async fn package_sums(&self, target: &ModuleRef) -> Result<PackageSums, CatalogError> {
+        details::package_sums(&self.pages, target).await
+    }
+
+    async fn list_events(&self, target: &ModuleRef, query: &EventQuery) -> Result<EventPage, CatalogError> {
+        event_pages::list(&self.pages, target, query).await
+    }
+}
+
+impl Maintenance for PostgresCatalog {
+    /// A commit of unknown outcome is asked after where it is made, and a server shows what it has committed or nothing.
+    async fn settle(&self) -> Result<(), CatalogError> {
+        self.check().await
+    }
+
+    async fn expire_jobs(&self, ended_before_ms: i64) -> Result<u64, CatalogError> {
+        jobs::expire(&self.pool, ended_before_ms).await
+    }
+
+    async fn expire_events(&self, before_ms: i64) -> Result<u64, CatalogError> {
+        events::expire(&self.pool, before_ms).await
+    }
+}

@@ -1,0 +1,277 @@
+//! What every table and every handle of the database shares: how it is reached, how long anybody waits, what is done once
+//! more when it fails, and how its failures are read.
+//!
+//! Promises: nobody waits without end, neither for a connection nor for a statement. What changes packages of one application
+//! is done one after the other, by whatever process, so what a change judges is what it changes. A transaction that the
+//! server gave up for others' sake is begun again, a few times. A commit whose reply was lost is asked after: its event is
+//! there or it is not.
+
+use std::time::{Duration, Instant};
+
+use linkgate_store_core::ingest::ports::{CatalogError, Cause, ChangeError, QueueError};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use tokio::time::sleep;
+
+use crate::shared::NewEvent;
+
+/// Connections of one process, but for the one that listens.
+pub(super) const CONNECTIONS: u32 = 5;
+/// How long to wait for one of them.
+pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// What holds for every connection, unless a transaction says less. The server gives up what lasts longer: a process that was
+/// stopped in a transaction must not hold a lock for good.
+const SERVER_TIMEOUTS: [(&str, &str); 3] =
+    [("statement_timeout", "30s"), ("lock_timeout", "20s"), ("idle_in_transaction_session_timeout", "30s")];
+
+/// The first half of the lock of an application's packages.
+const APPLICATION_LOCK: i32 = 7302;
+/// The whole of the lock of those who give up bytes, whose packages are of many applications.
+const PURGE_LOCK: i64 = 7303;
+
+/// How often something is done in all.
+const TRIES: u32 = 6;
+/// Before the second time; then twice as long each time, up to the last.
+const FIRST_WAIT: Duration = Duration::from_millis(20);
+const LAST_WAIT: Duration = Duration::from_secs(1);
+/// How long the server may be away before a package or the end of a job is given up.
+const AWAY_AT_MOST: Duration = Duration::from_secs(30);
+/// How often a commit is asked after, and how long after each time that nobody answers.
+pub(super) const ASKED_AFTER: u32 = 20;
+pub(super) const ASKED_AGAIN: Duration = Duration::from_secs(1);
+
+/// Does something that begins a transaction of its own, and does it again where that may help: a few times, or with `while it
+/// is away` for as long as that may be.
+macro_rules! retried {
+    (while it is away, $attempt:expr) => {
+        $crate::postgres::database::retried!($crate::postgres::database::Tries::while_it_is_away(), $attempt)
+    };
+    ($attempt:expr) => {
+        $crate::postgres::database::retried!($crate::postgres::database::Tries::default(), $attempt)
+    };
+    ($tries:expr, $attempt:expr) => {{
+        let mut tries = $tries;
+        loop {
+            match $attempt.await {
+                Err(error) if tries.go_on(&error).await => {}
+                done => break done,
+            }
+        }
+    }};
+}
+pub(super) use retried;
+
+/// How to reach it.
+pub(super) fn options(options: PgConnectOptions) -> PgConnectOptions {
+    options.application_name("linkgate-store").options(SERVER_TIMEOUTS)
+}
+
+/// As many connections as that.
+pub(super) fn pool(size: u32) -> PgPoolOptions {
+    PgPoolOptions::new().max_connections(size).acquire_timeout(ACQUIRE_TIMEOUT)
+}
+
+/// How often something was tried.
+#[derive(Default)]
+pub(super) struct Tries {
+    tried: u32,
+    /// Until when to wait for a server that is away.
+    until: Option<Instant>,
+}
+
+impl Tries {
+    /// Of what would cost a whole download if it failed.
+    pub(super) fn while_it_is_away() -> Self {
+        Self { tried: 0, until: Some(Instant::now() + AWAY_AT_MOST) }
+    }
+
+    /// Whether to try again, once the wait before it is over.
+    pub(super) async fn go_on(&mut self, error: &impl Failure) -> bool {
+        self.tried += 1;
+        let goes_on = match (error.again(), self.until) {
+            (Again::Never, _) | (Again::WhenItIsBack, None) => false,
+            (Again::Soon, None) => self.tried < TRIES,
+            (Again::Soon | Again::WhenItIsBack, Some(until)) => Instant::now() < until,
+        };
+        if goes_on {
+            sleep((FIRST_WAIT * 2_u32.saturating_pow(self.tried - 1)).min(LAST_WAIT)).await;
+        }
+        goes_on
+    }
+}
+
+/// Whether to do something again that was surely not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    Never,
+    Soon,
+    /// The server is away.
+    WhenItIsBack,
+}
+
+/// Why something was not done.
+pub(super) trait Failure {
+    /// Whether it helps to do it again.
+    fn again(&self) -> Again;
+}
+
+impl Failure for sqlx::Error {
+    fn again(&self) -> Again {
+        match self {
+            // The server gave it up for others: two that cannot both be first, two that wait for each other. Or it stops or
+            // starts.
+            Self::Database(said) => match said.code().as_deref() {
+                Some("40001" | "40P01" | "57P01" | "57P02" | "57P03") => Again::Soon,
+                _ => Again::Never,
+            },
+            // Whatever the connection was doing is rolled back.
+            Self::Io(_) => Again::Soon,
+            Self::PoolTimedOut => Again::WhenItIsBack,
+            _ => Again::Never,
+        }
+    }
+}
+
+impl Failure for Cause {
+    fn again(&self) -> Again {
+        self.downcast_ref::<sqlx::Error>().map_or(Again::Never, sqlx::Error::again)
+    }
+}
+
+impl Failure for CatalogError {
+    fn again(&self) -> Again {
+        match self {
+            Self::Database(cause) => cause.again(),
+            _ => Again::Never,
+        }
+    }
+}
+
+impl Failure for ChangeError {
+    fn again(&self) -> Again {
+        match self {
+            Self::Catalog(error) => error.again(),
+            _ => Again::Never,
+        }
+    }
+}
+
+impl Failure for QueueError {
+    fn again(&self) -> Again {
+        match self {
+            Self::Database(cause) => cause.again(),
+            _ => Again::Never,
+        }
+    }
+}
+
+/// Begins a transaction that changes packages of this application, once nobody else does.
+pub(super) async fn begin_for<'p>(pool: &'p PgPool, app_code: &str) -> Result<Transaction<'p, Postgres>, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    lock_application(&mut tx, app_code).await?;
+    Ok(tx)
+}
+
+async fn lock_application(tx: &mut PgConnection, app_code: &str) -> Result<(), sqlx::Error> {
+    let query = sqlx::query("select pg_advisory_xact_lock($1, hashtext($2))").bind(APPLICATION_LOCK).bind(app_code);
+    query.execute(tx).await.map(|_| ())
+}
+
+/// Begins a transaction that gives up bytes, once nobody else does.
+pub(super) async fn begin_purge(pool: &PgPool) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    sqlx::query("select pg_advisory_xact_lock($1)").bind(PURGE_LOCK).execute(&mut *tx).await?;
+    Ok(tx)
+}
+
+/// An event of a transaction by which it is told whether that was committed.
+pub(super) struct Proof {
+    app_code: String,
+    event: i64,
+}
+
+impl Proof {
+    /// Of this event, which has this number.
+    pub(super) fn new(event: &NewEvent<'_>, number: i64) -> Self {
+        Self { app_code: event.app_code.to_owned(), event: number }
+    }
+}
+
+/// Commits. If nobody can say whether it is done, that is [`UnknownOutcome`], and it must not be done again.
+pub(super) async fn commit(pool: &PgPool, tx: Transaction<'_, Postgres>, proof: &Proof) -> Result<(), CatalogError> {
+    let Err(error) = tx.commit().await else { return Ok(()) };
+    if is_refusal(&error) {
+        return Err(failed(error));
+    }
+    for _ in 0..ASKED_AFTER {
+        match is_committed(pool, proof).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => return Err(failed(error)),
+            Err(_) => sleep(ASKED_AGAIN).await,
+        }
+    }
+    Err(CatalogError::Database(UnknownOutcome(error).into()))
+}
+
+/// Whether a commit that failed was surely not done: the server had something against it.
+pub(super) fn is_refusal(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(said) = error else { return false };
+    said.code().is_some_and(|code| matches!(code.get(..2), Some("23" | "25" | "40")))
+}
+
+/// The lock is the application's, so whoever committed has ended: no reply that was lost can come true later.
+async fn is_committed(pool: &PgPool, proof: &Proof) -> Result<bool, sqlx::Error> {
+    let mut tx = begin_for(pool, &proof.app_code).await?;
+    let query = sqlx::query_scalar("select exists(select from event where id = $1)").bind(proof.event);
+    let is_there = query.fetch_one(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(is_there)
+}
+
+/// Nobody knows whether it was done.
+#[derive(Debug, thiserror::Error)]
+#[error("it is not known whether the database has recorded it")]
+pub(super) struct UnknownOutcome(#[source] pub(super) sqlx::Error);
+
+/// Why the catalog refuses or fails.
+pub(super) fn failed(error: sqlx::Error) -> CatalogError {
+    match &error {
+        sqlx::Error::Database(said) if said.constraint() == Some("source_package_live") => CatalogError::AlreadyExists,
+        _ => CatalogError::Database(error.into()),
+    }
+}
+
+pub(super) fn queue_failed(error: sqlx::Error) -> QueueError {
+    QueueError::Database(error.into())
+}
+
+/// What holds for tables with jobs in them, in the words of the queue.
+pub(super) fn from_catalog(error: CatalogError) -> QueueError {
+    match error {
+        CatalogError::Database(cause) => QueueError::Database(cause),
+        other => QueueError::Database(other.into()),
+    }
+}
+
+pub(super) fn signed(number: u64) -> Result<i64, sqlx::Error> {
+    i64::try_from(number).map_err(|e| sqlx::Error::Encode(e.into()))
+}
+
+pub(super) fn unsigned(number: i64) -> Result<u64, sqlx::Error> {
+    u64::try_from(number).map_err(|e| sqlx::Error::Decode(e.into()))
+}
+
+/// A number of the table that is a small one in this program.
+pub(super) fn small(number: i64) -> Result<u32, sqlx::Error> {
+    u32::try_from(number).map_err(|e| sqlx::Error::Decode(e.into()))
+}
+
+/// A limit as the server counts.
+pub(super) fn limit(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A text that the server can hold: it has no place for the character of number 0.
+pub(super) fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}

@@ -1,0 +1,78 @@
+//! Pins of packages, in the catalog of PostgreSQL.
+//!
+//! Promises: a pin whose time is over counts nowhere, whether its row is there still or not.
+
+use linkgate_contract::{CallerApp, ModuleRef, PackageId, PackageVersion, PinName};
+use linkgate_store_core::ingest::ports::{Change, NewPin, Pin};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row as _};
+
+use super::jobs::read_operator;
+
+/// Pins that count.
+pub(super) async fn in_force(connection: &mut PgConnection, id: PackageId, now: i64) -> Result<Vec<Pin>, sqlx::Error> {
+    let query = "select * from pin where package_id = $1 and (until_ms is null or until_ms > $2) order by name";
+    let rows = sqlx::query(query).bind(id.row()).bind(now).fetch_all(connection).await?;
+    rows.iter().map(read_pin).collect()
+}
+
+fn read_pin(row: &PgRow) -> Result<Pin, sqlx::Error> {
+    Ok(Pin {
+        name: PinName::new(row.try_get::<&str, _>("name")?).map_err(|e| sqlx::Error::Decode(e.into()))?,
+        until_ms: row.try_get("until_ms")?,
+        protect_bytes: row.try_get("protect_bytes")?,
+        by: read_operator(row)?,
+        created_ms: row.try_get("created_ms")?,
+        updated_ms: row.try_get("updated_ms")?,
+    })
+}
+
+/// The pins by which a live version may not be overwritten.
+pub(super) async fn protecting(
+    connection: &mut PgConnection,
+    target: &ModuleRef,
+    version: &PackageVersion,
+    now: i64,
+) -> Result<Vec<Pin>, sqlx::Error> {
+    let rows = sqlx::query(
+        "select pin.* from source_package join pin on package_id = id
+         where app_code = $1 and module = $2 and version = $3 and not is_deleted and protect_bytes
+             and (until_ms is null or until_ms > $4) order by name",
+    )
+    .bind(target.app.as_str())
+    .bind(target.module.as_str())
+    .bind(version.as_str())
+    .bind(now)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(read_pin).collect()
+}
+
+/// Writes a pin, and clears away those of the package whose time is over.
+pub(super) async fn write(tx: &mut PgConnection, change: &Change, pin: &NewPin, now: i64) -> Result<(), sqlx::Error> {
+    sqlx::query("delete from pin where package_id = $1 and until_ms <= $2")
+        .bind(change.id.row())
+        .bind(now)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query(
+        "insert into pin (package_id, name, until_ms, protect_bytes, caller_app, operator, created_ms, updated_ms)
+         values ($1, $2, $3, $4, $5, $6, $7, $7)
+         on conflict (package_id, name) do update set until_ms = $3, protect_bytes = $4, caller_app = $5, operator = $6, updated_ms = $7",
+    )
+    .bind(change.id.row())
+    .bind(pin.name.as_str())
+    .bind(pin.until_ms)
+    .bind(pin.protect_bytes)
+    .bind(change.actor.app.as_ref().map_or("", CallerApp::as_str))
+    .bind(pin.by.as_str())
+    .bind(now)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn remove(tx: &mut PgConnection, id: PackageId, name: &PinName) -> Result<(), sqlx::Error> {
+    let query = sqlx::query("delete from pin where package_id = $1 and name = $2").bind(id.row()).bind(name.as_str());
+    query.execute(tx).await.map(|_| ())
+}

@@ -1,0 +1,218 @@
+//! For tests: PostgreSQL servers that end with their test.
+//!
+//! Promises: each is a server of its own, in a folder of its own, that nobody else reaches: it listens at a socket in that
+//! folder. It is gone when its handle is dropped, or when the thread that started it ends, however that happens. Root starts it
+//! as the user `postgres`, for it refuses to be root's.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, geteuid, kill_process};
+use tempfile::TempDir;
+
+/// Where Debian has the programs of each version.
+const DEBIAN: &str = "/usr/lib/postgresql";
+/// Whom root lets be the server.
+const USER: &str = "postgres";
+/// The number at the end of the socket's name.
+const PORT: u16 = 5432;
+/// A test needs its data no longer than the machine stays up.
+const SETTINGS: [&str; 6] = [
+    "listen_addresses=",
+    "fsync=off",
+    "full_page_writes=off",
+    "max_connections=60",
+    "shared_buffers=16MB",
+    "autovacuum=off",
+];
+
+/// A server with one empty database.
+pub struct PostgresServer {
+    child: Child,
+    programs: PathBuf,
+    dir: TempDir,
+}
+
+impl PostgresServer {
+    /// Why there can be none here, if so.
+    #[must_use]
+    pub fn missing() -> Option<&'static str> {
+        find_programs().is_none().then_some("there is no PostgreSQL here (Debian: postgresql)")
+    }
+
+    /// Starts one.
+    #[must_use]
+    pub fn start() -> Self {
+        let programs = find_programs().expect("PostgreSQL is here (Debian: postgresql)");
+        let template = template(&programs);
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        copy(&template, &data).unwrap();
+        give_away(dir.path()).unwrap();
+        let server = Self { child: begin(&programs, dir.path()), programs, dir };
+        server.await_readiness();
+        server
+    }
+
+    /// Where it is, in the words of the catalog's settings.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("postgres://{USER}@localhost:{PORT}/postgres?host={}", self.dir.path().display())
+    }
+
+    /// The socket, for whoever stands between.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.dir.path().join(format!(".s.PGSQL.{PORT}"))
+    }
+
+    /// Ends it as a crash would.
+    pub fn stop(&mut self) {
+        self.end();
+    }
+
+    /// Starts it anew, once it was stopped.
+    pub fn start_again(&mut self) {
+        let _stale = fs::remove_file(self.dir.path().join("data/postmaster.pid"));
+        let _stale = fs::remove_file(self.socket());
+        self.child = begin(&self.programs, self.dir.path());
+        self.await_readiness();
+    }
+
+    fn await_readiness(&self) {
+        let mut asking = programs_command(&self.programs, "pg_isready", false);
+        asking.args(["-q", "-h"]).arg(self.dir.path()).args(["-p", &PORT.to_string()]);
+        while !asking.status().unwrap().success() {
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Its own processes see that it is gone, and end.
+    fn end(&mut self) {
+        let id = Pid::from_child(&self.child);
+        let _gone_already = kill_process(id, Signal::QUIT);
+        let _status = self.child.wait();
+    }
+}
+
+impl Drop for PostgresServer {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The folder of the newest version's programs.
+fn find_programs() -> Option<PathBuf> {
+    let versions = fs::read_dir(DEBIAN).into_iter().flatten().flatten().map(|version| version.path().join("bin"));
+    let debian = versions.filter(|bin| bin.join("initdb").exists()).max_by_key(|bin| version_of(bin));
+    debian.or_else(|| {
+        let said = Command::new("pg_config").arg("--bindir").output().ok().filter(|said| said.status.success())?;
+        let bin = PathBuf::from(String::from_utf8(said.stdout).ok()?.trim());
+        bin.join("initdb").exists().then_some(bin)
+    })
+}
+
+fn version_of(bin: &Path) -> Option<u32> {
+    bin.parent()?.file_name()?.to_str()?.parse().ok()
+}
+
+/// A program, as whoever may be the server.
+fn programs_command(programs: &Path, name: &str, dies_with_us: bool) -> Command {
+    let program = programs.join(name);
+    let mut words: Vec<OsString> = Vec::new();
+    if dies_with_us {
+        words.extend(["setpriv", "--pdeathsig", "SIGKILL"].map(OsString::from));
+    } else if geteuid().is_root() {
+        words.push("setpriv".into());
+    }
+    if geteuid().is_root() {
+        words.extend(["--reuid", USER, "--regid", USER, "--clear-groups"].map(OsString::from));
+    }
+    words.push(program.into());
+    let mut words = words.into_iter();
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+fn begin(programs: &Path, dir: &Path) -> Child {
+    let mut command = programs_command(programs, "postgres", true);
+    command.arg("-D").arg(dir.join("data")).arg("-k").arg(dir).args(["-p", &PORT.to_string()]);
+    for setting in SETTINGS {
+        command.args(["-c", setting]);
+    }
+    let log = File::create(dir.join("log")).unwrap();
+    command.stderr(log).current_dir(dir).spawn().unwrap()
+}
+
+/// An empty cluster, made once and kept below `target/`: to copy one takes a tenth of the time.
+fn template(programs: &Path) -> PathBuf {
+    let version = version_of(programs).map_or_else(|| "other".to_owned(), |version| version.to_string());
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tmp/postgres");
+    let template = kept.join(version);
+    fs::create_dir_all(&kept).unwrap();
+    // Several tests begin at once, in several processes.
+    let lock = File::create(kept.join("lock")).unwrap();
+    lock.lock().unwrap();
+    if !template.exists() {
+        let making = tempfile::tempdir().unwrap();
+        give_away(making.path()).unwrap();
+        let mut initdb = programs_command(programs, "initdb", false);
+        initdb.arg("-D").arg(making.path().join("data"));
+        initdb.args(["-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--wal-segsize=1"]);
+        assert!(initdb.current_dir(making.path()).status().unwrap().success(), "initdb failed");
+        let partly = kept.join("partly");
+        let _left_by_a_killed_test = fs::remove_dir_all(&partly);
+        copy(&making.path().join("data"), &partly).unwrap();
+        fs::rename(partly, &template).unwrap();
+    }
+    template
+}
+
+/// A folder and all below it.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    // It refuses folders that others can read.
+    fs::set_permissions(to, fs::metadata(from)?.permissions())?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &to)?;
+        } else {
+            fs::copy(entry.path(), to)?;
+        }
+    }
+    Ok(())
+}
+
+/// Lets the server's user have it.
+fn give_away(path: &Path) -> io::Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let (user, group) = server_user().ok_or_else(|| io::Error::other("there is no user `postgres`"))?;
+    give_to(path, user, group)
+}
+
+fn give_to(path: &Path, user: u32, group: u32) -> io::Result<()> {
+    chown(path, Some(user), Some(group))?;
+    if path.is_dir() {
+        for entry in fs::read_dir(path)? {
+            give_to(&entry?.path(), user, group)?;
+        }
+    }
+    Ok(())
+}
+
+fn server_user() -> Option<(u32, u32)> {
+    let users = fs::read_to_string("/etc/passwd").ok()?;
+    let mut fields = users.lines().find(|line| line.starts_with("postgres:"))?.split(':').skip(2);
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+}
