@@ -1,9 +1,12 @@
 //! The adapters of one machine, under the suite that every adapter must pass.
 
+use std::path::Path;
+use std::thread::yield_now;
+
 use linkgate_blob::DirectoryBlobStore;
 use linkgate_catalog::SqliteCatalog;
 use linkgate_store_core::conformance_tests;
-use linkgate_store_core::data_dir::DataDir;
+use linkgate_store_core::data_dir::{DataDir, DataDirError};
 use linkgate_store_core::settings::QueueLimits;
 use linkgate_store_core::testing::conformance::Adapters;
 use tempfile::TempDir;
@@ -18,10 +21,22 @@ pub(crate) struct DataDirectory {
 
 impl DataDirectory {
     async fn open(dir: TempDir, limits: QueueLimits) -> Self {
-        let locked = DataDir::lock(dir.path()).unwrap();
+        let locked = lock(dir.path());
         let blobs = DirectoryBlobStore::open(dir.path(), 0).unwrap();
         let catalog = SqliteCatalog::open(&locked.catalog_file().unwrap(), limits).await.unwrap();
         Self { dir, blobs, catalog, _locked: locked }
+    }
+}
+
+/// Locks a data directory once nobody has it: a program that another test is just starting has a copy of every lock of this
+/// process, from its fork to its beginning.
+pub(crate) fn lock(dir: &Path) -> DataDir {
+    loop {
+        match DataDir::lock(dir) {
+            Ok(locked) => return locked,
+            Err(DataDirError::InUse(_)) => yield_now(),
+            Err(e) => panic!("{e}"),
+        }
     }
 }
 

@@ -20,6 +20,8 @@ mod ingest_tests;
 mod maintenance_tests;
 #[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod postgres_conformance_tests;
 
 use std::sync::Arc;
 use std::time::Duration;

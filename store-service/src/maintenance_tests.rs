@@ -75,13 +75,6 @@ impl DataDirectory {
         self.blobs.stat(*sha256).await.unwrap().is_some()
     }
 
-    /// What happened to packages, in a word each.
-    pub(crate) async fn events(&self) -> Vec<String> {
-        let file = SqliteConnectOptions::new().filename(self.dir.path().join("catalog.sqlite3"));
-        let query = sqlx::query_scalar("select action from event order by id");
-        query.fetch_all(&mut file.connect().await.unwrap()).await.unwrap()
-    }
-
     pub(crate) async fn execute(&self, statement: &'static str) {
         let file = SqliteConnectOptions::new().filename(self.dir.path().join("catalog.sqlite3"));
         sqlx::query(statement).execute(&mut file.connect().await.unwrap()).await.unwrap();

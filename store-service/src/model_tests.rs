@@ -7,6 +7,7 @@
 mod model;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use linkgate_store_core::ingest::ports::{
     Actor, BlobError, BlobReader as _, BlobStore as _, BlobWriter as _, BytesFrom, Catalog as _, CatalogError,
     CatalogReader as _, Change, ChangeError, Count, Fetched, JobRecord, JobRequest, JobState, JobView, NewPackage,
     NewPin, PackageDetail, PackageFilter, PackageKey, PackageOrder, PackagePage, PackageQuery, PackageReader as _,
-    Provenance,
+    Provenance, Services,
 };
 use linkgate_store_core::ingest::{Allowance, now_ms};
 use linkgate_store_core::lifecycle::{Lifecycle, LifecycleRules};
@@ -27,13 +28,16 @@ use linkgate_store_core::retention::Cleanup;
 use linkgate_store_core::settings::{
     Patterns, QueueLimits, Quota, QuotaRules, RetentionMode, RetentionOrder, RetentionRule,
 };
-use linkgate_store_core::testing::conformance::Adapters as _;
+use linkgate_store_core::testing::conformance::Adapters;
 use linkgate_store_core::testing::example_target;
 use proptest::prelude::*;
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::SqliteConnectOptions;
 
 use self::model::{Model, Modelled};
 use crate::Embedded;
 use crate::conformance_tests::DataDirectory;
+use crate::postgres_conformance_tests::PostgresMachine;
 
 const CONTENTS: [&[u8]; 3] = [b"one", b"second", b"the third"];
 const DAY_MS: i64 = 86_400_000;
@@ -123,15 +127,47 @@ fn actor() -> Actor {
     Actor { app: Some(CallerApp::new("ci").unwrap()), operator, ..Actor::default() }
 }
 
-/// A store, without its callers.
-struct World {
-    data: DataDirectory,
+/// The adapters of a store, and what the model wants of them beside the ports.
+#[allow(async_fn_in_trait, reason = "tests await them where they call them")]
+pub(crate) trait Machine: Adapters {
+    /// They, as a store names them.
+    type Services: Services<Blobs = Self::Blobs, Catalog = Self::Catalog>;
+
+    /// Where its data are.
+    fn dir(&self) -> &Path;
+    /// The time of all deleted packages is over.
+    async fn make_due(&self);
+    /// What happened to packages, in a word each.
+    async fn events(&self) -> Vec<String>;
 }
 
-impl World {
-    fn lifecycle(&self) -> Lifecycle<Embedded> {
+impl Machine for DataDirectory {
+    type Services = Embedded;
+
+    fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    async fn make_due(&self) {
+        self.execute("update source_package set purge_after_ms = 1 where is_deleted = 1").await;
+    }
+
+    async fn events(&self) -> Vec<String> {
+        let file = SqliteConnectOptions::new().filename(self.dir.path().join("catalog.sqlite3"));
+        let query = sqlx::query_scalar("select action from event order by id");
+        query.fetch_all(&mut file.connect().await.unwrap()).await.unwrap()
+    }
+}
+
+/// A store, without its callers.
+struct World<M> {
+    data: M,
+}
+
+impl<M: Machine> World<M> {
+    fn lifecycle(&self) -> Lifecycle<M::Services> {
         let rules = LifecycleRules { restore_ms: DAY_MS, quotas: QuotaRules::default() };
-        Lifecycle::new(self.data.blobs(), self.data.catalog(), rules, Metrics::new(self.data.dir.path()))
+        Lifecycle::new(self.data.blobs(), self.data.catalog(), rules, Metrics::new(self.data.dir()))
     }
 
     fn change(at: usize) -> Change {
@@ -189,7 +225,7 @@ impl World {
     }
 
     async fn purge(&self, model: &mut Model) {
-        self.data.execute("update source_package set purge_after_ms = 1 where is_deleted = 1").await;
+        self.data.make_due().await;
         let purged = Purge::new(self.data.blobs(), self.data.catalog()).run().await.unwrap();
         let before = model.events.len();
         model.purge();
@@ -209,7 +245,7 @@ impl World {
             remove_versions: Patterns::any(),
             order: RetentionOrder::Created,
         };
-        let metrics = Metrics::new(self.data.dir.path());
+        let metrics = Metrics::new(self.data.dir());
         let cleanup = Cleanup::new(self.data.catalog(), vec![rule].into(), DAY_MS, metrics);
         cleanup.run_all().await.unwrap();
         model.clean_up();
@@ -384,14 +420,27 @@ proptest! {
 
     #[test]
     fn whatever_is_done_to_packages_leaves_what_the_model_says(steps in steps()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let (mut world, mut model) = (World { data: DataDirectory::create(QueueLimits::default()).await }, Model::default());
-            for step in &steps {
-                world = world.step(step, &mut model).await;
-                world.assert_is(&model).await;
-            }
-            println!("{} steps so far", STEPS.fetch_add(steps.len(), Ordering::Relaxed) + steps.len());
-        });
+        follow::<DataDirectory>(&steps);
     }
+
+    #[test]
+    fn whatever_is_done_to_packages_in_postgresql_leaves_what_the_model_says(steps in steps()) {
+        follow::<PostgresMachine>(&steps);
+    }
+}
+
+/// Takes the steps, and holds what comes of each against the model.
+fn follow<M: Machine>(steps: &[Step]) {
+    if let Some(missing) = M::missing() {
+        return println!("{missing}: nothing was tried");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (mut world, mut model) = (World { data: M::create(QueueLimits::default()).await }, Model::default());
+        for step in steps {
+            world = world.step(step, &mut model).await;
+            world.assert_is(&model).await;
+        }
+        println!("{} steps so far", STEPS.fetch_add(steps.len(), Ordering::Relaxed) + steps.len());
+    });
 }
