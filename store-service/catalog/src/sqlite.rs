@@ -44,7 +44,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::shared::{NewEvent, uploader};
 use claims::ClaimTable;
-use database::{ACQUIRE_TIMEOUT, BEGIN, failed, options};
+use database::{ACQUIRE_TIMEOUT, BEGIN, failed, options, temp_directory};
 use ended::EndedJobs;
 use packages::Live;
 pub use reader::SqliteReader;
@@ -97,6 +97,11 @@ impl SqliteCatalog {
         // The journal mode is set once, by the writer, before anybody reads: changing it needs the database alone.
         // What is overwritten may have been a signature: `secure_delete` leaves no trace of it in free pages.
         let writing = options.clone().journal_mode(SqliteJournalMode::Wal).pragma("secure_delete", "on");
+        // It holds for all connections of the program.
+        let writing = match temp_directory(path) {
+            Some(directory) => writing.pragma("temp_store_directory", directory),
+            None => writing,
+        };
         let writer =
             pool(1).before_acquire(|used, _| Box::pin(async { Ok(is_usable(used)) })).connect_with(writing).await?;
         refuse_old_sqlite(&writer).await?;

@@ -24,6 +24,15 @@ pub(super) fn options(path: &Path) -> SqliteConnectOptions {
         .busy_timeout(ACQUIRE_TIMEOUT)
 }
 
+/// Where SQLite puts files that it needs for a moment, as an SQL text: what it must be able to take back of a statement, and
+/// what it sorts. They belong on the disk of the catalog, for the program may run where nothing else can be written, and what
+/// stands for a disk may be memory. `None`: wherever SQLite finds a place.
+pub(super) fn temp_directory(path: &Path) -> Option<String> {
+    let beside = path.parent()?;
+    let directory = [beside.join("tmp"), beside.to_owned()].into_iter().find(|directory| directory.is_dir())?;
+    Some(format!("'{}'", directory.to_str()?.replace('\'', "''")))
+}
+
 /// Why the catalog refuses or fails.
 pub(super) fn failed(error: sqlx::Error) -> CatalogError {
     // Postgres names the broken constraint, SQLite does not; so there is one unique rule per table.
@@ -39,4 +48,24 @@ pub(super) fn signed(number: u64) -> Result<i64, sqlx::Error> {
 
 pub(super) fn unsigned(number: i64) -> Result<u64, sqlx::Error> {
     u64::try_from(number).map_err(|e| sqlx::Error::Decode(e.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_for_a_moment_are_beside_the_catalog() {
+        let data = tempfile::tempdir().unwrap();
+        let named = |directory: &Path| Some(format!("'{}'", directory.display()));
+        let catalog = data.path().join("catalog.sqlite3");
+        assert_eq!(temp_directory(&catalog), named(data.path()));
+        std::fs::create_dir(data.path().join("tmp")).unwrap();
+        assert_eq!(temp_directory(&catalog), named(&data.path().join("tmp")));
+        let quoted = data.path().join("it's");
+        std::fs::create_dir(&quoted).unwrap();
+        let text = temp_directory(&quoted.join("catalog.sqlite3")).unwrap();
+        assert!(text.ends_with("it''s'"), "{text}");
+        assert_eq!(temp_directory(&data.path().join("none/catalog.sqlite3")), None);
+    }
 }
