@@ -5,8 +5,11 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
 use linkgate_tests::wait::wait_until_holds;
-use linkgate_tests::{Behaviour, FakeSource, Reply, TestStore, bytes, package_of, package_of_size, sha256_hex, trust};
+use linkgate_tests::{
+    Behaviour, FakeSource, Reply, StoreProcess, TestStore, bytes, package_of, package_of_size, sha256_hex, trust,
+};
 use serde_json::json;
 
 use crate::assert_problem;
@@ -192,4 +195,24 @@ async fn a_catalog_that_fails_is_reported_and_nothing_is_recorded() {
     assert_eq!(store.stored_files(), [sha256_hex(&package_of("x"))]);
     store.directory().execute("drop trigger broken").await;
     assert_eq!(store.send(store.request(source.url())).await.status, 200);
+}
+
+/// The database needs files for a moment once its index of the search has some size.
+#[tokio::test]
+async fn a_store_that_can_write_nothing_but_its_data_directory_stores_hundreds() {
+    const UPLOADS: usize = 400;
+    let data = tempfile::tempdir().unwrap();
+    let Some(store) = StoreProcess::start_confined(data.path(), &[]) else {
+        println!("not tried: nobody may mount here");
+        return;
+    };
+    let package = package_of("x");
+    let uploads = (0..UPLOADS).map(|number| {
+        let request = store.request("").put_file("app.tgz", &format!("version=1.{number}"), package.clone());
+        async { store.send(request).await }
+    });
+    let replies: Vec<_> = stream::iter(uploads).buffer_unordered(4).collect().await;
+    let refused: Vec<_> = replies.iter().filter(|reply| reply.status != 200).collect();
+    assert!(refused.is_empty(), "{} of {UPLOADS}, such as {:?}", refused.len(), refused[0]);
+    store.stop();
 }

@@ -84,6 +84,19 @@ impl Finished {
     }
 }
 
+/// The data directory stays as it is below a place that cannot be written any more.
+const CONFINED: &str = r#"
+    for place in /tmp /var/tmp /usr/tmp; do
+        [ ! -d "$place" ] || mount --bind "$place" "$place"
+    done
+    mount --bind "$1" "$1"
+    for place in /tmp /var/tmp /usr/tmp; do
+        [ ! -d "$place" ] || mount -o remount,ro,bind "$place"
+    done
+    cd /proc
+    exec "$2"
+"#;
+
 /// A store that serves, to be started.
 fn serving(program: &str, data_dir: &Path, settings: &[(&str, &str)], mint: &TokenMint) -> Command {
     let mut vars = BTreeMap::from([
@@ -150,7 +163,28 @@ impl TestStack<Process> {
     /// The same of another build of the store.
     #[must_use]
     pub fn start_program(program: &str, data_dir: &Path, settings: &[(&str, &str)], mint: TokenMint) -> Self {
-        let mut child = serving(program, data_dir, settings, &mint).stderr(Stdio::piped()).spawn().unwrap();
+        Self::start_command(serving(program, data_dir, settings, &mint), data_dir, mint)
+    }
+
+    /// A store that can write its data directory, and nothing in the places where programs put what they need for a moment.
+    /// `None` where nobody may arrange that.
+    #[must_use]
+    pub fn start_confined(data_dir: &Path, settings: &[(&str, &str)]) -> Option<Self> {
+        let may_mount = Command::new("unshare").args(["--mount", "true"]).stderr(Stdio::null()).status();
+        if !may_mount.is_ok_and(|status| status.success()) {
+            return None;
+        }
+        let mint = TokenMint::new();
+        let store = serving(SHIPPED, data_dir, settings, &mint);
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-ec", CONFINED, "sh"]).arg(data_dir).arg(store.get_program());
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").stdin(Stdio::null());
+        command.envs(store.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Some(Self::start_command(command, data_dir, mint))
+    }
+
+    fn start_command(mut command: Command, data_dir: &Path, mint: TokenMint) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = read_lines(child.stderr.take().unwrap());
         let base = format!("http://{}", wait_for_address(&log));
         Self {
