@@ -5,6 +5,7 @@
 //! Connections are its own from beginning to end: a pooler between that hands them around is refused by the timeouts that each
 //! one begins with.
 
+mod blob_keys;
 mod changes;
 mod chores;
 mod cleanup;
@@ -45,6 +46,7 @@ use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 use tokio::task::AbortHandle;
 
 use crate::shared::{NewEvent, uploader};
+pub use blob_keys::PostgresBlobKeys;
 use chores::Chores;
 use database::{CONNECTIONS, begin_for, commit, failed, options, pool, retried};
 use ended::EndedJobs;

@@ -1,5 +1,6 @@
 //! What several processes do to one catalog: each handle here is one that was connected by itself, as a process does it.
 
+mod blob_keys;
 mod cutting_proxy;
 
 use std::time::Duration;
