@@ -115,6 +115,23 @@ pub async fn run(
     let data_dir = DataDir::lock(&config.data_dir)?;
     let blobs = DirectoryBlobStore::open(data_dir.path(), config.min_free_bytes).map_err(StartError::Blobs)?;
     let catalog = SqliteCatalog::open(&data_dir.catalog_file()?, config.server.queue).await?;
+    serve_with::<Embedded>(Opened { data_dir, blobs, catalog }, listener, config, shutdown).await
+}
+
+/// What is stored, and where.
+struct Opened<V: Services> {
+    data_dir: DataDir,
+    blobs: V::Blobs,
+    catalog: V::Catalog,
+}
+
+async fn serve_with<V: Services<Source = HttpSource>>(
+    opened: Opened<V>,
+    listener: TcpListener,
+    config: Config,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), StartError> {
+    let Opened { data_dir, blobs, catalog } = opened;
     if config.fetch.allowed_hosts.is_empty() {
         warn!("Every link will be refused: LINKGATE_FETCH_ALLOWED_HOSTS names no host");
     }
@@ -136,8 +153,7 @@ pub async fn run(
     let signer = Signer::open(data_dir.path())?;
     let url_signer = UrlSigner::open(data_dir.path(), config.url_key)?;
     info!(key.id = url_signer.key_id(), "Signs URLs; the public half of the key is {}", signed_url::KEY_FILES.public);
-    let ingest: Arc<Ingest<Embedded>> =
-        Ingest::start(source, blobs.clone(), catalog.clone(), signer, rules, metrics.clone());
+    let ingest: Arc<Ingest<V>> = Ingest::start(source, blobs.clone(), catalog.clone(), signer, rules, metrics.clone());
     let restore_ms = milliseconds(config.maintenance.restore);
     let lifecycle_rules = LifecycleRules { restore_ms, quotas: config.quotas };
     let cleanup = Cleanup::new(catalog.clone(), config.retention, restore_ms, metrics.clone());
