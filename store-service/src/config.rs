@@ -17,6 +17,7 @@ mod private_file;
 mod rules;
 mod sealing;
 mod server;
+mod shared;
 mod traces;
 mod vars;
 
@@ -39,6 +40,7 @@ pub use log::{LogConfig, LogFormat};
 pub use maintenance::MaintenanceConfig;
 pub use rules::rules_from_vars;
 pub use server::{SeatBounds, ServerConfig};
+pub use shared::SharedConfig;
 pub use traces::TraceConfig;
 pub use vars::{Env, Vars};
 
@@ -63,8 +65,10 @@ pub struct Config {
     pub retention: RetentionRules,
     /// What inspections may take.
     pub inspection: InspectionRules,
-    /// `LINKGATE_DATA_DIR`: packages and catalog. Required; made when it is missing; used by one store at a time.
+    /// `LINKGATE_DATA_DIR`: packages and catalog, and the store's own keys. Required; made when it is missing; used by one store at a time.
     pub data_dir: PathBuf,
+    /// Where packages and catalog are instead, if stores share them, see `shared`.
+    pub shared: Option<SharedConfig>,
     /// `LINKGATE_STORE_MIN_FREE_BYTES`: space on its disk that no package takes, so that the catalog can still be written.
     /// Default 67108864 (64 MiB).
     pub min_free_bytes: u64,
@@ -119,7 +123,7 @@ impl fmt::Display for BadConfig {
 }
 
 /// Every variable that the store reads.
-pub const VARIABLES: [&str; 92] = [
+pub const VARIABLES: [&str; 103] = [
     server::LISTEN,
     server::MAX_CONNECTIONS,
     server::MAX_UPLOADS,
@@ -167,6 +171,17 @@ pub const VARIABLES: [&str; 92] = [
     sealing::KEY,
     sealing::KEY_FILE,
     DATA_DIR,
+    shared::DATABASE_URL,
+    shared::DATABASE_URL_FILE,
+    shared::BUCKET,
+    shared::PREFIX,
+    shared::ENDPOINT,
+    shared::REGION,
+    shared::URL_STYLE,
+    shared::KEY_ID,
+    shared::SECRET,
+    shared::SECRET_FILE,
+    shared::MEMORY,
     auth::PUBLIC_KEYS,
     fetch::ALLOWED_HOSTS,
     fetch::PRIVATE_HOSTS,
@@ -225,8 +240,15 @@ const RENAMED: [(&str, &str); 2] = [
     ("LINKGATE_STORE_JOBS_KEPT_S", maintenance::JOB_RETENTION),
 ];
 /// Variables of these families are ours alone, so one that we do not know is a typo.
-const OWN_PREFIXES: [&str; 5] =
-    ["LINKGATE_STORE_", "LINKGATE_FETCH_", "LINKGATE_PACKAGE_", "LINKGATE_QUOTA_", "LINKGATE_RETENTION_"];
+const OWN_PREFIXES: [&str; 7] = [
+    "LINKGATE_STORE_",
+    "LINKGATE_FETCH_",
+    "LINKGATE_PACKAGE_",
+    "LINKGATE_QUOTA_",
+    "LINKGATE_RETENTION_",
+    "LINKGATE_DATABASE_",
+    "LINKGATE_S3_",
+];
 
 impl Config {
     /// Reads all settings.
@@ -238,7 +260,9 @@ impl Config {
         refuse_typos(&mut reader);
         let fetch = fetch::read_fetch_config(&mut reader);
         let packages = package::read_settings(&mut reader);
+        let data_dir = reader.required(DATA_DIR).map(PathBuf::from).unwrap_or_default();
         let config = Self {
+            shared: shared::read_shared(&mut reader, &data_dir),
             server: ServerConfig::read_settings(&mut reader),
             auth: AuthConfig::read_settings(&mut reader),
             inspection: package::read_inspection(&mut reader, &packages, fetch.total_timeout),
@@ -247,7 +271,7 @@ impl Config {
             packages,
             quotas: rules::read_quotas(&mut reader),
             retention: rules::read_retention(&mut reader),
-            data_dir: reader.required(DATA_DIR).map(PathBuf::from).unwrap_or_default(),
+            data_dir,
             min_free_bytes: reader.number(MIN_FREE, 64 << 20, 0..=1 << 50),
             time_zone: read_time_zone(&mut reader),
             sealing_key: sealing::read_sealing_key(&mut reader),
@@ -269,6 +293,7 @@ impl CommandConfig {
     pub fn from_vars(vars: &impl Vars) -> Result<Self, BadConfig> {
         let mut reader = Reader::new(vars);
         refuse_typos(&mut reader);
+        shared::refuse_shared(&mut reader);
         let config = Self {
             data_dir: reader.required(DATA_DIR).map(PathBuf::from).unwrap_or_default(),
             maintenance: MaintenanceConfig::read_settings(&mut reader),

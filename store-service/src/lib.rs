@@ -3,9 +3,9 @@
 //! Promises: no row without its blob; a caller is told of success only when both are durable. Refuses every caller whom
 //! the gate does not vouch for by signature, and every link until the operator allows hosts.
 //!
-//! What it does is in `linkgate-store-core`, over the adapters `linkgate-fetch`, `linkgate-blob` and `linkgate-catalog`. Here
-//! are `http`, which speaks to callers; `config`, which reads what the operator decides; `telemetry`, the log and the export
-//! of spans; `commands`, what the program does besides serving; and this file, which wires them.
+//! What it does is in `linkgate-store-core`, over the adapters `linkgate-fetch`, `linkgate-blob`, `linkgate-blob-s3` and
+//! `linkgate-catalog`. Here are `http`, which speaks to callers; `config`, which reads what the operator decides; `telemetry`,
+//! the log and the export of spans; `commands`, what the program does besides serving; and this file, which wires them.
 
 pub mod commands;
 pub mod config;
@@ -23,30 +23,34 @@ mod model_tests;
 #[cfg(test)]
 mod postgres_conformance_tests;
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use linkgate_blob::DirectoryBlobStore;
-use linkgate_catalog::{CatalogStartError, SqliteCatalog};
+use linkgate_blob_s3::{S3BlobStore, S3StartError};
+use linkgate_catalog::{CatalogStartError, PostgresBlobKeys, PostgresCatalog, PostgresStartError, SqliteCatalog};
 use linkgate_fetch::{ClientError, HttpSource};
 use linkgate_store_core::attest::Signer;
 use linkgate_store_core::data_dir::{DataDir, DataDirError};
 use linkgate_store_core::download::Downloads;
 use linkgate_store_core::ingest::ports::{CatalogReader as _, QueueError, Services};
-use linkgate_store_core::ingest::{Ingest, Rules};
+use linkgate_store_core::ingest::{Ingest, Rules, chain};
 use linkgate_store_core::lifecycle::{Lifecycle, LifecycleRules};
 use linkgate_store_core::maintenance::{Schedule, Timers};
 use linkgate_store_core::metrics::Metrics;
 use linkgate_store_core::own_key::KeyError;
 use linkgate_store_core::retention::Cleanup;
 use linkgate_store_core::sealing::Sealer;
-use linkgate_store_core::settings::FileRules;
+use linkgate_store_core::settings::{FileRules, QueueLimits};
 use linkgate_store_core::signed_url::{self, UrlSigner};
+use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
-use config::{Config, MaintenanceConfig};
+use config::{Config, MaintenanceConfig, SharedConfig};
 
 /// What one machine needs: a directory and SQLite.
 struct Embedded;
@@ -55,6 +59,15 @@ impl Services for Embedded {
     type Source = HttpSource;
     type Blobs = DirectoryBlobStore;
     type Catalog = SqliteCatalog;
+}
+
+/// What any number of stores share: a bucket and PostgreSQL.
+struct Shared;
+
+impl Services for Shared {
+    type Source = HttpSource;
+    type Blobs = S3BlobStore<PostgresBlobKeys>;
+    type Catalog = PostgresCatalog;
 }
 
 /// Why the store cannot start.
@@ -69,6 +82,12 @@ pub enum StartError {
     /// The catalog in it.
     #[error("the catalog cannot be used: {0}")]
     Catalog(#[from] CatalogStartError),
+    /// The catalog that it shares.
+    #[error("the catalog in PostgreSQL cannot be used: {0}")]
+    Database(#[from] PostgresStartError),
+    /// The bucket that it shares.
+    #[error("the bucket of packages cannot be used: {}", chain(.0))]
+    Bucket(#[from] S3StartError),
     /// The keys of its statements and links.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -113,9 +132,42 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), StartError> {
     let data_dir = DataDir::lock(&config.data_dir)?;
+    match config.shared.clone() {
+        None => {
+            let opened = open_embedded(data_dir, &config).await?;
+            serve_with::<Embedded>(opened, listener, config, shutdown).await
+        }
+        Some(shared) => {
+            let opened = open_shared(data_dir, shared, config.server.queue).await?;
+            serve_with::<Shared>(opened, listener, config, shutdown).await
+        }
+    }
+}
+
+async fn open_embedded(data_dir: DataDir, config: &Config) -> Result<Opened<Embedded>, StartError> {
     let blobs = DirectoryBlobStore::open(data_dir.path(), config.min_free_bytes).map_err(StartError::Blobs)?;
     let catalog = SqliteCatalog::open(&data_dir.catalog_file()?, config.server.queue).await?;
-    serve_with::<Embedded>(Opened { data_dir, blobs, catalog }, listener, config, shutdown).await
+    Ok(Opened { data_dir, blobs, catalog })
+}
+
+/// Opened by a thread of its own, once: whoever runs a store may send that to another thread, and the compiler cannot see that
+/// what connects may be sent, too (rust-lang/rust#100013).
+async fn open_shared(
+    data_dir: DataDir,
+    shared: SharedConfig,
+    limits: QueueLimits,
+) -> Result<Opened<Shared>, StartError> {
+    let runtime = Handle::current();
+    let opening = spawn_blocking(move || runtime.block_on(connect(data_dir, &shared, limits)));
+    opening.await.unwrap_or_else(|panicked| resume_unwind(panicked.into_panic()))
+}
+
+/// The data directory holds what is this store's own: its keys, and parts of uploads that find no place in memory.
+async fn connect(data_dir: DataDir, shared: &SharedConfig, limits: QueueLimits) -> Result<Opened<Shared>, StartError> {
+    let catalog = PostgresCatalog::connect(shared.database_url.expose_secret(), limits).await?;
+    let blobs = S3BlobStore::open(&shared.bucket, catalog.blob_keys()).await?;
+    info!("Packages are in the bucket `{}`, the catalog is in PostgreSQL", shared.bucket.bucket);
+    Ok(Opened { data_dir, blobs, catalog })
 }
 
 /// What is stored, and where.

@@ -37,6 +37,7 @@ mod redirects;
 mod resume;
 mod retention;
 mod retry;
+mod shared;
 mod signed_urls;
 mod size;
 mod source;

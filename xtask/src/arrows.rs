@@ -39,6 +39,7 @@ const CRATES: &[(&str, &[&str])] = &[
         &[
             "linkgate-archive",
             "linkgate-blob",
+            "linkgate-blob-s3",
             "linkgate-catalog",
             "linkgate-contract",
             "linkgate-fetch",

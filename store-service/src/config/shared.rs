@@ -1,0 +1,259 @@
+//! Settings of stores that share what they store: a database and a bucket, instead of the data directory.
+//!
+//! Promises: both or neither; what is missing is named. No secret is ever in a fault or a debug text.
+
+use std::path::Path;
+
+use linkgate_blob_s3::{InvalidS3Settings, Memory, S3Credentials, S3Settings, UrlStyle};
+use secrecy::SecretString;
+use url::Url;
+
+use super::private_file::read_private_file;
+use super::vars::{Reader, Vars};
+
+/// `LINKGATE_DATABASE_URL`: the catalog in PostgreSQL, as `postgres://user:password@host/name`. Default: none, and the catalog
+/// is in the data directory.
+pub(super) const DATABASE_URL: &str = "LINKGATE_DATABASE_URL";
+/// `LINKGATE_DATABASE_URL_FILE`: a file with the same.
+pub(super) const DATABASE_URL_FILE: &str = "LINKGATE_DATABASE_URL_FILE";
+/// `LINKGATE_S3_BUCKET`: where packages are stored, an existing bucket. Default: none, and they are in the data directory.
+pub(super) const BUCKET: &str = "LINKGATE_S3_BUCKET";
+/// `LINKGATE_S3_PREFIX`: what the keys of all objects begin with. Default: nothing.
+pub(super) const PREFIX: &str = "LINKGATE_S3_PREFIX";
+/// `LINKGATE_S3_ENDPOINT`: the address of the storage. Default: that of AWS in the region.
+pub(super) const ENDPOINT: &str = "LINKGATE_S3_ENDPOINT";
+/// `LINKGATE_S3_REGION`: the region. Default `us-east-1`.
+pub(super) const REGION: &str = "LINKGATE_S3_REGION";
+/// `LINKGATE_S3_URL_STYLE`: `path` (default) or `virtual-host`.
+pub(super) const URL_STYLE: &str = "LINKGATE_S3_URL_STYLE";
+/// `LINKGATE_S3_ACCESS_KEY_ID`: who the store is. Default: whoever the platform says it is (`AWS_…`).
+pub(super) const KEY_ID: &str = "LINKGATE_S3_ACCESS_KEY_ID";
+/// `LINKGATE_S3_SECRET_ACCESS_KEY`: the key.
+pub(super) const SECRET: &str = "LINKGATE_S3_SECRET_ACCESS_KEY";
+/// `LINKGATE_S3_SECRET_ACCESS_KEY_FILE`: a file with the same.
+pub(super) const SECRET_FILE: &str = "LINKGATE_S3_SECRET_ACCESS_KEY_FILE";
+/// `LINKGATE_S3_MEMORY_BYTES`: what all uploads together may hold in memory. Default 67108864 (64 MiB).
+pub(super) const MEMORY: &str = "LINKGATE_S3_MEMORY_BYTES";
+
+/// All that says something about the bucket.
+const OF_BUCKET: [&str; 9] = [BUCKET, PREFIX, ENDPOINT, REGION, URL_STYLE, KEY_ID, SECRET, SECRET_FILE, MEMORY];
+/// The platform's own variables.
+const PLATFORM: &str = "AWS_";
+
+/// Where stores that share it have their catalog and their packages.
+#[derive(Clone, Debug)]
+pub struct SharedConfig {
+    /// The address of the database.
+    pub database_url: SecretString,
+    /// The bucket.
+    pub bucket: S3Settings,
+}
+
+pub(super) fn read_shared(reader: &mut Reader<'_, impl Vars>, data_dir: &Path) -> Option<SharedConfig> {
+    let database = read_secret(reader, DATABASE_URL, DATABASE_URL_FILE);
+    let of_bucket = OF_BUCKET.into_iter().find(|name| reader.read_text(name).is_some());
+    let bucket = reader.read_text(BUCKET);
+    match (database, of_bucket, bucket) {
+        (None, None, _) => None,
+        (Some(database_url), _, Some(name)) => {
+            let bucket = read_bucket(reader, name, data_dir)?;
+            Some(SharedConfig { database_url, bucket })
+        }
+        (database, of_bucket, bucket) => {
+            if bucket.is_none() {
+                let beside = of_bucket.unwrap_or(DATABASE_URL);
+                reader
+                    .fault(BUCKET, format!("is required beside `{beside}`: with a database, packages are in a bucket"));
+            }
+            if database.is_none() {
+                let beside = of_bucket.unwrap_or(BUCKET);
+                reader.fault(
+                    DATABASE_URL,
+                    format!("is required beside `{beside}`: with a bucket, the catalog is in PostgreSQL"),
+                );
+            }
+            None
+        }
+    }
+}
+
+/// What commands say, which know only data directories.
+pub(super) fn refuse_shared(reader: &mut Reader<'_, impl Vars>) {
+    for name in [DATABASE_URL, DATABASE_URL_FILE, BUCKET] {
+        if reader.read_text(name).is_some() {
+            reader.fault(name, "is set, and commands look after data directories only: the stores themselves collect, purge and scrub what they share");
+        }
+    }
+}
+
+fn read_secret(reader: &mut Reader<'_, impl Vars>, name: &str, file_name: &str) -> Option<SecretString> {
+    match (reader.read_text(name), reader.read_text(file_name)) {
+        (None, None) => None,
+        (Some(_), Some(_)) => {
+            reader.fault(file_name, format!("is set beside {name}: give one of them"));
+            None
+        }
+        (Some(text), None) => Some(text.into()),
+        (None, Some(path)) => read_private_file(Path::new(&path))
+            .map(|text| trimmed(&text))
+            .map_err(|fault| reader.fault(file_name, format!("names {path}, which {fault}")))
+            .ok(),
+    }
+}
+
+fn trimmed(text: &SecretString) -> SecretString {
+    use secrecy::ExposeSecret as _;
+    text.expose_secret().trim().into()
+}
+
+fn read_bucket(reader: &mut Reader<'_, impl Vars>, name: String, data_dir: &Path) -> Option<S3Settings> {
+    let region = reader.read_text(REGION).unwrap_or_else(|| "us-east-1".to_owned());
+    let usual = Memory::with_temp_dir(data_dir.to_owned());
+    let bytes = reader.number(MEMORY, usual.bytes, 4 * usual.part_bytes..=1 << 40);
+    let credentials = read_credentials(reader)?;
+    let settings = S3Settings {
+        prefix: reader.read_text(PREFIX).unwrap_or_default(),
+        endpoint: read_endpoint(reader),
+        url_style: read_url_style(reader),
+        ..S3Settings::new(name, region, credentials, Memory { bytes, ..usual })
+    };
+    match settings.check() {
+        Ok(()) => Some(settings),
+        Err(fault) => {
+            reader.fault(name_of(&fault), format!("cannot be used: {fault}"));
+            None
+        }
+    }
+}
+
+/// Which setting is wrong.
+fn name_of(fault: &InvalidS3Settings) -> &'static str {
+    match fault {
+        InvalidS3Settings::Bucket => BUCKET,
+        InvalidS3Settings::Prefix => PREFIX,
+        InvalidS3Settings::Endpoint => ENDPOINT,
+        InvalidS3Settings::Region => REGION,
+        InvalidS3Settings::PartBytes | InvalidS3Settings::Memory => MEMORY,
+    }
+}
+
+fn read_endpoint(reader: &mut Reader<'_, impl Vars>) -> Option<Url> {
+    let text = reader.read_text(ENDPOINT)?;
+    // It may have a password in it.
+    Url::parse(&text).map_err(|_| reader.fault(ENDPOINT, "is no http or https URL")).ok()
+}
+
+fn read_url_style(reader: &mut Reader<'_, impl Vars>) -> UrlStyle {
+    match reader.read_text(URL_STYLE).as_deref() {
+        None | Some("path") => UrlStyle::Path,
+        Some("virtual-host") => UrlStyle::VirtualHost,
+        Some(other) => {
+            reader.fault(URL_STYLE, format!("is `{other}`, not `path` or `virtual-host`"));
+            UrlStyle::Path
+        }
+    }
+}
+
+fn read_credentials(reader: &mut Reader<'_, impl Vars>) -> Option<S3Credentials> {
+    match (reader.read_text(KEY_ID), read_secret(reader, SECRET, SECRET_FILE)) {
+        (None, None) => Some(S3Credentials::Platform(read_platform(reader))),
+        (Some(id), Some(secret)) => Some(S3Credentials::Key { id, secret, session_token: None }),
+        (Some(_), None) => {
+            reader.fault(SECRET, format!("is required beside `{KEY_ID}`"));
+            None
+        }
+        (None, Some(_)) => {
+            reader.fault(KEY_ID, format!("is required beside `{SECRET}`"));
+            None
+        }
+    }
+}
+
+fn read_platform(reader: &mut Reader<'_, impl Vars>) -> Vec<(String, SecretString)> {
+    let names = reader.names().into_iter().filter(|name| name.starts_with(PLATFORM));
+    let names: Vec<String> = names.collect();
+    names.into_iter().filter_map(|name| reader.read_text(&name).map(|value| (name, value.into()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    const URL: &str = "postgres://store:hunter2@db/linkgate";
+
+    fn read(vars: &[(&str, &str)]) -> Result<Option<SharedConfig>, String> {
+        let vars: BTreeMap<String, String> =
+            vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut reader = Reader::new(&vars);
+        let shared = read_shared(&mut reader, Path::new("/data"));
+        reader.finish(shared).map_err(|bad| bad.to_string())
+    }
+
+    #[test]
+    fn nothing_is_shared_by_default_and_a_half_is_refused_by_what_is_missing() {
+        assert!(read(&[]).unwrap().is_none() && read(&[(BUCKET, ""), (DATABASE_URL, " ")]).unwrap().is_none());
+        for (half, missing) in [
+            (vec![(DATABASE_URL, URL)], "LINKGATE_S3_BUCKET is required beside `LINKGATE_DATABASE_URL`"),
+            (vec![(BUCKET, "bucket")], "LINKGATE_DATABASE_URL is required beside `LINKGATE_S3_BUCKET`"),
+            (vec![(REGION, "r")], "LINKGATE_DATABASE_URL is required beside `LINKGATE_S3_REGION`"),
+            (vec![(REGION, "r"), (DATABASE_URL, URL)], "LINKGATE_S3_BUCKET is required beside `LINKGATE_S3_REGION`"),
+            (
+                vec![(BUCKET, "bucket"), (DATABASE_URL, URL), (KEY_ID, "id")],
+                "LINKGATE_S3_SECRET_ACCESS_KEY is required",
+            ),
+            (
+                vec![(BUCKET, "bucket"), (DATABASE_URL, URL), (SECRET, "5ecret")],
+                "LINKGATE_S3_ACCESS_KEY_ID is required",
+            ),
+        ] {
+            let fault = read(&half).unwrap_err();
+            assert!(fault.contains(missing), "{fault}");
+            assert!(!fault.contains("hunter2") && !fault.contains("5ecret"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_database_and_a_bucket_are_shared_and_no_secret_is_shown() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), format!("{URL}\n")).unwrap();
+        let path = file.path().to_str().unwrap();
+        let bucket = [(BUCKET, "bucket"), (ENDPOINT, "http://s3:9000"), (KEY_ID, "id"), (SECRET, "5ecret")];
+        for database in [(DATABASE_URL, URL), (DATABASE_URL_FILE, path)] {
+            let shared = read(&[&bucket[..], &[database]].concat()).unwrap().unwrap();
+            assert_eq!(secrecy::ExposeSecret::expose_secret(&shared.database_url), URL);
+            assert_eq!((shared.bucket.bucket.as_str(), shared.bucket.memory.bytes), ("bucket", 64 << 20));
+            let text = format!("{shared:?}");
+            assert!(!text.contains("hunter2") && !text.contains("5ecret"), "{text}");
+        }
+        let platform = read(&[(BUCKET, "bucket"), (DATABASE_URL, URL), ("AWS_ROLE_ARN", "arn")]).unwrap().unwrap();
+        assert!(matches!(platform.bucket.credentials, S3Credentials::Platform(named) if named.len() == 1));
+    }
+
+    #[test]
+    fn what_cannot_work_is_named_by_its_setting() {
+        let both = [(BUCKET, "bucket"), (DATABASE_URL, URL)];
+        for (wrong, said) in [
+            ((BUCKET, "B"), "LINKGATE_S3_BUCKET cannot be used"),
+            ((PREFIX, "no-slash"), "LINKGATE_S3_PREFIX cannot be used"),
+            ((ENDPOINT, "5ecret"), "LINKGATE_S3_ENDPOINT is no http"),
+            ((ENDPOINT, "http://u:5ecret@h"), "LINKGATE_S3_ENDPOINT cannot be used"),
+            ((URL_STYLE, "x"), "LINKGATE_S3_URL_STYLE is `x`"),
+            ((MEMORY, "1"), "LINKGATE_S3_MEMORY_BYTES is `1`"),
+            ((DATABASE_URL_FILE, "/no/such"), "give one of them"),
+        ] {
+            let fault = read(&[&both[..], &[wrong]].concat()).unwrap_err();
+            assert!(fault.contains(said) && !fault.contains("5ecret"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn commands_look_after_data_directories_only() {
+        let vars: BTreeMap<String, String> = [(DATABASE_URL.to_owned(), URL.to_owned())].into();
+        let mut reader = Reader::new(&vars);
+        refuse_shared(&mut reader);
+        let fault = reader.finish(()).unwrap_err().to_string();
+        assert!(fault.contains("LINKGATE_DATABASE_URL is set") && !fault.contains("hunter2"), "{fault}");
+    }
+}
