@@ -7,13 +7,14 @@ use base64::engine::general_purpose::STANDARD;
 use linkgate_store_core::budget::Bounds;
 use linkgate_tests::file::{Form, PACKAGES};
 use linkgate_tests::http1::Message;
+use linkgate_tests::wait::WITHIN;
 use linkgate_tests::{
     Behaviour, FakeSource, LinkRequestBuilder, TestStore, another_package_of_size, package_of, package_of_size,
     redacted, sha256_hex, tar, trust, wait_until_holds,
 };
 use serde_json::json;
 use sha2::{Digest as _, Sha256, Sha512};
-use tokio::io::{AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
 use crate::{assert_field_refused, assert_problem, assert_refused};
@@ -245,6 +246,17 @@ impl ByHand {
         let read = tokio::time::timeout(Duration::from_secs(30), Message::read(&mut self.0)).await;
         read.expect("an answer").unwrap().expect("an answer")
     }
+
+    /// The answer to whoever sends a byte now and then.
+    async fn read_dripping(&mut self) -> Message {
+        let dripping = async {
+            while tokio::time::timeout(Duration::from_millis(20), self.0.fill_buf()).await.is_err() {
+                self.0.write_all(b"x").await.unwrap();
+            }
+        };
+        tokio::time::timeout(WITHIN, dripping).await.expect("an answer");
+        self.read().await
+    }
 }
 
 /// A part of a file is on the disk.
@@ -282,10 +294,8 @@ async fn a_caller_who_is_silent_or_slow_is_given_up() {
         (config.fetch.min_rate, config.fetch.min_rate_window) = (1 << 30, Duration::from_millis(1));
     })
     .await;
-    let mut caller = ByHand::begin(&slow, &slow.mint().token(), NAMED, "content-length: 9\r\n").await;
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    caller.send(b"x").await;
-    assert_eq!(caller.read().await.status(), 408);
+    let mut caller = ByHand::begin(&slow, &slow.mint().token(), NAMED, "content-length: 1000000\r\n").await;
+    assert_eq!(caller.read_dripping().await.status(), 408);
 
     let late = TestStore::with(|config| config.fetch.total_timeout = Duration::from_millis(300)).await;
     let request = bare(&late, NAMED, b"").in_english().chunked();
