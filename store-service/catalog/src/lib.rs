@@ -10,6 +10,7 @@
 //! ([`BlobKeys`](linkgate_store_core::ingest::ports::BlobKeys)).
 
 mod postgres;
+mod rows;
 mod shared;
 mod sqlite;
 #[cfg(any(test, feature = "testing"))]

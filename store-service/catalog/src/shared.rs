@@ -157,3 +157,15 @@ pub(crate) fn named_version(body: &str) -> Option<PackageVersion> {
 pub(crate) fn undecodable(what: &'static str) -> sqlx::Error {
     sqlx::Error::Decode(format!("{what} cannot be read").into())
 }
+
+pub(crate) fn signed(number: u64) -> Result<i64, sqlx::Error> {
+    i64::try_from(number).map_err(|e| sqlx::Error::Encode(e.into()))
+}
+
+pub(crate) fn unsigned(number: i64) -> Result<u64, sqlx::Error> {
+    u64::try_from(number).map_err(|e| sqlx::Error::Decode(e.into()))
+}
+
+pub(crate) fn direction(is_descending: bool) -> &'static str {
+    if is_descending { " desc" } else { "" }
+}

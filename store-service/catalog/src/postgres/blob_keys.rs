@@ -24,7 +24,8 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Postgres, Row as _, Transaction};
 
 use super::PostgresCatalog;
-use super::database::{Again, Failure, UnknownOutcome, is_refusal, retried, signed, unsigned};
+use super::database::{Again, Failure, UnknownOutcome, is_refusal, retried};
+use crate::shared::{signed, unsigned};
 
 /// See the module.
 const BEGIN: &str = "begin isolation level read committed";

@@ -15,12 +15,12 @@ use linkgate_store_core::version_order::natural_key;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, Row as _, Transaction};
 
-use super::database::{UnknownOutcome, begin_for, begin_purge, commit, failed, is_refusal, retried, unsigned};
+use super::database::{UnknownOutcome, begin_for, begin_purge, commit, failed, is_refusal, retried};
 use super::events;
-use super::packages::read_row;
 use super::search::search_text;
 use super::{PostgresCatalog, cleanup, pins, usage};
-use crate::shared::{NewEvent, says_the_same};
+use crate::rows::read_detail;
+use crate::shared::{NewEvent, says_the_same, unsigned};
 
 /// Packages that are purged in one transaction: uploads wait for no more than that.
 const PURGED_AT_A_TIME: i64 = 50;
@@ -393,20 +393,4 @@ impl<'r> Due<'r> {
         events::record(tx, &event, now).await?;
         Ok(Purged { id, sha256, size_bytes: unsigned(size_bytes)? })
     }
-}
-
-fn read_detail(row: &PgRow, pins: Vec<Pin>) -> Result<PackageDetail, sqlx::Error> {
-    Ok(PackageDetail {
-        row: read_row(row)?,
-        format: row.try_get("format")?,
-        relative_path: row.try_get("relative_path")?,
-        entries: row.try_get("entries")?,
-        unpacked_bytes: row.try_get("unpacked_bytes")?,
-        revision: row.try_get("revision")?,
-        pins,
-        deleted_ms: row.try_get("deleted_ms")?,
-        purge_after_ms: row.try_get("purge_after_ms")?,
-        purged_ms: row.try_get("purged_ms")?,
-        source: row.try_get("source_url")?,
-    })
 }

@@ -2,17 +2,17 @@
 //!
 //! Promises: all deletions of a plan are made in one transaction, each only if its package is in the state that the plan saw.
 
-use linkgate_contract::{AppCode, ModuleName, ModuleRef, PackageId, PackageVersion};
+use linkgate_contract::{AppCode, ModuleName, ModuleRef};
 use linkgate_store_core::ingest::ports::{
     Actor, Candidate, CandidateCursor, CandidatePlace, CatalogError, ChangeError, Cleanup, EventAction,
 };
 use linkgate_store_core::settings::RetentionOrder;
-use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row as _};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 use super::changes::{find_to_change, mark_deleted};
-use super::database::{Proof, failed, unsigned};
+use super::database::{Proof, failed};
 use super::events;
+use crate::rows::read_candidate;
 use crate::shared::{NewEvent, before_all, is_as_planned};
 
 /// Packages and modules on a page.
@@ -47,18 +47,6 @@ pub(super) async fn candidates_after(
     let query = query.bind(id.row()).bind(now).bind(PAGE);
     let rows = query.fetch_all(pool).await.map_err(failed)?;
     rows.iter().map(read_candidate).collect::<Result<_, _>>().map_err(failed)
-}
-
-fn read_candidate(row: &PgRow) -> Result<Candidate, sqlx::Error> {
-    Ok(Candidate {
-        id: PackageId::from_row(row.try_get("id")?),
-        version: PackageVersion::new(row.try_get("version")?).map_err(|e| sqlx::Error::Decode(e.into()))?,
-        size_bytes: unsigned(row.try_get("size_bytes")?)?,
-        created_ms: row.try_get("created_ms")?,
-        updated_ms: row.try_get("updated_ms")?,
-        revision: row.try_get("revision")?,
-        is_pinned: row.try_get("is_pinned")?,
-    })
 }
 
 /// Modules that have or had packages, in the order of their names. A name that could not stand in a path is left out: somebody

@@ -253,14 +253,6 @@ pub(super) fn from_catalog(error: CatalogError) -> QueueError {
     }
 }
 
-pub(super) fn signed(number: u64) -> Result<i64, sqlx::Error> {
-    i64::try_from(number).map_err(|e| sqlx::Error::Encode(e.into()))
-}
-
-pub(super) fn unsigned(number: i64) -> Result<u64, sqlx::Error> {
-    u64::try_from(number).map_err(|e| sqlx::Error::Decode(e.into()))
-}
-
 /// A number of the table that is a small one in this program.
 pub(super) fn small(number: i64) -> Result<u32, sqlx::Error> {
     u32::try_from(number).map_err(|e| sqlx::Error::Decode(e.into()))

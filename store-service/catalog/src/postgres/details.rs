@@ -2,13 +2,12 @@
 
 use linkgate_contract::{ModuleRef, PackageId};
 use linkgate_store_core::ingest::now_ms;
-use linkgate_store_core::ingest::ports::{CatalogError, PackageDetail, PackageSums, Sums};
+use linkgate_store_core::ingest::ports::{CatalogError, PackageDetail, PackageSums};
 use sqlx::Row as _;
-use sqlx::postgres::PgRow;
 
 use super::changes;
-use super::database::unsigned;
 use super::pages::{Pages, page_failed};
+use crate::rows::read_sums;
 use crate::shared::add;
 
 /// A package of this module; the row and its pins are of one moment.
@@ -42,14 +41,4 @@ pub(super) async fn package_sums(pages: &Pages, target: &ModuleRef) -> Result<Pa
         usage.application = add(usage.application, sums);
     }
     Ok(usage)
-}
-
-fn read_sums(row: &PgRow) -> Result<Sums, sqlx::Error> {
-    let sum = |column: &str| unsigned(row.try_get(column)?);
-    Ok(Sums {
-        packages: sum("packages")?,
-        bytes: sum("bytes")?,
-        deleted_packages: sum("deleted_packages")?,
-        deleted_bytes: sum("deleted_bytes")?,
-    })
 }

@@ -3,21 +3,21 @@
 //! Promises: an upload that was accepted is found again after a crash, until it has ended; what it took to run it is
 //! overwritten then, for a link may hold a signature. Only the last claim of a job ends it.
 
-use linkgate_contract::{
-    AllowList, AppCode, CallerApp, CredentialName, HostRule, JobId, ModuleName, ModuleRef, Operator, PackageVersion,
-    Sha256, TenantId,
-};
+use linkgate_contract::{AppCode, CredentialName, JobId, ModuleName, ModuleRef, PackageVersion, Sha256};
+use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
     CatalogError, Fence, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView, NewJob,
 };
-use linkgate_store_core::ingest::{Allowance, now_ms};
 use linkgate_store_core::sealing::Sealed;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
-use super::database::{failed, limit, signed, small, unsigned};
-use crate::shared::{caller_text, json_text, named_version, owner_text, read_end, tenant_text, undecodable};
+use super::database::{failed, limit, small};
+use crate::rows::read_request;
+use crate::shared::{
+    caller_text, json_text, named_version, owner_text, read_end, signed, tenant_text, undecodable, unsigned,
+};
 
 /// States of jobs that have not ended.
 const LIVE: [&str; 4] = ["waiting", "ready", "claimed", "parked"];
@@ -353,20 +353,7 @@ pub(super) async fn expire(pool: &PgPool, before_ms: i64) -> Result<u64, Catalog
 }
 
 fn read_record(row: &PgRow) -> Result<JobRecord, sqlx::Error> {
-    let request = JobRequest {
-        body: row.try_get("request")?,
-        allowance: read_allowance(row)?,
-        source_url: row.try_get("source_url")?,
-        caller_app: Some(row.try_get("caller_app")?)
-            .filter(|name: &&str| !name.is_empty())
-            .map(|name| CallerApp::new(name).map_err(|_| undecodable("a calling application")))
-            .transpose()?,
-        operator: read_operator(row)?,
-        tenant: read_tenant(row)?,
-        request_id: row.try_get("request_id")?,
-        client_address: row.try_get("client_address")?,
-        sealed: row.try_get::<Option<Vec<u8>>, _>("sealed_credential")?.map(Sealed::from_bytes),
-    };
+    let request = read_request(row)?;
     Ok(JobRecord { view: read_view(row)?, request, keys: Vec::new(), lives: small(row.try_get("lives")?)? })
 }
 
@@ -395,33 +382,4 @@ fn read_view(row: &PgRow) -> Result<JobView, sqlx::Error> {
 fn read_state(state: &str, phase: &str) -> Result<JobState, sqlx::Error> {
     let name = if LIVE.contains(&state) { phase } else { state };
     JobState::from_name(name).ok_or_else(|| undecodable("a state"))
-}
-
-fn read_allowance(row: &PgRow) -> Result<Allowance, sqlx::Error> {
-    let entries: Vec<String> =
-        serde_json::from_str(row.try_get("private_hosts")?).map_err(|e| sqlx::Error::Decode(e.into()))?;
-    // They were written from a list of such.
-    let rules = entries.iter().filter_map(|entry| HostRule::new(entry).ok()).collect();
-    let (private_hosts, opaque) = (AllowList::new(rules), row.try_get("opaque")?);
-    Ok(Allowance { private_hosts, opaque, credentials: read_credentials(row)? })
-}
-
-/// Their names; releases that did not know them wrote none.
-fn read_credentials(row: &PgRow) -> Result<Vec<CredentialName>, sqlx::Error> {
-    let Some(text) = row.try_get::<Option<&str>, _>("credentials")? else { return Ok(Vec::new()) };
-    let names: Vec<String> = serde_json::from_str(text).map_err(|e| sqlx::Error::Decode(e.into()))?;
-    names.into_iter().map(|name| CredentialName::new(name).map_err(|_| undecodable("a credential"))).collect()
-}
-
-fn read_tenant(row: &PgRow) -> Result<Option<TenantId>, sqlx::Error> {
-    let tenant: Option<&str> = row.try_get("tenant_id")?;
-    tenant.map(|id| TenantId::new(id).map_err(|_| undecodable("a tenant"))).transpose()
-}
-
-pub(super) fn read_operator(row: &PgRow) -> Result<Operator, sqlx::Error> {
-    Operator::new(row.try_get::<&str, _>("operator")?).map_err(|_| undecodable("an operator"))
-}
-
-pub(super) fn read_id(id: &str) -> Result<JobId, sqlx::Error> {
-    id.parse().map_err(|_| undecodable("a job's id"))
 }

@@ -12,10 +12,11 @@ use linkgate_store_core::ingest::ports::{
 };
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
-use super::database::{signed, storable, unsigned};
-use super::packages::read_row;
+use super::database::storable;
 use super::pages::{Pages, page_failed};
 use super::search::Search;
+use crate::rows::read_row;
+use crate::shared::{direction, signed, unsigned};
 
 /// What a page shows, and what it may be ordered by.
 const COLUMNS: &str =
@@ -198,10 +199,6 @@ fn column(key: PackageKey) -> &'static str {
         PackageKey::Created => "created_ms",
         PackageKey::Updated => "updated_ms",
     }
-}
-
-fn direction(is_descending: bool) -> &'static str {
-    if is_descending { " desc" } else { "" }
 }
 
 fn push_equal(sql: &mut QueryBuilder<Postgres>, column: &str, value: Option<&str>) {

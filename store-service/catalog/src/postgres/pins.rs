@@ -2,29 +2,16 @@
 //!
 //! Promises: a pin whose time is over counts nowhere, whether its row is there still or not.
 
+use crate::rows::read_pin;
 use linkgate_contract::{CallerApp, ModuleRef, PackageId, PackageVersion, PinName};
 use linkgate_store_core::ingest::ports::{Change, NewPin, Pin};
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row as _};
-
-use super::jobs::read_operator;
+use sqlx::PgConnection;
 
 /// Pins that count.
 pub(super) async fn in_force(connection: &mut PgConnection, id: PackageId, now: i64) -> Result<Vec<Pin>, sqlx::Error> {
     let query = "select * from pin where package_id = $1 and (until_ms is null or until_ms > $2) order by name";
     let rows = sqlx::query(query).bind(id.row()).bind(now).fetch_all(connection).await?;
     rows.iter().map(read_pin).collect()
-}
-
-fn read_pin(row: &PgRow) -> Result<Pin, sqlx::Error> {
-    Ok(Pin {
-        name: PinName::new(row.try_get::<&str, _>("name")?).map_err(|e| sqlx::Error::Decode(e.into()))?,
-        until_ms: row.try_get("until_ms")?,
-        protect_bytes: row.try_get("protect_bytes")?,
-        by: read_operator(row)?,
-        created_ms: row.try_get("created_ms")?,
-        updated_ms: row.try_get("updated_ms")?,
-    })
 }
 
 /// The pins by which a live version may not be overwritten.

@@ -26,12 +26,11 @@ use uuid::Uuid;
 use super::PostgresCatalog;
 use super::chores::{Chore, Chores};
 use super::database::{
-    ASKED_AFTER, ASKED_AGAIN, UnknownOutcome, failed, from_catalog, is_refusal, limit, queue_failed, retried, signed,
-    unsigned,
+    ASKED_AFTER, ASKED_AGAIN, UnknownOutcome, failed, from_catalog, is_refusal, limit, queue_failed, retried,
 };
 use super::jobs;
 use super::queue_state::QueueState;
-use crate::shared::owner_text;
+use crate::shared::{owner_text, signed, unsigned};
 
 /// Where processes tell each other that something may have become claimable.
 const CHANNEL: &str = "linkgate_queue";

@@ -6,12 +6,11 @@ use linkgate_contract::{ModuleRef, Sha256};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{Candidate, CandidateCursor, CatalogError, CatalogReader, Reference, RowName};
 use linkgate_store_core::settings::RetentionOrder;
-use sqlx::Row as _;
-use sqlx::postgres::PgRow;
 
 use super::database::failed;
 use super::{PostgresCatalog, cleanup, queue, snapshot};
 use crate::SqliteReader;
+use crate::rows::{read_name, read_reference};
 
 /// Digests on a page: small beside a read of the blobs for each of them.
 const PAGE: i64 = 500;
@@ -119,23 +118,4 @@ impl CatalogReader for PostgresCatalog {
         self.pool.close().await;
         self.listening.close().await;
     }
-}
-
-fn read_reference(row: &PgRow) -> Result<Reference, sqlx::Error> {
-    Ok(Reference {
-        digest_text: row.try_get("sha256")?,
-        rows: row.try_get("rows")?,
-        least_bytes: row.try_get("least")?,
-        most_bytes: row.try_get("most")?,
-    })
-}
-
-fn read_name(row: &PgRow) -> Result<RowName, sqlx::Error> {
-    Ok(RowName {
-        id: row.try_get("id")?,
-        app_code: row.try_get("app_code")?,
-        module: row.try_get("module")?,
-        version: row.try_get("version")?,
-        size_bytes: row.try_get("size_bytes")?,
-    })
 }

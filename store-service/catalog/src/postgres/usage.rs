@@ -9,11 +9,13 @@ use linkgate_contract::{JobId, ModuleRef, PackageVersion};
 use linkgate_store_core::ingest::ports::{CatalogError, QuotaClaim, QuotaReservation};
 use linkgate_store_core::settings::{Demand, Usage, UsageOfTarget};
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, PgPool, Row as _};
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::chores::{Chore, Chores};
-use super::database::{begin_for, failed, retried, signed, unsigned};
+use super::database::{begin_for, failed, retried};
+use crate::rows::read_usage;
+use crate::shared::{signed, unsigned};
 
 /// What one upload has announced; taken back when it is dropped.
 pub struct PostgresReservation {
@@ -146,10 +148,6 @@ pub(super) async fn of_target(connection: &mut PgConnection, target: &ModuleRef)
 fn read_both(row: &PgRow) -> Result<UsageOfTarget, sqlx::Error> {
     let module = read_usage(row, "packages", "bytes")?;
     Ok(UsageOfTarget { module, application: read_usage(row, "app_packages", "app_bytes")? })
-}
-
-fn read_usage(row: &PgRow, packages: &str, bytes: &str) -> Result<Usage, sqlx::Error> {
-    Ok(Usage { packages: unsigned(row.try_get(packages)?)?, bytes: unsigned(row.try_get(bytes)?)? })
 }
 
 /// The bytes of the live package of a version, if there is one.

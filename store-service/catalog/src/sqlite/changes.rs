@@ -14,10 +14,10 @@ use linkgate_store_core::version_order::natural_key;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
 
-use super::database::{BEGIN, failed, unsigned};
-use super::packages::read_row;
+use super::database::{BEGIN, failed};
 use super::{SqliteCatalog, cleanup, pins, usage};
-use crate::shared::{NewEvent, says_the_same};
+use crate::rows::read_detail;
+use crate::shared::{NewEvent, says_the_same, unsigned};
 
 /// Packages that are purged in one transaction: uploads wait for no more than that.
 const PURGED_AT_A_TIME: i64 = 50;
@@ -309,20 +309,4 @@ impl<'r> Due<'r> {
         event.record(tx, now).await?;
         Ok(Purged { id, sha256, size_bytes: unsigned(size_bytes)? })
     }
-}
-
-fn read_detail(row: &SqliteRow, pins: Vec<Pin>) -> Result<PackageDetail, sqlx::Error> {
-    Ok(PackageDetail {
-        row: read_row(row)?,
-        format: row.try_get("format")?,
-        relative_path: row.try_get("relative_path")?,
-        entries: row.try_get("entries")?,
-        unpacked_bytes: row.try_get("unpacked_bytes")?,
-        revision: row.try_get("revision")?,
-        pins,
-        deleted_ms: row.try_get("deleted_ms")?,
-        purge_after_ms: row.try_get("purge_after_ms")?,
-        purged_ms: row.try_get("purged_ms")?,
-        source: row.try_get("source_url")?,
-    })
 }

@@ -42,14 +42,6 @@ pub(super) fn failed(error: sqlx::Error) -> CatalogError {
     }
 }
 
-pub(super) fn signed(number: u64) -> Result<i64, sqlx::Error> {
-    i64::try_from(number).map_err(|e| sqlx::Error::Encode(e.into()))
-}
-
-pub(super) fn unsigned(number: i64) -> Result<u64, sqlx::Error> {
-    u64::try_from(number).map_err(|e| sqlx::Error::Decode(e.into()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

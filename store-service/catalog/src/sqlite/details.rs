@@ -2,13 +2,12 @@
 
 use linkgate_contract::{ModuleRef, PackageId};
 use linkgate_store_core::ingest::now_ms;
-use linkgate_store_core::ingest::ports::{CatalogError, PackageDetail, PackageSums, Sums};
-use sqlx::sqlite::SqliteRow;
+use linkgate_store_core::ingest::ports::{CatalogError, PackageDetail, PackageSums};
 use sqlx::{Connection as _, Row as _, SqlitePool};
 
 use super::changes;
-use super::database::unsigned;
 use super::pages::{acquire, page_failed};
+use crate::rows::read_sums;
 use crate::shared::add;
 
 /// A package of this module; the row and its pins are of one moment.
@@ -45,14 +44,4 @@ pub(super) async fn package_sums(pages: &SqlitePool, target: &ModuleRef) -> Resu
         usage.application = add(usage.application, sums);
     }
     Ok(usage)
-}
-
-fn read_sums(row: &SqliteRow) -> Result<Sums, sqlx::Error> {
-    let sum = |column: &str| unsigned(row.try_get(column)?);
-    Ok(Sums {
-        packages: sum("packages")?,
-        bytes: sum("bytes")?,
-        deleted_packages: sum("deleted_packages")?,
-        deleted_bytes: sum("deleted_bytes")?,
-    })
 }

@@ -1,12 +1,12 @@
 //! What happened to packages, in the catalog of SQLite: pages of it, the latest first.
 
-use linkgate_contract::{ModuleRef, PackageId};
-use linkgate_store_core::ingest::ports::{COUNTED, CatalogError, Count, EventPage, EventQuery, EventRow};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool};
+use linkgate_contract::ModuleRef;
+use linkgate_store_core::ingest::ports::{COUNTED, CatalogError, Count, EventPage, EventQuery};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
 
-use super::database::{signed, unsigned};
 use super::pages::{acquire, page_failed};
+use crate::rows::read_event;
+use crate::shared::{signed, unsigned};
 
 /// A page of what happened to a module's packages.
 pub(super) async fn list(
@@ -70,21 +70,4 @@ fn push_conditions(sql: &mut QueryBuilder<Sqlite>, target: &ModuleRef, query: &E
     if let Some(package) = query.package {
         sql.push(" and package_id = ").push_bind(package.row());
     }
-}
-
-fn read_event(row: &SqliteRow) -> Result<EventRow, sqlx::Error> {
-    Ok(EventRow {
-        id: row.try_get("id")?,
-        at_ms: row.try_get("at_ms")?,
-        action: row.try_get("action")?,
-        package: row.try_get::<Option<i64>, _>("package_id")?.map(PackageId::from_row),
-        version: row.try_get("version")?,
-        sha256_before: row.try_get("sha256_before")?,
-        sha256_after: row.try_get("sha256_after")?,
-        caller_app: row.try_get("caller_app")?,
-        operator: row.try_get("operator")?,
-        request_id: row.try_get("request_id")?,
-        client_address: row.try_get("client_address")?,
-        reason: row.try_get("reason")?,
-    })
 }

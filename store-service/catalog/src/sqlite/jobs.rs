@@ -3,17 +3,16 @@
 //! Promises: an upload that was accepted is found again after a crash, until it has ended; what it took to run it is
 //! overwritten then, for a link may hold a signature.
 
-use linkgate_contract::{
-    AllowList, AppCode, CallerApp, CredentialName, HostRule, JobId, ModuleName, ModuleRef, Operator, Sha256, TenantId,
-};
+use linkgate_contract::{AppCode, CredentialName, JobId, ModuleName, ModuleRef, Sha256};
+use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{CatalogError, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView};
-use linkgate_store_core::ingest::{Allowance, now_ms};
 use linkgate_store_core::sealing::Sealed;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
-use super::database::{failed, signed, unsigned};
-use crate::shared::{caller_text, json_text, owner_text, read_end, tenant_text, undecodable};
+use super::database::failed;
+use crate::rows::{read_id, read_request};
+use crate::shared::{caller_text, json_text, owner_text, read_end, signed, tenant_text, undecodable, unsigned};
 
 /// A statement that inserts or ends: an upload that nobody was told of is not there before it ends.
 const UPSERT_ENDED: &str = "
@@ -204,20 +203,7 @@ pub(super) async fn expire(pool: &SqlitePool, before_ms: i64) -> Result<u64, Cat
 }
 
 fn read_record(row: &SqliteRow) -> Result<JobRecord, sqlx::Error> {
-    let request = JobRequest {
-        body: row.try_get("request")?,
-        allowance: read_allowance(row)?,
-        source_url: row.try_get("source_url")?,
-        caller_app: Some(row.try_get("caller_app")?)
-            .filter(|name: &&str| !name.is_empty())
-            .map(|name| CallerApp::new(name).map_err(|_| undecodable("a calling application")))
-            .transpose()?,
-        operator: read_operator(row)?,
-        tenant: read_tenant(row)?,
-        request_id: row.try_get("request_id")?,
-        client_address: row.try_get("client_address")?,
-        sealed: row.try_get::<Option<Vec<u8>>, _>("sealed_credential")?.map(Sealed::from_bytes),
-    };
+    let request = read_request(row)?;
     Ok(JobRecord { view: read_view(row)?, request, keys: Vec::new(), lives: row.try_get("lives")? })
 }
 
@@ -241,33 +227,4 @@ fn read_view(row: &SqliteRow) -> Result<JobView, sqlx::Error> {
         ended_ms: row.try_get("ended_ms")?,
         end: read_end(state, row.try_get("outcome")?)?,
     })
-}
-
-fn read_allowance(row: &SqliteRow) -> Result<Allowance, sqlx::Error> {
-    let entries: Vec<String> =
-        serde_json::from_str(row.try_get("private_hosts")?).map_err(|e| sqlx::Error::Decode(e.into()))?;
-    // They were written from a list of such.
-    let rules = entries.iter().filter_map(|entry| HostRule::new(entry).ok()).collect();
-    let (private_hosts, opaque) = (AllowList::new(rules), row.try_get("opaque")?);
-    Ok(Allowance { private_hosts, opaque, credentials: read_credentials(row)? })
-}
-
-/// Their names; releases that did not know them wrote none.
-fn read_credentials(row: &SqliteRow) -> Result<Vec<CredentialName>, sqlx::Error> {
-    let Some(text) = row.try_get::<Option<&str>, _>("credentials")? else { return Ok(Vec::new()) };
-    let names: Vec<String> = serde_json::from_str(text).map_err(|e| sqlx::Error::Decode(e.into()))?;
-    names.into_iter().map(|name| CredentialName::new(name).map_err(|_| undecodable("a credential"))).collect()
-}
-
-fn read_tenant(row: &SqliteRow) -> Result<Option<TenantId>, sqlx::Error> {
-    let tenant: Option<&str> = row.try_get("tenant_id")?;
-    tenant.map(|id| TenantId::new(id).map_err(|_| undecodable("a tenant"))).transpose()
-}
-
-pub(super) fn read_operator(row: &SqliteRow) -> Result<Operator, sqlx::Error> {
-    Operator::new(row.try_get::<&str, _>("operator")?).map_err(|_| undecodable("an operator"))
-}
-
-pub(super) fn read_id(id: &str) -> Result<JobId, sqlx::Error> {
-    id.parse().map_err(|_| undecodable("a job's id"))
 }

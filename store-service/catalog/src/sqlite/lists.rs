@@ -12,10 +12,10 @@ use linkgate_store_core::ingest::ports::{
 };
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
 
-use super::database::{signed, unsigned};
-use super::packages::read_row;
 use super::pages::{acquire, page_failed};
 use super::search::Search;
+use crate::rows::read_row;
+use crate::shared::{direction, signed, unsigned};
 
 /// What a page shows, and what it may be ordered by.
 const COLUMNS: &str =
@@ -196,10 +196,6 @@ fn column(key: PackageKey) -> &'static str {
         PackageKey::Created => "created_ms",
         PackageKey::Updated => "updated_ms",
     }
-}
-
-fn direction(is_descending: bool) -> &'static str {
-    if is_descending { " desc" } else { "" }
 }
 
 fn push_equal(sql: &mut QueryBuilder<Sqlite>, column: &str, value: Option<&str>) {

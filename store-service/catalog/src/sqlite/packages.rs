@@ -2,19 +2,19 @@
 //!
 //! Promises: of a module and version there is one row that is not deleted; an upload makes it or replaces what it says.
 
-use linkgate_archive::{Format, Package};
 use linkgate_contract::{ModuleRef, PackageId, PackageVersion, Sha256};
 use linkgate_store_core::conditions::Existing;
 use linkgate_store_core::ingest::ports::{
-    CatalogError, FileState, LivePackage, NewPackage, Origin, PackageRow, StoredFile, StoredPackage,
+    CatalogError, LivePackage, NewPackage, PackageRow, StoredFile, StoredPackage,
 };
 use linkgate_store_core::settings::SourceOrigin;
 use linkgate_store_core::version_order::natural_key;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
 
-use super::database::{failed, signed, unsigned};
-use super::jobs::{read_id, read_operator};
+use super::database::failed;
+use crate::rows::{read_file, read_row, read_stored};
+use crate::shared::{signed, unsigned};
 
 /// The pluses keep SQLite from going through all packages of a module, with an index that begins with it, when few rows or
 /// none have the hash. A row that reused bytes passes on where those came from.
@@ -157,45 +157,6 @@ pub(super) async fn replace(
     read_row(&row)
 }
 
-/// What lists and replies show of a row.
-pub(super) fn read_row(row: &SqliteRow) -> Result<PackageRow, sqlx::Error> {
-    Ok(PackageRow {
-        id: PackageId::from_row(row.try_get("id")?),
-        version: PackageVersion::new(row.try_get("version")?).map_err(|e| sqlx::Error::Decode(e.into()))?,
-        package_name: row.try_get("package_name")?,
-        size_bytes: row.try_get("size_bytes")?,
-        sha256: row.try_get::<&str, _>("sha256")?.parse().map_err(|e| sqlx::Error::Decode(Box::new(e)))?,
-        is_deleted: row.try_get("is_deleted")?,
-        created_ms: row.try_get("created_ms")?,
-        updated_ms: row.try_get("updated_ms")?,
-        operator: read_operator(row)?,
-    })
-}
-
-fn read_stored(row: &SqliteRow) -> Result<StoredPackage, sqlx::Error> {
-    let format: &str = row.try_get("format")?;
-    let declared: Option<&str> = row.try_get("declared_version")?;
-    let package = Package {
-        format: Format::from_name(format).ok_or_else(|| sqlx::Error::Decode("an unknown format".into()))?,
-        relative_path: row.try_get("relative_path")?,
-        meta_info: row.try_get("meta_info")?,
-        version: declared.map(PackageVersion::new).transpose().map_err(|e| sqlx::Error::Decode(e.into()))?,
-        entries: unsigned(row.try_get("entries")?)?,
-        unpacked_bytes: unsigned(row.try_get("unpacked_bytes")?)?,
-        // Else it would not have been stored.
-        proves_whole: true,
-        version_fault: None,
-    };
-    let origin = Origin {
-        job_id: read_id(row.try_get("origin_job")?)?,
-        url: row.try_get("origin_url")?,
-        final_url: row.try_get("final_url")?,
-        etag: row.try_get("etag")?,
-        last_modified: row.try_get("last_modified")?,
-    };
-    Ok(StoredPackage { size_bytes: unsigned(row.try_get("size_bytes")?)?, package, origin })
-}
-
 /// What is known of a package with this digest that the module has.
 pub(super) async fn find_stored(
     reader: &SqlitePool,
@@ -221,23 +182,4 @@ pub(super) async fn find_file(
     let query = query.bind(id.row()).bind(target.app.as_str()).bind(target.module.as_str());
     let row = query.fetch_optional(reader).await.map_err(failed)?;
     row.as_ref().map(read_file).transpose().map_err(failed)
-}
-
-fn read_file(row: &SqliteRow) -> Result<StoredFile, sqlx::Error> {
-    let (is_deleted, purged_ms): (bool, Option<i64>) = (row.try_get("is_deleted")?, row.try_get("purged_ms")?);
-    let state = match (purged_ms, is_deleted) {
-        (Some(_), _) => FileState::Purged,
-        (None, true) => FileState::Deleted,
-        (None, false) => FileState::Live,
-    };
-    Ok(StoredFile {
-        version: PackageVersion::new(row.try_get("version")?).map_err(|e| sqlx::Error::Decode(e.into()))?,
-        package_name: row.try_get("package_name")?,
-        size_bytes: unsigned(row.try_get("size_bytes")?)?,
-        sha256: row.try_get::<&str, _>("sha256")?.parse().map_err(|e| sqlx::Error::Decode(Box::new(e)))?,
-        format: row.try_get::<Option<&str>, _>("format")?.and_then(Format::from_name),
-        created_ms: row.try_get("created_ms")?,
-        updated_ms: row.try_get("updated_ms")?,
-        state,
-    })
 }

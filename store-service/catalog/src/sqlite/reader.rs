@@ -10,11 +10,12 @@ use linkgate_store_core::data_dir::open_file;
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{Candidate, CandidateCursor, CatalogError, CatalogReader, Reference, RowName};
 use linkgate_store_core::settings::RetentionOrder;
-use sqlx::sqlite::{SqlitePoolOptions, SqliteRow};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _, SqlitePool};
+use sqlx::sqlite::SqlitePoolOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqlitePool};
 
 use super::cleanup;
 use super::database::{ACQUIRE_TIMEOUT, failed, options};
+use crate::rows::{read_name, read_reference};
 
 /// Digests on a page: small beside a read of the disk for each of them.
 const PAGE: i64 = 500;
@@ -155,23 +156,4 @@ impl CatalogReader for SqliteReader {
     async fn close(&self) {
         self.pool.close().await;
     }
-}
-
-fn read_reference(row: &SqliteRow) -> Result<Reference, sqlx::Error> {
-    Ok(Reference {
-        digest_text: row.try_get("sha256")?,
-        rows: row.try_get("rows")?,
-        least_bytes: row.try_get("least")?,
-        most_bytes: row.try_get("most")?,
-    })
-}
-
-fn read_name(row: &SqliteRow) -> Result<RowName, sqlx::Error> {
-    Ok(RowName {
-        id: row.try_get("id")?,
-        app_code: row.try_get("app_code")?,
-        module: row.try_get("module")?,
-        version: row.try_get("version")?,
-        size_bytes: row.try_get("size_bytes")?,
-    })
 }

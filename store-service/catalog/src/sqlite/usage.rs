@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use linkgate_contract::{JobId, ModuleRef, PackageVersion};
 use linkgate_store_core::ingest::ports::{CatalogError, QuotaClaim, QuotaReservation};
-use linkgate_store_core::settings::{Demand, QuotaExceeded, Usage, UsageOfTarget};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use linkgate_store_core::settings::{Demand, QuotaExceeded, UsageOfTarget};
+use sqlx::SqliteConnection;
 
 use super::SqliteReader;
-use super::database::{failed, unsigned};
+use super::database::failed;
+use crate::rows::read_usage;
+use crate::shared::unsigned;
 
 /// What uploads that are under way have announced. A copy is another handle on the same.
 #[derive(Clone, Default)]
@@ -111,10 +112,6 @@ pub(super) async fn of_target(
     .await?;
     let module = read_usage(&row, "packages", "bytes")?;
     Ok(UsageOfTarget { module, application: read_usage(&row, "app_packages", "app_bytes")? })
-}
-
-fn read_usage(row: &SqliteRow, packages: &str, bytes: &str) -> Result<Usage, sqlx::Error> {
-    Ok(Usage { packages: unsigned(row.try_get(packages)?)?, bytes: unsigned(row.try_get(bytes)?)? })
 }
 
 /// The bytes of the live package of a version, if there is one.
