@@ -123,7 +123,7 @@ impl fmt::Display for BadConfig {
 }
 
 /// Every variable that the store reads.
-pub const VARIABLES: [&str; 103] = [
+pub const VARIABLES: &[&str] = &[
     server::LISTEN,
     server::MAX_CONNECTIONS,
     server::MAX_UPLOADS,
@@ -136,6 +136,7 @@ pub const VARIABLES: [&str; 103] = [
     server::MAX_ENDED_JOBS,
     server::MAX_ENDED_JOBS_PER_APP,
     server::QUEUE_TIMEOUT,
+    server::JOB_LEASE,
     server::MAX_UPLOAD_LIVES,
     server::MAX_WAITERS,
     server::MAX_WAITERS_PER_APP,

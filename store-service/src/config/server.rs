@@ -21,6 +21,7 @@ pub(super) const MAX_UPLOAD_LIVES: &str = "LINKGATE_STORE_MAX_UPLOAD_LIVES";
 pub(super) const MAX_ENDED_JOBS: &str = "LINKGATE_STORE_MAX_ENDED_JOBS";
 pub(super) const MAX_ENDED_JOBS_PER_APP: &str = "LINKGATE_STORE_MAX_ENDED_JOBS_PER_APP";
 pub(super) const QUEUE_TIMEOUT: &str = "LINKGATE_STORE_QUEUE_TIMEOUT_S";
+pub(super) const JOB_LEASE: &str = "LINKGATE_STORE_JOB_LEASE_S";
 pub(super) const MAX_WAITERS: &str = "LINKGATE_STORE_MAX_WAITERS";
 pub(super) const MAX_WAITERS_PER_APP: &str = "LINKGATE_STORE_MAX_WAITERS_PER_APP";
 pub(super) const MAX_WAITERS_PER_UPLOAD: &str = "LINKGATE_STORE_MAX_WAITERS_PER_UPLOAD";
@@ -201,6 +202,8 @@ fn listen(reader: &mut Reader<'_, impl Vars>) -> SocketAddr {
 /// - `LINKGATE_STORE_MAX_ENDED_JOBS_PER_APP`: of these, of one calling application. Default 5000.
 /// - `LINKGATE_STORE_QUEUE_TIMEOUT_S`: seconds that one waits before it is answered 429. Default 20: with the total of a
 ///   download it stays below the 630 s that the gateway waits.
+/// - `LINKGATE_STORE_JOB_LEASE_S`: seconds without a sign of life after which another store takes over what a store works on,
+///   where several share a database. Default 30.
 fn queue_limits(reader: &mut Reader<'_, impl Vars>) -> QueueLimits {
     let usual = QueueLimits::default();
     QueueLimits {
@@ -214,6 +217,7 @@ fn queue_limits(reader: &mut Reader<'_, impl Vars>) -> QueueLimits {
             in_sum: reader.number(MAX_ENDED_JOBS, usual.ended.in_sum, 1..=10_000_000),
         },
         queue_timeout: reader.seconds(QUEUE_TIMEOUT, usual.queue_timeout.as_secs()),
+        lease: Duration::from_secs(reader.number(JOB_LEASE, usual.lease.as_secs(), 3..=3_600)),
         ..usual
     }
 }

@@ -38,7 +38,7 @@ impl Default for QueueLimits {
             ended: Bounds { per_owner: 5_000, in_sum: 50_000 },
             resumed: 4,
             queue_timeout: Duration::from_secs(20),
-            lease: Duration::from_secs(60),
+            lease: Duration::from_secs(30),
         }
     }
 }
