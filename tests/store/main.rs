@@ -14,6 +14,7 @@ mod deletion;
 mod disk;
 mod downloads;
 mod egress;
+mod elsewhere;
 mod endless;
 mod files;
 mod gc;

@@ -18,7 +18,7 @@ use weed::{BUCKET, KEY_ID, SECRET, Weed};
 const BYTES: usize = 9 << 20;
 
 /// Servers of their own, and the settings of stores on them; none where one of them is not to be had.
-async fn servers() -> Option<(PostgresServer, Weed, Vec<(&'static str, String)>)> {
+pub(super) async fn servers() -> Option<(PostgresServer, Weed, Vec<(&'static str, String)>)> {
     if let Some(missing) = PostgresServer::missing() {
         println!("not tried: {missing}");
         return None;
@@ -36,7 +36,7 @@ async fn servers() -> Option<(PostgresServer, Weed, Vec<(&'static str, String)>)
     Some((postgres, weed, settings))
 }
 
-fn start(source: &FakeSource, data_dir: &Path, settings: &[(&'static str, String)]) -> StoreProcess {
+pub(super) fn start(source: &FakeSource, data_dir: &Path, settings: &[(&'static str, String)]) -> StoreProcess {
     let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
     StoreProcess::trusting(source, data_dir, &settings)
 }

@@ -14,6 +14,7 @@
 mod blocks;
 mod decoder_memory;
 mod dispatch;
+mod elsewhere;
 mod error;
 mod free;
 mod inspection;

@@ -4,6 +4,7 @@
 //! whatever way, is joined by nobody any more.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
@@ -66,21 +67,18 @@ impl Jobs {
         }
         let (live, is_first) = match list.by_upload.get(&upload) {
             Some(live) => (live.clone(), false),
-            None => {
-                let job = Arc::new(new);
-                let listed = Listed { jobs: self.clone(), job: Arc::clone(&job) };
-                let outcome = begin(Arc::clone(&job), listed).shared();
-                let live = Live { job, outcome };
-                list.by_upload.insert(upload, live.clone());
-                list.by_id.insert(live.job.id(), live.clone());
-                (live, true)
-            }
+            None => (list.begin(self, new, begin), true),
         };
         if let Some(key) = key {
             live.job.add_key(key, &owner)?;
             list.by_key.insert(key.key, (key, live.clone()));
         }
         Ok((live, is_first))
+    }
+
+    /// Lists a job that is this one and no other, whatever else does the same: the queue has given it to this process.
+    pub(super) fn list_own(&self, new: Job, begin: impl FnOnce(Arc<Job>, Listed) -> BoxFuture<'static, Outcome>) {
+        self.list().begin(self, new, begin);
     }
 
     /// All of them.
@@ -107,6 +105,22 @@ impl Jobs {
 }
 
 impl List {
+    /// One that does the same stays the one that is joined.
+    fn begin(
+        &mut self,
+        jobs: &Jobs,
+        new: Job,
+        begin: impl FnOnce(Arc<Job>, Listed) -> BoxFuture<'static, Outcome>,
+    ) -> Live {
+        let job = Arc::new(new);
+        let listed = Listed { jobs: jobs.clone(), job: Arc::clone(&job) };
+        let outcome = begin(Arc::clone(&job), listed).shared();
+        let live = Live { job, outcome };
+        self.by_upload.entry(live.job.upload_key()).or_insert_with(|| live.clone());
+        self.by_id.insert(live.job.id(), live.clone());
+        live
+    }
+
     fn find_by_key(&self, key: JobKey) -> Result<Option<Live>, IngestError> {
         match self.by_key.get(&key.key) {
             Some((used, _)) if used.fingerprint != key.fingerprint => Err(IngestError::KeyReused),
@@ -119,7 +133,10 @@ impl Drop for Listed {
     fn drop(&mut self) {
         let keys = self.job.keys().clone();
         let mut list = self.jobs.list();
-        let by_upload = list.by_upload.remove(&self.job.upload_key());
+        let by_upload = match list.by_upload.entry(self.job.upload_key()) {
+            Entry::Occupied(entry) if entry.get().job.id() == self.job.id() => Some(entry.remove()),
+            Entry::Occupied(_) | Entry::Vacant(_) => None,
+        };
         let by_id = list.by_id.remove(&self.job.id());
         let by_key: Vec<_> = keys.iter().filter_map(|key| list.by_key.remove(&key.key)).collect();
         drop(list);

@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use bytes::Bytes;
 use linkgate_archive::{Format, Limits, Opaque, Package};
-use linkgate_contract::{CallerApp, JobId, ModuleRef, Sha256};
+use linkgate_contract::{CallerApp, ModuleRef, Sha256};
 use tracing::{error, warn};
 
 use super::blocks::Blocks;
@@ -13,7 +13,7 @@ use super::job::{Job, RecordState, Stage};
 use super::log::log_end;
 use super::ports::{
     Access, BlobStore, BlobWriter, BytesFrom, Catalog, CatalogError, CatalogReader as _, Chunk, Enqueued, FetchRequest,
-    Fetched, FinishedBlob, JobEnd, JobQueue, NewJob, NewPackage, PackageRow, Recorded, Services, Source, SourceError,
+    Fetched, FinishedBlob, JobQueue, NewJob, NewPackage, PackageRow, Recorded, Services, Source, SourceError,
     SourceStream, StoredPackage,
 };
 use super::provenance::Arrived;
@@ -100,8 +100,10 @@ impl<V: Services> Ingest<V> {
         if let Some(row) = self.record_stored(job, registers_module).await? {
             return Ok(row);
         }
-        if let Enqueued::Joined(other) = self.wait_for_claim(job).await? {
-            return self.follow(other).await;
+        while let Enqueued::Joined(other) = self.wait_for_claim(job).await? {
+            if let Some(end) = self.follow(job, other).await? {
+                return self.end_alike(job, other, end).await;
+            }
         }
         self.begin_life(job).await?;
         job.reach(Stage::Fetching);
@@ -147,7 +149,7 @@ impl<V: Services> Ingest<V> {
     }
 
     /// Resolves when the upload must end, with the reason.
-    async fn stopped<R>(&self, job: &Job<R>) -> IngestError {
+    pub(super) async fn stopped<R>(&self, job: &Job<R>) -> IngestError {
         tokio::select! {
             () = self.stop.cancelled() => IngestError::Stopping,
             () = job.cancel.cancelled() => IngestError::Cancelled,
@@ -219,20 +221,6 @@ impl<V: Services> Ingest<V> {
             self.catalog.withdraw(job.id()).await?;
         }
         waited
-    }
-
-    /// The end of a job that does the same and that another process works on.
-    async fn follow(&self, other: JobId) -> Result<PackageRow, IngestError> {
-        if let Some(mut view) = self.catalog.watch(other).await? {
-            // Closed once it has ended: its last value tells how.
-            let _ended_or_closed = view.wait_for(|view| view.end.is_some()).await;
-        }
-        match self.catalog.find_job(other).await?.and_then(|view| view.end) {
-            Some(JobEnd::Done(row)) => Ok(row),
-            Some(JobEnd::Failed(failure)) => Err(IngestError::JoinedFailed(failure)),
-            Some(JobEnd::Cancelled(_)) => Err(IngestError::Cancelled),
-            None => Err(IngestError::ClaimLost),
-        }
     }
 
     /// Fetches, hashes, writes and inspects in one pass.

@@ -48,9 +48,7 @@ impl<V: Services> Ingest<V> {
                     job.hand_claim(fence);
                 }
                 // Its keys lead to it through the catalog.
-                if self.jobs.join(job, None, |job, listed| self.spawn(job, listed)).is_err() {
-                    warn!(job.id = %id, "Job `{id}`, which was accepted before, waits for the next start");
-                }
+                self.jobs.list_own(job, |job, listed| self.spawn(job, listed));
                 Ok(())
             }
             Err(problem) => {

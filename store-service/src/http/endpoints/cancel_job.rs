@@ -1,8 +1,8 @@
 //! Ends an upload that is not wanted any more, and tells how it ended.
 
 use linkgate_contract::Problem;
-use linkgate_store_core::ingest::Known;
 use linkgate_store_core::ingest::ports::Services;
+use linkgate_store_core::ingest::{IngestError, Known};
 use tracing::info;
 
 use crate::http::reply::{self, Reply};
@@ -20,7 +20,10 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
             let outcome = api.ingest.cancel(&live).await;
             api.ingest.view(&live, Some(&outcome))
         }
-        Known::Recorded(view) => *view,
+        Known::Recorded(view) => {
+            let ended = api.ingest.cancel_elsewhere(*view).await;
+            ended.map_err(|e| reply::ingest_problem(&IngestError::from(e)))?
+        }
     };
     Ok(reply::json(jobs::describe(&view, &api.time_zone, request.head.language())))
 }

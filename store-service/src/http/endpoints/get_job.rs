@@ -9,7 +9,7 @@ use linkgate_contract::{Language, Problem};
 use linkgate_store_core::ingest::ports::{JobView, Services};
 use linkgate_store_core::ingest::{Ingest, Known};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use warp::Reply as _;
 use warp::sse::Event;
 
@@ -64,7 +64,7 @@ fn watch<V: Services>(api: &Api<V>, known: Known, language: Language, seat: impl
 async fn follow<V: Services>(ingest: Arc<Ingest<V>>, known: Known, tell: mpsc::Sender<JobView>) {
     let live = match known {
         Known::Live(live) => live,
-        Known::Recorded(view) => return drop(tell.send(*view).await),
+        Known::Recorded(view) => return follow_elsewhere(&ingest, *view, tell).await,
     };
     loop {
         if tell.send(ingest.view(&live, None)).await.is_err() {
@@ -74,6 +74,26 @@ async fn follow<V: Services>(ingest: Arc<Ingest<V>>, known: Known, tell: mpsc::S
             outcome = live.outcome() => return drop(tell.send(ingest.view(&live, Some(&outcome))).await),
             () = live.job.changed() => {}
             () = sleep(EVERY) => {}
+        }
+    }
+}
+
+/// The same of an upload that another process works on. What has ended, or is gone, has nothing more to tell.
+async fn follow_elsewhere<V: Services>(ingest: &Ingest<V>, view: JobView, tell: mpsc::Sender<JobView>) {
+    let (id, has_ended) = (view.id, view.end.is_some());
+    if tell.send(view).await.is_err() || has_ended {
+        return;
+    }
+    // The client comes back and asks anew.
+    let Ok(Some(mut views)) = ingest.watch(id).await else { return };
+    loop {
+        if let Ok(Err(_closed)) = timeout(EVERY, views.changed()).await {
+            return;
+        }
+        let view = views.borrow_and_update().clone();
+        let has_ended = view.end.is_some();
+        if tell.send(view).await.is_err() || has_ended {
+            return;
         }
     }
 }

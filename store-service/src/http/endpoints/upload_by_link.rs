@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 use linkgate_contract::{CallerApp, ErrorCode, MediaType, Problem, TenantId, UploadByLinkRequest, headers};
-use linkgate_store_core::ingest::ports::{JobEnd, JobView, PackageRow, Services};
+use linkgate_store_core::ingest::ports::{PackageRow, Services};
 use linkgate_store_core::ingest::{Known, Upload};
 use tracing::info;
 
@@ -51,8 +51,15 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
     }
     let live = match api.ingest.begin(upload, key).await.map_err(|e| reply::ingest_problem(&e))? {
         Known::Live(live) => live,
-        // Only a key leads there, and only to what was stored.
-        Known::Recorded(view) => return show_again(&view, &api.time_zone),
+        // Only a key leads there.
+        Known::Recorded(view) if responds_async && view.end.is_none() => {
+            return Ok(jobs::accepted(&view, &api.time_zone, head.language()));
+        }
+        Known::Recorded(view) => {
+            let _waits_for_this_one = api.shares.waiters.at_upload(view.id)?;
+            let outcome = api.ingest.outcome_elsewhere(&view).await;
+            return show_package(&outcome.map_err(|e| reply::ingest_problem(&e))?, &api.time_zone);
+        }
     };
     if responds_async && api.ingest.accept(&live).await.map_err(|e| reply::ingest_problem(&e))? {
         return Ok(jobs::accepted(&api.ingest.view(&live, None), &api.time_zone, head.language()));
@@ -60,14 +67,6 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
     let _waits_for_this_one = api.shares.waiters.at_upload(live.job.id())?;
     let outcome = live.outcome().await;
     show_package(outcome.as_ref().as_ref().map_err(reply::ingest_problem)?, &api.time_zone)
-}
-
-/// The reply that the request under this key had.
-fn show_again(view: &JobView, zone: &TimeZone) -> Result<Reply, Problem> {
-    match &view.end {
-        Some(JobEnd::Done(entry)) => show_package(entry, zone),
-        _ => Err(Problem::new(ErrorCode::Internal)),
-    }
 }
 
 pub(super) fn show_package(entry: &PackageRow, zone: &TimeZone) -> Result<Reply, Problem> {

@@ -1,0 +1,98 @@
+//! Jobs that another process works on.
+//!
+//! Promises: whoever asks here for what is done elsewhere hears how it ends, whichever process brings it to its end. A job that
+//! does the same as one elsewhere ends like it, and is done here if that one goes away without an end.
+
+use linkgate_contract::JobId;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::job::{Job, RecordState, Stage};
+use super::ports::{JobEnd, JobQueue as _, JobView, PackageRow, QueueError, Services};
+use super::{Ingest, IngestError};
+
+/// Within how many leases a cancelled job ends that is not waiting for its turn: whoever works on it hears of it well within one,
+/// or is gone then, and the next one hears of it at once.
+const LEASES_TO_CANCEL: u32 = 2;
+
+impl<V: Services> Ingest<V> {
+    /// What is known of a job as it changes, whoever works on it. `None` if nobody does.
+    ///
+    /// # Errors
+    /// If the catalog fails.
+    pub async fn watch(&self, id: JobId) -> Result<Option<watch::Receiver<JobView>>, QueueError> {
+        self.catalog.watch(id).await
+    }
+
+    /// Waits for the end of a job that another process works on.
+    ///
+    /// # Errors
+    /// [`IngestError`] says why nothing was stored.
+    pub async fn outcome_elsewhere(&self, view: &JobView) -> Result<PackageRow, IngestError> {
+        let end = match &view.end {
+            Some(end) => Some(end.clone()),
+            None => tokio::select! {
+                end = self.end_elsewhere(view.id, |_| {}) => end?,
+                () = self.stop.cancelled() => return Err(IngestError::Stopping),
+            },
+        };
+        end.map_or(Err(IngestError::ClaimLost), outcome)
+    }
+
+    /// Asks for the end of a job that another process works on, and waits for it; not for ever, for it may wait for its turn.
+    ///
+    /// # Errors
+    /// If the catalog fails.
+    pub async fn cancel_elsewhere(&self, view: JobView) -> Result<JobView, QueueError> {
+        if view.end.is_none() && self.catalog.cancel(view.id).await? {
+            let ended = self.end_elsewhere(view.id, |_| {});
+            let _in_time_or_not = timeout(self.rules.queue.lease * LEASES_TO_CANCEL, ended).await;
+        }
+        Ok(self.catalog.find_job(view.id).await?.unwrap_or(view))
+    }
+
+    /// Waits for the end of a job that does the same. `None` if it went away without one.
+    pub(super) async fn follow(&self, job: &Job, other: JobId) -> Result<Option<JobEnd>, IngestError> {
+        job.reach(Stage::Queued);
+        let show = |view: &JobView| {
+            job.progress.set_received(view.received_bytes);
+            job.progress.set_total(view.total_bytes);
+        };
+        tokio::select! {
+            end = self.end_elsewhere(other, show) => Ok(end?),
+            reason = self.stopped(job) => Err(reason),
+        }
+    }
+
+    /// Ends a job like the one that did the same. That one may be this job itself, which another process has ended.
+    pub(super) async fn end_alike(&self, job: &Job, other: JobId, end: JobEnd) -> Result<PackageRow, IngestError> {
+        let row = outcome(end)?;
+        let mut state = job.record_state.lock().await;
+        if other != job.id() && (*state == RecordState::Accepted || !job.keys().is_empty()) {
+            self.catalog.finish(job.record(), JobEnd::Done(row.clone()), None).await?;
+        }
+        *state = RecordState::Ended;
+        Ok(row)
+    }
+
+    async fn end_elsewhere(&self, id: JobId, mut show: impl FnMut(&JobView)) -> Result<Option<JobEnd>, QueueError> {
+        if let Some(mut views) = self.catalog.watch(id).await? {
+            // Closed once it has ended: its last value tells how, unless it went away without an end.
+            let _ended_or_closed = views
+                .wait_for(|view| {
+                    show(view);
+                    view.end.is_some()
+                })
+                .await;
+        }
+        Ok(self.catalog.find_job(id).await?.and_then(|view| view.end))
+    }
+}
+
+fn outcome(end: JobEnd) -> Result<PackageRow, IngestError> {
+    match end {
+        JobEnd::Done(row) => Ok(row),
+        JobEnd::Failed(failure) => Err(IngestError::JoinedFailed(failure)),
+        JobEnd::Cancelled(_) => Err(IngestError::Cancelled),
+    }
+}
