@@ -17,6 +17,6 @@ mod sqlite;
 #[allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc, reason = "for tests only")]
 pub mod testing;
 
-pub use postgres::{PostgresBlobKeys, PostgresCatalog, PostgresReservation, PostgresStartError};
+pub use postgres::{PostgresBlobKeys, PostgresCatalog, PostgresLease, PostgresReservation, PostgresStartError};
 pub use shared::{EventFilter, EventRecord};
 pub use sqlite::{CatalogStartError, SqliteCatalog, SqliteReader, SqliteReservation};

@@ -16,6 +16,7 @@ mod event_pages;
 mod events;
 mod jobs;
 mod lists;
+mod maintenance;
 mod packages;
 mod pages;
 mod pins;
@@ -30,15 +31,15 @@ mod tests;
 mod usage;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use linkgate_contract::{ModuleRef, PackageId, PackageVersion, Sha256};
 use linkgate_store_core::failpoint::{Step, reached};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
-    Catalog, CatalogError, EventAction, EventPage, EventQuery, Fence, JobEnd, JobRecord, LivePackage, Maintenance,
-    NewPackage, PackageDetail, PackagePage, PackageQuery, PackageReader, PackageSums, Pin, QuotaClaim, Recorded,
-    StoredFile, StoredPackage,
+    Catalog, CatalogError, Chore, EventAction, EventPage, EventQuery, Fence, JobEnd, JobRecord, LivePackage,
+    Maintenance, NewPackage, PackageDetail, PackagePage, PackageQuery, PackageReader, PackageSums, Pin, QuotaClaim,
+    Recorded, StoredFile, StoredPackage, Turn,
 };
 use linkgate_store_core::settings::{Demand, QueueLimits, SourceOrigin, UsageOfTarget};
 use sqlx::postgres::PgConnectOptions;
@@ -50,6 +51,7 @@ pub use blob_keys::PostgresBlobKeys;
 use chores::Chores;
 use database::{CONNECTIONS, begin_for, commit, failed, options, pool, retried};
 use ended::EndedJobs;
+pub use maintenance::PostgresLease;
 use packages::Live;
 use pages::Pages;
 use queue_state::QueueState;
@@ -338,6 +340,12 @@ impl PackageReader for PostgresCatalog {
 }
 
 impl Maintenance for PostgresCatalog {
+    type Lease = PostgresLease;
+
+    async fn begin_chore(&self, chore: Chore, every: Duration) -> Result<Turn<PostgresLease>, CatalogError> {
+        maintenance::begin(&self.pool, &self.chores, self.state.process, chore, every).await.map_err(failed)
+    }
+
     /// A commit of unknown outcome is asked after where it is made, and a server shows what it has committed or nothing.
     async fn settle(&self) -> Result<(), CatalogError> {
         self.check().await

@@ -27,15 +27,15 @@ mod version_keys;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use linkgate_contract::{ModuleRef, PackageId, PackageVersion, Sha256};
 use linkgate_store_core::failpoint::{Step, reached};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
-    Candidate, CandidateCursor, Catalog, CatalogError, CatalogReader, EventAction, EventPage, EventQuery, Fence,
+    Candidate, CandidateCursor, Catalog, CatalogError, CatalogReader, Chore, EventAction, EventPage, EventQuery, Fence,
     JobEnd, JobRecord, LivePackage, Maintenance, NewPackage, PackageDetail, PackagePage, PackageQuery, PackageReader,
-    PackageSums, Pin, QueueError, QuotaClaim, Recorded, Reference, RowName, StoredFile, StoredPackage,
+    PackageSums, Pin, QueueError, QuotaClaim, Recorded, Reference, RowName, StoredFile, StoredPackage, Turn,
 };
 use linkgate_store_core::settings::{Demand, QueueLimits, RetentionOrder, SourceOrigin, UsageOfTarget};
 use sqlx::sqlite::{SqliteJournalMode, SqlitePoolOptions};
@@ -330,6 +330,13 @@ impl PackageReader for SqliteCatalog {
 }
 
 impl Maintenance for SqliteCatalog {
+    type Lease = ();
+
+    /// Nobody else has the data directory.
+    async fn begin_chore(&self, _: Chore, _: Duration) -> Result<Turn<()>, CatalogError> {
+        Ok(Turn::Now(()))
+    }
+
     /// SQLite may report that a commit failed and show its rows after a crash, as long as no later commit has taken their
     /// place in the journal. So a commit is made that says nothing.
     async fn settle(&self) -> Result<(), CatalogError> {

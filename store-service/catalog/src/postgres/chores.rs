@@ -16,7 +16,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::queue_state::QueueState;
-use super::{queue, usage};
+use super::{maintenance, queue, usage};
 
 /// How long anybody waits for what was left to do before.
 const AT_MOST: Duration = Duration::from_secs(5);
@@ -31,6 +31,8 @@ pub(super) enum Chore {
     PutBack { id: JobId, fence: Fence },
     /// Takes back what an upload announced.
     TakeBack { job: JobId, token: Uuid },
+    /// Lets other processes do a piece of maintenance.
+    EndMaintenance { what: maintenance::Name },
     /// Lets other processes look, if jobs of theirs wait.
     Tell,
     /// All before it is done.
@@ -86,6 +88,7 @@ async fn attempt(chore: &Chore, pool: &PgPool, state: &QueueState) -> Result<(),
         Chore::Release { id, fence } => queue::release(pool, state, *id, *fence).await,
         Chore::PutBack { id, fence } => queue::put_back(pool, state, *id, *fence).await,
         Chore::TakeBack { job, token } => usage::take_back(pool, *job, *token).await,
+        Chore::EndMaintenance { what } => maintenance::end(pool, state.process, *what).await,
         Chore::Tell => queue::tell_others(pool, state).await,
         Chore::Done(_) => Ok(()),
     }

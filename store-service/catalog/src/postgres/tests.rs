@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use linkgate_contract::{JobId, PackageId, PackageVersion, Sha256};
 use linkgate_store_core::ingest::ports::{
-    BeatReply, Catalog as _, CatalogError, CatalogReader as _, Change, ChangeError, Changes as _, Claim, Count,
+    BeatReply, Catalog as _, CatalogError, CatalogReader as _, Change, ChangeError, Changes as _, Chore, Claim, Count,
     Deletion, Enqueued, EventQuery, Heartbeat, HolderId, JobEnd, JobKey, JobQueue as _, Maintenance as _, NewJob,
-    NewPackage, PackageFilter, PackageQuery, PackageReader as _, QueueError, QuotaClaim, QuotaReservation as _,
+    NewPackage, PackageFilter, PackageQuery, PackageReader as _, QueueError, QuotaClaim, QuotaReservation as _, Turn,
 };
 use linkgate_store_core::settings::{QueueLimits, Quota, QuotaLimits};
 use linkgate_store_core::testing::conformance::{LIMITS, failed, job, package};
@@ -433,4 +433,33 @@ async fn without_the_right_to_an_extension_searches_go_without_an_index() {
     let query = PackageQuery { filter, limit: 10, ..PackageQuery::default() };
     let found = catalog.list_packages(&example_target(), &query).await.unwrap();
     assert_eq!((found.rows.len(), found.count), (1, Count::Exactly(1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_process_at_a_time_does_a_piece_of_maintenance_and_not_too_often() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let Some((server, [one, other])) = processes(LIMITS).await else { return };
+    let begin = async |process: &PostgresCatalog, every| match process.begin_chore(Chore::Purge, every).await.unwrap() {
+        Turn::Now(lease) => Ok(lease),
+        Turn::Later(wait) => Err(wait),
+    };
+    let held = begin(&one, Duration::ZERO).await.unwrap();
+    for process in [&one, &other] {
+        let wait = begin(process, Duration::ZERO).await.err().unwrap();
+        assert!(wait <= Duration::from_secs(30), "no longer than it takes to die: {wait:?}");
+    }
+    let Turn::Now(_another) = other.begin_chore(Chore::Scrub, HOUR).await.unwrap() else { panic!("nobody does that") };
+
+    drop(held);
+    one.chores.are_done().await;
+    assert!(begin(&other, HOUR).await.is_err(), "it was done a moment ago");
+    let held = begin(&other, Duration::ZERO).await.unwrap();
+    let mut connection = PgConnection::connect(&server.address()).await.unwrap();
+    let dies =
+        "update maintenance_lease set lease_until = clock_timestamp() - interval '1 second' where task = 'purge'";
+    sqlx::query(dies).execute(&mut connection).await.unwrap();
+    let _taken_over = begin(&one, HOUR).await.unwrap();
+    drop(held);
+    other.chores.are_done().await;
+    assert!(begin(&other, Duration::ZERO).await.is_err(), "whoever was taken for dead ends nothing of another one");
 }

@@ -1,11 +1,11 @@
 //! The running store's own maintenance: garbage collection, purging and expiry by the clock, and reading what is stored again, slowly.
 //!
 //! Promises: none of it holds up an upload for longer than it takes to ask the catalog and delete one file; a failure is
-//! logged and tried again at the next turn; [`Timers::stop`] returns once nothing runs any more.
+//! logged and tried again at the next turn; of several stores that share a catalog, one does each piece; [`Timers::stop`] returns once nothing runs any more.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use super::digest::ReadRate;
 use super::verify::{Finding, FindingKind, Verify};
 use super::{Collected, Gc, Purge, PurgeSummary};
-use crate::ingest::ports::{BlobStore, CatalogReader, Changes, JobQueue, Maintenance};
+use crate::ingest::ports::{BlobStore, Changes, Chore, JobQueue, Maintenance, Turn};
 use crate::ingest::{chain, now_ms};
 use crate::metrics::Metrics;
 use crate::retention::{Cleanup, CleanupSummary};
@@ -23,6 +23,9 @@ const SCRUB_EVERY: Duration = Duration::from_secs(86_400);
 
 /// How often ended uploads are looked through for those that are to be forgotten.
 const EXPIRE_EVERY: Duration = Duration::from_secs(3_600);
+
+/// When the catalog did not say whose turn it is.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// What is done by the clock.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +52,13 @@ pub struct Timers {
     stop: CancellationToken,
 }
 
+/// A piece of maintenance, and what is said of it.
+trait Task: Send + Sync {
+    const CHORE: Chore;
+    /// Does it once.
+    fn run(&self) -> impl Future<Output = ()> + Send;
+}
+
 impl Timers {
     /// Starts what the operator wants.
     #[must_use]
@@ -60,34 +70,40 @@ impl Timers {
         metrics: &Metrics,
     ) -> Self {
         let timers = Self { tasks: TaskTracker::new(), stop: CancellationToken::new() };
+        let (stop, blobs, catalog) = (&timers.stop, || blobs.clone(), || catalog.clone());
         if let Some(interval) = schedule.gc_interval {
-            let mut gc = Gc::new(blobs.clone(), catalog.clone(), schedule.gc_grace);
-            gc.stop = timers.stop.clone();
-            timers.tasks.spawn(collect_by_the_clock(gc, interval));
+            let mut gc = Gc::new(blobs(), catalog(), schedule.gc_grace);
+            gc.stop = stop.clone();
+            timers.tasks.spawn(by_the_clock(catalog(), Collecting(gc), interval, stop.clone()));
         }
         if let Some(interval) = schedule.purge_interval {
-            let mut purge = Purge::new(blobs.clone(), catalog.clone());
-            purge.stop = timers.stop.clone();
-            timers.tasks.spawn(purge_by_the_clock(purge, interval, metrics.clone()));
+            let mut purge = Purge::new(blobs(), catalog());
+            purge.stop = stop.clone();
+            let purging = Purging { purge, metrics: metrics.clone() };
+            timers.tasks.spawn(by_the_clock(catalog(), purging, interval, stop.clone()));
         }
         if schedule.scrub_bytes_per_s > 0 {
             let rate = ReadRate::BytesPerSecond(schedule.scrub_bytes_per_s);
-            let (blobs, catalog) = (blobs.clone(), catalog.clone());
-            let scrub = scrub(Verify { blobs, catalog, rate, grace: schedule.gc_grace, repairs: false });
-            let stop = timers.stop.clone();
-            // It only reads, so it can be given up anywhere.
-            timers.tasks.spawn(async move { stop.run_until_cancelled_owned(scrub).await });
+            let grace = schedule.gc_grace;
+            let verify = Verify { blobs: blobs(), catalog: catalog(), rate, grace, repairs: false };
+            // It only reads.
+            timers.spawn_breakable(by_the_clock(catalog(), Scrubbing(verify), SCRUB_EVERY, stop.clone()));
         }
         if let Some(interval) = schedule.cleanup_interval {
-            let (cleanup, stop) = (clean_up_by_the_clock(cleanup.clone(), interval), timers.stop.clone());
             // Each deletion is one transaction, which is done or not.
-            timers.tasks.spawn(async move { stop.run_until_cancelled_owned(cleanup).await });
+            timers.spawn_breakable(by_the_clock(catalog(), CleaningUp(cleanup.clone()), interval, stop.clone()));
         }
-        let expire = expire_by_the_clock(catalog.clone(), schedule.job_retention, schedule.event_retention);
-        let stop = timers.stop.clone();
+        let (job_retention, event_retention) = (schedule.job_retention, schedule.event_retention);
+        let expiring = Expiring { catalog: catalog(), job_retention, event_retention };
         // One statement, which is done or not.
-        timers.tasks.spawn(async move { stop.run_until_cancelled_owned(expire).await });
+        timers.spawn_breakable(by_the_clock(catalog(), expiring, EXPIRE_EVERY, stop.clone()));
         timers
+    }
+
+    /// For what can be given up anywhere.
+    fn spawn_breakable(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move { stop.run_until_cancelled_owned(task).await });
     }
 
     /// Ends it, wherever it is.
@@ -98,10 +114,35 @@ impl Timers {
     }
 }
 
-async fn collect_by_the_clock<B: BlobStore, C: Maintenance>(gc: Gc<B, C>, interval: Duration) {
+/// Does a task again and again, whenever it is this process's turn, until it is stopped. What is due is due at the start.
+async fn by_the_clock<C: Maintenance, T: Task>(catalog: C, task: T, every: Duration, stop: CancellationToken) {
     loop {
         let begun = Instant::now();
-        match gc.run().await {
+        let wait = match catalog.begin_chore(T::CHORE, every).await {
+            Ok(Turn::Now(_lease)) => {
+                task.run().await;
+                every
+            }
+            Ok(Turn::Later(wait)) => wait,
+            Err(e) => {
+                let name = T::CHORE.name();
+                warn!(error = chain(&e), "Cannot find out whether to do `{name}` here; asking again in a minute");
+                ASK_AGAIN.min(every)
+            }
+        };
+        if stop.run_until_cancelled(sleep_until(begun + wait)).await.is_none() {
+            return;
+        }
+    }
+}
+
+struct Collecting<B, C>(Gc<B, C>);
+
+impl<B: BlobStore, C: Maintenance> Task for Collecting<B, C> {
+    const CHORE: Chore = Chore::CollectGarbage;
+
+    async fn run(&self) {
+        match self.0.run().await {
             Ok(collected) if collected == Collected::default() => {}
             Ok(Collected { blobs, blob_bytes, temp_files, temp_bytes, held }) => info!(
                 gc.blobs = blobs,
@@ -113,19 +154,22 @@ async fn collect_by_the_clock<B: BlobStore, C: Maintenance>(gc: Gc<B, C>, interv
             ),
             Err(e) => warn!(error = chain(&e), "Garbage collection failed; trying again at the next interval"),
         }
-        if gc.stop.run_until_cancelled(sleep_until(begun + interval)).await.is_none() {
-            return;
-        }
     }
 }
 
-async fn purge_by_the_clock<B: BlobStore, C: Changes>(purge: Purge<B, C>, interval: Duration, metrics: Metrics) {
-    loop {
-        let begun = Instant::now();
-        match purge.run().await {
+struct Purging<B, C> {
+    purge: Purge<B, C>,
+    metrics: Metrics,
+}
+
+impl<B: BlobStore, C: Changes> Task for Purging<B, C> {
+    const CHORE: Chore = Chore::Purge;
+
+    async fn run(&self) {
+        match self.purge.run().await {
             Ok(summary) if summary == PurgeSummary::default() => {}
             Ok(PurgeSummary { packages, bytes, freed, held }) => {
-                metrics.purged(packages, bytes);
+                self.metrics.purged(packages, bytes);
                 info!(
                     purge.packages = packages,
                     purge.bytes = bytes,
@@ -136,16 +180,16 @@ async fn purge_by_the_clock<B: BlobStore, C: Changes>(purge: Purge<B, C>, interv
             }
             Err(e) => warn!(error = chain(&e), "The purge failed; trying again at the next interval"),
         }
-        if purge.stop.run_until_cancelled(sleep_until(begun + interval)).await.is_none() {
-            return;
-        }
     }
 }
 
-async fn clean_up_by_the_clock<C: Changes + JobQueue>(cleanup: Cleanup<C>, interval: Duration) {
-    loop {
-        let begun = Instant::now();
-        match cleanup.run_all().await {
+struct CleaningUp<C>(Cleanup<C>);
+
+impl<C: Changes + JobQueue> Task for CleaningUp<C> {
+    const CHORE: Chore = Chore::CleanUp;
+
+    async fn run(&self) {
+        match self.0.run_all().await {
             Ok(summary) if summary == CleanupSummary::default() => {}
             Ok(CleanupSummary { deleted, deleted_bytes, reported }) => info!(
                 cleanup.packages = deleted,
@@ -155,22 +199,30 @@ async fn clean_up_by_the_clock<C: Changes + JobQueue>(cleanup: Cleanup<C>, inter
             ),
             Err(e) => warn!(error = chain(&e), "The clean-up failed; trying again at the next interval"),
         }
-        sleep_until(begun + interval).await;
     }
 }
 
-async fn expire_by_the_clock(catalog: impl Maintenance, jobs: Duration, events: Duration) {
-    let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-    let (retention_ms, event_retention_ms) = (ms(jobs), ms(events));
-    loop {
-        expire_events(&catalog, now_ms().saturating_sub(event_retention_ms)).await;
-        match catalog.expire_jobs(now_ms().saturating_sub(retention_ms)).await {
+struct Expiring<C> {
+    catalog: C,
+    job_retention: Duration,
+    event_retention: Duration,
+}
+
+impl<C: Maintenance> Task for Expiring<C> {
+    const CHORE: Chore = Chore::Expire;
+
+    async fn run(&self) {
+        expire_events(&self.catalog, ms_before(self.event_retention)).await;
+        match self.catalog.expire_jobs(ms_before(self.job_retention)).await {
             Ok(0) => {}
             Ok(jobs) => info!(jobs.expired = jobs, "Forgot {jobs} jobs that ended before the retention of jobs"),
             Err(e) => warn!(error = chain(&e), "Cannot forget old jobs; trying again in an hour"),
         }
-        sleep(EXPIRE_EVERY).await;
     }
+}
+
+fn ms_before(age: Duration) -> i64 {
+    now_ms().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// A part at a time, so that uploads get in between.
@@ -188,10 +240,13 @@ async fn expire_events(catalog: &impl Maintenance, before_ms: i64) {
     }
 }
 
-async fn scrub<B: BlobStore, R: CatalogReader>(verify: Verify<B, R>) {
-    loop {
-        let begun = Instant::now();
-        match verify.run(choose_part(), &mut log_finding).await {
+struct Scrubbing<B, C>(Verify<B, C>);
+
+impl<B: BlobStore, C: Maintenance> Task for Scrubbing<B, C> {
+    const CHORE: Chore = Chore::Scrub;
+
+    async fn run(&self) {
+        match self.0.run(choose_part(), &mut log_finding).await {
             Ok(summary) => info!(
                 scrub.rows = summary.rows,
                 scrub.blobs = summary.blobs,
@@ -201,7 +256,6 @@ async fn scrub<B: BlobStore, R: CatalogReader>(verify: Verify<B, R>) {
             ),
             Err(e) => warn!(error = chain(&e), "The scrub failed; trying again in a day"),
         }
-        sleep_until(begun + SCRUB_EVERY).await;
     }
 }
 

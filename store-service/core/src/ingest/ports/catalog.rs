@@ -119,12 +119,59 @@ pub trait CatalogReader: Clone + Send + Sync + 'static {
 
 /// What a catalog needs to have done when nobody uploads. (Its snapshots are the reader's.)
 pub trait Maintenance: Catalog {
+    /// That this process does a piece of maintenance, and no other one. Dropping it lets others do it.
+    type Lease: Send + Sync + 'static;
+
+    /// Takes a piece of maintenance that is to be done so often, if it is time to and no other process that is alive does it.
+    fn begin_chore(
+        &self,
+        chore: Chore,
+        every: Duration,
+    ) -> impl Future<Output = Result<Turn<Self::Lease>, CatalogError>> + Send;
     /// Settles what a commit of unknown outcome left, so that rows which nobody sees now cannot turn up later.
     fn settle(&self) -> impl Future<Output = Result<(), CatalogError>> + Send;
     /// Forgets jobs that ended before then, and says how many.
     fn expire_jobs(&self, ended_before_ms: i64) -> impl Future<Output = Result<u64, CatalogError>> + Send;
     /// Forgets what happened to packages before then, a part of it, and says how much; 0 when nothing is left of it.
     fn expire_events(&self, before_ms: i64) -> impl Future<Output = Result<u64, CatalogError>> + Send;
+}
+
+/// A piece of maintenance that one process does at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chore {
+    /// Deletes what no row references.
+    CollectGarbage,
+    /// Frees the bytes of what was deleted long ago.
+    Purge,
+    /// Deletes by the operator's rules.
+    CleanUp,
+    /// Forgets jobs and events.
+    Expire,
+    /// Reads everything again.
+    Scrub,
+}
+
+impl Chore {
+    /// As it is written down.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CollectGarbage => "gc",
+            Self::Purge => "purge",
+            Self::CleanUp => "cleanup",
+            Self::Expire => "expire",
+            Self::Scrub => "scrub",
+        }
+    }
+}
+
+/// Whether a piece of maintenance is to be done here.
+#[derive(Debug)]
+pub enum Turn<L> {
+    /// It is, for as long as this is held.
+    Now(L),
+    /// It is not. To be asked again after this time.
+    Later(Duration),
 }
 
 /// What an upload has announced. Dropping it takes it back.
