@@ -34,9 +34,11 @@ const REQUEST_ID: &str = "explained";
 
 /// Decides the request; returns what to print.
 pub fn explain_request(file: &Path, request: &Path, as_json: bool) -> Result<Report, Error> {
-    let gate = build_gate(policy::check_policy(file)?.policy)?;
+    let policy = policy::check_policy(file)?.policy;
+    let instances = policy.summary().instances;
+    let gate = build_gate(policy)?;
     let described = DescribedRequest::read_file(request, policy::read_clock()?, gate.needs_client_address())?;
-    let explanation = decide(&gate, &described)?;
+    let explanation = decide(&gate, &described, instances)?;
     let code = u8::from(explanation.verdict.name() == DENIED);
     let output = if as_json { format!("{}\n", explanation.to_json()) } else { explanation.format_lines() };
     Ok(Report { output, code, ..Report::default() })
@@ -88,11 +90,13 @@ struct IdentityCall {
 }
 
 struct Explanation {
+    /// Envoys that share the limits.
+    instances: u64,
     calls: Vec<IdentityCall>,
     verdict: Decision,
 }
 
-fn decide(gate: &Gate, described: &DescribedRequest) -> Result<Explanation, Error> {
+fn decide(gate: &Gate, described: &DescribedRequest, instances: u64) -> Result<Explanation, Error> {
     let pairs = described.pairs(REQUEST_ID);
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
     let mut head = Head::new(&pairs, described.body.is_empty(), described.at, || [0; 16]);
@@ -101,14 +105,15 @@ fn decide(gate: &Gate, described: &DescribedRequest) -> Result<Explanation, Erro
     }
     let mut calls = Vec::new();
     let mut verdict = gate.on_headers(&head);
-    loop {
+    let verdict = loop {
         verdict = match verdict {
             Verdict::NeedBody(pending) => pending.on_body(gate, described.body.clone(), described.at),
             Verdict::NeedAnswer(waiter) => answer_call(gate, described, waiter, &mut calls)?,
-            Verdict::Allow(forward) => return Ok(Explanation { calls, verdict: Decision::Allowed(forward) }),
-            Verdict::Deny(refusal) => return Ok(Explanation { calls, verdict: Decision::Denied(refusal) }),
+            Verdict::Allow(forward) => break Decision::Allowed(forward),
+            Verdict::Deny(refusal) => break Decision::Denied(refusal),
         };
-    }
+    };
+    Ok(Explanation { instances, calls, verdict })
 }
 
 /// Goes on with the answer that is described.
@@ -150,6 +155,9 @@ impl Explanation {
         let mut lines = vec![format!("verdict: {}", self.verdict.name())];
         for (name, value) in self.record().fields() {
             lines.push(format!("{name}: {}", if value.is_empty() { "-" } else { value }));
+        }
+        if self.instances > 1 {
+            lines.push(format!("limits: for {} Envoys, of which this one keeps to its share", self.instances));
         }
         for IdentityCall { service, credential, answer } in &self.calls {
             lines.push(format!("identity call: {service}, {credential}, answer: {answer}"));
@@ -203,6 +211,9 @@ impl Explanation {
                 "status": refusal.reply.status, "reply": refusal.reply.body,
             }),
         };
+        if self.instances > 1 {
+            explained["instances"] = self.instances.into();
+        }
         if !reply_headers.is_empty() {
             explained["reply_headers"] = reply_headers.into();
         }

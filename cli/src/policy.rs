@@ -39,9 +39,10 @@ impl Checked {
 
     /// One line about it.
     pub fn format_summary(&self) -> String {
-        let Summary { prefixes, clients, users, grants, allowed_hosts } = self.policy.summary();
+        let Summary { prefixes, clients, users, grants, allowed_hosts, instances } = self.policy.summary();
+        let shared = if instances > 1 { format!(", limits for {instances} Envoys") } else { String::new() };
         format!(
-            "{}: ok ({prefixes} prefixes, {grants} grants, {clients} clients, {users} users, {allowed_hosts} allowed hosts)\n",
+            "{}: ok ({prefixes} prefixes, {grants} grants, {clients} clients, {users} users, {allowed_hosts} allowed hosts{shared})\n",
             self.file
         )
     }

@@ -440,3 +440,15 @@ fn what_the_source_is_to_be_shown_is_named_and_a_caller_s_own_credential_hidden(
     let json: Value = serde_json::from_str(&explain(&policy, &request, &["--json"]).out).unwrap();
     assert_eq!(json["set"]["x-bkapi-source-authorization"], "the caller's own credential");
 }
+
+#[test]
+fn several_envoys_share_the_limits_and_it_is_said() {
+    let policy = good_policy().replace("uri_bytes: 8192", "uri_bytes: 8192, instances: 3");
+    let line = "limits: for 3 Envoys, of which this one keeps to its share\n";
+    assert!(explain(&policy, REQUEST, &[]).out.contains(line));
+    assert!(!explain(&good_policy(), REQUEST, &[]).out.contains("limits:"));
+    let explained: Value = serde_json::from_str(&explain(&policy, REQUEST, &["--json"]).out).unwrap();
+    assert_eq!(explained["instances"], 3);
+    let alone: Value = serde_json::from_str(&explain(&good_policy(), REQUEST, &["--json"]).out).unwrap();
+    assert!(alone["instances"].is_null());
+}

@@ -19,6 +19,31 @@ fn a_good_policy_is_counted() {
 }
 
 #[test]
+fn limits_for_several_envoys_are_said_and_none_is_no_number_of_them() {
+    let sandbox = Sandbox::new();
+    let with = |limits: &str| good_policy().replace("uri_bytes: 8192", &format!("uri_bytes: 8192, {limits}"));
+    sandbox.write("policy.yaml", &with("instances: 3, requests: { per_second: 2 }"));
+    let outcome = sandbox.run(&["policy", "check", "policy.yaml"]);
+    let counted = "3 prefixes, 1 grants, 1 clients, 1 users, 2 allowed hosts, limits for 3 Envoys";
+    assert_eq!(outcome.out, format!("policy.yaml: ok ({counted})\n"));
+    let want = "warning: policy.yaml:5:63: limits.requests: is less than limits.instances: no Envoy's share is below 1, \
+        so 3 pass at once, not 2\n";
+    assert_eq!((outcome.code, outcome.err.as_str()), (0, want));
+    for wrong in ["instances: 0", "instances: 1001"] {
+        sandbox.write("policy.yaml", &with(wrong));
+        let outcome = sandbox.run(&["policy", "check", "policy.yaml"]);
+        let want =
+            "policy.yaml:5:50: limits.instances: must be from 1 to 1000, the number of Envoys under this policy\n";
+        assert_eq!((outcome.code, outcome.out.as_str(), outcome.err.as_str()), (1, "", want), "{wrong}");
+    }
+    for wrong in ["instances: -1", "instances: 1.5", "instances: two"] {
+        sandbox.write("policy.yaml", &with(wrong));
+        let outcome = sandbox.run(&["policy", "check", "policy.yaml"]);
+        assert!(outcome.code == 1 && outcome.err.contains("limits.instances: invalid "), "{wrong}: {}", outcome.err);
+    }
+}
+
+#[test]
 fn what_is_said_in_vain_is_warned_about_and_fails_only_where_it_should() {
     let sandbox = Sandbox::new();
     let until = "{ name: over, callers: [ci], targets: [shop], until: \"2020-01-01T00:00:00Z\" }";

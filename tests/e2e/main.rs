@@ -15,6 +15,7 @@ mod credentials;
 mod download_clients;
 mod downloads;
 mod endpoint;
+mod envoys;
 mod files;
 mod forms;
 mod front;

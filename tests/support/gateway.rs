@@ -94,13 +94,28 @@ impl GatewayPlan {
     #[must_use]
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("policy")).unwrap();
         let mut generate = Command::new(binary("linkgate"));
         generate.args(["keys", "generate", "--to"]).arg(dir.path().join("keys"));
         assert!(generate.stdout(Stdio::null()).status().unwrap().success());
+        Self::of(dir, Credentials::new())
+    }
+
+    /// Another gateway beside this one: it signs with the same key, and knows the same callers.
+    #[must_use]
+    pub fn beside(gateway: &Gateway) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("keys")).unwrap();
+        for name in ["jwt-private.pem", "jwt-public.pem"].map(|name| format!("keys/{name}")) {
+            std::fs::copy(gateway.dir.path().join(&name), dir.path().join(&name)).unwrap();
+        }
+        Self::of(dir, gateway.credentials.clone())
+    }
+
+    fn of(dir: tempfile::TempDir, credentials: Credentials) -> Self {
+        std::fs::create_dir(dir.path().join("policy")).unwrap();
         Self {
             dir,
-            credentials: Credentials::new(),
+            credentials,
             edits: Vec::new(),
             workers: 2,
             wasm: path_from("LINKGATE_WASM"),

@@ -72,6 +72,14 @@ impl TestStack<Whole> {
         }
     }
 
+    /// One more gateway before the same store, under the same policy: `plan` says what else of it, from
+    /// [`GatewayPlan::beside`] the first one.
+    pub async fn add_gateway(&self, plan: impl FnOnce(GatewayPlan) -> GatewayPlan) -> Gateway {
+        let plan = plan(GatewayPlan::beside(&self.size.gateway));
+        plan.deploy(&self.size.policy);
+        plan.start(self.size.store.base().trim_start_matches("http://").parse().unwrap()).await
+    }
+
     /// Where packages come from.
     #[must_use]
     pub fn source(&self) -> &FakeSource {

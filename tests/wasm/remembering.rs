@@ -207,6 +207,28 @@ fn what_is_limited_is_counted_by_all_workers_together() {
 }
 
 #[test]
+fn several_proxies_let_through_together_what_is_written() {
+    let mut policy = fixture::policy();
+    policy["limits"]["instances"] = json!(2);
+    policy["limits"]["requests_per_app"] = json!({"per_second": 0.2, "burst": 5});
+    policy["limits"]["uploads_per_app"] = json!({"concurrent": 2});
+    // What one proxy has is not the other's.
+    let mut proxies = [(); 2].map(|()| Vm::new(vec![fixture::key_variable(&fixture::key_text())]));
+    for vm in &mut proxies {
+        assert!(vm.add_root(&policy).1);
+        let upload = vm.hold_open();
+        let refusal = vm.send(&Request::good());
+        assert!(refusal.refused().body.contains("1642904"), "{:?}", refusal.refused());
+        vm.close(upload);
+        let refusal = vm.send(&Request::good());
+        assert_eq!(refusal.refused().header("retry-after"), Some("10"), "half of five at once, a tenth in a second");
+        at(vm, 10);
+        vm.send(&Request::good()).forwarded();
+        assert_eq!(vm.send(&Request::good()).status(), 429);
+    }
+}
+
+#[test]
 fn what_the_workers_share_is_little_and_may_be_anything() {
     let mut policy = fixture::policy();
     policy["limits"]["requests"] = json!({"per_second": 1000, "burst": 1000});

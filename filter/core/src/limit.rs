@@ -1,8 +1,9 @@
 //! How much may come at a time, counted across the workers of one proxy.
 //!
 //! A rate is a leaky bucket, stored as one moment: when it would be empty again. Uploads under way hold leases that end by
-//! themselves, so a worker that trapped takes none with it for good. Promises: a fixed number of shared keys, whatever
-//! callers send; apps that share a slot for lack of more share its rate, never more than their own.
+//! themselves, so a worker that trapped takes none with it for good. Proxies know nothing of each other: where there are
+//! several, each keeps to its [`Share`]. Promises: a fixed number of shared keys, whatever callers send; apps that share a
+//! slot for lack of more share its rate, never more than their own.
 
 use crate::denied::Denied;
 use crate::reply::GatewayError;
@@ -35,7 +36,7 @@ impl Rate {
         #[allow(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "the policy bounds it to 0.001 to 1e6"
+            reason = "the policy bounds it to 0.001 to 1e6, in a thousand shares"
         )]
         let interval = (1e9 / per_second) as u64;
         Self { interval: interval.max(1), burst: burst.max(1), report }
@@ -50,6 +51,29 @@ impl Rate {
             None | Some(0) => Ok(next),
             Some(wait) => Err(wait),
         }
+    }
+}
+
+/// What one Envoy takes of a limit that is written for several.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Share(u64);
+
+impl Share {
+    /// That of one of so many.
+    pub(crate) fn new(instances: u64) -> Self {
+        Self(instances.max(1))
+    }
+
+    /// Of a rate, to the fraction.
+    pub(crate) fn of_rate(self, per_second: f64) -> f64 {
+        #[allow(clippy::cast_precision_loss, reason = "the policy bounds it to a thousand")]
+        let instances = self.0 as f64;
+        per_second / instances
+    }
+
+    /// Of a number of requests or uploads, rounded down; but 1 at least, for with 0 nothing would ever pass.
+    pub(crate) fn of_count(self, count: u64) -> u64 {
+        (count / self.0).max(1)
     }
 }
 
@@ -247,6 +271,37 @@ mod tests {
         assert!(!passes(&traffic, &data, "ci", at(150)) && passes(&traffic, &data, "other", at(150)));
         let in_ten_seconds = (0..10_000).filter(|ms| passes(&traffic, &data, "long", at(1_000 + ms))).count();
         assert_eq!(in_ten_seconds, 3 + 99);
+    }
+
+    #[test]
+    fn the_shares_of_all_proxies_are_what_is_written() {
+        // Several proxies are several shared data; what they let through together is counted.
+        let passed = |instances: u64, per_second: f64, burst: u64| {
+            let share = Share::new(instances);
+            let traffic = per_app(share.of_rate(per_second), share.of_count(burst));
+            let proxies: Vec<_> = (0..instances).map(|_| Rc::new(FakeShared::default())).collect();
+            let at_once = (0..1_000).flat_map(|_| &proxies).filter(|data| passes(&traffic, data, "ci", at(0))).count();
+            let later: Vec<u64> = (1..=10_000).collect();
+            let in_ten_seconds = later
+                .iter()
+                .map(|ms| proxies.iter().filter(|data| passes(&traffic, data, "ci", at(*ms))).count())
+                .sum::<usize>();
+            (at_once, in_ten_seconds)
+        };
+        assert_eq!(passed(1, 10.0, 12), (12, 100));
+        assert_eq!(passed(2, 10.0, 12), (12, 100));
+        assert_eq!(passed(4, 10.0, 12), (12, 100));
+        // Rounded down: seven at once are two for each of three.
+        assert_eq!(passed(3, 15.0, 7), (6, 150));
+        // Nobody's share is nothing: three at once, though two are written.
+        assert_eq!(passed(3, 0.001, 2), (3, 0));
+    }
+
+    #[test]
+    fn a_share_of_uploads_is_rounded_down_and_never_nothing() {
+        let shares = |count| [1, 2, 3, 8].map(|instances| Share::new(instances).of_count(count));
+        assert_eq!((shares(8), shares(1)), ([8, 4, 2, 1], [1; 4]));
+        assert_eq!(Share::new(0).of_count(8), 8);
     }
 
     #[test]

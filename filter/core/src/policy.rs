@@ -91,6 +91,8 @@ pub struct Summary {
     pub grants: usize,
     /// Hosts that links may point to.
     pub allowed_hosts: usize,
+    /// Envoys that share the limits.
+    pub instances: u64,
 }
 
 impl Policy {
@@ -181,7 +183,7 @@ mod tests {
     #[test]
     fn a_whole_policy_is_read() {
         let summary = Policy::from_value(&document()).unwrap().summary();
-        assert_eq!(summary, Summary { prefixes: 2, clients: 1, users: 1, grants: 0, allowed_hosts: 2 });
+        assert_eq!(summary, Summary { prefixes: 2, clients: 1, users: 1, grants: 0, allowed_hosts: 2, instances: 1 });
     }
 
     #[test]
@@ -191,7 +193,10 @@ mod tests {
         assert!(policy.stages[0].authentication.app_required && policy.stages[0].authentication.user_required);
         assert!(!policy.stages[0].authentication.from_query && !policy.stages[0].authentication.from_body);
         assert_eq!((policy.body_bytes, policy.uri_bytes), (65_536, 8_192));
-        assert_eq!(policy.summary(), Summary { prefixes: 1, clients: 0, users: 0, grants: 0, allowed_hosts: 0 });
+        assert_eq!(
+            policy.summary(),
+            Summary { prefixes: 1, clients: 0, users: 0, grants: 0, allowed_hosts: 0, instances: 1 }
+        );
     }
 
     #[test]
@@ -336,7 +341,7 @@ mod tests {
             ]);
             d["restrictions"] = json!({"client_ips": {"allow": ["10.0.0.1/8"], "deny": ["nowhere", "::ffff:1.2.3.4"]}});
             d["limits"] = json!({
-                "requests": {"per_second": 0}, "requests_per_app": {"per_second": 1, "burst": 0},
+                "instances": 0, "requests": {"per_second": 0}, "requests_per_app": {"per_second": 1, "burst": 0},
                 "uploads_per_app": {"concurrent": 257},
             });
             d["packages"] = json!({"hosts": [{"host": "::1", "targets": [""], "credential": "a b"}]});
@@ -354,6 +359,7 @@ mod tests {
                 "restrictions.client_ips.allow[0]",
                 "restrictions.client_ips.deny[0]",
                 "restrictions.client_ips.deny[1]",
+                "limits.instances",
                 "limits.requests.per_second",
                 "limits.requests.burst",
                 "limits.requests_per_app.burst",

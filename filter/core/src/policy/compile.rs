@@ -56,6 +56,7 @@ pub(super) fn compile(document: &Document) -> Result<Policy, Vec<Fault>> {
         users: document.users.len(),
         grants: grants.0.len(),
         allowed_hosts: packages.hosts.len(),
+        instances: limits.instances,
     };
     Ok(Policy {
         gateway: gateway.clone(),

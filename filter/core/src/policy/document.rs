@@ -219,6 +219,8 @@ pub(super) struct Restriction {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Limits {
+    /// Envoys under this policy: each takes its share of every rate and of the uploads in progress.
+    pub(super) instances: u64,
     pub(super) body_bytes: u64,
     pub(super) uri_bytes: u64,
     #[serde(deserialize_with = "super::table::maybe_table")]
@@ -234,6 +236,7 @@ pub(super) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            instances: 1,
             body_bytes: 64 << 10,
             uri_bytes: 8 << 10,
             requests: None,
@@ -252,6 +255,15 @@ pub(super) struct Rate {
     pub(super) burst: Option<u64>,
     #[serde(default)]
     pub(super) mode: Mode,
+}
+
+impl Rate {
+    /// How many may come at once, which the rate says where nothing else does.
+    pub(super) fn burst(&self) -> u64 {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float beyond u64 saturates")]
+        let of_a_second = self.per_second.ceil() as u64;
+        self.burst.unwrap_or(of_a_second)
+    }
 }
 
 /// Uploads under way at the same time.

@@ -6,7 +6,7 @@
 use linkgate_contract::HostRule;
 
 use super::compile::rules::{moment_of, network};
-use super::document::{Authentication, Client, Document, Grant, Host, Mode, Packages, Restriction, User};
+use super::document::{Authentication, Client, Document, Grant, Host, Limits, Mode, Packages, Restriction, User};
 use super::fault::Fault;
 use crate::rules::pattern::covers;
 
@@ -24,6 +24,7 @@ pub(super) fn warnings(document: &Document, now: i64) -> Vec<Fault> {
     users(&document.restrictions.users, &mut found);
     allowed_hosts(&document.packages, &mut found);
     hosts(&document.packages, &mut found);
+    shares(&document.limits, &mut found);
     placeholders(&document.clients, &document.users, &mut found);
     found
 }
@@ -183,6 +184,31 @@ fn private_elsewhere(part: &Packages, n: usize, rule: &str) -> bool {
     part.hosts.iter().take(n).any(|other| {
         other.allow_private_addresses && host_text(&other.host) == rule && cover(&other.targets, &entry.targets)
     })
+}
+
+/// No share is less than one, so what is written for fewer than there are is not kept to.
+fn shares(part: &Limits, found: &mut Warnings) {
+    let instances = part.instances;
+    let rates = [
+        ("requests", &part.requests),
+        ("requests_per_stage", &part.requests_per_stage),
+        ("requests_per_app", &part.requests_per_app),
+    ];
+    let mut counts = Vec::new();
+    for (name, rate) in rates.into_iter().filter_map(|(name, rate)| Some((name, rate.as_ref()?))) {
+        let key = if rate.burst.is_some() { ".burst" } else { "" };
+        counts.push((format!("limits.{name}{key}"), rate.burst(), "at once"));
+    }
+    let uploads = part.uploads_per_app.as_ref();
+    counts.extend(
+        uploads.map(|part| ("limits.uploads_per_app.concurrent".to_owned(), part.concurrent, "at the same time")),
+    );
+    for (path, count, when) in counts.into_iter().filter(|(_, count, _)| *count < instances) {
+        let message = format!(
+            "is less than limits.instances: no Envoy's share is below 1, so {instances} pass {when}, not {count}"
+        );
+        warn(found, path, message);
+    }
 }
 
 fn placeholders(clients: &[Client], users: &[User], found: &mut Warnings) {

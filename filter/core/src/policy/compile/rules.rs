@@ -8,7 +8,7 @@ use linkgate_contract::{CredentialName, Extension, HostRule};
 
 use super::{NAME_RULE, is_name};
 use crate::keys::PublicKey;
-use crate::limit::{Rate, Traffic, Uploads};
+use crate::limit::{Rate, Share, Traffic, Uploads};
 use crate::policy::document::{self, Checksum as ChecksumPart, Limits, Mode, Packages, Restrictions, SignedUrls};
 use crate::policy::fault::Faults;
 use crate::rules::grants::{Grant, Grants};
@@ -24,6 +24,7 @@ const BURST: std::ops::RangeInclusive<u64> = 1..=1_000_000;
 const EMPTY: &str = "is empty, so the grant would allow nothing; use \"*\" for any";
 const MAX_URL_KEYS: usize = 8;
 const UPLOADS: std::ops::RangeInclusive<u64> = 1..=256;
+const INSTANCES: std::ops::RangeInclusive<u64> = 1..=1_000;
 
 pub(super) fn patterns(path: &str, texts: &[String], faults: &mut Faults) -> Patterns {
     faults.check_length(path, texts, MAX_ENTRIES);
@@ -129,19 +130,23 @@ pub(in crate::policy) fn network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
+/// What this Envoy may let pass: its share of what the policy says for all of them.
 pub(super) fn traffic(limits: &Limits, faults: &mut Faults) -> Traffic {
+    if !INSTANCES.contains(&limits.instances) {
+        faults.add("limits.instances", "must be from 1 to 1000, the number of Envoys under this policy");
+    }
+    let share = Share::new(limits.instances);
     let mut rate = |key: &str, part: Option<&document::Rate>| {
         part.map(|part| {
             let path = format!("limits.{key}");
             if !PER_SECOND.contains(&part.per_second) {
                 faults.add(format!("{path}.per_second"), "must be from 0.001 to 1000000");
             }
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float beyond u64 saturates")]
-            let burst = part.burst.unwrap_or(part.per_second.ceil() as u64);
+            let burst = part.burst();
             if !BURST.contains(&burst) {
                 faults.add(format!("{path}.burst"), "must be from 1 to 1000000");
             }
-            Rate::new(part.per_second, burst, reports(part.mode))
+            Rate::new(share.of_rate(part.per_second), share.of_count(burst), reports(part.mode))
         })
     };
     let total = rate("requests", limits.requests.as_ref());
@@ -151,7 +156,7 @@ pub(super) fn traffic(limits: &Limits, faults: &mut Faults) -> Traffic {
         if !UPLOADS.contains(&part.concurrent) {
             faults.add("limits.uploads_per_app.concurrent", "must be from 1 to 256");
         }
-        let concurrent = usize::try_from(part.concurrent).unwrap_or_default();
+        let concurrent = usize::try_from(share.of_count(part.concurrent)).unwrap_or_default();
         Uploads { concurrent, report: reports(part.mode) }
     });
     Traffic { total, per_stage, per_app, uploads }

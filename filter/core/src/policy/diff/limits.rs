@@ -1,4 +1,4 @@
-//! Sizes, rates, and uploads at the same time.
+//! Sizes, rates, uploads at the same time, and how many share them.
 
 use super::Difference;
 use crate::policy::document::{Limits, Mode, Rate, Uploads};
@@ -13,6 +13,11 @@ pub(super) fn compare(old: &Limits, new: &Limits, found: &mut Difference) {
     ];
     for (what, old, new) in rates {
         limit(what, old.as_ref().map(Limit::rate).as_ref(), new.as_ref().map(Limit::rate).as_ref(), found);
+    }
+    if old.instances != new.instances {
+        let share = |count: u64| if count == 1 { "all".to_owned() } else { format!("1/{count}") };
+        let (now, before) = (share(new.instances), share(old.instances));
+        found.change(format!("each Envoy lets {now} of every limit through instead of {before}"));
     }
     let [was, is] = [old, new].map(|limits| limits.uploads_per_app.as_ref().map(Limit::uploads));
     limit("uploads of each app", was.as_ref(), is.as_ref(), found);
@@ -37,7 +42,7 @@ struct Limit {
 impl Limit {
     fn rate(part: &Rate) -> Self {
         #[allow(clippy::cast_precision_loss, reason = "a burst is at most a million")]
-        let burst = part.burst.map_or(part.per_second.ceil(), |burst| burst as f64);
+        let burst = part.burst() as f64;
         let words = format!("{} a second and {burst} at once", part.per_second);
         Self { words, amounts: [part.per_second, burst], reports: part.mode == Mode::Report }
     }

@@ -359,3 +359,11 @@ fn pages_of_other_sites_gain_and_lose() {
         [""; 0]
     );
 }
+
+#[test]
+fn envoys_that_share_the_limits_come_and_go() {
+    let three = |d: &mut Value| d["limits"]["instances"] = json!(3);
+    assert_eq!(to(three), ["~ each Envoy lets 1/3 of every limit through instead of all"]);
+    assert_eq!(from(three), ["~ each Envoy lets all of every limit through instead of 1/3"]);
+    assert_eq!(to(|d| d["limits"]["instances"] = json!(1)), NONE);
+}

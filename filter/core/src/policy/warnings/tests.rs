@@ -188,3 +188,28 @@ fn placeholders_and_vain_exemptions_are_named() {
     let routes = json!({"prefixes": [""], "authentication": exempting});
     assert_eq!(of("routes", routes), [format!("{path}: has no effect: no app needs a verified user here")]);
 }
+
+#[test]
+fn a_limit_that_is_less_than_the_envoys_that_share_it_is_said() {
+    let limits = |instances: u64| {
+        json!({
+            "instances": instances,
+            "requests": {"per_second": 4}, "requests_per_stage": {"per_second": 0.5, "burst": 3},
+            "requests_per_app": {"per_second": 100, "burst": 2}, "uploads_per_app": {"concurrent": 3},
+        })
+    };
+    assert_eq!((of("limits", limits(1)), of("limits", limits(2))), (vec![], vec![]));
+    assert_eq!(
+        of("limits", limits(3)),
+        [concat!(
+            "limits.requests_per_app.burst: is less than limits.instances: no Envoy's share is below 1, ",
+            "so 3 pass at once, not 2"
+        )]
+    );
+    let paths: Vec<_> =
+        of("limits", limits(5)).iter().map(|text| text.split(": ").next().unwrap().to_owned()).collect();
+    let want = ["requests", "requests_per_stage.burst", "requests_per_app.burst", "uploads_per_app.concurrent"];
+    assert_eq!(paths, want.map(|name| format!("limits.{name}")));
+    assert!(of("limits", limits(5))[3].ends_with("so 5 pass at the same time, not 3"));
+    assert_eq!(of("limits", json!({"instances": 9})), NONE, "nothing is shared");
+}
