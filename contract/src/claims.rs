@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::{Action, ModuleRef, Sha256, TenantId};
+use crate::{Action, ModuleRef, Sha256, SignedNonce, TenantId};
 
 /// The claims of `X-Bkapi-JWT`. Times are seconds since the epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +56,9 @@ pub struct Extension {
     /// The digest that the package must have, where a signed URL speaks for the caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_sha256: Option<Sha256>,
+    /// The nonce that this request uses up, if it is signed and may change something: the token is for it alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<SignedNonce>,
 }
 
 impl Extension {
@@ -255,6 +258,11 @@ mod tests {
         claims.linkgate = Extension { expected_sha256, ..Extension::default() };
         let written = serde_json::to_value(&claims).unwrap();
         assert_eq!(written["linkgate"], json!({"expected_sha256": "ab".repeat(32)}));
+        assert_eq!(serde_json::from_value::<Claims>(written).unwrap(), claims);
+        let nonce = Some(SignedNonce { digest: Sha256::from_bytes([0xab; 32]), until: 7 });
+        claims.linkgate = Extension { nonce, ..Extension::default() };
+        let written = serde_json::to_value(&claims).unwrap();
+        assert_eq!(written["linkgate"], json!({"nonce": {"digest": "ab".repeat(32), "until": 7}}));
         assert_eq!(serde_json::from_value::<Claims>(written).unwrap(), claims);
     }
 

@@ -34,6 +34,12 @@ impl Method {
         [Self::Get, Self::Head, Self::Post, Self::Put, Self::Delete].into_iter().find(|method| method.name() == name)
     }
 
+    /// Whether it only reads.
+    #[must_use]
+    pub fn is_safe(self) -> bool {
+        matches!(self, Self::Get | Self::Head)
+    }
+
     /// The name on the wire.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -135,6 +135,8 @@ pub const VARIABLES: &[&str] = &[
     server::MAX_QUEUED_PER_APP,
     server::MAX_ENDED_JOBS,
     server::MAX_ENDED_JOBS_PER_APP,
+    server::MAX_NONCES,
+    server::MAX_NONCES_PER_APP,
     server::QUEUE_TIMEOUT,
     server::JOB_LEASE,
     server::MAX_UPLOAD_LIVES,

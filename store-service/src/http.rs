@@ -11,6 +11,7 @@ mod endpoints;
 mod file_name;
 mod form;
 mod jobs;
+mod nonces;
 mod outgoing;
 mod pages;
 mod parameters;

@@ -1,10 +1,14 @@
-//! Several Envoys before one store: what they let through together.
+//! Several Envoys before one store: what they let through together, and what was sent to one of them before.
 
 use linkgate_tests::gateway::GatewayPlan;
+use linkgate_tests::signature::signed_target_of;
+use linkgate_tests::token::now_s;
 use linkgate_tests::{Behaviour, package_of_size};
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::replies::{WholeStack, assert_envelope};
+use crate::platform::{Platform, Proof, UPLOAD};
+use crate::replies::{WholeStack, assert_envelope, assert_not_authenticated, stranger};
 
 const LIMITED: &str = "API rate limit exceeded by stage strategy";
 
@@ -57,5 +61,59 @@ async fn the_uploads_of_two_envoys_are_together_what_is_written() {
     stack.source().release();
     for upload in held {
         assert_eq!(upload.await.unwrap().unwrap().status, 200);
+    }
+}
+
+const USED: &str = "parameter bk_nonce has been used before";
+
+#[tokio::test]
+async fn a_signed_upload_is_refused_by_the_store_when_it_comes_again_by_another_envoy() {
+    let platform = Platform::new().await;
+    let second = platform.stack.add_gateway(|plan| plan.asking(&platform.identity)).await;
+    let signer = platform.caller(Proof::Signature);
+    let request = platform.request(&signer);
+    let served = platform.stack.send(request.clone()).await;
+    assert_eq!(served.status, 200, "{served:?}");
+    let fetched = platform.stack.source().requests().len();
+    // By the first one it is refused there; by the second one, which never saw it, by the store. Callers read the same.
+    let by_gate = platform.stack.refuse_at_gate(request.clone()).await;
+    assert_not_authenticated(&by_gate, USED);
+    let sent = second.stat("cluster.store.upstream_rq_total").await;
+    for _ in 0..2 {
+        let by_store = request.clone().send(second.base()).await;
+        assert_not_authenticated(&by_store, USED);
+        assert_eq!(by_store.body, by_gate.body);
+        // The second time the second one knows it, too.
+        assert_eq!(second.stat("cluster.store.upstream_rq_total").await, sent + 1);
+    }
+    assert_eq!((platform.stack.rows().await.len(), platform.stack.source().requests().len()), (1, fetched));
+    // What is signed anew is another request.
+    let reply = platform.request(&signer).send(second.base()).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+}
+
+#[tokio::test]
+async fn a_signed_request_that_only_reads_may_come_by_each_envoy_once() {
+    let platform = Platform::new().await;
+    let second = platform.stack.add_gateway(|plan| plan.asking(&platform.identity)).await;
+    let signer = platform.caller(Proof::Signature);
+    let reply = platform.stack.send(platform.request(&signer)).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let path = format!("/stag{}1/", UPLOAD.trim_end_matches("link/"));
+    let signed = |method: &Method, nonce| {
+        let secret = signer.signs_with.as_deref().unwrap();
+        let target = signed_target_of(method.as_str(), &path, nonce, now_s(), secret);
+        let request = stranger("").method(method.clone()).raw_body("").content_type(None).path(target);
+        request.header("x-bkapi-authorization", &signer.presented.to_string())
+    };
+    let reading = signed(&Method::GET, 9_000);
+    for base in [platform.stack.base(), second.base()] {
+        assert_eq!(reading.clone().send(base).await.status, 200);
+        assert_not_authenticated(&reading.clone().send(base).await, USED);
+    }
+    // A deletion that nobody granted is refused before the store hears of it, so its nonce counts there alone.
+    let deleting = signed(&Method::DELETE, 9_001);
+    for base in [platform.stack.base(), second.base()] {
+        assert_eq!(deleting.clone().send(base).await.status, 403);
     }
 }

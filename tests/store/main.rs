@@ -27,6 +27,7 @@ mod lives;
 mod metrics;
 mod modules;
 mod names;
+mod nonces;
 mod parallel;
 mod pins;
 mod private;

@@ -26,5 +26,6 @@ mod files;
 mod hostile;
 mod jobs;
 mod lifetime;
+mod nonces;
 mod refuse;
 mod remembering;

@@ -23,7 +23,7 @@ use linkgate_contract::{
 
 use self::authentication::Authentication;
 use self::decision::record_decision;
-use self::forward::{Admitted, build_forward, issue_token};
+use self::forward::{Admitted, Binding, build_forward, issue_token};
 use self::request::Request;
 use self::source_access::SourceAccess;
 use self::verdict::FORWARDED;
@@ -303,8 +303,8 @@ impl Flow {
         }
         let admitted = self.admit(context, now)?;
         let (rules, access) = (self.package_rules(context), &admitted.access);
-        let (request, expected) = (&self.request, self.expected_sha256);
-        let issue = |caller| issue_token(context, caller, request, rules, access, expected, now);
+        let (request, binding) = (&self.request, self.token_binding());
+        let issue = |caller| issue_token(context, caller, request, rules, access, binding, now);
         match self.caller.as_deref().and_then(issue) {
             Some(token) => {
                 record_decision(&context.worker.metrics, FORWARDED, &mut self.record);
@@ -317,6 +317,13 @@ impl Flow {
                 Err(Interrupt::failed(None))
             }
         }
+    }
+
+    /// What only reads may be sent to another proxy again: it changes nothing, and the store need not remember it.
+    fn token_binding(&self) -> Binding {
+        let changes_something = !self.request.route.method.is_safe();
+        let nonce = self.authentication.learned.nonce.filter(|_| changes_something);
+        Binding { expected_sha256: self.expected_sha256, nonce }
     }
 
     /// Judges the tenant that the caller asks for; what is left in its place goes on.

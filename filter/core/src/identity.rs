@@ -8,7 +8,7 @@ pub(crate) mod signature;
 
 use std::rc::Rc;
 
-use linkgate_contract::{AppClaim, TenantId, UserClaim, is_printable_name};
+use linkgate_contract::{AppClaim, SignedNonce, TenantId, UserClaim, is_printable_name};
 
 use self::signature::{PresentedSignature, SignedParts};
 use crate::credentials::{CredentialKind, PresentedCredentials};
@@ -74,6 +74,8 @@ pub(crate) struct Learned {
     outcomes: Vec<(CacheKey, Outcome)>,
     /// What is known of the app's secrets, while the body is awaited.
     app_keys: Option<Answer>,
+    /// The nonce that it used up.
+    pub(crate) nonce: Option<SignedNonce>,
     pub(crate) basis: Basis,
     /// Whether one of the answers is to be refreshed.
     pub(crate) needs_refresh: bool,
@@ -256,7 +258,8 @@ impl Authenticator<'_> {
             }
         }
         let used = signed.consume_nonce(self.slots, app_code, self.now);
-        used.map_err(|_| Interrupt::failed(None))?.map_err(Interrupt::from)
+        self.learned.nonce = Some(used.map_err(|_| Interrupt::failed(None))??);
+        Ok(())
     }
 
     fn token_facts(&mut self) -> Result<TokenFacts, Interrupt> {

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use linkgate_contract::SignedNonce;
+
 /// Why nobody could be authenticated; the texts are what callers match on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason(pub Cow<'static, str>);
@@ -59,7 +61,9 @@ reasons! {
     /// A signature covers the body, and this one is not read before it goes on.
     STREAM_NOT_SIGNED = "bk_signature covers no streamed body, please provide bk_app_secret";
     /// A nonce serves once.
-    REPLAYED = "parameter bk_nonce has been used before";
+    REPLAYED = SignedNonce::USED.0;
+    /// A signature serves for a while.
+    TIMESTAMP_EXPIRED = SignedNonce::EXPIRED.0;
     /// More signed requests than can be remembered.
     TOO_MANY_SIGNED = "too many signed requests, please try again later";
     /// A credential that a service could stumble over.

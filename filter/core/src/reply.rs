@@ -3,8 +3,7 @@
 
 use std::borrow::Cow;
 
-use linkgate_contract::{Language, Problem, headers};
-use serde::Serialize;
+use linkgate_contract::{GatewayErrorRow, InvalidArgs, Language, Problem, headers};
 
 /// A refusal in the gateway's envelope.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,31 +57,11 @@ pub enum GatewayError {
     },
 }
 
-/// The gateway's envelope, its fields in the order of the gateway.
-#[derive(Serialize)]
-struct Envelope<'a> {
-    code: u32,
-    code_name: &'static str,
-    message: &'a str,
-    result: bool,
-    data: Option<()>,
-    /// The message once more, for callers of this API, who look for it here; not a key of the gateway.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'a str>,
-}
-
-struct Row {
-    code: u32,
-    name: &'static str,
-    status: u16,
-    message: &'static str,
-}
-
 impl GatewayError {
-    fn row(&self) -> Row {
-        let row = |code, name, status, message| Row { code, name, status, message };
+    fn row(&self) -> GatewayErrorRow {
+        let row = |code, name, status, message| GatewayErrorRow { code, name, status, message };
         match self {
-            Self::NotAuthenticated { .. } => row(1_640_001, "INVALID_ARGS", 400, "Parameters error"),
+            Self::NotAuthenticated { .. } => InvalidArgs::ROW,
             Self::AppNoPermission { .. } => {
                 row(1_640_301, "APP_NO_PERMISSION", 403, "App has no permission to the resource")
             }
@@ -132,8 +111,7 @@ impl GatewayError {
     }
 
     fn message(&self) -> String {
-        let message = self.row().message;
-        self.reason().map_or_else(|| message.to_owned(), |reason| format!("{message} [reason=\"{reason}\"]"))
+        self.row().message(self.reason())
     }
 
     fn retry_after_s(&self) -> Option<u64> {
@@ -163,17 +141,9 @@ impl Reply {
     pub fn gateway(error: &GatewayError, request_id: &str, with_detail: bool) -> Self {
         let row = error.row();
         let message = error.message();
-        let envelope = Envelope {
-            code: row.code,
-            code_name: row.name,
-            message: &message,
-            result: false,
-            data: None,
-            detail: with_detail.then_some(message.as_str()),
-        };
-        let body = serde_json::to_string(&envelope).unwrap_or_default();
+        let body = row.body(&message, with_detail);
         let mut list = vec![
-            (headers::CONTENT_TYPE, "application/json; charset=utf-8".to_owned()),
+            (headers::CONTENT_TYPE, GatewayErrorRow::CONTENT_TYPE.to_owned()),
             (headers::GATEWAY_ERROR_CODE, row.code.to_string()),
             (headers::GATEWAY_ERROR_MESSAGE, message),
         ];

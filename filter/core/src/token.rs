@@ -98,6 +98,11 @@ impl Tokens {
     }
 }
 
+/// A token for one request, which is not kept.
+pub(crate) fn sign_once(key: &SigningKey, subject: &Subject, now: i64) -> Option<Rc<str>> {
+    sign(key, subject, now).map(Rc::from)
+}
+
 fn sign(key: &SigningKey, subject: &Subject, now: i64) -> Option<String> {
     let header = json!({"typ": "JWT", "alg": key.algorithm(), "kid": subject.kid, "iat": now});
     let Subject { app, user, extension, .. } = subject.clone();

@@ -17,6 +17,7 @@ mod events;
 mod jobs;
 mod lists;
 mod maintenance;
+mod nonces;
 mod packages;
 mod pages;
 mod pins;
@@ -52,6 +53,7 @@ use chores::Chores;
 use database::{CONNECTIONS, begin_for, commit, failed, options, pool, retried};
 use ended::EndedJobs;
 pub use maintenance::PostgresLease;
+use nonces::NonceRows;
 use packages::Live;
 use pages::Pages;
 use queue_state::QueueState;
@@ -69,6 +71,7 @@ pub struct PostgresCatalog {
     state: Arc<QueueState>,
     chores: Chores,
     ended: EndedJobs,
+    nonces: Arc<NonceRows>,
     background: Arc<Background>,
 }
 
@@ -137,7 +140,8 @@ impl PostgresCatalog {
             tokio::spawn(queue::look_after_watched(main.clone(), Arc::clone(&state))).abort_handle(),
         ])));
         let (pages, ended) = (Pages::new(main.clone()), EndedJobs::new(limits.ended));
-        Ok(Self { pool: main, listening, pages, state, chores, ended, background })
+        let nonces = Arc::new(NonceRows::new(limits.nonces));
+        Ok(Self { pool: main, listening, pages, state, chores, ended, nonces, background })
     }
 
     async fn try_record(

@@ -1,8 +1,11 @@
 //! What the adapters of all databases write and read in the same words.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use linkgate_contract::{
     CallerApp, Fields, JobState, ModuleRef, PackageId, PackageVersion, Sha256, TenantId, read_version_field,
 };
+use linkgate_store_core::budget::{Exhausted, Owner};
 use linkgate_store_core::ingest::ports::{
     Actor, CandidateCursor, CandidatePlace, EventAction, JobEnd, JobRecord, JobRequest, NewPin, PackageDetail,
     PackageRow, Pin, Sums,
@@ -122,9 +125,47 @@ pub(crate) fn json_text(list: &impl Serialize) -> Result<String, sqlx::Error> {
 
 /// As the column of the table is made.
 pub(crate) fn owner_text(request: &JobRequest) -> String {
-    match &request.caller_app {
-        Some(app) => format!("app:{app}"),
-        None => format!("user:{}", request.operator),
+    account(&request.owner())
+}
+
+/// On whose account something is, as tables have it.
+pub(crate) fn account(owner: &Owner) -> String {
+    match owner {
+        Owner::App(app) => format!("app:{app}"),
+        Owner::User(user) => format!("user:{user}"),
+        Owner::Address(address) => format!("address:{address}"),
+    }
+}
+
+/// How many more rows a table may have, as far as this process knows. Its rows are counted when that is used up, so a row costs
+/// the same however many there are, but for those next to the bound.
+pub(crate) struct RowBudget {
+    bound: usize,
+    /// Processes that share it.
+    processes: usize,
+    left: AtomicUsize,
+}
+
+impl RowBudget {
+    /// The first row has all of them counted.
+    pub(crate) fn new(bound: usize, processes: usize) -> Self {
+        Self { bound, processes, left: AtomicUsize::new(0) }
+    }
+
+    /// Takes the place of one row, if one is known to be free.
+    pub(crate) fn take(&self) -> bool {
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+
+    /// So many rows are there; of the rest this process has its part.
+    pub(crate) fn has_counted(&self, rows: u64) {
+        let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+        self.left.store(self.bound.saturating_sub(rows) / self.processes, Ordering::Relaxed);
+    }
+
+    /// Why no more may be there.
+    pub(crate) fn exhausted(&self) -> Exhausted {
+        Exhausted::Sum { bound: self.bound }
     }
 }
 
@@ -168,4 +209,22 @@ pub(crate) fn unsigned(number: i64) -> Result<u64, sqlx::Error> {
 
 pub(crate) fn direction(is_descending: bool) -> &'static str {
     if is_descending { " desc" } else { "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_counted_when_what_is_known_to_be_free_is_used_up() {
+        let budget = RowBudget::new(10, 2);
+        assert!(!budget.take(), "nothing is known yet");
+        budget.has_counted(5);
+        assert!(budget.take() && budget.take() && !budget.take(), "half of what is free");
+        for rows in [9, 10, 11, u64::MAX] {
+            budget.has_counted(rows);
+            assert!(!budget.take(), "{rows}");
+        }
+        assert_eq!(budget.exhausted(), Exhausted::Sum { bound: 10 });
+    }
 }

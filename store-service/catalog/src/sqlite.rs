@@ -15,6 +15,7 @@ mod event_pages;
 mod events;
 mod jobs;
 mod lists;
+mod nonces;
 mod packages;
 mod pages;
 mod pins;
@@ -46,6 +47,7 @@ use crate::shared::{NewEvent, uploader};
 use claims::ClaimTable;
 use database::{ACQUIRE_TIMEOUT, BEGIN, failed, options, temp_directory};
 use ended::EndedJobs;
+use nonces::NonceRows;
 use packages::Live;
 pub use reader::SqliteReader;
 use usage::Announced;
@@ -64,6 +66,7 @@ pub struct SqliteCatalog {
     pages: SqlitePool,
     claims: ClaimTable,
     ended: EndedJobs,
+    nonces: Arc<NonceRows>,
     announced: Announced,
     publishing: Arc<Mutex<()>>,
     path: std::path::PathBuf,
@@ -113,8 +116,9 @@ impl SqliteCatalog {
         let reader = pool(READERS).connect_with(options.pragma("query_only", "on")).await?;
         let (reader, claims) = (SqliteReader::new(reader, path.to_owned()), ClaimTable::new(limits));
         let ended = EndedJobs::open(&mut *writer.acquire().await?, limits.ended).await?;
+        let nonces = Arc::new(NonceRows::new(limits.nonces));
         let (announced, publishing) = (Announced::default(), Arc::default());
-        Ok(Self { writer, reader, pages, claims, ended, announced, publishing, path: path.to_owned() })
+        Ok(Self { writer, reader, pages, claims, ended, nonces, announced, publishing, path: path.to_owned() })
     }
 
     /// Begins to write in it what another catalog has.

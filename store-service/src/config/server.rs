@@ -20,6 +20,8 @@ pub(super) const MAX_QUEUED_PER_APP: &str = "LINKGATE_STORE_MAX_QUEUED_UPLOADS_P
 pub(super) const MAX_UPLOAD_LIVES: &str = "LINKGATE_STORE_MAX_UPLOAD_LIVES";
 pub(super) const MAX_ENDED_JOBS: &str = "LINKGATE_STORE_MAX_ENDED_JOBS";
 pub(super) const MAX_ENDED_JOBS_PER_APP: &str = "LINKGATE_STORE_MAX_ENDED_JOBS_PER_APP";
+pub(super) const MAX_NONCES: &str = "LINKGATE_STORE_MAX_NONCES";
+pub(super) const MAX_NONCES_PER_APP: &str = "LINKGATE_STORE_MAX_NONCES_PER_APP";
 pub(super) const QUEUE_TIMEOUT: &str = "LINKGATE_STORE_QUEUE_TIMEOUT_S";
 pub(super) const JOB_LEASE: &str = "LINKGATE_STORE_JOB_LEASE_S";
 pub(super) const MAX_WAITERS: &str = "LINKGATE_STORE_MAX_WAITERS";
@@ -200,6 +202,9 @@ fn listen(reader: &mut Reader<'_, impl Vars>) -> SocketAddr {
 /// - `LINKGATE_STORE_MAX_QUEUED_UPLOADS_PER_APP`: of these, of one calling application. Default 64.
 /// - `LINKGATE_STORE_MAX_ENDED_JOBS`: jobs that have ended and are remembered; the oldest are forgotten first. Default 50000.
 /// - `LINKGATE_STORE_MAX_ENDED_JOBS_PER_APP`: of these, of one calling application. Default 5000.
+/// - `LINKGATE_STORE_MAX_NONCES`: nonces of signed requests that are remembered, each for thirteen minutes at most; further ones are answered
+///   429. Default 100000.
+/// - `LINKGATE_STORE_MAX_NONCES_PER_APP`: of these, of one calling application. Default 20000.
 /// - `LINKGATE_STORE_QUEUE_TIMEOUT_S`: seconds that one waits before it is answered 429. Default 20: with the total of a
 ///   download it stays below the 630 s that the gateway waits.
 /// - `LINKGATE_STORE_JOB_LEASE_S`: seconds without a sign of life after which another store takes over what a store works on,
@@ -215,6 +220,10 @@ fn queue_limits(reader: &mut Reader<'_, impl Vars>) -> QueueLimits {
         ended: Bounds {
             per_owner: reader.number(MAX_ENDED_JOBS_PER_APP, usual.ended.per_owner, 1..=10_000_000),
             in_sum: reader.number(MAX_ENDED_JOBS, usual.ended.in_sum, 1..=10_000_000),
+        },
+        nonces: Bounds {
+            per_owner: reader.number(MAX_NONCES_PER_APP, usual.nonces.per_owner, 1..=10_000_000),
+            in_sum: reader.number(MAX_NONCES, usual.nonces.in_sum, 1..=10_000_000),
         },
         queue_timeout: reader.seconds(QUEUE_TIMEOUT, usual.queue_timeout.as_secs()),
         lease: Duration::from_secs(reader.number(JOB_LEASE, usual.lease.as_secs(), 3..=3_600)),

@@ -9,7 +9,7 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use linkgate_contract::{
     Action, AllowList, AppClaim, CallerApp, Claims, CredentialName, Extension, HostRule, InvalidCredentialName,
-    InvalidHostRule, ModuleRef, Operator, Route, Sha256, TenantId, UserClaim, headers,
+    InvalidHostRule, ModuleRef, Operator, Route, Sha256, SignedNonce, TenantId, UserClaim, headers,
 };
 use linkgate_store_core::budget::Owner;
 use linkgate_store_core::ingest::Allowance;
@@ -36,6 +36,8 @@ pub(super) struct Caller {
     pub(super) is_user: bool,
     /// The only bytes that it may have of a package, if a signed URL speaks for it.
     pub(super) expected_sha256: Option<Sha256>,
+    /// The nonce that the request uses up, if it is signed and may change something.
+    pub(super) nonce: Option<SignedNonce>,
     /// The tenant that the request is for, where there are tenants.
     pub(super) tenant: Option<TenantId>,
     /// What its uploads may do.
@@ -160,6 +162,7 @@ fn vouched_for(claims: Claims) -> Result<Caller, AuthError> {
         operator,
         is_user: user.verified,
         expected_sha256: linkgate.expected_sha256,
+        nonce: linkgate.nonce,
         tenant,
         allowance,
         may_bring_credential: linkgate.caller_credential,

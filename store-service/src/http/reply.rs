@@ -108,7 +108,8 @@ pub(super) fn accepted(body: String, id: &JobId) -> Reply {
     reply
 }
 
-fn with_status(status: u16, body: String) -> Reply {
+/// A reply of this status that says nothing but its body.
+pub(super) fn with_status(status: u16, body: String) -> Reply {
     let mut reply = Response::new(body.into());
     *reply.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     reply

@@ -20,7 +20,7 @@ use super::reply::{self, Reply};
 use super::request::{Request, RequestHead};
 use super::strangers::Visitor;
 use super::traceparent::read_traceparent;
-use super::{Api, endpoints};
+use super::{Api, endpoints, nonces};
 
 /// The API as a document: the same for everybody, so it is written once.
 static OPENAPI: LazyLock<String> = LazyLock::new(|| linkgate_openapi::document().to_string());
@@ -189,6 +189,12 @@ async fn serve_endpoint<V: Services>(
         Problem::from(&e)
     })?;
     visitor.is_known();
+    if let Some(nonce) = caller.nonce
+        && let Some(refusal) = nonces::use_nonce(&api.catalog, &caller.owner(), nonce).await?
+    {
+        info!(request.id = head.request_id(), "Refused a signed request whose nonce does not serve any more");
+        return Ok(refusal);
+    }
     endpoints::answer(api, Request { head, route, caller, body }).await
 }
 

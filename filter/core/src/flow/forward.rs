@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use linkgate_contract::{Action, Extension, ModuleRef, Sha256, headers};
+use linkgate_contract::{Action, Extension, ModuleRef, Sha256, SignedNonce, headers};
 use secrecy::ExposeSecret as _;
 
 use super::request::Request;
@@ -15,7 +15,7 @@ use crate::metrics::Metric;
 use crate::record::Record;
 use crate::rules::packages::TargetRules;
 use crate::time::Time;
-use crate::token::{REUSE_S, Subject};
+use crate::token::{REUSE_S, Subject, sign_once};
 
 /// A request that may go on.
 #[derive(Default)]
@@ -26,6 +26,15 @@ pub(super) struct Admitted {
     pub(super) access: SourceAccess,
 }
 
+/// What a token says of its very request.
+#[derive(Clone, Copy)]
+pub(super) struct Binding {
+    /// The bytes that a signed URL was made for.
+    pub(super) expected_sha256: Option<Sha256>,
+    /// The nonce that the request uses up. No other request may have such a token.
+    pub(super) nonce: Option<SignedNonce>,
+}
+
 /// A token for the caller, good for this request's action on its module; one that depends on nothing else stays with the
 /// caller for its next request.
 pub(super) fn issue_token(
@@ -34,11 +43,12 @@ pub(super) fn issue_token(
     request: &Request,
     rules: TargetRules<'_>,
     access: &SourceAccess,
-    expected_sha256: Option<Sha256>,
+    binding: Binding,
     now: Time,
 ) -> Option<Rc<str>> {
     let (target, action) = (&request.route.target, request.token_action());
-    if let Some(token) = last_token(caller, target, action, now) {
+    let Binding { expected_sha256, nonce } = binding;
+    if let (None, Some(token)) = (nonce, last_token(caller, target, action, now)) {
         return Some(token);
     }
     let Caller { app, user, .. } = caller;
@@ -55,9 +65,16 @@ pub(super) fn issue_token(
         credentials: access.credentials.clone(),
         caller_credential: access.callers_own.is_some(),
         expected_sha256,
+        nonce,
     };
     let subject = Subject { kid: context.policy.gateway.clone(), app: app.clone(), user: user.clone(), extension };
-    let issued = context.worker.tokens.issue(&context.keys.signing, subject, now.seconds())?;
+    let (tokens, signing) = (&context.worker.tokens, &context.keys.signing);
+    if nonce.is_some() {
+        let token = sign_once(signing, &subject, now.seconds())?;
+        context.worker.metrics.count(Metric::TokenSigned);
+        return Some(token);
+    }
+    let issued = tokens.issue(signing, subject, now.seconds())?;
     if issued.signed {
         context.worker.metrics.count(Metric::TokenSigned);
     }

@@ -20,6 +20,7 @@ mod cors;
 mod held;
 mod identities;
 mod jobs;
+mod nonces;
 mod rules;
 mod signed_urls;
 mod source_access;

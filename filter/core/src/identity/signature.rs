@@ -2,12 +2,14 @@
 //!
 //! Signed with HMAC-SHA1 are method, path, `?` and the query sorted by name without the signature, with `data` as the body
 //! of a POST; names and values stand there as they mean, not percent-encoded. Promises: a signature serves once with
-//! one proxy, and for five minutes. Refuses what BlueKing lets pass: a nonce seen before, and a time stamp from the future, whose nonce
+//! one proxy, and for five minutes; where it may change something it serves once in all, because the store judges its nonce
+//! again. Refuses what BlueKing lets pass: a nonce seen before, and a time stamp from the future, whose nonce
 //! would have to be remembered for as long as the caller pleases.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
+use linkgate_contract::SignedNonce;
 use sha1::Sha1;
 
 use crate::reason::Reason;
@@ -102,18 +104,21 @@ impl Signed {
         })
     }
 
-    /// Uses the nonce up, for every worker; the reason if somebody did so before.
+    /// Uses the nonce up, for every worker; the reason if somebody did so before. What it gives is for the store to judge, which
+    /// hears of those that other proxies took.
     pub(crate) fn consume_nonce(
         &self,
         slots: Slots<'_>,
         app: &str,
         now: Time,
-    ) -> Result<Result<(), Reason>, Unavailable> {
+    ) -> Result<Result<SignedNonce, Reason>, Unavailable> {
         let PresentedSignature { nonce, timestamp, .. } = &self.presented;
         let name = format!("{}:{app}:{nonce}:{timestamp}", app.len());
         let (slot, tag) = slots.find_slot(&name, SLOTS);
         let now = u64::try_from(now.seconds()).unwrap_or_default();
-        let until = u64::try_from(timestamp.saturating_add(MAX_AGE_S)).unwrap_or_default();
+        let last_second = timestamp.saturating_add(MAX_AGE_S);
+        let until = u64::try_from(last_second).unwrap_or_default();
+        let nonce = SignedNonce::new(app, nonce, *timestamp, last_second);
         update(slots, &format!("linkgate.nonce.{slot}"), |value| {
             let mut used = read_entries::<2>(value);
             used.retain(|[_, until]| *until >= now);
@@ -125,7 +130,7 @@ impl Signed {
             }
             used.push([tag, until]);
             write_entries(&used, value);
-            (true, Ok(()))
+            (true, Ok(nonce))
         })
     }
 }
@@ -145,7 +150,7 @@ fn read_timestamp(value: Option<&str>, now: i64) -> Result<i64, Reason> {
     let stamp: i64 =
         value.parse().map_err(|_| Reason("parameter bk_timestamp is invalid, it should be in time format".into()))?;
     match now.saturating_sub(stamp) {
-        age if age > MAX_AGE_S => Err(Reason("parameter bk_timestamp has expired".into())),
+        age if age > MAX_AGE_S => Err(Reason::TIMESTAMP_EXPIRED),
         age if age < -MAX_CLOCK_SKEW_S => Err(Reason("parameter bk_timestamp is in the future".into())),
         _ => Ok(stamp),
     }
@@ -245,10 +250,11 @@ mod tests {
                 .consume_nonce(Slots { data: &data, salt: 0 }, app, Time::from_seconds(now))
                 .unwrap()
         };
-        assert_eq!(once("bk_nonce=7&bk_timestamp=900", "a", 1_000), Ok(()));
+        let nonce = |app: &str, timestamp| Ok(SignedNonce::new(app, "7", timestamp, timestamp + 300));
+        assert_eq!(once("bk_nonce=7&bk_timestamp=900", "a", 1_000), nonce("a", 900));
         assert_eq!(once("bk_nonce=7&bk_timestamp=900", "a", 1_001), Err(Reason::REPLAYED));
         assert_eq!(once("bk_nonce=007&bk_timestamp=900", "a", 1_001), Err(Reason::REPLAYED));
-        assert_eq!(once("bk_nonce=7&bk_timestamp=900", "b", 1_000), Ok(()));
-        assert_eq!(once("bk_nonce=7&bk_timestamp=901", "a", 1_000), Ok(()));
+        assert_eq!(once("bk_nonce=7&bk_timestamp=900", "b", 1_000), nonce("b", 900));
+        assert_eq!(once("bk_nonce=07&bk_timestamp=901", "a", 1_000), nonce("a", 901));
     }
 }

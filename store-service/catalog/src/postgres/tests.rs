@@ -2,6 +2,7 @@
 
 mod blob_keys;
 mod cutting_proxy;
+mod nonces;
 
 use std::time::Duration;
 

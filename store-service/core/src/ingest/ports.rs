@@ -11,6 +11,7 @@ mod catalog;
 mod change;
 mod file;
 mod job;
+mod nonces;
 mod packages;
 mod queue;
 
@@ -35,6 +36,7 @@ pub use linkgate_fetch::{
     Access, Cause, Chunk, CredentialError, FetchRequest, Fetched, Phase, Progress, SentCredential, Source, SourceError,
     SourceStream, Unreachable,
 };
+pub use nonces::{NonceError, UsedNonces};
 pub use packages::{
     CANDIDATES, COUNTED, Count, EventPage, EventQuery, EventRow, Liveness, PackageFilter, PackageKey, PackageOrder,
     PackagePage, PackageQuery, PackageReader, PackageSums, Sums, TimeSpan,
@@ -49,5 +51,5 @@ pub trait Services: Send + Sync + 'static {
     type Blobs: BlobStore;
     /// Where packages are recorded, changed and looked up, and jobs wait: a package and the end of its job are recorded in one
     /// transaction.
-    type Catalog: Changes + JobQueue;
+    type Catalog: Changes + JobQueue + UsedNonces;
 }

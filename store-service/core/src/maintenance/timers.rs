@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use super::digest::ReadRate;
 use super::verify::{Finding, FindingKind, Verify};
 use super::{Collected, Gc, Purge, PurgeSummary};
-use crate::ingest::ports::{BlobStore, Changes, Chore, JobQueue, Maintenance, Turn};
+use crate::ingest::ports::{BlobStore, Changes, Chore, JobQueue, Maintenance, Turn, UsedNonces};
 use crate::ingest::{chain, now_ms};
 use crate::metrics::Metrics;
 use crate::retention::{Cleanup, CleanupSummary};
@@ -23,6 +23,9 @@ const SCRUB_EVERY: Duration = Duration::from_secs(86_400);
 
 /// How often ended uploads are looked through for those that are to be forgotten.
 const EXPIRE_EVERY: Duration = Duration::from_secs(3_600);
+
+/// How often used nonces are looked through: each is needed for some minutes.
+const FORGET_NONCES_EVERY: Duration = Duration::from_secs(60);
 
 /// When the catalog did not say whose turn it is.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
@@ -62,7 +65,7 @@ trait Task: Send + Sync {
 impl Timers {
     /// Starts what the operator wants.
     #[must_use]
-    pub fn start<B: BlobStore, C: Changes + JobQueue>(
+    pub fn start<B: BlobStore, C: Changes + JobQueue + UsedNonces>(
         schedule: &Schedule,
         blobs: &B,
         catalog: &C,
@@ -97,6 +100,8 @@ impl Timers {
         let expiring = Expiring { catalog: catalog(), job_retention, event_retention };
         // One statement, which is done or not.
         timers.spawn_breakable(by_the_clock(catalog(), expiring, EXPIRE_EVERY, stop.clone()));
+        let forgetting = ForgettingNonces(catalog());
+        timers.spawn_breakable(by_the_clock(catalog(), forgetting, FORGET_NONCES_EVERY, stop.clone()));
         timers
     }
 
@@ -217,6 +222,23 @@ impl<C: Maintenance> Task for Expiring<C> {
             Ok(0) => {}
             Ok(jobs) => info!(jobs.expired = jobs, "Forgot {jobs} jobs that ended before the retention of jobs"),
             Err(e) => warn!(error = chain(&e), "Cannot forget old jobs; trying again in an hour"),
+        }
+    }
+}
+
+struct ForgettingNonces<C>(C);
+
+impl<C: UsedNonces> Task for ForgettingNonces<C> {
+    const CHORE: Chore = Chore::ForgetNonces;
+
+    /// A part at a time, like events. That there are none is nothing to log, and some are nothing to know.
+    async fn run(&self) {
+        loop {
+            match self.0.expire_nonces().await {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(e) => return warn!(error = chain(&e), "Cannot forget old nonces; trying again in a minute"),
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::budget::Bounds;
 
-/// How many jobs there may be in each state, and for how long.
+/// How many jobs there may be in each state, and for how long; and what else of requests is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueLimits {
     /// Jobs that are claimed, in all.
@@ -19,6 +19,8 @@ pub struct QueueLimits {
     pub queued_per_app: usize,
     /// Jobs that have ended and are remembered: of one caller, and in sum.
     pub ended: Bounds,
+    /// Nonces of signed requests that are remembered: of one caller, and in sum.
+    pub nonces: Bounds,
     /// Jobs that are claimed of those that were taken up again, at first.
     pub resumed: usize,
     /// How long a job waits that was not accepted.
@@ -36,6 +38,7 @@ impl Default for QueueLimits {
             queued: 256,
             queued_per_app: 64,
             ended: Bounds { per_owner: 5_000, in_sum: 50_000 },
+            nonces: Bounds { per_owner: 20_000, in_sum: 100_000 },
             resumed: 4,
             queue_timeout: Duration::from_secs(20),
             lease: Duration::from_secs(30),

@@ -12,17 +12,18 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use linkgate_archive::{Format, Package};
 use linkgate_contract::{
-    CallerApp, CredentialName, JobId, ModuleName, ModuleRef, Operator, PackageId, PackageVersion, Sha256, TenantId,
+    CallerApp, CredentialName, JobId, ModuleName, ModuleRef, Operator, PackageId, PackageVersion, Sha256, SignedNonce,
+    TenantId,
 };
 
-use crate::budget::{Bounds, Exhausted};
+use crate::budget::{Bounds, Exhausted, Owner};
 use crate::conditions::{Conditions, NotMet, Tag, Tags};
 use crate::ingest::ports::{
     BeatReply, BlobError, BlobReader as _, BlobStore, BlobWriter as _, BytesFrom, Catalog, CatalogError, CatalogReader,
     Changes, Claim, Count, Enqueued, EventQuery, Failure, Fetched, FileState, FinishedBlob as _, Heartbeat, HolderId,
     JobEnd, JobKey, JobQueue, JobRecord, JobRequest, JobState, JobView, Listed, Liveness, Maintenance, NewJob,
-    NewPackage, Origin, PackageFilter, PackageKey, PackageOrder, PackageQuery, PackageReader, PackageSums, Provenance,
-    QueueError, Sums, TimeSpan, UploadKey,
+    NewPackage, NonceError, Origin, PackageFilter, PackageKey, PackageOrder, PackageQuery, PackageReader, PackageSums,
+    Provenance, QueueError, Sums, TimeSpan, UploadKey, UsedNonces,
 };
 use crate::ingest::{Allowance, now_ms};
 use crate::sealing::Sealed;
@@ -35,7 +36,7 @@ pub trait Adapters: Sized {
     /// The blobs.
     type Blobs: BlobStore;
     /// Packages and jobs.
-    type Catalog: Changes + JobQueue;
+    type Catalog: Changes + JobQueue + UsedNonces;
 
     /// What is not here that they need, if something is not.
     fn missing() -> Option<&'static str> {
@@ -60,6 +61,7 @@ pub const LIMITS: QueueLimits = QueueLimits {
     queued_per_app: 2,
     resumed: 9,
     ended: Bounds { per_owner: 100, in_sum: 1_000 },
+    nonces: Bounds { per_owner: 100, in_sum: 1_000 },
     queue_timeout: Duration::from_secs(10),
     lease: Duration::from_secs(3_600),
 };
@@ -809,6 +811,82 @@ pub async fn a_package_is_read_in_its_own_module_alone<A: Adapters>() {
     }
 }
 
+fn nonce_until(number: u8, until: i64) -> SignedNonce {
+    SignedNonce { digest: Sha256::from_bytes([number; 32]), until }
+}
+
+/// One that a gate takes for some more minutes.
+fn nonce(number: u8) -> SignedNonce {
+    nonce_until(number, now_ms() / 1_000 + 300)
+}
+
+fn app(code: &str) -> Owner {
+    Owner::App(CallerApp::new(code).unwrap())
+}
+
+/// Of all who use up a nonce at once one is the first, and it stays so after the process has ended.
+pub async fn a_nonce_serves_once<A: Adapters>() {
+    let adapters = A::create(LIMITS).await;
+    let catalog = adapters.catalog();
+    let tries = (0..16).map(|n| {
+        let catalog = catalog.clone();
+        // What one caller uses up is used up for all: the nonce stands for its caller already.
+        tokio::spawn(async move { catalog.use_nonce(&app(["a", "b"][n % 2]), nonce(1)).await })
+    });
+    let mut first = 0;
+    for tried in tries.collect::<Vec<_>>() {
+        match tried.await.unwrap() {
+            Ok(()) => first += 1,
+            Err(refused) => assert!(matches!(refused, NonceError::Used), "{refused}"),
+        }
+    }
+    assert_eq!(first, 1);
+    catalog.use_nonce(&app("a"), nonce(2)).await.unwrap();
+    let catalog = adapters.reopen(LIMITS).await;
+    let catalog = catalog.catalog();
+    assert_eq!(catalog.expire_nonces().await.unwrap(), 0, "their time is not over");
+    for number in [1, 2] {
+        let again = catalog.use_nonce(&app("a"), nonce(number)).await;
+        assert!(matches!(again, Err(NonceError::Used)), "{again:?}");
+    }
+    catalog.use_nonce(&app("a"), nonce(3)).await.unwrap();
+}
+
+/// One that comes later than any is remembered is refused, so what is forgotten never serves again.
+pub async fn a_late_nonce_is_refused<A: Adapters>() {
+    let adapters = A::create(LIMITS).await;
+    let catalog = adapters.catalog();
+    let over = now_ms() / 1_000 - SignedNonce::ON_ITS_WAY_S;
+    for until in [over - 1, over - 3_600, 0] {
+        let late = catalog.use_nonce(&app("a"), nonce_until(1, until)).await;
+        assert!(matches!(late, Err(NonceError::Expired)), "{until}: {late:?}");
+    }
+    // Whose signature is too old by now was judged in time.
+    catalog.use_nonce(&app("a"), nonce_until(1, over + 200)).await.unwrap();
+}
+
+/// So many are remembered of one caller, and of all; who used one up before is told so all the same.
+pub async fn nonces_are_bounded<A: Adapters>() {
+    let bounded = |per_owner, in_sum| QueueLimits { nonces: Bounds { per_owner, in_sum }, ..LIMITS };
+    let adapters = A::create(bounded(3, 1_000)).await;
+    let catalog = adapters.catalog();
+    for number in 1..=3 {
+        catalog.use_nonce(&app("a"), nonce(number)).await.unwrap();
+    }
+    let over = catalog.use_nonce(&app("a"), nonce(4)).await;
+    assert!(matches!(over, Err(NonceError::Full(Exhausted::Owner { bound: 3 }))), "{over:?}");
+    let again = catalog.use_nonce(&app("a"), nonce(3)).await;
+    assert!(matches!(again, Err(NonceError::Used)), "{again:?}");
+    catalog.use_nonce(&app("b"), nonce(4)).await.unwrap();
+    // As many as there are: nobody's share helps.
+    let adapters = adapters.reopen(bounded(3, 4)).await;
+    let catalog = adapters.catalog();
+    let over = catalog.use_nonce(&app("c"), nonce(5)).await;
+    assert!(matches!(over, Err(NonceError::Full(Exhausted::Sum { bound: 4 }))), "{over:?}");
+    let again = catalog.use_nonce(&app("b"), nonce(4)).await;
+    assert!(matches!(again, Err(NonceError::Used | NonceError::Full(Exhausted::Sum { .. }))), "{again:?}");
+}
+
 /// Uploads of the very bytes that are being collected: no row is ever without its blob.
 pub async fn publishing_and_collecting_lose_nothing<A: Adapters>() {
     const CONTENTS: [&[u8]; 3] = [b"a", b"b", b"c"];
@@ -863,7 +941,8 @@ macro_rules! conformance_tests {
             blobs_are_committed_by_digest, abandoned_writers_leave_nothing, packages_are_recorded,
             conditions_are_judged_where_a_package_is_recorded,
             stored_bytes_have_their_origin, a_package_is_read_in_its_own_module_alone, packages_are_listed_in_order, walks_by_id_stay_where_they_are,
-            packages_are_found_by_what_they_are, details_and_sums_are_of_the_module
+            packages_are_found_by_what_they_are, details_and_sums_are_of_the_module, a_nonce_serves_once, a_late_nonce_is_refused,
+            nonces_are_bounded
         }
     };
     ($adapters:ty: $($test:ident),*) => {

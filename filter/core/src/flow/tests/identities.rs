@@ -27,7 +27,7 @@ pub(super) fn drive(gate: &Gate, pairs: &Pairs<'_>, now: Time, services: Service
 }
 
 /// The same with another body; an empty one is none.
-fn drive_with(
+pub(super) fn drive_with(
     gate: &Gate,
     pairs: &Pairs<'_>,
     body: &[u8],

@@ -1,4 +1,4 @@
-//! Stands between a catalog and its server, and cuts the connection at a commit.
+//! Stands between a catalog and its server, and cuts the connection at a commit, or at anything else that is said.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 /// What a driver sends to commit.
 const COMMIT: &[u8] = b"COMMIT";
 
-/// Where it cuts.
+/// When it cuts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cut {
     /// The server never hears of the commit.
@@ -27,7 +27,7 @@ pub(super) struct CuttingProxy {
 
 #[derive(Default)]
 struct Shared {
-    next: Mutex<Option<Cut>>,
+    next: Mutex<Option<(&'static [u8], Cut)>>,
     cuts: AtomicUsize,
 }
 
@@ -45,7 +45,12 @@ impl CuttingProxy {
 
     /// At the next commit.
     pub(super) fn cut(&self, cut: Cut) {
-        *self.shared.next.lock().unwrap() = Some(cut);
+        self.cut_at(COMMIT, cut);
+    }
+
+    /// The next time that this is said; what was said with it counts as the commit.
+    pub(super) fn cut_at(&self, said: &'static [u8], cut: Cut) {
+        *self.shared.next.lock().unwrap() = Some((said, cut));
     }
 
     /// How often it did.
@@ -74,7 +79,8 @@ async fn pass_on(mut client: TcpStream, server: &Path, shared: &Shared) -> std::
                 if said.is_empty() {
                     return Ok(());
                 }
-                let cut = if has_commit(said) { shared.next.lock().unwrap().take() } else { None };
+                let next = shared.next.lock().unwrap().take_if(|(at, _)| contains(said, at));
+                let cut = next.map(|(_, cut)| cut);
                 if cut != Some(Cut::BeforeCommit) {
                     server.write_all(said).await?;
                 }
@@ -98,6 +104,6 @@ async fn pass_on(mut client: TcpStream, server: &Path, shared: &Shared) -> std::
     }
 }
 
-fn has_commit(said: &[u8]) -> bool {
-    said.windows(COMMIT.len()).any(|window| window == COMMIT)
+fn contains(said: &[u8], at: &[u8]) -> bool {
+    said.windows(at.len()).any(|window| window == at)
 }

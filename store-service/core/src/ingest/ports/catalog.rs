@@ -147,6 +147,8 @@ pub enum Chore {
     CleanUp,
     /// Forgets jobs and events.
     Expire,
+    /// Forgets used nonces whose time is over.
+    ForgetNonces,
     /// Reads everything again.
     Scrub,
 }
@@ -160,6 +162,7 @@ impl Chore {
             Self::Purge => "purge",
             Self::CleanUp => "cleanup",
             Self::Expire => "expire",
+            Self::ForgetNonces => "nonces",
             Self::Scrub => "scrub",
         }
     }
