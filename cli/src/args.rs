@@ -95,6 +95,14 @@ pub enum PolicyCommand {
         /// Another one
         new: PathBuf,
     },
+    /// Write the file of a service that counts new uploads for all Envoys, from the rates of a policy
+    Limits {
+        /// The policy, YAML or as it was deployed; `-` is standard input
+        file: PathBuf,
+        /// Which service reads it
+        #[arg(long, value_enum)]
+        format: LimitsFormat,
+    },
     /// Check a policy, then write it where Envoy picks it up without a restart
     Deploy {
         /// The policy, YAML
@@ -110,6 +118,15 @@ pub enum PolicyCommand {
         #[command(flatten)]
         target: Target,
     },
+}
+
+/// A rate limit service, by what its file is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LimitsFormat {
+    /// Limitador 2: `LIMITS_FILE`
+    Limitador,
+    /// envoyproxy/ratelimit: a file of its runtime configuration
+    Envoyproxy,
 }
 
 /// Where a policy goes, and whether to wait until it is in force.

@@ -14,6 +14,7 @@ mod error;
 mod explain;
 mod files;
 mod keys;
+mod limits;
 mod policy;
 mod proxy;
 mod resource;
@@ -99,6 +100,7 @@ fn run_policy(command: PolicyCommand) -> Result<Report, Error> {
         PolicyCommand::Show { from, proxy } => policy::show_policy(from.as_deref(), &proxy.admin),
         PolicyCommand::Explain { file, request, json } => explain::explain_request(&file, &request, json),
         PolicyCommand::Diff { old, new } => policy::compare_policies(&old, &new).map(Report::from),
+        PolicyCommand::Limits { file, format } => limits::write_limits(&file, format),
         PolicyCommand::Deploy { file, target, wasm } => {
             deploy::deploy_policy(&file, wasm.as_deref(), &target).map(Report::from)
         }

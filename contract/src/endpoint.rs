@@ -126,6 +126,14 @@ pub struct Endpoint {
     pub reply: ReplyKind,
 }
 
+impl Operation {
+    /// Whether it begins an upload.
+    #[must_use]
+    pub fn is_upload(self) -> bool {
+        matches!(self, Self::UploadSourcePackageViaLink | Self::UploadSourcePackage | Self::PutSourcePackage)
+    }
+}
+
 macro_rules! endpoints {
     ($(
         $(#[cfg($cfg:meta)])?

@@ -16,6 +16,10 @@ pub const X_REQUEST_ID: &str = "x-request-id";
 pub const CALLER_REQUEST_ID: &str = "x-bkapi-caller-request-id";
 /// The address that a request came from, as the proxy knows it.
 pub const CLIENT_ADDRESS: &str = "x-bkapi-client-address";
+/// On whose account an upload is, for the proxy's rate limit filter; it does not go on to the store.
+pub const LIMIT_APP: &str = "x-bkapi-limit-app";
+/// The stage that it came by, for the same.
+pub const LIMIT_STAGE: &str = "x-bkapi-limit-stage";
 /// The tenant that a request is for: the caller's word to the gate, the gate's own to the store.
 pub const TENANT_ID: &str = "x-bk-tenant-id";
 /// Numeric code of a reply that the gateway made itself.

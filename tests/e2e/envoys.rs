@@ -3,12 +3,13 @@
 use linkgate_tests::gateway::GatewayPlan;
 use linkgate_tests::signature::signed_target_of;
 use linkgate_tests::token::now_s;
-use linkgate_tests::{Behaviour, package_of_size};
+use linkgate_tests::{Behaviour, Gateway, LinkRequestBuilder, RateLimits, package_of_size};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::platform::{Platform, Proof, UPLOAD};
-use crate::replies::{WholeStack, assert_envelope, assert_not_authenticated, stranger};
+use crate::recorder::Recorder;
+use crate::replies::{WholeStack, assert_envelope, assert_not_authenticated, authorized, stranger};
 
 const LIMITED: &str = "API rate limit exceeded by stage strategy";
 
@@ -116,4 +117,87 @@ async fn a_signed_request_that_only_reads_may_come_by_each_envoy_once() {
     for base in [platform.stack.base(), second.base()] {
         assert_eq!(deleting.clone().send(base).await.status, 403);
     }
+}
+
+/// A gateway that has uploads counted by this service, before whatever takes every request.
+async fn counted(plan: GatewayPlan, service: &RateLimits, upstream: &Recorder) -> Gateway {
+    let address = service.address();
+    let plan = plan
+        .wire("LINKGATE_RATELIMIT_DISABLED", "false")
+        .wire("LINKGATE_RATELIMIT_ADDRESS", &address.ip().to_string())
+        .wire("LINKGATE_RATELIMIT_PORT", &address.port().to_string());
+    let mut policy = plan.credentials().policy(&["example.com".to_owned()]);
+    // What the gate counted by itself would be used up at once.
+    policy["limits"]["requests_per_app"] = json!({"per_second": 0.001, "burst": 1});
+    policy["limits"]["upload_rates"] = json!("service");
+    plan.deploy(&policy);
+    plan.start(upstream.address()).await
+}
+
+fn upload(gateway: &Gateway) -> LinkRequestBuilder {
+    authorized(stranger("https://example.com/a.tar.gz"), gateway.credentials())
+}
+
+#[tokio::test]
+async fn a_rate_that_a_service_counts_is_exact_over_two_envoys() {
+    let (service, store) = (RateLimits::start(&[("app", 5)]).await, Recorder::start().await);
+    // However slow this machine is.
+    let patient = |plan: GatewayPlan| plan.wire("LINKGATE_RATELIMIT_TIMEOUT", "60s");
+    let first = counted(patient(GatewayPlan::new()), &service, &store).await;
+    let second = counted(patient(GatewayPlan::beside(&first)), &service, &store).await;
+    let mut passed = 0;
+    for _ in 0..4 {
+        for gateway in [&first, &second] {
+            // What a caller says of itself counts nothing.
+            let reply = upload(gateway).header("x-bkapi-limit-app", "another").send(gateway.base()).await;
+            match reply.status {
+                200 => passed += 1,
+                _ => {
+                    assert_envelope(&reply, 429, 1_642_902, "RATE_LIMIT_RESTRICTION", LIMITED);
+                    assert_eq!(reply.header("retry-after"), Some("1"));
+                }
+            }
+        }
+    }
+    let seen = store.take();
+    assert_eq!((passed, seen.len(), service.asked().len()), (5, 5, 8));
+    let entry = |key: &str, value: &str| vec![(key.to_owned(), value.to_owned())];
+    for asked in service.asked() {
+        assert_eq!(asked.domain, "linkgate");
+        let want = [entry("app", "apigw-api-test"), entry("stage", "default"), entry("uploads", "all")];
+        assert_eq!(asked.descriptors, want);
+    }
+    for seen in seen {
+        assert!(!seen.head.contains("x-bkapi-limit-"), "it is for the filter alone: {}", seen.head);
+    }
+    // What the gate refuses by itself is nothing to count, and what is no upload is counted by the gate.
+    let refused = upload(&first).field("package_url", "https://elsewhere.example/a.tar.gz").send(first.base()).await;
+    assert_eq!(refused.status, 400);
+    let reading = || upload(&first).below(Method::GET, "1/").header("x-bkapi-limit-app", "another");
+    assert_eq!(reading().send(first.base()).await.status, 200);
+    let refused = reading().send(first.base()).await;
+    assert_envelope(&refused, 429, 1_642_902, "RATE_LIMIT_RESTRICTION", LIMITED);
+    assert_eq!(service.asked().len(), 8);
+}
+
+#[tokio::test]
+async fn while_the_service_does_not_answer_uploads_are_refused_or_let_through_as_the_operator_says() {
+    let (service, store) = (RateLimits::start(&[]).await, Recorder::start().await);
+    let denying = counted(GatewayPlan::new(), &service, &store).await;
+    let allowing = GatewayPlan::beside(&denying).wire("LINKGATE_RATELIMIT_FAILURE_MODE_DENY", "false");
+    let allowing = counted(allowing, &service, &store).await;
+    service.fall_silent();
+    let refused = upload(&denying).send(denying.base()).await;
+    assert_envelope(&refused, 503, 1_650_300, "SERVICE_UNAVAILABLE", "Service Unavailable");
+    assert_eq!((refused.header("retry-after"), store.take().len()), (Some("1"), 0));
+    assert_eq!(upload(&allowing).send(allowing.base()).await.status, 200);
+    assert_eq!(store.take().len(), 1);
+    assert!(!service.asked().is_empty(), "both asked");
+    service.answer_again();
+    // On a busy machine an answer may take longer than they wait for it.
+    linkgate_tests::wait_until_holds("the service", async || upload(&denying).send(denying.base()).await.status == 200).await;
+    drop(service);
+    // Nobody listens any more.
+    linkgate_tests::wait_until_holds("the refusal", async || upload(&denying).send(denying.base()).await.status == 503).await;
+    assert_eq!(upload(&allowing).send(allowing.base()).await.status, 200);
 }

@@ -18,7 +18,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use linkgate_contract::{
-    Action, BodyKind, CREDENTIAL_NAMES, Fields, Language, Operation, Origin, Problem, Sha256, UploadByLinkRequest,
+    Action, BodyKind, CREDENTIAL_NAMES, Fields, Language, Operation, Origin, Problem, Sha256, UploadByLinkRequest, headers,
 };
 
 use self::authentication::Authentication;
@@ -301,7 +301,7 @@ impl Flow {
             self.authorize(context, &caller, now)?;
             self.caller = Some(caller);
         }
-        let admitted = self.admit(context, now)?;
+        let admitted = Admitted { limit_headers: self.limit_headers(context), ..self.admit(context, now)? };
         let (rules, access) = (self.package_rules(context), &admitted.access);
         let (request, binding) = (&self.request, self.token_binding());
         let issue = |caller| issue_token(context, caller, request, rules, access, binding, now);
@@ -344,12 +344,26 @@ impl Flow {
         for action in self.request.actions() {
             self.judge_grant(context, caller, action, now)?;
         }
-        let counted =
-            policy.traffic.count_request(context.slots(), &caller.rate_bucket(), &self.request.stage.name, now)?;
-        for denied in counted {
-            self.enforce_limit(context, denied)?;
+        if !self.is_counted_by_service(context) {
+            let (bucket, stage) = (caller.rate_bucket(), &self.request.stage.name);
+            for denied in policy.traffic.count_request(context.slots(), &bucket, stage, now)? {
+                self.enforce_limit(context, denied)?;
+            }
         }
         self.deny_announced_body(context).map_or(Ok(()), |denied| Err(denied.into()))
+    }
+
+    fn is_counted_by_service(&self, context: &Context) -> bool {
+        context.policy.traffic.service_counts_uploads && self.request.route.endpoint.operation.is_upload()
+    }
+
+    /// What the proxy tells the service that counts uploads.
+    fn limit_headers(&self, context: &Context) -> Vec<(&'static str, String)> {
+        if !self.is_counted_by_service(context) {
+            return Vec::new();
+        }
+        let bucket = self.caller.as_deref().map(Caller::rate_bucket).unwrap_or_default();
+        vec![(headers::LIMIT_APP, bucket.into_owned()), (headers::LIMIT_STAGE, self.request.stage.name.clone())]
     }
 
     fn judge_grant(&mut self, context: &Context, caller: &Caller, action: Action, now: Time) -> Result<(), Interrupt> {

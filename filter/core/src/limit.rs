@@ -84,6 +84,8 @@ pub(crate) struct Traffic {
     pub(crate) per_stage: Option<Rate>,
     pub(crate) per_app: Option<Rate>,
     pub(crate) uploads: Option<Uploads>,
+    /// Whether new uploads are counted by a service instead, of which the proxy asks.
+    pub(crate) service_counts_uploads: bool,
 }
 
 /// How many uploads of one app may be under way.
@@ -323,7 +325,7 @@ mod tests {
     #[test]
     fn an_app_over_its_limit_takes_nothing_from_the_others() {
         let rate = |burst| Some(Rate::new(0.001, burst, false));
-        let traffic = Traffic { per_app: rate(1), per_stage: rate(3), total: rate(2), uploads: None };
+        let traffic = Traffic { per_app: rate(1), per_stage: rate(3), total: rate(2), ..Traffic::default() };
         let data = Rc::new(FakeShared::default());
         let rules = |app: &str| -> Vec<String> {
             traffic.count_request(slots(&data), app, "prod", at(0)).unwrap().into_iter().map(|v| v.rule).collect()

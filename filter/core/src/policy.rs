@@ -8,6 +8,7 @@ mod compile;
 mod diff;
 mod document;
 mod fault;
+mod rates;
 mod renamed;
 mod table;
 mod warnings;
@@ -33,6 +34,7 @@ use crate::time::Time;
 
 pub use self::diff::Difference;
 pub use self::fault::Fault;
+pub use self::rates::{RateScope, WholeRate};
 
 /// A policy that passed every rule, ready to decide by.
 #[derive(Debug)]
@@ -134,6 +136,16 @@ impl Policy {
     /// Every [`Fault`] of the first one that is not good.
     pub fn difference(old: &Value, new: &Value) -> Result<Difference, Vec<Fault>> {
         Ok(diff::difference(&Self::read_valid(old)?, &Self::read_valid(new)?))
+    }
+
+    /// The rates of a good document as they are written, and whether a service is to count new uploads by them.
+    ///
+    /// # Errors
+    /// Every [`Fault`] of one that is not good.
+    pub fn whole_rates(document: &Value) -> Result<(Vec<WholeRate>, bool), Vec<Fault>> {
+        let document = Self::read_valid(document)?;
+        let by_service = document.limits.upload_rates == document::UploadRates::Service;
+        Ok((rates::whole_rates(&document.limits), by_service))
     }
 
     /// A document that compiles.

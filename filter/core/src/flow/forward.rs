@@ -24,6 +24,8 @@ pub(super) struct Admitted {
     pub(super) body: Option<Vec<u8>>,
     pub(super) lease: Option<Lease>,
     pub(super) access: SourceAccess,
+    /// For a service that counts uploads.
+    pub(super) limit_headers: Vec<(&'static str, String)>,
 }
 
 /// What a token says of its very request.
@@ -93,7 +95,7 @@ fn last_token(caller: &Caller, target: &ModuleRef, action: Action, now: Time) ->
 
 /// How the request is changed for the store.
 pub(super) fn build_forward(request: &mut Request, token: &str, admitted: Admitted, record: Record) -> Forward {
-    let Admitted { body, lease, access } = admitted;
+    let Admitted { body, lease, access, limit_headers } = admitted;
     let mut set = vec![
         // The store serves this one form, so it cannot read path or query another way.
         (":path", request.canonical_target()),
@@ -103,6 +105,7 @@ pub(super) fn build_forward(request: &mut Request, token: &str, admitted: Admitt
     set.extend(request.tenant.take().map(|tenant| (headers::TENANT_ID, tenant.to_string())));
     set.extend(request.forwarded_id.take().map(|id| (headers::X_REQUEST_ID, id)));
     set.extend(access.callers_own.map(|own| (headers::JUDGED_SOURCE_AUTHORIZATION, own.expose_secret().to_owned())));
+    set.extend(limit_headers);
     if let Some(body) = &body {
         set.push(("content-length", body.len().to_string()));
         set.push((headers::CONTENT_TYPE, "application/json".to_owned()));

@@ -231,6 +231,19 @@ pub(super) struct Limits {
     pub(super) requests_per_app: Option<Rate>,
     #[serde(deserialize_with = "super::table::maybe_table")]
     pub(super) uploads_per_app: Option<Uploads>,
+    /// Who counts new uploads by the rates.
+    pub(super) upload_rates: UploadRates,
+}
+
+/// Who counts new uploads by the rates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum UploadRates {
+    /// Each gate, for its share.
+    #[default]
+    Gate,
+    /// A service behind the proxy's rate limit filter, for all of them.
+    Service,
 }
 
 impl Default for Limits {
@@ -243,7 +256,19 @@ impl Default for Limits {
             requests_per_stage: None,
             requests_per_app: None,
             uploads_per_app: None,
+            upload_rates: UploadRates::Gate,
         }
+    }
+}
+
+impl Limits {
+    /// All rates, by their keys.
+    pub(super) fn rates(&self) -> [(&'static str, Option<&Rate>); 3] {
+        [
+            ("requests", self.requests.as_ref()),
+            ("requests_per_stage", self.requests_per_stage.as_ref()),
+            ("requests_per_app", self.requests_per_app.as_ref()),
+        ]
     }
 }
 

@@ -6,7 +6,7 @@
 use linkgate_contract::HostRule;
 
 use super::compile::rules::{moment_of, network};
-use super::document::{Authentication, Client, Document, Grant, Host, Limits, Mode, Packages, Restriction, User};
+use super::document::{Authentication, Client, Document, Grant, Host, Limits, Mode, Packages, Restriction, UploadRates, User};
 use super::fault::Fault;
 use crate::rules::pattern::covers;
 
@@ -186,16 +186,14 @@ fn private_elsewhere(part: &Packages, n: usize, rule: &str) -> bool {
     })
 }
 
-/// No share is less than one, so what is written for fewer than there are is not kept to.
+/// No share is less than one; so what is written for fewer than there are is not kept to.
 fn shares(part: &Limits, found: &mut Warnings) {
-    let instances = part.instances;
-    let rates = [
-        ("requests", &part.requests),
-        ("requests_per_stage", &part.requests_per_stage),
-        ("requests_per_app", &part.requests_per_app),
-    ];
+    let (instances, rates) = (part.instances, part.rates());
+    if part.upload_rates == UploadRates::Service && rates.iter().all(|(_, rate)| rate.is_none()) {
+        warn(found, "limits.upload_rates", "has no effect: there is no rate that the service could count by");
+    }
     let mut counts = Vec::new();
-    for (name, rate) in rates.into_iter().filter_map(|(name, rate)| Some((name, rate.as_ref()?))) {
+    for (name, rate) in rates.into_iter().filter_map(|(name, rate)| Some((name, rate?))) {
         let key = if rate.burst.is_some() { ".burst" } else { "" };
         counts.push((format!("limits.{name}{key}"), rate.burst(), "at once"));
     }

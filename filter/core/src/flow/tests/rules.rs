@@ -412,6 +412,39 @@ fn limits_hold_and_say_when_to_come_back() {
 }
 
 #[test]
+fn uploads_that_a_service_counts_are_named_to_the_proxy_and_not_counted_here() {
+    let gate = changed(|d| {
+        d["limits"]["requests_per_app"] = json!({"per_second": 0.001, "burst": 1});
+        d["limits"]["uploads_per_app"] = json!({"concurrent": 2});
+        d["limits"]["upload_rates"] = json!("service");
+        d["grants"][0]["actions"] = json!("*");
+    });
+    let mut leases = Vec::new();
+    for _ in 0..2 {
+        let mut pairs = pairs();
+        pairs.push((b"x-bkapi-limit-app", b"another"));
+        let forward = forwarded(judge(&gate, &pairs, BODY.as_bytes()));
+        let named: Vec<_> = forward.set.iter().filter(|(name, _)| name.starts_with("x-bkapi-limit-")).collect();
+        let want = [("x-bkapi-limit-app", "apigw-api-test"), ("x-bkapi-limit-stage", "default")];
+        assert_eq!(named, want.map(|(name, value)| (name, value.to_owned())).iter().collect::<Vec<_>>());
+        assert!(forward.remove.iter().any(|name| name == "x-bkapi-limit-app"), "a caller's own counts nothing");
+        leases.extend(forward.lease);
+    }
+    let refusal = refused(judge(&gate, &pairs(), BODY.as_bytes()));
+    assert_eq!(message(&refusal.reply), "Request concurrency exceeds", "leases are the gate's");
+    // What is no upload is counted here.
+    let job = format!("{PATH}0198c3a4-5f00-7abc-8def-0123456789ab/");
+    let mut reading = with(":path", job.as_bytes());
+    reading.retain(|(name, _)| *name != b":method");
+    reading.push((b":method", b"GET"));
+    let forward = forwarded(judge(&gate, &reading, b""));
+    assert!(forward.set.iter().all(|(name, _)| !name.starts_with("x-bkapi-limit-")));
+    let refusal = refused(judge(&gate, &reading, b""));
+    assert_eq!(message(&refusal.reply), "API rate limit exceeded by stage strategy");
+    assert_eq!(leases.len(), 2);
+}
+
+#[test]
 fn what_cannot_be_counted_is_not_let_through() {
     let shared = Rc::new(FakeShared::default());
     let worker = Rc::new(Worker::new(Box::new(Rc::clone(&shared)), [3; 16]));

@@ -9,7 +9,7 @@ use linkgate_contract::{CredentialName, Extension, HostRule};
 use super::{NAME_RULE, is_name};
 use crate::keys::PublicKey;
 use crate::limit::{Rate, Share, Traffic, Uploads};
-use crate::policy::document::{self, Checksum as ChecksumPart, Limits, Mode, Packages, Restrictions, SignedUrls};
+use crate::policy::document::{self, Checksum as ChecksumPart, Limits, Mode, Packages, Restrictions, SignedUrls, UploadRates};
 use crate::policy::fault::Faults;
 use crate::rules::grants::{Grant, Grants};
 use crate::rules::packages::{Checksum, HostEntry, PackageRules};
@@ -159,7 +159,8 @@ pub(super) fn traffic(limits: &Limits, faults: &mut Faults) -> Traffic {
         let concurrent = usize::try_from(share.of_count(part.concurrent)).unwrap_or_default();
         Uploads { concurrent, report: reports(part.mode) }
     });
-    Traffic { total, per_stage, per_app, uploads }
+    let service_counts_uploads = limits.upload_rates == UploadRates::Service;
+    Traffic { total, per_stage, per_app, uploads, service_counts_uploads }
 }
 
 pub(super) fn packages(part: &Packages, faults: &mut Faults) -> PackageRules {

@@ -1,7 +1,7 @@
 //! Sizes, rates, uploads at the same time, and how many share them.
 
 use super::Difference;
-use crate::policy::document::{Limits, Mode, Rate, Uploads};
+use crate::policy::document::{Limits, Mode, Rate, UploadRates, Uploads};
 
 pub(super) fn compare(old: &Limits, new: &Limits, found: &mut Difference) {
     size("bodies", old.body_bytes, new.body_bytes, found);
@@ -18,6 +18,15 @@ pub(super) fn compare(old: &Limits, new: &Limits, found: &mut Difference) {
         let share = |count: u64| if count == 1 { "all".to_owned() } else { format!("1/{count}") };
         let (now, before) = (share(new.instances), share(old.instances));
         found.change(format!("each Envoy lets {now} of every limit through instead of {before}"));
+    }
+    match (old.upload_rates, new.upload_rates) {
+        (UploadRates::Gate, UploadRates::Service) => {
+            found.change("rates of new uploads are counted by the service, no longer by each Envoy".to_owned());
+        }
+        (UploadRates::Service, UploadRates::Gate) => {
+            found.change("rates of new uploads are counted by each Envoy, no longer by the service".to_owned());
+        }
+        _ => {}
     }
     let [was, is] = [old, new].map(|limits| limits.uploads_per_app.as_ref().map(Limit::uploads));
     limit("uploads of each app", was.as_ref(), is.as_ref(), found);

@@ -367,3 +367,11 @@ fn envoys_that_share_the_limits_come_and_go() {
     assert_eq!(from(three), ["~ each Envoy lets all of every limit through instead of 1/3"]);
     assert_eq!(to(|d| d["limits"]["instances"] = json!(1)), NONE);
 }
+
+#[test]
+fn who_counts_uploads_is_said() {
+    let service = |d: &mut Value| d["limits"]["upload_rates"] = json!("service");
+    assert_eq!(to(service), ["~ rates of new uploads are counted by the service, no longer by each Envoy"]);
+    assert_eq!(from(service), ["~ rates of new uploads are counted by each Envoy, no longer by the service"]);
+    assert_eq!(to(|d| d["limits"]["upload_rates"] = json!("gate")), NONE);
+}

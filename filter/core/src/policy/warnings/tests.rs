@@ -213,3 +213,11 @@ fn a_limit_that_is_less_than_the_envoys_that_share_it_is_said() {
     assert!(of("limits", limits(5))[3].ends_with("so 5 pass at the same time, not 3"));
     assert_eq!(of("limits", json!({"instances": 9})), NONE, "nothing is shared");
 }
+
+#[test]
+fn a_service_that_has_nothing_to_count_by_is_said() {
+    let without = json!({"upload_rates": "service", "uploads_per_app": {"concurrent": 3}});
+    let want = "limits.upload_rates: has no effect: there is no rate that the service could count by";
+    assert_eq!(of("limits", without), [want]);
+    assert_eq!(of("limits", json!({"upload_rates": "service", "requests_per_app": {"per_second": 1}})), NONE);
+}
