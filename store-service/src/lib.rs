@@ -139,6 +139,9 @@ pub async fn run(
         }
         Some(shared) => {
             let opened = open_shared(data_dir, shared, config.server.queue).await?;
+            if config.sealing_key.is_none() {
+                warn!("Links of accepted uploads can be read in PostgreSQL: LINKGATE_STORE_SEALING_KEY is not set");
+            }
             serve_with::<Shared>(opened, listener, config, shutdown).await
         }
     }

@@ -189,7 +189,7 @@ async fn under_another_key_the_upload_fails_with_the_reason_and_no_request() {
     first.kill_9();
     let next = sealing_store(&source, data.path(), &new_key(), Some(&first.mint().setting()));
     let failed = ended(next.base(), &accepted, first.mint()).await;
-    let detail = "The credential that came with the upload cannot be read any more, upload it again";
+    let detail = "What was kept of the upload cannot be read any more, upload it again";
     assert_eq!(failed["error"], json!({"code": "ERROR", "detail": detail}), "{failed}");
     assert_eq!(source.requests().len(), 1);
     assert!(next.directory().sealed_credentials().await.is_empty());

@@ -2,11 +2,14 @@
 
 use std::path::Path;
 
+use linkgate_catalog::testing::PostgresServer;
 use linkgate_tests::wait::wait_until;
 use linkgate_tests::{Behaviour, FakeSource, LinkRequestBuilder, Reply, StoreProcess, package_of_size};
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
 
+use crate::shared::weed::Weed;
 use crate::shared::{servers, start};
 
 /// Beside the shared ones: short enough for a test to wait for.
@@ -17,18 +20,20 @@ struct Two {
     one: StoreProcess,
     other: StoreProcess,
     source: FakeSource,
-    _servers: Box<dyn Send>,
+    postgres: PostgresServer,
+    _weed: Weed,
     _dir: tempfile::TempDir,
 }
 
 impl Two {
     async fn start() -> Option<Self> {
-        let (postgres, weed, mut settings) = servers().await?;
+        let (postgres, _weed, mut settings) = servers().await?;
         settings.push((LEASE.0, LEASE.1.to_owned()));
+        settings.push(("LINKGATE_STORE_SEALING_KEY", "5ea1".repeat(16)));
         let dir = tempfile::tempdir().unwrap();
         let source = FakeSource::start(Behaviour::Held(package_of_size(300_000))).await;
         let begin = |name: &str| start(&source, &Path::new(dir.path()).join(name), &settings);
-        Some(Self { one: begin("one"), other: begin("other"), _servers: Box::new((postgres, weed)), source, _dir: dir })
+        Some(Self { one: begin("one"), other: begin("other"), postgres, _weed, source, _dir: dir })
     }
 
     /// The same upload at any of them.
@@ -152,4 +157,22 @@ async fn what_joined_an_upload_that_nobody_was_told_of_is_done_when_that_goes_aw
     stores.source.release();
     assert_eq!(ended(&accepted, &stores.other).await["state"], "done");
     assert_eq!(count(&stores.other).await, json!(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signed_link_is_sealed_in_the_database_and_opened_by_whoever_takes_it_over() {
+    let Some(mut stores) = Two::start().await else { return };
+    let link = format!("{}?signature=s3cretmark", stores.source.url());
+    let accepted = stores.one.send(hurried(stores.one.request(link).version("1"))).await;
+    assert_eq!(accepted.status, 202, "{}", accepted.body);
+    stores.source.wait_for_requests(1).await;
+    let mut database = PgConnection::connect(&stores.postgres.address()).await.unwrap();
+    let row: String = sqlx::query_scalar("select job::text from job").fetch_one(&mut database).await.unwrap();
+    assert!(row.contains("sealed:") && !row.contains("s3cretmark"), "{row}");
+
+    stores.one.kill_9();
+    stores.source.wait_for_requests(2).await;
+    assert!(stores.source.requests()[1].contains("s3cretmark"));
+    stores.source.release();
+    assert_eq!(ended(&accepted, &stores.other).await["state"], "done");
 }

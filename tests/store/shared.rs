@@ -2,7 +2,7 @@
 
 #[path = "../../store-service/blob-s3/tests/support/weed.rs"]
 #[allow(dead_code, reason = "the tests of the bucket need the rest")]
-mod weed;
+pub(super) mod weed;
 
 use std::path::Path;
 

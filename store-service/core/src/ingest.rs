@@ -215,8 +215,7 @@ impl<V: Services> Ingest<V> {
             return Ok(known);
         }
         let (id, request_id) = (new_id(), upload.request_id.clone());
-        let sealed = upload.callers_own.as_ref().and_then(|own| self.rules.sealer.seal(id, own));
-        let new = Job::new(id, upload, now_ms(), RecordState::New).with_sealed(sealed);
+        let new = Job::new(id, upload, now_ms(), RecordState::New).sealed_by(&self.rules.sealer);
         let (live, is_first) = self.jobs.join(new, key, |job, listed| self.spawn(job, listed))?;
         if !is_first {
             live.job.link_span();

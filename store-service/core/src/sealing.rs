@@ -1,8 +1,9 @@
-//! A caller's own credential for a source, while the store has it.
+//! A caller's own credential for a source, while the store has it, and what it asked for, whose link may hold a signature.
 //!
-//! Promises: what is written down of it is sealed (AES-256-GCM, a fresh nonce each time) under a key that stands in no file
+//! Promises: what is written down of a credential is sealed (AES-256-GCM, a fresh nonce each time) under a key that stands in no file
 //! of the store, and opens for the job alone for which it was sealed. Without that key nothing of it is written down. Two of
-//! them are compared by a keyed hash, from which nobody without the key can tell a guess.
+//! them are compared by a keyed hash, from which nobody without the key can tell a guess. With that key what was asked for is
+//! sealed in the same way.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,6 +11,8 @@ use std::sync::Arc;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use linkgate_contract::{JobId, Sha256};
 use secrecy::{ExposeSecret as _, SecretBox, SecretString};
 
@@ -18,6 +21,8 @@ use secrecy::{ExposeSecret as _, SecretBox, SecretString};
 pub struct SealingKey(SecretBox<[u8; KEY_BYTES]>);
 
 const KEY_BYTES: usize = 32;
+/// What a sealed request begins with. One that is not is a JSON object.
+const SEALED_REQUEST: &str = "sealed:";
 
 /// The text is no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,7 +75,7 @@ pub struct Sealed(Vec<u8>);
 
 /// It was sealed with another key, for another job, or is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the sealed credential cannot be opened")]
+#[error("what was sealed cannot be opened")]
 pub struct CannotOpen;
 
 impl Sealer {
@@ -106,25 +111,50 @@ impl Sealer {
 
     /// Seals it for a job; `None` without a key.
     pub(crate) fn seal(&self, id: JobId, own: &CallersOwn) -> Option<Sealed> {
-        let mut bytes = own.value.expose_secret().as_bytes().to_vec();
-        let nonce = self.0.seal.as_ref()?.seal_in_place_append_tag(bound_to(id), &mut bytes).ok()?;
-        Some(Sealed([&nonce.as_ref()[..], &bytes].concat()))
+        self.seal_text(credential_of(id), own.value.expose_secret()).map(Sealed)
     }
 
     /// Opens what was sealed for this job.
     pub(crate) fn open(&self, id: JobId, sealed: &Sealed) -> Result<CallersOwn, CannotOpen> {
-        let (nonce, bytes) = sealed.0.split_at_checked(NONCE_LEN).ok_or(CannotOpen)?;
+        self.open_text(credential_of(id), &sealed.0).map(|value| self.take(value.into()))
+    }
+
+    /// Seals what a job was asked for, as a text that is none of the API; `None` without a key.
+    pub(crate) fn seal_request(&self, id: JobId, body: &str) -> Option<String> {
+        let sealed = self.seal_text(request_of(id), body)?;
+        Some(format!("{SEALED_REQUEST}{}", STANDARD.encode(sealed)))
+    }
+
+    /// What a job was asked for, be it sealed or not.
+    pub(crate) fn open_request(&self, id: JobId, body: &str) -> Result<String, CannotOpen> {
+        match body.strip_prefix(SEALED_REQUEST) {
+            Some(sealed) => self.open_text(request_of(id), &STANDARD.decode(sealed).map_err(|_| CannotOpen)?),
+            None => Ok(body.to_owned()),
+        }
+    }
+
+    fn seal_text(&self, bound_to: Aad<String>, text: &str) -> Option<Vec<u8>> {
+        let mut bytes = text.as_bytes().to_vec();
+        let nonce = self.0.seal.as_ref()?.seal_in_place_append_tag(bound_to, &mut bytes).ok()?;
+        Some([&nonce.as_ref()[..], &bytes].concat())
+    }
+
+    fn open_text(&self, bound_to: Aad<String>, sealed: &[u8]) -> Result<String, CannotOpen> {
+        let (nonce, bytes) = sealed.split_at_checked(NONCE_LEN).ok_or(CannotOpen)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| CannotOpen)?;
         let mut bytes = bytes.to_vec();
         let key = self.0.seal.as_ref().ok_or(CannotOpen)?;
-        let opened = key.open_in_place(nonce, bound_to(id), &mut bytes).map_err(|_| CannotOpen)?;
-        let value = std::str::from_utf8(opened).map_err(|_| CannotOpen)?;
-        Ok(self.take(value.into()))
+        let opened = key.open_in_place(nonce, bound_to, &mut bytes).map_err(|_| CannotOpen)?;
+        std::str::from_utf8(opened).map(str::to_owned).map_err(|_| CannotOpen)
     }
 }
 
-fn bound_to(id: JobId) -> Aad<String> {
+fn credential_of(id: JobId) -> Aad<String> {
     Aad::from(format!("linkgate: the caller's own credential of job {id}"))
+}
+
+fn request_of(id: JobId) -> Aad<String> {
+    Aad::from(format!("linkgate: the request of job {id}"))
 }
 
 impl Sealed {
@@ -191,6 +221,24 @@ mod tests {
         for short in [0, 1, NONCE_LEN, NONCE_LEN + 1] {
             assert!(sealer.open(id(1), &Sealed::from_bytes(vec![0; short])).is_err(), "{short}");
         }
+    }
+
+    #[test]
+    fn a_request_opens_for_its_job_and_with_its_key_alone_and_one_that_is_not_sealed_as_it_is() {
+        let (sealer, none) = (Sealer::new(Some(&key("01ab"))).unwrap(), Sealer::new(None).unwrap());
+        let body = r#"{"package_url": "https://h/p?sig=s3cret"}"#;
+        let sealed = sealer.seal_request(id(1), body).unwrap();
+        assert!(sealed.starts_with("sealed:") && !sealed.contains("s3cret"), "{sealed}");
+        for (opened, want) in [
+            (sealer.open_request(id(1), &sealed), Ok(body.to_owned())),
+            (sealer.open_request(id(2), &sealed), Err(CannotOpen)),
+            (none.open_request(id(1), &sealed), Err(CannotOpen)),
+            (sealer.open_request(id(1), "sealed:!"), Err(CannotOpen)),
+            (none.open_request(id(1), body), Ok(body.to_owned())),
+        ] {
+            assert_eq!(opened, want);
+        }
+        assert_eq!(none.seal_request(id(1), body), None);
     }
 
     #[test]

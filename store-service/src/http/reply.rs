@@ -272,11 +272,11 @@ pub(super) fn ingest_problem(error: &IngestError) -> Problem {
             ),
         ),
         IngestError::NoSealingKey => no_sealing_key(),
-        IngestError::CredentialLost => Problem::with_detail(
+        IngestError::SealLost => Problem::with_detail(
             ErrorCode::Internal,
             Text::fixed(
-                "随上传提供的凭证已无法读取，请重新上传",
-                "The credential that came with the upload cannot be read any more, upload it again",
+                "为该上传保存的内容已无法读取，请重新上传",
+                "What was kept of the upload cannot be read any more, upload it again",
             ),
         ),
         IngestError::Cancelled => Problem::new(ErrorCode::UploadCancelled),
@@ -597,7 +597,7 @@ mod tests {
             (IngestError::Cancelled, C::UploadCancelled),
             (IngestError::KeyReused, C::IdempotencyKeyReused),
             (IngestError::NoSealingKey, C::Validation),
-            (IngestError::CredentialLost, C::Internal),
+            (IngestError::SealLost, C::Internal),
             (IngestError::GivenUp { lives: 3 }, C::UploadAbandoned),
             (IngestError::Stopping, C::Unavailable),
             (IngestError::Blob(BlobError::NoSpace(io())), C::InsufficientStorage),

@@ -81,9 +81,9 @@ pub enum IngestError {
     NoSealingKey,
     /// What was written down of it cannot be read any more.
     #[error(
-        "the caller's own credential cannot be opened; the sealing key is another one than when the upload was accepted"
+        "what was sealed for the upload cannot be opened; the sealing key is another one than when it was accepted"
     )]
-    CredentialLost,
+    SealLost,
     /// Somebody cancelled it.
     #[error("the upload was cancelled")]
     Cancelled,
@@ -131,7 +131,7 @@ impl IngestError {
             | Self::JoinedFailed(_)
             | Self::GivenUp { .. } => "failed",
             Self::Archive(_) => "package_refused",
-            Self::NoSealingKey | Self::CredentialLost => "source_credential",
+            Self::NoSealingKey | Self::SealLost => "source_credential",
             Self::KeyReused => "idempotency_key_reused",
             Self::Cancelled | Self::ClaimLost | Self::Stopping => "cancelled",
         }

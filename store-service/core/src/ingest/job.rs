@@ -15,7 +15,7 @@ use tracing::Span;
 use super::ports::{Fence, JobKey, JobRecord, JobRequest, JobState, JobView, Progress, UploadKey};
 use super::{IngestError, PackageRequest, Upload};
 use crate::budget::{Bounds, Owner, Tally};
-use crate::sealing::Sealed;
+use crate::sealing::{Sealed, Sealer};
 use crate::trace::{self, Place};
 
 /// Keys of one upload. Each request may bring one.
@@ -61,6 +61,8 @@ pub struct Job<R = UploadByLinkRequest> {
     pub(super) upload: Upload<R>,
     /// The caller's own credential, as it may be written down.
     sealed: Option<Sealed>,
+    /// What it was asked for, the same.
+    sealed_body: Option<String>,
     created_ms: i64,
     /// 0 until then.
     started_ms: AtomicI64,
@@ -90,6 +92,7 @@ impl<R: PackageRequest> Job<R> {
             claim: watch::Sender::new(ClaimState::Waiting),
             upload,
             sealed: None,
+            sealed_body: None,
             created_ms,
             started_ms: AtomicI64::new(0),
             progress: Arc::default(),
@@ -155,9 +158,11 @@ impl<R: PackageRequest> Job<R> {
         }
     }
 
-    /// The caller's own credential was sealed for it.
-    pub(super) fn with_sealed(self, sealed: Option<Sealed>) -> Self {
-        Self { sealed, ..self }
+    /// What must not be read in a database was sealed for it, as far as there is a key.
+    pub(super) fn sealed_by(mut self, sealer: &Sealer) -> Self {
+        self.sealed = self.upload.callers_own.as_ref().and_then(|own| sealer.seal(self.id, own));
+        self.sealed_body = sealer.seal_request(self.id, &self.upload.request.to_json());
+        self
     }
 
     /// It has had so many lives before.
@@ -270,6 +275,7 @@ impl<R: PackageRequest> Job<R> {
         let Upload { request, caller_app, operator, tenant, allowance, request_id, client_address, .. } = &self.upload;
         let request = JobRequest {
             body: request.to_json(),
+            sealed_body: self.sealed_body.clone(),
             allowance: allowance.clone(),
             source_url: request.source(),
             caller_app: caller_app.clone(),

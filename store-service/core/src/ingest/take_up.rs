@@ -40,10 +40,9 @@ impl<V: Services> Ingest<V> {
         }
         match self.parse_upload(&record) {
             Ok(upload) => {
-                let sealed = record.request.sealed;
                 info!(job.id = %id, request.id = upload.request_id, "Took job `{id}` up again, which was accepted before");
                 let job = Job::new(id, upload, created_ms, RecordState::Accepted);
-                let job = job.with_lives(lives).with_sealed(sealed);
+                let job = job.with_lives(lives).sealed_by(&self.rules.sealer);
                 if let Some(fence) = fence {
                     job.hand_claim(fence);
                 }
@@ -78,8 +77,10 @@ impl<V: Services> Ingest<V> {
     fn parse_upload(&self, record: &JobRecord) -> Result<Upload, Problem> {
         let JobRequest { body, allowance, caller_app, operator, tenant, request_id, client_address, sealed, .. } =
             &record.request;
-        let opened = sealed.as_ref().map(|sealed| self.rules.sealer.open(record.view.id, sealed)).transpose();
-        let callers_own = opened.map_err(|_| (self.rules.explain)(&IngestError::CredentialLost))?;
+        let (id, sealer) = (record.view.id, &self.rules.sealer);
+        let lost = |_| (self.rules.explain)(&IngestError::SealLost);
+        let callers_own = sealed.as_ref().map(|sealed| sealer.open(id, sealed)).transpose().map_err(lost)?;
+        let body = sealer.open_request(id, body).map_err(lost)?;
         Ok(Upload {
             target: record.view.target.clone(),
             request: UploadByLinkRequest::parse_body(&MediaType::Json, body.as_bytes(), &self.rules.allowed_hosts)?,
