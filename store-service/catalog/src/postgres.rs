@@ -144,6 +144,15 @@ impl PostgresCatalog {
         Ok(Self { pool: main, listening, pages, state, chores, ended, nonces, background })
     }
 
+    async fn try_protecting_pins(
+        &self,
+        target: &ModuleRef,
+        version: &PackageVersion,
+    ) -> Result<Vec<Pin>, CatalogError> {
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        pins::protecting(&mut connection, target, version, now_ms()).await.map_err(failed)
+    }
+
     async fn try_record(
         &self,
         package: &NewPackage,
@@ -245,27 +254,11 @@ impl Catalog for PostgresCatalog {
     type Reservation = PostgresReservation;
 
     async fn module_origin(&self, target: &ModuleRef) -> Result<Option<SourceOrigin>, CatalogError> {
-        let number: Option<i64> =
-            sqlx::query_scalar("select source_origin from module where app_code = $1 and module = $2")
-                .bind(target.app.as_str())
-                .bind(target.module.as_str())
-                .fetch_optional(&self.pool)
-                .await
-                .map_err(failed)?;
-        Ok(number.and_then(SourceOrigin::from_number))
+        retried!(while it is away, packages::find_origin(&self.pool, target))
     }
 
     async fn has_live(&self, target: &ModuleRef, version: &PackageVersion) -> Result<bool, CatalogError> {
-        sqlx::query_scalar(
-            "select exists(select from source_package
-                where app_code = $1 and module = $2 and version = $3 and not is_deleted)",
-        )
-        .bind(target.app.as_str())
-        .bind(target.module.as_str())
-        .bind(version.as_str())
-        .fetch_one(&self.pool)
-        .await
-        .map_err(failed)
+        retried!(while it is away, packages::has_live(&self.pool, target, version))
     }
 
     async fn find_live(
@@ -287,8 +280,7 @@ impl Catalog for PostgresCatalog {
     }
 
     async fn protecting_pins(&self, target: &ModuleRef, version: &PackageVersion) -> Result<Vec<Pin>, CatalogError> {
-        let mut connection = self.pool.acquire().await.map_err(failed)?;
-        pins::protecting(&mut connection, target, version, now_ms()).await.map_err(failed)
+        retried!(while it is away, self.try_protecting_pins(target, version))
     }
 
     async fn record(
@@ -303,7 +295,7 @@ impl Catalog for PostgresCatalog {
     }
 
     async fn find_stored(&self, target: &ModuleRef, sha256: &Sha256) -> Result<Option<StoredPackage>, CatalogError> {
-        packages::find_stored(&self.pool, target, sha256).await
+        retried!(while it is away, packages::find_stored(&self.pool, target, sha256))
     }
 
     async fn statements(&self, sha256: &Sha256) -> Result<Vec<String>, CatalogError> {

@@ -22,9 +22,10 @@ use linkgate_store_core::ingest::ports::{
 };
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Postgres, Row as _, Transaction};
+use tokio::time::sleep;
 
 use super::PostgresCatalog;
-use super::database::{Again, Failure, UnknownOutcome, is_refusal, retried};
+use super::database::{ASKED_AFTER, ASKED_AGAIN, Again, Failure, UnknownOutcome, is_refusal, retried};
 use crate::shared::{signed, unsigned};
 
 /// See the module.
@@ -96,11 +97,11 @@ impl BlobKeys for PostgresBlobKeys {
     }
 
     async fn begin(&self, holder: KeyHolder, key: &ObjectKey) -> Result<(), KeyError> {
-        retried!(self.try_begin(holder, key)).map_err(failed)
+        retried!(while it is away, self.try_begin(holder, key)).map_err(failed)
     }
 
     async fn note_upload(&self, key: &ObjectKey, upload_id: &str) -> Result<(), KeyError> {
-        retried!(self.try_note_upload(key, upload_id)).map_err(failed)
+        retried!(while it is away, self.try_note_upload(key, upload_id)).map_err(failed)
     }
 
     async fn publish(
@@ -109,7 +110,7 @@ impl BlobKeys for PostgresBlobKeys {
         object: &BlobObject,
         lost: Option<&ObjectKey>,
     ) -> Result<Published, KeyError> {
-        retried!(self.try_publish(holder, object, lost))
+        retried!(while it is away, self.try_publish(holder, object, lost))
     }
 
     async fn find(&self, sha256: Sha256) -> Result<Option<PublishedObject>, KeyError> {
@@ -277,8 +278,43 @@ impl PostgresBlobKeys {
                 Published::Existing(other)
             }
         };
-        commit(tx).await?;
-        Ok(published)
+        match tx.commit().await {
+            Ok(()) => Ok(published),
+            Err(error) if is_refusal(&error) => Err(failed(error)),
+            Err(error) => self.settle_publication(object, published, error).await,
+        }
+    }
+
+    /// What came of a publication whose reply was lost. If it was surely not done, that is an error after which it may be done
+    /// again.
+    async fn settle_publication(
+        &self,
+        object: &BlobObject,
+        published: Published,
+        error: sqlx::Error,
+    ) -> Result<Published, KeyError> {
+        // Whether a blob counts as published a moment ago can be said twice.
+        if let Published::Existing(_) = published {
+            return Err(failed(error));
+        }
+        for _ in 0..ASKED_AFTER {
+            match self.is_object_of_blob(object).await {
+                Ok(true) => return Ok(published),
+                Ok(false) => return Err(failed(error)),
+                Err(_) => sleep(ASKED_AGAIN).await,
+            }
+        }
+        Err(KeyError::Database(UnknownOutcome(error).into()))
+    }
+
+    /// The lock is the digest's, so whoever committed has ended: no reply that was lost can come true later.
+    async fn is_object_of_blob(&self, object: &BlobObject) -> Result<bool, sqlx::Error> {
+        let mut tx = self.begin_for(object.sha256).await?;
+        let query = sqlx::query_scalar("select exists(select from blob where sha256 = $1 and key = $2)");
+        let query = query.bind(object.sha256.to_string()).bind(object.key.as_str());
+        let is_it = query.fetch_one(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(is_it)
     }
 
     async fn try_find(&self, sha256: Sha256) -> Result<Option<PublishedObject>, sqlx::Error> {

@@ -34,7 +34,7 @@ const TRIES: u32 = 6;
 /// Before the second time; then twice as long each time, up to the last.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 const LAST_WAIT: Duration = Duration::from_secs(1);
-/// How long the server may be away before a package or the end of a job is given up.
+/// How long the server may be away before an upload, or the end of a job, is given up.
 const AWAY_AT_MOST: Duration = Duration::from_secs(30);
 /// How often a commit is asked after, and how long after each time that nobody answers.
 pub(super) const ASKED_AFTER: u32 = 20;
@@ -80,7 +80,7 @@ pub(super) struct Tries {
 }
 
 impl Tries {
-    /// Of what would cost a whole download if it failed.
+    /// Of what would cost an upload if it failed: those that were accepted may not fail because a server was restarted.
     pub(super) fn while_it_is_away() -> Self {
         Self { tried: 0, until: Some(Instant::now() + AWAY_AT_MOST) }
     }

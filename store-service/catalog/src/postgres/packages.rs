@@ -170,6 +170,36 @@ pub(super) async fn find_stored(
     row.as_ref().map(read_stored).transpose().map_err(failed)
 }
 
+/// Where the source of a module comes from, if it is known.
+pub(super) async fn find_origin(reader: &PgPool, target: &ModuleRef) -> Result<Option<SourceOrigin>, CatalogError> {
+    let number: Option<i64> =
+        sqlx::query_scalar("select source_origin from module where app_code = $1 and module = $2")
+            .bind(target.app.as_str())
+            .bind(target.module.as_str())
+            .fetch_optional(reader)
+            .await
+            .map_err(failed)?;
+    Ok(number.and_then(SourceOrigin::from_number))
+}
+
+/// Whether a version is there.
+pub(super) async fn has_live(
+    reader: &PgPool,
+    target: &ModuleRef,
+    version: &PackageVersion,
+) -> Result<bool, CatalogError> {
+    sqlx::query_scalar(
+        "select exists(select from source_package
+            where app_code = $1 and module = $2 and version = $3 and not is_deleted)",
+    )
+    .bind(target.app.as_str())
+    .bind(target.module.as_str())
+    .bind(version.as_str())
+    .fetch_one(reader)
+    .await
+    .map_err(failed)
+}
+
 /// What downloading needs to know of a package of a module.
 pub(super) async fn find_file(
     reader: &PgPool,

@@ -47,7 +47,7 @@ impl JobQueue for PostgresCatalog {
     async fn enqueue(&self, job: NewJob) -> Result<Enqueued, QueueError> {
         // Before anybody can claim it.
         self.state.keep(&job.record);
-        let enqueued = retried!(self.try_enqueue(&job));
+        let enqueued = retried!(while it is away, self.try_enqueue(&job));
         match &enqueued {
             Ok(Enqueued::Queued) => self.state.changed.notify_one(),
             Ok(Enqueued::Joined(_)) | Err(_) => self.state.forget(job.record.view.id),
@@ -101,7 +101,7 @@ impl JobQueue for PostgresCatalog {
     }
 
     async fn begin_life(&self, id: JobId) -> Result<(), QueueError> {
-        jobs::count_life(&self.pool, id, 1).await.map_err(from_catalog)
+        retried!(while it is away, jobs::count_life(&self.pool, id, 1)).map_err(from_catalog)
     }
 
     async fn give_life_back(&self, id: JobId) -> Result<(), QueueError> {

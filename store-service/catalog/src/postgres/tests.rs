@@ -17,6 +17,7 @@ use linkgate_store_core::testing::conformance::{LIMITS, failed, job, package};
 use linkgate_store_core::testing::example_target;
 use sqlx::{Connection as _, PgConnection};
 use tokio::task::{JoinSet, yield_now};
+use tokio::time::sleep;
 
 use self::cutting_proxy::{Cut, CuttingProxy};
 use super::{PostgresCatalog, PostgresStartError};
@@ -326,6 +327,40 @@ async fn processes_go_on_when_the_server_comes_back() {
     assert_eq!(catalog.references_after("").await.unwrap().len(), 2);
     catalog.check().await.unwrap();
     catalog.settle().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_begins_while_the_server_is_away_goes_on_when_it_comes_back() {
+    let Some((mut server, [catalog])) = processes(LIMITS).await else { return };
+    let accepted = job(1, "h", "a");
+    enqueue(&catalog, &accepted).await;
+    catalog.accept(accepted.record.clone()).await.unwrap();
+    server.stop();
+    let asking = tokio::spawn({
+        let (catalog, new, claim) = (catalog.clone(), job(2, "h", "a"), announcement(3, 1, 10));
+        async move {
+            let (target, package) = (example_target(), package(b"bytes", "1"));
+            let (origin, is_there, pins, stored, reserved, lives, enqueued) = tokio::join!(
+                catalog.module_origin(&target),
+                catalog.has_live(&target, &package.version),
+                catalog.protecting_pins(&target, &package.version),
+                catalog.find_stored(&target, &package.sha256),
+                catalog.reserve(claim),
+                catalog.begin_life(id(&accepted)),
+                catalog.enqueue(new),
+            );
+            assert_eq!((origin.unwrap(), is_there.unwrap(), pins.unwrap().len()), (None, false, 0));
+            assert!(stored.unwrap().is_none());
+            reserved.unwrap().grow(2).await.unwrap();
+            lives.unwrap();
+            assert_eq!(enqueued.unwrap(), Enqueued::Queued);
+        }
+    });
+    // Longer than what is tried a few times only.
+    sleep(Duration::from_secs(2)).await;
+    assert!(!asking.is_finished(), "it is away");
+    server.start_again();
+    asking.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

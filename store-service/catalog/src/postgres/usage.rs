@@ -44,7 +44,7 @@ impl PostgresReservation {
     }
 
     async fn announce(&self, bytes: u64) -> Result<(), CatalogError> {
-        retried!(self.try_announce(bytes))
+        retried!(while it is away, self.try_announce(bytes))
     }
 
     /// In the place of what this upload had announced, if it fits beside what others have. A crash of the server may forget it:

@@ -12,6 +12,7 @@ use linkgate_store_core::testing::blob_keys::KeyDatabase;
 use linkgate_store_core::testing::conformance::{LIMITS, job, package};
 use sqlx::{Connection as _, PgConnection};
 
+use super::cutting_proxy::{Cut, CuttingProxy};
 use super::{ask, processes};
 use crate::PostgresCatalog;
 use crate::postgres::PostgresBlobKeys;
@@ -203,4 +204,60 @@ async fn no_race_of_two_processes_leaves_a_row_without_its_blob() {
         i64::from(ROUNDS),
         "every key is in one state"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publication_whose_reply_is_lost_is_told_as_it_is() {
+    let Some((server, [direct])) = processes(LIMITS).await else { return };
+    let proxy = CuttingProxy::start(server.socket()).await;
+    let cut_off = PostgresCatalog::connect(&proxy.address(), LIMITS).await.unwrap().blob_keys();
+    let holder = living(&cut_off).await;
+    for (number, cut) in [Cut::BeforeCommit, Cut::AfterCommit].into_iter().enumerate() {
+        let (first, again) = (object(number as u8), object(number as u8));
+        let replacing = BlobObject { key: ObjectKey::unused(""), ..first.clone() };
+        for object in [&first, &again, &replacing] {
+            cut_off.begin(holder, &object.key).await.unwrap();
+        }
+        proxy.cut(cut);
+        assert_eq!(cut_off.publish(holder, &first, None).await.unwrap(), Published::New, "{cut:?}");
+        proxy.cut(cut);
+        let existing = Published::Existing(first.clone());
+        assert_eq!(cut_off.publish(holder, &again, None).await.unwrap(), existing, "{cut:?}");
+        proxy.cut(cut);
+        let replaced = cut_off.publish(holder, &replacing, Some(&first.key)).await.unwrap();
+        assert_eq!(replaced, Published::Replaced, "{cut:?}");
+        assert_eq!(proxy.cuts(), 3 * (number + 1), "{cut:?}");
+        let found = direct.blob_keys().find(first.sha256).await.unwrap().unwrap();
+        assert_eq!(found.object, replacing, "{cut:?}");
+    }
+    let states = "select string_agg(state, ' ' order by state) from blob_key";
+    assert_eq!(ask::<String>(&server, states).await, "retired retired written written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_uploaded_is_published_when_the_server_comes_back() {
+    let Some((mut server, [catalog])) = processes(LIMITS).await else { return };
+    let keys = catalog.blob_keys();
+    let (holder, known, new) = (living(&keys).await, object(1), object(2));
+    keys.begin(holder, &known.key).await.unwrap();
+    server.stop();
+    let going_on = tokio::spawn({
+        let (keys, known, new) = (keys.clone(), known.clone(), new.clone());
+        async move {
+            let (begun, noted, published) = tokio::join!(
+                keys.begin(holder, &new.key),
+                keys.note_upload(&known.key, "upload"),
+                keys.publish(holder, &known, None),
+            );
+            begun.unwrap();
+            noted.unwrap();
+            published.unwrap()
+        }
+    });
+    // Longer than what is tried a few times only.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!going_on.is_finished(), "it is away");
+    server.start_again();
+    assert_eq!(going_on.await.unwrap(), Published::New);
+    assert_eq!(keys.publish(holder, &new, None).await.unwrap(), Published::New);
 }
