@@ -2,8 +2,8 @@
 //!
 //! Promises: what the catalog in SQLite promises, to all processes that share the database; a recorded package is as durable as
 //! the server makes what it commits. Refuses to start on a server older than 13, and on a database whose texts are not UTF-8.
-//! Connections are its own from beginning to end: a pooler between that hands them around is refused by the timeouts that each
-//! one begins with.
+//! Connections are its own from beginning to end: a pooler between that hands them around, or drops the timeouts that each one
+//! begins with, is refused.
 
 mod blob_keys;
 mod changes;
@@ -21,6 +21,7 @@ mod nonces;
 mod packages;
 mod pages;
 mod pins;
+mod pooler;
 mod provenance;
 mod queue;
 mod queue_state;
@@ -56,6 +57,7 @@ pub use maintenance::PostgresLease;
 use nonces::NonceRows;
 use packages::Live;
 use pages::Pages;
+use pooler::refuse_pooler;
 use queue_state::QueueState;
 pub use usage::PostgresReservation;
 
@@ -93,6 +95,11 @@ pub enum PostgresStartError {
         /// The encoding.
         found: String,
     },
+    /// See [`PostgresCatalog`].
+    #[error(
+        "a pooler is between that {0}: connect to the database directly, or by session and with the timeouts of the role"
+    )]
+    Pooler(&'static str),
     /// It cannot be reached, or lets nobody in.
     #[error("the database cannot be opened: {0}")]
     Open(#[from] sqlx::Error),
@@ -128,7 +135,8 @@ impl PostgresCatalog {
         // What the parser says may repeat the address.
         let address: PgConnectOptions = address.parse().map_err(|_| PostgresStartError::Address)?;
         let options = options(address.clone());
-        // A pooler is to refuse it before anything is done.
+        // Before anything is done.
+        refuse_pooler(&options).await?;
         let main = pool(CONNECTIONS).connect_with(options.clone()).await?;
         migrate(&address).await?;
         let listening = pool(1).connect_lazy_with(options);
