@@ -235,8 +235,12 @@ pub const VARIABLES: &[&str] = &[
 const DATA_DIR: &str = "LINKGATE_DATA_DIR";
 const MIN_FREE: &str = "LINKGATE_STORE_MIN_FREE_BYTES";
 const TIME_ZONE: &str = "LINKGATE_TIME_ZONE";
-/// Known only to a store with the feature `failpoints`; to any other one it is a typo.
+/// Where a store with the feature `failpoints` ends or stands still.
 const FAILPOINT: &str = "LINKGATE_STORE_FAILPOINT";
+/// For how long it tries requests to the bucket again.
+const RETRY_TIMEOUT: &str = "LINKGATE_S3_RETRY_TIMEOUT_MS";
+/// Known only to a store with the feature `failpoints`; to any other one they are typos.
+const OF_TESTS: [&str; 2] = [FAILPOINT, RETRY_TIMEOUT];
 /// What variables were called before the first release, and what they are called now.
 const RENAMED: [(&str, &str); 2] = [
     ("LINKGATE_PACKAGE_OPAQUE", package::ALLOW_UNKNOWN_FORMATS),
@@ -284,6 +288,8 @@ impl Config {
             log: LogConfig::read_settings(&mut reader),
             traces: TraceConfig::read_settings(&mut reader),
         };
+        #[cfg(feature = "failpoints")]
+        let config = hurry(&mut reader, config);
         reader.finish(config)
     }
 }
@@ -309,7 +315,8 @@ impl CommandConfig {
 
 fn refuse_typos(reader: &mut Reader<'_, impl Vars>) {
     for name in reader.names() {
-        let known = VARIABLES.contains(&name.as_str()) || cfg!(feature = "failpoints") && name == FAILPOINT;
+        let is_of_tests = cfg!(feature = "failpoints") && OF_TESTS.contains(&name.as_str());
+        let known = VARIABLES.contains(&name.as_str()) || is_of_tests;
         if known || !OWN_PREFIXES.iter().any(|p| name.starts_with(p)) {
             continue;
         }
@@ -322,6 +329,17 @@ fn refuse_typos(reader: &mut Reader<'_, impl Vars>) {
     if let Some(fault) = reader.read_text(FAILPOINT).and_then(|text| linkgate_store_core::failpoint::arm(&text).err()) {
         reader.fault(FAILPOINT, fault);
     }
+}
+
+/// Tests wait for what in production takes a minute.
+#[cfg(feature = "failpoints")]
+fn hurry(reader: &mut Reader<'_, impl Vars>, mut config: Config) -> Config {
+    if let Some(shared) = &mut config.shared {
+        let usual = u64::try_from(shared.bucket.retry_timeout.as_millis()).unwrap_or(u64::MAX);
+        shared.bucket.retry_timeout =
+            std::time::Duration::from_millis(reader.number(RETRY_TIMEOUT, usual, 100..=600_000));
+    }
+    config
 }
 
 fn read_time_zone(reader: &mut Reader<'_, impl Vars>) -> TimeZone {

@@ -1,4 +1,5 @@
-//! Steps at which the store can be made to kill itself, to prove that a crash there loses nothing.
+//! Steps at which the store can be made to kill itself, to prove that a crash there loses nothing, or to stand still, to prove
+//! that what it does when it goes on harms nothing that others have done meanwhile.
 //!
 //! Promises: without the feature `failpoints` reaching a step does nothing, and the setting that arms one is refused like
 //! any other that the store does not know. Nothing that is shipped has the feature on; `cargo xtask chaos` builds a store
@@ -155,29 +156,42 @@ mod armed {
 
     use crate::failpoint::Step;
 
-    static ARMED: OnceLock<(Step, AtomicU32)> = OnceLock::new();
+    static ARMED: OnceLock<Armed> = OnceLock::new();
 
-    /// Arms `step:n`: the process is killed, as by `kill -9`, when the step is reached for the n-th time. The first one
-    /// that is armed stays.
+    struct Armed {
+        step: Step,
+        left: AtomicU32,
+        /// Instead of being killed.
+        stands_still: bool,
+    }
+
+    /// Arms `step:n`: the process is killed, as by `kill -9`, when the step is reached for the n-th time. With `step:n:stop` it
+    /// stands still there until somebody lets it go on (`SIGCONT`). The first one that is armed stays.
     ///
     /// # Errors
     /// If there is no such step or number.
     pub fn arm(text: &str) -> Result<(), &'static str> {
-        let (name, times) = text.split_once(':').ok_or("must be `step:n`")?;
+        let (name, rest) = text.split_once(':').ok_or("must be `step:n` or `step:n:stop`")?;
+        let (times, stands_still) = rest.strip_suffix(":stop").map_or((rest, false), |times| (times, true));
         let step = Step::ALL.into_iter().find(|step| step.name() == name).ok_or("names no step")?;
-        let times = times.parse().map_err(|_| "must end in a number")?;
-        ARMED.get_or_init(|| (step, AtomicU32::new(times)));
+        let left = times.parse().map(AtomicU32::new).map_err(|_| "must end in a number, or in a number and `:stop`")?;
+        ARMED.get_or_init(|| Armed { step, left, stands_still });
         Ok(())
     }
 
     pub(super) fn reached(step: Step) {
-        let is_due = |(armed, left): &(Step, AtomicU32)| *armed == step && left.fetch_sub(1, Ordering::Relaxed) == 1;
-        if ARMED.get().is_some_and(is_due) {
-            // The signal cannot be caught, so nothing below runs for longer than the kernel takes to deliver it.
-            let _sent = kill_process(getpid(), Signal::KILL);
-            loop {
-                std::thread::park();
-            }
+        let Some(armed) = ARMED.get().filter(|armed| armed.step == step) else { return };
+        if armed.left.fetch_sub(1, Ordering::Relaxed) != 1 {
+            return;
+        }
+        if armed.stands_still {
+            let _sent = kill_process(getpid(), Signal::STOP);
+            return;
+        }
+        // The signal cannot be caught, so nothing below runs for longer than the kernel takes to deliver it.
+        let _sent = kill_process(getpid(), Signal::KILL);
+        loop {
+            std::thread::park();
         }
     }
 }
