@@ -27,7 +27,8 @@ pub fn write_limits(file: &Path, format: LimitsFormat) -> Result<Report, Error> 
     let (rates, by_service) = rates.map_err(|faults| Error::Faults(format_faults(&name, &document, &faults)))?;
     let mut warnings = String::new();
     if !by_service {
-        warnings += "warning: limits.upload_rates is not `service`: under this policy each Envoy counts uploads itself\n";
+        warnings +=
+            "warning: limits.upload_rates is not `service`: under this policy each Envoy counts uploads itself\n";
     }
     let output = match format {
         LimitsFormat::Limitador => limitador(&rates, &mut warnings),
@@ -221,9 +222,17 @@ mod tests {
 
     #[test]
     fn no_window_lets_more_through_in_the_long_run() {
-        for (per_second, burst) in
-            [(0.001, 1), (0.001, 1_000_000), (0.3, 1), (0.7, 5), (1.0, 1), (3.0, 10), (99.9, 7), (1e6, 1), (1e6, 1_000_000)]
-        {
+        for (per_second, burst) in [
+            (0.001, 1),
+            (0.001, 1_000_000),
+            (0.3, 1),
+            (0.7, 5),
+            (1.0, 1),
+            (3.0, 10),
+            (99.9, 7),
+            (1e6, 1),
+            (1e6, 1_000_000),
+        ] {
             let rate = rate(RateScope::App, per_second, burst);
             let [any, unit] = [Window::of_any_length(&rate), Window::of_a_unit(&rate).1];
             for window in [any, unit] {

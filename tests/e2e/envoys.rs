@@ -195,9 +195,11 @@ async fn while_the_service_does_not_answer_uploads_are_refused_or_let_through_as
     assert!(!service.asked().is_empty(), "both asked");
     service.answer_again();
     // On a busy machine an answer may take longer than they wait for it.
-    linkgate_tests::wait_until_holds("the service", async || upload(&denying).send(denying.base()).await.status == 200).await;
+    linkgate_tests::wait_until_holds("the service", async || upload(&denying).send(denying.base()).await.status == 200)
+        .await;
     drop(service);
     // Nobody listens any more.
-    linkgate_tests::wait_until_holds("the refusal", async || upload(&denying).send(denying.base()).await.status == 503).await;
+    linkgate_tests::wait_until_holds("the refusal", async || upload(&denying).send(denying.base()).await.status == 503)
+        .await;
     assert_eq!(upload(&allowing).send(allowing.base()).await.status, 200);
 }

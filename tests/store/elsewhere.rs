@@ -9,8 +9,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
-use crate::shared::weed::Weed;
 use crate::shared::{servers, start};
+use linkgate_tests::weed::Weed;
 
 /// Beside the shared ones: short enough for a test to wait for.
 const LEASE: (&str, &str) = ("LINKGATE_STORE_JOB_LEASE_S", "3");

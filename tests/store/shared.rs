@@ -1,18 +1,13 @@
 //! Stores that share a database and a bucket.
 
-#[path = "../../store-service/blob-s3/tests/support/weed.rs"]
-#[allow(dead_code, reason = "the tests of the bucket need the rest")]
-pub(super) mod weed;
-
 use std::path::Path;
 
 use linkgate_catalog::testing::PostgresServer;
 use linkgate_tests::process::command_with;
+use linkgate_tests::weed::{BUCKET, KEY_ID, SECRET, Weed};
 use linkgate_tests::{FakeSource, StoreProcess, another_package_of_size, wait_until};
 use reqwest::Method;
 use serde_json::json;
-
-use weed::{BUCKET, KEY_ID, SECRET, Weed};
 
 /// In parts, and then some.
 const BYTES: usize = 9 << 20;

@@ -22,9 +22,12 @@ pub mod json;
 pub mod measure;
 pub mod network;
 pub mod nginx;
+pub mod postgres_proxy;
 pub mod process;
 pub mod rate_limits;
+pub mod replicas;
 pub mod request;
+pub mod s3_proxy;
 pub mod signature;
 pub mod source;
 pub mod stack;
@@ -32,6 +35,9 @@ pub mod store;
 pub mod tls;
 pub mod token;
 pub mod wait;
+#[path = "../../store-service/blob-s3/tests/support/weed.rs"]
+#[allow(missing_docs, reason = "the tests of the bucket have it for themselves")]
+pub mod weed;
 pub mod whole;
 
 pub use archive::{Compression, another_package_of_size, package_of, package_of_size, tar, zip};
@@ -43,9 +49,12 @@ pub use identity::{Asked, Identity, Question, Service, ServiceBehaviour};
 pub use json::redacted;
 pub use network::NameServer;
 pub use nginx::Nginx;
+pub use postgres_proxy::{Cut, CutCommits, PostgresProxy};
 pub use process::{StoreProcess, unknown_formats_allowed};
 pub use rate_limits::RateLimits;
+pub use replicas::{Reached, Replicas};
 pub use request::{LinkRequestBuilder, Reply};
+pub use s3_proxy::{Fate, Rule, S3Proxy};
 pub use source::{Behaviour, FakeSource, RangedFile};
 pub use stack::TestStack;
 pub use store::{TestStore, allow_unknown_formats, trust};

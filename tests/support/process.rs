@@ -217,6 +217,23 @@ impl TestStack<Process> {
         self.signal("-HUP");
     }
 
+    /// Lets it stand still: whoever asks gets no answer, and no connection breaks.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    /// Whether it stands still, as it was told or by itself at a step.
+    #[must_use]
+    pub fn stands_still(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.size.child.id())).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_start().starts_with('T'))
+    }
+
     fn signal(&self, signal: &str) {
         let sent = Command::new("kill").args([signal, &self.size.child.id().to_string()]).status().unwrap();
         assert!(sent.success());

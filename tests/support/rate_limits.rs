@@ -166,7 +166,9 @@ fn read_request(message: &[u8]) -> Asked {
     for (field, value) in fields(message) {
         match field {
             1 => asked.domain = text(value),
-            2 => asked.descriptors.push(fields(value).filter(|(field, _)| *field == 1).map(|(_, e)| entry(e)).collect()),
+            2 => {
+                asked.descriptors.push(fields(value).filter(|(field, _)| *field == 1).map(|(_, e)| entry(e)).collect())
+            }
             _ => {}
         }
     }

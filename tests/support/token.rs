@@ -42,6 +42,17 @@ impl TokenMint {
         Self { kid: kid.to_owned(), key, pem: file }
     }
 
+    /// The same key once more.
+    ///
+    /// # Panics
+    /// If its public half cannot be written.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        let pem = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(pem.path(), self.pem()).unwrap();
+        Self { kid: self.kid.clone(), key: self.key.clone(), pem }
+    }
+
     /// The key's name.
     #[must_use]
     pub fn kid(&self) -> &str {

@@ -18,7 +18,8 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use linkgate_contract::{
-    Action, BodyKind, CREDENTIAL_NAMES, Fields, Language, Operation, Origin, Problem, Sha256, UploadByLinkRequest, headers,
+    Action, BodyKind, CREDENTIAL_NAMES, Fields, Language, Operation, Origin, Problem, Sha256, UploadByLinkRequest,
+    headers,
 };
 
 use self::authentication::Authentication;

@@ -6,7 +6,9 @@
 use linkgate_contract::HostRule;
 
 use super::compile::rules::{moment_of, network};
-use super::document::{Authentication, Client, Document, Grant, Host, Limits, Mode, Packages, Restriction, UploadRates, User};
+use super::document::{
+    Authentication, Client, Document, Grant, Host, Limits, Mode, Packages, Restriction, UploadRates, User,
+};
 use super::fault::Fault;
 use crate::rules::pattern::covers;
 

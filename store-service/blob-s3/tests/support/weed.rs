@@ -119,6 +119,21 @@ impl Weed {
         }
     }
 
+    /// Lets it stand still: whoever asks gets no answer, and no connection breaks.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let child = self.child.as_ref().expect("it runs");
+        assert!(Command::new("kill").args([signal, &child.0.id().to_string()]).status().unwrap().success());
+    }
+
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port())
     }

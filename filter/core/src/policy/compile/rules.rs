@@ -9,7 +9,9 @@ use linkgate_contract::{CredentialName, Extension, HostRule};
 use super::{NAME_RULE, is_name};
 use crate::keys::PublicKey;
 use crate::limit::{Rate, Share, Traffic, Uploads};
-use crate::policy::document::{self, Checksum as ChecksumPart, Limits, Mode, Packages, Restrictions, SignedUrls, UploadRates};
+use crate::policy::document::{
+    self, Checksum as ChecksumPart, Limits, Mode, Packages, Restrictions, SignedUrls, UploadRates,
+};
 use crate::policy::fault::Faults;
 use crate::rules::grants::{Grant, Grants};
 use crate::rules::packages::{Checksum, HostEntry, PackageRules};
