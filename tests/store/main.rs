@@ -36,6 +36,7 @@ mod provenance;
 mod quotas;
 mod reading;
 mod redirects;
+mod replicas;
 mod resume;
 mod retention;
 mod retry;

@@ -101,6 +101,27 @@ async fn one_lost_request_or_reply_harms_no_upload() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_lost_deletion_or_reply_leaves_nothing() {
+    let Some(stage) = Stage::set().await else { return };
+    let proxy = Proxy::before(stage.weed.port()).await;
+    let store = S3BlobStore::open(&settings(&proxy.endpoint(), &stage.temp), stage.keys.clone()).await.unwrap();
+    for passes_on in [true, false] {
+        let sha256 = put(&store, b"soon gone").await;
+        assert!(store.delete(sha256).await.unwrap());
+        proxy.cut(Cut { matching: vec!["DELETE", "p/"], passes_on, times: Some(1) });
+        assert_eq!(store.sweep_abandoned(SystemTime::now(), false).await.unwrap().files, 1);
+        stage.wait_until_left(&[]).await;
+        let mut given_up = store.open_writer(None).await.unwrap();
+        write(&mut given_up, &bytes(2 * PART)).await;
+        let before = proxy.seen(&["DELETE", "uploadId"]).len();
+        proxy.cut(Cut { matching: vec!["DELETE", "uploadId"], passes_on, times: Some(1) });
+        given_up.discard().await;
+        assert!(proxy.seen(&["DELETE", "uploadId"]).len() > before + 1, "it was tried again");
+        stage.wait_until_left(&[]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_object_that_is_there_settles_what_no_reply_told() {
     let Some(stage) = Stage::set().await else { return };
     let proxy = Proxy::before(stage.weed.port()).await;

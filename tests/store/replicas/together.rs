@@ -1,0 +1,137 @@
+//! Stores that are asked for the same at the same time.
+
+use linkgate_tests::{Behaviour, FakeSource, Reached, Replicas, StoreProcess, another_package_of_size};
+use tokio::join;
+
+use super::{accepted, assert_done, holding, package};
+
+async fn two(replicas: &Replicas, source: &FakeSource) -> [StoreProcess; 2] {
+    [(); 2].map(|()| replicas.store(source, &Reached::default()))
+}
+
+async fn assert_one(replicas: &Replicas, stores: [StoreProcess; 2], source: &FakeSource) {
+    for store in stores {
+        store.stop();
+    }
+    let left = replicas.collect(source).await;
+    assert_eq!((left.rows.len(), left.blobs.len()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_upload_at_two_stores_is_one_download_and_one_answer() {
+    let Some(replicas) = Replicas::start().await else { return };
+    let source = holding(0).await;
+    let stores = two(&replicas, &source).await;
+    let [one, other] = &stores;
+    let replies = async {
+        join!(one.send(one.request(source.url()).in_english()), other.send(other.request(source.url()).in_english()))
+    };
+    let both_ask = async {
+        source.wait_for_requests(1).await;
+        // The second one has joined the first, or asks for it.
+        linkgate_tests::wait_until_holds("both stores work on it", async || {
+            let mut working = 0;
+            for store in &stores {
+                let metrics = store.get("/metrics").await.body;
+                working += usize::from(metrics.lines().any(|line| line == "linkgate_store_uploads_active 1"));
+            }
+            working == 2
+        })
+        .await;
+        source.release();
+    };
+    let ((first, second), ()) = join!(replies, both_ask);
+    assert_eq!((first.status, second.status), (200, 200), "{} {}", first.body, second.body);
+    assert_eq!(first.json(), second.json());
+    assert_eq!(source.requests().len(), 1, "one download");
+    assert_one(&replicas, stores, &source).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_key_at_two_stores_stands_for_one_upload() {
+    let Some(replicas) = Replicas::start().await else { return };
+    let source = holding(0).await;
+    let stores = two(&replicas, &source).await;
+    let [one, other] = &stores;
+    let keyed = |store: &StoreProcess| store.request(source.url()).header("idempotency-key", "k").in_english();
+    let replies = async { join!(one.send(keyed(one)), other.send(keyed(other))) };
+    let release = async {
+        source.wait_for_requests(1).await;
+        source.release();
+    };
+    let ((first, second), ()) = join!(replies, release);
+    assert_eq!((first.status, second.status), (200, 200), "{} {}", first.body, second.body);
+    assert_eq!(first.json()["id"], second.json()["id"]);
+    let again = other.send(keyed(other)).await;
+    assert_eq!((again.status, &again.json()["id"]), (200, &first.json()["id"]), "{}", again.body);
+    let changed = other.send(keyed(other).version("another")).await;
+    assert_eq!(changed.json()["code"], "IDEMPOTENCY_KEY_REUSED", "{}", changed.body);
+    assert_eq!(source.requests().len(), 1, "one download");
+    assert_one(&replicas, stores, &source).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_packages_for_one_version_one_is_stored_and_one_refused() {
+    let Some(replicas) = Replicas::start().await else { return };
+    let source = FakeSource::start(Behaviour::Status(404)).await;
+    for number in 0..2 {
+        source.on(&format!("/{number}.tgz"), Behaviour::Held(another_package_of_size(100_000 + number)));
+    }
+    let stores = two(&replicas, &source).await;
+    let [one, other] = &stores;
+    let send = |store: &'_ StoreProcess, number: usize| {
+        store.request(source.url_of(&format!("/{number}.tgz"))).in_english().try_send_owned(store.base())
+    };
+    let replies = async { join!(send(one, 0), send(other, 1)) };
+    let release = async {
+        source.wait_for_requests(2).await;
+        source.release();
+    };
+    let ((first, second), ()) = join!(replies, release);
+    let mut replies = [first.unwrap(), second.unwrap()];
+    replies.sort_by_key(|reply| reply.status);
+    let [stored, refused] = replies;
+    assert_eq!((stored.status, refused.status), (200, 400), "{} {}", stored.body, refused.body);
+    assert_eq!(refused.json()["code"], "PACKAGE_ALREADY_EXISTS");
+    assert_one(&replicas, stores, &source).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_was_accepted_at_two_stores_ends_at_both() {
+    let Some(replicas) = Replicas::start().await else { return };
+    let source = holding(0).await;
+    let stores = two(&replicas, &source).await;
+    let [one, other] = &stores;
+    let first = accepted(one, one.request(source.url())).await;
+    source.wait_for_requests(1).await;
+    let second = accepted(other, other.request(source.url())).await;
+    source.release();
+    let mut ids = Vec::new();
+    for store in [one, other] {
+        for upload in [&first, &second] {
+            ids.push(assert_done(store, upload).await);
+        }
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 1, "one package");
+    assert_eq!(source.requests().len(), 1, "one download");
+    assert_one(&replicas, stores, &source).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_whose_store_dies_is_taken_over_by_one_that_was_asked_for_the_same() {
+    let Some(replicas) = Replicas::start().await else { return };
+    let source = holding(0).await;
+    let [mut dying, other] = two(&replicas, &source).await;
+    let first = accepted(&dying, dying.request(source.url())).await;
+    source.wait_for_requests(1).await;
+    let second = accepted(&other, other.request(source.url())).await;
+    dying.kill_9();
+    source.wait_for_requests(2).await;
+    source.release();
+    let ids = [assert_done(&other, &first).await, assert_done(&other, &second).await];
+    assert_eq!(ids[0], ids[1]);
+    other.stop();
+    let left = replicas.collect(&source).await;
+    assert_eq!((left.rows.len(), left.blobs.len(), left.rows[0].size_bytes), (1, 1, package(0).len() as i64));
+}
