@@ -1,6 +1,7 @@
 //! Stores that share a database and a bucket, while one of them fails, or what they share does. What is promised then is in
 //! `docs/OPERATIONS.md`.
 
+mod campaign;
 mod clocks;
 mod commits;
 mod connections;

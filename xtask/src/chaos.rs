@@ -10,6 +10,8 @@ use clap::value_parser;
 use crate::error::{Failure, Outcome};
 use crate::programs::Programs;
 use crate::run::{probe, run, run_if_possible};
+use crate::test;
+use crate::weed::find_weed;
 use crate::workspace::{Profile, Workspace};
 
 /// What is tried.
@@ -56,6 +58,16 @@ pub enum Chaos {
         /// How long
         #[arg(long, default_value_t = 60, value_parser = value_parser!(u32).range(1..=600))]
         seconds: u32,
+    },
+    /// Three stores on one PostgreSQL and one bucket: each dies, stands still or is stopped, the database and the bucket fail, and
+    /// replies get lost, while callers upload, overwrite and delete at all of them
+    Replicas {
+        /// How often something happens
+        #[arg(long, default_value_t = 1_000, value_parser = value_parser!(u32).range(1..=1_000_000))]
+        rounds: u32,
+        /// What decides what and when, as the report of another run named it
+        #[arg(long)]
+        seed: Option<u64>,
     },
     /// One caller who takes as much of each thing as it can get, and another who must be served all the same
     Crowd,
@@ -112,6 +124,12 @@ pub fn chaos(workspace: &Workspace, chaos: &Chaos) -> Outcome<()> {
             let mut command = campaign(workspace.cargo(), "races");
             command.args(["--callers", &callers.to_string(), "--seconds", &seconds.to_string()]);
             run(command.env("LINKGATE_BIN_DIR", bin))
+        }
+        Chaos::Replicas { rounds, seed } => {
+            let mut command = campaign(workspace.cargo(), "replicas");
+            let dying = dying(&mut command, *rounds, *seed).env("LINKGATE_BIN_DIR", workspace.build_stores()?);
+            test::tools::add_missing();
+            run_if_possible(dying.envs(find_weed(workspace).map(|weed| ("LINKGATE_WEED", weed))))
         }
         Chaos::Crowd => {
             let programs = Programs::build(workspace, Profile::Dev, &["linkgate-store", "linkgate-cli"])?;

@@ -5,7 +5,7 @@
 
 mod cost;
 mod python;
-mod tools;
+pub mod tools;
 
 use std::process::Command;
 

@@ -15,6 +15,7 @@ pub mod trouble;
 use std::os::unix::process::ExitStatusExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -173,7 +174,7 @@ impl Campaign {
             wrong += self.clear().await;
         }
         for caller in &mut self.callers {
-            self.report.add_deeds(std::mem::take(&mut caller.deeds));
+            self.report.deeds.add(std::mem::take(&mut caller.deeds));
         }
         wrong
     }
@@ -225,12 +226,14 @@ impl Campaign {
         let mut store = StoreProcess::start_program(WITH_FAILPOINTS, &data, &pairs(&settings), TokenMint::new());
         let round = Round {
             packages: &self.packages,
-            directory: self.ground.directory(),
+            directory: Some(self.ground.directory()),
             request: store.request("replaced by each caller"),
             tokens: ["delete", "restore", "pin"].map(|action| (action, store.mint().token_for(action))).into(),
-            base: store.base().to_owned(),
+            bases: vec![store.base().to_owned()],
             number: self.report.rounds,
             power: self.ground.power(),
+            may_fail: false,
+            is_over: AtomicBool::new(false),
         };
         let calls = join_all(self.callers.iter_mut().map(|caller| caller.call(&round)));
         let (died_at, _) = tokio::join!(die(&mut store, &self.ground, aim), calls);

@@ -1,7 +1,7 @@
 //! What `cargo xtask chaos` runs: `gate` under load while policies and bkauth come and go; `crash` and `power`, a store
 //! that is killed, or whose disk goes away, while callers upload, overwrite and delete; `disk`, one that fills up or fails;
 //! `crowd`, one of which a caller takes all it can get; `memory`, one with the packages that take most of its memory; `races`, one
-//! module of which many callers change at once.
+//! module of which many callers change at once; `replicas`, stores that share a database and a bucket, while any of these fails.
 //!
 //! `cargo run -p linkgate-chaos -- gate --seconds 30 --rate 1000 --deploys 20`, with the
 //! variables that `cargo xtask test` sets. Promises: ends with 0 only if nothing was wrong, with 1 if something was, and
@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use linkgate_chaos::crash::trouble::{self, Trouble, cannot_trouble};
 use linkgate_chaos::crash::{self, FileSystem};
-use linkgate_chaos::{crowd, gate, memory, races};
+use linkgate_chaos::{crowd, gate, memory, races, replicas};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Nothing was found wrong, but nothing was looked at either.
@@ -49,6 +49,7 @@ async fn shake() -> ExitCode {
             let report = report.await;
             ended(&report, &report.violations())
         }
+        Some("replicas") => replicas().await,
         Some("crowd") => {
             let report = crowd::run().await;
             ended(&report, &report.violations())
@@ -96,6 +97,16 @@ async fn memory() -> ExitCode {
     }
     let report = memory::run(wanted("--kills", 2)).await;
     ended(&report, &report.violations())
+}
+
+async fn replicas() -> ExitCode {
+    match replicas::run(replicas::Plan::new(wanted("--rounds", 1_000), seed())).await {
+        Some(report) => ended(&report, &report.violations()),
+        None => {
+            eprintln!("NOT RUN, nothing was tested: PostgreSQL or SeaweedFS is missing");
+            ExitCode::from(CANNOT_RUN)
+        }
+    }
 }
 
 async fn crash(plan: crash::Plan) -> ExitCode {

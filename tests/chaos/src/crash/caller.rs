@@ -1,9 +1,11 @@
 //! A caller of a campaign: it uploads, overwrites and deletes versions of an application of its own, one after the other,
 //! and remembers what was acknowledged.
 //!
-//! Promises: at most one deed of a caller is in doubt, the one that was under way when the store died.
+//! Promises: at most one deed of a caller is in doubt, the one that was under way when the store died; nothing is done after
+//! it until it is settled.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -70,6 +72,19 @@ pub struct Deeds {
     pub refusals: u64,
 }
 
+impl Deeds {
+    /// Adds others.
+    pub fn add(&mut self, other: Self) {
+        self.uploads += other.uploads;
+        self.overwrites += other.overwrites;
+        self.deletes += other.deletes;
+        self.restores += other.restores;
+        self.pins += other.pins;
+        self.promises += other.promises;
+        self.refusals += other.refusals;
+    }
+}
+
 /// A caller, and all that it knows.
 #[derive(Debug)]
 pub struct Caller {
@@ -104,18 +119,22 @@ struct Pins {
 pub struct Round<'a> {
     /// The packages.
     pub packages: &'a Packages,
-    /// The data directory, where a platform deletes.
-    pub directory: DataDirectory,
+    /// The data directory, where a platform deletes; `None`: it does not.
+    pub directory: Option<DataDirectory>,
     /// A request that is valid.
     pub request: LinkRequestBuilder,
     /// Tokens for other actions.
     pub tokens: BTreeMap<&'static str, String>,
-    /// Where the store is.
-    pub base: String,
+    /// Where the stores are. Any of them will do for anything.
+    pub bases: Vec<String>,
     /// The number of the round: new modules are registered all the time.
     pub number: u32,
     /// Whether there is power. What is answered when there is none any more, nobody has ever heard.
     pub power: Power,
+    /// Whether a store may say that it fails: that leaves its caller in doubt.
+    pub may_fail: bool,
+    /// Whether callers are to end.
+    pub is_over: AtomicBool,
 }
 
 /// Whether the store still answers.
@@ -150,9 +169,24 @@ impl Caller {
         self.pins = Pins::default();
     }
 
-    /// Calls until the store does not answer any more.
+    /// Calls until a store does not answer any more, or the round is over.
     pub async fn call(&mut self, round: &Round<'_>) {
-        while let Next::Go = self.deed(round).await {}
+        while !round.is_over.load(Ordering::Relaxed) {
+            if let Next::End = self.deed(round).await {
+                return;
+            }
+        }
+    }
+
+    /// What a store of these replies. `None` if it does not, or if it fails and may do so.
+    async fn ask(&mut self, round: &Round<'_>, request: LinkRequestBuilder) -> Result<Option<Reply>, reqwest::Error> {
+        let base = match &round.bases[..] {
+            [base] => base,
+            bases => &bases[self.rng.usize(..bases.len())],
+        };
+        let reply = request.try_send(base).await?;
+        let counts = *round.power.read().await && !(round.may_fail && reply.status >= 500);
+        Ok(counts.then_some(reply))
     }
 
     async fn deed(&mut self, round: &Round<'_>) -> Next {
@@ -231,10 +265,8 @@ impl Caller {
         self.deeds.promises += 1;
         let place = reply.header("location").unwrap_or_default().to_owned();
         loop {
-            let reply = match round.about(&self.app, &key, &place).try_send(&round.base).await {
-                Ok(reply) if *round.power.read().await => reply,
-                Ok(_) | Err(_) => return Next::End,
-            };
+            let question = round.about(&self.app, &key, &place);
+            let Ok(Some(reply)) = self.ask(round, question).await else { return Next::End };
             if reply.status != 200 {
                 return self.unexpected(&format!("a question about {key:?}"), &reply);
             }
@@ -268,10 +300,7 @@ impl Caller {
         let package = round.packages.get(self.rng.usize(..round.packages.count()));
         let request = round.of(&self.app, key, package);
         // Nothing may come of it in any case, so nothing is in doubt.
-        let reply = match request.try_send(&round.base).await {
-            Ok(reply) if *round.power.read().await => reply,
-            Ok(_) | Err(_) => return Next::End,
-        };
+        let Ok(Some(reply)) = self.ask(round, request).await else { return Next::End };
         if reply.status == 400 && reply.json()["code"] == "PACKAGE_ALREADY_EXISTS" {
             self.deeds.refusals += 1;
             return Next::Go;
@@ -281,8 +310,8 @@ impl Caller {
 
     async fn send(&mut self, round: &Round<'_>, request: LinkRequestBuilder, key: &Key, doubt: Doubt) -> Option<Reply> {
         self.doubt = Some((key.clone(), doubt));
-        match request.try_send(&round.base).await {
-            Ok(reply) => round.power.read().await.then_some(reply),
+        match self.ask(round, request).await {
+            Ok(reply) => reply,
             Err(error) => {
                 if error.is_connect() {
                     // It never reached the store.
@@ -295,9 +324,11 @@ impl Caller {
 
     /// Deletes a version in one of two ways.
     async fn delete(&mut self, round: &Round<'_>, key: Key) -> Next {
-        match self.live.get(&key).cloned().filter(|_| self.rng.bool()) {
-            Some(live) => self.delete_by_request(round, key, live).await,
-            None => self.delete_in_catalog(round, key).await,
+        let by_request = self.rng.bool() || round.directory.is_none();
+        match (self.live.get(&key).cloned().filter(|_| by_request), &round.directory) {
+            (Some(live), _) => self.delete_by_request(round, key, live).await,
+            (None, Some(directory)) => self.delete_in_catalog(round, directory, key).await,
+            (None, None) => Next::Go,
         }
     }
 
@@ -354,15 +385,14 @@ impl Caller {
         let Some(id) = self.live.get(key).map(|live| live.id) else { return Next::Go };
         self.pins.perhaps.insert(id);
         let request = round.change(&self.app, key, "pin", Method::PUT, &format!("{id}/pins/in-use/"));
-        match request.try_send(&round.base).await {
-            Ok(_) if !*round.power.read().await => Next::End,
-            Ok(reply) if reply.status == 200 => {
+        match self.ask(round, request).await {
+            Ok(Some(reply)) if reply.status == 200 => {
                 self.pins.surely.insert(id);
                 self.deeds.pins += 1;
                 Next::Go
             }
-            Ok(reply) => self.unexpected(&format!("pinning {key:?}"), &reply),
-            Err(_) => Next::End,
+            Ok(Some(reply)) => self.unexpected(&format!("pinning {key:?}"), &reply),
+            Ok(None) | Err(_) => Next::End,
         }
     }
 
@@ -370,27 +400,26 @@ impl Caller {
         let Some(id) = self.live.get(key).map(|live| live.id) else { return Next::Go };
         let was_pinned = self.pins.surely.remove(&id);
         let request = round.change(&self.app, key, "pin", Method::DELETE, &format!("{id}/pins/in-use/"));
-        match request.try_send(&round.base).await {
-            Ok(_) if !*round.power.read().await => Next::End,
-            Ok(reply) if reply.status == 200 || (reply.status == 404 && !was_pinned) => {
+        match self.ask(round, request).await {
+            Ok(Some(reply)) if reply.status == 200 || (reply.status == 404 && !was_pinned) => {
                 self.pins.perhaps.remove(&id);
                 self.deeds.pins += 1;
                 Next::Go
             }
-            Ok(reply) => self.unexpected(&format!("unpinning {key:?}, pinned: {was_pinned}"), &reply),
-            Err(_) => Next::End,
+            Ok(Some(reply)) => self.unexpected(&format!("unpinning {key:?}, pinned: {was_pinned}"), &reply),
+            Ok(None) | Err(_) => Next::End,
         }
     }
 
     /// As a platform does it: in the catalog.
-    async fn delete_in_catalog(&mut self, round: &Round<'_>, key: Key) -> Next {
+    async fn delete_in_catalog(&mut self, round: &Round<'_>, directory: &DataDirectory, key: Key) -> Next {
         // Held until it is done: the catalog maps a file into this process, which would die with the disk under it.
         let power = round.power.read().await;
         if !*power {
             return Next::End;
         }
         self.doubt = Some((key.clone(), Doubt::Delete));
-        match round.directory.delete(&self.app, &key.module, &key.version).await {
+        match directory.delete(&self.app, &key.module, &key.version).await {
             Ok(1) => {
                 self.doubt = None;
                 self.deleted.extend(self.live.remove(&key).map(|live| live.id));

@@ -33,13 +33,7 @@ pub async fn after_restart(directory: &DataDirectory, callers: &mut [Caller], pa
         look.wrong.push(format!("temporary files outlive a restart: {left:?}"));
     }
     let Some((rows, modules)) = look.read_catalog(directory).await else { return look };
-    for row in rows.iter().filter(|row| !row.is_purged) {
-        look.row(row, &files, packages);
-    }
-    for caller in callers.iter_mut() {
-        look.caller(caller, &rows);
-    }
-    look.strangers(&rows, &modules, callers);
+    look.compare(&rows, &modules, &files, callers, packages);
     look
 }
 
@@ -60,6 +54,24 @@ pub async fn after_clearing(directory: &DataDirectory) -> Look {
 }
 
 impl Look {
+    /// Holds rows, registered modules (`app/module/origin`) and stored bytes, by digest and length, against what was acknowledged.
+    pub fn compare(
+        &mut self,
+        rows: &[Row],
+        modules: &[String],
+        files: &BTreeMap<String, u64>,
+        callers: &mut [Caller],
+        packages: &Packages,
+    ) {
+        for row in rows.iter().filter(|row| !row.is_purged) {
+            self.row(row, files, packages);
+        }
+        for caller in callers.iter_mut() {
+            self.caller(caller, rows);
+        }
+        self.strangers(rows, modules, callers);
+    }
+
     /// Everything under `blobs/`, by name; each must hold what its name says.
     fn files(&mut self, directory: &DataDirectory) -> BTreeMap<String, u64> {
         let mut files = BTreeMap::new();

@@ -53,18 +53,6 @@ impl Report {
         }
     }
 
-    /// Adds what callers did.
-    pub(super) fn add_deeds(&mut self, deeds: Deeds) {
-        let sum = &mut self.deeds;
-        sum.uploads += deeds.uploads;
-        sum.overwrites += deeds.overwrites;
-        sum.deletes += deeds.deletes;
-        sum.restores += deeds.restores;
-        sum.pins += deeds.pins;
-        sum.promises += deeds.promises;
-        sum.refusals += deeds.refusals;
-    }
-
     /// Adds what was found; how much of it is wrong.
     pub(super) fn add_look(&mut self, look: Look) -> usize {
         let (sum, wrong) = (&mut self.look, look.wrong.len());
