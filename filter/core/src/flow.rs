@@ -424,7 +424,7 @@ impl Flow {
         let (link, body) = self.read_link_request(context)?;
         let access = SourceAccess::judge(&self.request, self.package_rules(context), &link.package_url)?;
         self.judge_package(context, &link);
-        Ok(Admitted { body, lease: self.acquire_lease(context, now)?, access })
+        Ok(Admitted { body, lease: self.acquire_lease(context, now)?, access, ..Admitted::default() })
     }
 
     fn require_body(&self, context: &Context) -> Result<&[u8], Interrupt> {
