@@ -206,9 +206,10 @@ impl Replicas {
         .await;
     }
 
-    /// Lets the leases of all holders of keys run out. Those that live say so again.
+    /// Lets the leases of all who hold keys or maintain what is shared run out. Those that live say so again.
     pub async fn let_holders_expire(&self) {
         self.execute("update blob_holder set alive_until = alive_until - interval '1 hour'").await;
+        self.execute("update maintenance_lease set lease_until = lease_until - interval '1 hour'").await;
     }
 
     /// Lets all graces of keys and blobs pass.
