@@ -1,6 +1,6 @@
 //! A store that stands still for longer than its lease, and goes on.
 
-use linkgate_tests::{Reached, Replicas, wait_until};
+use linkgate_tests::{Reached, Replicas, wait_until, wait_until_holds};
 
 use super::{accepted, assert_done, holding, idle};
 
@@ -48,4 +48,40 @@ async fn a_store_that_stood_still_at_any_step_finds_its_upload_done_and_takes_aw
         slow.stop();
         other.stop();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_that_wait_at_a_store_that_stood_still_end_there_too() {
+    let Some(replicas) = Replicas::start().await else { return };
+    let source = holding(0).await;
+    let settings = [("LINKGATE_STORE_MAX_UPLOADS", "1"), ("LINKGATE_STORE_QUEUE_TIMEOUT_S", "3600")];
+    let settings = settings.map(|(name, value)| (name, value.to_owned())).to_vec();
+    let one_at_a_time = Reached { settings, ..Reached::default() };
+    let [slow, other] = [(); 2].map(|()| replicas.store(&source, &one_at_a_time));
+    let upload = |version: &str| slow.request(source.url()).version(version);
+    let works = accepted(&slow, upload("1")).await;
+    source.wait_for_requests(1).await;
+    let waits = accepted(&slow, upload("2")).await;
+    let asks = tokio::spawn(upload("3").try_send_owned(slow.base()));
+    wait_until_holds("two that wait", async || {
+        slow.get("/metrics").await.body.contains("linkgate_store_uploads_waiting 2\n")
+    })
+    .await;
+    slow.pause();
+    source.wait_for_requests(2).await;
+    source.release();
+    for upload in [&works, &waits] {
+        assert_done(&other, upload).await;
+    }
+    slow.go_on();
+    for upload in [&works, &waits] {
+        assert_done(&slow, upload).await;
+    }
+    let reply = asks.await.unwrap().unwrap();
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    idle(&slow).await;
+    slow.stop();
+    other.stop();
+    assert_eq!(replicas.collect(&source).await.rows.len(), 3);
+    assert_eq!(replicas.ask::<i64>("select count(*) from event").await, 3);
 }

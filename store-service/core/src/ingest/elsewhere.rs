@@ -5,7 +5,7 @@
 
 use linkgate_contract::JobId;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::job::{Job, RecordState, Stage};
 use super::ports::{JobEnd, JobQueue as _, JobView, PackageRow, QueueError, Services};
@@ -49,6 +49,16 @@ impl<V: Services> Ingest<V> {
             let _in_time_or_not = timeout(self.rules.queue.lease * LEASES_TO_CANCEL, ended).await;
         }
         Ok(self.catalog.find_job(view.id).await?.unwrap_or(view))
+    }
+
+    /// Resolves when a job that waits here for its turn has ended elsewhere, or is on the queue no more: another process took this
+    /// one for dead, which stood still. That takes a lease at least, and most jobs have had their turn by then.
+    ///
+    /// # Errors
+    /// If the catalog fails.
+    pub(super) async fn is_gone_elsewhere(&self, id: JobId) -> Result<(), QueueError> {
+        sleep(self.rules.queue.lease).await;
+        self.end_elsewhere(id, |_| {}).await.map(drop)
     }
 
     /// Waits for the end of a job that does the same. `None` if it went away without one.

@@ -209,6 +209,7 @@ impl<V: Services> Ingest<V> {
         let turn = async {
             tokio::select! {
                 () = job.claimed() => Ok(Enqueued::Queued),
+                gone = self.is_gone_elsewhere(job.id()) => gone.map(|()| Enqueued::Joined(job.id())).map_err(Into::into),
                 () = job.queue_timed_out(self.rules.queue.queue_timeout) => Err(IngestError::Busy),
             }
         };
