@@ -162,7 +162,7 @@ async fn verify(config: &CommandConfig, repair: bool, json: bool) -> Result<Exit
     let mut report = |finding: &Finding| if json { say_json(finding) } else { say(finding) };
     let summary = if repair {
         let (_locked, blobs, catalog) = open_alone(&config.data_dir).await?;
-        let summary = maintenance::repair(blobs, catalog.clone(), &mut report).await;
+        let summary = maintenance::repair(blobs, catalog.clone(), std::time::Duration::ZERO, &mut report).await;
         catalog.close().await;
         summary?
     } else {
@@ -226,7 +226,7 @@ fn say_missing(sha256: &str) {
 }
 
 fn say_copied(verb: &str, to: &Path, copied: Copied) -> ExitCode {
-    let Copied { blobs, bytes, linked, missing } = copied;
+    let Copied { blobs, bytes, linked, missing, .. } = copied;
     say(format_args!(
         "{verb} to {}: {blobs} packages ({bytes} bytes), {linked} of them as links, {missing} missing",
         to.display()

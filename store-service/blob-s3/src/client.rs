@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::TryStreamExt as _;
 use futures_util::stream::BoxStream;
 use http::Method;
 use linkgate_store_core::ingest::ports::{BlobError, ObjectKey};
@@ -174,6 +175,13 @@ impl Bucket {
             return Err(failed(generic(format!("{STATUS}{status}: {text}"))));
         }
         Ok(uploads_in(&text).filter(|upload| upload.key == *key).collect())
+    }
+
+    /// Whether no key begins with this one and a slash.
+    pub(crate) async fn is_empty(&self, folder: &ObjectKey) -> Result<bool, BlobError> {
+        let mut objects = self.s3.list(Some(&path(folder)));
+        let first = objects.try_next().await.map_err(|e| blob_error("listing objects", e))?;
+        Ok(first.is_none())
     }
 
     /// Where somebody with other tools finds an object.

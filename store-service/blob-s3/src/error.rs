@@ -116,11 +116,6 @@ pub(crate) fn too_many_parts() -> BlobError {
     BlobError::NoSpace(io::Error::new(io::ErrorKind::StorageFull, Said("an upload has too many parts".to_owned())))
 }
 
-/// A blob that another store has under a name that is not its digest.
-pub(crate) fn wrong_digest() -> BlobError {
-    fault("copying a blob", "its bytes have another digest than its name".to_owned())
-}
-
 /// Nothing came for so long.
 pub(crate) fn no_reply(after: Duration) -> BlobError {
     BlobError::Unavailable(format!("no reply came in {} seconds", after.as_secs()).into())

@@ -6,7 +6,7 @@
 //! bucket with all its bytes. All uploads together hold no more memory than they may; what finds no place in it goes through
 //! temporary files. Whatever ends a writer, its object and its parts are deleted: by this store at once, or by any store later.
 //! Relies on nothing but PUT, GET with ranges, HEAD, DELETE and multipart uploads: no conditional writes, no copies, and lists
-//! of the bucket only to find uploads whose names nobody noted. The only crate that speaks S3.
+//! of the bucket only to find uploads whose names nobody noted, and to see whether anybody has used it. The only crate that speaks S3.
 
 mod budget;
 mod client;
@@ -33,6 +33,7 @@ pub use error::S3StartError;
 pub use export::S3Export;
 pub use finished::{ObjectFile, S3FinishedBlob};
 pub use hold::S3Hold;
+pub use import::Imported;
 pub use reader::S3BlobReader;
 pub use settings::{Encryption, InvalidS3Settings, Memory, S3Credentials, S3Settings, UrlStyle};
 pub use store::S3BlobStore;

@@ -103,6 +103,19 @@ impl<K: BlobKeys> S3BlobStore<K> {
         };
         Ok(Self { shared: Arc::new(shared) })
     }
+
+    /// Whether there are no objects of blobs in this part of the bucket, whoever wrote them.
+    ///
+    /// # Errors
+    /// [`BlobError`] if the storage cannot say.
+    pub async fn is_unused(&self) -> Result<bool, BlobError> {
+        self.shared.cleaner.bucket.is_empty(&ObjectKey::folder(&self.shared.prefix)).await
+    }
+
+    /// Releases what was held, for a process that ends: it would count until its signs of life have run out otherwise.
+    pub async fn close(&self) {
+        self.shared.holds.release_dropped().await;
+    }
 }
 
 impl<K: BlobKeys> BlobStore for S3BlobStore<K> {

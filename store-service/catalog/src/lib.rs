@@ -13,10 +13,14 @@ mod postgres;
 mod rows;
 mod shared;
 mod sqlite;
+mod tables;
 #[cfg(any(test, feature = "testing"))]
 #[allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc, reason = "for tests only")]
 pub mod testing;
 
-pub use postgres::{PostgresBlobKeys, PostgresCatalog, PostgresLease, PostgresReservation, PostgresStartError};
-pub use shared::{EventFilter, EventRecord};
+pub use postgres::{
+    CatalogRestoreError, PostgresBlobKeys, PostgresCatalog, PostgresLease, PostgresReservation, PostgresStartError,
+    RestoreBegun,
+};
+pub use shared::{EventFilter, EventLog, EventRecord};
 pub use sqlite::{CatalogStartError, SqliteCatalog, SqliteReader, SqliteReservation};

@@ -26,13 +26,15 @@ mod provenance;
 mod queue;
 mod queue_state;
 mod reader;
+mod restore;
+mod schema;
 mod search;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 mod usage;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use linkgate_contract::{ModuleRef, PackageId, PackageVersion, Sha256};
@@ -45,7 +47,7 @@ use linkgate_store_core::ingest::ports::{
 };
 use linkgate_store_core::settings::{Demand, QueueLimits, SourceOrigin, UsageOfTarget};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tokio::task::AbortHandle;
 
 use crate::shared::{NewEvent, uploader};
@@ -59,10 +61,8 @@ use packages::Live;
 use pages::Pages;
 use pooler::refuse_pooler;
 use queue_state::QueueState;
+pub use restore::{CatalogRestoreError, RestoreBegun};
 pub use usage::PostgresReservation;
-
-/// The first release that has all that is asked of it.
-const OLDEST_SERVER: i32 = 130_000;
 
 /// The catalog in PostgreSQL. A copy is another handle on the same, in the name of the same process.
 #[derive(Clone)]
@@ -100,6 +100,15 @@ pub enum PostgresStartError {
         "a pooler is between that {0}: connect to the database directly, or by session and with the timeouts of the role"
     )]
     Pooler(&'static str),
+    /// No store has begun with it.
+    #[error("the database holds no catalog; a store makes one when it starts")]
+    Empty,
+    /// See [`PostgresCatalog::attach`].
+    #[error("the catalog is of an earlier release; use the commands of that one, or start a store of this one first")]
+    EarlierRelease,
+    /// See [`PostgresCatalog::begin_restore`].
+    #[error("the database holds half of a restore: restore the same backup again, or begin with an empty database")]
+    HalfRestored,
     /// It cannot be reached, or lets nobody in.
     #[error("the database cannot be opened: {0}")]
     Open(#[from] sqlx::Error),
@@ -112,10 +121,17 @@ pub enum PostgresStartError {
 struct Background(Mutex<Vec<AbortHandle>>);
 
 impl Background {
+    fn add(&self, tasks: [AbortHandle; 2]) {
+        self.tasks().extend(tasks);
+    }
+
     fn stop(&self) {
+        self.tasks().drain(..).for_each(|task| task.abort());
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, Vec<AbortHandle>> {
         // Nothing in here panics half-way.
-        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.drain(..).for_each(|task| task.abort());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -132,24 +148,59 @@ impl PostgresCatalog {
     /// # Errors
     /// [`PostgresStartError`] says why it cannot be used.
     pub async fn connect(address: &str, limits: QueueLimits) -> Result<Self, PostgresStartError> {
-        // What the parser says may repeat the address.
-        let address: PgConnectOptions = address.parse().map_err(|_| PostgresStartError::Address)?;
+        let catalog = Self::connect_up_to_date(address, limits).await?;
+        refuse_half_restored(&catalog.pool).await?;
+        catalog.work_on_jobs();
+        Ok(catalog)
+    }
+
+    /// Connects to an existing, possibly empty database and brings it up to date, to restore a backup into it.
+    ///
+    /// # Errors
+    /// [`PostgresStartError`] says why it cannot be used.
+    pub async fn connect_to_restore(address: &str) -> Result<Self, PostgresStartError> {
+        Self::connect_up_to_date(address, QueueLimits::default()).await
+    }
+
+    async fn connect_up_to_date(address: &str, limits: QueueLimits) -> Result<Self, PostgresStartError> {
+        let address = parse(address)?;
         let options = options(address.clone());
         // Before anything is done.
         refuse_pooler(&options).await?;
         let main = pool(CONNECTIONS).connect_with(options.clone()).await?;
-        migrate(&address).await?;
-        let listening = pool(1).connect_lazy_with(options);
+        schema::migrate(&address).await?;
+        Ok(Self::begin(main, options, limits))
+    }
+
+    /// Connects to a database that a store of this release has made, for those who look after what is stored beside stores
+    /// that run. Brings nothing up to date, and no job is to be queued or claimed here.
+    ///
+    /// # Errors
+    /// [`PostgresStartError`] says why it cannot be used.
+    pub async fn attach(address: &str) -> Result<Self, PostgresStartError> {
+        let address = parse(address)?;
+        let options = options(address.clone());
+        let main = pool(CONNECTIONS).connect_with(options.clone()).await?;
+        schema::refuse_other_release(&address).await?;
+        refuse_half_restored(&main).await?;
+        Ok(Self::begin(main, options, QueueLimits::default()))
+    }
+
+    fn begin(pool: PgPool, options: PgConnectOptions, limits: QueueLimits) -> Self {
+        let listening = database::pool(1).connect_lazy_with(options);
         let state = Arc::new(QueueState::new(limits));
-        let (chores, working) = Chores::new(main.clone(), Arc::clone(&state));
-        let background = Arc::new(Background(Mutex::new(vec![
-            tokio::spawn(working).abort_handle(),
-            tokio::spawn(queue::listen(listening.clone(), Arc::clone(&state))).abort_handle(),
-            tokio::spawn(queue::look_after_watched(main.clone(), Arc::clone(&state))).abort_handle(),
-        ])));
-        let (pages, ended) = (Pages::new(main.clone()), EndedJobs::new(limits.ended));
+        let (chores, working) = Chores::new(pool.clone(), Arc::clone(&state));
+        let background = Arc::new(Background(Mutex::new(vec![tokio::spawn(working).abort_handle()])));
+        let (pages, ended) = (Pages::new(pool.clone()), EndedJobs::new(limits.ended));
         let nonces = Arc::new(NonceRows::new(limits.nonces));
-        Ok(Self { pool: main, listening, pages, state, chores, ended, nonces, background })
+        Self { pool, listening, pages, state, chores, ended, nonces, background }
+    }
+
+    /// Hears what others say of jobs, until the last handle is gone.
+    fn work_on_jobs(&self) {
+        let hearing = tokio::spawn(queue::listen(self.listening.clone(), Arc::clone(&self.state)));
+        let looking = tokio::spawn(queue::look_after_watched(self.pool.clone(), Arc::clone(&self.state)));
+        self.background.add([hearing.abort_handle(), looking.abort_handle()]);
     }
 
     async fn try_protecting_pins(
@@ -213,6 +264,15 @@ impl PostgresCatalog {
     }
 }
 
+/// What the parser says may repeat the address, so that is not told.
+fn parse(address: &str) -> Result<PgConnectOptions, PostgresStartError> {
+    address.parse().map_err(|_| PostgresStartError::Address)
+}
+
+async fn refuse_half_restored(pool: &PgPool) -> Result<(), PostgresStartError> {
+    if restore::is_half_done(pool).await? { Err(PostgresStartError::HalfRestored) } else { Ok(()) }
+}
+
 /// Whether a package may be recorded in the place of what is there.
 async fn judge(
     tx: &mut PgConnection,
@@ -233,29 +293,6 @@ async fn judge(
         return Err(CatalogError::InUse(protecting));
     }
     Ok(())
-}
-
-/// The lock of migrations is the connection's, and they may take long: nothing bounds them but the server's own settings.
-async fn migrate(address: &PgConnectOptions) -> Result<(), PostgresStartError> {
-    let mut connection = PgConnection::connect_with(address).await?;
-    refuse_unfit(&mut connection).await?;
-    // The release after this one may be here already: what it added is made for this one to work on (migrations/README.md).
-    sqlx::migrate!("migrations/postgres").set_ignore_missing(true).run(&mut connection).await?;
-    connection.close().await?;
-    Ok(())
-}
-
-async fn refuse_unfit(connection: &mut PgConnection) -> Result<(), PostgresStartError> {
-    let (number, found, encoding): (i32, String, String) = sqlx::query_as(
-        "select current_setting('server_version_num')::int, current_setting('server_version'),
-             current_setting('server_encoding')",
-    )
-    .fetch_one(connection)
-    .await?;
-    if number < OLDEST_SERVER {
-        return Err(PostgresStartError::OldServer { found });
-    }
-    if encoding == "UTF8" { Ok(()) } else { Err(PostgresStartError::Encoding { found: encoding }) }
 }
 
 impl Catalog for PostgresCatalog {

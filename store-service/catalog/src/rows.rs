@@ -17,7 +17,7 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, Postgres, Row, Sqlite, Type};
 
-use crate::shared::{undecodable, unsigned};
+use crate::shared::{EventRecord, undecodable, unsigned};
 
 /// What columns of both databases can hold.
 pub(crate) trait ColumnValue<'r>:
@@ -238,4 +238,24 @@ pub(crate) fn read_sums(row: &impl CatalogRow) -> Result<Sums, sqlx::Error> {
 
 pub(crate) fn read_usage(row: &impl CatalogRow, packages: &str, bytes: &str) -> Result<Usage, sqlx::Error> {
     Ok(Usage { packages: unsigned(row.try_get(packages)?)?, bytes: unsigned(row.try_get(bytes)?)? })
+}
+
+/// With its time as a text, `at`.
+pub(crate) fn read_event_record(row: &impl CatalogRow) -> Result<EventRecord, sqlx::Error> {
+    Ok(EventRecord {
+        id: row.try_get("id")?,
+        at: row.try_get("at")?,
+        action: row.try_get("action")?,
+        app_code: row.try_get("app_code")?,
+        module: row.try_get("module")?,
+        package_id: row.try_get("package_id")?,
+        version: row.try_get("version")?,
+        sha256_before: row.try_get("sha256_before")?,
+        sha256_after: row.try_get("sha256_after")?,
+        caller_app: row.try_get("caller_app")?,
+        operator: row.try_get("operator")?,
+        request_id: row.try_get("request_id")?,
+        client_address: row.try_get("client_address")?,
+        reason: row.try_get("reason")?,
+    })
 }

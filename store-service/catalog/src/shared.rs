@@ -7,8 +7,8 @@ use linkgate_contract::{
 };
 use linkgate_store_core::budget::{Exhausted, Owner};
 use linkgate_store_core::ingest::ports::{
-    Actor, CandidateCursor, CandidatePlace, EventAction, JobEnd, JobRecord, JobRequest, NewPin, PackageDetail,
-    PackageRow, Pin, Sums,
+    Actor, CandidateCursor, CandidatePlace, CatalogError, EventAction, JobEnd, JobRecord, JobRequest, NewPin,
+    PackageDetail, PackageRow, Pin, Sums,
 };
 use linkgate_store_core::settings::RetentionOrder;
 use serde::Serialize;
@@ -56,6 +56,17 @@ pub struct EventFilter {
     pub app_code: Option<String>,
     /// Of modules of this name.
     pub module: Option<String>,
+}
+
+/// What happened to packages, for those who look after them all.
+pub trait EventLog: Send + Sync {
+    /// What happened, the oldest first, behind the event of this number; empty after the last.
+    fn events_after(
+        &self,
+        filter: &EventFilter,
+        after: i64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<EventRecord>, CatalogError>> + Send;
 }
 
 /// An event, as it was written.

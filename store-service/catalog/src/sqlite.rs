@@ -22,6 +22,7 @@ mod pins;
 mod provenance;
 mod queue;
 mod reader;
+mod rows_of;
 mod search;
 mod usage;
 mod version_keys;
@@ -34,11 +35,13 @@ use linkgate_contract::{ModuleRef, PackageId, PackageVersion, Sha256};
 use linkgate_store_core::failpoint::{Step, reached};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
-    Candidate, CandidateCursor, Catalog, CatalogError, CatalogReader, Chore, EventAction, EventPage, EventQuery, Fence,
-    JobEnd, JobRecord, LivePackage, Maintenance, NewPackage, PackageDetail, PackagePage, PackageQuery, PackageReader,
-    PackageSums, Pin, QueueError, QuotaClaim, Recorded, Reference, RowName, StoredFile, StoredPackage, Turn,
+    Candidate, CandidateCursor, Catalog, CatalogError, CatalogReader, CatalogSum, Chore, EventAction, EventPage,
+    EventQuery, Fence, JobEnd, JobRecord, LivePackage, Maintenance, NewPackage, PackageDetail, PackagePage,
+    PackageQuery, PackageReader, PackageSums, Pin, QueueError, QuotaClaim, Recorded, Reference, RowName, StoredFile,
+    StoredPackage, Turn,
 };
 use linkgate_store_core::settings::{Demand, QueueLimits, RetentionOrder, SourceOrigin, UsageOfTarget};
+use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{Connection as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -110,7 +113,7 @@ impl SqliteCatalog {
         refuse_old_sqlite(&writer).await?;
         // The release after this one may have been here before it was taken back: what it added is made for this one to work
         // on (migrations/README.md).
-        sqlx::migrate!("migrations/sqlite").set_ignore_missing(true).run(&writer).await?;
+        migrations().set_ignore_missing(true).run(&writer).await?;
         version_keys::fill_in(&writer).await?;
         let pages = pages::connect(options.clone()).await?;
         let reader = pool(READERS).connect_with(options.pragma("query_only", "on")).await?;
@@ -125,6 +128,11 @@ impl SqliteCatalog {
     pub(crate) async fn begin_copy(&self) -> Result<Transaction<'_, Sqlite>, sqlx::Error> {
         self.writer.begin_with(BEGIN).await
     }
+}
+
+/// All that make a database fit for this release.
+fn migrations() -> Migrator {
+    sqlx::migrate!("migrations/sqlite")
 }
 
 /// When SQLite ends a transaction by itself, as on a full disk, the driver goes on counting it, and nothing can be begun on
@@ -305,6 +313,10 @@ impl CatalogReader for SqliteCatalog {
 
     async fn snapshot(&self, into: &Path) -> Result<SqliteReader, CatalogError> {
         self.reader.snapshot(into).await
+    }
+
+    async fn sum_up(&self) -> Result<Option<CatalogSum>, CatalogError> {
+        self.reader.sum_up().await
     }
 
     /// Its journal is folded into the file.

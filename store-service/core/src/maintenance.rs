@@ -16,10 +16,10 @@ mod verify;
 use std::io;
 use std::path::PathBuf;
 
-pub use backup::{Copied, backup};
+pub use backup::{Copied, backup, copy_missing_keys};
 pub use gc::{Collected, Gc};
 pub use purge::{Purge, PurgeSummary};
-pub use restore::restore;
+pub use restore::{refuse_no_backup, restore};
 pub use timers::{Schedule, Timers};
 pub use verify::{Finding, FindingKind, Repair, Summary, repair, verify};
 
@@ -38,6 +38,9 @@ pub enum MaintenanceError {
     /// The catalog in it.
     #[error("cannot open the catalog")]
     Open(#[source] Cause),
+    /// The bucket that stores share.
+    #[error("cannot open the bucket of packages")]
+    OpenBucket(#[source] Cause),
     /// A question to the catalog, or a write in it.
     #[error("cannot use the catalog")]
     Catalog(#[from] CatalogError),
@@ -58,6 +61,12 @@ pub enum MaintenanceError {
         /// Why not, as the end of a sentence.
         why: &'static str,
     },
+    /// Something went wrong on the way.
+    #[error("the rows that were restored are not those of the backup")]
+    RowsDiffer,
+    /// The backup cannot be put where stores share what they store.
+    #[error("the backup cannot be restored")]
+    Restore(#[source] Cause),
     /// There is no backup.
     #[error("{0} holds no backup")]
     NoBackup(PathBuf),

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use linkgate_catalog::{EventFilter, EventRecord, SqliteReader};
+use linkgate_catalog::{EventFilter, EventLog as _, EventRecord, SqliteReader};
 use linkgate_store_core::data_dir::{catalog_path, refuse_half_restored};
 use linkgate_store_core::ingest::ports::CatalogReader as _;
 use linkgate_store_core::maintenance::MaintenanceError;

@@ -4,10 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use linkgate_blob::DirectoryBlobStore;
+use linkgate_blob_s3::Imported;
 use linkgate_contract::Sha256;
-use linkgate_store_core::ingest::ports::{
-    BlobError, BlobExport as _, BlobStore, BlobWriter as _, Exported, FinishedBlob as _,
-};
+use linkgate_store_core::ingest::ports::{BlobExport as _, BlobStore, BlobWriter as _, Exported, FinishedBlob as _};
 
 use crate::support::{PART, Stage, bytes, put, read};
 
@@ -88,16 +87,18 @@ async fn what_a_directory_holds_is_imported_once_and_damage_is_refused() {
     let directory = DirectoryBlobStore::open(data.path(), 0).unwrap();
     let sent = bytes(PART + 5);
     let (good, bad) = (put_in(&directory, &sent).await, put_in(&directory, b"good").await);
-    for is_linked in [false, true] {
-        let imported = stage.store.import(&directory, good).await.unwrap();
-        assert_eq!(imported, Exported::Copied { bytes: sent.len() as u64, is_linked });
+    assert!(stage.store.is_unused().await.unwrap());
+    let size = sent.len() as u64;
+    for expected in [Imported::New(size), Imported::Existing(size)] {
+        assert_eq!(stage.store.import(&directory, good).await.unwrap(), expected);
+        assert!(!stage.store.is_unused().await.unwrap());
         assert!(read(&stage.store, good, None).await == sent);
     }
     let missing = Sha256::from_bytes([9; 32]);
-    assert_eq!(stage.store.import(&directory, missing).await.unwrap(), Exported::Missing(missing));
+    assert_eq!(stage.store.import(&directory, missing).await.unwrap(), Imported::Missing);
     let name = bad.to_string();
     fs::write(data.path().join("blobs").join(&name[..2]).join(&name), "evil").unwrap();
-    assert!(matches!(stage.store.import(&directory, bad).await, Err(BlobError::Io { doing: "copying a blob", .. })));
+    assert_eq!(stage.store.import(&directory, bad).await.unwrap(), Imported::Corrupt);
     assert_eq!(stage.store.stat(bad).await.unwrap(), None);
     stage.wait_until_left(&[&stage.key(good)]).await;
 }

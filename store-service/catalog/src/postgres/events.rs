@@ -6,8 +6,10 @@ use linkgate_contract::{CallerApp, Operator, PackageId, Sha256};
 use linkgate_store_core::ingest::ports::{Actor, CatalogError};
 use sqlx::{PgConnection, PgPool};
 
+use super::PostgresCatalog;
 use super::database::{Proof, failed};
-use crate::shared::NewEvent;
+use crate::rows::read_event_record;
+use crate::shared::{EventFilter, EventLog, EventRecord, NewEvent};
 
 /// Writes an event, which tells then whether its transaction was committed.
 pub(super) async fn record(tx: &mut PgConnection, event: &NewEvent<'_>, now: i64) -> Result<Proof, sqlx::Error> {
@@ -35,6 +37,31 @@ pub(super) async fn record(tx: &mut PgConnection, event: &NewEvent<'_>, now: i64
     .fetch_one(tx)
     .await?;
     Ok(Proof::new(event, number))
+}
+
+impl EventLog for PostgresCatalog {
+    /// Numbers are given out before their events are committed: of two that are written at once, the later one may be seen
+    /// first.
+    async fn events_after(
+        &self,
+        filter: &EventFilter,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<EventRecord>, CatalogError> {
+        let rows = sqlx::query(
+            "select *, to_char(to_timestamp(at_ms / 1000.0) at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') as at
+             from event
+             where id > $1 and ($2 is null or app_code = $2) and ($3 is null or module = $3) order by id limit $4",
+        )
+        .bind(after)
+        .bind(&filter.app_code)
+        .bind(&filter.module)
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
+        rows.iter().map(read_event_record).collect::<Result<_, _>>().map_err(failed)
+    }
 }
 
 /// Events that are forgotten in one transaction.

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use linkgate_contract::{ModuleRef, Sha256};
 use linkgate_store_core::ingest::now_ms;
-use linkgate_store_core::ingest::ports::{Candidate, CandidateCursor, CatalogError, CatalogReader, Reference, RowName};
+use linkgate_store_core::ingest::ports::{
+    Candidate, CandidateCursor, CatalogError, CatalogReader, CatalogSum, Reference, RowName,
+};
 use linkgate_store_core::settings::RetentionOrder;
 
 use super::database::failed;
@@ -106,6 +108,10 @@ impl CatalogReader for PostgresCatalog {
 
     async fn snapshot(&self, into: &Path) -> Result<SqliteReader, CatalogError> {
         snapshot::write(&self.pool, into).await
+    }
+
+    async fn sum_up(&self) -> Result<Option<CatalogSum>, CatalogError> {
+        snapshot::sum_up(&self.pool).await.map(Some).map_err(failed)
     }
 
     /// What is in the name of this process is free for others at once.

@@ -1,6 +1,7 @@
 //! What several processes do to one catalog: each handle here is one that was connected by itself, as a process does it.
 
 mod blob_keys;
+mod copies;
 mod cutting_proxy;
 mod nonces;
 

@@ -4,12 +4,12 @@
 
 use linkgate_contract::{CallerApp, Operator, PackageId, Sha256};
 use linkgate_store_core::ingest::ports::{Actor, CatalogError};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection, SqlitePool};
+use sqlx::{SqliteConnection, SqlitePool};
 
 use super::SqliteReader;
 use super::database::failed;
-use crate::shared::{EventFilter, EventRecord, NewEvent};
+use crate::rows::read_event_record;
+use crate::shared::{EventFilter, EventLog, EventRecord, NewEvent};
 
 impl NewEvent<'_> {
     pub(super) async fn record(self, tx: &mut SqliteConnection, now: i64) -> Result<(), sqlx::Error> {
@@ -40,12 +40,8 @@ impl NewEvent<'_> {
     }
 }
 
-impl SqliteReader {
-    /// What happened, the oldest first, behind the event of this number; empty after the last.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn events_after(
+impl EventLog for SqliteReader {
+    async fn events_after(
         &self,
         filter: &EventFilter,
         after: i64,
@@ -62,27 +58,8 @@ impl SqliteReader {
         .fetch_all(&self.pool)
         .await
         .map_err(failed)?;
-        rows.iter().map(read_event).collect::<Result<_, _>>().map_err(failed)
+        rows.iter().map(read_event_record).collect::<Result<_, _>>().map_err(failed)
     }
-}
-
-fn read_event(row: &SqliteRow) -> Result<EventRecord, sqlx::Error> {
-    Ok(EventRecord {
-        id: row.try_get("id")?,
-        at: row.try_get("at")?,
-        action: row.try_get("action")?,
-        app_code: row.try_get("app_code")?,
-        module: row.try_get("module")?,
-        package_id: row.try_get("package_id")?,
-        version: row.try_get("version")?,
-        sha256_before: row.try_get("sha256_before")?,
-        sha256_after: row.try_get("sha256_after")?,
-        caller_app: row.try_get("caller_app")?,
-        operator: row.try_get("operator")?,
-        request_id: row.try_get("request_id")?,
-        client_address: row.try_get("client_address")?,
-        reason: row.try_get("reason")?,
-    })
 }
 
 /// Events that are forgotten in one transaction.

@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use linkgate_contract::{ModuleRef, Sha256};
 use linkgate_store_core::data_dir::open_file;
 use linkgate_store_core::ingest::now_ms;
-use linkgate_store_core::ingest::ports::{Candidate, CandidateCursor, CatalogError, CatalogReader, Reference, RowName};
+use linkgate_store_core::ingest::ports::{
+    Candidate, CandidateCursor, CatalogError, CatalogReader, CatalogSum, Reference, RowName,
+};
 use linkgate_store_core::settings::RetentionOrder;
 use sqlx::sqlite::SqlitePoolOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqlitePool};
 
-use super::cleanup;
 use super::database::{ACQUIRE_TIMEOUT, failed, options};
+use super::{cleanup, rows_of};
 use crate::rows::{read_name, read_reference};
 
 /// Digests on a page: small beside a read of the disk for each of them.
@@ -151,6 +153,10 @@ impl CatalogReader for SqliteReader {
             .await
             .map_err(|e| CatalogError::Database(e.into()))?;
         Self::open(into).await
+    }
+
+    async fn sum_up(&self) -> Result<Option<CatalogSum>, CatalogError> {
+        rows_of::sum_up(self).await
     }
 
     async fn close(&self) {

@@ -23,9 +23,9 @@ pub use blob_keys::{
     RetiredObject, Retirement,
 };
 pub use catalog::{
-    BytesFrom, Candidate, CandidateCursor, CandidatePlace, Catalog, CatalogError, CatalogReader, Chore, FileState,
-    LivePackage, Maintenance, NewPackage, Origin, PackageRow, Provenance, QuotaClaim, QuotaReservation, Recorded,
-    Reference, RowName, StoredFile, StoredPackage, Turn,
+    BytesFrom, Candidate, CandidateCursor, CandidatePlace, Catalog, CatalogError, CatalogReader, CatalogSum, Chore,
+    FileState, LivePackage, Maintenance, NewPackage, Origin, PackageRow, Provenance, QuotaClaim, QuotaReservation,
+    Recorded, Reference, RowName, StoredFile, StoredPackage, Turn,
 };
 pub use change::{
     Actor, Change, ChangeError, Changes, Cleanup, Deletion, EventAction, MAX_PINS, NewPin, PackageDetail, Pin, Purged,

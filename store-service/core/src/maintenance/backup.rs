@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 
 use super::{MaintenanceError, at, blocking};
 use crate::data_dir::{catalog_path, make_dir, sync_dir};
-use crate::ingest::ports::{BlobExport as _, BlobStore, CatalogReader, Exported, Reference};
+use crate::ingest::ports::{BlobExport as _, BlobStore, CatalogReader, CatalogSum, Exported, Reference};
 use crate::own_key::KeyFiles;
 
 /// What a backup or a restore brought over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Copied {
     /// Packages.
     pub blobs: u64,
@@ -26,6 +26,8 @@ pub struct Copied {
     pub linked: u64,
     /// Packages that the catalog references and that were not there. The rest is good.
     pub missing: u64,
+    /// What the rows of the copy come to; `None` if they are of another release.
+    pub rows: Option<CatalogSum>,
 }
 
 /// Who gets the digests of packages that are missing.
@@ -48,8 +50,9 @@ pub async fn backup(
     let partial = Partial::make(target.partial())?;
     let snapshot = catalog.snapshot(&catalog_path(&partial.0)).await?;
     let copied = copy_blobs(&blobs, &snapshot, &partial.0, on_missing).await;
+    let rows = snapshot.sum_up().await;
     snapshot.close().await;
-    let copied = copied?;
+    let copied = Copied { rows: rows?, ..copied? };
     copy_keys(data_dir, &partial.0)?;
     blocking(move || partial.become_whole(&target).map(|()| copied)).await
 }
@@ -208,9 +211,25 @@ fn parse_digest(reference: Reference) -> Result<Sha256, String> {
 
 /// Copies the keys by which the store signs, and their public halves.
 pub(super) fn copy_keys(from: &Path, into: &Path) -> Result<(), MaintenanceError> {
+    [crate::attest::KEY_FILES, crate::signed_url::KEY_FILES].iter().try_for_each(|key| copy_key(key, from, into))
+}
+
+/// The same of those that are not there, and whether there was one.
+///
+/// # Errors
+/// [`MaintenanceError::File`] if a file cannot be read or written.
+pub fn copy_missing_keys(from: &Path, into: &Path) -> Result<bool, MaintenanceError> {
     let all = [crate::attest::KEY_FILES, crate::signed_url::KEY_FILES];
-    for key in all.into_iter().flat_map(|KeyFiles { private, public }| [private, public]) {
-        let (from, to) = (from.join(key), into.join(key));
+    let missing = all.iter().filter(|key| from.join(key.private).exists() && !into.join(key.private).exists());
+    let missing: Vec<_> = missing.collect();
+    missing.iter().try_for_each(|key| copy_key(key, from, into))?;
+    sync_dir(into).map_err(at(into))?;
+    Ok(!missing.is_empty())
+}
+
+fn copy_key(key: &KeyFiles, from: &Path, into: &Path) -> Result<(), MaintenanceError> {
+    for file in [key.private, key.public] {
+        let (from, to) = (from.join(file), into.join(file));
         // Of a release that had none.
         if from.exists() {
             // With its mode: the private half stays its owner's.

@@ -56,6 +56,12 @@ impl<B: BlobStore, C: Maintenance> Gc<B, C> {
         Self { dry_run, temp_grace: Duration::ZERO, ..Self::new(blobs, catalog, Duration::ZERO) }
     }
 
+    /// For what stores share, beside those that run: as a store collects by its clock.
+    #[must_use]
+    pub fn online(blobs: B, catalog: C, grace: Duration, dry_run: bool) -> Self {
+        Self { dry_run, ..Self::new(blobs, catalog, grace) }
+    }
+
     /// Goes over everything once.
     ///
     /// # Errors

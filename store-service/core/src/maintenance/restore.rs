@@ -1,6 +1,7 @@
 //! Puts a backup where a store can run on it.
 //!
-//! Promises: a store does not start on half of a restore; the backup itself is not changed. Refuses a data directory that
+//! Promises: a store does not start on half of a restore; the backup itself is not changed; the rows that are written are read
+//! again and held against it. Refuses a data directory that
 //! is not empty, and a directory that is no backup. What is restored is not read: verify does that.
 
 use std::fs::{self, File};
@@ -22,12 +23,7 @@ pub async fn restore<B: BlobStore, R: CatalogReader>(
     open: impl AsyncFnOnce(&Path) -> Result<(B, R), MaintenanceError>,
     on_missing: OnMissing<'_>,
 ) -> Result<Copied, MaintenanceError> {
-    if !catalog_path(from).is_file() || !from.join("blobs").is_dir() {
-        return Err(MaintenanceError::NoBackup(from.to_owned()));
-    }
-    if from.join(LOCK).exists() {
-        return Err(MaintenanceError::DataDirectory(from.to_owned()));
-    }
+    refuse_no_backup(from)?;
     refuse_used(data_dir, &[LOCK])?;
     let (blobs, catalog) = open(from).await?;
     let locked = DataDir::lock(data_dir)?;
@@ -39,9 +35,14 @@ pub async fn restore<B: BlobStore, R: CatalogReader>(
     sync_dir(data_dir).map_err(at(data_dir))?;
     let restored = catalog.snapshot(&catalog_path(data_dir)).await?;
     let copied = copy_blobs(&blobs, &restored, data_dir, on_missing).await;
+    let (read, written) = (catalog.sum_up().await, restored.sum_up().await);
     restored.close().await;
     catalog.close().await;
-    let copied = copied?;
+    let (read, written) = (read?, written?);
+    if read != written {
+        return Err(MaintenanceError::RowsDiffer);
+    }
+    let copied = Copied { rows: written, ..copied? };
     copy_keys(from, data_dir)?;
     // All of it is durable before the mark goes.
     sync_dir(data_dir).map_err(at(data_dir))?;
@@ -49,4 +50,18 @@ pub async fn restore<B: BlobStore, R: CatalogReader>(
     sync_dir(data_dir).map_err(at(data_dir))?;
     drop(locked);
     Ok(copied)
+}
+
+/// Refuses a directory that is no backup.
+///
+/// # Errors
+/// [`MaintenanceError`] says what it is.
+pub fn refuse_no_backup(from: &Path) -> Result<(), MaintenanceError> {
+    if !catalog_path(from).is_file() || !from.join("blobs").is_dir() {
+        return Err(MaintenanceError::NoBackup(from.to_owned()));
+    }
+    if from.join(LOCK).exists() {
+        return Err(MaintenanceError::DataDirectory(from.to_owned()));
+    }
+    Ok(())
 }

@@ -130,16 +130,18 @@ pub async fn verify(
     Verify { blobs, catalog, rate: ReadRate::Full, grace, repairs: false }.run(0, report).await
 }
 
-/// Checks everything that no store uses, and repairs what can be repaired without losing anything that is good.
+/// Checks everything, and repairs what can be repaired without losing anything that is good. No store may use it meanwhile,
+/// unless its blobs have names that are never used again. A blob without a row stays if it is younger than the grace.
 ///
 /// # Errors
 /// [`MaintenanceError`] says why it could not be done to the end.
 pub async fn repair(
     blobs: impl BlobStore,
     catalog: impl CatalogReader,
+    grace: Duration,
     report: Reporter<'_>,
 ) -> Result<Summary, MaintenanceError> {
-    Verify { blobs, catalog, rate: ReadRate::Full, grace: Duration::ZERO, repairs: true }.run(0, report).await
+    Verify { blobs, catalog, rate: ReadRate::Full, grace, repairs: true }.run(0, report).await
 }
 
 impl<B: BlobStore, R: CatalogReader> Verify<B, R> {

@@ -200,7 +200,13 @@ impl ObjectKey {
     /// One that nobody had before, below a prefix that ends in a slash or is empty.
     #[must_use]
     pub fn unused(prefix: &str) -> Self {
-        Self(format!("{prefix}p/{}", Uuid::now_v7()))
+        Self(format!("{}/{}", Self::folder(prefix), Uuid::now_v7()))
+    }
+
+    /// What all of them have in front, without the slash behind it.
+    #[must_use]
+    pub fn folder(prefix: &str) -> Self {
+        Self(format!("{prefix}p"))
     }
 
     /// As it was written down.

@@ -1,6 +1,7 @@
 //! Where packages and modules are recorded.
 
 use crate::settings::{Quota, QuotaExceeded, RetentionOrder, SourceOrigin, UsageOfTarget};
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -113,6 +114,8 @@ pub trait CatalogReader: Clone + Send + Sync + 'static {
     fn find_damage(&self) -> impl Future<Output = Result<Option<String>, CatalogError>> + Send;
     /// Writes the catalog as it is at one moment into a new file, durably, while others go on writing in it; and opens that.
     fn snapshot(&self, into: &Path) -> impl Future<Output = Result<Self::Snapshot, CatalogError>> + Send;
+    /// What all rows of the catalog come to, as copies of it have them; `None` if the catalog is of another release.
+    fn sum_up(&self) -> impl Future<Output = Result<Option<CatalogSum>, CatalogError>> + Send;
     /// Lets go of it; what is done with it afterwards fails.
     fn close(&self) -> impl Future<Output = ()> + Send;
 }
@@ -406,6 +409,26 @@ pub struct Reference {
     pub least_bytes: i64,
     /// And the largest; the two are equal unless the catalog is wrong.
     pub most_bytes: i64,
+}
+
+/// What the rows of a catalog come to. Two catalogs that come to the same hold the same, whatever they are made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CatalogSum {
+    /// The tables, and how many rows each has.
+    pub counts: Vec<(&'static str, u64)>,
+    /// Of all of them, in their order.
+    pub sha256: Sha256,
+}
+
+impl fmt::Display for CatalogSum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut between = "";
+        for (table, count) in &self.counts {
+            write!(f, "{between}{table} {count}")?;
+            between = ", ";
+        }
+        write!(f, "; SHA-256 {}", self.sha256)
+    }
 }
 
 /// A row, for people: as it is recorded, for it may be a damaged one.
