@@ -88,11 +88,13 @@ pub struct Config {
     pub traces: Option<TraceConfig>,
 }
 
-/// What is needed of it to look after a data directory by hand.
+/// What is needed of it to look after what is stored by hand.
 #[derive(Clone, Debug)]
 pub struct CommandConfig {
     /// `LINKGATE_DATA_DIR`.
     pub data_dir: PathBuf,
+    /// What stores share, if they do.
+    pub shared: Option<SharedConfig>,
     /// Maintenance.
     pub maintenance: MaintenanceConfig,
     /// What is deleted by and by.
@@ -302,9 +304,10 @@ impl CommandConfig {
     pub fn from_vars(vars: &impl Vars) -> Result<Self, BadConfig> {
         let mut reader = Reader::new(vars);
         refuse_typos(&mut reader);
-        shared::refuse_shared(&mut reader);
+        let data_dir = reader.required(DATA_DIR).map(PathBuf::from).unwrap_or_default();
         let config = Self {
-            data_dir: reader.required(DATA_DIR).map(PathBuf::from).unwrap_or_default(),
+            shared: shared::read_shared(&mut reader, &data_dir),
+            data_dir,
             maintenance: MaintenanceConfig::read_settings(&mut reader),
             retention: rules::read_retention(&mut reader),
             log: LogConfig::read_settings(&mut reader),

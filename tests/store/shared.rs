@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use linkgate_catalog::testing::PostgresServer;
-use linkgate_tests::process::command_with;
 use linkgate_tests::weed::{BUCKET, KEY_ID, SECRET, Weed};
 use linkgate_tests::{FakeSource, StoreProcess, another_package_of_size, wait_until};
 use reqwest::Method;
@@ -36,7 +35,7 @@ pub(super) fn start(source: &FakeSource, data_dir: &Path, settings: &[(&'static 
     StoreProcess::trusting(source, data_dir, &settings)
 }
 
-fn nothing_is_secret_in(log: &[String]) {
+pub(super) fn nothing_is_secret_in(log: &[String]) {
     assert!(!log.iter().any(|line| line.contains(SECRET) || line.contains("postgres://")), "{log:?}");
 }
 
@@ -86,16 +85,4 @@ async fn what_one_store_has_stored_another_one_lists_sends_and_deletes() {
         nothing_is_secret_in(&store.stop_and_read());
         assert!(!dir.path().join(name).join("catalog.sqlite3").exists(), "it is not in the data directory");
     }
-}
-
-#[tokio::test]
-async fn commands_refuse_what_stores_share() {
-    let dir = tempfile::tempdir().unwrap();
-    let refused = command_with(dir.path(), &["gc"], &[("LINKGATE_DATABASE_URL", "postgres://u:hunter2@h/d")]);
-    assert_eq!(refused.code(), 64);
-    assert!(
-        refused.err.contains("LINKGATE_DATABASE_URL is set") && !refused.err.contains("hunter2"),
-        "{}",
-        refused.err
-    );
 }

@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use linkgate_catalog::{EventFilter, EventLog as _, EventRecord, SqliteReader};
-use linkgate_store_core::data_dir::{catalog_path, refuse_half_restored};
-use linkgate_store_core::ingest::ports::CatalogReader as _;
+use linkgate_catalog::{EventFilter, EventLog, EventRecord};
+use linkgate_store_core::ingest::ports::{CatalogError, CatalogReader as _};
 use linkgate_store_core::maintenance::MaintenanceError;
 
+use super::opened::{attach, open_catalog_beside};
 use super::{say, say_json};
 use crate::config::CommandConfig;
 
@@ -31,21 +31,32 @@ pub struct EventArgs {
 }
 
 pub(super) async fn events(config: &CommandConfig, arguments: EventArgs) -> Result<ExitCode, MaintenanceError> {
-    refuse_half_restored(&config.data_dir)?;
-    let catalog = SqliteReader::open(&catalog_path(&config.data_dir)).await?;
+    let done = match &config.shared {
+        None => {
+            let catalog = open_catalog_beside(&config.data_dir).await?;
+            let done = print(&catalog, arguments).await;
+            catalog.close().await;
+            done
+        }
+        Some(shared) => {
+            let catalog = attach(shared).await?;
+            let done = print(&catalog, arguments).await;
+            catalog.close().await;
+            done
+        }
+    };
+    done.map(|()| ExitCode::SUCCESS).map_err(Into::into)
+}
+
+async fn print(log: &impl EventLog, arguments: EventArgs) -> Result<(), CatalogError> {
     let EventArgs { app, module, mut after, json } = arguments;
     let filter = EventFilter { app_code: app, module };
-    let done = loop {
-        let page = match catalog.events_after(&filter, after, PAGE).await {
-            Ok(page) => page,
-            Err(e) => break Err(e),
-        };
-        let Some(last) = page.last() else { break Ok(()) };
+    loop {
+        let page = log.events_after(&filter, after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
         after = last.id;
         page.iter().for_each(|event| if json { say_json(event) } else { say(line(event)) });
-    };
-    catalog.close().await;
-    done.map(|()| ExitCode::SUCCESS).map_err(Into::into)
+    }
 }
 
 fn line(event: &EventRecord) -> String {

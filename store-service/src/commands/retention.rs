@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use linkgate_store_core::ingest::now_ms;
-use linkgate_store_core::ingest::ports::{CatalogReader, ChangeError};
+use linkgate_store_core::ingest::ports::{CatalogReader, ChangeError, Changes, JobQueue};
 use linkgate_store_core::maintenance::MaintenanceError;
 use linkgate_store_core::metrics::Metrics;
-use linkgate_store_core::retention::{Cleanup, CleanupPlan, plan};
+use linkgate_store_core::retention::{Cleanup, CleanupPlan, CleanupSummary, plan};
 use linkgate_store_core::settings::RetentionRules;
 
-use super::{open_alone, open_beside, say};
+use super::opened::{attach, open_alone, open_catalog_beside};
+use super::say;
 use crate::config::CommandConfig;
 
 /// What to do with the rules.
@@ -18,32 +19,50 @@ use crate::config::CommandConfig;
 pub enum RetentionCommand {
     /// Says what the rules would delete, also while a store runs
     Explain,
-    /// Deletes what rules that are enforced say; refused while a store runs, which does this by itself
+    /// Deletes what rules that are enforced say; refused while a store runs on the data directory, which does this by itself
     Run,
 }
 
 pub(super) async fn retention(config: &CommandConfig, command: RetentionCommand) -> Result<ExitCode, MaintenanceError> {
-    match command {
-        RetentionCommand::Explain => {
-            let (_, catalog) = open_beside(&config.data_dir).await?;
+    match (command, &config.shared) {
+        (RetentionCommand::Explain, None) => {
+            let catalog = open_catalog_beside(&config.data_dir).await?;
             let explained = explain(&catalog, &config.retention).await;
             catalog.close().await;
             explained?;
         }
-        RetentionCommand::Run => {
-            let (_locked, _, catalog) = open_alone(&config.data_dir).await?;
-            let restore_ms = i64::try_from(config.maintenance.restore.as_millis()).unwrap_or(i64::MAX);
-            let metrics = Metrics::new(&config.data_dir);
-            let done = Cleanup::new(catalog.clone(), config.retention.clone(), restore_ms, metrics).run_all().await;
+        (RetentionCommand::Explain, Some(shared)) => {
+            let catalog = attach(shared).await?;
+            let explained = explain(&catalog, &config.retention).await;
             catalog.close().await;
-            let summary = done.map_err(from_change)?;
-            say(format_args!(
-                "Deleted {} packages ({} bytes); rules that only report would delete {}",
-                summary.deleted, summary.deleted_bytes, summary.reported
-            ));
+            explained?;
+        }
+        (RetentionCommand::Run, None) => {
+            let (_locked, _, catalog) = open_alone(&config.data_dir).await?;
+            let done = cleanup(config, catalog.clone()).run_all().await;
+            catalog.close().await;
+            say_summary(done.map_err(from_change)?);
+        }
+        (RetentionCommand::Run, Some(shared)) => {
+            let catalog = attach(shared).await?;
+            let done = cleanup(config, catalog.clone()).run_all().await;
+            catalog.close().await;
+            say_summary(done.map_err(from_change)?);
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn cleanup<C: Changes + JobQueue>(config: &CommandConfig, catalog: C) -> Cleanup<C> {
+    let restore_ms = i64::try_from(config.maintenance.restore.as_millis()).unwrap_or(i64::MAX);
+    Cleanup::new(catalog, config.retention.clone(), restore_ms, Metrics::new(&config.data_dir))
+}
+
+fn say_summary(summary: CleanupSummary) {
+    let CleanupSummary { deleted, deleted_bytes, reported } = summary;
+    say(format_args!(
+        "Deleted {deleted} packages ({deleted_bytes} bytes); rules that only report would delete {reported}"
+    ));
 }
 
 /// What the catalog says of a change that was not made is the command's fault like any other.

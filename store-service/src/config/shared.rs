@@ -77,15 +77,6 @@ pub(super) fn read_shared(reader: &mut Reader<'_, impl Vars>, data_dir: &Path) -
     }
 }
 
-/// What commands say, which know only data directories.
-pub(super) fn refuse_shared(reader: &mut Reader<'_, impl Vars>) {
-    for name in [DATABASE_URL, DATABASE_URL_FILE, BUCKET] {
-        if reader.read_text(name).is_some() {
-            reader.fault(name, "is set, and commands look after data directories only: the stores themselves collect, purge and scrub what they share");
-        }
-    }
-}
-
 fn read_secret(reader: &mut Reader<'_, impl Vars>, name: &str, file_name: &str) -> Option<SecretString> {
     match (reader.read_text(name), reader.read_text(file_name)) {
         (None, None) => None,
@@ -246,14 +237,5 @@ mod tests {
             let fault = read(&[&both[..], &[wrong]].concat()).unwrap_err();
             assert!(fault.contains(said) && !fault.contains("5ecret"), "{fault}");
         }
-    }
-
-    #[test]
-    fn commands_look_after_data_directories_only() {
-        let vars: BTreeMap<String, String> = [(DATABASE_URL.to_owned(), URL.to_owned())].into();
-        let mut reader = Reader::new(&vars);
-        refuse_shared(&mut reader);
-        let fault = reader.finish(()).unwrap_err().to_string();
-        assert!(fault.contains("LINKGATE_DATABASE_URL is set") && !fault.contains("hunter2"), "{fault}");
     }
 }
