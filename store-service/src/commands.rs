@@ -9,6 +9,7 @@ mod copies;
 mod events;
 mod health;
 mod opened;
+mod replicas;
 mod restore_shared;
 mod retention;
 mod verify;
@@ -79,6 +80,12 @@ pub enum Command {
     },
     /// Asks the store on this machine whether it can take packages
     Health,
+    /// Shows which stores share the database, how each does, and how many uploads are in which state
+    Replicas {
+        /// One JSON object in a line for each, and one for the uploads
+        #[arg(long)]
+        json: bool,
+    },
     /// Puts a backup into an empty data directory, or into an empty database and bucket for stores to share
     Restore {
         /// The backup
@@ -117,6 +124,7 @@ async fn dispatch(command: Command, config: &CommandConfig) -> Result<ExitCode, 
     match command {
         Command::Gc { dry_run } => cleaning::gc(config, dry_run).await,
         Command::Health => Ok(health::health()),
+        Command::Replicas { json } => replicas::replicas(config, json).await,
         Command::Events(arguments) => events::events(config, arguments).await,
         Command::Retention { command } => retention::retention(config, command).await,
         Command::Purge { dry_run } => cleaning::purge(config, dry_run).await,

@@ -23,18 +23,21 @@ mod model_tests;
 #[cfg(test)]
 mod postgres_conformance_tests;
 
+use std::net::SocketAddr;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use linkgate_blob::DirectoryBlobStore;
 use linkgate_blob_s3::{S3BlobStore, S3StartError};
-use linkgate_catalog::{CatalogStartError, PostgresBlobKeys, PostgresCatalog, PostgresStartError, SqliteCatalog};
+use linkgate_catalog::{
+    CatalogStartError, PostgresBlobKeys, PostgresCatalog, PostgresStartError, ReplicaAbout, SqliteCatalog,
+};
 use linkgate_fetch::{ClientError, HttpSource};
 use linkgate_store_core::attest::Signer;
 use linkgate_store_core::data_dir::{DataDir, DataDirError};
 use linkgate_store_core::download::Downloads;
-use linkgate_store_core::ingest::ports::{CatalogReader as _, QueueError, Services};
+use linkgate_store_core::ingest::ports::{CatalogError, CatalogReader as _, QueueError, Services};
 use linkgate_store_core::ingest::{Ingest, Rules, chain};
 use linkgate_store_core::lifecycle::{Lifecycle, LifecycleRules};
 use linkgate_store_core::maintenance::{Schedule, Timers};
@@ -44,6 +47,7 @@ use linkgate_store_core::retention::Cleanup;
 use linkgate_store_core::sealing::Sealer;
 use linkgate_store_core::settings::{FileRules, QueueLimits};
 use linkgate_store_core::signed_url::{self, UrlSigner};
+use rustix::system::uname;
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -85,6 +89,9 @@ pub enum StartError {
     /// The catalog that it shares.
     #[error("the catalog in PostgreSQL cannot be used: {0}")]
     Database(#[from] PostgresStartError),
+    /// What it says of itself to others.
+    #[error("this store cannot be announced to others: {}", chain(.0))]
+    Announce(#[from] CatalogError),
     /// The bucket that it shares.
     #[error("the bucket of packages cannot be used: {}", chain(.0))]
     Bucket(#[from] S3StartError),
@@ -138,7 +145,8 @@ pub async fn run(
             serve_with::<Embedded>(opened, listener, config, shutdown).await
         }
         Some(shared) => {
-            let opened = open_shared(data_dir, shared, config.server.queue).await?;
+            let address = listener.local_addr().map_err(StartError::Listener)?;
+            let opened = open_shared(data_dir, shared, config.server.queue, about(address)).await?;
             if config.sealing_key.is_none() {
                 warn!("Links of accepted uploads can be read in PostgreSQL: LINKGATE_STORE_SEALING_KEY is not set");
             }
@@ -159,18 +167,31 @@ async fn open_shared(
     data_dir: DataDir,
     shared: SharedConfig,
     limits: QueueLimits,
+    about: ReplicaAbout,
 ) -> Result<Opened<Shared>, StartError> {
     let runtime = Handle::current();
-    let opening = spawn_blocking(move || runtime.block_on(connect(data_dir, &shared, limits)));
+    let opening = spawn_blocking(move || runtime.block_on(connect(data_dir, &shared, limits, about)));
     opening.await.unwrap_or_else(|panicked| resume_unwind(panicked.into_panic()))
 }
 
 /// The data directory holds what is this store's own: its keys, and parts of uploads that find no place in memory.
-async fn connect(data_dir: DataDir, shared: &SharedConfig, limits: QueueLimits) -> Result<Opened<Shared>, StartError> {
+async fn connect(
+    data_dir: DataDir,
+    shared: &SharedConfig,
+    limits: QueueLimits,
+    about: ReplicaAbout,
+) -> Result<Opened<Shared>, StartError> {
     let catalog = PostgresCatalog::connect(shared.database_url.expose_secret(), limits).await?;
     let blobs = S3BlobStore::open(&shared.bucket, catalog.blob_keys()).await?;
+    catalog.announce(about).await?;
     info!("Packages are in the bucket `{}`, the catalog is in PostgreSQL", shared.bucket.bucket);
     Ok(Opened { data_dir, blobs, catalog })
+}
+
+/// What other stores and their operators see of this one.
+fn about(address: SocketAddr) -> ReplicaAbout {
+    let host = uname().nodename().to_string_lossy().into_owned();
+    ReplicaAbout { host, address: address.to_string(), version: env!("CARGO_PKG_VERSION").to_owned() }
 }
 
 /// What is stored, and where.

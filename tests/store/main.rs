@@ -17,6 +17,7 @@ mod egress;
 mod elsewhere;
 mod endless;
 mod files;
+mod fleet;
 mod gc;
 mod host_tls;
 mod http;

@@ -9,7 +9,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
-use crate::shared::{nothing_is_secret_in, servers, start, weed::Weed};
+use linkgate_tests::weed::Weed;
+
+use crate::shared::{nothing_is_secret_in, servers, start};
 
 /// By hand only.
 const NOT_BY_THE_CLOCK: [(&str, &str); 4] = [

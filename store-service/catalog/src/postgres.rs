@@ -26,6 +26,7 @@ mod provenance;
 mod queue;
 mod queue_state;
 mod reader;
+mod replicas;
 mod restore;
 mod schema;
 mod search;
@@ -61,6 +62,7 @@ use packages::Live;
 use pages::Pages;
 use pooler::refuse_pooler;
 use queue_state::QueueState;
+pub use replicas::{Replica, ReplicaAbout, ReplicaState};
 pub use restore::{CatalogRestoreError, RestoreBegun};
 pub use usage::PostgresReservation;
 
@@ -121,7 +123,7 @@ pub enum PostgresStartError {
 struct Background(Mutex<Vec<AbortHandle>>);
 
 impl Background {
-    fn add(&self, tasks: [AbortHandle; 2]) {
+    fn add(&self, tasks: impl IntoIterator<Item = AbortHandle>) {
         self.tasks().extend(tasks);
     }
 

@@ -10,7 +10,7 @@ use linkgate_store_core::ingest::ports::{
 use linkgate_store_core::settings::RetentionOrder;
 
 use super::database::failed;
-use super::{PostgresCatalog, cleanup, queue, snapshot};
+use super::{PostgresCatalog, cleanup, queue, replicas, snapshot};
 use crate::SqliteReader;
 use crate::rows::{read_name, read_reference};
 
@@ -121,6 +121,9 @@ impl CatalogReader for PostgresCatalog {
             tracing::warn!(error = %error, "Cannot give up the jobs of this process; others take them when their leases run out");
         }
         self.background.stop();
+        if let Err(error) = replicas::leave(&self.pool, self.state.process).await {
+            tracing::warn!(error = %error, "Cannot say that this process ends; it is shown as silent for a while");
+        }
         self.pool.close().await;
         self.listening.close().await;
     }

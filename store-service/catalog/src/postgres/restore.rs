@@ -11,10 +11,10 @@ use linkgate_store_core::failpoint::{Step, reached};
 use linkgate_store_core::ingest::ports::{CatalogError, CatalogSum};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
-use super::PostgresCatalog;
 use super::database::failed;
 use super::search::search_text;
 use super::snapshot::sum_of;
+use super::{PostgresCatalog, replicas};
 use crate::SqliteCatalog;
 use crate::shared::unsigned;
 use crate::tables::{JOBS, NUMBERED, PACKAGES, TABLES, Table, Value, write_line};
@@ -48,6 +48,9 @@ pub enum CatalogRestoreError {
     /// Somebody has used the database.
     #[error("the database holds {0} already: restore into an empty one")]
     Used(String),
+    /// They would see half of it.
+    #[error("stores serve on the database: stop them first")]
+    Serving,
     /// Of another backup.
     #[error(
         "the database holds half of a restore of another backup: restore that one, or begin with an empty database"
@@ -90,6 +93,9 @@ impl PostgresCatalog {
         let mut tx = self.pool.begin().await?;
         sqlx::query("lock table restore in exclusive mode").execute(&mut *tx).await?;
         refuse_used(&mut tx).await?;
+        if replicas::is_anybody_running(&mut tx).await? {
+            return Err(CatalogRestoreError::Serving);
+        }
         let begun: Option<String> = sqlx::query_scalar("select backup from restore").fetch_optional(&mut *tx).await?;
         match begun {
             Some(other) if other != backup.sha256.to_string() => return Err(CatalogRestoreError::OtherRestore),
