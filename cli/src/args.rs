@@ -23,7 +23,7 @@ pub enum Command {
     /// Check, explain or compare policies, or hand one to a running gate
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// Make the keys that the gate signs with
+    /// Make the keys that gates and stores sign with
     #[command(subcommand)]
     Keys(KeysCommand),
     /// Turn secrets into what a policy holds
@@ -146,7 +146,7 @@ pub struct Target {
 /// `linkgate keys …`
 #[derive(Subcommand)]
 pub enum KeysCommand {
-    /// Make a pair: NAME-private.pem for the gate, NAME-public.pem for the store
+    /// Make a pair: NAME-private.pem for who signs, NAME-public.pem for who checks
     Generate {
         #[command(flatten)]
         pair: Pair,

@@ -1,4 +1,4 @@
-//! `linkgate keys`: the pairs that the gate signs its tokens with, made and, after a rotation, removed.
+//! `linkgate keys`: the pairs that gates and stores sign with, made and, after a rotation, removed.
 //!
 //! Promises: the private key is readable by its owner only, from the first byte on; neither file is ever overwritten. A
 //! pair that was asked for with `--keep` is whole afterwards or the command fails.
@@ -59,8 +59,9 @@ pub fn generate_pair(pair: &Pair, algorithm: Algorithm, keep: bool) -> Result<St
     write_atomically(&public, public_pem.as_bytes(), 0o644, Existing::Refuse)?;
     write_atomically(&private, private_pem.as_bytes(), 0o600, Existing::Refuse)?;
     Ok(format!(
-        "{}: for the gate, give its text to Envoy as LINKGATE_JWT_PRIVATE_KEY and keep it secret\n\
-         {}: for the store, name it in LINKGATE_JWT_PUBLIC_KEYS\n",
+        "{}: keep it secret. For the gate, give its text to Envoy as LINKGATE_JWT_PRIVATE_KEY; for stores that share what they \
+         store, name it in LINKGATE_STORE_STATEMENT_KEY_FILE or LINKGATE_STORE_URL_KEY_FILE\n\
+         {}: for whoever checks what was signed, such as the store: LINKGATE_JWT_PUBLIC_KEYS\n",
         private.display(),
         public.display()
     ))

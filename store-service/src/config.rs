@@ -8,6 +8,7 @@ mod auth;
 mod credentials;
 mod fetch;
 mod host_tls;
+mod keys;
 mod links;
 mod log;
 mod maintenance;
@@ -28,13 +29,13 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use linkgate_archive::Limits;
 use linkgate_fetch::FetchConfig;
-use linkgate_store_core::own_key::OwnKey;
 use linkgate_store_core::sealing::SealingKey;
 use linkgate_store_core::settings::{InspectionRules, ModuleRules, QuotaRules, RetentionRules};
 
 pub use auth::{AuthConfig, InvalidKey, TrustedKey, TrustedKeys};
 pub use credentials::credentials_from_vars;
 pub use host_tls::host_tls_from_vars;
+pub use keys::KeyConfig;
 pub use linkgate_fetch::{Credentials, HostTls};
 pub use log::{LogConfig, LogFormat};
 pub use maintenance::MaintenanceConfig;
@@ -76,8 +77,8 @@ pub struct Config {
     pub time_zone: TimeZone,
     /// What seals callers' credentials, see `sealing`.
     pub sealing_key: Option<Arc<SealingKey>>,
-    /// What signs URLs; `None`: the data directory's own key.
-    pub url_key: Option<Arc<OwnKey>>,
+    /// What it signs with.
+    pub keys: KeyConfig,
     /// Where callers reach the gateway, see `links`.
     pub public_url: Option<String>,
     /// Maintenance.
@@ -155,7 +156,9 @@ pub const VARIABLES: &[&str] = &[
     server::MAX_DOWNLOADS_PER_APP,
     server::DOWNLOAD_MIN_RATE,
     server::WRITE_TIMEOUT,
-    links::KEY_FILE,
+    keys::STATEMENTS,
+    keys::URLS,
+    keys::REPLACED,
     links::PUBLIC_URL,
     maintenance::GC_INTERVAL,
     maintenance::GC_GRACE,
@@ -270,6 +273,7 @@ impl Config {
         let fetch = fetch::read_fetch_config(&mut reader);
         let packages = package::read_settings(&mut reader);
         let data_dir = reader.required(DATA_DIR).map(PathBuf::from).unwrap_or_default();
+        let is_shared = shared::is_meant(&mut reader);
         let config = Self {
             shared: shared::read_shared(&mut reader, &data_dir),
             server: ServerConfig::read_settings(&mut reader),
@@ -284,7 +288,7 @@ impl Config {
             min_free_bytes: reader.number(MIN_FREE, 64 << 20, 0..=1 << 50),
             time_zone: read_time_zone(&mut reader),
             sealing_key: sealing::read_sealing_key(&mut reader),
-            url_key: links::read_url_key(&mut reader),
+            keys: KeyConfig::read_settings(&mut reader, is_shared),
             public_url: links::read_public_url(&mut reader),
             maintenance: MaintenanceConfig::read_settings(&mut reader),
             log: LogConfig::read_settings(&mut reader),

@@ -65,7 +65,7 @@ impl Services for Meddled {
 async fn left_after(statement: &'static str) -> (IngestError, Vec<BlobStat>) {
     let data = DataDirectory::create(QueueLimits::default()).await;
     let database = data.dir.path().join("catalog.sqlite3");
-    let signer = Signer::open(data.dir.path()).unwrap();
+    let signer = Signer::open(data.dir.path(), None).unwrap();
     let source = MeddlingSource { database, statement };
     let metrics = Metrics::new(Path::new("/"));
     let ingest: Arc<Ingest<Meddled>> =

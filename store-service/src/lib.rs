@@ -31,10 +31,11 @@ use std::time::Duration;
 use linkgate_blob::DirectoryBlobStore;
 use linkgate_blob_s3::{S3BlobStore, S3StartError};
 use linkgate_catalog::{
-    CatalogStartError, PostgresBlobKeys, PostgresCatalog, PostgresStartError, ReplicaAbout, SqliteCatalog,
+    CatalogStartError, PostgresBlobKeys, PostgresCatalog, PostgresStartError, ReplicaAbout, SigningKeyError,
+    SigningPurpose, SqliteCatalog,
 };
 use linkgate_fetch::{ClientError, HttpSource};
-use linkgate_store_core::attest::Signer;
+use linkgate_store_core::attest::{self, Signer};
 use linkgate_store_core::data_dir::{DataDir, DataDirError};
 use linkgate_store_core::download::Downloads;
 use linkgate_store_core::ingest::ports::{CatalogError, CatalogReader as _, QueueError, Services};
@@ -54,7 +55,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
-use config::{Config, MaintenanceConfig, SharedConfig};
+use config::{Config, KeyConfig, MaintenanceConfig, SharedConfig};
 
 /// What one machine needs: a directory and SQLite.
 struct Embedded;
@@ -98,6 +99,12 @@ pub enum StartError {
     /// The keys of its statements and links.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The same, held against those of the stores that it shares with.
+    #[error(
+        "{0}. Give all of them the same files (LINKGATE_STORE_STATEMENT_KEY_FILE, LINKGATE_STORE_URL_KEY_FILE); where a key is to \
+         take the place of another, name the old one in LINKGATE_STORE_REPLACED_KEYS"
+    )]
+    SharedKey(SigningKeyError),
     /// Whatever needs random numbers.
     #[error("the system has no random numbers")]
     Random(#[from] aws_lc_rs::error::Unspecified),
@@ -110,6 +117,15 @@ pub enum StartError {
     /// The listener.
     #[error("the listener cannot be used: {0}")]
     Listener(std::io::Error),
+}
+
+impl From<SigningKeyError> for StartError {
+    fn from(error: SigningKeyError) -> Self {
+        match error {
+            SigningKeyError::Database(error) => Self::Database(error.into()),
+            other @ SigningKeyError::Other { .. } => Self::SharedKey(other),
+        }
+    }
 }
 
 /// At most. Each upload holds two, one that writes and one that looks inside; names, probes and the maintenance need some too.
@@ -146,7 +162,8 @@ pub async fn run(
         }
         Some(shared) => {
             let address = listener.local_addr().map_err(StartError::Listener)?;
-            let opened = open_shared(data_dir, shared, config.server.queue, about(address)).await?;
+            let (keys, limits) = (config.keys.clone(), config.server.queue);
+            let opened = open_shared(data_dir, shared, keys, limits, about(address)).await?;
             if config.sealing_key.is_none() {
                 warn!("Links of accepted uploads can be read in PostgreSQL: LINKGATE_STORE_SEALING_KEY is not set");
             }
@@ -166,22 +183,30 @@ async fn open_embedded(data_dir: DataDir, config: &Config) -> Result<Opened<Embe
 async fn open_shared(
     data_dir: DataDir,
     shared: SharedConfig,
+    keys: KeyConfig,
     limits: QueueLimits,
     about: ReplicaAbout,
 ) -> Result<Opened<Shared>, StartError> {
     let runtime = Handle::current();
-    let opening = spawn_blocking(move || runtime.block_on(connect(data_dir, &shared, limits, about)));
+    let opening = spawn_blocking(move || runtime.block_on(connect(data_dir, &shared, &keys, limits, about)));
     opening.await.unwrap_or_else(|panicked| resume_unwind(panicked.into_panic()))
 }
 
-/// The data directory holds what is this store's own: its keys, and parts of uploads that find no place in memory.
+/// The data directory holds what is this store's own: parts of uploads that find no place in memory, and the public halves of
+/// its keys.
 async fn connect(
     data_dir: DataDir,
     shared: &SharedConfig,
+    keys: &KeyConfig,
     limits: QueueLimits,
     about: ReplicaAbout,
 ) -> Result<Opened<Shared>, StartError> {
     let catalog = PostgresCatalog::connect(shared.database_url.expose_secret(), limits).await?;
+    for (purpose, key) in [(SigningPurpose::Statements, &keys.statements), (SigningPurpose::Urls, &keys.urls)] {
+        if let Some(key) = key {
+            catalog.agree_on_key(purpose, key.id(), &keys.replaced).await?;
+        }
+    }
     let blobs = S3BlobStore::open(&shared.bucket, catalog.blob_keys()).await?;
     catalog.announce(about).await?;
     info!("Packages are in the bucket `{}`, the catalog is in PostgreSQL", shared.bucket.bucket);
@@ -226,8 +251,9 @@ async fn serve_with<V: Services<Source = HttpSource>>(
         sealer: sealer.clone(),
         explain: http::explain,
     };
-    let signer = Signer::open(data_dir.path())?;
-    let url_signer = UrlSigner::open(data_dir.path(), config.url_key)?;
+    let signer = Signer::open(data_dir.path(), config.keys.statements)?;
+    info!(key.id = signer.key_id(), "Signs statements; the public half of the key is {}", attest::KEY_FILES.public);
+    let url_signer = UrlSigner::open(data_dir.path(), config.keys.urls)?;
     info!(key.id = url_signer.key_id(), "Signs URLs; the public half of the key is {}", signed_url::KEY_FILES.public);
     let ingest: Arc<Ingest<V>> = Ingest::start(source, blobs.clone(), catalog.clone(), signer, rules, metrics.clone());
     let restore_ms = milliseconds(config.maintenance.restore);

@@ -90,7 +90,7 @@ async fn collecting_beside_uploads_loses_nothing() {
     const WRITERS: u64 = 4;
     const ROUNDS: u64 = 60;
     let data = DataDirectory::new().await;
-    let signer = Signer::open(data.dir.path()).unwrap();
+    let signer = Signer::open(data.dir.path(), None).unwrap();
     let metrics = Metrics::new(data.dir.path());
     let ingest: Arc<Ingest<Paths>> =
         Ingest::start(PathSource, data.blobs(), data.catalog(), signer, lenient_rules(), metrics);

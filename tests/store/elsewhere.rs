@@ -4,7 +4,7 @@ use std::path::Path;
 
 use linkgate_catalog::testing::PostgresServer;
 use linkgate_tests::wait::wait_until;
-use linkgate_tests::{Behaviour, FakeSource, LinkRequestBuilder, Reply, StoreProcess, package_of_size};
+use linkgate_tests::{Behaviour, FakeSource, LinkRequestBuilder, Reply, SigningKeys, StoreProcess, package_of_size};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
@@ -22,18 +22,19 @@ struct Two {
     source: FakeSource,
     postgres: PostgresServer,
     _weed: Weed,
+    _keys: SigningKeys,
     _dir: tempfile::TempDir,
 }
 
 impl Two {
     async fn start() -> Option<Self> {
-        let (postgres, _weed, mut settings) = servers().await?;
+        let (postgres, _weed, _keys, mut settings) = servers().await?;
         settings.push((LEASE.0, LEASE.1.to_owned()));
         settings.push(("LINKGATE_STORE_SEALING_KEY", "5ea1".repeat(16)));
         let dir = tempfile::tempdir().unwrap();
         let source = FakeSource::start(Behaviour::Held(package_of_size(300_000))).await;
         let begin = |name: &str| start(&source, &Path::new(dir.path()).join(name), &settings);
-        Some(Self { one: begin("one"), other: begin("other"), postgres, _weed, source, _dir: dir })
+        Some(Self { one: begin("one"), other: begin("other"), postgres, _weed, _keys, source, _dir: dir })
     }
 
     /// The same upload at any of them.

@@ -50,7 +50,7 @@ fn signal(store: &StoreProcess, signal: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stores_are_seen_with_their_jobs_until_they_end() {
-    let Some((postgres, _weed, settings)) = servers().await else { return };
+    let Some((postgres, _weed, _keys, settings)) = servers().await else { return };
     let (dir, source) = (tempfile::tempdir().unwrap(), FakeSource::start(Behaviour::Held(package_of("x"))).await);
     let operator = dir.path().join("operator");
     let one = start(&source, &dir.path().join("one"), &settings);
@@ -94,7 +94,7 @@ async fn stores_are_seen_with_their_jobs_until_they_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_stands_still_is_silent_and_who_was_killed_is_gone_and_forgotten() {
-    let Some((postgres, _weed, settings)) = servers().await else { return };
+    let Some((postgres, _weed, _keys, settings)) = servers().await else { return };
     let (dir, source) = (tempfile::tempdir().unwrap(), FakeSource::serving(package_of("x")).await);
     let operator = dir.path().join("operator");
     let mut killed = start(&source, &dir.path().join("killed"), &settings);
@@ -123,7 +123,7 @@ async fn who_stands_still_is_silent_and_who_was_killed_is_gone_and_forgotten() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_restored_below_a_store_that_serves() {
-    let Some((_postgres, weed, settings)) = servers().await else { return };
+    let Some((_postgres, weed, _keys, settings)) = servers().await else { return };
     let (dir, source) = (tempfile::tempdir().unwrap(), FakeSource::serving(package_of("x")).await);
     let [data, saved, operator] = ["data", "saved", "operator"].map(|name| dir.path().join(name));
     StoreProcess::trusting(&source, &data, &[]).stop();

@@ -143,7 +143,7 @@ fn statements(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_that_is_stored_moves_to_what_stores_share_and_back() {
-    let Some((_postgres, weed, settings)) = servers().await else { return };
+    let Some((_postgres, weed, _keys, settings)) = servers().await else { return };
     let (dir, source) = (tempfile::tempdir().unwrap(), FakeSource::serving(package_of("unused")).await);
     let [data, saved, operator, back] = ["data", "saved", "operator", "back"].map(|name| dir.path().join(name));
     source.on("/keyed", Behaviour::Bytes(package_of("keyed")));
@@ -217,7 +217,7 @@ async fn all_that_is_stored_moves_to_what_stores_share_and_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_that_was_cut_off_is_done_again_and_no_store_begins_before() {
-    let Some((postgres, _weed, settings)) = servers().await else { return };
+    let Some((postgres, _weed, _keys, settings)) = servers().await else { return };
     let (dir, source) = (tempfile::tempdir().unwrap(), FakeSource::serving(package_of("keyed")).await);
     let [data, saved, other, operator] = ["data", "saved", "other", "operator"].map(|name| dir.path().join(name));
     source.on("/keyed", Behaviour::Bytes(package_of("keyed")));
@@ -270,7 +270,7 @@ async fn a_restore_that_was_cut_off_is_done_again_and_no_store_begins_before() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_in_use_is_refused_and_stays_as_it_is() {
-    let Some((_postgres, weed, settings)) = servers().await else { return };
+    let Some((_postgres, weed, _keys, settings)) = servers().await else { return };
     let (dir, source) = (tempfile::tempdir().unwrap(), FakeSource::serving(package_of("x")).await);
     let [data, saved, operator] = ["data", "saved", "operator"].map(|name| dir.path().join(name));
     let store = StoreProcess::trusting(&source, &data, &[]);
@@ -311,7 +311,7 @@ async fn what_is_in_use_is_refused_and_stays_as_it_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_damaged_or_missing_in_a_backup_is_told_and_the_rest_is_restored() {
-    let Some((_postgres, _weed, settings)) = servers().await else { return };
+    let Some((_postgres, _weed, _keys, settings)) = servers().await else { return };
     let (dir, source) = (tempfile::tempdir().unwrap(), FakeSource::serving(package_of("x")).await);
     let [data, saved, operator] = ["data", "saved", "operator"].map(|name| dir.path().join(name));
     let store = StoreProcess::trusting(&source, &data, &[]);

@@ -1,25 +1,32 @@
 //! Stores that share a database and a bucket.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use ed25519_dalek::pkcs8::DecodePublicKey as _;
+use ed25519_dalek::{Signature, VerifyingKey};
 use linkgate_catalog::testing::PostgresServer;
+use linkgate_tests::process::{Finished, command_with};
 use linkgate_tests::weed::{BUCKET, KEY_ID, SECRET, Weed};
-use linkgate_tests::{FakeSource, StoreProcess, another_package_of_size, wait_until};
+use linkgate_tests::{
+    FakeSource, SigningKeys, StoreProcess, TokenMint, another_package_of_size, package_of, wait_until,
+};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// In parts, and then some.
 const BYTES: usize = 9 << 20;
 
-/// Servers of their own, and the settings of stores on them; none where one of them is not to be had.
-pub(super) async fn servers() -> Option<(PostgresServer, Weed, Vec<(&'static str, String)>)> {
+/// Servers of their own, keys, and the settings of stores on them; none where one of them is not to be had.
+pub(super) async fn servers() -> Option<(PostgresServer, Weed, SigningKeys, Vec<(&'static str, String)>)> {
     if let Some(missing) = PostgresServer::missing() {
         println!("not tried: {missing}");
         return None;
     }
     let weed = Weed::start().await?;
-    let postgres = PostgresServer::start();
-    let settings = vec![
+    let (postgres, keys) = (PostgresServer::start(), SigningKeys::generate());
+    let mut settings = vec![
         ("LINKGATE_DATABASE_URL", postgres.address()),
         ("LINKGATE_S3_BUCKET", BUCKET.to_owned()),
         ("LINKGATE_S3_PREFIX", "packages/".to_owned()),
@@ -27,7 +34,8 @@ pub(super) async fn servers() -> Option<(PostgresServer, Weed, Vec<(&'static str
         ("LINKGATE_S3_ACCESS_KEY_ID", KEY_ID.to_owned()),
         ("LINKGATE_S3_SECRET_ACCESS_KEY", SECRET.to_owned()),
     ];
-    Some((postgres, weed, settings))
+    settings.extend(keys.settings());
+    Some((postgres, weed, keys, settings))
 }
 
 pub(super) fn start(source: &FakeSource, data_dir: &Path, settings: &[(&'static str, String)]) -> StoreProcess {
@@ -41,7 +49,7 @@ pub(super) fn nothing_is_secret_in(log: &[String]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_store_has_stored_another_one_lists_sends_and_deletes() {
-    let Some((_postgres, weed, settings)) = servers().await else { return };
+    let Some((_postgres, weed, _keys, settings)) = servers().await else { return };
     let (dir, bytes) = (tempfile::tempdir().unwrap(), another_package_of_size(BYTES));
     let source = FakeSource::serving(bytes.clone()).await;
     let one = start(&source, &dir.path().join("one"), &settings);
@@ -85,4 +93,108 @@ async fn what_one_store_has_stored_another_one_lists_sends_and_deletes() {
         nothing_is_secret_in(&store.stop_and_read());
         assert!(!dir.path().join(name).join("catalog.sqlite3").exists(), "it is not in the data directory");
     }
+}
+
+/// The payload of a statement, once its signature was checked with the public half in this data directory.
+fn checked_statement(envelope: &[u8], data_dir: &Path) -> Value {
+    let envelope: Value = serde_json::from_slice(envelope.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
+    let decode = |text: &Value| STANDARD.decode(text.as_str().unwrap()).unwrap();
+    let (payload, kind) = (decode(&envelope["payload"]), envelope["payloadType"].as_str().unwrap());
+    let signed = [format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).as_bytes(), &payload].concat();
+    check(&data_dir.join("attestation.pub.pem"), &signed, &decode(&envelope["signatures"][0]["sig"]));
+    serde_json::from_slice(&payload).unwrap()
+}
+
+/// The claims of a link's token, likewise.
+fn checked_link(url: &str, data_dir: &Path) -> Value {
+    let token = url.split_once("?lg_token=").unwrap().1;
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    check(&data_dir.join("signed-urls.pub.pem"), signed.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).unwrap());
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(signed.split_once('.').unwrap().1).unwrap()).unwrap()
+}
+
+fn check(public: &Path, signed: &[u8], signature: &[u8]) {
+    let key = VerifyingKey::from_public_key_pem(&std::fs::read_to_string(public).unwrap()).unwrap();
+    key.verify_strict(signed, &Signature::from_slice(signature).unwrap()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_store_has_signed_is_verified_by_what_another_one_has() {
+    let Some((_postgres, _weed, keys, settings)) = servers().await else { return };
+    let (dir, source) = (tempfile::tempdir().unwrap(), FakeSource::serving(package_of("x")).await);
+    let [one_dir, other_dir] = ["one", "other"].map(|name| dir.path().join(name));
+    let (one, other) = (start(&source, &one_dir, &settings), start(&source, &other_dir, &settings));
+    let id = one.send(one.request(source.url())).await.json()["id"].as_i64().unwrap();
+
+    let statement = other.fetch(Method::GET, id, "attestation/", &[]).await;
+    assert_eq!(statement.status, 200);
+    let statement = checked_statement(&statement.bytes, &other_dir);
+    assert_eq!(statement["predicateType"], "https://slsa.dev/provenance/v1");
+    for (maker, judge) in [(&one, &other_dir), (&other, &one_dir)] {
+        let made = maker.send(maker.about_package(Method::POST, id, "download_url/")).await;
+        assert_eq!(made.status, 200, "{}", made.body);
+        let claims = checked_link(made.json()["download_url"].as_str().unwrap(), judge);
+        assert_eq!(claims["app"], "app_code");
+    }
+    for (store, data_dir) in [(one, &one_dir), (other, &other_dir)] {
+        store.stop();
+        for (private, public, given) in [
+            ("attestation.key", "attestation.pub.pem", "statements.pub"),
+            ("signed-urls.key", "signed-urls.pub.pem", "urls.pub"),
+        ] {
+            assert!(!data_dir.join(private).exists(), "the key that was given is the only one");
+            let read = |path: PathBuf| std::fs::read_to_string(path).unwrap();
+            assert_eq!(read(data_dir.join(public)), read(keys.path(given)));
+        }
+    }
+}
+
+/// A store that is to refuse to start.
+fn refused(data_dir: &Path, settings: &[(&'static str, String)]) -> Finished {
+    let mint = TokenMint::new();
+    let more = [("LINKGATE_JWT_PUBLIC_KEYS", mint.setting()), ("LINKGATE_STORE_LISTEN", "127.0.0.1:0".to_owned())];
+    let settings: Vec<_> = settings.iter().chain(&more).map(|(name, value)| (*name, value.as_str())).collect();
+    command_with(data_dir, &[], &settings)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_with_another_key_is_refused_unless_that_is_to_replace_the_one_of_the_others() {
+    let Some((_postgres, _weed, old, settings)) = servers().await else { return };
+    let (dir, source) = (tempfile::tempdir().unwrap(), FakeSource::serving(package_of("x")).await);
+    start(&source, &dir.path().join("one"), &settings).stop();
+
+    let (new, shared) = (SigningKeys::generate(), &settings[..settings.len() - 2]);
+    let changed = [shared, &new.settings()].concat();
+    let other_dir = dir.path().join("other");
+    let said = refused(&other_dir, &changed);
+    assert_eq!(said.code(), 1);
+    for part in [&old.ids[0], &new.ids[0], "LINKGATE_STORE_REPLACED_KEYS"] {
+        assert!(said.err.contains(part), "{part} in {}", said.err);
+    }
+    let rotating = [&changed[..], &[("LINKGATE_STORE_REPLACED_KEYS", old.ids.join(","))]].concat();
+    start(&source, &other_dir, &rotating).stop();
+    start(&source, &other_dir, &changed).stop();
+    let left_behind = refused(&dir.path().join("one"), &settings);
+    assert_eq!(left_behind.code(), 1);
+    assert!(left_behind.err.contains(&new.ids[0]), "{}", left_behind.err);
+}
+
+#[tokio::test]
+async fn stores_that_share_are_not_started_without_a_key_or_with_one_that_others_can_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (dir, keys) = (tempfile::tempdir().unwrap(), SigningKeys::generate());
+    let shared = [
+        ("LINKGATE_DATABASE_URL", "postgres://u:hunter2@127.0.0.1:1/d".to_owned()),
+        ("LINKGATE_S3_BUCKET", BUCKET.to_owned()),
+    ];
+    let without = refused(dir.path(), &shared);
+    assert_eq!(without.code(), 64);
+    for setting in ["LINKGATE_STORE_STATEMENT_KEY_FILE", "LINKGATE_STORE_URL_KEY_FILE"] {
+        assert!(without.err.contains(&format!("{setting} is required")), "{}", without.err);
+    }
+    std::fs::set_permissions(keys.path("urls"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let readable = refused(dir.path(), &[&shared[..], &keys.settings()].concat());
+    assert_eq!(readable.code(), 64);
+    assert!(readable.err.contains("LINKGATE_STORE_URL_KEY_FILE names") && readable.err.contains("chmod 600"));
+    assert!(!readable.err.contains("LINKGATE_STORE_STATEMENT_KEY_FILE"), "{}", readable.err);
 }

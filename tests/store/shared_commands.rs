@@ -230,7 +230,7 @@ fn rules_file(dir: &Path) -> PathBuf {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_commands_cannot_reach_or_does_not_fit_ends_with_2_and_is_left_as_it_is() {
-    let Some((postgres, weed, settings)) = servers().await else { return };
+    let Some((postgres, weed, _keys, settings)) = servers().await else { return };
     let dir = tempfile::tempdir().unwrap();
     let run = |arguments: &[&str], settings: &[(&'static str, String)]| {
         let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();

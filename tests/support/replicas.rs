@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::process::WITH_FAILPOINTS;
 use crate::weed::{BUCKET, KEY_ID, SECRET, Weed};
-use crate::{FakeSource, LinkRequestBuilder, Row, StoreProcess, TokenMint, wait_until};
+use crate::{FakeSource, LinkRequestBuilder, Row, SigningKeys, StoreProcess, TokenMint, wait_until};
 
 /// What the keys of all objects begin with.
 const PREFIX: &str = "packages/";
@@ -33,6 +33,7 @@ pub struct Replicas {
     pub postgres: PostgresServer,
     /// The storage.
     pub weed: Weed,
+    keys: SigningKeys,
     mint: TokenMint,
     dir: TempDir,
     started: Cell<u32>,
@@ -91,7 +92,8 @@ impl Replicas {
         }
         let weed = Weed::start().await?;
         let (postgres, mint, dir) = (PostgresServer::start(), TokenMint::new(), tempfile::tempdir().unwrap());
-        Some(Self { postgres, weed, mint, dir, started: Cell::new(0) })
+        let keys = SigningKeys::generate();
+        Some(Self { postgres, weed, keys, mint, dir, started: Cell::new(0) })
     }
 
     /// The settings of a store on these servers.
@@ -112,6 +114,7 @@ impl Replicas {
             // A source is held back for as long as a test takes.
             ("LINKGATE_FETCH_IDLE_TIMEOUT_S", "600".to_owned()),
         ]);
+        all.extend(self.keys.settings());
         all.extend(QUIET.map(|(name, value)| (name, value.to_owned())));
         all.extend(settings.iter().cloned());
         all.into_iter().collect()

@@ -30,6 +30,7 @@ mod replicas;
 mod restore;
 mod schema;
 mod search;
+mod signing_keys;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -64,6 +65,7 @@ use pooler::refuse_pooler;
 use queue_state::QueueState;
 pub use replicas::{Replica, ReplicaAbout, ReplicaState};
 pub use restore::{CatalogRestoreError, RestoreBegun};
+pub use signing_keys::{SigningKeyError, SigningPurpose};
 pub use usage::PostgresReservation;
 
 /// The catalog in PostgreSQL. A copy is another handle on the same, in the name of the same process.
@@ -212,6 +214,19 @@ impl PostgresCatalog {
     ) -> Result<Vec<Pin>, CatalogError> {
         let mut connection = self.pool.acquire().await.map_err(failed)?;
         pins::protecting(&mut connection, target, version, now_ms()).await.map_err(failed)
+    }
+
+    /// Holds a key that this process signs with against that of the others, unless it takes the place of one of these.
+    ///
+    /// # Errors
+    /// [`SigningKeyError`] if the others have another one, or it is not known.
+    pub async fn agree_on_key(
+        &self,
+        purpose: SigningPurpose,
+        key_id: &str,
+        replaced: &[String],
+    ) -> Result<(), SigningKeyError> {
+        signing_keys::agree(&self.pool, purpose, key_id, replaced).await
     }
 
     async fn try_record(

@@ -1,11 +1,12 @@
 //! Says where packages came from, in a form that others can check: in-toto statements, signed in DSSE envelopes.
 //!
-//! Promises: each data directory has one key, made at the first start and never shown; whoever has its public half can tell
-//! a statement of this store from any other. Refuses to go on with a key that cannot be read.
+//! Promises: each data directory has one key, made at the first start and never shown, unless the operator gives one; whoever
+//! has its public half can tell a statement of this store from any other. Refuses to go on with a key that cannot be read.
 
 mod statement;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,17 +20,23 @@ pub use statement::{Intake, Source};
 pub const KEY_FILES: KeyFiles = KeyFiles { private: "attestation.key", public: "attestation.pub.pem" };
 
 /// Signs statements.
-pub struct Signer(OwnKey);
+pub struct Signer(Arc<OwnKey>);
 
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 
 impl Signer {
-    /// Opens the key of a data directory that nobody else uses, and makes it first if there is none.
+    /// Signs with the operator's key or that of a data directory that nobody else uses, see [`OwnKey::given_or_open`].
     ///
     /// # Errors
     /// [`KeyError`] if it cannot be read, made, or is no key.
-    pub fn open(data_dir: &Path) -> Result<Self, KeyError> {
-        OwnKey::open(data_dir, KEY_FILES).map(Self)
+    pub fn open(data_dir: &Path, given: Option<Arc<OwnKey>>) -> Result<Self, KeyError> {
+        OwnKey::given_or_open(given, data_dir, KEY_FILES).map(Self)
+    }
+
+    /// SHA-256 of the public half in its standard form.
+    #[must_use]
+    pub fn key_id(&self) -> &str {
+        self.0.id()
     }
 
     /// The statement in an envelope, as one line of JSON.
@@ -119,12 +126,12 @@ mod tests {
     #[test]
     fn a_statement_is_believed_from_its_own_key_and_unchanged_only() {
         let dir = tempfile::tempdir().unwrap();
-        let signer = Signer::open(dir.path()).unwrap();
+        let signer = Signer::open(dir.path(), None).unwrap();
         let upload = Upload::new();
         let envelope = signer.attest(&upload.intake(DIGEST));
         assert_eq!(signer.vouched(&envelope), Some(DIGEST));
-        assert_eq!(Signer::open(dir.path()).unwrap().vouched(&envelope), Some(DIGEST), "the key stays");
-        let other = Signer::open(tempfile::tempdir().unwrap().path()).unwrap();
+        assert_eq!(Signer::open(dir.path(), None).unwrap().vouched(&envelope), Some(DIGEST), "the key stays");
+        let other = Signer::open(tempfile::tempdir().unwrap().path(), None).unwrap();
         assert_eq!(other.vouched(&envelope), None);
         let mut forged: Value = serde_json::from_str(&envelope).unwrap();
         forged["payload"] =

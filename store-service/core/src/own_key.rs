@@ -1,13 +1,14 @@
 //! A key of the store's own, for what it signs.
 //!
-//! Promises: made at the first start, for one purpose, and never shown; its private half is its owner's alone. Refuses to go
-//! on with one that cannot be read.
+//! Promises: made at the first start unless the operator gives one, for one purpose, and never shown; its private half is its
+//! owner's alone. Refuses to go on with one that cannot be read.
 
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
@@ -69,6 +70,18 @@ impl OwnKey {
         Ok(key)
     }
 
+    /// Takes the operator's key, or [opens](Self::open) the one of a data directory. Either way the public half lies in the
+    /// directory.
+    ///
+    /// # Errors
+    /// [`KeyError`] if it cannot be read, made, written, or is no key.
+    pub fn given_or_open(given: Option<Arc<Self>>, data_dir: &Path, files: KeyFiles) -> Result<Arc<Self>, KeyError> {
+        match given {
+            Some(key) => key.write_public(data_dir, files).map(|()| key),
+            None => Self::open(data_dir, files).map(Arc::new),
+        }
+    }
+
     /// Reads the private half as PEM (PKCS#8); `None` if it is none.
     #[must_use]
     pub fn from_pem(text: &str) -> Option<Self> {
@@ -82,10 +95,7 @@ impl OwnKey {
     }
 
     /// Writes the public half into a data directory, unless it is there.
-    ///
-    /// # Errors
-    /// [`KeyError`] if it cannot be written.
-    pub fn write_public(&self, data_dir: &Path, files: KeyFiles) -> Result<(), KeyError> {
+    fn write_public(&self, data_dir: &Path, files: KeyFiles) -> Result<(), KeyError> {
         let (path, public) = (data_dir.join(files.public), pem("PUBLIC KEY", &self.public));
         if fs::read_to_string(&path).ok().as_ref() == Some(&public) {
             return Ok(());
@@ -165,6 +175,19 @@ mod tests {
         assert_eq!(key.id(), hex::encode(digest(&SHA256, &decode(&public).unwrap())));
         assert_eq!(OwnKey::open(dir.path(), FILES).unwrap().id(), key.id(), "the key stays");
         assert_eq!(format!("{key:?}"), format!("OwnKey({})", key.id()));
+    }
+
+    #[test]
+    fn a_key_that_is_given_makes_none_and_leaves_its_public_half() {
+        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let given = Arc::new(OwnKey::open(other.path(), FILES).unwrap());
+        let key = OwnKey::given_or_open(Some(Arc::clone(&given)), dir.path(), FILES).unwrap();
+        assert_eq!(key.id(), given.id());
+        assert!(!dir.path().join(FILES.private).exists());
+        let public = |dir: &Path| fs::read_to_string(dir.join(FILES.public)).unwrap();
+        assert_eq!(public(dir.path()), public(other.path()));
+        let own = OwnKey::given_or_open(None, dir.path(), FILES).unwrap();
+        assert_ne!(own.id(), given.id(), "without it, a key of its own is made");
     }
 
     #[test]

@@ -19,16 +19,12 @@ pub const KEY_FILES: KeyFiles = KeyFiles { private: "signed-urls.key", public: "
 pub struct UrlSigner(Arc<OwnKey>);
 
 impl UrlSigner {
-    /// Takes the operator's key, or opens the one of a data directory that nobody else uses, which is made first if there is
-    /// none. Either way the public half lies in the directory.
+    /// Signs with the operator's key or that of a data directory that nobody else uses, see [`OwnKey::given_or_open`].
     ///
     /// # Errors
     /// [`KeyError`] if the key cannot be read, made, or is none.
     pub fn open(data_dir: &Path, given: Option<Arc<OwnKey>>) -> Result<Self, KeyError> {
-        match given {
-            Some(key) => key.write_public(data_dir, KEY_FILES).map(|()| Self(key)),
-            None => OwnKey::open(data_dir, KEY_FILES).map(|key| Self(Arc::new(key))),
-        }
+        OwnKey::given_or_open(given, data_dir, KEY_FILES).map(Self)
     }
 
     /// SHA-256 of the public half in its standard form.
@@ -82,15 +78,5 @@ mod tests {
         let other = tempfile::tempdir().unwrap();
         UrlSigner::open(other.path(), None).unwrap();
         assert!(read(&std::fs::read(other.path().join(KEY_FILES.public)).unwrap()).is_err());
-    }
-
-    #[test]
-    fn a_key_that_is_given_makes_none() {
-        let (dir, given) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let key = Arc::new(OwnKey::open(given.path(), KEY_FILES).unwrap());
-        let signer = UrlSigner::open(dir.path(), Some(Arc::clone(&key))).unwrap();
-        assert_eq!(signer.key_id(), key.id());
-        assert!(!dir.path().join(KEY_FILES.private).exists());
-        assert!(dir.path().join(KEY_FILES.public).exists());
     }
 }

@@ -37,6 +37,8 @@ pub(super) const MEMORY: &str = "LINKGATE_S3_MEMORY_BYTES";
 
 /// All that says something about the bucket.
 const OF_BUCKET: [&str; 9] = [BUCKET, PREFIX, ENDPOINT, REGION, URL_STYLE, KEY_ID, SECRET, SECRET_FILE, MEMORY];
+/// Whoever sets one of these has no store alone.
+const EACH_MEANS_IT: [&str; 3] = [DATABASE_URL, DATABASE_URL_FILE, BUCKET];
 /// The platform's own variables.
 const PLATFORM: &str = "AWS_";
 
@@ -75,6 +77,11 @@ pub(super) fn read_shared(reader: &mut Reader<'_, impl Vars>, data_dir: &Path) -
             None
         }
     }
+}
+
+/// Whether anything says that stores share what they store, be it half of it.
+pub(super) fn is_meant(reader: &mut Reader<'_, impl Vars>) -> bool {
+    EACH_MEANS_IT.into_iter().any(|name| reader.read_text(name).is_some())
 }
 
 fn read_secret(reader: &mut Reader<'_, impl Vars>, name: &str, file_name: &str) -> Option<SecretString> {

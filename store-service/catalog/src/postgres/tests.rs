@@ -21,7 +21,7 @@ use tokio::task::{JoinSet, yield_now};
 use tokio::time::sleep;
 
 use self::cutting_proxy::{Cut, CuttingProxy};
-use super::{PostgresCatalog, PostgresStartError};
+use super::{PostgresCatalog, PostgresStartError, SigningKeyError, SigningPurpose};
 use crate::SqliteCatalog;
 use crate::testing::PostgresServer;
 
@@ -499,4 +499,44 @@ async fn one_process_at_a_time_does_a_piece_of_maintenance_and_not_too_often() {
     drop(held);
     other.chores.are_done().await;
     assert!(begin(&other, Duration::ZERO).await.is_err(), "whoever was taken for dead ends nothing of another one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_sign_with_the_key_of_the_first_until_somebody_who_names_it_replaces_it() {
+    let Some((server, [one, other])) = processes(LIMITS).await else { return };
+    let (old, new, wrong) = ("0a".repeat(32), "0b".repeat(32), "0c".repeat(32));
+    let say = async |catalog: &PostgresCatalog, key: &str, replaced: &[&String]| {
+        let replaced: Vec<_> = replaced.iter().map(|id| (*id).clone()).collect();
+        catalog.agree_on_key(SigningPurpose::Statements, key, &replaced).await
+    };
+    let is_refused = |said: Result<(), SigningKeyError>, ours: &str| match said {
+        Err(SigningKeyError::Other { purpose: SigningPurpose::Statements, recorded, .. }) => recorded == ours,
+        _ => false,
+    };
+    say(&one, &old, &[]).await.unwrap();
+    say(&other, &old, &[]).await.unwrap();
+    assert!(is_refused(say(&other, &new, &[]).await, &old));
+    assert!(is_refused(say(&other, &new, &[&wrong]).await, &old), "it replaces another one");
+    one.agree_on_key(SigningPurpose::Urls, &wrong, &[]).await.unwrap();
+
+    say(&other, &new, &[&wrong, &old]).await.unwrap();
+    say(&other, &new, &[&wrong, &old]).await.unwrap();
+    assert!(is_refused(say(&one, &old, &[]).await, &new), "it was left behind");
+    say(&one, &new, &[]).await.unwrap();
+    say(&one, &old, &[&new]).await.unwrap();
+    assert_eq!(ask::<i64>(&server, "select count(*) from signing_key").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_that_begin_at_once_one_says_the_key() {
+    let Some((_server, catalogs)) = processes::<4>(LIMITS).await else { return };
+    let mut starting = JoinSet::new();
+    for (number, catalog) in catalogs.into_iter().enumerate() {
+        starting.spawn(async move {
+            let key = format!("{number:064x}");
+            catalog.agree_on_key(SigningPurpose::Urls, &key, &[]).await.is_ok()
+        });
+    }
+    let begun = starting.join_all().await;
+    assert_eq!(begun.iter().filter(|is_good| **is_good).count(), 1, "{begun:?}");
 }
