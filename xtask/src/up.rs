@@ -9,6 +9,7 @@ pub mod demo;
 pub mod files;
 mod hosts;
 pub mod ports;
+mod replicas;
 pub mod sample;
 mod shutdown;
 pub mod upload;
@@ -24,7 +25,7 @@ use crate::http;
 use crate::programs::Programs;
 use crate::workspace::{Profile, Workspace};
 use children::Children;
-use demo::Credentials;
+use demo::{Credentials, GatewayPorts};
 use files::{DemoFiles, read_text};
 use hosts::Hosts;
 use ports::{Numbers, Ports};
@@ -52,6 +53,10 @@ pub struct Options {
     /// The folder whose files a second start uses again
     #[arg(long, value_name = "DIR", default_value = ".linkgate")]
     pub data_dir: PathBuf,
+    /// Start so many stores that share a PostgreSQL and a bucket, and two gateways, all behind a load balancer at
+    /// --gateway-port; the other ports are free ones then
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub replicas: Option<u8>,
     /// A further host that package URLs may point to, `host` or `host:port`; may be given several times
     #[arg(long, value_name = "HOST")]
     pub allow_host: Vec<String>,
@@ -69,12 +74,19 @@ pub struct Options {
 /// Starts everything, uploads the sample, and stays.
 pub fn up(workspace: &Workspace, options: &Options) -> Outcome<()> {
     let stop = ShutdownRequest::listen()?;
+    let servers = options.replicas.map(|_| replicas::Servers::find(workspace)).transpose()?;
     let profile = if options.release { Profile::Release } else { Profile::Dev };
     let programs = Programs::build(workspace, profile, &["linkgate-store", "linkgate-cli"])?;
     if options.check {
         let folder = tempfile::Builder::new().prefix("up-check-").tempdir_in(&workspace.target);
         let folder = folder.trying(|| format!("make a folder in {}", workspace.target.display()))?;
-        return session(workspace, &programs, folder.path(), Ports::find_free()?, &stop, options);
+        let ports = Ports::find_free()?;
+        return session(workspace, &programs, folder.path(), ports, &stop, options, servers.as_ref());
+    }
+    let folder = workspace.path(&options.data_dir);
+    if servers.is_some() {
+        let ports = Ports::claim_outer(options.gateway_port, options.sample_port)?;
+        return session(workspace, &programs, &folder, ports, &stop, options, servers.as_ref());
     }
     let ports = Ports::claim(Numbers {
         gateway: options.gateway_port,
@@ -83,7 +95,7 @@ pub fn up(workspace: &Workspace, options: &Options) -> Outcome<()> {
         admin: options.admin_port,
         status: options.status_port,
     })?;
-    session(workspace, &programs, &workspace.path(&options.data_dir), ports, &stop, options)
+    session(workspace, &programs, &folder, ports, &stop, options, None)
 }
 
 fn session(
@@ -93,18 +105,25 @@ fn session(
     ports: Ports,
     stop: &ShutdownRequest,
     options: &Options,
+    servers: Option<&replicas::Servers>,
 ) -> Outcome<()> {
+    if let (Some(servers), Some(stores)) = (servers, options.replicas) {
+        return replicas::session(workspace, programs, folder, ports, stop, options, (servers, stores.into()));
+    }
     let files = DemoFiles::prepare(folder)?;
     let (numbers, listener) = ports.into_parts();
     let credentials = Credentials::load_or_create(&files)?;
     let hosts = Hosts::new(format!("127.0.0.1:{}", numbers.sample), &options.private_host, &options.allow_host);
-    demo::prepare_files(workspace, programs, &files, &credentials, &numbers, &hosts)?;
+    demo::prepare_policy_and_keys(workspace, programs, &files, &credentials, &hosts)?;
+    let Numbers { gateway, admin, status, store: upstream, .. } = numbers;
+    let config = files.envoy_config();
+    demo::render_gateway(workspace, programs, &files, &config, &GatewayPorts { gateway, admin, status, upstream }, 0)?;
     let sample = Sample::serve(&workspace.path("samples"), listener)?;
 
     let mut children = Children::default();
-    children.start("store", &mut store_command(programs, &files, &numbers, &hosts), &files.store_log())?;
+    children.start("store", &mut store_command(programs, &files, numbers.store, &hosts), &files.store_log())?;
     stop.wait_until_ready(&mut children, "the store", || is_ok(numbers.store, "/readyz"))?;
-    children.start("envoy", &mut envoy_command(programs, &files)?, &files.envoy_log())?;
+    children.start("envoy", &mut envoy_command(programs, &files, &config)?, &files.envoy_log())?;
     stop.wait_until_ready(&mut children, "Envoy", || {
         is_ok(numbers.admin, "/ready") && http::is_listening(numbers.gateway)
     })?;
@@ -126,22 +145,22 @@ fn is_ok(port: u16, path: &str) -> bool {
     http::get(port, path).is_ok_and(|response| response.status == 200)
 }
 
-fn store_command(programs: &Programs, files: &DemoFiles, ports: &Numbers, hosts: &Hosts) -> Command {
+fn store_command(programs: &Programs, files: &DemoFiles, port: u16, hosts: &Hosts) -> Command {
     let mut command = Programs::command(&programs.bin.join("linkgate-store"));
     command
-        .env("LINKGATE_STORE_LISTEN", format!("127.0.0.1:{}", ports.store))
+        .env("LINKGATE_STORE_LISTEN", format!("127.0.0.1:{port}"))
         .env("LINKGATE_DATA_DIR", files.data())
         .env("LINKGATE_JWT_PUBLIC_KEYS", format!("linkgate={}", files.public_key().display()))
         .env("LINKGATE_FETCH_ALLOWED_HOSTS", hosts.all().collect::<Vec<_>>().join(","));
     command
 }
 
-fn envoy_command(programs: &Programs, files: &DemoFiles) -> Outcome<Command> {
+fn envoy_command(programs: &Programs, files: &DemoFiles, config: &Path) -> Outcome<Command> {
     let key = SecretString::from(read_text(&files.private_key())?);
     let mut command = Programs::command(&programs.envoy);
     command
         .arg("-c")
-        .arg(files.envoy_config())
+        .arg(config)
         .args(["--concurrency", "2", "--use-dynamic-base-id"])
         .env("LINKGATE_JWT_PRIVATE_KEY", key.expose_secret());
     Ok(command)

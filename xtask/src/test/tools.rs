@@ -41,9 +41,17 @@ const TOOLS: [(&str, &str); 20] = [
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 const START_NOTHING: &[u8] = b"#!/bin/sh\nexit 101\n";
 
-/// Adds what is missing, and says what still is.
+/// Adds what tests need and is missing, and says what still is.
 pub fn add_missing() {
-    let missing = missing();
+    add(&TOOLS);
+    for (tool, package) in missing(&TOOLS) {
+        println!("{tool} is missing (Debian: {package}): the tests that need it say so and pass");
+    }
+}
+
+/// Adds what is missing of these, where root may.
+pub fn add(tools: &[(&str, &str)]) {
+    let missing = missing(tools);
     if !missing.is_empty() && geteuid().is_root() && has_program("apt-get") {
         let packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
         println!("adding {}", packages.join(", "));
@@ -53,13 +61,10 @@ pub fn add_missing() {
         let _tried =
             run_quietly("apt-get", &[&["install", "-y", "-qq", "--no-install-recommends"], &packages[..]].concat());
     }
-    for (tool, package) in self::missing() {
-        println!("{tool} is missing (Debian: {package}): the tests that need it say so and pass");
-    }
 }
 
-fn missing() -> Vec<(&'static str, &'static str)> {
-    TOOLS.into_iter().filter(|(tool, _)| !has_program(tool)).collect()
+fn missing<'t>(tools: &[(&'t str, &'t str)]) -> Vec<(&'t str, &'t str)> {
+    tools.iter().copied().filter(|(tool, _)| !has_program(tool)).collect()
 }
 
 fn has_program(name: &str) -> bool {

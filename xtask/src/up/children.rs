@@ -24,14 +24,15 @@ const TAIL: usize = 20;
 pub struct Children(Vec<Started>);
 
 struct Started {
-    name: &'static str,
+    name: String,
     child: Child,
     log: PathBuf,
 }
 
 impl Children {
     /// Starts one, with its output in a log.
-    pub fn start(&mut self, name: &'static str, command: &mut Command, log: &Path) -> Outcome<()> {
+    pub fn start(&mut self, name: impl Into<String>, command: &mut Command, log: &Path) -> Outcome<()> {
+        let name = name.into();
         let logging = || format!("write {}", log.display());
         let output = File::create(log).trying(logging)?;
         let errors = output.try_clone().trying(logging)?;
@@ -51,6 +52,15 @@ impl Children {
             }
         }
         Ok(())
+    }
+
+    /// Kills one as a crash does, and forgets it.
+    pub fn kill(&mut self, name: &str) -> Outcome<()> {
+        let place = self.0.iter().position(|started| started.name == name);
+        let mut killed =
+            place.map(|at| self.0.remove(at)).ok_or_else(|| Failure::new(format!("{name} is not there")))?;
+        killed.signal(Signal::KILL);
+        killed.child.wait().trying(|| format!("wait for {name}")).map(drop)
     }
 
     /// A failure with the end of every log.
@@ -131,6 +141,18 @@ mod tests {
         let group = Pid::from_child(&children.0[0].child);
         drop(children);
         wait_for(|| rustix::process::test_kill_process_group(group).is_err());
+    }
+
+    #[test]
+    fn one_that_is_killed_is_not_looked_after_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut children = Children::default();
+        for name in ["one", "other"] {
+            children.start(name, &mut shell("sleep 60"), &folder.path().join(name)).unwrap();
+        }
+        children.kill("one").unwrap();
+        children.check_running().unwrap();
+        assert_eq!(children.kill("one").unwrap_err().to_string(), "one is not there");
     }
 
     #[test]

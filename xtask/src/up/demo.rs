@@ -11,7 +11,6 @@ use sha2::{Digest, Sha256};
 
 use super::files::{DemoFiles, read_text, write_atomically};
 use super::hosts::Hosts;
-use super::ports::Numbers;
 use crate::error::{Failure, Outcome, Trying};
 use crate::programs::Programs;
 use crate::run::run;
@@ -60,19 +59,31 @@ impl Credentials {
     }
 }
 
-fn random_hex() -> Outcome<String> {
+/// A secret.
+pub(super) fn random_hex() -> Outcome<String> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes).trying(|| "get random bytes".to_owned())?;
     Ok(hex::encode(bytes))
 }
 
-/// Writes all that is not there yet, and what every start writes anew.
-pub(super) fn prepare_files(
+/// The ports of one gateway.
+pub struct GatewayPorts {
+    /// Where callers send requests.
+    pub gateway: u16,
+    /// Envoy's own pages.
+    pub admin: u16,
+    /// Its metrics and readiness.
+    pub status: u16,
+    /// Where the store is, or what stands before several of them.
+    pub upstream: u16,
+}
+
+/// Writes all that is not there yet, and what every start writes anew, but for Envoy's configuration.
+pub(super) fn prepare_policy_and_keys(
     workspace: &Workspace,
     programs: &Programs,
     files: &DemoFiles,
     credentials: &Credentials,
-    ports: &Numbers,
     hosts: &Hosts,
 ) -> Outcome<()> {
     if !files.private_key().exists() {
@@ -81,14 +92,26 @@ pub(super) fn prepare_files(
     prepare_policy_file(&workspace.path("policy.yaml"), files, credentials, hosts)?;
     let filter = fs::read(&programs.wasm).trying(|| format!("read {}", programs.wasm.display()))?;
     write_atomically(&files.watched().join(wasm::FILE), &filter, 0o644)?;
-    run(programs.linkgate().args(["policy", "deploy"]).arg(files.policy()).arg("--to").arg(files.watched()))?;
+    run(programs.linkgate().args(["policy", "deploy"]).arg(files.policy()).arg("--to").arg(files.watched()))
+}
+
+/// Writes the configuration of one gateway, with so many proxies before it.
+pub(super) fn render_gateway(
+    workspace: &Workspace,
+    programs: &Programs,
+    files: &DemoFiles,
+    to: &Path,
+    ports: &GatewayPorts,
+    proxies: u16,
+) -> Outcome<()> {
     let mut render = programs.linkgate();
-    render.args(["envoy", "render"]).arg(workspace.path("envoy.yaml")).arg("--to").arg(files.envoy_config());
+    render.args(["envoy", "render"]).arg(workspace.path("envoy.yaml")).arg("--to").arg(to);
     let variables = [
         ("LINKGATE_GATEWAY_PORT", ports.gateway),
-        ("LINKGATE_UPSTREAM_PORT", ports.store),
+        ("LINKGATE_UPSTREAM_PORT", ports.upstream),
         ("LINKGATE_ADMIN_PORT", ports.admin),
         ("LINKGATE_STATUS_PORT", ports.status),
+        ("LINKGATE_GATEWAY_TRUSTED_HOPS", proxies),
     ];
     render.envs(variables.map(|(name, port)| (name, port.to_string())));
     run(render.env("LINKGATE_POLICY_DIR", files.watched()))

@@ -22,6 +22,16 @@ impl DemoFiles {
         Ok(files)
     }
 
+    /// The folder itself.
+    pub fn folder(&self) -> &Path {
+        &self.0
+    }
+
+    /// What several stores have beside it.
+    pub fn replicas(&self) -> PathBuf {
+        self.0.join("replicas")
+    }
+
     /// The store's data directory.
     pub fn data(&self) -> PathBuf {
         self.0.join("data")

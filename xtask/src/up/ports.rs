@@ -44,6 +44,17 @@ impl Ports {
         Ok(Self { numbers, sample })
     }
 
+    /// These two, whatever the others are.
+    ///
+    /// # Errors
+    /// As for all of them.
+    pub fn claim_outer(gateway: u16, sample: u16) -> Outcome<Self> {
+        let (numbers, _) = Self::find_free()?.into_parts();
+        let sample_listener = claim_port(sample, "the sample package", "--sample-port")?;
+        claim_port(gateway, "callers", "--gateway-port").map(drop)?;
+        Ok(Self { numbers: Numbers { gateway, sample, ..numbers }, sample: sample_listener })
+    }
+
     /// Free ports, whatever they are.
     pub fn find_free() -> Outcome<Self> {
         let [(_, gateway), (_, store), (sample, sample_port), (_, admin), (_, status)] = bind_free()?;
@@ -66,6 +77,27 @@ pub fn bind_free<const N: usize>() -> Outcome<[(TcpListener, u16); N]> {
     let listeners: std::io::Result<Vec<_>> = (0..N).map(|_| bind_one()).collect();
     let listeners = listeners.trying(|| "find a free port".to_owned())?;
     listeners.try_into().map_err(|_| Failure::new("cannot find enough free ports"))
+}
+
+/// Where random ports are looked for: above those of services, and below those that connections get by themselves, so that none
+/// is gone by the time that a program listens there.
+const BELOW_EPHEMERAL: std::ops::Range<u16> = 10_000..30_000;
+const TRIES: usize = 1_000;
+
+/// So many numbers of free ports that differ.
+pub fn find_free_below_ephemeral(count: usize) -> Outcome<Vec<u16>> {
+    let span = BELOW_EPHEMERAL.end - BELOW_EPHEMERAL.start;
+    let mut held = Vec::new();
+    for _ in 0..TRIES {
+        let mut bytes = [0; 2];
+        getrandom::fill(&mut bytes).trying(|| "get random bytes".to_owned())?;
+        let port = BELOW_EPHEMERAL.start + u16::from_le_bytes(bytes) % span;
+        held.extend(bind(port).ok().map(|listener| (listener, port)));
+        if held.len() == count {
+            return Ok(held.into_iter().map(|(_, port)| port).collect());
+        }
+    }
+    Err(Failure::new("cannot find enough free ports"))
 }
 
 fn claim_port(port: u16, what: &str, flag: &str) -> Outcome<TcpListener> {
@@ -104,6 +136,23 @@ mod tests {
         assert!(text.contains("--store-port"), "{text}");
         drop(listener);
         assert!(claim(&numbers).is_ok());
+    }
+
+    #[test]
+    fn many_free_ports_differ() {
+        let ports = find_free_below_ephemeral(40).unwrap();
+        let different: std::collections::BTreeSet<_> = ports.iter().collect();
+        assert_eq!((ports.len(), different.len()), (40, 40));
+        assert!(ports.iter().all(|port| BELOW_EPHEMERAL.contains(port)));
+    }
+
+    #[test]
+    fn the_two_outer_ports_are_claimed_like_the_others() {
+        let (numbers, listener) = Ports::find_free().unwrap().into_parts();
+        let claim = || Ports::claim_outer(numbers.gateway, numbers.sample).map(|ports| ports.into_parts().0.gateway);
+        assert!(claim().unwrap_err().to_string().contains("--sample-port"));
+        drop(listener);
+        assert_eq!(claim().unwrap(), numbers.gateway);
     }
 
     #[test]

@@ -187,14 +187,22 @@ pub fn format_help(ports: &Numbers, credentials: &Credentials, url: &str, files:
          metrics  http://127.0.0.1:{status}/stats/prometheus\n\
          envoy    http://127.0.0.1:{admin}\n\
          policy   {policy}\n\n\
-         Try it yourself:\n\n\
-         curl -X POST -H 'Content-Type: application/json' -H '{CREDENTIALS_HEADER}: {header}' -d '{body}' http://127.0.0.1:{gateway}{PATH}\n\n\
-         Ctrl-C stops everything.",
+         {request}",
         gateway = ports.gateway,
         store = ports.store,
         admin = ports.admin,
         status = ports.status,
         policy = files.policy().display(),
+        request = format_request(ports.gateway, credentials, url),
+    )
+}
+
+/// The request of the sample, to be tried.
+pub fn format_request(gateway: u16, credentials: &Credentials, url: &str) -> String {
+    format!(
+        "Try it yourself:\n\n\
+         curl -X POST -H 'Content-Type: application/json' -H '{CREDENTIALS_HEADER}: {header}' -d '{body}' http://127.0.0.1:{gateway}{PATH}\n\n\
+         Ctrl-C stops everything.",
         header = credentials_header(&credentials.secret, &credentials.ticket),
         body = upload_body(url),
     )
