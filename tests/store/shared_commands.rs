@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 
 use linkgate_catalog::testing::PostgresServer;
 use linkgate_tests::process::{Finished, command_with};
-use linkgate_tests::{Behaviour, FakeSource, StoreProcess, package_of, sha256_hex};
+use linkgate_tests::weed::Weed;
+use linkgate_tests::{Behaviour, FakeSource, SigningKeys, StoreProcess, package_of, sha256_hex};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
-
-use linkgate_tests::weed::Weed;
 
 use crate::shared::{nothing_is_secret_in, servers, start};
 
@@ -29,16 +28,17 @@ struct Beside {
     dir: tempfile::TempDir,
     weed: Weed,
     postgres: PostgresServer,
+    _keys: SigningKeys,
 }
 
 impl Beside {
     /// One package of each of these contents, versions `0`, `1`, …
     async fn with_packages(contents: &[&str]) -> Option<Self> {
-        let (postgres, weed, mut settings) = servers().await?;
+        let (postgres, weed, _keys, mut settings) = servers().await?;
         settings.extend(NOT_BY_THE_CLOCK.map(|(name, value)| (name, value.to_owned())));
         let (dir, source) = (tempfile::tempdir().unwrap(), FakeSource::serving(package_of("unused")).await);
         let store = start(&source, &dir.path().join("store"), &settings);
-        let beside = Self { store, source, settings, dir, weed, postgres };
+        let beside = Self { store, source, settings, dir, weed, postgres, _keys };
         for (version, content) in contents.iter().enumerate() {
             beside.upload(&version.to_string(), content).await;
         }

@@ -86,7 +86,7 @@ async fn expire(writer: &SqlitePool, now: i64) -> Result<u64, CatalogError> {
 
 #[cfg(test)]
 mod tests {
-    use linkgate_contract::{CallerApp, Sha256};
+    use linkgate_contract::CallerApp;
     use linkgate_store_core::settings::QueueLimits;
     use sqlx::Row as _;
 
