@@ -3,8 +3,9 @@
 //! Promises: both or neither; what is missing is named. No secret is ever in a fault or a debug text.
 
 use std::path::Path;
+use std::time::Duration;
 
-use linkgate_blob_s3::{InvalidS3Settings, Memory, S3Credentials, S3Settings, UrlStyle};
+use linkgate_blob_s3::{Encryption, InvalidS3Settings, Memory, S3Credentials, S3Settings, UrlStyle};
 use secrecy::SecretString;
 use url::Url;
 
@@ -35,8 +36,28 @@ pub(super) const SECRET_FILE: &str = "LINKGATE_S3_SECRET_ACCESS_KEY_FILE";
 /// `LINKGATE_S3_MEMORY_BYTES`: what all uploads together may hold in memory. Default 67108864 (64 MiB).
 pub(super) const MEMORY: &str = "LINKGATE_S3_MEMORY_BYTES";
 
+/// `LINKGATE_S3_ENCRYPTION`: how the storage is to encrypt what it stores, `AES256` or `aws:kms`. Default: as the bucket says.
+pub(super) const ENCRYPTION: &str = "LINKGATE_S3_ENCRYPTION";
+/// `LINKGATE_S3_KMS_KEY_ID`: by which key of the key service, with `aws:kms`.
+pub(super) const KMS_KEY_ID: &str = "LINKGATE_S3_KMS_KEY_ID";
+/// `LINKGATE_S3_DELETE_GRACE_S`: seconds that an object stays in the bucket once no package needs it. Default 604800 (7 days).
+pub(super) const DELETE_GRACE: &str = "LINKGATE_S3_DELETE_GRACE_S";
+
 /// All that says something about the bucket.
-const OF_BUCKET: [&str; 9] = [BUCKET, PREFIX, ENDPOINT, REGION, URL_STYLE, KEY_ID, SECRET, SECRET_FILE, MEMORY];
+const OF_BUCKET: [&str; 12] = [
+    BUCKET,
+    PREFIX,
+    ENDPOINT,
+    REGION,
+    URL_STYLE,
+    KEY_ID,
+    SECRET,
+    SECRET_FILE,
+    MEMORY,
+    ENCRYPTION,
+    KMS_KEY_ID,
+    DELETE_GRACE,
+];
 /// Whoever sets one of these has no store alone.
 const EACH_MEANS_IT: [&str; 3] = [DATABASE_URL, DATABASE_URL_FILE, BUCKET];
 /// The platform's own variables.
@@ -109,11 +130,15 @@ fn read_bucket(reader: &mut Reader<'_, impl Vars>, name: String, data_dir: &Path
     let usual = Memory::with_temp_dir(data_dir.to_owned());
     let bytes = reader.number(MEMORY, usual.bytes, 4 * usual.part_bytes..=1 << 40);
     let credentials = read_credentials(reader)?;
+    let usual = S3Settings::new(name, region, credentials, Memory { bytes, ..usual });
+    let grace = reader.number(DELETE_GRACE, usual.retired_grace.as_secs(), 0..=366 * 86_400);
     let settings = S3Settings {
         prefix: reader.read_text(PREFIX).unwrap_or_default(),
         endpoint: read_endpoint(reader),
         url_style: read_url_style(reader),
-        ..S3Settings::new(name, region, credentials, Memory { bytes, ..usual })
+        encryption: read_encryption(reader),
+        retired_grace: Duration::from_secs(grace),
+        ..usual
     };
     match settings.check() {
         Ok(()) => Some(settings),
@@ -148,6 +173,26 @@ fn read_url_style(reader: &mut Reader<'_, impl Vars>) -> UrlStyle {
         Some(other) => {
             reader.fault(URL_STYLE, format!("is `{other}`, not `path` or `virtual-host`"));
             UrlStyle::Path
+        }
+    }
+}
+
+fn read_encryption(reader: &mut Reader<'_, impl Vars>) -> Option<Encryption> {
+    match (reader.read_text(ENCRYPTION).as_deref(), reader.read_text(KMS_KEY_ID)) {
+        (None, None) => None,
+        (Some("AES256"), None) => Some(Encryption::Aes256),
+        (Some("aws:kms"), Some(key_id)) => Some(Encryption::Kms { key_id }),
+        (Some("aws:kms"), None) => {
+            reader.fault(KMS_KEY_ID, format!("is required where `{ENCRYPTION}` is `aws:kms`"));
+            None
+        }
+        (None | Some("AES256"), Some(_)) => {
+            reader.fault(KMS_KEY_ID, format!("is of use only where `{ENCRYPTION}` is `aws:kms`"));
+            None
+        }
+        (Some(other), _) => {
+            reader.fault(ENCRYPTION, format!("is `{other}`, not `AES256` or `aws:kms`"));
+            None
         }
     }
 }
@@ -225,6 +270,15 @@ mod tests {
             let text = format!("{shared:?}");
             assert!(!text.contains("hunter2") && !text.contains("5ecret"), "{text}");
         }
+        let database = (DATABASE_URL, URL);
+        let kms =
+            [&bucket[..], &[database, (ENCRYPTION, "aws:kms"), (KMS_KEY_ID, "key"), (DELETE_GRACE, "0")]].concat();
+        let kms = read(&kms).unwrap().unwrap().bucket;
+        assert_eq!(kms.encryption, Some(Encryption::Kms { key_id: "key".to_owned() }));
+        assert_eq!(kms.retired_grace, Duration::ZERO);
+        let aes = [&bucket[..], &[database, (ENCRYPTION, "AES256")]].concat();
+        let aes = read(&aes).unwrap().unwrap().bucket;
+        assert_eq!((aes.encryption, aes.retired_grace), (Some(Encryption::Aes256), Duration::from_secs(7 * 86_400)));
         let platform = read(&[(BUCKET, "bucket"), (DATABASE_URL, URL), ("AWS_ROLE_ARN", "arn")]).unwrap().unwrap();
         assert!(matches!(platform.bucket.credentials, S3Credentials::Platform(named) if named.len() == 1));
     }
@@ -239,6 +293,10 @@ mod tests {
             ((ENDPOINT, "http://u:5ecret@h"), "LINKGATE_S3_ENDPOINT cannot be used"),
             ((URL_STYLE, "x"), "LINKGATE_S3_URL_STYLE is `x`"),
             ((MEMORY, "1"), "LINKGATE_S3_MEMORY_BYTES is `1`"),
+            ((ENCRYPTION, "rot13"), "LINKGATE_S3_ENCRYPTION is `rot13`"),
+            ((ENCRYPTION, "aws:kms"), "LINKGATE_S3_KMS_KEY_ID is required"),
+            ((KMS_KEY_ID, "key"), "LINKGATE_S3_KMS_KEY_ID is of use only"),
+            ((DELETE_GRACE, "x"), "LINKGATE_S3_DELETE_GRACE_S is `x`"),
             ((DATABASE_URL_FILE, "/no/such"), "give one of them"),
         ] {
             let fault = read(&[&both[..], &[wrong]].concat()).unwrap_err();

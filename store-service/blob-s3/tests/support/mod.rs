@@ -2,6 +2,7 @@
 
 pub mod keys;
 pub mod proxy;
+#[allow(dead_code, reason = "tests of several stores need the rest")]
 pub mod weed;
 
 use std::time::{Duration, Instant};
