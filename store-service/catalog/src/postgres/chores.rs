@@ -88,7 +88,7 @@ async fn attempt(chore: &Chore, pool: &PgPool, state: &QueueState) -> Result<(),
         Chore::Release { id, fence } => queue::release(pool, state, *id, *fence).await,
         Chore::PutBack { id, fence } => queue::put_back(pool, state, *id, *fence).await,
         Chore::TakeBack { job, token } => usage::take_back(pool, *job, *token).await,
-        Chore::EndMaintenance { what } => maintenance::end(pool, state.process, *what).await,
+        Chore::EndMaintenance { what } => maintenance::end(pool, state.process, what).await,
         Chore::Tell => queue::tell_others(pool, state).await,
         Chore::Done(_) => Ok(()),
     }
