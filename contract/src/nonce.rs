@@ -24,6 +24,7 @@ impl SignedNonce {
 
     /// Of these three; no other three have the same digest.
     #[must_use]
+    #[cold]
     pub fn new(app_code: &str, nonce: &str, timestamp: i64, until: i64) -> Self {
         let parts = [b"nonce", app_code.as_bytes(), nonce.as_bytes(), &timestamp.to_le_bytes()];
         Self { digest: Sha256::digest_parts(parts), until }

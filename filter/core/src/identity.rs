@@ -228,6 +228,7 @@ impl Authenticator<'_> {
 
     /// Judges in this order what the policy says of the app, whether bkauth knows it, and the signature as far as the
     /// query tells; only then is the body needed.
+    #[cold]
     fn signed_app(&mut self, app_code: &str, parts: &SignedParts<'_>) -> Result<(), Interrupt> {
         if parts.is_streamed {
             return Err(Reason::STREAM_NOT_SIGNED.into());

@@ -48,11 +48,25 @@ pub(super) fn issue_token(
     binding: Binding,
     now: Time,
 ) -> Option<Rc<str>> {
+    match last_token(caller, &request.route.target, request.token_action(), now) {
+        Some(token) if binding.nonce.is_none() => Some(token),
+        _ => sign_token(context, caller, request, rules, access, binding, now),
+    }
+}
+
+/// The same for one who has none. Apart, so that it takes no stack of requests that have one.
+#[cold]
+fn sign_token(
+    context: &Context,
+    caller: &Caller,
+    request: &Request,
+    rules: TargetRules<'_>,
+    access: &SourceAccess,
+    binding: Binding,
+    now: Time,
+) -> Option<Rc<str>> {
     let (target, action) = (&request.route.target, request.token_action());
     let Binding { expected_sha256, nonce } = binding;
-    if let (None, Some(token)) = (nonce, last_token(caller, target, action, now)) {
-        return Some(token);
-    }
     let Caller { app, user, .. } = caller;
     // An application of all tenants says with each request for which one it is.
     let lasting = !context.policy.packages.go_into_tokens() && !app.is_global();

@@ -106,6 +106,7 @@ impl Signed {
 
     /// Uses the nonce up, for every worker; the reason if somebody did so before. What it gives is for the store to judge, which
     /// hears of those that other proxies took.
+    #[cold]
     pub(crate) fn consume_nonce(
         &self,
         slots: Slots<'_>,
