@@ -402,6 +402,7 @@ mod tests {
         assert_eq!(config.server.files, Bounds { per_owner: 8, in_sum: 32 });
         assert_eq!((queue.resumed, config.server.max_lives), (4, 3));
         assert_eq!(queue.ended, Bounds { per_owner: 5_000, in_sum: 50_000 });
+        assert_eq!(queue.nonces, Bounds { per_owner: 20_000, in_sum: 100_000 });
         let seats = |per_owner, in_sum, per_upload| SeatBounds { by_caller: Bounds { per_owner, in_sum }, per_upload };
         assert_eq!((config.server.waiters, config.server.watchers), (seats(128, 512, 64), seats(64, 256, 32)));
         assert_eq!(config.server.header_timeout, Duration::from_secs(10));
