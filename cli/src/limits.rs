@@ -73,10 +73,10 @@ impl Window {
     /// The longest unit in which no more than the burst come; else the shortest in which any do.
     fn of_a_unit(rate: &WholeRate) -> (&'static str, Self) {
         let all = UNITS.map(|(unit, seconds)| (unit, Self::of(rate, seconds)));
-        let mut some = all.into_iter().filter(|(_, window)| window.most > 0);
-        let within = some.clone().filter(|(_, window)| window.most <= rate.burst).next_back();
+        let within = all.into_iter().rfind(|(_, window)| (1..=rate.burst).contains(&window.most));
+        let any = || all.into_iter().find(|(_, window)| window.most > 0);
         // The slowest rate has 86 a day.
-        within.or_else(|| some.next()).unwrap_or(("day", Self::of(rate, 86_400)))
+        within.or_else(any).unwrap_or(("day", Self::of(rate, 86_400)))
     }
 }
 

@@ -26,14 +26,14 @@ fn limits_for_several_envoys_are_said_and_none_is_no_number_of_them() {
     let outcome = sandbox.run(&["policy", "check", "policy.yaml"]);
     let counted = "3 prefixes, 1 grants, 1 clients, 1 users, 2 allowed hosts, limits for 3 Envoys";
     assert_eq!(outcome.out, format!("policy.yaml: ok ({counted})\n"));
-    let want = "warning: policy.yaml:5:63: limits.requests: is less than limits.instances: no Envoy's share is below 1, \
+    let want = "warning: policy.yaml:5:61: limits.requests: is less than limits.instances: no Envoy's share is below 1, \
         so 3 pass at once, not 2\n";
     assert_eq!((outcome.code, outcome.err.as_str()), (0, want));
     for wrong in ["instances: 0", "instances: 1001"] {
         sandbox.write("policy.yaml", &with(wrong));
         let outcome = sandbox.run(&["policy", "check", "policy.yaml"]);
         let want =
-            "policy.yaml:5:50: limits.instances: must be from 1 to 1000, the number of Envoys under this policy\n";
+            "policy.yaml:5:47: limits.instances: must be from 1 to 1000, the number of Envoys under this policy\n";
         assert_eq!((outcome.code, outcome.out.as_str(), outcome.err.as_str()), (1, "", want), "{wrong}");
     }
     for wrong in ["instances: -1", "instances: 1.5", "instances: two"] {
@@ -342,11 +342,12 @@ fn the_shipped_policy_is_good_with_its_examples_and_without() {
     sandbox.write("policy.yaml", &policy);
     let outcome = sandbox.run(&["policy", "check", "policy.yaml"]);
     assert_eq!(
-        outcome.out, "policy.yaml: ok (6 prefixes, 3 grants, 1 clients, 1 users, 3 allowed hosts)\n",
+        outcome.out,
+        "policy.yaml: ok (6 prefixes, 3 grants, 1 clients, 1 users, 3 allowed hosts, limits for 2 Envoys)\n",
         "{}",
         outcome.err
     );
-    assert_eq!(examples, 12);
+    assert_eq!(examples, 14);
 }
 
 #[test]
@@ -401,4 +402,28 @@ fn a_policy_is_read_from_standard_input_and_out_of_what_was_deployed() {
     sandbox.write("envoy/linkgate.ecds.json", "{}");
     let other = sandbox.run(&["policy", "show", "--from", "envoy"]);
     assert!(other.code == 2 && other.out.is_empty(), "{} {}", other.code, other.err);
+}
+
+#[test]
+fn the_file_of_a_rate_limit_service_is_written_from_the_policy() {
+    let sandbox = Sandbox::new();
+    let with = |limits: &str| good_policy().replace("uri_bytes: 8192", &format!("uri_bytes: 8192, {limits}"));
+    sandbox.write("policy.yaml", &with("upload_rates: service, requests_per_app: { per_second: 0.5, burst: 10 }"));
+    let outcome = sandbox.run(&["policy", "limits", "policy.yaml", "--format", "limitador"]);
+    let want = "# Written by `linkgate policy limits`, from the rates of a policy.\n\
+        # limits.requests_per_app: 0.5 a second and 10 at once; here 10 in 20 s\n\
+        - namespace: linkgate\n  name: requests_per_app\n  max_value: 10\n  seconds: 20\n  conditions: []\n  \
+        variables: [\"descriptors[0]['app']\"]\n";
+    assert_eq!((outcome.code, outcome.out.as_str(), outcome.err.as_str()), (0, want, ""));
+    sandbox.write("policy.yaml", &with("requests: { per_second: 3 }"));
+    let outcome = sandbox.run(&["policy", "limits", "policy.yaml", "--format", "envoyproxy"]);
+    let want = "# Written by `linkgate policy limits`, from the rates of a policy.\ndomain: linkgate\ndescriptors:\n  \
+        # limits.requests: 3 a second and 3 at once; here 3 in 1 s\n  - key: uploads\n    value: all\n    rate_limit:\n      \
+        unit: second\n      requests_per_unit: 3\n";
+    let warning = "warning: limits.upload_rates is not `service`: under this policy each Envoy counts uploads itself\n";
+    assert_eq!((outcome.code, outcome.out.as_str(), outcome.err.as_str()), (0, want, warning));
+    sandbox.write("policy.yaml", &with("instances: 0"));
+    let outcome = sandbox.run(&["policy", "limits", "policy.yaml", "--format", "limitador"]);
+    assert!(outcome.code == 1 && outcome.out.is_empty() && outcome.err.contains("limits.instances"), "{}", outcome.err);
+    assert_eq!(sandbox.run(&["policy", "limits", "policy.yaml"]).code, 2, "which service is to be said");
 }
