@@ -24,6 +24,14 @@ fn package(number: usize) -> Vec<u8> {
     another_package_of_size((9 << 20) + number)
 }
 
+/// A lease, in seconds, that no store lets run out which lives, however busy the machine is.
+const LONG_LEASE_S: u64 = 9;
+
+/// Where nothing may be taken over from the living.
+fn with_long_lease() -> Reached {
+    Reached::with("LINKGATE_STORE_JOB_LEASE_S", LONG_LEASE_S.to_string())
+}
+
 /// Holds half of that back until it is released.
 async fn holding(number: usize) -> FakeSource {
     FakeSource::start(Behaviour::Held(package(number))).await

@@ -9,7 +9,7 @@ use linkgate_tests::replicas::LEASE_S;
 use linkgate_tests::{Behaviour, FakeSource, Reached, Replicas, StoreProcess, another_package_of_size, wait_until};
 use tokio::time::sleep;
 
-use super::{accepted, holding, refusal};
+use super::{LONG_LEASE_S, accepted, holding, refusal, with_long_lease};
 
 /// Where Debian has what shows another time to a program.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
@@ -23,7 +23,9 @@ fn wrong(by: &str) -> Reached {
         ("LINKGATE_STORE_GC_INTERVAL_S", "1"),
         ("LINKGATE_STORE_PURGE_INTERVAL_S", "1"),
     ];
-    Reached { settings: settings.map(|(name, value)| (name, value.to_owned())).to_vec(), ..Reached::default() }
+    let mut wrong = with_long_lease();
+    wrong.settings.extend(settings.map(|(name, value)| (name, value.to_owned())));
+    wrong
 }
 
 /// By how many minutes it is wrong, as its replies show.
@@ -44,7 +46,7 @@ async fn a_store_whose_clock_is_wrong_takes_over_what_others_left_and_nothing_el
     for (number, by) in ["+600", "-600"].into_iter().enumerate() {
         // In parts, of which the first is sent while the rest is held back.
         let source = FakeSource::start(Behaviour::Held(another_package_of_size((20 << 20) + number))).await;
-        let mut right = replicas.store(&source, &Reached::default());
+        let mut right = replicas.store(&source, &with_long_lease());
         let other = replicas.store(&source, &wrong(by));
         let wrong_by = minutes(&other).await;
         assert!((8..=12).contains(&wrong_by.abs()), "{by}: {wrong_by}");
@@ -54,7 +56,7 @@ async fn a_store_whose_clock_is_wrong_takes_over_what_others_left_and_nothing_el
             open => Err(format!("{by}: {open} uploads to the bucket are open")),
         })
         .await;
-        sleep(Duration::from_secs(LEASE_S * 2)).await;
+        sleep(Duration::from_secs(LONG_LEASE_S + LEASE_S)).await;
         assert_eq!(source.requests().len(), 1, "{by}: whoever works on it lives");
         assert_eq!(replicas.weed.open_uploads().await.len(), 1, "{by}: what it writes is its own");
         right.kill_9();

@@ -7,13 +7,13 @@ use linkgate_tests::replicas::LEASE_S;
 use linkgate_tests::{FakeSource, PostgresProxy, Reached, Replicas, StoreProcess, wait_until};
 use tokio::time::sleep;
 
-use super::{accepted, assert_done, ended, holding, package};
+use super::{LONG_LEASE_S, accepted, assert_done, ended, holding, package, with_long_lease};
 
 /// Longer than any lease.
 const AWAY: Duration = Duration::from_secs(20);
 
 async fn two(replicas: &Replicas, source: &FakeSource) -> [StoreProcess; 2] {
-    [(); 2].map(|()| replicas.store(source, &Reached::default()))
+    [(); 2].map(|()| replicas.store(source, &with_long_lease()))
 }
 
 async fn assert_ready(store: &StoreProcess) {
@@ -37,7 +37,7 @@ async fn assert_uploads_go_on(replicas: &mut Replicas, happens: impl AsyncFnOnce
     for store in &stores {
         assert_ready(store).await;
     }
-    sleep(Duration::from_secs(LEASE_S * 2)).await;
+    sleep(Duration::from_secs(LONG_LEASE_S + LEASE_S)).await;
     let logs = || stores.each_ref().map(StoreProcess::log);
     assert_eq!(source.requests().len(), 2, "nothing was taken over\n{:#?}", logs());
     source.release();

@@ -1,12 +1,12 @@
 //! Stores that are asked for the same at the same time.
 
-use linkgate_tests::{Behaviour, FakeSource, Reached, Replicas, StoreProcess, another_package_of_size};
+use linkgate_tests::{Behaviour, FakeSource, Replicas, StoreProcess, another_package_of_size};
 use tokio::join;
 
-use super::{accepted, assert_done, holding, package};
+use super::{accepted, assert_done, holding, package, with_long_lease};
 
 async fn two(replicas: &Replicas, source: &FakeSource) -> [StoreProcess; 2] {
-    [(); 2].map(|()| replicas.store(source, &Reached::default()))
+    [(); 2].map(|()| replicas.store(source, &with_long_lease()))
 }
 
 async fn assert_one(replicas: &Replicas, stores: [StoreProcess; 2], source: &FakeSource) {
