@@ -48,6 +48,7 @@ const CRATES: &[(&str, &[&str])] = &[
         ],
     ),
     ("linkgate-openapi", &["linkgate-contract"]),
+    ("linkgate-client", &["linkgate-contract"]),
     ("linkgate-cli", &["linkgate-gate", "linkgate-openapi", "linkgate-yaml"]),
     ("linkgate-yaml", &[]),
     ("linkgate-fuzz", &["linkgate-archive", "linkgate-contract", "linkgate-fetch", "linkgate-gate"]),
@@ -72,7 +73,7 @@ const CRATES: &[(&str, &[&str])] = &[
 const KEPT: &[(&str, &[&str])] = &[
     ("object_store", &["linkgate-blob-s3"]),
     ("proxy-wasm", &["linkgate-filter"]),
-    ("reqwest", &["linkgate-store", "linkgate-tests", "linkgate-chaos"]),
+    ("reqwest", &["linkgate-client", "linkgate-store", "linkgate-tests", "linkgate-chaos"]),
     ("sqlx", &["linkgate-catalog", "linkgate-tests"]),
 ];
 
