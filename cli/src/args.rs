@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::admin::Admin;
+use clap_complete::Shell;
 
-/// The operator's command line of Linkgate.
+use crate::admin::Admin;
+use crate::caller::args::CallerCommand;
+
+/// Upload, find and download packages; and what operators do to a gate.
 #[derive(Parser)]
 #[command(name = "linkgate", version, about)]
 pub struct Cli {
@@ -20,6 +23,15 @@ pub struct Cli {
 /// What there is to do.
 #[derive(Subcommand)]
 pub enum Command {
+    #[command(flatten)]
+    Caller(CallerCommand),
+    #[command(flatten)]
+    Operator(OperatorCommand),
+}
+
+/// What operators do.
+#[derive(Subcommand)]
+pub enum OperatorCommand {
     /// Check, explain or compare policies, or hand one to a running gate
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -41,6 +53,20 @@ pub enum Command {
     /// Print what BlueKing's own gateway needs to have the API as resources
     #[command(subcommand)]
     Apigw(ApigwCommand),
+    /// Print the completions of a shell
+    #[command(hide = true)]
+    Completions {
+        /// Which one
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Write the manual, a page for each command
+    #[command(hide = true)]
+    Man {
+        /// The folder to write to; made if it is not there
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+    },
 }
 
 /// `linkgate apigw …`

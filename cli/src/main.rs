@@ -1,12 +1,13 @@
-//! `linkgate`: what an operator does by hand to a gate.
+//! `linkgate`: packages, for those who upload and download them; and what an operator does by hand to a gate.
 //!
 //! Promises: results go to standard output, errors and warnings to standard error with what to do about them; exit 0 when
 //! done, 1 when something given to it was judged wrong, 2 when it could not work at all (usage, files), 3 when it was
-//! done but not confirmed in time. A file is written whole or not at all. Refuses secrets as arguments: they would stay
+//! done but not confirmed in time; commands that call a gateway have further ones (`caller`). A file is written whole or not at all. Refuses secrets as arguments: they would stay
 //! in the shell's history.
 
 mod admin;
 mod args;
+mod caller;
 mod deadline;
 mod deploy;
 mod envoy;
@@ -15,6 +16,7 @@ mod explain;
 mod files;
 mod keys;
 mod limits;
+mod manual;
 mod policy;
 mod proxy;
 mod resource;
@@ -27,7 +29,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{ApigwCommand, Cli, Command, EnvoyCommand, KeysCommand, PolicyCommand, SecretCommand};
+use crate::args::{
+    ApigwCommand, Cli, Command, EnvoyCommand, KeysCommand, OperatorCommand, PolicyCommand, SecretCommand,
+};
 use crate::error::Error;
 
 /// What a command that could work comes to.
@@ -47,7 +51,11 @@ impl From<String> for Report {
 }
 
 fn main() -> ExitCode {
-    let outcome = run(Cli::parse()).and_then(|report| {
+    let command = match Cli::parse().command {
+        Command::Caller(command) => return caller::run(command),
+        Command::Operator(command) => command,
+    };
+    let outcome = run(command).and_then(|report| {
         // Nobody is left to tell if standard error is closed.
         let _ = std::io::stderr().write_all(report.warnings.as_bytes());
         let written = std::io::stdout().write_all(report.output.as_bytes());
@@ -64,20 +72,22 @@ fn main() -> ExitCode {
 }
 
 /// Does what was asked.
-fn run(cli: Cli) -> Result<Report, Error> {
-    match cli.command {
-        Command::Policy(command) => run_policy(command),
-        Command::Keys(KeysCommand::Generate { pair, algorithm, keep }) => {
+fn run(command: OperatorCommand) -> Result<Report, Error> {
+    match command {
+        OperatorCommand::Policy(command) => run_policy(command),
+        OperatorCommand::Keys(KeysCommand::Generate { pair, algorithm, keep }) => {
             keys::generate_pair(&pair, algorithm, keep).map(Report::from)
         }
-        Command::Keys(KeysCommand::Id { file }) => keys::print_id(&file).map(Report::from),
-        Command::Keys(KeysCommand::Remove { pair }) => keys::remove_pair(&pair).map(Report::from),
-        Command::Secret(SecretCommand::Hash) => secret::hash_secret().map(Report::from),
-        Command::Envoy(command) => run_envoy(command).map(Report::from),
-        Command::Openapi { markdown: true } => Ok(linkgate_openapi::reference().into()),
-        Command::Openapi { markdown: false } => Ok(format!("{:#}\n", linkgate_openapi::document()).into()),
-        Command::Apigw(ApigwCommand::Resources) => Ok(linkgate_openapi::resources().into()),
-        Command::Apigw(ApigwCommand::Definition) => Ok(linkgate_openapi::definition().into()),
+        OperatorCommand::Keys(KeysCommand::Id { file }) => keys::print_id(&file).map(Report::from),
+        OperatorCommand::Keys(KeysCommand::Remove { pair }) => keys::remove_pair(&pair).map(Report::from),
+        OperatorCommand::Secret(SecretCommand::Hash) => secret::hash_secret().map(Report::from),
+        OperatorCommand::Envoy(command) => run_envoy(command).map(Report::from),
+        OperatorCommand::Openapi { markdown: true } => Ok(linkgate_openapi::reference().into()),
+        OperatorCommand::Openapi { markdown: false } => Ok(format!("{:#}\n", linkgate_openapi::document()).into()),
+        OperatorCommand::Apigw(ApigwCommand::Resources) => Ok(linkgate_openapi::resources().into()),
+        OperatorCommand::Apigw(ApigwCommand::Definition) => Ok(linkgate_openapi::definition().into()),
+        OperatorCommand::Completions { shell } => Ok(manual::complete(shell).into()),
+        OperatorCommand::Man { to } => manual::write_pages(&to).map(Report::from),
     }
 }
 

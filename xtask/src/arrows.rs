@@ -49,7 +49,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
     ("linkgate-openapi", &["linkgate-contract"]),
     ("linkgate-client", &["linkgate-contract"]),
-    ("linkgate-cli", &["linkgate-gate", "linkgate-openapi", "linkgate-yaml"]),
+    ("linkgate-cli", &["linkgate-client", "linkgate-contract", "linkgate-gate", "linkgate-openapi", "linkgate-yaml"]),
     ("linkgate-yaml", &[]),
     ("linkgate-fuzz", &["linkgate-archive", "linkgate-contract", "linkgate-fetch", "linkgate-gate"]),
     ("linkgate-chaos", &["linkgate-store-core", "linkgate-tests"]),
