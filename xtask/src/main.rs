@@ -9,6 +9,7 @@ mod chaos;
 mod check;
 mod compose;
 mod demo;
+mod dist;
 mod docker;
 mod envoy;
 mod error;
@@ -75,6 +76,8 @@ enum Task {
     Chaos(chaos::Chaos),
     /// Build the filter that Envoy loads, and check its size
     BuildWasm,
+    /// Build the command line with its completions and its manual
+    Dist(dist::Options),
     /// Find Envoy, fetch it if there is none, and print its path
     Envoy,
 }
@@ -106,6 +109,7 @@ fn run(task: Task) -> Outcome<()> {
         Task::Bench(bench) => bench::bench(&workspace, &bench),
         Task::Chaos(chaos) => chaos::chaos(&workspace, &chaos),
         Task::BuildWasm => wasm::build(&workspace).map(drop),
+        Task::Dist(options) => dist::dist(&workspace, &options),
         Task::Envoy => envoy::find_envoy(&workspace).map(|path| println!("{}", path.display())),
     }
 }
