@@ -8,6 +8,10 @@
 mod access_log;
 mod changes;
 mod chaos;
+mod cli;
+mod cli_failures;
+mod cli_terminal;
+mod cli_transfers;
 mod conflicts;
 mod connections;
 mod cors;

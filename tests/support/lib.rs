@@ -33,6 +33,7 @@ pub mod signing_keys;
 pub mod source;
 pub mod stack;
 pub mod store;
+pub mod terminal;
 pub mod tls;
 pub mod token;
 pub mod wait;
