@@ -111,7 +111,7 @@ pub(super) fn render_gateway(
         ("LINKGATE_UPSTREAM_PORT", ports.upstream),
         ("LINKGATE_ADMIN_PORT", ports.admin),
         ("LINKGATE_STATUS_PORT", ports.status),
-        ("LINKGATE_GATEWAY_TRUSTED_HOPS", proxies),
+        ("LINKGATE_GATEWAY_TRUSTED_PROXIES", proxies),
     ];
     render.envs(variables.map(|(name, port)| (name, port.to_string())));
     run(render.env("LINKGATE_POLICY_DIR", files.watched()))
