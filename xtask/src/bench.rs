@@ -50,6 +50,15 @@ pub enum Bench {
         #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
         rounds: u32,
     },
+    /// What uploads and stores that share a database cost PostgreSQL
+    Queue {
+        /// How many uploads of each store
+        #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
+        cycles: u32,
+        /// How many stores at once
+        #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=9))]
+        processes: u32,
+    },
     /// What uploads take while packages are deleted, and while the store purges them
     Deletes {
         /// How many are deleted
@@ -101,6 +110,11 @@ pub fn bench(workspace: &Workspace, bench: &Bench) -> Outcome<()> {
         Bench::Catalog { packages, rounds } => {
             let rounds = rounds.to_string();
             run(named(workspace, "catalog").args(["--packages", &packages.to_string(), "--rounds", &rounds]))
+        }
+        Bench::Queue { cycles, processes } => {
+            let (cycles, processes) = (cycles.to_string(), processes.to_string());
+            let mut command = named(workspace, "queue");
+            run(command.args(["--cycles", &cycles, "--processes", &processes]))
         }
         Bench::Pages { packages, rounds } => {
             beside_store(workspace, "pages", &[("--packages", packages), ("--rounds", rounds)])
