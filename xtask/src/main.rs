@@ -22,6 +22,7 @@ mod programs;
 mod run;
 mod shell;
 mod signals;
+mod simulate;
 mod test;
 mod up;
 mod version;
@@ -71,6 +72,9 @@ enum Task {
     /// Run a benchmark
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Reckon how far many stores get, and what holds them up
+    #[command(subcommand)]
+    Simulate(simulate::Simulate),
     /// Run the gate or the store under faults and load, and check every reply
     #[command(subcommand)]
     Chaos(chaos::Chaos),
@@ -107,6 +111,7 @@ fn run(task: Task) -> Outcome<()> {
         Task::Check => check::check(&workspace),
         Task::Fuzz(options) => fuzz::fuzz(&workspace, &options),
         Task::Bench(bench) => bench::bench(&workspace, &bench),
+        Task::Simulate(simulate) => simulate::simulate(&simulate),
         Task::Chaos(chaos) => chaos::chaos(&workspace, &chaos),
         Task::BuildWasm => wasm::build(&workspace).map(drop),
         Task::Dist(options) => dist::dist(&workspace, &options),
