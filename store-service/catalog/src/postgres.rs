@@ -153,7 +153,7 @@ impl PostgresCatalog {
     /// [`PostgresStartError`] says why it cannot be used.
     pub async fn connect(address: &str, limits: QueueLimits) -> Result<Self, PostgresStartError> {
         let catalog = Self::connect_up_to_date(address, limits).await?;
-        refuse_half_restored(&catalog.pool).await?;
+        schema::refuse_half_restored(&catalog.pool).await?;
         catalog.work_on_jobs();
         Ok(catalog)
     }
@@ -186,7 +186,7 @@ impl PostgresCatalog {
         let options = options(address.clone());
         let main = pool(CONNECTIONS).connect_with(options.clone()).await?;
         schema::refuse_other_release(&address).await?;
-        refuse_half_restored(&main).await?;
+        schema::refuse_half_restored(&main).await?;
         Ok(Self::begin(main, options, QueueLimits::default()))
     }
 
@@ -284,10 +284,6 @@ impl PostgresCatalog {
 /// What the parser says may repeat the address, so that is not told.
 fn parse(address: &str) -> Result<PgConnectOptions, PostgresStartError> {
     address.parse().map_err(|_| PostgresStartError::Address)
-}
-
-async fn refuse_half_restored(pool: &PgPool) -> Result<(), PostgresStartError> {
-    if restore::is_half_done(pool).await? { Err(PostgresStartError::HalfRestored) } else { Ok(()) }
 }
 
 /// Whether a package may be recorded in the place of what is there.

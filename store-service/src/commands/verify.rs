@@ -1,6 +1,7 @@
 //! Holds what is stored against the catalog, and repairs it.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use linkgate_store_core::ingest::ports::CatalogReader as _;
 use linkgate_store_core::maintenance::{self, Finding, MaintenanceError, Summary};
@@ -21,7 +22,7 @@ pub(super) async fn verify(config: &CommandConfig, repair: bool, json: bool) -> 
         }
         (None, true) => {
             let (_locked, blobs, catalog) = open_alone(&config.data_dir).await?;
-            let summary = maintenance::repair(blobs, catalog.clone(), std::time::Duration::ZERO, report).await;
+            let summary = maintenance::repair(blobs, catalog.clone(), Duration::ZERO, report).await;
             catalog.close().await;
             summary?
         }

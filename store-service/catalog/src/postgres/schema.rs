@@ -4,9 +4,9 @@
 
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, PgPool};
 
-use super::PostgresStartError;
+use super::{PostgresStartError, restore};
 
 /// The first release that has all that is asked of it.
 const OLDEST_SERVER: i32 = 130_000;
@@ -40,6 +40,11 @@ pub(super) async fn refuse_other_release(address: &PgConnectOptions) -> Result<(
     connection.close().await?;
     let is_whole = migrations().iter().all(|migration| done.contains(&migration.version));
     if is_whole { Ok(()) } else { Err(PostgresStartError::EarlierRelease) }
+}
+
+/// Refuses a database that holds half of a restore.
+pub(super) async fn refuse_half_restored(pool: &PgPool) -> Result<(), PostgresStartError> {
+    if restore::is_half_done(pool).await? { Err(PostgresStartError::HalfRestored) } else { Ok(()) }
 }
 
 async fn refuse_unfit(connection: &mut PgConnection) -> Result<(), PostgresStartError> {
