@@ -40,6 +40,7 @@ const LIMITS: QueueLimits = QueueLimits {
     queued_per_app: 100_000,
     resumed: 4,
     ended: Bounds { per_owner: 5_000, in_sum: 50_000 },
+    nonces: Bounds { per_owner: 20_000, in_sum: 100_000 },
     queue_timeout: Duration::from_secs(20),
     lease: Duration::from_secs(60),
 };
@@ -243,6 +244,7 @@ fn new_job(caller: &str) -> NewJob {
     };
     let request = JobRequest {
         body: "{}".into(),
+        sealed_body: None,
         allowance: Allowance::default(),
         source_url: "https://example.com/generic/example.tar.gz".to_owned(),
         caller_app: Some(CallerApp::new(caller).unwrap()),

@@ -141,6 +141,7 @@ fn statements(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files.map(|path| (path.strip_prefix(root).unwrap().to_owned(), std::fs::read(&path).unwrap())).collect()
 }
 
+#[allow(clippy::too_many_lines, reason = "one way there and back, and what is the same at its end")]
 #[tokio::test(flavor = "multi_thread")]
 async fn all_that_is_stored_moves_to_what_stores_share_and_back() {
     let Some((_postgres, weed, _keys, settings)) = servers().await else { return };

@@ -235,7 +235,7 @@ async fn what_commands_cannot_reach_or_does_not_fit_ends_with_2_and_is_left_as_i
     let run = |arguments: &[&str], settings: &[(&'static str, String)]| {
         let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let done = command_with(dir.path(), arguments, &settings);
-        nothing_is_secret_in(&[done.err.clone()]);
+        nothing_is_secret_in(std::slice::from_ref(&done.err));
         done
     };
     for arguments in [&["verify"][..], &["gc"], &["purge"], &["events"], &["retention", "explain"], &["backup", "x"]] {

@@ -52,7 +52,7 @@ pub struct Common {
     /// The configuration file [default: ~/.config/linkgate/config.toml]
     #[arg(long, value_name = "FILE", env = "LINKGATE_CONFIG", help_heading = "Where and who")]
     pub config: Option<PathBuf>,
-    /// The gateway with its prefix, as in https://gateway.example.com/prod
+    /// The gateway with its prefix, as in `https://gateway.example.com/prod`
     #[arg(long, value_name = "URL", env = "LINKGATE_GATEWAY_URL", help_heading = "Where and who")]
     pub gateway: Option<String>,
     /// The code of the calling application

@@ -21,7 +21,7 @@ pub(super) async fn replicas(config: &CommandConfig, json: bool) -> Result<ExitC
     catalog.close().await;
     let (replicas, jobs) = asked?;
     if json {
-        replicas.iter().for_each(|replica| say_json(replica));
+        replicas.iter().for_each(say_json);
         let jobs: Map<String, Value> = jobs.into_iter().map(|(state, count)| (state, count.into())).collect();
         say_json(&json!({ "jobs": jobs }));
     } else {
