@@ -289,15 +289,18 @@ impl<V: Services> Ingest<V> {
     #[must_use]
     pub fn view(&self, live: &Live, outcome: Option<&Outcome>) -> JobView {
         let view = live.job.view();
-        let Some(end) = outcome.and_then(|outcome| self.end(outcome.as_ref().as_ref())) else { return view };
+        let end = outcome.and_then(|outcome| self.end(&live.job, outcome.as_ref().as_ref()));
+        let Some(end) = end else { return view };
         JobView { state: end.state(), ended_ms: Some(now_ms()), end: Some(end), ..view }
     }
 
-    /// How an upload ended; `None` if it goes on after the next start, should it have been accepted.
-    fn end(&self, outcome: Result<&PackageRow, &IngestError>) -> Option<JobEnd> {
+    /// How an upload ended; `None` if it goes on, should it have been accepted: after the next start, at another store, or when
+    /// the storage is back.
+    fn end(&self, job: &Job, outcome: Result<&PackageRow, &IngestError>) -> Option<JobEnd> {
         match outcome {
             Ok(row) => Some(JobEnd::Done(row.clone())),
             Err(IngestError::Stopping | IngestError::ClaimLost) => None,
+            Err(error) if error.is_outage() && job.goes_on() => None,
             Err(error) => {
                 let failure = Failure::from_problem(&(self.rules.explain)(error));
                 let is_wanted = !matches!(error, IngestError::Cancelled);

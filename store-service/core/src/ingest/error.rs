@@ -108,6 +108,11 @@ pub enum IngestError {
 }
 
 impl IngestError {
+    /// Whether the storage is away, which it will not be for good.
+    pub(super) fn is_outage(&self) -> bool {
+        matches!(self, Self::Blob(BlobError::Unavailable(_)))
+    }
+
     /// What it is called in metrics.
     pub(super) fn kind(&self) -> &'static str {
         match self {

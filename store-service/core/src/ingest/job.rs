@@ -238,6 +238,11 @@ impl<R: PackageRequest> Job<R> {
         self.has_no_queue_timeout.store(true, Ordering::Relaxed);
     }
 
+    /// Whether somebody was told that it goes on.
+    pub(super) fn goes_on(&self) -> bool {
+        self.has_no_queue_timeout.load(Ordering::Relaxed)
+    }
+
     /// Resolves when it has waited long enough.
     pub(super) async fn queue_timed_out(&self, timeout: Duration) {
         if !self.has_no_queue_timeout.load(Ordering::Relaxed) {

@@ -114,18 +114,18 @@ impl<V: Services> Ingest<V> {
     }
 
     /// What nobody was told of and did not begin in earnest leaves no trace; what was accepted and only has to stop with the
-    /// store is taken up again.
+    /// store, or for a storage that is away, is taken up again.
     async fn record_failure(&self, job: &Job, error: &IngestError) {
         let mut state = job.record_state.lock().await;
         let is_known = *state == RecordState::Accepted || job.has_reached(Stage::Fetching);
-        if let Some(end) = self.end(Err(error)).filter(|_| is_known)
+        if let Some(end) = self.end(job, Err(error)).filter(|_| is_known)
             && let Err(e) = self.catalog.finish(job.record(), end, job.fence()).await
         {
             let id = job.id();
             error!(job.id = %id, error = chain(&e), "Cannot record the end of job `{id}`; if it was accepted, the next start begins it again");
         }
-        if *state == RecordState::Accepted && job.has_reached(Stage::Fetching) && matches!(error, IngestError::Stopping)
-        {
+        let is_no_fault_of_its_own = matches!(error, IngestError::Stopping) || error.is_outage();
+        if *state == RecordState::Accepted && job.has_reached(Stage::Fetching) && is_no_fault_of_its_own {
             self.give_life_back(job).await;
         }
         *state = RecordState::Ended;
