@@ -36,6 +36,13 @@ async fn who_is_not_known_or_may_not_is_told_which() {
     for part in ["error: APP_NO_PERMISSION: ", "  request: ", "  next: "] {
         assert!(said.err.contains(part), "{part}: {said:?}");
     }
+    // What is in the way of one is in the way of all, and they are not tried.
+    for name in ["one.tar.gz", "two.tar.gz"] {
+        std::fs::write(desk.path(name), package_of(name)).unwrap();
+    }
+    let several = desk.run(&["push", "one.tar.gz", "two.tar.gz", "--parallel", "1"]).await;
+    assert_eq!(several.code, Some(4), "{several:?}");
+    assert!(several.err.contains("one.tar.gz") && !several.err.contains("two.tar.gz"), "{several:?}");
     let secrets = desk.stack.gateway().credentials();
     assert!(!said.err.contains(&secrets.secret) && !said.err.contains(&secrets.ticket), "{said:?}");
 }

@@ -1,6 +1,7 @@
 //! `linkgate push`: links become jobs that are watched, files are sent, several of them at the same time.
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -164,7 +165,7 @@ async fn send(
     Ok(session.client.upload_file(&session.module, &upload, &bytes, Some(tell)).await?)
 }
 
-/// Sends files side by side; each that fails is told, and the others go on.
+/// Sends files side by side; each that fails is told, and the others go on, unless what was in its way is in theirs as well.
 async fn push_files(session: &Session, command: &Push, sources: &[Source]) -> Result<(), Failure> {
     let length = |source: &Source| match source {
         Source::File(path) => std::fs::metadata(path).map_or(0, |found| found.len()),
@@ -174,20 +175,19 @@ async fn push_files(session: &Session, command: &Push, sources: &[Source]) -> Re
     let transfer = session.progress.begin(&format!("{count} files"), Some(total));
     session.note(Ongoing::Sending);
     let sum = Arc::new(AtomicU64::new(0));
-    let outcomes: Vec<_> = stream::iter(sources)
-        .map(|source| send_one(session, command, source, &sum, &transfer))
-        .buffered(usize::from(command.parallel))
-        .collect()
-        .await;
-    session.note(Ongoing::Nothing);
-    let mut packages = Vec::new();
-    let mut first = None;
-    for outcome in outcomes {
+    let sending = stream::iter(sources).map(|source| send_one(session, command, source, &sum, &transfer));
+    let mut sending = pin!(sending.buffered(usize::from(command.parallel)));
+    let (mut packages, mut first, mut is_in_all_their_ways) = (Vec::new(), None, false);
+    while !is_in_all_their_ways && let Some(outcome) = sending.next().await {
         match outcome {
             Ok(package) => packages.push(package),
-            Err(failure) => first = first.or(Some(failure)),
+            Err(failure) => {
+                is_in_all_their_ways = matches!(failure.kind, Kind::Unreachable | Kind::NotAllowed);
+                first = first.or(Some(failure));
+            }
         }
     }
+    session.note(Ongoing::Nothing);
     let outcome = format!("stored: {} of {count}", packages.len());
     transfer.finish(&outcome);
     let rows: Vec<_> = packages.iter().map(to_row).collect();
