@@ -35,8 +35,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(30);
 /// How long to look for what was written when its writing seems to have failed: it was tried again for long enough.
 const LAST_LOOK: Duration = Duration::from_secs(10);
-/// As long as a request for a list may wait between being signed and being sent.
-const SIGNED_FOR: Duration = Duration::from_secs(60);
+/// How long a request is good that is signed in its address: as long as storages take all other signatures for, or a clock that
+/// is a little slow would do for those and not for these.
+const SIGNED_FOR: Duration = Duration::from_secs(15 * 60);
 
 /// Bytes as they come.
 pub(crate) type ByteStream = BoxStream<'static, object_store::Result<Bytes>>;
