@@ -400,7 +400,6 @@ fn job() -> JobRecord {
         tenant: None,
         request_id: String::new(),
         client_address: String::new(),
-        sealed_body: None,
         sealed: None,
     };
     JobRecord { view, request, keys: Vec::new(), lives: 0 }

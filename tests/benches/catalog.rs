@@ -235,7 +235,6 @@ fn new_package(target: &ModuleRef, number: u32) -> (NewPackage, JobRecord) {
         tenant: None,
         request_id: linkgate_tests::random(),
         client_address: String::new(),
-        sealed_body: None,
         sealed: None,
     };
     (new, JobRecord { view, request, keys: Vec::new(), lives: 0 })

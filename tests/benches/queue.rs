@@ -244,7 +244,6 @@ fn new_job(caller: &str) -> NewJob {
     };
     let request = JobRequest {
         body: "{}".into(),
-        sealed_body: None,
         allowance: Allowance::default(),
         source_url: "https://example.com/generic/example.tar.gz".to_owned(),
         caller_app: Some(CallerApp::new(caller).unwrap()),

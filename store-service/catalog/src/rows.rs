@@ -78,7 +78,6 @@ fn read_credentials(row: &impl CatalogRow) -> Result<Vec<CredentialName>, sqlx::
 pub(crate) fn read_request(row: &impl CatalogRow) -> Result<JobRequest, sqlx::Error> {
     Ok(JobRequest {
         body: row.try_get("request")?,
-        sealed_body: None,
         allowance: read_allowance(row)?,
         source_url: row.try_get("source_url")?,
         caller_app: Some(row.try_get("caller_app")?)

@@ -263,7 +263,11 @@ impl<V: Services> Ingest<V> {
         if *record_state == RecordState::Ended {
             return Ok(false);
         }
-        self.catalog.accept(live.job.record()).await?;
+        let mut record = live.job.record();
+        if let Some(sealed) = self.rules.sealer.seal_request(record.view.id, &record.request.body) {
+            record.request.body = sealed;
+        }
+        self.catalog.accept(record).await?;
         *record_state = RecordState::Accepted;
         Ok(true)
     }

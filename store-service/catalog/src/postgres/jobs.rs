@@ -192,7 +192,7 @@ pub(super) async fn record_acceptance(
     .bind(view.id.as_uuid())
     .bind(view.target.app.as_str())
     .bind(view.target.module.as_str())
-    .bind(request.body_at_rest())
+    .bind(&request.body)
     .bind(json_text(&private_hosts)?)
     .bind(request.allowance.opaque)
     .bind(&request.source_url)

@@ -78,7 +78,7 @@ pub(super) async fn record_acceptance(tx: &mut Transaction<'_, Sqlite>, job: &Jo
     .bind(view.id.to_string())
     .bind(view.target.app.as_str())
     .bind(view.target.module.as_str())
-    .bind(request.body_at_rest())
+    .bind(&request.body)
     .bind(private_hosts)
     .bind(request.allowance.opaque)
     .bind(&request.source_url)

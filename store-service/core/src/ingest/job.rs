@@ -61,8 +61,6 @@ pub struct Job<R = UploadByLinkRequest> {
     pub(super) upload: Upload<R>,
     /// The caller's own credential, as it may be written down.
     sealed: Option<Sealed>,
-    /// What it was asked for, the same.
-    sealed_body: Option<String>,
     created_ms: i64,
     /// 0 until then.
     started_ms: AtomicI64,
@@ -92,7 +90,6 @@ impl<R: PackageRequest> Job<R> {
             claim: watch::Sender::new(ClaimState::Waiting),
             upload,
             sealed: None,
-            sealed_body: None,
             created_ms,
             started_ms: AtomicI64::new(0),
             progress: Arc::default(),
@@ -158,10 +155,9 @@ impl<R: PackageRequest> Job<R> {
         }
     }
 
-    /// What must not be read in a database was sealed for it, as far as there is a key.
+    /// The caller's own credential is sealed for it, if there is a key.
     pub(super) fn sealed_by(mut self, sealer: &Sealer) -> Self {
         self.sealed = self.upload.callers_own.as_ref().and_then(|own| sealer.seal(self.id, own));
-        self.sealed_body = sealer.seal_request(self.id, &self.upload.request.to_json());
         self
     }
 
@@ -280,7 +276,6 @@ impl<R: PackageRequest> Job<R> {
         let Upload { request, caller_app, operator, tenant, allowance, request_id, client_address, .. } = &self.upload;
         let request = JobRequest {
             body: request.to_json(),
-            sealed_body: self.sealed_body.clone(),
             allowance: allowance.clone(),
             source_url: request.source(),
             caller_app: caller_app.clone(),

@@ -91,7 +91,6 @@ pub fn job(number: u8, host: &str, caller: &str) -> NewJob {
         tenant: Some(TenantId::new("system").unwrap()),
         request_id: String::new(),
         client_address: "192.0.2.7".to_owned(),
-        sealed_body: None,
         sealed: Some(Sealed::from_bytes(vec![number, 0, 255])),
     };
     NewJob {

@@ -102,8 +102,6 @@ pub struct JobRequest {
     /// The body of the request, in the API's form or as it was sealed: a record outlives the program that wrote it, and whoever takes the job up
     /// judges the request anew.
     pub body: String,
-    /// The same, sealed, of one that may be written down and if there is a key.
-    pub sealed_body: Option<String>,
     /// What the gate's policy allowed it.
     pub allowance: Allowance,
     /// The link as it is shown, without its query; it cannot be fetched.
@@ -123,12 +121,6 @@ pub struct JobRequest {
 }
 
 impl JobRequest {
-    /// What is written down of the body.
-    #[must_use]
-    pub fn body_at_rest(&self) -> &str {
-        self.sealed_body.as_deref().unwrap_or(&self.body)
-    }
-
     /// On whose account the job is.
     #[must_use]
     pub fn owner(&self) -> Owner {
