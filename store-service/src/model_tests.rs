@@ -16,9 +16,8 @@ use linkgate_contract::{CallerApp, JobId, Operator, PackageId, PackageVersion, P
 use linkgate_store_core::conditions::Conditions;
 use linkgate_store_core::ingest::ports::{
     Actor, BlobError, BlobReader as _, BlobStore as _, BlobWriter as _, BytesFrom, Catalog as _, CatalogError,
-    CatalogReader as _, Change, ChangeError, Count, Fetched, JobRecord, JobRequest, JobState, JobView, NewPackage,
-    NewPin, PackageDetail, PackageFilter, PackageKey, PackageOrder, PackagePage, PackageQuery, PackageReader as _,
-    Provenance, Services,
+    CatalogReader as _, Change, ChangeError, Count, Fetched, JobRecord, JobRequest, NewPackage, NewPin, PackageDetail,
+    PackageFilter, PackageKey, PackageOrder, PackagePage, PackageQuery, PackageReader as _, Provenance, Services,
 };
 use linkgate_store_core::ingest::{Allowance, now_ms};
 use linkgate_store_core::lifecycle::{Lifecycle, LifecycleRules};
@@ -29,7 +28,7 @@ use linkgate_store_core::settings::{
     Patterns, QueueLimits, Quota, QuotaRules, RetentionMode, RetentionOrder, RetentionRule,
 };
 use linkgate_store_core::testing::conformance::Adapters;
-use linkgate_store_core::testing::example_target;
+use linkgate_store_core::testing::{example_target, queued_view};
 use proptest::prelude::*;
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -379,18 +378,7 @@ fn next_job() -> JobId {
 }
 
 fn job() -> JobRecord {
-    let view = JobView {
-        id: next_job(),
-        target: example_target(),
-        state: JobState::Queued,
-        received_bytes: 0,
-        total_bytes: None,
-        attempts: 0,
-        created_ms: now_ms(),
-        started_ms: None,
-        ended_ms: None,
-        end: None,
-    };
+    let view = queued_view(next_job(), example_target());
     let request = JobRequest {
         body: "{}".to_owned(),
         allowance: Allowance::default(),

@@ -17,16 +17,15 @@ use std::cell::Cell;
 use std::fs::File;
 use std::time::{Duration, Instant};
 
-use linkgate_archive::{Format, Package};
 use linkgate_catalog::SqliteCatalog;
 use linkgate_contract::{AppCode, CallerApp, JobId, ModuleName, ModuleRef, Operator, PackageVersion, Sha256};
-use linkgate_store_core::conditions::Conditions;
 use linkgate_store_core::ingest::ports::{
-    BytesFrom, Catalog, CatalogReader, Fetched, JobRecord, JobRequest, JobState, JobView, NewPackage, Provenance,
+    Catalog, CatalogReader, JobRecord, JobRequest, JobState, JobView, NewPackage,
 };
 use linkgate_store_core::ingest::{Allowance, now_ms};
-use linkgate_store_core::settings::{QueueLimits, Quota};
+use linkgate_store_core::settings::QueueLimits;
 use linkgate_tests::measure::{median, number};
+use linkgate_tests::records::{self, random_digest};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
@@ -185,35 +184,8 @@ fn micros(time: Duration) -> f64 {
 /// A package of this module that nobody has recorded yet.
 fn new_package(target: &ModuleRef, number: u32) -> (NewPackage, JobRecord) {
     let (version, url) = (format!("2.0.{number}"), "https://example.com/generic/example.tar.gz".to_owned());
-    let mut digest = [0; 32];
-    getrandom::fill(&mut digest).unwrap();
-    let package = Package {
-        format: Format::from_name("tar.gz").unwrap(),
-        relative_path: "./".into(),
-        meta_info: None,
-        version: None,
-        entries: 12,
-        unpacked_bytes: 1 << 20,
-        proves_whole: true,
-        version_fault: None,
-    };
-    let fetched = Fetched { final_url: url.clone(), etag: None, last_modified: None, has_marked_end: true };
-    // As long as a real one.
-    let statement = format!(r#"{{"payload":"{}"}}"#, "A".repeat(1_300));
-    let new = NewPackage {
-        target: target.clone(),
-        registers_module: true,
-        package_name: format!("example:{version}"),
-        version: PackageVersion::new(&version).unwrap(),
-        size_bytes: 1 << 18,
-        sha256: Sha256::from_bytes(digest),
-        package,
-        provenance: Provenance { bytes: BytesFrom::Source(fetched), ended_ms: now_ms(), statement },
-        operator: Operator::new("admin").unwrap(),
-        allow_overwrite: false,
-        conditions: Conditions::default(),
-        quota: Quota::default(),
-    };
+    let digest = random_digest();
+    let new = records::new_package(target.clone(), &version, digest, url.clone());
     let view = JobView {
         id: JobId::from_uuid(uuid::Uuid::from_slice(&digest[..16]).unwrap()),
         target: target.clone(),

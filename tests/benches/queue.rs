@@ -15,19 +15,18 @@
 
 use std::time::{Duration, Instant};
 
-use linkgate_archive::{Format, Package};
 use linkgate_catalog::PostgresCatalog;
 use linkgate_catalog::testing::PostgresServer;
-use linkgate_contract::{AppCode, CallerApp, JobId, ModuleName, ModuleRef, Operator, PackageVersion, Sha256};
+use linkgate_contract::{AppCode, CallerApp, JobId, ModuleName, ModuleRef, Operator, Sha256};
 use linkgate_store_core::budget::Bounds;
-use linkgate_store_core::conditions::Conditions;
 use linkgate_store_core::ingest::ports::{
-    BeatReply, BytesFrom, Catalog as _, CatalogReader as _, Claim, Enqueued, Fetched, Heartbeat, HolderId,
-    JobQueue as _, JobRecord, JobRequest, JobState, JobView, NewJob, NewPackage, Provenance, UploadKey,
+    BeatReply, Catalog as _, CatalogReader as _, Claim, Enqueued, Heartbeat, HolderId, JobQueue as _, JobRecord,
+    JobRequest, JobState, JobView, NewJob, NewPackage, UploadKey,
 };
 use linkgate_store_core::ingest::{Allowance, now_ms};
-use linkgate_store_core::settings::{QueueLimits, Quota};
+use linkgate_store_core::settings::QueueLimits;
 use linkgate_tests::measure::{cpu_time, median, number};
+use linkgate_tests::records::{self, random_digest};
 use sqlx::{Connection as _, PgConnection};
 use tokio::task::JoinSet;
 
@@ -221,12 +220,6 @@ fn beat(claim: &Claim) -> Heartbeat {
     Heartbeat { fence: claim.fence, view: claim.record.view.clone() }
 }
 
-fn random_digest() -> [u8; 32] {
-    let mut digest = [0; 32];
-    getrandom::fill(&mut digest).unwrap();
-    digest
-}
-
 fn new_job(caller: &str) -> NewJob {
     let digest = random_digest();
     let target = ModuleRef { app: AppCode::new(caller).unwrap(), module: ModuleName::new("default").unwrap() };
@@ -262,33 +255,7 @@ fn new_job(caller: &str) -> NewJob {
 }
 
 fn new_package(job: &JobRecord) -> NewPackage {
-    let (digest, url) = (random_digest(), job.request.source_url.clone());
+    let digest = random_digest();
     let version = format!("1.0.{}", hex::encode(&digest[..8]));
-    let package = Package {
-        format: Format::from_name("tar.gz").unwrap(),
-        relative_path: "./".into(),
-        meta_info: None,
-        version: None,
-        entries: 12,
-        unpacked_bytes: 1 << 20,
-        proves_whole: true,
-        version_fault: None,
-    };
-    let fetched = Fetched { final_url: url, etag: None, last_modified: None, has_marked_end: true };
-    // As long as a real one.
-    let statement = format!(r#"{{"payload":"{}"}}"#, "A".repeat(1_300));
-    NewPackage {
-        target: job.view.target.clone(),
-        registers_module: true,
-        package_name: format!("example:{version}"),
-        version: PackageVersion::new(&version).unwrap(),
-        size_bytes: 1 << 18,
-        sha256: Sha256::from_bytes(digest),
-        package,
-        provenance: Provenance { bytes: BytesFrom::Source(fetched), ended_ms: now_ms(), statement },
-        operator: Operator::new("admin").unwrap(),
-        allow_overwrite: false,
-        conditions: Conditions::default(),
-        quota: Quota::default(),
-    }
+    records::new_package(job.view.target.clone(), &version, digest, job.request.source_url.clone())
 }

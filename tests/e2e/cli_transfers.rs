@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use linkgate_tests::gateway::{APP, Gateway, GatewayPlan};
 use linkgate_tests::process::binary;
-use linkgate_tests::{Behaviour, FakeSource, StoreProcess, package_of_size, random, sha256_hex, wait_until_holds};
+use linkgate_tests::{Behaviour, FakeSource, package_of_size, random, sha256_hex, wait_until_holds};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::cli::{Desk, finish};
+use crate::killable::KillableStack;
 
 /// More than any buffer on the way holds.
 const LARGE: usize = 8 << 20;
@@ -183,27 +184,12 @@ async fn a_file_that_is_interrupted_leaves_nothing() {
     assert!(desk.stack.directory().rows().await.is_empty());
 }
 
-/// A port that was free a moment ago: the store must come back where Envoy looks for it.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 #[tokio::test]
 async fn a_push_goes_on_over_a_store_that_is_killed() {
     let package = package_of_size(3 << 20);
     let source = FakeSource::start(Behaviour::Held(package.clone())).await;
-    let (data, plan) = (tempfile::tempdir().unwrap(), GatewayPlan::new());
-    let listen = format!("127.0.0.1:{}", free_port());
-    let keys = plan.public_keys();
-    let settings = [
-        ("LINKGATE_STORE_LISTEN", listen.as_str()),
-        ("LINKGATE_JWT_PUBLIC_KEYS", keys.as_str()),
-        ("LINKGATE_FETCH_ALLOWED_HOSTS", &source.host()),
-        ("LINKGATE_FETCH_PRIVATE_HOSTS", &source.host()),
-    ];
-    let mut store = StoreProcess::start(data.path(), &settings);
-    plan.deploy(&plan.credentials().policy(&[source.host()]));
-    let gateway = plan.start(listen.parse().unwrap()).await;
+    let mut stack = KillableStack::start(&source).await;
+    let gateway = &stack.gateway;
     let mut command = Command::new(binary("linkgate"));
     command.args(["push", &source.url(), "--version", "1.0", "--json", "--progress", "json"]).env_clear();
     command.env("LINKGATE_GATEWAY_URL", format!("{}/stag", gateway.base())).env("LINKGATE_APP_CODE", APP);
@@ -211,10 +197,9 @@ async fn a_push_goes_on_over_a_store_that_is_killed() {
     command.env("LINKGATE_BK_TICKET", &gateway.credentials().ticket).env("LINKGATE_APP", "app_code");
     let child = begin(command);
     source.wait_for_requests(1).await;
-    wait_until_holds("the download", async || !store.directory().temp_files().is_empty()).await;
-    store.kill_9();
-    drop(store);
-    let store = StoreProcess::start(data.path(), &settings);
+    wait_until_holds("the download", async || !stack.store.directory().temp_files().is_empty()).await;
+    stack.store.kill_9();
+    stack.start_store_again();
     source.wait_for_requests(2).await;
     source.release();
     let (code, out, err) = end(child).await;
@@ -222,7 +207,7 @@ async fn a_push_goes_on_over_a_store_that_is_killed() {
     let pushed: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(pushed["sha256_signature"], sha256_hex(&package));
     assert!(err.contains("trying again in"), "whoever waits is told: {err}");
-    assert_eq!(store.stored_files(), [sha256_hex(&package)]);
+    assert_eq!(stack.store.stored_files(), [sha256_hex(&package)]);
 }
 
 #[tokio::test]

@@ -3,51 +3,36 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use linkgate_tests::gateway::GatewayPlan;
 use linkgate_tests::process::binary;
 use linkgate_tests::request::get;
 use linkgate_tests::wait::wait_until_holds;
-use linkgate_tests::{Behaviour, FakeSource, StoreProcess, package_of_size, sha256_hex};
+use linkgate_tests::{Behaviour, FakeSource, package_of_size, sha256_hex};
 use tokio::net::TcpStream;
 
+use crate::killable::KillableStack;
 use crate::replies::{WholeStack, assert_envelope, assert_problem, authorized, stranger};
-
-/// A port that was free a moment ago: the store must come back where Envoy looks for it.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 #[tokio::test]
 async fn a_store_that_is_killed_in_mid_download_leaves_nothing_and_takes_the_same_request_again() {
     let package = package_of_size(3 << 20);
     let source = FakeSource::start(Behaviour::Held(package.clone())).await;
-    let (data, plan) = (tempfile::tempdir().unwrap(), GatewayPlan::new());
-    let listen = format!("127.0.0.1:{}", free_port());
-    let keys = plan.public_keys();
-    let settings = [
-        ("LINKGATE_STORE_LISTEN", listen.as_str()),
-        ("LINKGATE_JWT_PUBLIC_KEYS", keys.as_str()),
-        ("LINKGATE_FETCH_ALLOWED_HOSTS", &source.host()),
-        ("LINKGATE_FETCH_PRIVATE_HOSTS", &source.host()),
-    ];
-    let mut store = StoreProcess::start(data.path(), &settings);
-    plan.deploy(&plan.credentials().policy(&[source.host()]));
-    let gateway = plan.start(listen.parse().unwrap()).await;
-    let request = || authorized(stranger(source.url()), gateway.credentials());
+    let mut stack = KillableStack::start(&source).await;
+    let (base, credentials) = (stack.gateway.base().to_owned(), stack.gateway.credentials().clone());
+    let request = || authorized(stranger(source.url()), &credentials);
 
-    let cut_off = tokio::spawn(request().try_send_owned(gateway.base()));
+    let cut_off = tokio::spawn(request().try_send_owned(&base));
     source.wait_for_requests(1).await;
-    wait_until_holds("the download", async || !store.directory().temp_files().is_empty()).await;
-    store.kill_9();
+    wait_until_holds("the download", async || !stack.store.directory().temp_files().is_empty()).await;
+    stack.store.kill_9();
     assert_envelope(&cut_off.await.unwrap().unwrap(), 502, 1_650_200, "BAD_GATEWAY", "Bad Gateway");
-    assert_eq!(store.directory().temp_files().len(), 1, "the download was under way");
+    assert_eq!(stack.store.directory().temp_files().len(), 1, "the download was under way");
 
-    let store = StoreProcess::start(data.path(), &settings);
-    store.directory().assert_empty().await;
+    stack.start_store_again();
+    stack.store.directory().assert_empty().await;
     source.release();
-    let reply = request().send(gateway.base()).await;
+    let reply = request().send(&base).await;
     assert_eq!(reply.status, 200, "{reply:?}");
-    assert_eq!(store.stored_files(), [sha256_hex(&package)]);
+    assert_eq!(stack.store.stored_files(), [sha256_hex(&package)]);
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ mod held;
 mod hurried;
 mod identities;
 mod jobs;
+mod killable;
 mod leaks;
 mod lifecycle;
 mod limits;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use sqlx::{ColumnIndex, ConnectOptions as _, Connection as _, Decode, Row as _, Type};
 
 /// A data directory.
 #[derive(Clone, Debug)]
@@ -33,6 +33,38 @@ pub struct Row {
     pub is_purged: bool,
     pub created_ms: i64,
     pub updated_ms: i64,
+}
+
+impl Row {
+    /// As either database has it. Catalogs of early releases do not say what was purged.
+    pub(crate) fn read<'r, R: sqlx::Row>(row: &'r R) -> Self
+    where
+        &'static str: ColumnIndex<R>,
+        i64: Decode<'r, R::Database> + Type<R::Database>,
+        String: Decode<'r, R::Database> + Type<R::Database>,
+        bool: Decode<'r, R::Database> + Type<R::Database>,
+    {
+        Self {
+            id: row.get("id"),
+            app_code: row.get("app_code"),
+            module: row.get("module"),
+            version: row.get("version"),
+            package_name: row.get("package_name"),
+            size_bytes: row.get("size_bytes"),
+            sha256: row.get("sha256"),
+            operator: row.get("operator"),
+            format: row.get("format"),
+            relative_path: row.get("relative_path"),
+            meta_info: row.get("meta_info"),
+            declared_version: row.get("declared_version"),
+            entries: row.get("entries"),
+            unpacked_bytes: row.get("unpacked_bytes"),
+            is_deleted: row.get("is_deleted"),
+            is_purged: row.try_get::<Option<i64>, _>("purged_ms").is_ok_and(|purged| purged.is_some()),
+            created_ms: row.get("created_ms"),
+            updated_ms: row.get("updated_ms"),
+        }
+    }
 }
 
 /// A row of `event`.
@@ -140,27 +172,7 @@ impl DataDirectory {
     pub async fn try_rows(&self) -> Result<Vec<Row>, sqlx::Error> {
         let query = sqlx::query("select * from source_package order by id");
         let rows = self.with_catalog(async |catalog| query.fetch_all(catalog).await).await?;
-        let read = |row: &sqlx::sqlite::SqliteRow| Row {
-            id: row.get("id"),
-            app_code: row.get("app_code"),
-            module: row.get("module"),
-            version: row.get("version"),
-            package_name: row.get("package_name"),
-            size_bytes: row.get("size_bytes"),
-            sha256: row.get("sha256"),
-            operator: row.get("operator"),
-            format: row.get("format"),
-            relative_path: row.get("relative_path"),
-            meta_info: row.get("meta_info"),
-            declared_version: row.get("declared_version"),
-            entries: row.get("entries"),
-            unpacked_bytes: row.get("unpacked_bytes"),
-            is_deleted: row.get("is_deleted"),
-            is_purged: row.try_get::<Option<i64>, _>("purged_ms").is_ok_and(|purged| purged.is_some()),
-            created_ms: row.get("created_ms"),
-            updated_ms: row.get("updated_ms"),
-        };
-        Ok(rows.iter().map(read).collect())
+        Ok(rows.iter().map(Row::read).collect())
     }
 
     /// The live packages that no pin keeps, by their module: number and creation.

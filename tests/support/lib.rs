@@ -25,6 +25,7 @@ pub mod nginx;
 pub mod postgres_proxy;
 pub mod process;
 pub mod rate_limits;
+pub mod records;
 pub mod replicas;
 pub mod request;
 pub mod s3_proxy;

@@ -279,29 +279,8 @@ impl Shared {
 }
 
 async fn read_rows(connection: &mut PgConnection) -> Result<Vec<Row>, sqlx::Error> {
-    use sqlx::Row as _;
     let rows = sqlx::query("select * from source_package order by id").fetch_all(connection).await?;
-    let read = |row: &sqlx::postgres::PgRow| Row {
-        id: row.get("id"),
-        app_code: row.get("app_code"),
-        module: row.get("module"),
-        version: row.get("version"),
-        package_name: row.get("package_name"),
-        size_bytes: row.get("size_bytes"),
-        sha256: row.get("sha256"),
-        operator: row.get("operator"),
-        format: row.get("format"),
-        relative_path: row.get("relative_path"),
-        meta_info: row.get("meta_info"),
-        declared_version: row.get("declared_version"),
-        entries: row.get("entries"),
-        unpacked_bytes: row.get("unpacked_bytes"),
-        is_deleted: row.get("is_deleted"),
-        is_purged: row.get::<Option<i64>, _>("purged_ms").is_some(),
-        created_ms: row.get("created_ms"),
-        updated_ms: row.get("updated_ms"),
-    };
-    Ok(rows.iter().map(read).collect())
+    Ok(rows.iter().map(Row::read).collect())
 }
 
 /// Asks for an upload whose caller does not wait for it.

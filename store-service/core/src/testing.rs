@@ -5,11 +5,12 @@ pub mod conformance;
 
 use linkgate_archive::{Limits, Opaque};
 use linkgate_contract::{
-    AllowList, AppCode, CallerApp, ErrorCode, ModuleName, ModuleRef, Operator, PackageUrl, PackageVersion, Problem,
-    UploadByLinkRequest,
+    AllowList, AppCode, CallerApp, ErrorCode, JobId, ModuleName, ModuleRef, Operator, PackageUrl, PackageVersion,
+    Problem, UploadByLinkRequest,
 };
 
-use crate::ingest::{Allowance, Rules, Upload};
+use crate::ingest::ports::{JobState, JobView};
+use crate::ingest::{Allowance, Rules, Upload, now_ms};
 use crate::sealing::Sealer;
 use crate::settings::{FileRules, InspectionRules, ModuleRules, QueueLimits, QuotaRules};
 
@@ -32,6 +33,23 @@ pub fn example_upload(link: &str, version: &str) -> Upload {
         callers_own: None,
         request_id: String::new(),
         client_address: String::new(),
+    }
+}
+
+/// A job that waits for its turn.
+#[must_use]
+pub fn queued_view(id: JobId, target: ModuleRef) -> JobView {
+    JobView {
+        id,
+        target,
+        state: JobState::Queued,
+        received_bytes: 0,
+        total_bytes: None,
+        attempts: 0,
+        created_ms: now_ms(),
+        started_ms: None,
+        ended_ms: None,
+        end: None,
     }
 }
 

@@ -28,7 +28,7 @@ use crate::ingest::ports::{
 use crate::ingest::{Allowance, now_ms};
 use crate::sealing::Sealed;
 use crate::settings::{QueueLimits, Quota};
-use crate::testing::example_target;
+use crate::testing::{example_target, queued_view};
 
 /// Adapters over storage of their own, empty at first.
 #[allow(async_fn_in_trait, reason = "tests await them where they call them")]
@@ -70,18 +70,7 @@ pub const LIMITS: QueueLimits = QueueLimits {
 #[must_use]
 pub fn job(number: u8, host: &str, caller: &str) -> NewJob {
     let id = JobId::from_uuid(uuid::Uuid::now_v7());
-    let view = JobView {
-        id,
-        target: example_target(),
-        state: JobState::Queued,
-        received_bytes: 0,
-        total_bytes: None,
-        attempts: 0,
-        created_ms: now_ms(),
-        started_ms: None,
-        ended_ms: None,
-        end: None,
-    };
+    let view = queued_view(id, example_target());
     let request = JobRequest {
         body: format!("{{\"number\":{number}}}"),
         allowance: Allowance { credentials: vec![CredentialName::new("nexus").unwrap()], ..Allowance::default() },

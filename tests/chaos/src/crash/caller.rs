@@ -5,6 +5,7 @@
 //! it until it is settled.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Display, Formatter};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -70,6 +71,18 @@ pub struct Deeds {
     pub promises: u64,
     /// Refused, as they should be.
     pub refusals: u64,
+}
+
+impl Display for Deeds {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { uploads, overwrites, deletes, restores, pins, promises, refusals } = self;
+        writeln!(
+            f,
+            "acknowledged: {uploads} new versions, {overwrites} overwrites, {deletes} deletes, {restores} restores, {pins} pins"
+        )?;
+        writeln!(f, "uploads that were promised before they were done: {promises}")?;
+        write!(f, "refused as they should be: {refusals}")
+    }
 }
 
 impl Deeds {

@@ -94,13 +94,7 @@ impl Display for Report {
         for step in Step::ALL {
             writeln!(f, "  {:<24}{:>6}", step.name(), self.steps.get(&step).copied().unwrap_or_default())?;
         }
-        let Deeds { uploads, overwrites, deletes, restores, pins, promises, refusals } = deeds;
-        writeln!(
-            f,
-            "acknowledged: {uploads} new versions, {overwrites} overwrites, {deletes} deletes, {restores} restores, {pins} pins"
-        )?;
-        writeln!(f, "uploads that were promised before they were done: {promises}")?;
-        writeln!(f, "refused as they should be: {refusals}")?;
+        writeln!(f, "{deeds}")?;
         let (done, undone) = (look.found_done, look.found_undone);
         writeln!(f, "in doubt when it crashed: {}; found done {done}, not done {undone}", done + undone)?;
         writeln!(f, "looked at: {} rows, {} packages hashed", look.rows, look.packages)?;

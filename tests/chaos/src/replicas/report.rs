@@ -93,13 +93,7 @@ impl Display for Report {
         writeln!(f, "{} rounds in {:.0} s, seed {}", self.rounds, self.took.as_secs_f64(), plan.seed)?;
         self.troubles.iter().try_for_each(|(name, times)| writeln!(f, "  {name:<48}{times:>6}"))?;
         writeln!(f, "steps reached in time: {}, not: {}", self.steps.0, self.steps.1)?;
-        let Deeds { uploads, overwrites, deletes, restores, pins, promises, refusals } = deeds;
-        writeln!(
-            f,
-            "acknowledged: {uploads} new versions, {overwrites} overwrites, {deletes} deletes, {restores} restores, {pins} pins"
-        )?;
-        writeln!(f, "uploads that were promised before they were done: {promises}")?;
-        writeln!(f, "refused as they should be: {refusals}")?;
+        writeln!(f, "{deeds}")?;
         let (done, undone) = (look.found_done, look.found_undone);
         writeln!(f, "never answered: {}; found done {done}, not done {undone}", done + undone)?;
         writeln!(
