@@ -225,7 +225,8 @@ async fn multiply(writer: &mut SqliteConnection, packages: u64) {
              unpacked_bytes
          from number join source_package on id = 1",
         "with recursive number(i) as (select 2 union all select i + 1 from number where i < ?)
-         insert into provenance
+         insert into provenance (package_id, source_url, final_url, etag, last_modified, attempts, caller_app, operator,
+             request_id, job_id, started_ms, ended_ms, store_version, statement)
          select i, source_url, final_url, etag, last_modified, attempts, caller_app, operator, request_id, job_id,
              started_ms, ended_ms, store_version, statement
          from number join provenance on package_id = 1",
