@@ -122,6 +122,23 @@ async fn an_upload_is_watched_and_cancelled_at_any_store() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_only_follows_an_upload_of_another_store_is_cancelled_at_once_and_that_one_goes_on() {
+    let Some(stores) = Two::start().await else { return };
+    let Two { one, other, source, .. } = &stores;
+    let first = one.send(hurried(stores.upload(one))).await;
+    source.wait_for_requests(1).await;
+    let second = other.send(hurried(stores.upload(other))).await;
+    assert_eq!(second.status, 202, "{}", second.body);
+    // At the store that does not have it, while its source holds back the rest.
+    let cancelled = one.send(about(&second, one, Method::DELETE)).await;
+    assert_eq!((cancelled.status, &cancelled.json()["state"]), (200, &json!("cancelled")), "{}", cancelled.body);
+    source.release();
+    assert_eq!(ended(&first, other).await["state"], "done");
+    assert_eq!(ended(&second, other).await["state"], "cancelled");
+    assert_eq!((source.requests().len(), count(other).await), (1, json!(1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_joined_the_upload_of_a_store_that_dies_is_stored_all_the_same() {
     let Some(mut stores) = Two::start().await else { return };
     let accepted = stores.one.send(hurried(stores.upload(&stores.one))).await;

@@ -300,7 +300,7 @@ async fn judge(
         return Err(CatalogError::AlreadyExists);
     }
     let demand = Demand::of_package(package.size_bytes, live.map(|live| live.size_bytes));
-    let used = usage::beside(tx, job.view.id, &package.target).await.map_err(failed)?;
+    let used = usage::beside(tx, job.view.id, &package.target, &package.version).await.map_err(failed)?;
     package.quota.judge(used, demand).map_err(CatalogError::QuotaExceeded)?;
     if live.is_some() && !protecting.is_empty() {
         return Err(CatalogError::InUse(protecting));

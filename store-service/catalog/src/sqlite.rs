@@ -216,7 +216,7 @@ impl Catalog for SqliteCatalog {
         let demand = Demand::of_package(package.size_bytes, live.as_ref().map(|live| live.size_bytes));
         if live.is_none() || package.allow_overwrite {
             let used = usage::of_target(&mut tx, &package.target).await.map_err(failed)?;
-            let used = self.announced.beside(job.view.id, &package.target, used);
+            let used = self.announced.beside(job.view.id, &package.target, &package.version, used);
             package.quota.judge(used, demand).map_err(CatalogError::QuotaExceeded)?;
         }
         let (row, replaced, action) = match live {

@@ -115,9 +115,22 @@ impl JobQueue for PostgresCatalog {
     }
 
     async fn cancel(&self, id: JobId) -> Result<bool, QueueError> {
-        let query = "update job set is_cancelled = true where id = $1 and state in ('waiting', 'ready', 'claimed')";
-        let done = retried!(sqlx::query(query).bind(id.as_uuid()).execute(&self.pool)).map_err(queue_failed)?;
-        Ok(done.rows_affected() > 0)
+        let state = retried!(ask_for_end(&self.pool, id)).map_err(queue_failed)?;
+        // Whoever has it follows an equal one, and listens.
+        if state.as_deref() == Some("parked") {
+            tell_all(&self.pool).await.map_err(queue_failed)?;
+        }
+        Ok(state.is_some())
+    }
+
+    async fn cancel_requested(&self, id: JobId) {
+        let mut asked = self.state.listen_for_cancel(id);
+        // It may have been asked for before.
+        self.state.moved.notify_one();
+        if asked.wait_for(|is_asked| *is_asked).await.is_err() {
+            // The sender stays as long as somebody listens.
+            std::future::pending().await
+        }
     }
 
     async fn watch(&self, id: JobId) -> Result<Option<watch::Receiver<JobView>>, QueueError> {
@@ -329,6 +342,13 @@ async fn beat(pool: &PgPool, beats: &[Heartbeat], lease: Duration) -> Result<Has
     rows.iter().map(|row| Ok((row.try_get("id")?, row.try_get("is_cancelled")?))).collect()
 }
 
+/// Notes that somebody wants a job to end, and returns its state if it has not.
+async fn ask_for_end(pool: &PgPool, id: JobId) -> Result<Option<String>, sqlx::Error> {
+    let query = "update job set is_cancelled = true
+        where id = $1 and state in ('waiting', 'ready', 'claimed', 'parked') returning state";
+    sqlx::query_scalar(query).bind(id.as_uuid()).fetch_optional(pool).await
+}
+
 /// Whether a job of this process still waited: it is off the queue then.
 async fn withdraw(pool: &PgPool, process: Uuid, id: JobId) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(
@@ -417,6 +437,11 @@ pub(super) async fn tell_others(pool: &PgPool, state: &QueueState) -> Result<(),
     Ok(())
 }
 
+/// Lets all look, whoever has something to find.
+async fn tell_all(pool: &PgPool) -> Result<(), sqlx::Error> {
+    sqlx::query("select pg_notify($1, '')").bind(CHANNEL).execute(pool).await.map(drop)
+}
+
 /// Gives up all that is in the name of this process.
 pub(super) async fn leave(pool: &PgPool, state: &QueueState) -> Result<(), sqlx::Error> {
     sqlx::query("select leave_jobs($1)").bind(state.process).execute(pool).await?;
@@ -463,6 +488,7 @@ async fn hear(pool: &PgPool, state: &QueueState) -> Result<(), sqlx::Error> {
 pub(super) async fn look_after_watched(pool: PgPool, state: Arc<QueueState>) {
     loop {
         let _moved_or_time_to_look = timeout(WATCH_EVERY, state.moved.notified()).await;
+        hear_of_cancels(&pool, &state).await;
         let watched = state.watched();
         if watched.is_empty() {
             continue;
@@ -476,4 +502,15 @@ pub(super) async fn look_after_watched(pool: PgPool, state: Arc<QueueState>) {
         let told = views.into_iter().filter(|view| view.end.is_some() || state.own(view.id).is_none());
         told.for_each(|view| state.show(view));
     }
+}
+
+/// Tells those who listen that the end of their jobs is asked for. Where the database does not answer, next time.
+async fn hear_of_cancels(pool: &PgPool, state: &QueueState) {
+    let listening = state.listening_for_cancel();
+    if listening.is_empty() {
+        return;
+    }
+    let query = sqlx::query_scalar("select id from job where id = any($1) and is_cancelled").bind(listening);
+    let asked: Vec<Uuid> = query.fetch_all(pool).await.unwrap_or_default();
+    asked.into_iter().for_each(|id| state.ask_for_cancel(JobId::from_uuid(id)));
 }

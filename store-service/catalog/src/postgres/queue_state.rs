@@ -23,6 +23,7 @@ pub(super) struct QueueState {
     pub(super) moved: Notify,
     own: Mutex<HashMap<JobId, JobRecord>>,
     watched: Mutex<HashMap<JobId, watch::Sender<JobView>>>,
+    cancels: Mutex<HashMap<JobId, watch::Sender<bool>>>,
 }
 
 impl QueueState {
@@ -34,6 +35,7 @@ impl QueueState {
             moved: Notify::new(),
             own: Mutex::default(),
             watched: Mutex::default(),
+            cancels: Mutex::default(),
         }
     }
 
@@ -56,6 +58,25 @@ impl QueueState {
     /// A job is no business of this process any more.
     pub(super) fn forget(&self, id: JobId) {
         lock(&self.own).remove(&id);
+    }
+
+    /// Becomes true when the end of a job is asked for.
+    pub(super) fn listen_for_cancel(&self, id: JobId) -> watch::Receiver<bool> {
+        lock(&self.cancels).entry(id).or_insert_with(|| watch::Sender::new(false)).subscribe()
+    }
+
+    /// Jobs of which somebody listens still.
+    pub(super) fn listening_for_cancel(&self) -> Vec<Uuid> {
+        let mut cancels = lock(&self.cancels);
+        cancels.retain(|_, sender| sender.receiver_count() > 0);
+        cancels.keys().map(|id| id.as_uuid()).collect()
+    }
+
+    /// The end of a job is asked for.
+    pub(super) fn ask_for_cancel(&self, id: JobId) {
+        if let Some(sender) = lock(&self.cancels).get(&id) {
+            sender.send_replace(true);
+        }
     }
 
     /// Whoever watches a job, if somebody does.

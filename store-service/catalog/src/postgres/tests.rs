@@ -226,6 +226,47 @@ async fn of_uploads_of_one_version_that_may_not_overwrite_one_is_recorded() {
     assert_eq!(ask::<i64>(&server, "select count(*) from job").await, 1, "the others left nothing");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_job_that_follows_another_one_is_asked_for_at_any_process() {
+    let Some((_server, [one, other])) = processes(LIMITS).await else { return };
+    let (first, same) = (job(1, "h", "a"), job(1, "h", "a"));
+    enqueue(&one, &first).await;
+    assert_eq!(other.enqueue(same.clone()).await.unwrap(), Enqueued::Joined(id(&first)));
+    assert!(!one.cancel(id(&same)).await.unwrap(), "nobody was told of it");
+    other.accept(same.record.clone()).await.unwrap();
+    let (asked, first_asked) = tokio::join!(
+        async {
+            // Heard after it was asked for, and before.
+            other.cancel_requested(id(&same)).await;
+            other.cancel_requested(id(&same)).await;
+        },
+        async { one.cancel(id(&same)).await.unwrap() }
+    );
+    assert!(first_asked, "{asked:?}");
+    let hears = tokio::time::timeout(Duration::from_millis(50), other.cancel_requested(id(&first)));
+    assert!(hears.await.is_err(), "the one that it follows goes on");
+    other.finish(same.record.clone(), failed(), None).await.unwrap();
+    assert!(!one.cancel(id(&same)).await.unwrap(), "it has ended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_of_one_version_have_announced_one_package() {
+    let Some((_server, [one, other])) = processes(LIMITS).await else { return };
+    let mut first = one.reserve(announcement(1, 60, 100)).await.unwrap();
+    let same_version = QuotaClaim { job: id(&job(2, "h", "a")), ..announcement(1, 80, 100) };
+    let followed = other.reserve(same_version).await.unwrap();
+    let refused = one.reserve(announcement(3, 21, 100)).await;
+    assert!(matches!(refused, Err(CatalogError::QuotaExceeded(_))), "the larger of both counts");
+    let beside = one.reserve(announcement(3, 20, 100)).await.unwrap();
+    drop(beside);
+    one.chores.are_done().await;
+    first.grow(100).await.unwrap();
+    let quota = announcement(1, 0, 100).quota;
+    let stored = NewPackage { quota, ..package(&[b'x'; 100], "1.1") };
+    one.record(stored, job(1, "h", "a").record, None).await.unwrap();
+    drop((first, followed));
+}
+
 fn announcement(number: u8, bytes: u64, max_bytes: u64) -> QuotaClaim {
     let version = PackageVersion::new(&format!("1.{number}")).unwrap();
     let application = QuotaLimits { max_bytes: Some(max_bytes), ..QuotaLimits::default() };

@@ -54,7 +54,7 @@ impl PostgresReservation {
         let mut tx = begin_for(&self.pool, target.app.as_str()).await.map_err(failed)?;
         sqlx::query("set local synchronous_commit = off").execute(&mut *tx).await.map_err(failed)?;
         let replaced = live_bytes(&mut tx, target, version).await.map_err(failed)?;
-        let used = beside(&mut tx, *job, target).await.map_err(failed)?;
+        let used = beside(&mut tx, *job, target, version).await.map_err(failed)?;
         let demand = Demand::of_package(bytes, replaced);
         quota.judge(used, demand).map_err(CatalogError::QuotaExceeded)?;
         self.write(&mut tx, demand).await.map_err(failed)?;
@@ -63,8 +63,8 @@ impl PostgresReservation {
 
     async fn write(&self, tx: &mut PgConnection, demand: Demand) -> Result<(), sqlx::Error> {
         sqlx::query(
-            "insert into reservation (job_id, token, process, app_code, module, packages, bytes, lease_until)
-             values ($1, $2, $3, $4, $5, $6, $7, clock_timestamp() + $8)
+            "insert into reservation (job_id, token, process, app_code, module, packages, bytes, lease_until, version)
+             values ($1, $2, $3, $4, $5, $6, $7, clock_timestamp() + $8, $9)
              on conflict (job_id) do update set token = excluded.token, process = excluded.process,
                  packages = excluded.packages, bytes = excluded.bytes, lease_until = excluded.lease_until",
         )
@@ -76,6 +76,7 @@ impl PostgresReservation {
         .bind(signed(demand.packages)?)
         .bind(signed(demand.bytes)?)
         .bind(self.lease)
+        .bind(self.claim.version.as_str())
         .execute(tx)
         .await?;
         Ok(())
@@ -100,22 +101,29 @@ pub(super) async fn take_back(pool: &PgPool, job: JobId, token: Uuid) -> Result<
     query.execute(pool).await.map(|_| ())
 }
 
-/// What a module and its application keep, and what others than this upload have announced.
+/// What a module and its application keep, and what others than this upload have announced: uploads of the same version, one of
+/// which is this upload's, have announced one package together.
 pub(super) async fn beside(
     tx: &mut PgConnection,
     job: JobId,
     target: &ModuleRef,
+    version: &PackageVersion,
 ) -> Result<UsageOfTarget, sqlx::Error> {
     let used = of_target(tx, target).await?;
     let row = sqlx::query(
         "select coalesce(sum(packages), 0)::bigint as app_packages, coalesce(sum(bytes), 0)::bigint as app_bytes,
              coalesce(sum(packages) filter (where module = $2), 0)::bigint as packages,
              coalesce(sum(bytes) filter (where module = $2), 0)::bigint as bytes
-         from reservation where app_code = $1 and job_id <> $3",
+         from (
+             select module, max(packages) as packages, max(bytes) as bytes from reservation
+             where app_code = $1 and job_id <> $3 and (module <> $2 or version is distinct from $4)
+             group by module, coalesce(version, job_id::text)
+         ) as announced",
     )
     .bind(target.app.as_str())
     .bind(target.module.as_str())
     .bind(job.as_uuid())
+    .bind(version.as_str())
     .fetch_one(tx)
     .await?;
     let announced = read_both(&row)?;

@@ -66,6 +66,10 @@ impl JobQueue for SqliteCatalog {
         Ok(self.claims.cancel(id))
     }
 
+    async fn cancel_requested(&self, _: JobId) {
+        std::future::pending().await
+    }
+
     async fn watch(&self, id: JobId) -> Result<Option<watch::Receiver<JobView>>, QueueError> {
         Ok(self.claims.watch(id))
     }

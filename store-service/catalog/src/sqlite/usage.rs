@@ -3,6 +3,7 @@
 //! Promises: what is announced counts for others until its upload has ended, however it ends; the sums are those that triggers
 //! keep, so no question goes through the packages. Announcements are in the memory of the one process that has the database.
 
+use std::cmp::max;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,7 +19,12 @@ use crate::shared::unsigned;
 
 /// What uploads that are under way have announced. A copy is another handle on the same.
 #[derive(Clone, Default)]
-pub(super) struct Announced(Arc<Mutex<HashMap<JobId, (ModuleRef, Demand)>>>);
+pub(super) struct Announced(Arc<Mutex<ByJob>>);
+
+type ByJob = HashMap<JobId, (Slot, Demand)>;
+
+/// What an upload takes: of uploads of one version one package comes in the end, so they count once, the largest of them.
+type Slot = (ModuleRef, PackageVersion);
 
 /// What one upload has announced; taken back when it is dropped.
 pub struct SqliteReservation {
@@ -31,33 +37,49 @@ impl Announced {
     /// Announces it in the place of what this upload had announced, if it fits beside what others have.
     fn announce(&self, claim: &QuotaClaim, used: UsageOfTarget, demand: Demand) -> Result<(), QuotaExceeded> {
         let mut all = self.all();
-        claim.quota.judge(beside(&all, claim.job, &claim.target, used), demand)?;
-        all.insert(claim.job, (claim.target.clone(), demand));
+        let slot = (claim.target.clone(), claim.version.clone());
+        claim.quota.judge(beside(&all, claim.job, &slot, used), demand)?;
+        all.insert(claim.job, (slot, demand));
         Ok(())
     }
 
     /// What is used and announced by others than this upload.
-    pub(super) fn beside(&self, job: JobId, target: &ModuleRef, used: UsageOfTarget) -> UsageOfTarget {
-        beside(&self.all(), job, target, used)
+    pub(super) fn beside(
+        &self,
+        job: JobId,
+        target: &ModuleRef,
+        version: &PackageVersion,
+        used: UsageOfTarget,
+    ) -> UsageOfTarget {
+        beside(&self.all(), job, &(target.clone(), version.clone()), used)
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<JobId, (ModuleRef, Demand)>> {
+    fn all(&self) -> MutexGuard<'_, ByJob> {
         // Nothing in here panics half-way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn beside(
-    all: &HashMap<JobId, (ModuleRef, Demand)>,
-    job: JobId,
-    target: &ModuleRef,
-    used: UsageOfTarget,
-) -> UsageOfTarget {
-    let others = all.iter().filter(|(id, (of, _))| **id != job && of.app == target.app);
-    others.fold(used, |used, (_, (of, demand))| UsageOfTarget {
-        module: if of == target { used.module + *demand } else { used.module },
-        application: used.application + *demand,
+fn beside(all: &ByJob, job: JobId, own: &Slot, used: UsageOfTarget) -> UsageOfTarget {
+    let (target, _) = own;
+    let others = all.iter().filter(|(id, (slot, _))| **id != job && slot != own && slot.0.app == target.app);
+    let mut largest: HashMap<&Slot, Demand> = HashMap::new();
+    for (_, (slot, demand)) in others {
+        let known = largest.entry(slot).or_default();
+        *known = larger(*known, *demand);
+    }
+    largest.into_iter().fold(used, |used, ((of, _), demand)| UsageOfTarget {
+        module: if of == target { used.module + demand } else { used.module },
+        application: used.application + demand,
     })
+}
+
+fn larger(one: Demand, other: Demand) -> Demand {
+    Demand {
+        packages: max(one.packages, other.packages),
+        bytes: max(one.bytes, other.bytes),
+        package_bytes: max(one.package_bytes, other.package_bytes),
+    }
 }
 
 impl SqliteReservation {
@@ -129,4 +151,31 @@ async fn live_bytes(
     .fetch_optional(connection)
     .await?;
     size.map(unsigned).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use linkgate_store_core::settings::{Quota, QuotaLimits};
+    use linkgate_store_core::testing::conformance::job;
+    use linkgate_store_core::testing::example_target;
+
+    use super::*;
+
+    #[test]
+    fn uploads_of_one_version_have_announced_one_package() {
+        let announced = Announced::default();
+        let application = QuotaLimits { max_bytes: Some(100), ..QuotaLimits::default() };
+        let quota = Quota { application, ..Quota::default() };
+        let announce = |number: u8, version: &str, bytes: u64| {
+            let job = job(number, "h", "a").record.view.id;
+            let version = PackageVersion::new(version).unwrap();
+            let claim = QuotaClaim { job, target: example_target(), version, bytes, quota };
+            announced.announce(&claim, UsageOfTarget::default(), Demand::of_package(bytes, None))
+        };
+        announce(1, "1", 60).unwrap();
+        announce(2, "1", 80).unwrap();
+        assert!(announce(3, "2", 21).is_err(), "the larger of both counts");
+        announce(3, "2", 20).unwrap();
+        announce(1, "1", 80).unwrap();
+    }
 }

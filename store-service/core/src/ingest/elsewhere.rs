@@ -70,6 +70,7 @@ impl<V: Services> Ingest<V> {
         };
         tokio::select! {
             end = self.end_elsewhere(other, show) => Ok(end?),
+            () = self.catalog.cancel_requested(job.id()) => Err(IngestError::Cancelled),
             reason = self.stopped(job) => Err(reason),
         }
     }

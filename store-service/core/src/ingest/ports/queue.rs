@@ -50,6 +50,9 @@ pub trait JobQueue: Clone + Send + Sync + 'static {
     /// Asks for a job's end. Its worker hears of it by its next heartbeat, or when the job is claimed. `false` if there is
     /// no such job, or it has ended.
     fn cancel(&self, id: JobId) -> impl Future<Output = Result<bool, QueueError>> + Send;
+    /// Resolves when somebody asks, at whatever process, for the end of a job that this one has and has not claimed: whoever works
+    /// on a job that is claimed hears of it by its heartbeats. Never where there is one process, for that has all its jobs at hand.
+    fn cancel_requested(&self, id: JobId) -> impl Future<Output = ()> + Send;
     /// What is known of a job as it changes; the last value is its end. `None` if there is no such job on the queue.
     fn watch(&self, id: JobId) -> impl Future<Output = Result<Option<watch::Receiver<JobView>>, QueueError>> + Send;
     /// A job that was accepted or has ended.
