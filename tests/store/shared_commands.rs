@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use linkgate_catalog::testing::PostgresServer;
 use linkgate_tests::process::{Finished, command_with};
 use linkgate_tests::weed::Weed;
-use linkgate_tests::{Behaviour, FakeSource, SigningKeys, StoreProcess, package_of, sha256_hex};
+use linkgate_tests::{Behaviour, FakeSource, SigningKeys, StoreProcess, package_of, sha256_hex, wait_until};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
@@ -147,6 +147,49 @@ async fn damage_in_the_bucket_is_found_and_repaired_beside_stores() {
     beside.upload("2", "lost").await;
     assert!(beside.said(&["verify"]).ends_with(": 0 findings\n"));
     assert_eq!(sha256_hex(&beside.store.download(1, &[]).await.bytes), good);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_that_the_database_does_not_know_are_named_and_those_with_names_of_ours_deleted_after_the_grace() {
+    let Some(beside) = Beside::with_packages(&["good", "forgotten"]).await else { return };
+    let [good, forgotten] = [package_of("good"), package_of("forgotten")].map(|package| sha256_hex(&package));
+    let (known, lost) = (beside.key(&good).await, beside.key(&forgotten).await);
+    // As after the database was taken back to an earlier moment.
+    beside.execute("delete from source_package where version = '1'").await;
+    beside.execute("delete from blob where key not in (select key from blob join source_package using (sha256))").await;
+    beside.weed.damage("packages/p/notes", Some("of somebody else")).await;
+    assert!(beside.said(&["verify"]).ends_with(": 0 findings\n"), "a moment ago they may have been written late");
+
+    let named = [&lost, &format!("{lost}.intoto.jsonl"), &"packages/p/notes".to_owned()]
+        .map(|key| format!("s3://linkgate/{key}"));
+    let soon = [("LINKGATE_STORE_GC_GRACE_S", "1")];
+    let verify = |arguments: &[&str], more: &[(&str, &str)]| {
+        let done = beside.run(arguments, &[&soon[..], more].concat());
+        assert_eq!(done.code(), 1);
+        let lines = done.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let found = lines.filter(|line| line["finding"] == "object_unknown");
+        let mut found: Vec<_> =
+            found.map(|line| (line["path"].as_str().unwrap().to_owned(), line["removed"].clone())).collect();
+        found.sort_by(|one, other| one.0.cmp(&other.0));
+        found
+    };
+    wait_until(async || match beside.run(&["verify"], &soon).out {
+        said if said.ends_with(": 3 findings\n") => Ok(()),
+        said => Err(said),
+    })
+    .await;
+    let with = |removed: [Value; 3]| named.clone().into_iter().zip(removed).collect::<Vec<_>>();
+    let nothing = with([Value::Null, Value::Null, Value::Null]);
+    assert_eq!(verify(&["verify", "--json"], &[]), nothing);
+    assert_eq!(verify(&["verify", "--repair", "--json"], &[]), nothing, "for seven days");
+    let no_grace = [("LINKGATE_S3_DELETE_GRACE_S", "0")];
+    let removed = with([json!(true), json!(true), Value::Null]);
+    assert_eq!(verify(&["verify", "--repair", "--json"], &no_grace), removed);
+    let left = [known.clone(), format!("{known}.intoto.jsonl"), "packages/p/notes".to_owned()];
+    let mut objects = beside.weed.objects().await;
+    objects.retain(|object| object.starts_with("packages/p/"));
+    objects.sort();
+    assert_eq!(objects, left);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,7 +18,8 @@ use object_store::multipart::{MultipartStore as _, PartId};
 use object_store::path::Path;
 use object_store::signer::{SignedUrlOptions, Signer as _};
 use object_store::{
-    BackoffConfig, ClientOptions, GetOptions, GetRange, ObjectStore as _, ObjectStoreExt as _, PutPayload, RetryConfig,
+    BackoffConfig, ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore as _, ObjectStoreExt as _, PutPayload,
+    RetryConfig,
 };
 use secrecy::ExposeSecret as _;
 use tokio::time::timeout;
@@ -38,6 +39,9 @@ const LAST_LOOK: Duration = Duration::from_secs(10);
 /// How long a request is good that is signed in its address: as long as storages take all other signatures for, or a clock that
 /// is a little slow would do for those and not for these.
 const SIGNED_FOR: Duration = Duration::from_secs(15 * 60);
+
+/// What the key of the statements about a blob has behind that of its object.
+pub(crate) const STATEMENTS: &str = ".intoto.jsonl";
 
 /// Bytes as they come.
 pub(crate) type ByteStream = BoxStream<'static, object_store::Result<Bytes>>;
@@ -180,9 +184,13 @@ impl Bucket {
 
     /// Whether no key begins with this one and a slash.
     pub(crate) async fn is_empty(&self, folder: &ObjectKey) -> Result<bool, BlobError> {
-        let mut objects = self.s3.list(Some(&path(folder)));
-        let first = objects.try_next().await.map_err(|e| blob_error("listing objects", e))?;
+        let first = self.list(folder).try_next().await.map_err(|e| blob_error("listing objects", e))?;
         Ok(first.is_none())
+    }
+
+    /// All objects whose keys begin with this one and a slash, in pages.
+    pub(crate) fn list(&self, folder: &ObjectKey) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+        self.s3.list(Some(&path(folder)))
     }
 
     /// Where somebody with other tools finds an object.
@@ -193,7 +201,7 @@ impl Bucket {
 
 /// Where the statements about the blob of an object are.
 pub(crate) fn statements_of(key: &ObjectKey) -> ObjectKey {
-    ObjectKey::from_text(format!("{key}.intoto.jsonl"))
+    ObjectKey::from_text(format!("{key}{STATEMENTS}"))
 }
 
 fn generic(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> object_store::Error {

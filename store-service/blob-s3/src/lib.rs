@@ -25,6 +25,7 @@ mod settings;
 mod store;
 mod sweep;
 mod tail;
+mod unknown;
 mod unpublished;
 mod upload;
 mod writer;

@@ -10,7 +10,7 @@ use linkgate_contract::Sha256;
 use linkgate_store_core::failpoint::{Step, reached};
 use linkgate_store_core::ingest::ports::{
     BlobError, BlobKeys, BlobObject, BlobStat, BlobStore, KeyHolder, Listed, ObjectKey, Published, PublishedObject,
-    Retirement, Swept,
+    Retirement, Swept, UnknownObject,
 };
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -26,6 +26,7 @@ use super::list::{list_blobs, stat};
 use super::probe::probe;
 use super::reader::S3BlobReader;
 use super::settings::S3Settings;
+use super::unknown;
 use super::unpublished::Unpublished;
 use super::writer::S3BlobWriter;
 
@@ -191,6 +192,16 @@ impl<K: BlobKeys> BlobStore for S3BlobStore<K> {
         let abandoned = cleaner.sweep_abandoned(written_before).await?;
         let expired = cleaner.delete_expired(self.shared.retired_grace).await?;
         Ok(Swept { files: abandoned.files + expired.files, bytes: abandoned.bytes + expired.bytes })
+    }
+
+    fn list_unknown(&self) -> mpsc::Receiver<Result<UnknownObject, BlobError>> {
+        let Cleaner { bucket, keys, .. } = self.shared.cleaner.clone();
+        unknown::list(bucket, keys, ObjectKey::folder(&self.shared.prefix))
+    }
+
+    async fn delete_unknown(&self, object: &UnknownObject) -> Result<bool, BlobError> {
+        let Cleaner { bucket, keys, .. } = &self.shared.cleaner;
+        unknown::delete(bucket, keys, &ObjectKey::folder(&self.shared.prefix), self.shared.retired_grace, object).await
     }
 
     async fn attach_statements(&self, sha256: Sha256, statements: String) -> Result<(), BlobError> {

@@ -18,7 +18,7 @@ use linkgate_store_core::data_dir::{
     DIR_MODE, FILE_MODE, blob_path, make_dir, open_removal_lock, statements_path, sync_dir,
 };
 use linkgate_store_core::failpoint::{Step, reached};
-use linkgate_store_core::ingest::ports::{BlobError, BlobStat, BlobStore, Listed, Swept};
+use linkgate_store_core::ingest::ports::{BlobError, BlobStat, BlobStore, Listed, Swept, UnknownObject};
 use tokio::sync::mpsc;
 
 use super::export::DirectoryExport;
@@ -244,6 +244,15 @@ impl BlobStore for DirectoryBlobStore {
 
     async fn sweep_abandoned(&self, written_before: SystemTime, dry_run: bool) -> Result<Swept, BlobError> {
         self.blocking("sweeping temporary files", move |dirs| sweep(&dirs.temp, written_before, dry_run)).await
+    }
+
+    /// Names are digests here: what has another one is a stray.
+    fn list_unknown(&self) -> mpsc::Receiver<Result<UnknownObject, BlobError>> {
+        mpsc::channel(1).1
+    }
+
+    async fn delete_unknown(&self, _: &UnknownObject) -> Result<bool, BlobError> {
+        Ok(false)
     }
 
     async fn attach_statements(&self, sha256: Sha256, statements: String) -> Result<(), BlobError> {

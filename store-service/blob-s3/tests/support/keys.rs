@@ -246,6 +246,15 @@ impl BlobKeys for MemoryKeys {
         Ok(self.state().abandoned(begun_before).len() as u64)
     }
 
+    async fn unknown(&self, keys: Vec<ObjectKey>) -> Result<Vec<ObjectKey>, KeyError> {
+        let state = self.state();
+        let is_blob = |key: &ObjectKey| state.blobs.values().any(|found| found.object.key == *key);
+        let is_noted = |key: &str| {
+            state.being_written.contains_key(key) || state.retired.contains_key(key) || state.quarantined.contains(key)
+        };
+        Ok(keys.into_iter().filter(|key| !is_blob(key) && !is_noted(key.as_str())).collect())
+    }
+
     async fn expired(&self, retired_for: Duration, after: Option<&ObjectKey>) -> Result<Vec<RetiredObject>, KeyError> {
         let state = self.state();
         if state.is_held() {

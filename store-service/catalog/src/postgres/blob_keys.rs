@@ -145,6 +145,16 @@ impl BlobKeys for PostgresBlobKeys {
         retried!(self.try_count_abandoned(begun_before)).map_err(failed)
     }
 
+    async fn unknown(&self, keys: Vec<ObjectKey>) -> Result<Vec<ObjectKey>, KeyError> {
+        let names: Vec<&str> = keys.iter().map(ObjectKey::as_str).collect();
+        let query = sqlx::query_scalar(
+            "select name from unnest($1::text[]) as asked (name)
+             where not exists (select from blob where key = name) and not exists (select from blob_key where key = name)",
+        );
+        let unknown: Vec<String> = query.bind(names).fetch_all(&self.pool).await.map_err(failed)?;
+        Ok(unknown.into_iter().map(ObjectKey::from_text).collect())
+    }
+
     async fn expired(&self, retired_for: Duration, after: Option<&ObjectKey>) -> Result<Vec<RetiredObject>, KeyError> {
         retried!(self.try_expired(retired_for, after)).map_err(failed)
     }

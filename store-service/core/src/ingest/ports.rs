@@ -17,6 +17,7 @@ mod queue;
 
 pub use blob::{
     BlobError, BlobExport, BlobReader, BlobStat, BlobStore, BlobWriter, Exported, FinishedBlob, Listed, Swept,
+    UnknownObject,
 };
 pub use blob_keys::{
     BlobKeys, BlobObject, HoldId, KeyError, KeyHolder, ObjectKey, OpenUpload, Published, PublishedObject,

@@ -88,7 +88,8 @@ impl Timers {
         if schedule.scrub_bytes_per_s > 0 {
             let rate = ReadRate::BytesPerSecond(schedule.scrub_bytes_per_s);
             let grace = schedule.gc_grace;
-            let verify = Verify { blobs: blobs(), catalog: catalog(), rate, grace, repairs: false };
+            let verify =
+                Verify { blobs: blobs(), catalog: catalog(), rate, grace, repairs: false, looks_for_unknown: false };
             // It only reads.
             timers.spawn_breakable(by_the_clock(catalog(), Scrubbing(verify), SCRUB_EVERY, stop.clone()));
         }

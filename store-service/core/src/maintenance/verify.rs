@@ -79,6 +79,14 @@ pub enum FindingKind {
         /// Where.
         path: PathBuf,
     },
+    /// Something in a shared storage that the database does not know: it may have been a blob of a moment before which the
+    /// database was taken back.
+    ObjectUnknown {
+        /// Where.
+        path: PathBuf,
+        /// Its length.
+        size_bytes: u64,
+    },
 }
 
 /// What a repair did.
@@ -114,6 +122,8 @@ pub(super) struct Verify<B, R> {
     /// A blob without a row that is younger than this may be about to get one.
     pub(super) grace: Duration,
     pub(super) repairs: bool,
+    /// Whether the storage is asked for what the database does not know. That lists all of it.
+    pub(super) looks_for_unknown: bool,
 }
 
 /// Checks everything without changing anything, also while a store runs on it: nothing is deleted meanwhile.
@@ -127,7 +137,7 @@ pub async fn verify(
     report: Reporter<'_>,
 ) -> Result<Summary, MaintenanceError> {
     let _nothing_is_deleted = blobs.hold().await?;
-    Verify { blobs, catalog, rate: ReadRate::Full, grace, repairs: false }.run(0, report).await
+    Verify { blobs, catalog, rate: ReadRate::Full, grace, repairs: false, looks_for_unknown: true }.run(0, report).await
 }
 
 /// Checks everything, and repairs what can be repaired without losing anything that is good. No store may use it meanwhile,
@@ -141,7 +151,7 @@ pub async fn repair(
     grace: Duration,
     report: Reporter<'_>,
 ) -> Result<Summary, MaintenanceError> {
-    Verify { blobs, catalog, rate: ReadRate::Full, grace, repairs: true }.run(0, report).await
+    Verify { blobs, catalog, rate: ReadRate::Full, grace, repairs: true, looks_for_unknown: true }.run(0, report).await
 }
 
 impl<B: BlobStore, R: CatalogReader> Verify<B, R> {
@@ -157,6 +167,9 @@ impl<B: BlobStore, R: CatalogReader> Verify<B, R> {
         }
         self.check_rows(&mut report).await?;
         self.check_blobs(first_part, &mut report).await?;
+        if self.looks_for_unknown {
+            self.check_unknown(&mut report).await?;
+        }
         Ok(report.summary)
     }
 
@@ -196,6 +209,21 @@ impl<B: BlobStore, R: CatalogReader> Verify<B, R> {
                 Listed::Stray(path) => report.tell(FindingKind::Stray { path }, None),
                 Listed::Blob(blob) => self.check_blob(blob, committed_before, &mut digester, report).await?,
             }
+        }
+        Ok(())
+    }
+
+    async fn check_unknown(&self, report: &mut Report<'_>) -> Result<(), MaintenanceError> {
+        let written_before = SystemTime::now().checked_sub(self.grace).unwrap_or(SystemTime::UNIX_EPOCH);
+        let mut unknown = self.blobs.list_unknown();
+        while let Some(found) = unknown.recv().await {
+            let object = found?;
+            if object.modified > written_before {
+                continue;
+            }
+            let is_deleted = self.repairs && self.blobs.delete_unknown(&object).await?;
+            let kind = FindingKind::ObjectUnknown { path: object.address, size_bytes: object.size_bytes };
+            report.tell(kind, is_deleted.then_some(Repair::Removed(true)));
         }
         Ok(())
     }
@@ -299,6 +327,9 @@ impl std::fmt::Display for Finding {
                 write!(f, "{sha256} ({size_bytes} bytes) is orphaned: no row references it")
             }
             FindingKind::Stray { path } => write!(f, "{} is no package", path.display()),
+            FindingKind::ObjectUnknown { path, size_bytes } => {
+                write!(f, "{} ({size_bytes} bytes) is unknown to the database", path.display())
+            }
         }?;
         match &self.done {
             None => Ok(()),

@@ -342,6 +342,29 @@ pub async fn races_have_one_winner<D: KeyDatabase>() {
     assert!(!taken.contains(&found(&keys, &first).await.unwrap().key));
 }
 
+/// A key is known from its beginning until it is forgotten, whatever becomes of it.
+pub async fn keys_are_known_until_they_are_forgotten<D: KeyDatabase>() {
+    let database = D::create().await;
+    let keys = database.keys();
+    let holder = living(&keys).await;
+    let [never, written, given_up, blob, retired, quarantined] = [1, 2, 3, 4, 5, 6].map(object);
+    for begun in [&written, &given_up] {
+        keys.begin(holder, &begun.key).await.unwrap();
+    }
+    assert!(keys.disown(holder, &given_up.key).await.unwrap());
+    for published in [&blob, &retired, &quarantined] {
+        publish(&keys, holder, published).await;
+    }
+    assert_eq!(keys.retire(retired.sha256, AT_ONCE).await.unwrap(), Retirement::Retired);
+    keys.quarantine(quarantined.sha256).await.unwrap();
+    let all = [&never, &written, &given_up, &blob, &retired, &quarantined].map(|object| object.key.clone()).to_vec();
+    assert_eq!(keys.unknown(all.clone()).await.unwrap(), [never.key.clone()]);
+    keys.forget(&given_up.key).await.unwrap();
+    keys.forget_retired(&retired.key).await.unwrap();
+    let unknown: HashSet<_> = keys.unknown(all).await.unwrap().into_iter().collect();
+    assert_eq!(unknown, HashSet::from([never.key, given_up.key, retired.key]));
+}
+
 /// Runs the suite of a [`KeyDatabase`].
 #[macro_export]
 macro_rules! blob_keys_tests {
@@ -349,7 +372,8 @@ macro_rules! blob_keys_tests {
         $crate::blob_keys_tests! { $database:
             an_object_is_published_by_its_writer_alone, a_blob_has_one_object, objects_are_retired_when_nobody_needs_them,
             holds_keep_everything, quarantine_is_for_good, keys_are_given_up_by_their_writers,
-            abandoned_keys_are_taken_over_once, blobs_are_listed_in_order, races_have_one_winner
+            abandoned_keys_are_taken_over_once, blobs_are_listed_in_order, keys_are_known_until_they_are_forgotten,
+            races_have_one_winner
         }
     };
     ($database:ty: $($test:ident),*) => {

@@ -55,6 +55,13 @@ pub trait BlobStore: Clone + Send + Sync + 'static {
         written_before: SystemTime,
         dry_run: bool,
     ) -> impl Future<Output = Result<Swept, BlobError>> + Send;
+    /// Lists what lies among the blobs of a storage that knows them by names of its own, and is none: no process writes it, and
+    /// nothing says of which blob it was. Ends early when the receiver is dropped. Empty where [`list`](Self::list) finds such
+    /// things.
+    fn list_unknown(&self) -> mpsc::Receiver<Result<UnknownObject, BlobError>>;
+    /// Deletes such a thing if it is still unknown, its name is one that this store gives, and it has lain there for as long as
+    /// a blob that nobody needs. `false` if it stays.
+    fn delete_unknown(&self, object: &UnknownObject) -> impl Future<Output = Result<bool, BlobError>> + Send;
     /// Attaches statements to a blob, one in a line, in the place of those that are there. They need not survive a power
     /// cut: the catalog has them.
     fn attach_statements(
@@ -132,6 +139,19 @@ pub enum Listed {
     Blob(BlobStat),
     /// Anything else. The store puts no such thing there.
     Stray(PathBuf),
+}
+
+/// Something among the blobs of a storage that its database does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownObject {
+    /// As the storage knows it.
+    pub name: String,
+    /// Where somebody with other tools finds it.
+    pub address: PathBuf,
+    /// Its length.
+    pub size_bytes: u64,
+    /// When it was written.
+    pub modified: SystemTime,
 }
 
 /// What abandoned writers left, counted.

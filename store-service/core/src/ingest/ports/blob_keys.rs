@@ -63,6 +63,8 @@ pub trait BlobKeys: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<OpenUpload>, KeyError>> + Send;
     /// How many keys there are to take over.
     fn count_abandoned(&self, begun_before: SystemTime) -> impl Future<Output = Result<u64, KeyError>> + Send;
+    /// Those of these keys that are in no state: neither a blob's object nor written, given up, retired or in quarantine.
+    fn unknown(&self, keys: Vec<ObjectKey>) -> impl Future<Output = Result<Vec<ObjectKey>, KeyError>> + Send;
     /// Up to a hundred keys that were retired so long ago, after this one in their order; none while somebody holds all blobs.
     fn expired(
         &self,
