@@ -129,6 +129,9 @@ async fn what_the_module_has_may_take_the_place_of_another_package() {
 
 #[tokio::test]
 async fn bytes_that_were_lost_are_downloaded_again() {
+    if linkgate_tests::engine::is_about_directories("it deletes a file") {
+        return;
+    }
     let source = FakeSource::serving(package_of("package")).await;
     let store = TestStore::trusting(&source).await;
     let digest = sha256_hex(&package_of("package"));

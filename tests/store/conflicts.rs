@@ -99,7 +99,7 @@ async fn a_deleted_version_may_be_uploaded_again() {
     let source = FakeSource::serving(package_of("x")).await;
     let store = TestStore::trusting(&source).await;
     let first = store.send(store.request(source.url())).await.json();
-    store.directory().execute("update source_package set is_deleted = 1").await;
+    store.directory().execute("update source_package set is_deleted = true").await;
     let reply = store.send(store.request(source.url())).await;
     assert_eq!(reply.status, 200);
     assert_ne!(reply.json()["id"], first["id"], "a new row");

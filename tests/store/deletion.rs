@@ -219,6 +219,9 @@ async fn without_days_to_restore_in_the_bytes_go_at_once_unless_others_need_them
 
 #[tokio::test]
 async fn what_has_lost_its_bytes_is_not_restored() {
+    if linkgate_tests::engine::is_about_directories("it deletes a file") {
+        return;
+    }
     let source = FakeSource::serving(package_of("x")).await;
     let (store, _) = store_with(&source, &["1"]).await;
     delete(&store, 1).await;
@@ -230,6 +233,9 @@ async fn what_has_lost_its_bytes_is_not_restored() {
 
 #[tokio::test]
 async fn a_running_store_purges_by_the_clock_and_collects_nothing_that_may_be_restored() {
+    if linkgate_tests::engine::is_about_directories("it looks for files, and those of a bucket stay for days") {
+        return;
+    }
     let dir = tempfile::tempdir().unwrap();
     let source = FakeSource::serving(package_of("x")).await;
     source.on("/other", Behaviour::Bytes(package_of("other")));
@@ -281,9 +287,12 @@ async fn a_backup_has_what_may_be_restored() {
 
 #[tokio::test]
 async fn what_an_earlier_release_deleted_has_given_up_its_bytes() {
+    if linkgate_tests::engine::is_about_directories("it opens the directory of an earlier release") {
+        return;
+    }
     let dir = unpacked_fixture("0005");
     let directory = DataDirectory::new(dir.path());
-    directory.execute("update source_package set is_deleted = 1").await;
+    directory.execute("update source_package set is_deleted = true").await;
     let sha256s: BTreeSet<String> = directory.rows().await.into_iter().map(|row| row.sha256).collect();
     // As its garbage collection does.
     sha256s.iter().for_each(|sha256| std::fs::remove_file(directory.blob(sha256)).unwrap());

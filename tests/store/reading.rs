@@ -283,7 +283,7 @@ async fn a_package_is_shown_with_all_that_is_known_of_it() {
     assert_eq!((known.status, known.body.as_str(), known.header("etag")), (304, "", Some("\"1.1\"")));
     let again = another_package_of_size(5_000);
     source.on("/again.tgz", linkgate_tests::Behaviour::Bytes(again.clone()));
-    directory.execute("update pin set protect_bytes = 0").await;
+    directory.execute("update pin set protect_bytes = false").await;
     let overwriting = store.request(source.url_of("/again.tgz")).version("1.0").overwriting();
     assert_eq!(store.send(overwriting).await.status, 200);
     let changed = store.send(store.reading("1/").header("if-none-match", "\"1.1\"")).await;

@@ -1,14 +1,19 @@
 //! What a store keeps, seen from outside: its data directory.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
-use sqlx::{ColumnIndex, ConnectOptions as _, Connection as _, Decode, Row as _, Type};
+use sqlx::{ColumnIndex, ConnectOptions as _, Connection as _, Decode, Type};
+
+use crate::engine::{self, SharedServers};
 
 /// A data directory.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DataDirectory {
     path: PathBuf,
+    /// What stands for it, where stores share what they store.
+    shared: Option<Arc<SharedServers>>,
 }
 
 /// A row of `source_package`.
@@ -84,11 +89,37 @@ pub struct EventRow {
     pub reason: String,
 }
 
+impl EventRow {
+    /// As either database has it.
+    pub(crate) fn read<'r, R: sqlx::Row>(row: &'r R) -> Self
+    where
+        &'static str: ColumnIndex<R>,
+        i64: Decode<'r, R::Database> + Type<R::Database>,
+        String: Decode<'r, R::Database> + Type<R::Database>,
+    {
+        Self {
+            action: row.get("action"),
+            module: row.get("module"),
+            package_id: row.get("package_id"),
+            version: row.get("version"),
+            sha256_before: row.get("sha256_before"),
+            sha256_after: row.get("sha256_after"),
+            caller_app: row.get("caller_app"),
+            operator: row.get("operator"),
+            request_id: row.get("request_id"),
+            client_address: row.get("client_address"),
+            reason: row.get("reason"),
+        }
+    }
+}
+
 impl DataDirectory {
     /// Looks into this directory.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        let path = path.into();
+        let shared = engine::servers_of(&path);
+        Self { path, shared }
     }
 
     /// Where it is.
@@ -101,6 +132,9 @@ impl DataDirectory {
     /// than its name says.
     #[must_use]
     pub fn stored_files(&self) -> Vec<String> {
+        if let Some(shared) = &self.shared {
+            return shared.stored_files();
+        }
         let mut names: Vec<String> = files_below(&self.path.join("blobs")).iter().map(|path| checked(path)).collect();
         names.sort();
         names
@@ -115,6 +149,7 @@ impl DataDirectory {
     /// Where the package of this name lies, or would.
     #[must_use]
     pub fn blob(&self, sha256: &str) -> PathBuf {
+        assert!(self.shared.is_none(), "packages are in a bucket: say that the test is about directories");
         self.path.join("blobs").join(&sha256[..2]).join(sha256)
     }
 
@@ -170,6 +205,9 @@ impl DataDirectory {
     /// # Errors
     /// What the database says.
     pub async fn try_rows(&self) -> Result<Vec<Row>, sqlx::Error> {
+        if let Some(shared) = &self.shared {
+            return Ok(shared.rows().await);
+        }
         let query = sqlx::query("select * from source_package order by id");
         let rows = self.with_catalog(async |catalog| query.fetch_all(catalog).await).await?;
         Ok(rows.iter().map(Row::read).collect())
@@ -189,21 +227,11 @@ impl DataDirectory {
 
     /// What happened to packages, the oldest first.
     pub async fn events(&self) -> Vec<EventRow> {
+        if let Some(shared) = &self.shared {
+            return shared.events().await;
+        }
         let rows = sqlx::query("select * from event order by id").fetch_all(&mut self.open().await).await.unwrap();
-        let read = |row: &sqlx::sqlite::SqliteRow| EventRow {
-            action: row.get("action"),
-            module: row.get("module"),
-            package_id: row.get("package_id"),
-            version: row.get("version"),
-            sha256_before: row.get("sha256_before"),
-            sha256_after: row.get("sha256_after"),
-            caller_app: row.get("caller_app"),
-            operator: row.get("operator"),
-            request_id: row.get("request_id"),
-            client_address: row.get("client_address"),
-            reason: row.get("reason"),
-        };
-        rows.iter().map(read).collect()
+        rows.iter().map(EventRow::read).collect()
     }
 
     /// What was done or refused, in a word each, the oldest first.
@@ -213,18 +241,27 @@ impl DataDirectory {
 
     /// Uploads that are recorded, the oldest first: state and link.
     pub async fn jobs(&self) -> Vec<(String, String)> {
+        if let Some(shared) = &self.shared {
+            return shared.jobs().await;
+        }
         let text = "select coalesce(state, 'unfinished'), source_url from job order by created_ms, id";
         sqlx::query_as(text).fetch_all(&mut self.open().await).await.unwrap()
     }
 
     /// Where packages came from: the link that was asked for, the one that gave the bytes, and the request's id.
     pub async fn provenance(&self) -> Vec<(String, Option<String>, String)> {
+        if let Some(shared) = &self.shared {
+            return shared.provenance().await;
+        }
         let text = "select source_url, final_url, request_id from provenance order by package_id";
         sqlx::query_as(text).fetch_all(&mut self.open().await).await.unwrap()
     }
 
     /// The tenants that jobs and packages are recorded for, the oldest first.
     pub async fn tenants(&self) -> (Vec<Option<String>>, Vec<Option<String>>) {
+        if let Some(shared) = &self.shared {
+            return shared.tenants().await;
+        }
         let mut catalog = self.open().await;
         let jobs = sqlx::query_scalar("select tenant_id from job order by created_ms, id");
         let jobs = jobs.fetch_all(&mut catalog).await.unwrap();
@@ -242,12 +279,18 @@ impl DataDirectory {
     /// # Errors
     /// What the database says.
     pub async fn try_modules(&self) -> Result<Vec<String>, sqlx::Error> {
+        if let Some(shared) = &self.shared {
+            return Ok(shared.modules().await);
+        }
         let text = "select app_code || '/' || module || '/' || source_origin from module order by 1";
         self.with_catalog(async |catalog| sqlx::query_scalar(text).fetch_all(catalog).await).await
     }
 
     /// Changes the catalog behind the store's back.
     pub async fn execute(&self, statement: &'static str) {
+        if let Some(shared) = &self.shared {
+            return shared.execute(statement).await;
+        }
         sqlx::query(statement).execute(&mut self.open().await).await.unwrap();
     }
 
@@ -264,6 +307,9 @@ impl DataDirectory {
     /// # Errors
     /// What the database says.
     pub async fn delete(&self, app_code: &str, module: &str, version: &str) -> Result<u64, sqlx::Error> {
+        if let Some(shared) = &self.shared {
+            return shared.delete([app_code, module, version]).await;
+        }
         let statement = "update source_package set is_deleted = 1
             where app_code = ? and module = ? and version = ? and is_deleted = 0";
         let query = sqlx::query(statement).bind(app_code).bind(module).bind(version);

@@ -14,6 +14,7 @@ pub mod collector;
 pub mod data_directory;
 pub mod download;
 pub mod egress;
+pub mod engine;
 pub mod file;
 pub mod gateway;
 pub mod http1;

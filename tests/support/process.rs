@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::stack::{Caller, TestStack};
 use crate::wait::{WITHIN, wait_until};
-use crate::{DataDirectory, TokenMint};
+use crate::{DataDirectory, TokenMint, engine};
 
 /// The store that is shipped.
 const SHIPPED: &str = "linkgate-store";
@@ -72,6 +72,7 @@ pub fn command_of(program: &str, data_dir: &Path, arguments: &[&str], settings: 
     command.envs(settings.iter().copied());
     let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    command.envs(engine::settings(data_dir, settings));
     Finished { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
@@ -99,7 +100,8 @@ const CONFINED: &str = r#"
 
 /// A store that serves, to be started.
 fn serving(program: &str, data_dir: &Path, settings: &[(&str, &str)], mint: &TokenMint) -> Command {
-    let mut vars = BTreeMap::from([
+    let mut vars = BTreeMap::from_iter(engine::settings(data_dir, settings));
+    vars.extend([
         ("LINKGATE_STORE_LISTEN", "127.0.0.1:0".to_owned()),
         ("LINKGATE_DATA_DIR", data_dir.display().to_string()),
         ("LINKGATE_JWT_PUBLIC_KEYS", mint.setting()),

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::stack::{Caller, TestStack};
-use crate::{DataDirectory, FakeSource, TokenMint};
+use crate::{DataDirectory, FakeSource, TokenMint, engine};
 
 /// A store that runs in this process. Dropping it fails the test if a temporary file is left.
 pub struct InProcess {
@@ -49,10 +49,9 @@ impl TestStack<InProcess> {
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let (dir, mint) = (tempfile::tempdir().unwrap(), TokenMint::new());
         let data_dir = dir.path().join("data");
-        let vars: BTreeMap<String, String> =
-            [("LINKGATE_DATA_DIR", data_dir.display().to_string()), ("LINKGATE_JWT_PUBLIC_KEYS", mint.setting())]
-                .map(|(name, value)| (name.to_owned(), value))
-                .into();
+        let own = [("LINKGATE_DATA_DIR", data_dir.display().to_string()), ("LINKGATE_JWT_PUBLIC_KEYS", mint.setting())];
+        let vars = engine::settings(&data_dir, &[]).into_iter().chain(own);
+        let vars: BTreeMap<String, String> = vars.map(|(name, value)| (name.to_owned(), value)).collect();
         let mut config = Config::from_vars(&vars).unwrap();
         // The source here is never the better for waiting.
         config.fetch.retry_delay = Duration::from_millis(1);

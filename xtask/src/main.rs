@@ -62,6 +62,9 @@ enum Task {
     /// Run every test, through the built filter and a real Envoy too
     Test {
         /// Passed on to the test runner
+        /// Run the tests of the store's behaviour with this under it, and no others
+        #[arg(long, value_enum)]
+        engine: Option<test::Engine>,
         #[arg(last = true)]
         runner: Vec<String>,
     },
@@ -107,7 +110,8 @@ fn run(task: Task) -> Outcome<()> {
         Task::Images(options) => images::images(&workspace, &options),
         Task::Compose(options) => compose::compose(&workspace, &options),
         Task::Demo(demo) => demo::demo(&demo),
-        Task::Test { runner } => test::test(&workspace, &runner),
+        Task::Test { engine: None, runner } => test::test(&workspace, &runner),
+        Task::Test { engine: Some(engine), runner } => test::test_on(&workspace, engine, &runner),
         Task::Check => check::check(&workspace),
         Task::Fuzz(options) => fuzz::fuzz(&workspace, &options),
         Task::Bench(bench) => bench::bench(&workspace, &bench),

@@ -9,6 +9,8 @@ pub mod tools;
 
 use std::process::Command;
 
+use clap::ValueEnum;
+
 use crate::error::Outcome;
 use crate::programs::Programs;
 use crate::run::{probe, run};
@@ -17,8 +19,29 @@ use crate::{wasm, weed};
 
 use self::cost::Meter;
 
+/// What stores of tests store in, if not in a data directory.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// A PostgreSQL and a bucket, as stores that share have them
+    Shared,
+}
+
+/// What holds with either engine; tests in here that are about data directories say so and pass.
+const ON_EITHER: &str = "binary(store) & test(/^(callers_own|checksum|conflicts|deletion)::/)";
+
+/// Runs those that hold with this engine, or those of them that the arguments select.
+pub fn test_on(workspace: &Workspace, engine: Engine, runner: &[String]) -> Outcome<()> {
+    let Engine::Shared = engine;
+    let selected = if runner.is_empty() { vec!["-E".to_owned(), ON_EITHER.to_owned()] } else { runner.to_vec() };
+    run_with(workspace, &selected, &[("LINKGATE_TEST_ENGINE", "shared")])
+}
+
 /// Builds what the tests drive, then runs them.
 pub fn test(workspace: &Workspace, runner: &[String]) -> Outcome<()> {
+    run_with(workspace, runner, &[])
+}
+
+fn run_with(workspace: &Workspace, runner: &[String], engine: &[(&str, &str)]) -> Outcome<()> {
     workspace.build_stores()?;
     let test_wasm = wasm::build_for_tests(workspace)?;
     let programs = Programs::build(workspace, Profile::Dev, &["linkgate-store", "linkgate-cli"])?;
@@ -26,6 +49,7 @@ pub fn test(workspace: &Workspace, runner: &[String]) -> Outcome<()> {
     let run_tests = |command: &mut Command| {
         let command = command.envs(python.as_ref().map(|python| ("LINKGATE_PYTHON", python)));
         let command = command.envs(weed.as_ref().map(|weed| ("LINKGATE_WEED", weed)));
+        let command = command.envs(engine.iter().copied());
         // Snapshots are looked for below the root folder without asking cargo where that is.
         let command = command.env("INSTA_UPDATE", "no").env("INSTA_WORKSPACE_ROOT", &workspace.root);
         run(programs.pass_to(command).env("LINKGATE_TEST_WASM", &test_wasm))
