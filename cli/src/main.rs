@@ -8,6 +8,7 @@
 mod admin;
 mod args;
 mod caller;
+mod certificates;
 mod deadline;
 mod deploy;
 mod envoy;
@@ -81,7 +82,7 @@ fn run(command: OperatorCommand) -> Result<Report, Error> {
         OperatorCommand::Keys(KeysCommand::Id { file }) => keys::print_id(&file).map(Report::from),
         OperatorCommand::Keys(KeysCommand::Remove { pair }) => keys::remove_pair(&pair).map(Report::from),
         OperatorCommand::Secret(SecretCommand::Hash) => secret::hash_secret().map(Report::from),
-        OperatorCommand::Envoy(command) => run_envoy(command).map(Report::from),
+        OperatorCommand::Envoy(command) => run_envoy(command),
         OperatorCommand::Openapi { markdown: true } => Ok(linkgate_openapi::reference().into()),
         OperatorCommand::Openapi { markdown: false } => Ok(format!("{:#}\n", linkgate_openapi::document()).into()),
         OperatorCommand::Apigw(ApigwCommand::Resources) => Ok(linkgate_openapi::resources().into()),
@@ -91,15 +92,21 @@ fn run(command: OperatorCommand) -> Result<Report, Error> {
     }
 }
 
-fn run_envoy(command: EnvoyCommand) -> Result<String, Error> {
+fn run_envoy(command: EnvoyCommand) -> Result<Report, Error> {
+    let warn = || envoy::warn_of_plain_http(&envoy::from_environment);
     match command {
-        EnvoyCommand::Render { file, to } => envoy::render_file(&file, to.as_deref()),
+        EnvoyCommand::Render { file, to } => {
+            let output = envoy::render_file(&file, to.as_deref())?;
+            Ok(Report { output, warnings: warn(), code: 0 })
+        }
         EnvoyCommand::Run { file, to, key, program, arguments } => {
             envoy::render_file(&file, Some(&to))?;
-            proxy::become_envoy(&program, &to, &key, &arguments)
+            // Nobody is left to be warned if standard error is closed.
+            let _ = std::io::stderr().write_all(warn().as_bytes());
+            proxy::become_envoy(&program, &to, &key, &arguments).map(Report::from)
         }
-        EnvoyCommand::Ready { proxy } => proxy::check_ready(&proxy.admin),
-        EnvoyCommand::Drain { proxy, notice, wait } => proxy::drain_envoy(&proxy.admin, notice, wait),
+        EnvoyCommand::Ready { proxy } => proxy::check_ready(&proxy.admin).map(Report::from),
+        EnvoyCommand::Drain { proxy, notice, wait } => proxy::drain_envoy(&proxy.admin, notice, wait).map(Report::from),
     }
 }
 

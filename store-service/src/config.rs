@@ -19,6 +19,7 @@ mod rules;
 mod sealing;
 mod server;
 mod shared;
+mod tls;
 mod traces;
 mod vars;
 
@@ -42,6 +43,7 @@ pub use maintenance::MaintenanceConfig;
 pub use rules::rules_from_vars;
 pub use server::{SeatBounds, ServerConfig};
 pub use shared::SharedConfig;
+pub use tls::{ServerTls, Stamp};
 pub use traces::TraceConfig;
 pub use vars::{Env, Vars};
 
@@ -128,6 +130,9 @@ impl fmt::Display for BadConfig {
 /// Every variable that the store reads.
 pub const VARIABLES: &[&str] = &[
     server::LISTEN,
+    tls::CERTIFICATE,
+    tls::KEY,
+    tls::CLIENT_CA,
     server::MAX_CONNECTIONS,
     server::MAX_UPLOADS,
     server::MAX_UPLOADS_PER_HOST,

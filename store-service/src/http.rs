@@ -28,6 +28,7 @@ mod shares;
 mod stalled;
 mod strangers;
 mod throttle;
+mod tls;
 mod traceparent;
 
 use std::sync::Arc;

@@ -55,7 +55,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
-use config::{Config, KeyConfig, MaintenanceConfig, SharedConfig};
+use config::{Config, KeyConfig, MaintenanceConfig, ServerTls, SharedConfig};
 
 /// What one machine needs: a directory and SQLite.
 struct Embedded;
@@ -278,7 +278,7 @@ async fn serve_with<V: Services<Source = HttpSource>>(
         metrics: metrics.clone(),
         probes: http::Probes::default(),
     };
-    info!("Listening on {}", listener.local_addr().map_err(StartError::Listener)?);
+    announce_listener(listener.local_addr().map_err(StartError::Listener)?, config.server.tls.as_ref());
     ingest.resume().await?;
     let timers = Timers::start(&schedule(&config.maintenance), &blobs, &catalog, &cleanup, &metrics);
     http::serve(listener, Arc::new(api), &config.server, shutdown).await;
@@ -288,6 +288,22 @@ async fn serve_with<V: Services<Source = HttpSource>>(
     // Unlocked last, once nothing of this store can touch the directory any more.
     drop(data_dir);
     Ok(())
+}
+
+/// Says how the listener is reached, and what that exposes.
+fn announce_listener(address: SocketAddr, tls: Option<&ServerTls>) {
+    let how = match tls {
+        Some(tls) if tls.asks_for_certificates() => " with TLS, for gateways with a certificate",
+        Some(_) => " with TLS",
+        None => "",
+    };
+    info!("Listening on {address}{how}");
+    if tls.is_none() && !address.ip().is_loopback() {
+        warn!(
+            "Tokens and packages come in plain HTTP: let only gateways reach {address}, over a network that nobody else \
+             reads, or set LINKGATE_STORE_TLS_CERT_FILE"
+        );
+    }
 }
 
 /// A file that a caller sends is held to what a download is held to.

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use linkgate_store::commands::{BAD_CONFIG, Command, execute};
 use linkgate_store::config::{
-    AuthConfig, Config, Credentials, Env, HostTls, TrustedKeys, credentials_from_vars, host_tls_from_vars,
+    AuthConfig, Config, Credentials, Env, HostTls, ServerTls, TrustedKeys, credentials_from_vars, host_tls_from_vars,
     rules_from_vars,
 };
 use linkgate_store::telemetry::Traces;
@@ -71,7 +71,8 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (keys, fetch) = (config.auth.keys.clone(), (config.fetch.host_tls.clone(), config.fetch.credentials.clone()));
     let rules = (config.quotas.clone(), config.retention.clone());
-    let hangups = tokio::spawn(read_files_again(signal(SignalKind::hangup())?, keys, fetch, rules));
+    let tls = config.server.tls.clone();
+    let hangups = tokio::spawn(read_files_again(signal(SignalKind::hangup())?, keys, tls, fetch, rules));
     run(listener, config, shutdown(terminate, interrupt)).await?;
     hangups.abort();
     info!("Stopped");
@@ -82,6 +83,7 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
 async fn read_files_again(
     mut hangup: Signal,
     keys: TrustedKeys,
+    tls: Option<ServerTls>,
     (host_tls, credentials): (HostTls, Credentials),
     (quotas, retention): (QuotaRules, RetentionRules),
 ) {
@@ -92,6 +94,11 @@ async fn read_files_again(
                 info!("Read the keys again: {} are trusted", keys.now().len());
             }
             Err(bad) => error!("The keys stay as they were: {bad}"),
+        }
+        match tls.as_ref().map(ServerTls::read_again) {
+            Some(Ok(())) => info!("Read the certificate of the listener again"),
+            Some(Err(fault)) => error!("The certificate of the listener stays as it was: {fault}"),
+            None => {}
         }
         match host_tls_from_vars(&Env) {
             Ok(read) => {

@@ -55,4 +55,5 @@ mod sources;
 mod stale;
 mod success;
 mod tenants;
+mod tls;
 mod tracing;

@@ -3,6 +3,7 @@
 //! Keys and certificates are made anew for every test and trusted by nobody who is not told to.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
-use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 use crate::FakeSource;
 
@@ -82,7 +83,7 @@ impl Authority {
     /// A certificate for these names, and its key, which only the owner may read.
     #[must_use]
     pub fn issue(&self, names: &[&str]) -> Issued {
-        let params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+        let params = params_for(names);
         let key = KeyPair::generate().unwrap();
         let (certificate, key_file) =
             (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
@@ -91,9 +92,52 @@ impl Authority {
         Issued { certificate, key: key_file }
     }
 
+    /// Puts a new certificate for these names into a folder, as whoever renews one does: `tls.key`, `tls.crt` and the
+    /// authority's `ca.crt`, one renamed into its place after the other.
+    pub fn renew(&self, folder: &Path, names: &[&str]) {
+        self.put(folder, params_for(names));
+    }
+
+    /// The same with a certificate that was good until yesteryear.
+    pub fn renew_too_late(&self, folder: &Path, names: &[&str]) {
+        let mut params = params_for(names);
+        (params.not_before, params.not_after) = (date_time_ymd(2019, 1, 1), date_time_ymd(2020, 1, 1));
+        self.put(folder, params);
+    }
+
+    fn put(&self, folder: &Path, params: CertificateParams) {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
+        for (name, text) in [("tls.key", key.serialize_pem()), ("tls.crt", certificate), ("ca.crt", self.issuer.pem())]
+        {
+            let new = folder.join(format!(".{name}"));
+            std::fs::write(&new, text).unwrap();
+            std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600)).unwrap();
+            std::fs::rename(new, folder.join(name)).unwrap();
+        }
+    }
+
+    /// What a client needs that believes this authority alone, and speaks these versions and protocols.
+    #[must_use]
+    pub fn client(&self, versions: &[&'static SupportedProtocolVersion], protocols: &[&str]) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).unwrap();
+        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+        let mut config =
+            builder.with_protocol_versions(versions).unwrap().with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        config
+    }
+
+    /// What `reqwest` needs for the same.
+    pub fn http_client(&self) -> reqwest::ClientBuilder {
+        let authority = reqwest::Certificate::from_pem(self.issuer.pem().as_bytes()).unwrap();
+        reqwest::Client::builder().no_proxy().tls_certs_only([authority])
+    }
+
     fn server(&self, shown: Shown, protocols: &[&str]) -> ServerConfig {
         let names = if shown == Shown::OtherName { vec!["other.example"] } else { vec!["localhost", "127.0.0.1"] };
-        let mut params = CertificateParams::new(names.into_iter().map(String::from).collect::<Vec<_>>()).unwrap();
+        let mut params = params_for(&names);
         match shown {
             Shown::Expired => {
                 (params.not_before, params.not_after) = (date_time_ymd(2019, 1, 1), date_time_ymd(2020, 1, 1))
@@ -120,6 +164,17 @@ impl Authority {
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         config
     }
+}
+
+fn params_for(names: &[&str]) -> CertificateParams {
+    CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap()
+}
+
+/// Who a client is, by what lies in a folder, for `reqwest`.
+#[must_use]
+pub fn identity_in(folder: &Path) -> reqwest::Identity {
+    let [certificate, key] = ["tls.crt", "tls.key"].map(|name| std::fs::read(folder.join(name)).unwrap());
+    reqwest::Identity::from_pem(&[certificate, key].concat()).unwrap()
 }
 
 impl Authority {

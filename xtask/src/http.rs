@@ -1,7 +1,10 @@
 //! An HTTP client for what runs on this machine: one request per connection, no proxy, no redirect followed.
 
+mod tls;
+
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::Agent;
@@ -22,19 +25,50 @@ pub struct Response {
     pub body: String,
 }
 
+/// Who is asked: a port of this machine.
+#[derive(Clone)]
+pub struct Server {
+    port: u16,
+    /// Who vouches for it, as PEM; without one it speaks plain HTTP.
+    authority: Option<Arc<str>>,
+}
+
+impl Server {
+    /// One that speaks TLS, if somebody vouches for it.
+    pub fn new(port: u16, authority: Option<String>) -> Self {
+        Self { port, authority: authority.map(Arc::from) }
+    }
+}
+
+impl From<u16> for Server {
+    fn from(port: u16) -> Self {
+        Self::new(port, None)
+    }
+}
+
 /// Whether anything takes connections at a port.
 pub fn is_listening(port: u16) -> bool {
     TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), CONNECT_TIMEOUT).is_ok()
 }
 
 /// Fetches a page.
-pub fn get(port: u16, path: &str) -> Outcome<Response> {
+pub fn get(server: impl Into<Server>, path: &str) -> Outcome<Response> {
+    let Server { port, authority } = server.into();
+    if let Some(authority) = authority {
+        return tls::exchange(port, &authority, &format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n"));
+    }
     let reply = local_agent().get(local_url(port, path)).call();
     reply.and_then(read_response).map_err(|error| explain(port, &error))
 }
 
 /// Posts JSON.
-pub fn post(port: u16, path: &str, headers: &[(&str, &str)], json: &str) -> Outcome<Response> {
+pub fn post(server: impl Into<Server>, path: &str, headers: &[(&str, &str)], json: &str) -> Outcome<Response> {
+    let Server { port, authority } = server.into();
+    if let Some(authority) = authority {
+        let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let head = format!("POST {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n{more}");
+        return tls::exchange(port, &authority, &format!("{head}Content-Length: {}\r\n\r\n{json}", json.len()));
+    }
     let request = local_agent().post(local_url(port, path)).content_type("application/json");
     let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     request.send(json).and_then(read_response).map_err(|error| explain(port, &error))

@@ -4,6 +4,7 @@
 //! and a second start uses them again. With `--check` it uses a fresh folder and free ports, compares the reply field
 //! by field, and ends. Refuses to start over a port that is in use. A demo: it listens on this machine only.
 
+mod authority;
 pub mod children;
 pub mod demo;
 pub mod files;
@@ -21,9 +22,10 @@ use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::{Outcome, Trying};
-use crate::http;
+use crate::http::{self, Server};
 use crate::programs::Programs;
 use crate::workspace::{Profile, Workspace};
+use authority::Authority;
 use children::Children;
 use demo::{Credentials, GatewayPorts};
 use files::{DemoFiles, read_text};
@@ -63,6 +65,9 @@ pub struct Options {
     /// The same for a host with a private address, on this machine or in this network
     #[arg(long, value_name = "HOST")]
     pub private_host: Vec<String>,
+    /// Speak TLS to callers, and between gateway and store, with certificates of an authority of the demo's own
+    #[arg(long, conflicts_with = "replicas")]
+    pub tls: bool,
     /// Build the store to be fast instead of to be built fast
     #[arg(long)]
     pub release: bool,
@@ -116,33 +121,41 @@ fn session(
     let hosts = Hosts::new(format!("127.0.0.1:{}", numbers.sample), &options.private_host, &options.allow_host);
     demo::prepare_policy_and_keys(workspace, programs, &files, &credentials, &hosts)?;
     let Numbers { gateway, admin, status, store: upstream, .. } = numbers;
+    let authority = options.tls.then(|| Authority::load_or_create(files.tls())).transpose()?;
+    let pem = authority.as_ref().map(Authority::pem).transpose()?;
     let config = files.envoy_config();
-    demo::render_gateway(workspace, programs, &files, &config, &GatewayPorts { gateway, admin, status, upstream }, 0)?;
+    let ports = GatewayPorts { gateway, admin, status, upstream };
+    demo::render_gateway(workspace, programs, &files, &config, &ports, (0, authority.as_ref()))?;
     let sample = Sample::serve(&workspace.path("samples"), listener)?;
 
     let mut children = Children::default();
-    children.start("store", &mut store_command(programs, &files, numbers.store, &hosts), &files.store_log())?;
-    stop.wait_until_ready(&mut children, "the store", || is_ok(numbers.store, "/readyz"))?;
+    let mut store = store_command(programs, &files, numbers.store, &hosts);
+    store.envs(authority.iter().flat_map(Authority::store_settings));
+    children.start("store", &mut store, &files.store_log())?;
+    let store = Server::new(numbers.store, pem.clone());
+    stop.wait_until_ready(&mut children, "the store", || is_ok(store.clone(), "/readyz"))?;
     children.start("envoy", &mut envoy_command(programs, &files, &config)?, &files.envoy_log())?;
     stop.wait_until_ready(&mut children, "Envoy", || {
         is_ok(numbers.admin, "/ready") && http::is_listening(numbers.gateway)
     })?;
 
-    let reply = upload::upload_sample(numbers.gateway, &credentials, &sample.url)?;
+    let gateway = Server::new(numbers.gateway, pem);
+    let reply = upload::upload_sample(gateway.clone(), &credentials, &sample.url)?;
     println!("\n{reply}\n");
     if options.check {
         upload::check_reply(&reply, &sample)?;
-        upload::check_wrong_secret(numbers.gateway, &credentials, &sample.url)?;
+        upload::check_wrong_secret(gateway, &credentials, &sample.url)?;
         println!("ok: the reply is right in every field, and a wrong secret is refused");
         return Ok(());
     }
     reply.expect_success(&files)?;
-    println!("{}", upload::format_help(&numbers, &credentials, &sample.url, &files));
+    let authority = authority.as_ref().map(Authority::file);
+    println!("{}", upload::format_help(&numbers, &credentials, &sample.url, &files, authority.as_deref()));
     stop.wait_for_request(&mut children)
 }
 
-fn is_ok(port: u16, path: &str) -> bool {
-    http::get(port, path).is_ok_and(|response| response.status == 200)
+fn is_ok(server: impl Into<Server>, path: &str) -> bool {
+    http::get(server, path).is_ok_and(|response| response.status == 200)
 }
 
 fn store_command(programs: &Programs, files: &DemoFiles, port: u16, hosts: &Hosts) -> Command {

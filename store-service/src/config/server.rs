@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
 use super::BadConfig;
+use super::tls::{CERTIFICATE, ServerTls, read_server_tls};
 use super::vars::{Reader, Vars};
 use linkgate_store_core::budget::Bounds;
 use linkgate_store_core::settings::{FileRules, QueueLimits};
@@ -51,6 +52,8 @@ pub struct ServerConfig {
     /// `LINKGATE_STORE_LISTEN`: `address:port` to listen on, or `name:port` with a name that has an address now.
     /// Default `127.0.0.1:8081`.
     pub listen: SocketAddr,
+    /// How it shakes hands, see `tls`; `None`: in plain HTTP.
+    pub tls: Option<ServerTls>,
     /// `LINKGATE_STORE_MAX_CONNECTIONS`: open connections at once; further ones wait in the kernel. Default 1536.
     pub max_connections: usize,
     /// How many uploads download at once, and how many wait.
@@ -102,11 +105,17 @@ impl ServerConfig {
         reader.finish(listen)
     }
 
+    /// Reads whether it listens with TLS, and nothing else.
+    pub fn has_tls(vars: &impl Vars) -> bool {
+        Reader::new(vars).read_text(CERTIFICATE).is_some()
+    }
+
     pub(super) fn read_settings(reader: &mut Reader<'_, impl Vars>) -> Self {
         let (waiters, watchers) = (waiters(reader), watchers(reader));
         let (downloads, files) = (downloads(reader), files(reader));
         Self {
             listen: listen(reader),
+            tls: read_server_tls(reader),
             max_connections: max_connections(reader, &[waiters.by_caller, watchers.by_caller, downloads, files]),
             queue: queue_limits(reader),
             files,

@@ -56,6 +56,8 @@ impl Caller {
 /// Why a token is not believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum AuthError {
+    #[error("the connection shows no client certificate")]
+    NoCertificate,
     #[error("there is no token")]
     Missing,
     #[error("there are several tokens")]

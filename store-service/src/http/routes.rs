@@ -15,10 +15,12 @@ use warp::filters::path::FullPath;
 use warp::http::Method;
 use warp::http::header::HeaderName;
 
+use super::auth::AuthError;
 use super::body::IncomingBody;
 use super::reply::{self, Reply};
 use super::request::{Request, RequestHead};
 use super::strangers::Visitor;
+use super::tls::Peer;
 use super::traceparent::read_traceparent;
 use super::{Api, endpoints, nonces};
 
@@ -104,23 +106,24 @@ impl Asked {
 pub(super) fn filter<V: Services>(
     api: Arc<Api<V>>,
     visitor: Visitor,
+    peer: Peer,
 ) -> impl Filter<Extract = (Reply,), Error = warp::Rejection> + Clone {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::any()
-        .map(move || (Arc::clone(&api), visitor.clone()))
+        .map(move || (Arc::clone(&api), visitor.clone(), peer))
         .and(warp::method())
         .and(warp::path::full().map(|path: FullPath| path.as_str().to_owned()))
         .and(query)
         .and(warp::header::headers_cloned())
         .and(warp::body::stream().map(IncomingBody::new))
-        .and_then(|(api, visitor): (Arc<Api<V>>, Visitor), method, path, query, headers, body| async move {
+        .and_then(|(api, visitor, peer): (Arc<Api<V>>, Visitor, Peer), method, path, query, headers, body| async move {
             let head = RequestHead { method, path, query, headers };
-            Ok::<_, warp::Rejection>(answer(&api, &visitor, &head, body).await)
+            Ok::<_, warp::Rejection>(answer(&api, (&visitor, peer), &head, body).await)
         })
 }
 
 /// Answers and writes the closing line, which is for debugging where the caller is not known: anybody could fill the log.
-async fn answer<V: Services>(api: &Api<V>, visitor: &Visitor, head: &RequestHead, body: IncomingBody) -> Reply {
+async fn answer<V: Services>(api: &Api<V>, visitor: (&Visitor, Peer), head: &RequestHead, body: IncomingBody) -> Reply {
     let begun = Instant::now();
     let asked = Asked::from_head(&head.method, &head.path);
     let name = asked.name();
@@ -157,7 +160,7 @@ async fn answer<V: Services>(api: &Api<V>, visitor: &Visitor, head: &RequestHead
 
 async fn dispatch<V: Services>(
     api: &Api<V>,
-    visitor: &Visitor,
+    visitor: (&Visitor, Peer),
     head: &RequestHead,
     asked: Asked,
     body: IncomingBody,
@@ -177,12 +180,16 @@ async fn dispatch<V: Services>(
 /// Who calls is settled before anything else of the request is looked at.
 async fn serve_endpoint<V: Services>(
     api: &Api<V>,
-    visitor: &Visitor,
+    (visitor, peer): (&Visitor, Peer),
     head: &RequestHead,
     route: &Route,
     body: IncomingBody,
 ) -> Result<Reply, Problem> {
-    let caller = api.verifier.caller(&head.headers, route, &head.query).map_err(|e| {
+    let believed = match peer {
+        Peer::Admitted => api.verifier.caller(&head.headers, route, &head.query),
+        Peer::Nameless => Err(AuthError::NoCertificate),
+    };
+    let caller = believed.map_err(|e| {
         if let Some(left_out) = api.probes.refusals.admit() {
             warn!(request.id = head.request_id(), log.left_out = left_out, "Refused a token: {e}");
         }

@@ -15,12 +15,13 @@ use std::time::Duration;
 
 use hyper::server::conn::http1::Builder;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use linkgate_store_core::ingest::ports::Services;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::yield_now;
+use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,8 +29,9 @@ use tracing::{debug, info, warn};
 
 use super::stalled::Watched;
 use super::strangers::{Strangers, Visitor};
+use super::tls::{self, Peer};
 use super::{Api, routes};
-use crate::config::ServerConfig;
+use crate::config::{ServerConfig, ServerTls};
 
 /// After a failed accept: long enough not to spin, short enough not to be noticed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -47,8 +49,10 @@ pub async fn serve<V: Services>(
 ) {
     let ingest = Arc::clone(&api.ingest);
     let connections = Connections::new(config);
+    let followed = config.tls.clone().map(|tls| tokio::spawn(tls::follow(tls)));
     connections.take(&listener, &api, shutdown).await;
     drop(listener);
+    followed.inspect(JoinHandle::abort);
     let Connections { graceful, open, cut, .. } = connections;
     let drained = timeout(config.shutdown_grace, async {
         graceful.shutdown().await;
@@ -71,6 +75,8 @@ const MAX_BUFFERED: usize = 128 << 10;
 
 struct Connections {
     builder: Builder,
+    tls: Option<ServerTls>,
+    handshake_timeout: Duration,
     write_timeout: Duration,
     slots: Arc<Semaphore>,
     strangers: Strangers,
@@ -87,6 +93,8 @@ impl Connections {
         builder.max_buf_size(MAX_BUFFERED);
         Self {
             builder,
+            tls: config.tls.clone(),
+            handshake_timeout: config.header_timeout,
             write_timeout: config.write_timeout,
             slots: Arc::new(Semaphore::new(config.max_connections)),
             strangers: Strangers::default(),
@@ -140,10 +148,15 @@ impl Connections {
         if let Err(e) = stream.set_nodelay(true) {
             debug!("TCP_NODELAY was refused: {e}");
         }
-        let service = TowerToHyperService::new(warp::service(routes::filter(api, visitor.clone())));
-        let stream = TokioIo::new(Watched::new(stream, self.write_timeout));
-        let connection = self.graceful.watch(self.builder.serve_connection(stream, service));
-        let cut = self.cut.clone();
+        let stream = Watched::new(stream, self.write_timeout);
+        let server =
+            Server { builder: self.builder.clone(), watcher: self.graceful.watcher(), api, visitor: visitor.clone() };
+        let (tls, limit, cut) = (self.tls.clone(), self.handshake_timeout, self.cut.clone());
+        let connection = async move {
+            let Some(tls) = tls else { return server.serve(stream, Peer::Admitted).await.map_err(io::Error::other) };
+            let (stream, peer) = tls::shake_hands(&tls, stream, limit).await?;
+            server.serve(stream, peer).await.map_err(io::Error::other)
+        };
         self.open.spawn(async move {
             let _held_while_open = slot;
             tokio::select! {
@@ -152,6 +165,24 @@ impl Connections {
                 () = cut.cancelled() => info!("Cut a connection that would not end"),
             }
         });
+    }
+}
+
+/// What one connection is served by.
+struct Server<V: Services> {
+    builder: Builder,
+    watcher: Watcher,
+    api: Arc<Api<V>>,
+    visitor: Visitor,
+}
+
+impl<V: Services> Server<V> {
+    async fn serve<S>(self, stream: S, peer: Peer) -> hyper::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let service = TowerToHyperService::new(warp::service(routes::filter(self.api, self.visitor, peer)));
+        self.watcher.watch(self.builder.serve_connection(TokioIo::new(stream), service)).await
     }
 }
 

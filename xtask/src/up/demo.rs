@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::authority::Authority;
 use super::files::{DemoFiles, read_text, write_atomically};
 use super::hosts::Hosts;
 use crate::error::{Failure, Outcome, Trying};
@@ -95,14 +96,14 @@ pub(super) fn prepare_policy_and_keys(
     run(programs.linkgate().args(["policy", "deploy"]).arg(files.policy()).arg("--to").arg(files.watched()))
 }
 
-/// Writes the configuration of one gateway, with so many proxies before it.
+/// Writes the configuration of one gateway, with so many proxies before it, and with TLS if there are certificates.
 pub(super) fn render_gateway(
     workspace: &Workspace,
     programs: &Programs,
     files: &DemoFiles,
     to: &Path,
     ports: &GatewayPorts,
-    proxies: u16,
+    (proxies, authority): (u16, Option<&Authority>),
 ) -> Outcome<()> {
     let mut render = programs.linkgate();
     render.args(["envoy", "render"]).arg(workspace.path("envoy.yaml")).arg("--to").arg(to);
@@ -114,6 +115,10 @@ pub(super) fn render_gateway(
         ("LINKGATE_GATEWAY_TRUSTED_PROXIES", proxies),
     ];
     render.envs(variables.map(|(name, port)| (name, port.to_string())));
+    if let Some(authority) = authority {
+        render.env("LINKGATE_GATEWAY_TLS_DIR", authority.gateway());
+        render.env("LINKGATE_UPSTREAM_TLS_DIR", authority.upstream());
+    }
     run(render.env("LINKGATE_POLICY_DIR", files.watched()))
 }
 

@@ -16,8 +16,7 @@ impl DemoFiles {
         let folder = absolute(folder).trying(|| format!("find {}", folder.display()))?;
         let files = Self(folder);
         for path in [&files.0, &files.watched()] {
-            let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-            made.trying(|| format!("make {}", path.display()))?;
+            make_private_folder(path)?;
         }
         Ok(files)
     }
@@ -67,6 +66,11 @@ impl DemoFiles {
         self.0.join("envoy")
     }
 
+    /// What vouches for gateway and store, where they speak TLS.
+    pub fn tls(&self) -> PathBuf {
+        self.0.join("tls")
+    }
+
     /// Envoy's configuration.
     pub fn envoy_config(&self) -> PathBuf {
         self.0.join("envoy.yaml")
@@ -81,6 +85,12 @@ impl DemoFiles {
     pub fn store_log(&self) -> PathBuf {
         self.0.join("store.log")
     }
+}
+
+/// Makes a folder that only its owner can look into.
+pub fn make_private_folder(path: &Path) -> Outcome<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.trying(|| format!("make {}", path.display()))
 }
 
 /// Writes a whole file or nothing: under a temporary name, then renamed.

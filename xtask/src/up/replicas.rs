@@ -88,7 +88,7 @@ pub fn session(
     println!("{layout}");
     println!("logs     {}", files.logs().display());
     println!("policy   {}\n", files.demo().policy().display());
-    println!("{}", upload::format_request(layout.balancer.callers, &credentials, &sample.url));
+    println!("{}", upload::format_request(layout.balancer.callers, &credentials, &sample.url, None));
     stop.wait_for_request(&mut children)
 }
 
@@ -177,7 +177,7 @@ fn start_gateways(
     files.write_balancer(&layout.balancer)?;
     for (number, ports) in (1..).zip(&layout.balancer.gateways) {
         let config = files.gateway(number);
-        demo::render_gateway(workspace, programs, files.demo(), &config, ports, 1)?;
+        demo::render_gateway(workspace, programs, files.demo(), &config, ports, (1, None))?;
         let mut command = envoy_command(programs, files.demo(), &config)?;
         children.start(gateway_name(number), &mut command, &files.log(&format!("gateway-{number}")))?;
     }

@@ -1,6 +1,7 @@
 //! The API document's request, and what its reply must look like.
 
 use std::fmt;
+use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::{MapAccess, Visitor};
@@ -12,8 +13,9 @@ use super::files::DemoFiles;
 use super::ports::Numbers;
 use super::sample::Sample;
 use crate::error::{Failure, Outcome, Trying};
-use crate::http::{self, Response};
+use crate::http::{self, Response, Server};
 
+const HOST: &str = "127.0.0.1";
 const PATH: &str = "/stag/bkapps/applications/app_code/modules/default/source_package/link/";
 const VERSION: &str = "0.0.5";
 const CREDENTIALS_HEADER: &str = "X-Bkapi-Authorization";
@@ -101,18 +103,18 @@ fn credentials_header(secret: &SecretString, ticket: &SecretString) -> String {
 }
 
 /// Uploads the sample.
-pub fn upload_sample(gateway: u16, credentials: &Credentials, url: &str) -> Outcome<Reply> {
+pub fn upload_sample(gateway: impl Into<Server>, credentials: &Credentials, url: &str) -> Outcome<Reply> {
     send_upload(gateway, credentials, &upload_body(url))
 }
 
 /// Sends a request of one's own.
-pub fn send_upload(gateway: u16, credentials: &Credentials, body: &str) -> Outcome<Reply> {
+pub fn send_upload(gateway: impl Into<Server>, credentials: &Credentials, body: &str) -> Outcome<Reply> {
     let header = credentials_header(&credentials.secret, &credentials.ticket);
     Reply::from_response(&http::post(gateway, PATH, &[(CREDENTIALS_HEADER, &header)], body)?)
 }
 
 /// Fails unless the gate refuses a caller with a wrong secret.
-pub fn check_wrong_secret(gateway: u16, credentials: &Credentials, url: &str) -> Outcome<()> {
+pub fn check_wrong_secret(gateway: impl Into<Server>, credentials: &Credentials, url: &str) -> Outcome<()> {
     let header = credentials_header(&"wrong".into(), &credentials.ticket);
     let reply = Reply::from_response(&http::post(gateway, PATH, &[(CREDENTIALS_HEADER, &header)], &upload_body(url))?)?;
     if reply.status == 400 && reply.field("code") == Some(&json!(1_640_001)) {
@@ -180,32 +182,45 @@ fn is_time(text: &str) -> bool {
 }
 
 /// What to try next.
-pub fn format_help(ports: &Numbers, credentials: &Credentials, url: &str, files: &DemoFiles) -> String {
+pub fn format_help(
+    ports: &Numbers,
+    credentials: &Credentials,
+    url: &str,
+    files: &DemoFiles,
+    authority: Option<&Path>,
+) -> String {
     format!(
-        "gateway  http://127.0.0.1:{gateway}\n\
-         store    http://127.0.0.1:{store}/readyz\n\
+        "gateway  {scheme}://{HOST}:{gateway}\n\
+         store    {scheme}://{HOST}:{store}/readyz\n\
          metrics  http://127.0.0.1:{status}/stats/prometheus\n\
          envoy    http://127.0.0.1:{admin}\n\
          policy   {policy}\n\n\
          {request}",
+        scheme = scheme(authority),
         gateway = ports.gateway,
         store = ports.store,
         admin = ports.admin,
         status = ports.status,
         policy = files.policy().display(),
-        request = format_request(ports.gateway, credentials, url),
+        request = format_request(ports.gateway, credentials, url, authority),
     )
 }
 
 /// The request of the sample, to be tried.
-pub fn format_request(gateway: u16, credentials: &Credentials, url: &str) -> String {
+pub fn format_request(gateway: u16, credentials: &Credentials, url: &str, authority: Option<&Path>) -> String {
+    let trusting = authority.map(|file| format!("--cacert {} ", file.display())).unwrap_or_default();
     format!(
         "Try it yourself:\n\n\
-         curl -X POST -H 'Content-Type: application/json' -H '{CREDENTIALS_HEADER}: {header}' -d '{body}' http://127.0.0.1:{gateway}{PATH}\n\n\
+         curl {trusting}-X POST -H 'Content-Type: application/json' -H '{CREDENTIALS_HEADER}: {header}' -d '{body}' {scheme}://{HOST}:{gateway}{PATH}\n\n\
          Ctrl-C stops everything.",
         header = credentials_header(&credentials.secret, &credentials.ticket),
         body = upload_body(url),
+        scheme = scheme(authority),
     )
+}
+
+fn scheme(authority: Option<&Path>) -> &'static str {
+    if authority.is_some() { "https" } else { "http" }
 }
 
 #[cfg(test)]
