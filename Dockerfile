@@ -12,16 +12,21 @@ FROM ${RUST} AS build
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates musl-tools
 WORKDIR /linkgate
 COPY . .
-RUN cargo xtask images --stage /stage
+# Git is not sent along: what programs say of themselves comes from whoever builds.
+ARG REVISION=unknown
+ARG DATE=unknown
+RUN LINKGATE_BUILD_COMMIT="$REVISION" LINKGATE_BUILD_DATE="$DATE" cargo xtask images --stage /stage
 # What follows takes what it needs from /stage only, and runs nothing: most of it has no shell.
 
 # The labels that all images of our own programs have.
 FROM scratch AS labels
 ARG VERSION=unknown
 ARG REVISION=unknown
+ARG DATE=unknown
 LABEL org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="$VERSION" \
-      org.opencontainers.image.revision="$REVISION"
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.created="$DATE"
 
 FROM labels AS filter
 LABEL org.opencontainers.image.title="linkgate-filter" \
@@ -60,11 +65,13 @@ ENTRYPOINT ["/usr/local/bin/xtask", "demo"]
 FROM ${ENVOY} AS gateway
 ARG VERSION=unknown
 ARG REVISION=unknown
+ARG DATE=unknown
 LABEL org.opencontainers.image.title="linkgate-gateway" \
       org.opencontainers.image.description="Envoy with the gate of Linkgate" \
       org.opencontainers.image.licenses="Apache-2.0 AND MIT" \
       org.opencontainers.image.version="$VERSION" \
-      org.opencontainers.image.revision="$REVISION"
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.created="$DATE"
 COPY --from=build /stage/gateway/ /
 COPY --from=build --chown=65532:65532 /stage/gateway-folders/ /
 USER 65532:65532

@@ -8,12 +8,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use clap_complete::Shell;
 
+use linkgate_contract::release;
+
 use crate::admin::Admin;
 use crate::caller::args::CallerCommand;
 
 /// Upload, find and download packages; and what operators do to a gate.
 #[derive(Parser)]
-#[command(name = "linkgate", version, about)]
+#[command(name = "linkgate", version = release::describe(), about)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

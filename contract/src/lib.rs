@@ -26,6 +26,7 @@ mod origin;
 mod package;
 mod package_id;
 mod prefix;
+pub mod release;
 mod request;
 #[cfg(feature = "schema")]
 mod schema;

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use linkgate_contract::release;
 use linkgate_store::commands::{BAD_CONFIG, Command, execute};
 use linkgate_store::config::{
     AuthConfig, Config, Credentials, Env, HostTls, ServerTls, TrustedKeys, credentials_from_vars, host_tls_from_vars,
@@ -21,7 +22,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Takes packages in by link, stores and records them. Serves unless a command is given.
 #[derive(clap::Parser)]
-#[command(version, after_help = "Settings are variables of the environment: docs/CONFIGURATION.md lists them.")]
+#[command(version = release::describe(), after_help = "Settings are variables of the environment: docs/CONFIGURATION.md lists them.")]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

@@ -4,8 +4,8 @@
 //! pinned Envoy and this machine's C library. The programs are static, and the same sources give the same bytes in any
 //! folder. Fails if the store's image is over its budget.
 
-mod files;
-mod sbom;
+pub mod files;
+pub mod sbom;
 mod stage;
 mod stand_in;
 
@@ -16,7 +16,8 @@ use clap::Args;
 
 use crate::docker::Docker;
 use crate::error::{Failure, Outcome, Trying};
-use crate::run::{capture, probe};
+use crate::release::Release;
+use crate::run::capture;
 use crate::workspace::Workspace;
 use files::remove_folder;
 pub use stage::{PACKAGE, Programs};
@@ -73,14 +74,14 @@ pub fn build_images(workspace: &Workspace, docker: &Docker, programs: &Programs,
     let derived = derive_dockerfile(&dockerfile)?;
     fs::write(context.join("Dockerfile"), derived).trying(|| format!("write {}", context.display()))?;
     stand_in::provide_envoy(workspace, docker)?;
-    let revision = probe("git", &["rev-parse", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
+    let release = Release::find(workspace)?;
     for tag in tags {
         for image in IMAGES {
             docker.build(
                 &context,
                 Some(image),
                 &image_name(image, tag),
-                &[("VERSION", tag), ("REVISION", revision.trim())],
+                &[("VERSION", tag), ("REVISION", &release.commit), ("DATE", &release.date())],
             )?;
         }
     }
@@ -183,7 +184,7 @@ mod tests {
             let stage = stage_of(image);
             let inherits = text.contains(&format!("\nFROM labels AS {image}\n"));
             let labels = [if inherits { stage_of("labels") } else { "" }, stage].concat();
-            for label in ["title", "description", "licenses", "version", "revision"] {
+            for label in ["title", "description", "licenses", "version", "revision", "created"] {
                 assert!(labels.contains(&format!("org.opencontainers.image.{label}=")), "{image}: {label}");
             }
             assert!(image == "filter" || stage.contains("USER 65532:65532"), "{image}");

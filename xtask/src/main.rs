@@ -8,6 +8,7 @@ mod bench;
 mod chaos;
 mod check;
 mod compose;
+mod deb;
 mod demo;
 mod dist;
 mod docker;
@@ -19,6 +20,7 @@ mod images;
 mod links;
 mod poll;
 mod programs;
+mod release;
 mod run;
 mod shell;
 mod signals;
@@ -83,8 +85,10 @@ enum Task {
     Chaos(chaos::Chaos),
     /// Build the filter that Envoy loads, and check its size
     BuildWasm,
-    /// Build the command line with its completions and its manual
+    /// Build a release: an archive, a Debian package, and the filter for registries
     Dist(dist::Options),
+    /// Build the Debian package, and try it in a fresh root of Debian
+    Deb(deb::Options),
     /// Find Envoy, fetch it if there is none, and print its path
     Envoy,
 }
@@ -119,6 +123,7 @@ fn run(task: Task) -> Outcome<()> {
         Task::Chaos(chaos) => chaos::chaos(&workspace, &chaos),
         Task::BuildWasm => wasm::build(&workspace).map(drop),
         Task::Dist(options) => dist::dist(&workspace, &options),
+        Task::Deb(options) => deb::deb(&workspace, &options),
         Task::Envoy => envoy::find_envoy(&workspace).map(|path| println!("{}", path.display())),
     }
 }

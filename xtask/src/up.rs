@@ -4,7 +4,7 @@
 //! and a second start uses them again. With `--check` it uses a fresh folder and free ports, compares the reply field
 //! by field, and ends. Refuses to start over a port that is in use. A demo: it listens on this machine only.
 
-mod authority;
+pub mod authority;
 pub mod children;
 pub mod demo;
 pub mod files;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use linkgate_contract::release::{COMMIT, DATE, VERSION};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -237,7 +238,11 @@ impl Parts {
     fn register(&mut self) {
         self.common.register_collector(Box::new(Process));
         let to = &mut self.registry;
-        to.register("build", "Which store this is", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        to.register(
+            "build",
+            "Which store this is",
+            Info::new([("version", VERSION), ("commit", COMMIT), ("date", DATE)]),
+        );
         to.register("uploads", "Uploads that ended, by result", self.uploads.clone());
         to.register_with_unit(
             "upload_duration",
@@ -415,7 +420,10 @@ mod tests {
     #[test]
     fn the_build_and_the_process_are_known() {
         let metrics = metrics();
-        assert!(has(&metrics, concat!("linkgate_store_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1")));
+        assert!(has(
+            &metrics,
+            &format!("linkgate_store_build_info{{version=\"{VERSION}\",commit=\"{COMMIT}\",date=\"{DATE}\"}} 1")
+        ));
         let text = metrics.render().unwrap();
         for name in [
             "process_cpu_seconds_total",

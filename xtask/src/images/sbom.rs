@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cyclonedx_bom::external_models::spdx::SpdxExpression;
 use cyclonedx_bom::external_models::uri::Purl;
@@ -33,6 +33,8 @@ struct Package {
     version: String,
     license: Option<String>,
     source: Option<String>,
+    #[serde(default)]
+    manifest_path: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -57,15 +59,63 @@ struct Kind {
     kind: Option<String>,
 }
 
+/// What is linked into one of our crates.
+pub struct CrateList {
+    /// The document.
+    pub document: Vec<u8>,
+    /// The same for us, our own among them.
+    pub crates: BTreeSet<LinkedCrate>,
+}
+
+/// A crate that ends up in a program.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkedCrate {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its terms, as it says them.
+    pub license: Option<String>,
+    /// Where its sources are.
+    pub folder: PathBuf,
+    /// Whether it is not ours.
+    pub is_of_others: bool,
+}
+
+/// What static programs are built for.
+pub fn static_target() -> String {
+    format!("{}-unknown-linux-musl", std::env::consts::ARCH)
+}
+
+/// What is linked into one of our crates where it is built for this kind of machine.
+pub fn list_crates(workspace: &Workspace, crate_name: &str, target: &str) -> Outcome<CrateList> {
+    let mut command = workspace.cargo();
+    command.args(["metadata", "--locked", "--format-version", "1", "--filter-platform", target]);
+    let text = capture(&mut command)?;
+    let metadata: Metadata = serde_json::from_str(&text).trying(|| "read what `cargo metadata` printed".to_owned())?;
+    let lock = fs::read_to_string(workspace.path("Cargo.lock")).trying(|| "read Cargo.lock".to_owned())?;
+    let document = render_bom(build_bom(&metadata, &read_checksums(&lock), crate_name)?)?;
+    let root = metadata.packages.iter().find(|package| package.name == crate_name && package.source.is_none());
+    let linked = root.map(|root| find_linked(&metadata, &root.id)).unwrap_or_default();
+    let crates = metadata.packages.iter().filter(|package| linked.contains_key(package.id.as_str()));
+    Ok(CrateList { document, crates: crates.map(LinkedCrate::from).collect() })
+}
+
+impl From<&Package> for LinkedCrate {
+    fn from(package: &Package) -> Self {
+        Self {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            license: package.license.clone(),
+            folder: package.manifest_path.parent().unwrap_or(Path::new("")).to_owned(),
+            is_of_others: package.source.is_some(),
+        }
+    }
+}
+
 /// Writes the document of one of our crates.
 pub fn write_bom(workspace: &Workspace, crate_name: &str, to: &Path) -> Outcome<()> {
-    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
-    let mut command = workspace.cargo();
-    command.args(["metadata", "--locked", "--format-version", "1", "--filter-platform", &target]);
-    let text = capture(&mut command)?;
-    let metadata = serde_json::from_str(&text).trying(|| "read what `cargo metadata` printed".to_owned())?;
-    let lock = fs::read_to_string(workspace.path("Cargo.lock")).trying(|| "read Cargo.lock".to_owned())?;
-    let text = render_bom(build_bom(&metadata, &read_checksums(&lock), crate_name)?)?;
+    let text = list_crates(workspace, crate_name, &static_target())?.document;
     let folder = to.parent().unwrap_or(to);
     fs::create_dir_all(folder).and_then(|()| fs::write(to, text)).trying(|| format!("write {}", to.display()))
 }
@@ -209,6 +259,36 @@ mod tests {
             for component in others {
                 assert!(component["licenses"][0]["expression"].is_string(), "{component}");
                 assert_eq!(component["hashes"][0]["alg"], "SHA-256", "{component}");
+            }
+        }
+    }
+
+    /// Cargo says twice what is linked, by different commands.
+    #[test]
+    fn the_list_holds_all_that_cargo_tree_shows() {
+        let workspace = Workspace::find().unwrap();
+        for program in ["linkgate-store", "linkgate-cli"] {
+            let list = list_crates(&workspace, program, &static_target()).unwrap().crates;
+            let mut tree = workspace.cargo();
+            tree.args([
+                "tree",
+                "--locked",
+                "--package",
+                program,
+                "--edges",
+                "normal,no-proc-macro",
+                "--prefix",
+                "none",
+            ]);
+            let text = capture(tree.args(["--no-dedupe", "--target", &static_target(), "--format", "{p}"])).unwrap();
+            let shown: BTreeSet<_> = text.lines().filter_map(|line| line.split_once(" v")).collect();
+            assert!(shown.len() > 20, "{text}");
+            for (name, rest) in shown {
+                let version = rest.split(' ').next().unwrap();
+                assert!(
+                    list.iter().any(|linked| (linked.name.as_str(), linked.version.as_str()) == (name, version)),
+                    "{name} {version}"
+                );
             }
         }
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::files::{copy_file, make_folder, path_in_image};
 use super::sbom;
 use crate::error::{Failure, Outcome, Trying};
+use crate::release::Release;
 use crate::run::{probe, run};
 use crate::up::sample;
 use crate::wasm;
@@ -37,7 +38,7 @@ pub struct Programs {
 impl Programs {
     /// Builds them.
     pub fn build(workspace: &Workspace, quick: bool) -> Outcome<Self> {
-        let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+        let target = sbom::static_target();
         if probe("musl-gcc", &["--version"]).is_none() {
             return Err(Failure::missing(
                 "musl-gcc is missing, which static programs are built with: install musl-tools",
@@ -48,12 +49,23 @@ impl Programs {
         let profile = if quick { "quick" } else { "release" };
         let mut command = workspace.cargo_build_for(&target);
         command.args(["--locked", "--profile", profile, "-p", "linkgate-store", "-p", "linkgate-cli", "-p", "xtask"]);
+        command.envs(Release::find(workspace)?.variables());
         run(&mut command)?;
         let folder = workspace.target.join(target).join(profile);
         for program in ["linkgate-store", "linkgate", "xtask"].map(|name| folder.join(name)).iter().chain([&wasm]) {
             check_paths(workspace, program)?;
         }
         Ok(Self { folder, wasm })
+    }
+
+    /// Where a program is.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Where the filter is.
+    pub fn filter(&self) -> &Path {
+        &self.wasm
     }
 }
 

@@ -83,6 +83,21 @@ impl Authority {
     }
 }
 
+/// An authority and two certificates of it for this name, one to take the place of the other: names of files, texts, modes.
+pub fn issue_twice(name: &str) -> Outcome<[(&'static str, String, u32); 5]> {
+    let making = || format!("make certificates for {name}");
+    let issuer = make_issuer().trying(making)?;
+    let (first, first_key) = issue(&issuer, &[name]).trying(making)?;
+    let (second, second_key) = issue(&issuer, &[name]).trying(making)?;
+    Ok([
+        (AUTHORITY, issuer.pem(), 0o644),
+        ("gateway.crt", first, 0o644),
+        ("gateway.key", first_key, 0o600),
+        ("new.crt", second, 0o644),
+        ("new.key", second_key, 0o600),
+    ])
+}
+
 fn write(folder: &Path, name: &str, text: &str) -> Outcome<()> {
     write_atomically(&folder.join(name), text.as_bytes(), if name == KEY { 0o600 } else { 0o644 })
 }
