@@ -249,6 +249,27 @@ fn alert_rules_fire_for_what_they_are_about() {
     }
 }
 
+/// Whoever is woken by an alert finds what it means and what to do.
+#[test]
+fn every_alert_links_to_its_entry_of_the_runbook() {
+    let rules = yaml::documents(&read("deploy/prometheus/alerts.yml")).remove(0);
+    let runbook = read("docs/RUNBOOK.md");
+    let alerts: Vec<_> =
+        items(&rules["groups"][0]["rules"]).iter().map(|alert| alert["alert"].as_str().unwrap()).collect();
+    for (alert, name) in items(&rules["groups"][0]["rules"]).iter().zip(&alerts) {
+        let link = format!("docs/RUNBOOK.md#{}", name.to_lowercase());
+        assert_eq!(alert["annotations"]["runbook"], link, "{name}");
+        let (_, entry) = runbook.split_once(&format!("\n## {name}\n")).unwrap_or_else(|| panic!("{name} has no entry"));
+        let entry = entry.split("\n## ").next().unwrap();
+        for part in ["**You see** ", "**It means** ", "**Do** "] {
+            assert!(entry.contains(part), "the entry of {name} lacks {part}");
+        }
+    }
+    for entry in runbook.lines().filter_map(|line| line.strip_prefix("## ")) {
+        assert!(alerts.contains(&entry), "{entry} is in the runbook and is no alert");
+    }
+}
+
 /// Every alert is in the docs, and each is tried.
 #[test]
 fn every_alert_is_documented_and_has_a_test() {
