@@ -131,15 +131,23 @@ pub enum PolicyCommand {
         #[arg(long, value_enum)]
         format: LimitsFormat,
     },
-    /// Check a policy, then write it where Envoy picks it up without a restart
+    /// Check a policy, then write it where Envoy picks it up without a restart, or print it as a resource of Kubernetes
     Deploy {
         /// The policy, YAML
         file: PathBuf,
+        /// The folder that Envoy watches (LINKGATE_POLICY_DIR of envoy.yaml)
+        #[arg(long, value_name = "DIR", required_unless_present = "format", conflicts_with = "format")]
+        to: Option<PathBuf>,
         #[command(flatten)]
-        target: Target,
+        wait: Confirmation,
         /// The filter, as Envoy will find it [default: DIR/linkgate_filter.wasm]
-        #[arg(long, value_name = "PATH")]
+        #[arg(long, value_name = "PATH", required_if_eq_any = [("format", "configmap"), ("format", "envoyfilter"), ("format", "envoypatchpolicy")])]
         wasm: Option<PathBuf>,
+        /// Print a resource for `kubectl apply -f -` instead
+        #[arg(long, value_enum)]
+        format: Option<ManifestFormat>,
+        #[command(flatten)]
+        manifest: ManifestArgs,
     },
     /// Restore what the last deploy or rollback replaced
     Rollback {
@@ -155,6 +163,52 @@ pub enum LimitsFormat {
     Limitador,
     /// envoyproxy/ratelimit: a file of its runtime configuration
     Envoyproxy,
+}
+
+/// A resource of Kubernetes, by who reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ManifestFormat {
+    /// A `ConfigMap`, mounted where Envoy watches
+    Configmap,
+    /// Istio's `EnvoyFilter`
+    Envoyfilter,
+    /// Envoy Gateway's `EnvoyPatchPolicy`
+    Envoypatchpolicy,
+}
+
+/// What a resource of Kubernetes is called and about.
+#[derive(Args)]
+pub struct ManifestArgs {
+    /// Its name
+    #[arg(long, default_value = "linkgate-policy", requires = "format")]
+    pub name: String,
+    /// Its namespace
+    #[arg(long, requires = "format")]
+    pub namespace: Option<String>,
+    /// Of Istio: a label of the workloads, `NAME=VALUE`; may be given several times
+    #[arg(long, value_name = "LABEL", default_value = "istio=ingressgateway", value_parser = parse_label, requires = "format")]
+    pub selector: Vec<(String, String)>,
+    /// Of Envoy Gateway: the listener, `NAMESPACE/GATEWAY/LISTENER`
+    #[arg(long, value_name = "LISTENER", requires = "format")]
+    pub listener: Option<String>,
+}
+
+fn parse_label(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE"),
+    }
+}
+
+/// Whether to wait until a policy is in force.
+#[derive(Args)]
+pub struct Confirmation {
+    /// Wait at most so long until every worker of Envoy serves it, for example 30s
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, conflicts_with = "format")]
+    pub wait: Option<Duration>,
+    /// Envoy's admin address, for --wait
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9901")]
+    pub admin: Admin,
 }
 
 /// Where a policy goes, and whether to wait until it is in force.

@@ -8,9 +8,10 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf, absolute};
 
-use crate::args::Target;
+use crate::args::{ManifestArgs, ManifestFormat, Target};
 use crate::error::Error;
 use crate::files::{AtomicFile, Existing, read_text_up_to};
+use crate::manifest::format_manifest;
 use crate::policy;
 use crate::resource::{MAX_RESOURCE_BYTES, Resource};
 use crate::rollout::Rollout;
@@ -29,6 +30,20 @@ pub fn deploy_policy(file: &Path, wasm: Option<&Path>, target: &Target) -> Resul
     let wasm = find_wasm(folder, wasm)?;
     let resource = Resource::new(checked.policy.version(), &checked.to_json(), &wasm);
     put_in_force(&resource, target, &checked.format_summary())
+}
+
+/// Checks the policy and returns a resource of Kubernetes with it. The filter lies on another machine, so it must be named.
+pub fn print_manifest(
+    file: &Path,
+    wasm: Option<&Path>,
+    arguments: &ManifestArgs,
+    format: ManifestFormat,
+) -> Result<String, Error> {
+    let checked = policy::check_policy(file)?;
+    let wasm = wasm.unwrap_or(Path::new(WASM));
+    let wasm = wasm.to_str().ok_or_else(|| Error::PathNotText(wasm.to_owned()))?;
+    let resource = Resource::new(checked.policy.version(), &checked.to_json(), wasm);
+    format_manifest(&resource, arguments, format)
 }
 
 /// Puts back what was replaced last; returns what to print.

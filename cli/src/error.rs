@@ -36,6 +36,20 @@ pub enum Error {
     /// The folder to deploy to is missing.
     #[error("{} is no folder: make it first, or choose another with --to", .0.display())]
     NoFolder(PathBuf),
+    /// Nobody said where to, and clap asks for one of the two.
+    #[error("say where to deploy to, with --to or --format")]
+    NoTarget,
+    /// A listener of Envoy Gateway is not named in full.
+    #[error("name the listener with --listener NAMESPACE/GATEWAY/LISTENER, as Envoy Gateway does")]
+    NoListener,
+    /// The policy is too large for one resource.
+    #[error("the policy makes a resource of {bytes} bytes, and a ConfigMap takes at most {limit_bytes}")]
+    ManifestTooLarge {
+        /// How large it is.
+        bytes: usize,
+        /// The limit.
+        limit_bytes: usize,
+    },
     /// There is nothing to go back to.
     #[error("{} is not there: nothing was deployed over another policy here yet, so there is none to go back to", .0.display())]
     NoPrevious(PathBuf),

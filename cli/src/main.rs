@@ -17,6 +17,7 @@ mod explain;
 mod files;
 mod keys;
 mod limits;
+mod manifest;
 mod manual;
 mod policy;
 mod proxy;
@@ -31,7 +32,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{
-    ApigwCommand, Cli, Command, EnvoyCommand, KeysCommand, OperatorCommand, PolicyCommand, SecretCommand,
+    ApigwCommand, Cli, Command, EnvoyCommand, KeysCommand, OperatorCommand, PolicyCommand, SecretCommand, Target,
 };
 use crate::error::Error;
 
@@ -118,9 +119,14 @@ fn run_policy(command: PolicyCommand) -> Result<Report, Error> {
         PolicyCommand::Explain { file, request, json } => explain::explain_request(&file, &request, json),
         PolicyCommand::Diff { old, new } => policy::compare_policies(&old, &new).map(Report::from),
         PolicyCommand::Limits { file, format } => limits::write_limits(&file, format),
-        PolicyCommand::Deploy { file, target, wasm } => {
-            deploy::deploy_policy(&file, wasm.as_deref(), &target).map(Report::from)
-        }
+        PolicyCommand::Deploy { file, to, wait, wasm, format, manifest } => match (format, to) {
+            (Some(format), _) => deploy::print_manifest(&file, wasm.as_deref(), &manifest, format).map(Report::from),
+            (None, Some(to)) => {
+                deploy::deploy_policy(&file, wasm.as_deref(), &Target { to, wait: wait.wait, admin: wait.admin })
+                    .map(Report::from)
+            }
+            (None, None) => Err(Error::NoTarget),
+        },
         PolicyCommand::Rollback { target } => deploy::roll_back(&target).map(Report::from),
     }
 }

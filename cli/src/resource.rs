@@ -56,6 +56,12 @@ impl Resource {
         policy_of(&resource["typed_config"])
     }
 
+    /// The filter as it stands in a list of filters.
+    pub fn filter(&self) -> Value {
+        let read: Value = serde_json::from_str(&self.text).unwrap_or_default();
+        json!({"name": NAME, "typed_config": read["resources"][0]["typed_config"]})
+    }
+
     /// The version of the policy in it.
     pub fn version(&self) -> &str {
         policy_version(&self.info)

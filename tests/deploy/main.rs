@@ -3,6 +3,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests and their helpers fail by panicking")]
 
+mod kubernetes;
 mod yaml;
 
 use std::fs;
@@ -20,7 +21,7 @@ fn read(path: &str) -> String {
 }
 
 fn manifests() -> Vec<Value> {
-    ["store", "gateway"]
+    ["overlays/single/store", "base/store", "base/gateway"]
         .iter()
         .flat_map(|name| yaml::documents(&read(&format!("deploy/kubernetes/{name}.yaml"))))
         .collect()
