@@ -21,10 +21,12 @@ pub(crate) enum CallBody<'a> {
     Stream(&'a (dyn Fn() -> Result<Body, Error> + Sync)),
 }
 
-/// A request about the packages of a module.
+/// A request.
 pub(crate) struct Call<'a> {
     pub(crate) method: Method,
-    pub(crate) module: &'a ModuleRef,
+    /// The module whose packages it is about, if it is about those of one.
+    pub(crate) module: Option<&'a ModuleRef>,
+    /// The path below its packages, or the whole path.
     pub(crate) below: String,
     pub(crate) query: Vec<(String, String)>,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
@@ -35,11 +37,21 @@ pub(crate) struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
+    /// One about the packages of a module.
     pub(crate) fn new(method: Method, module: &'a ModuleRef, below: impl Into<String>) -> Self {
+        Self::about(method, Some(module), below.into())
+    }
+
+    /// One that reads what is about no module.
+    pub(crate) fn get_whole(path: &str) -> Self {
+        Self::about(Method::GET, None, path.to_owned())
+    }
+
+    fn about(method: Method, module: Option<&'a ModuleRef>, below: String) -> Self {
         Self {
             method,
             module,
-            below: below.into(),
+            below,
             query: Vec::new(),
             headers: Vec::new(),
             body: CallBody::None,

@@ -158,11 +158,12 @@ impl Client {
         Error::TimedOut { host: self.host.clone(), seconds: after.as_secs() }
     }
 
-    /// The URL of what lies below a module's packages.
+    /// The URL of a request, without its query.
     pub(crate) fn url_of(&self, call: &Call<'_>) -> Url {
         let mut url = self.settings.base.clone();
         let prefix = url.path().trim_end_matches('/').to_owned();
-        url.set_path(&format!("{prefix}{}", call.module.path_to(&call.below)));
+        let path = call.module.map_or_else(|| call.below.clone(), |module| module.path_to(&call.below));
+        url.set_path(&format!("{prefix}{path}"));
         url
     }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use linkgate_contract::{JobDocument, JobId, JobState, ModuleRef};
+use linkgate_contract::{JobDocument, JobId, JobPage, JobState, ModuleRef};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, Response};
 use tokio::time::{Instant, sleep, timeout};
@@ -43,6 +43,15 @@ impl Client {
     /// See [`Error`].
     pub async fn get_job(&self, module: &ModuleRef, id: JobId) -> Result<JobDocument, Error> {
         self.fetch(&Call::get(module, format!("link/{id}/"))).await
+    }
+
+    /// The uploads by link of a module, those in progress first.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn list_jobs(&self, module: &ModuleRef, limit: Option<u32>) -> Result<JobPage, Error> {
+        let call = Call::get(module, "link/").query("limit", limit);
+        self.fetch(&call.header("prefer", Some("handling=strict"))?).await
     }
 
     /// Cancels an upload by link; the document says how it ended, which may be otherwise.

@@ -43,7 +43,7 @@ pub use download::{DownloadHead, Pulled};
 pub use error::Error;
 pub use jobs::JobWatch;
 pub use key::IdempotencyKey;
-pub use packages::{EventQuery, PackageQuery};
+pub use packages::{EventQuery, ModuleQuery, PackageQuery};
 pub use refusal::Refusal;
 pub use retry::{RetryNotice, RetryPolicy};
 pub use settings::Settings;

@@ -1,7 +1,8 @@
 //! Reads what is stored: lists, packages, usage, events, statements.
 
 use linkgate_contract::{
-    EventDocument, ModuleRef, PackageDocument, PackageId, PackageVersion, Page, Sha256, SourcePackage, UsageDocument,
+    EventDocument, Members, ModulePage, ModuleRef, PackageDocument, PackageId, PackageVersion, Page, Sha256,
+    SourcePackage, UsageDocument,
 };
 use url::form_urlencoded;
 
@@ -42,7 +43,42 @@ pub struct EventQuery {
     pub package_id: Option<PackageId>,
 }
 
+/// Which modules to list; what is left out does not count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names and meanings are those of the parameters in docs/REFERENCE.md")]
+pub struct ModuleQuery {
+    pub limit: Option<u32>,
+    pub offset: Option<u64>,
+    pub search_term: Option<String>,
+}
+
+/// Where the list of modules is.
+const MODULES: &str = "/bkapps/applications/";
+
 impl Client {
+    /// A page of the modules that have packages and that the caller may read.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn list_modules(&self, query: &ModuleQuery) -> Result<ModulePage, Error> {
+        let call = Call::get_whole(MODULES)
+            .query("limit", query.limit)
+            .query("offset", query.offset)
+            .query("search_term", query.search_term.as_ref());
+        self.fetch(&call.header("prefer", Some("handling=strict"))?).await
+    }
+
+    /// The page that another one names as its `next`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn next_modules(&self, page: &ModulePage) -> Result<Option<ModulePage>, Error> {
+        match next_query(page.next.as_deref()) {
+            Some(query) => self.fetch(&Call { query, ..Call::get_whole(MODULES) }).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// A page of the packages of a module. A parameter that cannot be read is refused.
     ///
     /// # Errors
@@ -137,6 +173,14 @@ impl Client {
             Some(query) => self.fetch(&Call { query, ..Call::get(module, "events/") }).await.map(Some),
             None => Ok(None),
         }
+    }
+
+    /// What is in a package.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn list_members(&self, module: &ModuleRef, id: PackageId) -> Result<Members, Error> {
+        self.fetch(&Call::get(module, format!("{id}/members/"))).await
     }
 
     /// The signed statement of where a package came from.

@@ -6,8 +6,8 @@ mod support;
 
 use std::sync::{Arc, Mutex};
 
-use linkgate_client::{Client, Credentials, DeleteOptions, Error, PackageQuery, Settings, UrlRequest};
-use linkgate_contract::{PackageId, PinName};
+use linkgate_client::{Client, Credentials, DeleteOptions, Error, ModuleQuery, PackageQuery, Settings, UrlRequest};
+use linkgate_contract::{MemberKind, PackageId, PinName};
 use serde_json::{Value, json};
 use support::{Gateway, Turn, hurried, json, module};
 
@@ -58,6 +58,41 @@ async fn a_list_is_walked_page_by_page_under_the_prefix() {
         Some(r#"{"bk_app_code":"ci","bk_app_secret":"s3cret","bk_ticket":"t1cket"}"#)
     );
     assert_eq!((seen.header("accept-language"), seen.header("prefer")), (Some("en"), Some("handling=strict")));
+}
+
+fn modules(names: &[&str], next: Option<&str>) -> Value {
+    let row = |name: &&str| json!({"app_code": "shop", "module": name, "packages": 1, "bytes": 7, "updated": null});
+    json!({"count": 3, "next": next, "previous": null, "results": names.iter().map(row).collect::<Vec<_>>()})
+}
+
+#[tokio::test]
+async fn modules_are_listed_by_their_own_path_and_page_by_page() {
+    let pages = [modules(&["a", "b"], Some("?limit=2&offset=2")), modules(&["c"], None)];
+    let gateway = Gateway::start(pages.iter().map(|page| json(200, page)).collect()).await;
+    let client = gateway.client();
+    let query = ModuleQuery { limit: Some(2), ..ModuleQuery::default() };
+    let first = client.list_modules(&query).await.unwrap();
+    let second = client.next_modules(&first).await.unwrap().unwrap();
+    assert!(client.next_modules(&second).await.unwrap().is_none());
+    let names = first.results.iter().chain(&second.results).map(|row| row.module.as_str()).collect::<Vec<_>>();
+    assert_eq!(names, ["a", "b", "c"]);
+    let lines: Vec<_> = gateway.seen().into_iter().map(|seen| seen.line).collect();
+    let path = "/stag/bkapps/applications/";
+    assert_eq!(lines, [format!("GET {path}?limit=2 HTTP/1.1"), format!("GET {path}?limit=2&offset=2 HTTP/1.1")]);
+}
+
+#[tokio::test]
+async fn jobs_and_members_are_read_as_the_store_writes_them() {
+    let member = json!({"path": "app/run", "kind": "symlink", "size": null, "target": "start"});
+    let members = json!({"format": "tar.gz", "entries": 1, "truncated": false, "results": [member]});
+    let gateway = Gateway::start(vec![json(200, &json!({"results": []})), json(200, &members)]).await;
+    let client = gateway.client();
+    assert!(client.list_jobs(&module(), Some(5)).await.unwrap().results.is_empty());
+    let members = client.list_members(&module(), ID).await.unwrap();
+    assert_eq!((members.results[0].kind, members.results[0].target.as_deref()), (MemberKind::Symlink, Some("start")));
+    let path = "/stag/bkapps/applications/app_code/modules/default/source_package/";
+    let lines: Vec<_> = gateway.seen().into_iter().map(|seen| seen.line).collect();
+    assert_eq!(lines, [format!("GET {path}link/?limit=5 HTTP/1.1"), format!("GET {path}7/members/ HTTP/1.1")]);
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// Why a text is no name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidName {
@@ -71,6 +73,18 @@ macro_rules! name {
                 f.write_str(&self.0)
             }
         }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Self::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+            }
+        }
     };
 }
 
@@ -92,6 +106,9 @@ mod tests {
         for good in ["a", "app_code", "bk-paas3", "0day", &"a".repeat(32)] {
             assert_eq!(AppCode::new(good).unwrap().as_str(), good);
         }
+        let name = ModuleName::new("default").unwrap();
+        assert_eq!(serde_json::to_string(&name).unwrap(), "\"default\"");
+        assert_eq!(serde_json::from_str::<ModuleName>("\"default\"").unwrap(), name);
     }
 
     #[test]
@@ -100,6 +117,7 @@ mod tests {
         assert_eq!(ModuleName::new("a".repeat(33)), Err(InvalidName::TooLong { len: 33 }));
         for bad in [".", "..", "-a", "_a", "a/b", "a%2fb", "a b", "a;b", "é", "a\0"] {
             assert!(matches!(AppCode::new(bad), Err(InvalidName::BadCharacter { .. })), "{bad:?}");
+            assert!(serde_json::from_value::<AppCode>(bad.into()).is_err(), "{bad:?}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::{Action, ModuleRef, Sha256, SignedNonce, TenantId};
+use crate::{Action, ModuleRef, Patterns, Sha256, SignedNonce, TenantId};
 
 /// The claims of `X-Bkapi-JWT`. Times are seconds since the epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +59,60 @@ pub struct Extension {
     /// The nonce that this request uses up, if it is signed and may change something: the token is for it alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<SignedNonce>,
+    /// What the caller's grants are for, where the request is about no module: the token is good for that alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grants: Option<GrantsClaim>,
+    /// What pages for people need to know, where the request comes from one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub console: Option<ConsoleClaim>,
+}
+
+/// The grants that give a caller anything, by pattern.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct GrantsClaim {
+    /// Each of them.
+    pub list: Vec<GrantClaim>,
+    /// Whether there are more, which the token leaves out.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub more: bool,
+}
+
+/// What a grant gives, and for which modules. Names match as [`Patterns`] do.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct GrantClaim {
+    /// Patterns of applications.
+    pub targets: Vec<String>,
+    /// Patterns of their modules.
+    pub modules: Vec<String>,
+    /// What it gives.
+    pub actions: Vec<Action>,
+}
+
+/// What the console shows beside the API's reply.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ConsoleClaim {
+    /// All that the caller may do to the module's packages; nothing where the request is about no module.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<Action>,
+    /// Whom to ask for more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<String>,
+}
+
+impl GrantsClaim {
+    /// More grants than this make a token that is not believed.
+    pub const MAX_GRANTS: usize = 64;
+
+    /// Whether one of them lets the caller do this to that module's packages. A list of modules is held against
+    /// [`Patterns`] that are made once.
+    #[must_use]
+    pub fn give(&self, target: &ModuleRef, action: Action) -> bool {
+        self.list.iter().any(|grant| {
+            grant.actions.contains(&action)
+                && Patterns::new(&grant.targets).matches(target.app.as_str())
+                && Patterns::new(&grant.modules).matches(target.module.as_str())
+        })
+    }
 }
 
 impl Extension {
@@ -69,10 +123,16 @@ impl Extension {
 
     /// Whether a token is good for doing this to that module's packages. One that names no action, as those of other gateways
     /// do not, is good for what a grant gives that names none: no gateway learns to delete by an upgrade of the store.
+    ///
+    /// A request about no module takes a token with grants, and such a token is for nothing else: that it names no module does
+    /// not make it good for every one.
     #[must_use]
-    pub fn covers(&self, target: &ModuleRef, action: Action) -> bool {
-        let is_target = self.target.as_ref().is_none_or(|named| named == target);
+    pub fn covers(&self, target: Option<&ModuleRef>, action: Action) -> bool {
         let is_action = self.action.map_or_else(|| Action::DEFAULT.contains(&action), |named| named == action);
+        let is_target = match target {
+            Some(target) => self.grants.is_none() && self.target.as_ref().is_none_or(|named| named == target),
+            None => self.grants.is_some() && self.target.is_none(),
+        };
         is_target && is_action
     }
 
@@ -273,11 +333,11 @@ mod tests {
             |target: Option<&str>, action| Extension { target: target.map(module), action, ..Extension::default() };
         let (here, there) = (module("app/default"), module("app/other"));
         let named = extension(Some("app/default"), Some(Action::Delete));
-        assert!(named.covers(&here, Action::Delete));
-        assert!(!named.covers(&there, Action::Delete) && !named.covers(&here, Action::Upload));
+        assert!(named.covers(Some(&here), Action::Delete));
+        assert!(!named.covers(Some(&there), Action::Delete) && !named.covers(Some(&here), Action::Upload));
         let unnamed = extension(None, None);
         for &action in Action::ALL {
-            assert_eq!(unnamed.covers(&there, action), Action::DEFAULT.contains(&action), "{action}");
+            assert_eq!(unnamed.covers(Some(&there), action), Action::DEFAULT.contains(&action), "{action}");
         }
         let written = serde_json::to_value(&named).unwrap();
         assert_eq!(written, json!({"target": "app/default", "action": "delete"}));
@@ -285,6 +345,52 @@ mod tests {
         for bad in [json!({"target": "app"}), json!({"target": "a b/c"}), json!({"action": "all"})] {
             assert!(serde_json::from_value::<Extension>(bad.clone()).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_token_with_grants_is_for_no_module_and_only_such_a_token_is() {
+        let module: ModuleRef = "app/default".parse().unwrap();
+        let grants = Some(GrantsClaim::default());
+        let listing = Extension { action: Some(Action::Read), grants: grants.clone(), ..Extension::default() };
+        assert!(listing.covers(None, Action::Read) && !listing.covers(None, Action::Delete));
+        let of_another_gateway = Extension::default();
+        let of_a_module = Extension { target: Some(module.clone()), ..listing.clone() };
+        for &action in Action::ALL {
+            assert!(!listing.covers(Some(&module), action), "{action}");
+            let nameless = Extension { action: None, ..listing.clone() };
+            assert!(!nameless.covers(Some(&module), action), "{action}");
+            for none in [&of_another_gateway, &of_a_module, &Extension { grants: None, ..of_a_module.clone() }] {
+                assert!(!none.covers(None, action), "{action}");
+            }
+            assert!(!of_a_module.covers(Some(&module), action), "{action}: a token says one of the two");
+        }
+    }
+
+    #[test]
+    fn grants_give_what_their_patterns_match_and_nothing_else() {
+        let list = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let grant =
+            GrantClaim { targets: list(&["shop-*"]), modules: list(&["web", "a?"]), actions: vec![Action::Read] };
+        let grants = GrantsClaim { list: vec![grant], more: true };
+        let gives = |module: &str, action| grants.give(&module.parse().unwrap(), action);
+        assert!(gives("shop-1/web", Action::Read) && gives("shop-/ab", Action::Read));
+        assert!(!gives("shop-1/web", Action::Upload) && !gives("shop/web", Action::Read));
+        assert!(!gives("shop-1/abc", Action::Read) && !gives("Shop-1/web", Action::Read));
+        let written = serde_json::to_value(&grants).unwrap();
+        let expected = json!({"targets": ["shop-*"], "modules": ["web", "a?"], "actions": ["read"]});
+        assert_eq!(written, json!({"list": [expected], "more": true}));
+        assert_eq!(serde_json::from_value::<GrantsClaim>(written).unwrap(), grants);
+    }
+
+    #[test]
+    fn the_console_is_told_no_more_than_there_is() {
+        let claim = ConsoleClaim { actions: vec![Action::Upload], contact: Some("ops@example.com".into()) };
+        let extension = Extension { console: Some(claim), ..Extension::default() };
+        let written = serde_json::to_value(&extension).unwrap();
+        assert_eq!(written, json!({"console": {"actions": ["upload"], "contact": "ops@example.com"}}));
+        assert_eq!(serde_json::from_value::<Extension>(written).unwrap(), extension);
+        let empty = Extension { console: Some(ConsoleClaim::default()), ..Extension::default() };
+        assert_eq!(serde_json::to_value(&empty).unwrap(), json!({"console": {}}));
     }
 
     #[test]

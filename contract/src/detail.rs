@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Operator, PackageId, PackageVersion, PinName, SourcePackage};
+use crate::{AppCode, JobDocument, ModuleName, Operator, PackageId, PackageVersion, PinName, SourcePackage};
 
 /// All that is known of a package.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,4 +167,74 @@ pub struct EventDocument {
     pub client_ip: Option<String>,
     /// `user`, or the name of the rule or quota by which the store did or refused it.
     pub reason: String,
+}
+
+/// A module that has packages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ModuleSummary {
+    /// The application that owns it.
+    pub app_code: AppCode,
+    /// Its name.
+    pub module: ModuleName,
+    /// Live packages.
+    pub packages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// When one of them was uploaded, overwritten or restored last; null: there is none.
+    pub updated: Option<String>,
+}
+
+/// A page of modules.
+pub type ModulePage = Page<ModuleSummary>;
+
+/// Uploads by link of a module: those in progress, then those that ended, the latest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct JobPage {
+    /// The uploads.
+    pub results: Vec<JobDocument>,
+}
+
+/// What is in a package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Members {
+    /// The format of the archive, as that of a package; `opaque` for a file that is none, and has no members.
+    pub format: String,
+    /// How many members the archive has.
+    pub entries: u64,
+    /// Whether it has more than are listed here.
+    pub truncated: bool,
+    /// The members, in the order of the archive.
+    pub results: Vec<Member>,
+}
+
+/// A member of an archive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Member {
+    /// Its path in the archive.
+    pub path: String,
+    /// What it is.
+    pub kind: MemberKind,
+    /// The bytes of a file when unpacked.
+    pub size: Option<u64>,
+    /// Where a link leads.
+    pub target: Option<String>,
+}
+
+/// What a member of an archive is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum MemberKind {
+    /// A file.
+    File,
+    /// A folder.
+    Folder,
+    /// A symbolic link.
+    Symlink,
+    /// Another name of a file of the same archive.
+    Hardlink,
 }

@@ -89,6 +89,12 @@ pub enum ReplyKind {
     Usage,
     /// A page of what happened to packages.
     EventPage,
+    /// Uploads by link of a module.
+    JobPage,
+    /// What is in a package.
+    Members,
+    /// A page of modules.
+    ModulePage,
     #[cfg(feature = "test-endpoint")]
     /// The query that reached the store.
     Query,
@@ -110,7 +116,8 @@ pub struct Endpoint {
     pub operation: Operation,
     /// Its method.
     pub method: Method,
-    /// Its path below the packages of a module, with names in braces for what the path carries.
+    /// Its path below the packages of a module, with names in braces for what the path carries; of one that is about no module,
+    /// its whole path.
     pub path: &'static str,
     /// Its whole path without the gateway's prefix, with names in braces, as traces show it.
     pub route: &'static str,
@@ -134,12 +141,22 @@ impl Operation {
     }
 }
 
+/// The whole path of a row.
+macro_rules! route {
+    (whole $path:literal) => {
+        $path
+    };
+    ($path:literal) => {
+        concat!("/bkapps/applications/{app_code}/modules/{module}/source_package/", $path)
+    };
+}
+
 macro_rules! endpoints {
     ($(
         $(#[cfg($cfg:meta)])?
         #[doc = $summary:literal]
         $operation:ident = $id:literal {
-            $method:ident $path:literal, action: $action:ident, body: $body:ident, query: $query:expr, reply: $reply:ident
+            $method:ident $($whole:ident)? $path:literal, action: $action:ident, body: $body:ident, query: $query:expr, reply: $reply:ident
             $(, extra: [$(($parameter:literal, $extra:ident)),*])? $(,)?
         }
     )*) => {
@@ -175,7 +192,7 @@ macro_rules! endpoints {
                     operation: Operation::$operation,
                     method: Method::$method,
                     path: $path,
-                    route: concat!("/bkapps/applications/{app_code}/modules/{module}/source_package/", $path),
+                    route: route!($($whole)? $path),
                     action: Action::$action,
                     body: BodyKind::$body,
                     query: &$query,
@@ -268,6 +285,19 @@ endpoints! {
         Get "events/", action: Read, body: None,
         query: ["limit", "before_id", "action", "package_id", UNKNOWN_PARAMETER], reply: EventPage,
     }
+    /// Lists the uploads by link of a module, those in progress first.
+    ListSourcePackageJobs = "list_source_package_jobs" {
+        Get "link/", action: Upload, body: None, query: ["limit", UNKNOWN_PARAMETER], reply: JobPage,
+    }
+    /// Lists what is in a package.
+    ListSourcePackageMembers = "list_source_package_members" {
+        Get "{id}/members/", action: Download, body: None, query: [], reply: Members,
+    }
+    /// Lists the modules that have packages and that the caller may read, page by page.
+    ListModules = "list_modules" {
+        Get whole "/bkapps/applications/", action: Read, body: None,
+        query: ["limit", "offset", "search_term", UNKNOWN_PARAMETER], reply: ModulePage,
+    }
     #[cfg(feature = "test-endpoint")]
     /// Shows the query that reached the store; only for tests.
     ShowTestQuery = "show_test_query" {
@@ -276,6 +306,12 @@ endpoints! {
 }
 
 impl Endpoint {
+    /// Whether it is about the packages of one module, which its path names.
+    #[must_use]
+    pub fn is_of_module(&self) -> bool {
+        !self.path.starts_with('/')
+    }
+
     /// Whether a request with this method is for it, if the path is.
     #[must_use]
     pub fn takes_method(&self, method: Method) -> bool {
@@ -302,7 +338,8 @@ mod tests {
             // A client that puts a file writes its name last.
             let is_file = endpoint.path.ends_with("/{filename}");
             assert!(endpoint.path.is_empty() || endpoint.path.ends_with('/') || is_file, "{id}");
-            assert_eq!(endpoint.route, format!("{}{}", ModuleRef::PATTERN, endpoint.path), "{id}");
+            let before = if endpoint.is_of_module() { ModuleRef::PATTERN } else { "" };
+            assert_eq!(endpoint.route, format!("{before}{}", endpoint.path), "{id}");
             for extra in endpoint.extra {
                 assert!(
                     endpoint.query.contains(&extra.parameter),

@@ -25,6 +25,7 @@ mod nonce;
 mod origin;
 mod package;
 mod package_id;
+mod pattern;
 mod prefix;
 pub mod release;
 mod request;
@@ -41,13 +42,14 @@ pub use action::{Action, UnknownAction};
 pub use actor::{CallerApp, InvalidActor, MAX_NAME_BYTES, Operator, is_printable_name};
 pub use allow::{AllowList, HostRule, InvalidHostRule};
 pub use app::{AppCode, InvalidName, ModuleName};
-pub use claims::{AppClaim, Claims, Extension, UserClaim};
+pub use claims::{AppClaim, Claims, ConsoleClaim, Extension, GrantClaim, GrantsClaim, UserClaim};
 pub use credential::{
     CredentialName, InvalidCallerCredential, InvalidCredentialName, MAX_CALLER_CREDENTIAL_BYTES,
     caller_credential_refused, read_caller_credential,
 };
 pub use detail::{
-    CleanupEntry, CleanupPlan, EventDocument, PackageDocument, Page, PinDocument, SumsDocument, UsageDocument,
+    CleanupEntry, CleanupPlan, EventDocument, JobPage, Member, MemberKind, Members, ModulePage, ModuleSummary,
+    PackageDocument, Page, PinDocument, SumsDocument, UsageDocument,
 };
 pub use endpoint::{
     BodyKind, CREDENTIAL_NAMES, Endpoint, ExtraAction, Method, NoEndpoint, Operation, PathParams, ReplyKind, Route,
@@ -66,6 +68,7 @@ pub use nonce::SignedNonce;
 pub use origin::Origin;
 pub use package::{DownloadUrl, NameTooLong, PackageName, SourcePackage};
 pub use package_id::{InvalidPackageId, PackageId};
+pub use pattern::{Patterns, pattern_covers};
 pub use prefix::{InvalidPrefix, PathPrefix};
 pub use request::{
     ParseLink, SourceRules, UploadByLinkRequest, parse_body_fields, read_flag_field, read_version_field,

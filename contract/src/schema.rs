@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::{FileName, JobId, Operator, PackageId, PackageVersion, PinName, Sha256};
+use crate::{AppCode, FileName, JobId, ModuleName, Operator, PackageId, PackageVersion, PinName, Sha256};
 
 macro_rules! schemas {
     ($($name:ident => $schema:tt;)*) => {
@@ -21,8 +21,10 @@ macro_rules! schemas {
 }
 
 schemas! {
+    AppCode => {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$"};
     FileName => {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"};
     JobId => {"type": "string", "format": "uuid"};
+    ModuleName => {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$"};
     Operator => {"type": "string", "minLength": 1};
     PackageId => {"type": "integer", "format": "int64", "minimum": 1};
     PackageVersion => {"type": "string", "minLength": 1, "maxLength": PackageVersion::MAX_CHARS};

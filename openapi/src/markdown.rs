@@ -38,8 +38,8 @@ const INTRODUCTION: &str = "\
 What each operation takes and gives. [API.md](API.md) is the guide: how to begin, what to do about errors, what is meant. This file is
 made of the same table as [openapi.json](../openapi/openapi.json); `linkgate openapi --markdown` prints it.
 
-All paths lie below `{prefix}/bkapps/applications/{app_code}/modules/{module}/source_package/`. The [action](POLICY.md#actions) is what a
-grant must give.
+All paths lie below `{prefix}/bkapps/applications/{app_code}/modules/{module}/source_package/`, but for one that begins with a slash,
+which lies below `{prefix}` and is about no single module. The [action](POLICY.md#actions) is what a grant must give.
 
 ";
 
@@ -70,7 +70,7 @@ fn for_every_operation(document: &Value) -> String {
         let place = format!("{} `{}`", string(&scheme["in"]), string(&scheme["name"]));
         text.push_str(&format!("| `{name}` | {place} | {} |\n", one_line(&scheme["description"])));
     }
-    text.push_str("\nParameters:\n\n");
+    text.push_str("\nParameters; those in the path of every operation on a module:\n\n");
     let shared: Vec<&Value> = shared_parameters(document);
     text.push_str(&parameter_table(&shared, document));
     text.push_str("\nHeaders of replies:\n\n| header | meaning |\n|---|---|\n");
@@ -93,8 +93,13 @@ fn operations(document: &Value) -> impl Iterator<Item = &Value> {
     entries(&document["paths"]).flat_map(|(_, path)| entries(path).map(|(_, operation)| operation))
 }
 
+fn operations_on_modules(document: &Value) -> impl Iterator<Item = &Value> {
+    let paths = entries(&document["paths"]).filter(|(path, _)| path.starts_with(ModuleRef::PATTERN));
+    paths.flat_map(|(_, path)| entries(path).map(|(_, operation)| operation))
+}
+
 fn shared_parameters(document: &Value) -> Vec<&Value> {
-    let mut all = operations(document).map(|operation| list(&operation["parameters"]));
+    let mut all = operations_on_modules(document).map(|operation| list(&operation["parameters"]));
     let first = all.next().unwrap_or_default();
     let others: Vec<&[Value]> = all.collect();
     first.iter().filter(|parameter| others.iter().all(|list| list.contains(parameter))).collect()
@@ -128,9 +133,9 @@ fn operation(endpoint: &Endpoint, document: &Value, refusals: &RefusalTable) -> 
 /// Method, path, action and credentials.
 fn facts(endpoint: &Endpoint, operation: &Value) -> String {
     let also = if endpoint.method == Method::Get { ", `HEAD`" } else { "" };
-    let path = endpoint.route.trim_start_matches(ModuleRef::PATTERN);
-    let mut text =
-        format!("`{}`{also} `…/source_package/{path}`, action `{}`", endpoint.method.name(), endpoint.action);
+    let before = if endpoint.is_of_module() { "…/source_package/" } else { "" };
+    let (method, path, action) = (endpoint.method.name(), endpoint.path, endpoint.action);
+    let mut text = format!("`{method}`{also} `{before}{path}`, action `{action}`");
     for extra in endpoint.extra {
         text.push_str(&format!(", and `{}` with `{}=true`", extra.action, extra.parameter));
     }

@@ -1,8 +1,8 @@
 //! What each operation takes and gives: the one place where that is said, row by row of the table of endpoints.
 
 use linkgate_contract::{
-    CleanupPlan, DownloadUrl, ErrorCode, EventDocument, JobDocument, Operation, PackageDocument, Page, PinDocument,
-    SourcePackage, UsageDocument,
+    CleanupPlan, DownloadUrl, ErrorCode, EventDocument, JobDocument, JobPage, Members, ModulePage, Operation,
+    PackageDocument, Page, PinDocument, SourcePackage, UsageDocument,
 };
 use schemars::SchemaGenerator;
 use serde_json::{Value, json};
@@ -105,6 +105,9 @@ pub(crate) fn describe(operation: Operation, schemas: &mut SchemaGenerator) -> D
         Operation::UnpinSourcePackage => unpin(schemas),
         Operation::ExplainSourcePackageCleanup => explain_cleanup(schemas),
         Operation::RunSourcePackageCleanup => run_cleanup(schemas),
+        Operation::ListSourcePackageJobs => list_jobs(schemas),
+        Operation::ListSourcePackageMembers => list_members(schemas),
+        Operation::ListModules => list_modules(schemas),
         #[cfg(feature = "test-endpoint")]
         Operation::ShowTestQuery => show_test_query(),
     }
@@ -386,6 +389,36 @@ fn list_events(schemas: &mut SchemaGenerator) -> Described {
         headers: &[LANGUAGE, STRICT],
         body: None,
         success: vec![with_links(Success::json::<Page<EventDocument>>(200, "A page", schemas))],
+        codes: &[ErrorCode::Validation],
+    }
+}
+
+fn list_jobs(schemas: &mut SchemaGenerator) -> Described {
+    Described {
+        description: "Those in progress, then those that ended and are still known, the latest first.",
+        headers: &[LANGUAGE, STRICT],
+        body: None,
+        success: vec![Success::json::<JobPage>(200, "The jobs", schemas)],
+        codes: &[ErrorCode::Validation],
+    }
+}
+
+fn list_members(schemas: &mut SchemaGenerator) -> Described {
+    Described {
+        description: "In the order of the archive, which is read for it.",
+        headers: &[LANGUAGE],
+        body: None,
+        success: vec![Success::json::<Members>(200, "The members", schemas)],
+        codes: &[ErrorCode::PackageDeleted, ErrorCode::PackagePurged, ErrorCode::ObjectStore],
+    }
+}
+
+fn list_modules(schemas: &mut SchemaGenerator) -> Described {
+    Described {
+        description: "Only modules for which the caller has a grant with the action `read`; a caller who has none at all is refused.",
+        headers: &[LANGUAGE, STRICT],
+        body: None,
+        success: vec![with_links(Success::json::<ModulePage>(200, "A page", schemas))],
         codes: &[ErrorCode::Validation],
     }
 }

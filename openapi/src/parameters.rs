@@ -83,19 +83,15 @@ const OF_FILES: &[Parameter] = &[
     Parameter::new("size", || json!({"type": "integer", "minimum": 0}), FILE_SIZE),
 ];
 
+const LIMIT: &str =
+    "Rows of a page, 100 without it. 0, negative numbers and what is no number mean 100; more than 1000 means 1000";
+const OFFSET: &str = "How many rows to leave out first, 0 without it and where it is no number";
+
 /// Every other query parameter that a row of the table lists.
 const QUERY: &[Parameter] = &[
     Parameter::new("force", || json!({"type": "boolean"}), "Whether it is deleted although it is pinned"),
-    Parameter::new(
-        "limit",
-        number_or_text,
-        "Rows of a page, 100 without it. 0, negative numbers and what is no number mean 100; more than 1000 means 1000",
-    ),
-    Parameter::new(
-        "offset",
-        number_or_text,
-        "How many rows to leave out first, 0 without it and where it is no number",
-    ),
+    Parameter::new("limit", number_or_text, LIMIT),
+    Parameter::new("offset", number_or_text, OFFSET),
     Parameter::new(
         "before_id",
         number_or_text,
@@ -141,12 +137,28 @@ const QUERY: &[Parameter] = &[
     Parameter::new("package_id", number_or_text, "Only events of this package"),
 ];
 
+/// What the query of a list of modules may say.
+const OF_MODULES: &[Parameter] = &[
+    Parameter::new("limit", number_or_text, LIMIT),
+    Parameter::new("offset", number_or_text, OFFSET),
+    Parameter::new(
+        "search_term",
+        text,
+        "Terms between blanks or commas, at most 16 with 1024 bytes. Each must occur in the application's code or the module's name, in any \
+         case",
+    ),
+];
+
 /// All parameters of an endpoint.
 pub(crate) fn describe(endpoint: &Endpoint, headers: &[Parameter]) -> Vec<Value> {
     let in_path = |parameter: &&Parameter| endpoint.route.contains(&format!("{{{}}}", parameter.name));
     let path = PATH.iter().filter(in_path).map(|parameter| parameter.describe("path"));
     let listed = |parameter: &&Parameter| endpoint.query.contains(&parameter.name);
-    let known = if endpoint.body == BodyKind::Stream { OF_FILES } else { QUERY };
+    let known = match endpoint.body {
+        BodyKind::Stream => OF_FILES,
+        _ if !endpoint.is_of_module() => OF_MODULES,
+        _ => QUERY,
+    };
     let query = known.iter().filter(listed).map(|parameter| parameter.describe("query"));
     path.chain(query).chain(headers.iter().map(|parameter| parameter.describe("header"))).collect()
 }

@@ -63,7 +63,7 @@ async fn a_preflight_is_answered_by_the_gate_alone() {
         assert_eq!((reply.status, reply.body.as_str()), (204, ""), "{reply:?}");
         let value = |name: &str| reply.header(name);
         assert_eq!(value("access-control-allow-origin"), Some(origin));
-        assert_eq!(value("access-control-allow-methods"), Some("POST"));
+        assert_eq!(value("access-control-allow-methods"), Some("POST, GET, HEAD"));
         assert_eq!(
             (value("access-control-max-age"), value("access-control-allow-credentials")),
             (Some("60"), Some("true"))

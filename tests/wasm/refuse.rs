@@ -48,7 +48,7 @@ fn what_is_not_routed_is_not_found() {
         Request::good().with(":path", "/elsewhere"),
         Request::good().with(":path", PATH.replace("app_code", "app%5Fcode")),
         Request::good().with(":path", PATH.trim_end_matches('/')),
-        Request::good().with(":method", "GET"),
+        Request::good().with(":method", "PUT"),
         Request::good().without(":method"),
         Request::good().without(":path"),
     ] {

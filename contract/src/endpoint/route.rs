@@ -14,8 +14,8 @@ pub struct Route {
     pub endpoint: &'static Endpoint,
     /// The request's method: the row's, or HEAD in the place of GET.
     pub method: Method,
-    /// Whose packages it is about.
-    pub target: ModuleRef,
+    /// Whose packages it is about; `None` exactly where the endpoint is of no module.
+    pub target: Option<ModuleRef>,
     /// What else the path carries.
     pub params: PathParams,
 }
@@ -53,10 +53,13 @@ impl Endpoint {
     /// # Errors
     /// [`NoEndpoint`] says whether the path or only the method is unknown.
     pub fn find(method: &str, path: &str) -> Result<Route, NoEndpoint> {
-        let (target, below) = ModuleRef::split_path(path).ok_or(NoEndpoint::UnknownPath)?;
+        let (target, below) = match ModuleRef::split_path(path) {
+            Some((target, below)) => (Some(target), below),
+            None => (None, path),
+        };
         let method = Method::from_name(method);
         let mut allowed = Vec::new();
-        for endpoint in Self::ALL {
+        for endpoint in Self::ALL.iter().filter(|endpoint| endpoint.is_of_module() == target.is_some()) {
             let Some(params) = PathParams::read_path(endpoint.path, below) else { continue };
             match method.filter(|method| endpoint.takes_method(*method)) {
                 Some(method) => return Ok(Route { endpoint, method, target, params }),
@@ -126,9 +129,9 @@ impl Route {
     #[must_use]
     pub fn canonical_path(&self) -> String {
         if !self.endpoint.path.contains('{') {
-            return self.target.path_to(self.endpoint.path);
+            return self.path_to(self.endpoint.path);
         }
-        let mut path = self.target.path();
+        let mut path = self.path_to("");
         for (at, segment) in self.endpoint.path.split('/').enumerate() {
             if at > 0 {
                 path.push('/');
@@ -136,6 +139,11 @@ impl Route {
             self.params.write_segment(segment, &mut path);
         }
         path
+    }
+
+    /// A path below the packages of its module, or a whole path where it is of none.
+    fn path_to(&self, below: &str) -> String {
+        self.target.as_ref().map_or_else(|| below.to_owned(), |target| target.path_to(below))
     }
 }
 
@@ -165,7 +173,8 @@ mod tests {
             let found = Endpoint::find(endpoint.method.name(), &path).unwrap();
             assert_eq!((found.endpoint, found.method), (endpoint, endpoint.method));
             assert_eq!(found.canonical_path(), path);
-            assert_eq!(found.target.to_string(), "app/default");
+            let target = found.target.map(|target| target.to_string());
+            assert_eq!(target.as_deref(), endpoint.is_of_module().then_some("app/default"), "{path}");
             let head = Endpoint::find("HEAD", &path);
             assert_eq!(head.is_ok(), Endpoint::find("GET", &path).is_ok(), "{path}");
         }
@@ -198,8 +207,11 @@ mod tests {
 
     #[test]
     fn a_known_path_with_another_method_says_which_it_takes() {
-        for method in ["GET", "HEAD", "PUT", "DELETE", "PATCH", "post", ""] {
-            assert_eq!(Endpoint::find(method, UPLOAD), wrong_method("POST"), "{method}");
+        for method in ["PUT", "DELETE", "PATCH", "post", ""] {
+            assert_eq!(Endpoint::find(method, UPLOAD), wrong_method("POST, GET, HEAD"), "{method}");
+        }
+        for method in ["POST", "DELETE", "get"] {
+            assert_eq!(Endpoint::find(method, "/bkapps/applications/"), wrong_method("GET, HEAD"), "{method}");
         }
         let job = format!("{UPLOAD}{JOB_ID}/");
         for method in ["POST", "PUT", "OPTIONS"] {
@@ -229,6 +241,12 @@ mod tests {
             "/bkapps/applications/app_code/modules/default/source_package//link/",
             "/bkapps/applications/app_code/modules/default/source_package/link/x",
             "/bkapps/applications/app_code/modules/default/source_package/link/{job_id}/",
+            "/bkapps/applications",
+            "/bkapps/applications//",
+            "/bkapps/applications/app_code/",
+            "/bkapps/applications/./",
+            "//bkapps/applications/",
+            "/bkapps/",
             "/bkapps/applications//modules/default/source_package/link/",
             "//bkapps/applications/app_code/modules/default/source_package/link/",
             "/bkapps/applications/app%5Fcode/modules/default/source_package/link/",

@@ -41,7 +41,6 @@ use crate::metrics::Metric;
 use crate::record::Record;
 use crate::reply::{GatewayError, Reply};
 use crate::rules::cors::ReplyHeaders;
-use crate::rules::grants::Access;
 use crate::rules::packages::{Checksum, TargetRules};
 use crate::services::cache::CacheKey;
 use crate::services::question::Question;
@@ -306,9 +305,8 @@ impl Flow {
         if self.is_counted_by_service(context) {
             admitted.limit_headers = self.limit_headers();
         }
-        let (rules, access) = (self.package_rules(context), &admitted.access);
-        let (request, binding) = (&self.request, self.token_binding());
-        let issue = |caller| issue_token(context, caller, request, rules, access, binding, now);
+        let (access, binding) = (&admitted.access, self.token_binding());
+        let issue = |caller| issue_token(context, caller, &self.request, access, binding, now);
         match self.caller.as_deref().and_then(issue) {
             Some(token) => {
                 record_decision(&context.worker.metrics, FORWARDED, &mut self.record);
@@ -369,15 +367,7 @@ impl Flow {
     }
 
     fn judge_grant(&mut self, context: &Context, caller: &Caller, action: Action, now: Time) -> Result<(), Interrupt> {
-        let target = &self.request.route.target;
-        let access = Access {
-            caller: caller.app.verified_code(),
-            user: &caller.user.username,
-            target: target.app.as_str(),
-            module: target.module.as_str(),
-            action,
-        };
-        match context.policy.grants.judge(&access, now.seconds()) {
+        match context.policy.grants.judge(&self.request.access(caller, action), now.seconds()) {
             Ok(name) => {
                 name.clone_into(&mut self.record.rule);
                 Ok(())
@@ -423,8 +413,8 @@ impl Flow {
     /// Judges a new upload and acquires a lease for it.
     fn admit_upload(&mut self, context: &Context, now: Time) -> Result<Admitted, Interrupt> {
         let (link, body) = self.read_link_request(context)?;
-        let access = SourceAccess::judge(&self.request, self.package_rules(context), &link.package_url)?;
-        self.judge_package(context, &link);
+        let access = SourceAccess::judge(&self.request, self.package_rules(context)?, &link.package_url)?;
+        self.judge_package(context, &link)?;
         Ok(Admitted { body, lease: self.acquire_lease(context, now)?, access, ..Admitted::default() })
     }
 
@@ -438,7 +428,7 @@ impl Flow {
         &self,
         context: &Context,
     ) -> Result<(UploadByLinkRequest<Origin>, Option<Vec<u8>>), Interrupt> {
-        let rules = self.package_rules(context);
+        let rules = self.package_rules(context)?;
         self.parse_body_fields(context, |fields| UploadByLinkRequest::from_fields(fields, &rules))
     }
 
@@ -456,18 +446,21 @@ impl Flow {
         Ok((value, changed.then(|| fields.json_without(&CREDENTIAL_NAMES).into_bytes())))
     }
 
-    fn package_rules<'a>(&'a self, context: &'a Context) -> TargetRules<'a> {
-        context.policy.packages.for_target(self.request.route.target.app.as_str())
+    /// The rules for packages of the module; what is about none has no package to judge.
+    fn package_rules<'a>(&'a self, context: &'a Context) -> Result<TargetRules<'a>, Interrupt> {
+        let target = self.request.route.target.as_ref().ok_or_else(|| Interrupt::failed(None))?;
+        Ok(context.policy.packages.for_target(target.app.as_str()))
     }
 
     /// Judges a package by the report-only rules; reading the request was a judgement by the others.
-    fn judge_package(&mut self, context: &Context, link: &UploadByLinkRequest<Origin>) {
-        if self.package_rules(context).is_report_only(&link.package_url) {
+    fn judge_package(&mut self, context: &Context, link: &UploadByLinkRequest<Origin>) -> Result<(), Interrupt> {
+        if self.package_rules(context)?.is_report_only(&link.package_url) {
             self.record.add_reported("packages.hosts");
         }
         if context.policy.packages.checksum == Checksum::Report && link.sha256.is_none() {
             self.record.add_reported("packages.sha256");
         }
+        Ok(())
     }
 
     fn acquire_lease(&mut self, context: &Context, now: Time) -> Result<Option<Lease>, Interrupt> {

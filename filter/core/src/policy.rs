@@ -15,7 +15,7 @@ mod warnings;
 
 use std::rc::Rc;
 
-use linkgate_contract::PathPrefix;
+use linkgate_contract::{PathPrefix, Patterns};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -25,7 +25,6 @@ use crate::limit::Traffic;
 use crate::rules::cors::Cors;
 use crate::rules::grants::Grants;
 use crate::rules::packages::PackageRules;
-use crate::rules::pattern::Patterns;
 use crate::rules::restrictions::{ClientIps, Users};
 use crate::rules::tenants::Tenants;
 use crate::services::Services;

@@ -4,6 +4,5 @@ pub(crate) mod actions;
 pub(crate) mod cors;
 pub(crate) mod grants;
 pub(crate) mod packages;
-pub(crate) mod pattern;
 pub(crate) mod restrictions;
 pub(crate) mod tenants;

@@ -8,8 +8,9 @@
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use linkgate_contract::{
-    Action, AllowList, AppClaim, CallerApp, Claims, CredentialName, Extension, HostRule, InvalidCredentialName,
-    InvalidHostRule, ModuleRef, Operator, Route, Sha256, SignedNonce, TenantId, UserClaim, headers,
+    Action, AllowList, AppClaim, CallerApp, Claims, ConsoleClaim, CredentialName, Extension, GrantsClaim, HostRule,
+    InvalidCredentialName, InvalidHostRule, ModuleRef, Operator, Route, Sha256, SignedNonce, TenantId, UserClaim,
+    headers,
 };
 use linkgate_store_core::budget::Owner;
 use linkgate_store_core::ingest::Allowance;
@@ -44,6 +45,10 @@ pub(super) struct Caller {
     pub(super) allowance: Allowance,
     /// Whether the gate judged a credential of the caller's own that comes with the request.
     pub(super) may_bring_credential: bool,
+    /// What its grants are for, where the request is about no module.
+    pub(super) grants: Option<GrantsClaim>,
+    /// What pages need to know of it, where the request comes from one.
+    pub(super) console: Option<ConsoleClaim>,
 }
 
 impl Caller {
@@ -80,12 +85,16 @@ pub(super) enum AuthError {
     TooManyCredentials { count: usize },
     #[error("a credential that the token names {0}")]
     CredentialName(InvalidCredentialName),
+    #[error("the token has {count} grants, the limit is {max}", max = GrantsClaim::MAX_GRANTS)]
+    TooManyGrants { count: usize },
     #[error("the application is not verified")]
     App,
     #[error("the user is not verified")]
     User,
     #[error("the token is not good for `{action}` on `{target}`")]
     Uncovered { target: ModuleRef, action: Action },
+    #[error("the token is not good for `{action}` on all that its caller may")]
+    NoListing { action: Action },
 }
 
 impl Verifier {
@@ -105,8 +114,8 @@ impl Verifier {
         };
         let claims = self.claims(token)?;
         let action = route.endpoint.token_action(query);
-        if !claims.linkgate.covers(&route.target, action) {
-            return Err(AuthError::Uncovered { target: route.target.clone(), action });
+        if !claims.linkgate.covers(route.target.as_ref(), action) {
+            return Err(AuthError::uncovered(route.target.clone(), action));
         }
         vouched_for(claims)
     }
@@ -134,6 +143,15 @@ impl Verifier {
     }
 }
 
+impl AuthError {
+    fn uncovered(target: Option<ModuleRef>, action: Action) -> Self {
+        match target {
+            Some(target) => Self::Uncovered { target, action },
+            None => Self::NoListing { action },
+        }
+    }
+}
+
 impl From<ErrorKind> for AuthError {
     fn from(kind: ErrorKind) -> Self {
         match kind {
@@ -156,6 +174,7 @@ fn vouched_for(claims: Claims) -> Result<Caller, AuthError> {
     let tenant = claims.tenant();
     let Claims { app, user, linkgate, .. } = claims;
     let (private_hosts, credentials) = (private_hosts(&linkgate)?, credentials(&linkgate)?);
+    check_grants(linkgate.grants.as_ref())?;
     let allowance = Allowance { private_hosts, opaque: linkgate.opaque, credentials };
     let app = verified_app(&app, &user, &linkgate)?;
     let operator = verified_operator(app.as_ref(), &user, &linkgate)?;
@@ -168,6 +187,8 @@ fn vouched_for(claims: Claims) -> Result<Caller, AuthError> {
         tenant,
         allowance,
         may_bring_credential: linkgate.caller_credential,
+        grants: linkgate.grants,
+        console: linkgate.console,
     })
 }
 
@@ -178,6 +199,11 @@ fn private_hosts(said: &Extension) -> Result<AllowList, AuthError> {
     }
     let rules: Result<_, _> = said.private_hosts.iter().map(|entry| HostRule::new(entry)).collect();
     rules.map(AllowList::new).map_err(AuthError::PrivateHost)
+}
+
+fn check_grants(said: Option<&GrantsClaim>) -> Result<(), AuthError> {
+    let count = said.map_or(0, |grants| grants.list.len());
+    if count > GrantsClaim::MAX_GRANTS { Err(AuthError::TooManyGrants { count }) } else { Ok(()) }
 }
 
 fn credentials(said: &Extension) -> Result<Vec<CredentialName>, AuthError> {
@@ -209,7 +235,7 @@ fn verified_operator(app: Option<&CallerApp>, user: &UserClaim, said: &Extension
 
 #[cfg(test)]
 mod tests {
-    use linkgate_contract::MAX_NAME_BYTES;
+    use linkgate_contract::{GrantClaim, MAX_NAME_BYTES};
 
     use super::*;
 
@@ -275,6 +301,22 @@ mod tests {
         assert_eq!(named(vec![name.clone(); max]), Ok(max));
         assert_eq!(named(vec![name.clone(); max + 1]), Err(AuthError::TooManyCredentials { count: max + 1 }));
         assert_eq!(named(vec![name, "a b".into()]), Err(AuthError::CredentialName(InvalidCredentialName)));
+    }
+
+    #[test]
+    fn grants_are_few_or_the_token_is_not_believed() {
+        let with = |count: usize| {
+            let mut claims = Claims::verified("app", "admin", 0, 0);
+            let grant =
+                GrantClaim { targets: vec!["*".into()], modules: vec!["*".into()], actions: vec![Action::Read] };
+            claims.linkgate.grants = Some(GrantsClaim { list: vec![grant; count], more: false });
+            vouched_for(claims).map(|caller| caller.grants.map(|grants| grants.list.len()))
+        };
+        let max = GrantsClaim::MAX_GRANTS;
+        assert_eq!((with(0), with(max)), (Ok(Some(0)), Ok(Some(max))));
+        assert_eq!(with(max + 1), Err(AuthError::TooManyGrants { count: max + 1 }));
+        let none = vouched_for(Claims::verified("app", "admin", 0, 0)).map(|caller| (caller.grants, caller.console));
+        assert_eq!(none, Ok((None, None)));
     }
 
     fn with_hosts(hosts: Vec<String>) -> Result<AllowList, AuthError> {

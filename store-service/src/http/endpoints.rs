@@ -20,7 +20,7 @@ mod show_test_query;
 mod upload_by_link;
 mod upload_file;
 
-use linkgate_contract::{Operation, Problem};
+use linkgate_contract::{ErrorCode, Operation, Problem};
 use linkgate_store_core::ingest::ports::Services;
 
 use super::Api;
@@ -47,6 +47,10 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
         Operation::GetSourcePackage => get_package::answer(api, request).await,
         Operation::GetSourcePackageUsage => get_usage::answer(api, request).await,
         Operation::ListSourcePackageEvents => list_events::answer(api, request).await,
+        // Their handlers follow.
+        Operation::ListSourcePackageJobs | Operation::ListSourcePackageMembers | Operation::ListModules => {
+            Err(Problem::new(ErrorCode::NotFound))
+        }
         #[cfg(feature = "test-endpoint")]
         Operation::ShowTestQuery => Ok(show_test_query::answer(&request)),
     }

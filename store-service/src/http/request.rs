@@ -57,8 +57,8 @@ pub(super) struct Request<'a> {
 
 impl Request<'_> {
     /// Whose packages it is about.
-    pub(super) fn target(&self) -> &ModuleRef {
-        &self.route.target
+    pub(super) fn target(&self) -> Result<&ModuleRef, Problem> {
+        module_of(self.route)
     }
 
     /// The job that the path names.
@@ -74,7 +74,7 @@ impl Request<'_> {
     /// The package that the path names, and who wants to change it.
     pub(super) fn change(&self) -> Result<Change, Problem> {
         let (id, conditions) = (self.package_id()?, read_conditions(&self.head.headers)?);
-        Ok(Change { target: self.target().clone(), id, conditions, actor: self.actor() })
+        Ok(Change { target: self.target()?.clone(), id, conditions, actor: self.actor() })
     }
 
     /// Who calls, as events have it.
@@ -104,6 +104,11 @@ impl Request<'_> {
     pub(super) fn query(&self) -> String {
         self.route.endpoint.filter_query(&self.head.query)
     }
+}
+
+/// Whose packages a request is about.
+pub(super) fn module_of(route: &Route) -> Result<&ModuleRef, Problem> {
+    route.target.as_ref().ok_or_else(|| Problem::new(ErrorCode::NotFound))
 }
 
 /// A body that was read whole.

@@ -13,7 +13,6 @@ use crate::context::Context;
 use crate::limit::Lease;
 use crate::metrics::Metric;
 use crate::record::Record;
-use crate::rules::packages::TargetRules;
 use crate::time::Time;
 use crate::token::{REUSE_S, Subject, sign_once};
 
@@ -43,14 +42,13 @@ pub(super) fn issue_token(
     context: &Context,
     caller: &Caller,
     request: &Request,
-    rules: TargetRules<'_>,
     access: &SourceAccess,
     binding: Binding,
     now: Time,
 ) -> Option<Rc<str>> {
-    match last_token(caller, &request.route.target, request.token_action(), now) {
+    match last_token(caller, request.route.target.as_ref(), request.token_action(), now) {
         Some(token) if binding.nonce.is_none() => Some(token),
-        _ => sign_token(context, caller, request, rules, access, binding, now),
+        _ => sign_token(context, caller, request, access, binding, now),
     }
 }
 
@@ -60,29 +58,25 @@ fn sign_token(
     context: &Context,
     caller: &Caller,
     request: &Request,
-    rules: TargetRules<'_>,
     access: &SourceAccess,
     binding: Binding,
     now: Time,
 ) -> Option<Rc<str>> {
-    let (target, action) = (&request.route.target, request.token_action());
     let Binding { expected_sha256, nonce } = binding;
     let Caller { app, user, .. } = caller;
     // An application of all tenants says with each request for which one it is.
     let lasting = !context.policy.packages.go_into_tokens() && !app.is_global();
     let extension = Extension {
-        target: Some(target.clone()),
-        action: Some(action),
         app_optional: !app.verified,
         user_optional: !user.verified,
-        private_hosts: rules.private_hosts(),
-        opaque: rules.allows_unknown_formats(),
         tenant_id: request.tenant.as_ref().map(ToString::to_string),
         credentials: access.credentials.clone(),
         caller_credential: access.callers_own.is_some(),
         expected_sha256,
         nonce,
+        ..scope(context, caller, request, now)
     };
+    let (target, action) = (request.route.target.clone(), request.token_action());
     let subject = Subject { kid: context.policy.gateway.clone(), app: app.clone(), user: user.clone(), extension };
     let (tokens, signing) = (&context.worker.tokens, &context.keys.signing);
     if nonce.is_some() {
@@ -94,16 +88,29 @@ fn sign_token(
     if issued.signed {
         context.worker.metrics.count(Metric::TokenSigned);
     }
-    if let (true, Ok(mut token)) = (lasting, caller.token.try_borrow_mut()) {
-        let (target, text, until) = (target.clone(), Rc::clone(&issued.text), issued.reuse_until);
+    if let (true, Some(target), Ok(mut token)) = (lasting, target, caller.token.try_borrow_mut()) {
+        let (text, until) = (Rc::clone(&issued.text), issued.reuse_until);
         *token = Some(LastToken { target, action, text, until });
     }
     Some(issued.text)
 }
 
-fn last_token(caller: &Caller, target: &ModuleRef, action: Action, now: Time) -> Option<Rc<str>> {
+/// What the token is good for: the module, with what the policy says of its packages; or, where the request is about none, what
+/// the caller's grants are for.
+fn scope(context: &Context, caller: &Caller, request: &Request, now: Time) -> Extension {
+    let (policy, action) = (&context.policy, Some(request.token_action()));
+    let Some(target) = &request.route.target else {
+        let grants = policy.grants.visible(caller.app.verified_code(), &caller.user.username, now.seconds());
+        return Extension { action, grants: Some(grants), ..Extension::default() };
+    };
+    let rules = policy.packages.for_target(target.app.as_str());
+    let (private_hosts, opaque) = (rules.private_hosts(), rules.allows_unknown_formats());
+    Extension { target: Some(target.clone()), action, private_hosts, opaque, ..Extension::default() }
+}
+
+fn last_token(caller: &Caller, target: Option<&ModuleRef>, action: Action, now: Time) -> Option<Rc<str>> {
     let last = caller.token.try_borrow().ok()?;
-    let last = last.as_ref().filter(|last| last.action == action && last.target == *target)?;
+    let last = last.as_ref().filter(|last| last.action == action && Some(&last.target) == target)?;
     (1..=REUSE_S).contains(&(last.until - now.seconds())).then(|| Rc::clone(&last.text))
 }
 

@@ -21,6 +21,7 @@ use crate::reason::Reason;
 use crate::record::Record;
 use crate::reply::GatewayError;
 use crate::rules::cors::ReplyHeaders;
+use crate::rules::grants::Access;
 use crate::secret::Secret;
 use crate::signed_url::{LinkError, may_be_signed};
 
@@ -120,8 +121,10 @@ impl Request {
         let route = route.map_err(|_| not_found())?;
         record.operation = route.endpoint.operation.id();
         stage.name.clone_into(&mut record.stage);
-        route.target.app.as_str().clone_into(&mut record.application);
-        route.target.module.as_str().clone_into(&mut record.module);
+        if let Some(target) = &route.target {
+            target.app.as_str().clone_into(&mut record.application);
+            target.module.as_str().clone_into(&mut record.module);
+        }
         match policy.client_ips.judge(head.client_ip) {
             Some(denied) if denied.report_only => record.add_reported(&denied.rule),
             Some(denied) => return Err(Box::new(denied)),
@@ -256,6 +259,12 @@ impl Request {
     pub(super) fn canonical_target(&self) -> String {
         let path = self.route.canonical_path();
         if self.forwarded_query.is_empty() { path } else { [path.as_str(), "?", &self.forwarded_query].concat() }
+    }
+
+    /// What a grant is asked for.
+    pub(super) fn access<'a>(&'a self, caller: &'a Caller, action: Action) -> Access<'a> {
+        let (user, target) = (&caller.user.username, self.route.target.as_ref());
+        Access { caller: caller.app.verified_code(), user, target, action }
     }
 
     /// What its token is good for.

@@ -11,8 +11,9 @@ mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use linkgate_contract::pattern_covers;
+
 use super::document::{Client, Document, User};
-use crate::rules::pattern::covers;
 
 /// Sentences about a change, sorted by whom it is good for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -104,7 +105,7 @@ fn quoted<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
 
 /// What of one list the other one does not cover; `None`: nothing.
 fn beyond(list: &[String], other: &[String]) -> Option<String> {
-    let rest: Vec<&String> = list.iter().filter(|name| !other.iter().any(|wide| covers(wide, name))).collect();
+    let rest: Vec<&String> = list.iter().filter(|name| !other.iter().any(|wide| pattern_covers(wide, name))).collect();
     (!rest.is_empty()).then(|| quoted(rest))
 }
 

@@ -3,14 +3,13 @@
 //! Promises: what is warned about can be taken away, or is surely not what was meant; nothing here changes a verdict.
 //! Says nothing of what only callers know, such as an application that nobody asks for.
 
-use linkgate_contract::HostRule;
+use linkgate_contract::{HostRule, pattern_covers};
 
 use super::compile::rules::{moment_of, network};
 use super::document::{
     Authentication, Client, Document, Grant, Host, Limits, Mode, Packages, Restriction, UploadRates, User,
 };
 use super::fault::Fault;
-use crate::rules::pattern::covers;
 
 /// The digest that a policy to start from holds.
 const PLACEHOLDER: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -37,7 +36,7 @@ fn warn(found: &mut Warnings, path: impl Into<String>, message: impl Into<String
 
 /// Whether the patterns of one list match all that those of the other do, as far as can be told from the texts.
 fn cover(wide: &[String], narrow: &[String]) -> bool {
-    narrow.iter().all(|narrow| wide.iter().any(|wide| covers(wide, narrow)))
+    narrow.iter().all(|narrow| wide.iter().any(|wide| pattern_covers(wide, narrow)))
 }
 
 fn authentications(document: &Document, found: &mut Warnings) {
@@ -103,7 +102,7 @@ fn client_ips(part: &Restriction, found: &mut Warnings) {
 
 fn users(part: &Restriction, found: &mut Warnings) {
     for (n, text) in part.allow.iter().enumerate() {
-        denied("restrictions.users", n, part.deny.iter().find(|deny| covers(deny, text)), found);
+        denied("restrictions.users", n, part.deny.iter().find(|deny| pattern_covers(deny, text)), found);
     }
 }
 

@@ -38,6 +38,11 @@ impl Actions {
         self.0 & bit(action) != 0
     }
 
+    /// Each of them, in the order in which documents list them.
+    pub(crate) fn iter(self) -> impl Iterator<Item = Action> {
+        Action::ALL.iter().copied().filter(move |action| self.contains(*action))
+    }
+
     pub(crate) fn is_empty(self) -> bool {
         self.0 == 0
     }

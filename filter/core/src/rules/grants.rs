@@ -1,11 +1,10 @@
 //! Who may do what for whom. Nothing is allowed that no grant allows.
 
-use linkgate_contract::Action;
+use linkgate_contract::{Action, GrantClaim, GrantsClaim, ModuleRef, Patterns};
 
 use crate::denied::Denied;
 use crate::reply::GatewayError;
 use crate::rules::actions::Actions;
-use crate::rules::pattern::Patterns;
 
 /// The rule's name where no grant matched.
 const NO_GRANT: &str = "grants";
@@ -30,8 +29,8 @@ pub(crate) struct Grant {
 pub(crate) struct Access<'a> {
     pub(crate) caller: &'a str,
     pub(crate) user: &'a str,
-    pub(crate) target: &'a str,
-    pub(crate) module: &'a str,
+    /// The module; `None` for what is about no single one, which takes a grant for any.
+    pub(crate) target: Option<&'a ModuleRef>,
     pub(crate) action: Action,
 }
 
@@ -39,13 +38,55 @@ impl Grant {
     fn covers(&self, access: &Access<'_>) -> bool {
         self.actions.contains(access.action)
             && self.callers.matches(access.caller)
-            && self.targets.matches(access.target)
-            && self.modules.matches(access.module)
+            && access.target.is_none_or(|target| self.is_for(target))
             && self.users.matches(access.user)
+    }
+
+    fn is_for(&self, target: &ModuleRef) -> bool {
+        self.targets.matches(target.app.as_str()) && self.modules.matches(target.module.as_str())
     }
 
     fn is_over(&self, now: i64) -> bool {
         self.until.is_some_and(|until| now >= until)
+    }
+}
+
+/// How much of a token its grants may take, about: 8 KiB of JSON. Proxies and servers take heads of 60 KiB and more.
+const CLAIM_BYTES: usize = 8 << 10;
+
+/// Adds grants to a claim for as long as there is space.
+struct ClaimWriter {
+    claim: GrantsClaim,
+    bytes: usize,
+}
+
+impl ClaimWriter {
+    /// Takes what fits of a grant: fewer names than it has give less than it gives.
+    fn add(&mut self, grant: &Grant) {
+        if self.claim.list.len() == GrantsClaim::MAX_GRANTS {
+            self.claim.more = true;
+            return;
+        }
+        // Modules first: there are few, and without them the applications say nothing.
+        let (modules, targets) = (self.take(&grant.modules), self.take(&grant.targets));
+        if !targets.is_empty() && !modules.is_empty() {
+            self.claim.list.push(GrantClaim { targets, modules, actions: grant.actions.iter().collect() });
+        }
+    }
+
+    fn take(&mut self, patterns: &Patterns) -> Vec<String> {
+        let mut taken = Vec::new();
+        for text in patterns.texts() {
+            // With its quotes and comma.
+            let bytes = self.bytes + text.len() + 3;
+            if bytes > CLAIM_BYTES {
+                self.claim.more = true;
+                break;
+            }
+            self.bytes = bytes;
+            taken.push(text.into_owned());
+        }
+        taken
     }
 }
 
@@ -72,6 +113,16 @@ impl Grants {
             None => Denied::new(NO_GRANT, false, error),
         })
     }
+
+    /// What the enforced grants of a caller and user are for, the first ones first.
+    pub(crate) fn visible(&self, caller: &str, user: &str, now: i64) -> GrantsClaim {
+        let mut writer = ClaimWriter { claim: GrantsClaim::default(), bytes: 0 };
+        let in_force = self.0.iter().filter(|grant| !grant.report && !grant.is_over(now));
+        for grant in in_force.filter(|grant| grant.callers.matches(caller) && grant.users.matches(user)) {
+            writer.add(grant);
+        }
+        writer.claim
+    }
 }
 
 #[cfg(test)]
@@ -85,11 +136,16 @@ mod tests {
         Grant { name, callers, users, targets, modules, actions, until: None, report: false }
     }
 
-    const ACCESS: Access<'_> =
-        Access { caller: "ci", user: "admin", target: "shop", module: "web", action: Action::Upload };
+    fn target() -> ModuleRef {
+        "shop/web".parse().unwrap()
+    }
+
+    fn access(target: &ModuleRef) -> Access<'_> {
+        Access { caller: "ci", user: "admin", target: Some(target), action: Action::Upload }
+    }
 
     fn reason(grants: Vec<Grant>, now: i64) -> String {
-        let denied = Grants(grants).judge(&ACCESS, now).unwrap_err();
+        let denied = Grants(grants).judge(&access(&target()), now).unwrap_err();
         assert_eq!((denied.rule.as_str(), denied.report_only), ("grants", false));
         match denied.gateway_error() {
             Some(GatewayError::AppNoPermission { reason }) => reason.clone(),
@@ -121,7 +177,7 @@ mod tests {
         let judge = |actions: Actions, action| {
             let mut grant = grant("a", "ci", "shop");
             grant.actions = actions;
-            Grants(vec![grant]).judge(&Access { action, ..ACCESS }, 0).is_ok()
+            Grants(vec![grant]).judge(&Access { action, ..access(&target()) }, 0).is_ok()
         };
         assert!(judge(Actions::default(), Action::Read) && !judge(Actions::default(), Action::Delete));
         assert!(judge(Actions::all(), Action::ForceDelete));
@@ -135,9 +191,9 @@ mod tests {
             grant.until = Some(100);
             grant
         };
-        assert_eq!(Grants(vec![ending()]).judge(&ACCESS, 99).unwrap(), "a");
+        assert_eq!(Grants(vec![ending()]).judge(&access(&target()), 99).unwrap(), "a");
         assert_eq!(reason(vec![ending()], 100), "permission has expired, bk_app_code=ci");
-        assert_eq!(Grants(vec![ending(), grant("b", "ci", "shop")]).judge(&ACCESS, 100).unwrap(), "b");
+        assert_eq!(Grants(vec![ending(), grant("b", "ci", "shop")]).judge(&access(&target()), 100).unwrap(), "b");
     }
 
     #[test]
@@ -147,8 +203,70 @@ mod tests {
             grant.report = true;
             grant
         };
-        let denied = Grants(vec![report_only()]).judge(&ACCESS, 0).unwrap_err();
+        let denied = Grants(vec![report_only()]).judge(&access(&target()), 0).unwrap_err();
         assert_eq!((denied.rule.as_str(), denied.report_only), ("wide", true));
-        assert_eq!(Grants(vec![report_only(), grant("narrow", "ci", "shop")]).judge(&ACCESS, 0).unwrap(), "narrow");
+        assert_eq!(
+            Grants(vec![report_only(), grant("narrow", "ci", "shop")]).judge(&access(&target()), 0).unwrap(),
+            "narrow"
+        );
+    }
+
+    #[test]
+    fn what_is_about_no_module_takes_a_grant_for_any() {
+        let judge = |grant: Grant, action| {
+            let access = Access { target: None, caller: "ci", user: "admin", action };
+            Grants(vec![grant]).judge(&access, 0).is_ok()
+        };
+        assert!(judge(grant("a", "ci", "nowhere"), Action::Read));
+        assert!(!judge(grant("a", "ci", "nowhere"), Action::Delete) && !judge(grant("a", "other", "*"), Action::Read));
+    }
+
+    #[test]
+    fn a_caller_sees_its_own_grants_that_are_in_force() {
+        let with = |name: &str, callers: &str, change: fn(&mut Grant)| {
+            let mut grant = grant(name, callers, &format!("{name}-*"));
+            change(&mut grant);
+            grant
+        };
+        let all = Grants(vec![
+            with("mine", "ci", |_| ()),
+            with("everybodys", "*", |grant| grant.actions = Actions::all()),
+            with("others", "other", |_| ()),
+            with("of-another-user", "ci", |grant| grant.users = Patterns::new(&["root".to_owned()])),
+            with("over", "ci", |grant| grant.until = Some(100)),
+            with("report", "ci", |grant| grant.report = true),
+        ]);
+        let targets = |now| {
+            let claim = all.visible("ci", "admin", now);
+            assert!(!claim.more);
+            claim.list.into_iter().flat_map(|grant| grant.targets).collect::<Vec<_>>()
+        };
+        assert_eq!(targets(99), ["mine-*", "everybodys-*", "over-*"]);
+        assert_eq!(targets(100), ["mine-*", "everybodys-*"]);
+        let claim = all.visible("", "admin", 0);
+        let everything = vec![GrantClaim {
+            targets: vec!["everybodys-*".to_owned()],
+            modules: vec!["*".to_owned()],
+            actions: Action::ALL.to_vec(),
+        }];
+        assert_eq!(claim, GrantsClaim { list: everything, more: false });
+        assert_eq!(Grants::default().visible("ci", "admin", 0), GrantsClaim::default());
+    }
+
+    #[test]
+    fn a_claim_says_that_it_leaves_out_what_is_too_much() {
+        let max = GrantsClaim::MAX_GRANTS;
+        let many = |count: usize| Grants((0..count).map(|n| grant(&n.to_string(), "ci", &n.to_string())).collect());
+        let claim = many(max).visible("ci", "admin", 0);
+        assert_eq!((claim.list.len(), claim.more), (max, false));
+        let claim = many(max + 1).visible("ci", "admin", 0);
+        assert_eq!((claim.list.len(), claim.more), (max, true));
+        let mut wide = grant("wide", "ci", "x");
+        wide.targets = Patterns::new(&(0..1_000).map(|n| format!("application-{n}")).collect::<Vec<_>>());
+        let claim = Grants(vec![wide, grant("b", "ci", "shop")]).visible("ci", "admin", 0);
+        let json = serde_json::to_string(&claim).unwrap();
+        assert!(claim.more && json.len() < CLAIM_BYTES + 200, "{}", json.len());
+        let [wide] = claim.list.as_slice() else { panic!("{claim:?}") };
+        assert!(wide.targets.len() > 400 && wide.targets.len() < 1_000 && wide.modules == ["*"]);
     }
 }

@@ -1,8 +1,6 @@
 //! Where packages may come from, and what must be known of them.
 
-use linkgate_contract::{CredentialName, HostRule, Origin, SourceRules};
-
-use crate::rules::pattern::Patterns;
+use linkgate_contract::{CredentialName, HostRule, Origin, Patterns, SourceRules};
 
 /// A host that links may point to.
 #[derive(Debug)]

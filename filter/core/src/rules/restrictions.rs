@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use linkgate_contract::Patterns;
 
 use crate::denied::Denied;
 use crate::reply::GatewayError;
-use crate::rules::pattern::Patterns;
 
 /// Addresses that requests may come from.
 #[derive(Debug, Default)]

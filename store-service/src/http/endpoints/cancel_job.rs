@@ -11,7 +11,7 @@ use crate::http::{Api, jobs};
 
 pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {
     let id = request.job_id()?;
-    let known = jobs::find(api, request.target(), id).await?;
+    let known = jobs::find(api, request.target()?, id).await?;
     let operator = &request.caller.operator;
     info!(request.id = request.head.request_id(), job.id = %id, "Cancelling for `{operator}`");
     let _waits = (api.shares.watchers.of_caller(request.caller.owner())?, api.shares.watchers.at_upload(id)?);

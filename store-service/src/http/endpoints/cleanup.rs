@@ -8,13 +8,13 @@ use crate::http::reply::{self, Reply};
 use crate::http::request::Request;
 
 pub(super) async fn explain<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {
-    let plan = api.cleanup.plan(request.target()).await;
+    let plan = api.cleanup.plan(request.target()?).await;
     let plan = plan.map_err(|e| reply::change_problem(&e, &api.time_zone))?;
     Ok(reply::cleanup_plan(&plan, false))
 }
 
 pub(super) async fn run<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {
-    let (target, actor) = (request.target().clone(), request.actor());
+    let (target, actor) = (request.target()?.clone(), request.actor());
     let (body, _share) = request.read_small_body(api).await?;
     let fields = body.fields()?;
     let Some(Field::Text(id)) = fields.get("plan") else {

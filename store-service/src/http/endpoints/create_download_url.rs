@@ -19,7 +19,7 @@ use warp::http::header::CACHE_CONTROL;
 use crate::http::Api;
 use crate::http::body::BodyError;
 use crate::http::reply::{self, Reply};
-use crate::http::request::Request;
+use crate::http::request::{Request, module_of};
 
 /// In seconds: long enough for a job that waits in a queue, and no longer than a day.
 const LIFETIMES: std::ops::RangeInclusive<i64> = 60..=86_400;
@@ -27,15 +27,16 @@ const USUAL_LIFETIME: i64 = 3_600;
 
 pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {
     let id = request.package_id()?;
-    let Request { head, route, caller, body } = request;
+    let target = module_of(request.route)?;
+    let Request { head, caller, body, .. } = request;
     let mut share = api.shares.body(caller.owner()).map_err(BodyError::from)?;
     let body = body.read_whole(api.max_body_bytes, api.body_timeout, &mut share).await?;
     let media_type = MediaType::from_header(head.headers.get(headers::CONTENT_TYPE).map(|v| v.as_bytes()));
     let fields = if body.is_empty() { Fields::default() } else { parse_body_fields(&media_type, &body)? };
     let Terms { expires_in, client_ips } = Terms::read_fields(&fields)?;
-    let wanted = Wanted { target: &route.target, id, expected: None };
+    let wanted = Wanted { target, id, expected: None };
     let file = api.downloads.find(wanted).await.map_err(|e| reply::download_problem(&e))?;
-    let (path, now) = (route.target.path_to(&format!("{id}/download/")), now_ms() / 1_000);
+    let (path, now) = (target.path_to(&format!("{id}/download/")), now_ms() / 1_000);
     let expires = now + expires_in;
     let claims = SignedUrlClaims {
         iat: now,

@@ -23,7 +23,7 @@ const OVERWRITES: usize = 8;
 
 pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {
     let wanted =
-        Wanted { target: request.target(), id: request.package_id()?, expected: request.caller.expected_sha256 };
+        Wanted { target: request.target()?, id: request.package_id()?, expected: request.caller.expected_sha256 };
     let permit = api.shares.download(request.caller.owner())?;
     let method = request.route.method;
     let mut file = api.downloads.find(wanted).await.map_err(|e| reply::download_problem(&e))?;

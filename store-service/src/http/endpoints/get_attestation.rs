@@ -15,7 +15,7 @@ use crate::http::request::Request;
 const MEDIA_TYPE: &str = "application/vnd.dsse.envelope.v1+json";
 
 pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {
-    let found = api.downloads.find_statement(request.target(), request.package_id()?).await;
+    let found = api.downloads.find_statement(request.target()?, request.package_id()?).await;
     let found = found.map_err(|e| reply::download_problem(&e.into()))?;
     let statement = found.ok_or_else(|| Problem::new(ErrorCode::NotFound))?;
     let tag: String = digest(&SHA256, statement.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();

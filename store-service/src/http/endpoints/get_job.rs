@@ -24,7 +24,7 @@ const RETRY: Duration = Duration::from_secs(5);
 
 pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {
     let id = request.job_id()?;
-    let known = jobs::find(api, request.target(), id).await?;
+    let known = jobs::find(api, request.target()?, id).await?;
     let language = request.head.language();
     if preferences::wants_events(&request.head.headers) {
         if matches!(&known, Known::Recorded(view) if has_seen(&request, view)) {

@@ -10,7 +10,7 @@ use crate::http::request::Request;
 
 /// A package of another module is none of this caller's business.
 pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {
-    let found = api.catalog.find_package(request.target(), request.package_id()?).await;
+    let found = api.catalog.find_package(request.target()?, request.package_id()?).await;
     let detail =
         found.map_err(|error| reply::read_problem(&error))?.ok_or_else(|| Problem::new(ErrorCode::NotFound))?;
     let (conditions, existing) = (read_conditions(&request.head.headers)?, detail.existing());

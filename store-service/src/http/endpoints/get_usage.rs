@@ -8,7 +8,8 @@ use crate::http::reply::{self, Reply};
 use crate::http::request::Request;
 
 pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {
-    let sums = api.catalog.package_sums(request.target()).await.map_err(|error| reply::read_problem(&error))?;
-    let quota = api.lifecycle.quota(request.target());
+    let target = request.target()?;
+    let sums = api.catalog.package_sums(target).await.map_err(|error| reply::read_problem(&error))?;
+    let quota = api.lifecycle.quota(target);
     reply::to_json(&reply::sums(&sums, quota)).map(reply::json)
 }

@@ -20,7 +20,7 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
     };
     parameters.finish()?;
     let space = Space::take(&api.shares, request.caller.owner(), query.limit)?;
-    let page = api.catalog.list_events(request.target(), &query).await;
+    let page = api.catalog.list_events(request.target()?, &query).await;
     let page = page.map_err(|error| reply::read_problem(&error))?;
     let (next, count) = (next(&query, &page, &parameters), page.count);
     let results = page.rows.into_iter().map(|row| reply::event(row, &api.time_zone)).collect();

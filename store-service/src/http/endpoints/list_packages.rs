@@ -31,7 +31,7 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
     let query = read_query(&mut parameters, &api.time_zone);
     parameters.finish()?;
     let space = Space::take(&api.shares, request.caller.owner(), query.limit)?;
-    let page = api.catalog.list_packages(request.target(), &query).await;
+    let page = api.catalog.list_packages(request.target()?, &query).await;
     let page = page.map_err(|error| reply::read_problem(&error))?;
     let (next, previous) = (next(&query, &page, &parameters), previous(&query, &parameters));
     let results = page.rows.iter().map(|row| reply::package(row, &api.time_zone)).collect();

@@ -9,7 +9,7 @@ use tracing::info;
 use crate::http::auth::Caller;
 use crate::http::body::BodyError;
 use crate::http::reply::{self, Reply};
-use crate::http::request::Request;
+use crate::http::request::{Request, module_of};
 use crate::http::{Api, jobs, preferences};
 
 pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {
@@ -33,7 +33,7 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
     let request = UploadByLinkRequest::parse_body(&media_type, &body, &api.allowed_hosts)?;
     let callers_own = preferences::read_callers_own(&head.headers, &caller, &request.package_url.origin())?;
     let upload = Upload {
-        target: route.target.clone(),
+        target: module_of(route)?.clone(),
         request,
         caller_app: app.clone(),
         operator: operator.clone(),

@@ -18,7 +18,7 @@ use crate::http::conditions::read_conditions;
 use crate::http::digests::{BodyDigest, Digesting, read_body_digests, read_file_digest};
 use crate::http::form::{FormReader, MOST_BESIDE, refused};
 use crate::http::reply::{self, Reply};
-use crate::http::request::{Request, RequestHead};
+use crate::http::request::{Request, RequestHead, module_of};
 use crate::http::sent_file::{BareFile, Content, FileInForm, GivenFields};
 use crate::http::{Api, preferences};
 
@@ -31,7 +31,8 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
     let asked = Asked::from_head(head)?;
     refuse_encoded(head)?;
     let given = given?;
-    let upload = |request| make_upload(head, &caller, request, route.target.clone());
+    let target = module_of(route)?;
+    let upload = |request| make_upload(head, &caller, request, target.clone());
     let media_type = MediaType::from_header(head.headers.get(headers::CONTENT_TYPE).map(|value| value.as_bytes()));
     let row = if let (MediaType::Multipart(boundary), None) = (media_type, &route.params.file_name) {
         let boundary = boundary.ok_or_else(|| problem(refused(linkgate_contract::InvalidForm::NoBoundary)))?;

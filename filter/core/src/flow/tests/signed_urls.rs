@@ -67,13 +67,6 @@ fn code(verdict: Verdict) -> (u16, String) {
     (denial.reply.status, code)
 }
 
-fn claims_of(forward: &Forward) -> Value {
-    use base64::Engine as _;
-    let token = forward.set.iter().find(|(name, _)| *name == "x-bkapi-jwt").unwrap().1.clone();
-    let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
-    serde_json::from_slice(&payload).unwrap()
-}
-
 #[test]
 fn a_good_url_goes_on_as_its_maker_and_names_the_bytes() {
     let gate = changed(|_| ());

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::UNIX_EPOCH;
 
 use ipnet::IpNet;
-use linkgate_contract::{CredentialName, Extension, HostRule};
+use linkgate_contract::{CredentialName, Extension, HostRule, Patterns};
 
 use super::{NAME_RULE, is_name};
 use crate::keys::PublicKey;
@@ -15,7 +15,6 @@ use crate::policy::document::{
 use crate::policy::fault::Faults;
 use crate::rules::grants::{Grant, Grants};
 use crate::rules::packages::{Checksum, HostEntry, PackageRules};
-use crate::rules::pattern::Patterns;
 use crate::rules::restrictions::{ClientIps, Users};
 use crate::signed_url::{UrlKey, UrlKeys};
 
