@@ -401,7 +401,7 @@ fn what_pages_of_other_sites_are_told_is_shown() {
         "decision: PREFLIGHT\n",
         "status: 204\n",
         "reply header: access-control-allow-origin = https://page.example\n",
-        "reply header: access-control-allow-methods = POST\n",
+        "reply header: access-control-allow-methods = POST, GET, HEAD\n",
     ] {
         assert!(answered.out.contains(line), "{line}{}", answered.out);
     }
