@@ -70,11 +70,12 @@ impl fmt::Display for Refusal {
 }
 
 /// The gateway's errors: a reply without a body has the number only.
-const GATEWAY_ERRORS: [(&str, &str); 13] = [
+const GATEWAY_ERRORS: [(&str, &str); 14] = [
     ("1640001", "INVALID_ARGS"),
     ("1640301", "APP_NO_PERMISSION"),
     ("1640302", "IP_NOT_ALLOWED"),
     ("1640303", "BK_USER_NOT_ALLOWED"),
+    ("1640304", "CROSS_SITE_FORBIDDEN"),
     ("1640401", "API_NOT_FOUND"),
     ("1641301", "BODY_SIZE_LIMIT_EXCEED"),
     ("1641401", "URI_SIZE_LIMIT_EXCEED"),

@@ -395,7 +395,7 @@ fn list_events(schemas: &mut SchemaGenerator) -> Described {
 
 fn list_jobs(schemas: &mut SchemaGenerator) -> Described {
     Described {
-        description: "Those in progress, then those that ended and are still known, the latest first.",
+        description: "Behind them those that have ended, for as long as they are known, the latest first.",
         headers: &[LANGUAGE, STRICT],
         body: None,
         success: vec![Success::json::<JobPage>(200, "The jobs", schemas)],

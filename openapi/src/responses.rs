@@ -150,6 +150,11 @@ const BY_THE_GATEWAY: &[(u16, &str, &str)] = &[
     ),
     (403, "IP_NOT_ALLOWED", "No requests from this address are allowed"),
     (403, "BK_USER_NOT_ALLOWED", "This user may not call, whatever the grants say"),
+    (
+        403,
+        "CROSS_SITE_FORBIDDEN",
+        "A browser sends it for a page of another site, and only a cookie says who the user is",
+    ),
     (403, "CROSS_TENANT_FORBIDDEN", "Application, user, gateway and `X-Bk-Tenant-Id` do not belong to one tenant"),
     (404, "API_NOT_FOUND", "No such path, or none with this method"),
     (408, "INVALID_ARGS", "The request did not come in time"),

@@ -14,6 +14,7 @@ mod cli_terminal;
 mod cli_transfers;
 mod conflicts;
 mod connections;
+mod console;
 mod cors;
 mod credentials;
 mod download_clients;

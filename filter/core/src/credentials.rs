@@ -33,6 +33,8 @@ pub(crate) struct PresentedCredentials {
     pub(crate) bk_token: Option<Secret>,
     pub(crate) bk_ticket: Option<Secret>,
     pub(crate) has_username: bool,
+    /// Whether the browser added token or ticket by itself.
+    has_login_of_cookies: bool,
 }
 
 /// The fields by which somebody says who calls.
@@ -76,6 +78,7 @@ impl PresentedCredentials {
     /// neither token nor ticket.
     pub(crate) fn from_fields(fields: &Fields<'_>, cookies: &Cookies) -> Result<Self, Reason> {
         let [bk_token, bk_ticket] = ["bk_token", "bk_ticket"].map(|name| read_token(fields, name).map(Secret::new));
+        let has_login_of_cookies = (&bk_token, &bk_ticket) == (&None, &None) && cookies.have_login();
         let (bk_token, bk_ticket) = match (bk_token, bk_ticket) {
             (None, None) => (cookies.bk_token.clone(), cookies.bk_ticket.clone()),
             presented => presented,
@@ -89,6 +92,7 @@ impl PresentedCredentials {
             bk_token,
             bk_ticket,
             has_username: !read_alias(fields, "bk_username", "username").is_empty(),
+            has_login_of_cookies,
         };
         if credentials.secrets().any(|secret| secret.reveal().chars().any(char::is_control)) {
             return Err(Reason::CONTROL_CHARACTERS);
@@ -98,6 +102,16 @@ impl PresentedCredentials {
         let is_long = [jwt, access_token, inner_jwt].into_iter().any(|token| is_over(token, MAX_TOKEN))
             || [bk_token, bk_ticket].into_iter().any(|login| is_over(login, MAX_LOGIN));
         if is_long { Err(Reason::TOO_LONG) } else { Ok(credentials) }
+    }
+
+    /// Reads cookies and nothing else.
+    pub(crate) fn from_cookies(head: &Head<'_>) -> Result<Self, Reason> {
+        Self::from_fields(&Fields::default(), &Cookies::from_head(head))
+    }
+
+    /// Whether what the browser added by itself says who the user is.
+    pub(crate) fn is_by_cookie(&self) -> bool {
+        self.has_login_of_cookies && self.kind() == CredentialKind::Plain
     }
 
     /// Whatever a service may be asked about; the app code has a rule of its own.
@@ -146,7 +160,7 @@ impl PresentedCredentials {
 }
 
 /// Tokens that browsers carry by themselves. They count only beside a header that no foreign page can make a browser
-/// send; else such a page could upload in its visitor's name.
+/// send, or where a request proves that no such page sends it; else that page could upload in its visitor's name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cookies {
     bk_token: Option<Secret>,
@@ -154,6 +168,10 @@ pub(crate) struct Cookies {
 }
 
 impl Cookies {
+    fn have_login(&self) -> bool {
+        self.bk_token.is_some() || self.bk_ticket.is_some()
+    }
+
     pub(crate) fn from_head(head: &Head<'_>) -> Self {
         let read = |name| read_cookie(head, name).map(Secret::new);
         Self { bk_token: read("bk_token"), bk_ticket: read("bk_ticket") }
@@ -178,7 +196,7 @@ fn read_token(fields: &Fields<'_>, name: &str) -> Option<String> {
 }
 
 /// The first cookie of that name, percent-decoded as browsers and BlueKing's pages write it.
-fn read_cookie(head: &Head<'_>, name: &str) -> Option<String> {
+pub(crate) fn read_cookie(head: &Head<'_>, name: &str) -> Option<String> {
     let values = head.all(HeaderField::Cookie).filter_map(|value| std::str::from_utf8(value).ok());
     let mut pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
     let (_, value) = pairs.find(|(key, value)| *key == name && !value.is_empty())?;

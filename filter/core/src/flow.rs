@@ -7,9 +7,12 @@
 
 mod authentication;
 mod bearer;
+mod console;
+mod cross_site;
 mod decision;
 mod forward;
 mod preflight;
+mod reader;
 mod request;
 mod source_access;
 mod verdict;
@@ -18,13 +21,13 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use linkgate_contract::{
-    Action, BodyKind, CREDENTIAL_NAMES, Fields, Language, Operation, Origin, Problem, Sha256, UploadByLinkRequest,
-    headers,
+    Action, BodyKind, CREDENTIAL_NAMES, Fields, Operation, Origin, Problem, Sha256, UploadByLinkRequest, headers,
 };
 
 use self::authentication::Authentication;
 use self::decision::record_decision;
 use self::forward::{Admitted, Binding, build_forward, issue_token};
+use self::reader::Reader;
 use self::request::Request;
 use self::source_access::SourceAccess;
 use self::verdict::FORWARDED;
@@ -117,6 +120,11 @@ pub(crate) fn judge_head(context: &Context, head: &Head<'_>) -> Verdict {
     {
         return Verdict::Deny(answer);
     }
+    match console::judge_for_everybody(context, head) {
+        Some(Ok(forward)) => return Verdict::Allow(forward),
+        Some(Err(answer)) => return Verdict::Deny(answer),
+        None => {}
+    }
     let (mut record, mut reply_headers) = (Record::default(), ReplyHeaders::new());
     match Request::from_head(context, head, &mut record, &mut reply_headers) {
         Ok(request) => {
@@ -127,9 +135,10 @@ pub(crate) fn judge_head(context: &Context, head: &Head<'_>) -> Verdict {
                 Flow { request, authentication, caller, expected_sha256, body, head_bytes: 0, hold: None, record };
             Box::new(flow).advance(context, head.now).with_head(head)
         }
-        // What the head alone tells is answered by the gateway, which has no languages.
+        // What the head alone tells is answered by the gateway, which has no languages but on the console.
         Err(denied) => {
-            let mut denial = deny(context, *denied, Language::default(), head.request_id(), record);
+            let reader = Reader::of_head(context, head, None);
+            let mut denial = deny(context, *denied, &reader, head.request_id(), record);
             denial.reply.headers.append(&mut reply_headers);
             Verdict::Deny(denial)
         }
@@ -143,14 +152,15 @@ pub(crate) fn deny_failed(request_id: &str) -> Denial {
     Denial { reply: Reply::gateway(&error, request_id, true), record }
 }
 
-fn deny(context: &Context, denied: Denied, language: Language, request_id: &str, mut record: Record) -> Denial {
+fn deny(context: &Context, denied: Denied, reader: &Reader, request_id: &str, mut record: Record) -> Denial {
     let (reply, code) = match &denied.reason {
         DenialReason::Gateway(error) => {
             record.reason = error.own_reason();
             (Reply::gateway(error, request_id, context.policy.error_detail), error.code_name())
         }
-        DenialReason::Request(problem) => (Reply::problem(problem, language, request_id), problem.code().name()),
+        DenialReason::Request(problem) => (Reply::problem(problem, reader.language, request_id), problem.code().name()),
     };
+    let reply = reader.suit(&denied, reply, &record.user, request_id);
     record.rule = denied.rule;
     record_decision(&context.worker.metrics, code, &mut record);
     Denial { reply, record }
@@ -271,7 +281,7 @@ impl Flow {
     }
 
     fn deny_with(&self, context: &Context, denied: Denied, record: Record) -> Denial {
-        let mut denial = deny(context, denied, self.request.language, &self.request.id, record);
+        let mut denial = deny(context, denied, &self.request.reader, &self.request.id, record);
         denial.reply.headers.extend_from_slice(&self.request.reply_headers);
         denial
     }
@@ -297,6 +307,7 @@ impl Flow {
             let Self { request, authentication, body, record, .. } = self;
             request.read_body_credentials(body.as_deref())?;
             let caller = authentication.authenticate(context, request, body.as_deref(), record, now)?;
+            self.request.judge_site(&caller)?;
             self.judge_tenant(context, &caller)?;
             self.authorize(context, &caller, now)?;
             self.caller = Some(caller);

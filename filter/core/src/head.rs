@@ -127,6 +127,11 @@ impl<'a> Head<'a> {
         pairs.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
     }
 
+    /// Every value of a header that few requests are asked about; those that all are asked about are fields.
+    pub(crate) fn named(&self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+        self.pairs.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| *value)
+    }
+
     /// The origin of the page for which a browser sends the request, if it says one.
     pub(crate) fn origin(&self) -> Option<&'a str> {
         self.text(HeaderField::Origin).filter(|_| !self.is_repeated(HeaderField::Origin))
@@ -163,6 +168,13 @@ mod tests {
         assert_eq!((head.first(HeaderField::Expect), head.text(HeaderField::Expect)), (Some(&b"\xff"[..]), None));
         assert!(!head.is_repeated(HeaderField::Expect) && head.first(HeaderField::Path).is_none());
         assert_eq!(head.all(HeaderField::Path).count(), 0);
+    }
+
+    #[test]
+    fn any_header_is_found_by_its_name() {
+        let pairs: [(&[u8], &[u8]); 3] = [(b"Accept", b"1"), (b"accept-language", b"2"), (b"accept", b"3")];
+        assert_eq!(head(&pairs).named("accept").collect::<Vec<_>>(), [b"1", b"3"]);
+        assert_eq!(head(&pairs).named(":scheme").count(), 0);
     }
 
     #[test]

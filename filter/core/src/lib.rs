@@ -5,6 +5,7 @@
 //! cannot understand it refuses, and a secret never leaves it in a reply, a log or a debug print.
 
 mod caller_cache;
+mod console;
 mod context;
 mod credentials;
 mod denied;

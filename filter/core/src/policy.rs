@@ -19,6 +19,7 @@ use linkgate_contract::{PathPrefix, Patterns};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::console::Console;
 use crate::directory::Directory;
 use crate::jwt::JwtKeys;
 use crate::limit::Traffic;
@@ -40,6 +41,8 @@ pub use self::rates::{RateScope, WholeRate};
 pub struct Policy {
     pub(crate) gateway: String,
     pub(crate) stages: Vec<Rc<Stage>>,
+    /// The stage of the console, where it is on.
+    pub(crate) console: Option<Rc<Stage>>,
     /// Sizes beyond which a request is refused.
     /// Whether replies in the gateway's form have `detail`.
     pub(crate) error_detail: bool,
@@ -67,6 +70,8 @@ pub(crate) struct Stage {
     pub(crate) prefixes: Vec<PathPrefix>,
     pub(crate) authentication: Authentication,
     pub(crate) cors: Option<Cors>,
+    /// Where it is the console's.
+    pub(crate) console: Option<Console>,
 }
 
 /// Who must be known, and where they may say who they are.
@@ -77,6 +82,8 @@ pub(crate) struct Authentication {
     pub(crate) exempted_apps: Patterns,
     pub(crate) from_query: bool,
     pub(crate) from_body: bool,
+    /// Whether only cookies say who calls, as on the console: there is no app then.
+    pub(crate) only_cookies: bool,
 }
 
 /// What a policy holds, in numbers.
@@ -348,7 +355,7 @@ mod tests {
             d["grants"] = json!([
                 {"name": "a", "callers": [], "targets": ["*"], "actions": []},
                 {"name": "a", "callers": ["*"], "targets": ["*"], "until": "tomorrow"},
-                {"name": "b c", "callers": [""], "targets": ["*"]},
+                {"name": "b c", "callers": ["", "a b"], "targets": ["*"]},
             ]);
             d["restrictions"] = json!({"client_ips": {"allow": ["10.0.0.1/8"], "deny": ["nowhere", "::ffff:1.2.3.4"]}});
             d["limits"] = json!({
@@ -366,7 +373,7 @@ mod tests {
                 "grants[1].name",
                 "grants[1].until",
                 "grants[2].name",
-                "grants[2].callers[0]",
+                "grants[2].callers[1]",
                 "restrictions.client_ips.allow[0]",
                 "restrictions.client_ips.deny[0]",
                 "restrictions.client_ips.deny[1]",

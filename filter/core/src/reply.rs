@@ -27,6 +27,11 @@ pub enum GatewayError {
         /// In the words of BlueKing's gateway.
         reason: String,
     },
+    /// A page of another site would change something on behalf of its visitor.
+    CrossSiteForbidden {
+        /// What is wrong, and what to do.
+        reason: &'static str,
+    },
     /// No such route, or another method on it.
     ApiNotFound,
     /// The body is over the policy's limit.
@@ -72,6 +77,7 @@ impl GatewayError {
             Self::CrossTenantForbidden { .. } => {
                 row(1_640_302, "CROSS_TENANT_FORBIDDEN", 403, "Cross tenant forbidden")
             }
+            Self::CrossSiteForbidden { .. } => row(1_640_304, "CROSS_SITE_FORBIDDEN", 403, "Cross site forbidden"),
             Self::ApiNotFound => row(1_640_401, "API_NOT_FOUND", 404, "API not found"),
             Self::BodyTooLarge => row(1_641_301, "BODY_SIZE_LIMIT_EXCEED", 413, "Request body size too large."),
             Self::NotInTime => row(1_640_001, "INVALID_ARGS", 408, "Parameters error"),
@@ -96,6 +102,7 @@ impl GatewayError {
         match self {
             Self::NotAuthenticated { reason } => Some(reason),
             Self::AppNoPermission { reason } | Self::CrossTenantForbidden { reason } => Some(reason),
+            Self::CrossSiteForbidden { reason } => Some(reason),
             Self::Internal { reason } => reason.as_deref(),
             Self::NotInTime => Some("the request was not received in time"),
             _ => None,
@@ -110,7 +117,8 @@ impl GatewayError {
         }
     }
 
-    fn message(&self) -> String {
+    /// What callers read.
+    pub(crate) fn message(&self) -> String {
         self.row().message(self.reason())
     }
 
@@ -155,6 +163,13 @@ impl Reply {
     #[must_use]
     pub(crate) fn preflight(headers: Vec<(&'static str, String)>, request_id: &str) -> Self {
         Self::new(204, headers, String::new(), request_id)
+    }
+
+    /// Sends a browser on; browsers are not to remember where to, for a policy may change.
+    #[must_use]
+    pub(crate) fn redirect(status: u16, location: &str, request_id: &str) -> Self {
+        let list = vec![("location", location.to_owned()), ("cache-control", "no-store".to_owned())];
+        Self::new(status, list, String::new(), request_id)
     }
 
     /// The store's own form, for a fault of the request.
@@ -234,6 +249,14 @@ mod tests {
             let reason = if code == 1_640_001 { "app code cannot be empty" } else { "" };
             assert_eq!((error.code_name(), error.own_reason()), (name, reason));
         }
+    }
+
+    #[test]
+    fn a_page_of_another_site_reads_what_to_do() {
+        let reply = Reply::gateway(&GatewayError::CrossSiteForbidden { reason: "why" }, "", true);
+        let begin =
+            r#"{"code":1640304,"code_name":"CROSS_SITE_FORBIDDEN","message":"Cross site forbidden [reason=\"why\"]","#;
+        assert!(reply.status == 403 && reply.body.starts_with(begin), "{}", reply.body);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use linkgate_contract::{Action, Extension, ModuleRef, Sha256, SignedNonce, headers};
+use linkgate_contract::{Action, ConsoleClaim, Extension, Language, ModuleRef, Sha256, SignedNonce, headers};
 use secrecy::ExposeSecret as _;
 
 use super::request::Request;
@@ -65,7 +65,7 @@ fn sign_token(
     let Binding { expected_sha256, nonce } = binding;
     let Caller { app, user, .. } = caller;
     // An application of all tenants says with each request for which one it is.
-    let lasting = !context.policy.packages.go_into_tokens() && !app.is_global();
+    let lasting = !context.policy.packages.go_into_tokens() && !app.is_global() && request.stage.console.is_none();
     let extension = Extension {
         app_optional: !app.verified,
         user_optional: !user.verified,
@@ -74,6 +74,7 @@ fn sign_token(
         caller_credential: access.callers_own.is_some(),
         expected_sha256,
         nonce,
+        console: console_claim(context, caller, request, now),
         ..scope(context, caller, request, now)
     };
     let (target, action) = (request.route.target.clone(), request.token_action());
@@ -108,6 +109,15 @@ fn scope(context: &Context, caller: &Caller, request: &Request, now: Time) -> Ex
     Extension { target: Some(target.clone()), action, private_hosts, opaque, ..Extension::default() }
 }
 
+/// What pages show beside the reply, where the request comes from one.
+fn console_claim(context: &Context, caller: &Caller, request: &Request, now: Time) -> Option<ConsoleClaim> {
+    let console = request.stage.console.as_ref()?;
+    let access = request.access(caller, request.token_action());
+    let is_of_module = access.target.is_some();
+    let actions = if is_of_module { context.policy.grants.actions_on(&access, now.seconds()) } else { Vec::new() };
+    Some(ConsoleClaim { actions, contact: console.contact.clone() })
+}
+
 fn last_token(caller: &Caller, target: Option<&ModuleRef>, action: Action, now: Time) -> Option<Rc<str>> {
     let last = caller.token.try_borrow().ok()?;
     let last = last.as_ref().filter(|last| last.action == action && Some(&last.target) == target)?;
@@ -123,6 +133,14 @@ pub(super) fn build_forward(request: &mut Request, token: &str, admitted: Admitt
         (headers::JWT, token.to_owned()),
         (headers::REQUEST_ID, std::mem::take(&mut request.id)),
     ];
+    if request.stage.console.is_some() {
+        // The cookie that may have said it does not go on.
+        let tag = match request.reader.language {
+            Language::Chinese => "zh-cn",
+            Language::English => "en",
+        };
+        set.push((headers::LANGUAGE, tag.to_owned()));
+    }
     set.extend(request.tenant.take().map(|tenant| (headers::TENANT_ID, tenant.to_string())));
     set.extend(request.forwarded_id.take().map(|id| (headers::X_REQUEST_ID, id)));
     set.extend(access.callers_own.map(|own| (headers::JUDGED_SOURCE_AUTHORIZATION, own.expose_secret().to_owned())));

@@ -4,11 +4,13 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use linkgate_contract::{
-    Action, BodyKind, Endpoint, ErrorCode, Fields, InvalidCallerCredential, Language, MediaType, NoEndpoint, Operation,
-    Problem, Route, SIGNED_URL_PARAMETER, TenantId, headers, parse_body_fields, read_caller_credential,
+    Action, BodyKind, Endpoint, ErrorCode, Fields, InvalidCallerCredential, MediaType, NoEndpoint, Operation, Problem,
+    Route, SIGNED_URL_PARAMETER, TenantId, headers, parse_body_fields, read_caller_credential,
 };
 use secrecy::SecretString;
 
+use super::cross_site::find_fault;
+use super::reader::Reader;
 use crate::caller_cache::{Caller, CredentialFingerprint};
 use crate::context::Context;
 use crate::credentials::{Cookies, PRESENTING_NAMES, PresentedCredentials, decode_form, fields_of_form};
@@ -47,7 +49,10 @@ pub(super) struct Request {
     /// What the caller would have the source believe.
     caller_credential: Result<Option<SecretString>, InvalidCallerCredential>,
     media_type: MediaType,
-    pub(super) language: Language,
+    /// Who reads what it is denied with.
+    pub(super) reader: Reader,
+    /// What there is against it if a cookie alone says who calls.
+    cross_site: Option<&'static str>,
     pub(super) id: String,
     /// The `X-Request-ID` that the store gets: the caller's own, or ours where the proxy gave none.
     pub(super) forwarded_id: Option<String>,
@@ -66,6 +71,8 @@ pub(super) struct Request {
     forwarded_query: String,
 }
 
+/// The rule that keeps pages of other sites from acting for their visitors.
+const CROSS_SITE: &str = "cross_site";
 /// `per_connection_buffer_limit_bytes` of the reference wiring: what of a body waits there until it may go on.
 const PROXY_BUFFER_BYTES: usize = 1_114_112;
 /// The largest body that is looked at for credentials that do not count there.
@@ -119,12 +126,7 @@ impl Request {
             *reply_headers = cors.reply_headers(head.origin());
         }
         let route = route.map_err(|_| not_found())?;
-        record.operation = route.endpoint.operation.id();
-        stage.name.clone_into(&mut record.stage);
-        if let Some(target) = &route.target {
-            target.app.as_str().clone_into(&mut record.application);
-            target.module.as_str().clone_into(&mut record.module);
-        }
+        note_route(record, stage, &route);
         match policy.client_ips.judge(head.client_ip) {
             Some(denied) if denied.report_only => record.add_reported(&denied.rule),
             Some(denied) => return Err(Box::new(denied)),
@@ -134,7 +136,8 @@ impl Request {
         let query = decode_form(raw_query.as_bytes());
         let media_type = MediaType::from_header(head.first(HeaderField::ContentType));
         let announced_bytes = head.text(HeaderField::ContentLength).and_then(|length| length.parse().ok());
-        let body = if route.endpoint.body == BodyKind::Json && media_type != MediaType::Other && !head.end_of_stream {
+        let takes_fields = route.endpoint.body == BodyKind::Json && stage.console.is_none();
+        let body = if takes_fields && media_type != MediaType::Other && !head.end_of_stream {
             BodyUse::choose(stage, head, announced_bytes)
         } else {
             BodyUse::None
@@ -147,6 +150,7 @@ impl Request {
                 (presented, requested_tenant(policy, head).map_err(refuse)?)
             }
         };
+        let cross_site = if route.method.is_safe() { None } else { find_fault(head, stage) };
         let is_streamed = route.endpoint.body == BodyKind::Stream;
         let remove = names_to_remove(head, is_streamed);
         Ok(Self {
@@ -156,7 +160,8 @@ impl Request {
             presented,
             caller_credential: read_source_authorization(head),
             media_type,
-            language: Language::choose(head.text(HeaderField::Language), head.text(HeaderField::AcceptLanguage)),
+            reader: Reader::of_head(context, head, Some(stage)),
+            cross_site,
             id: head.request_id().to_owned(),
             forwarded_id: forwarded_id(head),
             tenant,
@@ -167,6 +172,18 @@ impl Request {
             raw_path: path.to_owned(),
             query,
         })
+    }
+
+    /// Refuses what a page of another site would change on behalf of its visitor: by a cookie that its browser added, with no app
+    /// that vouches for the request.
+    pub(super) fn judge_site(&self, caller: &Caller) -> Result<(), Denied> {
+        let is_by_cookie = matches!(&self.presented, Presented::Parsed(credentials, _) if credentials.is_by_cookie());
+        match self.cross_site {
+            Some(reason) if is_by_cookie && !caller.app.verified => {
+                Err(Denied::enforced(CROSS_SITE, GatewayError::CrossSiteForbidden { reason }))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Reads the credentials from the body, if that is where they are or might be.
@@ -282,6 +299,16 @@ impl Request {
     }
 }
 
+/// Notes what is asked for.
+fn note_route(record: &mut Record, stage: &Stage, route: &Route) {
+    record.operation = route.endpoint.operation.id();
+    stage.name.clone_into(&mut record.stage);
+    if let Some(target) = &route.target {
+        target.app.as_str().clone_into(&mut record.application);
+        target.module.as_str().clone_into(&mut record.module);
+    }
+}
+
 /// Whether a body can have a field of [`PRESENTING_NAMES`], which costs less than to read its fields. JSON and forms can write a
 /// name in other ways, with a mark that is taken for one.
 fn may_name_credentials(body: &[u8]) -> bool {
@@ -311,7 +338,7 @@ fn find_route<'a>(
     found.into_iter().find(|(_, found)| *found != Err(NoEndpoint::UnknownPath))
 }
 
-fn forwarded_id(head: &Head<'_>) -> Option<String> {
+pub(super) fn forwarded_id(head: &Head<'_>) -> Option<String> {
     const MAX_BYTES: usize = 256;
     let is_plain = |id: &&str| (1..=MAX_BYTES).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
     let callers = head.text(HeaderField::CallerRequestId).filter(is_plain);
@@ -351,6 +378,9 @@ fn read_credentials(
     head: &Head<'_>,
     query: &[(String, String)],
 ) -> Result<Presented, Reason> {
+    if stage.console.is_some() {
+        return PresentedCredentials::from_cookies(head).map(|credentials| Presented::Parsed(credentials, None));
+    }
     let fingerprint = fingerprint(context, stage, head, query);
     if let Some(caller) = fingerprint.and_then(|fingerprint| context.caller_cache.get_caller(fingerprint, head.now)) {
         return Ok(Presented::Cached(caller));
@@ -403,7 +433,7 @@ fn read_source_authorization(head: &Head<'_>) -> Result<Option<SecretString>, In
 /// Credentials, which the store has no use for, and every header of a gateway that the caller made up. The tenant is one: it
 /// says whose a request is, so the store gets what was judged. Who waits to be told that a body may come has sent one that is
 /// here in full.
-fn names_to_remove(head: &Head<'_>, is_streamed: bool) -> Vec<String> {
+pub(super) fn names_to_remove(head: &Head<'_>, is_streamed: bool) -> Vec<String> {
     const NAMES: [&[u8]; 5] = [b"authorization", b"cookie", b"proxy-authorization", b"x-bk-tenant-id", b"expect"];
     let unwanted = if is_streamed { NAMES.get(..4) } else { NAMES.get(..) }.unwrap_or_default();
     let mut names = Vec::new();

@@ -16,6 +16,7 @@ use crate::services::question::{OwnCredentials, ServiceReply};
 use crate::shared::fake::FakeShared;
 use crate::worker::Worker;
 
+mod console;
 mod cors;
 mod held;
 mod identities;

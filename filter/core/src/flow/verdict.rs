@@ -9,6 +9,9 @@ pub(super) const FORWARDED: &str = "OK";
 /// That of a preflight that is answered.
 pub(super) const PREFLIGHT: &str = "PREFLIGHT";
 
+/// That of a bare prefix of the console, whose first page lies elsewhere.
+pub(super) const REDIRECT: &str = "REDIRECT";
+
 /// How the request is changed before it goes on. It holds the token, so nothing prints it.
 pub struct Forward {
     /// Headers to drop first, every copy.

@@ -1,5 +1,6 @@
 //! From the document to something to decide by: every rule beyond the shape.
 
+mod console;
 pub(super) mod cors;
 pub(super) mod identity;
 mod people;
@@ -23,6 +24,8 @@ const URI_BYTES: std::ops::RangeInclusive<u64> = 256..=48 << 10;
 const NAME_MAX: usize = 64;
 /// The stage of the prefixes that stand directly under `routes`.
 pub(super) const DEFAULT_STAGE: &str = "default";
+/// The stage of `routes.console`.
+pub(super) const CONSOLE_STAGE: &str = "console";
 /// Stages: each has a counter of its own among the workers.
 const MAX_STAGES: usize = 32;
 
@@ -60,6 +63,7 @@ pub(super) fn compile(document: &Document) -> Result<Policy, Vec<Fault>> {
     };
     Ok(Policy {
         gateway: gateway.clone(),
+        console: stages.iter().find(|stage| stage.console.is_some()).cloned(),
         stages,
         error_detail: document.routes.error_detail,
         body_bytes,
@@ -93,7 +97,7 @@ fn size(path: &str, bytes: u64, range: &std::ops::RangeInclusive<u64>, faults: &
 }
 
 fn stages(routes: &Routes, faults: &mut Faults) -> Vec<Rc<Stage>> {
-    if routes.prefixes.is_empty() && routes.stages.is_empty() {
+    if routes.prefixes.is_empty() && routes.stages.is_empty() && routes.console.is_none() {
         faults.add("routes.prefixes", "lists no prefix, so nothing would be served; use \"\" for none");
     }
     faults.check_length("routes.stages", &routes.stages, MAX_STAGES);
@@ -103,7 +107,7 @@ fn stages(routes: &Routes, faults: &mut Faults) -> Vec<Rc<Stage>> {
         let prefixes = prefixes("routes.prefixes", &routes.prefixes, &mut seen, faults);
         let authentication = authentication("routes.authentication", &routes.authentication, faults);
         let cors = cors::cors("routes", routes.cors.as_ref(), faults);
-        stages.push(Rc::new(Stage { name: DEFAULT_STAGE.to_owned(), prefixes, authentication, cors }));
+        stages.push(Rc::new(Stage { name: DEFAULT_STAGE.to_owned(), prefixes, authentication, cors, console: None }));
     }
     for (n, stage) in routes.stages.iter().enumerate() {
         let path = format!("routes.stages[{n}]");
@@ -119,8 +123,12 @@ fn stages(routes: &Routes, faults: &mut Faults) -> Vec<Rc<Stage>> {
         let prefixes = prefixes(&format!("{path}.prefixes"), &stage.prefixes, &mut seen, faults);
         let authentication = authentication(&format!("{path}.authentication"), &stage.authentication, faults);
         let cors = cors::cors(&path, stage.cors.as_ref(), faults);
-        stages.push(Rc::new(Stage { name: stage.name.clone(), prefixes, authentication, cors }));
+        if stage.name == CONSOLE_STAGE && routes.console.is_some() {
+            faults.add(format!("{path}.name"), "is the name of the stage of routes.console");
+        }
+        stages.push(Rc::new(Stage { name: stage.name.clone(), prefixes, authentication, cors, console: None }));
     }
+    stages.extend(routes.console.as_ref().map(|part| Rc::new(console::stage(part, &mut seen, faults))));
     stages
 }
 
@@ -159,5 +167,6 @@ fn authentication(path: &str, part: &AuthenticationPart, faults: &mut Faults) ->
         exempted_apps: exempted,
         from_query: part.credentials_from.contains(&Place::Query),
         from_body: part.credentials_from.contains(&Place::Body),
+        only_cookies: false,
     }
 }

@@ -48,6 +48,30 @@ pub(super) struct Routes {
     pub(super) cors: Option<Cors>,
     #[serde(default, deserialize_with = "tables")]
     pub(super) stages: Vec<Stage>,
+    #[serde(default, deserialize_with = "super::table::maybe_table")]
+    pub(super) console: Option<Console>,
+}
+
+/// Pages for people; they are served where this is there.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Console {
+    pub(super) login_url: String,
+    pub(super) contact: Option<String>,
+    #[serde(default = "below_console")]
+    pub(super) prefixes: Vec<String>,
+    /// What it asks of people, which no policy changes.
+    #[serde(skip, default = "of_cookies")]
+    pub(super) authentication: Authentication,
+}
+
+fn of_cookies() -> Authentication {
+    let credentials_from = Vec::new();
+    Authentication { verified_app_required: false, credentials_from, ..Authentication::default() }
+}
+
+fn below_console() -> Vec<String> {
+    vec!["/console".to_owned()]
 }
 
 fn yes() -> bool {

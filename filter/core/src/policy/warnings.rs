@@ -21,6 +21,7 @@ pub(super) fn warnings(document: &Document, now: i64) -> Vec<Fault> {
     let mut found = Vec::new();
     authentications(document, &mut found);
     grants(&document.grants, now, &mut found);
+    callers(document, now, &mut found);
     client_ips(&document.restrictions.client_ips, &mut found);
     users(&document.restrictions.users, &mut found);
     allowed_hosts(&document.packages, &mut found);
@@ -51,13 +52,14 @@ fn authentications(document: &Document, found: &mut Warnings) {
         }
     }
     let identity = &document.identity;
-    if document.clients.is_empty() && identity.bkauth.is_none() && identity.inner_jwt_kid.is_none() {
+    let has_console = routes.console.is_some();
+    if !has_console && document.clients.is_empty() && identity.bkauth.is_none() && identity.inner_jwt_kid.is_none() {
         warn(found, "clients", "lists no application and no identity service knows any, so no caller can be verified");
     }
 }
 
 fn grants(list: &[Grant], now: i64, found: &mut Warnings) {
-    let is_over = |grant: &Grant| grant.until.as_deref().and_then(moment_of).is_some_and(|until| now >= until);
+    let is_over = |grant: &Grant| is_over(grant, now);
     if list.is_empty() {
         warn(found, "grants", "lists none, so every request is refused");
     } else if list.iter().all(is_over) {
@@ -80,6 +82,36 @@ fn grants(list: &[Grant], now: i64, found: &mut Warnings) {
             );
         }
     }
+}
+
+/// Whom a grant lets in that its writer may not have thought of: who signs in to the console calls through no app.
+fn callers(document: &Document, now: i64, found: &mut Warnings) {
+    let routes = &document.routes;
+    let needs_app = |authentication: &Authentication| authentication.verified_app_required;
+    let is_reached = routes.console.is_some()
+        || !routes.prefixes.is_empty() && !needs_app(&routes.authentication)
+        || routes.stages.iter().any(|stage| !needs_app(&stage.authentication));
+    for (n, grant) in document.grants.iter().enumerate().filter(|(_, grant)| !is_over(grant, now)) {
+        let path = format!("grants[{n}].callers");
+        if !is_reached && grant.callers.iter().all(String::is_empty) {
+            warn(found, path, "matches nobody: every stage needs a verified app, and there is no console");
+        } else if routes.console.is_some() && is_open_to_people(grant) {
+            let message =
+                "is also everybody who signs in to the console: write `?*` for verified apps alone, or list `users`";
+            warn(found, path, message);
+        }
+    }
+}
+
+/// Whether a grant is for everybody who calls through no app, without naming them.
+fn is_open_to_people(grant: &Grant) -> bool {
+    let (no_app, anybody) = (String::new(), "*".to_owned());
+    let is_meant = grant.callers.contains(&no_app);
+    !is_meant && cover(&grant.callers, &[no_app]) && cover(&grant.users, &[anybody])
+}
+
+fn is_over(grant: &Grant, now: i64) -> bool {
+    grant.until.as_deref().and_then(moment_of).is_some_and(|until| now >= until)
 }
 
 fn outdoes(wide: &Grant, narrow: &Grant) -> bool {

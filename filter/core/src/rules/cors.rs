@@ -75,6 +75,11 @@ impl Cors {
         Some(headers)
     }
 
+    /// Whether pages of an origin may read replies.
+    pub(crate) fn allows(&self, origin: &str) -> bool {
+        self.allowed(origin).is_some()
+    }
+
     /// The origin as the reply names it. The null origin of sandboxed pages and local files is anybody's, so it is allowed only
     /// where anybody is.
     fn allowed(&self, origin: &str) -> Option<String> {

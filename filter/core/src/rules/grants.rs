@@ -123,6 +123,12 @@ impl Grants {
         }
         writer.claim
     }
+
+    /// All that enforced grants let a caller and user do to a module.
+    pub(crate) fn actions_on(&self, access: &Access<'_>, now: i64) -> Vec<Action> {
+        let allows = |action: &Action| self.judge(&Access { action: *action, ..*access }, now).is_ok();
+        Action::ALL.iter().copied().filter(allows).collect()
+    }
 }
 
 #[cfg(test)]
@@ -268,5 +274,19 @@ mod tests {
         assert!(claim.more && json.len() < CLAIM_BYTES + 200, "{}", json.len());
         let [wide] = claim.list.as_slice() else { panic!("{claim:?}") };
         assert!(wide.targets.len() > 400 && wide.targets.len() < 1_000 && wide.modules == ["*"]);
+    }
+
+    #[test]
+    fn the_actions_on_a_module_are_those_of_all_its_grants() {
+        let mut pins = grant("b", "ci", "shop");
+        pins.actions = [Action::Pin].into_iter().collect();
+        let mut report_only = grant("c", "ci", "shop");
+        (report_only.actions, report_only.report) = (Actions::all(), true);
+        let all = Grants(vec![grant("a", "*", "sh*"), pins, report_only]);
+        let target = target();
+        let expected = [Action::Upload, Action::Read, Action::Pin];
+        assert_eq!(all.actions_on(&access(&target), 0), expected);
+        let elsewhere: ModuleRef = "other/web".parse().unwrap();
+        assert!(all.actions_on(&access(&elsewhere), 0).is_empty());
     }
 }

@@ -27,14 +27,25 @@ const MAX_URL_KEYS: usize = 8;
 const UPLOADS: std::ops::RangeInclusive<u64> = 1..=256;
 const INSTANCES: std::ops::RangeInclusive<u64> = 1..=1_000;
 
+/// Patterns of callers. The empty name is that of no verified app, as users of the console have none.
+fn callers(path: &str, texts: &[String], faults: &mut Faults) -> Patterns {
+    check_patterns(path, texts.iter().enumerate().filter(|(_, text)| !text.is_empty()), faults);
+    faults.check_length(path, texts, MAX_ENTRIES);
+    Patterns::new(texts)
+}
+
 pub(super) fn patterns(path: &str, texts: &[String], faults: &mut Faults) -> Patterns {
     faults.check_length(path, texts, MAX_ENTRIES);
-    for (n, text) in texts.iter().enumerate() {
+    check_patterns(path, texts.iter().enumerate(), faults);
+    Patterns::new(texts)
+}
+
+fn check_patterns<'a>(path: &str, texts: impl Iterator<Item = (usize, &'a String)>, faults: &mut Faults) {
+    for (n, text) in texts {
         if !(1..=128).contains(&text.len()) || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
             faults.add(format!("{path}[{n}]"), "must be a name or a pattern with `*` and `?`, without white space");
         }
     }
-    Patterns::new(texts)
 }
 
 fn reports(mode: Mode) -> bool {
@@ -67,7 +78,7 @@ pub(super) fn grants(list: &[document::Grant], faults: &mut Faults) -> Grants {
         let until = part.until.as_ref().and_then(|text| moment(&format!("{path}.until"), text, faults));
         grants.push(Grant {
             name,
-            callers: patterns(&format!("{path}.callers"), &part.callers, faults),
+            callers: callers(&format!("{path}.callers"), &part.callers, faults),
             users: patterns(&format!("{path}.users"), &part.users, faults),
             targets: patterns(&format!("{path}.targets"), &part.targets, faults),
             modules: patterns(&format!("{path}.modules"), &part.modules, faults),

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Difference, beyond, cors, quoted};
-use crate::policy::compile::DEFAULT_STAGE;
-use crate::policy::document::{Authentication, Cors, Place, Routes};
+use crate::policy::compile::{CONSOLE_STAGE, DEFAULT_STAGE};
+use crate::policy::document::{Authentication, Console, Cors, Place, Routes};
 
 /// By prefix: the stage's name, what it asks of callers, and which pages of other sites may call.
 type Served<'a> = BTreeMap<&'a str, (&'a str, Rules<'a>)>;
@@ -15,6 +15,7 @@ pub(super) fn compare(old: &Routes, new: &Routes, found: &mut Difference) {
         let detail = if new.error_detail { "have" } else { "do not have" };
         found.change(format!("errors in the gateway's form {detail} `detail`"));
     }
+    console(old.console.as_ref(), new.console.as_ref(), found);
     let (old, new) = (served(old), served(new));
     let mut stages = BTreeSet::new();
     for (prefix, (stage, rules)) in &new {
@@ -47,7 +48,23 @@ fn served(routes: &Routes) -> Served<'_> {
         let rules = (&stage.authentication, stage.cors.as_ref());
         stage.prefixes.iter().map(move |prefix| (prefix.as_str(), (stage.name.as_str(), rules)))
     });
-    default.chain(stages).collect()
+    let console = routes.console.iter().flat_map(|console| {
+        let rules = (&console.authentication, None);
+        console.prefixes.iter().map(move |prefix| (prefix.as_str(), (CONSOLE_STAGE, rules)))
+    });
+    default.chain(stages).chain(console).collect()
+}
+
+/// What pages say; that there are any, their prefixes say.
+fn console(old: Option<&Console>, new: Option<&Console>, found: &mut Difference) {
+    let (Some(old), Some(new)) = (old, new) else { return };
+    if old.login_url != new.login_url {
+        found.change(format!("the console sends people to sign in to {} instead of {}", new.login_url, old.login_url));
+    }
+    if old.contact != new.contact {
+        let contact = new.contact.as_deref().unwrap_or("nobody");
+        found.change(format!("the console names {contact} as whom to ask"));
+    }
 }
 
 fn compare_rules(what: &str, old: Rules<'_>, new: Rules<'_>, found: &mut Difference) {

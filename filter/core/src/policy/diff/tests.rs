@@ -375,3 +375,20 @@ fn who_counts_uploads_is_said() {
     assert_eq!(from(service), ["~ rates of new uploads are counted by each Envoy, no longer by the service"]);
     assert_eq!(to(|d| d["limits"]["upload_rates"] = json!("gate")), NONE);
 }
+
+#[test]
+fn a_console_is_a_stage_for_people() {
+    let console = |login_url: &str, contact: Option<&str>| json!({"login_url": login_url, "contact": contact});
+    let on = |d: &mut Value| d["routes"]["console"] = console("/login/", None);
+    assert_eq!(to(on), ["+ prefix \"/console\" is served, by stage `console`, to callers with a verified user"]);
+    assert_eq!(from(on), ["- prefix \"/console\" is not served any more"]);
+    let (mut old, mut new) = (document(), document());
+    old["routes"]["console"] = console("/login/", None);
+    new["routes"]["console"] = console("/login/?to={url}", Some("ops"));
+    let expected = [
+        "~ the console sends people to sign in to /login/?to={url} instead of /login/",
+        "~ the console names ops as whom to ask",
+    ];
+    assert_eq!(between(&old, &new), expected);
+    assert_eq!(between(&new, &new), NONE);
+}

@@ -221,3 +221,38 @@ fn a_service_that_has_nothing_to_count_by_is_said() {
     assert_eq!(of("limits", without), [want]);
     assert_eq!(of("limits", json!({"upload_rates": "service", "requests_per_app": {"per_second": 1}})), NONE);
 }
+
+#[test]
+fn a_grant_to_everybody_is_one_to_people_of_the_console() {
+    let with_console = |grant: Value| {
+        let mut document = document();
+        document["routes"]["console"] = json!({"login_url": "/login/"});
+        document["grants"] = json!([grant]);
+        Policy::warnings(&document, NOW).unwrap().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let wide = "grants[0].callers: is also everybody who signs in to the console: write `?*` for verified apps alone, or list `users`";
+    assert_eq!(with_console(json!({"callers": ["*"], "targets": ["a"]})), [wide]);
+    assert_eq!(with_console(json!({"callers": ["ci", "**"], "targets": ["a"], "users": ["x", "*"]})), [wide]);
+    for meant in [
+        json!({"callers": ["?*"], "targets": ["a"]}),
+        json!({"callers": [""], "targets": ["a"]}),
+        json!({"callers": ["*", ""], "targets": ["a"]}),
+        json!({"callers": ["*"], "targets": ["a"], "users": ["anna"]}),
+        json!({"callers": ["ci"], "targets": ["a"]}),
+    ] {
+        assert_eq!(with_console(meant.clone()), NONE, "{meant}");
+    }
+    assert_eq!(grants(json!([{"callers": ["*"], "targets": ["a"]}])), NONE);
+}
+
+#[test]
+fn a_grant_to_people_alone_needs_a_stage_that_lets_them_in() {
+    let grant = json!([{"callers": [""], "targets": ["a"]}]);
+    let nobody = "grants[0].callers: matches nobody: every stage needs a verified app, and there is no console";
+    assert_eq!(grants(grant.clone()), [nobody]);
+    let mut document = document();
+    document["grants"] = grant;
+    document["routes"]["stages"] =
+        json!([{"name": "people", "prefixes": ["/people"], "authentication": {"verified_app_required": false}}]);
+    assert!(Policy::warnings(&document, NOW).unwrap().is_empty());
+}
