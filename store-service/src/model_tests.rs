@@ -360,6 +360,7 @@ fn package(number: u8, content: usize, overwrites: bool) -> NewPackage {
             meta_info: None,
             version: None,
             entries: 0,
+            members: Vec::new(),
             unpacked_bytes: 0,
             proves_whole: true,
             version_fault: None,

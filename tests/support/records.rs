@@ -24,6 +24,7 @@ pub fn new_package(target: ModuleRef, version: &str, digest: [u8; 32], url: Stri
         meta_info: None,
         version: None,
         entries: 12,
+        members: Vec::new(),
         unpacked_bytes: 1 << 20,
         proves_whole: true,
         version_fault: None,

@@ -14,6 +14,7 @@ mod description;
 mod error;
 mod format;
 mod limits;
+mod listed;
 mod member_list;
 mod names;
 mod resources;
@@ -28,6 +29,7 @@ use linkgate_contract::PackageVersion;
 pub use error::{ArchiveError, DescriptionError, FormatError, Limit, MemberError, MemberName, zip_method};
 pub use format::{Format, LooksLike};
 pub use limits::{Limits, Opaque};
+pub use listed::{ListedKind, ListedMember};
 pub use resources::{Resources, Unmetered};
 pub use zip::inspect_zip;
 
@@ -49,6 +51,8 @@ pub struct Package {
     pub version: Option<PackageVersion>,
     /// Members, as [`Limits::max_entries`] counts them.
     pub entries: u64,
+    /// The first of them, as many as [`Limits::listed_members`] says.
+    pub members: Vec<ListedMember>,
     /// Bytes that came out, as [`Limits::max_unpacked_bytes`] counts them.
     pub unpacked_bytes: u64,
     /// Whether its format shows that nothing is missing at its end.
@@ -59,7 +63,7 @@ pub struct Package {
 
 impl Package {
     fn new(format: Format, summary: MemberSummary, unpacked_bytes: u64) -> Self {
-        let MemberSummary { entries, description } = summary;
+        let MemberSummary { entries, members, description } = summary;
         let (relative_path, meta_info, named) = match description {
             Some(description) => (description.folder, Some(description.meta_info), description.version),
             None => ("./".to_owned(), None, Ok(None)),
@@ -69,11 +73,21 @@ impl Package {
             Err(fault) => (None, Some(Box::new(fault))),
         };
         let proves_whole = format != Format::Opaque;
-        Self { format, relative_path, meta_info, version, entries, unpacked_bytes, proves_whole, version_fault }
+        Self {
+            format,
+            relative_path,
+            meta_info,
+            version,
+            entries,
+            members,
+            unpacked_bytes,
+            proves_whole,
+            version_fault,
+        }
     }
 
     fn opaque() -> Self {
-        Self::new(Format::Opaque, MemberSummary { entries: 0, description: None }, 0)
+        Self::new(Format::Opaque, MemberSummary { entries: 0, members: Vec::new(), description: None }, 0)
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Limits {
     pub max_decoder_bytes: u64,
     /// Files that are no archive.
     pub opaque: Opaque,
+    /// Members that [`Package::members`](crate::Package::members) names. The others are counted and judged all the same.
+    pub listed_members: usize,
 }
 
 impl Limits {
@@ -63,6 +65,7 @@ impl Default for Limits {
             // `xz -9` has a dictionary of 64 MiB.
             max_decoder_bytes: 72 << 20,
             opaque: Opaque::Refuse,
+            listed_members: 0,
         }
     }
 }

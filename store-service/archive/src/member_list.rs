@@ -8,6 +8,7 @@ use linkgate_contract::PackageVersion;
 use super::description::Description;
 use super::error::{ArchiveError, DescriptionError, MemberError, MemberName};
 use super::limits::Limits;
+use super::listed::{Listed, ListedMember};
 use super::names::{MemberPath, Node, Tree, check_symlink};
 
 const DESCRIPTIONS: [&[u8]; 2] = [b"app_desc.yaml", b"app_desc.yml"];
@@ -30,6 +31,7 @@ pub(super) struct MemberList {
     description: Option<Candidate>,
     /// Whether the content that comes is the description's.
     reads_description: bool,
+    listed: Listed,
     #[cfg(test)]
     pub(super) listing: crate::listing::Listing,
 }
@@ -43,6 +45,7 @@ struct Candidate {
 /// What the members tell.
 pub(super) struct MemberSummary {
     pub(super) entries: u64,
+    pub(super) members: Vec<ListedMember>,
     pub(super) description: Option<NamedDescription>,
 }
 
@@ -60,6 +63,7 @@ impl MemberList {
             tree: Tree::new(limits),
             description: None,
             reads_description: false,
+            listed: Listed::new(limits.listed_members),
             #[cfg(test)]
             listing: crate::listing::Listing::new(),
         }
@@ -77,6 +81,7 @@ impl MemberList {
         let path = MemberPath::new(name, &self.limits).map_err(refused)?;
         let node = self.check_member(&path, name, kind).map_err(refused)?;
         self.tree.insert(&path, node)?;
+        self.listed.add(path.as_bytes(), kind);
         #[cfg(test)]
         self.listing.add(path.as_bytes(), kind);
         self.reads_description =
@@ -115,8 +120,9 @@ impl MemberList {
         }
     }
 
-    /// More of the content of the member that was taken in last. Only a description's is looked at.
+    /// More of the content of the member that was taken in last. Only a description's is looked at, of others the length.
     pub(super) fn push_content(&mut self, bytes: &[u8]) {
+        self.listed.push_content(bytes);
         #[cfg(test)]
         self.listing.push_content(bytes);
         if let (true, Some(Candidate { text, .. })) = (self.reads_description, &mut self.description) {
@@ -144,7 +150,11 @@ impl MemberList {
                 version: version.map_err(described),
             })
         });
-        Ok(MemberSummary { entries: self.tree.entries(), description: description.transpose()? })
+        Ok(MemberSummary {
+            entries: self.tree.entries(),
+            members: self.listed.finish(),
+            description: description.transpose()?,
+        })
     }
 }
 

@@ -14,6 +14,7 @@ fn good(format: Format) -> Package {
         meta_info: Some("{\"app_version\":\"0.0.5\",\"spec_version\":2}".into()),
         version: Some(PackageVersion::new("0.0.5").unwrap()),
         entries: 7,
+        members: Vec::new(),
         unpacked_bytes: good_tar().len() as u64,
         proves_whole: true,
         version_fault: None,

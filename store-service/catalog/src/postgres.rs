@@ -17,6 +17,7 @@ mod events;
 mod jobs;
 mod lists;
 mod maintenance;
+mod modules;
 mod nonces;
 mod packages;
 mod pages;
@@ -44,8 +45,8 @@ use linkgate_store_core::failpoint::{Step, reached};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
     Catalog, CatalogError, Chore, EventAction, EventPage, EventQuery, Fence, JobEnd, JobRecord, LivePackage,
-    Maintenance, NewPackage, PackageDetail, PackagePage, PackageQuery, PackageReader, PackageSums, Pin, QuotaClaim,
-    Recorded, StoredFile, StoredPackage, Turn,
+    Maintenance, ModuleSums, NewPackage, PackageDetail, PackagePage, PackageQuery, PackageReader, PackageSums, Pin,
+    QuotaClaim, Recorded, StoredFile, StoredPackage, Turn,
 };
 use linkgate_store_core::settings::{Demand, QueueLimits, SourceOrigin, UsageOfTarget};
 use sqlx::postgres::PgConnectOptions;
@@ -382,6 +383,14 @@ impl PackageReader for PostgresCatalog {
 
     async fn find_package(&self, target: &ModuleRef, id: PackageId) -> Result<Option<PackageDetail>, CatalogError> {
         details::find(&self.pages, target, id).await
+    }
+
+    async fn list_modules(&self, after: Option<&ModuleRef>, limit: u32) -> Result<Vec<ModuleSums>, CatalogError> {
+        modules::list(&self.pages, after, limit).await
+    }
+
+    async fn pinned_among(&self, target: &ModuleRef, packages: &[PackageId]) -> Result<Vec<PackageId>, CatalogError> {
+        pins::pinned_among(&self.pages, target, packages).await
     }
 
     async fn package_sums(&self, target: &ModuleRef) -> Result<PackageSums, CatalogError> {

@@ -4,7 +4,8 @@
 
 use linkgate_archive::{Format, Package};
 use linkgate_contract::{
-    AllowList, CallerApp, CredentialName, HostRule, JobId, Operator, PackageId, PackageVersion, PinName, TenantId,
+    AllowList, AppCode, CallerApp, CredentialName, HostRule, JobId, ModuleName, ModuleRef, Operator, PackageId,
+    PackageVersion, PinName, TenantId,
 };
 use linkgate_store_core::ingest::Allowance;
 use linkgate_store_core::ingest::ports::{
@@ -116,6 +117,7 @@ pub(crate) fn read_stored(row: &impl CatalogRow) -> Result<StoredPackage, sqlx::
         meta_info: row.try_get("meta_info")?,
         version: declared.map(PackageVersion::new).transpose().map_err(|e| sqlx::Error::Decode(e.into()))?,
         entries: unsigned(row.try_get("entries")?)?,
+        members: Vec::new(),
         unpacked_bytes: unsigned(row.try_get("unpacked_bytes")?)?,
         // Else it would not have been stored.
         proves_whole: true,
@@ -222,6 +224,14 @@ pub(crate) fn read_event(row: &impl CatalogRow) -> Result<EventRow, sqlx::Error>
         request_id: row.try_get("request_id")?,
         client_address: row.try_get("client_address")?,
         reason: row.try_get("reason")?,
+    })
+}
+
+pub(crate) fn read_module(row: &impl CatalogRow) -> Result<ModuleRef, sqlx::Error> {
+    let (app, module): (&str, &str) = (row.try_get("app_code")?, row.try_get("module")?);
+    Ok(ModuleRef {
+        app: AppCode::new(app).map_err(|e| sqlx::Error::Decode(e.into()))?,
+        module: ModuleName::new(module).map_err(|e| sqlx::Error::Decode(e.into()))?,
     })
 }
 

@@ -15,6 +15,7 @@ mod event_pages;
 mod events;
 mod jobs;
 mod lists;
+mod modules;
 mod nonces;
 mod packages;
 mod pages;
@@ -36,7 +37,7 @@ use linkgate_store_core::failpoint::{Step, reached};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
     Candidate, CandidateCursor, Catalog, CatalogError, CatalogReader, CatalogSum, Chore, EventAction, EventPage,
-    EventQuery, Fence, JobEnd, JobRecord, LivePackage, Maintenance, NewPackage, PackageDetail, PackagePage,
+    EventQuery, Fence, JobEnd, JobRecord, LivePackage, Maintenance, ModuleSums, NewPackage, PackageDetail, PackagePage,
     PackageQuery, PackageReader, PackageSums, Pin, QueueError, QuotaClaim, Recorded, Reference, RowName, StoredFile,
     StoredPackage, Turn,
 };
@@ -334,6 +335,14 @@ impl PackageReader for SqliteCatalog {
 
     async fn find_package(&self, target: &ModuleRef, id: PackageId) -> Result<Option<PackageDetail>, CatalogError> {
         details::find(&self.pages, target, id).await
+    }
+
+    async fn list_modules(&self, after: Option<&ModuleRef>, limit: u32) -> Result<Vec<ModuleSums>, CatalogError> {
+        modules::list(&self.pages, after, limit).await
+    }
+
+    async fn pinned_among(&self, target: &ModuleRef, packages: &[PackageId]) -> Result<Vec<PackageId>, CatalogError> {
+        pins::pinned_among(&self.pages, target, packages).await
     }
 
     async fn package_sums(&self, target: &ModuleRef) -> Result<PackageSums, CatalogError> {

@@ -22,6 +22,17 @@ pub const KEY_FILES: KeyFiles = KeyFiles { private: "attestation.key", public: "
 /// Signs statements.
 pub struct Signer(Arc<OwnKey>);
 
+/// What a statement in its envelope is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worth {
+    /// The store vouches for these bytes.
+    Vouched(Sha256),
+    /// Another key signed it, which may be as good.
+    OtherKey,
+    /// It is no statement, or its signature is wrong.
+    Nothing,
+}
+
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 
 impl Signer {
@@ -52,10 +63,18 @@ impl Signer {
         .to_string()
     }
 
-    /// The digest that an envelope of this key vouches for; `None` if it is none, or of another key.
+    /// What an envelope is worth.
     #[must_use]
-    pub fn vouched(&self, envelope: &str) -> Option<Sha256> {
-        let envelope: Value = serde_json::from_str(envelope).ok()?;
+    pub fn judge(&self, envelope: &str) -> Worth {
+        let Ok(envelope) = serde_json::from_str::<Value>(envelope) else { return Worth::Nothing };
+        if envelope["signatures"][0]["keyid"] != *self.0.id() {
+            return Worth::OtherKey;
+        }
+        self.vouched(&envelope).map_or(Worth::Nothing, Worth::Vouched)
+    }
+
+    /// The digest that an envelope of this key vouches for.
+    fn vouched(&self, envelope: &Value) -> Option<Sha256> {
         let payload = String::from_utf8(STANDARD.decode(envelope["payload"].as_str()?).ok()?).ok()?;
         let signature = STANDARD.decode(envelope["signatures"][0]["sig"].as_str()?).ok()?;
         if envelope["payloadType"] != PAYLOAD_TYPE || !self.0.has_signed(&pre_authentication(&payload), &signature) {
@@ -129,16 +148,16 @@ mod tests {
         let signer = Signer::open(dir.path(), None).unwrap();
         let upload = Upload::new();
         let envelope = signer.attest(&upload.intake(DIGEST));
-        assert_eq!(signer.vouched(&envelope), Some(DIGEST));
-        assert_eq!(Signer::open(dir.path(), None).unwrap().vouched(&envelope), Some(DIGEST), "the key stays");
+        assert_eq!(signer.judge(&envelope), Worth::Vouched(DIGEST));
+        assert_eq!(Signer::open(dir.path(), None).unwrap().judge(&envelope), Worth::Vouched(DIGEST), "the key stays");
         let other = Signer::open(tempfile::tempdir().unwrap().path(), None).unwrap();
-        assert_eq!(other.vouched(&envelope), None);
+        assert_eq!(other.judge(&envelope), Worth::OtherKey);
         let mut forged: Value = serde_json::from_str(&envelope).unwrap();
         forged["payload"] =
             STANDARD.encode(upload.intake(Sha256::from_bytes([0xcd; 32])).statement().to_string()).into();
-        assert_eq!(signer.vouched(&forged.to_string()), None);
+        assert_eq!(signer.judge(&forged.to_string()), Worth::Nothing);
         for nonsense in ["", "{}", "[]", r#"{"payload": "!", "signatures": []}"#] {
-            assert_eq!(signer.vouched(nonsense), None, "{nonsense}");
+            assert_eq!(signer.judge(nonsense), Worth::Nothing, "{nonsense}");
         }
     }
 }

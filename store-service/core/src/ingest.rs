@@ -21,6 +21,7 @@ mod inspection;
 mod job;
 mod jobs;
 mod log;
+mod members;
 pub mod ports;
 mod provenance;
 mod quota;
@@ -42,7 +43,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, info};
 
-use crate::attest::Signer;
+use crate::attest::{Signer, Worth};
 use crate::budget::{Budget, Owner};
 use crate::metrics::Metrics;
 use crate::sealing::{CallersOwn, Sealer};
@@ -164,6 +165,8 @@ pub struct Ingest<V: Services> {
     inspections: Inspections,
     /// Callers who send a file.
     files: Budget,
+    /// Callers who look inside a package.
+    listings: Budget,
     uploads: TaskTracker,
     stop: CancellationToken,
     metrics: Metrics,
@@ -194,6 +197,7 @@ impl<V: Services> Ingest<V> {
             jobs,
             inspections,
             files,
+            listings: Budget::new(members::LISTINGS),
             uploads,
             stop,
             metrics,
@@ -281,6 +285,28 @@ impl<V: Services> Ingest<V> {
             Some(live) => Ok(Some(Known::Live(live))),
             None => Ok(self.catalog.find_job(id).await?.map(|view| Known::Recorded(Box::new(view)))),
         }
+    }
+
+    /// What a statement is worth that was recorded with a package.
+    #[must_use]
+    pub fn judge_statement(&self, envelope: &str) -> Worth {
+        self.signer.judge(envelope)
+    }
+
+    /// Uploads of a module that are under way here or were accepted or have ended, the latest first.
+    ///
+    /// # Errors
+    /// If the catalog fails.
+    pub async fn list_jobs(&self, target: &ModuleRef, limit: u32) -> Result<Vec<JobView>, QueueError> {
+        let recorded = self.catalog.list_jobs(target, limit).await?;
+        let live = self.jobs.all().into_iter().filter(|job| job.upload.target == *target).map(|job| job.view());
+        let mut views: Vec<JobView> = live.collect();
+        let is_live = |id, views: &[JobView]| views.iter().any(|view| view.id == id);
+        let ended: Vec<_> = recorded.into_iter().filter(|view| !is_live(view.id, &views)).collect();
+        views.extend(ended);
+        views.sort_unstable_by_key(|view| std::cmp::Reverse(view.id));
+        views.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(views)
     }
 
     /// Cancels an upload, unless its bytes are all here already, and waits for its end.

@@ -15,6 +15,7 @@
 pub mod attest;
 pub mod budget;
 pub mod conditions;
+pub mod csrf;
 pub mod data_dir;
 pub mod download;
 pub mod failpoint;

@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use linkgate_contract::{SignedUrlClaims, SignedUrlHeader};
 
+use crate::csrf::CsrfTokens;
 use crate::own_key::{KeyError, KeyFiles, OwnKey};
 
 /// The key of signed URLs.
@@ -25,6 +26,12 @@ impl UrlSigner {
     /// [`KeyError`] if the key cannot be read, made, or is none.
     pub fn open(data_dir: &Path, given: Option<Arc<OwnKey>>) -> Result<Self, KeyError> {
         OwnKey::given_or_open(given, data_dir, KEY_FILES).map(Self)
+    }
+
+    /// Tokens for browsers, made with the same key: stores that share it take each other's.
+    #[must_use]
+    pub fn csrf_tokens(&self) -> CsrfTokens {
+        CsrfTokens::new(Arc::clone(&self.0))
     }
 
     /// SHA-256 of the public half in its standard form.

@@ -3,7 +3,7 @@
 //! Promises: an upload that was accepted is found again after a crash, until it has ended; what it took to run it is
 //! overwritten then, for a link may hold a signature. Only the last claim of a job ends it.
 
-use linkgate_contract::{AppCode, CredentialName, JobId, ModuleName, ModuleRef, PackageVersion, Sha256};
+use linkgate_contract::{CredentialName, JobId, ModuleRef, PackageVersion, Sha256};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
     CatalogError, Fence, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView, NewJob,
@@ -14,7 +14,7 @@ use sqlx::{PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
 use super::database::{failed, limit, small};
-use crate::rows::read_request;
+use crate::rows::{read_module, read_request};
 use crate::shared::{
     caller_text, json_text, named_version, owner_text, read_end, signed, tenant_text, undecodable, unsigned,
 };
@@ -248,6 +248,20 @@ pub(super) async fn find(pool: &PgPool, id: JobId) -> Result<Option<JobView>, Ca
     row.map_err(failed)?.as_ref().map(read_view).transpose().map_err(failed)
 }
 
+/// Uploads of a module, the latest first.
+pub(super) async fn list(pool: &PgPool, target: &ModuleRef, limit: u32) -> Result<Vec<JobView>, CatalogError> {
+    let rows = sqlx::query(
+        "select * from job where app_code = $1 and module = $2 and (is_accepted or ended_ms is not null)
+         order by id desc limit $3",
+    )
+    .bind(target.app.as_str())
+    .bind(target.module.as_str())
+    .bind(i64::from(limit))
+    .fetch_all(pool)
+    .await;
+    rows.map_err(failed)?.iter().map(read_view).collect::<Result<_, _>>().map_err(failed)
+}
+
 /// Uploads by their names, whatever has come of them. Those that are not there are left out.
 pub(super) async fn find_all(pool: &PgPool, ids: &[Uuid]) -> Result<Vec<JobView>, sqlx::Error> {
     let rows = sqlx::query("select * from job where id = any($1)").bind(ids).fetch_all(pool).await?;
@@ -358,15 +372,11 @@ fn read_record(row: &PgRow) -> Result<JobRecord, sqlx::Error> {
 }
 
 fn read_view(row: &PgRow) -> Result<JobView, sqlx::Error> {
-    let (app_code, module): (&str, &str) = (row.try_get("app_code")?, row.try_get("module")?);
     let state = read_state(row.try_get("state")?, row.try_get("phase")?)?;
     let total: Option<i64> = row.try_get("total_bytes")?;
     Ok(JobView {
         id: JobId::from_uuid(row.try_get("id")?),
-        target: ModuleRef {
-            app: AppCode::new(app_code).map_err(|e| sqlx::Error::Decode(e.into()))?,
-            module: ModuleName::new(module).map_err(|e| sqlx::Error::Decode(e.into()))?,
-        },
+        target: read_module(row)?,
         state,
         received_bytes: unsigned(row.try_get("received_bytes")?)?,
         total_bytes: total.map(unsigned).transpose()?,

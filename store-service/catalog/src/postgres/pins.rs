@@ -4,14 +4,38 @@
 
 use crate::rows::read_pin;
 use linkgate_contract::{CallerApp, ModuleRef, PackageId, PackageVersion, PinName};
-use linkgate_store_core::ingest::ports::{Change, NewPin, Pin};
+use linkgate_store_core::ingest::now_ms;
+use linkgate_store_core::ingest::ports::{CatalogError, Change, NewPin, Pin};
 use sqlx::PgConnection;
+
+use super::pages::{Pages, page_failed};
 
 /// Pins that count.
 pub(super) async fn in_force(connection: &mut PgConnection, id: PackageId, now: i64) -> Result<Vec<Pin>, sqlx::Error> {
     let query = "select * from pin where package_id = $1 and (until_ms is null or until_ms > $2) order by name";
     let rows = sqlx::query(query).bind(id.row()).bind(now).fetch_all(connection).await?;
     rows.iter().map(read_pin).collect()
+}
+
+/// Those of these packages that a pin is on.
+pub(super) async fn pinned_among(
+    pages: &Pages,
+    target: &ModuleRef,
+    packages: &[PackageId],
+) -> Result<Vec<PackageId>, CatalogError> {
+    let ids: Vec<i64> = packages.iter().map(|id| id.row()).collect();
+    let mut reading = pages.begin().await?;
+    let rows = sqlx::query_scalar(
+        "select id from source_package where id = any($1) and app_code = $2 and module = $3
+             and exists (select from pin where package_id = id and (until_ms is null or until_ms > $4))",
+    )
+    .bind(ids)
+    .bind(target.app.as_str())
+    .bind(target.module.as_str())
+    .bind(now_ms())
+    .fetch_all(&mut *reading.tx)
+    .await;
+    Ok(rows.map_err(page_failed)?.into_iter().map(PackageId::from_row).collect())
 }
 
 /// The pins by which a live version may not be overwritten.

@@ -146,6 +146,10 @@ impl JobQueue for PostgresCatalog {
         jobs::find(&self.pool, id).await.map_err(from_catalog)
     }
 
+    async fn list_jobs(&self, target: &ModuleRef, limit: u32) -> Result<Vec<JobView>, QueueError> {
+        jobs::list(&self.pool, target, limit).await.map_err(from_catalog)
+    }
+
     async fn find_job_by_key(&self, key: Sha256, since_ms: i64) -> Result<Option<(JobId, Sha256)>, QueueError> {
         jobs::find_by_key(&self.pool, key, since_ms).await.map_err(from_catalog)
     }

@@ -3,7 +3,7 @@
 //! Promises: an upload that was accepted is found again after a crash, until it has ended; what it took to run it is
 //! overwritten then, for a link may hold a signature.
 
-use linkgate_contract::{AppCode, CredentialName, JobId, ModuleName, ModuleRef, Sha256};
+use linkgate_contract::{CredentialName, JobId, ModuleRef, Sha256};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{CatalogError, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView};
 use linkgate_store_core::sealing::Sealed;
@@ -11,7 +11,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use super::database::failed;
-use crate::rows::{read_id, read_request};
+use crate::rows::{read_id, read_module, read_request};
 use crate::shared::{caller_text, json_text, owner_text, read_end, signed, tenant_text, undecodable, unsigned};
 
 /// A statement that inserts or ends: an upload that nobody was told of is not there before it ends.
@@ -129,6 +129,17 @@ pub(super) async fn find(pool: &SqlitePool, id: JobId) -> Result<Option<JobView>
     row.map_err(failed)?.as_ref().map(read_view).transpose().map_err(failed)
 }
 
+/// Uploads of a module, the latest first.
+pub(super) async fn list(pool: &SqlitePool, target: &ModuleRef, limit: u32) -> Result<Vec<JobView>, CatalogError> {
+    let rows = sqlx::query("select * from job where app_code = ? and module = ? order by id desc limit ?")
+        .bind(target.app.as_str())
+        .bind(target.module.as_str())
+        .bind(limit)
+        .fetch_all(pool)
+        .await;
+    rows.map_err(failed)?.iter().map(read_view).collect::<Result<_, _>>().map_err(failed)
+}
+
 /// The upload and the request that a key stands for.
 pub(super) async fn find_by_key(
     pool: &SqlitePool,
@@ -208,16 +219,12 @@ fn read_record(row: &SqliteRow) -> Result<JobRecord, sqlx::Error> {
 }
 
 fn read_view(row: &SqliteRow) -> Result<JobView, sqlx::Error> {
-    let (app_code, module): (&str, &str) = (row.try_get("app_code")?, row.try_get("module")?);
     let state: Option<&str> = row.try_get("state")?;
     let state = state.map_or(Some(JobState::Queued), JobState::from_name).ok_or_else(|| undecodable("a state"))?;
     let total: Option<i64> = row.try_get("total_bytes")?;
     Ok(JobView {
         id: read_id(row.try_get("id")?)?,
-        target: ModuleRef {
-            app: AppCode::new(app_code).map_err(|e| sqlx::Error::Decode(e.into()))?,
-            module: ModuleName::new(module).map_err(|e| sqlx::Error::Decode(e.into()))?,
-        },
+        target: read_module(row)?,
         state,
         received_bytes: unsigned(row.try_get("received_bytes")?)?,
         total_bytes: total.map(unsigned).transpose()?,

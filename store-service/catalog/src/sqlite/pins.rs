@@ -4,8 +4,11 @@
 
 use crate::rows::read_pin;
 use linkgate_contract::{CallerApp, ModuleRef, PackageId, PackageVersion, PinName};
-use linkgate_store_core::ingest::ports::{Change, NewPin, Pin};
-use sqlx::SqliteConnection;
+use linkgate_store_core::ingest::now_ms;
+use linkgate_store_core::ingest::ports::{CatalogError, Change, NewPin, Pin};
+use sqlx::{SqliteConnection, SqlitePool};
+
+use super::pages::{acquire, page_failed};
 
 /// Pins that count.
 pub(super) async fn in_force(
@@ -16,6 +19,28 @@ pub(super) async fn in_force(
     let query = "select * from pin where package_id = ? and (until_ms is null or until_ms > ?) order by name";
     let rows = sqlx::query(query).bind(id.row()).bind(now).fetch_all(connection).await?;
     rows.iter().map(read_pin).collect()
+}
+
+/// Those of these packages that a pin is on.
+pub(super) async fn pinned_among(
+    pages: &SqlitePool,
+    target: &ModuleRef,
+    packages: &[PackageId],
+) -> Result<Vec<PackageId>, CatalogError> {
+    let ids = packages.iter().map(|id| id.row().to_string()).collect::<Vec<_>>().join(",");
+    let mut connection = acquire(pages).await?;
+    let rows = sqlx::query_scalar(
+        "select id from source_package where id in (select value from json_each('[' || ? || ']'))
+             and app_code = ? and module = ?
+             and exists (select 1 from pin where package_id = id and (until_ms is null or until_ms > ?))",
+    )
+    .bind(ids)
+    .bind(target.app.as_str())
+    .bind(target.module.as_str())
+    .bind(now_ms())
+    .fetch_all(&mut *connection)
+    .await;
+    Ok(rows.map_err(page_failed)?.into_iter().map(PackageId::from_row).collect())
 }
 
 /// The pins by which a live version may not be overwritten.

@@ -78,6 +78,10 @@ impl JobQueue for SqliteCatalog {
         jobs::find(&self.reader.pool, id).await.map_err(from_catalog)
     }
 
+    async fn list_jobs(&self, target: &ModuleRef, limit: u32) -> Result<Vec<JobView>, QueueError> {
+        jobs::list(&self.reader.pool, target, limit).await.map_err(from_catalog)
+    }
+
     async fn find_job_by_key(&self, key: Sha256, since_ms: i64) -> Result<Option<(JobId, Sha256)>, QueueError> {
         jobs::find_by_key(&self.reader.pool, key, since_ms).await.map_err(from_catalog)
     }

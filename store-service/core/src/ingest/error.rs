@@ -44,6 +44,9 @@ pub enum IngestError {
     /// As many files come at once as may.
     #[error("too many files come at once: {0}")]
     TooManyFiles(Exhausted),
+    /// As many packages are looked into as may be.
+    #[error("too many packages are looked into: {0}")]
+    TooManyListings(Exhausted),
     /// The file that the caller sends did not come, or not as it should.
     #[error("the file did not come as it should")]
     File(#[from] FileError),
@@ -123,7 +126,11 @@ impl IngestError {
             Self::AlreadyExists => "already_exists",
             Self::InUse(_) => "in_use",
             Self::QuotaExceeded(_) => "quota_exceeded",
-            Self::Busy | Self::QueueFull(_) | Self::TooManyFiles(_) | Self::TooManyKeys(_) => "too_many_uploads",
+            Self::Busy
+            | Self::QueueFull(_)
+            | Self::TooManyFiles(_)
+            | Self::TooManyKeys(_)
+            | Self::TooManyListings(_) => "too_many_uploads",
             Self::Source(error) => error.kind(),
             Self::File(error) => file_kind(error),
             Self::Condition(_) => "condition_not_met",

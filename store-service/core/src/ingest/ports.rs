@@ -39,8 +39,8 @@ pub use linkgate_fetch::{
 };
 pub use nonces::{NonceError, UsedNonces};
 pub use packages::{
-    CANDIDATES, COUNTED, Count, EventPage, EventQuery, EventRow, Liveness, PackageFilter, PackageKey, PackageOrder,
-    PackagePage, PackageQuery, PackageReader, PackageSums, Sums, TimeSpan,
+    CANDIDATES, COUNTED, Count, EventPage, EventQuery, EventRow, Liveness, ModuleSums, PackageFilter, PackageKey,
+    PackageOrder, PackagePage, PackageQuery, PackageReader, PackageSums, Sums, TimeSpan,
 };
 pub use queue::{BeatReply, Claim, Enqueued, Fence, Heartbeat, HolderId, JobQueue, NewJob, QueueError, UploadKey};
 

@@ -12,18 +12,18 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use linkgate_archive::{Format, Package};
 use linkgate_contract::{
-    CallerApp, CredentialName, JobId, ModuleName, ModuleRef, Operator, PackageId, PackageVersion, Sha256, SignedNonce,
-    TenantId,
+    CallerApp, CredentialName, JobId, ModuleName, ModuleRef, Operator, PackageId, PackageVersion, PinName, Sha256,
+    SignedNonce, TenantId,
 };
 
 use crate::budget::{Bounds, Exhausted, Owner};
 use crate::conditions::{Conditions, NotMet, Tag, Tags};
 use crate::ingest::ports::{
-    BeatReply, BlobError, BlobReader as _, BlobStore, BlobWriter as _, BytesFrom, Catalog, CatalogError, CatalogReader,
-    Changes, Claim, Count, Enqueued, EventQuery, Failure, Fetched, FileState, FinishedBlob as _, Heartbeat, HolderId,
-    JobEnd, JobKey, JobQueue, JobRecord, JobRequest, JobState, JobView, Listed, Liveness, Maintenance, NewJob,
-    NewPackage, NonceError, Origin, PackageFilter, PackageKey, PackageOrder, PackageQuery, PackageReader, PackageSums,
-    Provenance, QueueError, Sums, TimeSpan, UploadKey, UsedNonces,
+    Actor, BeatReply, BlobError, BlobReader as _, BlobStore, BlobWriter as _, BytesFrom, Catalog, CatalogError,
+    CatalogReader, Change, Changes, Claim, Count, Enqueued, EventQuery, Failure, Fetched, FileState, FinishedBlob as _,
+    Heartbeat, HolderId, JobEnd, JobKey, JobQueue, JobRecord, JobRequest, JobState, JobView, Listed, Liveness,
+    Maintenance, NewJob, NewPackage, NewPin, NonceError, Origin, PackageFilter, PackageKey, PackageOrder, PackageQuery,
+    PackageReader, PackageSums, Provenance, QueueError, Sums, TimeSpan, UploadKey, UsedNonces,
 };
 use crate::ingest::{Allowance, now_ms};
 use crate::sealing::Sealed;
@@ -446,6 +446,7 @@ pub fn package(bytes: &[u8], version: &str) -> NewPackage {
             meta_info: None,
             version: None,
             entries: 0,
+            members: Vec::new(),
             unpacked_bytes: 0,
             proves_whole: true,
             version_fault: None,
@@ -779,6 +780,68 @@ pub async fn details_and_sums_are_of_the_module<A: Adapters>() {
     );
     let events = catalog.list_events(&target, &EventQuery { limit: 10, ..EventQuery::default() }).await.unwrap();
     assert!(!events.has_more);
+}
+
+/// Modules are listed by name, each with its own sums, behind whichever was seen last.
+pub async fn modules_are_listed_by_name<A: Adapters>() {
+    let adapters = A::create(LIMITS).await;
+    let (catalog, first) = (adapters.catalog(), example_target());
+    assert_eq!(catalog.list_modules(None, 10).await.unwrap(), []);
+    let module = |name: &str| ModuleRef { module: ModuleName::new(name).unwrap(), ..first.clone() };
+    for (target, version) in [(module("web"), "1"), (module("web"), "2"), (module("api"), "1")] {
+        let new = NewPackage { target, ..package(b"bytes", version) };
+        catalog.record(new, job(1, "h", "a").record, None).await.unwrap();
+    }
+    let all = catalog.list_modules(None, 10).await.unwrap();
+    let shown: Vec<_> = all.iter().map(|row| (row.target.clone(), row.sums.packages, row.sums.bytes)).collect();
+    assert_eq!(shown, [(module("api"), 1, 5), (module("web"), 2, 10)]);
+    assert_eq!(catalog.list_modules(None, 1).await.unwrap(), all[..1]);
+    assert_eq!(catalog.list_modules(Some(&module("api")), 10).await.unwrap(), all[1..]);
+    assert_eq!(catalog.list_modules(Some(&module("web")), 10).await.unwrap(), []);
+}
+
+/// Of packages on a page those are told that have a pin now, in their own module.
+pub async fn pinned_packages_are_told<A: Adapters>() {
+    let adapters = A::create(LIMITS).await;
+    let (catalog, target) = (adapters.catalog(), example_target());
+    let other = ModuleRef { module: ModuleName::new("other").unwrap(), ..target.clone() };
+    record_versions(&catalog, &["1", "2", "3"]).await;
+    let page = catalog.list_packages(&target, &ordered(PackageKey::Id, false)).await.unwrap();
+    let ids: Vec<_> = page.rows.iter().map(|row| row.id).collect();
+    let actor = Actor { app: None, operator: None, request_id: String::new(), client_address: String::new() };
+    for (id, until_ms) in [(ids[0], None), (ids[1], Some(1))] {
+        let change = Change { target: target.clone(), id, conditions: Conditions::default(), actor: actor.clone() };
+        let pin = NewPin {
+            name: PinName::new("release").unwrap(),
+            until_ms,
+            protect_bytes: false,
+            by: Operator::new("admin").unwrap(),
+        };
+        catalog.pin(&change, pin).await.unwrap();
+    }
+    assert_eq!(catalog.pinned_among(&target, &ids).await.unwrap(), [ids[0]], "the time of the other pin is over");
+    assert_eq!(catalog.pinned_among(&target, &ids[1..]).await.unwrap(), []);
+    assert_eq!(catalog.pinned_among(&target, &[]).await.unwrap(), []);
+    assert_eq!(catalog.pinned_among(&other, &ids).await.unwrap(), [], "they are of another module");
+}
+
+/// Uploads of a module are listed, the latest first, if anybody was told of them or they have ended.
+pub async fn jobs_are_listed_by_module<A: Adapters>() {
+    let adapters = A::create(LIMITS).await;
+    let (queue, target) = (adapters.catalog(), example_target());
+    let other = ModuleRef { module: ModuleName::new("other").unwrap(), ..target.clone() };
+    let [ended, accepted, untold] = [job(1, "h", "a"), job(2, "i", "b"), job(3, "j", "c")];
+    queue.finish(ended.record.clone(), failed(), None).await.unwrap();
+    enqueue(&queue, &accepted).await;
+    queue.accept(accepted.record.clone()).await.unwrap();
+    enqueue(&queue, &untold).await;
+    let listed = async |target: &ModuleRef, limit| {
+        let views = queue.list_jobs(target, limit).await.unwrap();
+        views.into_iter().map(|view| (view.id, view.end.is_some())).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&target, 10).await, [(id(&accepted), false), (id(&ended), true)]);
+    assert_eq!(listed(&target, 1).await, [(id(&accepted), false)]);
+    assert_eq!(listed(&other, 10).await, []);
 }
 
 /// A package is read by its number, in its own module alone, as it was recorded last.

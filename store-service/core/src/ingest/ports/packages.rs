@@ -24,6 +24,18 @@ pub trait PackageReader: Clone + Send + Sync + 'static {
         target: &ModuleRef,
         id: PackageId,
     ) -> impl Future<Output = Result<Option<PackageDetail>, CatalogError>> + Send;
+    /// Modules that have packages, or had some, by application and name, behind this one.
+    fn list_modules(
+        &self,
+        after: Option<&ModuleRef>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<ModuleSums>, CatalogError>> + Send;
+    /// Those of these packages that have a pin that has not run out.
+    fn pinned_among(
+        &self,
+        target: &ModuleRef,
+        packages: &[PackageId],
+    ) -> impl Future<Output = Result<Vec<PackageId>, CatalogError>> + Send;
     /// What a module and its application take.
     fn package_sums(&self, target: &ModuleRef) -> impl Future<Output = Result<PackageSums, CatalogError>> + Send;
     /// A page of what happened to a module's packages, the latest first.
@@ -167,6 +179,15 @@ pub struct PackageSums {
     pub module: Sums,
     /// All modules' of the application.
     pub application: Sums,
+}
+
+/// A module, and what its packages take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModuleSums {
+    /// Which one.
+    pub target: ModuleRef,
+    /// What its packages take.
+    pub sums: Sums,
 }
 
 /// What packages take.

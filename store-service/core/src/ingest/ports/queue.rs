@@ -57,6 +57,12 @@ pub trait JobQueue: Clone + Send + Sync + 'static {
     fn watch(&self, id: JobId) -> impl Future<Output = Result<Option<watch::Receiver<JobView>>, QueueError>> + Send;
     /// A job that was accepted or has ended.
     fn find_job(&self, id: JobId) -> impl Future<Output = Result<Option<JobView>, QueueError>> + Send;
+    /// Jobs of a module that were accepted or have ended, the latest first. One that somebody works on may be further than this says.
+    fn list_jobs(
+        &self,
+        target: &ModuleRef,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<JobView>, QueueError>> + Send;
     /// The job that a key stands for, if it was used since then, and the request's fingerprint.
     fn find_job_by_key(
         &self,
