@@ -181,14 +181,12 @@ pub struct ModuleSummary {
     pub packages: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// When one of them was uploaded, overwritten or restored last; null: there is none.
-    pub updated: Option<String>,
 }
 
 /// A page of modules.
 pub type ModulePage = Page<ModuleSummary>;
 
-/// Uploads by link of a module: those in progress, then those that ended, the latest first.
+/// Uploads by link of a module, under way or ended, the latest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct JobPage {

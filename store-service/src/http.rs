@@ -6,6 +6,7 @@
 mod auth;
 mod body;
 mod conditions;
+mod console;
 mod digests;
 mod endpoints;
 mod file_name;
@@ -36,6 +37,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use linkgate_contract::{AllowList, Problem};
+use linkgate_store_core::csrf::CsrfTokens;
 use linkgate_store_core::download::Downloads;
 use linkgate_store_core::ingest::ports::Services;
 use linkgate_store_core::ingest::{Ingest, IngestError, NotReady};
@@ -74,6 +76,8 @@ pub struct Api<V: Services> {
     pub min_rate: MinRate,
     /// What signs URLs.
     pub url_signer: UrlSigner,
+    /// What tells requests of our pages from those that pages of others make.
+    pub csrf_tokens: CsrfTokens,
     /// Where callers reach the gateway, if that is known.
     pub public_url: Option<String>,
     /// What becomes of stored packages.

@@ -263,6 +263,7 @@ async fn serve_with<V: Services<Source = HttpSource>>(
         ingest: Arc::clone(&ingest),
         downloads: Downloads::new(blobs.clone(), catalog.clone()),
         min_rate: http::MinRate { bytes_per_s: config.server.download_min_rate, grace: config.server.write_timeout },
+        csrf_tokens: url_signer.csrf_tokens(),
         url_signer,
         public_url: config.public_url,
         lifecycle: Lifecycle::new(blobs.clone(), catalog.clone(), lifecycle_rules, metrics.clone()),

@@ -8,6 +8,7 @@ mod budgets;
 mod callers_own;
 mod checksum;
 mod conflicts;
+mod console;
 mod crash;
 mod credentials;
 mod deletion;

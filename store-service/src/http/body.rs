@@ -9,9 +9,12 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt as _};
 use linkgate_store_core::budget::{Exhausted, Permit};
+use sync_wrapper::SyncWrapper;
 
-/// A body that has not been read yet.
-pub(super) struct IncomingBody(Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>);
+/// A body that has not been read yet. Handlers that read none of it may be shared among threads.
+pub(super) struct IncomingBody(SyncWrapper<Pieces>);
+
+type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>;
 
 /// Why there is no body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,12 +33,12 @@ impl IncomingBody {
     /// Takes what the server gives; whatever its errors say, the body is broken then.
     pub(super) fn new<D: Buf, E>(pieces: impl Stream<Item = Result<D, E>> + Send + 'static) -> Self {
         let whole = |mut piece: D| piece.copy_to_bytes(piece.remaining());
-        Self(Box::pin(pieces.map(move |piece| piece.map(whole).map_err(|_| BodyError::Broken))))
+        Self(SyncWrapper::new(Box::pin(pieces.map(move |piece| piece.map(whole).map_err(|_| BodyError::Broken)))))
     }
 
     /// What comes next; `None` at its end.
     pub(super) async fn next_piece(&mut self) -> Option<Result<Bytes, BodyError>> {
-        self.0.next().await
+        self.0.get_mut().next().await
     }
 
     /// Reads it to its end. The permit grows with it.
@@ -50,7 +53,7 @@ impl IncomingBody {
 
     async fn collect(mut self, max_bytes: usize, permit: &mut Permit) -> Result<Vec<u8>, BodyError> {
         let mut all = Vec::new();
-        while let Some(piece) = self.0.next().await {
+        while let Some(piece) = self.0.get_mut().next().await {
             let piece = piece?;
             if all.len() + piece.len() > max_bytes {
                 return Err(BodyError::TooLarge);

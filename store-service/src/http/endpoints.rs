@@ -3,16 +3,19 @@
 //! A new endpoint is a row in `contract/src/endpoint.rs`, a file here and an arm below, for which the compiler asks.
 
 mod cancel_job;
-mod cleanup;
+pub(super) mod cleanup;
 mod create_download_url;
 mod delete_package;
 mod download;
 mod get_attestation;
-mod get_job;
-mod get_package;
-mod get_usage;
-mod list_events;
-mod list_packages;
+pub(super) mod get_job;
+pub(super) mod get_package;
+pub(super) mod get_usage;
+pub(super) mod list_events;
+pub(super) mod list_jobs;
+pub(super) mod list_members;
+pub(super) mod list_modules;
+pub(super) mod list_packages;
 mod pin_package;
 mod restore_package;
 #[cfg(feature = "test-endpoint")]
@@ -20,7 +23,7 @@ mod show_test_query;
 mod upload_by_link;
 mod upload_file;
 
-use linkgate_contract::{ErrorCode, Operation, Problem};
+use linkgate_contract::{Operation, Problem};
 use linkgate_store_core::ingest::ports::Services;
 
 use super::Api;
@@ -47,10 +50,9 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
         Operation::GetSourcePackage => get_package::answer(api, request).await,
         Operation::GetSourcePackageUsage => get_usage::answer(api, request).await,
         Operation::ListSourcePackageEvents => list_events::answer(api, request).await,
-        // Their handlers follow.
-        Operation::ListSourcePackageJobs | Operation::ListSourcePackageMembers | Operation::ListModules => {
-            Err(Problem::new(ErrorCode::NotFound))
-        }
+        Operation::ListSourcePackageJobs => list_jobs::answer(api, request).await,
+        Operation::ListSourcePackageMembers => list_members::answer(api, request).await,
+        Operation::ListModules => list_modules::answer(api, request).await,
         #[cfg(feature = "test-endpoint")]
         Operation::ShowTestQuery => Ok(show_test_query::answer(&request)),
     }

@@ -22,13 +22,18 @@ pub(super) async fn find<V: Services>(api: &Api<V>, target: &ModuleRef, id: JobI
 
 /// An upload, as callers read it.
 pub(super) fn describe(view: &JobView, zone: &TimeZone, language: Language) -> String {
+    json!(document(view, zone, language)).to_string()
+}
+
+/// The same before it is written.
+pub(super) fn document(view: &JobView, zone: &TimeZone, language: Language) -> JobDocument {
     let time = |ms: Option<i64>| ms.map(|ms| reply::format_time(ms, zone));
     let (package, error) = match &view.end {
         Some(JobEnd::Done(entry)) => (Some(reply::package(entry, zone)), None),
         Some(JobEnd::Failed(failure) | JobEnd::Cancelled(failure)) => (None, Some(describe_failure(failure, language))),
         None => (None, None),
     };
-    let document = JobDocument {
+    JobDocument {
         job_id: view.id,
         state: view.state,
         received_bytes: view.received_bytes,
@@ -39,8 +44,7 @@ pub(super) fn describe(view: &JobView, zone: &TimeZone, language: Language) -> S
         ended: time(view.ended_ms),
         package,
         error,
-    };
-    json!(document).to_string()
+    }
 }
 
 fn describe_failure(failure: &Failure, language: Language) -> JobError {

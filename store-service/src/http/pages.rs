@@ -20,8 +20,9 @@ use super::reply::{self, Reply};
 use super::request::Request;
 use super::shares::Shares;
 
-/// Rows of a page where the caller says nothing, and at most.
+/// Rows of a page where the caller says nothing: a program, or somebody who reads; and at most.
 const DEFAULT_LIMIT: u32 = 100;
+const DEFAULT_LIMIT_OF_READERS: u32 = 25;
 const MAX_LIMIT: u32 = 1_000;
 /// What a row takes in a reply, and more.
 const ROW_BYTES: usize = 1_024;
@@ -38,14 +39,16 @@ pub(super) struct Space {
 
 /// The parameters of a list.
 pub(super) fn read_parameters<V: Services>(api: &Api<V>, request: &Request<'_>) -> Parameters {
-    let place = api.public_url.as_ref().map(|gateway| format!("{gateway}{}", request.route.canonical_path()));
+    let place = api.public_url.as_ref().filter(|_| !request.wants_page());
+    let place = place.map(|gateway| format!("{gateway}{}", request.route.canonical_path()));
     Parameters::new(&request.query(), preferences::is_strict(&request.head.headers)).at(place.unwrap_or_default())
 }
 
 /// How many rows; zero and what is no number mean the default, as with the reference.
-pub(super) fn read_limit(parameters: &mut Parameters) -> u32 {
+pub(super) fn read_limit(parameters: &mut Parameters, request: &Request<'_>) -> u32 {
     let positive = |text: &str| number(text).filter(|limit| *limit > 0);
-    let limit = parameters.read("limit", Expected::Number, positive).unwrap_or(DEFAULT_LIMIT.into());
+    let default = if request.wants_page() { DEFAULT_LIMIT_OF_READERS } else { DEFAULT_LIMIT };
+    let limit = parameters.read("limit", Expected::Number, positive).unwrap_or(default.into());
     u32::try_from(limit).unwrap_or(MAX_LIMIT).min(MAX_LIMIT)
 }
 
@@ -58,18 +61,22 @@ impl Space {
     }
 }
 
+/// A page that was found.
+pub(super) struct Found<T> {
+    pub(super) page: Page<T>,
+    pub(super) count: Count,
+    pub(super) space: Space,
+    pub(super) parameters: Parameters,
+}
+
 /// The reply with a page.
-pub(super) fn answer<T: Serialize>(
-    page: &Page<T>,
-    space: Space,
-    count: Count,
-    parameters: &Parameters,
-) -> Result<Reply, Problem> {
-    let text = reply::to_json(page)?;
+pub(super) fn answer<T: Serialize>(found: Found<T>) -> Result<Reply, Problem> {
+    let Found { page, count, space, parameters } = found;
+    let text = reply::to_json(&page)?;
     let mut reply = Reply::new(held(text, space).into());
     let headers = reply.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.extend(links(page).map(|links| (LINK, links)));
+    headers.extend(links(&page).map(|links| (LINK, links)));
     if matches!(count, Count::AtLeast(_)) {
         headers.insert(COUNT, HeaderValue::from_static("at-least"));
     }

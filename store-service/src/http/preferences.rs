@@ -31,6 +31,14 @@ pub(super) fn is_strict(headers: &HeaderMap) -> bool {
     handling.is_some_and(|value| value.trim_matches('"').eq_ignore_ascii_case("strict"))
 }
 
+/// Whether a page can be shown: browsers name its type when they go somewhere, and scripts do not.
+pub(super) fn accepts_pages(headers: &HeaderMap) -> bool {
+    items(headers, ACCEPT.as_str()).any(|item| {
+        let media_type = item.split(';').next().unwrap_or_default();
+        media_type.trim().eq_ignore_ascii_case("text/html")
+    })
+}
+
 /// The value of a preference.
 fn preference<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
     items(headers, "prefer").find_map(|item| {

@@ -28,7 +28,7 @@ use super::body::BodyError;
 use super::shares::{Kind, TooMany, Whose};
 
 pub(super) use change::change_problem;
-pub(super) use detail::{event, package_detail, pin, sums, with_state_tag};
+pub(super) use detail::{event, package_detail, package_document, pin, state_tag, sums, with_state_tag};
 pub(super) use plan::cleanup_plan;
 
 /// A reply, mostly with its whole body.
@@ -138,7 +138,7 @@ pub(super) fn format_time(ms: i64, zone: &TimeZone) -> String {
 impl From<&AuthError> for Problem {
     fn from(error: &AuthError) -> Self {
         let text = match error {
-            AuthError::App | AuthError::User | AuthError::Uncovered { .. } => {
+            AuthError::App | AuthError::User | AuthError::Uncovered { .. } | AuthError::NoListing { .. } => {
                 return Self::new(ErrorCode::PermissionDenied);
             }
             AuthError::Missing => return Self::new(ErrorCode::NotAuthenticated),
@@ -230,6 +230,20 @@ pub(super) fn too_many_pages(exhausted: Exhausted) -> Problem {
     }
 }
 
+/// As many packages are looked into as may be.
+fn too_many_listings(exhausted: Exhausted) -> Problem {
+    match exhausted {
+        Exhausted::Sum { .. } => Problem::new(ErrorCode::TooManyRequests),
+        Exhausted::Owner { bound } => Problem::with_detail(
+            ErrorCode::TooManyRequests,
+            Text::made(
+                format!("正在查看的包内文件列表已达到单个调用方的上限（{bound} 个），请稍后重试"),
+                format!("You look into as many packages at a time as one caller may ({bound}), try again in a moment"),
+            ),
+        ),
+    }
+}
+
 /// What a caller reads of an upload that failed.
 pub(super) fn ingest_problem(error: &IngestError) -> Problem {
     match error {
@@ -260,6 +274,7 @@ pub(super) fn ingest_problem(error: &IngestError) -> Problem {
                 format!("The package has another SHA-256: expected {expected}, got {found}"),
             ),
         ),
+        IngestError::TooManyListings(exhausted) => too_many_listings(*exhausted),
         IngestError::Archive(error) => package::archive_problem(error),
         IngestError::Blob(error) => blob_problem(error),
         IngestError::Catalog(_) | IngestError::Queue(_) => Problem::new(ErrorCode::Internal),

@@ -12,6 +12,7 @@ use super::Api;
 use super::auth::Caller;
 use super::body::{BodyError, IncomingBody};
 use super::conditions::read_conditions;
+use super::preferences::accepts_pages;
 
 /// What of a request is read besides its body.
 pub(super) struct RequestHead {
@@ -59,6 +60,11 @@ impl Request<'_> {
     /// Whose packages it is about.
     pub(super) fn target(&self) -> Result<&ModuleRef, Problem> {
         module_of(self.route)
+    }
+
+    /// Whether it is somebody's browser that wants a page of the console to show.
+    pub(super) fn wants_page(&self) -> bool {
+        self.caller.console.is_some() && self.head.method.is_safe() && accepts_pages(&self.head.headers)
     }
 
     /// The job that the path names.

@@ -4,6 +4,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
+use linkgate_console::Asset;
 use linkgate_contract::{Endpoint, ErrorCode, NoEndpoint, Problem, Route, headers};
 use linkgate_store_core::ingest::chain;
 use linkgate_store_core::ingest::ports::Services;
@@ -22,7 +23,7 @@ use super::request::{Request, RequestHead};
 use super::strangers::Visitor;
 use super::tls::Peer;
 use super::traceparent::read_traceparent;
-use super::{Api, endpoints, nonces};
+use super::{Api, console, endpoints, nonces};
 
 /// The API as a document: the same for everybody, so it is written once.
 static OPENAPI: LazyLock<String> = LazyLock::new(|| linkgate_openapi::document().to_string());
@@ -31,6 +32,7 @@ static OPENAPI: LazyLock<String> = LazyLock::new(|| linkgate_openapi::document()
 #[derive(Debug, PartialEq, Eq)]
 enum Asked {
     Probe(Probe),
+    Asset(&'static Asset),
     Endpoint(Route),
     WrongMethod { allowed: String },
     Unknown,
@@ -69,9 +71,10 @@ impl Probe {
 impl Asked {
     /// Reads method and path. The gate has stripped every prefix, so only the canonical form of a path is known.
     fn from_head(method: &Method, path: &str) -> Self {
-        if let Some(probe) = Probe::from_path(path) {
+        let open = Probe::from_path(path).map(Self::Probe).or_else(|| Asset::find(path).map(Self::Asset));
+        if let Some(open) = open {
             return match *method {
-                Method::GET | Method::HEAD => Self::Probe(probe),
+                Method::GET | Method::HEAD => open,
                 _ => Self::WrongMethod { allowed: "GET, HEAD".to_owned() },
             };
         }
@@ -86,6 +89,7 @@ impl Asked {
     fn name(&self) -> &'static str {
         match self {
             Self::Probe(probe) => probe.name(),
+            Self::Asset(_) => "console_asset",
             Self::Endpoint(route) => route.endpoint.operation.id(),
             Self::WrongMethod { .. } | Self::Unknown => "none",
         }
@@ -94,7 +98,7 @@ impl Asked {
     /// The span of a request for it. Probes have none: they would be most of all traces, and say nothing.
     fn span(&self, head: &RequestHead) -> Span {
         let route = match self {
-            Self::Probe(_) => return Span::none(),
+            Self::Probe(_) | Self::Asset(_) => return Span::none(),
             Self::Endpoint(route) => Some(route.endpoint.route),
             Self::WrongMethod { .. } | Self::Unknown => None,
         };
@@ -170,6 +174,7 @@ async fn dispatch<V: Services>(
         Asked::Probe(Probe::Readyz) => ready(api).await,
         Asked::Probe(Probe::Metrics) => show_metrics(api).await,
         Asked::Probe(Probe::OpenApi) => Ok(reply::json(OPENAPI.clone())),
+        Asked::Asset(asset) => Ok(console::asset(asset, &head.query)),
         Asked::Endpoint(route) => serve_endpoint(api, visitor, head, &route, body).await,
         Asked::WrongMethod { allowed } => Ok(reply::method_refusal(&allowed, head.language())),
         Asked::Unknown => Err(Problem::new(ErrorCode::NotFound)),
@@ -202,7 +207,23 @@ async fn serve_endpoint<V: Services>(
         info!(request.id = head.request_id(), "Refused a signed request whose nonce does not serve any more");
         return Ok(refusal);
     }
-    endpoints::answer(api, Request { head, route, caller, body }).await
+    if caller.console.is_some() && !route.method.is_safe() {
+        console::check_token(api, &caller, &head.headers)?;
+    }
+    let request = Request { head, route, caller, body };
+    match console::Reader::of(api, &request) {
+        None => endpoints::answer(api, request).await,
+        Some(reader) => Ok(show_page(api, request, &reader).await),
+    }
+}
+
+/// What has no page of its own, a download for one, is answered as ever, but for what is wrong with it.
+async fn show_page<V: Services>(api: &Api<V>, request: Request<'_>, reader: &console::Reader) -> Reply {
+    let answer = match console::answer(api, &request, reader).await {
+        Some(page) => page,
+        None => endpoints::answer(api, request).await,
+    };
+    answer.unwrap_or_else(|problem| reader.problem(&problem))
 }
 
 async fn show_metrics<V: Services>(api: &Api<V>) -> Result<Reply, Problem> {

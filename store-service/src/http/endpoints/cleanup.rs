@@ -1,6 +1,6 @@
 //! Shows what the retention rules would delete of a module, or deletes exactly that.
 
-use linkgate_contract::{Field, Problem, Text};
+use linkgate_contract::{CleanupPlan, Field, ModuleRef, Problem, Text};
 use linkgate_store_core::ingest::ports::Services;
 
 use crate::http::Api;
@@ -8,9 +8,13 @@ use crate::http::reply::{self, Reply};
 use crate::http::request::Request;
 
 pub(super) async fn explain<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {
-    let plan = api.cleanup.plan(request.target()?).await;
-    let plan = plan.map_err(|e| reply::change_problem(&e, &api.time_zone))?;
-    Ok(reply::cleanup_plan(&plan, false))
+    reply::to_json(&find(api, request.target()?).await?).map(reply::json)
+}
+
+/// Makes the plan.
+pub(in crate::http) async fn find<V: Services>(api: &Api<V>, target: &ModuleRef) -> Result<CleanupPlan, Problem> {
+    let plan = api.cleanup.plan(target).await;
+    plan.map(|plan| reply::cleanup_plan(&plan, false)).map_err(|e| reply::change_problem(&e, &api.time_zone))
 }
 
 pub(super) async fn run<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {
@@ -23,5 +27,5 @@ pub(super) async fn run<V: Services>(api: &Api<V>, request: Request<'_>) -> Resu
     };
     let done = api.cleanup.run(&target, id, &actor).await;
     let done = done.map_err(|e| reply::change_problem(&e, &api.time_zone))?;
-    Ok(reply::cleanup_plan(&done, true))
+    reply::to_json(&reply::cleanup_plan(&done, true)).map(reply::json)
 }

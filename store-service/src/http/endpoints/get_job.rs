@@ -33,11 +33,15 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
         let watches = (api.shares.watchers.of_caller(request.caller.owner())?, api.shares.watchers.at_upload(id)?);
         return Ok(watch(api, known, language, watches));
     }
-    let view = match known {
+    Ok(reply::json(jobs::describe(&view(api, known), &api.time_zone, language)))
+}
+
+/// What is known of it now.
+pub(in crate::http) fn view<V: Services>(api: &Api<V>, known: Known) -> JobView {
+    match known {
         Known::Live(live) => api.ingest.view(&live, None),
         Known::Recorded(view) => *view,
-    };
-    Ok(reply::json(jobs::describe(&view, &api.time_zone, language)))
+    }
 }
 
 /// Whether a client comes back that has had this very event. A browser does so after the last one, too, for ever, unless it

@@ -1,13 +1,13 @@
 //! Lists the packages of a module, with the parameters and defaults of the reference and some more.
 
 use jiff::tz::TimeZone;
-use linkgate_contract::{Operator, PackageId, PackageVersion, Page, Problem, Sha256};
+use linkgate_contract::{Operator, PackageId, PackageVersion, Page, Problem, Sha256, SourcePackage};
 use linkgate_store_core::ingest::ports::{
     Liveness, PackageFilter, PackageKey, PackageOrder, PackagePage, PackageQuery, PackageReader as _, Services,
     TimeSpan,
 };
 
-use crate::http::pages::{self, Space, read_limit};
+use crate::http::pages::{self, Found, Space, read_limit};
 use crate::http::parameters::{Expected, Parameters, flag, number, time};
 use crate::http::reply::{self, Reply};
 use crate::http::request::Request;
@@ -27,8 +27,17 @@ const ORDERS: [(&str, PackageKey); 7] = [
 const BY_ID: PackageOrder = PackageOrder { key: PackageKey::Id, is_descending: true };
 
 pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> Result<Reply, Problem> {
-    let mut parameters = pages::read_parameters(api, &request);
-    let query = read_query(&mut parameters, &api.time_zone);
+    pages::answer(find(api, &request).await?)
+}
+
+/// Finds the page that is asked for.
+pub(in crate::http) async fn find<V: Services>(
+    api: &Api<V>,
+    request: &Request<'_>,
+) -> Result<Found<SourcePackage>, Problem> {
+    let mut parameters = pages::read_parameters(api, request);
+    let limit = read_limit(&mut parameters, request);
+    let query = read_query(&mut parameters, limit, &api.time_zone);
     parameters.finish()?;
     let space = Space::take(&api.shares, request.caller.owner(), query.limit)?;
     let page = api.catalog.list_packages(request.target()?, &query).await;
@@ -36,11 +45,10 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
     let (next, previous) = (next(&query, &page, &parameters), previous(&query, &parameters));
     let results = page.rows.iter().map(|row| reply::package(row, &api.time_zone)).collect();
     let shown = Page { count: page.count.number(), next, previous, results };
-    pages::answer(&shown, space, page.count, &parameters)
+    Ok(Found { page: shown, count: page.count, space, parameters })
 }
 
-fn read_query(parameters: &mut Parameters, zone: &TimeZone) -> PackageQuery {
-    let limit = read_limit(parameters);
+fn read_query(parameters: &mut Parameters, limit: u32, zone: &TimeZone) -> PackageQuery {
     let offset = parameters.read("offset", Expected::Number, number).unwrap_or_default();
     let before = parameters.read("before_id", Expected::Id, |text| text.parse::<PackageId>().ok());
     let mut order = read_order(parameters);

@@ -1,17 +1,23 @@
 //! All that is known of a package, as callers read it.
 
 use jiff::tz::TimeZone;
-use linkgate_contract::{ErrorCode, EventDocument, PackageDocument, PinDocument, Problem, SumsDocument, UsageDocument};
+use linkgate_contract::{EventDocument, PackageDocument, PinDocument, Problem, SumsDocument, UsageDocument};
 use linkgate_store_core::ingest::ports::{EventRow, PackageDetail, PackageSums, Pin, Sums};
 
 use linkgate_store_core::settings::{Quota, QuotaLimits};
 
-use super::{Reply, format_time, json, package, tagged};
+use super::{Reply, format_time, json, package, tagged, to_json};
 
 /// The detail, with the tag of its state.
 pub(in crate::http) fn package_detail(detail: &PackageDetail, zone: &TimeZone) -> Result<Reply, Problem> {
+    let body = to_json(&package_document(detail, zone))?;
+    Ok(with_state_tag(detail, json(body)))
+}
+
+/// The detail.
+pub(in crate::http) fn package_document(detail: &PackageDetail, zone: &TimeZone) -> PackageDocument {
     let time = |ms: Option<i64>| ms.map(|ms| format_time(ms, zone));
-    let document = PackageDocument {
+    PackageDocument {
         package: package(&detail.row, zone),
         format: detail.format.clone(),
         relative_path: detail.relative_path.clone(),
@@ -23,14 +29,12 @@ pub(in crate::http) fn package_detail(detail: &PackageDetail, zone: &TimeZone) -
         purge_after: time(detail.purge_after_ms),
         purged: time(detail.purged_ms),
         source: detail.source.clone(),
-    };
-    let body = serde_json::to_string(&document).map_err(|_| Problem::new(ErrorCode::Internal))?;
-    Ok(with_state_tag(detail, json(body)))
+    }
 }
 
 /// A pin, with the tag of the state of its package.
 pub(in crate::http) fn pin(detail: &PackageDetail, pin: &Pin, zone: &TimeZone) -> Result<Reply, Problem> {
-    let body = serde_json::to_string(&pin_entry(pin, zone)).map_err(|_| Problem::new(ErrorCode::Internal))?;
+    let body = to_json(&pin_entry(pin, zone))?;
     Ok(with_state_tag(detail, json(body)))
 }
 
@@ -48,7 +52,12 @@ pub(in crate::http) fn pin_entry(pin: &Pin, zone: &TimeZone) -> PinDocument {
 
 /// Names the state that a reply shows.
 pub(in crate::http) fn with_state_tag(detail: &PackageDetail, reply: Reply) -> Reply {
-    tagged(reply, &format!("\"{}\"", detail.existing().tag()))
+    tagged(reply, &state_tag(detail))
+}
+
+/// The tag of the state of a package.
+pub(in crate::http) fn state_tag(detail: &PackageDetail) -> String {
+    format!("\"{}\"", detail.existing().tag())
 }
 
 /// What a module and its application take.

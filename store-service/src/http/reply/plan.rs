@@ -2,12 +2,9 @@
 
 use linkgate_contract::{CleanupEntry, CleanupPlan};
 use linkgate_store_core::retention;
-use serde_json::json;
-
-use super::{Reply, json};
 
 /// The plan, and whether it was run.
-pub(in crate::http) fn cleanup_plan(plan: &retention::CleanupPlan, is_done: bool) -> Reply {
+pub(in crate::http) fn cleanup_plan(plan: &retention::CleanupPlan, is_done: bool) -> CleanupPlan {
     let would_delete = plan.doomed.iter().map(|doomed| CleanupEntry {
         id: doomed.id,
         version: doomed.version.clone(),
@@ -21,7 +18,7 @@ pub(in crate::http) fn cleanup_plan(plan: &retention::CleanupPlan, is_done: bool
         bytes: None,
         reason: kept.reason.name().to_owned(),
     });
-    let document = CleanupPlan {
+    CleanupPlan {
         rule: plan.rule.clone(),
         mode: plan.mode.name().to_owned(),
         plan: plan.id.clone(),
@@ -32,6 +29,5 @@ pub(in crate::http) fn cleanup_plan(plan: &retention::CleanupPlan, is_done: bool
         would_delete_count: plan.doomed.len() as u64,
         kept_count: plan.kept_count,
         has_more: plan.is_cut,
-    };
-    json(json!(document).to_string())
+    }
 }
