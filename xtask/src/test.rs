@@ -4,6 +4,7 @@
 //! and on processors, and which tests were slowest; a snapshot that does not fit fails its test and is not written.
 
 mod cost;
+mod node;
 mod python;
 pub mod tools;
 
@@ -45,16 +46,18 @@ fn run_with(workspace: &Workspace, runner: &[String], engine: &[(&str, &str)]) -
     workspace.build_stores()?;
     let test_wasm = wasm::build_for_tests(workspace)?;
     let programs = Programs::build(workspace, Profile::Dev, &["linkgate-store", "linkgate-cli"])?;
-    let (python, weed) = (python::prepare(workspace), weed::find_weed(workspace));
+    tools::add_missing();
+    let (python, node) = (python::prepare(workspace), node::prepare(workspace));
+    let weed = weed::find_weed(workspace);
     let run_tests = |command: &mut Command| {
         let command = command.envs(python.as_ref().map(|python| ("LINKGATE_PYTHON", python)));
+        let command = command.envs(node.as_ref().map(|modules| ("LINKGATE_NODE_MODULES", modules)));
         let command = command.envs(weed.as_ref().map(|weed| ("LINKGATE_WEED", weed)));
         let command = command.envs(engine.iter().copied());
         // Snapshots are looked for below the root folder without asking cargo where that is.
         let command = command.env("INSTA_UPDATE", "no").env("INSTA_WORKSPACE_ROOT", &workspace.root);
         run(programs.pass_to(command).env("LINKGATE_TEST_WASM", &test_wasm))
     };
-    tools::add_missing();
     if probe("cargo", &["nextest", "--version"]).is_none() {
         println!("cargo-nextest is not installed, running `cargo test`");
         let meter = Meter::start();

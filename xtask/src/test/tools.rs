@@ -14,16 +14,19 @@ use rustix::process::geteuid;
 use crate::run::probe;
 
 /// Programs, and the packages that have them.
-const TOOLS: [(&str, &str); 20] = [
+const TOOLS: [(&str, &str); 23] = [
     ("7z", "p7zip-full"),
     ("aria2c", "aria2"),
     ("automake", "automake"),
     ("bsdtar", "libarchive-tools"),
     ("bzip2", "bzip2"),
+    ("chromium", "chromium"),
     ("curl", "curl"),
     ("faketime", "faketime"),
     ("haproxy", "haproxy"),
     ("nginx", "nginx-light"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
     ("pbzip2", "pbzip2"),
     ("pg_ctlcluster", "postgresql"),
     ("pgbouncer", "pgbouncer"),
