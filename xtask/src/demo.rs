@@ -57,7 +57,7 @@ pub fn demo(demo: &Demo) -> Outcome<()> {
             exit_on_signals(0)?;
             let listener = TcpListener::bind(listen).trying(|| format!("listen on {listen}"))?;
             let package = std::fs::read(package).trying(|| format!("read {}", package.display()))?;
-            sample::serve(&listener, &package);
+            sample::serve(&listener, &package, None);
             Ok(())
         }
         Demo::Get { host, path } => get(host, path),

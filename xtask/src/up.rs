@@ -9,6 +9,7 @@ pub mod children;
 pub mod demo;
 pub mod files;
 mod hosts;
+mod login;
 pub mod ports;
 mod replicas;
 pub mod sample;
@@ -30,6 +31,7 @@ use children::Children;
 use demo::{Credentials, GatewayPorts};
 use files::{DemoFiles, read_text};
 use hosts::Hosts;
+use login::Login;
 use ports::{Numbers, Ports};
 use sample::Sample;
 use shutdown::ShutdownRequest;
@@ -126,7 +128,10 @@ fn session(
     let config = files.envoy_config();
     let ports = GatewayPorts { gateway, admin, status, upstream };
     demo::render_gateway(workspace, programs, &files, &config, &ports, (0, authority.as_ref()))?;
-    let sample = Sample::serve(&workspace.path("samples"), listener)?;
+    let scheme = if authority.is_some() { "https" } else { "http" };
+    let login = Login::new(&credentials, scheme, numbers.gateway)?;
+    let link = login.link(numbers.sample);
+    let sample = Sample::serve(&workspace.path("samples"), listener, login)?;
 
     let mut children = Children::default();
     let mut store = store_command(programs, &files, numbers.store, &hosts);
@@ -150,6 +155,7 @@ fn session(
     }
     reply.expect_success(&files)?;
     let authority = authority.as_ref().map(Authority::file);
+    println!("console  {link}");
     println!("{}", upload::format_help(&numbers, &credentials, &sample.url, &files, authority.as_deref()));
     stop.wait_for_request(&mut children)
 }

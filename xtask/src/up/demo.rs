@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::authority::Authority;
 use super::files::{DemoFiles, read_text, write_atomically};
 use super::hosts::Hosts;
+use super::login;
 use crate::error::{Failure, Outcome, Trying};
 use crate::programs::Programs;
 use crate::run::run;
@@ -90,7 +91,8 @@ pub(super) fn prepare_policy_and_keys(
     if !files.private_key().exists() {
         run(programs.linkgate().args(["keys", "generate", "--to"]).arg(files.keys()))?;
     }
-    prepare_policy_file(&workspace.path("policy.yaml"), files, credentials, hosts)?;
+    let login = format!("http://{}{}?c_url={{url}}", hosts.sample(), login::PATH);
+    prepare_policy_file(&workspace.path("policy.yaml"), files, credentials, hosts, Some(&login))?;
     let filter = fs::read(&programs.wasm).trying(|| format!("read {}", programs.wasm.display()))?;
     write_atomically(&files.watched().join(wasm::FILE), &filter, 0o644)?;
     run(programs.linkgate().args(["policy", "deploy"]).arg(files.policy()).arg("--to").arg(files.watched()))
@@ -126,15 +128,22 @@ pub(super) fn render_gateway(
 pub fn prepare_policy(folder: &Path, committed: &Path, host: &str) -> Outcome<()> {
     let files = DemoFiles::prepare(folder)?;
     let hosts = Hosts::new(host.to_owned(), &[], &[]);
-    prepare_policy_file(committed, &files, &Credentials::load_or_create(&files)?, &hosts)
+    prepare_policy_file(committed, &files, &Credentials::load_or_create(&files)?, &hosts, None)
 }
 
 /// Makes the policy from the committed one, unless there is one already.
-fn prepare_policy_file(committed: &Path, files: &DemoFiles, credentials: &Credentials, hosts: &Hosts) -> Outcome<()> {
+fn prepare_policy_file(
+    committed: &Path,
+    files: &DemoFiles,
+    credentials: &Credentials,
+    hosts: &Hosts,
+    login: Option<&str>,
+) -> Outcome<()> {
     let path = files.policy();
     if !path.exists() {
         let committed = read_text(committed)?;
-        return write_atomically(&path, fill_in_policy(&committed, credentials, hosts)?.as_bytes(), 0o600);
+        let filled = open_to_all(&fill_in_policy(&committed, credentials, hosts)?, login);
+        return write_atomically(&path, filled.as_bytes(), 0o600);
     }
     let current = read_text(&path)?;
     match hosts.all().find(|host| !current.contains(host)) {
@@ -168,6 +177,14 @@ fn fill_in_policy(committed: &str, credentials: &Credentials, hosts: &Hosts) -> 
     Ok(filled.replacen("packages:\n", &format!("packages:\n  hosts: {}\n", json!(private)), 1))
 }
 
+/// Lets the demo's callers do all there is to do, and people use the console if they can sign in somewhere.
+fn open_to_all(policy: &str, login: Option<&str>) -> String {
+    let console = login.map(|url| json!({"login_url": url, "contact": "whoever runs this demo"}));
+    let console = console.map_or_else(String::new, |console| format!("  console: {console}\n"));
+    let policy = policy.replacen("routes:\n", &format!("routes:\n{console}"), 1);
+    policy.replacen("    targets: [\"*\"]\n", "    targets: [\"*\"]\n    actions: \"*\"\n", 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,6 +204,17 @@ mod tests {
         assert_eq!(filled.lines().nth(1), Some(private));
         assert!(!filled.contains(&zeros));
         assert!(fill_in_policy(&zeros, &credentials(), &hosts).is_err());
+    }
+
+    #[test]
+    fn the_demo_may_do_all_and_has_a_console() {
+        let committed = crate::up::files::read_text(&crate::workspace::root_of_tests().join("policy.yaml")).unwrap();
+        let opened = open_to_all(&committed, Some("http://127.0.0.1:8090/login/?c_url={url}"));
+        let console =
+            r#"  console: {"contact":"whoever runs this demo","login_url":"http://127.0.0.1:8090/login/?c_url={url}"}"#;
+        assert!(opened.contains(&format!("\nroutes:\n{console}\n")), "{opened}");
+        assert!(opened.contains("\n    targets: [\"*\"]\n    actions: \"*\"\n"), "{opened}");
+        assert!(!open_to_all(&committed, None).contains("login_url"), "nowhere to sign in, no console");
     }
 
     #[test]

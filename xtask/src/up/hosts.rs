@@ -14,6 +14,11 @@ impl Hosts {
         Self { private: [&[sample], private].concat(), public: public.to_vec() }
     }
 
+    /// The sample's.
+    pub fn sample(&self) -> &str {
+        self.private.first().map_or("", String::as_str)
+    }
+
     /// All of them, the private ones first.
     pub fn all(&self) -> impl Iterator<Item = &str> {
         self.private.iter().chain(&self.public).map(String::as_str)

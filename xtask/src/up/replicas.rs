@@ -19,6 +19,7 @@ use serde_json::Value;
 use super::children::Children;
 use super::demo::{self, Credentials, GatewayPorts};
 use super::hosts::Hosts;
+use super::login::Login;
 use super::ports::{Ports, find_free_below_ephemeral};
 use super::sample::Sample;
 use super::shutdown::ShutdownRequest;
@@ -71,7 +72,9 @@ pub fn session(
     let hosts = Hosts::new(format!("127.0.0.1:{}", numbers.sample), &options.private_host, &options.allow_host);
     demo::prepare_policy_and_keys(workspace, programs, files.demo(), &credentials, &hosts)?;
     files.prepare_store_keys(programs)?;
-    let sample = Sample::serve(&workspace.path("samples"), listener)?;
+    let login = Login::new(&credentials, "http", layout.balancer.callers)?;
+    let link = login.link(numbers.sample);
+    let sample = Sample::serve(&workspace.path("samples"), listener, login)?;
 
     let mut children = Children::default();
     start_shared(&mut children, stop, servers, &files, &layout)?;
@@ -86,6 +89,7 @@ pub fn session(
     }
     reply.expect_success(files.demo())?;
     println!("{layout}");
+    println!("console  {link}");
     println!("logs     {}", files.logs().display());
     println!("policy   {}\n", files.demo().policy().display());
     println!("{}", upload::format_request(layout.balancer.callers, &credentials, &sample.url, None));

@@ -10,6 +10,7 @@ use std::time::Duration;
 use flate2::{Compression, GzBuilder};
 use sha2::{Digest, Sha256};
 
+use super::login::{self, Login};
 use crate::error::{Outcome, Trying};
 
 /// The folder under `samples/`, and the name of the archive.
@@ -42,23 +43,23 @@ impl Sample {
         }
     }
 
-    /// Packs the sample and serves it until the process ends.
-    pub fn serve(samples: &Path, listener: TcpListener) -> Outcome<Self> {
+    /// Packs the sample and serves it until the process ends, and beside it the login of the demo.
+    pub fn serve(samples: &Path, listener: TcpListener, login: Login) -> Outcome<Self> {
         let archive = pack_sample(samples)?;
         let port = listener.local_addr().trying(|| "ask for the sample's port".to_owned())?.port();
         let sample = Self::at(&format!("127.0.0.1:{port}"), &archive);
-        let accept = move || serve(&listener, &archive);
+        let accept = move || serve(&listener, &archive, Some(&login));
         thread::Builder::new().name("sample".to_owned()).spawn(accept).trying(|| "start a thread".to_owned())?;
         Ok(sample)
     }
 }
 
 /// Serves the package for as long as the listener is there, several requests at a time.
-pub fn serve(listener: &TcpListener, archive: &[u8]) {
+pub fn serve(listener: &TcpListener, archive: &[u8], login: Option<&Login>) {
     thread::scope(|scope| {
         for stream in listener.incoming().flatten() {
             // The other side sees a broken connection; nobody else needs to know.
-            scope.spawn(move || serve_request(&stream, archive).ok());
+            scope.spawn(move || serve_request(&stream, archive, login).ok());
         }
     });
 }
@@ -88,7 +89,7 @@ fn pack_folder(folder: &Path) -> Outcome<Vec<u8>> {
     archive.into_inner().and_then(|gzip| gzip.finish()).trying(packing)
 }
 
-fn serve_request(stream: &TcpStream, archive: &[u8]) -> std::io::Result<()> {
+fn serve_request(stream: &TcpStream, archive: &[u8], login: Option<&Login>) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     stream.set_write_timeout(Some(Duration::from_secs(30)))?;
     let mut lines = BufReader::new(stream.take(HEAD_BYTES)).lines();
@@ -102,16 +103,19 @@ fn serve_request(stream: &TcpStream, archive: &[u8]) -> std::io::Result<()> {
     let (method, target) = request.split_once(' ').unwrap_or_default();
     let target = target.split(' ').next().unwrap_or_default();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let (status, body) = match (method, path) {
-        ("GET" | "HEAD", PATH) => ("200 OK", archive),
-        ("GET" | "HEAD", _) => ("404 Not Found", &b"no such package\n"[..]),
-        _ => ("405 Method Not Allowed", &b"GET or HEAD\n"[..]),
+    let signed_in = login.filter(|_| (method, path) == ("GET", login::PATH)).map(|login| login.answer(query));
+    let (status, headers, body) = match (method, path, &signed_in) {
+        (_, _, Some(answer)) => (answer.status, answer.headers.as_str(), answer.body),
+        ("GET" | "HEAD", PATH, None) => ("200 OK", "", archive),
+        ("GET" | "HEAD", _, None) => ("404 Not Found", "", &b"no such package\n"[..]),
+        _ => ("405 Method Not Allowed", "", &b"GET or HEAD\n"[..]),
     };
     let length = body.len();
+    let media_type = if signed_in.is_some() { "text/plain" } else { "application/octet-stream" };
     let mut out = stream;
     write!(
         out,
-        "HTTP/1.1 {status}\r\ncontent-type: application/octet-stream\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+        "HTTP/1.1 {status}\r\ncontent-type: {media_type}\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n"
     )?;
     if method == "HEAD" {
         return out.flush();
@@ -148,7 +152,8 @@ mod tests {
     fn only_the_package_is_served() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let sample = Sample::serve(&samples(), listener).unwrap();
+        let credentials = crate::up::demo::Credentials { secret: "s".into(), ticket: "t".into() };
+        let sample = Sample::serve(&samples(), listener, Login::new(&credentials, "http", 1).unwrap()).unwrap();
         assert_eq!(sample.url, format!("http://127.0.0.1:{port}/generic/example.tar.gz"));
         let begun = std::time::Instant::now();
         assert_eq!(http::get(port, &format!("{PATH}?{PAUSE}0")).unwrap().status, 200);
@@ -156,5 +161,6 @@ mod tests {
         assert!(begun.elapsed() >= Duration::from_millis(50));
         assert_eq!(http::get(port, "/generic/other.tar.gz").unwrap().status, 404);
         assert_eq!(http::post(port, PATH, &[], "{}").unwrap().status, 405);
+        assert_eq!(http::get(port, login::PATH).unwrap().status, 403, "nobody signs in without the link");
     }
 }
