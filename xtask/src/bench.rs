@@ -32,6 +32,18 @@ pub enum Bench {
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
         rounds: u32,
     },
+    /// How fast `linkgate push` sends one large file and many small ones, beside curl
+    Push {
+        /// The size of the large file
+        #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=16_384))]
+        mib: u32,
+        /// How many small ones
+        #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        files: u32,
+        /// How often each is measured
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+    },
     /// What queries of the catalog cost as it grows
     Catalog {
         /// Packages in the largest catalog
@@ -105,6 +117,11 @@ pub fn bench(workspace: &Workspace, bench: &Bench) -> Outcome<()> {
         }
         Bench::Transfers { mib, rounds } => {
             behind_envoy(workspace, "transfers", &["--mib", &mib.to_string(), "--rounds", &rounds.to_string()])?;
+            Ok(())
+        }
+        Bench::Push { mib, files, rounds } => {
+            let (mib, files, rounds) = (mib.to_string(), files.to_string(), rounds.to_string());
+            behind_envoy(workspace, "push", &["--mib", &mib, "--files", &files, "--rounds", &rounds])?;
             Ok(())
         }
         Bench::Catalog { packages, rounds } => {
