@@ -66,7 +66,6 @@ async fn a_stranger_is_shown_where_to_sign_in() {
 async fn denials_are_pages_for_people_and_the_envelope_for_programs() {
     let stack = with_console(|policy| {
         policy["grants"] = json!([{"callers": ["?*"], "targets": ["*"]}]);
-        policy["limits"]["requests"] = json!({"per_second": 0.001, "burst": 1});
     })
     .await;
     let reply = stack.send(signed_in(&stack, look(FIRST))).await;

@@ -120,10 +120,10 @@ pub(crate) fn judge_head(context: &Context, head: &Head<'_>) -> Verdict {
     {
         return Verdict::Deny(answer);
     }
-    match console::judge_for_everybody(context, head) {
-        Some(Ok(forward)) => return Verdict::Allow(forward),
-        Some(Err(answer)) => return Verdict::Deny(answer),
-        None => {}
+    if context.policy.console.is_some()
+        && let Some(verdict) = judge_for_everybody(context, head)
+    {
+        return verdict;
     }
     let (mut record, mut reply_headers) = (Record::default(), ReplyHeaders::new());
     match Request::from_head(context, head, &mut record, &mut reply_headers) {
@@ -145,6 +145,13 @@ pub(crate) fn judge_head(context: &Context, head: &Head<'_>) -> Verdict {
     }
 }
 
+/// What of the console needs nobody to be known. Apart, so that it takes no stack of other requests.
+#[cold]
+fn judge_for_everybody(context: &Context, head: &Head<'_>) -> Option<Verdict> {
+    let end = console::judge_for_everybody(context, head)?;
+    Some(end.map_or_else(Verdict::Deny, Verdict::Allow))
+}
+
 /// The denial when the gate or its host failed; nothing else is known of the request.
 pub(crate) fn deny_failed(request_id: &str) -> Denial {
     let error = GatewayError::Internal { reason: None };
@@ -160,7 +167,7 @@ fn deny(context: &Context, denied: Denied, reader: &Reader, request_id: &str, mu
         }
         DenialReason::Request(problem) => (Reply::problem(problem, reader.language, request_id), problem.code().name()),
     };
-    let reply = reader.suit(&denied, reply, &record.user, request_id);
+    let reply = if reader.is_program() { reply } else { reader.suit(&denied, reply, &record.user, request_id) };
     record.rule = denied.rule;
     record_decision(&context.worker.metrics, code, &mut record);
     Denial { reply, record }

@@ -17,6 +17,7 @@ const UNKNOWN_SITE: &str = "neither Origin nor Sec-Fetch-Site says which page se
 /// What there is against a request that changes something on behalf of whom a cookie names. Only a stage that reads cookies alone
 /// needs the word of a browser: elsewhere they count beside a header that no page of another site can send without being asked
 /// about by a preflight.
+#[cold]
 pub(super) fn find_fault(head: &Head<'_>, stage: &Stage) -> Option<&'static str> {
     let origins: Vec<&[u8]> = head.all(HeaderField::Origin).collect();
     let sites: Vec<&[u8]> = head.named("sec-fetch-site").collect();

@@ -9,6 +9,7 @@ use super::request::Request;
 use super::source_access::SourceAccess;
 use super::verdict::Forward;
 use crate::caller_cache::{Caller, LastToken};
+use crate::console::Console;
 use crate::context::Context;
 use crate::limit::Lease;
 use crate::metrics::Metric;
@@ -74,7 +75,7 @@ fn sign_token(
         caller_credential: access.callers_own.is_some(),
         expected_sha256,
         nonce,
-        console: console_claim(context, caller, request, now),
+        console: request.stage.console.as_ref().map(|console| console_claim(context, caller, request, console, now)),
         ..scope(context, caller, request, now)
     };
     let (target, action) = (request.route.target.clone(), request.token_action());
@@ -110,18 +111,25 @@ fn scope(context: &Context, caller: &Caller, request: &Request, now: Time) -> Ex
 }
 
 /// What pages show beside the reply, where the request comes from one.
-fn console_claim(context: &Context, caller: &Caller, request: &Request, now: Time) -> Option<ConsoleClaim> {
-    let console = request.stage.console.as_ref()?;
+#[cold]
+fn console_claim(context: &Context, caller: &Caller, request: &Request, console: &Console, now: Time) -> ConsoleClaim {
     let access = request.access(caller, request.token_action());
     let is_of_module = access.target.is_some();
     let actions = if is_of_module { context.policy.grants.actions_on(&access, now.seconds()) } else { Vec::new() };
-    Some(ConsoleClaim { actions, contact: console.contact.clone() })
+    ConsoleClaim { actions, contact: console.contact.clone() }
 }
 
 fn last_token(caller: &Caller, target: Option<&ModuleRef>, action: Action, now: Time) -> Option<Rc<str>> {
     let last = caller.token.try_borrow().ok()?;
     let last = last.as_ref().filter(|last| last.action == action && Some(&last.target) == target)?;
     (1..=REUSE_S).contains(&(last.until - now.seconds())).then(|| Rc::clone(&last.text))
+}
+
+fn language_tag(language: Language) -> String {
+    match language {
+        Language::Chinese => "zh-cn".to_owned(),
+        Language::English => "en".to_owned(),
+    }
 }
 
 /// How the request is changed for the store.
@@ -133,14 +141,8 @@ pub(super) fn build_forward(request: &mut Request, token: &str, admitted: Admitt
         (headers::JWT, token.to_owned()),
         (headers::REQUEST_ID, std::mem::take(&mut request.id)),
     ];
-    if request.stage.console.is_some() {
-        // The cookie that may have said it does not go on.
-        let tag = match request.reader.language {
-            Language::Chinese => "zh-cn",
-            Language::English => "en",
-        };
-        set.push((headers::LANGUAGE, tag.to_owned()));
-    }
+    // The cookie that may have said it does not go on.
+    set.extend(request.stage.console.as_ref().map(|_| (headers::LANGUAGE, language_tag(request.reader.language))));
     set.extend(request.tenant.take().map(|tenant| (headers::TENANT_ID, tenant.to_string())));
     set.extend(request.forwarded_id.take().map(|id| (headers::X_REQUEST_ID, id)));
     set.extend(access.callers_own.map(|own| (headers::JUDGED_SOURCE_AUTHORIZATION, own.expose_secret().to_owned())));

@@ -25,16 +25,32 @@ pub(super) struct Reader {
 impl Reader {
     /// Of a request whose stage is known, that says whether it is the console; of any other, its path.
     pub(super) fn of_head(context: &Context, head: &Head<'_>, stage: Option<&Stage>) -> Self {
+        match &context.policy.console {
+            None => Self { language: choose_language(head, None), is_on_console: false, viewer: None },
+            Some(_) => Self::of_head_beside_console(context, head, stage),
+        }
+    }
+
+    /// Apart, so that it takes no stack where there is no console.
+    #[cold]
+    fn of_head_beside_console(context: &Context, head: &Head<'_>, stage: Option<&Stage>) -> Self {
         let is_on_console =
             stage.map_or_else(|| find_console(context, head).is_some(), |stage| stage.console.is_some());
-        let language = choose_language(head, is_on_console);
+        let cookie = if is_on_console { read_cookie(head, LANGUAGE_COOKIE) } else { None };
+        let language = choose_language(head, cookie.as_deref());
         let viewer = if is_on_console { find_viewer(context, head, language).map(Box::new) } else { None };
         Self { language, is_on_console, viewer }
     }
 
+    /// Whether denials are as everywhere.
+    pub(super) fn is_program(&self) -> bool {
+        !self.is_on_console
+    }
+
     /// Changes a denial for who reads it. By 401 pages know that it takes a sign-in.
+    #[cold]
     pub(super) fn suit(&self, denied: &Denied, mut reply: Reply, user: &str, request_id: &str) -> Reply {
-        if self.is_on_console && matches!(denied.gateway_error(), Some(GatewayError::NotAuthenticated { .. })) {
+        if matches!(denied.gateway_error(), Some(GatewayError::NotAuthenticated { .. })) {
             reply.status = 401;
         }
         match &self.viewer {
@@ -45,10 +61,9 @@ impl Reader {
 }
 
 /// The language of a request. Only the console reads the cookie: elsewhere a program says what it wants.
-fn choose_language(head: &Head<'_>, is_on_console: bool) -> Language {
+fn choose_language(head: &Head<'_>, cookie: Option<&str>) -> Language {
     let named = head.text(HeaderField::Language);
-    let cookie = if is_on_console { read_cookie(head, LANGUAGE_COOKIE) } else { None };
-    Language::choose(named.or(cookie.as_deref()), head.text(HeaderField::AcceptLanguage))
+    Language::choose(named.or(cookie), head.text(HeaderField::AcceptLanguage))
 }
 
 /// A request that lies below one of the console's prefixes, whether or not there is such a page.

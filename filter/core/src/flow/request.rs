@@ -150,7 +150,8 @@ impl Request {
                 (presented, requested_tenant(policy, head).map_err(refuse)?)
             }
         };
-        let cross_site = if route.method.is_safe() { None } else { find_fault(head, stage) };
+        let is_by_cookie = head.first(HeaderField::Cookie).is_some();
+        let cross_site = if is_by_cookie && !route.method.is_safe() { find_fault(head, stage) } else { None };
         let is_streamed = route.endpoint.body == BodyKind::Stream;
         let remove = names_to_remove(head, is_streamed);
         Ok(Self {
