@@ -37,7 +37,7 @@ pub struct SharedServers {
 /// Whether stores share what they store. What a test finds out of a data directory itself cannot be tried then: it says so.
 #[must_use]
 pub fn is_shared() -> bool {
-    std::env::var(SWITCH).is_ok_and(|engine| engine == SHARED)
+    std::env::var_os(SWITCH).is_some_and(|engine| engine == SHARED)
 }
 
 /// Whether a test has to end because it is about data directories; says why.
