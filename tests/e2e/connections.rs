@@ -68,7 +68,7 @@ async fn a_refusal_leaves_the_connection_open_if_the_request_was_read_whole() {
         ("a bad body in chunks", head("POST", &[&good, &chunks]), &chunked, 400),
         ("a body that was looked into for credentials", head("POST", &[&length(BAD_BODY)]), BAD_BODY, 400),
         ("no body and no credentials", head("POST", &["content-length: 0\r\n"]), "", 400),
-        ("no body and no route", head("GET", &[]), "", 404),
+        ("no body and no route", head("DELETE", &[]), "", 404),
     ];
     let mut connection = Connection::open(&stack).await;
     for (case, head, body, status) in &cases {
