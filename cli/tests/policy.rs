@@ -343,11 +343,11 @@ fn the_shipped_policy_is_good_with_its_examples_and_without() {
     let outcome = sandbox.run(&["policy", "check", "policy.yaml"]);
     assert_eq!(
         outcome.out,
-        "policy.yaml: ok (6 prefixes, 3 grants, 1 clients, 1 users, 3 allowed hosts, limits for 2 Envoys)\n",
+        "policy.yaml: ok (7 prefixes, 3 grants, 1 clients, 1 users, 3 allowed hosts, limits for 2 Envoys)\n",
         "{}",
         outcome.err
     );
-    assert_eq!(examples, 14);
+    assert_eq!(examples, 15);
 }
 
 #[test]

@@ -133,8 +133,16 @@ async fn no_page_of_another_site_uploads_in_its_visitors_name() {
         assert_eq!(said, (403, Some("1640304")), "{headers:?}: {reply:?}");
     }
     assert_eq!((stack.sent_to_store().await, stack.stored_files().len()), (0, 0));
-    let own = upload().header("origin", stack.base()).header("sec-fetch-site", "same-origin");
-    let reply = stack.send(own).await;
+    let own = || upload().header("origin", stack.base()).header("sec-fetch-site", "same-origin");
+    let without_token = stack.send(own()).await;
+    assert_eq!(
+        (without_token.status, without_token.header("x-bkapi-error-code")),
+        (403, None),
+        "it is the store's word"
+    );
+    let page = stack.send(signed_in(&stack, look(PACKAGES).header("accept", "text/html"))).await.body;
+    let token = page.split_once("name=\"csrf-token\" content=\"").and_then(|(_, rest)| rest.split_once('"'));
+    let reply = stack.send(own().header("x-csrf-token", token.unwrap().0)).await;
     assert_eq!(reply.status, 200, "{reply:?}");
     assert_eq!(reply.json()["operator"], USER);
 }

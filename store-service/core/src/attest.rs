@@ -67,10 +67,11 @@ impl Signer {
     #[must_use]
     pub fn judge(&self, envelope: &str) -> Worth {
         let Ok(envelope) = serde_json::from_str::<Value>(envelope) else { return Worth::Nothing };
-        if envelope["signatures"][0]["keyid"] != *self.0.id() {
-            return Worth::OtherKey;
+        match envelope["signatures"][0]["keyid"].as_str() {
+            Some(id) if id == self.0.id() => self.vouched(&envelope).map_or(Worth::Nothing, Worth::Vouched),
+            Some(_) => Worth::OtherKey,
+            None => Worth::Nothing,
         }
-        self.vouched(&envelope).map_or(Worth::Nothing, Worth::Vouched)
     }
 
     /// The digest that an envelope of this key vouches for.
