@@ -150,7 +150,7 @@ async fn nothing_that_the_document_allows_is_done_for_whom_the_policy_allows_not
         policy["grants"] = json!([]);
     })
     .await;
-    let output = tokio::task::block_in_place(|| try_the_document(&python, &stack, "3"));
+    let output = tokio::task::block_in_place(|| try_the_document(&python, &stack, &json!(1), "3"));
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(!said.contains("Server error") && !said.contains("Undocumented"), "{said}");
     let log = stack.gateway().log();
