@@ -67,7 +67,7 @@ impl Frame<'_> {
         let root = self.root();
         html! {
             (DOCTYPE)
-            html lang=(language_tag(self.language)) {
+            html lang=(self.language.tag()) {
                 head {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width, initial-scale=1";
@@ -85,7 +85,7 @@ impl Frame<'_> {
                         a.brand href=(root) { "Linkgate" }
                         (self.breadcrumb())
                         span.user { (self.user) }
-                        button.plain type="button" data-language-to=(other_tag(self.language)) lang=(other_tag(self.language)) {
+                        button.plain type="button" data-language-to=(other(self.language).tag()) lang=(other(self.language).tag()) {
                             (self.text(Word::OtherLanguage))
                         }
                     }
@@ -150,17 +150,11 @@ pub(crate) fn scrolled(label: &str, table: &Markup) -> Markup {
     html! { div.scroll tabindex="0" role="region" aria-label=(label) { (table) } }
 }
 
-fn language_tag(language: Language) -> &'static str {
+/// The language that the page is not in.
+fn other(language: Language) -> Language {
     match language {
-        Language::Chinese => "zh-CN",
-        Language::English => "en",
-    }
-}
-
-fn other_tag(language: Language) -> &'static str {
-    match language {
-        Language::Chinese => "en",
-        Language::English => "zh-CN",
+        Language::Chinese => Language::English,
+        Language::English => Language::Chinese,
     }
 }
 

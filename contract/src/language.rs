@@ -22,6 +22,15 @@ impl Language {
             .unwrap_or_default()
     }
 
+    /// Its tag, as pages and headers name it (RFC 5646).
+    #[must_use]
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::Chinese => "zh-CN",
+            Self::English => "en",
+        }
+    }
+
     fn from_tag(tag: &str) -> Option<Self> {
         let primary = tag.trim().split(['-', '_']).next().unwrap_or_default();
         match primary.to_ascii_lowercase().as_str() {
@@ -79,6 +88,13 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_language_is_chosen_by_its_own_tag() {
+        for language in [Language::Chinese, Language::English] {
+            assert_eq!(Language::from_tag(language.tag()), Some(language));
+        }
+    }
 
     #[test]
     fn the_language_is_chinese_unless_english_is_asked_for() {

@@ -161,10 +161,7 @@ impl Viewer {
         } else {
             (if home.is_empty() { "./".to_owned() } else { home.clone() }, Text::fixed("返回首页", "To the first page"))
         };
-        let tag = match self.language {
-            Language::Chinese => "zh-CN",
-            Language::English => "en",
-        };
+        let tag = self.language.tag();
         let (label, request, id) = (say(&label), say(&Text::fixed("请求", "Request")), escape(request_id));
         format!(
             r#"<!DOCTYPE html>

@@ -1,7 +1,7 @@
 //! What a request's headers ask for besides its body: not to be waited for, to be watched, to be done once.
 
 use linkgate_contract::{
-    CallerApp, Origin, Problem, Sha256, Text, caller_credential_refused, headers, read_caller_credential,
+    CallerApp, Origin, Problem, Sha256, Text, caller_credential_refused, headers, is_of_type, read_caller_credential,
 };
 use linkgate_store_core::ingest::Upload;
 use linkgate_store_core::ingest::ports::JobKey;
@@ -33,10 +33,7 @@ pub(super) fn is_strict(headers: &HeaderMap) -> bool {
 
 /// Whether a page can be shown: browsers name its type when they go somewhere, and scripts do not.
 pub(super) fn accepts_pages(headers: &HeaderMap) -> bool {
-    items(headers, ACCEPT.as_str()).any(|item| {
-        let media_type = item.split(';').next().unwrap_or_default();
-        media_type.trim().eq_ignore_ascii_case("text/html")
-    })
+    items(headers, ACCEPT.as_str()).any(|item| is_of_type(Some(item.as_bytes()), "text/html"))
 }
 
 /// The value of a preference.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use linkgate_contract::{Action, ConsoleClaim, Extension, Language, ModuleRef, Sha256, SignedNonce, headers};
+use linkgate_contract::{Action, ConsoleClaim, Extension, ModuleRef, Sha256, SignedNonce, headers};
 use secrecy::ExposeSecret as _;
 
 use super::request::Request;
@@ -125,13 +125,6 @@ fn last_token(caller: &Caller, target: Option<&ModuleRef>, action: Action, now: 
     (1..=REUSE_S).contains(&(last.until - now.seconds())).then(|| Rc::clone(&last.text))
 }
 
-fn language_tag(language: Language) -> String {
-    match language {
-        Language::Chinese => "zh-cn".to_owned(),
-        Language::English => "en".to_owned(),
-    }
-}
-
 /// How the request is changed for the store.
 pub(super) fn build_forward(request: &mut Request, token: &str, admitted: Admitted, record: Record) -> Forward {
     let Admitted { body, lease, access, limit_headers } = admitted;
@@ -142,7 +135,8 @@ pub(super) fn build_forward(request: &mut Request, token: &str, admitted: Admitt
         (headers::REQUEST_ID, std::mem::take(&mut request.id)),
     ];
     // The cookie that may have said it does not go on.
-    set.extend(request.stage.console.as_ref().map(|_| (headers::LANGUAGE, language_tag(request.reader.language))));
+    let language = || request.reader.language.tag().to_ascii_lowercase();
+    set.extend(request.stage.console.as_ref().map(|_| (headers::LANGUAGE, language())));
     set.extend(request.tenant.take().map(|tenant| (headers::TENANT_ID, tenant.to_string())));
     set.extend(request.forwarded_id.take().map(|id| (headers::X_REQUEST_ID, id)));
     set.extend(access.callers_own.map(|own| (headers::JUDGED_SOURCE_AUTHORIZATION, own.expose_secret().to_owned())));

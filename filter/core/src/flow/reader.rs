@@ -1,6 +1,6 @@
 //! Who reads what a request is denied with: programs, or people who look at the console, in their language.
 
-use linkgate_contract::{Language, Method};
+use linkgate_contract::{Language, Method, is_of_type};
 
 use crate::console::{Console, Viewer};
 use crate::context::Context;
@@ -91,7 +91,7 @@ pub(super) fn is_safe(head: &Head<'_>) -> bool {
 /// Whom to show a page in the place of the envelope: those whose browser asks for one.
 fn find_viewer(context: &Context, head: &Head<'_>, language: Language) -> Option<Viewer> {
     let OnConsole { settings, below, .. } = find_console(context, head)?;
-    let takes_html = || head.named("accept").any(|value| std::str::from_utf8(value).is_ok_and(names_html));
+    let takes_html = || head.named("accept").any(names_html);
     if !is_safe(head) || !takes_html() {
         return None;
     }
@@ -99,9 +99,8 @@ fn find_viewer(context: &Context, head: &Head<'_>, language: Language) -> Option
     Some(Viewer { language, login_url: settings.login_url(&url_of(head)), contact: settings.contact.clone(), home })
 }
 
-fn names_html(accept: &str) -> bool {
-    let mut media_types = accept.split(',').filter_map(|range| range.split(';').next());
-    media_types.any(|media_type| media_type.trim().eq_ignore_ascii_case("text/html"))
+fn names_html(accept: &[u8]) -> bool {
+    accept.split(|byte| *byte == b',').any(|range| is_of_type(Some(range), "text/html"))
 }
 
 /// The page that is asked for, as its browser wrote it.
