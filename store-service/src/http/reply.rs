@@ -216,32 +216,33 @@ pub(super) fn read_problem(error: &CatalogError) -> Problem {
     }
 }
 
+/// What is used up in sum is nobody's own affair. A caller that holds its own share is told so: it is the one who can do something
+/// about it.
+fn used_up(exhausted: Exhausted, code: ErrorCode, own_share: impl FnOnce(usize) -> Text) -> Problem {
+    match exhausted {
+        Exhausted::Sum { .. } => Problem::new(code),
+        Exhausted::Owner { bound } => Problem::with_detail(code, own_share(bound)),
+    }
+}
+
 /// As many pages are sent as may be.
 pub(super) fn too_many_pages(exhausted: Exhausted) -> Problem {
-    match exhausted {
-        Exhausted::Sum { .. } => Problem::new(ErrorCode::TooManyRequests),
-        Exhausted::Owner { .. } => Problem::with_detail(
-            ErrorCode::TooManyRequests,
-            Text::fixed(
-                "正在读取的列表已达到单个调用方的上限，请稍后重试",
-                "You read as many pages at a time as one caller may, try again when some have come",
-            ),
-        ),
-    }
+    used_up(exhausted, ErrorCode::TooManyRequests, |_| {
+        Text::fixed(
+            "正在读取的列表已达到单个调用方的上限，请稍后重试",
+            "You read as many pages at a time as one caller may, try again when some have come",
+        )
+    })
 }
 
 /// As many packages are looked into as may be.
 fn too_many_listings(exhausted: Exhausted) -> Problem {
-    match exhausted {
-        Exhausted::Sum { .. } => Problem::new(ErrorCode::TooManyRequests),
-        Exhausted::Owner { bound } => Problem::with_detail(
-            ErrorCode::TooManyRequests,
-            Text::made(
-                format!("正在查看的包内文件列表已达到单个调用方的上限（{bound} 个），请稍后重试"),
-                format!("You look into as many packages at a time as one caller may ({bound}), try again in a moment"),
-            ),
-        ),
-    }
+    used_up(exhausted, ErrorCode::TooManyRequests, |bound| {
+        Text::made(
+            format!("正在查看的包内文件列表已达到单个调用方的上限（{bound} 个），请稍后重试"),
+            format!("You look into as many packages at a time as one caller may ({bound}), try again in a moment"),
+        )
+    })
 }
 
 /// What a caller reads of an upload that failed.
@@ -339,36 +340,26 @@ pub(super) fn download_problem(error: &DownloadError) -> Problem {
     }
 }
 
-/// A caller that holds its own share is told so: it is the one who can do something about it.
+/// As many uploads wait as may.
 fn queue_full(exhausted: Exhausted) -> Problem {
-    match exhausted {
-        Exhausted::Sum { .. } => Problem::new(ErrorCode::TooManyUploads),
-        Exhausted::Owner { bound } => Problem::with_detail(
-            ErrorCode::TooManyUploads,
-            Text::made(
-                format!("排队中的上传已达到单个调用方的上限（{bound} 个），请在部分上传结束后重试"),
-                format!(
-                    "As many of your uploads wait as one caller may have ({bound}), try again when some have ended"
-                ),
-            ),
-        ),
-    }
+    used_up(exhausted, ErrorCode::TooManyUploads, |bound| {
+        Text::made(
+            format!("排队中的上传已达到单个调用方的上限（{bound} 个），请在部分上传结束后重试"),
+            format!("As many of your uploads wait as one caller may have ({bound}), try again when some have ended"),
+        )
+    })
 }
 
 /// The same of files that come at once.
 fn too_many_files(exhausted: Exhausted) -> Problem {
-    match exhausted {
-        Exhausted::Sum { .. } => Problem::new(ErrorCode::TooManyUploads),
-        Exhausted::Owner { bound } => Problem::with_detail(
-            ErrorCode::TooManyUploads,
-            Text::made(
-                format!("正在上传的文件已达到单个调用方的上限（{bound} 个），请在部分上传结束后重试"),
-                format!(
-                    "As many of your files come at once as one caller may send ({bound}), try again when some have ended"
-                ),
+    used_up(exhausted, ErrorCode::TooManyUploads, |bound| {
+        Text::made(
+            format!("正在上传的文件已达到单个调用方的上限（{bound} 个），请在部分上传结束后重试"),
+            format!(
+                "As many of your files come at once as one caller may send ({bound}), try again when some have ended"
             ),
-        ),
-    }
+        )
+    })
 }
 
 fn file_problem(error: &FileError) -> Problem {
