@@ -9,8 +9,8 @@ use linkgate_contract::{
 };
 use linkgate_store_core::ingest::Allowance;
 use linkgate_store_core::ingest::ports::{
-    Candidate, EventRow, FileState, JobRequest, Origin, PackageDetail, PackageRow, Pin, Reference, RowName, StoredFile,
-    StoredPackage, Sums,
+    Candidate, EventRow, FileState, JobRequest, ModuleSums, Origin, PackageDetail, PackageRow, Pin, Reference, RowName,
+    StoredFile, StoredPackage, Sums,
 };
 use linkgate_store_core::sealing::Sealed;
 use linkgate_store_core::settings::Usage;
@@ -243,6 +243,10 @@ pub(crate) fn read_sums(row: &impl CatalogRow) -> Result<Sums, sqlx::Error> {
         deleted_packages: sum("deleted_packages")?,
         deleted_bytes: sum("deleted_bytes")?,
     })
+}
+
+pub(crate) fn read_module_sums(row: &impl CatalogRow) -> Result<ModuleSums, sqlx::Error> {
+    Ok(ModuleSums { target: read_module(row)?, sums: read_sums(row)? })
 }
 
 pub(crate) fn read_usage(row: &impl CatalogRow, packages: &str, bytes: &str) -> Result<Usage, sqlx::Error> {

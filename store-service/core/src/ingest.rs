@@ -31,6 +31,7 @@ mod steps;
 mod take_up;
 mod upload_key;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -300,13 +301,9 @@ impl<V: Services> Ingest<V> {
     pub async fn list_jobs(&self, target: &ModuleRef, limit: u32) -> Result<Vec<JobView>, QueueError> {
         let recorded = self.catalog.list_jobs(target, limit).await?;
         let live = self.jobs.all().into_iter().filter(|job| job.upload.target == *target).map(|job| job.view());
-        let mut views: Vec<JobView> = live.collect();
-        let is_live = |id, views: &[JobView]| views.iter().any(|view| view.id == id);
-        let ended: Vec<_> = recorded.into_iter().filter(|view| !is_live(view.id, &views)).collect();
-        views.extend(ended);
-        views.sort_unstable_by_key(|view| std::cmp::Reverse(view.id));
-        views.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        Ok(views)
+        // Of one that is in both, what this process knows comes later and counts.
+        let views: BTreeMap<JobId, JobView> = recorded.into_iter().chain(live).map(|view| (view.id, view)).collect();
+        Ok(views.into_values().rev().take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
     }
 
     /// Cancels an upload, unless its bytes are all here already, and waits for its end.

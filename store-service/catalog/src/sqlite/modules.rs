@@ -5,7 +5,7 @@ use linkgate_store_core::ingest::ports::{CatalogError, ModuleSums};
 use sqlx::SqlitePool;
 
 use super::pages::{acquire, page_failed};
-use crate::rows::{read_module, read_sums};
+use crate::rows::read_module_sums;
 
 /// By application and name, behind this one.
 pub(super) async fn list(
@@ -24,6 +24,5 @@ pub(super) async fn list(
     .bind(limit)
     .fetch_all(&mut *connection)
     .await;
-    let read = |row| Ok(ModuleSums { target: read_module(row)?, sums: read_sums(row)? });
-    rows.map_err(page_failed)?.iter().map(read).collect::<Result<_, _>>().map_err(page_failed)
+    rows.map_err(page_failed)?.iter().map(read_module_sums).collect::<Result<_, _>>().map_err(page_failed)
 }
