@@ -7,7 +7,9 @@ document.documentElement.dataset.script = "";
 
 // ---- Requests
 
-const token = () => document.querySelector("meta[name=csrf-token]").content;
+const tokenOf = (page) => page.querySelector("meta[name=csrf-token]");
+const token = () => tokenOf(document).content;
+const takeToken = (page) => (tokenOf(document).content = tokenOf(page).content);
 
 /** A request that changes something. One refusal may only mean that the page's token is old: a new page has a new one. */
 async function call(method, url, { body, headers = {} } = {}, isRepeated = false) {
@@ -24,7 +26,7 @@ async function renewToken() {
   const before = token();
   const fresh = await readPage();
   if (!fresh) return false;
-  document.querySelector("meta[name=csrf-token]").content = fresh.querySelector("meta[name=csrf-token]").content;
+  takeToken(fresh);
   return token() !== before;
 }
 
@@ -34,7 +36,7 @@ async function readPage() {
   if (reply.status === 401) location.reload();
   if (!reply.headers.get("Content-Type")?.startsWith("text/html")) return null;
   const page = new DOMParser().parseFromString(await reply.text(), "text/html");
-  return page.querySelector("meta[name=csrf-token]") ? page : null;
+  return tokenOf(page) ? page : null;
 }
 
 /** Shows the page as it is now, without losing the place of its reader. */
@@ -42,7 +44,7 @@ async function refresh() {
   const fresh = await readPage();
   if (!fresh) return false;
   const [main, next] = [document.getElementById("main"), fresh.getElementById("main")];
-  document.querySelector("meta[name=csrf-token]").content = fresh.querySelector("meta[name=csrf-token]").content;
+  takeToken(fresh);
   if (main.innerHTML !== next.innerHTML) {
     main.replaceChildren(...next.childNodes);
     enliven(main);

@@ -76,9 +76,7 @@ fn entries(frame: &Frame<'_>, title: &str, entries: &[CleanupEntry]) -> Markup {
 }
 
 /// Why one stays, in words; why one goes is said in numbers.
-fn reason<'a>(frame: &Frame<'_>, reason: &'a str) -> &'a str
-where
-{
+fn reason<'a>(frame: &Frame<'_>, reason: &'a str) -> &'a str {
     match reason {
         "pinned" => frame.text(Word::Pinned),
         "uploading" => frame.text(Word::StateFetching),
