@@ -8,11 +8,10 @@ mod guide;
 mod root;
 
 use std::fs;
-use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::dist::Contents;
+use crate::dist::{self, Contents};
 use crate::error::{Failure, Outcome, Trying};
 use crate::workspace::Workspace;
 use guide::Guide;
@@ -21,12 +20,8 @@ use root::Root;
 /// Flags of `deb`.
 #[derive(Args)]
 pub struct Options {
-    /// The folder to write to [default: target/dist]
-    #[arg(long, value_name = "DIR")]
-    to: Option<PathBuf>,
-    /// Build the programs to be tried out: in half the time, and slower
-    #[arg(long)]
-    quick: bool,
+    #[command(flatten)]
+    dist: dist::Options,
     /// Run the commands of docs/DEPLOYMENT.md in a fresh root of Debian; needs root, debootstrap and the network
     #[arg(long)]
     check: bool,
@@ -35,9 +30,9 @@ pub struct Options {
 /// Packs the package, and tries it.
 pub fn deb(workspace: &Workspace, options: &Options) -> Outcome<()> {
     let base = options.check.then(|| Root::find_base(workspace)).transpose()?;
-    let contents = Contents::build(workspace, options.quick)?;
+    let contents = Contents::build(workspace, options.dist.quick)?;
     let Some(base) = base else {
-        let folder = options.to.clone().unwrap_or_else(|| workspace.target.join("dist"));
+        let folder = options.dist.folder(workspace);
         fs::create_dir_all(&folder).trying(|| format!("make {}", folder.display()))?;
         let package = contents.pack_deb(workspace, &contents.release.version, &folder)?;
         println!("{}", package.display());

@@ -32,7 +32,14 @@ pub struct Options {
     to: Option<PathBuf>,
     /// Build the programs to be tried out: in half the time, and slower
     #[arg(long)]
-    quick: bool,
+    pub quick: bool,
+}
+
+impl Options {
+    /// The folder.
+    pub fn folder(&self, workspace: &Workspace) -> PathBuf {
+        self.to.clone().unwrap_or_else(|| workspace.target.join("dist"))
+    }
 }
 
 /// Shells, and how each names its file of completions.
@@ -56,7 +63,7 @@ pub struct Contents {
 /// Builds a release and packs it.
 pub fn dist(workspace: &Workspace, options: &Options) -> Outcome<()> {
     let contents = Contents::build(workspace, options.quick)?;
-    let folder = options.to.clone().unwrap_or_else(|| workspace.target.join("dist"));
+    let folder = options.folder(workspace);
     remove_folder(&folder)?;
     fs::create_dir_all(&folder).trying(|| format!("make {}", folder.display()))?;
     let Release { version, epoch, .. } = &contents.release;

@@ -2,6 +2,8 @@
 //!
 //! Promises: it depends on the sources alone, not on when or where they are built.
 
+use jiff::Timestamp;
+
 use crate::error::{Outcome, Trying};
 use crate::run::probe;
 use crate::workspace::Workspace;
@@ -10,7 +12,6 @@ use crate::workspace::Workspace;
 const COMMIT: &str = "LINKGATE_BUILD_COMMIT";
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
 const DATE: &str = "LINKGATE_BUILD_DATE";
-const SECONDS_OF_A_DAY: i64 = 86_400;
 
 /// A release.
 pub struct Release {
@@ -42,9 +43,8 @@ impl Release {
 
     /// The day of the commit, in UTC.
     pub fn date(&self) -> String {
-        let days = i64::try_from(self.epoch).unwrap_or(i64::MAX) / SECONDS_OF_A_DAY;
-        let (year, month, day) = civil_date(days);
-        format!("{year:04}-{month:02}-{day:02}")
+        let time = i64::try_from(self.epoch).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+        time.unwrap_or(Timestamp::MAX).strftime("%Y-%m-%d").to_string()
     }
 
     /// What programs are built with, so that they can say it.
@@ -57,18 +57,6 @@ impl Release {
 fn given(name: &str) -> Option<String> {
     let value = std::env::var_os(name)?.to_string_lossy().into_owned();
     (!value.is_empty()).then_some(value)
-}
-
-/// The date so many days after 1970-01-01, by eras of 400 years that begin in March.
-fn civil_date(days: i64) -> (i64, i64, i64) {
-    let since_march_0 = days + 719_468;
-    let (era, day_of_era) = (since_march_0.div_euclid(146_097), since_march_0.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

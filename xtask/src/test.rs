@@ -8,11 +8,13 @@ mod node;
 mod python;
 pub mod tools;
 
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use clap::ValueEnum;
 
-use crate::error::Outcome;
+use crate::error::{Outcome, Trying};
 use crate::programs::Programs;
 use crate::run::{probe, run};
 use crate::workspace::{Profile, Workspace};
@@ -74,4 +76,14 @@ fn run_with(workspace: &Workspace, runner: &[String], engine: &[(&str, &str)]) -
     let examples = run_tests(workspace.cargo().args(["test", "--doc", "--workspace"]));
     println!("{cost}");
     tests.and(examples)
+}
+
+/// Installs what a list names, unless a copy of the list, the stamp, says that it was done.
+fn install_once(list: &Path, stamp: &Path, install: impl FnOnce() -> Outcome<()>) -> Outcome<()> {
+    let wanted = fs::read(list).trying(|| format!("read {}", list.display()))?;
+    if fs::read(stamp).is_ok_and(|had| had == wanted) {
+        return Ok(());
+    }
+    install()?;
+    fs::write(stamp, wanted).trying(|| format!("write {}", stamp.display()))
 }

@@ -128,8 +128,7 @@ fn session(
     let config = files.envoy_config();
     let ports = GatewayPorts { gateway, admin, status, upstream };
     demo::render_gateway(workspace, programs, &files, &config, &ports, (0, authority.as_ref()))?;
-    let scheme = if authority.is_some() { "https" } else { "http" };
-    let login = Login::new(&credentials, scheme, numbers.gateway)?;
+    let login = Login::new(&credentials, upload::scheme(authority.as_ref()), numbers.gateway)?;
     let link = login.link(numbers.sample);
     let sample = Sample::serve(&workspace.path("samples"), listener, login)?;
 

@@ -95,7 +95,7 @@ impl Root {
         let credentials = Credentials::load(&demo.join("demo.env"))?;
         let profile = format!(
             "default_profile = \"check\"\n\n[profiles.check]\ngateway = \"https://localhost:8443/stag\"\napp_code = \"{}\"\n\
-             app = \"app_code\"\nca_file = \"/root/ca.crt\"\napp_secret = \"{}\"\nbk_ticket = \"{}\"\n",
+             app = \"app_code\"\nca_file = \"/{HOME}/ca.crt\"\napp_secret = \"{}\"\nbk_ticket = \"{}\"\n",
             demo::APP,
             credentials.secret.expose_secret(),
             credentials.ticket.expose_secret(),

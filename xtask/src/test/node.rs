@@ -7,8 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::install_once;
+use super::tools::has_program;
 use crate::error::{Failure, Outcome, Trying};
-use crate::run::{probe, run};
+use crate::run::run;
 use crate::workspace::Workspace;
 
 /// What is installed, each in one version.
@@ -20,22 +22,18 @@ pub fn prepare(workspace: &Workspace) -> Option<PathBuf> {
     made.inspect_err(|e| println!("A browser cannot be driven: the tests that need one say so and pass\n{e}")).ok()
 }
 
-/// A copy of the list in the folder says that it has them.
 fn make(list: &Path, folder: &Path) -> Outcome<PathBuf> {
     for program in ["chromium", "node", "npm"] {
-        probe("sh", &["-c", &format!("command -v {program}")])
-            .ok_or_else(|| Failure::new(format!("{program} is missing")))?;
+        if !has_program(program) {
+            return Err(Failure::new(format!("{program} is missing")));
+        }
     }
-    let (modules, stamp) = (folder.join("node_modules"), folder.join("installed.json"));
-    let wanted = fs::read(list).trying(|| format!("read {}", list.display()))?;
-    if fs::read(&stamp).is_ok_and(|had| had == wanted) {
-        return Ok(modules);
-    }
-    println!("adding packages of Node.js");
-    fs::create_dir_all(folder).trying(|| format!("create {}", folder.display()))?;
-    fs::write(folder.join("package.json"), &wanted).trying(|| format!("write into {}", folder.display()))?;
-    let quietly = ["install", "--silent", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"];
-    run(Command::new("npm").args(quietly).current_dir(folder))?;
-    fs::write(&stamp, wanted).trying(|| format!("write {}", stamp.display()))?;
-    Ok(modules)
+    install_once(list, &folder.join("installed.json"), || {
+        println!("adding packages of Node.js");
+        fs::create_dir_all(folder).trying(|| format!("create {}", folder.display()))?;
+        fs::copy(list, folder.join("package.json")).trying(|| format!("write into {}", folder.display()))?;
+        let quietly = ["install", "--silent", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"];
+        run(Command::new("npm").args(quietly).current_dir(folder))
+    })?;
+    Ok(folder.join("node_modules"))
 }

@@ -70,7 +70,8 @@ fn missing<'t>(tools: &[(&'t str, &'t str)]) -> Vec<(&'t str, &'t str)> {
     tools.iter().copied().filter(|(tool, _)| !has_program(tool)).collect()
 }
 
-fn has_program(name: &str) -> bool {
+/// Whether there is a program of this name.
+pub fn has_program(name: &str) -> bool {
     probe("sh", &["-c", &format!("command -v {name}")]).is_some()
 }
 

@@ -219,7 +219,8 @@ pub fn format_request(gateway: u16, credentials: &Credentials, url: &str, author
     )
 }
 
-fn scheme(authority: Option<&Path>) -> &'static str {
+/// What a gateway speaks with an authority, and without one.
+pub fn scheme<T>(authority: Option<T>) -> &'static str {
     if authority.is_some() { "https" } else { "http" }
 }
 
