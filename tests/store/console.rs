@@ -5,6 +5,8 @@ use linkgate_tests::{FakeSource, LinkRequestBuilder, Reply, TestStore, package_o
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::reading::MANY;
+
 const PACKAGES: &str = "/bkapps/applications/app_code/modules/default/source_package/";
 const BROWSER: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
 
@@ -38,11 +40,6 @@ async fn store_with_package() -> (FakeSource, TestStore) {
     let reply = store.send(store.request(source.url()).version("1.0")).await;
     assert_eq!(reply.status, 200, "{reply:?}");
     (source, store)
-}
-
-fn token_of_page(page: &Reply) -> String {
-    let (_, rest) = page.body.split_once("name=\"csrf-token\" content=\"").unwrap();
-    rest.split_once('"').unwrap().0.to_owned()
 }
 
 #[tokio::test]
@@ -129,7 +126,8 @@ async fn texts_of_others_are_escaped() {
 #[tokio::test]
 async fn a_browsers_request_changes_nothing_without_the_token_of_a_page() {
     let (_source, store) = store_with_package().await;
-    let good = token_of_page(&read_page(&store, "1/", "read").await);
+    let page = read_page(&store, "1/", "read").await;
+    let good = page.csrf_token();
     let delete = |shown: Option<&str>| {
         let request = store.below(Method::DELETE, "1/").in_english().token(Some(token(&store, "delete", &["delete"])));
         match shown {
@@ -144,7 +142,7 @@ async fn a_browsers_request_changes_nothing_without_the_token_of_a_page() {
         assert!(refused.body.contains("reload the page of the console"), "{}", refused.body);
     }
     assert_eq!(store.read("1/").await.json()["is_deleted"], false, "nothing has happened");
-    assert_eq!(store.send(delete(Some(&good))).await.status, 200);
+    assert_eq!(store.send(delete(Some(good))).await.status, 200);
     assert_eq!(store.read("1/").await.json()["is_deleted"], true);
     store.finish().await;
 }
@@ -152,12 +150,12 @@ async fn a_browsers_request_changes_nothing_without_the_token_of_a_page() {
 #[tokio::test]
 async fn a_token_is_its_users_alone() {
     let (_source, store) = store_with_package().await;
-    let of_admin = token_of_page(&read_page(&store, "1/", "read").await);
+    let page = read_page(&store, "1/", "read").await;
     let mut claims = good_claims();
     claims["user"]["username"] = "anna".into();
     claims["linkgate"] = json!({"action": "delete", "console": {}});
     let anna = store.below(Method::DELETE, "1/").token(Some(store.mint().sign(&claims)));
-    assert_eq!(store.send(anna.header("x-csrf-token", &of_admin)).await.status, 403);
+    assert_eq!(store.send(anna.header("x-csrf-token", page.csrf_token())).await.status, 403);
     assert_eq!(store.read("1/").await.json()["is_deleted"], false);
     store.finish().await;
 }
@@ -168,7 +166,7 @@ async fn a_page_takes_little_whatever_is_on_it() {
     let store = TestStore::trusting(&source).await;
     store.directory().execute(MANY).await;
     let page = read_page(&store, "", "read").await;
-    assert!(page.body.contains("1.0.500") && !page.body.contains("1.0.475<"), "25 of them");
+    assert!(page.body.contains(">1.0.1005<") && !page.body.contains(">1.0.980<"), "25 of them");
     let assets: usize = {
         let mut sum = 0;
         for name in ["console.css", "console.js", "icon.svg"] {
@@ -179,12 +177,6 @@ async fn a_page_takes_little_whatever_is_on_it() {
     assert!(page.body.len() + assets <= 60_000, "{} and {assets}", page.body.len());
     store.finish().await;
 }
-
-/// Packages of this module by SQL.
-const MANY: &str = "with recursive number(i) as (select 1 union all select i + 1 from number where i < 500)
-    insert into source_package (app_code, module, version, package_name, size_bytes, sha256, operator, created_ms, updated_ms)
-    select 'app_code', 'default', '1.0.' || i, 'example:1.0.' || i, i, printf('%064x', i), 'admin', 1000 * i, 1000 * i
-    from number";
 
 async fn asset(store: &TestStore, name: &str, query: &str) -> Reply {
     let path = format!("/console/assets/{name}{query}");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::assert_problem;
 
 /// Packages of this module by SQL, older than all uploads. The version of the first is `1.0.1`.
-const MANY: &str = "with recursive number(i) as (select 1 union all select i + 1 from number where i < 1005)
+pub const MANY: &str = "with recursive number(i) as (select 1 union all select i + 1 from number where i < 1005)
     insert into source_package (app_code, module, version, package_name, size_bytes, sha256, operator, created_ms, updated_ms)
     select 'app_code', 'default', '1.0.' || i, 'example:1.0.' || i, i % 10, printf('%064x', i), 'admin', 1000 * i, 1000 * i
     from number";

@@ -245,6 +245,16 @@ impl Reply {
         serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 
+    /// The token that a page of the console has for its script.
+    ///
+    /// # Panics
+    /// If it is no such page.
+    #[must_use]
+    pub fn csrf_token(&self) -> &str {
+        let (_, rest) = self.body.split_once("name=\"csrf-token\" content=\"").unwrap();
+        rest.split_once('"').unwrap().0
+    }
+
     /// A header's value.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
