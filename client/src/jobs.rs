@@ -45,7 +45,7 @@ impl Client {
         self.fetch(&Call::get(module, format!("link/{id}/"))).await
     }
 
-    /// The uploads by link of a module, those in progress first.
+    /// The uploads by link of a module, under way or ended, the latest first.
     ///
     /// # Errors
     /// See [`Error`].

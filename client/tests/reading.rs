@@ -61,7 +61,7 @@ async fn a_list_is_walked_page_by_page_under_the_prefix() {
 }
 
 fn modules(names: &[&str], next: Option<&str>) -> Value {
-    let row = |name: &&str| json!({"app_code": "shop", "module": name, "packages": 1, "bytes": 7, "updated": null});
+    let row = |name: &&str| json!({"app_code": "shop", "module": name, "packages": 1, "bytes": 7});
     json!({"count": 3, "next": next, "previous": null, "results": names.iter().map(row).collect::<Vec<_>>()})
 }
 
