@@ -285,7 +285,7 @@ endpoints! {
         Get "events/", action: Read, body: None,
         query: ["limit", "before_id", "action", "package_id", UNKNOWN_PARAMETER], reply: EventPage,
     }
-    /// Lists the uploads by link of a module, those in progress first.
+    /// Lists the uploads by link of a module, the latest first.
     ListSourcePackageJobs = "list_source_package_jobs" {
         Get "link/", action: Upload, body: None, query: ["limit", UNKNOWN_PARAMETER], reply: JobPage,
     }

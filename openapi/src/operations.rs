@@ -395,7 +395,7 @@ fn list_events(schemas: &mut SchemaGenerator) -> Described {
 
 fn list_jobs(schemas: &mut SchemaGenerator) -> Described {
     Described {
-        description: "Behind them those that have ended, for as long as they are known, the latest first.",
+        description: "Those under way, and those that have ended for as long as they are known.",
         headers: &[LANGUAGE, STRICT],
         body: None,
         success: vec![Success::json::<JobPage>(200, "The jobs", schemas)],
