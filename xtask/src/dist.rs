@@ -26,6 +26,8 @@ use tree::{PLAIN, PROGRAM, Tree, sum_line};
 
 /// What is handed out, and where to.
 #[derive(Args)]
+// Other commands have options of their own beside these.
+#[group(skip)]
 pub struct Options {
     /// The folder to write to [default: target/dist]
     #[arg(long, value_name = "DIR")]
