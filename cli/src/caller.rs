@@ -22,7 +22,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::PoisonError;
 
-use args::{CallerCommand, Cleanup, Common, Job};
+use args::{CallerCommand, Cleanup, Common, Job, WatchJob};
 use failure::{Failure, Kind};
 use session::{Ongoing, Session, Situation};
 
@@ -116,7 +116,9 @@ fn common_of(command: &CallerCommand) -> &Common {
         CallerCommand::Cleanup(Cleanup::Plan { common } | Cleanup::Run { common, .. }) => common,
         CallerCommand::Usage(command) => &command.common,
         CallerCommand::Events(command) => &command.common,
-        CallerCommand::Job(Job::Show(which) | Job::Watch(which) | Job::Cancel(which)) => &which.common,
+        CallerCommand::Job(Job::Show(which) | Job::Watch(WatchJob { job: which, .. }) | Job::Cancel(which)) => {
+            &which.common
+        }
         CallerCommand::Verify(command) => &command.common,
     }
 }

@@ -125,13 +125,16 @@ async fn what_makes_no_sense_is_refused_before_anything_is_sent() {
         &["push", "app.tar.gz", "other.tar.gz", "--version", "1"][..],
         &["push", "app.tar.gz", &link],
         &["push", "app.tar.gz", "--no-wait"],
+        &["push", "app.tar.gz", "--wait-timeout", "1m"],
         &["push", &link, "--name", "a.tgz"],
         &["push", "a b.tgz"],
         &["verify", "app.tar.gz", "--key", "missing.pem"],
     ] {
         assert_eq!(desk.fail(arguments, 2).await["kind"], "usage", "{arguments:?}");
     }
-    for arguments in [&["push"][..], &["show"], &["show", "1", "--version", "1"], &["pin", "1", "--name", "a b"]] {
+    let both = ["push", &link, "--no-wait", "--wait-timeout", "1m"];
+    for arguments in [&["push"][..], &both, &["show"], &["show", "1", "--version", "1"], &["pin", "1", "--name", "a b"]]
+    {
         assert_eq!(desk.run(arguments).await.code, Some(2), "{arguments:?}");
     }
     assert!(desk.stack.directory().events().await.is_empty());

@@ -121,6 +121,21 @@ async fn nobody_waits_and_the_job_is_shown_watched_and_cancelled() {
     assert_eq!(said.code, Some(6), "it was too late: {said:?}");
 }
 
+#[tokio::test]
+async fn whoever_waits_no_longer_is_told_that_it_goes_on() {
+    let desk = Desk::new().await;
+    let held = desk.stack.link_to("/held.tar.gz", Behaviour::Held(package_of_size(1 << 20)));
+    let error = desk.fail(&["push", &held, "--version", "1.0", "--wait-timeout", "300ms"], 3).await;
+    assert_eq!(error["kind"], "unconfirmed");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.starts_with("not ended after 300ms; the upload goes on as job "), "{error}");
+    let job = message.split(' ').find(|word| word.starts_with("01") && word.len() > 30).unwrap().trim_end_matches(',');
+    assert!(error["next"].as_str().unwrap().contains(&format!("linkgate job watch {job}")), "{error}");
+    assert_eq!(desk.fail(&["job", "watch", job, "--wait-timeout", "1ms"], 3).await["kind"], "unconfirmed");
+    desk.stack.source().release();
+    assert_eq!(desk.json(&["job", "watch", job, "--wait-timeout", "10m"]).await["version"], "1.0");
+}
+
 /// A run that goes on while a test does something else.
 fn begin(mut command: Command) -> std::process::Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()

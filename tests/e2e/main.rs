@@ -11,6 +11,7 @@ mod changes;
 mod chaos;
 mod cli;
 mod cli_failures;
+mod cli_in_ci;
 mod cli_terminal;
 mod cli_transfers;
 mod conflicts;

@@ -158,8 +158,10 @@ pub struct Push {
     #[arg(long, value_name = "NAME", value_parser = parse_file_name)]
     pub name: Option<FileName>,
     /// Do not wait for an upload by link: print its job
-    #[arg(long)]
+    #[arg(long, conflicts_with = "wait_timeout")]
     pub no_wait: bool,
+    #[command(flatten)]
+    pub wait: Wait,
     /// How many files are sent at the same time
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=8))]
     pub parallel: u8,
@@ -349,7 +351,7 @@ pub enum Job {
     /// Show how far it is
     Show(WhichJob),
     /// Watch it until it has ended
-    Watch(WhichJob),
+    Watch(WatchJob),
     /// Cancel it
     Cancel(WhichJob),
 }
@@ -362,6 +364,23 @@ pub struct WhichJob {
     pub job: JobId,
     #[command(flatten)]
     pub common: Common,
+}
+
+/// `linkgate job watch`
+#[derive(Args)]
+pub struct WatchJob {
+    #[command(flatten)]
+    pub wait: Wait,
+    #[command(flatten)]
+    pub job: WhichJob,
+}
+
+/// How long a command waits for an upload by link.
+#[derive(Args)]
+pub struct Wait {
+    /// Wait so long for an upload by link, and no longer [default: until it has ended]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub wait_timeout: Option<Duration>,
 }
 
 /// `linkgate verify`

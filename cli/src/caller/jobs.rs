@@ -2,8 +2,9 @@
 
 use linkgate_client::Error;
 use linkgate_contract::{JobDocument, JobId, JobState, SourcePackage};
+use tokio::time::timeout;
 
-use super::args::Job;
+use super::args::{Job, Wait, WatchJob};
 use super::failure::{Failure, Kind};
 use super::output::{bytes, or_dash};
 use super::packages::describe_package;
@@ -24,18 +25,25 @@ pub async fn job(session: &Session, command: &Job) -> Result<(), Failure> {
             Err(Failure::new(Kind::Conflict, message)
                 .next("`linkgate show` and `linkgate rm` are for a package that is stored"))
         }
-        Job::Watch(which) => {
+        Job::Watch(WatchJob { job: which, wait }) => {
             let transfer = session.progress.begin(&format!("job {}", which.job), None);
-            let package = watch(session, which.job, &transfer).await?;
+            let package = watch(session, which.job, wait, &transfer).await?;
             session.output.print(&package, &describe_package(&package))
         }
     }
 }
 
-/// Follows a job to its end, and shows how far it is.
-pub async fn watch(session: &Session, id: JobId, transfer: &Transfer) -> Result<SourcePackage, Failure> {
+/// Follows a job to its end, or for as long as the caller waits, and shows how far it is.
+pub async fn watch(session: &Session, id: JobId, wait: &Wait, transfer: &Transfer) -> Result<SourcePackage, Failure> {
     session.note(Ongoing::Job(id));
-    let outcome = session.client.watch_job(&session.module, id).finish(|job| show_progress(transfer, job)).await;
+    let ending = session.client.watch_job(&session.module, id).finish(|job| show_progress(transfer, job));
+    let outcome = match wait.wait_timeout {
+        None => ending.await.map_err(|error| explain(error, id)),
+        Some(limit) => match timeout(limit, ending).await {
+            Ok(outcome) => outcome.map_err(|error| explain(error, id)),
+            Err(_) => Err(unconfirmed(&format!("not ended after {}", humantime::format_duration(limit)), id)),
+        },
+    };
     session.note(Ongoing::Nothing);
     match outcome {
         Ok(JobDocument { package: Some(package), .. }) => {
@@ -43,9 +51,9 @@ pub async fn watch(session: &Session, id: JobId, transfer: &Transfer) -> Result<
             Ok(package)
         }
         Ok(_) => Err(Failure::new(Kind::Failed, format!("job {id} is done, and names no package"))),
-        Err(error) => {
+        Err(failure) => {
             transfer.abandon();
-            Err(explain(error, id))
+            Err(failure)
         }
     }
 }
@@ -54,11 +62,15 @@ pub async fn watch(session: &Session, id: JobId, transfer: &Transfer) -> Result<
 fn explain(error: Error, id: JobId) -> Failure {
     match &error {
         Error::Unreachable { .. } | Error::BrokenOff { .. } | Error::TimedOut { .. } => {
-            let message = format!("{error}; the upload goes on as job {id}, and how it ended is not known");
-            Failure::new(Kind::Unconfirmed, message).next(how_to_go_on(id))
+            unconfirmed(&error.to_string(), id)
         }
         _ => error.into(),
     }
+}
+
+fn unconfirmed(why: &str, id: JobId) -> Failure {
+    let message = format!("{why}; the upload goes on as job {id}, and how it ends is not known");
+    Failure::new(Kind::Unconfirmed, message).next(how_to_go_on(id))
 }
 
 /// Where an upload that goes on can be found.

@@ -77,8 +77,8 @@ fn refuse_nonsense(command: &Push, sources: &[Source]) -> Result<(), Failure> {
         }
     } else if has_link && (command.name.is_some() || command.if_missing || command.version_from_name) {
         Some("--name, --if-missing and --version-from-name are for files, not for links")
-    } else if !has_link && command.no_wait {
-        Some("--no-wait is for links: a file is sent by this command itself")
+    } else if !has_link && (command.no_wait || command.wait.wait_timeout.is_some()) {
+        Some("--no-wait and --wait-timeout are for links: a file is sent by this command itself")
     } else {
         None
     };
@@ -104,7 +104,7 @@ async fn push_link(session: &Session, command: &Push, link: &str) -> Result<(), 
         Accepted::Job(job) => {
             let transfer = session.progress.begin(&Source::Link(link.to_owned()).name(), None);
             transfer.note(&format!("job {}", job.job_id));
-            watch(session, job.job_id, &transfer).await?
+            watch(session, job.job_id, &command.wait, &transfer).await?
         }
     };
     session.output.print(&package, &describe_package(&package))
