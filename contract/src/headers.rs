@@ -22,6 +22,8 @@ pub const LIMIT_APP: &str = "x-bkapi-limit-app";
 pub const LIMIT_STAGE: &str = "x-bkapi-limit-stage";
 /// The tenant that a request is for: the caller's word to the gate, the gate's own to the store.
 pub const TENANT_ID: &str = "x-bk-tenant-id";
+/// To the proxy, the language in which somebody looks at a page, where it has to make one itself.
+pub const PAGE_LANGUAGE: &str = "x-bkapi-page-language";
 /// Numeric code of a reply that the gateway made itself.
 pub const GATEWAY_ERROR_CODE: &str = "x-bkapi-error-code";
 /// Message of a reply that the gateway made itself.

@@ -5,9 +5,10 @@ use linkgate_tests::{LinkRequestBuilder, Reply};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::replies::{WholeStack, assert_envelope, stranger};
+use crate::replies::{WholeStack, assert_envelope, authorized, stranger};
 
 const FIRST: &str = "/console/bkapps/applications/";
+const API_PACKAGES: &str = "/stag/bkapps/applications/app_code/modules/default/source_package/";
 const PACKAGES: &str = "/console/bkapps/applications/app_code/modules/default/source_package/";
 
 async fn with_console(change: impl Fn(&mut Value)) -> WholeStack {
@@ -26,7 +27,11 @@ fn look(path: &str) -> LinkRequestBuilder {
 
 /// The same of somebody who is signed in.
 fn signed_in(stack: &WholeStack, request: LinkRequestBuilder) -> LinkRequestBuilder {
-    request.header("cookie", &format!("bk_token={}", stack.gateway().credentials().token))
+    request.header("cookie", &cookie(stack))
+}
+
+fn cookie(stack: &WholeStack) -> String {
+    format!("bk_token={}", stack.gateway().credentials().token)
 }
 
 fn assert_page(reply: &Reply, status: u16, title: &str) {
@@ -94,6 +99,22 @@ async fn a_limit_says_on_its_page_when_to_come_back() {
         reply.header("retry-after").is_some_and(|seconds| reply.body.contains(&format!("in {seconds} s"))),
         "{reply:?}"
     );
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_is_a_page_for_people_and_the_envelope_for_programs() {
+    let stack = with_console(|_| ()).await;
+    stack.store().terminate();
+    let page = || signed_in(&stack, look(PACKAGES));
+    assert_page(&stack.send(page()).await, 503, "Not available right now");
+    let chinese = look(PACKAGES).header("cookie", &format!("{}; blueking_language=zh-cn", cookie(&stack)));
+    assert_page(&stack.send(chinese).await, 503, "暂时无法使用");
+    let program = stranger("").method(Method::GET).path(PACKAGES).raw_body("").content_type(None);
+    assert_envelope(&stack.send(signed_in(&stack, program)).await, 502, 1_650_200, "BAD_GATEWAY", "Bad Gateway");
+    // Who asks for no page of the console gets none, whatever the headers say.
+    let made_up = look(API_PACKAGES).header("x-bkapi-page-language", "en");
+    let made_up = authorized(made_up, stack.gateway().credentials());
+    assert_envelope(&stack.send(made_up).await, 502, 1_650_200, "BAD_GATEWAY", "Bad Gateway");
 }
 
 #[tokio::test]

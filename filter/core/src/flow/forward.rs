@@ -137,6 +137,7 @@ pub(super) fn build_forward(request: &mut Request, token: &str, admitted: Admitt
     // The cookie that may have said it does not go on.
     let language = || request.reader.language.tag().to_ascii_lowercase();
     set.extend(request.stage.console.as_ref().map(|_| (headers::LANGUAGE, language())));
+    set.extend(request.reader.page_language().map(|language| (headers::PAGE_LANGUAGE, language)));
     set.extend(request.tenant.take().map(|tenant| (headers::TENANT_ID, tenant.to_string())));
     set.extend(request.forwarded_id.take().map(|id| (headers::X_REQUEST_ID, id)));
     set.extend(access.callers_own.map(|own| (headers::JUDGED_SOURCE_AUTHORIZATION, own.expose_secret().to_owned())));

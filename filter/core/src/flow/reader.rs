@@ -47,6 +47,11 @@ impl Reader {
         !self.is_on_console
     }
 
+    /// The language of who looks at a page.
+    pub(super) fn page_language(&self) -> Option<String> {
+        self.viewer.as_ref().map(|_| self.language.tag().to_ascii_lowercase())
+    }
+
     /// Changes a denial for who reads it. By 401 pages know that it takes a sign-in.
     #[cold]
     pub(super) fn suit(&self, denied: &Denied, mut reply: Reply, user: &str, request_id: &str) -> Reply {
