@@ -1,6 +1,8 @@
 //! Packages as large as wanted, which nobody has to hold in memory: all of them repeat one block that does not compress.
 
+use std::fs::File;
 use std::io::Write as _;
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -75,6 +77,17 @@ impl Bulk {
             hash.update(piece);
         }
         hex::encode(hash.finalize())
+    }
+
+    /// Makes it a file.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn write_to(&self, path: &Path) {
+        let mut file = File::create(path).unwrap();
+        for piece in self.pieces.iter() {
+            file.write_all(piece).unwrap();
+        }
     }
 
     /// A source that sends it, and rests so long after each piece, a MiB at most.

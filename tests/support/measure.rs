@@ -40,6 +40,13 @@ pub fn cpu_time(pid: u32) -> Duration {
     TICK * ticks.sum::<u32>()
 }
 
+/// `1m2.34s`, as a shell prints times.
+#[must_use]
+pub fn time_in_shell(text: &str) -> Duration {
+    let (minutes, seconds) = text.trim_end_matches('s').split_once('m').expect("a time of the shell");
+    Duration::from_secs(60 * minutes.parse::<u64>().unwrap()) + Duration::from_secs_f64(seconds.parse().unwrap())
+}
+
 /// `/dev/shm` if so many bytes fit; containers often have 64 MiB there. Says so if they do not.
 #[must_use]
 pub fn memory_dir(bytes: u64) -> PathBuf {

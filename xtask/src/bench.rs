@@ -7,8 +7,10 @@ use clap::Subcommand;
 
 use crate::error::Outcome;
 use crate::programs::Programs;
+use crate::rclone::find_rclone;
 use crate::run::run;
 use crate::wasm;
+use crate::weed::find_weed;
 use crate::workspace::{Profile, Workspace};
 
 /// What to measure.
@@ -53,13 +55,25 @@ pub enum Bench {
         #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
         rounds: u32,
     },
-    /// What a page of a module's packages costs with 1,000 of them and with many more
+    /// What a page of a module's packages costs with 1,000 of them and with many more, also as HTML
     Pages {
         /// Packages in the larger module
         #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
         packages: u32,
         /// How often each is measured
         #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+        /// In PostgreSQL
+        #[arg(long)]
+        postgresql: bool,
+    },
+    /// What stores cost that share a database and a bucket, beside rclone and curl
+    Shared {
+        /// The size of the package
+        #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=16_384))]
+        mib: u32,
+        /// How often each is measured
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
         rounds: u32,
     },
     /// What uploads and stores that share a database cost PostgreSQL
@@ -133,8 +147,17 @@ pub fn bench(workspace: &Workspace, bench: &Bench) -> Outcome<()> {
             let mut command = named(workspace, "queue");
             run(command.args(["--cycles", &cycles, "--processes", &processes]))
         }
-        Bench::Pages { packages, rounds } => {
-            beside_store(workspace, "pages", &[("--packages", packages), ("--rounds", rounds)])
+        Bench::Pages { packages, rounds, postgresql } => {
+            let mut command = beside(workspace, "pages", &[("--packages", packages), ("--rounds", rounds)])?;
+            if *postgresql {
+                command.arg("--postgresql").envs(find_weed(workspace).map(|path| ("LINKGATE_WEED", path)));
+            }
+            run(&mut command)
+        }
+        Bench::Shared { mib, rounds } => {
+            let mut command = beside(workspace, "shared", &[("--mib", mib), ("--rounds", rounds)])?;
+            let fetched = [("LINKGATE_WEED", find_weed(workspace)), ("LINKGATE_RCLONE", find_rclone(workspace))];
+            run(command.envs(fetched.into_iter().filter_map(|(name, path)| Some((name, path?)))))
         }
         Bench::Deletes { packages, deleting, rounds } => {
             let flags = [("--packages", packages), ("--deleting", deleting), ("--rounds", rounds)];
@@ -169,12 +192,18 @@ fn named(workspace: &Workspace, name: &str) -> Command {
 
 /// Runs one that starts stores.
 fn beside_store(workspace: &Workspace, name: &str, flags: &[(&str, &u32)]) -> Outcome<()> {
+    run(&mut beside(workspace, name, flags)?)
+}
+
+/// One that starts stores, which are built.
+fn beside(workspace: &Workspace, name: &str, flags: &[(&str, &u32)]) -> Outcome<Command> {
     let bin = workspace.build(Profile::Release, &["linkgate-store"])?;
     let mut command = named(workspace, name);
     for (flag, number) in flags {
         command.args([(*flag).to_owned(), number.to_string()]);
     }
-    run(command.env("LINKGATE_BIN_DIR", &bin))
+    command.env("LINKGATE_BIN_DIR", &bin);
+    Ok(command)
 }
 
 /// Runs one that starts Envoy with the filter, and what stands behind it. Returns the filter's path.

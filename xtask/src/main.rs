@@ -20,6 +20,7 @@ mod images;
 mod links;
 mod poll;
 mod programs;
+mod rclone;
 mod release;
 mod run;
 mod shell;
@@ -125,5 +126,17 @@ fn run(task: Task) -> Outcome<()> {
         Task::Dist(options) => dist::dist(&workspace, &options),
         Task::Deb(options) => deb::deb(&workspace, &options),
         Task::Envoy => envoy::find_envoy(&workspace).map(|path| println!("{}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_task_can_be_parsed() {
+        Cli::command().debug_assert();
     }
 }

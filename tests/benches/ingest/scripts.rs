@@ -2,7 +2,9 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use linkgate_tests::measure::time_in_shell;
 
 use crate::Package;
 use crate::report::Measured;
@@ -83,13 +85,7 @@ impl Script {
         let (took, output) = tokio::task::spawn_blocking(run).await.unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success() && said.contains(&package.sha256), "{}: other bytes: {output:?}", self.name);
-        let cpu = said.lines().last().unwrap().split_whitespace().map(time_of).sum();
+        let cpu = said.lines().last().unwrap().split_whitespace().map(time_in_shell).sum();
         Measured { took, cpu, peak_kib: None }
     }
-}
-
-/// `1m2.34s`, as the shell prints it.
-fn time_of(text: &str) -> Duration {
-    let (minutes, seconds) = text.trim_end_matches('s').split_once('m').expect("a time of the shell");
-    Duration::from_secs(60 * minutes.parse::<u64>().unwrap()) + Duration::from_secs_f64(seconds.parse().unwrap())
 }
