@@ -3,6 +3,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests and their helpers fail by panicking")]
 
+mod commands;
 mod kubernetes;
 mod yaml;
 
@@ -18,6 +19,19 @@ fn root() -> PathBuf {
 
 fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// What people read, with paths as from the root.
+fn documents() -> Vec<String> {
+    let mut found: Vec<_> = ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(str::to_owned).into();
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if Path::new(&name).extension().is_some_and(|extension| extension == "md") {
+            found.push(format!("docs/{name}"));
+        }
+    }
+    found.sort();
+    found
 }
 
 fn manifests() -> Vec<Value> {
