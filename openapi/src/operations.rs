@@ -288,6 +288,9 @@ fn download() -> Described {
         success: vec![
             with_bytes(Success::empty(200, "All of it")),
             with_bytes(Success::empty(206, "One range of it")).with_header("Content-Range", "Which bytes these are"),
+            Success::empty(302, "By a signed URL, where the storage sends the bytes itself")
+                .with_header("Location", "Where they are, for five minutes")
+                .with_header("X-Checksum-Sha256", "Their SHA-256"),
             with_validators(Success::empty(304, "It is still the one that the caller has")),
         ],
         codes: DOWNLOAD_CODES,

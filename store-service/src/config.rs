@@ -189,6 +189,7 @@ pub const VARIABLES: &[&str] = &[
     shared::BUCKET,
     shared::PREFIX,
     shared::ENDPOINT,
+    shared::REDIRECT_ENDPOINT,
     shared::REGION,
     shared::URL_STYLE,
     shared::KEY_ID,

@@ -8,9 +8,11 @@ use ed25519_dalek::pkcs8::DecodePublicKey as _;
 use ed25519_dalek::{Signature, VerifyingKey};
 use linkgate_catalog::testing::PostgresServer;
 use linkgate_tests::process::{Finished, command_with};
+use linkgate_tests::token::good_claims;
 use linkgate_tests::weed::{BUCKET, KEY_ID, SECRET, Weed};
 use linkgate_tests::{
-    FakeSource, SigningKeys, StoreProcess, TokenMint, another_package_of_size, package_of, wait_until,
+    FakeSource, SigningKeys, StoreProcess, TokenMint, another_package_of_size, package_of, package_path, sha256_hex,
+    wait_until,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -197,4 +199,49 @@ async fn stores_that_share_are_not_started_without_a_key_or_with_one_that_others
     assert_eq!(readable.code(), 64);
     assert!(readable.err.contains("LINKGATE_STORE_URL_KEY_FILE names") && readable.err.contains("chmod 600"));
     assert!(!readable.err.contains("LINKGATE_STORE_STATEMENT_KEY_FILE"), "{}", readable.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_a_signed_url_is_sent_to_the_bucket_and_nobody_else() {
+    let Some((_postgres, weed, _keys, mut settings)) = servers().await else { return };
+    settings.push(("LINKGATE_S3_REDIRECT_ENDPOINT", weed.endpoint()));
+    let (dir, bytes) = (tempfile::tempdir().unwrap(), package_of("for others"));
+    let source = FakeSource::serving(bytes.clone()).await;
+    let store = start(&source, dir.path(), &settings);
+    let uploaded = store.send(store.request(source.url()).version("1")).await.json();
+    let id = uploaded["id"].as_i64().unwrap();
+    let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let ask = |method: Method, expected: Option<&str>| {
+        let mut claims = good_claims();
+        claims["linkgate"] = json!({"action": "download", "expected_sha256": expected});
+        let url = format!("{}{}", store.base(), package_path(id, "download/"));
+        client.request(method, url).header("x-bkapi-jwt", store.mint().sign(&claims))
+    };
+    let sha256 = sha256_hex(&bytes);
+    let sent = ask(Method::GET, Some(&sha256)).send().await.unwrap();
+    assert_eq!((sent.status().as_u16(), sent.headers()["x-checksum-sha256"].to_str().unwrap()), (302, sha256.as_str()));
+    assert_eq!(sent.headers()["cache-control"], "no-store");
+    let there = sent.headers()["location"].to_str().unwrap().to_owned();
+    assert!(there.starts_with(&weed.endpoint()) && there.contains("X-Amz-Expires=300") && !there.contains(SECRET));
+    let got = client.get(&there).send().await.unwrap();
+    let named = got.headers()["content-disposition"].to_str().unwrap().to_owned();
+    assert!(named.starts_with("attachment; filename=\"") && named.contains("tar.gz"), "{named}");
+    assert_eq!(got.headers()["content-type"], "application/gzip");
+    assert_eq!(got.bytes().await.unwrap(), bytes);
+    let part = client.get(&there).header("range", "bytes=1-3").send().await.unwrap();
+    assert_eq!((part.status().as_u16(), part.bytes().await.unwrap().as_ref()), (206, &bytes[1..4]));
+    let other = client.get(there.replace("X-Amz-Expires=300", "X-Amz-Expires=3000")).send().await.unwrap();
+    assert_eq!(other.status(), 403, "it is good for this time and no longer");
+
+    // The head, what the caller has already, and whoever has a header that would go along: from the store.
+    assert_eq!(ask(Method::HEAD, Some(&sha256)).send().await.unwrap().status(), 200);
+    let has = ask(Method::GET, Some(&sha256)).header("if-none-match", format!("\"{sha256}\"")).send().await.unwrap();
+    assert_eq!(has.status(), 304);
+    let known = ask(Method::GET, None).send().await.unwrap();
+    assert_eq!((known.status().as_u16(), known.bytes().await.unwrap()), (200, bytes.into()));
+    // Other bytes, and a deleted package, have no address.
+    assert_eq!(ask(Method::GET, Some(&"0".repeat(64))).send().await.unwrap().status(), 410);
+    assert_eq!(store.send(store.about_package(Method::DELETE, id, "")).await.status, 200);
+    assert_eq!(ask(Method::GET, Some(&sha256)).send().await.unwrap().status(), 410);
+    nothing_is_secret_in(&store.stop_and_read());
 }

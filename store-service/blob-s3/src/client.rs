@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use futures_util::stream::BoxStream;
 use http::Method;
-use linkgate_store_core::ingest::ports::{BlobError, ObjectKey};
+use linkgate_store_core::ingest::ports::{BlobError, ObjectKey, ShownAs};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::client::{HttpClient, HttpConnector as _, HttpRequest, HttpRequestBody, ReqwestConnector};
 use object_store::multipart::{MultipartStore as _, PartId};
@@ -40,6 +40,9 @@ const LAST_LOOK: Duration = Duration::from_secs(10);
 /// is a little slow would do for those and not for these.
 const SIGNED_FOR: Duration = Duration::from_secs(15 * 60);
 
+/// The same of an address that callers get: whoever was sent there asks at once, by a clock that may be a little off.
+const LINKED_FOR: Duration = Duration::from_secs(5 * 60);
+
 /// What the key of the statements about a blob has behind that of its object.
 pub(crate) const STATEMENTS: &str = ".intoto.jsonl";
 
@@ -50,6 +53,8 @@ pub(crate) type ByteStream = BoxStream<'static, object_store::Result<Bytes>>;
 #[derive(Clone)]
 pub(crate) struct Bucket {
     s3: Arc<AmazonS3>,
+    /// The same where callers reach it. It only signs.
+    for_callers: Option<Arc<AmazonS3>>,
     /// For the one request that the client does not know.
     http: HttpClient,
     name: String,
@@ -65,10 +70,12 @@ pub(crate) struct Upload {
 impl Bucket {
     pub(crate) fn new(settings: &S3Settings) -> Result<Self, S3StartError> {
         let refused = |e: object_store::Error| S3StartError::Client(told(&e));
-        let options = client_options(settings);
-        let http = ReqwestConnector::default().connect(&options).map_err(refused)?;
-        let s3 = builder(settings, options)?.build().map_err(refused)?;
-        Ok(Self { s3: Arc::new(s3), http, name: settings.bucket.clone() })
+        let http = ReqwestConnector::default().connect(&client_options(settings)).map_err(refused)?;
+        let build = |settings: &S3Settings| {
+            builder(settings, client_options(settings))?.build().map(Arc::new).map_err(refused)
+        };
+        let for_callers = settings.for_callers().map(|settings| build(&settings)).transpose()?;
+        Ok(Self { s3: build(settings)?, for_callers, http, name: settings.bucket.clone() })
     }
 
     /// Writes an object in one request, and sees it there.
@@ -180,6 +187,16 @@ impl Bucket {
             return Err(failed(generic(format!("{STATUS}{status}: {text}"))));
         }
         Ok(uploads_in(&text).filter(|upload| upload.key == *key).collect())
+    }
+
+    /// Where callers get an object by themselves, if they are sent there.
+    pub(crate) async fn link(&self, key: &ObjectKey, shown: &ShownAs) -> Result<Option<String>, BlobError> {
+        let Some(s3) = &self.for_callers else { return Ok(None) };
+        let ShownAs { media_type, disposition } = shown;
+        let query = [("response-content-type", media_type), ("response-content-disposition", disposition)];
+        let query = SignedUrlOptions::new().with_query(query.map(|(name, value)| (name, value.as_str())));
+        let url = s3.signed_url_opts(Method::GET, &path(key), LINKED_FOR, &query).await;
+        Ok(Some(url.map_err(|e| blob_error("signing an address", e))?.into()))
     }
 
     /// Whether no key begins with this one and a slash.

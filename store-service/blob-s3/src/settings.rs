@@ -23,6 +23,8 @@ pub struct S3Settings {
     pub prefix: String,
     /// Where the storage is; `None`: that of AWS in the region.
     pub endpoint: Option<Url>,
+    /// Where callers reach the storage, if those who need no header of their own are sent there for the bytes of a package.
+    pub redirect_endpoint: Option<Url>,
     /// The region, which is part of what is signed.
     pub region: String,
     /// Where the bucket stands in a URL.
@@ -106,6 +108,9 @@ pub enum InvalidS3Settings {
     /// The endpoint is no address of a storage.
     #[error("the endpoint must be an http or https URL with a host and nothing behind it")]
     Endpoint,
+    /// That of callers is none either.
+    #[error("the endpoint for callers must be an http or https URL with a host and nothing behind it")]
+    RedirectEndpoint,
     /// No region.
     #[error("the region is missing; any word does for a storage that has none, as `us-east-1`")]
     Region,
@@ -133,6 +138,7 @@ impl S3Settings {
             bucket,
             prefix: String::new(),
             endpoint: None,
+            redirect_endpoint: None,
             region,
             url_style: UrlStyle::Path,
             credentials,
@@ -154,6 +160,7 @@ impl S3Settings {
             (is_bucket_name(&self.bucket), InvalidS3Settings::Bucket),
             (is_prefix(&self.prefix), InvalidS3Settings::Prefix),
             (self.endpoint.as_ref().is_none_or(is_endpoint), InvalidS3Settings::Endpoint),
+            (self.redirect_endpoint.as_ref().is_none_or(is_endpoint), InvalidS3Settings::RedirectEndpoint),
             (!self.region.is_empty(), InvalidS3Settings::Region),
             (
                 (LEAST_PART..=1 << 30).contains(&part_bytes) && part_bytes.is_multiple_of(KIB),
@@ -162,6 +169,11 @@ impl S3Settings {
             (bytes / 4 >= part_bytes && bytes <= 1 << 40, InvalidS3Settings::Memory),
         ];
         checks.into_iter().find(|(is_good, _)| !is_good).map_or(Ok(()), |(_, fault)| Err(fault))
+    }
+
+    /// The bucket as callers reach it.
+    pub(crate) fn for_callers(&self) -> Option<Self> {
+        self.redirect_endpoint.is_some().then(|| Self { endpoint: self.redirect_endpoint.clone(), ..self.clone() })
     }
 
     /// Whether bytes go over the network as they are.
@@ -221,7 +233,8 @@ mod tests {
     fn settings_that_cannot_work_are_refused() {
         use InvalidS3Settings as F;
         type Change = fn(&mut S3Settings);
-        let cases: [(Change, F); 11] = [
+        let cases: [(Change, F); 12] = [
+            (|s| s.redirect_endpoint = Url::parse("https://s3.example.com/bucket").ok(), F::RedirectEndpoint),
             (|s| s.bucket = "B".into(), F::Bucket),
             (|s| s.bucket = "a/b/c".into(), F::Bucket),
             (|s| s.prefix = "a".into(), F::Prefix),

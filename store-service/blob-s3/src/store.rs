@@ -10,7 +10,7 @@ use linkgate_contract::Sha256;
 use linkgate_store_core::failpoint::{Step, reached};
 use linkgate_store_core::ingest::ports::{
     BlobError, BlobKeys, BlobObject, BlobStat, BlobStore, KeyHolder, Listed, ObjectKey, Published, PublishedObject,
-    Retirement, Swept, UnknownObject,
+    Retirement, ShownAs, Swept, UnknownObject,
 };
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -158,6 +158,11 @@ impl<K: BlobKeys> BlobStore for S3BlobStore<K> {
         let range = range.unwrap_or(0..object.size_bytes);
         let range = range.start.min(object.size_bytes)..range.end.min(object.size_bytes);
         S3BlobReader::open(self.shared.cleaner.bucket.clone(), &object, range).await
+    }
+
+    async fn link(&self, sha256: Sha256, shown: &ShownAs) -> Result<Option<String>, BlobError> {
+        let object = self.shared.find(sha256).await?.ok_or(BlobError::NotFound)?.object;
+        self.shared.cleaner.bucket.link(&object.key, shown).await
     }
 
     async fn stat(&self, sha256: Sha256) -> Result<Option<BlobStat>, BlobError> {

@@ -10,7 +10,9 @@ use std::ops::Range;
 use linkgate_contract::{ModuleRef, PackageId, Sha256};
 use tracing::error;
 
-use crate::ingest::ports::{BlobError, BlobStore as _, Catalog as _, CatalogError, FileState, Services, StoredFile};
+use crate::ingest::ports::{
+    BlobError, BlobStore as _, Catalog as _, CatalogError, FileState, Services, ShownAs, StoredFile,
+};
 
 /// Reads packages, over whatever blob store and catalog it is given.
 pub struct Downloads<V: Services> {
@@ -113,6 +115,17 @@ impl<V: Services> Downloads<V> {
                 );
                 Err(DownloadError::Damaged)
             }
+        }
+    }
+
+    /// An address where the bytes that a row named are to be had from their storage itself, if it gives one.
+    ///
+    /// # Errors
+    /// If the storage fails. Bytes that are not there have no address: opening them says why.
+    pub async fn link(&self, file: &StoredFile, shown: &ShownAs) -> Result<Option<String>, DownloadError> {
+        match self.blobs.link(file.sha256, shown).await {
+            Err(BlobError::NotFound) => Ok(None),
+            linked => Ok(linked?),
         }
     }
 

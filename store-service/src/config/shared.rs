@@ -23,6 +23,9 @@ pub(super) const BUCKET: &str = "LINKGATE_S3_BUCKET";
 pub(super) const PREFIX: &str = "LINKGATE_S3_PREFIX";
 /// `LINKGATE_S3_ENDPOINT`: the address of the storage. Default: that of AWS in the region.
 pub(super) const ENDPOINT: &str = "LINKGATE_S3_ENDPOINT";
+/// `LINKGATE_S3_REDIRECT_ENDPOINT`: where callers reach the storage. Whoever downloads by a signed URL is sent there for the bytes.
+/// Default: none, and the store sends them itself.
+pub(super) const REDIRECT_ENDPOINT: &str = "LINKGATE_S3_REDIRECT_ENDPOINT";
 /// `LINKGATE_S3_REGION`: the region. Default `us-east-1`.
 pub(super) const REGION: &str = "LINKGATE_S3_REGION";
 /// `LINKGATE_S3_URL_STYLE`: `path` (default) or `virtual-host`.
@@ -44,10 +47,11 @@ pub(super) const KMS_KEY_ID: &str = "LINKGATE_S3_KMS_KEY_ID";
 pub(super) const DELETE_GRACE: &str = "LINKGATE_S3_DELETE_GRACE_S";
 
 /// All that says something about the bucket.
-const OF_BUCKET: [&str; 12] = [
+const OF_BUCKET: [&str; 13] = [
     BUCKET,
     PREFIX,
     ENDPOINT,
+    REDIRECT_ENDPOINT,
     REGION,
     URL_STYLE,
     KEY_ID,
@@ -134,7 +138,8 @@ fn read_bucket(reader: &mut Reader<'_, impl Vars>, name: String, data_dir: &Path
     let grace = reader.number(DELETE_GRACE, usual.retired_grace.as_secs(), 0..=366 * 86_400);
     let settings = S3Settings {
         prefix: reader.read_text(PREFIX).unwrap_or_default(),
-        endpoint: read_endpoint(reader),
+        endpoint: read_endpoint(reader, ENDPOINT),
+        redirect_endpoint: read_endpoint(reader, REDIRECT_ENDPOINT),
         url_style: read_url_style(reader),
         encryption: read_encryption(reader),
         retired_grace: Duration::from_secs(grace),
@@ -155,15 +160,16 @@ fn name_of(fault: &InvalidS3Settings) -> &'static str {
         InvalidS3Settings::Bucket => BUCKET,
         InvalidS3Settings::Prefix => PREFIX,
         InvalidS3Settings::Endpoint => ENDPOINT,
+        InvalidS3Settings::RedirectEndpoint => REDIRECT_ENDPOINT,
         InvalidS3Settings::Region => REGION,
         InvalidS3Settings::PartBytes | InvalidS3Settings::Memory => MEMORY,
     }
 }
 
-fn read_endpoint(reader: &mut Reader<'_, impl Vars>) -> Option<Url> {
-    let text = reader.read_text(ENDPOINT)?;
+fn read_endpoint(reader: &mut Reader<'_, impl Vars>, name: &'static str) -> Option<Url> {
+    let text = reader.read_text(name)?;
     // It may have a password in it.
-    Url::parse(&text).map_err(|_| reader.fault(ENDPOINT, "is no http or https URL")).ok()
+    Url::parse(&text).map_err(|_| reader.fault(name, "is no http or https URL")).ok()
 }
 
 fn read_url_style(reader: &mut Reader<'_, impl Vars>) -> UrlStyle {
@@ -291,6 +297,8 @@ mod tests {
             ((PREFIX, "no-slash"), "LINKGATE_S3_PREFIX cannot be used"),
             ((ENDPOINT, "5ecret"), "LINKGATE_S3_ENDPOINT is no http"),
             ((ENDPOINT, "http://u:5ecret@h"), "LINKGATE_S3_ENDPOINT cannot be used"),
+            ((REDIRECT_ENDPOINT, "5ecret"), "LINKGATE_S3_REDIRECT_ENDPOINT is no http"),
+            ((REDIRECT_ENDPOINT, "http://h/x"), "LINKGATE_S3_REDIRECT_ENDPOINT cannot be used"),
             ((URL_STYLE, "x"), "LINKGATE_S3_URL_STYLE is `x`"),
             ((MEMORY, "1"), "LINKGATE_S3_MEMORY_BYTES is `1`"),
             ((ENCRYPTION, "rot13"), "LINKGATE_S3_ENCRYPTION is `rot13`"),

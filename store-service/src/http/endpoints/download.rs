@@ -4,10 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use linkgate_contract::{ErrorCode, Method, Problem};
 use linkgate_store_core::download::{Opened, Wanted};
-use linkgate_store_core::ingest::ports::{Services, StoredFile};
+use linkgate_store_core::ingest::ports::{Services, ShownAs, StoredFile};
 use warp::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    LAST_MODIFIED, X_CONTENT_TYPE_OPTIONS,
+    LAST_MODIFIED, LOCATION, X_CONTENT_TYPE_OPTIONS,
 };
 use warp::http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -35,6 +35,9 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
             Judgement::PreconditionFailed => return Err(Problem::new(ErrorCode::PreconditionFailed)),
             Judgement::NotSatisfiable => return Ok(not_satisfiable(&file, &request)),
         };
+        if let Some(link) = find_link(api, &request, &file).await? {
+            return Ok(redirect(&file, &link));
+        }
         let opened = api.downloads.open(wanted, &file, range.clone()).await;
         let reader = match opened.map_err(|e| reply::download_problem(&e))? {
             Opened::Bytes(reader) => reader,
@@ -63,6 +66,35 @@ pub(super) async fn answer<V: Services>(api: &Api<V>, request: Request<'_>) -> R
         return Ok(reply);
     }
     Err(Problem::new(ErrorCode::Unavailable))
+}
+
+/// Where the storage has the bytes for whoever asks by a signed URL. Everybody else has a header that says who calls, and most
+/// clients would send it there, too.
+async fn find_link<V: Services>(
+    api: &Api<V>,
+    request: &Request<'_>,
+    file: &StoredFile,
+) -> Result<Option<String>, Problem> {
+    if request.route.method != Method::Get || request.caller.expected_sha256.is_none() {
+        return Ok(None);
+    }
+    let disposition = content_disposition(&file.package_name, file.format);
+    let shown = ShownAs {
+        media_type: media_type(file.format).to_owned(),
+        disposition: disposition.to_str().unwrap_or("attachment").to_owned(),
+    };
+    api.downloads.link(file, &shown).await.map_err(|e| reply::download_problem(&e))
+}
+
+/// Sends the caller there. The address is as good as the bytes, so nothing on the way may keep it.
+fn redirect(file: &StoredFile, link: &str) -> Reply {
+    let mut reply = reply::no_body();
+    *reply.status_mut() = StatusCode::FOUND;
+    let headers = reply.headers_mut();
+    set(headers, LOCATION, link);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    set(headers, "x-checksum-sha256", &file.sha256.to_string());
+    reply
 }
 
 /// Only a package that was never overwritten surely had no other version in the second of its date.

@@ -39,6 +39,17 @@ pub trait BlobStore: Clone + Send + Sync + 'static {
         sha256: Sha256,
         range: Option<Range<u64>>,
     ) -> impl Future<Output = Result<Self::Reader, BlobError>> + Send;
+    /// An address where whoever has it gets these bytes from the storage itself for some minutes, named and typed like this; `None`
+    /// where all bytes go through this store.
+    ///
+    /// [`BlobError::NotFound`] if the blob is not there.
+    fn link(
+        &self,
+        _sha256: Sha256,
+        _shown: &ShownAs,
+    ) -> impl Future<Output = Result<Option<String>, BlobError>> + Send {
+        std::future::ready(Ok(None))
+    }
     /// What is known of a blob, as far as its name tells; `None` if it is not there.
     fn stat(&self, sha256: Sha256) -> impl Future<Output = Result<Option<BlobStat>, BlobError>> + Send;
     /// Lists all blobs, in 256 parts by the first byte of the digest, beginning with this part. Ends early when the
@@ -75,6 +86,15 @@ pub trait BlobStore: Clone + Send + Sync + 'static {
     fn begin_export(&self, into: &Path) -> impl Future<Output = Result<Self::Export, BlobError>> + Send;
     /// Proves that blobs can be written.
     fn check(&self) -> impl Future<Output = Result<(), BlobError>> + Send;
+}
+
+/// What a reply says of a blob that a storage sends by itself.
+#[derive(Clone, Debug)]
+pub struct ShownAs {
+    /// `Content-Type`.
+    pub media_type: String,
+    /// `Content-Disposition`.
+    pub disposition: String,
 }
 
 /// A blob that is being written. Dropping it discards it, though not at once.
