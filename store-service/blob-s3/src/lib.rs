@@ -21,6 +21,7 @@ mod list;
 mod part;
 mod probe;
 mod reader;
+mod sending;
 mod settings;
 mod store;
 mod sweep;

@@ -1,13 +1,15 @@
 //! An upload in parts.
 //!
 //! Promises: at most [`AT_ONCE`] parts are on their way; they are put together in their order, whichever came first. What
-//! is on its way ends when this is dropped.
+//! is on its way is cut off when this is dropped.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use linkgate_store_core::ingest::ports::BlobError;
 use object_store::multipart::PartId;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::budget::{Budget, MOST_PARTS};
 use super::client::{Bucket, Upload};
@@ -16,6 +18,9 @@ use super::part::Part;
 
 /// Parts of one upload that are sent at once. More of them would take memory from other uploads and bring little.
 const AT_ONCE: usize = 3;
+
+/// How long parts on their way may take whose upload is given up: a caller waits for its refusal.
+const LAST_PARTS: Duration = Duration::from_secs(2);
 
 /// An upload whose parts are being sent.
 pub(crate) struct PartSender {
@@ -51,17 +56,19 @@ impl PartSender {
     }
 
     /// Makes an object of so many bytes of the parts.
-    pub(crate) async fn complete(mut self, size_bytes: u64) -> Result<(), BlobError> {
+    pub(crate) async fn complete(&mut self, size_bytes: u64) -> Result<(), BlobError> {
         while !self.sending.is_empty() {
             self.wait_for_one().await?;
         }
         self.sent.sort_unstable_by_key(|(number, _)| *number);
-        let parts = self.sent.into_iter().map(|(_, id)| id).collect();
+        let parts = std::mem::take(&mut self.sent).into_iter().map(|(_, id)| id).collect();
         self.bucket.complete(&self.upload, parts, size_bytes).await
     }
 
-    /// Ends what is on its way.
+    /// Lets what is on its way end by itself, or ends it if that takes too long.
     pub(crate) async fn stop(mut self) {
+        let all = async { while self.sending.join_next().await.is_some() {} };
+        let _late = timeout(LAST_PARTS, all).await;
         self.sending.shutdown().await;
     }
 

@@ -14,16 +14,14 @@ use object_store::PutPayload;
 
 use super::finished::S3FinishedBlob;
 use super::part::Part;
+use super::sending::Sending;
 use super::store::Shared;
 use super::tail::Tail;
 use super::unpublished::Unpublished;
-use super::upload::PartSender;
 
 /// A blob that is being written.
 pub struct S3BlobWriter<K: BlobKeys> {
-    // In this order: parts are on their way no more when their object is left to be deleted.
-    sender: Option<PartSender>,
-    object: Option<Unpublished<K>>,
+    sending: Option<Sending<K>>,
     shared: Arc<Shared<K>>,
     hash: Context,
     size_bytes: u64,
@@ -37,8 +35,7 @@ pub struct S3BlobWriter<K: BlobKeys> {
 impl<K: BlobKeys> S3BlobWriter<K> {
     pub(crate) fn new(shared: Arc<Shared<K>>, announced: Option<u64>) -> Self {
         Self {
-            sender: None,
-            object: None,
+            sending: None,
             shared,
             hash: Context::new(&SHA256),
             size_bytes: 0,
@@ -88,42 +85,29 @@ impl<K: BlobKeys> S3BlobWriter<K> {
     }
 
     async fn send(&mut self, part: Part) -> Result<(), BlobError> {
-        if let Some(sender) = &mut self.sender {
-            return sender.send(part).await;
-        }
-        let shared = &self.shared;
-        let object = self.object.insert(shared.begin_object().await?);
-        let upload = object.begin_upload().await?;
-        let sender = PartSender::new(shared.cleaner.bucket.clone(), Arc::clone(&shared.budget), upload);
-        self.sender.insert(sender).send(part).await
+        let sending = match &mut self.sending {
+            Some(sending) => sending,
+            none => none.insert(Sending::begin(&self.shared).await?),
+        };
+        sending.send(part).await
     }
 
     /// The object with all bytes in it.
     async fn complete(&mut self) -> Result<Unpublished<K>, BlobError> {
         let part = self.part.take();
-        match (self.sender.take(), self.object.take()) {
-            (Some(mut sender), Some(object)) => {
-                // Parts that are on their way end before the object is left to be deleted.
-                let completed = async {
-                    if let Some(part) = part {
-                        sender.send(part).await?;
-                    }
-                    sender.complete(self.size_bytes).await
-                };
-                completed.await.map(|()| object)
+        if let Some(mut sending) = self.sending.take() {
+            if let Some(part) = part {
+                sending.send(part).await?;
             }
-            _ => {
-                let mut object = self.shared.begin_object().await?;
-                let (payload, _taken) = match part {
-                    Some(part) => {
-                        part.into_payload(&self.shared.budget).await.map(|(all, taken)| (all, Some(taken)))?
-                    }
-                    None => (PutPayload::new(), None),
-                };
-                object.put(payload).await?;
-                Ok(object)
-            }
+            return sending.complete(self.size_bytes).await;
         }
+        let mut object = self.shared.begin_object().await?;
+        let (payload, _taken) = match part {
+            Some(part) => part.into_payload(&self.shared.budget).await.map(|(all, taken)| (all, Some(taken)))?,
+            None => (PutPayload::new(), None),
+        };
+        object.put(payload).await?;
+        Ok(object)
     }
 }
 
@@ -150,11 +134,8 @@ impl<K: BlobKeys> BlobWriter for S3BlobWriter<K> {
     }
 
     async fn discard(self) {
-        if let Some(sender) = self.sender {
-            sender.stop().await;
-        }
-        if let Some(object) = self.object {
-            object.discard().await;
+        if let Some(sending) = self.sending {
+            sending.discard().await;
         }
     }
 }
