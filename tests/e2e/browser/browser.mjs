@@ -1,7 +1,7 @@
 // What the scripts have in common: the browser, its pages, and what must hold of each page.
 
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 
@@ -66,8 +66,20 @@ export async function inspect(page, name) {
   await page.screenshot({ path: `${task.pictures}/${name}.png`, fullPage: true });
 }
 
+/** Notes what a page weighs, and how soon after its reply something of it was seen: figures, which no test depends on. */
+async function measure(page, name) {
+  const figures = await page.evaluate(() => {
+    const [page] = performance.getEntriesByType("navigation");
+    const [paint] = performance.getEntriesByName("first-contentful-paint");
+    const bytes = [page, ...performance.getEntriesByType("resource")].map(({ encodedBodySize }) => encodedBodySize);
+    return [bytes.reduce((sum, size) => sum + size, 0), paint && Math.round(paint.startTime - page.responseEnd)];
+  });
+  appendFileSync(`${task.pictures}/figures.tsv`, `${[name, ...figures].join("\t")}\n`);
+}
+
 /** Pictures of a page as it is now: light, dark, and on a phone. */
 export async function inspectForms(page, name) {
+  await measure(page, name);
   const size = page.viewportSize();
   await page.emulateMedia({ colorScheme: "light" });
   await inspect(page, `${name}-light`);
