@@ -241,7 +241,7 @@ async fn whoever_has_a_signed_url_is_sent_to_the_bucket_and_nobody_else() {
     assert_eq!((known.status().as_u16(), known.bytes().await.unwrap()), (200, bytes.into()));
     // Other bytes, and a deleted package, have no address.
     assert_eq!(ask(Method::GET, Some(&"0".repeat(64))).send().await.unwrap().status(), 410);
-    assert_eq!(store.send(store.about_package(Method::DELETE, id, "")).await.status, 200);
+    assert_eq!(store.send(store.below(Method::DELETE, &format!("{id}/"))).await.status, 200);
     assert_eq!(ask(Method::GET, Some(&sha256)).send().await.unwrap().status(), 410);
     nothing_is_secret_in(&store.stop_and_read());
 }
