@@ -261,7 +261,7 @@ async fn serve_with<V: Services<Source = HttpSource>>(
     let cleanup = Cleanup::new(catalog.clone(), config.retention, restore_ms, metrics.clone());
     let api = http::Api {
         ingest: Arc::clone(&ingest),
-        downloads: Downloads::new(blobs.clone(), catalog.clone()),
+        downloads: Downloads::new(blobs.clone(), catalog.clone(), metrics.clone()),
         min_rate: http::MinRate { bytes_per_s: config.server.download_min_rate, grace: config.server.write_timeout },
         csrf_tokens: url_signer.csrf_tokens(),
         url_signer,

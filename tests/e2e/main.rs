@@ -6,6 +6,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 mod access_log;
+mod alerts;
 mod browser;
 mod changes;
 mod chaos;

@@ -105,6 +105,15 @@ impl Authority {
         self.put(folder, params);
     }
 
+    /// The same with one that is good for so many days.
+    pub fn renew_for(&self, folder: &Path, names: &[&str], days: i64) {
+        let mut params = params_for(names);
+        let end = jiff::Zoned::now().date().saturating_add(jiff::Span::new().days(days));
+        let part = |number: i8| u8::try_from(number).unwrap();
+        params.not_after = date_time_ymd(end.year().into(), part(end.month()), part(end.day()));
+        self.put(folder, params);
+    }
+
     fn put(&self, folder: &Path, params: CertificateParams) {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();

@@ -64,10 +64,16 @@ enum Task {
     Demo(demo::Demo),
     /// Run every test, through the built filter and a real Envoy too
     Test {
-        /// Passed on to the test runner
         /// Run the tests of the store's behaviour with this under it, and no others
         #[arg(long, value_enum)]
         engine: Option<test::Engine>,
+        /// Passed on to the test runner
+        #[arg(last = true)]
+        runner: Vec<String>,
+    },
+    /// Run the tests of the gate with one Envoy of each version that it is for
+    Envoys {
+        /// Passed on to the test runner
         #[arg(last = true)]
         runner: Vec<String>,
     },
@@ -125,6 +131,7 @@ fn run(task: Task) -> Outcome<()> {
         Task::BuildWasm => wasm::build(&workspace).map(drop),
         Task::Dist(options) => dist::dist(&workspace, &options),
         Task::Deb(options) => deb::deb(&workspace, &options),
+        Task::Envoys { runner } => test::test_envoys(&workspace, &runner),
         Task::Envoy => envoy::find_envoy(&workspace).map(|path| println!("{}", path.display())),
     }
 }

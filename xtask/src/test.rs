@@ -14,11 +14,11 @@ use std::process::Command;
 
 use clap::ValueEnum;
 
-use crate::error::{Outcome, Trying};
+use crate::error::{Failure, Outcome, Trying};
 use crate::programs::Programs;
 use crate::run::{probe, run};
 use crate::workspace::{Profile, Workspace};
-use crate::{wasm, weed};
+use crate::{envoy, wasm, weed};
 
 use self::cost::Meter;
 
@@ -39,12 +39,30 @@ pub fn test_on(workspace: &Workspace, engine: Engine, runner: &[String]) -> Outc
     run_with(workspace, &selected, &[("LINKGATE_TEST_ENGINE", "shared")])
 }
 
+/// What a gateway does, whichever Envoy it is: pages and clients are the same behind each.
+const THROUGH_ENVOY: &str = "binary(e2e) & !test(/^(browser|cli|chaos|python|download_clients)/)";
+
+/// Runs them with one Envoy of each version that the filter is for.
+pub fn test_envoys(workspace: &Workspace, runner: &[String]) -> Outcome<()> {
+    let selected = if runner.is_empty() { vec!["-E".to_owned(), THROUGH_ENVOY.to_owned()] } else { runner.to_vec() };
+    let mut failed = Vec::new();
+    for (version, path) in envoy::fetch_all(workspace)? {
+        println!("\n=== Envoy {version}");
+        if let Err(failure) = run_with(workspace, &selected, &[("LINKGATE_ENVOY", &path.display().to_string())]) {
+            println!("{failure}");
+            failed.push(version);
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(Failure::new(format!("tests failed with Envoy {}", failed.join(", ")))) }
+}
+
 /// Builds what the tests drive, then runs them.
 pub fn test(workspace: &Workspace, runner: &[String]) -> Outcome<()> {
     run_with(workspace, runner, &[])
 }
 
-fn run_with(workspace: &Workspace, runner: &[String], engine: &[(&str, &str)]) -> Outcome<()> {
+/// Builds what the tests drive, then runs them with these variables.
+fn run_with(workspace: &Workspace, runner: &[String], set: &[(&str, &str)]) -> Outcome<()> {
     workspace.build_stores()?;
     let test_wasm = wasm::build_for_tests(workspace)?;
     let programs = Programs::build(workspace, Profile::Dev, &["linkgate-store", "linkgate-cli"])?;
@@ -55,10 +73,9 @@ fn run_with(workspace: &Workspace, runner: &[String], engine: &[(&str, &str)]) -
         let command = command.envs(python.as_ref().map(|python| ("LINKGATE_PYTHON", python)));
         let command = command.envs(node.as_ref().map(|modules| ("LINKGATE_NODE_MODULES", modules)));
         let command = command.envs(weed.as_ref().map(|weed| ("LINKGATE_WEED", weed)));
-        let command = command.envs(engine.iter().copied());
         // Snapshots are looked for below the root folder without asking cargo where that is.
         let command = command.env("INSTA_UPDATE", "no").env("INSTA_WORKSPACE_ROOT", &workspace.root);
-        run(programs.pass_to(command).env("LINKGATE_TEST_WASM", &test_wasm))
+        run(programs.pass_to(command).env("LINKGATE_TEST_WASM", &test_wasm).envs(set.iter().copied()))
     };
     if probe("cargo", &["nextest", "--version"]).is_none() {
         println!("cargo-nextest is not installed, running `cargo test`");

@@ -13,11 +13,13 @@ use tracing::error;
 use crate::ingest::ports::{
     BlobError, BlobStore as _, Catalog as _, CatalogError, FileState, Services, ShownAs, StoredFile,
 };
+use crate::metrics::{Finder, Metrics};
 
 /// Reads packages, over whatever blob store and catalog it is given.
 pub struct Downloads<V: Services> {
     blobs: V::Blobs,
     catalog: V::Catalog,
+    metrics: Metrics,
 }
 
 /// Why a package is not read.
@@ -69,8 +71,8 @@ type Reader<V> = <<V as Services>::Blobs as crate::ingest::ports::BlobStore>::Re
 
 impl<V: Services> Downloads<V> {
     /// Brings the parts together.
-    pub fn new(blobs: V::Blobs, catalog: V::Catalog) -> Self {
-        Self { blobs, catalog }
+    pub fn new(blobs: V::Blobs, catalog: V::Catalog, metrics: Metrics) -> Self {
+        Self { blobs, catalog, metrics }
     }
 
     /// What is known of the package, if its bytes are for callers.
@@ -113,6 +115,7 @@ impl<V: Services> Downloads<V> {
                 error!(
                     "Found damage: package {id} of {target} has {found} bytes in the blob {digest} instead of {expected}; run `linkgate-store verify --repair`"
                 );
+                self.metrics.found_damage(Finder::Download);
                 Err(DownloadError::Damaged)
             }
         }
@@ -142,6 +145,7 @@ impl<V: Services> Downloads<V> {
         error!(
             "Found damage: the bytes of package {id} of {target} are missing, blob {digest}; run `linkgate-store verify` to see what else is, and put the blob back from a backup or upload the package again with allow_overwrite"
         );
+        self.metrics.found_damage(Finder::Download);
         Err(DownloadError::Damaged)
     }
 

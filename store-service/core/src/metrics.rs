@@ -47,6 +47,7 @@ struct Parts {
     deduplicated: Counter,
     joined: Counter,
     changes: Family<ByChange, Counter>,
+    damage_found: Family<ByFinder, Counter>,
     purged: Counter,
     purged_bytes: Counter,
     cleaned_up: Family<ByMode, Counter>,
@@ -74,6 +75,27 @@ struct ByStage {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByMode {
     mode: &'static str,
+}
+
+/// Who finds damage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finder {
+    Download,
+    Scrub,
+}
+
+impl Finder {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Download => "download",
+            Self::Scrub => "scrub",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByFinder {
+    by: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -120,6 +142,7 @@ impl Metrics {
             deduplicated: Counter::default(),
             joined: Counter::default(),
             changes: Family::default(),
+            damage_found: Family::default(),
             purged: Counter::default(),
             purged_bytes: Counter::default(),
             cleaned_up: Family::default(),
@@ -138,6 +161,10 @@ impl Metrics {
         // There from the start, for whoever asks how often rules did nothing.
         for mode in ["report", "enforce"] {
             this.cleaned_up(mode, 0, 0);
+        }
+        // Or for whom the first one is one more than before.
+        for by in [Finder::Download, Finder::Scrub] {
+            this.0.damage_found.get_or_create(&ByFinder { by: by.name() });
         }
         this
     }
@@ -201,6 +228,11 @@ impl Metrics {
     /// A stored package was to be changed, with this result.
     pub fn changed(&self, action: &'static str, result: &'static str) {
         self.0.changes.get_or_create(&ByChange { action, result }).inc();
+    }
+
+    /// A package's bytes are missing or wrong.
+    pub(crate) fn found_damage(&self, by: Finder) {
+        self.0.damage_found.get_or_create(&ByFinder { by: by.name() }).inc();
     }
 
     /// So many packages gave up so many bytes.
@@ -273,6 +305,7 @@ impl Parts {
         to.register("deduplicated", "Packages whose bytes were there already", self.deduplicated.clone());
         to.register("uploads_joined", "Calls that waited for an upload that another one began", self.joined.clone());
         to.register("changes", "Changes of stored packages, by action and result", self.changes.clone());
+        to.register("damage_found", "Packages found with missing or wrong bytes", self.damage_found.clone());
         to.register("purged_packages", "Deleted packages that gave up their bytes", self.purged.clone());
         to.register_with_unit("purged", "Bytes that they had", Unit::Bytes, self.purged_bytes.clone());
         let (packages, bytes) = (self.cleaned_up.clone(), self.cleaned_up_bytes.clone());

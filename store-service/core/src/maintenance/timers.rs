@@ -15,7 +15,7 @@ use super::verify::{Finding, FindingKind, Verify};
 use super::{Collected, Gc, Purge, PurgeSummary};
 use crate::ingest::ports::{BlobStore, Changes, Chore, JobQueue, Maintenance, Turn, UsedNonces};
 use crate::ingest::{chain, now_ms};
-use crate::metrics::Metrics;
+use crate::metrics::{Finder, Metrics};
 use crate::retention::{Cleanup, CleanupSummary};
 
 /// All is read once in this time at most, however little there is.
@@ -91,7 +91,8 @@ impl Timers {
             let verify =
                 Verify { blobs: blobs(), catalog: catalog(), rate, grace, repairs: false, looks_for_unknown: false };
             // It only reads.
-            timers.spawn_breakable(by_the_clock(catalog(), Scrubbing(verify), SCRUB_EVERY, stop.clone()));
+            let scrubbing = Scrubbing { verify, metrics: metrics.clone() };
+            timers.spawn_breakable(by_the_clock(catalog(), scrubbing, SCRUB_EVERY, stop.clone()));
         }
         if let Some(interval) = schedule.cleanup_interval {
             // Each deletion is one transaction, which is done or not.
@@ -263,13 +264,23 @@ async fn expire_events(catalog: &impl Maintenance, before_ms: i64) {
     }
 }
 
-struct Scrubbing<B, C>(Verify<B, C>);
+struct Scrubbing<B, C> {
+    verify: Verify<B, C>,
+    metrics: Metrics,
+}
 
 impl<B: BlobStore, C: Maintenance> Task for Scrubbing<B, C> {
     const CHORE: Chore = Chore::Scrub;
 
     async fn run(&self) {
-        match self.0.run(choose_part(), &mut log_finding).await {
+        // An orphaned blob is none of its business: garbage collection deletes it.
+        let mut tell = |finding: &Finding| {
+            if !matches!(finding.kind, FindingKind::BlobOrphaned { .. }) {
+                self.metrics.found_damage(Finder::Scrub);
+                error!("Found damage: {finding}; `linkgate-store verify` lists all of it and says what can be repaired");
+            }
+        };
+        match self.verify.run(choose_part(), &mut tell).await {
             Ok(summary) => info!(
                 scrub.rows = summary.rows,
                 scrub.blobs = summary.blobs,
@@ -286,11 +297,4 @@ impl<B: BlobStore, C: Maintenance> Task for Scrubbing<B, C> {
 fn choose_part() -> u8 {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos();
     nanos.to_le_bytes()[1]
-}
-
-/// An orphaned blob is none of its business: garbage collection deletes it.
-fn log_finding(finding: &Finding) {
-    if !matches!(finding.kind, FindingKind::BlobOrphaned { .. }) {
-        error!("Found damage: {finding}; `linkgate-store verify` lists all of it and says what can be repaired");
-    }
 }
