@@ -18,6 +18,7 @@ mod fuzz;
 mod http;
 mod images;
 mod links;
+mod pages;
 mod poll;
 mod programs;
 mod release;
@@ -70,8 +71,10 @@ enum Task {
         #[arg(last = true)]
         runner: Vec<String>,
     },
-    /// Format, lints, docs, import arrows, the filter's shell, words that are gone, licences
+    /// Format, lints, docs, import arrows, the filter's shell, words that are gone, links, generated pages, licences
     Check,
+    /// Write the pages of docs/reference/, which are made of the code
+    Docs,
     /// Fuzz every parser of untrusted bytes, for a while
     Fuzz(fuzz::Options),
     /// Run a benchmark
@@ -117,6 +120,7 @@ fn run(task: Task) -> Outcome<()> {
         Task::Test { engine: None, runner } => test::test(&workspace, &runner),
         Task::Test { engine: Some(engine), runner } => test::test_on(&workspace, engine, &runner),
         Task::Check => check::check(&workspace),
+        Task::Docs => pages::write(&workspace),
         Task::Fuzz(options) => fuzz::fuzz(&workspace, &options),
         Task::Bench(bench) => bench::bench(&workspace, &bench),
         Task::Simulate(simulate) => simulate::simulate(&simulate),
