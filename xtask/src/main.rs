@@ -17,6 +17,7 @@ mod error;
 mod fuzz;
 mod http;
 mod images;
+mod length;
 mod links;
 mod pages;
 mod poll;
