@@ -52,8 +52,9 @@ pub(super) const NO_PROXY: &str = "LINKGATE_FETCH_NO_PROXY";
 /// - `LINKGATE_FETCH_RETRY_DELAY_MS`: longest wait before the second attempt of a download that failed for a moment;
 ///   twice that before the third, four times before the fourth and last. The real wait is a random part between half
 ///   and all of it. Milliseconds, 1–60000. Default `500`.
-/// - `LINKGATE_FETCH_PARALLEL`: connections for one large file of a slow source; 1: never more than one. Connections,
-///   1–16. Default `4`.
+/// - `LINKGATE_FETCH_PARALLEL`: connections for one large file of a slow source: of 64 MiB and more, from a source that takes
+///   ranges and has a validator, whose first 8 MiB came at under 64 MiB/s. Two downloads of a store do this at once. 1: never
+///   more than one. Connections, 1–16. Default `4`.
 /// - `LINKGATE_FETCH_PROXY`: the proxy through which the store reads links, `http://host:port` or
 ///   `https://host:port`, without user and password. Default: none, and the store connects to sources itself.
 /// - `LINKGATE_FETCH_PROXY_CREDENTIALS_FILE`: a file with `user:password` for that proxy, in one line. Only its owner

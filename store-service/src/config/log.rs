@@ -21,7 +21,7 @@ pub enum LogFormat {
 #[derive(Clone, Debug)]
 pub struct LogConfig {
     /// `LINKGATE_LOG`: what the store logs, on standard error: a level, or directives like `info,linkgate=debug`.
-    /// Filter. Default `info`.
+    /// Default `info`.
     pub filter: String,
     /// `LINKGATE_LOG_FORMAT`: `text` for people, `json` for machines. Default `text`.
     pub format: LogFormat,

@@ -216,7 +216,7 @@ fn listen(reader: &mut Reader<'_, impl Vars>) -> SocketAddr {
 }
 
 /// - `LINKGATE_STORE_MAX_UPLOADS`: uploads that download at once, at up to 5 MiB of memory each (mostly under 1 MiB),
-///   two of them at more, and their decoders at what `LINKGATE_STORE_DECODER_MEMORY_BYTES` says for all together;
+///   two of them at 24 MiB for a large file in parts, and their decoders at what `LINKGATE_STORE_DECODER_MEMORY_BYTES` says for all together;
 ///   further ones wait. Uploads, 1–256. Default `64`.
 /// - `LINKGATE_STORE_MAX_UPLOADS_PER_HOST`: of these, from one host. Uploads, 1–256. Default `32`.
 /// - `LINKGATE_STORE_MAX_UPLOADS_PER_APP`: of these, of one calling application, whatever applications its packages
