@@ -23,6 +23,10 @@ pub struct Root {
     /// Those that a host replaced under this root while their requests waited for answers.
     former: Vec<Weak<Plugin>>,
     /// The gauge of workers that serve this policy, once it counts this one.
+    ///
+    /// - `linkgate_policy_workers` (gauge; `version`): workers that serve by this policy, and one more for Envoy's
+    ///   main thread, which runs the gate too; `version` is what `linkgate policy deploy` printed. A version that is
+    ///   not in force any more stays with 0 until Envoy ends.
     counted: Option<String>,
     /// By which requests have this root called; made with the first policy, and kept.
     queue: Option<u32>,
@@ -120,6 +124,15 @@ impl Drop for Root {
     }
 }
 
+/// What a policy and the proxy's environment come to.
+///
+/// - `LINKGATE_JWT_PRIVATE_KEY`: the key that the gate signs with: Ed25519 (`EdDSA`), or RSA of 2048 to 4096 bits
+///   (`RS512`). PKCS#8, for RSA also PKCS#1, as PEM, or as base64 of the PEM or of the DER for places where a value
+///   must stay on one line. Required.
+/// - `LINKGATE_BKAUTH_APP_CODE`: the app as which the gate calls bkauth, in `X-Bk-App-Code`. Default: none.
+/// - `LINKGATE_BKAUTH_APP_SECRET`: its secret, in `X-Bk-App-Secret`. Default: none.
+/// - `LINKGATE_LOGIN_BEARER_TOKEN`: what the login service requires where it serves several tenants
+///   (`identity.login.multi_tenant` of the policy), as `Authorization: Bearer …`. Default: none.
 fn configure(size: usize) -> Result<Gate, Vec<Fault>> {
     let whole = |message: String| vec![Fault { path: String::new(), message }];
     let text = host::configuration(size).map_err(|e| whole(format!("the host did not hand it over: {e:?}")))?;

@@ -36,7 +36,8 @@ const INTRODUCTION: &str = "\
 # Reference
 
 What each operation takes and gives. [API.md](API.md) is the guide: how to begin, what to do about errors, what is meant. This file is
-made of the same table as [openapi.json](../openapi/openapi.json); `linkgate openapi --markdown` prints it.
+made of the same table as [openapi.json](../openapi/openapi.json); `linkgate openapi --markdown` prints it. Settings, policy keys, reasons,
+metrics and log lines are in [reference/](reference).
 
 All paths lie below `{prefix}/bkapps/applications/{app_code}/modules/{module}/source_package/`, but for one that begins with a slash,
 which lies below `{prefix}` and is about no single module. The [action](POLICY.md#actions) is what a grant must give.

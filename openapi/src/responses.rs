@@ -136,46 +136,175 @@ const ANYWHERE: &[ErrorCode] = &[
     ErrorCode::Unavailable,
 ];
 
-/// What the gateway refuses any operation with, and what that means.
-const BY_THE_GATEWAY: &[(u16, &str, &str)] = &[
-    (
-        400,
-        "INVALID_ARGS",
+/// What the gateway refuses any operation with.
+struct GatewayRefusal {
+    /// In the body's `code`.
+    number: u32,
+    status: u16,
+    name: &'static str,
+    meaning: &'static str,
+    /// What a caller does about it.
+    remedy: &'static str,
+}
+
+/// A row of the table below.
+const fn refused(
+    (number, status, name): (u32, u16, &'static str),
+    meaning: &'static str,
+    remedy: &'static str,
+) -> GatewayRefusal {
+    GatewayRefusal { number, status, name, meaning, remedy }
+}
+
+const BY_THE_GATEWAY: &[GatewayRefusal] = &[
+    refused(
+        (1_640_001, 400, "INVALID_ARGS"),
         "Application or user could not be authenticated, `message` has the reason; or the request is no HTTP",
+        "Look the [reason](reference/REASONS.md#authentication) up",
     ),
-    (
-        403,
-        "APP_NO_PERMISSION",
+    refused(
+        (1_640_301, 403, "APP_NO_PERMISSION"),
         "No grant lets this application do this for this application and module on behalf of this user",
+        "Ask the operator for a grant of the operation's action",
     ),
-    (403, "IP_NOT_ALLOWED", "No requests from this address are allowed"),
-    (403, "BK_USER_NOT_ALLOWED", "This user may not call, whatever the grants say"),
-    (
-        403,
-        "CROSS_SITE_FORBIDDEN",
+    refused(
+        (1_640_302, 403, "IP_NOT_ALLOWED"),
+        "No requests from this address are allowed",
+        "Call from another network, or ask the operator",
+    ),
+    refused(
+        (1_640_303, 403, "BK_USER_NOT_ALLOWED"),
+        "This user may not call, whatever the grants say",
+        "Ask the operator",
+    ),
+    refused(
+        (1_640_304, 403, "CROSS_SITE_FORBIDDEN"),
         "A browser sends it for a page of another site, and only a cookie says who the user is",
+        "Send it from a page of the same host, or with credentials in `X-Bkapi-Authorization`",
     ),
-    (403, "CROSS_TENANT_FORBIDDEN", "Application, user, gateway and `X-Bk-Tenant-Id` do not belong to one tenant"),
-    (404, "API_NOT_FOUND", "No such path, or none with this method"),
-    (408, "INVALID_ARGS", "The request did not come in time"),
-    (413, "BODY_SIZE_LIMIT_EXCEED", "The body is over the limit, or the operation takes none"),
-    (414, "URI_SIZE_LIMIT_EXCEED", "Path and query are over the limit"),
-    (431, "INVALID_ARGS", "The headers are too large or too many"),
-    (429, "RATE_LIMIT_RESTRICTION", "More requests than the policy allows"),
-    (429, "CONCURRENCY_LIMIT_RESTRICTION", "As many requests or uploads of this application are in progress as may be"),
-    (500, "INTERNAL_SERVER_ERROR", "No service could say who calls, or the gateway failed"),
-    (502, "BAD_GATEWAY", "The store did not answer, or broke off"),
-    (503, "SERVICE_UNAVAILABLE", "No store, or too many requests for it"),
-    (504, "REQUEST_BACKEND_TIMEOUT", "The store did not answer in time"),
+    refused(
+        (1_640_302, 403, "CROSS_TENANT_FORBIDDEN"),
+        "Application, user, gateway and `X-Bk-Tenant-Id` do not belong to one tenant",
+        "Call for a tenant that application and user belong to",
+    ),
+    refused(
+        (1_640_401, 404, "API_NOT_FOUND"),
+        "No such path, or none with this method",
+        "Compare the path; mind the prefix and the slash at the end",
+    ),
+    refused((1_640_001, 408, "INVALID_ARGS"), "The request did not come in time", "Send it faster"),
+    refused(
+        (1_641_301, 413, "BODY_SIZE_LIMIT_EXCEED"),
+        "The body is over the limit, or the operation takes none",
+        "Send less",
+    ),
+    refused((1_641_401, 414, "URI_SIZE_LIMIT_EXCEED"), "Path and query are over the limit", "Shorten the query"),
+    refused((1_640_001, 431, "INVALID_ARGS"), "The headers are too large or too many", "Send fewer headers"),
+    refused(
+        (1_642_902, 429, "RATE_LIMIT_RESTRICTION"),
+        "More requests than the policy allows",
+        "Wait for the seconds of `Retry-After`",
+    ),
+    refused(
+        (1_642_904, 429, "CONCURRENCY_LIMIT_RESTRICTION"),
+        "As many requests or uploads of this application are in progress as may be",
+        "Wait for the seconds of `Retry-After`",
+    ),
+    refused(
+        (1_650_001, 500, "INTERNAL_SERVER_ERROR"),
+        "No service could say who calls, or the gateway failed",
+        "Try again; if it stays, tell the operator the reason",
+    ),
+    refused(
+        (1_650_200, 502, "BAD_GATEWAY"),
+        "The store did not answer, or broke off",
+        "Look whether the package was stored, then try again",
+    ),
+    refused((1_650_300, 503, "SERVICE_UNAVAILABLE"), "No store, or too many requests for it", "Try again later"),
+    refused(
+        (1_650_401, 504, "REQUEST_BACKEND_TIMEOUT"),
+        "The store did not answer in time",
+        "Look whether the package was stored, then try again",
+    ),
 ];
 
-/// What an error means, by whichever it is refused.
-pub(crate) fn meaning_of(status: u16, name: &str) -> String {
-    let by_the_gateway = BY_THE_GATEWAY.iter().filter(|(known, of, _)| (*known, *of) == (status, name));
-    let by_the_store = ErrorCode::ALL.iter().filter(|code| (code.status(), code.name()) == (status, name));
-    let by_the_store = by_the_store.map(|code| Problem::new(*code).detail(Language::English));
-    let meanings = by_the_gateway.map(|(_, _, meaning)| (*meaning).to_owned()).chain(by_the_store);
-    meanings.collect::<Vec<_>>().join("; ")
+/// What an error means, and what to do about it.
+pub(crate) struct Explained {
+    /// BlueKing's numbers of it, where there are any.
+    pub(crate) numbers: Vec<u32>,
+    /// What it means.
+    pub(crate) meaning: String,
+    /// What a caller does about it.
+    pub(crate) remedy: String,
+}
+
+/// Explains an error, by whichever it is refused.
+pub(crate) fn explain(status: u16, name: &str) -> Explained {
+    let mut explained = Explained { numbers: Vec::new(), meaning: String::new(), remedy: String::new() };
+    let mut add = |number: Option<u32>, meaning: &str, remedy: &str| {
+        explained.numbers.extend(number);
+        for (text, more) in [(&mut explained.meaning, meaning), (&mut explained.remedy, remedy)] {
+            if text != more {
+                text.push_str(if text.is_empty() { "" } else { "; " });
+                text.push_str(more);
+            }
+        }
+    };
+    for row in BY_THE_GATEWAY.iter().filter(|row| (row.status, row.name) == (status, name)) {
+        add(Some(row.number), row.meaning, row.remedy);
+    }
+    for code in ErrorCode::ALL.iter().filter(|code| (code.status(), code.name()) == (status, name)) {
+        add(code.number(), &Problem::new(*code).detail(Language::English), remedy(*code));
+    }
+    explained
+}
+
+/// What a caller does about an error of the store.
+fn remedy(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::Validation => "Correct what `fields_detail` names",
+        ErrorCode::UnsupportedSourceOrigin => "Choose another module; operators look at the file of modules",
+        ErrorCode::PackageAlreadyExists => "Take another version, or `allow_overwrite`",
+        ErrorCode::PackageDeleted => "Restore it, or upload it again",
+        ErrorCode::PackagePurged => "Upload it again",
+        ErrorCode::PackageInUse => "Take the pins of `data.pins` away if they are yours, or upload another version",
+        ErrorCode::PlanChanged => "Nothing was deleted; ask for the plan again",
+        ErrorCode::PackageQuotaExceeded => "Delete what is not needed, or ask the operator; `data` has the numbers",
+        ErrorCode::PreconditionFailed => "Read the package again, and decide anew",
+        ErrorCode::PackageTooLarge | ErrorCode::FileTooLarge => "Make it smaller; `detail` names the limit",
+        ErrorCode::PackageChanged | ErrorCode::SignatureExpired => "Make another link",
+        ErrorCode::RangeNotSatisfiable => "Ask for less; `Content-Range` has the size",
+        ErrorCode::SignatureInvalid => "Check that the link is whole, or make another one",
+        ErrorCode::UploadTimeout => "Use a faster connection, or ask the operator for more time",
+        ErrorCode::ChecksumMismatch => "Check the link and the digest",
+        ErrorCode::SizeMismatch => "Check the link and the size",
+        ErrorCode::PackageFormatUnsupported => "Pack the source as one of the formats",
+        ErrorCode::PackageBroken => "Upload the file to its source again, or pack it anew",
+        ErrorCode::PackageMemberRefused => "Pack it without the member that `detail` names",
+        ErrorCode::PackageLimitExceeded => "Make it smaller, or ask the operator; `detail` names the limit",
+        ErrorCode::PackageDescriptionInvalid => "Fix `app_desc.yaml`; `detail` says where",
+        ErrorCode::SourceUnreachable => "Check the link; `detail` has the [reason](reference/REASONS.md#sources)",
+        ErrorCode::SourceTimeout => "Use a faster source, or ask the operator for more time",
+        ErrorCode::ObjectStore | ErrorCode::Internal => {
+            "Try again once; if it stays, tell the operator the `X-Bkapi-Request-ID`"
+        }
+        ErrorCode::InsufficientStorage => "Tell the operator, who frees space",
+        ErrorCode::TooManyUploads => "Try again after `Retry-After`; `detail` says whether it is your own share",
+        ErrorCode::TooManyRequests => {
+            "Try again after `Retry-After`; upload asynchronously, and poll instead of watching"
+        }
+        ErrorCode::Unavailable => "Try again",
+        ErrorCode::UploadCancelled => "Ask who cancelled it, or upload again",
+        ErrorCode::UploadAbandoned => "Operators look at why the store ended; the same package may end it again",
+        ErrorCode::IdempotencyKeyReused => "Take a new key for each request",
+        ErrorCode::ParseError => "Fix the body; `detail` says where",
+        ErrorCode::NotAuthenticated => "Tell the operator: keys, names or clocks of gate and store do not fit",
+        ErrorCode::PermissionDenied => "Only behind another gateway: it must verify both and name the action",
+        ErrorCode::NotFound => "Check application, module and `id`",
+        ErrorCode::MethodNotAllowed => "Use a method of `Allow`",
+        ErrorCode::BodyTooLarge => "Send less",
+        ErrorCode::UnsupportedMediaType => "Send `application/json` or a form",
+    }
 }
 
 /// The headers that `components` has.
@@ -241,7 +370,7 @@ pub(crate) fn describe(endpoint: &Endpoint, described: &Described, refusals: &mu
     for code in described.codes.iter().chain(of_bodies).chain(ANYWHERE) {
         names.entry(code.status()).or_default().push(code.name());
     }
-    for (status, name, _) in BY_THE_GATEWAY {
+    for GatewayRefusal { status, name, .. } in BY_THE_GATEWAY {
         names.entry(*status).or_default().push(name);
     }
     for (status, mut names) in names {

@@ -68,14 +68,17 @@ pub struct Config {
     pub retention: RetentionRules,
     /// What inspections may take.
     pub inspection: InspectionRules,
-    /// `LINKGATE_DATA_DIR`: packages and catalog, and the store's own keys. Required; made when it is missing; used by one store at a time.
+    /// `LINKGATE_DATA_DIR`: packages, catalog and temporary files; created if missing; locked, so one store at a
+    /// time. Required.
     pub data_dir: PathBuf,
     /// Where packages and catalog are instead, if stores share them, see `shared`.
     pub shared: Option<SharedConfig>,
-    /// `LINKGATE_STORE_MIN_FREE_BYTES`: space on its disk that no package takes, so that the catalog can still be written.
-    /// Default 67108864 (64 MiB).
+    /// `LINKGATE_STORE_MIN_FREE_BYTES`: space on the data directory's file system that no package takes, so that the
+    /// database can still be written. An upload that would take it gets 507 `INSUFFICIENT_STORAGE`. Bytes,
+    /// 0–1125899906842624. Default `67108864` (64 MiB).
     pub min_free_bytes: u64,
-    /// `LINKGATE_TIME_ZONE`: the zone in which replies show times, an IANA name. Default `Asia/Shanghai`.
+    /// `LINKGATE_TIME_ZONE`: zone in which replies show times; the zone database is built in. IANA name. Default
+    /// `Asia/Shanghai`.
     pub time_zone: TimeZone,
     /// What seals callers' credentials, see `sealing`.
     pub sealing_key: Option<Arc<SealingKey>>,
@@ -395,6 +398,14 @@ mod tests {
 
     fn fault(more: &[(&str, &str)]) -> String {
         read(&file(PEM), more).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_variable_is_in_the_reference() {
+        let reference = include_str!("../../docs/reference/SETTINGS.md");
+        for name in VARIABLES {
+            assert!(reference.contains(&format!("`{name}`")), "{name}: cargo xtask docs");
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Takes packages in by link, stores and records them. Serves unless a command is given.
 #[derive(clap::Parser)]
-#[command(version = release::describe(), after_help = "Settings are variables of the environment: docs/CONFIGURATION.md lists them.")]
+#[command(version = release::describe(), after_help = "Settings are variables of the environment: docs/reference/SETTINGS.md lists them.")]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

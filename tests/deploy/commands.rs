@@ -54,7 +54,8 @@ fn find_in_line(line: &str) -> Vec<Written> {
 
 /// Whether a word is there for another one, as `FILE`, `<file>` or `…`.
 fn stands_for_another(word: &str) -> bool {
-    word.contains(['…', '<', '>', '[', ']', '{', '}']) || word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+    word.contains(['…', '<', '>', '[', ']', '{', '}'])
+        || word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
 }
 
 /// Whether the program takes this, as far as it is written out.

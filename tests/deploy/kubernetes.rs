@@ -90,7 +90,7 @@ fn stores_that_share_differ_from_a_single_one_in_what_they_share() {
         documents[0]["spec"]["template"]["spec"].clone()
     };
     let (single, shared) = (store("single"), store("replicas"));
-    let known = read("docs/CONFIGURATION.md");
+    let known = read("docs/reference/SETTINGS.md");
     let names = |pod: &Value| -> Vec<String> {
         items(&pod["containers"][0]["env"]).iter().map(|v| v["name"].as_str().unwrap().to_owned()).collect()
     };

@@ -151,7 +151,7 @@ fn containers_start_alike_under_compose_and_kubernetes() {
 
 #[test]
 fn only_variables_that_are_documented_are_set() {
-    let known = read("docs/CONFIGURATION.md");
+    let known = read("docs/reference/SETTINGS.md");
     for pod in pods() {
         for variable in items(&pod["containers"][0]["env"]) {
             let name = variable["name"].as_str().unwrap();
@@ -289,12 +289,12 @@ fn every_alert_links_to_its_entry_of_the_runbook() {
 #[test]
 fn every_alert_is_documented_and_has_a_test() {
     let rules = yaml::documents(&read("deploy/prometheus/alerts.yml")).remove(0);
-    let (docs, tests) = (read("docs/METRICS.md"), read("deploy/prometheus/alerts_test.yml"));
+    let (docs, tests) = (read("docs/reference/METRICS.md"), read("deploy/prometheus/alerts_test.yml"));
     let alerts = items(&rules["groups"][0]["rules"]);
     assert!(!alerts.is_empty());
     for alert in alerts {
         let name = alert["alert"].as_str().unwrap();
-        assert!(docs.contains(&format!("| `{name}` |")), "{name} is not in docs/METRICS.md");
+        assert!(docs.contains(&format!("| `{name}` |")), "{name} is not in docs/reference/METRICS.md");
         assert!(tests.contains(&format!("alertname: {name}")), "{name} has no test");
     }
 }

@@ -9,7 +9,9 @@ use std::process::{Child, Command, Stdio};
 
 use linkgate_catalog::testing::free_port;
 use linkgate_tests::gateway::{Gateway, GatewayPlan, path_from};
-use linkgate_tests::{Authority, Behaviour, FakeSource, Service, ServiceBehaviour, package_of, sha256_hex, wait_until_holds};
+use linkgate_tests::{
+    Authority, Behaviour, FakeSource, Service, ServiceBehaviour, package_of, sha256_hex, wait_until_holds,
+};
 use serde_json::{Value, json};
 
 use crate::killable::KillableStack;
@@ -180,18 +182,20 @@ async fn an_identity_service_that_is_down_is_told() {
         let caller = platform.caller(Proof::Secret);
         let _refused_or_served = platform.stack.send(platform.request(&caller)).await;
     };
-    watch.fires("LinkgateIdentityServiceFailing", async || {
-        platform.identity.set(Service::Bkauth, ServiceBehaviour::Status(500)).await;
-        ask().await;
-    })
-    .await;
+    watch
+        .fires("LinkgateIdentityServiceFailing", async || {
+            platform.identity.set(Service::Bkauth, ServiceBehaviour::Status(500)).await;
+            ask().await;
+        })
+        .await;
     platform.identity.set(Service::Bkauth, ServiceBehaviour::Well).await;
     watch.clears("LinkgateIdentityServiceFailing", ask).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_is_full_is_told() {
-    let one = ["LINKGATE_STORE_MAX_UPLOADS", "LINKGATE_STORE_MAX_UPLOADS_PER_HOST", "LINKGATE_STORE_MAX_UPLOADS_PER_APP"];
+    let one =
+        ["LINKGATE_STORE_MAX_UPLOADS", "LINKGATE_STORE_MAX_UPLOADS_PER_HOST", "LINKGATE_STORE_MAX_UPLOADS_PER_APP"];
     let queued = ["LINKGATE_STORE_MAX_QUEUED_UPLOADS", "LINKGATE_STORE_MAX_QUEUED_UPLOADS_PER_APP"];
     let settings: Vec<_> = one.iter().chain(&queued).map(|name| (*name, "1")).collect();
     let stack = WholeStack::with(&settings).await;

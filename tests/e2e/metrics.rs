@@ -1,4 +1,4 @@
-//! What a filter counts and notes comes out of Envoy as `docs/METRICS.md` and `docs/LOGGING.md` say, and the dashboard
+//! What a filter counts and notes comes out of Envoy as `docs/reference/METRICS.md` and `docs/reference/LOGS.md` say, and the dashboard
 //! asks for nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -111,7 +111,7 @@ async fn the_access_log_tells_what_the_filter_noted_and_null_where_it_was_not_as
     assert_eq!(line.get("gate"), Some(&Value::Null), "{line}");
 }
 
-const DOCUMENT: &str = include_str!("../../docs/METRICS.md");
+const DOCUMENT: &str = include_str!("../../docs/reference/METRICS.md");
 const DASHBOARD: &str = include_str!("../../deploy/grafana/linkgate.json");
 
 /// The store serves its own; its tests hold them against the document.

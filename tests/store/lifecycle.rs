@@ -387,7 +387,7 @@ fn the_process_says_what_it_is_and_refuses_arguments_that_it_has_not() {
     let version = run("--version");
     assert_eq!(version.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&version.stdout), format!("linkgate-store {}\n", release::describe()));
-    assert!(String::from_utf8_lossy(&run("--help").stdout).contains("docs/CONFIGURATION.md"));
+    assert!(String::from_utf8_lossy(&run("--help").stdout).contains("docs/reference/SETTINGS.md"));
     assert_eq!(run("--port").status.code(), Some(2));
 }
 

@@ -63,7 +63,7 @@ async fn an_upload_is_active_while_it_runs_and_callers_make_no_series() {
 
 #[tokio::test]
 async fn the_document_lists_what_the_store_serves() {
-    const DOCUMENT: &str = include_str!("../../docs/METRICS.md");
+    const DOCUMENT: &str = include_str!("../../docs/reference/METRICS.md");
     let listed: BTreeSet<_> = DOCUMENT
         .lines()
         .filter(|line| line.starts_with("| `linkgate_store_"))

@@ -1,5 +1,5 @@
 //! Stores that share a database and a bucket, while one of them fails, or what they share does. What is promised then is in
-//! `docs/OPERATIONS.md`.
+//! `docs/DEPLOYMENT.md`.
 
 mod campaign;
 mod clocks;

@@ -7,11 +7,11 @@ use std::time::Instant;
 use crate::error::{Failure, Outcome};
 use crate::run::{probe, run};
 use crate::workspace::Workspace;
-use crate::{arrows, links, shell, wasm, words};
+use crate::{arrows, length, links, pages, shell, wasm, words};
 
 type Step = (&'static str, fn(&Workspace) -> Outcome<()>);
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 11] = [
     ("format", format),
     ("lints", lints),
     ("lints of the filter, for its target", filter_lints),
@@ -20,6 +20,8 @@ const STEPS: [Step; 9] = [
     ("the filter's shell", shell::check),
     ("words that are gone", words::check),
     ("links between documents", links::check),
+    ("generated pages", pages::check),
+    ("length of the documents", length::check),
     ("licences, bans and sources", deny),
 ];
 

@@ -122,6 +122,11 @@ mod tests {
     }
 
     #[test]
+    fn the_tree_has_no_dead_link() {
+        check(&Workspace::find().unwrap()).unwrap();
+    }
+
+    #[test]
     fn code_holds_neither_links_nor_headings() {
         let text = "# A\n```\n# B\n[1](gone.md)\n```\n`[2](gone.md)` [3](#b)";
         assert_eq!(dead(&[("A.md", text)]), ["A.md:6: nothing is at #b"]);

@@ -17,7 +17,9 @@ mod error;
 mod fuzz;
 mod http;
 mod images;
+mod length;
 mod links;
+mod pages;
 mod poll;
 mod programs;
 mod rclone;
@@ -77,8 +79,10 @@ enum Task {
         #[arg(last = true)]
         runner: Vec<String>,
     },
-    /// Format, lints, docs, import arrows, the filter's shell, words that are gone, licences
+    /// Format, lints, docs, import arrows, the filter's shell, words that are gone, links, generated pages, licences
     Check,
+    /// Write the pages of docs/reference/, which are made of the code
+    Docs,
     /// Fuzz every parser of untrusted bytes, for a while
     Fuzz(fuzz::Options),
     /// Run a benchmark
@@ -124,6 +128,7 @@ fn run(task: Task) -> Outcome<()> {
         Task::Test { engine: None, runner } => test::test(&workspace, &runner),
         Task::Test { engine: Some(engine), runner } => test::test_on(&workspace, engine, &runner),
         Task::Check => check::check(&workspace),
+        Task::Docs => pages::write(&workspace),
         Task::Fuzz(options) => fuzz::fuzz(&workspace, &options),
         Task::Bench(bench) => bench::bench(&workspace, &bench),
         Task::Simulate(simulate) => simulate::simulate(&simulate),

@@ -226,7 +226,9 @@ fn next_after_refusal(refusal: &Refusal) -> Option<&'static str> {
         (_, "UPLOAD_CANCELLED") => "somebody cancelled it; ask who, or push again",
         (_, "CHECKSUM_MISMATCH" | "SIZE_MISMATCH") => "check the source and the digest",
         (_, "SOURCE_UNREACHABLE" | "SOURCE_TIMEOUT") => "check the link; the server of the package did not give it",
-        (400, "INVALID_ARGS") => "check the credentials with `linkgate login`; docs/API.md explains the reason",
+        (400, "INVALID_ARGS") => {
+            "check the credentials with `linkgate login`; docs/reference/REASONS.md explains the reason"
+        }
         (403, "APP_NO_PERMISSION") => "`linkgate login` shows what you may do; ask the operator for a grant",
         (403, "IP_NOT_ALLOWED" | "BK_USER_NOT_ALLOWED") => "ask the operator",
         (404, "API_NOT_FOUND") => "check --gateway: it is the gateway's address with its prefix",

@@ -1,7 +1,7 @@
 //! What a worker counts, gathered here and handed to the host once a second: a host call for each count would cost more
 //! than most decisions.
 //!
-//! Names end in `.label.value` pairs, which `envoy.yaml` turns into labels; docs/METRICS.md lists them. Promises: labels
+//! Names end in `.label.value` pairs, which `envoy.yaml` turns into labels; docs/reference/METRICS.md lists them. Promises: labels
 //! are words of ours or of the policy, never of a caller.
 
 use std::cell::RefCell;
@@ -15,19 +15,37 @@ const MAX_TIMES: usize = 1024;
 /// One counter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Metric {
-    /// A request that was decided.
+    /// `linkgate_decisions` (counter; `code`, `operation`, `rule`): decided requests. `operation` is the operation id
+    /// of the endpoint, `none` if there is none. `code` is `OK` for requests that were sent to the store, whatever
+    /// the store answers; `PREFLIGHT` for preflights that the gate answered, `REDIRECT` for what it sent on to the
+    /// first page of the console; otherwise the name of the error that the caller got. `rule` is the rule that
+    /// decided, as in the access log: the grant that allowed the request, or what denied it; `none` if only
+    /// report-only grants allowed it.
     Decision { code: &'static str, operation: &'static str, rule: String },
-    /// A credential that was judged.
+    /// `linkgate_authentications` (counter; `kind`, `outcome`): judged credentials: one count for the application,
+    /// one for the user. `kind` is `app_secret`, `signature`, `access_token`, `jwt`, `inner_jwt`, `bk_token`,
+    /// `bk_ticket`, `username` (a name only, or nothing) or `signed_url` (one count); `outcome` is `ok`, `refused`
+    /// (missing or wrong) or `failed` (no service could say). Users of exempted applications count too, though no
+    /// request is refused for them.
     Authentication { kind: &'static str, outcome: &'static str },
-    /// A look into the identity cache.
+    /// `linkgate_cache` (counter; `kind`, `result`): look-ups in the identity cache. `kind` is `app_secret`,
+    /// `signature`, `app_tenant`, `access_token`, `bk_token` or `bk_ticket`. `result` is `hit`, `miss` (a call
+    /// starts, or the request waits for one in flight) or `stale` (a stale answer was used because the service does
+    /// not answer). A request whose call fails and that then takes a stale answer counts as `miss` and as `stale`.
+    /// What the policy lists is not looked up.
     Cache { kind: &'static str, result: &'static str },
-    /// A call to a service.
+    /// `linkgate_calls` (counter; `outcome`, `service`): identity calls. `service` is `bkauth`, `login` or `ticket`;
+    /// `outcome` is `ok` (a readable answer, whatever it says) or `failed`, also if the call could not be sent.
+    /// Refreshes are among them.
     Call { service: ServiceKind, answered: bool },
-    /// A token for the store.
+    /// `linkgate_tokens_signed` (counter): signed tokens, for a request or between requests; requests that took one
+    /// from the cache are not counted.
     TokenSigned,
-    /// A request over a limit.
+    /// `linkgate_limited` (counter; `rule`): requests that a rate, `limits.uploads_per_app`, `held_requests.…`,
+    /// `identity.unseen_tokens` or `signed_urls.unverified` refused; sizes are not among them.
     Limited { rule: String },
-    /// A request that a report-only rule would have denied.
+    /// `linkgate_reported` (counter; `rule`): requests that a report-only rule (`mode: report`) would have refused; a
+    /// request counts once for each such rule.
     Reported { rule: String },
 }
 
@@ -62,6 +80,8 @@ fn label(name: &str) -> String {
 #[derive(Default)]
 pub(crate) struct Metrics {
     counts: RefCell<BTreeMap<Metric, u64>>,
+    /// `linkgate_call_duration_ms` (histogram; `service`): milliseconds until the answer or the failure; at most 1024
+    /// are measured in a second and worker.
     times: RefCell<Vec<(ServiceKind, u64)>>,
 }
 

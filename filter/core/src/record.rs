@@ -14,32 +14,40 @@ fn push_json_text(json: &mut String, text: &str) {
 /// Who asked for what, and how it was decided; what is not known is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
-    /// The calling app; of one that was not verified only a well-formed code.
+    /// The calling application. If it was refused, or the policy lets it call without a credential: the code that it
+    /// claims, if that has the form of a code.
     pub app: String,
     /// The verified user.
     pub user: String,
-    /// The application that the package is for.
+    /// The application that the package is for, from the path.
     pub application: String,
     /// Its module.
     pub module: String,
-    /// The operation id of the endpoint.
+    /// The operation id of the endpoint, like `upload_source_package_via_link`, `get_source_package_job` or
+    /// `cancel_source_package_job`.
     pub operation: &'static str,
-    /// The stage of the route.
+    /// The stage of the policy that the path's prefix belongs to; `default` for `routes.prefixes`.
     pub stage: String,
-    /// `OK`, or the name of the refusal's code.
+    /// `OK` for a request that was sent to the store, whatever the store answers; `PREFLIGHT` for one that the gate
+    /// answered, `REDIRECT` for one that it sent on to the first page of the console; otherwise the name
+    /// of the code, like `APP_NO_PERMISSION` or `VALIDATION_ERROR`.
     pub decision: &'static str,
-    /// Why nobody is known, where the words are fixed ones of ours.
+    /// With `INVALID_ARGS`, why the gate does not know who calls, in the words that the caller got, like `app not
+    /// found`. Only fixed words of ours are logged, not those of a service, nor reasons with a name in them.
     pub reason: &'static str,
-    /// The rule that decided: the grant that allowed it, or what refused it.
+    /// The rule that decided: the grant that allowed the request, or what denied it. Left out where only report-only grants
+    /// let it pass.
     pub rule: String,
-    /// How it is known who calls: listed, cached, fresh or stale.
+    /// How the gate knows who calls: `listed` (in the policy), `cached` (an answer of before), `fresh` (it called a service, or
+    /// verified a `jwt`) or `stale` (an old answer, because the service does not answer); of several, the last of these.
+    /// `signed_url` where a signed URL speaks for its maker.
     pub identity: &'static str,
-    /// Report-only rules that would have denied it, by comma.
+    /// Report-only rules that would have refused the request, by comma.
     pub reported: String,
 }
 
 impl Record {
-    /// Every field, by the names of docs/LOGGING.md.
+    /// Every field, by the names of docs/reference/LOGS.md.
     #[must_use]
     pub fn fields(&self) -> [(&'static str, &str); 11] {
         [

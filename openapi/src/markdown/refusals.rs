@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::{entries, operations, resolve, string};
-use crate::responses::meaning_of;
+use crate::responses::explain;
 
 /// The names of errors, by status.
 type Errors = BTreeMap<u16, BTreeSet<String>>;
@@ -53,22 +53,26 @@ impl RefusalTable {
     pub(super) fn write(&self) -> String {
         let mut text = String::from(INTRODUCTION);
         for (status, names) in &self.all {
-            text.push_str(&format!("\n### {status}\n\n| error | of any operation | meaning |\n|---|---|---|\n"));
+            text.push_str(&format!("\n### {status}\n\n{HEAD}"));
             for name in names {
                 let any = if has(&self.of_any, *status, name) { "yes" } else { "" };
-                text.push_str(&format!("| `{name}` | {any} | {} |\n", meaning_of(*status, name)));
+                let explained = explain(*status, name);
+                let numbers: Vec<_> = explained.numbers.iter().map(u32::to_string).collect();
+                let (numbers, meaning, remedy) = (numbers.join(", "), explained.meaning, explained.remedy);
+                text.push_str(&format!("| `{name}` | {numbers} | {any} | {meaning} | {remedy} |\n"));
             }
         }
         text
     }
 }
 
+const HEAD: &str = "| error | number | of any operation | meaning | what to do |\n|---|---|---|---|---|\n";
 const INTRODUCTION: &str = "
 ## Refusals
 
 The body is a [Problem](#problem) where the request is at fault, and a [GatewayProblem](#gatewayproblem) where the caller or the gateway
-is; a reply to `HEAD` has the headers alone. [API.md](API.md#errors) says which is found first, and
-[what to do](API.md#all-of-them) about each.
+is; a reply to `HEAD` has the headers alone. [API.md](API.md#errors) says how to read them, and which is found first. The number is
+`code` of a GatewayProblem, whose `code_name` is the error; of a Problem it is in `bkapi-error-code-num`.
 ";
 
 fn has(errors: &Errors, status: u16, name: &str) -> bool {
@@ -111,16 +115,17 @@ mod tests {
         assert!(write("/b").contains("| [410](#410) | `PACKAGE_PURGED` |") && !write("/b").contains("404"));
         let all = table.write();
         assert!(
-            all.contains("| `ERROR` | yes | Not found |")
-                && all.contains("| `PACKAGE_PURGED` |  | The package was purged")
+            all.contains("| `ERROR` |  | yes | Not found |")
+                && all.contains("| `PACKAGE_PURGED` |  |  | The package was purged")
         );
     }
 
     #[test]
-    fn every_error_has_a_meaning() {
+    fn every_error_has_a_meaning_and_a_remedy() {
         for (status, names) in RefusalTable::of(&crate::document()).all {
             for name in names {
-                assert!(!meaning_of(status, &name).is_empty(), "{status} {name}");
+                let explained = explain(status, &name);
+                assert!(!explained.meaning.is_empty() && !explained.remedy.is_empty(), "{status} {name}");
             }
         }
     }

@@ -71,9 +71,8 @@ impl Bucket {
     pub(crate) fn new(settings: &S3Settings) -> Result<Self, S3StartError> {
         let refused = |e: object_store::Error| S3StartError::Client(told(&e));
         let http = ReqwestConnector::default().connect(&client_options(settings)).map_err(refused)?;
-        let build = |settings: &S3Settings| {
-            builder(settings, client_options(settings))?.build().map(Arc::new).map_err(refused)
-        };
+        let build =
+            |settings: &S3Settings| builder(settings, client_options(settings))?.build().map(Arc::new).map_err(refused);
         let for_callers = settings.for_callers().map(|settings| build(&settings)).transpose()?;
         Ok(Self { s3: build(settings)?, for_callers, http, name: settings.bucket.clone() })
     }

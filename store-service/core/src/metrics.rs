@@ -1,7 +1,7 @@
 //! What operators see of the store over time, in the text format of OpenMetrics, which Prometheus reads.
 //!
 //! Promises: a fixed number of series, whatever callers send, for labels are words of ours; recording neither fails nor
-//! waits. docs/METRICS.md lists every name.
+//! waits. docs/reference/METRICS.md lists every name.
 
 mod process;
 
@@ -34,30 +34,82 @@ const STAGE_SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 
 pub struct Metrics(Arc<Parts>);
 
 struct Parts {
+    /// Those of the store alone.
+    ///
+    /// - `linkgate_store_build_info` (info; `version`, `commit`, `date`): always 1; `date` is the day of the commit.
     registry: Registry,
     /// Those whose names every program has.
     common: Registry,
+    /// `linkgate_store_uploads_total` (counter; `result`): uploads that ended, whether their callers still waited or
+    /// not. `result` is `stored`; `unknown_module`, `unsupported_origin`, `version_missing`, `already_exists`,
+    /// `in_use`, `quota_exceeded`, `checksum_mismatch`, `size_mismatch`, `too_large`, `too_many_uploads` and
+    /// `insufficient_storage` as in the errors; of files that callers send also `condition_not_met`, `file_timeout`,
+    /// `file_broke_off` and `request_refused` (a form or a digest that cannot be read or does not match);
+    /// `source_forbidden` (an address or a redirect that is not allowed), `source_refused` (a status other than 200,
+    /// an encoded body, an HTML page, a file that changed meanwhile or that may be cut off), `source_timeout`,
+    /// `source_unreachable`, `source_credential` (a credential that the source refused, that is not there, that may
+    /// not go over plain HTTP or that cannot be sealed); `package_refused` (for its format or content);
+    /// `idempotency_key_reused`; `failed` (disk or database); `cancelled` (somebody cancelled it, or the store
+    /// stopped).
     uploads: Family<ByResult, Counter>,
+    /// `linkgate_store_upload_duration_seconds` (histogram; `result`): from the checked request to the end of the
+    /// upload.
     upload_seconds: Family<ByResult, Histogram>,
+    /// `linkgate_store_stage_duration_seconds` (histogram; `stage`): stages of an upload: `queue` (waits for its
+    /// turn), `open` (until the source's body begins), `copy` (reads, hashes and writes), `finish` (makes the bytes
+    /// durable), `inspect` (what is left of the inspection when all is written; all of it for a zip), `lock` (waits
+    /// for other uploads that publish), `commit` (gives the blob its name), `record` (the transaction, with the wait
+    /// for the database).
     stage_seconds: Family<ByStage, Histogram>,
+    /// `linkgate_store_database_wait_seconds` (histogram): how long the transactions of packages waited for the
+    /// database, where one at a time writes.
     database_wait_seconds: Histogram,
+    /// `linkgate_store_uploads_active` (gauge): uploads that run or wait now.
     active: Gauge,
+    /// `linkgate_store_uploads_waiting` (gauge): of these, uploads that wait for their turn.
     waiting: Gauge,
+    /// `linkgate_store_stored_bytes_total` (counter): bytes of the packages that were stored.
     stored_bytes: Counter,
+    /// `linkgate_store_deduplicated_total` (counter): stored packages whose bytes the store had already.
     deduplicated: Counter,
+    /// `linkgate_store_uploads_joined_total` (counter): requests that joined an equal upload in progress; they are
+    /// not among the uploads.
     joined: Counter,
+    /// `linkgate_store_changes_total` (counter; `action`, `result`): changes of stored packages that callers asked
+    /// for. `action` is `delete`, `restore`, `pin`, `unpin` or `cleanup` (also by the clock); `result` is `done`
+    /// (also if nothing had to be done), `not_found`, `precondition_failed`, `in_use`, `version_taken`, `deleted`,
+    /// `purged`, `quota_exceeded`, `plan_changed` or `failed` (disk or database).
     changes: Family<ByChange, Counter>,
+    /// `linkgate_store_damage_found_total` (counter; `by`): packages found with missing or wrong bytes, by a `download` or
+    /// the `scrub`. The log names them.
     damage_found: Family<ByFinder, Counter>,
+    /// `linkgate_store_purged_packages_total` (counter): deleted packages that gave up their bytes by the clock.
     purged: Counter,
+    /// `linkgate_store_purged_bytes_total` (counter): the bytes that they had; others may need the same ones.
     purged_bytes: Counter,
+    /// `linkgate_store_cleaned_up_packages_total` (counter; `mode`): packages that retention rules deleted
+    /// (`enforce`, also by request), or would have at each look (`report`).
     cleaned_up: Family<ByMode, Counter>,
+    /// `linkgate_store_cleaned_up_bytes_total` (counter; `mode`): their bytes.
     cleaned_up_bytes: Family<ByMode, Counter>,
+    /// `linkgate_store_http_requests_total` (counter; `route`, `status`): answered requests. `route` is the operation
+    /// id of the endpoint (like `upload_source_package_via_link` or `list_source_packages`), `healthz`, `readyz`,
+    /// `metrics`, or `none` for any other path or method.
     requests: Family<ByRoute, Counter>,
+    /// `linkgate_store_downloads_total` (counter; `result`): downloads that ended: `sent`, `aborted` (the caller went
+    /// away), `too_slow`, `failed` (the bytes could not be read).
     downloads: Family<ByResult, Counter>,
+    /// `linkgate_store_downloads_active` (gauge): downloads that run now.
     downloads_active: Gauge,
+    /// `linkgate_store_sent_bytes_total` (counter): bytes of packages that were sent.
     sent_bytes: Counter,
+    /// `linkgate_store_disk_free_bytes` (gauge): space that the store can still use on the file system of its data
+    /// directory; 0 if the system does not say.
     disk_free: Gauge,
+    /// `linkgate_store_decoder_memory_bytes` (gauge): memory that decoders of packages hold now, of
+    /// `LINKGATE_STORE_DECODER_MEMORY_BYTES`.
     decoder_memory: Gauge,
+    /// `linkgate_store_decoders_waiting` (gauge): inspections that wait for a decoder's memory.
     decoders_waiting: Gauge,
     data_dir: PathBuf,
 }
@@ -164,7 +216,7 @@ impl Metrics {
         }
         // Or for whom the first one is one more than before.
         for by in [Finder::Download, Finder::Scrub] {
-            this.0.damage_found.get_or_create(&ByFinder { by: by.name() });
+            drop(this.0.damage_found.get_or_create(&ByFinder { by: by.name() }));
         }
         this
     }

@@ -1,5 +1,13 @@
 //! The spans of a trace: a request, the upload that it began, the stages of that upload.
 //!
+//! - `POST /bkapps/…/link/` (the caller's, or none): one request, with the pattern of its path:
+//!   `http.request.method`, `http.route`, `http.response.status_code`, `url.path`, `url.scheme`; `error.type` from
+//!   500 on.
+//! - `upload` (the request that began it): `request.id`, `job.id`, `app.code`, `module.name`, `package.url`,
+//!   `package.size_bytes`, `upload.result`; `error.type` if nothing was stored.
+//! - `queue`, `open`, `copy`, `finish`, `inspect`, `lock`, `commit`, `record` (the upload): its stages, without
+//!   attributes.
+//!
 //! Promises: while nothing exports traces, a span costs a look at one atomic number. What a span says of an upload the log
 //! says too, and under the same names: links without their query, no tokens, no other headers, no bodies. What is passed on
 //! to sources is nothing: this file is the only one that knows of trace ids, and it reads them only.

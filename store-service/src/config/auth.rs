@@ -16,8 +16,10 @@ pub(super) const PUBLIC_KEYS: &str = "LINKGATE_JWT_PUBLIC_KEYS";
 /// Whose tokens are believed.
 #[derive(Clone, Debug)]
 pub struct AuthConfig {
-    /// `LINKGATE_JWT_PUBLIC_KEYS`: comma list of `kid=/path/to/public.pem`, Ed25519 or RSA (2048 bits and more), or
-    /// of `kid=/path` with a directory of such files. Several may share a `kid`, so that keys can be rotated. Required.
+    /// `LINKGATE_JWT_PUBLIC_KEYS`: whose `X-Bkapi-JWT` the store believes: comma list of `kid=/path/to/public.pem`,
+    /// Ed25519 (`EdDSA`) or RSA of 2048 bits and more (`RS512`); several may share a `kid` while keys rotate. A path
+    /// to a folder means every file in it that ends in `.pem`. At SIGHUP the store reads files and folders again; if
+    /// anything is wrong then, it logs that and the keys stay as they were. Required.
     pub keys: TrustedKeys,
 }
 

@@ -16,7 +16,8 @@ use super::BadConfig;
 use super::private_file::read_private_file;
 use super::vars::{Reader, Vars};
 
-/// `LINKGATE_FETCH_CREDENTIALS_FILE`: a TOML file of `[[credentials]]`. Default: none.
+/// `LINKGATE_FETCH_CREDENTIALS_FILE`: credentials for private sources, a TOML file that the store's user alone may
+/// read; read again at SIGHUP. Default none.
 pub(super) const FILE: &str = "LINKGATE_FETCH_CREDENTIALS_FILE";
 
 /// Each is compared with each link that may use it.

@@ -27,6 +27,41 @@ pub(super) const PROXY: &str = "LINKGATE_FETCH_PROXY";
 pub(super) const PROXY_CREDENTIALS: &str = "LINKGATE_FETCH_PROXY_CREDENTIALS_FILE";
 pub(super) const NO_PROXY: &str = "LINKGATE_FETCH_NO_PROXY";
 
+/// - `LINKGATE_FETCH_ALLOWED_HOSTS`: hosts that links and redirects may point to: comma list of `host` or
+///   `host:port`; without a port the default one of the link's scheme is meant; IPv6 in brackets; no wildcards.
+///   Default empty: every link is refused, with a warning at start.
+/// - `LINKGATE_FETCH_PRIVATE_HOSTS`: hosts, in the same form, that may have addresses which are not public; they must
+///   be allowed as well. The gate's token may add some for one upload. Default empty.
+/// - `LINKGATE_FETCH_CREDENTIALS_OVER_HTTP`: hosts, in the form of `LINKGATE_FETCH_ALLOWED_HOSTS`, to which
+///   credentials go over plain `http` as well; else such links are refused. Default empty.
+/// - `LINKGATE_FETCH_MAX_BYTES`: largest package, whatever the source says; a larger one gets `PACKAGE_TOO_LARGE`.
+///   Bytes, 1–9223372036854775807. Default `1073741824` (1 GiB).
+/// - `LINKGATE_FETCH_CONNECT_TIMEOUT_S`: time to resolve, connect and shake hands, at each redirect anew. Seconds,
+///   1–86400. Default `10`.
+/// - `LINKGATE_FETCH_IDLE_TIMEOUT_S`: time without a byte, before the head or in the body. Seconds, 1–86400. Default
+///   `30`.
+/// - `LINKGATE_FETCH_HEAD_TIMEOUT_S`: time that one download may wait for heads, before its body begins, with
+///   connections, redirects and all attempts. Seconds, 1–86400. Default `30`.
+/// - `LINKGATE_FETCH_TOTAL_TIMEOUT_S`: time for the whole download with its redirects, its attempts and the waits
+///   between them. Seconds, 1–86400. Default `600`.
+/// - `LINKGATE_FETCH_MIN_RATE`: minimum rate of a body, so that a source that drips does not hold up others; less
+///   over a whole window is `SOURCE_TIMEOUT`. Only the time that the store waits for the source counts. 0: any speed.
+///   Bytes per second, 0–1099511627776. Default `1024`.
+/// - `LINKGATE_FETCH_MIN_RATE_WINDOW_S`: the window; the store gives a source up at the latest one window and one
+///   idle timeout after it became too slow. Seconds, 1–86400. Default `30`.
+/// - `LINKGATE_FETCH_RETRY_DELAY_MS`: longest wait before the second attempt of a download that failed for a moment;
+///   twice that before the third, four times before the fourth and last. The real wait is a random part between half
+///   and all of it. Milliseconds, 1–60000. Default `500`.
+/// - `LINKGATE_FETCH_PARALLEL`: connections for one large file of a slow source: of 64 MiB and more, from a source that takes
+///   ranges and has a validator, whose first 8 MiB came at under 64 MiB/s. Two downloads of a store do this at once. 1: never
+///   more than one. Connections, 1–16. Default `4`.
+/// - `LINKGATE_FETCH_PROXY`: the proxy through which the store reads links, `http://host:port` or
+///   `https://host:port`, without user and password. Default: none, and the store connects to sources itself.
+/// - `LINKGATE_FETCH_PROXY_CREDENTIALS_FILE`: a file with `user:password` for that proxy, in one line. Only its owner
+///   may read it (mode 600); the group may, too, if the file is root's and the store is not. Default none.
+/// - `LINKGATE_FETCH_NO_PROXY`: hosts that the store connects to without the proxy: comma list of `host` (a name or
+///   an address, any port), `.suffix` (names below it, not itself) and `10.0.0.0/8` (links whose host is such an
+///   address; names are not resolved for it). Default empty.
 pub(super) fn read_fetch_config(reader: &mut Reader<'_, impl Vars>) -> FetchConfig {
     let default = FetchConfig::default();
     FetchConfig {

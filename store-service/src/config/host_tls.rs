@@ -14,7 +14,9 @@ use super::BadConfig;
 use super::private_file::read_private_file;
 use super::vars::{Reader, Vars};
 
-/// `LINKGATE_FETCH_TLS_FILE`: a TOML file of `[[hosts]]`. Default: none.
+/// `LINKGATE_FETCH_TLS_FILE`: authorities and client certificates for single hosts. Read again at SIGHUP; if anything
+/// is wrong then, the store logs that and goes on as before. Default: none, and what the system trusts, and no client
+/// certificate.
 pub(super) const FILE: &str = "LINKGATE_FETCH_TLS_FILE";
 
 #[derive(Deserialize)]

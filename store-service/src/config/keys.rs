@@ -14,13 +14,15 @@ use super::private_file::read_private_file;
 use super::shared::DATABASE_URL;
 use super::vars::{Reader, Vars};
 
-/// `LINKGATE_STORE_STATEMENT_KEY_FILE`: a file with the private key by which statements are signed, Ed25519 as PEM (PKCS#8).
-/// Default: the data directory's own, which is made at the first start.
+/// `LINKGATE_STORE_STATEMENT_KEY_FILE`: a file with the private key that signs statements, Ed25519 as PEM (PKCS#8),
+/// which the store's user alone may read. Required of stores that share. Default `attestation.key` of the data
+/// directory, made at the first start.
 pub(super) const STATEMENTS: &str = "LINKGATE_STORE_STATEMENT_KEY_FILE";
-/// `LINKGATE_STORE_URL_KEY_FILE`: the same for signed URLs.
+/// `LINKGATE_STORE_URL_KEY_FILE`: the same for signed URLs. Default `signed-urls.key` of the data directory, made at
+/// the first start.
 pub(super) const URLS: &str = "LINKGATE_STORE_URL_KEY_FILE";
-/// `LINKGATE_STORE_REPLACED_KEYS`: ids of keys that stores with the same database signed with until now, and whose place the
-/// given ones take. Default: none, and a store with another key than the others refuses to start.
+/// `LINKGATE_STORE_REPLACED_KEYS`: ids of keys whose place the given ones take, for a rotation. Ids as `linkgate keys
+/// id` prints them, with commas between. Default none.
 pub(super) const REPLACED: &str = "LINKGATE_STORE_REPLACED_KEYS";
 
 /// Digits of an id, which is a SHA-256.

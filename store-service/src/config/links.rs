@@ -4,8 +4,9 @@ use url::Url;
 
 use super::vars::{Reader, Vars};
 
-/// `LINKGATE_STORE_PUBLIC_URL`: where callers reach the gateway, with the prefix that URLs are to have, such as
-/// `https://gateway.example.com/prod`. Default: none, and URLs are relative to that of the request that made them.
+/// `LINKGATE_STORE_PUBLIC_URL`: where callers reach the gateway, with the prefix that signed URLs and links to
+/// further pages are to have: `https://gateway.example.com/prod`. Http or https URL without query, fragment and user.
+/// Default: none, and they are relative to the request that is answered.
 pub(super) const PUBLIC_URL: &str = "LINKGATE_STORE_PUBLIC_URL";
 
 /// Without a slash at its end.

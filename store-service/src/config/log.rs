@@ -20,9 +20,10 @@ pub enum LogFormat {
 /// What is logged.
 #[derive(Clone, Debug)]
 pub struct LogConfig {
-    /// `LINKGATE_LOG`: a level, or directives like `info,linkgate_store=debug`. Default `info`.
+    /// `LINKGATE_LOG`: what the store logs, on standard error: a level, or directives like `info,linkgate=debug`.
+    /// Default `info`.
     pub filter: String,
-    /// `LINKGATE_LOG_FORMAT`: `text` or `json`. Default `text`.
+    /// `LINKGATE_LOG_FORMAT`: `text` for people, `json` for machines. Default `text`.
     pub format: LogFormat,
 }
 

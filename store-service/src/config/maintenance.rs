@@ -21,27 +21,29 @@ const DAY_S: u64 = 86_400;
 /// When and how fast maintenance runs.
 #[derive(Clone, Debug)]
 pub struct MaintenanceConfig {
-    /// `LINKGATE_STORE_GC_INTERVAL_S`: seconds between two garbage collections; the first one is at the
-    /// start. 0: never. Default 86400.
+    /// `LINKGATE_STORE_GC_INTERVAL_S`: time between two garbage collections, which delete packages that no row
+    /// references and temporary files that no upload owns; the first is at the start; 0: never.
+    /// Seconds, 0–2592000. Default `86400`.
     pub gc_interval: Option<Duration>,
-    /// `LINKGATE_STORE_GC_GRACE_S`: what is younger stays. Default 3600.
+    /// `LINKGATE_STORE_GC_GRACE_S`: garbage collection spares what is younger. Seconds, 1–2592000. Default `3600`.
     pub gc_grace: Duration,
-    /// `LINKGATE_STORE_SCRUB_BYTES_PER_S`: how fast stored packages are read again and held against the catalog, once a day
-    /// at most. 0: never. Default 1048576.
+    /// `LINKGATE_STORE_SCRUB_BYTES_PER_S`: how fast the scrub reads stored packages and compares them with the
+    /// catalog, all of them once a day at most; 0: never. Bytes a second, 0–1099511627776. Default `1048576` (1 MiB).
     pub scrub_bytes_per_s: u64,
-    /// `LINKGATE_STORE_JOB_RETENTION_S`: seconds for which uploads that have ended can be asked for, at least the day for which
-    /// an `Idempotency-Key` counts. Default 604800, a week.
+    /// `LINKGATE_STORE_JOB_RETENTION_S`: how long you can ask for jobs that have ended. Seconds, 86400–31622400.
+    /// Default `604800` (a week).
     pub job_retention: Duration,
-    /// `LINKGATE_STORE_PURGE_INTERVAL_S`: seconds between two looks for deleted packages whose bytes may go; the first one is
-    /// at the start. 0: never. Default 3600.
+    /// `LINKGATE_STORE_PURGE_INTERVAL_S`: time between two purges of packages whose time to be restored is over; the
+    /// first is at the start; 0: never. Seconds, 0–2592000. Default `3600`.
     pub purge_interval: Option<Duration>,
-    /// `LINKGATE_STORE_RESTORE_DAYS`: days for which a deleted package keeps its bytes and can be restored. 0: not at all.
-    /// Default 14.
+    /// `LINKGATE_STORE_RESTORE_DAYS`: for how long a deleted package keeps its bytes and can be restored; 0: it is
+    /// purged at once. It counts for deletions from then on. Days, 0–3660. Default `14`.
     pub restore: Duration,
-    /// `LINKGATE_RETENTION_INTERVAL_S`: seconds between two clean-ups by the rules of `LINKGATE_RETENTION_FILE`; the first one is
-    /// at the start. 0: never. Default 86400.
+    /// `LINKGATE_RETENTION_INTERVAL_S`: time between two clean-ups by these rules; the first is at the start; 0: only
+    /// by request. Seconds, 0–2592000. Default `86400`.
     pub cleanup_interval: Option<Duration>,
-    /// `LINKGATE_STORE_EVENT_RETENTION_DAYS`: days for which what happened to packages is known, at least 180. Default 365.
+    /// `LINKGATE_STORE_EVENT_RETENTION_DAYS`: for how long what happened to packages is known. Days, 180–36500.
+    /// Default `365`.
     pub event_retention: Duration,
 }
 

@@ -12,8 +12,8 @@ use toml::Spanned;
 
 use super::vars::{Reader, Vars};
 
-/// `LINKGATE_MODULES_FILE`: a TOML file of `unknown_modules` and `[[modules]]`. Default: none, which declares no module
-/// and registers unknown ones.
+/// `LINKGATE_MODULES_FILE`: which modules take packages. Default: none, and no module is declared, unknown ones are
+/// registered.
 pub(super) const FILE: &str = "LINKGATE_MODULES_FILE";
 
 #[derive(Deserialize)]

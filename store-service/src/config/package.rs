@@ -16,11 +16,17 @@ pub(super) const MAX_DECODER_BYTES: &str = "LINKGATE_PACKAGE_MAX_DECODER_BYTES";
 pub(super) const MAX_CPU: &str = "LINKGATE_PACKAGE_MAX_CPU_S";
 pub(super) const DECODER_MEMORY: &str = "LINKGATE_STORE_DECODER_MEMORY_BYTES";
 
-/// - `LINKGATE_PACKAGE_ALLOW_UNKNOWN_FORMATS`: whether files that are no archive are stored, too: `true` or `false`. Default `false`.
-/// - `LINKGATE_PACKAGE_MAX_ENTRIES`: members of a package. Default 100000, at some 32 bytes of memory each.
-/// - `LINKGATE_PACKAGE_MAX_UNPACKED_BYTES`: bytes that come out of a package. Default 4294967296 (4 GiB).
-/// - `LINKGATE_PACKAGE_MAX_RATIO`: bytes that come out for each that goes in, judged from 32 MiB on. Default 100.
-/// - `LINKGATE_PACKAGE_MAX_DECODER_BYTES`: memory that unpacking it may take. Default 75497472 (72 MiB).
+/// - `LINKGATE_PACKAGE_ALLOW_UNKNOWN_FORMATS`: whether the store also takes files that are no archives; it never
+///   takes empty files and broken archives. `true` or `false`. Default `false`.
+/// - `LINKGATE_PACKAGE_MAX_ENTRIES`: members of a package, with the headers that only describe members; each takes
+///   some 32 bytes of memory during the inspection. Members, 1–1000000. Default `100000`.
+/// - `LINKGATE_PACKAGE_MAX_UNPACKED_BYTES`: bytes that come out of a package. Bytes, 1–1099511627776. Default
+///   `4294967296` (4 GiB).
+/// - `LINKGATE_PACKAGE_MAX_RATIO`: bytes that come out for each that goes in, judged after 32 MiB have come out.
+///   Bytes, 1–1000000. Default `100`.
+/// - `LINKGATE_PACKAGE_MAX_DECODER_BYTES`: memory that unpacking a package may take, of xz and Zstandard alike; more
+///   gets `PACKAGE_LIMIT_EXCEEDED`. `xz -9` takes 65 MiB, `zstd --long=27` 129 MiB. Bytes, 4194304–4294967296.
+///   Default `75497472` (72 MiB).
 pub(super) fn read_settings(reader: &mut Reader<'_, impl Vars>) -> Limits {
     let usual = Limits::default();
     Limits {
@@ -33,8 +39,10 @@ pub(super) fn read_settings(reader: &mut Reader<'_, impl Vars>) -> Limits {
     }
 }
 
-/// - `LINKGATE_STORE_DECODER_MEMORY_BYTES`: memory of all decoders together. Default 201326592 (192 MiB).
-/// - `LINKGATE_PACKAGE_MAX_CPU_S`: CPU time of an inspection. Default 300.
+/// - `LINKGATE_STORE_DECODER_MEMORY_BYTES`: memory of all decoders together; at least what one package may take.
+///   Bytes, 4194304–1099511627776. Default `201326592` (192 MiB).
+/// - `LINKGATE_PACKAGE_MAX_CPU_S`: CPU time that the inspection of a package may take; more gets
+///   `PACKAGE_LIMIT_EXCEEDED`. Seconds, 1–86400. Default `300`.
 ///
 /// Who waits for memory waits for as long as a download may take.
 pub(super) fn read_inspection(

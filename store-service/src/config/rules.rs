@@ -16,7 +16,8 @@ use toml::Spanned;
 use super::BadConfig;
 use super::vars::{Reader, Vars};
 
-/// `LINKGATE_QUOTA_FILE`: a TOML file of `[[quotas]]`. Default: none.
+/// `LINKGATE_QUOTA_FILE`: quotas of single targets, in the place of these. Read again at SIGHUP as the rules are.
+/// Default none.
 pub(super) const QUOTA_FILE: &str = "LINKGATE_QUOTA_FILE";
 /// `LINKGATE_QUOTA_MODULE_MAX_PACKAGES`: packages of a module. 0: no limit. Default 0.
 pub(super) const MODULE_MAX_PACKAGES: &str = "LINKGATE_QUOTA_MODULE_MAX_PACKAGES";
@@ -26,9 +27,10 @@ pub(super) const MODULE_MAX_BYTES: &str = "LINKGATE_QUOTA_MODULE_MAX_BYTES";
 pub(super) const APP_MAX_PACKAGES: &str = "LINKGATE_QUOTA_APP_MAX_PACKAGES";
 /// `LINKGATE_QUOTA_APP_MAX_BYTES`: bytes of an application. 0: no limit. Default 0.
 pub(super) const APP_MAX_BYTES: &str = "LINKGATE_QUOTA_APP_MAX_BYTES";
-/// `LINKGATE_QUOTA_MAX_PACKAGE_BYTES`: bytes of a package. 0: no limit. Default 0.
+/// `LINKGATE_QUOTA_MAX_PACKAGE_BYTES`: how many bytes a package may have. Bytes; 0: no limit. Default `0`.
 pub(super) const MAX_PACKAGE_BYTES: &str = "LINKGATE_QUOTA_MAX_PACKAGE_BYTES";
-/// `LINKGATE_RETENTION_FILE`: a TOML file of `[[rules]]`. Default: none.
+/// `LINKGATE_RETENTION_FILE`: rules by which packages are deleted by and by. Read again at SIGHUP; if anything is
+/// wrong then, the store logs that and the rules stay as they were. Default: none, and nothing is deleted.
 pub(super) const RETENTION_FILE: &str = "LINKGATE_RETENTION_FILE";
 
 /// Each is compared with each module.

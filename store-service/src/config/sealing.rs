@@ -9,9 +9,11 @@ use secrecy::SecretString;
 use super::private_file::read_private_file;
 use super::vars::{Reader, Vars};
 
-/// `LINKGATE_STORE_SEALING_KEY`: 64 hexadecimal digits. Default: none, and callers' credentials are never written down.
+/// `LINKGATE_STORE_SEALING_KEY`: seals what must be written down of an accepted upload: its request, whose link may
+/// hold a signature, and its caller's credential; nobody may guess it. 64 hexadecimal digits. Default: none, and
+/// requests are written down as they are, and those with a credential are refused.
 pub(super) const KEY: &str = "LINKGATE_STORE_SEALING_KEY";
-/// `LINKGATE_STORE_SEALING_KEY_FILE`: a file with the same.
+/// `LINKGATE_STORE_SEALING_KEY_FILE`: a file with the same, which the store's user alone may read. Default none.
 pub(super) const KEY_FILE: &str = "LINKGATE_STORE_SEALING_KEY_FILE";
 
 pub(super) fn read_sealing_key(reader: &mut Reader<'_, impl Vars>) -> Option<Arc<SealingKey>> {

@@ -49,19 +49,24 @@ const CONNECTIONS_FOR_OTHERS: usize = 192;
 /// How callers are served.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// `LINKGATE_STORE_LISTEN`: `address:port` to listen on, or `name:port` with a name that has an address now.
-    /// Default `127.0.0.1:8081`.
+    /// `LINKGATE_STORE_LISTEN`: where to listen; port 0 takes a free one (see the log). The store looks a name up
+    /// once, at the start, and takes its first address: in a container with several networks that chooses one of
+    /// them. `address:port` or `name:port`. Default `127.0.0.1:8081`.
     pub listen: SocketAddr,
     /// How it shakes hands, see `tls`; `None`: in plain HTTP.
     pub tls: Option<ServerTls>,
-    /// `LINKGATE_STORE_MAX_CONNECTIONS`: open connections at once; further ones wait in the kernel. Default 1536.
+    /// `LINKGATE_STORE_MAX_CONNECTIONS`: connections at once; further ones wait in the kernel's queue. At least 192
+    /// more than requests may wait, watch, download and send files, so that everybody else is answered. Connections,
+    /// 1–1000000. Default `1536`.
     pub max_connections: usize,
     /// How many uploads download at once, and how many wait.
     pub queue: QueueLimits,
     /// Files that callers send at once.
     pub files: Bounds,
-    /// `LINKGATE_STORE_MAX_UPLOAD_LIVES`: how often the store may end while it works on an accepted upload, before it gives that
-    /// up. Default 3.
+    /// `LINKGATE_STORE_MAX_UPLOAD_LIVES`: how often the store may end (crash, `kill -9`, out of memory) while it
+    /// works on an upload that was answered 202, before it gives that upload up as `UPLOAD_ABANDONED`. A stop in good
+    /// order does not count. After a start, such uploads begin four at a time, and one more for each that has ended.
+    /// Lives, 1–100. Default `3`.
     pub max_lives: u32,
     /// Requests that wait for the end of an upload.
     pub waiters: SeatBounds,
@@ -69,19 +74,21 @@ pub struct ServerConfig {
     pub watchers: SeatBounds,
     /// Downloads of packages at once.
     pub downloads: Bounds,
-    /// `LINKGATE_STORE_DOWNLOAD_MIN_BYTES_PER_S`: how fast a download must be read on average, after the write timeout; slower
-    /// ones are broken off. 0: any rate will do. Default 16384.
+    /// `LINKGATE_STORE_DOWNLOAD_MIN_BYTES_PER_S`: how fast a download must be read on average, after the write
+    /// timeout; slower ones are broken off. 0: any rate will do. Bytes a second, 0–1073741824. Default `16384`.
     pub download_min_rate: u64,
-    /// `LINKGATE_STORE_WRITE_TIMEOUT_S`: seconds in which whoever is sent a reply must read 64 KiB of it, or all that is left; its
-    /// connection is cut else. Default 300.
+    /// `LINKGATE_STORE_WRITE_TIMEOUT_S`: time in which whoever is sent a reply must read 64 KiB of it, or all that is
+    /// left. Through Envoy's and the kernel's buffers a reader of the least rate shows up every four minutes or so.
+    /// Keep it below `idle_timeout` of downloads in `envoy.yaml`. Seconds, 1–86400. Default `300`.
     pub write_timeout: Duration,
-    /// `LINKGATE_STORE_HEADER_TIMEOUT_S`: seconds for a request's head, and again for its body. An idle HTTP/1
-    /// connection is closed after it too. Default 10.
+    /// `LINKGATE_STORE_HEADER_TIMEOUT_S`: time for a request's head, and again for its body; an idle HTTP/1
+    /// connection is closed after it too. Seconds, 1–86400. Default `10`.
     pub header_timeout: Duration,
-    /// `LINKGATE_STORE_MAX_BODY_BYTES`: largest request body, whatever `Content-Length` says. Default 1048576, the most
-    /// that a policy can let through; the policy is where it is narrowed.
+    /// `LINKGATE_STORE_MAX_BODY_BYTES`: largest request body, whatever `Content-Length` says; a larger one gets 413.
+    /// Bytes, 1–16777216. Default `1048576`, the most that a policy lets through.
     pub max_body_bytes: usize,
-    /// `LINKGATE_STORE_SHUTDOWN_GRACE_S`: seconds that running uploads get to finish at shutdown. Default 30.
+    /// `LINKGATE_STORE_SHUTDOWN_GRACE_S`: time that running uploads get to finish after SIGTERM or SIGINT; then the
+    /// store cancels them and deletes what they left. Seconds, 0–86400. Default `30`.
     pub shutdown_grace: Duration,
 }
 
@@ -132,7 +139,7 @@ impl ServerConfig {
     }
 }
 
-/// `LINKGATE_STORE_MAX_CONNECTIONS`: whoever waits or watches must leave some to those who are answered at once.
+/// Whoever waits or watches must leave some to those who are answered at once.
 fn max_connections(reader: &mut Reader<'_, impl Vars>, held: &[Bounds]) -> usize {
     let connections = reader.number(MAX_CONNECTIONS, 1536, 1..=1_000_000);
     let needed = held.iter().map(|bounds| bounds.in_sum).sum::<usize>() + CONNECTIONS_FOR_OTHERS;
@@ -146,16 +153,18 @@ fn max_connections(reader: &mut Reader<'_, impl Vars>, held: &[Bounds]) -> usize
     connections
 }
 
-/// - `LINKGATE_STORE_MAX_WAITERS`: requests that wait for the end of an upload; further ones are answered 429. Default 512.
-/// - `LINKGATE_STORE_MAX_WAITERS_PER_APP`: of these, of one calling application. Default 128.
-/// - `LINKGATE_STORE_MAX_WAITERS_PER_UPLOAD`: of these, for one upload. Default 64.
+/// - `LINKGATE_STORE_MAX_WAITERS`: requests that wait for the end of an upload; further ones get 429
+///   `TOO_MANY_REQUESTS`. Requests, 1–1000000. Default `512`.
+/// - `LINKGATE_STORE_MAX_WAITERS_PER_APP`: of these, of one calling application. Requests, 1–1000000. Default `128`.
+/// - `LINKGATE_STORE_MAX_WAITERS_PER_UPLOAD`: of these, for one upload. Requests, 1–1000000. Default `64`.
 fn waiters(reader: &mut Reader<'_, impl Vars>) -> SeatBounds {
     seats(reader, (MAX_WAITERS_PER_APP, 128), (MAX_WAITERS, 512), (MAX_WAITERS_PER_UPLOAD, 64))
 }
 
-/// - `LINKGATE_STORE_MAX_FILE_UPLOADS`: files that callers send at once, at up to 4 MiB of memory each; further ones are answered
-///   429. They take no place of those that download. Default 32.
-/// - `LINKGATE_STORE_MAX_FILE_UPLOADS_PER_APP`: of these, of one calling application. Default 8.
+/// - `LINKGATE_STORE_MAX_FILE_UPLOADS`: files that callers send at once, at up to 4 MiB of memory each; further ones
+///   get 429 `TOO_MANY_UPLOADS`. They take no place of downloads. Size, time and rate are those of links:
+///   `LINKGATE_FETCH_MAX_BYTES`, `…_TOTAL_TIMEOUT_S`, `…_IDLE_TIMEOUT_S`, `…_MIN_RATE`. Uploads, 1–256. Default `32`.
+/// - `LINKGATE_STORE_MAX_FILE_UPLOADS_PER_APP`: of these, of one calling application. Uploads, 1–256. Default `8`.
 fn files(reader: &mut Reader<'_, impl Vars>) -> Bounds {
     let usual = FileRules::default().at_once;
     Bounds {
@@ -164,16 +173,18 @@ fn files(reader: &mut Reader<'_, impl Vars>) -> Bounds {
     }
 }
 
-/// - `LINKGATE_STORE_MAX_WATCHERS`: event streams, and requests that cancel an upload; further ones are answered 429.
-///   Default 256.
-/// - `LINKGATE_STORE_MAX_WATCHERS_PER_APP`: of these, of one calling application. Default 64.
-/// - `LINKGATE_STORE_MAX_WATCHERS_PER_UPLOAD`: of these, for one upload. Default 32.
+/// - `LINKGATE_STORE_MAX_WATCHERS`: event streams, and requests that cancel an upload; further ones get 429
+///   `TOO_MANY_REQUESTS`. Requests, 1–1000000. Default `256`.
+/// - `LINKGATE_STORE_MAX_WATCHERS_PER_APP`: of these, of one calling application. Requests, 1–1000000. Default `64`.
+/// - `LINKGATE_STORE_MAX_WATCHERS_PER_UPLOAD`: of these, for one upload. Requests, 1–1000000. Default `32`.
 fn watchers(reader: &mut Reader<'_, impl Vars>) -> SeatBounds {
     seats(reader, (MAX_WATCHERS_PER_APP, 64), (MAX_WATCHERS, 256), (MAX_WATCHERS_PER_UPLOAD, 32))
 }
 
-/// - `LINKGATE_STORE_MAX_DOWNLOADS`: packages that are downloaded at once; further requests are answered 429. Default 256.
-/// - `LINKGATE_STORE_MAX_DOWNLOADS_PER_APP`: of these, by one calling application. Default 64.
+/// - `LINKGATE_STORE_MAX_DOWNLOADS`: packages that are downloaded at once; further requests get 429. Downloads,
+///   1–1000000. Default `256`.
+/// - `LINKGATE_STORE_MAX_DOWNLOADS_PER_APP`: of these, by one calling application; a signed URL counts for its maker.
+///   Downloads, 1–1000000. Default `64`.
 fn downloads(reader: &mut Reader<'_, impl Vars>) -> Bounds {
     Bounds {
         per_owner: reader.number(MAX_DOWNLOADS_PER_APP, 64, 1..=1_000_000),
@@ -204,20 +215,31 @@ fn listen(reader: &mut Reader<'_, impl Vars>) -> SocketAddr {
     })
 }
 
-/// - `LINKGATE_STORE_MAX_UPLOADS`: uploads that download at once, at up to 4 MiB of memory each. Default 64.
-/// - `LINKGATE_STORE_MAX_UPLOADS_PER_HOST`: of these, from one host. Default 32.
-/// - `LINKGATE_STORE_MAX_UPLOADS_PER_APP`: of these, of one calling application. Default 16.
-/// - `LINKGATE_STORE_MAX_QUEUED_UPLOADS`: uploads that wait for their turn; further ones are answered 429. Default 256.
-/// - `LINKGATE_STORE_MAX_QUEUED_UPLOADS_PER_APP`: of these, of one calling application. Default 64.
-/// - `LINKGATE_STORE_MAX_ENDED_JOBS`: jobs that have ended and are remembered; the oldest are forgotten first. Default 50000.
-/// - `LINKGATE_STORE_MAX_ENDED_JOBS_PER_APP`: of these, of one calling application. Default 5000.
-/// - `LINKGATE_STORE_MAX_NONCES`: nonces of signed requests that are remembered, each for thirteen minutes at most; further ones are answered
-///   429. Default 100000.
-/// - `LINKGATE_STORE_MAX_NONCES_PER_APP`: of these, of one calling application. Default 20000.
-/// - `LINKGATE_STORE_QUEUE_TIMEOUT_S`: seconds that one waits before it is answered 429. Default 20: with the total of a
-///   download it stays below the 630 s that the gateway waits.
-/// - `LINKGATE_STORE_JOB_LEASE_S`: seconds without a sign of life after which another store takes over what a store works on,
-///   where several share a database. Default 30.
+/// - `LINKGATE_STORE_MAX_UPLOADS`: uploads that download at once, at up to 5 MiB of memory each (mostly under 1 MiB),
+///   two of them at 24 MiB for a large file in parts, and their decoders at what `LINKGATE_STORE_DECODER_MEMORY_BYTES` says for all together;
+///   further ones wait. Uploads, 1–256. Default `64`.
+/// - `LINKGATE_STORE_MAX_UPLOADS_PER_HOST`: of these, from one host. Uploads, 1–256. Default `32`.
+/// - `LINKGATE_STORE_MAX_UPLOADS_PER_APP`: of these, of one calling application, whatever applications its packages
+///   are for. Keep it below the two above, so that one caller leaves space to others. Uploads, 1–256. Default `16`.
+/// - `LINKGATE_STORE_MAX_QUEUED_UPLOADS`: uploads that wait for their turn; further ones get 429 `TOO_MANY_UPLOADS`.
+///   Uploads, 0–100000. Default `256`.
+/// - `LINKGATE_STORE_MAX_QUEUED_UPLOADS_PER_APP`: of these, of one calling application; an accepted upload counts
+///   until it ends, also after a restart. Uploads, 0–100000. Default `64`.
+/// - `LINKGATE_STORE_MAX_ENDED_JOBS`: jobs that have ended and that you can ask for; the oldest are forgotten first,
+///   each with its `Idempotency-Key`. A job takes about 1 KiB of the database, at most 12 with the longest links.
+///   Jobs, 1–10000000. Default `50000`.
+/// - `LINKGATE_STORE_MAX_ENDED_JOBS_PER_APP`: of these, of one calling application. Jobs, 1–10000000. Default `5000`.
+/// - `LINKGATE_STORE_MAX_NONCES`: nonces of signed requests that may change something and that the database
+///   remembers, each for at most 13 minutes; further requests get 429. One takes about 150 bytes. With several stores
+///   one caller's share may be passed by as many as are sent at the same moment, and all of them hold for up to eight
+///   stores. Nonces, 1–10000000. Default `100000`.
+/// - `LINKGATE_STORE_MAX_NONCES_PER_APP`: of these, of one calling application: 20000 are 30 signed uploads a second.
+///   Nonces, 1–10000000. Default `20000`.
+/// - `LINKGATE_STORE_QUEUE_TIMEOUT_S`: how long one waits before it gets 429. The sum with
+///   `LINKGATE_FETCH_TOTAL_TIMEOUT_S` should stay below the 630 s that the gateway waits. Seconds, 1–86400. Default
+///   `20`.
+/// - `LINKGATE_STORE_JOB_LEASE_S`: where several stores share a database: after how long without a sign of life of a
+///   store the others take over what it works on. A store shows one every sixth of it. Seconds, 3–3600. Default `30`.
 fn queue_limits(reader: &mut Reader<'_, impl Vars>) -> QueueLimits {
     let usual = QueueLimits::default();
     QueueLimits {

@@ -12,38 +12,48 @@ use url::Url;
 use super::private_file::read_private_file;
 use super::vars::{Reader, Vars};
 
-/// `LINKGATE_DATABASE_URL`: the catalog in PostgreSQL, as `postgres://user:password@host/name`. Default: none, and the catalog
-/// is in the data directory.
+/// `LINKGATE_DATABASE_URL`: the catalog in PostgreSQL 13 or later, for stores that share it:
+/// `postgres://user:password@host:port/name`, with `?sslmode=verify-full&sslrootcert=…` where the network is not to
+/// be trusted. Never shown. Default: none, and the catalog is in the data directory.
 pub(super) const DATABASE_URL: &str = "LINKGATE_DATABASE_URL";
-/// `LINKGATE_DATABASE_URL_FILE`: a file with the same.
+/// `LINKGATE_DATABASE_URL_FILE`: a file with the same, which the store's user alone may read. Default none.
 pub(super) const DATABASE_URL_FILE: &str = "LINKGATE_DATABASE_URL_FILE";
-/// `LINKGATE_S3_BUCKET`: where packages are stored, an existing bucket. Default: none, and they are in the data directory.
+/// `LINKGATE_S3_BUCKET`: the bucket of packages, which must be there. Default: none, and packages are in the data
+/// directory.
 pub(super) const BUCKET: &str = "LINKGATE_S3_BUCKET";
-/// `LINKGATE_S3_PREFIX`: what the keys of all objects begin with. Default: nothing.
+/// `LINKGATE_S3_PREFIX`: what the names of all objects begin with. Stores with the same database have the same,
+/// stores with different ones different ones. Names with a `/` behind each. Default empty.
 pub(super) const PREFIX: &str = "LINKGATE_S3_PREFIX";
-/// `LINKGATE_S3_ENDPOINT`: the address of the storage. Default: that of AWS in the region.
+/// `LINKGATE_S3_ENDPOINT`: where the storage is. Http or https URL of a host. Default AWS, in the region.
 pub(super) const ENDPOINT: &str = "LINKGATE_S3_ENDPOINT";
-/// `LINKGATE_S3_REDIRECT_ENDPOINT`: where callers reach the storage. Whoever downloads by a signed URL is sent there for the bytes.
-/// Default: none, and the store sends them itself.
+/// `LINKGATE_S3_REDIRECT_ENDPOINT`: where callers reach the storage. Whoever downloads by a signed URL is sent there for
+/// the bytes, to an address that is good for five minutes; all others get them from the store, for a redirect would take
+/// their credentials along. Http or https URL of a host. Default: none, and the store sends all bytes itself.
 pub(super) const REDIRECT_ENDPOINT: &str = "LINKGATE_S3_REDIRECT_ENDPOINT";
-/// `LINKGATE_S3_REGION`: the region. Default `us-east-1`.
+/// `LINKGATE_S3_REGION`: the region, which is part of what is signed. Default `us-east-1`.
 pub(super) const REGION: &str = "LINKGATE_S3_REGION";
-/// `LINKGATE_S3_URL_STYLE`: `path` (default) or `virtual-host`.
+/// `LINKGATE_S3_URL_STYLE`: where the bucket stands in a URL. `path` or `virtual-host`. Default `path`.
 pub(super) const URL_STYLE: &str = "LINKGATE_S3_URL_STYLE";
-/// `LINKGATE_S3_ACCESS_KEY_ID`: who the store is. Default: whoever the platform says it is (`AWS_…`).
+/// `LINKGATE_S3_ACCESS_KEY_ID`: who the store is for the storage. Default: none, and whoever the platform says by its
+/// own variables (`AWS_ROLE_ARN`, `AWS_CONTAINER_CREDENTIALS_…` and so on) or its address for metadata.
 pub(super) const KEY_ID: &str = "LINKGATE_S3_ACCESS_KEY_ID";
-/// `LINKGATE_S3_SECRET_ACCESS_KEY`: the key.
+/// `LINKGATE_S3_SECRET_ACCESS_KEY`: the key to it. Never shown. Default none.
 pub(super) const SECRET: &str = "LINKGATE_S3_SECRET_ACCESS_KEY";
-/// `LINKGATE_S3_SECRET_ACCESS_KEY_FILE`: a file with the same.
+/// `LINKGATE_S3_SECRET_ACCESS_KEY_FILE`: a file with the same, which the store's user alone may read. Default none.
 pub(super) const SECRET_FILE: &str = "LINKGATE_S3_SECRET_ACCESS_KEY_FILE";
-/// `LINKGATE_S3_MEMORY_BYTES`: what all uploads together may hold in memory. Default 67108864 (64 MiB).
+/// `LINKGATE_S3_MEMORY_BYTES`: what all uploads together hold in memory on their way into the bucket; what finds no
+/// place there goes through temporary files in the data directory. Bytes, 33554432–1099511627776. Default `67108864`.
 pub(super) const MEMORY: &str = "LINKGATE_S3_MEMORY_BYTES";
 
-/// `LINKGATE_S3_ENCRYPTION`: how the storage is to encrypt what it stores, `AES256` or `aws:kms`. Default: as the bucket says.
+/// `LINKGATE_S3_ENCRYPTION`: how the storage is to encrypt what it stores: `AES256`, with keys of its own, or
+/// `aws:kms`. `AES256`, `aws:kms`. Default: none, and as the bucket says.
 pub(super) const ENCRYPTION: &str = "LINKGATE_S3_ENCRYPTION";
-/// `LINKGATE_S3_KMS_KEY_ID`: by which key of the key service, with `aws:kms`.
+/// `LINKGATE_S3_KMS_KEY_ID`: by which key of the key service, with `aws:kms`. The store needs `kms:GenerateDataKey`
+/// and `kms:Decrypt` for it. Default none.
 pub(super) const KMS_KEY_ID: &str = "LINKGATE_S3_KMS_KEY_ID";
-/// `LINKGATE_S3_DELETE_GRACE_S`: seconds that an object stays in the bucket once no package needs it. Default 604800 (7 days).
+/// `LINKGATE_S3_DELETE_GRACE_S`: how long an object stays in the bucket once no package needs it. At least as long as
+/// the database may be taken back to an earlier moment, or packages that come back with it have no bytes. Seconds,
+/// 0–31622400. Default `604800` (7 days).
 pub(super) const DELETE_GRACE: &str = "LINKGATE_S3_DELETE_GRACE_S";
 
 /// All that says something about the bucket.

@@ -19,12 +19,15 @@ use secrecy::ExposeSecret as _;
 use super::private_file::read_private_file;
 use super::vars::{Reader, Vars};
 
-/// `LINKGATE_STORE_TLS_CERT_FILE`: the certificate that the store shows, PEM, with those between it and its authority. Default:
-/// none, and the listener speaks plain HTTP.
+/// `LINKGATE_STORE_TLS_CERT_FILE`: the certificate that the store shows, PEM, with those between it and its
+/// authority: the listener speaks TLS 1.2 and 1.3, and no plain HTTP. It and the two below are read again at SIGHUP,
+/// and some seconds after a change; if anything is wrong then, the store logs that and goes on with what it had.
+/// Default: none, and plain HTTP.
 pub(super) const CERTIFICATE: &str = "LINKGATE_STORE_TLS_CERT_FILE";
-/// `LINKGATE_STORE_TLS_KEY_FILE`: its private key, PEM.
+/// `LINKGATE_STORE_TLS_KEY_FILE`: its private key, PEM, which the store's user alone may read. Default none.
 pub(super) const KEY: &str = "LINKGATE_STORE_TLS_KEY_FILE";
-/// `LINKGATE_STORE_TLS_CLIENT_CA_FILE`: who vouches for gateways, PEM. Default: nobody need to, and a token is enough.
+/// `LINKGATE_STORE_TLS_CLIENT_CA_FILE`: authorities of gateways, PEM. Whoever shows another certificate is refused in
+/// the handshake, and whoever shows none may ask only how the store is. Default: none, and a token is enough.
 pub(super) const CLIENT_CA: &str = "LINKGATE_STORE_TLS_CLIENT_CA_FILE";
 
 /// How the listener shakes hands; copies share it.

@@ -40,7 +40,7 @@ pub struct TraceConfig {
     pub timeout: Duration,
     /// `OTEL_SERVICE_NAME`, or `service.name` of the next. Default `linkgate-store`.
     pub service_name: String,
-    /// `OTEL_RESOURCE_ATTRIBUTES`: what else is said of this service.
+    /// What else is said of this service.
     pub attributes: Vec<(String, String)>,
     /// `OTEL_TRACES_SAMPLER` and its `_ARG`. Default `parentbased_always_on`.
     pub sampler: Sampler,
@@ -62,6 +62,25 @@ impl fmt::Debug for TraceConfig {
 impl TraceConfig {
     /// `None` unless there is somewhere to send traces to; the other variables are not looked at then, for they may be meant
     /// for somebody else.
+    ///
+    /// - `OTEL_EXPORTER_OTLP_ENDPOINT`: the collector, to which `/v1/traces` is added; switches traces on. No
+    ///   credentials in it. `http://…` or `https://…`. Default none.
+    /// - `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`: the same, taken as it is. Default none.
+    /// - `OTEL_SDK_DISABLED`: `true` switches traces off again. Default `false`.
+    /// - `OTEL_TRACES_EXPORTER`: `none` switches traces off again; besides only `otlp`. Default `otlp`.
+    /// - `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_EXPORTER_OTLP_TRACES_HEADERS`: headers for the collector, such as
+    ///   `authorization=Bearer%20…`; treated as secret. `name=value,…`, percent-encoded. Default none.
+    /// - `OTEL_EXPORTER_OTLP_TIMEOUT`, `OTEL_EXPORTER_OTLP_TRACES_TIMEOUT`: time for an export, with its attempts.
+    ///   Milliseconds, 1–60000. Default `10000`.
+    /// - `OTEL_EXPORTER_OTLP_PROTOCOL`, `OTEL_EXPORTER_OTLP_TRACES_PROTOCOL`: only `http/protobuf`. Default
+    ///   `http/protobuf`.
+    /// - `OTEL_EXPORTER_OTLP_COMPRESSION`, `OTEL_EXPORTER_OTLP_TRACES_COMPRESSION`: only `none`. Default `none`.
+    /// - `OTEL_SERVICE_NAME`: the store's name; wins over `service.name` in the next. Default `linkgate-store`.
+    /// - `OTEL_RESOURCE_ATTRIBUTES`: more attributes of it, such as `deployment.environment.name=prod`.
+    ///   `name=value,…`, percent-encoded. Default none.
+    /// - `OTEL_TRACES_SAMPLER`: which traces are exported: `always_on`, `always_off`, `traceidratio`, or these behind
+    ///   `parentbased_`, for requests that do not say. Default `parentbased_always_on`.
+    /// - `OTEL_TRACES_SAMPLER_ARG`: the part that `traceidratio` exports. 0–1. Default `1`.
     pub(super) fn read_settings(reader: &mut Reader<'_, impl Vars>) -> Option<Self> {
         let is_off = reader.read_text(DISABLED).is_some_and(|value| value.eq_ignore_ascii_case("true"))
             || reader.read_text(EXPORTER).as_deref() == Some("none");

@@ -429,6 +429,43 @@ fn version_missing(format: Format) -> Problem {
     Problem::field("version", text)
 }
 
+/// What callers read of a source, which docs/reference/REASONS.md lists:
+///
+/// - `the host name could not be resolved`: no name server knows the host, or none answered.
+/// - `the source refused the connection`, `no connection to the source came about`: nothing listens there, or nothing
+///   leads there.
+/// - `the certificate of the source has expired or is not valid yet`: the store does not believe the certificate.
+/// - `the certificate of the source is for another host name`: likewise.
+/// - `the certificate of the source is from an unknown issuer`: likewise.
+/// - `the certificate of the source is not valid`: likewise.
+/// - `the TLS handshake with the source failed`: the source speaks no TLS, or none that the store speaks.
+/// - `the source asks for a client certificate, and the operator has set up none for its host`: sources may ask who the
+///   store is. Ask the operator.
+/// - `the source does not accept the client certificate of the store`: the same.
+/// - `the answer of the source is no valid HTTP`: something else listens there, or the head is broken or too large,
+///   or over 16 interim answers (1xx) precede it.
+/// - `the answer of the source broke off`: the connection ended before the head or the body did.
+/// - `the proxy of the operator could not be connected to`: it is down, or speaks no HTTP. This and the next two only
+///   where the operator has a proxy on the way out.
+/// - `the proxy of the operator does not let the store through to the source`: it refused, or did not take the
+///   store's credentials. Ask the operator.
+/// - `the proxy of the operator could not reach the source`: nothing leads from it to the source.
+/// - `the source answered …`: a status other than 200.
+/// - `the source refused the credential …`: 401 or 403 to a credential of the operator's.
+/// - `the source refused the credential of X-Linkgate-Source-Authorization (…)`: the same of your own.
+/// - `the policy names the credential …`: the operator set up one of the two places only.
+/// - `the source answered with an HTML page instead of a package, such as a login or an error page`: bytes that open
+///   an HTML document; or markup that the source itself calls `text/html`. The store takes a package that the source
+///   only calls so.
+/// - `the file changed while it was being read`: each attempt met another version of the file.
+/// - `the source did not say how long the file is, so it may be cut off; give its sha256 or its size`: a body without
+///   a length that ended with its connection, and no archive, which would tell whether it is whole.
+/// - `the source answered with a content encoding`: an encoded body (`gzip`, `br`, `zstd` and the like), although the
+///   store asked for none. A `Content-Encoding` that names no coding (`identity`, `aws-chunked`, `UTF-8`, nothing) is
+///   ignored.
+/// - `it redirects more than … times`: the sixth redirect.
+/// - `it redirects from https to http`: a downgrade.
+/// - `it redirects to something that is no valid link`: a target that would be refused as `package_url`, too.
 fn source_problem(error: &SourceError) -> Problem {
     match error {
         SourceError::ForbiddenAddress { .. } => {

@@ -1,4 +1,4 @@
-//! The shape of `policy.yaml`. Keys are a promise; what they mean stands in `docs/POLICY.md`.
+//! The shape of `policy.yaml`. Keys are a promise; what they mean stands in `deploy/policy.schema.json`.
 
 use serde::Deserialize;
 use serde_json::Value;

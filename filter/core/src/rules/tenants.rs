@@ -2,6 +2,14 @@
 //!
 //! As BlueKing's gateway judges it, in its words. Promises: the tenant that goes on to the store is one that this judged; a
 //! caller who is not known to belong anywhere gets none.
+//!
+//! Reasons end in a mark, which docs/reference/REASONS.md explains:
+//!
+//! - `[AH1]`: an application of all tenants that does not say in `X-Bk-Tenant-Id` for which one it calls; it may name any.
+//! - `[AH2]`: an application that names another tenant than its own, or names one although it belongs to none that is known.
+//! - `[UH]`: a user without a verified application who names another tenant than the own one.
+//! - `[AU]`: an application of one tenant with a user of another one, or of none that is known.
+//! - `[GA]`, `[GU]`, `[GH]`: application, user or header of another tenant than that of the gateway (`identity.tenant_id`).
 
 use linkgate_contract::{AppClaim, TenantId, UserClaim};
 

@@ -3,6 +3,21 @@
 //! The gate only names the question and takes the answer; the shell carries both. Promises: whatever a service answers
 //! becomes an [`Answer`] or a failure, at most [`MAX_ANSWER`] bytes of it are read, and neither a secret nor a service's
 //! body ends up in a message. What a service says of a refusal reaches the caller bounded and without control characters.
+//!
+//! What a failed question is called in replies, which docs/reference/REASONS.md lists:
+//!
+//! - `status: 503`: the service does not accept the connection, or it broke off before an answer; or the service said
+//!   so itself.
+//! - `status: 504`: no answer within `identity.timeout_ms` of the policy; or the service said so itself.
+//! - `status: 401`: as a rule: the gate's own credentials are wrong.
+//! - `status: …`: any other status that is no answer. For 4xx the gate takes no stale answer, because the service
+//!   works.
+//! - `too many requests are under way`: the call was not sent: 512 are in flight, or Envoy takes no more or has no
+//!   such cluster.
+//! - `no answer`: the answer broke off or was over 64 KiB.
+//! - `response is not valid json, status: …`, `response is not as expected, status: …`: something else than the
+//!   service answers there; often another service behind its address.
+//! - `the response is too large`: over 64 KiB, behind a proxy that has no limit of its own.
 
 use std::borrow::Cow;
 use std::rc::Rc;

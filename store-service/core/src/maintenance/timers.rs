@@ -277,7 +277,9 @@ impl<B: BlobStore, C: Maintenance> Task for Scrubbing<B, C> {
         let mut tell = |finding: &Finding| {
             if !matches!(finding.kind, FindingKind::BlobOrphaned { .. }) {
                 self.metrics.found_damage(Finder::Scrub);
-                error!("Found damage: {finding}; `linkgate-store verify` lists all of it and says what can be repaired");
+                error!(
+                    "Found damage: {finding}; `linkgate-store verify` lists all of it and says what can be repaired"
+                );
             }
         };
         match self.verify.run(choose_part(), &mut tell).await {

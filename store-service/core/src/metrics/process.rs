@@ -22,12 +22,19 @@ pub(super) struct Process;
 /// What `/proc` says of this process.
 #[derive(Debug, Default, PartialEq)]
 struct Sample {
+    /// `process_cpu_seconds_total` (counter): time of the processors that the process took.
     cpu_seconds: Option<f64>,
+    /// `process_threads` (gauge): threads.
     threads: Option<u64>,
+    /// `process_start_time_seconds` (gauge): when it started, in seconds since 1970.
     start_seconds: Option<f64>,
+    /// `process_resident_memory_bytes` (gauge): memory that it has.
     resident_bytes: Option<u64>,
+    /// `process_virtual_memory_bytes` (gauge): memory that it has asked for.
     virtual_bytes: Option<u64>,
+    /// `process_open_fds` (gauge): open file descriptors.
     open_fds: Option<u64>,
+    /// `process_max_fds` (gauge): how many it may open.
     max_fds: Option<u64>,
 }
 
