@@ -12,7 +12,7 @@ use crate::wait::{WITHIN, wait_until};
 use crate::{DataDirectory, TokenMint, engine};
 
 /// The store that is shipped.
-const SHIPPED: &str = "linkgate-store";
+pub const SHIPPED: &str = "linkgate-store";
 /// The same store, built to kill itself at a named step, and with the endpoint that only tests have.
 pub const WITH_FAILPOINTS: &str = "failpoints/linkgate-store";
 
@@ -25,7 +25,7 @@ pub struct Process {
 /// A store as it is shipped.
 pub type StoreProcess = TestStack<Process>;
 
-/// The binary, from the directory that `LINKGATE_BIN_DIR` names.
+/// The binary, from the directory that `LINKGATE_BIN_DIR` names, or the one at an absolute path.
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
     let dir = std::env::var_os("LINKGATE_BIN_DIR").expect("LINKGATE_BIN_DIR is not set: run `cargo xtask test`");

@@ -10,7 +10,7 @@ use linkgate_catalog::testing::PostgresServer;
 use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 
-use crate::process::WITH_FAILPOINTS;
+use crate::process::{self, Finished, WITH_FAILPOINTS};
 use crate::weed::{BUCKET, KEY_ID, SECRET, Weed};
 use crate::{FakeSource, LinkRequestBuilder, Row, SigningKeys, StoreProcess, TokenMint, wait_until};
 
@@ -134,9 +134,37 @@ impl Replicas {
 
     /// Starts one more store. It can be made to end or stand still at a step, and its leases are short.
     pub fn store(&self, source: &FakeSource, reached: &Reached) -> StoreProcess {
-        let settings = self.settings(source, reached);
+        self.starting(WITH_FAILPOINTS, source, reached)()
+    }
+
+    /// The same of another build of the store, or of the program at a path. What else this task does goes on.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn store_of(&self, program: &str, source: &FakeSource, reached: &Reached) -> StoreProcess {
+        tokio::task::spawn_blocking(self.starting(program, source, reached)).await.unwrap()
+    }
+
+    fn starting(
+        &self,
+        program: &str,
+        source: &FakeSource,
+        reached: &Reached,
+    ) -> impl FnOnce() -> StoreProcess + Send + use<> {
+        let (settings, data_dir, mint) = (self.settings(source, reached), self.next_data_dir(), self.mint());
+        let program = program.to_owned();
+        move || {
+            let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            StoreProcess::start_program(&program, &data_dir, &settings, mint)
+        }
+    }
+
+    /// Runs a command of such a program on what is shared, to its end.
+    #[must_use]
+    pub fn command_of(&self, program: &str, arguments: &[&str], source: &FakeSource) -> Finished {
+        let settings = self.settings(source, &Reached::default());
         let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        StoreProcess::start_program(WITH_FAILPOINTS, &self.next_data_dir(), &settings, self.mint())
+        process::command_of(program, &self.next_data_dir(), arguments, &settings)
     }
 
     /// A connection to the database.

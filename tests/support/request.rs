@@ -185,14 +185,20 @@ impl LinkRequestBuilder {
     /// # Errors
     /// What the client says.
     pub async fn try_send_by(self, client: &reqwest::Client, base: &str) -> Result<Reply, reqwest::Error> {
-        let reply = self.begin(client, base).send().await?;
-        let (status, headers) = (reply.status().as_u16(), reply.headers().clone());
-        Ok(Reply { status, headers, body: reply.text().await? })
+        Reply::read(self.begin(client, base).send().await?).await
     }
 
     /// Sends it and leaves the body to be read, or not.
     pub async fn open(self, base: &str) -> reqwest::Response {
-        self.begin(client(), base).send().await.expect("the store answers")
+        self.try_open(base).await.expect("the store answers")
+    }
+
+    /// The same where the connection may well break.
+    ///
+    /// # Errors
+    /// What the client says.
+    pub async fn try_open(self, base: &str) -> Result<reqwest::Response, reqwest::Error> {
+        self.begin(client(), base).send().await
     }
 
     fn begin(self, client: &reqwest::Client, base: &str) -> reqwest::RequestBuilder {
@@ -233,12 +239,19 @@ pub async fn get(base: &str, path: &str) -> Reply {
 pub async fn get_with(base: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
     let request = client().get(format!("{base}{path}"));
     let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-    let reply = request.send().await.expect("the server answers");
-    let (status, headers) = (reply.status().as_u16(), reply.headers().clone());
-    Reply { status, headers, body: reply.text().await.unwrap() }
+    Reply::read(request.send().await.expect("the server answers")).await.unwrap()
 }
 
 impl Reply {
+    /// Reads a reply to its end.
+    ///
+    /// # Errors
+    /// What the client says of a body that breaks off.
+    pub async fn read(reply: reqwest::Response) -> Result<Self, reqwest::Error> {
+        let (status, headers) = (reply.status().as_u16(), reply.headers().clone());
+        Ok(Self { status, headers, body: reply.text().await? })
+    }
+
     /// The body as JSON.
     #[must_use]
     pub fn json(&self) -> Value {

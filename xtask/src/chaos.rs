@@ -1,6 +1,7 @@
 //! `cargo xtask chaos`: the gate and the store under faults and load.
 
 mod busy;
+mod release_before;
 
 use std::process::Command;
 
@@ -69,6 +70,19 @@ pub enum Chaos {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Three stores on one PostgreSQL and one bucket, of which one after the other is replaced by the program of this folder, one goes
+    /// back, and then all are new, while callers upload, overwrite, list, download and delete
+    Upgrade {
+        /// The revision of the stores before [default: the newest tag]
+        #[arg(long, value_name = "REV")]
+        from: Option<String>,
+        /// How long each mixture of both serves
+        #[arg(long, default_value_t = 5, value_parser = value_parser!(u32).range(1..=600))]
+        seconds: u32,
+        /// What decides what callers do, as the report of another run named it
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// One caller who takes as much of each thing as it can get, and another who must be served all the same
     Crowd,
     /// The store in the memory of the shipped deployments, with the packages that take most of it. Needs root and a control
@@ -127,9 +141,13 @@ pub fn chaos(workspace: &Workspace, chaos: &Chaos) -> Outcome<()> {
         }
         Chaos::Replicas { rounds, seed } => {
             let mut command = campaign(workspace.cargo(), "replicas");
-            let dying = dying(&mut command, *rounds, *seed).env("LINKGATE_BIN_DIR", workspace.build_stores()?);
-            test::tools::add_missing();
-            run_if_possible(dying.envs(find_weed(workspace).map(|weed| ("LINKGATE_WEED", weed))))
+            run_with_servers(workspace, dying(&mut command, *rounds, *seed))
+        }
+        Chaos::Upgrade { from, seconds, seed } => {
+            let mut command = campaign(workspace.cargo(), "upgrade");
+            command.arg("--from").arg(release_before::build_store(workspace, from.as_deref())?);
+            command.args(["--seconds", &seconds.to_string()]);
+            run_with_servers(workspace, seeded(&mut command, *seed))
         }
         Chaos::Crowd => {
             let programs = Programs::build(workspace, Profile::Dev, &["linkgate-store", "linkgate-cli"])?;
@@ -155,8 +173,18 @@ fn campaign(mut cargo: Command, what: &str) -> Command {
     cargo
 }
 
+/// Of stores that share a real database and a real bucket.
+fn run_with_servers(workspace: &Workspace, command: &mut Command) -> Outcome<()> {
+    command.env("LINKGATE_BIN_DIR", workspace.build_stores()?);
+    test::tools::add_missing();
+    run_if_possible(command.envs(find_weed(workspace).map(|weed| ("LINKGATE_WEED", weed))))
+}
+
 fn dying(command: &mut Command, rounds: u32, seed: Option<u64>) -> &mut Command {
-    command.args(["--rounds", &rounds.to_string()]);
+    seeded(command.args(["--rounds", &rounds.to_string()]), seed)
+}
+
+fn seeded(command: &mut Command, seed: Option<u64>) -> &mut Command {
     if let Some(seed) = seed {
         command.args(["--seed", &seed.to_string()]);
     }

@@ -2,6 +2,8 @@
 //!
 //! Promises: needs neither cargo nor a workspace, only the files that its arguments name.
 
+mod share;
+
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,6 +33,18 @@ pub enum Demo {
         #[arg(long)]
         host: String,
     },
+    /// Make what stores show the database and the bucket that they share, and what they seal with
+    Share {
+        /// The folder with the folders `database`, `bucket` and `store`
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+        /// Where the database is
+        #[arg(long, value_name = "HOST")]
+        database: String,
+        /// The bucket's name
+        #[arg(long)]
+        bucket: String,
+    },
     /// Serve the sample package
     Serve {
         /// Where to listen
@@ -53,6 +67,7 @@ pub enum Demo {
 pub fn demo(demo: &Demo) -> Outcome<()> {
     match demo {
         Demo::Prepare { to, policy, host } => demo::prepare_policy(to, policy, host),
+        Demo::Share { to, database, bucket } => share::prepare_shared(to, database, bucket),
         Demo::Serve { listen, package } => {
             exit_on_signals(0)?;
             let listener = TcpListener::bind(listen).trying(|| format!("listen on {listen}"))?;

@@ -21,8 +21,16 @@ const READ_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Response {
     /// The status.
     pub status: u16,
-    /// The body.
+    /// The body as text.
     pub body: String,
+    /// The same, byte for byte.
+    pub bytes: Vec<u8>,
+}
+
+impl Response {
+    fn new(status: u16, bytes: Vec<u8>) -> Self {
+        Self { status, body: String::from_utf8_lossy(&bytes).into_owned(), bytes }
+    }
 }
 
 /// Who is asked: a port of this machine.
@@ -61,6 +69,13 @@ pub fn get(server: impl Into<Server>, path: &str) -> Outcome<Response> {
     reply.and_then(read_response).map_err(|error| explain(port, &error))
 }
 
+/// Fetches a page with these headers, over plain HTTP.
+pub fn get_with(port: u16, path: &str, headers: &[(&str, &str)]) -> Outcome<Response> {
+    let request = local_agent().get(local_url(port, path));
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    request.call().and_then(read_response).map_err(|error| explain(port, &error))
+}
+
 /// Posts JSON.
 pub fn post(server: impl Into<Server>, path: &str, headers: &[(&str, &str)], json: &str) -> Outcome<Response> {
     let Server { port, authority } = server.into();
@@ -94,11 +109,9 @@ fn local_url(port: u16, path: &str) -> String {
     format!("http://127.0.0.1:{port}{path}")
 }
 
-/// A package is no text; nobody here looks into one.
 fn read_response(reply: ureq::http::Response<ureq::Body>) -> Result<Response, ureq::Error> {
     let status = reply.status().as_u16();
-    let body = reply.into_body().read_to_vec()?;
-    Ok(Response { status, body: String::from_utf8_lossy(&body).into_owned() })
+    Ok(Response::new(status, reply.into_body().read_to_vec()?))
 }
 
 fn explain(port: u16, error: &ureq::Error) -> Failure {

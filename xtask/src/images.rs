@@ -7,7 +7,7 @@
 pub mod files;
 pub mod sbom;
 mod stage;
-mod stand_in;
+pub mod stand_in;
 
 use std::fs;
 use std::path::PathBuf;

@@ -11,7 +11,7 @@ pub mod files;
 mod hosts;
 mod login;
 pub mod ports;
-mod replicas;
+pub mod replicas;
 pub mod sample;
 mod shutdown;
 pub mod upload;

@@ -22,7 +22,7 @@ use futures_util::future::join_all;
 use linkgate_store_core::failpoint::Step;
 use tokio::time::sleep;
 
-use self::caller::{Caller, Round};
+use self::caller::{Caller, MayFail, Round};
 use self::ground::Ground;
 pub use self::ground::{FileSystem, cannot_mount};
 use self::packages::Packages;
@@ -232,7 +232,7 @@ impl Campaign {
             bases: vec![store.base().to_owned()],
             number: self.report.rounds,
             power: self.ground.power(),
-            may_fail: false,
+            may_fail: MayFail::Never,
             is_over: AtomicBool::new(false),
         };
         let calls = join_all(self.callers.iter_mut().map(|caller| caller.call(&round)));

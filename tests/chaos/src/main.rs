@@ -1,7 +1,8 @@
 //! What `cargo xtask chaos` runs: `gate` under load while policies and bkauth come and go; `crash` and `power`, a store
 //! that is killed, or whose disk goes away, while callers upload, overwrite and delete; `disk`, one that fills up or fails;
 //! `crowd`, one of which a caller takes all it can get; `memory`, one with the packages that take most of its memory; `races`, one
-//! module of which many callers change at once; `replicas`, stores that share a database and a bucket, while any of these fails.
+//! module of which many callers change at once; `replicas`, stores that share a database and a bucket, while any of these fails; `upgrade`, the same while one
+//! after the other is replaced by one of another release.
 //!
 //! `cargo run -p linkgate-chaos -- gate --seconds 30 --rate 1000 --deploys 20`, with the
 //! variables that `cargo xtask test` sets. Promises: ends with 0 only if nothing was wrong, with 1 if something was, and
@@ -49,7 +50,12 @@ async fn shake() -> ExitCode {
             let report = report.await;
             ended(&report, &report.violations())
         }
-        Some("replicas") => replicas().await,
+        Some("replicas") => replicas(replicas::Plan::new(wanted("--rounds", 1_000), seed())).await,
+        Some("upgrade") => {
+            let from = value("--from").expect("--from takes the path of a store");
+            let upgrade = replicas::Upgrade { from, seconds: wanted("--seconds", 5) };
+            replicas(replicas::Plan::of_upgrade(upgrade, seed())).await
+        }
         Some("crowd") => {
             let report = crowd::run().await;
             ended(&report, &report.violations())
@@ -99,8 +105,8 @@ async fn memory() -> ExitCode {
     ended(&report, &report.violations())
 }
 
-async fn replicas() -> ExitCode {
-    match replicas::run(replicas::Plan::new(wanted("--rounds", 1_000), seed())).await {
+async fn replicas(plan: replicas::Plan) -> ExitCode {
+    match replicas::run(plan).await {
         Some(report) => ended(&report, &report.violations()),
         None => {
             eprintln!("NOT RUN, nothing was tested: PostgreSQL or SeaweedFS is missing");

@@ -1,6 +1,8 @@
 //! Three stores that share a database and a bucket, while one of them is killed, stands still or is stopped, the database or the
 //! bucket fails, or replies get lost; or two of these at once. Meanwhile callers upload, overwrite, delete and restore at all three.
 //!
+//! In an upgrade one after the other is replaced by a store of another release instead, there, back, and there again.
+//!
 //! After each round all is held against what was acknowledged: no package is lost or there twice, no row is without its bytes,
 //! every job that was accepted has ended. After several rounds what is left over is collected, and the bucket holds what rows need
 //! and nothing else. Promises: what happens in a round follows from the seed and the number of the round alone; everything that is
@@ -11,6 +13,7 @@ mod judge;
 mod report;
 mod takeover;
 mod trouble;
+mod upgrade;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use futures_util::future::join_all;
+use linkgate_tests::process::WITH_FAILPOINTS;
 use linkgate_tests::replicas::Replicas;
 use tokio::sync::RwLock;
 use tokio::time::sleep;
@@ -25,7 +29,8 @@ use tokio::time::sleep;
 use self::fleet::Fleet;
 pub use self::report::Report;
 use self::trouble::Trouble;
-use crate::crash::caller::{Caller, Round};
+pub use self::upgrade::Upgrade;
+use crate::crash::caller::{Caller, MayFail, Round};
 use crate::crash::packages::Packages;
 
 /// Stores at once.
@@ -46,23 +51,53 @@ const PAUSE: Duration = Duration::from_millis(25);
 const ENOUGH: usize = 5;
 
 /// What to do to the stores.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// How often something happens.
     pub rounds: u32,
     /// What decides what.
     pub seed: u64,
+    /// What happens, if it does not follow from the seed.
+    upgrade: Option<Upgrade>,
 }
 
 impl Plan {
     /// So many rounds, of this seed or any.
     #[must_use]
     pub fn new(rounds: u32, seed: Option<u64>) -> Self {
-        Self { rounds, seed: seed.unwrap_or_else(|| fastrand::u32(..).into()) }
+        Self { rounds, seed: seed.unwrap_or_else(|| fastrand::u32(..).into()), upgrade: None }
+    }
+
+    /// One store after the other is replaced.
+    #[must_use]
+    pub fn of_upgrade(upgrade: Upgrade, seed: Option<u64>) -> Self {
+        Self { upgrade: Some(upgrade), ..Self::new(Upgrade::STEPS, seed) }
+    }
+
+    /// What stores are at first.
+    fn program(&self) -> &str {
+        self.upgrade.as_ref().map_or(WITH_FAILPOINTS, Upgrade::old)
+    }
+
+    /// How long callers go on, if no trouble takes longer.
+    fn round(&self) -> Duration {
+        self.upgrade.as_ref().map_or(ROUND, Upgrade::step)
+    }
+
+    /// What stores may answer meanwhile.
+    fn may_fail(&self, troubles: &[Trouble]) -> MayFail {
+        match (&self.upgrade, troubles) {
+            (None, _) => MayFail::Always,
+            (Some(_), []) => MayFail::Never,
+            (Some(_), _) => MayFail::Stopping,
+        }
     }
 
     /// What happens in a round.
     fn troubles(&self, round: u32) -> Vec<Trouble> {
+        if let Some(upgrade) = &self.upgrade {
+            return upgrade.troubles(round);
+        }
         let mut rng = Rng::with_seed(self.seed.wrapping_add(u64::from(round).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
         let number = if rng.u8(..100) < 25 { 2 } else { 1 };
         (0..number).map(|_| Trouble::choose(&mut rng)).collect()
@@ -78,21 +113,22 @@ struct Campaign {
 
 /// Runs it all. `None`, and says so, where one of the servers is not to be had.
 pub async fn run(plan: Plan) -> Option<Report> {
-    let mut rng = Rng::with_seed(plan.seed);
+    let (mut rng, planned) = (Rng::with_seed(plan.seed), plan.rounds);
     let packages = Packages::serve().await;
-    let fleet = Fleet::new(Replicas::start().await?, plan.seed).await;
+    let fleet = Fleet::new(Replicas::start().await?, plan.seed, plan.program()).await;
     let callers = (0..CALLERS).map(|number| Caller::new(number, rng.u64(..))).collect();
     let mut campaign = Campaign { packages, callers, fleet, report: Report::new(plan) };
     let (begun, mut bad) = (Instant::now(), 0);
-    while campaign.report.rounds < plan.rounds && bad < ENOUGH {
+    while campaign.report.rounds < planned && bad < ENOUGH {
         let mut wrong = campaign.round().await;
         let rounds = campaign.report.rounds;
-        if rounds.is_multiple_of(COLLECTED_EVERY) || rounds == plan.rounds {
+        if rounds.is_multiple_of(COLLECTED_EVERY) || rounds == planned {
             wrong += campaign.collect().await;
         }
+        wrong += campaign.try_commands();
         bad += usize::from(wrong > 0);
         if rounds.is_multiple_of(50) {
-            eprintln!("{rounds} rounds of {}, {bad} bad, {:.0} s", plan.rounds, begun.elapsed().as_secs_f64());
+            eprintln!("{rounds} rounds of {planned}, {bad} bad, {:.0} s", begun.elapsed().as_secs_f64());
         }
     }
     campaign.report.took = begun.elapsed();
@@ -131,19 +167,19 @@ impl Campaign {
             bases: self.fleet.bases(),
             number: self.report.rounds,
             power: Arc::new(RwLock::new(true)),
-            may_fail: true,
+            may_fail: self.report.plan.may_fail(troubles),
             is_over: AtomicBool::new(false),
         };
-        let have_ended = AtomicBool::new(false);
+        let (have_ended, time) = (AtomicBool::new(false), self.report.plan.round());
         let calls = async {
             join_all(self.callers.iter_mut().map(|caller| caller.call(&round))).await;
             have_ended.store(true, Ordering::Relaxed);
         };
-        let (fleet, report) = (&mut self.fleet, &mut self.report);
+        let (fleet, report, source) = (&mut self.fleet, &mut self.report, self.packages.source());
         let happens = async {
             let begun = Instant::now();
-            fleet.cause(troubles, report).await;
-            sleep(ROUND.saturating_sub(begun.elapsed())).await;
+            fleet.cause(troubles, source, report).await;
+            sleep(time.saturating_sub(begun.elapsed())).await;
             round.is_over.store(true, Ordering::Relaxed);
             // Whoever waits for an answer gets one, or knows that there will be none.
             while !have_ended.load(Ordering::Relaxed) {
@@ -179,6 +215,14 @@ impl Campaign {
         wrong += self.report.add_look(look);
         self.fleet.replicas.let_graces_pass().await;
         wrong
+    }
+
+    /// Runs the commands of both releases, if there are two; how much was wrong.
+    fn try_commands(&mut self) -> usize {
+        let Some(upgrade) = self.report.plan.upgrade.clone() else { return 0 };
+        let (replicas, source) = (&self.fleet.replicas, self.packages.source());
+        let faults = upgrade.try_commands(self.report.rounds, replicas, source);
+        faults.into_iter().map(|fault| self.report.wrong(fault)).sum()
     }
 
     /// Collects what is left over; all stores begin anew.

@@ -21,6 +21,8 @@ use crate::up::sample::Sample;
 use crate::up::upload::{self, Reply};
 use crate::workspace::Workspace;
 
+/// What is tried beside the services without a profile.
+pub const PROFILES: &[&str] = &["demo", "pair"];
 /// Where the demo's origin is, for the store.
 const ORIGIN: &str = "sample:8090";
 
@@ -38,7 +40,7 @@ pub fn check(workspace: &Workspace, docker: &Docker) -> Outcome<()> {
         ("LINKGATE_GATEWAY_PUBLISH", publish(gateways[0])),
         ("LINKGATE_GATEWAY_2_PUBLISH", publish(gateways[1])),
     ]);
-    let project = Project::new(workspace, docker, settings)?;
+    let project = Project::new(workspace, docker, settings, PROFILES)?;
     let outcome = run_cases(workspace, project, gateways);
     images::remove_images(docker, &[TAG, rolling::NEXT]);
     outcome?;
@@ -67,7 +69,8 @@ fn run_cases(workspace: &Workspace, project: Project, gateways: [u16; 2]) -> Out
     outcome
 }
 
-fn run_step<T>(name: &str, what: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+/// Says how it went, and how long it took.
+pub fn run_step<T>(name: &str, what: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
     let begun = Instant::now();
     let outcome = what();
     let result = if outcome.is_ok() { "ok" } else { "FAILED" };
@@ -77,6 +80,11 @@ fn run_step<T>(name: &str, what: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
 
 fn start_project(workspace: &Workspace, project: &Project) -> Outcome<(Credentials, Sample)> {
     project.up()?;
+    find_demo(workspace, project)
+}
+
+/// The demo's credentials and package, once its containers run.
+pub fn find_demo(workspace: &Workspace, project: &Project) -> Outcome<(Credentials, Sample)> {
     let folder = tempfile::tempdir().trying(|| "make a folder".to_owned())?;
     let file = folder.path().join("demo.env");
     project.copy_out("sample:/demo/demo.env", &file)?;

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use super::deployment::{Deployment, TAG};
+use super::project::Project;
 use crate::docker::Docker;
 use crate::error::{Failure, Outcome, Trying};
 use crate::images;
@@ -24,7 +25,9 @@ const SERVICES: [(&str, &[&str]); 8] = [
     ("demo-policy", &[]),
 ];
 /// Who may hold the private keys.
-const HOLD_PRIVATE_KEYS: [&str; 3] = ["gateway", "gateway-2", "keys"];
+const HOLD_PRIVATE_KEYS: [&str; 5] = ["gateway", "gateway-2", "gateway-r1", "gateway-r2", "keys"];
+/// Who has a port on the machine.
+const PUBLISHED: [&str; 3] = ["balancer", "gateway", "gateway-2"];
 /// Everything that is in an image, file by file: no shell, no package manager, no library.
 const CONTENTS: [(&str, &[&str]); 3] = [
     (
@@ -58,18 +61,23 @@ const PROBE: [&str; 3] = ["/usr/local/bin/xtask", "demo", "get"];
 
 /// Looks at every container and at the images.
 pub fn check_confinement(deployment: &Deployment) -> Outcome<()> {
-    for (service, networks) in SERVICES {
-        let text =
-            capture(&mut deployment.project.docker().command(["inspect", &deployment.project.container(service)?]))?;
+    check_services(&deployment.project, &SERVICES)?;
+    check_reachability(deployment)?;
+    CONTENTS.iter().try_for_each(|(image, want)| check_contents(deployment.project.docker(), image, want))
+}
+
+/// Looks at the containers of services that must be in these networks and no others.
+pub fn check_services(project: &Project, services: &[(&str, &[&str])]) -> Outcome<()> {
+    for (service, networks) in services {
+        let text = capture(&mut project.docker().command(["inspect", &project.container(service)?]))?;
         let inspected: Value =
             serde_json::from_str(&text).trying(|| format!("read what the engine reports of {service}"))?;
-        let excess = find_excess(service, networks, deployment.project.name(), &inspected[0]);
+        let excess = find_excess(service, networks, project.name(), &inspected[0]);
         if !excess.is_empty() {
             return Err(Failure::new(format!("{service} may do too much: {}", excess.join(", "))));
         }
     }
-    check_reachability(deployment)?;
-    CONTENTS.iter().try_for_each(|(image, want)| check_contents(deployment.project.docker(), image, want))
+    Ok(())
 }
 
 fn find_excess(service: &str, networks: &[&str], project: &str, inspected: &Value) -> Vec<String> {
@@ -101,7 +109,7 @@ fn find_excess(service: &str, networks: &[&str], project: &str, inspected: &Valu
         (host["RestartPolicy"]["Name"] == restarts, "its policy of restarts"),
         (once || inspected["State"]["Health"]["Status"] == "healthy", "no good health"),
         (found == wanted, "its networks"),
-        (published.is_empty() != service.starts_with("gateway") && on_loopback, "its ports"),
+        (published.is_empty() != PUBLISHED.contains(&service) && on_loopback, "its ports"),
         (!holds("private-keys") || HOLD_PRIVATE_KEYS.contains(&service), "the private keys"),
         (!mounts.iter().any(|mount| writes(&mount)), "mounts that it can write to"),
     ];

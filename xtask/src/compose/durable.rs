@@ -9,14 +9,14 @@ use std::time::Duration;
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
+use super::check::PROFILES;
 use super::deployment::{Deployment, TAG, expect_code, expect_status};
-use super::project::PROFILES;
 use crate::error::{Failure, Outcome, Trying};
 use crate::images;
 use crate::run::{capture, run};
 use crate::up::upload;
 
-const STORE: &str = "/usr/local/bin/linkgate-store";
+pub const STORE: &str = "/usr/local/bin/linkgate-store";
 /// Long enough for the store to be killed meanwhile.
 const HELD_MS: u64 = 30_000;
 /// In the volume for backups.
@@ -69,7 +69,7 @@ fn count_rows(deployment: &Deployment) -> Outcome<u64> {
     parse_summary(&deployment.project.exec("store", &[STORE, "verify", "--json"])?)
 }
 
-fn parse_summary(report: &str) -> Outcome<u64> {
+pub fn parse_summary(report: &str) -> Outcome<u64> {
     let last = report.lines().last().unwrap_or_default();
     let summary: Value = serde_json::from_str(last).trying(|| format!("read the report {report:?}"))?;
     let rows = summary["summary"]["rows"].as_u64().filter(|_| summary["summary"]["findings"] == 0);

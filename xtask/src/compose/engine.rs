@@ -55,12 +55,12 @@ fn explain_missing(missing: &[(&str, &str, &str)], is_root: bool) -> Option<Stri
 }
 
 /// Runs this program again where the network, the mounts and the processes are its own.
-pub fn run_in_namespaces() -> Outcome<()> {
+pub fn run_in_namespaces(flags: &[&str]) -> Outcome<()> {
     let ourselves = std::env::current_exe().trying(|| "find this program".to_owned())?;
     let mut command = Command::new("unshare");
     command.args(["--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "--"]).arg(ourselves);
-    let status =
-        command.args(["compose", "--check", "--engine", "here"]).status().trying(|| "run unshare".to_owned())?;
+    command.args(["compose", "--check", "--engine", "here"]).args(flags);
+    let status = command.status().trying(|| "run unshare".to_owned())?;
     match status.code() {
         Some(0) => Ok(()),
         Some(2) => Err(Failure::missing("the check in an engine of its own could not be made")),

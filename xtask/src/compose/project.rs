@@ -25,18 +25,23 @@ pub struct Project {
 }
 
 /// All that the file has.
-pub const PROFILES: &[&str] = &["demo", "pair"];
+const ALL: &[&str] = &["demo", "pair", "replicas"];
 
 impl Project {
     /// Nothing is started yet.
-    pub fn new(workspace: &Workspace, docker: &Docker, settings: BTreeMap<&'static str, String>) -> Outcome<Self> {
+    pub fn new(
+        workspace: &Workspace,
+        docker: &Docker,
+        settings: BTreeMap<&'static str, String>,
+        profiles: &'static [&'static str],
+    ) -> Outcome<Self> {
         Ok(Self {
             docker: docker.clone(),
             compose: docker::find_compose(workspace)?,
             root: workspace.root.clone(),
             name: format!("linkgate-check-{}", std::process::id()),
             settings: RefCell::new(settings),
-            profiles: Cell::new(PROFILES),
+            profiles: Cell::new(profiles),
         })
     }
 
@@ -86,6 +91,11 @@ impl Project {
         self.bring_up(&[], &[])
     }
 
+    /// Brings a service up with those that it depends on, and waits until it is healthy.
+    pub fn up_with_dependencies(&self, service: &str) -> Outcome<()> {
+        self.bring_up(&[], &[service])
+    }
+
     /// Replaces a running service by one with the present settings, without those that it depends on.
     pub fn replace(&self, service: &str) -> Outcome<()> {
         self.bring_up(&["--no-deps"], &[service])
@@ -132,7 +142,7 @@ impl Project {
 
 impl Drop for Project {
     fn drop(&mut self) {
-        self.with_profiles(PROFILES);
+        self.with_profiles(ALL);
         if let Err(failure) = self.run(["down", "--volumes", "--remove-orphans", "--timeout", "5"]) {
             eprintln!("not everything was taken down: {failure}");
         }

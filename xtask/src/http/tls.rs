@@ -53,7 +53,7 @@ fn read_reply(text: &str) -> Option<Response> {
         name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
     });
     let is_whole = length.is_none_or(|length| length == body.len());
-    is_whole.then(|| Response { status, body: body.to_owned() })
+    is_whole.then(|| Response::new(status, body.as_bytes().to_vec()))
 }
 
 #[cfg(test)]

@@ -25,7 +25,17 @@ const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 const FOLDERS: [(&str, &[(&str, u32)]); 4] = [
     ("store", &[("/data", 0o750), ("/backup", 0o750), ("/keys/public", 0o755)]),
     ("cli", &[("/policy", 0o755), ("/keys/private", 0o700), ("/keys/public", 0o755), ("/demo", 0o700)]),
-    ("sample", &[("/demo", 0o700)]),
+    (
+        "sample",
+        &[
+            ("/demo", 0o700),
+            ("/shared/bucket", 0o700),
+            ("/shared/database", 0o700),
+            ("/shared/store", 0o700),
+            ("/volumes/database", 0o700),
+            ("/volumes/objects", 0o700),
+        ],
+    ),
     ("gateway", &[("/policy", 0o755), ("/keys/private", 0o700)]),
 ];
 

@@ -1,72 +1,102 @@
-//! Envoy's image: the official one, or where that cannot be had one that holds the same program.
+//! Images of others: the official ones, or where those cannot be had such that hold the same programs.
+
+mod servers;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::files::{copy_file, path_in_image, remove_folder};
+use super::files::{copy_file, make_folder, path_in_image, remove_folder};
 use crate::docker::Docker;
 use crate::envoy;
 use crate::error::{Failure, Outcome, Trying};
 use crate::run::capture;
 use crate::workspace::Workspace;
+pub use servers::{find_servers, provide_servers, remove_servers};
 
 /// What the `Dockerfile` builds the gateway on.
 const OFFICIAL: &str = "envoyproxy/envoy";
-/// Who finds the stand-in on a machine should see what it is.
+/// Who finds a stand-in on a machine should see what it is.
 const DOCKERFILE: &str = "FROM scratch\n\
-    LABEL linkgate.stand-in=\"Envoy's program with the C library of the machine that made this image\"\n\
-    COPY root/ /\n\
-    ENTRYPOINT [\"/usr/local/bin/envoy\"]\n";
+    LABEL linkgate.stand-in=\"the program with the C library of the machine that made this image\"\n\
+    COPY root/ /\n";
+const ENTRYPOINT: &str = "ENTRYPOINT [\"/usr/local/bin/envoy\"]\n";
 /// How long a registry may take.
 const PULL_S: &str = "180";
 
 /// Sees to it that Envoy's image is there.
 pub fn provide_envoy(workspace: &Workspace, docker: &Docker) -> Outcome<()> {
-    let name = format!("{OFFICIAL}:v{}", envoy::VERSION);
-    if docker.has_image(&name) {
+    provide(workspace, docker, &envoy_image(), ENTRYPOINT, |root| {
+        copy_program(&envoy::fetch_pinned(workspace)?, root, "/usr/local/bin/envoy")
+    })
+}
+
+/// Sees to it that an image of others is there; a stand-in is laid out in a folder, and its Dockerfile ends like this.
+fn provide(
+    workspace: &Workspace,
+    docker: &Docker,
+    name: &str,
+    ending: &str,
+    lay_out: impl FnOnce(&Path) -> Outcome<()>,
+) -> Outcome<()> {
+    if docker.has_image(name) {
         println!("{name}: was there");
         return Ok(());
     }
-    let pulled = docker.on_engine(Command::new("timeout"), [PULL_S, "docker", "pull", "--quiet", &name]).output();
+    let pulled = docker.on_engine(Command::new("timeout"), [PULL_S, "docker", "pull", "--quiet", name]).output();
     if pulled.is_ok_and(|output| output.status.success()) {
         println!("{name}: pulled");
         return Ok(());
     }
     let folder = workspace.target.join("images").join("stand-in");
-    lay_out(&envoy::fetch_pinned(workspace)?, &folder)?;
-    docker.build(&folder, None, &name, &[])?;
+    remove_folder(&folder)?;
+    lay_out(&folder.join("root"))?;
+    // A container that is started again takes over the mode of what its image has here.
+    make_folder(&folder.join("root/tmp"), 0o1777)?;
+    let dockerfile = [DOCKERFILE, ending].concat();
+    fs::write(folder.join("Dockerfile"), dockerfile).trying(|| format!("write {}", folder.display()))?;
+    docker.build(&folder, None, name, &[])?;
     println!("{name}: could not be pulled, a stand-in of the same program was made");
     Ok(())
 }
 
-/// Whether an image is the stand-in.
-pub fn is_stand_in(docker: &Docker) -> bool {
-    let name = format!("{OFFICIAL}:v{}", envoy::VERSION);
+fn envoy_image() -> String {
+    format!("{OFFICIAL}:v{}", envoy::VERSION)
+}
+
+/// Whether an image is a stand-in.
+fn is_stand_in(docker: &Docker, name: &str) -> bool {
     let label = "{{index .Config.Labels \"linkgate.stand-in\"}}";
-    let output = docker.command(["image", "inspect", "--format", label, &name]).output();
+    let output = docker.command(["image", "inspect", "--format", label, name]).output();
     output.is_ok_and(|output| output.status.success() && !output.stdout.trim_ascii().is_empty())
 }
 
 /// Removes it, so that nobody takes it for the official image.
 pub fn remove_stand_in(docker: &Docker) {
-    if is_stand_in(docker) {
-        docker.succeeds(["image", "rm", "--force", &format!("{OFFICIAL}:v{}", envoy::VERSION)]);
+    remove(docker, &envoy_image());
+}
+
+fn remove(docker: &Docker, name: &str) {
+    if is_stand_in(docker, name) {
+        docker.succeeds(["image", "rm", "--force", name]);
     }
 }
 
-fn lay_out(program: &Path, folder: &Path) -> Outcome<()> {
-    remove_folder(folder)?;
-    let root = folder.join("root");
-    copy_file(program, &path_in_image(&root, "/usr/local/bin/envoy"), 0o755)?;
+/// Copies a program of this machine, and what it is linked with.
+fn copy_program(program: &Path, root: &Path, to: &str) -> Outcome<()> {
+    copy_file(program, &path_in_image(root, to), 0o755)?;
+    copy_libraries(program, root)
+}
+
+fn copy_libraries(program: &Path, root: &Path) -> Outcome<()> {
     let libraries = find_libraries(&capture(Command::new("ldd").arg(program))?);
     if libraries.is_empty() {
         return Err(Failure::new(format!("`ldd {}` names no library", program.display())));
     }
     for library in libraries {
-        copy_file(&library, &path_in_image(&root, &library.to_string_lossy()), 0o755)?;
+        copy_file(&library, &path_in_image(root, &library.to_string_lossy()), 0o755)?;
     }
-    fs::write(folder.join("Dockerfile"), DOCKERFILE).trying(|| format!("write {}", folder.display()))
+    Ok(())
 }
 
 /// Reads `libm.so.6 => /lib/libm.so.6 (0x7f…)` and `/lib64/ld-linux-x86-64.so.2 (0x7f…)`.

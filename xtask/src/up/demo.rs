@@ -62,7 +62,7 @@ impl Credentials {
 }
 
 /// A secret.
-pub(super) fn random_hex() -> Outcome<String> {
+pub fn random_hex() -> Outcome<String> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes).trying(|| "get random bytes".to_owned())?;
     Ok(hex::encode(bytes))

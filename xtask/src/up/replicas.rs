@@ -7,7 +7,7 @@
 
 mod balancer;
 mod bucket;
-mod database;
+pub mod database;
 mod files;
 
 use std::fmt;

@@ -113,6 +113,13 @@ pub fn send_upload(gateway: impl Into<Server>, credentials: &Credentials, body: 
     Reply::from_response(&http::post(gateway, PATH, &[(CREDENTIALS_HEADER, &header)], body)?)
 }
 
+/// Reads what lies below the packages of the module that the sample goes to.
+pub fn read_below(gateway: u16, credentials: &Credentials, below: &str) -> Outcome<Response> {
+    let header = credentials_header(&credentials.secret, &credentials.ticket);
+    let packages = PATH.strip_suffix("link/").unwrap_or(PATH);
+    http::get_with(gateway, &format!("{packages}{below}"), &[(CREDENTIALS_HEADER, &header)])
+}
+
 /// Fails unless the gate refuses a caller with a wrong secret.
 pub fn check_wrong_secret(gateway: impl Into<Server>, credentials: &Credentials, url: &str) -> Outcome<()> {
     let header = credentials_header(&"wrong".into(), &credentials.ticket);

@@ -4,13 +4,15 @@
 //! Promises: at most one deed of a caller is in doubt, the one that was under way when the store died; nothing is done after
 //! it until it is settled.
 
+mod reads;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Formatter};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fastrand::Rng;
-use reqwest::Method;
+use reqwest::{Method, Response};
 use serde_json::Value;
 use tokio::time::sleep;
 
@@ -69,18 +71,21 @@ pub struct Deeds {
     pub pins: u64,
     /// Uploads that were promised, whether their end was heard of or not.
     pub promises: u64,
+    /// Lists and downloads that were as acknowledged.
+    pub reads: u64,
     /// Refused, as they should be.
     pub refusals: u64,
 }
 
 impl Display for Deeds {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { uploads, overwrites, deletes, restores, pins, promises, refusals } = self;
+        let Self { uploads, overwrites, deletes, restores, pins, promises, reads, refusals } = self;
         writeln!(
             f,
             "acknowledged: {uploads} new versions, {overwrites} overwrites, {deletes} deletes, {restores} restores, {pins} pins"
         )?;
         writeln!(f, "uploads that were promised before they were done: {promises}")?;
+        writeln!(f, "lists and downloads that had what was acknowledged: {reads}")?;
         write!(f, "refused as they should be: {refusals}")
     }
 }
@@ -94,6 +99,7 @@ impl Deeds {
         self.restores += other.restores;
         self.pins += other.pins;
         self.promises += other.promises;
+        self.reads += other.reads;
         self.refusals += other.refusals;
     }
 }
@@ -128,6 +134,27 @@ struct Pins {
     perhaps: BTreeSet<i64>,
 }
 
+/// When a store may say that it fails: that leaves its caller in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MayFail {
+    /// It may not.
+    Never,
+    /// When it is stopped, and then only as `docs/API.md` has it.
+    Stopping,
+    /// Whenever something else is away.
+    Always,
+}
+
+impl MayFail {
+    fn allows(self, status: u16, code: Option<&str>) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Stopping => status == 503 && code == Some("SERVICE_UNAVAILABLE"),
+            Self::Always => status >= 500,
+        }
+    }
+}
+
 /// What a caller needs in a round.
 pub struct Round<'a> {
     /// The packages.
@@ -144,8 +171,8 @@ pub struct Round<'a> {
     pub number: u32,
     /// Whether there is power. What is answered when there is none any more, nobody has ever heard.
     pub power: Power,
-    /// Whether a store may say that it fails: that leaves its caller in doubt.
-    pub may_fail: bool,
+    /// Whether a store may say that it fails.
+    pub may_fail: MayFail,
     /// Whether callers are to end.
     pub is_over: AtomicBool,
 }
@@ -193,13 +220,24 @@ impl Caller {
 
     /// What a store of these replies. `None` if it does not, or if it fails and may do so.
     async fn ask(&mut self, round: &Round<'_>, request: LinkRequestBuilder) -> Result<Option<Reply>, reqwest::Error> {
-        let base = match &round.bases[..] {
-            [base] => base,
-            bases => &bases[self.rng.usize(..bases.len())],
-        };
-        let reply = request.try_send(base).await?;
-        let counts = *round.power.read().await && !(round.may_fail && reply.status >= 500);
+        let reply = Reply::read(self.open(round, request).await?).await?;
+        let counts =
+            *round.power.read().await && !round.may_fail.allows(reply.status, reply.header("bkapi-error-code"));
         Ok(counts.then_some(reply))
+    }
+
+    /// The head of a reply of any store. One that cannot be connected to is passed over, as a load balancer does it.
+    async fn open(&mut self, round: &Round<'_>, request: LinkRequestBuilder) -> Result<Response, reqwest::Error> {
+        let stores = round.bases.len();
+        let first = if stores == 1 { 0 } else { self.rng.usize(..stores) };
+        let mut tried = 1;
+        loop {
+            let base = &round.bases[(first + tried) % stores];
+            match request.clone().try_open(base).await {
+                Err(error) if error.is_connect() && tried < stores => tried += 1,
+                opened => return opened,
+            }
+        }
     }
 
     async fn deed(&mut self, round: &Round<'_>) -> Next {
@@ -212,6 +250,7 @@ impl Caller {
             Some(key) if roll < 55 => self.repeat(round, &key).await,
             Some(key) if roll < 60 => self.pin(round, &key).await,
             Some(key) if roll < 64 => self.unpin(round, &key).await,
+            Some(key) if roll < 70 && round.tokens.contains_key("read") => self.read(round, &key).await,
             _ if roll < 72 && !self.restorable.is_empty() => self.restore(round).await,
             _ => {
                 let key = self.new_key(round.number);

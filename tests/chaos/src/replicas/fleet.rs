@@ -36,6 +36,8 @@ pub(super) struct Fleet {
     pub(super) replicas: Replicas,
     database: PostgresProxy,
     storage: S3Proxy,
+    /// Which program each of them is.
+    programs: [String; STORES],
     stores: [Option<StoreProcess>; STORES],
     /// What the stores have said in this round.
     logs: [Vec<String>; STORES],
@@ -44,10 +46,12 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    pub(super) async fn new(replicas: Replicas, seed: u64) -> Self {
+    pub(super) async fn new(replicas: Replicas, seed: u64, program: &str) -> Self {
         let database = PostgresProxy::before(replicas.postgres.socket()).await;
         let storage = S3Proxy::before(replicas.weed.port(), seed).await;
-        Self { replicas, database, storage, stores: Default::default(), logs: Default::default(), faults: Vec::new() }
+        let programs = std::array::from_fn(|_| program.to_owned());
+        let (stores, logs, faults) = Default::default();
+        Self { replicas, database, storage, programs, stores, logs, faults }
     }
 
     /// Starts the stores that are missing, and those anew that must be armed.
@@ -58,10 +62,14 @@ impl Fleet {
                 self.stop(number).await;
             }
             if self.stores[number].is_none() {
-                let reached = self.reached(failpoint.map(|(_, text)| text));
-                self.stores[number] = Some(self.replicas.store(source, &reached));
+                self.start(number, source, failpoint.map(|(_, text)| text)).await;
             }
         }
+    }
+
+    async fn start(&mut self, number: usize, source: &FakeSource, failpoint: Option<String>) {
+        let reached = self.reached(failpoint);
+        self.stores[number] = Some(self.replicas.store_of(&self.programs[number], source, &reached).await);
     }
 
     fn reached(&self, failpoint: Option<String>) -> Reached {
@@ -87,7 +95,7 @@ impl Fleet {
     /// Tokens for other actions.
     pub(super) fn tokens(&self) -> BTreeMap<&'static str, String> {
         let mint = self.replicas.mint();
-        ["delete", "restore", "pin"].map(|action| (action, mint.token_for(action))).into()
+        ["delete", "restore", "pin", "read", "download"].map(|action| (action, mint.token_for(action))).into()
     }
 
     pub(super) fn bases(&self) -> Vec<String> {
@@ -95,7 +103,7 @@ impl Fleet {
     }
 
     /// Lets all of it happen, one after the other where that takes time, and waits until it is over.
-    pub(super) async fn cause(&mut self, troubles: &[Trouble], report: &mut Report) {
+    pub(super) async fn cause(&mut self, troubles: &[Trouble], source: &FakeSource, report: &mut Report) {
         let mut rules = Vec::new();
         for trouble in troubles {
             match trouble {
@@ -113,11 +121,11 @@ impl Fleet {
         }
         self.storage.set(rules);
         for trouble in troubles {
-            self.cause_one(trouble, report).await;
+            self.cause_one(trouble, source, report).await;
         }
     }
 
-    async fn cause_one(&mut self, trouble: &Trouble, report: &mut Report) {
+    async fn cause_one(&mut self, trouble: &Trouble, source: &FakeSource, report: &mut Report) {
         match trouble {
             Trouble::Kill { store, after } => {
                 sleep(*after).await;
@@ -139,6 +147,13 @@ impl Fleet {
             Trouble::Terminate { store, after } => {
                 sleep(*after).await;
                 self.stop(*store).await;
+            }
+            Trouble::Replace { store, program, after } => {
+                sleep(*after).await;
+                self.stop(*store).await;
+                self.programs[*store].clone_from(program);
+                // Callers know it from the next round on.
+                self.start(*store, source, None).await;
             }
             Trouble::DatabaseRestart { after } => {
                 sleep(*after).await;

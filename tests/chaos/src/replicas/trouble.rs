@@ -26,6 +26,8 @@ pub(super) enum Trouble {
     PauseAt { store: usize, step: Step, times: usize },
     /// It is stopped in good order.
     Terminate { store: usize, after: Duration },
+    /// The same, and this program is started instead.
+    Replace { store: usize, program: String, after: Duration },
     /// The database crashes and is started again.
     DatabaseRestart { after: Duration },
     /// The database stands still.
@@ -79,6 +81,7 @@ impl Trouble {
             Self::Pause { .. } => "a store stands still from a random moment on",
             Self::PauseAt { .. } => "a store stands still from a step on",
             Self::Terminate { .. } => "a store is stopped in good order",
+            Self::Replace { .. } => "a store is replaced by one of another release",
             Self::DatabaseRestart { .. } => "the database crashes and is started again",
             Self::DatabasePause { .. } => "the database stands still",
             Self::CutCommits { .. } => "commits get no reply",

@@ -40,6 +40,11 @@ impl Database {
         found.map(Self).ok_or_else(|| Failure::missing("there is no PostgreSQL: install it (Debian: postgresql)"))
     }
 
+    /// The folder of the programs.
+    pub fn programs(&self) -> &Path {
+        &self.0
+    }
+
     /// What starts the server, with its cluster made first if there is none.
     pub fn command(&self, folder: &Path, secrets: &Secrets, port: u16, connections: usize) -> Outcome<Command> {
         let data = folder.join("data");
