@@ -14,6 +14,7 @@ use linkgate_tests::{
 };
 use serde_json::{Value, json};
 
+use crate::downloads::{granting, upload};
 use crate::killable::KillableStack;
 use crate::platform::{Platform, Proof};
 use crate::replies::{WholeStack, authorized, package};
@@ -78,7 +79,7 @@ impl Watch {
             "rule_files": ["alerts.yml"],
             "scrape_configs": [
                 {"job_name": "linkgate-gateway", "metrics_path": "/stats/prometheus",
-                 "static_configs": [{"targets": [target(gateway.status())]}]},
+                 "static_configs": [{"targets": [target(gateway.admin())]}]},
                 {"job_name": "linkgate-store", "static_configs": [{"targets": [target(store)]}]},
             ],
         });
@@ -91,7 +92,6 @@ impl Watch {
         command.arg(format!("--web.listen-address=127.0.0.1:{port}")).stdout(Stdio::null()).stderr(log);
         let server = command.spawn().unwrap();
         let watch = Self { server, base: format!("http://127.0.0.1:{port}"), _dir: dir };
-        // Both are seen, and nothing is wrong with them but what is small on this machine.
         wait_until_holds("both are watched", async || watch.count("up == 1").await == 2).await;
         Some(watch)
     }
@@ -154,14 +154,13 @@ async fn a_store_that_is_down_is_told_and_forgotten_when_it_is_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_and_a_policy_that_is_refused_are_told() {
-    let stack = WholeStack::new().await;
+    let stack = granting(json!(["upload", "download"])).await;
     let Some(watch) = Watch::of(stack.gateway(), stack.store().base()).await else { return };
-    let request = authorized(stack.store().request(stack.source().url()).token(None), stack.gateway().credentials());
-    let id = stack.send(request).await.json()["id"].as_i64().unwrap();
+    let id = upload(&stack, &stack.source().url()).await;
     let stored = stack.store().directory().blob(&sha256_hex(&package()));
     let bytes = std::fs::read(&stored).unwrap();
     std::fs::remove_file(&stored).unwrap();
-    assert_eq!(stack.store().download(id, &[]).await.status, 500);
+    assert_eq!(stack.download(id, &[]).await.status, 500);
     watch.fires("LinkgateDamageFound", nothing).await;
     std::fs::write(&stored, bytes).unwrap();
     watch.clears("LinkgateDamageFound", nothing).await;
@@ -200,14 +199,14 @@ async fn a_queue_that_is_full_is_told() {
     let settings: Vec<_> = one.iter().chain(&queued).map(|name| (*name, "1")).collect();
     let stack = WholeStack::with(&settings).await;
     let Some(watch) = Watch::of(stack.gateway(), stack.store().base()).await else { return };
-    let upload = |version: &str, link: String| {
+    let begin = |version: &str, link: String| {
         let request = stack.store().request(link).version(version).token(None).header("prefer", "respond-async");
         stack.send(authorized(request, stack.gateway().credentials()))
     };
     let held = |name: &str| stack.link_to(name, Behaviour::Held(package_of(name)));
-    assert_eq!(upload("1", held("/1.tgz")).await.status, 202);
-    assert_eq!(upload("2", held("/2.tgz")).await.status, 202);
-    watch.fires("LinkgateUploadsWait", async || assert_eq!(upload("3", held("/3.tgz")).await.status, 429)).await;
+    assert_eq!(begin("1", held("/1.tgz")).await.status, 202);
+    assert_eq!(begin("2", held("/2.tgz")).await.status, 202);
+    watch.fires("LinkgateUploadsWait", async || assert_eq!(begin("3", held("/3.tgz")).await.status, 429)).await;
     stack.source().release();
     watch.clears("LinkgateUploadsWait", nothing).await;
 }

@@ -10,11 +10,11 @@ use serde_json::json;
 
 use crate::cli::{Desk, finish};
 
-/// The lines that a system of CI would run: those below `script:`, or behind `run:`.
-fn script_of(section: &str, is_step: fn(&str) -> Option<&str>) -> String {
+/// The lines that a system of CI would run, of the example in which this stands.
+fn script_of(mark: &str, is_step: fn(&str) -> Option<&str>) -> String {
     let guide = std::fs::read_to_string(path_from("LINKGATE_ROOT").join("docs/CLI.md")).unwrap();
-    let section = guide.split("\n## ").find(|part| part.starts_with(section)).unwrap();
-    let block = section.split("```").nth(1).unwrap();
+    let (_, section) = guide.split_once("\n## In CI\n").unwrap();
+    let block = section.split("```").skip(1).step_by(2).find(|block| block.contains(mark)).unwrap();
     let lines: Vec<_> = block.lines().skip(1).filter_map(is_step).collect();
     assert!(lines.iter().any(|line| line.contains("linkgate push") || line.contains("curl ")), "{block}");
     lines.join("\n")
@@ -40,7 +40,7 @@ async fn run_step(desk: &Desk, script: &str) {
 async fn the_steps_of_gitlab_and_github_upload_once() {
     let desk = Desk::new().await;
     let gitlab =
-        script_of("In GitLab", |line| line.trim_start().strip_prefix("- ").filter(|step| !step.starts_with("if:")));
+        script_of("  script:", |line| line.trim_start().strip_prefix("- ").filter(|step| !step.starts_with("if:")));
     run_step(&desk, &gitlab).await;
     let stored = desk.json(&["show", "--version", "1.0"]).await;
     assert_eq!(stored["package_name"], "my-app-1.0.tar.gz");
@@ -49,7 +49,7 @@ async fn the_steps_of_gitlab_and_github_upload_once() {
     run_step(&desk, &again).await;
     assert_eq!(desk.json(&["list"]).await["count"], json!(1));
     let desk = Desk::new().await;
-    run_step(&desk, &script_of("In GitHub", |line| line.trim_start().strip_prefix("- run: "))).await;
+    run_step(&desk, &script_of("  steps:", |line| line.trim_start().strip_prefix("- run: "))).await;
     assert_eq!(desk.json(&["show", "--version", "1.0"]).await["package_name"], "my-app-1.0.tar.gz");
 }
 
@@ -59,7 +59,7 @@ async fn the_step_with_curl_alone_uploads_once() {
     let desk =
         Desk::under(|policy, _| policy["routes"]["authentication"] = json!({"verified_user_required": false})).await;
     std::fs::write(desk.path("my-app-1.0.tar.gz"), package()).unwrap();
-    let script = script_of("With curl alone", |line| Some(line));
+    let script = script_of("auth.header", |line| Some(line));
     assert!(script.contains("Idempotency-Key"), "{script}");
     run_step(&desk, &script).await;
     run_step(&desk, &script).await;
