@@ -14,7 +14,7 @@ pub(super) const SERVICE: Table = &[
 
 /// Modules of the core.
 pub(super) const CORE: Table = &[
-    ("download", &["ingest"]),
+    ("download", &["ingest", "metrics"]),
     ("lifecycle", &["ingest", "metrics", "settings"]),
     ("maintenance", &["attest", "data_dir", "failpoint", "ingest", "metrics", "own_key", "retention", "signed_url"]),
     ("retention", &["ingest", "metrics", "settings", "version_order"]),
