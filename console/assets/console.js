@@ -275,6 +275,11 @@ function watchUpload(section) {
       refresh();
       return;
     }
+    if (`${job.state} ${job.attempts}` !== section.dataset.step) {
+      events.close();
+      later(watchAgain, 0.2);
+      return;
+    }
     if (job.total_bytes) Object.assign(bar, { max: job.total_bytes, value: job.received_bytes });
     show(job.received_bytes, job.total_bytes);
   };

@@ -14,7 +14,7 @@ pub fn job(frame: &Frame<'_>, job: &JobDocument) -> String {
     let title = frame.text(Word::Upload);
     let main = html! {
         h1 { (title) " " (state_badge(frame, job.state)) }
-        section data-watch=[is_running(job.state).then_some("")] {
+        section data-watch=[is_running(job.state).then_some("")] data-step=(step(job)) {
             (progress(frame, job))
             (facts(frame, job))
         }
@@ -29,6 +29,11 @@ pub fn job(frame: &Frame<'_>, job: &JobDocument) -> String {
         }
     };
     frame.page(title, Some(Tab::Jobs), &main)
+}
+
+/// What of the page a script asks for anew when it is another one.
+fn step(job: &JobDocument) -> String {
+    format!("{} {}", job.state.name(), job.attempts)
 }
 
 fn progress(frame: &Frame<'_>, job: &JobDocument) -> Markup {
@@ -54,7 +59,9 @@ fn facts(frame: &Frame<'_>, job: &JobDocument) -> Markup {
             (fact(frame.text(Word::Created), Some(html! { (job.created) })))
             (fact(frame.text(Word::Started), text(&job.started)))
             (fact(frame.text(Word::Ended), text(&job.ended)))
-            (fact(frame.text(Word::Received), Some(html! { (units::bytes(job.received_bytes)) })))
+            @if !is_running(job.state) {
+                (fact(frame.text(Word::Received), Some(html! { (units::bytes(job.received_bytes)) })))
+            }
             (fact(frame.text(Word::Attempts), Some(html! { (job.attempts) })))
         }
     }
