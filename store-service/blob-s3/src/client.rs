@@ -53,12 +53,16 @@ pub(crate) type ByteStream = BoxStream<'static, object_store::Result<Bytes>>;
 #[derive(Clone)]
 pub(crate) struct Bucket {
     s3: Arc<AmazonS3>,
-    /// The same where callers reach it. It only signs.
-    for_callers: Option<Arc<AmazonS3>>,
+    /// For callers who are sent to the storage.
+    presigner: Option<Presigner>,
     /// For the one request that the client does not know.
     http: HttpClient,
     name: String,
 }
+
+/// Signs addresses where callers get objects by themselves.
+#[derive(Clone)]
+pub(crate) struct Presigner(Arc<AmazonS3>);
 
 /// A multipart upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,14 +71,25 @@ pub(crate) struct Upload {
     pub(crate) id: String,
 }
 
+impl Presigner {
+    /// Where whoever has it gets the object for some minutes.
+    pub(crate) async fn link(&self, key: &ObjectKey, shown: &ShownAs) -> Result<String, BlobError> {
+        let ShownAs { media_type, disposition } = shown;
+        let query = [("response-content-type", media_type), ("response-content-disposition", disposition)];
+        let query = SignedUrlOptions::new().with_query(query.map(|(name, value)| (name, value.as_str())));
+        let url = self.0.signed_url_opts(Method::GET, &path(key), LINKED_FOR, &query).await;
+        Ok(url.map_err(|e| blob_error("signing an address", e))?.into())
+    }
+}
+
 impl Bucket {
     pub(crate) fn new(settings: &S3Settings) -> Result<Self, S3StartError> {
         let refused = |e: object_store::Error| S3StartError::Client(told(&e));
         let http = ReqwestConnector::default().connect(&client_options(settings)).map_err(refused)?;
         let build =
             |settings: &S3Settings| builder(settings, client_options(settings))?.build().map(Arc::new).map_err(refused);
-        let for_callers = settings.for_callers().map(|settings| build(&settings)).transpose()?;
-        Ok(Self { s3: build(settings)?, for_callers, http, name: settings.bucket.clone() })
+        let presigner = settings.for_callers().map(|settings| build(&settings).map(Presigner)).transpose()?;
+        Ok(Self { s3: build(settings)?, presigner, http, name: settings.bucket.clone() })
     }
 
     /// Writes an object in one request, and sees it there.
@@ -188,14 +203,9 @@ impl Bucket {
         Ok(uploads_in(&text).filter(|upload| upload.key == *key).collect())
     }
 
-    /// Where callers get an object by themselves, if they are sent there.
-    pub(crate) async fn link(&self, key: &ObjectKey, shown: &ShownAs) -> Result<Option<String>, BlobError> {
-        let Some(s3) = &self.for_callers else { return Ok(None) };
-        let ShownAs { media_type, disposition } = shown;
-        let query = [("response-content-type", media_type), ("response-content-disposition", disposition)];
-        let query = SignedUrlOptions::new().with_query(query.map(|(name, value)| (name, value.as_str())));
-        let url = s3.signed_url_opts(Method::GET, &path(key), LINKED_FOR, &query).await;
-        Ok(Some(url.map_err(|e| blob_error("signing an address", e))?.into()))
+    /// `None` where callers are not sent to the storage.
+    pub(crate) fn presigner(&self) -> Option<&Presigner> {
+        self.presigner.as_ref()
     }
 
     /// Whether no key begins with this one and a slash.
