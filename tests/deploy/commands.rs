@@ -6,8 +6,9 @@ use linkgate_tests::process::binary;
 
 use super::{documents, read};
 
-const PROGRAMS: [(&str, &str); 3] =
-    [("linkgate ", "linkgate"), ("linkgate-store ", "linkgate-store"), ("cargo xtask ", "xtask")];
+/// How a program is written, and what it is called.
+const PROGRAMS: [(&[&str], &str); 3] =
+    [(&["linkgate"], "linkgate"), (&["linkgate-store"], "linkgate-store"), (&["cargo", "xtask"], "xtask")];
 
 /// A command as it stands in a document.
 struct Written {
@@ -35,16 +36,17 @@ fn find_commands(text: &str) -> Vec<Written> {
 fn find_in_line(line: &str) -> Vec<Written> {
     let Some(words) = shlex::split(&line.replace(';', " ; ")) else { return Vec::new() };
     let ends = |word: &str| ["|", "||", "&&", ";", ">", ">>", "<", "&", "2>&1", ")"].contains(&word);
+    // What may stand before a program: variables, and what runs it.
+    let leads = |word: &String| word.contains('=') || ["sudo", "$", "exec"].contains(&word.as_str());
     let mut found = Vec::new();
-    for (at, _) in words.iter().enumerate().filter(|(at, _)| *at == 0 || !words[at - 1].starts_with('-')) {
-        for (prefix, program) in PROGRAMS {
-            let prefix: Vec<_> = prefix.split_whitespace().collect();
-            let is_first = at == 0 || ends(&words[at - 1]) || ["sudo", "$", "exec"].contains(&words[at - 1].as_str());
-            let is_set =
-                at > 0 && words[..at].iter().rev().take_while(|word| !ends(word)).all(|word| word.contains('='));
-            let rest = &words[at..];
-            if (is_first || is_set) && rest.len() > prefix.len() && rest.iter().zip(&prefix).all(|(a, b)| a == b) {
-                let arguments = rest[prefix.len()..].iter().take_while(|word| !ends(word));
+    for at in 0..words.len() {
+        let (before, rest) = words.split_at(at);
+        if !before.iter().rev().take_while(|word| !ends(word)).all(leads) {
+            continue;
+        }
+        for (written, program) in PROGRAMS {
+            if rest.len() > written.len() && rest.iter().zip(written).all(|(word, name)| word == name) {
+                let arguments = rest[written.len()..].iter().take_while(|word| !ends(word));
                 found.push(Written { program, arguments: arguments.cloned().collect() });
             }
         }
