@@ -259,7 +259,7 @@ impl<M: Machine> World<M> {
         if death == Some(Death::Written) {
             return false;
         }
-        let _lock = catalog.lock_publishing().await;
+        let lock = catalog.lock_blob(&digest(content)).await;
         let is_new = blobs.commit(finished).await.unwrap();
         if death == Some(Death::Committed) {
             return false;
@@ -270,10 +270,12 @@ impl<M: Machine> World<M> {
         }
         match recorded {
             Ok(recorded) => {
-                if let Some(old) = recorded.replaced.filter(|old| *old != digest(content))
-                    && !catalog.is_referenced(&old).await.unwrap()
-                {
-                    blobs.delete(old).await.unwrap();
+                drop(lock);
+                if let Some(old) = recorded.replaced.filter(|old| *old != digest(content)) {
+                    let _lock = catalog.lock_blob(&old).await;
+                    if !catalog.is_referenced(&old).await.unwrap() {
+                        blobs.delete(old).await.unwrap();
+                    }
                 }
                 true
             }

@@ -41,11 +41,12 @@ use linkgate_store_core::ingest::ports::{
     PackageQuery, PackageReader, PackageSums, Pin, QueueError, QuotaClaim, Recorded, Reference, RowName, StoredFile,
     StoredPackage, Turn,
 };
+use linkgate_store_core::keyed_locks::{KeyedLock, KeyedLocks};
 use linkgate_store_core::settings::{Demand, QueueLimits, RetentionOrder, SourceOrigin, UsageOfTarget};
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{Connection as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::Mutex;
 
 use crate::shared::{NewEvent, uploader};
 use claims::ClaimTable;
@@ -72,7 +73,10 @@ pub struct SqliteCatalog {
     ended: EndedJobs,
     nonces: Arc<NonceRows>,
     announced: Announced,
-    publishing: Arc<Mutex<()>>,
+    blobs: KeyedLocks<Sha256>,
+    /// Packages are recorded one at a time, in turns: how long they wait for one another has no limit, unlike the wait for
+    /// the writer.
+    recording: Arc<Mutex<()>>,
     path: std::path::PathBuf,
 }
 
@@ -121,8 +125,9 @@ impl SqliteCatalog {
         let (reader, claims) = (SqliteReader::new(reader, path.to_owned()), ClaimTable::new(limits));
         let ended = EndedJobs::open(&mut *writer.acquire().await?, limits.ended).await?;
         let nonces = Arc::new(NonceRows::new(limits.nonces));
-        let (announced, publishing) = (Announced::default(), Arc::default());
-        Ok(Self { writer, reader, pages, claims, ended, nonces, announced, publishing, path: path.to_owned() })
+        let (announced, blobs, recording) = (Announced::default(), KeyedLocks::default(), Arc::default());
+        let path = path.to_owned();
+        Ok(Self { writer, reader, pages, claims, ended, nonces, announced, blobs, recording, path })
     }
 
     /// Begins to write in it what another catalog has.
@@ -208,6 +213,7 @@ impl Catalog for SqliteCatalog {
         fence: Option<Fence>,
     ) -> Result<Recorded, CatalogError> {
         let ending = self.claims.begin_end(job.view.id, fence).map_err(fenced)?;
+        let _turn = self.recording.lock().await;
         let (now, begun) = (now_ms(), Instant::now());
         let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
         let waited = begun.elapsed();
@@ -272,11 +278,11 @@ impl Catalog for SqliteCatalog {
 }
 
 impl CatalogReader for SqliteCatalog {
-    type PublishLock = OwnedMutexGuard<()>;
+    type BlobLock = KeyedLock<Sha256>;
     type Snapshot = SqliteReader;
 
-    async fn lock_publishing(&self) -> OwnedMutexGuard<()> {
-        Arc::clone(&self.publishing).lock_owned().await
+    async fn lock_blob(&self, sha256: &Sha256) -> KeyedLock<Sha256> {
+        self.blobs.lock(*sha256).await
     }
 
     async fn references_after(&self, sha256: &str) -> Result<Vec<Reference>, CatalogError> {

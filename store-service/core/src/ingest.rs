@@ -38,7 +38,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use linkgate_archive::Limits as PackageLimits;
 use linkgate_contract::{
-    AllowList, CallerApp, CredentialName, JobId, ModuleRef, Operator, Problem, TenantId, UploadByLinkRequest,
+    AllowList, CallerApp, CredentialName, JobId, ModuleRef, Operator, Problem, Sha256, TenantId, UploadByLinkRequest,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -46,6 +46,7 @@ use tracing::{Instrument as _, info};
 
 use crate::attest::{Signer, Worth};
 use crate::budget::{Budget, Owner};
+use crate::keyed_locks::KeyedLocks;
 use crate::metrics::Metrics;
 use crate::sealing::{CallersOwn, Sealer};
 use crate::settings::{FileRules, InspectionRules, ModuleRules, QueueLimits, QuotaRules};
@@ -166,6 +167,8 @@ pub struct Ingest<V: Services> {
     inspections: Inspections,
     /// Callers who send a file.
     files: Budget,
+    /// Of files, so that a key is looked up and recorded for one of them at a time.
+    file_keys: KeyedLocks<Sha256>,
     /// Callers who look inside a package.
     listings: Budget,
     uploads: TaskTracker,
@@ -198,6 +201,7 @@ impl<V: Services> Ingest<V> {
             jobs,
             inspections,
             files,
+            file_keys: KeyedLocks::default(),
             listings: Budget::new(members::LISTINGS),
             uploads,
             stop,

@@ -47,7 +47,7 @@ impl<V: Services> Lifecycle<V> {
         let deletion = Deletion { force, restore_ms: self.rules.restore_ms };
         let deleted = self.counted("delete", change, self.catalog.delete(change, deletion).await)?;
         if deleted.purged_ms.is_some() {
-            let _one_at_a_time = self.catalog.lock_publishing().await;
+            let _lock = self.catalog.lock_blob(&deleted.row.sha256).await;
             free_unless_referenced(&self.blobs, &self.catalog, deleted.row.sha256).await;
         }
         Ok(deleted)
@@ -62,8 +62,8 @@ impl<V: Services> Lifecycle<V> {
         change: &Change,
         version: Option<&PackageVersion>,
     ) -> Result<PackageDetail, ChangeError> {
-        let _nothing_is_freed = self.catalog.lock_publishing().await;
         let found = self.catalog.find_package(&change.target, change.id).await?.ok_or(ChangeError::NotFound)?;
+        let _is_not_freed = self.catalog.lock_blob(&found.row.sha256).await;
         let is_here = self.blobs.stat(found.row.sha256).await?.is_some();
         if found.row.is_deleted && !is_here && change.holds_for(&found) {
             return Err(ChangeError::Purged);

@@ -38,11 +38,11 @@ const WRONG_SUMS: &str = "
 impl CatalogReader for PostgresCatalog {
     /// Whoever gives bytes up and whoever is about to record a row for the same bytes may be different processes: this keeps
     /// nobody apart, and blobs that are published beside it must have names that are never used again.
-    type PublishLock = ();
+    type BlobLock = ();
     /// As backups have it, whichever database they are of.
     type Snapshot = SqliteReader;
 
-    async fn lock_publishing(&self) {}
+    async fn lock_blob(&self, _: &Sha256) {}
 
     async fn references_after(&self, sha256: &str) -> Result<Vec<Reference>, CatalogError> {
         let rows = sqlx::query(

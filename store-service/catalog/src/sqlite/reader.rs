@@ -67,10 +67,10 @@ impl SqliteReader {
 }
 
 impl CatalogReader for SqliteReader {
-    type PublishLock = ();
+    type BlobLock = ();
     type Snapshot = Self;
 
-    async fn lock_publishing(&self) {}
+    async fn lock_blob(&self, _: &Sha256) {}
 
     async fn references_after(&self, sha256: &str) -> Result<Vec<Reference>, CatalogError> {
         let rows = sqlx::query(self.statement(

@@ -6,7 +6,7 @@ use tracing::warn;
 use super::chain;
 use super::ports::{BlobStore, CatalogReader};
 
-/// Deletes a blob that no row needs. Called while nobody else publishes. A blob too many costs space, a blob too few costs a
+/// Deletes a blob that no row needs. Called with its lock. A blob too many costs space, a blob too few costs a
 /// package: whenever the catalog does not answer, it stays.
 pub(crate) async fn free_unless_referenced(blobs: &impl BlobStore, catalog: &impl CatalogReader, sha256: Sha256) {
     match catalog.is_referenced(&sha256).await {

@@ -15,8 +15,8 @@ use tracing::Instrument as _;
 
 use super::job::{Job, RecordState, Stage};
 use super::ports::{
-    BlobStore as _, BytesFrom, Catalog as _, CatalogReader as _, Chunk, FileBody, FileError, FinishedBlob as _, JobEnd,
-    JobKey, JobQueue as _, NewPackage, PackageRow, Services, SourceError,
+    BlobStore as _, BytesFrom, Catalog as _, Chunk, FileBody, FileError, FinishedBlob as _, JobEnd, JobKey,
+    JobQueue as _, NewPackage, PackageRow, Services, SourceError,
 };
 use super::provenance::Arrived;
 use super::request::{FileRequest, PackageRequest as _};
@@ -110,7 +110,7 @@ impl<V: Services> Ingest<V> {
         Ok(request.digests().next().map(|_| live.row))
     }
 
-    /// Nobody else publishes between the looks at the key and at what is there, and the record.
+    /// Nobody else has the key between the look at it and the record.
     async fn publish_file(
         &self,
         job: &Job<FileRequest>,
@@ -118,24 +118,37 @@ impl<V: Services> Ingest<V> {
         finished: Finished<V>,
         package: NewPackage,
     ) -> Result<PackageRow, IngestError> {
-        let _one_at_a_time = self.metrics.timed("lock", self.catalog.lock_publishing()).await;
-        let request = &job.upload.request;
-        if let Some(key) = key {
-            let key = JobKey { key, fingerprint: fingerprint(&job.upload, &package) };
-            if let Some(row) = self.find_answer(key).await? {
-                return Ok(row);
+        let _its_key = match key {
+            Some(key) => {
+                let lock = self.file_keys.lock(key).await;
+                let key = JobKey { key, fingerprint: fingerprint(&job.upload, &package) };
+                if let Some(row) = self.find_answer(key).await? {
+                    return Ok(row);
+                }
+                job.add_key(key, &job.upload.owner())?;
+                Some(lock)
             }
-            job.add_key(key, &job.upload.owner())?;
+            None => None,
+        };
+        if !job.upload.request.returns_existing || job.upload.request.allow_overwrite() {
+            return self.publish(job, finished, package).await;
         }
-        if request.returns_existing && !request.allow_overwrite() {
-            let live = self.catalog.find_live(&package.target, &package.version).await?;
-            if let Some(live) = live.filter(|live| live.row.sha256 == package.sha256) {
-                request.conditions.judge(Some(&live.existing()))?;
-                return Ok(live.row);
-            }
+        if let Some(row) = self.find_same(job, &package).await? {
+            return Ok(row);
         }
-        let is_new = self.metrics.timed("commit", self.blobs.commit(finished)).await?;
-        self.record(job, package, is_new).await
+        match self.publish(job, finished, package.clone()).await {
+            // Another one was quicker.
+            Err(IngestError::AlreadyExists) => self.find_same(job, &package).await?.ok_or(IngestError::AlreadyExists),
+            published => published,
+        }
+    }
+
+    /// The row of this version, if it has these bytes.
+    async fn find_same(&self, job: &Job<FileRequest>, package: &NewPackage) -> Result<Option<PackageRow>, IngestError> {
+        let live = self.catalog.find_live(&package.target, &package.version).await?;
+        let Some(live) = live.filter(|live| live.row.sha256 == package.sha256) else { return Ok(None) };
+        job.upload.request.conditions.judge(Some(&live.existing()))?;
+        Ok(Some(live.row))
     }
 
     /// The row that a key stands for already.

@@ -12,7 +12,7 @@ use super::inspection::StreamInspection;
 use super::job::{Job, RecordState, Stage};
 use super::log::log_end;
 use super::ports::{
-    Access, BlobStore, BlobWriter, BytesFrom, Catalog, CatalogError, CatalogReader as _, Chunk, Enqueued, FetchRequest,
+    Access, BlobStore, BlobWriter, BytesFrom, Catalog, CatalogError, CatalogReader, Chunk, Enqueued, FetchRequest,
     Fetched, FinishedBlob, JobQueue, NewJob, NewPackage, PackageRow, Recorded, Services, Source, SourceError,
     SourceStream, StoredPackage,
 };
@@ -26,6 +26,7 @@ use crate::trace;
 type Writer<V> = <<V as Services>::Blobs as BlobStore>::Writer;
 pub(super) type Finished<V> = <<V as Services>::Blobs as BlobStore>::Finished;
 pub(super) type Reservation<V> = <<V as Services>::Catalog as Catalog>::Reservation;
+type BlobLock<V> = <<V as Services>::Catalog as CatalogReader>::BlobLock;
 
 /// What gives the bytes of an upload, in order.
 pub(super) trait Incoming: Send {
@@ -325,10 +326,19 @@ impl<V: Services> Ingest<V> {
     }
 
     /// Commits the blob, records the row, and deletes whatever no row references afterwards.
-    async fn publish(&self, job: &Job, finished: Finished<V>, package: NewPackage) -> Result<PackageRow, IngestError> {
-        let _one_at_a_time = self.metrics.timed("lock", self.catalog.lock_publishing()).await;
+    pub(super) async fn publish<R: PackageRequest>(
+        &self,
+        job: &Job<R>,
+        finished: Finished<V>,
+        package: NewPackage,
+    ) -> Result<PackageRow, IngestError> {
+        let lock = self.lock_blob(&package.sha256).await;
         let is_new = self.metrics.timed("commit", self.blobs.commit(finished)).await?;
-        self.record(job, package, is_new).await
+        self.record(job, package, is_new, lock).await
+    }
+
+    async fn lock_blob(&self, sha256: &Sha256) -> BlobLock<V> {
+        self.metrics.timed("lock", self.catalog.lock_blob(sha256)).await
     }
 
     /// Records a package without a download, if the caller named its digest and the module has those bytes already. Bytes of
@@ -337,7 +347,7 @@ impl<V: Services> Ingest<V> {
     async fn record_stored(&self, job: &Job, registers_module: bool) -> Result<Option<PackageRow>, IngestError> {
         let upload = &job.upload;
         let Some(sha256) = upload.request.sha256 else { return Ok(None) };
-        let _one_at_a_time = self.metrics.timed("lock", self.catalog.lock_publishing()).await;
+        let lock = self.lock_blob(&sha256).await;
         let Some(stored) = self.catalog.find_stored(&upload.target, &sha256).await? else { return Ok(None) };
         let may_stay = stored.package.format != Format::Opaque || self.limits(upload).opaque == Opaque::Allow;
         // A blob that was lost is there again after a download.
@@ -350,15 +360,16 @@ impl<V: Services> Ingest<V> {
         let StoredPackage { size_bytes, package, origin } = stored;
         let arrived = Arrived { sha256, size_bytes, package, from: BytesFrom::Stored(origin) };
         let package = self.describe_package(job, registers_module, arrived)?;
-        self.record(job, package, false).await.map(Some)
+        self.record(job, package, false, lock).await.map(Some)
     }
 
-    /// Called while nobody else publishes.
-    pub(super) async fn record<R: PackageRequest>(
+    /// Called with the lock of its blob.
+    async fn record<R: PackageRequest>(
         &self,
         job: &Job<R>,
         package: NewPackage,
         is_new: bool,
+        lock: BlobLock<V>,
     ) -> Result<PackageRow, IngestError> {
         let (sha256, size_bytes) = (package.sha256, package.size_bytes);
         let mut state = job.record_state.lock().await;
@@ -369,10 +380,9 @@ impl<V: Services> Ingest<V> {
                 drop(state);
                 self.attach_statements(sha256).await;
                 self.metrics.stored(size_bytes, is_new);
+                drop(lock);
                 if let Some(old) = replaced.filter(|old| *old != sha256) {
-                    reached(Step::ReplacedFound);
-                    free_unless_referenced(&self.blobs, &self.catalog, old).await;
-                    reached(Step::ReplacedRemoved);
+                    self.free_replaced(old).await;
                 }
                 Ok(row)
             }
@@ -385,6 +395,13 @@ impl<V: Services> Ingest<V> {
                 Err(error.into())
             }
         }
+    }
+
+    async fn free_replaced(&self, old: Sha256) {
+        reached(Step::ReplacedFound);
+        let _lock = self.lock_blob(&old).await;
+        free_unless_referenced(&self.blobs, &self.catalog, old).await;
+        reached(Step::ReplacedRemoved);
     }
 
     /// The catalog has the statements, so a package without them is only less handy.

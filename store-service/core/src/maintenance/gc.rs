@@ -97,7 +97,7 @@ impl<B: BlobStore, C: Maintenance> Gc<B, C> {
     }
 
     async fn consider(&self, blob: BlobStat, collected: &mut Collected) -> Result<(), MaintenanceError> {
-        let _nobody_publishes = self.catalog.lock_publishing().await;
+        let _nobody_publishes_it = self.catalog.lock_blob(&blob.sha256).await;
         if !self.dry_run {
             // Each time, since another commit may have failed meanwhile; deleting a file costs a sync anyway.
             self.catalog.settle().await?;

@@ -73,7 +73,7 @@ impl<B: BlobStore, C: Changes> Purge<B, C> {
     }
 
     async fn free(&self, sha256: Sha256, summary: &mut PurgeSummary) -> Result<(), MaintenanceError> {
-        let _nobody_publishes = self.catalog.lock_publishing().await;
+        let _nobody_publishes_it = self.catalog.lock_blob(&sha256).await;
         if self.blobs.stat(sha256).await?.is_none() {
             return Ok(());
         }

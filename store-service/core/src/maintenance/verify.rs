@@ -196,7 +196,7 @@ impl<B: BlobStore, R: CatalogReader> Verify<B, R> {
         if self.blobs.stat(sha256).await?.is_some() {
             return Ok(false);
         }
-        let _nobody_publishes = self.catalog.lock_publishing().await;
+        let _nobody_publishes_it = self.catalog.lock_blob(&sha256).await;
         Ok(self.catalog.is_referenced(&sha256).await? && self.blobs.stat(sha256).await?.is_none())
     }
 

@@ -961,7 +961,7 @@ pub async fn publishing_and_collecting_lose_nothing<A: Adapters>() {
         let mut writer = blobs.open_writer(None).await.unwrap();
         writer.write(Bytes::from_static(bytes)).await.unwrap();
         let finished = writer.finish().await.unwrap();
-        let lock = catalog.lock_publishing().await;
+        let lock = catalog.lock_blob(&digest(bytes)).await;
         blobs.commit(finished).await.unwrap();
         let overwriting = NewPackage { allow_overwrite: true, ..package(bytes, "1") };
         catalog.record(overwriting, job(1, "h", "a").record, None).await.unwrap();
@@ -977,7 +977,7 @@ pub async fn publishing_and_collecting_lose_nothing<A: Adapters>() {
     assert!(left.contains(&digest(CONTENTS[2])) && left.len() <= CONTENTS.len());
 }
 
-/// Names adapters to the suite: one test for each of its functions. With `of one process`, whose publish lock keeps all others
+/// Names adapters to the suite: one test for each of its functions. With `of one process`, whose locks keep all others
 /// apart, also what holds of blobs that get a name again; adapters of several processes need blobs that never do.
 #[macro_export]
 macro_rules! conformance_tests {

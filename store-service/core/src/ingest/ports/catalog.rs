@@ -81,15 +81,15 @@ pub trait Catalog: CatalogReader {
 /// The catalog for those who look after what is stored: page by page, by digest, without changing anything. Rows count that
 /// need their bytes: all of them, deleted or not, until they are purged.
 pub trait CatalogReader: Clone + Send + Sync + 'static {
-    /// Kept while blobs and rows are brought in line, so that no blob is deleted as referenced by no row while an upload is
-    /// about to record a row for the same bytes. Who only reads beside a running store cannot have it, and an adapter whose
+    /// Kept while a blob and its rows are brought in line, so that no blob is deleted as referenced by no row while an upload
+    /// is about to record a row for the same bytes. Who only reads beside a running store cannot have it, and an adapter whose
     /// blobs have names that are never used again needs none: both give an empty one.
-    type PublishLock: Send + 'static;
+    type BlobLock: Send + 'static;
     /// A copy of the catalog, to be read.
     type Snapshot: CatalogReader;
 
-    /// Waits until nobody else publishes or deletes.
-    fn lock_publishing(&self) -> impl Future<Output = Self::PublishLock> + Send;
+    /// Waits until nobody else publishes or deletes this blob. Whoever has one lock asks for no second one.
+    fn lock_blob(&self, sha256: &Sha256) -> impl Future<Output = Self::BlobLock> + Send;
     /// The blobs that rows reference, in order of their digests, those after the given one; empty after the last.
     fn references_after(&self, sha256: &str) -> impl Future<Output = Result<Vec<Reference>, CatalogError>> + Send;
     /// What rows say of one blob; `None` if none references it.
