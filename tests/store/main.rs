@@ -18,6 +18,7 @@ mod egress;
 mod elsewhere;
 mod endless;
 mod files;
+mod files_at_once;
 mod fleet;
 mod gc;
 mod host_tls;

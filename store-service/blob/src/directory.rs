@@ -9,8 +9,8 @@ use std::io::{self, Write as _};
 use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use linkgate_contract::Sha256;
@@ -39,6 +39,8 @@ pub(super) struct Dirs {
     pub(super) temp: PathBuf,
     space: Arc<DiskSpace>,
     next_temp: AtomicU64,
+    /// One of this process deletes at a time: the removal lock cannot tell two of them from one that holds all blobs.
+    deleting: Mutex<()>,
 }
 
 impl DirectoryBlobStore {
@@ -77,7 +79,8 @@ impl DirectoryBlobStore {
     fn at(data_dir: &Path, min_free: u64) -> Self {
         let (data, blobs, temp) = (data_dir.to_owned(), data_dir.join("blobs"), data_dir.join("tmp"));
         let space = Arc::new(DiskSpace::of_directory(data_dir, min_free));
-        Self { dirs: Arc::new(Dirs { data, blobs, temp, space, next_temp: AtomicU64::new(0) }) }
+        let (next_temp, deleting) = (AtomicU64::new(0), Mutex::default());
+        Self { dirs: Arc::new(Dirs { data, blobs, temp, space, next_temp, deleting }) }
     }
 
     pub(super) async fn blocking<T: Send + 'static>(
@@ -139,6 +142,8 @@ impl Dirs {
     /// `false` if it must stay. Keeps the directory: making it anew would cost a sync of its parent.
     fn delete(&self, sha256: &Sha256) -> io::Result<bool> {
         let (dir, path) = self.path_of(sha256);
+        // It holds nothing that a panic could leave half-done.
+        let _alone = self.deleting.lock().unwrap_or_else(PoisonError::into_inner);
         let lock = open_removal_lock(&self.data)?;
         match lock.try_lock() {
             Ok(()) => {}

@@ -58,7 +58,7 @@ struct Parts {
     /// `linkgate_store_stage_duration_seconds` (histogram; `stage`): stages of an upload: `queue` (waits for its
     /// turn), `open` (until the source's body begins), `copy` (reads, hashes and writes), `finish` (makes the bytes
     /// durable), `inspect` (what is left of the inspection when all is written; all of it for a zip), `lock` (waits
-    /// for other uploads that publish), `commit` (gives the blob its name), `record` (the transaction, with the wait
+    /// for other uploads of the same bytes), `commit` (gives the blob its name), `record` (the transaction, with the wait
     /// for the database).
     stage_seconds: Family<ByStage, Histogram>,
     /// `linkgate_store_database_wait_seconds` (histogram): how long the transactions of packages waited for the

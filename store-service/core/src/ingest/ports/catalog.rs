@@ -88,7 +88,7 @@ pub trait CatalogReader: Clone + Send + Sync + 'static {
     /// A copy of the catalog, to be read.
     type Snapshot: CatalogReader;
 
-    /// Waits until nobody else publishes or deletes this blob. Whoever has one lock asks for no second one.
+    /// Waits until nobody else publishes or frees this blob. Whoever has one lock asks for no second one.
     fn lock_blob(&self, sha256: &Sha256) -> impl Future<Output = Self::BlobLock> + Send;
     /// The blobs that rows reference, in order of their digests, those after the given one; empty after the last.
     fn references_after(&self, sha256: &str) -> impl Future<Output = Result<Vec<Reference>, CatalogError>> + Send;
