@@ -8,6 +8,7 @@ mod node;
 mod python;
 pub mod tools;
 
+use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -38,6 +39,12 @@ pub fn test_on(workspace: &Workspace, engine: Engine, runner: &[String]) -> Outc
     let selected = if runner.is_empty() { vec!["-E".to_owned(), ON_EITHER.to_owned()] } else { runner.to_vec() };
     run_with(workspace, &selected, &[("LINKGATE_TEST_ENGINE", "shared")])
 }
+
+/// Tests beside those that the processors are for.
+const WAITING: usize = 2;
+
+/// By which nextest is told how many run at a time; its option comes before it.
+const AT_ONCE: &str = "NEXTEST_TEST_THREADS";
 
 /// What a gateway does, whichever Envoy it is: pages and clients are the same behind each.
 const THROUGH_ENVOY: &str = "binary(e2e) & !test(/^(browser|cli|chaos|python|download_clients)/)";
@@ -87,12 +94,21 @@ fn run_with(workspace: &Workspace, runner: &[String], set: &[(&str, &str)]) -> O
     // Built before, so that what the compiler takes is not counted.
     run_tests(workspace.cargo().args(["test", "--workspace", "--no-run"]))?;
     let meter = Meter::start();
-    let tests = run_tests(workspace.cargo().args(["nextest", "run", "--workspace", "--no-fail-fast"]).args(runner));
+    let mut nextest = workspace.cargo();
+    if env::var_os(AT_ONCE).is_none() {
+        nextest.env(AT_ONCE, at_once().to_string());
+    }
+    let tests = run_tests(nextest.args(["nextest", "run", "--workspace", "--no-fail-fast"]).args(runner));
     let cost = meter.report(&cost::times(&workspace.target.join("nextest/default/junit.xml")));
     // Nextest leaves out the examples in the docs.
     let examples = run_tests(workspace.cargo().args(["test", "--doc", "--workspace"]));
     println!("{cost}");
     tests.and(examples)
+}
+
+/// Tests at a time. Many of them wait for most of their time, for a lease to run out or a server to start.
+fn at_once() -> usize {
+    std::thread::available_parallelism().map_or(WAITING, |processors| processors.get() + WAITING)
 }
 
 /// Installs what a list names, unless a copy of the list, the stamp, says that it was done.
