@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use linkgate_contract::{JobError, headers};
+use linkgate_contract::{GatewayErrorRow, JobError, headers};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use serde_json::Value;
 
@@ -69,25 +69,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The gateway's errors: a reply without a body has the number only.
-const GATEWAY_ERRORS: [(&str, &str); 14] = [
-    ("1640001", "INVALID_ARGS"),
-    ("1640301", "APP_NO_PERMISSION"),
-    ("1640302", "IP_NOT_ALLOWED"),
-    ("1640303", "BK_USER_NOT_ALLOWED"),
-    ("1640304", "CROSS_SITE_FORBIDDEN"),
-    ("1640401", "API_NOT_FOUND"),
-    ("1641301", "BODY_SIZE_LIMIT_EXCEED"),
-    ("1641401", "URI_SIZE_LIMIT_EXCEED"),
-    ("1642902", "RATE_LIMIT_RESTRICTION"),
-    ("1642904", "CONCURRENCY_LIMIT_RESTRICTION"),
-    ("1650001", "INTERNAL_SERVER_ERROR"),
-    ("1650200", "BAD_GATEWAY"),
-    ("1650300", "SERVICE_UNAVAILABLE"),
-    ("1650401", "REQUEST_BACKEND_TIMEOUT"),
-];
-
-/// The name of an error without a body.
+/// The name of an error without a body: the gateway's reply has the number only.
 fn name_of<'a>(status: u16, header: &impl Fn(&str) -> Option<std::borrow::Cow<'a, str>>) -> String {
     if let Some(name) = header(headers::API_ERROR_CODE) {
         return name.into();
@@ -95,9 +77,11 @@ fn name_of<'a>(status: u16, header: &impl Fn(&str) -> Option<std::borrow::Cow<'a
     let number = header(headers::GATEWAY_ERROR_CODE).unwrap_or_default();
     // One number has two names; the message of the other one speaks of tenants.
     let is_of_tenants = header(headers::GATEWAY_ERROR_MESSAGE).is_some_and(|message| message.contains("enant"));
-    match GATEWAY_ERRORS.iter().find(|(known, _)| *known == number) {
-        Some((_, "IP_NOT_ALLOWED")) if is_of_tenants => "CROSS_TENANT_FORBIDDEN".to_owned(),
-        Some((_, name)) => (*name).to_owned(),
+    match GatewayErrorRow::ALL.iter().find(|row| row.code.to_string() == number) {
+        Some(&GatewayErrorRow::IP_NOT_ALLOWED) if is_of_tenants => {
+            GatewayErrorRow::CROSS_TENANT_FORBIDDEN.name.to_owned()
+        }
+        Some(row) => row.name.to_owned(),
         None => format!("HTTP_{status}"),
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// A row of the gateway's table of errors.
+/// A row of the gateway's table of errors: the only one, for the gate, the store, the client and the documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GatewayErrorRow {
     /// Its number.
@@ -29,6 +29,66 @@ struct Envelope<'a> {
 }
 
 impl GatewayErrorRow {
+    /// Who asks could not be established.
+    pub const NOT_AUTHENTICATED: Self = row(1_640_001, "INVALID_ARGS", 400, "Parameters error");
+    /// The request did not come in time.
+    pub const NOT_IN_TIME: Self = row(1_640_001, "INVALID_ARGS", 408, "Parameters error");
+    /// The headers are too large or too many.
+    pub const HEADERS_TOO_LARGE: Self = row(1_640_001, "INVALID_ARGS", 431, "Parameters error");
+    /// No grant allows it.
+    pub const APP_NO_PERMISSION: Self =
+        row(1_640_301, "APP_NO_PERMISSION", 403, "App has no permission to the resource");
+    /// The address is restricted.
+    pub const IP_NOT_ALLOWED: Self = row(1_640_302, "IP_NOT_ALLOWED", 403, "Request rejected by ip restriction");
+    /// The app, the user or the gateway belongs to another tenant.
+    pub const CROSS_TENANT_FORBIDDEN: Self = row(1_640_302, "CROSS_TENANT_FORBIDDEN", 403, "Cross tenant forbidden");
+    /// The user is restricted.
+    pub const USER_NOT_ALLOWED: Self =
+        row(1_640_303, "BK_USER_NOT_ALLOWED", 403, "Request rejected by bk-user restriction");
+    /// A page of another site would change something.
+    pub const CROSS_SITE_FORBIDDEN: Self = row(1_640_304, "CROSS_SITE_FORBIDDEN", 403, "Cross site forbidden");
+    /// No such route, or another method on it.
+    pub const API_NOT_FOUND: Self = row(1_640_401, "API_NOT_FOUND", 404, "API not found");
+    /// The body is over a limit.
+    pub const BODY_TOO_LARGE: Self = row(1_641_301, "BODY_SIZE_LIMIT_EXCEED", 413, "Request body size too large.");
+    /// The request target is over a limit.
+    pub const URI_TOO_LARGE: Self = row(1_641_401, "URI_SIZE_LIMIT_EXCEED", 414, "Request uri size too large.");
+    /// More requests than a rate admits.
+    pub const RATE_LIMITED: Self =
+        row(1_642_902, "RATE_LIMIT_RESTRICTION", 429, "API rate limit exceeded by stage strategy");
+    /// More at the same time than are admitted.
+    pub const CONCURRENCY_LIMITED: Self =
+        row(1_642_904, "CONCURRENCY_LIMIT_RESTRICTION", 429, "Request concurrency exceeds");
+    /// The gateway, or a service that it needs, failed.
+    pub const INTERNAL: Self = row(1_650_001, "INTERNAL_SERVER_ERROR", 500, "Internal Server Error");
+    /// What stands behind the gateway did not answer, or broke off.
+    pub const BAD_GATEWAY: Self = row(1_650_200, "BAD_GATEWAY", 502, "Bad Gateway");
+    /// Nothing stands behind the gateway, or it has no space for one more request.
+    pub const UNAVAILABLE: Self = row(1_650_300, "SERVICE_UNAVAILABLE", 503, "Service Unavailable");
+    /// What stands behind the gateway did not answer in time.
+    pub const BACKEND_TIMEOUT: Self = row(1_650_401, "REQUEST_BACKEND_TIMEOUT", 504, "Request backend service timeout");
+
+    /// All of them. Where several share a number, the commonest stands first.
+    pub const ALL: [Self; 17] = [
+        Self::NOT_AUTHENTICATED,
+        Self::NOT_IN_TIME,
+        Self::HEADERS_TOO_LARGE,
+        Self::APP_NO_PERMISSION,
+        Self::IP_NOT_ALLOWED,
+        Self::CROSS_TENANT_FORBIDDEN,
+        Self::USER_NOT_ALLOWED,
+        Self::CROSS_SITE_FORBIDDEN,
+        Self::API_NOT_FOUND,
+        Self::BODY_TOO_LARGE,
+        Self::URI_TOO_LARGE,
+        Self::RATE_LIMITED,
+        Self::CONCURRENCY_LIMITED,
+        Self::INTERNAL,
+        Self::BAD_GATEWAY,
+        Self::UNAVAILABLE,
+        Self::BACKEND_TIMEOUT,
+    ];
+
     /// `Content-Type` of the envelope.
     pub const CONTENT_TYPE: &'static str = "application/json; charset=utf-8";
 
@@ -48,14 +108,17 @@ impl GatewayErrorRow {
     }
 }
 
+const fn row(code: u32, name: &'static str, status: u16, message: &'static str) -> GatewayErrorRow {
+    GatewayErrorRow { code, name, status, message }
+}
+
 /// Why somebody is not known, in words that callers match on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidArgs(pub &'static str);
 
 impl InvalidArgs {
     /// Its row.
-    pub const ROW: GatewayErrorRow =
-        GatewayErrorRow { code: 1_640_001, name: "INVALID_ARGS", status: 400, message: "Parameters error" };
+    pub const ROW: GatewayErrorRow = GatewayErrorRow::NOT_AUTHENTICATED;
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use linkgate_contract::{BodyKind, Endpoint, ErrorCode, Language, Operation, Problem};
+use linkgate_contract::{BodyKind, Endpoint, ErrorCode, GatewayErrorRow, Language, Operation, Problem};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
@@ -138,91 +138,76 @@ const ANYWHERE: &[ErrorCode] = &[
 
 /// What the gateway refuses any operation with.
 struct GatewayRefusal {
-    /// In the body's `code`.
-    number: u32,
-    status: u16,
-    name: &'static str,
+    error: GatewayErrorRow,
     meaning: &'static str,
     /// What a caller does about it.
     remedy: &'static str,
 }
 
 /// A row of the table below.
-const fn refused(
-    (number, status, name): (u32, u16, &'static str),
-    meaning: &'static str,
-    remedy: &'static str,
-) -> GatewayRefusal {
-    GatewayRefusal { number, status, name, meaning, remedy }
+const fn refused(error: GatewayErrorRow, meaning: &'static str, remedy: &'static str) -> GatewayRefusal {
+    GatewayRefusal { error, meaning, remedy }
 }
 
 const BY_THE_GATEWAY: &[GatewayRefusal] = &[
     refused(
-        (1_640_001, 400, "INVALID_ARGS"),
+        GatewayErrorRow::NOT_AUTHENTICATED,
         "Application or user could not be authenticated, `message` has the reason; or the request is no HTTP",
         "Look the [reason](reference/REASONS.md#authentication) up",
     ),
     refused(
-        (1_640_301, 403, "APP_NO_PERMISSION"),
+        GatewayErrorRow::APP_NO_PERMISSION,
         "No grant lets this application do this for this application and module on behalf of this user",
         "Ask the operator for a grant of the operation's action",
     ),
     refused(
-        (1_640_302, 403, "IP_NOT_ALLOWED"),
+        GatewayErrorRow::IP_NOT_ALLOWED,
         "No requests from this address are allowed",
         "Call from another network, or ask the operator",
     ),
+    refused(GatewayErrorRow::USER_NOT_ALLOWED, "This user may not call, whatever the grants say", "Ask the operator"),
     refused(
-        (1_640_303, 403, "BK_USER_NOT_ALLOWED"),
-        "This user may not call, whatever the grants say",
-        "Ask the operator",
-    ),
-    refused(
-        (1_640_304, 403, "CROSS_SITE_FORBIDDEN"),
+        GatewayErrorRow::CROSS_SITE_FORBIDDEN,
         "A browser sends it for a page of another site, and only a cookie says who the user is",
         "Send it from a page of the same host, or with credentials in `X-Bkapi-Authorization`",
     ),
     refused(
-        (1_640_302, 403, "CROSS_TENANT_FORBIDDEN"),
+        GatewayErrorRow::CROSS_TENANT_FORBIDDEN,
         "Application, user, gateway and `X-Bk-Tenant-Id` do not belong to one tenant",
         "Call for a tenant that application and user belong to",
     ),
     refused(
-        (1_640_401, 404, "API_NOT_FOUND"),
+        GatewayErrorRow::API_NOT_FOUND,
         "No such path, or none with this method",
         "Compare the path; mind the prefix and the slash at the end",
     ),
-    refused((1_640_001, 408, "INVALID_ARGS"), "The request did not come in time", "Send it faster"),
+    refused(GatewayErrorRow::NOT_IN_TIME, "The request did not come in time", "Send it faster"),
+    refused(GatewayErrorRow::BODY_TOO_LARGE, "The body is over the limit, or the operation takes none", "Send less"),
+    refused(GatewayErrorRow::URI_TOO_LARGE, "Path and query are over the limit", "Shorten the query"),
+    refused(GatewayErrorRow::HEADERS_TOO_LARGE, "The headers are too large or too many", "Send fewer headers"),
     refused(
-        (1_641_301, 413, "BODY_SIZE_LIMIT_EXCEED"),
-        "The body is over the limit, or the operation takes none",
-        "Send less",
-    ),
-    refused((1_641_401, 414, "URI_SIZE_LIMIT_EXCEED"), "Path and query are over the limit", "Shorten the query"),
-    refused((1_640_001, 431, "INVALID_ARGS"), "The headers are too large or too many", "Send fewer headers"),
-    refused(
-        (1_642_902, 429, "RATE_LIMIT_RESTRICTION"),
+        GatewayErrorRow::RATE_LIMITED,
         "More requests than the policy allows",
         "Wait for the seconds of `Retry-After`",
     ),
     refused(
-        (1_642_904, 429, "CONCURRENCY_LIMIT_RESTRICTION"),
+        GatewayErrorRow::CONCURRENCY_LIMITED,
         "As many requests or uploads of this application are in progress as may be",
         "Wait for the seconds of `Retry-After`",
     ),
     refused(
-        (1_650_001, 500, "INTERNAL_SERVER_ERROR"),
+        GatewayErrorRow::INTERNAL,
         "No service could say who calls, or the gateway failed",
         "Try again; if it stays, tell the operator the reason",
     ),
     refused(
-        (1_650_200, 502, "BAD_GATEWAY"),
+        GatewayErrorRow::BAD_GATEWAY,
         "The store did not answer, or broke off",
         "Look whether the package was stored, then try again",
     ),
-    refused((1_650_300, 503, "SERVICE_UNAVAILABLE"), "No store, or too many requests for it", "Try again later"),
+    refused(GatewayErrorRow::UNAVAILABLE, "No store, or too many requests for it", "Try again later"),
     refused(
-        (1_650_401, 504, "REQUEST_BACKEND_TIMEOUT"),
+        GatewayErrorRow::BACKEND_TIMEOUT,
         "The store did not answer in time",
         "Look whether the package was stored, then try again",
     ),
@@ -250,8 +235,10 @@ pub(crate) fn explain(status: u16, name: &str) -> Explained {
             }
         }
     };
-    for row in BY_THE_GATEWAY.iter().filter(|row| (row.status, row.name) == (status, name)) {
-        add(Some(row.number), row.meaning, row.remedy);
+    let by_the_gateway =
+        BY_THE_GATEWAY.iter().filter(|refusal| (refusal.error.status, refusal.error.name) == (status, name));
+    for GatewayRefusal { error, meaning, remedy } in by_the_gateway {
+        add(Some(error.code), meaning, remedy);
     }
     for code in ErrorCode::ALL.iter().filter(|code| (code.status(), code.name()) == (status, name)) {
         add(code.number(), &Problem::new(*code).detail(Language::English), remedy(*code));
@@ -370,7 +357,7 @@ pub(crate) fn describe(endpoint: &Endpoint, described: &Described, refusals: &mu
     for code in described.codes.iter().chain(of_bodies).chain(ANYWHERE) {
         names.entry(code.status()).or_default().push(code.name());
     }
-    for GatewayRefusal { status, name, .. } in BY_THE_GATEWAY {
+    for GatewayRefusal { error: GatewayErrorRow { status, name, .. }, .. } in BY_THE_GATEWAY {
         names.entry(*status).or_default().push(name);
     }
     for (status, mut names) in names {

@@ -11,6 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use linkgate_contract::GatewayErrorRow;
 use serde_json::{Value, json};
 
 fn root() -> PathBuf {
@@ -345,4 +346,27 @@ fn units_are_such_that_systemd_takes_them() {
     let said = String::from_utf8_lossy(&verified.stderr);
     let ours: Vec<_> = said.lines().filter(|line| line.contains("linkgate")).collect();
     assert!(ours.is_empty() && verified.status.success(), "{said}");
+}
+
+/// The proxy's own refusals, each beside the status that its filter is for: the gate is not asked for them.
+#[test]
+fn envoy_answers_in_the_words_of_the_gateways_table() {
+    let bodies: Vec<Value> = read("envoy.yaml")
+        .lines()
+        .filter_map(|line| line.split_once("inline_string: '{\"code\"").map(|(_, rest)| format!("{{\"code\"{rest}")))
+        .map(|text| {
+            serde_json::from_str(text.rsplit_once('}').map_or("", |(body, _)| body).trim_end_matches(['\'', ' ']))
+                .unwrap()
+        })
+        .collect();
+    assert!(bodies.len() >= 10, "{bodies:?}");
+    for body in bodies {
+        let (code, name, message) = (&body["code"], &body["code_name"], body["message"].as_str().unwrap());
+        let known = GatewayErrorRow::ALL.iter().any(|row| {
+            code == row.code
+                && name == row.name
+                && (message == row.message || message.starts_with(&format!("{} [", row.message)))
+        });
+        assert!(known, "{body}");
+    }
 }

@@ -1,5 +1,5 @@
 //! What the gate answers by itself: the gateway's envelope for who asks and for the gateway, the store's form for the
-//! request. The only table of the gate's errors.
+//! request.
 
 use std::borrow::Cow;
 
@@ -64,32 +64,21 @@ pub enum GatewayError {
 
 impl GatewayError {
     fn row(&self) -> GatewayErrorRow {
-        let row = |code, name, status, message| GatewayErrorRow { code, name, status, message };
         match self {
             Self::NotAuthenticated { .. } => InvalidArgs::ROW,
-            Self::AppNoPermission { .. } => {
-                row(1_640_301, "APP_NO_PERMISSION", 403, "App has no permission to the resource")
-            }
-            Self::IpNotAllowed => row(1_640_302, "IP_NOT_ALLOWED", 403, "Request rejected by ip restriction"),
-            Self::UserNotAllowed => {
-                row(1_640_303, "BK_USER_NOT_ALLOWED", 403, "Request rejected by bk-user restriction")
-            }
-            Self::CrossTenantForbidden { .. } => {
-                row(1_640_302, "CROSS_TENANT_FORBIDDEN", 403, "Cross tenant forbidden")
-            }
-            Self::CrossSiteForbidden { .. } => row(1_640_304, "CROSS_SITE_FORBIDDEN", 403, "Cross site forbidden"),
-            Self::ApiNotFound => row(1_640_401, "API_NOT_FOUND", 404, "API not found"),
-            Self::BodyTooLarge => row(1_641_301, "BODY_SIZE_LIMIT_EXCEED", 413, "Request body size too large."),
-            Self::NotInTime => row(1_640_001, "INVALID_ARGS", 408, "Parameters error"),
-            Self::UriTooLarge => row(1_641_401, "URI_SIZE_LIMIT_EXCEED", 414, "Request uri size too large."),
-            Self::RateLimited { .. } => {
-                row(1_642_902, "RATE_LIMIT_RESTRICTION", 429, "API rate limit exceeded by stage strategy")
-            }
-            Self::ConcurrencyLimited { .. } => {
-                row(1_642_904, "CONCURRENCY_LIMIT_RESTRICTION", 429, "Request concurrency exceeds")
-            }
-            Self::Unavailable { .. } => row(1_650_300, "SERVICE_UNAVAILABLE", 503, "Service Unavailable"),
-            Self::Internal { .. } => row(1_650_001, "INTERNAL_SERVER_ERROR", 500, "Internal Server Error"),
+            Self::AppNoPermission { .. } => GatewayErrorRow::APP_NO_PERMISSION,
+            Self::IpNotAllowed => GatewayErrorRow::IP_NOT_ALLOWED,
+            Self::UserNotAllowed => GatewayErrorRow::USER_NOT_ALLOWED,
+            Self::CrossTenantForbidden { .. } => GatewayErrorRow::CROSS_TENANT_FORBIDDEN,
+            Self::CrossSiteForbidden { .. } => GatewayErrorRow::CROSS_SITE_FORBIDDEN,
+            Self::ApiNotFound => GatewayErrorRow::API_NOT_FOUND,
+            Self::BodyTooLarge => GatewayErrorRow::BODY_TOO_LARGE,
+            Self::NotInTime => GatewayErrorRow::NOT_IN_TIME,
+            Self::UriTooLarge => GatewayErrorRow::URI_TOO_LARGE,
+            Self::RateLimited { .. } => GatewayErrorRow::RATE_LIMITED,
+            Self::ConcurrencyLimited { .. } => GatewayErrorRow::CONCURRENCY_LIMITED,
+            Self::Unavailable { .. } => GatewayErrorRow::UNAVAILABLE,
+            Self::Internal { .. } => GatewayErrorRow::INTERNAL,
         }
     }
 
