@@ -36,6 +36,7 @@ mod weed;
 mod wheel;
 mod words;
 mod workspace;
+mod worktree;
 
 use std::process::ExitCode;
 
