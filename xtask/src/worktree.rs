@@ -17,6 +17,11 @@ pub fn find_commit(workspace: &Workspace, revision: &str) -> Outcome<String> {
     Ok(found.trim().to_owned())
 }
 
+/// Whether there are files that differ from the commit, or that it does not have.
+pub fn has_changes(workspace: &Workspace) -> Outcome<bool> {
+    Ok(!capture(git(workspace).args(["status", "--porcelain"]))?.is_empty())
+}
+
 fn git(workspace: &Workspace) -> Command {
     let mut git = Command::new("git");
     git.current_dir(&workspace.root);
