@@ -5,6 +5,7 @@
 
 mod commands;
 mod kubernetes;
+mod release;
 mod yaml;
 
 use std::fs;

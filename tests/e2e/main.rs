@@ -35,6 +35,7 @@ mod killable;
 mod leaks;
 mod lifecycle;
 mod limits;
+mod manifests;
 mod metrics;
 mod outages;
 mod outside;

@@ -83,6 +83,12 @@ pub enum Chaos {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// A data directory of a store of an earlier revision, upgraded as CHANGELOG.md says, used, taken back, used, and upgraded again
+    Rollback {
+        /// The revision of the store before [default: the newest tag]
+        #[arg(long, value_name = "REV")]
+        from: Option<String>,
+    },
     /// One caller who takes as much of each thing as it can get, and another who must be served all the same
     Crowd,
     /// The store in the memory of the shipped deployments, with the packages that take most of it. Needs root and a control
@@ -148,6 +154,11 @@ pub fn chaos(workspace: &Workspace, chaos: &Chaos) -> Outcome<()> {
             command.arg("--from").arg(release_before::build_store(workspace, from.as_deref())?);
             command.args(["--seconds", &seconds.to_string()]);
             run_with_servers(workspace, seeded(&mut command, *seed))
+        }
+        Chaos::Rollback { from } => {
+            let mut command = campaign(workspace.cargo(), "rollback");
+            command.arg("--from").arg(release_before::build_store(workspace, from.as_deref())?);
+            run(command.env("LINKGATE_BIN_DIR", workspace.build(Profile::Dev, &["linkgate-store"])?))
         }
         Chaos::Crowd => {
             let programs = Programs::build(workspace, Profile::Dev, &["linkgate-store", "linkgate-cli"])?;

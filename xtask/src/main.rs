@@ -36,6 +36,7 @@ mod weed;
 mod wheel;
 mod words;
 mod workspace;
+mod worktree;
 
 use std::process::ExitCode;
 
@@ -97,7 +98,7 @@ enum Task {
     /// Build the filter that Envoy loads, and check its size
     BuildWasm,
     /// Build a release: an archive, a Debian package, and the filter for registries
-    Dist(dist::Options),
+    Dist(dist::DistOptions),
     /// Build the Debian package, and try it in a fresh root of Debian
     Deb(deb::Options),
     /// Find Envoy, fetch it if there is none, and print its path

@@ -10,7 +10,7 @@ pub mod tools;
 
 use std::env;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::ValueEnum;
@@ -52,10 +52,14 @@ const THROUGH_ENVOY: &str = "binary(e2e) & !test(/^(browser|cli|chaos|python|dow
 /// Runs them with one Envoy of each version that the filter is for.
 pub fn test_envoys(workspace: &Workspace, runner: &[String]) -> Outcome<()> {
     let selected = if runner.is_empty() { vec!["-E".to_owned(), THROUGH_ENVOY.to_owned()] } else { runner.to_vec() };
+    let envoys = envoy::fetch_all(workspace)?;
+    let driven = Driven::build(workspace)?;
     let mut failed = Vec::new();
-    for (version, path) in envoy::fetch_all(workspace)? {
+    for (version, path) in envoys {
         println!("\n=== Envoy {version}");
-        if let Err(failure) = run_with(workspace, &selected, &[("LINKGATE_ENVOY", &path.display().to_string())]) {
+        let (tests, cost) = driven.run_tests(&selected, &[("LINKGATE_ENVOY", &path.display().to_string())]);
+        println!("{cost}");
+        if let Err(failure) = tests {
             println!("{failure}");
             failed.push(version);
         }
@@ -70,40 +74,66 @@ pub fn test(workspace: &Workspace, runner: &[String]) -> Outcome<()> {
 
 /// Builds what the tests drive, then runs them with these variables.
 fn run_with(workspace: &Workspace, runner: &[String], set: &[(&str, &str)]) -> Outcome<()> {
-    workspace.build_stores()?;
-    let test_wasm = wasm::build_for_tests(workspace)?;
-    let programs = Programs::build(workspace, Profile::Dev, &["linkgate-store", "linkgate-cli"])?;
-    tools::add_missing();
-    let (python, node) = (python::prepare(workspace), node::prepare(workspace));
-    let weed = weed::find_weed(workspace);
-    let run_tests = |command: &mut Command| {
-        let command = command.envs(python.as_ref().map(|python| ("LINKGATE_PYTHON", python)));
-        let command = command.envs(node.as_ref().map(|modules| ("LINKGATE_NODE_MODULES", modules)));
-        let command = command.envs(weed.as_ref().map(|weed| ("LINKGATE_WEED", weed)));
-        // Snapshots are looked for below the root folder without asking cargo where that is.
-        let command = command.env("INSTA_UPDATE", "no").env("INSTA_WORKSPACE_ROOT", &workspace.root);
-        run(programs.pass_to(command).env("LINKGATE_TEST_WASM", &test_wasm).envs(set.iter().copied()))
-    };
-    if probe("cargo", &["nextest", "--version"]).is_none() {
-        println!("cargo-nextest is not installed, running `cargo test`");
-        let meter = Meter::start();
-        let outcome = run_tests(workspace.cargo().args(["test", "--workspace", "--no-fail-fast"]).args(runner));
-        println!("{}", meter.report(&[]));
-        return outcome;
-    }
-    // Built before, so that what the compiler takes is not counted.
-    run_tests(workspace.cargo().args(["test", "--workspace", "--no-run"]))?;
-    let meter = Meter::start();
-    let mut nextest = workspace.cargo();
-    if env::var_os(AT_ONCE).is_none() {
-        nextest.env(AT_ONCE, at_once().to_string());
-    }
-    let tests = run_tests(nextest.args(["nextest", "run", "--workspace", "--no-fail-fast"]).args(runner));
-    let cost = meter.report(&cost::times(&workspace.target.join("nextest/default/junit.xml")));
-    // Nextest leaves out the examples in the docs.
-    let examples = run_tests(workspace.cargo().args(["test", "--doc", "--workspace"]));
+    let driven = Driven::build(workspace)?;
+    let (tests, cost) = driven.run_tests(runner, set);
+    let examples = driven.run(workspace.cargo().args(["test", "--doc", "--workspace"]), set);
     println!("{cost}");
     tests.and(examples)
+}
+
+/// What the tests drive, and the tools that they use.
+struct Driven<'a> {
+    workspace: &'a Workspace,
+    programs: Programs,
+    test_wasm: PathBuf,
+    /// By the variables that tests look for them in.
+    tools: [(&'static str, Option<PathBuf>); 3],
+}
+
+impl<'a> Driven<'a> {
+    fn build(workspace: &'a Workspace) -> Outcome<Self> {
+        workspace.build_stores()?;
+        let test_wasm = wasm::build_for_tests(workspace)?;
+        let programs = Programs::build(workspace, Profile::Dev, &["linkgate-store", "linkgate-cli"])?;
+        tools::add_missing();
+        let tools = [
+            ("LINKGATE_PYTHON", python::prepare(workspace)),
+            ("LINKGATE_NODE_MODULES", node::prepare(workspace)),
+            ("LINKGATE_WEED", weed::find_weed(workspace)),
+        ];
+        Ok(Self { workspace, programs, test_wasm, tools })
+    }
+
+    /// Runs all tests but the examples in the docs, and says what they cost.
+    fn run_tests(&self, runner: &[String], set: &[(&str, &str)]) -> (Outcome<()>, String) {
+        let cargo = || self.workspace.cargo();
+        if probe("cargo", &["nextest", "--version"]).is_none() {
+            println!("cargo-nextest is not installed, running `cargo test`");
+            let meter = Meter::start();
+            let kinds = ["--lib", "--bins", "--tests"];
+            let tests = self.run(cargo().args(["test", "--workspace", "--no-fail-fast"]).args(kinds).args(runner), set);
+            return (tests, meter.report(&[]));
+        }
+        // Built before, so that what the compiler takes is not counted.
+        let built = self.run(cargo().args(["test", "--workspace", "--no-run"]), set);
+        let meter = Meter::start();
+        let mut nextest = cargo();
+        if env::var_os(AT_ONCE).is_none() {
+            nextest.env(AT_ONCE, at_once().to_string());
+        }
+        nextest.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+        let tests = built.and_then(|()| self.run(nextest.args(runner), set));
+        (tests, meter.report(&cost::times(&self.workspace.target.join("nextest/default/junit.xml"))))
+    }
+
+    /// Runs a command that knows where everything is, with these variables besides.
+    fn run(&self, command: &mut Command, set: &[(&str, &str)]) -> Outcome<()> {
+        let tools = self.tools.iter().filter_map(|(name, path)| Some((name, path.as_ref()?)));
+        // Snapshots are looked for below the root folder without asking cargo where that is.
+        let command = command.env("INSTA_UPDATE", "no").env("INSTA_WORKSPACE_ROOT", &self.workspace.root);
+        let command = self.programs.pass_to(command).env("LINKGATE_TEST_WASM", &self.test_wasm).envs(tools);
+        run(command.envs(set.iter().copied()))
+    }
 }
 
 /// Tests at a time. Many of them wait for most of their time, for a lease to run out or a server to start.

@@ -61,7 +61,12 @@ pub enum Profile {
 impl Workspace {
     /// Asks cargo about the folder that we are in.
     pub fn find() -> Outcome<Self> {
-        let text = capture(cargo().args(["metadata", "--no-deps", "--format-version", "1"]))?;
+        Self::find_at(Path::new("."))
+    }
+
+    /// Asks cargo about this folder.
+    pub fn find_at(folder: &Path) -> Outcome<Self> {
+        let text = capture(cargo().current_dir(folder).args(["metadata", "--no-deps", "--format-version", "1"]))?;
         serde_json::from_str(&text).trying(|| "read what `cargo metadata` printed".to_owned())
     }
 

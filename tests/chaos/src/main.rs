@@ -2,7 +2,8 @@
 //! that is killed, or whose disk goes away, while callers upload, overwrite and delete; `disk`, one that fills up or fails;
 //! `crowd`, one of which a caller takes all it can get; `memory`, one with the packages that take most of its memory; `races`, one
 //! module of which many callers change at once; `replicas`, stores that share a database and a bucket, while any of these fails; `upgrade`, the same while one
-//! after the other is replaced by one of another release.
+//! after the other is replaced by one of another release; `rollback`, a data directory that goes from one release to the next and
+//! back.
 //!
 //! `cargo run -p linkgate-chaos -- gate --seconds 30 --rate 1000 --deploys 20`, with the
 //! variables that `cargo xtask test` sets. Promises: ends with 0 only if nothing was wrong, with 1 if something was, and
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 
 use linkgate_chaos::crash::trouble::{self, Trouble, cannot_trouble};
 use linkgate_chaos::crash::{self, FileSystem};
-use linkgate_chaos::{crowd, gate, memory, races, replicas};
+use linkgate_chaos::{crowd, gate, memory, races, replicas, rollback};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Nothing was found wrong, but nothing was looked at either.
@@ -52,9 +53,12 @@ async fn shake() -> ExitCode {
         }
         Some("replicas") => replicas(replicas::Plan::new(wanted("--rounds", 1_000), seed())).await,
         Some("upgrade") => {
-            let from = value("--from").expect("--from takes the path of a store");
-            let upgrade = replicas::Upgrade { from, seconds: wanted("--seconds", 5) };
+            let upgrade = replicas::Upgrade { from: from(), seconds: wanted("--seconds", 5) };
             replicas(replicas::Plan::of_upgrade(upgrade, seed())).await
+        }
+        Some("rollback") => {
+            let report = rollback::run(from()).await;
+            ended(&report, &report.violations())
         }
         Some("crowd") => {
             let report = crowd::run().await;
@@ -128,6 +132,10 @@ fn ended(report: &impl Display, violations: &[String]) -> ExitCode {
 /// The number behind this name, or what is usual.
 fn wanted(name: &str, usual: u32) -> u32 {
     value(name).map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{name} takes a number")))
+}
+
+fn from() -> String {
+    value("--from").expect("--from takes the path of a store")
 }
 
 fn seed() -> Option<u64> {

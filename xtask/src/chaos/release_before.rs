@@ -4,12 +4,12 @@
 //! is gone afterwards.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use crate::error::{Failure, Outcome, Trying};
-use crate::run::{capture, probe, run};
+use crate::run::{probe, run};
 use crate::workspace::Workspace;
+use crate::worktree::{self, Worktree};
 
 const STORE: &str = "linkgate-store";
 
@@ -38,40 +38,5 @@ fn find_commit(workspace: &Workspace, revision: Option<&str>) -> Outcome<String>
     let Some(revision) = revision.map(str::to_owned).or_else(tag) else {
         return Err(Failure::new("no revision has a tag: name one with --from"));
     };
-    let commit = format!("{revision}^{{commit}}");
-    let found = capture(git(workspace).args(["rev-parse", "--verify", "--end-of-options", &commit]))?;
-    Ok(found.trim().to_owned())
-}
-
-fn git(workspace: &Workspace) -> Command {
-    let mut git = Command::new("git");
-    git.current_dir(&workspace.root);
-    git
-}
-
-/// The files of a commit; gone when it is dropped.
-struct Worktree<'a> {
-    workspace: &'a Workspace,
-    folder: PathBuf,
-}
-
-impl<'a> Worktree<'a> {
-    fn add(workspace: &'a Workspace, folder: PathBuf, commit: &str) -> Outcome<Self> {
-        // Of a run that was cut off.
-        remove(workspace, &folder);
-        let tree = Self { workspace, folder };
-        run(git(workspace).args(["worktree", "add", "--quiet", "--detach"]).arg(&tree.folder).arg(commit))?;
-        Ok(tree)
-    }
-}
-
-impl Drop for Worktree<'_> {
-    fn drop(&mut self) {
-        remove(self.workspace, &self.folder);
-    }
-}
-
-/// Fails where there is none, which is fine.
-fn remove(workspace: &Workspace, folder: &Path) {
-    let _none = git(workspace).args(["worktree", "remove", "--force"]).arg(folder).output();
+    worktree::find_commit(workspace, &revision)
 }

@@ -18,7 +18,6 @@ use crate::up::sample;
 use crate::workspace::Workspace;
 
 const SUITE: &str = "bookworm";
-const MIRROR: &str = "http://deb.debian.org/debian";
 /// What the guide's commands are beside those of Debian's smallest root.
 const PACKAGES: &str = "ca-certificates,curl";
 /// Written into the base when it is whole.
@@ -30,6 +29,7 @@ const HOME: &str = "root";
 const ENTER: &str = r#"
     ip link set lo up
     mount -t proc proc "$1/proc"
+    mount -t devpts devpts "$1/dev/pts"
     mount -t tmpfs tmpfs "$1/run"
     cd "$1"
     exec chroot "$1" /usr/bin/env -i HOME=/root PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
@@ -54,7 +54,7 @@ impl Root {
         }
         remove_folder(&base)?;
         let mut make = Command::new("debootstrap");
-        make.args(["--variant=minbase", &format!("--include={PACKAGES}"), SUITE]).arg(&base).arg(MIRROR);
+        make.args(["--variant=minbase", &format!("--include={PACKAGES}"), SUITE]).arg(&base);
         run(&mut make).map_err(|failure| Failure::missing(format!("no root of Debian could be made: {failure}")))?;
         fs::write(base.join(DONE), "").trying(|| format!("write {}", base.display()))?;
         Ok(base)

@@ -17,9 +17,9 @@ is_running() {
 }
 
 enter_environment() {
+    local assignment file
     set -a
-    # shellcheck disable=SC2046 # a list of assignments
-    export $(values "$1" Environment)
+    for assignment in $(values "$1" Environment); do export "${assignment?}"; done
     for file in $(values "$1" EnvironmentFile); do
         # shellcheck disable=SC1090 # named by the unit
         if [ -e "${file#-}" ]; then . "${file#-}"; fi
@@ -31,21 +31,23 @@ start() {
     if is_running "$1"; then return; fi
     local user folder credential
     user=$(values "$1" User)
-    enter_environment "$1"
     for folder in $(values "$1" StateDirectory); do install -d -m 750 -o "$user" -g "$user" "/var/lib/$folder"; done
-    for folder in $(values "$1" RuntimeDirectory); do
-        install -d -m 700 -o "$user" "/run/$folder"
-        export RUNTIME_DIRECTORY="/run/$folder"
-    done
-    export CREDENTIALS_DIRECTORY="/run/credentials/$1"
-    install -d -m 500 -o "$user" "$CREDENTIALS_DIRECTORY"
+    for folder in $(values "$1" RuntimeDirectory); do install -d -m 700 -o "$user" "/run/$folder"; done
+    install -d -m 500 -o "$user" "/run/credentials/$1"
     for credential in $(values "$1" LoadCredential); do
-        install -m 400 -o "$user" "${credential#*:}" "$CREDENTIALS_DIRECTORY/${credential%%:*}"
+        install -m 400 -o "$user" "${credential#*:}" "/run/credentials/$1/${credential%%:*}"
     done
-    local command
-    command=$(values "$1" ExecStart)
-    eval "exec setpriv --reuid=$user --regid=$user --init-groups $command" >>"/var/log/$1.log" 2>&1 </dev/null &
+    run "$1" "$user" >>"/var/log/$1.log" 2>&1 </dev/null &
     echo $! >"$state/$1.pid"
+}
+
+# In a process of its own, so that no unit sees the environment of another.
+run() {
+    enter_environment "$1"
+    RUNTIME_DIRECTORY="/run/$(values "$1" RuntimeDirectory)"
+    CREDENTIALS_DIRECTORY="/run/credentials/$1"
+    export RUNTIME_DIRECTORY CREDENTIALS_DIRECTORY
+    eval "exec setpriv --reuid=$2 --regid=$2 --init-groups $(values "$1" ExecStart)"
 }
 
 stop() {
@@ -54,7 +56,7 @@ stop() {
     pid=$(cat "$state/$1.pid")
     command=$(values "$1" ExecStop)
     if [ -n "$command" ]; then eval "$command"; fi
-    kill -TERM "$pid"
+    kill -TERM "$pid" 2>/dev/null || true
     while is_running "$1"; do sleep 0.1; done
     rm "$state/$1.pid"
 }

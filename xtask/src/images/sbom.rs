@@ -208,9 +208,14 @@ fn read_checksums(lock: &str) -> BTreeMap<(String, String), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::dist::CRATES;
 
     fn package(name: &str, source: Option<&str>) -> Value {
         json!({"id": name, "name": name, "version": "1.0.0", "license": "MIT/Apache-2.0", "source": source})
@@ -245,16 +250,26 @@ mod tests {
         assert_eq!(document["dependencies"][2]["dependsOn"], json!(["pkg:cargo/deep@1.0.0"]));
     }
 
+    /// The document of each of our crates that is handed out, with its name and what it is built for.
+    fn documents() -> Vec<(&'static str, String, Value)> {
+        let workspace = Workspace::find().unwrap();
+        let document = |(name, target): (&'static str, Option<&str>)| {
+            let target = target.map_or_else(static_target, str::to_owned);
+            let list = list_crates(&workspace, name, &target).unwrap();
+            (name, target, serde_json::from_slice(&list.document).unwrap())
+        };
+        CRATES.map(document).into()
+    }
+
+    fn components(document: &Value) -> &[Value] {
+        document["components"].as_array().unwrap()
+    }
+
     #[test]
     fn every_crate_of_our_programs_has_a_licence_and_a_digest() {
-        let workspace = Workspace::find().unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        for program in ["linkgate-store", "linkgate-cli"] {
-            let file = folder.path().join(program);
-            write_bom(&workspace, program, &file).unwrap();
-            let document: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
-            let ours = |component: &Value| component["name"].as_str().unwrap().starts_with("linkgate-");
-            let others: Vec<_> = document["components"].as_array().unwrap().iter().filter(|c| !ours(c)).collect();
+        for (_, _, document) in documents() {
+            let ours = |component: &&Value| component["name"].as_str().unwrap().starts_with("linkgate-");
+            let others: Vec<_> = components(&document).iter().filter(|component| !ours(component)).collect();
             assert!(others.len() > 20, "{}", others.len());
             for component in others {
                 assert!(component["licenses"][0]["expression"].is_string(), "{component}");
@@ -265,32 +280,57 @@ mod tests {
 
     /// Cargo says twice what is linked, by different commands.
     #[test]
-    fn the_list_holds_all_that_cargo_tree_shows() {
+    fn a_document_has_all_that_cargo_tree_shows() {
         let workspace = Workspace::find().unwrap();
-        for program in ["linkgate-store", "linkgate-cli"] {
-            let list = list_crates(&workspace, program, &static_target()).unwrap().crates;
+        for (program, target, document) in documents() {
+            let own = &document["metadata"]["component"];
+            let listed: BTreeSet<_> = components(&document).iter().chain([own]).map(named).collect();
             let mut tree = workspace.cargo();
-            tree.args([
-                "tree",
-                "--locked",
-                "--package",
-                program,
-                "--edges",
-                "normal,no-proc-macro",
-                "--prefix",
-                "none",
-            ]);
-            let text = capture(tree.args(["--no-dedupe", "--target", &static_target(), "--format", "{p}"])).unwrap();
+            tree.args(["tree", "--locked", "--package", program, "--target", &target, "--no-dedupe"]);
+            tree.args(["--edges", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}"]);
+            let text = capture(&mut tree).unwrap();
             let shown: BTreeSet<_> = text.lines().filter_map(|line| line.split_once(" v")).collect();
             assert!(shown.len() > 20, "{text}");
             for (name, rest) in shown {
                 let version = rest.split(' ').next().unwrap();
-                assert!(
-                    list.iter().any(|linked| (linked.name.as_str(), linked.version.as_str()) == (name, version)),
-                    "{name} {version}"
-                );
+                assert!(listed.contains(&(name, version)), "{program} lacks {name} {version}");
             }
         }
+    }
+
+    fn named(component: &Value) -> (&str, &str) {
+        (component["name"].as_str().unwrap(), component["version"].as_str().unwrap())
+    }
+
+    /// Whether a document holds against the schema of the standard, and why not.
+    fn validate(python: &OsStr, document: &Value) -> Result<(), String> {
+        let mut script = Command::new(python)
+            .arg(Workspace::find().unwrap().path("tests/deploy/sbom.py"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        script.stdin.take().unwrap().write_all(document.to_string().as_bytes()).unwrap();
+        let output = script.wait_with_output().unwrap();
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8(output.stdout).unwrap()) }
+    }
+
+    #[test]
+    fn every_document_is_valid_by_the_schema_of_the_standard() {
+        let Some(python) = std::env::var_os("LINKGATE_PYTHON") else {
+            println!(
+                "not run: LINKGATE_PYTHON is not set; `cargo xtask test` sets it where Python's packages can be had"
+            );
+            return;
+        };
+        let mut documents = documents();
+        for (program, _, document) in &documents {
+            assert_eq!(validate(&python, document), Ok(()), "{program}");
+        }
+        let (_, _, wrong) = documents.last_mut().unwrap();
+        wrong["components"][0]["licence"] = "MIT".into();
+        let fault = validate(&python, wrong).unwrap_err();
+        assert!(fault.contains("'licence' was unexpected"), "{fault}");
     }
 
     #[test]
