@@ -20,7 +20,7 @@ pub struct KeyedLocks<K: Eq + Hash>(Arc<Mutex<HashMap<K, Lock>>>);
 pub struct KeyedLock<K: Eq + Hash> {
     /// Given back before its place is looked at.
     held: Option<OwnedMutexGuard<()>>,
-    place: Place<K>,
+    _place: Place<K>,
 }
 
 /// The place of a name among all, which the last one who needs it clears.
@@ -42,7 +42,7 @@ impl<K: Eq + Hash + Clone> KeyedLocks<K> {
         let lock = Arc::clone(self.all().entry(key.clone()).or_default());
         // Made before the wait, which its caller may give up.
         let place = Place { all: self.clone(), key };
-        KeyedLock { held: Some(lock.lock_owned().await), place }
+        KeyedLock { held: Some(lock.lock_owned().await), _place: place }
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct Fleet {
     /// Which program each of them is.
     programs: [String; STORES],
     stores: [Option<StoreProcess>; STORES],
+    /// Those that were started to die or to stand still at a step.
+    armed: [bool; STORES],
     /// What the stores have said in this round.
     logs: [Vec<String>; STORES],
     /// Stores that ended otherwise than they should.
@@ -50,15 +52,16 @@ impl Fleet {
         let database = PostgresProxy::before(replicas.postgres.socket()).await;
         let storage = S3Proxy::before(replicas.weed.port(), seed).await;
         let programs = std::array::from_fn(|_| program.to_owned());
-        let (stores, logs, faults) = Default::default();
-        Self { replicas, database, storage, programs, stores, logs, faults }
+        let (stores, armed, logs, faults) = Default::default();
+        Self { replicas, database, storage, programs, stores, armed, logs, faults }
     }
 
-    /// Starts the stores that are missing, and those anew that must be armed.
+    /// Starts the stores that are missing, and those anew that must be armed, or are still for a step that did not come in an
+    /// earlier round: it would come in one whose callers count on that store.
     pub(super) async fn prepare(&mut self, source: &FakeSource, troubles: &[Trouble]) {
         for number in 0..STORES {
             let failpoint = troubles.iter().filter_map(Trouble::failpoint).find(|(store, _)| *store == number);
-            if failpoint.is_some() {
+            if failpoint.is_some() || self.armed[number] {
                 self.stop(number).await;
             }
             if self.stores[number].is_none() {
@@ -68,6 +71,7 @@ impl Fleet {
     }
 
     async fn start(&mut self, number: usize, source: &FakeSource, failpoint: Option<String>) {
+        self.armed[number] = failpoint.is_some();
         let reached = self.reached(failpoint);
         self.stores[number] = Some(self.replicas.store_of(&self.programs[number], source, &reached).await);
     }

@@ -61,7 +61,9 @@ impl Report {
 
     /// Something is wrong; that is one thing more.
     pub(super) fn wrong(&mut self, fault: String) -> usize {
-        self.look.wrong.push(format!("round {}, {}: {fault}", self.rounds, self.now));
+        let fault = format!("round {}, {}: {fault}", self.rounds, self.now);
+        eprintln!("{fault}");
+        self.look.wrong.push(fault);
         1
     }
 
