@@ -278,8 +278,7 @@ fn builder(settings: &S3Settings, options: ClientOptions) -> Result<AmazonS3Buil
         .with_bucket_name(&settings.bucket)
         .with_region(&settings.region)
         .with_virtual_hosted_style_request(settings.url_style == UrlStyle::VirtualHost)
-        // TLS proves the bytes; without it the signature must.
-        .with_unsigned_payload(!settings.is_plain_http())
+        .with_unsigned_payload(!settings.signs_bytes())
         .with_disable_bulk_delete(true);
     if let Some(endpoint) = settings.client_endpoint() {
         builder = builder.with_endpoint(endpoint);

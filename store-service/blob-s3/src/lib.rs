@@ -10,6 +10,7 @@
 
 mod budget;
 mod client;
+mod digest;
 mod erase;
 mod error;
 mod export;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use url::Url;
+use url::{Host, Url};
 
 /// The least that S3 takes as a part that is not the last.
 const LEAST_PART: usize = 5 << 20;
@@ -181,6 +181,12 @@ impl S3Settings {
         self.endpoint.as_ref().is_some_and(|endpoint| endpoint.scheme() == "http")
     }
 
+    /// Whether each request proves its bytes. TLS proves them anyway, and what listens on this machine gets them from its kernel; on
+    /// a plain network the signature must, which costs as much as the digest of the package.
+    pub(crate) fn signs_bytes(&self) -> bool {
+        self.is_plain_http() && !self.endpoint.as_ref().and_then(Url::host).is_some_and(|host| is_this_machine(&host))
+    }
+
     /// The endpoint as the client wants it: with the bucket in front if that is where it stands.
     pub(crate) fn client_endpoint(&self) -> Option<String> {
         let endpoint = self.endpoint.as_ref()?;
@@ -190,6 +196,15 @@ impl S3Settings {
             UrlStyle::Path => format!("{scheme}://{host}{port}"),
             UrlStyle::VirtualHost => format!("{scheme}://{}.{host}{port}", self.bucket),
         })
+    }
+}
+
+/// What a name leads to is not looked up: tomorrow it may be something else.
+fn is_this_machine(host: &Host<&str>) -> bool {
+    match host {
+        Host::Domain(name) => *name == "localhost",
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
     }
 }
 
@@ -270,5 +285,18 @@ mod tests {
         let style = |url_style| S3Settings { endpoint: endpoint.clone(), url_style, ..settings() }.client_endpoint();
         assert_eq!(style(UrlStyle::Path).as_deref(), Some("https://s3.example:9000"));
         assert_eq!(style(UrlStyle::VirtualHost).as_deref(), Some("https://bucket.s3.example:9000"));
+    }
+    #[test]
+    fn bytes_are_signed_where_nothing_else_proves_them() {
+        let signs = |endpoint| S3Settings { endpoint: Url::parse(endpoint).ok(), ..settings() }.signs_bytes();
+        for proven in ["https://h", "https://10.0.0.1", "http://127.0.0.1:9000", "http://[::1]", "http://LOCALHOST"] {
+            assert!(!signs(proven), "{proven}");
+        }
+        for bare in
+            ["http://h", "http://10.0.0.1:9000", "http://[::2]", "http://0.0.0.0", "http://localhost.example.com"]
+        {
+            assert!(signs(bare), "{bare}");
+        }
+        assert!(!settings().signs_bytes(), "AWS is reached by TLS");
     }
 }

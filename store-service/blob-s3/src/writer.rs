@@ -5,13 +5,12 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
-use linkgate_contract::Sha256;
 use linkgate_store_core::failpoint::{Step, reached};
 use linkgate_store_core::ingest::ports::{BlobError, BlobKeys, BlobObject, BlobWriter};
 use object_store::PutPayload;
 
+use super::digest::Digest;
 use super::finished::S3FinishedBlob;
 use super::part::Part;
 use super::sending::Sending;
@@ -23,7 +22,7 @@ use super::unpublished::Unpublished;
 pub struct S3BlobWriter<K: BlobKeys> {
     sending: Option<Sending<K>>,
     shared: Arc<Shared<K>>,
-    hash: Context,
+    digest: Digest,
     size_bytes: u64,
     announced: Option<u64>,
     part: Option<Part>,
@@ -33,11 +32,12 @@ pub struct S3BlobWriter<K: BlobKeys> {
 }
 
 impl<K: BlobKeys> S3BlobWriter<K> {
+    /// Called within the runtime.
     pub(crate) fn new(shared: Arc<Shared<K>>, announced: Option<u64>) -> Self {
         Self {
             sending: None,
             shared,
-            hash: Context::new(&SHA256),
+            digest: Digest::begin(),
             size_bytes: 0,
             announced,
             part: None,
@@ -115,7 +115,7 @@ impl<K: BlobKeys> BlobWriter for S3BlobWriter<K> {
     type Finished = S3FinishedBlob<K>;
 
     async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
-        self.hash.update(&bytes);
+        self.digest.update(bytes.clone()).await?;
         self.tail.push(bytes.clone());
         self.fill(bytes).await?;
         reached(Step::BlockWritten);
@@ -126,9 +126,7 @@ impl<K: BlobKeys> BlobWriter for S3BlobWriter<K> {
         reached(Step::BlobWritten);
         let object = self.complete().await?;
         reached(Step::BlobSynced);
-        let mut digest = [0; 32];
-        digest.copy_from_slice(self.hash.finish().as_ref());
-        let sha256 = Sha256::from_bytes(digest);
+        let sha256 = self.digest.finish().await?;
         let blob = BlobObject { sha256, size_bytes: self.size_bytes, key: object.key().clone() };
         Ok(S3FinishedBlob::new(blob, object, self.tail, self.shared.cleaner.bucket.clone()))
     }

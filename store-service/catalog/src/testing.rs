@@ -61,6 +61,23 @@ impl PostgresServer {
         Self::begin(programs, dir, PORT, Vec::new())
     }
 
+    /// Starts one that writes down what it is asked.
+    #[must_use]
+    pub fn start_writing_statements_down() -> Self {
+        let (programs, dir) = new_cluster();
+        Self::begin(programs, dir, PORT, vec!["log_statement=all".to_owned()])
+    }
+
+    /// What it was asked until now, as far as it wrote that down.
+    #[must_use]
+    pub fn statements(&self) -> Vec<String> {
+        // The lines of a statement behind its first begin with a tab.
+        let log = fs::read_to_string(self.dir.path().join("log")).unwrap().replace("\n\t", " ");
+        let entries = log.lines().filter_map(|line| line.split_once("LOG:  ")?.1.split_once(": "));
+        let asked = entries.filter(|(what, _)| *what == "statement" || what.starts_with("execute "));
+        asked.map(|(_, statement)| statement.to_owned()).collect()
+    }
+
     /// Starts one that listens on this machine, too, and there speaks TLS with this certificate and nothing else.
     #[must_use]
     pub fn start_with_tls(certificate: &Path, key: &Path) -> Self {

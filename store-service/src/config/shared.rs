@@ -24,7 +24,8 @@ pub(super) const BUCKET: &str = "LINKGATE_S3_BUCKET";
 /// `LINKGATE_S3_PREFIX`: what the names of all objects begin with. Stores with the same database have the same,
 /// stores with different ones different ones. Names with a `/` behind each. Default empty.
 pub(super) const PREFIX: &str = "LINKGATE_S3_PREFIX";
-/// `LINKGATE_S3_ENDPOINT`: where the storage is. Http or https URL of a host. Default AWS, in the region.
+/// `LINKGATE_S3_ENDPOINT`: where the storage is. Over plain http to another machine each request proves its bytes, which
+/// costs more than TLS. Http or https URL of a host. Default AWS, in the region.
 pub(super) const ENDPOINT: &str = "LINKGATE_S3_ENDPOINT";
 /// `LINKGATE_S3_REDIRECT_ENDPOINT`: where callers reach the storage. Whoever downloads by a signed URL is sent there for
 /// the bytes, to an address that is good for five minutes; all others get them from the store, for a redirect would take

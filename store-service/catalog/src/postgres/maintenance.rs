@@ -17,9 +17,10 @@ use super::chores::{Chore, Chores};
 /// How long a process is believed to go on without a sign of life, and how often it shows one.
 const LEASE: Duration = Duration::from_secs(30);
 const RENEW_EVERY: Duration = Duration::from_secs(10);
-/// How long nobody asks whether it is their turn, at least and at most.
+/// How long nobody asks whether it is their turn, at least and at most. While nobody does it all ask when it is due, and while
+/// somebody does when the lease is over; so the longest wait is only for stores that do it more rarely than another one.
 const ASK_AFTER: Duration = Duration::from_secs(1);
-const ASK_EVERY: Duration = Duration::from_secs(60);
+const ASK_EVERY: Duration = Duration::from_secs(600);
 
 /// As it is written down.
 pub(super) type Name = &'static str;
@@ -38,7 +39,8 @@ impl Drop for PostgresLease {
     }
 }
 
-/// Takes it, if it is time to and nobody who is alive has it. What its last holder did not end is begun again at once.
+/// Takes it, if it is time to and nobody who is alive has it; or says how long that will surely not be so. What its last holder did
+/// not end is begun again at once. One statement: every process asks for each piece of maintenance.
 pub(super) async fn begin(
     pool: &PgPool,
     chores: &Chores,
@@ -47,39 +49,32 @@ pub(super) async fn begin(
     every: Duration,
 ) -> Result<Turn<PostgresLease>, sqlx::Error> {
     let what = task.name();
-    let taken = sqlx::query(
-        "insert into maintenance_lease as held (task, process, lease_until, begun_at)
-         values ($1, $2, clock_timestamp() + $3, clock_timestamp())
-         on conflict (task) do update
-             set process = excluded.process, lease_until = excluded.lease_until, begun_at = excluded.begun_at
-             where held.lease_until < clock_timestamp()
-                 or held.process is null and held.begun_at <= clock_timestamp() - $4::interval",
+    let (is_taken, seconds_left): (bool, Option<f64>) = sqlx::query_as(
+        "with taken as (
+             insert into maintenance_lease as held (task, process, lease_until, begun_at)
+             values ($1, $2, clock_timestamp() + $3, clock_timestamp())
+             on conflict (task) do update
+                 set process = excluded.process, lease_until = excluded.lease_until, begun_at = excluded.begun_at
+                 where held.lease_until < clock_timestamp()
+                     or held.process is null and held.begun_at <= clock_timestamp() - $4::interval
+             returning 1)
+         select exists(select from taken),
+             (select extract(epoch from coalesce(lease_until, begun_at + $4::interval) - clock_timestamp())::float8
+              from maintenance_lease where task = $1)",
     )
     .bind(what)
     .bind(process)
     .bind(LEASE)
     .bind(every)
-    .execute(pool)
+    .fetch_one(pool)
     .await?;
-    if taken.rows_affected() == 0 {
-        return Ok(Turn::Later(time_left(pool, what, every).await?));
+    if !is_taken {
+        // Whoever took it at this very moment is not seen, and is asked after soon.
+        let left = Duration::try_from_secs_f64(seconds_left.unwrap_or_default()).unwrap_or_default();
+        return Ok(Turn::Later(left.clamp(ASK_AFTER, ASK_EVERY)));
     }
     let renewing = tokio::spawn(renew(pool.clone(), process, what)).abort_handle();
     Ok(Turn::Now(PostgresLease { what, chores: chores.clone(), renewing }))
-}
-
-/// How long it will surely not be anybody's turn.
-async fn time_left(pool: &PgPool, what: Name, every: Duration) -> Result<Duration, sqlx::Error> {
-    let seconds: Option<f64> = sqlx::query_scalar(
-        "select extract(epoch from coalesce(lease_until, begun_at + $2::interval) - clock_timestamp())::float8
-         from maintenance_lease where task = $1",
-    )
-    .bind(what)
-    .bind(every)
-    .fetch_optional(pool)
-    .await?;
-    let left = Duration::try_from_secs_f64(seconds.unwrap_or_default()).unwrap_or_default();
-    Ok(left.clamp(ASK_AFTER, ASK_EVERY))
 }
 
 /// Shows that this process goes on, until it is stopped. One that fails is made up for by the next.

@@ -1,0 +1,71 @@
+//! The digest of a blob, made while its bytes go on their way.
+//!
+//! Promises: every byte counts once, in order. It is made in a thread, for it takes as much of a core as all else that an upload needs of
+//! one, and the runtime has the fewest threads that can do that. At most [`QUEUED`] pieces and the one that is hashed are held
+//! for it, which others hold as well. The thread ends with its handle.
+
+use aws_lc_rs::digest::{Context, SHA256};
+use bytes::Bytes;
+use linkgate_contract::Sha256;
+use linkgate_store_core::ingest::ports::BlobError;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+/// They bridge the time when either side is held up.
+const QUEUED: usize = 2;
+
+/// The digest of what has come until now.
+pub(crate) struct Digest {
+    pieces: mpsc::Sender<Bytes>,
+    thread: JoinHandle<Sha256>,
+}
+
+impl Digest {
+    /// Of no bytes yet. Called within the runtime.
+    pub(crate) fn begin() -> Self {
+        let (pieces, queue) = mpsc::channel(QUEUED);
+        Self { pieces, thread: spawn_blocking(move || hash_all(queue)) }
+    }
+
+    pub(crate) async fn update(&self, piece: Bytes) -> Result<(), BlobError> {
+        self.pieces.send(piece).await.map_err(|_| BlobError::WriterGone)
+    }
+
+    /// Of all that came.
+    pub(crate) async fn finish(self) -> Result<Sha256, BlobError> {
+        drop(self.pieces);
+        self.thread.await.map_err(|_| BlobError::WriterGone)
+    }
+}
+
+fn hash_all(mut queue: mpsc::Receiver<Bytes>) -> Sha256 {
+    let mut hash = Context::new(&SHA256);
+    while let Some(piece) = queue.blocking_recv() {
+        hash.update(&piece);
+    }
+    let mut digest = [0; 32];
+    digest.copy_from_slice(hash.finish().as_ref());
+    Sha256::from_bytes(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn pieces_have_the_digest_of_all_bytes_in_their_order() {
+        let all: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
+        for piece_bytes in [1_000, 33_333, 100_000] {
+            let digest = Digest::begin();
+            for piece in all.chunks(piece_bytes) {
+                digest.update(Bytes::copy_from_slice(piece)).await.unwrap();
+            }
+            assert_eq!(
+                digest.finish().await.unwrap().as_bytes()[..],
+                *aws_lc_rs::digest::digest(&SHA256, &all).as_ref()
+            );
+        }
+        let of_nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(Digest::begin().finish().await.unwrap().to_string(), of_nothing);
+    }
+}
