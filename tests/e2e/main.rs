@@ -20,6 +20,7 @@ mod connections;
 mod console;
 mod cors;
 mod credentials;
+mod disk;
 mod download_clients;
 mod downloads;
 mod endpoint;
