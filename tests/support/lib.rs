@@ -10,6 +10,7 @@
 
 pub mod archive;
 pub mod bulk;
+pub mod channel;
 pub mod collector;
 pub mod data_directory;
 pub mod download;
@@ -46,6 +47,7 @@ pub mod whole;
 
 pub use archive::{Compression, another_package_of_size, package_of, package_of_size, tar, zip};
 pub use bulk::Bulk;
+pub use channel::{Certificates, Channel};
 pub use data_directory::{DataDirectory, EventRow, Row};
 pub use download::{Downloaded, package_path};
 pub use gateway::{Gateway, GatewayPlan};
