@@ -31,6 +31,7 @@ pub mod records;
 pub mod replicas;
 pub mod request;
 pub mod s3_proxy;
+pub mod screen;
 pub mod signature;
 pub mod signing_keys;
 pub mod source;
