@@ -29,6 +29,7 @@ mod files;
 mod forms;
 mod front;
 mod held;
+mod http3;
 mod hurried;
 mod identities;
 mod jobs;
