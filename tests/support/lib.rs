@@ -16,6 +16,7 @@ pub mod data_directory;
 pub mod download;
 pub mod egress;
 pub mod engine;
+pub mod figures;
 pub mod file;
 pub mod gateway;
 pub mod http1;

@@ -1,5 +1,9 @@
 //! `cargo xtask bench`: measurements, always of release builds.
 
+mod all;
+mod chart;
+mod machine;
+
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -16,6 +20,8 @@ use crate::workspace::{Profile, Workspace};
 /// What to measure.
 #[derive(Subcommand)]
 pub enum Bench {
+    /// One after the other, with pages and charts in docs/benchmarks/
+    All(all::Options),
     /// How fast the store takes a package in, alone and behind Envoy, beside other ways to download and hash
     Ingest {
         /// The size of the package
@@ -128,6 +134,7 @@ pub enum Bench {
 /// Measures.
 pub fn bench(workspace: &Workspace, bench: &Bench) -> Outcome<()> {
     match bench {
+        Bench::All(options) => all::all(workspace, options),
         Bench::Ingest { mib, rounds, small } => {
             let (mib, rounds, small) = (mib.to_string(), rounds.to_string(), small.to_string());
             behind_envoy(workspace, "ingest", &["--mib", &mib, "--rounds", &rounds, "--small", &small])?;

@@ -53,6 +53,7 @@ async fn main() {
         println!("(one core for everything: what the load costs Envoy's caches is in the figures)");
     }
     report::print(&rows);
+    report::draw(&rows);
 }
 
 async fn measure(contenders: &[Contender], rounds: u64, time: Duration) -> Vec<Row> {

@@ -1,6 +1,7 @@
 //! The table, and the two targets.
 
 use linkgate_tests::Channel;
+use linkgate_tests::figures::Chart;
 use linkgate_tests::measure::{median, share};
 
 use crate::load::{CONNECTIONS, Latency};
@@ -39,6 +40,13 @@ pub struct Row {
 impl Row {
     pub fn new(name: &'static str, channel: Channel, case: &'static str) -> Self {
         Self { name, channel, case, rounds: Vec::new() }
+    }
+
+    /// How a chart names it.
+    fn label(&self) -> String {
+        let words = [self.name, self.channel.name(), self.case];
+        let usual = ["plain", "accepted"];
+        words.into_iter().filter(|word| !usual.contains(word)).collect::<Vec<_>>().join(", ")
     }
 
     fn median(&self, of: impl Fn(&Round) -> f64) -> f64 {
@@ -112,6 +120,27 @@ fn print_row(row: &Row, bare: &Row) {
     println!(
         "{name:<11}{channel:<15}{case:<11}{envoy:>29}{service:>9}{ratio:>8.2}{per_second:>9.0}{alone}{together}{instructions:>14}"
     );
+}
+
+/// One of those of a round.
+type Figure = fn(&Round) -> f64;
+
+/// What `cargo xtask bench all` shows of it.
+pub fn draw(rows: &[Row]) {
+    let callers = format!("Requests in a second, one worker of Envoy, {CONNECTIONS} callers");
+    let charts: [(Chart, Figure); 4] = [
+        (Chart::new("cpu", "CPU of Envoy and the service for a request", "µs"), Round::total_us),
+        (Chart::new("requests", callers, "1/s"), |round| round.per_second),
+        (Chart::new("latency", "What one caller waits, median", "ms"), |round| round.alone.median_ms),
+        (Chart::new("latency-p99", format!("What each of {CONNECTIONS} callers waits, p99"), "ms"), |round| {
+            round.together.p99_ms
+        }),
+    ];
+    for (chart, of) in charts {
+        for row in rows.iter().filter(|row| row.case != "refused") {
+            chart.bar(&row.label(), row.name == "gate", row.rounds.iter().map(of));
+        }
+    }
 }
 
 struct Table<'a>(&'a [Row]);

@@ -165,6 +165,7 @@ async fn measure_all() {
             let rows = measure(place, package, (&ways, &certificates), rounds).await;
             report::print(place, package, &rows);
             report::print_targets(place, package, &rows);
+            report::draw(place, package, &rows);
         }
     }
     small::measure(&memory.root, &certificates, number("--small", 1_000).max(1)).await;

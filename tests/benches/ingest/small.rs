@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use linkgate_tests::figures::Chart;
 use linkgate_tests::measure::share;
 use linkgate_tests::{Bulk, Certificates, Channel};
 
@@ -44,6 +45,8 @@ pub async fn measure(root: &Path, certificates: &Certificates, count: u64) {
     );
     println!("{:<28}{:>9}{:>11}{:>9}{:>9}", "way", "uploads/s", "median ms", "p99 ms", "CPU ms");
     rows.iter().for_each(Row::print);
+    let chart = Chart::new("small", "What an upload of a small package takes, median and range of turns", "ms");
+    rows.iter().for_each(|row| row.draw(&chart));
 }
 
 impl Row {
@@ -61,6 +64,11 @@ impl Row {
             self.waited.extend(waited);
             self.cpu += self.served.cpu() - before;
         }
+    }
+
+    fn draw(&self, chart: &Chart) {
+        let turns = self.waited.chunks(usize::try_from(TURN).unwrap_or(1));
+        chart.ours(self.name, turns.map(|turn| share(turn.iter().copied(), 500).as_secs_f64() * 1e3));
     }
 
     fn print(&self) {
