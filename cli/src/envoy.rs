@@ -19,6 +19,8 @@ const PREFIX: &str = "LINKGATE_";
 const RENDERED_DIR: &str = "LINKGATE_RENDERED_DIR";
 /// Where the gateway listens for callers.
 const ADDRESS: &str = "LINKGATE_GATEWAY_ADDRESS";
+/// What turns HTTP/3 on.
+const HTTP3: &str = "LINKGATE_GATEWAY_HTTP3_PORT";
 
 /// What the environment says of a variable; an empty value counts as not given.
 pub fn from_environment(name: &str) -> Option<String> {
@@ -30,6 +32,7 @@ pub fn from_environment(name: &str) -> Option<String> {
 /// its certificates are.
 pub fn render_file(file: &Path, to: Option<&Path>) -> Result<String, Error> {
     let text = files::read_text(file)?;
+    refuse_http3_in_clear(&from_environment)?;
     let folder = to.map(folder_of).transpose()?;
     let environment = |name: &str| if name == RENDERED_DIR { folder.clone() } else { from_environment(name) };
     let name = file.display().to_string();
@@ -40,6 +43,16 @@ pub fn render_file(file: &Path, to: Option<&Path>) -> Result<String, Error> {
     certificates::write_secrets(to, &from_environment)?;
     write_atomically(to, rendered.as_bytes(), 0o644, Existing::Replace)?;
     Ok(String::new())
+}
+
+/// Envoy would miss the certificate, and say so in other words.
+fn refuse_http3_in_clear(environment: &dyn Fn(&str) -> Option<String>) -> Result<(), Error> {
+    if environment(HTTP3).is_none() || environment(GATEWAY).is_some() {
+        return Ok(());
+    }
+    Err(Error::Faults(vec![format!(
+        "{HTTP3} is set and {GATEWAY} is not: HTTP/3 is always encrypted, so name the folder of the certificate as well"
+    )]))
 }
 
 fn folder_of(to: &Path) -> Result<String, Error> {
@@ -255,6 +268,15 @@ mod tests {
             [&[][..], &[(ADDRESS, "127.0.0.1")], &[(ADDRESS, "::1")], &[(ADDRESS, "0.0.0.0"), (GATEWAY, "/tls")]]
         {
             assert_eq!(warn_of_plain_http(&with(quiet)), "");
+        }
+    }
+
+    #[test]
+    fn http_3_takes_a_certificate() {
+        let error = refuse_http3_in_clear(&with(&[(HTTP3, "443")])).unwrap_err().to_string();
+        assert!(error.contains(HTTP3) && error.contains("name the folder of the certificate"), "{error}");
+        for good in [&[][..], &[(GATEWAY, "/tls")], &[(HTTP3, "443"), (GATEWAY, "/tls")]] {
+            refuse_http3_in_clear(&with(good)).unwrap();
         }
     }
 

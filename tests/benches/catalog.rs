@@ -24,6 +24,7 @@ use linkgate_store_core::ingest::ports::{
 };
 use linkgate_store_core::ingest::{Allowance, now_ms};
 use linkgate_store_core::settings::QueueLimits;
+use linkgate_tests::figures::Chart;
 use linkgate_tests::measure::{median, number};
 use linkgate_tests::records::{self, random_digest};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
@@ -72,12 +73,16 @@ async fn main() {
     println!("{rounds} rounds in turns, medians in µs; × is the cost over that with {} packages", all[0].packages);
     print!("{:<28}", "packages");
     println!("{}", all.iter().map(|stores| format!("{:>12}{:>8}", stores.packages, "×")).collect::<String>());
+    let chart = Chart::new("queries", "What queries of the catalog cost with so many packages", "µs");
     let mut missed: Vec<&str> = Vec::new();
     for (at, name) in NAMES.iter().enumerate() {
         let medians: Vec<f64> = costs.iter().map(|costs| median(costs[at].iter().copied())).collect();
         let ratios: Vec<f64> = medians.iter().map(|cost| cost / medians[0]).collect();
         let cells = medians.iter().zip(&ratios).map(|(cost, ratio)| format!("{cost:>12.1}{ratio:>8.2}"));
         println!("{name:<28}{}", cells.collect::<String>());
+        for (stores, costs) in all.iter().zip(&costs) {
+            chart.ours(&format!("{name}, {}", stores.packages), costs[at].iter().copied());
+        }
         let is_page = at >= NAMES.len() - 2;
         if is_page && ratios.iter().any(|ratio| *ratio > TARGET) {
             missed.push(name);

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
+use linkgate_tests::figures::Chart;
 use linkgate_tests::measure::{median, number, share};
 use linkgate_tests::{StoreProcess, bytes, unknown_formats_allowed};
 use reqwest::Method;
@@ -51,6 +52,10 @@ async fn main() {
                 p99s.push(p99(measured) / quiet);
             }
         }
+    }
+    let chart = Chart::new("uploads", format!("What uploads take, p99, while {packages} packages go; quiet is 1"), "×");
+    for (phase, p99s) in PHASES.iter().zip(&p99s) {
+        chart.ours(phase, p99s.iter().copied());
     }
     for (phase, p99s) in PHASES.iter().zip(p99s).skip(1) {
         let ratio = median(p99s);

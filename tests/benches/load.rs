@@ -20,6 +20,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use linkgate_tests::figures::Chart;
 use linkgate_tests::measure::{cpu_time, median, number, share};
 use linkgate_tests::{Behaviour, Bulk, FakeSource, StoreProcess, unknown_formats_allowed};
 
@@ -131,6 +132,8 @@ async fn roll(wave: &Wave, sources: &[FakeSource]) -> u64 {
     check(&store, &uploads).await;
     let bytes = (wave.bytes * wave.uploads as u64) as f64;
     let seconds = |share: Duration| share.as_secs_f64();
+    Chart::new("waves", "What uploads that begin together take, median and half of them", "s")
+        .ours(wave.name, times.iter().copied().map(seconds));
     println!(
         "{:<28}{:>8.2}{:>8.0}{:>10.2}{:>10.2}{:>10.2}{:>11.2}{:>10.1}",
         wave.name,

@@ -13,6 +13,7 @@
 
 use std::time::Instant;
 
+use linkgate_tests::figures::Chart;
 use linkgate_tests::measure::{median, number};
 use linkgate_tests::token::good_claims;
 use linkgate_tests::{FakeSource, Reached, Replicas, StoreProcess};
@@ -148,11 +149,15 @@ async fn main() {
     }
     println!("pages of {PAGE}, {rounds} rounds in turns, medians in ms");
     println!("{:<36}{:>12}{:>12}{:>8}{:>8}", "packages", 1_000, most, "×", "at most");
+    let chart = Chart::new("pages", format!("What a page costs of a module with 1000 packages, and with {most}"), "ms");
     let mut missed = Vec::new();
     for (at, kind) in KINDS.iter().enumerate() {
         let [few, many] = [0, 1].map(|of: usize| median(costs[of][at].iter().copied()));
         let target = kind.most.map_or_else(|| "–".to_owned(), |most| format!("{most:.1}"));
         println!("{:<36}{few:>12.2}{many:>12.2}{:>8.2}{target:>8}", kind.name, many / few);
+        for (packages, costs) in [1_000, most].into_iter().zip(&costs) {
+            chart.ours(&format!("{}, {packages}", kind.name), costs[at].iter().copied());
+        }
         if kind.most.is_some_and(|most| many / few > most) {
             missed.push(kind.name);
         }

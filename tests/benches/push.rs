@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use linkgate_tests::figures::Chart;
 use linkgate_tests::gateway::APP;
 use linkgate_tests::measure::{median, number};
 use linkgate_tests::process::binary;
@@ -44,6 +45,9 @@ async fn measure(bytes: u64, files: u64, rounds: u64) {
             pushed.push(desk.time(|desk| desk.push(files)).as_secs_f64());
             curled.push(desk.time(|desk| desk.curl(files)).as_secs_f64());
         }
+        let chart = Chart::new(what.replace(' ', "-"), format!("How long it takes to send: {what}"), "s");
+        chart.ours("linkgate push", pushed.iter().copied());
+        chart.peer("curl", curled.iter().copied());
         let (pushed, curled) = (median(pushed), median(curled));
         println!("| {what} | {pushed:.2} | {curled:.2} | {:.2} |", curled / pushed);
     }

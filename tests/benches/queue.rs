@@ -25,6 +25,7 @@ use linkgate_store_core::ingest::ports::{
 };
 use linkgate_store_core::ingest::{Allowance, now_ms};
 use linkgate_store_core::settings::QueueLimits;
+use linkgate_tests::figures::Chart;
 use linkgate_tests::measure::{cpu_time, median, number};
 use linkgate_tests::records::{self, random_digest};
 use sqlx::{Connection as _, PgConnection};
@@ -74,7 +75,9 @@ async fn measure_one(server: &PostgresServer, cycles: u64) {
         steps.iter_mut().zip(times).for_each(|(all, time)| all.push(time.as_secs_f64() * 1e3));
     }
     let used = server_time(server).await.checked_sub(before).unwrap_or_default();
+    let chart = Chart::new("steps", "What an upload asks of PostgreSQL", "ms");
     for (name, times) in ["queue", "claim", "keep alive", "record"].into_iter().zip(steps) {
+        chart.ours(name, times.iter().copied());
         println!("{name:<12}{:>8.2} ms", median(times));
     }
     println!("an upload takes {:.2} ms of the server's processors", per(used, cycles));

@@ -192,6 +192,42 @@ fn a_gateways_heap_and_what_is_beside_it_fit_into_its_memory() {
     }
 }
 
+/// A line of `envoy.yaml` with what stands behind variables, and with their defaults.
+fn filled(line: &str) -> String {
+    let line = line.replacen("#| ", "", 1);
+    let mut parts = line.split("${");
+    let begin = parts.next().unwrap_or_default().to_owned();
+    parts.fold(begin, |text, part| {
+        let (variable, rest) = part.split_once('}').unwrap();
+        text + variable.split_once(":-").map_or("1", |(_, default)| default) + rest
+    })
+}
+
+/// The connection managers of the listeners for callers.
+fn connection_managers() -> [serde_json::Map<String, Value>; 2] {
+    let text: Vec<_> = read("envoy.yaml").lines().map(filled).collect();
+    let file = yaml::documents(&text.join("\n")).remove(0);
+    let listeners = items(&file["static_resources"]["listeners"]).to_vec();
+    ["gateway", "gateway-http3"].map(|name| {
+        let listener = listeners.iter().find(|listener| listener["name"] == name).unwrap();
+        let manager = items(&listener["filter_chains"][0]["filters"]).last().unwrap();
+        manager["typed_config"].as_object().unwrap().clone()
+    })
+}
+
+#[test]
+fn requests_by_http_3_are_handled_like_all_others() {
+    let [others, http3] = connection_managers();
+    assert!(http3["http_filters"].is_array() && http3["route_config"].is_object());
+    for (key, value) in http3.iter().filter(|(key, _)| *key != "codec_type") {
+        assert_eq!(Some(value), others.get(key), "{key}");
+    }
+    // Whatever is about older versions alone.
+    let missing: Vec<_> = others.keys().filter(|key| !http3.contains_key(*key)).collect();
+    let older = ["delayed_close_timeout", "http1_safe_max_connection_duration", "http2_protocol_options"];
+    assert_eq!(missing, [&older[..], &["http_protocol_options"]].concat());
+}
+
 #[test]
 fn jobs_confine_what_they_start_and_use_the_volumes_that_there_are() {
     let documents = |name: &str| yaml::documents(&read(&format!("deploy/kubernetes/jobs/{name}.yaml")));

@@ -14,6 +14,7 @@ use linkgate_tests::{
 };
 use serde_json::{Value, json};
 
+use crate::disk::Disk;
 use crate::downloads::{granting, upload};
 use crate::killable::KillableStack;
 use crate::platform::{Platform, Proof};
@@ -202,6 +203,33 @@ async fn a_queue_that_is_full_is_told() {
     watch.fires("LinkgateUploadsWait", async || assert_eq!(begin("3", held("/3.tgz")).await.status, 429)).await;
     stack.source().release();
     watch.clears("LinkgateUploadsWait", nothing).await;
+}
+
+/// The rule's own limit, so the disk is larger; uploads are refused when the space for the catalog is all that there is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fills_up_is_told_until_there_is_space_again() {
+    const SIZE: u64 = 8 << 30;
+    const LEFT: u64 = 32 << 20;
+    let disk = match Disk::mount(SIZE) {
+        Ok(disk) => disk,
+        Err(why) => return println!("NOT TESTED, for it takes a disk of its own: {why}"),
+    };
+    let data = disk.path().join("data").display().to_string();
+    let stack = WholeStack::with(&[("LINKGATE_DATA_DIR", &data)]).await;
+    let Some(watch) = Watch::of(stack.gateway(), stack.store().base()).await else { return };
+    let upload = async |version: &str| stack.send(stack.request(stack.source().url()).version(version)).await.status;
+    assert_eq!(upload("1").await, 200);
+    assert_eq!(watch.count("linkgate_store_disk_free_bytes").await, 1);
+    assert!(!watch.firing().await.contains("LinkgateDiskNearlyFull"));
+
+    disk.fill(LEFT);
+    watch.fires("LinkgateDiskNearlyFull", nothing).await;
+    watch.fires("LinkgateUploadsFail", async || assert_eq!(upload("2").await, 507)).await;
+
+    disk.free_up();
+    watch.clears("LinkgateDiskNearlyFull", nothing).await;
+    watch.clears("LinkgateUploadsFail", nothing).await;
+    assert_eq!(upload("2").await, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,9 @@
 //! What the command line draws: on terminals of two widths, on a dumb one, and where there is none.
 
-use linkgate_tests::package_of_size;
+use linkgate_tests::gateway::path_from;
+use linkgate_tests::screen::Screen;
 use linkgate_tests::terminal::{Terminal, lines_of};
+use linkgate_tests::{Behaviour, package_of_size, wait_until_holds};
 
 use crate::cli::{Desk, finish};
 
@@ -96,9 +98,54 @@ async fn a_secret_that_is_typed_is_not_shown() {
     let mut command = desk.command(&["login", "--save", "prod"]);
     command.env_remove("LINKGATE_APP_SECRET").env("TERM", "xterm");
     let mut terminal = Terminal::start(&mut command, 80);
-    linkgate_tests::wait_until_holds("the question", async || terminal.drawn().contains("Secret of the application:"))
-        .await;
+    wait_until_holds("the question", async || terminal.drawn().contains("Secret of the application:")).await;
     terminal.type_in(&format!("{secret}\n"));
     let (status, drawn) = tokio::task::spawn_blocking(move || terminal.finish()).await.unwrap();
     assert!(status.success() && drawn.contains("may") && !drawn.contains(&secret), "{drawn:?}");
+}
+
+/// How wide the terminal of the pictures is.
+const COLUMNS: u16 = 100;
+
+/// Saves the picture of a command and what it drew, for the README.
+fn save(name: &str, title: &str, typed: &str, drawn: &str) {
+    let folder = path_from("LINKGATE_ROOT").join("target/cli");
+    std::fs::create_dir_all(&folder).unwrap();
+    let screen = Screen::of(&format!("\u{1b}[1m$ linkgate {typed}\u{1b}[0m\r\n{drawn}"));
+    std::fs::write(folder.join(format!("{name}.svg")), screen.picture(title, COLUMNS.into())).unwrap();
+}
+
+/// What was drawn up to a bar that stands in its midst, if there was one.
+fn up_to_a_bar(drawn: &str) -> Option<&str> {
+    let is_bar = |end: &usize| {
+        let shown = Screen::of(&drawn[..*end]).lines();
+        shown.last().is_some_and(|line| line.contains("[=") && line.contains('%') && !line.contains("100%"))
+    };
+    // What is drawn of a bar ends where it is drawn again.
+    let end = drawn.match_indices('\r').map(|(at, _)| at).rfind(is_bar)?;
+    Some(&drawn[..end])
+}
+
+/// docs/pictures has them as they were once; the source has a name there that is the same each time.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pictures_show_a_push_and_a_list() {
+    let desk = Desk::new().await;
+    for version in ["1.2.0", "1.3.0"] {
+        let name = format!("shop-{version}.tar.gz");
+        std::fs::copy(desk.path("app.tar.gz"), desk.path(&name)).unwrap();
+        desk.json(&["push", &name, "--version", version]).await;
+    }
+    // Half of it comes, so that the bar is seen on any machine.
+    let link = desk.stack.link_to("/shop-1.4.0.tar.gz", Behaviour::Held(package_of_size(32 << 20)));
+    let mut command = desk.command(&["push", &link, "--version", "1.4.0"]);
+    let terminal = Terminal::start(command.env("TERM", "xterm-256color"), COLUMNS);
+    wait_until_holds("a bar", async || up_to_a_bar(&terminal.drawn()).is_some()).await;
+    desk.stack.source().release();
+    let (status, drawn) = tokio::task::spawn_blocking(move || terminal.finish()).await.unwrap();
+    assert!(status.success(), "{drawn}");
+    let typed = "push https://packages.example.com/shop-1.4.0.tar.gz --version 1.4.0";
+    save("push", "linkgate push, with a bar", typed, up_to_a_bar(&drawn).unwrap());
+    let (code, listed) = draw(&desk, &["list"], "xterm-256color", COLUMNS, &[]).await;
+    assert!(code == Some(0) && ["1.2.0", "1.3.0", "1.4.0"].iter().all(|version| listed.contains(version)), "{listed}");
+    save("list", "linkgate list", "list", &listed);
 }

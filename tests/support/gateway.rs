@@ -303,6 +303,11 @@ impl Gateway {
         self.child.id()
     }
 
+    /// Where it takes HTTP/3.
+    pub async fn http3_address(&self) -> SocketAddr {
+        listening(&self.admin, "gateway-http3").await
+    }
+
     /// `http://host:port` of Envoy's admin interface.
     #[must_use]
     pub fn admin(&self) -> &str {
@@ -395,14 +400,8 @@ impl Gateway {
             if is_ready { Ok(admin) } else { Err(format!("Envoy did not start:\n{}", self.log())) }
         })
         .await;
-        let listeners = get(&self.admin, "/listeners?format=json").await.json();
-        let base_of = |name: &str| {
-            let list = listeners["listener_statuses"].as_array().unwrap();
-            let listener = list.iter().find(|listener| listener["name"] == name).unwrap();
-            let socket = &listener["local_address"]["socket_address"];
-            format!("http://{}:{}", socket["address"].as_str().unwrap(), socket["port_value"])
-        };
-        (self.base, self.status) = (base_of("gateway"), base_of("status"));
+        self.base = format!("http://{}", listening(&self.admin, "gateway").await);
+        self.status = format!("http://{}", listening(&self.admin, "status").await);
     }
 }
 
@@ -412,6 +411,15 @@ impl Drop for Gateway {
         let _ended = self.child.kill();
         let _reaped = self.child.wait();
     }
+}
+
+/// Where a listener of an Envoy is, by its admin interface.
+pub async fn listening(admin: &str, name: &str) -> SocketAddr {
+    let listeners = get(admin, "/listeners?format=json").await.json();
+    let list = listeners["listener_statuses"].as_array().unwrap();
+    let listener = list.iter().find(|listener| listener["name"] == name).expect("Envoy has this listener");
+    let socket = &listener["local_address"]["socket_address"];
+    format!("{}:{}", socket["address"].as_str().unwrap(), socket["port_value"]).parse().unwrap()
 }
 
 fn deploy(dir: &Path, wasm: &Path, policy: &Value) -> Result<(), String> {

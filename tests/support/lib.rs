@@ -10,11 +10,13 @@
 
 pub mod archive;
 pub mod bulk;
+pub mod channel;
 pub mod collector;
 pub mod data_directory;
 pub mod download;
 pub mod egress;
 pub mod engine;
+pub mod figures;
 pub mod file;
 pub mod gateway;
 pub mod http1;
@@ -30,6 +32,7 @@ pub mod records;
 pub mod replicas;
 pub mod request;
 pub mod s3_proxy;
+pub mod screen;
 pub mod signature;
 pub mod signing_keys;
 pub mod source;
@@ -46,6 +49,7 @@ pub mod whole;
 
 pub use archive::{Compression, another_package_of_size, package_of, package_of_size, tar, zip};
 pub use bulk::Bulk;
+pub use channel::{Certificates, Channel};
 pub use data_directory::{DataDirectory, EventRow, Row};
 pub use download::{Downloaded, package_path};
 pub use gateway::{Gateway, GatewayPlan};

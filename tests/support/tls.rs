@@ -144,6 +144,12 @@ impl Authority {
         reqwest::Client::builder().no_proxy().tls_certs_only([authority])
     }
 
+    /// What takes connections of clients that believe this authority.
+    #[must_use]
+    pub fn acceptor(&self, shown: Shown, protocols: &[&str]) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::new(self.server(shown, protocols)))
+    }
+
     fn server(&self, shown: Shown, protocols: &[&str]) -> ServerConfig {
         let names = if shown == Shown::OtherName { vec!["other.example"] } else { vec!["localhost", "127.0.0.1"] };
         let mut params = params_for(&names);
@@ -239,7 +245,7 @@ impl TlsFront {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let acceptor = match &manner {
-            Manner::Serves(shown, protocols) => Some(TlsAcceptor::from(Arc::new(authority.server(*shown, protocols)))),
+            Manner::Serves(shown, protocols) => Some(authority.acceptor(*shown, protocols)),
             _ => None,
         };
         let behind = behind.to_owned();

@@ -1,5 +1,9 @@
 //! `cargo xtask bench`: measurements, always of release builds.
 
+mod all;
+mod chart;
+mod machine;
+
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -16,6 +20,8 @@ use crate::workspace::{Profile, Workspace};
 /// What to measure.
 #[derive(Subcommand)]
 pub enum Bench {
+    /// One after the other, with pages and charts in docs/benchmarks/
+    All(all::Options),
     /// How fast the store takes a package in, alone and behind Envoy, beside other ways to download and hash
     Ingest {
         /// The size of the package
@@ -24,6 +30,9 @@ pub enum Bench {
         /// How often each is measured
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
         rounds: u32,
+        /// How many small packages, one after the other
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        small: u32,
     },
     /// How fast callers send and get files, beside nginx, alone and behind Envoy, and what that holds in memory
     Transfers {
@@ -125,8 +134,10 @@ pub enum Bench {
 /// Measures.
 pub fn bench(workspace: &Workspace, bench: &Bench) -> Outcome<()> {
     match bench {
-        Bench::Ingest { mib, rounds } => {
-            behind_envoy(workspace, "ingest", &["--mib", &mib.to_string(), "--rounds", &rounds.to_string()])?;
+        Bench::All(options) => all::all(workspace, options),
+        Bench::Ingest { mib, rounds, small } => {
+            let (mib, rounds, small) = (mib.to_string(), rounds.to_string(), small.to_string());
+            behind_envoy(workspace, "ingest", &["--mib", &mib, "--rounds", &rounds, "--small", &small])?;
             Ok(())
         }
         Bench::Transfers { mib, rounds } => {

@@ -1,107 +1,198 @@
 //! What is compared: the shipped `envoy.yaml`, with another filter in the place of the gate, or none.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use linkgate_contract::headers;
 use linkgate_gate::Record;
 use linkgate_tests::gateway::{APP, Gateway, GatewayPlan, USER, path_from};
+use linkgate_tests::{Certificates, Channel};
 use serde_json::{Value, json};
 
 use crate::judge;
-use crate::load::{Ask, Until, press};
+use crate::load::{Ask, Load, Until, press};
 use crate::services::{Authorizer, Upstream};
+use crate::wire::Entrance;
 
 /// Where links point to.
 pub const HOST: &str = "example.com";
 
+/// What stands around Envoy: certificates, and upstreams in the place of the store.
+pub struct Ground {
+    certificates: Certificates,
+    plain: Upstream,
+    under_tls: Upstream,
+}
+
+impl Ground {
+    pub async fn prepare() -> Self {
+        let certificates = Certificates::new();
+        let plain = Upstream::start(None).await;
+        let under_tls = Upstream::start(certificates.acceptor(Channel::Mutual)).await;
+        Self { certificates, plain, under_tls }
+    }
+
+    fn upstream(&self, channel: Channel) -> &Upstream {
+        if channel == Channel::Mutual { &self.under_tls } else { &self.plain }
+    }
+}
+
+/// Who decides in Envoy, and its name in the table.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Filter {
+    None,
+    Gate,
+    Lua,
+    /// A service that is asked for so much.
+    Authz(Asked),
+}
+
+impl Filter {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "no filter",
+            Self::Gate => "gate",
+            Self::Lua => "Lua",
+            Self::Authz(Asked::All) => "ext_authz",
+            Self::Authz(Asked::Token) => "silent",
+            Self::Authz(Asked::String) => "a string",
+        }
+    }
+
+    /// A header that the upstream sees if the filter did its work.
+    fn sign(self) -> &'static str {
+        match self {
+            Self::None => "host",
+            Self::Gate => headers::JWT,
+            Self::Lua => SET[0],
+            Self::Authz(what) => what.sets()[0],
+        }
+    }
+
+    /// Whether the access log learns who called and how it was decided.
+    fn tells(self) -> bool {
+        matches!(self, Self::Gate | Self::Authz(Asked::All))
+    }
+}
+
+/// All that are compared: in clear, what a caller's TLS costs each kind, and the gate with TLS on both sides.
+const COMPARED: [(Channel, &[Filter]); 3] = [
+    (
+        Channel::Plain,
+        &[
+            Filter::None,
+            Filter::Gate,
+            Filter::Lua,
+            Filter::Authz(Asked::All),
+            Filter::Authz(Asked::Token),
+            Filter::Authz(Asked::String),
+        ],
+    ),
+    (Channel::Tls, &[Filter::None, Filter::Gate, Filter::Lua, Filter::Authz(Asked::All)]),
+    (Channel::Mutual, &[Filter::None, Filter::Gate]),
+];
+
 /// An Envoy and what it is asked.
 pub struct Contender {
-    pub name: &'static str,
+    pub filter: Filter,
+    pub channel: Channel,
     pub gateway: Gateway,
+    pub entrance: Entrance,
     pub service: Option<Authorizer>,
-    pub accepted: Arc<[Ask]>,
-    /// Nothing is refused where there is no filter.
-    pub refused: Option<Arc<[Ask]>>,
-    /// A header that the upstream sees if the filter did its work.
-    sign: &'static str,
-    /// Whether the access log learns who called and how it was decided.
-    tells: bool,
+    accepted: Load,
+    refused: Load,
 }
 
 impl Contender {
-    /// All of them, the one without a filter first.
-    pub async fn all(upstream: SocketAddr) -> Vec<Self> {
-        let plan = shipped();
-        plan.deploy(&plan.credentials().policy(&[HOST.to_owned()]));
-        let mut gate = Self::start("gate", plan, upstream, headers::JWT).await;
-        gate.tells = true;
-
-        let mut bare = Self::start("no filter", in_the_gates_place(shipped(), None), upstream, "host").await;
-        bare.refused = None;
-
-        let plan = shipped();
-        let lua = lua_filter(&plan.credentials().secret);
-        let lua = Self::start("Lua", in_the_gates_place(plan, Some(&lua)), upstream, SET[0]).await;
-
-        let plan = shipped();
-        let service = judge::start(&plan);
-        let authz = Self::asking("ext_authz", plan, service, Asked::All, upstream).await;
-
-        let plan = shipped();
-        let service = judge::start(&plan);
-        let silent = Self::asking("silent", plan, service, Asked::Token, upstream).await;
-
-        let plan = shipped();
-        let service = Authorizer::start(&plan.credentials().secret);
-        let string = Self::asking("a string", plan, service, Asked::String, upstream).await;
-        vec![bare, gate, lua, authz, silent, string]
-    }
-
-    async fn asking(
-        name: &'static str,
-        plan: GatewayPlan,
-        service: Authorizer,
-        what: Asked,
-        upstream: SocketAddr,
-    ) -> Self {
-        let plan = in_the_gates_place(plan, Some(&authz_filter(service.address, what)));
-        let mut plan =
-            plan.editing("\n  clusters:\n", &format!("\n  clusters:\n    - {}\n", authz_cluster(service.address)));
-        if what.tells() {
-            let (the_gates, the_services) =
-                ("%FILTER_STATE(wasm.linkgate:PLAIN)%", "%DYNAMIC_METADATA(envoy.filters.http.ext_authz)%");
-            plan = plan.editing(the_gates, the_services);
+    /// All of them, the one without a filter and in clear first.
+    pub async fn all(ground: &Ground) -> Vec<Self> {
+        let mut all = Vec::new();
+        for (channel, filters) in COMPARED {
+            for filter in filters {
+                all.push(Self::start(ground, channel, *filter).await);
+            }
         }
-        let mut authz = Self::start(name, plan, upstream, what.sets()[0]).await;
-        authz.service = Some(service);
-        authz.tells = what.tells();
-        authz
+        all
     }
 
-    async fn start(name: &'static str, plan: GatewayPlan, upstream: SocketAddr, sign: &'static str) -> Self {
+    async fn start(ground: &Ground, channel: Channel, filter: Filter) -> Self {
+        let plan = ground.certificates.wire(shipped(), channel);
         let mut credentials = plan.credentials().clone();
-        let accepted = [Ask::upload(&credentials.header(), 200)].into();
+        let (plan, service) = with(plan, filter);
+        let gateway = plan.start(ground.upstream(channel).address).await;
+        let accepted = Load::of([Ask::upload(&credentials.header(), 200)]);
         credentials.secret = "0".repeat(credentials.secret.len());
-        let refused = Some([Ask::upload(&credentials.header(), 400)].into());
-        let gateway = plan.start(upstream).await;
-        Self { name, gateway, service: None, accepted, refused, sign, tells: false }
+        let refused = Load::of([Ask::upload(&credentials.header(), 400)]);
+        let entrance = Entrance { address: gateway.address(), tls: ground.certificates.connector(channel) };
+        Self { filter, channel, gateway, entrance, service, accepted, refused }
+    }
+
+    /// What it is asked, by the case's name. Nothing is refused where there is no filter, what is refused never comes to the
+    /// upstream, and new connections cost all filters the same.
+    pub fn cases(&self) -> Vec<(&'static str, Load)> {
+        let mut cases = vec![("accepted", self.accepted.clone())];
+        let (is_gate, is_plain) = (self.filter == Filter::Gate, self.channel == Channel::Plain);
+        if self.channel == Channel::Mutual || self.filter == Filter::None {
+            return cases;
+        }
+        if is_gate || is_plain {
+            cases.push(("refused", self.refused.clone()));
+        }
+        if is_gate {
+            cases.push(("connecting", self.accepted.connecting()));
+        }
+        cases
     }
 
     /// Checks that requests are changed and refused as they should be, before anything is measured.
-    pub async fn prove(&self, upstream: &Upstream) {
+    pub async fn prove(&self, ground: &Ground) {
+        let (upstream, name) = (ground.upstream(self.channel), self.filter.name());
         let before = upstream.count();
-        press(self.gateway.address(), &self.accepted, Until::Sent(1)).await;
-        assert_eq!(upstream.count(), before + 1, "{}: the upstream was not asked", self.name);
-        assert!(upstream.saw(self.sign), "{}: the upstream did not see {}", self.name, self.sign);
-        if self.tells {
+        press(&self.entrance, &self.accepted, Until::Sent(1)).await;
+        assert_eq!(upstream.count(), before + 1, "{name}: the upstream was not asked");
+        let sign = self.filter.sign();
+        assert!(upstream.saw(sign), "{name}: the upstream did not see {sign}");
+        if self.filter.tells() {
             let line = self.gateway.access_line_with("\"status\":200").await;
-            assert_eq!(line["gate"]["app"], APP, "{}: the access log does not tell who called", self.name);
+            assert_eq!(line["gate"]["app"], APP, "{name}: the access log does not tell who called");
         }
-        let Some(refused) = &self.refused else { return };
-        press(self.gateway.address(), refused, Until::Sent(1)).await;
-        assert_eq!(upstream.count(), before + 1, "{}: the upstream saw what was refused", self.name);
+        if self.filter != Filter::None {
+            press(&self.entrance, &self.refused, Until::Sent(1)).await;
+            assert_eq!(upstream.count(), before + 1, "{name}: the upstream saw what was refused");
+        }
     }
+}
+
+/// The shipped wiring with that filter, and the service that it asks.
+fn with(plan: GatewayPlan, filter: Filter) -> (GatewayPlan, Option<Authorizer>) {
+    match filter {
+        Filter::None => (in_the_gates_place(plan, None), None),
+        Filter::Gate => {
+            plan.deploy(&plan.credentials().policy(&[HOST.to_owned()]));
+            (plan, None)
+        }
+        Filter::Lua => {
+            let lua = lua_filter(&plan.credentials().secret);
+            (in_the_gates_place(plan, Some(&lua)), None)
+        }
+        Filter::Authz(what) => {
+            let service = match what {
+                Asked::String => Authorizer::start(&plan.credentials().secret),
+                Asked::Token | Asked::All => judge::start(&plan),
+            };
+            (asking(plan, service.address, what), Some(service))
+        }
+    }
+}
+
+fn asking(plan: GatewayPlan, service: SocketAddr, what: Asked) -> GatewayPlan {
+    let plan = in_the_gates_place(plan, Some(&authz_filter(service, what)));
+    let plan = plan.editing("\n  clusters:\n", &format!("\n  clusters:\n    - {}\n", authz_cluster(service)));
+    if !what.tells() {
+        return plan;
+    }
+    let (the_gates, the_services) =
+        ("%FILTER_STATE(wasm.linkgate:PLAIN)%", "%DYNAMIC_METADATA(envoy.filters.http.ext_authz)%");
+    plan.editing(the_gates, the_services)
 }
 
 /// The headers that the others set: as many as the gate does, which are the path and the token.
@@ -163,8 +254,8 @@ end
 }
 
 /// What a service is asked for.
-#[derive(Clone, Copy)]
-enum Asked {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
     /// Whether one header holds one string: the least that anybody could ask.
     String,
     /// The same judgement as the gate's: it gets the body too, and signs a token.

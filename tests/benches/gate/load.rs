@@ -1,16 +1,17 @@
-//! The load: connections that are kept, each with one request under way, and every reply's status looked at.
+//! The load: connections, each with one request under way, and every reply's status looked at.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use linkgate_tests::measure::share;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::wire::{Wire, header};
+use crate::wire::{Entrance, Wire, header};
 
-const CONNECTIONS: usize = 16;
+/// So many at once.
+pub const CONNECTIONS: usize = 16;
 
 /// A request, and the status that is right.
 pub struct Ask {
@@ -34,6 +35,32 @@ impl Ask {
     }
 }
 
+/// What callers do.
+#[derive(Clone)]
+pub struct Load {
+    asks: Arc<[Ask]>,
+    callers: usize,
+    /// Whether a caller opens a connection for every request.
+    connects: bool,
+}
+
+impl Load {
+    /// Many callers, each with a connection that is kept, who send these in turn.
+    pub fn of(asks: impl Into<Arc<[Ask]>>) -> Self {
+        Self { asks: asks.into(), callers: CONNECTIONS, connects: false }
+    }
+
+    /// The same with a new connection for every request.
+    pub fn connecting(&self) -> Self {
+        Self { connects: true, ..self.clone() }
+    }
+
+    /// The same by one caller.
+    pub fn alone(&self) -> Self {
+        Self { callers: 1, ..self.clone() }
+    }
+}
+
 /// When the load ends.
 #[derive(Clone, Copy)]
 pub enum Until {
@@ -45,49 +72,62 @@ pub enum Until {
 pub struct Done {
     pub requests: u64,
     pub took: Duration,
+    pub latency: Latency,
+}
+
+/// What callers waited for a reply, in milliseconds; with a new connection, for that too.
+#[derive(Clone, Copy)]
+pub struct Latency {
+    pub median_ms: f64,
+    pub p99_ms: f64,
+}
+
+impl Latency {
+    fn of(waited: &[Duration]) -> Self {
+        let ms = |thousandths| share(waited.iter().copied(), thousandths).as_secs_f64() * 1e3;
+        Self { median_ms: ms(500), p99_ms: ms(990) }
+    }
 }
 
 /// Sends the requests in turn and waits for every reply.
-pub async fn press(address: SocketAddr, asks: &Arc<[Ask]>, until: Until) -> Done {
+pub async fn press(entrance: &Entrance, load: &Load, until: Until) -> Done {
     let next = Arc::new(AtomicU64::new(0));
     let begun = Instant::now();
     let go_on = move |number: u64| match until {
         Until::Over(time) => begun.elapsed() < time,
         Until::Sent(count) => number < count,
     };
-    let mut connections = JoinSet::new();
-    for _ in 0..CONNECTIONS {
-        let (asks, next) = (asks.clone(), next.clone());
-        connections.spawn(async move {
-            let mut wire = Wire::open(address).await;
-            let mut answered = 0;
+    let mut callers = JoinSet::new();
+    for _ in 0..load.callers {
+        let (load, entrance, next) = (load.clone(), entrance.clone(), next.clone());
+        callers.spawn(async move {
+            let mut waited = Vec::new();
+            let mut wire = None;
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 if !go_on(number) {
-                    return answered;
+                    return waited;
                 }
-                if ask(&mut wire, &asks[number as usize % asks.len()]).await == After::Closed {
-                    wire = Wire::open(address).await;
-                }
-                answered += 1;
+                let asked = Instant::now();
+                let kept = match wire.take() {
+                    Some(wire) => wire,
+                    None => Wire::open(&entrance).await,
+                };
+                wire = ask(kept, &load.asks[number as usize % load.asks.len()]).await.filter(|_| !load.connects);
+                waited.push(asked.elapsed());
             }
         });
     }
-    let requests = connections.join_all().await.iter().sum();
-    Done { requests, took: begun.elapsed() }
+    let waited = callers.join_all().await.concat();
+    Done { requests: waited.len() as u64, took: begun.elapsed(), latency: Latency::of(&waited) }
 }
 
-/// What becomes of the connection. Envoy closes it when it answers before it has read the request's body.
-#[derive(PartialEq, Eq)]
-enum After {
-    Kept,
-    Closed,
-}
-
-async fn ask(wire: &mut Wire, ask: &Ask) -> After {
+/// The connection, if it stays open. Envoy closes it when it answers before it has read the request's body.
+async fn ask(mut wire: Wire, ask: &Ask) -> Option<Wire> {
     wire.send(&ask.bytes).await.unwrap();
     let head = wire.receive().await.expect("Envoy answers");
     let status = head.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
     assert_eq!(status, Some(ask.status), "{}", String::from_utf8_lossy(head));
-    if header(head, "connection") == Some(b"close") { After::Closed } else { After::Kept }
+    let closes = header(head, "connection") == Some(b"close");
+    (!closes).then_some(wire)
 }

@@ -1,4 +1,5 @@
-//! What the gate costs Envoy, beside no filter, Lua and `ext_authz`: time of the processor for each request.
+//! What the gate costs Envoy, beside no filter, Lua and `ext_authz`: time of the processor for each request, requests in a
+//! second, and what callers wait; in clear, under TLS 1.3, and with TLS on both sides of Envoy.
 //!
 //! `cargo xtask bench gate` builds what is needed and says where it is. One Envoy with one worker for each contender, each
 //! with the shipped `envoy.yaml` around it, in many short turns, medians; `--rounds`, `--seconds`. With `--memory`: whether
@@ -21,14 +22,15 @@ mod report;
 mod services;
 mod wire;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::contenders::Contender;
+use linkgate_tests::measure::number;
+
+use crate::contenders::{Contender, Ground};
 use crate::cpu::{Cores, Instructions};
-use crate::load::{Ask, Until, press};
+use crate::load::{Load, Until, press};
 use crate::report::{Round, Row};
-use crate::services::{Authorizer, Upstream};
+use crate::services::Authorizer;
 
 // One thread: the load and the upstream share a core and wake each other for free.
 #[tokio::main(flavor = "current_thread")]
@@ -38,12 +40,12 @@ async fn main() {
         return memory::watch(cores, number("--requests", 1_000_000)).await;
     }
     let (rounds, seconds) = (number("--rounds", 21), number("--seconds", 1));
-    let upstream = Upstream::start().await;
+    let ground = Ground::prepare().await;
     cores.enter_envoys();
-    let contenders = Contender::all(upstream.address).await;
+    let contenders = Contender::all(&ground).await;
     cores.leave_envoys();
     for contender in &contenders {
-        contender.prove(&upstream).await;
+        contender.prove(&ground).await;
     }
     let rows = measure(&contenders, rounds, Duration::from_secs(seconds)).await;
     println!("{rounds} rounds of {seconds} s, in turns, medians; one worker of Envoy, every reply checked");
@@ -51,28 +53,21 @@ async fn main() {
         println!("(one core for everything: what the load costs Envoy's caches is in the figures)");
     }
     report::print(&rows);
-}
-
-/// `--flag N`.
-fn number(flag: &str, default: u64) -> u64 {
-    let args: Vec<String> = std::env::args().collect();
-    let value = args.iter().position(|arg| arg == flag).and_then(|at| args.get(at + 1));
-    value.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{flag} takes a number")))
+    report::draw(&rows);
 }
 
 async fn measure(contenders: &[Contender], rounds: u64, time: Duration) -> Vec<Row> {
     let mut rows = Vec::new();
     for contender in contenders {
-        let cases = [("accepted", Some(&contender.accepted)), ("refused", contender.refused.as_ref())];
-        for (case, asks) in cases {
-            rows.extend(asks.map(|asks| (contender, asks, Row::new(contender.name, case))));
+        for (case, load) in contender.cases() {
+            rows.push((contender, load, Row::new(contender.filter.name(), contender.channel, case)));
         }
     }
     let count = Instructions::counted();
     // One round first that does not count: caches and connections.
     for round in 0..=rounds {
-        for (contender, asks, row) in &mut rows {
-            let measured = measure_once(contender, asks, time, count).await;
+        for (contender, load, row) in &mut rows {
+            let measured = measure_once(contender, load, time, count).await;
             contender.gateway.empty_log();
             if round > 0 {
                 row.rounds.push(measured);
@@ -82,18 +77,21 @@ async fn measure(contenders: &[Contender], rounds: u64, time: Duration) -> Vec<R
     rows.into_iter().map(|(_, _, row)| row).collect()
 }
 
-async fn measure_once(contender: &Contender, asks: &Arc<[Ask]>, time: Duration, count: bool) -> Round {
+async fn measure_once(contender: &Contender, load: &Load, time: Duration, count: bool) -> Round {
     let pid = contender.gateway.pid();
     let service = || contender.service.as_ref().map(Authorizer::cpu).unwrap_or_default();
+    let alone = press(&contender.entrance, &load.alone(), Until::Over(time / 4)).await.latency;
     let instructions = if count { Some(Instructions::watch(pid).await) } else { None };
     let (envoy_before, service_before) = (cpu::of_process(pid), service());
-    let done = press(contender.gateway.address(), asks, Until::Over(time)).await;
+    let done = press(&contender.entrance, load, Until::Over(time)).await;
     let (envoy, service) = (cpu::of_process(pid) - envoy_before, service() - service_before);
     let each = |total: f64| total / done.requests as f64;
     Round {
         envoy_us: each(envoy.as_secs_f64() * 1e6),
         service_us: each(service.as_secs_f64() * 1e6),
         per_second: done.requests as f64 / done.took.as_secs_f64(),
+        alone,
+        together: done.latency,
         instructions: instructions.map(|watched| each(watched.end() as f64)),
     }
 }

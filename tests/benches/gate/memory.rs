@@ -12,8 +12,9 @@ use serde_json::json;
 
 use crate::contenders::{HOST, shipped};
 use crate::cpu::Cores;
-use crate::load::{Ask, Until, press};
+use crate::load::{Ask, Load, Until, press};
 use crate::services::Upstream;
+use crate::wire::Entrance;
 
 /// Strangers of each kind.
 const STRANGERS: usize = 300;
@@ -35,20 +36,21 @@ struct Held {
 /// Sends that many requests and prints what was held when.
 pub async fn watch(cores: Cores, requests: u64) {
     assert!(requests > EARLY, "--requests takes more than {EARLY}");
-    let upstream = Upstream::start().await;
+    let upstream = Upstream::start(None).await;
     let plan = shipped();
     plan.deploy(&plan.credentials().policy(&[HOST.to_owned()]));
     cores.enter_envoys();
     let gateway = plan.start(upstream.address).await;
     cores.leave_envoys();
-    let asks = mixed(gateway.credentials());
+    let entrance = Entrance { address: gateway.address(), tls: None };
+    let load = Load::of(mixed(gateway.credentials()));
     println!("{:>10}{:>14}{:>20}{:>24}", "requests", "Envoy's RSS", "Envoy's allocator", "memory of the VMs");
     let mut early = None;
     let mut sent = 0;
     for upto in [EARLY, requests] {
         while sent < upto {
             let step = EARLY.min(upto - sent);
-            press(gateway.address(), &asks, Until::Sent(step)).await;
+            press(&entrance, &load, Until::Sent(step)).await;
             gateway.empty_log();
             sent += step;
         }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use crate::cpu;
 use crate::wire::{Wire, header};
@@ -27,8 +28,8 @@ struct Seen {
 }
 
 impl Upstream {
-    /// Runs beside the load generator, on its thread.
-    pub async fn start() -> Self {
+    /// Runs beside the load generator, on its thread; under TLS if it has a certificate to show.
+    pub async fn start(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Seen::default());
@@ -40,7 +41,7 @@ impl Upstream {
             last.extend_from_slice(head);
             ACCEPTED
         };
-        tokio::spawn(serve(listener, answer));
+        tokio::spawn(serve(listener, tls, answer));
         Self { address, seen }
     }
 
@@ -78,7 +79,7 @@ impl Authorizer {
             let good = given.windows(presented.len()).any(|part| part == presented.as_bytes());
             if good { ALLOWED } else { DENIED }
         };
-        on_its_own_thread(move |listener| serve(listener, answer))
+        on_its_own_thread(move |listener| serve(listener, None, answer))
     }
 
     /// What it has used so far.
@@ -103,10 +104,15 @@ pub fn on_its_own_thread<F: Future<Output = ()>>(run: impl FnOnce(TcpListener) -
     Authorizer { address, thread }
 }
 
-async fn serve(listener: TcpListener, answer: impl Fn(&[u8]) -> &'static [u8] + Clone + Send + 'static) {
+async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    answer: impl Fn(&[u8]) -> &'static [u8] + Clone + Send + 'static,
+) {
     while let Ok((stream, _)) = listener.accept().await {
-        let (mut wire, answer) = (Wire::new(stream), answer.clone());
+        let (tls, answer) = (tls.clone(), answer.clone());
         tokio::spawn(async move {
+            let mut wire = Wire::accept(stream, tls.as_ref()).await.expect("Envoy shakes hands");
             while let Ok(head) = wire.receive().await {
                 let reply = answer(head);
                 if wire.send(reply).await.is_err() {

@@ -5,12 +5,25 @@
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+/// Bytes both ways, encrypted or not.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Where callers connect to, and how.
+#[derive(Clone)]
+pub struct Entrance {
+    pub address: SocketAddr,
+    pub tls: Option<TlsConnector>,
+}
 
 /// One end of a connection.
 pub struct Wire {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     held: Vec<u8>,
     /// How much of `held` was handed out.
     taken: usize,
@@ -18,21 +31,30 @@ pub struct Wire {
 
 impl Wire {
     /// Takes a connection over.
-    pub fn new(stream: TcpStream) -> Self {
-        stream.set_nodelay(true).unwrap();
-        // Nothing is lost, for every reply is read to its end; ports would run out while closed connections linger.
-        stream.set_zero_linger().unwrap();
-        Self { stream, held: Vec::with_capacity(8192), taken: 0 }
+    pub async fn accept(stream: TcpStream, tls: Option<&TlsAcceptor>) -> io::Result<Self> {
+        let stream = prepared(stream);
+        Ok(match tls {
+            None => Self::new(Box::new(stream)),
+            Some(tls) => Self::new(Box::new(tls.accept(stream).await?)),
+        })
     }
 
     /// Opens one.
-    pub async fn open(address: SocketAddr) -> Self {
-        Self::new(TcpStream::connect(address).await.unwrap())
+    pub async fn open(entrance: &Entrance) -> Self {
+        let stream = prepared(TcpStream::connect(entrance.address).await.unwrap());
+        let Some(tls) = &entrance.tls else { return Self::new(Box::new(stream)) };
+        let name = ServerName::try_from("localhost").unwrap();
+        Self::new(Box::new(tls.connect(name, stream).await.expect("Envoy shakes hands")))
+    }
+
+    fn new(stream: Box<dyn Stream>) -> Self {
+        Self { stream, held: Vec::with_capacity(8192), taken: 0 }
     }
 
     /// Sends a whole message.
     pub async fn send(&mut self, message: &[u8]) -> io::Result<()> {
-        self.stream.write_all(message).await
+        self.stream.write_all(message).await?;
+        self.stream.flush().await
     }
 
     /// The head of the next message, once its body was read too; the connection's end is an error.
@@ -59,6 +81,13 @@ impl Wire {
             _ => Ok(()),
         }
     }
+}
+
+fn prepared(stream: TcpStream) -> TcpStream {
+    stream.set_nodelay(true).unwrap();
+    // Nothing is lost, for every reply is read to its end; ports would run out while closed connections linger.
+    stream.set_zero_linger().unwrap();
+    stream
 }
 
 fn content_length(head: &[u8]) -> usize {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use linkgate_tests::figures::Chart;
 use linkgate_tests::measure::median;
 
 use crate::minimum::Threads;
@@ -62,6 +63,17 @@ pub fn print(place: &Place, package: &Package, rows: &[Row]) {
             row.name,
             speed(row.seconds()),
         );
+    }
+}
+
+/// What `cargo xtask bench all` shows of it.
+pub fn draw(place: &Place, package: &Package, rows: &[Row]) {
+    let (place, name) = (place.name, package.name);
+    let (file, title) = (format!("{place}-{name}"), format!("How fast a package gets in: {name}, {place}"));
+    let chart = Chart::new(file.replace('.', "-"), title, "MB/s");
+    for row in rows {
+        let speeds = row.rounds.iter().map(|round| package.bytes as f64 / 1e6 / round.took.as_secs_f64());
+        chart.bar(row.name, row.name.starts_with("store"), speeds);
     }
 }
 

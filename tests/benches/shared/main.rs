@@ -18,6 +18,7 @@ mod sink;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use linkgate_tests::figures::Chart;
 use linkgate_tests::measure::{cpu_time, median, number};
 use linkgate_tests::{Behaviour, Bulk, FakeSource, Reached, Replicas, StoreProcess, unknown_formats_allowed};
 
@@ -62,6 +63,11 @@ impl Measured {
 
     fn print(what: &str, rounds: &[Self], bytes: u64, target: &str) {
         let cpu = median(rounds.iter().map(|round| round.cpu.as_secs_f64())) * f64::from(1 << 30) / bytes as f64;
+        Chart::new("speed", "How fast a package gets into a bucket", "MB/s").bar(
+            what,
+            what.starts_with("store"),
+            rounds.iter().map(|round| Self::speed(&[*round], bytes)),
+        );
         let peak = rounds.iter().filter_map(|round| round.peak_kib).max();
         let peak = peak.map_or("–".to_owned(), |kib| format!("{:.1}", kib as f64 / 1024.0));
         println!("{what:<44}{:>10.0}{cpu:>12.2}{peak:>10}{target:>12}", Self::speed(rounds, bytes));

@@ -16,6 +16,7 @@ mod upload;
 
 use std::time::Duration;
 
+use linkgate_tests::figures::Chart;
 use linkgate_tests::measure::{median, number};
 
 /// One transfer.
@@ -54,6 +55,12 @@ pub fn print(title: &str, bytes: u64, rows: &[(&str, Vec<Measured>)]) {
         println!("| {name} | {:.0} | {:.2} | {} | {} |", rate(all), rate(all) / base, mib(back_end), mib(envoy));
     }
     println!();
+    let chart = Chart::new(title.replace([',', ' '], "-").replace("--", "-"), title, "MiB/s");
+    for (name, all) in rows {
+        #[expect(clippy::cast_precision_loss, reason = "sizes of files")]
+        let speeds = all.iter().map(|one| bytes as f64 / f64::from(1 << 20) / one.took.as_secs_f64());
+        chart.bar(name, name.starts_with("store"), speeds);
+    }
 }
 
 /// A number of KiB that Linux tells of a process.
