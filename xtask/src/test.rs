@@ -30,13 +30,20 @@ pub enum Engine {
 }
 
 /// What holds with either engine; tests in here that are about data directories say so and pass.
-const ON_EITHER: &str = "binary(store) & test(/^(callers_own|checksum|conflicts|deletion)::/)";
+const ON_EITHER: &str = "binary(store) & test(/^(callers_own|checksum|conflicts|deletion|downloads|files|jobs|modules\
+    |nonces|pins|provenance|quotas|reading|resume|retention|retry|signed_urls|success)::/) \
+    | binary(e2e) & test(/^(changes|downloads|hurried|lifecycle|python|reading|signed_urls)::/)";
 
 /// Runs those that hold with this engine, or those of them that the arguments select.
 pub fn test_on(workspace: &Workspace, engine: Engine, runner: &[String]) -> Outcome<()> {
     let Engine::Shared = engine;
+    tools::add_missing();
+    let has_postgresql = ["pg_ctlcluster", "pg_config"].into_iter().any(tools::has_program);
+    if !has_postgresql || weed::find_weed(workspace).is_none() {
+        return Err(Failure::missing("nothing was tested: this engine needs PostgreSQL and SeaweedFS"));
+    }
     let selected = if runner.is_empty() { vec!["-E".to_owned(), ON_EITHER.to_owned()] } else { runner.to_vec() };
-    run_with(workspace, &selected, &[("LINKGATE_TEST_ENGINE", "shared")])
+    run_with(workspace, &selected, &[("LINKGATE_TEST_ENGINE", "shared")], Examples::LeftOut)
 }
 
 /// What a gateway does, whichever Envoy it is: pages and clients are the same behind each.
@@ -48,7 +55,9 @@ pub fn test_envoys(workspace: &Workspace, runner: &[String]) -> Outcome<()> {
     let mut failed = Vec::new();
     for (version, path) in envoy::fetch_all(workspace)? {
         println!("\n=== Envoy {version}");
-        if let Err(failure) = run_with(workspace, &selected, &[("LINKGATE_ENVOY", &path.display().to_string())]) {
+        if let Err(failure) =
+            run_with(workspace, &selected, &[("LINKGATE_ENVOY", &path.display().to_string())], Examples::LeftOut)
+        {
             println!("{failure}");
             failed.push(version);
         }
@@ -58,11 +67,18 @@ pub fn test_envoys(workspace: &Workspace, runner: &[String]) -> Outcome<()> {
 
 /// Builds what the tests drive, then runs them.
 pub fn test(workspace: &Workspace, runner: &[String]) -> Outcome<()> {
-    run_with(workspace, runner, &[])
+    run_with(workspace, runner, &[], Examples::Run)
+}
+
+/// The examples in the docs, which are the same whatever the tests drive.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Examples {
+    Run,
+    LeftOut,
 }
 
 /// Builds what the tests drive, then runs them with these variables.
-fn run_with(workspace: &Workspace, runner: &[String], set: &[(&str, &str)]) -> Outcome<()> {
+fn run_with(workspace: &Workspace, runner: &[String], set: &[(&str, &str)], examples: Examples) -> Outcome<()> {
     workspace.build_stores()?;
     let test_wasm = wasm::build_for_tests(workspace)?;
     let programs = Programs::build(workspace, Profile::Dev, &["linkgate-store", "linkgate-cli"])?;
@@ -90,7 +106,10 @@ fn run_with(workspace: &Workspace, runner: &[String], set: &[(&str, &str)]) -> O
     let tests = run_tests(workspace.cargo().args(["nextest", "run", "--workspace", "--no-fail-fast"]).args(runner));
     let cost = meter.report(&cost::times(&workspace.target.join("nextest/default/junit.xml")));
     // Nextest leaves out the examples in the docs.
-    let examples = run_tests(workspace.cargo().args(["test", "--doc", "--workspace"]));
+    let examples = match examples {
+        Examples::Run => run_tests(workspace.cargo().args(["test", "--doc", "--workspace"])),
+        Examples::LeftOut => Ok(()),
+    };
     println!("{cost}");
     tests.and(examples)
 }
