@@ -128,9 +128,9 @@ impl From<SigningKeyError> for StartError {
     }
 }
 
-/// At most. Each upload holds two, one that writes and one that looks inside; names, probes and the maintenance need some too.
-/// They are made when they are needed.
-const BLOCKING_THREADS: usize = 1_024;
+/// At most. Each upload holds two, one that hashes or writes and one that looks inside. Names, parts that find no place in memory,
+/// probes and the maintenance need some too, or uploads that hold all of them would wait for ever. They are made when they are needed.
+const BLOCKING_THREADS: usize = 1_280;
 
 /// What the store runs on.
 ///

@@ -8,8 +8,8 @@ use linkgate_contract::release;
 use linkgate_tests::process::{command, command_with};
 use linkgate_tests::wait::WITHIN;
 use linkgate_tests::{
-    Behaviour, FakeSource, StoreProcess, TestStore, package_of, package_of_size, sha256_hex, trust, wait_until,
-    wait_until_holds,
+    Behaviour, DataDirectory, FakeSource, StoreProcess, TestStore, package_of, package_of_size, sha256_hex, trust,
+    wait_until, wait_until_holds,
 };
 use tokio::time::timeout;
 
@@ -67,7 +67,7 @@ async fn a_data_directory_of_the_first_schema_is_opened_and_found_right() {
 
 #[tokio::test]
 async fn jobs_of_the_store_before_are_told_of_and_taken_up() {
-    let dir = unpacked_fixture("0005");
+    let dir = fixture_of_today("0005").await;
     let source = FakeSource::serving(package_of("x")).await;
     let store = StoreProcess::trusting(&source, dir.path(), &[]);
     assert_eq!(store.rows().await.len(), 2);
@@ -92,6 +92,14 @@ pub(crate) fn unpacked_fixture(migration: &str) -> tempfile::TempDir {
     let unpacked =
         Command::new("tar").arg("-xzf").arg(&fixture).arg("-C").arg(dir.path()).arg("--no-same-owner").status();
     assert!(unpacked.unwrap().success());
+    dir
+}
+
+/// The same, with jobs that ended a moment ago: a store forgets them after some days.
+pub(crate) async fn fixture_of_today(migration: &str) -> tempfile::TempDir {
+    let dir = unpacked_fixture(migration);
+    let statement = "update job set ended_ms = unixepoch() * 1000 where ended_ms is not null";
+    DataDirectory::new(dir.path()).execute(statement).await;
     dir
 }
 

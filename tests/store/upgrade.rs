@@ -1,11 +1,13 @@
-//! A data directory of the store before packages could be read, deleted and pinned: it is upgraded with rows of every state, and
-//! the store before goes on working on it.
+//! Data directories of earlier stores: they are upgraded with rows of every state, and the store before packages could be read,
+//! deleted and pinned goes on working on its own.
 
+use linkgate_contract::SignedNonce;
 use linkgate_tests::process::{Finished, command};
+use linkgate_tests::token::{good_claims, now_s};
 use linkgate_tests::{FakeSource, StoreProcess, package_of, wait_until_holds};
 use serde_json::{Value, json};
 
-use crate::lifecycle::unpacked_fixture;
+use crate::lifecycle::{fixture_of_today, unpacked_fixture};
 
 const ONE: &str = "f954ed96f02a7e6a22390a185c6cb0ba0223b20d4aeec5fd6aa7d34ea4e4ff0d";
 const TWO: &str = "0393f4cd20fd4139689f1a528aa62b4a5818aead9251cdca0e40d44f916b2ffd";
@@ -38,7 +40,7 @@ fn usage() -> Value {
 
 #[tokio::test]
 async fn rows_of_every_state_are_upgraded_and_every_endpoint_knows_them() {
-    let (dir, source) = (unpacked_fixture("0010"), FakeSource::serving(package_of("x")).await);
+    let (dir, source) = (fixture_of_today("0010").await, FakeSource::serving(package_of("x")).await);
     let store = StoreProcess::trusting(&source, dir.path(), &[]);
     assert_eq!(
         versions(&store, "?order_by=version_natural").await,
@@ -140,4 +142,54 @@ async fn what_the_release_before_does_to_an_upgraded_catalog_is_found_right() {
     assert_eq!(store.send(new).await.json()["count"], 1);
     store.stop();
     assert_sound(&command(dir.path(), &["verify"]));
+}
+
+/// What a store left in which packages had been sent, overwritten, deleted, restored and pinned.
+async fn assert_later_schema_is_upgraded(migration: &str, signed: &[&str]) {
+    let (dir, source) = (fixture_of_today(migration).await, FakeSource::serving(package_of("x")).await);
+    // What was deleted then stays as long as the test needs it.
+    let store = StoreProcess::trusting(&source, dir.path(), &[("LINKGATE_STORE_PURGE_INTERVAL_S", "0")]);
+    let live = ["0.0.5", "0.0.6", "1.1", "2.0", "keyed"];
+    assert_eq!(versions(&store, "?order_by=id").await, [&live[..], signed].concat());
+    assert_eq!(versions(&store, "?is_deleted=true").await, ["1.0"]);
+    assert_eq!(versions(&store, "?search_term=sent").await, ["2.0"]);
+    let pinned = store.read("1/").await.json();
+    assert_eq!((&pinned["pins"][0]["name"], &pinned["pins"][0]["by"]), (&json!("prod"), &json!("admin")));
+    let overwritten = store.read("2/").await.json();
+    assert_eq!((&overwritten["operator"], &overwritten["package_name"]), (&json!("bob"), &json!("two:0.0.6")));
+    let events = store.read("events/?limit=100").await.json();
+    let mut actions: Vec<_> = events["results"].as_array().unwrap().iter().map(|event| &event["action"]).collect();
+    actions.reverse();
+    let mut happened =
+        ["upload", "upload", "overwrite", "upload", "upload", "upload", "pin", "delete", "delete", "restore"].to_vec();
+    happened.extend(std::iter::repeat_n("upload", 1 + signed.len()));
+    assert_eq!(actions, happened);
+    // The latest first. That of what was accepted is not allowed here.
+    let mut ended = vec!["failed"];
+    ended.extend(signed.iter().map(|_| "done"));
+    ended.extend(["failed", "done", "done", "done", "done", "done", "done", "done"]);
+    wait_until_holds("the end of what was accepted", async || {
+        let jobs = store.read("link/").await.json();
+        jobs["results"].as_array().unwrap().iter().map(|job| &job["state"]).eq(&ended)
+    })
+    .await;
+    let nonce = SignedNonce::new("app_code", "n", 1, now_s() + 300);
+    let mut claims = good_claims();
+    claims["linkgate"]["nonce"] = serde_json::to_value(nonce).unwrap();
+    for (version, status) in [("new", 200), ("newer", 400)] {
+        let request = store.request(source.url()).version(version).token(Some(store.mint().sign(&claims)));
+        assert_eq!(request.send(store.base()).await.status, status, "{version}: the nonce serves once");
+    }
+    store.stop();
+    assert_sound(&command(dir.path(), &["verify"]));
+}
+
+#[tokio::test]
+async fn a_catalog_that_knew_no_nonces_is_upgraded() {
+    assert_later_schema_is_upgraded("0013", &[]).await;
+}
+
+#[tokio::test]
+async fn a_catalog_that_listed_no_uploads_is_upgraded() {
+    assert_later_schema_is_upgraded("0014", &["signed"]).await;
 }

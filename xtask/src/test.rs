@@ -31,13 +31,22 @@ pub enum Engine {
 }
 
 /// What holds with either engine; tests in here that are about data directories say so and pass.
-const ON_EITHER: &str = "binary(store) & test(/^(callers_own|checksum|conflicts|deletion)::/)";
+const ON_EITHER: &str = "binary(store) & test(/^(callers_own|checksum|conflicts|deletion|downloads|files|jobs|modules\
+    |nonces|pins|provenance|quotas|reading|resume|retention|retry|signed_urls|success)::/) \
+    | binary(e2e) & test(/^(changes|downloads|hurried|lifecycle|python|reading|signed_urls)::/)";
 
 /// Runs those that hold with this engine, or those of them that the arguments select.
 pub fn test_on(workspace: &Workspace, engine: Engine, runner: &[String]) -> Outcome<()> {
     let Engine::Shared = engine;
+    tools::add_missing();
+    let has_postgresql = ["pg_ctlcluster", "pg_config"].into_iter().any(tools::has_program);
+    if !has_postgresql || weed::find_weed(workspace).is_none() {
+        return Err(Failure::missing("nothing was tested: this engine needs PostgreSQL and SeaweedFS"));
+    }
     let selected = if runner.is_empty() { vec!["-E".to_owned(), ON_EITHER.to_owned()] } else { runner.to_vec() };
-    run_with(workspace, &selected, &[("LINKGATE_TEST_ENGINE", "shared")])
+    let (tests, cost) = Driven::build(workspace)?.run_tests(&selected, &[("LINKGATE_TEST_ENGINE", "shared")]);
+    println!("{cost}");
+    tests
 }
 
 /// Tests beside those that the processors are for.
@@ -67,16 +76,11 @@ pub fn test_envoys(workspace: &Workspace, runner: &[String]) -> Outcome<()> {
     if failed.is_empty() { Ok(()) } else { Err(Failure::new(format!("tests failed with Envoy {}", failed.join(", ")))) }
 }
 
-/// Builds what the tests drive, then runs them.
+/// Builds what the tests drive, then runs them, and the examples in the docs.
 pub fn test(workspace: &Workspace, runner: &[String]) -> Outcome<()> {
-    run_with(workspace, runner, &[])
-}
-
-/// Builds what the tests drive, then runs them with these variables.
-fn run_with(workspace: &Workspace, runner: &[String], set: &[(&str, &str)]) -> Outcome<()> {
     let driven = Driven::build(workspace)?;
-    let (tests, cost) = driven.run_tests(runner, set);
-    let examples = driven.run(workspace.cargo().args(["test", "--doc", "--workspace"]), set);
+    let (tests, cost) = driven.run_tests(runner, &[]);
+    let examples = driven.run(workspace.cargo().args(["test", "--doc", "--workspace"]), &[]);
     println!("{cost}");
     tests.and(examples)
 }

@@ -39,7 +39,7 @@ pub(super) const DOWNLOAD_MIN_RATE: &str = "LINKGATE_STORE_DOWNLOAD_MIN_BYTES_PE
 pub(super) const WRITE_TIMEOUT: &str = "LINKGATE_STORE_WRITE_TIMEOUT_S";
 pub(super) const SHUTDOWN_GRACE: &str = "LINKGATE_STORE_SHUTDOWN_GRACE_S";
 
-/// Each upload holds two of the runtime's threads for blocking work, of which there are at most 1024.
+/// Each upload, by link or as a file, holds two of the runtime's threads for blocking work, of which there are at most 1280.
 const MOST_UPLOADS: usize = 256;
 
 /// Connections that stay when all requests are held open that may be: 128 for strangers (`http/strangers.rs`), and 64 for

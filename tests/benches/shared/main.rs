@@ -15,6 +15,7 @@
 mod peers;
 mod sink;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -228,7 +229,9 @@ async fn measure_growth(servers: &Replicas, sink: &Sink) {
                 .map(|name| (name, (count * PLACES).to_string()));
         let more = [&places[..], &[("LINKGATE_STORE_QUEUE_TIMEOUT_S", "60".to_owned())]].concat();
         let stores: Vec<_> = (0..count).map(|_| start_store(servers, &sources, &more, Some(sink))).collect();
-        let uploads = STORES * PLACES * 4;
+        // What each does once, such as to connect, is no part of it.
+        take_in_at_once(&stores, &sources, count * PLACES, 1 << 20, Duration::ZERO).await;
+        let uploads = STORES * PLACES * 8;
         let took = take_in_at_once(&stores, &sources, uploads, BYTES, REST).await;
         let speed = (BYTES * uploads as u64) as f64 / 1e6 / took.as_secs_f64();
         println!("{count} stores of {PLACES} places, sources of 10 MB/s{speed:>14.1} MB/s");
@@ -237,16 +240,24 @@ async fn measure_growth(servers: &Replicas, sink: &Sink) {
     println!("  {STORES} stores are {:.2} x as fast as one (at least 3.5)", speeds[1] / speeds[0]);
 }
 
-/// How often a store that has nothing to do asks the database.
+/// How often a store that has nothing to do asks the database, and what.
 async fn measure_idle(servers: &Replicas) {
     let sources = start_sources().await;
     let _store = start_store(servers, &sources, &[], None);
+    for setting in ["alter system set log_statement = 'all'", "select pg_reload_conf()"] {
+        servers.execute(setting).await;
+    }
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let query = "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()";
-    let before: i64 = servers.ask(query).await;
+    let before = servers.postgres.statements().len();
     tokio::time::sleep(IDLE).await;
-    let after: i64 = servers.ask(query).await;
-    // The two questions are among them.
-    let queries = (after - before - 1).max(0) as f64 / IDLE.as_secs_f64();
-    println!("a store that has nothing to do asks the database {queries:.2} times a second (at most 1)");
+    let asked = servers.postgres.statements().split_off(before);
+    let often = asked.len() as f64 / IDLE.as_secs_f64();
+    println!("a store that has nothing to do asks the database {often:.2} times a second (at most 1):");
+    let mut kinds = BTreeMap::<_, u32>::new();
+    for statement in &asked {
+        *kinds.entry(statement.chars().take(80).collect::<String>()).or_default() += 1;
+    }
+    for (statement, count) in kinds {
+        println!("{count:>4} in {} s: {statement}", IDLE.as_secs());
+    }
 }

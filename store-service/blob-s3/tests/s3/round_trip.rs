@@ -3,11 +3,12 @@
 use std::io::{Read as _, Seek as _, SeekFrom};
 
 use bytes::Bytes;
+use linkgate_blob_s3::S3BlobStore;
 use linkgate_store_core::ingest::ports::{BlobError, BlobStore as _, BlobWriter as _, FinishedBlob as _, Listed};
-
 use linkgate_store_core::testing::conformance;
 
-use crate::support::{PART, Stage, bytes, finish, put, read, write};
+use crate::support::proxy::Proxy;
+use crate::support::{PART, Stage, bytes, finish, put, read, settings, write};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bucket_is_a_blob_store_like_any_other() {
@@ -41,6 +42,21 @@ async fn blobs_of_every_length_are_read_as_they_were_written() {
     assert_eq!(written.len(), LENGTHS.len());
     let written: Vec<&str> = written.iter().map(String::as_str).collect();
     stage.wait_until_left(&written).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_prove_their_bytes_over_a_plain_network_and_not_on_this_machine() {
+    let Some(stage) = Stage::set().await else { return };
+    let proxy = Proxy::before(stage.weed.port()).await;
+    let seen = || [&["partNumber"][..], &["partNumber", "UNSIGNED-PAYLOAD"]].map(|words| proxy.seen(words).len());
+    // The store takes the second one for another machine.
+    for (endpoint, unsigned) in [(proxy.endpoint(), 2), (proxy.endpoint().replace("127.0.0.1", "0.0.0.0"), 0)] {
+        let store = S3BlobStore::open(&settings(&endpoint, &stage.temp), stage.keys.clone()).await.unwrap();
+        let (sent, before) = (bytes(PART + 1 + unsigned), seen());
+        let sha256 = put(&store, &sent).await;
+        assert!(read(&store, sha256, None).await == sent);
+        assert_eq!(seen(), [before[0] + 2, before[1] + unsigned], "{endpoint}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

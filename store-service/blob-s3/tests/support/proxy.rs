@@ -31,10 +31,10 @@ impl Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let own_port = listener.local_addr().unwrap().port();
         let (cut, seen) = (Arc::<Mutex<Cut>>::default(), Arc::<Mutex<Vec<String>>>::default());
-        let (cuts, lines) = (Arc::clone(&cut), Arc::clone(&seen));
+        let (cuts, heads) = (Arc::clone(&cut), Arc::clone(&seen));
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, port, Arc::clone(&cuts), Arc::clone(&lines)));
+                tokio::spawn(pass(client, port, Arc::clone(&cuts), Arc::clone(&heads)));
             }
         });
         Self { port: own_port, cut, seen, task }
@@ -48,10 +48,10 @@ impl Proxy {
         *self.cut.lock().unwrap() = cut;
     }
 
-    /// The first lines of requests so far that contain all of this, in order.
+    /// The heads of requests so far that contain all of this, in order.
     pub fn seen(&self, containing: &[&str]) -> Vec<String> {
         let seen = self.seen.lock().unwrap();
-        seen.iter().filter(|line| containing.iter().all(|wanted| line.contains(wanted))).cloned().collect()
+        seen.iter().filter(|head| containing.iter().all(|wanted| head.contains(wanted))).cloned().collect()
     }
 }
 
@@ -72,9 +72,10 @@ async fn pass(mut client: TcpStream, port: u16, cut: Arc<Mutex<Cut>>, seen: Arc<
                 let Ok(len @ 1..) = read else { return };
                 let piece = &from_client[..len];
                 if begins {
-                    let line = String::from_utf8_lossy(piece).lines().next().unwrap_or_default().to_owned();
-                    is_cut = takes(&cut, &line);
-                    seen.lock().unwrap().push(line);
+                    let text = String::from_utf8_lossy(piece);
+                    let head = text.split("\r\n\r\n").next().unwrap_or_default();
+                    is_cut = takes(&cut, head.lines().next().unwrap_or_default());
+                    seen.lock().unwrap().push(head.to_owned());
                     begins = false;
                 }
                 let passes_on = cut.lock().unwrap().passes_on;
