@@ -12,7 +12,7 @@ use crate::replies::{WholeStack, assert_not_authenticated, stranger};
 /// The filter as our own `envoy.yaml` has it, up to what follows.
 const OURS: (&str, &str) = ("                  - name: linkgate\n", "                  # Exact rates of new uploads");
 /// The first filter of the listener for callers, and its last one, each with what stands beside it there alone.
-const FIRST: (&str, &str) = ("                http_filters:\n", "                  # For load balancers:");
+const FIRST: (&str, &str) = ("                http_filters: &filters\n", "                  # For load balancers:");
 const LAST: &str = concat!(
     "                  - name: envoy.filters.http.router\n",
     "                    typed_config:\n",
