@@ -275,6 +275,7 @@ impl PostgresCatalog {
         provenance::record(&mut tx, recorded.row.id.row(), job, &package.provenance).await.map_err(failed)?;
         jobs::record_end(&mut tx, job, &JobEnd::Done(recorded.row.clone()), now).await.map_err(failed)?;
         self.ended.add(&mut tx, &job.request).await.map_err(failed)?;
+        usage::forget(&mut tx, job.view.id).await.map_err(failed)?;
         reached(Step::CommitDue);
         commit(&self.pool, tx, &proof).await?;
         reached(Step::Committed);

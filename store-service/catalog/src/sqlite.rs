@@ -248,6 +248,7 @@ impl Catalog for SqliteCatalog {
         reached(Step::CommitDue);
         tx.commit().await.map_err(failed)?;
         reached(Step::Committed);
+        self.announced.forget(job.view.id);
         ending.end(job.view, end, now);
         Ok(recorded)
     }

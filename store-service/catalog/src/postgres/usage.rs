@@ -95,6 +95,11 @@ impl Drop for PostgresReservation {
     }
 }
 
+/// It counts among what is used from now on. Whoever records next must not count it twice.
+pub(super) async fn forget(tx: &mut PgConnection, job: JobId) -> Result<(), sqlx::Error> {
+    sqlx::query("delete from reservation where job_id = $1").bind(job.as_uuid()).execute(tx).await.map(|_| ())
+}
+
 /// Takes back what an upload has announced, unless it has announced something else since.
 pub(super) async fn take_back(pool: &PgPool, job: JobId, token: Uuid) -> Result<(), sqlx::Error> {
     let query = sqlx::query("delete from reservation where job_id = $1 and token = $2").bind(job.as_uuid()).bind(token);

@@ -43,6 +43,11 @@ impl Announced {
         Ok(())
     }
 
+    /// It counts among what is used from now on. Whoever records next must not count it twice.
+    pub(super) fn forget(&self, job: JobId) {
+        self.all().remove(&job);
+    }
+
     /// What is used and announced by others than this upload.
     pub(super) fn beside(
         &self,
@@ -112,7 +117,7 @@ impl QuotaReservation for SqliteReservation {
 
 impl Drop for SqliteReservation {
     fn drop(&mut self) {
-        self.announced.all().remove(&self.claim.job);
+        self.announced.forget(self.claim.job);
     }
 }
 

@@ -23,11 +23,11 @@ use crate::ingest::ports::{
     CatalogReader, Change, Changes, Claim, Count, Enqueued, EventQuery, Failure, Fetched, FileState, FinishedBlob as _,
     Heartbeat, HolderId, JobEnd, JobKey, JobQueue, JobRecord, JobRequest, JobState, JobView, Listed, Liveness,
     Maintenance, NewJob, NewPackage, NewPin, NonceError, Origin, PackageFilter, PackageKey, PackageOrder, PackageQuery,
-    PackageReader, PackageSums, Provenance, QueueError, Sums, TimeSpan, UploadKey, UsedNonces,
+    PackageReader, PackageSums, Provenance, QueueError, QuotaClaim, Sums, TimeSpan, UploadKey, UsedNonces,
 };
 use crate::ingest::{Allowance, now_ms};
 use crate::sealing::Sealed;
-use crate::settings::{QueueLimits, Quota};
+use crate::settings::{QueueLimits, Quota, QuotaLimits};
 use crate::testing::{example_target, queued_view};
 
 /// Adapters over storage of their own, empty at first.
@@ -576,6 +576,28 @@ pub async fn conditions_are_judged_where_a_package_is_recorded<A: Adapters>() {
     assert_eq!((live.row.id, live.revision, live.row.sha256), (first.id, 3, digest(b"third")));
 }
 
+/// What an upload has announced is counted no longer once it is recorded, although its upload has not ended yet.
+pub async fn what_is_recorded_counts_once<A: Adapters>() {
+    let adapters = A::create(LIMITS).await;
+    let catalog = adapters.catalog();
+    let quota = Quota { module: QuotaLimits { max_packages: Some(2), max_bytes: None }, ..Quota::default() };
+    let jobs = [1, 2, 3].map(|number| (job(number, "h", "a").record, number.to_string()));
+    let announce = async |(job, version): &(JobRecord, String)| {
+        let (target, version) = (example_target(), PackageVersion::new(version).unwrap());
+        catalog.reserve(QuotaClaim { job: job.view.id, target, version, bytes: 1, quota }).await
+    };
+    let record = async |(job, version): &(JobRecord, String)| {
+        catalog.record(NewPackage { quota, ..package(version.as_bytes(), version) }, job.clone(), None).await
+    };
+    let [first, second, third] = &jobs;
+    let _held = [announce(first).await.unwrap(), announce(second).await.unwrap()];
+    assert!(matches!(announce(third).await, Err(CatalogError::QuotaExceeded(_))));
+    record(first).await.unwrap();
+    assert!(matches!(announce(third).await, Err(CatalogError::QuotaExceeded(_))));
+    record(second).await.unwrap();
+    assert!(matches!(record(third).await, Err(CatalogError::QuotaExceeded(_))));
+}
+
 /// Of a version there is one live row; overwriting tells what it replaced; a snapshot is one moment's.
 pub async fn packages_are_recorded<A: Adapters>() {
     let adapters = A::create(LIMITS).await;
@@ -990,7 +1012,7 @@ macro_rules! conformance_tests {
             limits_hold, turns_are_kept, callers_have_shares, accepted_jobs_count_for_their_caller,
             resumed_jobs_begin_a_few_at_a_time, so_many_ended_jobs_are_remembered, withdrawn_jobs_are_gone, equal_uploads_are_one_job, old_claims_are_fenced,
             heartbeats_tell_progress_and_cancellation, accepted_jobs_outlive_their_process,
-            blobs_are_committed_by_digest, abandoned_writers_leave_nothing, packages_are_recorded,
+            blobs_are_committed_by_digest, abandoned_writers_leave_nothing, packages_are_recorded, what_is_recorded_counts_once,
             conditions_are_judged_where_a_package_is_recorded,
             stored_bytes_have_their_origin, a_package_is_read_in_its_own_module_alone, packages_are_listed_in_order, walks_by_id_stay_where_they_are,
             packages_are_found_by_what_they_are, details_and_sums_are_of_the_module, a_nonce_serves_once, a_late_nonce_is_refused,
