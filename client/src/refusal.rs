@@ -74,10 +74,10 @@ fn name_of<'a>(status: u16, header: &impl Fn(&str) -> Option<std::borrow::Cow<'a
     if let Some(name) = header(headers::API_ERROR_CODE) {
         return name.into();
     }
-    let number = header(headers::GATEWAY_ERROR_CODE).unwrap_or_default();
+    let number: Option<u32> = header(headers::GATEWAY_ERROR_CODE).and_then(|number| number.parse().ok());
     // One number has two names; the message of the other one speaks of tenants.
     let is_of_tenants = header(headers::GATEWAY_ERROR_MESSAGE).is_some_and(|message| message.contains("enant"));
-    match GatewayErrorRow::ALL.iter().find(|row| row.code.to_string() == number) {
+    match GatewayErrorRow::ALL.iter().find(|row| Some(row.code) == number) {
         Some(&GatewayErrorRow::IP_NOT_ALLOWED) if is_of_tenants => {
             GatewayErrorRow::CROSS_TENANT_FORBIDDEN.name.to_owned()
         }

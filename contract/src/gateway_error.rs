@@ -112,14 +112,9 @@ const fn row(code: u32, name: &'static str, status: u16, message: &'static str) 
     GatewayErrorRow { code, name, status, message }
 }
 
-/// Why somebody is not known, in words that callers match on.
+/// Why somebody is not known, in words that callers match on: the reason of [`GatewayErrorRow::NOT_AUTHENTICATED`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidArgs(pub &'static str);
-
-impl InvalidArgs {
-    /// Its row.
-    pub const ROW: GatewayErrorRow = GatewayErrorRow::NOT_AUTHENTICATED;
-}
 
 #[cfg(test)]
 mod tests {
@@ -127,14 +122,17 @@ mod tests {
 
     #[test]
     fn an_error_has_the_envelope_of_the_gateway() {
-        let message = InvalidArgs::ROW.message(Some("why"));
+        let message = GatewayErrorRow::NOT_AUTHENTICATED.message(Some("why"));
         assert_eq!(
-            (message.as_str(), InvalidArgs::ROW.message(None).as_str()),
+            (message.as_str(), GatewayErrorRow::NOT_AUTHENTICATED.message(None).as_str()),
             (r#"Parameters error [reason="why"]"#, "Parameters error")
         );
         let want = r#"{"code":1640001,"code_name":"INVALID_ARGS","message":"Parameters error [reason=\"why\"]","result":false,"data":null}"#;
-        assert_eq!(InvalidArgs::ROW.body(&message, false), want);
+        assert_eq!(GatewayErrorRow::NOT_AUTHENTICATED.body(&message, false), want);
         let detail = r#","detail":"Parameters error [reason=\"why\"]"}"#;
-        assert_eq!(InvalidArgs::ROW.body(&message, true), want.trim_end_matches('}').to_owned() + detail);
+        assert_eq!(
+            GatewayErrorRow::NOT_AUTHENTICATED.body(&message, true),
+            want.trim_end_matches('}').to_owned() + detail
+        );
     }
 }

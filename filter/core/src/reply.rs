@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use linkgate_contract::{GatewayErrorRow, InvalidArgs, Language, Problem, headers};
+use linkgate_contract::{GatewayErrorRow, Language, Problem, headers};
 
 /// A refusal in the gateway's envelope.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub enum GatewayError {
 impl GatewayError {
     fn row(&self) -> GatewayErrorRow {
         match self {
-            Self::NotAuthenticated { .. } => InvalidArgs::ROW,
+            Self::NotAuthenticated { .. } => GatewayErrorRow::NOT_AUTHENTICATED,
             Self::AppNoPermission { .. } => GatewayErrorRow::APP_NO_PERMISSION,
             Self::IpNotAllowed => GatewayErrorRow::IP_NOT_ALLOWED,
             Self::UserNotAllowed => GatewayErrorRow::USER_NOT_ALLOWED,

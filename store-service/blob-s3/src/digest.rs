@@ -4,9 +4,9 @@
 //! one, and the runtime has the fewest threads that can do that. At most [`QUEUED`] pieces and the one that is hashed are held
 //! for it, which others hold as well. The thread ends with its handle.
 
-use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use linkgate_contract::Sha256;
+use linkgate_store_core::hasher::Hasher;
 use linkgate_store_core::ingest::ports::BlobError;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -39,17 +39,17 @@ impl Digest {
 }
 
 fn hash_all(mut queue: mpsc::Receiver<Bytes>) -> Sha256 {
-    let mut hash = Context::new(&SHA256);
+    let mut hash = Hasher::default();
     while let Some(piece) = queue.blocking_recv() {
         hash.update(&piece);
     }
-    let mut digest = [0; 32];
-    digest.copy_from_slice(hash.finish().as_ref());
-    Sha256::from_bytes(digest)
+    hash.finish()
 }
 
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::digest::{SHA256, digest as digest_of};
+
     use super::*;
 
     #[tokio::test]
@@ -60,10 +60,7 @@ mod tests {
             for piece in all.chunks(piece_bytes) {
                 digest.update(Bytes::copy_from_slice(piece)).await.unwrap();
             }
-            assert_eq!(
-                digest.finish().await.unwrap().as_bytes()[..],
-                *aws_lc_rs::digest::digest(&SHA256, &all).as_ref()
-            );
+            assert_eq!(digest.finish().await.unwrap().as_bytes()[..], *digest_of(&SHA256, &all).as_ref());
         }
         let of_nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(Digest::begin().finish().await.unwrap().to_string(), of_nothing);

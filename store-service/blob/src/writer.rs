@@ -9,10 +9,10 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use linkgate_contract::Sha256;
 use linkgate_store_core::failpoint::{Step, reached};
+use linkgate_store_core::hasher::Hasher;
 use linkgate_store_core::ingest::ports::{BlobError, BlobWriter, FinishedBlob};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -152,7 +152,7 @@ fn write_all(
     mut reservation: SpaceReservation,
     mut queue: mpsc::Receiver<Order>,
 ) -> Result<FinishedFile, BlobError> {
-    let (mut hash, mut size_bytes) = (Context::new(&SHA256), 0);
+    let (mut hash, mut size_bytes) = (Hasher::default(), 0);
     let failed = |e| BlobError::from_io("writing a package", e);
     while let Some(order) = queue.blocking_recv() {
         match order {
@@ -169,9 +169,7 @@ fn write_all(
                 reached(Step::BlobWritten);
                 temp.file().sync_all().map_err(failed)?;
                 reached(Step::BlobSynced);
-                let mut digest = [0; 32];
-                digest.copy_from_slice(hash.finish().as_ref());
-                return Ok(FinishedFile { temp, sha256: Sha256::from_bytes(digest), size_bytes });
+                return Ok(FinishedFile { temp, sha256: hash.finish(), size_bytes });
             }
         }
     }

@@ -15,11 +15,10 @@ type Lock = Arc<tokio::sync::Mutex<()>>;
 #[derive(Clone, Debug)]
 pub struct KeyedLocks<K: Eq + Hash>(Arc<Mutex<HashMap<K, Lock>>>);
 
-/// A name that is locked until this is dropped.
+/// A name that is locked until this is dropped. The lock, which stands first, is given back before its place is looked at.
 #[derive(Debug)]
 pub struct KeyedLock<K: Eq + Hash> {
-    /// Given back before its place is looked at.
-    held: Option<OwnedMutexGuard<()>>,
+    _held: OwnedMutexGuard<()>,
     _place: Place<K>,
 }
 
@@ -42,7 +41,7 @@ impl<K: Eq + Hash + Clone> KeyedLocks<K> {
         let lock = Arc::clone(self.all().entry(key.clone()).or_default());
         // Made before the wait, which its caller may give up.
         let place = Place { all: self.clone(), key };
-        KeyedLock { held: Some(lock.lock_owned().await), _place: place }
+        KeyedLock { _held: lock.lock_owned().await, _place: place }
     }
 }
 
@@ -50,12 +49,6 @@ impl<K: Eq + Hash> KeyedLocks<K> {
     fn all(&self) -> MutexGuard<'_, HashMap<K, Lock>> {
         // Nothing in here panics half-way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<K: Eq + Hash> Drop for KeyedLock<K> {
-    fn drop(&mut self) {
-        self.held = None;
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! What several adapters and the service need is here as well, for they all use the core anyway, and a crate of its own would
 //! only add an arrow to each of them: [`data_dir`] (the locked directory, modes of files, durable renames), [`failpoint`]
-//! (steps at which tests kill the store), [`budget`] (who may hold how much), [`keyed_locks`] (one at a time of a name), [`conditions`] (what must be true of a package
+//! (steps at which tests kill the store), [`budget`] (who may hold how much), [`keyed_locks`] (one at a time of a name), [`hasher`] (digests), [`conditions`] (what must be true of a package
 //! before it is changed), [`metrics`] and [`trace`] (what the use case counts and times), [`sealing`] (callers' credentials while
 //! they wait), [`settings`] (what the operator decides), [`version_order`] (which version comes after which), [`attest`] (signed statements of where packages came from),
 //! [`signed_url`] (links for others) and [`own_key`] (what both sign with). [`download`] reads packages, [`lifecycle`] is what
@@ -19,6 +19,7 @@ pub mod csrf;
 pub mod data_dir;
 pub mod download;
 pub mod failpoint;
+pub mod hasher;
 pub mod ingest;
 pub mod keyed_locks;
 pub mod lifecycle;

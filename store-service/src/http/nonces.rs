@@ -31,7 +31,7 @@ pub(super) async fn use_nonce(
 }
 
 fn refuse(InvalidArgs(reason): InvalidArgs) -> Reply {
-    let row = InvalidArgs::ROW;
+    let row = GatewayErrorRow::NOT_AUTHENTICATED;
     let message = row.message(Some(reason));
     let mut reply = reply::with_status(row.status, row.body(&message, true));
     let own = [

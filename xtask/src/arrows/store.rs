@@ -16,7 +16,10 @@ pub(super) const SERVICE: Table = &[
 pub(super) const CORE: Table = &[
     ("download", &["ingest", "metrics"]),
     ("lifecycle", &["ingest", "metrics", "settings"]),
-    ("maintenance", &["attest", "data_dir", "failpoint", "ingest", "metrics", "own_key", "retention", "signed_url"]),
+    (
+        "maintenance",
+        &["attest", "data_dir", "failpoint", "hasher", "ingest", "metrics", "own_key", "retention", "signed_url"],
+    ),
     ("retention", &["ingest", "metrics", "settings", "version_order"]),
     (
         "ingest",
@@ -29,6 +32,7 @@ pub(super) const CORE: Table = &[
     ("metrics", &["trace"]),
     ("settings", &["budget"]),
     ("budget", &[]),
+    ("hasher", &[]),
     ("keyed_locks", &[]),
     ("conditions", &[]),
     ("data_dir", &[]),

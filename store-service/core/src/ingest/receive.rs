@@ -119,17 +119,16 @@ impl<V: Services> Ingest<V> {
         package: NewPackage,
     ) -> Result<PackageRow, IngestError> {
         let _its_key = match key {
-            Some(key) => {
-                let lock = self.file_keys.lock(key).await;
-                let key = JobKey { key, fingerprint: fingerprint(&job.upload, &package) };
-                if let Some(row) = self.find_answer(key).await? {
-                    return Ok(row);
-                }
-                job.add_key(key, &job.upload.owner())?;
-                Some(lock)
-            }
+            Some(key) => Some(self.file_keys.lock(key).await),
             None => None,
         };
+        if let Some(key) = key {
+            let key = JobKey { key, fingerprint: fingerprint(&job.upload, &package) };
+            if let Some(row) = self.find_answer(key).await? {
+                return Ok(row);
+            }
+            job.add_key(key, &job.upload.owner())?;
+        }
         if !job.upload.request.returns_existing || job.upload.request.allow_overwrite() {
             return self.publish(job, finished, package).await;
         }

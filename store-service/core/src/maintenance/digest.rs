@@ -5,9 +5,9 @@
 use linkgate_contract::Sha256;
 use std::time::Duration;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use tokio::time::{Instant, sleep_until};
 
+use crate::hasher::Hasher;
 use crate::ingest::ports::{BlobError, BlobReader as _, BlobStore};
 
 /// What is read at a time. At a low rate it is also the largest burst.
@@ -67,7 +67,7 @@ impl<B: BlobStore> BlobDigester<B> {
 
     async fn digest(&mut self, sha256: &Sha256) -> Result<(Sha256, u64), BlobError> {
         let mut reader = self.blobs.open(*sha256, None).await?;
-        let (mut hash, mut size_bytes) = (Context::new(&SHA256), 0);
+        let (mut hash, mut size_bytes) = (Hasher::default(), 0);
         while let Some(chunk) = reader.read_chunk(STEP_BYTES).await? {
             let bytes = chunk.len() as u64;
             size_bytes += bytes;
@@ -80,9 +80,7 @@ impl<B: BlobStore> BlobDigester<B> {
             .map_err(|_| BlobError::WriterGone)?;
             self.rest(bytes).await;
         }
-        let mut digest = [0; 32];
-        digest.copy_from_slice(hash.finish().as_ref());
-        Ok((Sha256::from_bytes(digest), size_bytes))
+        Ok((hash.finish(), size_bytes))
     }
 
     /// Time that was not used up is not saved for a burst.
