@@ -25,8 +25,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Something to do.
 pub(super) enum Chore {
-    /// Gives a claim back.
-    Release { id: JobId, fence: Fence },
+    /// Gives up a job.
+    Release { id: JobId, fence: Option<Fence> },
     /// Lets a job be claimed again that somebody has claimed who did not wait for it.
     PutBack { id: JobId, fence: Fence },
     /// Takes back what an upload announced.

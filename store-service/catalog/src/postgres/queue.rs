@@ -92,7 +92,7 @@ impl JobQueue for PostgresCatalog {
         Ok(is_gone)
     }
 
-    fn release(&self, id: JobId, fence: Fence) {
+    fn release(&self, id: JobId, fence: Option<Fence>) {
         self.chores.add(Chore::Release { id, fence });
     }
 
@@ -299,7 +299,7 @@ async fn ask(pool: &PgPool, state: &QueueState, holder: HolderId) -> Result<Opti
             return Ok(Some(Claim { record, fence, is_cancelled }));
         }
         // Nobody was told of it, and nobody here knows it: its enqueuing was given up.
-        release(pool, state, id, fence).await?;
+        release(pool, state, id, Some(fence)).await?;
     }
 }
 
@@ -370,8 +370,14 @@ async fn withdraw(pool: &PgPool, process: Uuid, id: JobId) -> Result<bool, sqlx:
     .await
 }
 
-/// Gives a claim back: an accepted job can be claimed by another process, every other one is gone.
-pub(super) async fn release(pool: &PgPool, state: &QueueState, id: JobId, fence: Fence) -> Result<(), sqlx::Error> {
+/// Gives up a job, with this claim or without one: if it was accepted another process can claim it, every other claimed one is gone.
+/// Without a claim it is in the name of this process where it was accepted after the others had taken its row for left over.
+pub(super) async fn release(
+    pool: &PgPool,
+    state: &QueueState,
+    id: JobId,
+    fence: Option<Fence>,
+) -> Result<(), sqlx::Error> {
     let is_released: bool = sqlx::query_scalar(
         "with gone as (
             delete from job where id = $1 and holder = $2 and epoch = $3 and state = 'claimed' and not is_accepted
@@ -379,13 +385,15 @@ pub(super) async fn release(pool: &PgPool, state: &QueueState, id: JobId, fence:
          ), free as (
             update job set state = 'waiting', phase = 'queued', process = null, holder = null, lease_until = null,
                 ready_no = null, resumed_at = clock_timestamp(), released_by = $4
-            where id = $1 and holder = $2 and epoch = $3 and state = 'claimed' and is_accepted returning 1
+            where id = $1 and is_accepted and (holder = $2 and epoch = $3 and state = 'claimed'
+                or process = $4 and state in ('waiting', 'ready', 'parked'))
+            returning 1
          )
          select exists(select from gone) or exists(select from free)",
     )
     .bind(id.as_uuid())
-    .bind(fence.holder.as_uuid())
-    .bind(signed(fence.epoch)?)
+    .bind(fence.map(|fence| fence.holder.as_uuid()))
+    .bind(fence.map(|fence| signed(fence.epoch)).transpose()?)
     .bind(state.process)
     .fetch_one(pool)
     .await?;

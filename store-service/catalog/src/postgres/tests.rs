@@ -142,12 +142,34 @@ async fn what_is_given_back_is_for_other_processes_and_what_ends_in_good_order_a
         one.accept(accepted.record.clone()).await.unwrap();
     }
     let claimed = claim(&one).await;
-    one.release(id(&released), claimed.fence);
+    one.release(id(&released), Some(claimed.fence));
     let taken = claim(&other).await;
     assert_eq!(taken.record.view.id, id(&released));
     assert!(one.unfinished().await.unwrap().is_empty() && other.unfinished().await.unwrap().is_empty());
     one.close().await;
     assert_eq!(claim(&other).await.record.view.id, id(&left), "its lease was long");
+}
+
+/// Its process lives, so no lease of it runs out.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_process_has_without_a_claim_is_for_others_once_it_gives_it_up() {
+    let Some((server, [one, other])) = processes(LIMITS).await else { return };
+    let [lost, follows] = [job(1, "h", "a"), job(2, "i", "a")];
+    enqueue(&one, &lost).await;
+    let claimed = claim(&one).await;
+    // As others do with what nobody was told of, when its process seems to be gone.
+    let mut connection = PgConnection::connect(&server.address()).await.unwrap();
+    sqlx::query("delete from job").execute(&mut connection).await.unwrap();
+    for (accepted, fence) in [(&lost, Some(claimed.fence)), (&follows, None)] {
+        one.accept(accepted.record.clone()).await.unwrap();
+        assert!(other.claim_now(HolderId::random()).await.unwrap().is_none(), "it is the other one's");
+        one.release(id(accepted), fence);
+        let taken = claim(&other).await;
+        assert_eq!(taken.record.view.id, id(accepted));
+        one.release(id(accepted), fence);
+        one.chores.are_done().await;
+        other.finish(taken.record, failed(), Some(taken.fence)).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -152,8 +152,8 @@ impl ClaimTable {
         self.take_out(id, |entry| entry.lease.is_none()).is_some()
     }
 
-    pub(super) fn release(&self, id: JobId, fence: Fence) {
-        self.take_out(id, |entry| entry.lease.as_ref().is_some_and(|lease| lease.fence == fence));
+    pub(super) fn release(&self, id: JobId, fence: Option<Fence>) {
+        self.take_out(id, |entry| entry.lease.as_ref().map(|lease| lease.fence) == fence);
     }
 
     pub(super) fn cancel(&self, id: JobId) -> bool {

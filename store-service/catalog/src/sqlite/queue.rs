@@ -30,7 +30,7 @@ impl JobQueue for SqliteCatalog {
         Ok(self.claims.withdraw(id))
     }
 
-    fn release(&self, id: JobId, fence: Fence) {
+    fn release(&self, id: JobId, fence: Option<Fence>) {
         self.claims.release(id, fence);
     }
 

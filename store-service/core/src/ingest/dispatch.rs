@@ -46,7 +46,7 @@ async fn hand_over<V: Services>(ingest: &Arc<Ingest<V>>, claim: Claim) {
         live.job.cancel.cancel();
     }
     if !live.job.hand_claim(fence) {
-        ingest.catalog.release(id, fence);
+        ingest.catalog.release(id, Some(fence));
     }
 }
 

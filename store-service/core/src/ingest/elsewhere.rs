@@ -61,7 +61,7 @@ impl<V: Services> Ingest<V> {
         self.end_elsewhere(id, |_| {}).await.map(drop)
     }
 
-    /// Waits for the end of a job that does the same. `None` if it went away without one.
+    /// Waits for the end of a job that does the same. `None` if it went away without one, or this one has its own turn meanwhile.
     pub(super) async fn follow(&self, job: &Job, other: JobId) -> Result<Option<JobEnd>, IngestError> {
         job.reach(Stage::Queued);
         let show = |view: &JobView| {
@@ -70,6 +70,7 @@ impl<V: Services> Ingest<V> {
         };
         tokio::select! {
             end = self.end_elsewhere(other, show) => Ok(end?),
+            () = job.claimed() => Ok(None),
             () = self.catalog.cancel_requested(job.id()) => Err(IngestError::Cancelled),
             reason = self.stopped(job) => Err(reason),
         }
@@ -80,7 +81,7 @@ impl<V: Services> Ingest<V> {
         let row = outcome(end)?;
         let mut state = job.record_state.lock().await;
         if other != job.id() && (*state == RecordState::Accepted || !job.keys().is_empty()) {
-            self.catalog.finish(job.record(), JobEnd::Done(row.clone()), None).await?;
+            self.catalog.finish(job.record(), JobEnd::Done(row.clone()), job.fence()).await?;
         }
         *state = RecordState::Ended;
         Ok(row)

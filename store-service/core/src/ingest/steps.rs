@@ -49,7 +49,8 @@ pub(super) struct Written<V: Services> {
     inspection: StreamInspection,
 }
 
-/// Gives a job's claim back when its work ends, however it ends.
+/// Gives a job back when its work ends, however it ends. One that goes on without its caller may be in the name of this process
+/// without a claim: where it was accepted after its claim was lost, or follows another one.
 struct ReleaseOnDrop<'a, Q: JobQueue> {
     queue: &'a Q,
     job: &'a Job,
@@ -57,7 +58,8 @@ struct ReleaseOnDrop<'a, Q: JobQueue> {
 
 impl<Q: JobQueue> Drop for ReleaseOnDrop<'_, Q> {
     fn drop(&mut self) {
-        if let Some(fence) = self.job.leave() {
+        let fence = self.job.leave();
+        if fence.is_some() || self.job.goes_on() {
             self.queue.release(self.job.id(), fence);
         }
     }

@@ -160,7 +160,7 @@ pub async fn turns_are_kept<A: Adapters>() {
     queue.finish(ended.record, failed(), Some(ended.fence)).await.unwrap();
     assert_eq!(claim(&queue, holder).await.record.view.id, id(&jobs[4]));
     let ended = claims.swap_remove(0);
-    queue.release(ended.record.view.id, ended.fence);
+    queue.release(ended.record.view.id, Some(ended.fence));
     assert_eq!(claim(&queue, holder).await.record.view.id, id(&jobs[2]));
 }
 
@@ -291,7 +291,7 @@ pub async fn withdrawn_jobs_are_gone<A: Adapters>() {
     enqueue(&queue, &next).await;
     let claimed = claim(&queue, HolderId::random()).await;
     assert!(!queue.withdraw(id(&runs)).await.unwrap(), "it is claimed");
-    queue.release(id(&runs), claimed.fence);
+    queue.release(id(&runs), Some(claimed.fence));
     assert_eq!(claim(&queue, HolderId::random()).await.record.view.id, id(&next));
 }
 
@@ -334,7 +334,7 @@ pub async fn old_claims_are_fenced<A: Adapters>() {
     assert!(matches!(recorded, Err(CatalogError::Fenced)), "{recorded:?}");
     assert!(!catalog.has_live(&example_target(), &PackageVersion::new("1").unwrap()).await.unwrap());
     assert_eq!(catalog.find_job(id(&first)).await.unwrap(), None, "nothing was recorded");
-    catalog.release(id(&first), old.fence);
+    catalog.release(id(&first), Some(old.fence));
     // It may have run out meanwhile, too: whoever has claimed it last may end it.
     let last = match catalog.heartbeat(vec![beat(&new)]).await.unwrap()[0] {
         BeatReply::Lost => claim(&catalog, HolderId::random()).await,
