@@ -20,9 +20,9 @@ pub(super) const CONNECTIONS: u32 = 5;
 /// How long to wait for one of them.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What holds for every connection, unless a transaction says less. The server gives up what lasts longer: a process that was
-/// stopped in a transaction must not hold a lock for good.
+/// stopped in a transaction must not hold a lock for good, nor for as long as others wait for it.
 const SERVER_TIMEOUTS: [(&str, &str); 3] =
-    [("statement_timeout", "30s"), ("lock_timeout", "20s"), ("idle_in_transaction_session_timeout", "30s")];
+    [("statement_timeout", "30s"), ("lock_timeout", "20s"), ("idle_in_transaction_session_timeout", "15s")];
 
 /// The first half of the lock of an application's packages.
 const APPLICATION_LOCK: i32 = 7302;
@@ -105,7 +105,7 @@ impl Tries {
 pub(super) enum Again {
     Never,
     Soon,
-    /// The server is away.
+    /// The server is away, or as good as that.
     WhenItIsBack,
 }
 
@@ -122,6 +122,8 @@ impl Failure for sqlx::Error {
             // starts.
             Self::Database(said) => match said.code().as_deref() {
                 Some("40001" | "40P01" | "57P01" | "57P02" | "57P03") => Again::Soon,
+                // Somebody else has the lock for too long.
+                Some("55P03") => Again::WhenItIsBack,
                 _ => Again::Never,
             },
             // Whatever the connection was doing is rolled back.
