@@ -1,11 +1,13 @@
 //! Accepted uploads whose store ends while it works on them: each of those is a life of the upload, and it has only so many.
 
 use std::path::Path;
+use std::time::Duration;
 
 use linkgate_tests::wait::{wait_until, wait_until_holds};
 use linkgate_tests::{Behaviour, Compression, FakeSource, LinkRequestBuilder, Reply, StoreProcess, tar};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 /// A real one, as small as they come.
 fn package() -> Vec<u8> {
@@ -67,6 +69,36 @@ async fn an_upload_during_which_the_store_dies_three_times_is_given_up_with_the_
     assert_eq!(first.request(held.url()).send(last.base()).await.status, 200);
     let log = last.stop_and_read();
     assert!(log.iter().any(|line| line.contains("ended 3 times while it worked on it")), "{log:#?}");
+}
+
+/// All leases of its own have run out then, and it is about to claim again what it works on.
+#[tokio::test]
+async fn uploads_of_a_store_that_stood_still_go_on_when_it_does() {
+    const LEASE: Duration = Duration::from_secs(3);
+    let held = FakeSource::start(Behaviour::Held(package())).await;
+    let data = tempfile::tempdir().unwrap();
+    let lease = LEASE.as_secs().to_string();
+    let settings = [("LINKGATE_STORE_JOB_LEASE_S", lease.as_str()), ("LINKGATE_STORE_MAX_UPLOADS_PER_HOST", "8")];
+    let store = StoreProcess::trusting(&held, data.path(), &settings);
+    let mut uploads = Vec::new();
+    for number in 0..8 {
+        let accepted = hurried(store.request(held.url()).version(&number.to_string())).send(store.base()).await;
+        assert_eq!(accepted.status, 202, "{}", accepted.body);
+        uploads.push(accepted);
+    }
+    held.wait_for_requests(uploads.len()).await;
+    store.pause();
+    sleep(LEASE + Duration::from_secs(1)).await;
+    store.go_on();
+    // Until it has shown two signs of life.
+    sleep(LEASE / 2).await;
+    held.release();
+    for upload in &uploads {
+        let document = ended(&store, &store, upload).await;
+        assert_eq!(document["state"], "done", "{document}");
+    }
+    assert_eq!(held.requests().len(), uploads.len(), "none was begun again");
+    store.stop();
 }
 
 #[tokio::test]

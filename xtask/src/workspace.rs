@@ -127,7 +127,8 @@ impl Workspace {
         // Under its name only then: one of an earlier run may be running still, and a program that runs takes no other bytes.
         let copy = beside.join("linkgate-store.new");
         fs::copy(bin.join("linkgate-store"), &copy).trying(|| "copy the store".to_owned())?;
-        fs::rename(&copy, beside.join("linkgate-store")).trying(|| "put the copy of the store in its place".to_owned())?;
+        fs::rename(&copy, beside.join("linkgate-store"))
+            .trying(|| "put the copy of the store in its place".to_owned())?;
         // Last, so that the other one is not left where this one belongs.
         self.build(Profile::Dev, &["linkgate-store"])
     }

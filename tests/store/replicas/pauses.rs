@@ -2,7 +2,7 @@
 
 use linkgate_tests::{Reached, Replicas, wait_until, wait_until_holds};
 
-use super::{accepted, assert_done, holding, idle, with_long_lease};
+use super::{accepted, assert_done, holding, idle};
 
 /// Where it stands still. With its row written it holds locks of the database, which gives them up by itself after a while.
 const STEPS: [&str; 7] = [
@@ -89,24 +89,29 @@ async fn uploads_that_wait_at_a_store_that_stood_still_end_there_too() {
 /// Others take what nobody was told of for left over when its store stands still. A caller who asks for the same then, and does
 /// not wait, is told that it goes on.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_accepted_after_its_claim_was_lost_is_done_elsewhere() {
+async fn what_is_accepted_after_its_claim_was_lost_goes_on_under_another_one() {
     let Some(replicas) = Replicas::start().await else { return };
     let source = holding(0).await;
-    let [slow, other] = [(); 2].map(|()| replicas.store(&source, &with_long_lease()));
+    // No sign of life comes before all that is asked here.
+    let reached = Reached::with("LINKGATE_STORE_JOB_LEASE_S", "60".to_owned());
+    let [slow, other] = [(); 2].map(|()| replicas.store(&source, &reached));
     let upload = || slow.request(source.url()).in_english();
     let waits = tokio::spawn(upload().try_send_owned(slow.base()));
     source.wait_for_requests(1).await;
     assert_eq!(replicas.ask::<i64>("with gone as (delete from job returning 1) select count(*) from gone").await, 1);
     let accepted = accepted(&slow, upload()).await;
-    // Its store has heard by then that the claim is lost, and whoever waits there is told.
-    let reply = waits.await.unwrap().unwrap();
-    assert_eq!(reply.status, 503, "{}", reply.body);
-    source.wait_for_requests(2).await;
+    wait_until(async || match replicas.ask::<i64>("select count(*) from job where state = 'claimed'").await {
+        1 => Ok(()),
+        _ => Err("it is not claimed anew".to_owned()),
+    })
+    .await;
     source.release();
     let id = assert_done(&other, &accepted).await;
-    assert_eq!(assert_done(&slow, &accepted).await, id);
+    let reply = waits.await.unwrap().unwrap();
+    assert_eq!((reply.status, reply.json()["id"].as_i64()), (200, Some(id)), "{}", reply.body);
     idle(&slow).await;
     slow.stop();
     other.stop();
     assert_eq!(replicas.collect(&source).await.rows.len(), 1);
+    assert_eq!(source.requests().len(), 1, "one download");
 }

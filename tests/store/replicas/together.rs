@@ -135,3 +135,23 @@ async fn an_upload_whose_store_dies_is_taken_over_by_one_that_was_asked_for_the_
     let left = replicas.collect(&source).await;
     assert_eq!((left.rows.len(), left.blobs.len(), left.rows[0].size_bytes), (1, 1, package(0).len() as i64));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_followed_another_one_is_done_like_that_one_when_its_store_stops() {
+    let Some(replicas) = Replicas::start().await else { return };
+    let source = holding(0).await;
+    let [one, stopping] = two(&replicas, &source).await;
+    let waits = tokio::spawn(one.request(source.url()).in_english().try_send_owned(one.base()));
+    source.wait_for_requests(1).await;
+    let follows = accepted(&stopping, stopping.request(source.url())).await;
+    stopping.stop();
+    source.wait_for_requests(2).await;
+    source.release();
+    let id = assert_done(&one, &follows).await;
+    let reply = waits.await.unwrap().unwrap();
+    assert_eq!((reply.status, reply.json()["id"].as_i64()), (200, Some(id)), "{}", reply.body);
+    assert_eq!(replicas.ask::<i64>("select count(*) from event").await, 1, "recorded once");
+    one.stop();
+    let left = replicas.collect(&source).await;
+    assert_eq!((left.rows.len(), left.blobs.len()), (1, 1));
+}

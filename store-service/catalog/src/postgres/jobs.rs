@@ -6,7 +6,7 @@
 use linkgate_contract::{CredentialName, JobId, ModuleRef, PackageVersion, Sha256};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
-    CatalogError, Fence, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView, NewJob,
+    CatalogError, Fence, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView, NewJob, PackageRow, UploadKey,
 };
 use linkgate_store_core::sealing::Sealed;
 use sqlx::postgres::PgRow;
@@ -168,48 +168,63 @@ async fn announce_keys(tx: &mut PgConnection, job: &JobRecord) -> Result<(), sql
     Ok(())
 }
 
-/// Records that an upload goes on without its caller. It may have no place on the queue yet.
+/// Where an upload is that is accepted and has no row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It waits for its turn.
+    Queue,
+    /// It follows another one.
+    None,
+}
+
+/// Records that an upload goes on without its caller. `true` if it had no row.
 pub(super) async fn record_acceptance(
     tx: &mut PgConnection,
     job: &JobRecord,
+    place: Place,
     process: Uuid,
     lease: std::time::Duration,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
     let JobRecord { view, request, .. } = job;
     let private_hosts: Vec<String> = request.allowance.private_hosts.rules().map(ToString::to_string).collect();
     let credentials: Vec<&str> = request.allowance.credentials.iter().map(CredentialName::as_str).collect();
-    sqlx::query(
-        "insert into job (id, app_code, module, state, is_accepted, request, private_hosts, opaque, source_url, caller_app,
+    let query = sqlx::query_scalar(
+        "insert into job (id, app_code, module, is_accepted, request, private_hosts, opaque, source_url, caller_app,
                           operator, request_id, created_ms, lives, tenant_id, credentials, sealed_credential, client_address,
-                          process, lease_until)
-         values ($1, $2, $3, 'parked', true, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-                 clock_timestamp() + $18)
+                          process, lease_until, state, queue_no)
+         values ($1, $2, $3, true, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
+                 clock_timestamp() + $18, case when $19 then 'waiting' else 'parked' end,
+                 case when $19 then nextval('job_turn') end)
          on conflict (id) do update set is_accepted = true, request = excluded.request,
             private_hosts = excluded.private_hosts, opaque = excluded.opaque, credentials = excluded.credentials,
             sealed_credential = excluded.sealed_credential, lives = excluded.lives
-         where not job.is_accepted and job.ended_ms is null",
-    )
-    .bind(view.id.as_uuid())
-    .bind(view.target.app.as_str())
-    .bind(view.target.module.as_str())
-    .bind(&request.body)
-    .bind(json_text(&private_hosts)?)
-    .bind(request.allowance.opaque)
-    .bind(&request.source_url)
-    .bind(caller_text(request))
-    .bind(request.operator.as_str())
-    .bind(&request.request_id)
-    .bind(view.created_ms)
-    .bind(i64::from(job.lives))
-    .bind(tenant_text(request))
-    .bind(json_text(&credentials)?)
-    .bind(request.sealed.as_ref().map(Sealed::as_bytes))
-    .bind(&request.client_address)
-    .bind(process)
-    .bind(lease)
-    .execute(&mut *tx)
-    .await?;
-    record_keys(tx, job, now_ms()).await
+         where not job.is_accepted and job.ended_ms is null
+         returning xmax = 0",
+    );
+    let is_new: Option<bool> = query
+        .bind(view.id.as_uuid())
+        .bind(view.target.app.as_str())
+        .bind(view.target.module.as_str())
+        .bind(&request.body)
+        .bind(json_text(&private_hosts)?)
+        .bind(request.allowance.opaque)
+        .bind(&request.source_url)
+        .bind(caller_text(request))
+        .bind(request.operator.as_str())
+        .bind(&request.request_id)
+        .bind(view.created_ms)
+        .bind(i64::from(job.lives))
+        .bind(tenant_text(request))
+        .bind(json_text(&credentials)?)
+        .bind(request.sealed.as_ref().map(Sealed::as_bytes))
+        .bind(&request.client_address)
+        .bind(process)
+        .bind(lease)
+        .bind(place == Place::Queue)
+        .fetch_optional(&mut *tx)
+        .await?;
+    record_keys(tx, job, now_ms()).await?;
+    Ok(is_new == Some(true))
 }
 
 /// Records one life more of an accepted upload, or one less.
@@ -246,6 +261,26 @@ pub(super) async fn find(pool: &PgPool, id: JobId) -> Result<Option<JobView>, Ca
     let query = sqlx::query("select * from job where id = $1 and (is_accepted or ended_ms is not null)");
     let row = query.bind(id.as_uuid()).fetch_optional(pool).await;
     row.map_err(failed)?.as_ref().map(read_view).transpose().map_err(failed)
+}
+
+/// The package of an upload that did the same and has ended since then.
+pub(super) async fn find_equal_done(
+    pool: &PgPool,
+    key: UploadKey,
+    target: &ModuleRef,
+    since_ms: i64,
+) -> Result<Option<PackageRow>, CatalogError> {
+    let query = sqlx::query(
+        "select * from job where app_code = $1 and module = $2 and upload_key = $3 and state = 'done' and ended_ms >= $4
+         order by ended_ms desc limit 1",
+    );
+    let query = query.bind(target.app.as_str()).bind(target.module.as_str()).bind(&key.0.as_bytes()[..]);
+    let row = query.bind(since_ms).fetch_optional(pool).await.map_err(failed)?;
+    let view = row.as_ref().map(read_view).transpose().map_err(failed)?;
+    Ok(view.and_then(|view| match view.end {
+        Some(JobEnd::Done(row)) => Some(row),
+        _ => None,
+    }))
 }
 
 /// Uploads of a module, the latest first.

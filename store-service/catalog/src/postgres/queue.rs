@@ -13,7 +13,8 @@ use linkgate_store_core::budget::Exhausted;
 use linkgate_store_core::failpoint::{Step, reached};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
-    BeatReply, Claim, Enqueued, Fence, Heartbeat, HolderId, JobEnd, JobQueue, JobRecord, JobView, NewJob, QueueError,
+    BeatReply, Claim, Enqueued, Fence, Heartbeat, HolderId, JobEnd, JobQueue, JobRecord, JobView, NewJob, PackageRow,
+    QueueError, UploadKey,
 };
 use linkgate_store_core::settings::QueueLimits;
 use sqlx::postgres::PgListener;
@@ -28,7 +29,7 @@ use super::chores::{Chore, Chores};
 use super::database::{
     ASKED_AFTER, ASKED_AGAIN, UnknownOutcome, failed, from_catalog, is_refusal, limit, queue_failed, retried,
 };
-use super::jobs;
+use super::jobs::{self, Place};
 use super::queue_state::QueueState;
 use crate::shared::{owner_text, signed, unsigned};
 
@@ -81,7 +82,8 @@ impl JobQueue for PostgresCatalog {
     }
 
     async fn withdraw(&self, id: JobId) -> Result<bool, QueueError> {
-        let is_gone = retried!(withdraw(&self.pool, self.state.process, id)).map_err(queue_failed)?;
+        let process = self.state.process;
+        let is_gone = retried!(while it is away, withdraw(&self.pool, process, id)).map_err(queue_failed)?;
         if is_gone {
             self.state.forget(id);
             self.state.wake();
@@ -137,13 +139,23 @@ impl JobQueue for PostgresCatalog {
         if let Some(known) = self.state.subscribe(id) {
             return Ok(Some(known));
         }
-        let found = jobs::find_all(&self.pool, &[id.as_uuid()]).await.map_err(queue_failed)?;
+        let ids = [id.as_uuid()];
+        let found = retried!(while it is away, jobs::find_all(&self.pool, &ids)).map_err(queue_failed)?;
         let live = found.into_iter().find(|view| view.end.is_none());
         Ok(live.map(|view| self.state.watch(view)))
     }
 
     async fn find_job(&self, id: JobId) -> Result<Option<JobView>, QueueError> {
-        jobs::find(&self.pool, id).await.map_err(from_catalog)
+        retried!(while it is away, jobs::find(&self.pool, id)).map_err(from_catalog)
+    }
+
+    async fn find_equal_done(
+        &self,
+        key: UploadKey,
+        target: &ModuleRef,
+        since_ms: i64,
+    ) -> Result<Option<PackageRow>, QueueError> {
+        retried!(while it is away, jobs::find_equal_done(&self.pool, key, target, since_ms)).map_err(from_catalog)
     }
 
     async fn list_jobs(&self, target: &ModuleRef, limit: u32) -> Result<Vec<JobView>, QueueError> {
@@ -211,11 +223,16 @@ impl PostgresCatalog {
     }
 
     async fn try_accept(&self, job: &JobRecord) -> Result<(), sqlx::Error> {
+        // Others may have taken its row away, where this process stood still: it waits for its turn once more then.
+        let place = if self.state.own(job.view.id).is_some() { Place::Queue } else { Place::None };
         let mut tx = self.pool.begin().await?;
-        jobs::record_acceptance(&mut tx, job, self.state.process, self.state.limits.lease).await?;
+        let is_new = jobs::record_acceptance(&mut tx, job, place, self.state.process, self.state.limits.lease).await?;
         reached(Step::AcceptDue);
         tx.commit().await?;
         reached(Step::Accepted);
+        if is_new && place == Place::Queue {
+            self.state.changed.notify_one();
+        }
         Ok(())
     }
 
@@ -370,8 +387,8 @@ async fn withdraw(pool: &PgPool, process: Uuid, id: JobId) -> Result<bool, sqlx:
     .await
 }
 
-/// Gives up a job, with this claim or without one: if it was accepted another process can claim it, every other claimed one is gone.
-/// Without a claim it is in the name of this process where it was accepted after the others had taken its row for left over.
+/// Gives up a job, with this claim or without one: if it was accepted another process can claim it, every other one is gone. Without
+/// a claim it is in the name of this process: it waits, follows another one, or was accepted after its claim was lost.
 pub(super) async fn release(
     pool: &PgPool,
     state: &QueueState,
@@ -379,15 +396,15 @@ pub(super) async fn release(
     fence: Option<Fence>,
 ) -> Result<(), sqlx::Error> {
     let is_released: bool = sqlx::query_scalar(
-        "with gone as (
-            delete from job where id = $1 and holder = $2 and epoch = $3 and state = 'claimed' and not is_accepted
-            returning 1
+        "with given_up as (
+            select id from job where id = $1 and (holder = $2 and epoch = $3 and state = 'claimed'
+                or process = $4 and state in ('waiting', 'ready', 'parked')) for update
+         ), gone as (
+            delete from job where id in (select id from given_up) and not is_accepted returning 1
          ), free as (
             update job set state = 'waiting', phase = 'queued', process = null, holder = null, lease_until = null,
                 ready_no = null, resumed_at = clock_timestamp(), released_by = $4
-            where id = $1 and is_accepted and (holder = $2 and epoch = $3 and state = 'claimed'
-                or process = $4 and state in ('waiting', 'ready', 'parked'))
-            returning 1
+            where id in (select id from given_up) and is_accepted returning 1
          )
          select exists(select from gone) or exists(select from free)",
     )

@@ -5,7 +5,7 @@ use linkgate_store_core::failpoint::{Step, reached};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
     BeatReply, CatalogError, Claim, Enqueued, Fence, Heartbeat, HolderId, JobEnd, JobQueue, JobRecord, JobView, NewJob,
-    QueueError,
+    PackageRow, QueueError, UploadKey,
 };
 use tokio::sync::watch;
 
@@ -76,6 +76,11 @@ impl JobQueue for SqliteCatalog {
 
     async fn find_job(&self, id: JobId) -> Result<Option<JobView>, QueueError> {
         jobs::find(&self.reader.pool, id).await.map_err(from_catalog)
+    }
+
+    /// Equal uploads are one job here, and none of it is left to another process.
+    async fn find_equal_done(&self, _: UploadKey, _: &ModuleRef, _: i64) -> Result<Option<PackageRow>, QueueError> {
+        Ok(None)
     }
 
     async fn list_jobs(&self, target: &ModuleRef, limit: u32) -> Result<Vec<JobView>, QueueError> {

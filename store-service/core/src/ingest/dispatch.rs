@@ -6,12 +6,13 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use linkgate_contract::JobId;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use super::ports::{BeatReply, Claim, Heartbeat, HolderId, JobQueue, Services};
-use super::{Ingest, chain};
+use super::ports::{BeatReply, Claim, Fence, Heartbeat, HolderId, JobQueue, Services};
+use super::{Ingest, Live, chain};
 
 /// Heartbeats within a lease: some may fail before it runs out.
 const BEATS_PER_LEASE: u32 = 6;
@@ -45,39 +46,48 @@ async fn hand_over<V: Services>(ingest: &Arc<Ingest<V>>, claim: Claim) {
     if claim.is_cancelled {
         live.job.cancel.cancel();
     }
-    if !live.job.hand_claim(fence) {
-        ingest.catalog.release(id, Some(fence));
-    }
+    ingest.hand_claim(&live, fence);
 }
 
 async fn send_heartbeats<V: Services>(ingest: Weak<Ingest<V>>, every: Duration) {
     let mut beats = interval(every.max(Duration::from_millis(1)));
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut doubted = Vec::new();
     loop {
         beats.tick().await;
         let Some(ingest) = ingest.upgrade() else { return };
-        ingest.send_heartbeat().await;
+        ingest.send_heartbeat(&mut doubted).await;
     }
 }
 
 impl<V: Services> Ingest<V> {
-    async fn send_heartbeat(&self) {
+    /// A claim of a job whose work has ended meanwhile is given back.
+    pub(super) fn hand_claim(&self, live: &Live, fence: Fence) {
+        if !live.job.hand_claim(fence) {
+            self.catalog.release(live.job.id(), Some(fence));
+        }
+    }
+
+    /// A claim that is said to be lost once is in doubt: this process, which had stood still, may be about to hand over a newer one
+    /// of its own. Said twice it is lost.
+    async fn send_heartbeat(&self, doubted: &mut Vec<(JobId, Fence)>) {
         let jobs = self.jobs.all().into_iter().filter_map(|job| Some((job.fence()?, job)));
         let jobs: Vec<_> = jobs.collect();
         if jobs.is_empty() {
-            return;
+            return doubted.clear();
         }
         let beats = jobs.iter().map(|(fence, job)| Heartbeat { fence: *fence, view: job.view() }).collect();
         match self.catalog.heartbeat(beats).await {
             Ok(replies) => {
+                let doubted_before = std::mem::take(doubted);
                 for ((fence, job), reply) in jobs.iter().zip(replies) {
+                    let claim = (job.id(), *fence);
                     match reply {
                         BeatReply::Extended => {}
                         BeatReply::CancelRequested => job.cancel.cancel(),
                         // It may have ended a moment ago; else what it does from now on is refused by its fence.
-                        BeatReply::Lost if job.fence() == Some(*fence) => job.lose_claim(),
-                        // This process, which had stood still for too long, has claimed it once more itself.
-                        BeatReply::Lost => {}
+                        BeatReply::Lost if doubted_before.contains(&claim) => job.lose_claim_of(*fence),
+                        BeatReply::Lost => doubted.push(claim),
                     }
                 }
             }

@@ -79,8 +79,27 @@ impl<V: Services> Ingest<V> {
     /// Ends a job like the one that did the same. That one may be this job itself, which another process has ended.
     pub(super) async fn end_alike(&self, job: &Job, other: JobId, end: JobEnd) -> Result<PackageRow, IngestError> {
         let row = outcome(end)?;
+        if other == job.id() {
+            *job.record_state.lock().await = RecordState::Ended;
+            return Ok(row);
+        }
+        self.end_done(job, row).await
+    }
+
+    /// Ends a job whose version is there meanwhile: like an equal one, if that has put it there since this one was asked for. One
+    /// follows the other, unless its process went away and another took it up.
+    pub(super) async fn end_as_done_beside(&self, job: &Job) -> Result<PackageRow, IngestError> {
+        let (key, target) = (job.upload_key(), &job.upload.target);
+        match self.catalog.find_equal_done(key, target, job.created_ms()).await? {
+            Some(row) => self.end_done(job, row).await,
+            None => Err(IngestError::AlreadyExists),
+        }
+    }
+
+    /// Ends a job with what an equal one has made.
+    async fn end_done(&self, job: &Job, row: PackageRow) -> Result<PackageRow, IngestError> {
         let mut state = job.record_state.lock().await;
-        if other != job.id() && (*state == RecordState::Accepted || !job.keys().is_empty()) {
+        if *state == RecordState::Accepted || !job.keys().is_empty() {
             self.catalog.finish(job.record(), JobEnd::Done(row.clone()), job.fence()).await?;
         }
         *state = RecordState::Ended;

@@ -111,6 +111,11 @@ impl<R: PackageRequest> Job<R> {
         self.id
     }
 
+    /// When it was asked for.
+    pub(super) fn created_ms(&self) -> i64 {
+        self.created_ms
+    }
+
     /// What makes it the same as another one.
     pub(super) fn upload_key(&self) -> UploadKey {
         self.key
@@ -142,9 +147,11 @@ impl<R: PackageRequest> Job<R> {
         }
     }
 
-    /// Another process has claimed it: whatever is still done for it here ends.
-    pub(super) fn lose_claim(&self) {
-        self.lost.cancel();
+    /// Another process has claimed it, unless this one has a newer claim: whatever is still done for it here ends.
+    pub(super) fn lose_claim_of(&self, fence: Fence) {
+        if self.fence() == Some(fence) {
+            self.lost.cancel();
+        }
     }
 
     /// Its work has ended. The claim, if there was one, is to be given back.

@@ -76,9 +76,19 @@ impl Jobs {
         Ok((live, is_first))
     }
 
-    /// Lists a job that is this one and no other, whatever else does the same: the queue has given it to this process.
-    pub(super) fn list_own(&self, new: Job, begin: impl FnOnce(Arc<Job>, Listed) -> BoxFuture<'static, Outcome>) {
-        self.list().begin(self, new, begin);
+    /// Lists a job that is this one and no other, whatever else does the same: the queue has given it to this process. The one
+    /// that is listed, if it is already.
+    pub(super) fn list_own(
+        &self,
+        new: Job,
+        begin: impl FnOnce(Arc<Job>, Listed) -> BoxFuture<'static, Outcome>,
+    ) -> Option<Live> {
+        let mut list = self.list();
+        let listed = list.by_id.get(&new.id()).cloned();
+        if listed.is_none() {
+            list.begin(self, new, begin);
+        }
+        listed
     }
 
     /// All of them.

@@ -49,8 +49,7 @@ pub(super) struct Written<V: Services> {
     inspection: StreamInspection,
 }
 
-/// Gives a job back when its work ends, however it ends. One that goes on without its caller may be in the name of this process
-/// without a claim: where it was accepted after its claim was lost, or follows another one.
+/// Gives a job up when its work ends, however it ends: it may be in the name of this process without a claim as well.
 struct ReleaseOnDrop<'a, Q: JobQueue> {
     queue: &'a Q,
     job: &'a Job,
@@ -59,7 +58,7 @@ struct ReleaseOnDrop<'a, Q: JobQueue> {
 impl<Q: JobQueue> Drop for ReleaseOnDrop<'_, Q> {
     fn drop(&mut self) {
         let fence = self.job.leave();
-        if fence.is_some() || self.job.goes_on() {
+        if fence.is_some() || self.job.has_reached(Stage::Queued) {
             self.queue.release(self.job.id(), fence);
         }
     }
@@ -69,7 +68,13 @@ impl<V: Services> Ingest<V> {
     pub(super) async fn run(&self, job: &Job) -> Result<PackageRow, IngestError> {
         let running = self.metrics.upload();
         let claim = ReleaseOnDrop { queue: &self.catalog, job };
-        let outcome = self.steps(job).await;
+        let is_taken_up = *job.record_state.lock().await == RecordState::Accepted;
+        let outcome = match self.steps(job).await {
+            Err(IngestError::AlreadyExists) if is_taken_up || job.has_reached(Stage::Fetching) => {
+                self.end_as_done_beside(job).await
+            }
+            outcome => outcome,
+        };
         if let Err(error) = &outcome {
             if let IngestError::QuotaExceeded(exceeded) = error {
                 self.note_refusal(job, *exceeded).await;
@@ -221,8 +226,8 @@ impl<V: Services> Ingest<V> {
             reason = self.stopped(job) => Err(reason),
         };
         if waited.is_err() {
-            // If it was claimed this very moment, its claim is given back.
-            self.catalog.withdraw(job.id()).await?;
+            // If it was claimed this very moment, or this fails, it is given up when its work ends.
+            let _is_withdrawn_now = self.catalog.withdraw(job.id()).await;
         }
         waited
     }

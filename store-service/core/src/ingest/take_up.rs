@@ -46,8 +46,11 @@ impl<V: Services> Ingest<V> {
                 if let Some(fence) = fence {
                     job.hand_claim(fence);
                 }
-                // Its keys lead to it through the catalog.
-                self.jobs.list_own(job, |job, listed| self.spawn(job, listed));
+                // Its keys lead to it through the catalog. A store that starts may find it waiting and claim it at the same time.
+                let listed = self.jobs.list_own(job, |job, listed| self.spawn(job, listed));
+                if let (Some(live), Some(fence)) = (listed, fence) {
+                    self.hand_claim(&live, fence);
+                }
                 Ok(())
             }
             Err(problem) => {

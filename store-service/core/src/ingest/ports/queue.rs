@@ -4,7 +4,7 @@ use linkgate_contract::{JobId, ModuleRef, PackageVersion, Sha256};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{Cause, JobEnd, JobRecord, JobView};
+use super::{Cause, JobEnd, JobRecord, JobView, PackageRow};
 use crate::budget::Exhausted;
 
 /// Where jobs wait for their turn. A copy is another handle on the same queue.
@@ -58,6 +58,14 @@ pub trait JobQueue: Clone + Send + Sync + 'static {
     fn watch(&self, id: JobId) -> impl Future<Output = Result<Option<watch::Receiver<JobView>>, QueueError>> + Send;
     /// A job that was accepted or has ended.
     fn find_job(&self, id: JobId) -> impl Future<Output = Result<Option<JobView>, QueueError>> + Send;
+    /// What a job made that did the same and has ended since then, at whatever process. Of one that was asked for while that one
+    /// was at work, and is taken up again at another process, this tells that it is done. None where equal uploads are never two.
+    fn find_equal_done(
+        &self,
+        key: UploadKey,
+        target: &ModuleRef,
+        since_ms: i64,
+    ) -> impl Future<Output = Result<Option<PackageRow>, QueueError>> + Send;
     /// Jobs of a module that were accepted or have ended, the latest first. One that somebody works on may be further than this says.
     fn list_jobs(
         &self,
