@@ -53,7 +53,7 @@ pub fn test_on(workspace: &Workspace, engine: Engine, runner: &[String]) -> Outc
 const WAITING: usize = 2;
 
 /// By which nextest is told how many run at a time; its option comes before it.
-const AT_ONCE: &str = "NEXTEST_TEST_THREADS";
+pub const AT_ONCE: &str = "NEXTEST_TEST_THREADS";
 
 /// What a gateway does, whichever Envoy it is: pages and clients are the same behind each.
 const THROUGH_ENVOY: &str = "binary(e2e) & !test(/^(browser|cli|chaos|python|download_clients)/)";
@@ -86,7 +86,7 @@ pub fn test(workspace: &Workspace, runner: &[String]) -> Outcome<()> {
 }
 
 /// What the tests drive, and the tools that they use.
-struct Driven<'a> {
+pub struct Driven<'a> {
     workspace: &'a Workspace,
     programs: Programs,
     test_wasm: PathBuf,
@@ -95,7 +95,8 @@ struct Driven<'a> {
 }
 
 impl<'a> Driven<'a> {
-    fn build(workspace: &'a Workspace) -> Outcome<Self> {
+    /// Builds them, and gets the tools.
+    pub fn build(workspace: &'a Workspace) -> Outcome<Self> {
         workspace.build_stores()?;
         let test_wasm = wasm::build_for_tests(workspace)?;
         let programs = Programs::build(workspace, Profile::Dev, &["linkgate-store", "linkgate-cli"])?;
@@ -108,8 +109,13 @@ impl<'a> Driven<'a> {
         Ok(Self { workspace, programs, test_wasm, tools })
     }
 
+    /// Builds the tests themselves.
+    pub fn build_tests(&self, set: &[(&str, &str)]) -> Outcome<()> {
+        self.run(self.workspace.cargo().args(["test", "--workspace", "--no-run"]), set)
+    }
+
     /// Runs all tests but the examples in the docs, and says what they cost.
-    fn run_tests(&self, runner: &[String], set: &[(&str, &str)]) -> (Outcome<()>, String) {
+    pub fn run_tests(&self, runner: &[String], set: &[(&str, &str)]) -> (Outcome<()>, String) {
         let cargo = || self.workspace.cargo();
         if probe("cargo", &["nextest", "--version"]).is_none() {
             println!("cargo-nextest is not installed, running `cargo test`");
@@ -119,7 +125,7 @@ impl<'a> Driven<'a> {
             return (tests, meter.report(&[]));
         }
         // Built before, so that what the compiler takes is not counted.
-        let built = self.run(cargo().args(["test", "--workspace", "--no-run"]), set);
+        let built = self.build_tests(set);
         let meter = Meter::start();
         let mut nextest = cargo();
         if env::var_os(AT_ONCE).is_none() {

@@ -5,19 +5,24 @@
 use std::process::{Child, Command, Stdio};
 
 use crate::error::{Failure, Outcome, Trying};
-use crate::test;
+use crate::test::{self, Driven};
 use crate::workspace::Workspace;
 
 /// Looks now and then whether the program that started it is still there.
 const LOOP: &str = "while kill -0 \"$1\" 2>/dev/null; do n=0; while [ $n -lt 100000 ]; do n=$((n + 1)); done; done";
 
-/// Runs the tests several times beside so many busy loops.
+/// Runs the tests several times beside so many busy loops, and more of them at a time, so that they get a good part of the
+/// processors all the same. All is built before: a compiler is none of what is tried.
 pub fn run_tests(workspace: &Workspace, rounds: u32, loops: u32, runner: &[String]) -> Outcome<()> {
+    let (driven, at_once) = (Driven::build(workspace)?, loops.to_string());
+    driven.build_tests(&[])?;
     let _busy = (0..loops).map(|_| BusyLoop::start()).collect::<Outcome<Vec<_>>>()?;
     let mut failed = Vec::new();
     for round in 1..=rounds {
         println!("\nRound {round} of {rounds}, beside {loops} busy loops");
-        if let Err(failure) = test::test(workspace, runner) {
+        let (tests, cost) = driven.run_tests(runner, &[(test::AT_ONCE, &at_once)]);
+        println!("{cost}");
+        if let Err(failure) = tests {
             eprintln!("{failure}");
             failed.push(round.to_string());
         }
