@@ -25,11 +25,12 @@ const LIVE: [&str; 4] = ["waiting", "ready", "claimed", "parked"];
 /// A statement that inserts or ends: an upload that nobody was told of and that waited for nothing is not there before it ends.
 const UPSERT_ENDED: &str = "
     insert into job (id, app_code, module, source_url, operator, request_id, created_ms, started_ms, received_bytes,
-                     total_bytes, attempts, state, outcome, ended_ms, caller_app, tenant_id)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+                     total_bytes, attempts, state, outcome, ended_ms, caller_app, tenant_id, upload_key)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
     on conflict (id) do update set started_ms = $8, received_bytes = $9, total_bytes = $10, attempts = $11, state = $12,
         outcome = $13, ended_ms = $14, request = null, private_hosts = null, credentials = null, sealed_credential = null,
-        process = null, holder = null, lease_until = null, ended_at = clock_timestamp()";
+        process = null, holder = null, lease_until = null, ended_at = clock_timestamp(),
+        upload_key = coalesce($17, job.upload_key)";
 
 /// Whether a job may be ended: by this claim if it has one, which is the last; without one by its own process, if nobody has
 /// claimed it. Nobody else can end it before this transaction has.
@@ -86,6 +87,7 @@ pub(super) async fn record_end(
         .bind(now)
         .bind(caller_text(request))
         .bind(tenant_text(request))
+        .bind(job.upload_key.map(|key| key.0.as_bytes().to_vec()))
         .execute(&mut *tx)
         .await?;
     match end {
@@ -191,10 +193,10 @@ pub(super) async fn record_acceptance(
     let query = sqlx::query_scalar(
         "insert into job (id, app_code, module, is_accepted, request, private_hosts, opaque, source_url, caller_app,
                           operator, request_id, created_ms, lives, tenant_id, credentials, sealed_credential, client_address,
-                          process, lease_until, state, queue_no)
+                          process, lease_until, state, queue_no, epoch)
          values ($1, $2, $3, true, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
                  clock_timestamp() + $18, case when $19 then 'waiting' else 'parked' end,
-                 case when $19 then nextval('job_turn') end)
+                 case when $19 then nextval('job_turn') end, case when $19 then nextval('job_turn') else 0 end)
          on conflict (id) do update set is_accepted = true, request = excluded.request,
             private_hosts = excluded.private_hosts, opaque = excluded.opaque, credentials = excluded.credentials,
             sealed_credential = excluded.sealed_credential, lives = excluded.lives
@@ -403,7 +405,8 @@ pub(super) async fn expire(pool: &PgPool, before_ms: i64) -> Result<u64, Catalog
 
 fn read_record(row: &PgRow) -> Result<JobRecord, sqlx::Error> {
     let request = read_request(row)?;
-    Ok(JobRecord { view: read_view(row)?, request, keys: Vec::new(), lives: small(row.try_get("lives")?)? })
+    let lives = small(row.try_get("lives")?)?;
+    Ok(JobRecord { view: read_view(row)?, request, keys: Vec::new(), lives, upload_key: None })
 }
 
 fn read_view(row: &PgRow) -> Result<JobView, sqlx::Error> {

@@ -50,7 +50,10 @@ impl JobQueue for PostgresCatalog {
         self.state.keep(&job.record);
         let enqueued = retried!(while it is away, self.try_enqueue(&job));
         match &enqueued {
-            Ok(Enqueued::Queued) => self.state.changed.notify_one(),
+            Ok(Enqueued::Queued) => {
+                self.state.count_as_queued(job.record.view.id);
+                self.state.changed.notify_one();
+            }
             Ok(Enqueued::Joined(_)) | Err(_) => self.state.forget(job.record.view.id),
         }
         enqueued
@@ -82,8 +85,7 @@ impl JobQueue for PostgresCatalog {
     }
 
     async fn withdraw(&self, id: JobId) -> Result<bool, QueueError> {
-        let process = self.state.process;
-        let is_gone = retried!(while it is away, withdraw(&self.pool, process, id)).map_err(queue_failed)?;
+        let is_gone = retried!(withdraw(&self.pool, self.state.process, id)).map_err(queue_failed)?;
         if is_gone {
             self.state.forget(id);
             self.state.wake();
@@ -95,6 +97,8 @@ impl JobQueue for PostgresCatalog {
     }
 
     fn release(&self, id: JobId, fence: Option<Fence>) {
+        // Claimed here before that is done, it is nobody's any more, unless it was accepted.
+        self.state.forget(id);
         self.chores.add(Chore::Release { id, fence });
     }
 
@@ -224,7 +228,7 @@ impl PostgresCatalog {
 
     async fn try_accept(&self, job: &JobRecord) -> Result<(), sqlx::Error> {
         // Others may have taken its row away, where this process stood still: it waits for its turn once more then.
-        let place = if self.state.own(job.view.id).is_some() { Place::Queue } else { Place::None };
+        let place = if self.state.is_queued(job.view.id) { Place::Queue } else { Place::None };
         let mut tx = self.pool.begin().await?;
         let is_new = jobs::record_acceptance(&mut tx, job, place, self.state.process, self.state.limits.lease).await?;
         reached(Step::AcceptDue);
@@ -313,6 +317,7 @@ async fn ask(pool: &PgPool, state: &QueueState, holder: HolderId) -> Result<Opti
         };
         if let Some(record) = record {
             state.keep(&record);
+            state.count_as_queued(id);
             return Ok(Some(Claim { record, fence, is_cancelled }));
         }
         // Nobody was told of it, and nobody here knows it: its enqueuing was given up.

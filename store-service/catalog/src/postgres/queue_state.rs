@@ -21,9 +21,16 @@ pub(super) struct QueueState {
     pub(super) changed: Notify,
     /// Something may have become of a watched job.
     pub(super) moved: Notify,
-    own: Mutex<HashMap<JobId, JobRecord>>,
+    own: Mutex<HashMap<JobId, Own>>,
     watched: Mutex<HashMap<JobId, watch::Sender<JobView>>>,
     cancels: Mutex<HashMap<JobId, watch::Sender<bool>>>,
+}
+
+/// A job of this process.
+struct Own {
+    record: JobRecord,
+    /// Whether it has a place on the queue: one that is about to get it may yet join another one.
+    is_queued: bool,
 }
 
 impl QueueState {
@@ -47,12 +54,24 @@ impl QueueState {
 
     /// What it takes to run a job that was queued here.
     pub(super) fn own(&self, id: JobId) -> Option<JobRecord> {
-        lock(&self.own).get(&id).cloned()
+        lock(&self.own).get(&id).map(|own| own.record.clone())
     }
 
-    /// A job was queued here.
+    /// A job is about to be queued here.
     pub(super) fn keep(&self, record: &JobRecord) {
-        lock(&self.own).insert(record.view.id, record.clone());
+        lock(&self.own).insert(record.view.id, Own { record: record.clone(), is_queued: false });
+    }
+
+    /// A job of this process has its place on the queue.
+    pub(super) fn count_as_queued(&self, id: JobId) {
+        if let Some(own) = lock(&self.own).get_mut(&id) {
+            own.is_queued = true;
+        }
+    }
+
+    /// Whether a job of this process has, or had, its place on the queue.
+    pub(super) fn is_queued(&self, id: JobId) -> bool {
+        lock(&self.own).get(&id).is_some_and(|own| own.is_queued)
     }
 
     /// A job is no business of this process any more.

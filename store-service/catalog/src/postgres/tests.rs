@@ -173,6 +173,24 @@ async fn what_a_process_has_without_a_claim_is_for_others_once_it_gives_it_up() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_is_found_by_what_does_the_same() {
+    let Some((_server, [one, other])) = processes(LIMITS).await else { return };
+    let [queued, mut follows] = [job(1, "h", "a"), job(2, "i", "a")];
+    let find = async |job: &NewJob, since| other.find_equal_done(job.key, &example_target(), since).await.unwrap();
+    enqueue(&one, &queued).await;
+    let claimed = claim(&one).await;
+    assert_eq!(find(&queued, 0).await, None, "it is at work");
+    let recorded = one.record(package(b"bytes", "1"), claimed.record, Some(claimed.fence)).await.unwrap();
+    assert_eq!(find(&queued, 0).await, Some(recorded.row.clone()));
+    assert_eq!((find(&queued, i64::MAX).await, find(&follows, 0).await), (None, None), "too early, and another one");
+    // One that never had a place on the queue.
+    follows.record.upload_key = Some(follows.key);
+    one.accept(follows.record.clone()).await.unwrap();
+    one.finish(follows.record.clone(), JobEnd::Done(recorded.row.clone()), None).await.unwrap();
+    assert_eq!(find(&follows, 0).await, Some(recorded.row));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_claim_for_which_nobody_waits_any_more_is_put_back() {
     let Some((_server, [catalog])) = processes(LIMITS).await else { return };
     for number in 0..20 {

@@ -215,7 +215,7 @@ pub(super) async fn expire(pool: &SqlitePool, before_ms: i64) -> Result<u64, Cat
 
 fn read_record(row: &SqliteRow) -> Result<JobRecord, sqlx::Error> {
     let request = read_request(row)?;
-    Ok(JobRecord { view: read_view(row)?, request, keys: Vec::new(), lives: row.try_get("lives")? })
+    Ok(JobRecord { view: read_view(row)?, request, keys: Vec::new(), lives: row.try_get("lives")?, upload_key: None })
 }
 
 fn read_view(row: &SqliteRow) -> Result<JobView, sqlx::Error> {

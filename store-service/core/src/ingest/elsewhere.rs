@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::job::{Job, RecordState, Stage};
-use super::ports::{JobEnd, JobQueue as _, JobView, PackageRow, QueueError, Services};
+use super::ports::{Catalog as _, JobEnd, JobQueue as _, JobView, PackageRow, QueueError, Services};
 use super::{Ingest, IngestError};
 
 /// Within how many leases a cancelled job ends that is not waiting for its turn: whoever works on it hears of it well within one,
@@ -90,9 +90,15 @@ impl<V: Services> Ingest<V> {
     /// follows the other, unless its process went away and another took it up.
     pub(super) async fn end_as_done_beside(&self, job: &Job) -> Result<PackageRow, IngestError> {
         let (key, target) = (job.upload_key(), &job.upload.target);
-        match self.catalog.find_equal_done(key, target, job.created_ms()).await? {
-            Some(row) => self.end_done(job, row).await,
-            None => Err(IngestError::AlreadyExists),
+        let Some(row) = self.catalog.find_equal_done(key, target, job.created_ms()).await? else {
+            return Err(IngestError::AlreadyExists);
+        };
+        // It may have been deleted since, and another one be there.
+        let live = self.catalog.find_live(target, &row.version).await?;
+        if live.is_some_and(|live| (live.row.id, live.row.sha256) == (row.id, row.sha256)) {
+            self.end_done(job, row).await
+        } else {
+            Err(IngestError::AlreadyExists)
         }
     }
 

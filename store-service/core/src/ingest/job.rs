@@ -292,7 +292,8 @@ impl<R: PackageRequest> Job<R> {
             client_address: client_address.clone(),
             sealed: self.sealed.clone(),
         };
-        JobRecord { view: self.view(), request, keys: self.keys().clone(), lives: self.lives.load(Ordering::Relaxed) }
+        let (lives, upload_key) = (self.lives.load(Ordering::Relaxed), Some(self.key));
+        JobRecord { view: self.view(), request, keys: self.keys().clone(), lives, upload_key }
     }
 }
 

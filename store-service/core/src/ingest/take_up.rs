@@ -20,7 +20,11 @@ impl<V: Services> Ingest<V> {
     /// If the catalog fails.
     pub async fn resume(self: &Arc<Self>) -> Result<(), QueueError> {
         for record in self.catalog.unfinished().await? {
-            self.take_up(record, None).await?;
+            match self.take_up(record, None).await {
+                // Another process, or this one, has claimed it meanwhile.
+                Ok(()) | Err(QueueError::Fenced) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

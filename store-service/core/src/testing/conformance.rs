@@ -83,7 +83,7 @@ pub fn job(number: u8, host: &str, caller: &str) -> NewJob {
         sealed: Some(Sealed::from_bytes(vec![number, 0, 255])),
     };
     NewJob {
-        record: JobRecord { view, request, keys: Vec::new(), lives: 0 },
+        record: JobRecord { view, request, keys: Vec::new(), lives: 0, upload_key: None },
         key: UploadKey(Sha256::from_bytes([number; 32])),
         host: host.to_owned(),
         is_resumed: false,

@@ -4,7 +4,7 @@ pub use linkgate_contract::JobState;
 use linkgate_contract::{CallerApp, JobId, Language, ModuleRef, Operator, Problem, Sha256, TenantId};
 use serde::{Deserialize, Serialize};
 
-use super::PackageRow;
+use super::{PackageRow, UploadKey};
 use crate::budget::Owner;
 use crate::ingest::Allowance;
 use crate::sealing::Sealed;
@@ -139,4 +139,6 @@ pub struct JobRecord {
     pub keys: Vec<JobKey>,
     /// How often a process began to work on it and did not give it back in good order.
     pub lives: u32,
+    /// What makes it the same as another one; `None` if that is to be left as it was recorded.
+    pub upload_key: Option<UploadKey>,
 }
