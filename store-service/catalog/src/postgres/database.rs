@@ -118,10 +118,10 @@ pub(super) trait Failure {
 impl Failure for sqlx::Error {
     fn again(&self) -> Again {
         match self {
-            // The server gave it up for others: two that cannot both be first, two that wait for each other. Or it stops or
-            // starts.
+            // The server gave it up for others: two that cannot both be first, two that wait for each other, one that stood still,
+            // or seemed to a server that did. Or it stops or starts.
             Self::Database(said) => match said.code().as_deref() {
-                Some("40001" | "40P01" | "57P01" | "57P02" | "57P03") => Again::Soon,
+                Some("40001" | "40P01" | "25P03" | "57P01" | "57P02" | "57P03") => Again::Soon,
                 // Somebody else has the lock for too long.
                 Some("55P03") => Again::WhenItIsBack,
                 _ => Again::Never,
