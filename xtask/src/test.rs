@@ -78,11 +78,7 @@ pub fn test_envoys(workspace: &Workspace, runner: &[String]) -> Outcome<()> {
 
 /// Builds what the tests drive, then runs them, and the examples in the docs.
 pub fn test(workspace: &Workspace, runner: &[String]) -> Outcome<()> {
-    let driven = Driven::build(workspace)?;
-    let (tests, cost) = driven.run_tests(runner, &[]);
-    let examples = driven.run(workspace.cargo().args(["test", "--doc", "--workspace"]), &[]);
-    println!("{cost}");
-    tests.and(examples)
+    Driven::build(workspace)?.run_all(runner, &[])
 }
 
 /// What the tests drive, and the tools that they use.
@@ -114,8 +110,16 @@ impl<'a> Driven<'a> {
         self.run(self.workspace.cargo().args(["test", "--workspace", "--no-run"]), set)
     }
 
+    /// Runs all tests, then the examples in the docs, and prints what the tests cost.
+    pub fn run_all(&self, runner: &[String], set: &[(&str, &str)]) -> Outcome<()> {
+        let (tests, cost) = self.run_tests(runner, set);
+        let examples = self.run(self.workspace.cargo().args(["test", "--doc", "--workspace"]), set);
+        println!("{cost}");
+        tests.and(examples)
+    }
+
     /// Runs all tests but the examples in the docs, and says what they cost.
-    pub fn run_tests(&self, runner: &[String], set: &[(&str, &str)]) -> (Outcome<()>, String) {
+    fn run_tests(&self, runner: &[String], set: &[(&str, &str)]) -> (Outcome<()>, String) {
         let cargo = || self.workspace.cargo();
         if probe("cargo", &["nextest", "--version"]).is_none() {
             println!("cargo-nextest is not installed, running `cargo test`");
