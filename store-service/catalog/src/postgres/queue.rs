@@ -90,8 +90,6 @@ impl JobQueue for PostgresCatalog {
             self.state.forget(id);
             self.state.wake();
             self.chores.add(Chore::Tell);
-        } else {
-            forget_unless_own(&self.pool, &self.state, id).await.map_err(queue_failed)?;
         }
         Ok(is_gone)
     }
@@ -420,9 +418,8 @@ pub(super) async fn release(
     .fetch_one(pool)
     .await?;
     if !is_released {
-        return forget_unless_own(pool, state, id).await;
+        return Ok(());
     }
-    state.forget(id);
     state.wake();
     tell_others(pool, state).await
 }
@@ -439,21 +436,6 @@ pub(super) async fn put_back(pool: &PgPool, state: &QueueState, id: JobId, fence
     .execute(pool)
     .await?;
     state.changed.notify_one();
-    Ok(())
-}
-
-/// Forgets what it takes to run a job that is another process's, or has ended.
-async fn forget_unless_own(pool: &PgPool, state: &QueueState, id: JobId) -> Result<(), sqlx::Error> {
-    let is_own: bool = sqlx::query_scalar(
-        "select exists(select from job where id = $1 and process = $2 and state in ('waiting', 'ready', 'claimed', 'parked'))",
-    )
-    .bind(id.as_uuid())
-    .bind(state.process)
-    .fetch_one(pool)
-    .await?;
-    if !is_own {
-        state.forget(id);
-    }
     Ok(())
 }
 

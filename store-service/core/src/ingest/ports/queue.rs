@@ -25,7 +25,7 @@ pub trait JobQueue: Clone + Send + Sync + 'static {
     fn claim(&self, holder: HolderId) -> impl Future<Output = Result<Claim, QueueError>> + Send;
     /// Extends the leases of claimed jobs and says how far they are. Answers in the same order.
     fn heartbeat(&self, beats: Vec<Heartbeat>) -> impl Future<Output = Result<Vec<BeatReply>, QueueError>> + Send;
-    /// Takes a job that still waits off the queue; `false` if it is claimed or was never there.
+    /// Takes a job that still waits off the queue; `false` if it is claimed, and then it is to be released, or was never there.
     fn withdraw(&self, id: JobId) -> impl Future<Output = Result<bool, QueueError>> + Send;
     /// Gives up a job that has no end, whether this was its claim, or it is in the name of this process without one. One that was
     /// accepted is claimed again: in an adapter of one process after its next start. Does nothing once the job has ended, or where
