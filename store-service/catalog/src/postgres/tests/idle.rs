@@ -12,11 +12,15 @@ use crate::testing::PostgresServer;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
+/// How what goes on beside it begins, whenever that comes: a process that hears others, and one that says that it still cleans.
+const BESIDE: [&str; 2] = ["LISTEN ", "update maintenance_lease set lease_until"];
+
 /// That this asks one thing, which has this in it.
 async fn assert_asks_once(server: &PostgresServer, word: &str, idle: impl Future<Output = ()>) {
     let before = server.statements().len();
     idle.await;
-    let asked = server.statements().split_off(before);
+    let mut asked = server.statements().split_off(before);
+    asked.retain(|statement| BESIDE.iter().all(|beside| !statement.starts_with(beside)));
     assert_eq!(asked.iter().filter(|statement| statement.contains(word)).count(), 1, "{asked:#?}");
     assert_eq!(asked.len(), 1, "{asked:#?}");
 }
