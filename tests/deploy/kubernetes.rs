@@ -41,10 +41,10 @@ fn assert_valid(python: &Path, manifests: &str) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
 }
 
-/// An overlay with the component for Prometheus, in a folder beside it, as an operator makes one.
-fn with_monitoring(overlay: &str) -> tempfile::TempDir {
+/// An overlay with a component, in a folder beside it, as an operator makes one.
+fn with_component(overlay: &str, component: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir_in(root().join("deploy/kubernetes/overlays")).unwrap();
-    let text = format!("resources:\n  - ../{overlay}\ncomponents:\n  - ../../components/monitoring\n");
+    let text = format!("resources:\n  - ../{overlay}\ncomponents:\n  - ../../components/{component}\n");
     std::fs::write(folder.path().join("kustomization.yaml"), text).unwrap();
     folder
 }
@@ -57,7 +57,7 @@ fn kinds(manifests: &str) -> Vec<String> {
 fn both_overlays_are_what_a_cluster_takes() {
     let Some((kubectl, python)) = tools() else { return };
     for (overlay, workload) in [("single", "StatefulSet"), ("replicas", "Deployment")] {
-        let folder = with_monitoring(overlay);
+        let folder = with_component(overlay, "monitoring");
         let manifests = kustomize(&kubectl, folder.path());
         assert_valid(&python, &manifests);
         let kinds = kinds(&manifests);
@@ -72,9 +72,46 @@ fn both_overlays_are_what_a_cluster_takes() {
 }
 
 #[test]
+fn gateways_with_a_certificate_are_reached_over_tcp_and_udp() {
+    let Some((kubectl, python)) = tools() else { return };
+    let known = read("docs/reference/SETTINGS.md");
+    for overlay in ["single", "replicas"] {
+        let folder = with_component(overlay, "tls");
+        let manifests = kustomize(&kubectl, folder.path());
+        assert_valid(&python, &manifests);
+        let documents = yaml::documents(&manifests);
+        let spec = |kind: &str| {
+            let ours = |one: &&Value| one["kind"] == kind && one["metadata"]["name"] == "linkgate-gateway";
+            documents.iter().find(ours).unwrap()["spec"].clone()
+        };
+        let pod = spec("Deployment")["template"]["spec"].clone();
+        let gateway = &pod["containers"][0];
+        let variable = |name: &str| {
+            assert!(known.contains(&format!("`{name}`")), "{name}");
+            items(&gateway["env"]).iter().find(|variable| variable["name"] == name).unwrap()["value"].clone()
+        };
+        let mount = items(&gateway["volumeMounts"]).iter().find(|mount| mount["name"] == "tls").unwrap();
+        assert_eq!(mount["mountPath"], variable("LINKGATE_GATEWAY_TLS_DIR"));
+        let volume = items(&pod["volumes"]).iter().find(|volume| volume["name"] == "tls").unwrap();
+        assert_eq!(volume["secret"]["secretName"], "linkgate-gateway-tls");
+
+        let told = variable("LINKGATE_GATEWAY_HTTP3_PORT").as_str().unwrap().parse::<u16>().unwrap();
+        let by_udp = |port: &&Value| port["protocol"] == "UDP";
+        let service = spec("Service");
+        let ports = items(&service["ports"]);
+        let udp = ports.iter().find(by_udp).unwrap();
+        assert_eq!((ports.len(), &udp["port"], &ports[0]["port"]), (2, &json!(told), &json!(443)));
+        let listened = items(&gateway["ports"]).iter().find(by_udp).unwrap();
+        assert_eq!((&listened["name"], &listened["containerPort"]), (&udp["targetPort"], &json!(8080)));
+        let allowed = &spec("NetworkPolicy")["ingress"][0]["ports"];
+        assert_eq!(*allowed, json!([{ "protocol": "TCP", "port": "http" }, { "protocol": "UDP", "port": "http3" }]));
+    }
+}
+
+#[test]
 fn a_field_that_no_schema_knows_is_found() {
     let Some((kubectl, python)) = tools() else { return };
-    let folder = with_monitoring("single");
+    let folder = with_component("single", "monitoring");
     let manifests = kustomize(&kubectl, folder.path());
     for (from, to) in [("readinessProbe", "readynessProbe"), ("jobLabel", "jobLable"), ("replicas: 2", "replicas: two")]
     {
