@@ -231,6 +231,27 @@ async fn a_key_stands_for_one_request_in_all_processes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_two_uploads_that_have_a_key_of_each_other_one_follows() {
+    let Some((_server, [one, other])) = processes(LIMITS).await else { return };
+    let keys =
+        [7, 8].map(|key| JobKey { key: Sha256::from_bytes([key; 32]), fingerprint: Sha256::from_bytes([1; 32]) });
+    let (mut first, mut second) = (job(1, "h", "a"), job(1, "h", "a"));
+    // Each follows one that is gone since, and was accepted under a key of its own.
+    for (catalog, upload, key) in [(&one, &mut first, keys[0]), (&other, &mut second, keys[1])] {
+        upload.record.keys.push(key);
+        catalog.accept(upload.record.clone()).await.unwrap();
+    }
+    first.record.keys.push(keys[1]);
+    second.record.keys.push(keys[0]);
+    enqueue(&one, &first).await;
+    assert_eq!(other.enqueue(second.clone()).await.unwrap(), Enqueued::Joined(id(&first)));
+    let claimed = claim(&one).await;
+    assert_eq!(claimed.record.view.id, id(&first));
+    let new = job(1, "h", "a");
+    assert_eq!(other.enqueue(new).await.unwrap(), Enqueued::Joined(id(&first)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn overwrites_at_the_same_time_are_done_one_after_the_other() {
     const EACH: usize = 8;
     let Some((_server, catalogs)) = processes::<2>(LIMITS).await else { return };
