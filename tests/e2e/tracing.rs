@@ -1,7 +1,7 @@
 //! Traces from Envoy to the store's stages, with the configuration that the document shows.
 
 use linkgate_tests::collector::{Collector, Span};
-use linkgate_tests::gateway::GatewayPlan;
+use linkgate_tests::gateway::{GatewayPlan, envoy_release};
 use linkgate_tests::random;
 use linkgate_tests::wait::{wait_until, wait_until_holds};
 
@@ -11,11 +11,19 @@ use crate::replies::WholeStack;
 const DOCUMENT: &str = include_str!("../../docs/TRACING.md");
 const MANAGER: &str = "                stat_prefix: gateway\n";
 const CLUSTERS: &str = "\n  clusters:\n";
+/// Stands in the document before what is for newer ones, at its end.
+const NEWER: &str = "  # Envoy 1.36 does not know these.\n";
+
+fn has_newer() -> bool {
+    envoy_release() >= (1, 37)
+}
 
 /// A gateway that exports to this collector, as the document says.
 pub fn plan(collector: &Collector) -> GatewayPlan {
     let blocks: Vec<_> = DOCUMENT.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     let [tracing, cluster] = blocks[..] else { panic!("the document has two parts of YAML") };
+    let (for_all, _) = tracing.split_once(NEWER).unwrap();
+    let tracing = if has_newer() { tracing } else { for_all };
     let endpoint = collector.endpoint();
     let (address, port) = endpoint.trim_start_matches("http://").split_once(':').unwrap();
     let indented = |text: &str, by: usize| {
@@ -56,7 +64,9 @@ async fn one_trace_leads_from_envoy_to_the_stages_of_the_store() {
     assert_eq!(services, [gateway, gateway, store, store, store], "{way:#?}");
     assert!(way.iter().all(|span| span.trace == way[0].trace));
     assert_eq!(way[3].attributes["request.id"], reply.header("x-request-id").unwrap());
-    assert!(way[0].attributes["url.path"].ends_with(UPLOAD), "{:?}", way[0]);
+    if has_newer() {
+        assert!(way[0].attributes["url.path"].ends_with(UPLOAD), "{:?}", way[0]);
+    }
 }
 
 #[tokio::test]
@@ -82,14 +92,16 @@ async fn no_credential_is_in_what_envoy_exports() {
         platform.serve(&caller).await;
         secrets.extend(caller.secrets.clone());
     }
+    let mut last = String::new();
     for path in [UPLOAD, "/nowhere/"] {
         secrets.push(random());
         let query = format!("{path}?bk_token={}", secrets.last().unwrap());
-        platform.stack.send(platform.stack.request(platform.stack.source().url()).path(query)).await;
+        let request = platform.stack.request(platform.stack.source().url()).path(query);
+        last = platform.stack.send(request).await.header("x-request-id").unwrap().to_owned();
     }
     let bytes = || collector.exports().into_iter().flat_map(|export| export.body).collect::<Vec<u8>>();
     let has = |text: &str| bytes().windows(text.len()).any(|part| part == text.as_bytes());
-    wait_until_holds("the last request", async || has("/nowhere/")).await;
+    wait_until_holds("the last request", async || has(&last)).await;
     for secret in secrets {
         assert!(!has(&secret), "{secret} in {:#?}", collector.spans());
     }

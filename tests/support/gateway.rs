@@ -26,6 +26,17 @@ pub fn path_from(variable: &str) -> PathBuf {
     PathBuf::from(path)
 }
 
+/// The release of the Envoy that is started, without its last number.
+#[must_use]
+pub fn envoy_release() -> (u32, u32) {
+    let said = Command::new(path_from("LINKGATE_ENVOY")).arg("--version").output().unwrap().stdout;
+    // `version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL`
+    let said = String::from_utf8(said).unwrap();
+    let version = said.split('/').nth_back(3).unwrap_or_else(|| panic!("Envoy says `{said}`"));
+    let mut numbers = version.split('.').map(|number| number.parse().unwrap());
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
 /// What the caller shows; made anew for each gateway.
 #[derive(Clone, Debug)]
 pub struct Credentials {
