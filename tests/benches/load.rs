@@ -2,8 +2,8 @@
 //! holds in memory meanwhile.
 //!
 //! `cargo xtask bench load` builds what is needed and says where it is. The store has its default limits: 64 uploads at
-//! once, 32 from one host and for one application, 256 that wait for 20 s at most. So the uploads come from four hosts, and
-//! are for four applications. Promises: every reply, every row and every kept byte is checked, and a wrong one ends the run
+//! once, 32 from one host and 16 of one calling application, 256 that wait for 20 s at most. So the uploads come from four hosts,
+//! and four applications call. Promises: every reply, every row and every kept byte is checked, and a wrong one ends the run
 //! with an error, as does a store that held more than [`MOST_MEMORY_KIB`]. Asserts nothing about time: machines differ, and
 //! a slow one is not broken.
 
@@ -110,6 +110,7 @@ fn start_store(sources: &[FakeSource], dir: &Path) -> StoreProcess {
 /// Sends an upload, holds the reply against it and says how long it took.
 async fn send(store: &StoreProcess, upload: &Upload) -> Duration {
     let request = store.request(&upload.url).module(&upload.application, "default").version(&upload.version);
+    let request = request.token(Some(store.mint().token_of(&upload.application)));
     let begun = Instant::now();
     let reply = request.send(store.base()).await;
     let took = begun.elapsed();

@@ -26,7 +26,7 @@ use linkgate_tests::{Behaviour, Bulk, FakeSource, Reached, Replicas, StoreProces
 use crate::peers::{curl_into, rclone_into};
 use crate::sink::Sink;
 
-/// Hosts, and applications: no limit of one of them counts.
+/// Hosts, and applications, each of which calls for itself: no limit of one of them counts.
 const PARTIES: usize = 8;
 /// How many stores are held against one.
 const STORES: usize = 4;
@@ -191,8 +191,8 @@ async fn take_in_at_once(
     let begun = Instant::now();
     join_all(uploads.iter().map(|(sha256, url, application, number)| {
         let store = &stores[number % stores.len()];
-        let request =
-            store.request(url).module(application, "default").version(&format!("{number}-{}", fastrand::u64(..)));
+        let (version, token) = (format!("{number}-{}", fastrand::u64(..)), store.mint().token_of(application));
+        let request = store.request(url).module(application, "default").version(&version).token(Some(token));
         async move {
             let reply = request.send(store.base()).await;
             assert_eq!(
