@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use linkgate_tests::wait::wait_until_holds;
 use linkgate_tests::{Behaviour, FakeSource, Fate, Reached, Replicas, Rule, S3Proxy, StoreProcess, wait_until};
 use serde_json::Value;
 use tokio::time::sleep;
@@ -91,9 +92,11 @@ async fn an_upload_goes_on_when_the_storage_comes_back() {
 async fn callers_are_told_while_the_storage_is_away_and_served_once_it_is_back() {
     let Some(mut replicas) = Replicas::start().await else { return };
     let source = FakeSource::serving(package(0)).await;
-    let store = replicas.store(&source, &impatient(&Reached::default()));
-    let stored = store.send(store.request(source.url()).version("stored")).await;
+    let patient = replicas.store(&source, &Reached::default());
+    let stored = patient.send(patient.request(source.url()).version("stored")).await;
     let id = stored.json()["id"].as_i64().unwrap();
+    patient.stop();
+    let store = replicas.store(&source, &impatient(&Reached::default()));
     replicas.weed.kill();
     assert_eq!(store.get("/readyz").await.status, 503);
     let refused = store.send(store.request(source.url()).version("refused").in_english()).await;
@@ -108,8 +111,9 @@ async fn callers_are_told_while_the_storage_is_away_and_served_once_it_is_back()
     source.wait_for_requests(before + 2).await;
     assert_eq!(view(&store, &upload).await.json()["ended"], Value::Null);
     replicas.weed.resume().await;
-    assert_eq!(store.get("/readyz").await.status, 200);
-    assert_eq!(store.download(id, &[]).await.status, 200);
+    // A storage that has just begun answers this store in time sooner or later.
+    wait_until_holds("readiness", async || store.get("/readyz").await.status == 200).await;
+    wait_until_holds("a download", async || store.download(id, &[]).await.status == 200).await;
     assert_done(&store, &upload).await;
     assert_only(&replicas, &source, store, 2).await;
 }
