@@ -215,7 +215,7 @@ async fn measure_many(servers: &Replicas, sink: &Sink) {
     let took = take_in_at_once(&store, &sources, UPLOADS, BYTES, Duration::ZERO).await;
     let cpu = cpu_time(store[0].pid()) - before;
     let measured = Measured { took, cpu, peak_kib: Some(store[0].peak_memory_kib()) };
-    Measured::print("64 x 64 MiB at once, into nothing", &[measured], BYTES * UPLOADS as u64, "160 MiB");
+    Measured::print("store, 64 x 64 MiB at once, into nothing", &[measured], BYTES * UPLOADS as u64, "160 MiB");
 }
 
 /// More stores with more places, where sources are what everybody waits for: SeaweedFS would be before them on a small machine.

@@ -38,7 +38,7 @@ const ALL: [Measurement; 11] = [
     Measurement {
         name: "ingest",
         title: "How fast the store takes a package in, in clear and under TLS",
-        short: &["--mib", "256", "--rounds", "2", "--small", "400"],
+        short: &["--mib", "256", "--rounds", "3", "--small", "400"],
     },
     Measurement {
         name: "transfers",
@@ -69,7 +69,7 @@ const ALL: [Measurement; 11] = [
     Measurement {
         name: "deletes",
         title: "What uploads take while packages are deleted",
-        short: &["--packages", "300", "--rounds", "2"],
+        short: &["--packages", "300", "--rounds", "3"],
     },
     Measurement {
         name: "load",
