@@ -78,13 +78,13 @@ async fn each_kind_of_failure_has_its_exit_code() {
 
 #[tokio::test]
 async fn a_gateway_that_is_down_and_a_store_that_is_down_are_told_apart() {
-    let desk = Desk::new().await;
+    let mut desk = Desk::new().await;
     let error = desk.fail(&["usage", "--gateway", "http://127.0.0.1:1/stag"], 9).await;
     assert_eq!(error["kind"], "unreachable");
     assert!(error["next"].as_str().unwrap().contains("--gateway"), "{error}");
     let said = desk.run(&["usage", "--gateway", "http://127.0.0.1:1/stag"]).await;
     assert!(said.err.contains("trying again in"), "whoever waits is told: {said:?}");
-    desk.stack.store().terminate();
+    desk.stack.kill_store();
     let error = desk.fail(&["usage"], 8).await;
     assert_eq!((&error["code"], &error["status"]), (&json!("BAD_GATEWAY"), &json!(502)));
 }

@@ -103,8 +103,8 @@ async fn a_limit_says_on_its_page_when_to_come_back() {
 
 #[tokio::test]
 async fn a_store_that_is_down_is_a_page_for_people_and_the_envelope_for_programs() {
-    let stack = with_console(|_| ()).await;
-    stack.store().terminate();
+    let mut stack = with_console(|_| ()).await;
+    stack.kill_store();
     let page = || signed_in(&stack, look(PACKAGES));
     assert_page(&stack.send(page()).await, 503, "Not available right now");
     let chinese = look(PACKAGES).header("cookie", &format!("{}; blueking_language=zh-cn", cookie(&stack)));

@@ -356,8 +356,7 @@ async fn an_accepted_upload_waits_for_the_next_start_when_the_store_stops() {
     let accepted = hurried(store.request(source.url())).send(store.base()).await;
     assert_eq!(accepted.status, 202);
     source.wait_for_requests(1).await;
-    store.terminate();
-    assert!(store.wait().success());
+    store.shut_down();
     // Meanwhile the operator has taken the host off the list.
     let keys = store.mint().setting();
     let narrowed = [("LINKGATE_JWT_PUBLIC_KEYS", keys.as_str()), ("LINKGATE_FETCH_ALLOWED_HOSTS", "other.example")];

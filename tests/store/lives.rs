@@ -110,8 +110,7 @@ async fn a_store_that_is_stopped_in_good_order_costs_no_life() {
     let accepted = hurried(first.request(held.url())).send(first.base()).await;
     assert_eq!(accepted.status, 202);
     held.wait_for_requests(1).await;
-    first.terminate();
-    assert!(first.wait().success());
+    first.shut_down();
     for requests in [2, 3] {
         let next = next_store(&first, &held, data.path(), &hasty);
         held.wait_for_requests(requests).await;

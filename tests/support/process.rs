@@ -138,15 +138,13 @@ impl TestStack<Process> {
 
     /// Stops it and waits until it has ended well.
     pub fn stop(mut self) {
-        self.terminate();
-        assert!(self.wait().success());
+        self.shut_down();
     }
 
     /// Stops it, waits until it has ended well, and gives the rest of its log, to the last line.
     #[must_use]
     pub fn stop_and_read(mut self) -> Vec<String> {
-        self.terminate();
-        assert!(self.wait().success());
+        self.shut_down();
         self.size.log.iter().collect()
     }
 
@@ -209,7 +207,13 @@ impl TestStack<Process> {
         self.size.child.wait().unwrap();
     }
 
-    /// Sends SIGTERM, without waiting.
+    /// Stops it and waits until it has ended well; its log and its key can still be asked for.
+    pub fn shut_down(&mut self) {
+        self.terminate();
+        assert!(self.wait().success());
+    }
+
+    /// Sends SIGTERM, without waiting: it may answer for a while.
     pub fn terminate(&self) {
         self.signal("-TERM");
     }

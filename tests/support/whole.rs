@@ -92,6 +92,11 @@ impl TestStack<Whole> {
         &self.size.store
     }
 
+    /// Kills the store behind the gateway and waits until it is gone, so that nothing answers there any more.
+    pub fn kill_store(&mut self) {
+        self.size.store.kill_9();
+    }
+
     /// Envoy.
     #[must_use]
     pub fn gateway(&self) -> &Gateway {
