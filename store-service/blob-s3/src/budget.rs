@@ -3,6 +3,7 @@
 //! Promises: it is bounded, whatever comes. Nobody waits for memory to write into: who gets none now uses a file. Memory is
 //! given for whole parts, since half-filled ones that waited for each other would wait for ever. A part that went into a file
 //! must be in memory while it is sent, and waits for that; a share is set apart for it, which only those hold who are sending.
+//! The ends of archives have a share beside it, since they are held for longer than any part.
 
 use std::sync::Arc;
 
@@ -19,10 +20,14 @@ const LONGER: usize = 8;
 /// The most parts that S3 takes.
 pub(crate) const MOST_PARTS: usize = 10_000;
 
+/// Beside all parts, this share of their memory is for the ends of archives.
+const TAILS: usize = 8;
+
 /// The memory of uploads.
 pub(crate) struct Budget {
     filling: Arc<Semaphore>,
     sending: Arc<Semaphore>,
+    tails: Arc<Semaphore>,
     part_bytes: usize,
     sending_bytes: usize,
 }
@@ -48,6 +53,7 @@ impl Budget {
         Self {
             filling: semaphore(memory.bytes - sending_bytes),
             sending: semaphore(sending_bytes),
+            tails: semaphore(memory.bytes / TAILS),
             part_bytes: memory.part_bytes,
             sending_bytes,
         }
@@ -69,6 +75,12 @@ impl Budget {
     /// Memory to write into, if there is some now.
     pub(crate) fn try_take(&self, bytes: usize) -> Option<Taken> {
         let permit = Arc::clone(&self.filling).try_acquire_many_owned(kib(bytes)).ok()?;
+        Some(Taken { permit })
+    }
+
+    /// Memory for the end of an archive, if there is some now.
+    pub(crate) fn try_take_tail(&self, bytes: usize) -> Option<Taken> {
+        let permit = Arc::clone(&self.tails).try_acquire_many_owned(kib(bytes)).ok()?;
         Some(Taken { permit })
     }
 

@@ -116,7 +116,7 @@ impl<K: BlobKeys> BlobWriter for S3BlobWriter<K> {
 
     async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
         self.digest.update(bytes.clone()).await?;
-        self.tail.push(bytes.clone());
+        self.tail.push(bytes.clone(), &self.shared.budget);
         self.fill(bytes).await?;
         reached(Step::BlockWritten);
         Ok(())
