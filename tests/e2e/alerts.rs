@@ -139,7 +139,7 @@ async fn a_store_that_is_down_is_told_and_forgotten_when_it_is_back() {
     let source = FakeSource::serving(package_of("x")).await;
     let mut stack = KillableStack::start(&source).await;
     let Some(watch) = Watch::of(&stack.gateway, stack.store.base()).await else { return };
-    assert!(!watch.firing().await.contains("LinkgateStoreDown"));
+    watch.clears("LinkgateStoreDown", nothing).await;
     stack.store.kill_9();
     watch.fires("LinkgateStoreDown", nothing).await;
     stack.start_store_again();
@@ -154,8 +154,7 @@ async fn damage_and_a_policy_that_is_refused_are_told() {
     let stored = stack.store().directory().blob(&sha256_hex(&package()));
     let bytes = std::fs::read(&stored).unwrap();
     std::fs::remove_file(&stored).unwrap();
-    assert_eq!(stack.download(id, &[]).await.status, 500);
-    watch.fires("LinkgateDamageFound", nothing).await;
+    watch.fires("LinkgateDamageFound", async || assert_eq!(stack.download(id, &[]).await.status, 500)).await;
     std::fs::write(&stored, bytes).unwrap();
     watch.clears("LinkgateDamageFound", nothing).await;
 
@@ -219,8 +218,8 @@ async fn a_disk_that_fills_up_is_told_until_there_is_space_again() {
     let Some(watch) = Watch::of(stack.gateway(), stack.store().base()).await else { return };
     let upload = async |version: &str| stack.send(stack.request(stack.source().url()).version(version)).await.status;
     assert_eq!(upload("1").await, 200);
-    assert_eq!(watch.count("linkgate_store_disk_free_bytes").await, 1);
-    assert!(!watch.firing().await.contains("LinkgateDiskNearlyFull"));
+    wait_until_holds("the free space", async || watch.count("linkgate_store_disk_free_bytes").await == 1).await;
+    watch.clears("LinkgateDiskNearlyFull", nothing).await;
 
     disk.fill(LEFT);
     watch.fires("LinkgateDiskNearlyFull", nothing).await;

@@ -1,7 +1,7 @@
 //! Transfers of the command line that do not go smoothly: cut, killed, interrupted, and resumed.
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -137,25 +137,22 @@ async fn whoever_waits_no_longer_is_told_that_it_goes_on() {
 }
 
 /// A run that goes on while a test does something else.
-fn begin(mut command: Command) -> std::process::Child {
+fn begin(mut command: Command) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-async fn end(child: std::process::Child) -> (Option<i32>, String, String) {
+async fn end(child: Child) -> (Option<i32>, String, String) {
     let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
-fn interrupt(child: &std::process::Child) {
+fn interrupt(child: &Child) {
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
 }
 
-#[tokio::test]
-async fn whoever_interrupts_a_push_is_told_that_it_goes_on() {
-    let desk = Desk::new().await;
-    let held = desk.stack.link_to("/held.tar.gz", Behaviour::Held(package_of_size(1 << 20)));
-    let mut child = begin(desk.command(&["push", &held, "--version", "1.0"]));
+/// What a push says until it watches its upload, and where it goes on.
+async fn read_until_fetching(child: &mut Child) -> (BufReader<ChildStderr>, String) {
     let mut errors = BufReader::new(child.stderr.take().unwrap());
     let read = tokio::task::spawn_blocking(move || {
         let mut said = String::new();
@@ -164,7 +161,15 @@ async fn whoever_interrupts_a_push_is_told_that_it_goes_on() {
         }
         (errors, said)
     });
-    let (mut errors, mut err) = read.await.unwrap();
+    read.await.unwrap()
+}
+
+#[tokio::test]
+async fn whoever_interrupts_a_push_is_told_that_it_goes_on() {
+    let desk = Desk::new().await;
+    let held = desk.stack.link_to("/held.tar.gz", Behaviour::Held(package_of_size(1 << 20)));
+    let mut child = begin(desk.command(&["push", &held, "--version", "1.0"]));
+    let (mut errors, mut err) = read_until_fetching(&mut child).await;
     interrupt(&child);
     let (code, out, _) = end(child).await;
     errors.read_to_string(&mut err).unwrap();
@@ -210,14 +215,16 @@ async fn a_push_goes_on_over_a_store_that_is_killed() {
     command.env("LINKGATE_GATEWAY_URL", format!("{}/stag", gateway.base())).env("LINKGATE_APP_CODE", APP);
     command.env("LINKGATE_APP_SECRET", &gateway.credentials().secret);
     command.env("LINKGATE_BK_TICKET", &gateway.credentials().ticket).env("LINKGATE_APP", "app_code");
-    let child = begin(command);
+    let mut child = begin(command);
     source.wait_for_requests(1).await;
     wait_until_holds("the download", async || !stack.store.directory().temp_files().is_empty()).await;
+    let (mut errors, mut err) = read_until_fetching(&mut child).await;
     stack.store.kill_9();
     stack.start_store_again();
     source.wait_for_requests(2).await;
     source.release();
-    let (code, out, err) = end(child).await;
+    let (code, out, _) = end(child).await;
+    errors.read_to_string(&mut err).unwrap();
     assert_eq!(code, Some(0), "{err}");
     let pushed: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(pushed["sha256_signature"], sha256_hex(&package));

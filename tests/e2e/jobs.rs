@@ -251,7 +251,7 @@ async fn events_arrive_one_by_one_for_longer_than_a_reply_may_take() {
 
 #[tokio::test]
 async fn a_store_that_falls_silent_is_given_up() {
-    let plan = || GatewayPlan::new().editing("idle_timeout: 60s", "idle_timeout: 3s");
+    let plan = || GatewayPlan::new().editing("idle_timeout: 60s", "idle_timeout: 15s");
     let post = Post::under(plan(), |_| ()).await;
     let mut events = post.listen(Method::GET, &job()).await;
     post.recorder.say(": 1\n\n");

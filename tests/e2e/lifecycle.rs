@@ -58,7 +58,7 @@ async fn a_gateway_that_is_drained_says_so_first_and_answers_what_is_under_way()
     stack.source().wait_for_requests(1).await;
 
     let mut drain = Command::new(binary("linkgate"));
-    drain.args(["envoy", "drain", "--notice", "5s", "--wait", "60s", "--admin", stack.gateway().admin()]);
+    drain.args(["envoy", "drain", "--notice", "20s", "--wait", "60s", "--admin", stack.gateway().admin()]);
     let mut drain = drain.stdout(Stdio::null()).spawn().unwrap();
     while get(base, "/readyz").await.status != 503 {
         beat().await;

@@ -126,7 +126,6 @@ async fn a_rate_is_exact_within_a_twentieth_under_two_workers() {
         (count(passed) / count(ideal) - 1.0) * 100.0
     );
     assert!(taken.len() == 2 && taken.iter().all(|count| *count > 0), "both workers served");
-    assert!(answers.len() > 2 * passed, "more came than may pass");
     // A machine that is busy with other things may not ask often enough to use the rate up.
     assert!(count(passed) <= most + 1.0 && count(passed) >= count(ideal) * 0.95, "not within 5 %");
 }

@@ -10,7 +10,7 @@ use linkgate_tests::{Identity, Question, Reply, Service, ServiceBehaviour};
 use crate::probe::Probe;
 
 /// How long the probe waits for a service.
-const TIMEOUT_MS: u32 = 3_000;
+const TIMEOUT_MS: u32 = 10_000;
 /// What the probe answers in the place of a status: the call did not begin.
 const NOT_BEGUN: u16 = 598;
 /// What the probe answers in the place of a status: there is no answer, not even a head.

@@ -104,7 +104,7 @@ async fn clocks_may_differ_by_a_minute() {
     let source = FakeSource::serving(package_of("x")).await;
     let store = TestStore::trusting(&source).await;
     for (version, claims) in [
-        ("1", changed(|c| c["exp"] = (now_s() - 50).into())),
+        ("1", changed(|c| c["exp"] = (now_s() - 30).into())),
         ("2", changed(|c| c["nbf"] = (now_s() + 50).into())),
         ("3", changed(|c| c["iss"] = "somebody else".into())),
     ] {

@@ -207,6 +207,7 @@ async fn event_streams_are_bounded_and_whoever_asks_without_them_is_answered() {
         reply
     };
     let jobs = [begun(GREEDY, "1").await, begun(GREEDY, "2").await, begun(MODEST, "3").await];
+    held.wait_for_requests(3).await;
     let of_greedy = |job: &Reply| about(&store, job, GREEDY);
     let mut open = vec![watch(&store, &of_greedy(&jobs[0])).await, watch(&store, &of_greedy(&jobs[0])).await];
     let third = store.send(of_greedy(&jobs[0]).header("accept", "text/event-stream")).await;

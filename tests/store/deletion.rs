@@ -257,8 +257,9 @@ async fn a_running_store_purges_by_the_clock_and_collects_nothing_that_may_be_re
     let orphan = store.directory().plant(b"never recorded");
     wait_until_holds("a collection", async || !store.directory().blob(&orphan).exists()).await;
     assert_eq!(store.stored_files(), [sha256_hex(&package_of("other"))], "its time is not over");
+    let purged = "linkgate_store_purged_packages_total 1\n";
+    wait_until_holds(purged, async || store.get("/metrics").await.body.contains(purged)).await;
     let metrics = store.get("/metrics").await.body;
-    assert!(metrics.contains("linkgate_store_purged_packages_total 1\n"), "{metrics}");
     assert!(metrics.contains("linkgate_store_changes_total{action=\"delete\",result=\"done\"} 2\n"), "{metrics}");
     assert_eq!(store.below(Method::POST, "1/restore/").send(store.base()).await.status, 410);
     assert_eq!(store.below(Method::POST, "2/restore/").send(store.base()).await.status, 200);

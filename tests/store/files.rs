@@ -279,7 +279,8 @@ async fn a_file_that_is_cut_off_leaves_nothing() {
         wait_until_holds("a file", async || store.directory().temp_files().is_empty()).await;
         store.directory().assert_empty().await;
     }
-    assert!(store.get("/metrics").await.body.contains("result=\"file_broke_off\"} 2"));
+    let counted = async || store.get("/metrics").await.body.contains("result=\"file_broke_off\"} 2");
+    wait_until_holds("the count of both", counted).await;
     assert_eq!(store.send(bare(&store, NAMED, &package)).await.status, 200);
 }
 

@@ -170,8 +170,7 @@ async fn a_running_store_clears_up_by_the_clock_and_leaves_what_is_under_way() {
     let mut kept = [sha256_hex(&package_of("small")), sha256_hex(&body)];
     kept.sort();
     assert_eq!(store.stored_files(), kept);
-    let log = store.log().join("\n");
-    assert!(log.contains("orphaned blobs and"), "{log}");
+    store.log_with("orphaned blobs and").await;
     store.stop();
 }
 

@@ -370,12 +370,11 @@ async fn sigterm_stops_the_process_cleanly_and_its_catalog_survives() {
         ("LINKGATE_FETCH_PRIVATE_HOSTS", &hosts),
         ("LINKGATE_LOG_FORMAT", "json"),
     ];
-    let mut store = StoreProcess::start(dir.path(), &settings);
+    let store = StoreProcess::start(dir.path(), &settings);
     let link = format!("{}?sign=s3cret", source.url());
     let request = store.request(link).header("x-bkapi-request-id", "request-1");
     assert_eq!(request.clone().send(store.base()).await.status, 200);
-    store.shut_down();
-    let log = store.log().join("\n");
+    let log = store.stop_and_read().join("\n");
     assert!(log.contains("request-1") && log.contains("Answered POST") && log.contains("Stored `0.0.5`"), "{log}");
     for secret in ["s3cret", "eyJ", "PUBLIC KEY"] {
         assert!(!log.contains(secret), "{secret} in {log}");

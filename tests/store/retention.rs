@@ -158,8 +158,8 @@ async fn the_clock_deletes_by_rules_that_are_enforced_and_reports_others() {
         by_rule.iter().all(|e| e.reason == "nightly" && e.module == "default" && e.operator.is_empty()),
         "{by_rule:?}"
     );
-    let metrics = ruled.store.get("/metrics").await.body;
-    assert!(metrics.contains("linkgate_store_cleaned_up_packages_total{mode=\"enforce\"} 2\n"), "{metrics}");
+    let counted = "linkgate_store_cleaned_up_packages_total{mode=\"enforce\"} 2\n";
+    wait_until_holds(counted, async || ruled.store.get("/metrics").await.body.contains(counted)).await;
     ruled.store.stop();
 }
 

@@ -226,13 +226,13 @@ async fn a_drip_is_given_up_long_before_the_deadline() {
 
 #[tokio::test]
 async fn a_drip_is_taken_where_the_rate_is_low_or_off() {
-    // A hundred bytes in a second, for longer than the window.
+    // For longer than the window where that is short, and far slower than the usual rate in each.
     let source = FakeSource::start(Behaviour::Drip(package_of_size(150), Duration::from_millis(10))).await;
-    for min_rate in [1, 0] {
+    for (min_rate, window_s) in [(1, 30), (0, 1)] {
         let store = TestStore::with(|c| {
             trust(c, &[&source]);
             c.fetch.min_rate = min_rate;
-            c.fetch.min_rate_window = Duration::from_secs(1);
+            c.fetch.min_rate_window = Duration::from_secs(window_s);
         })
         .await;
         assert_eq!(store.send(store.request(source.url())).await.status, 200, "{min_rate}");

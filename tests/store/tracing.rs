@@ -289,7 +289,9 @@ async fn uploads_do_not_suffer_from_a_collector_that_is_not_there() {
     drop(nobody);
     let (log, _, ending) = while_lost(&endpoint, 0).await;
     let warning = line(&log, "Spans were not exported");
-    assert_eq!((&warning["level"], &warning["fields"]["traces.lost_spans"]), (&"WARN".into(), &200.into()));
+    let lost = warning["fields"]["traces.lost_spans"].as_u64().unwrap();
+    // Of one export at least: where uploads take longer than that, the rest is lost later and told with the next warning.
+    assert!(warning["level"] == "WARN" && (1..=200).contains(&lost), "{warning}");
     assert!(ending < NOT_WAITED_FOR, "{ending:?}");
 }
 

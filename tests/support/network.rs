@@ -53,7 +53,7 @@ fn furnish(dir: &Path, addresses: &[&str]) {
         run("ip", &[version, "address", "add", address, "dev", "lo"]);
     }
     for (file, text) in [
-        ("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:2\n"),
+        ("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:10 attempts:1\n"),
         ("/etc/nsswitch.conf", "hosts: files dns\n"),
         ("/etc/hosts", "127.0.0.1 localhost\n"),
     ] {

@@ -69,10 +69,9 @@ pub fn command_with(data_dir: &Path, arguments: &[&str], settings: &[(&str, &str
 pub fn command_of(program: &str, data_dir: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Finished {
     let mut command = Command::new(binary(program));
     command.args(arguments).env_clear().env("LINKGATE_DATA_DIR", data_dir).stdin(Stdio::null());
-    command.envs(settings.iter().copied());
+    command.envs(engine::settings(data_dir, settings)).envs(settings.iter().copied());
     let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    command.envs(engine::settings(data_dir, settings));
     Finished { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 

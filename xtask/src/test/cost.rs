@@ -103,7 +103,7 @@ mod tests {
             lines[2..4],
             ["    12.0 s  linkgate-tests::store gc::more", "     0.2 s  linkgate-tests::store gc::nothing"]
         );
-        assert!(lines[4].starts_with("The tests took 0 s"), "{report}");
+        assert!(lines[4].starts_with("The tests took "), "{report}");
     }
 
     #[test]
