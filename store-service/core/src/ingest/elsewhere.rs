@@ -87,12 +87,16 @@ impl<V: Services> Ingest<V> {
     }
 
     /// Ends a job whose version is there meanwhile: like an equal one, if that has put it there since this one was asked for. One
-    /// follows the other, unless its process went away and another took it up.
+    /// follows the other, unless its process went away and another took it up. By a clock that is ahead an older one has done so,
+    /// too, and the link may have other bytes since: where these have come, they must be the same.
     pub(super) async fn end_as_done_beside(&self, job: &Job) -> Result<PackageRow, IngestError> {
         let (key, target) = (job.upload_key(), &job.upload.target);
         let Some(row) = self.catalog.find_equal_done(key, target, job.created_ms()).await? else {
             return Err(IngestError::AlreadyExists);
         };
+        if !job.may_be(row.sha256) {
+            return Err(IngestError::AlreadyExists);
+        }
         // It may have been deleted since, and another one be there.
         let live = self.catalog.find_live(target, &row.version).await?;
         if live.is_some_and(|live| (live.row.id, live.row.sha256) == (row.id, row.sha256)) {

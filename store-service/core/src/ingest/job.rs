@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use linkgate_contract::{JobId, UploadByLinkRequest};
+use linkgate_contract::{JobId, Sha256, UploadByLinkRequest};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
@@ -78,6 +78,8 @@ pub struct Job<R = UploadByLinkRequest> {
     /// How often a process began to work on it.
     lives: AtomicU32,
     pub(super) record_state: tokio::sync::Mutex<RecordState>,
+    /// Of its bytes, once all are here.
+    sha256: OnceLock<Sha256>,
     /// Its span, for those of other requests to point at.
     place: OnceLock<Place>,
 }
@@ -101,6 +103,7 @@ impl<R: PackageRequest> Job<R> {
             keys_by_owner: Mutex::default(),
             lives: AtomicU32::new(0),
             record_state: tokio::sync::Mutex::new(record_state),
+            sha256: OnceLock::new(),
             place: OnceLock::new(),
         }
     }
@@ -109,6 +112,17 @@ impl<R: PackageRequest> Job<R> {
     #[must_use]
     pub fn id(&self) -> JobId {
         self.id
+    }
+
+    /// Its bytes are here, and have this digest.
+    pub(super) fn has_arrived(&self, sha256: Sha256) {
+        // A package is published once.
+        let _first = self.sha256.set(sha256);
+    }
+
+    /// Whether these may be its bytes: they are, or its own are not here.
+    pub(super) fn may_be(&self, sha256: Sha256) -> bool {
+        self.sha256.get().is_none_or(|own| *own == sha256)
     }
 
     /// When it was asked for.

@@ -339,6 +339,7 @@ impl<V: Services> Ingest<V> {
         finished: Finished<V>,
         package: NewPackage,
     ) -> Result<PackageRow, IngestError> {
+        job.has_arrived(package.sha256);
         let lock = self.lock_blob(&package.sha256).await;
         let is_new = self.metrics.timed("commit", self.blobs.commit(finished)).await?;
         self.record(job, package, is_new, lock).await
