@@ -19,10 +19,15 @@ use crate::shared::NewEvent;
 pub(super) const CONNECTIONS: u32 = 5;
 /// How long to wait for one of them.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// What holds for every connection, unless a transaction says less. The server gives up what lasts longer: a process that was
-/// stopped in a transaction must not hold a lock for good, nor for as long as others wait for it.
-const SERVER_TIMEOUTS: [(&str, &str); 3] =
-    [("statement_timeout", "30s"), ("lock_timeout", "20s"), ("idle_in_transaction_session_timeout", "15s")];
+/// What holds for every connection, unless a transaction says otherwise, and whatever the server's own settings are. The server
+/// gives up what lasts longer: a process that was stopped in a transaction must not hold a lock for good, nor for as long as others
+/// wait for it. Whoever has waited for a lock must see what was committed meanwhile.
+const SETTINGS: [(&str, &str); 4] = [
+    ("statement_timeout", "30s"),
+    ("lock_timeout", "20s"),
+    ("idle_in_transaction_session_timeout", "15s"),
+    ("default_transaction_isolation", "read committed"),
+];
 
 /// The first half of the lock of an application's packages.
 const APPLICATION_LOCK: i32 = 7302;
@@ -63,7 +68,7 @@ pub(super) use retried;
 
 /// How to reach it.
 pub(super) fn options(options: PgConnectOptions) -> PgConnectOptions {
-    options.application_name("linkgate-store").options(SERVER_TIMEOUTS)
+    options.application_name("linkgate-store").options(SETTINGS)
 }
 
 /// As many connections as that.

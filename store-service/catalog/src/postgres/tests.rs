@@ -66,6 +66,23 @@ where
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_waited_for_a_lock_sees_what_others_did_meanwhile_whatever_the_server_is_set_to() {
+    let Some((server, [before])) = processes(LIMITS).await else { return };
+    sqlx::query(
+        "do $$ begin
+            execute format('alter database %I set default_transaction_isolation = ''repeatable read''', current_database());
+         end $$",
+    )
+    .execute(&before.pool)
+    .await
+    .unwrap();
+    assert_eq!(ask::<String>(&server, "show transaction_isolation").await, "repeatable read");
+    let catalog = PostgresCatalog::connect(&server.address(), LIMITS).await.unwrap();
+    let isolation: String = sqlx::query_scalar("show transaction_isolation").fetch_one(&catalog.pool).await.unwrap();
+    assert_eq!(isolation, "read committed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_whose_process_shows_no_sign_of_life_is_taken_over_and_the_old_claim_is_worth_nothing() {
     let Some((_server, [dead, other])) = processes(SHORT).await else { return };
     let accepted = job(1, "h", "a");
