@@ -132,6 +132,27 @@ async fn a_job_that_nobody_was_told_of_ends_with_its_process() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_process_went_away_goes_behind_new_ones_for_a_minute_and_no_longer() {
+    let limits = QueueLimits { running: 1, ..LIMITS };
+    let Some((server, [gone, other])) = processes(limits).await else { return };
+    let [first, second, third] = [1, 2, 3].map(|number| job(number, &number.to_string(), "a"));
+    enqueue(&gone, &first).await;
+    gone.accept(first.record.clone()).await.unwrap();
+    let claimed = claim(&gone).await;
+    gone.begin_life(id(&first)).await.unwrap();
+    enqueue(&other, &second).await;
+    enqueue(&other, &third).await;
+    gone.release(id(&first), Some(claimed.fence));
+    gone.chores.are_done().await;
+    let claimed = claim(&other).await;
+    assert_eq!(claimed.record.view.id, id(&second));
+    sqlx::query("update job set resumed_at = resumed_at - interval '1 minute'").execute(&other.pool).await.unwrap();
+    other.finish(claimed.record, failed(), Some(claimed.fence)).await.unwrap();
+    assert_eq!(claim(&other).await.record.view.id, id(&first), "it was there before the third");
+    assert_eq!(ask::<i64>(&server, "select count(*) from job where state = 'waiting'").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn limits_hold_for_all_processes_together() {
     let limits = QueueLimits { running: 2, queued: 4, queued_per_app: 4, ..LIMITS };
     let Some((server, [one, other])) = processes(limits).await else { return };
