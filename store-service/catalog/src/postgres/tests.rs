@@ -118,12 +118,13 @@ async fn a_job_that_nobody_was_told_of_ends_with_its_process() {
     let Some((server, [dead, other])) = processes(SHORT).await else { return };
     let (first, same) = (job(1, "h", "a"), job(1, "h", "a"));
     enqueue(&dead, &first).await;
+    let mut watched = other.watch(id(&first)).await.unwrap().expect("it is on the queue");
+    assert_eq!(other.enqueue(same.clone()).await.unwrap(), Enqueued::Joined(id(&first)), "of another process");
+    // Only now, for whoever looks finds that its lease has run out.
     let looking = tokio::spawn({
         let other = other.clone();
         async move { claim(&other).await }
     });
-    let mut watched = other.watch(id(&first)).await.unwrap().expect("it is on the queue");
-    assert_eq!(other.enqueue(same.clone()).await.unwrap(), Enqueued::Joined(id(&first)), "of another process");
     while watched.changed().await.is_ok() {}
     assert_eq!(other.find_job(id(&first)).await.unwrap(), None, "nothing is left of it");
     enqueue(&other, &same).await;
