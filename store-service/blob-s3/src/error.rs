@@ -83,10 +83,12 @@ pub(crate) fn start_error(what: &'static str, bucket: &str, error: &object_store
     }
 }
 
-/// A database that fails says nothing about the storage, but blobs can neither be found nor stored without it.
+/// A database that fails says nothing about the storage, but blobs can neither be found nor stored without it: where it is away,
+/// they are as good as away.
 pub(crate) fn key_error(error: KeyError) -> BlobError {
     match error {
         lost @ KeyError::Lost => BlobError::Io { doing: "publishing a blob", cause: io::Error::other(lost) },
+        away @ KeyError::Unavailable(_) => BlobError::Unavailable(away.into()),
         failed @ KeyError::Database(_) => BlobError::Io { doing: "asking for a key", cause: io::Error::other(failed) },
     }
 }

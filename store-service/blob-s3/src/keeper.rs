@@ -7,12 +7,13 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::poll_fn;
-use linkgate_store_core::ingest::ports::{BlobKeys, KeyHolder, ObjectKey};
+use linkgate_store_core::ingest::ports::{BlobKeys, KeyError, KeyHolder, ObjectKey};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::warn;
 
 use super::client::Bucket;
@@ -24,6 +25,8 @@ use super::hold::Holds;
 const WAITING: usize = 4_096;
 /// How many are done at once.
 const AT_ONCE: usize = 8;
+/// Between two tries to give up an object.
+const AGAIN: Duration = Duration::from_secs(5);
 /// Signs of life in the time of one lease: two may be lost.
 const BEATS: u32 = 4;
 
@@ -104,13 +107,25 @@ impl<K: BlobKeys> Cleaner<K> {
         }
     }
 
-    /// Leaves a key to whoever sweeps; `false` if it is a blob's, or if that is not known.
+    /// Leaves a key to whoever sweeps; `false` if it is a blob's, or if that is not known. Waits for a database that is away: for
+    /// as long as this store lives nobody sweeps what it does not give up.
     async fn give_up(&self, key: &ObjectKey) -> bool {
-        let disowned = self.keys.disown(self.holder, key).await;
-        if let Err(e) = &disowned {
-            warn!(object.key = %key, error = chain(e), "Cannot give up an object; it stays until this store has ended");
+        let mut is_first = true;
+        loop {
+            match self.keys.disown(self.holder, key).await {
+                Ok(is_no_blob) => return is_no_blob,
+                Err(e @ KeyError::Unavailable(_)) if is_first => {
+                    warn!(object.key = %key, error = chain(&e), "Cannot give up an object now; trying again until it is done");
+                    is_first = false;
+                }
+                Err(KeyError::Unavailable(_)) => {}
+                Err(e) => {
+                    warn!(object.key = %key, error = chain(&e), "Cannot give up an object; it stays until this store has ended");
+                    return false;
+                }
+            }
+            sleep(AGAIN).await;
         }
-        matches!(disowned, Ok(true))
     }
 }
 

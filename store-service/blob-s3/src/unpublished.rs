@@ -68,7 +68,7 @@ impl<K: BlobKeys> Unpublished<K> {
                 }
             }
             Ok(Published::Existing(_)) | Err(KeyError::Lost) => self.is_published_perhaps(false),
-            Err(KeyError::Database(_)) => {}
+            Err(KeyError::Unavailable(_) | KeyError::Database(_)) => {}
         }
         published.map_err(key_error)
     }

@@ -389,6 +389,7 @@ impl Maintenance for SqliteCatalog {
 
 fn fenced(error: QueueError) -> CatalogError {
     match error {
+        QueueError::Unavailable(cause) => CatalogError::Unavailable(cause),
         QueueError::Database(cause) => CatalogError::Database(cause),
         QueueError::Fenced | QueueError::Full(_) | QueueError::KeyReused => CatalogError::Fenced,
     }

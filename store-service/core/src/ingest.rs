@@ -326,7 +326,7 @@ impl<V: Services> Ingest<V> {
     }
 
     /// How an upload ended; `None` if it goes on, should it have been accepted: after the next start, at another store, or when
-    /// the storage is back.
+    /// the storage or the database is back.
     fn end(&self, job: &Job, outcome: Result<&PackageRow, &IngestError>) -> Option<JobEnd> {
         match outcome {
             Ok(row) => Some(JobEnd::Done(row.clone())),

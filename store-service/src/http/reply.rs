@@ -15,7 +15,8 @@ use linkgate_contract::{ErrorCode, JobId, Language, Problem, SourcePackage, Text
 use linkgate_store_core::budget::Exhausted;
 use linkgate_store_core::download::DownloadError;
 use linkgate_store_core::ingest::ports::{
-    BlobError, CatalogError, CredentialError, Failure, FileError, PackageRow, SentCredential, SourceError, Unreachable,
+    BlobError, CatalogError, CredentialError, Failure, FileError, PackageRow, QueueError, SentCredential, SourceError,
+    Unreachable,
 };
 use linkgate_store_core::ingest::{IngestError, NotReady, chain};
 use serde::Serialize;
@@ -211,9 +212,32 @@ pub(super) fn read_problem(error: &CatalogError) -> Problem {
         // The rest is what a change is refused with, and no change is made.
         _ => {
             error!(error = chain(error), "Cannot look packages up");
-            Problem::new(ErrorCode::Internal)
+            catalog_problem(error)
         }
     }
+}
+
+/// What a caller reads where the database fails.
+fn catalog_problem(error: &CatalogError) -> Problem {
+    match error {
+        CatalogError::Unavailable(_) => database_away(),
+        _ => Problem::new(ErrorCode::Internal),
+    }
+}
+
+/// The same of the queue in it.
+fn queue_problem(error: &QueueError) -> Problem {
+    match error {
+        QueueError::Unavailable(_) => database_away(),
+        _ => Problem::new(ErrorCode::Internal),
+    }
+}
+
+fn database_away() -> Problem {
+    Problem::with_detail(
+        ErrorCode::Unavailable,
+        Text::fixed("数据库暂时不可用，请稍后重试", "The database does not answer, try again later"),
+    )
 }
 
 /// What is used up in sum is nobody's own affair. A caller that holds its own share is told so: it is the one who can do something
@@ -278,7 +302,8 @@ pub(super) fn ingest_problem(error: &IngestError) -> Problem {
         IngestError::TooManyListings(exhausted) => too_many_listings(*exhausted),
         IngestError::Archive(error) => package::archive_problem(error),
         IngestError::Blob(error) => blob_problem(error),
-        IngestError::Catalog(_) | IngestError::Queue(_) => Problem::new(ErrorCode::Internal),
+        IngestError::Catalog(error) => catalog_problem(error),
+        IngestError::Queue(error) => queue_problem(error),
         IngestError::JoinedFailed(failure) => joined_problem(failure),
         IngestError::GivenUp { lives } => Problem::with_detail(
             ErrorCode::UploadAbandoned,
@@ -336,7 +361,7 @@ pub(super) fn download_problem(error: &DownloadError) -> Problem {
         DownloadError::Changed => Problem::new(ErrorCode::PackageChanged),
         DownloadError::Damaged => Problem::new(ErrorCode::ObjectStore),
         DownloadError::Blob(error) => blob_problem(error),
-        DownloadError::Catalog(_) => Problem::new(ErrorCode::Internal),
+        DownloadError::Catalog(error) => catalog_problem(error),
     }
 }
 
@@ -648,6 +673,9 @@ mod tests {
             (IngestError::Blob(BlobError::Unavailable(io().into())), C::Unavailable),
             (IngestError::Blob(BlobError::WriterGone), C::ObjectStore),
             (IngestError::Catalog(CatalogError::Database(io().into())), C::Internal),
+            (IngestError::Catalog(CatalogError::Unavailable(io().into())), C::Unavailable),
+            (IngestError::Queue(QueueError::Database(io().into())), C::Internal),
+            (IngestError::Queue(QueueError::Unavailable(io().into())), C::Unavailable),
         ];
         assert_codes(cases);
     }

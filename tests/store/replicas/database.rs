@@ -165,3 +165,24 @@ async fn what_nobody_is_told_of_is_found_all_the_same() {
     other.stop();
     assert_eq!(replicas.collect(&source).await.rows.len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accepted_upload_goes_on_when_the_database_was_away_at_its_end() {
+    let Some(mut replicas) = Replicas::start().await else { return };
+    let source = holding(0).await;
+    let store = replicas.store(&source, &with_long_lease());
+    let upload = accepted(&store, store.request(source.url()).version("1")).await;
+    source.wait_for_requests(1).await;
+    replicas.postgres.stop();
+    source.release();
+    // Its bytes find no place then, and that it failed could be recorded as soon as the database is back.
+    sleep(AWAY).await;
+    let refused = store.send(store.below(reqwest::Method::GET, "").in_english()).await;
+    assert_eq!((refused.status, &refused.json()["code"]), (503, &"SERVICE_UNAVAILABLE".into()), "{}", refused.body);
+    replicas.postgres.start_again();
+    assert_done(&store, &upload).await;
+    store.stop();
+    let left = replicas.collect(&source).await;
+    assert_eq!((left.rows.len(), left.blobs.len()), (1, 1));
+    assert_eq!(replicas.ask::<i64>("select lives from job").await, 1, "it was no fault of the upload");
+}

@@ -72,6 +72,18 @@ async fn what_a_store_left_that_died_is_swept_by_another_one_and_not_while_it_li
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_given_up_while_the_database_is_away_is_deleted_when_it_is_back() {
+    let Some(stage) = Stage::set().await else { return };
+    let finished = finish(&stage.store, b"undone", None).await;
+    stage.keys.fail_next(Fault::Before);
+    stage.keys.be_away(2);
+    stage.store.commit(finished).await.unwrap_err();
+    assert_eq!(stage.keys.being_written().len(), 1, "nobody knows whether it is a blob's");
+    stage.wait_until_left(&[]).await;
+    assert_eq!(stage.keys.being_written(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_of_unknown_outcome_leaves_a_blob_or_nothing() {
     let Some(stage) = Stage::set().await else { return };
     let [done, undone] = [&b"done"[..], b"undone"].map(|sent| finish(&stage.store, sent, None));

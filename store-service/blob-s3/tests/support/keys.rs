@@ -46,6 +46,8 @@ struct State {
     holds: HashMap<HoldId, KeyHolder>,
     referenced: HashSet<Sha256>,
     fault: Fault,
+    /// How often nothing can be given up.
+    outages: u32,
 }
 
 struct Writing {
@@ -85,6 +87,11 @@ impl MemoryKeys {
     /// What becomes of the next publication.
     pub fn fail_next(&self, fault: Fault) {
         self.state().fault = fault;
+    }
+
+    /// The next times nothing can be given up.
+    pub fn be_away(&self, times: u32) {
+        self.state().outages = times;
     }
 
     pub fn reference_blob(&self, sha256: Sha256) {
@@ -222,6 +229,10 @@ impl BlobKeys for MemoryKeys {
 
     async fn disown(&self, holder: KeyHolder, key: &ObjectKey) -> Result<bool, KeyError> {
         let mut state = self.state();
+        if let Some(outages) = state.outages.checked_sub(1) {
+            state.outages = outages;
+            return Err(KeyError::Unavailable("away".into()));
+        }
         let ours = state.being_written.get_mut(key.as_str()).filter(|writing| writing.holder == holder);
         Ok(ours.map(|writing| writing.is_given_up = true).is_some())
     }

@@ -25,7 +25,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Row as _, Transaction};
 use tokio::time::sleep;
 
 use super::PostgresCatalog;
-use super::database::{ASKED_AFTER, ASKED_AGAIN, Again, Failure, UnknownOutcome, is_refusal, retried};
+use super::database::{ASKED_AFTER, ASKED_AGAIN, Again, Failure, UnknownOutcome, is_away, is_refusal, retried};
 use crate::shared::{signed, unsigned};
 
 /// See the module.
@@ -67,20 +67,20 @@ impl PostgresCatalog {
 impl Failure for KeyError {
     fn again(&self) -> Again {
         match self {
-            Self::Database(cause) => cause.again(),
+            Self::Unavailable(cause) | Self::Database(cause) => cause.again(),
             Self::Lost => Again::Never,
         }
     }
 }
 
 fn failed(error: sqlx::Error) -> KeyError {
-    KeyError::Database(error.into())
+    if is_away(&error) { KeyError::Unavailable(error.into()) } else { KeyError::Database(error.into()) }
 }
 
 /// Not to be done again if it may have been done.
 async fn commit(tx: Transaction<'_, Postgres>) -> Result<(), KeyError> {
     let Err(error) = tx.commit().await else { return Ok(()) };
-    Err(if is_refusal(&error) { failed(error) } else { KeyError::Database(UnknownOutcome(error).into()) })
+    Err(if is_refusal(&error) { failed(error) } else { KeyError::Unavailable(UnknownOutcome(error).into()) })
 }
 
 fn seconds(time: Duration) -> f64 {
@@ -314,7 +314,7 @@ impl PostgresBlobKeys {
                 Err(_) => sleep(ASKED_AGAIN).await,
             }
         }
-        Err(KeyError::Database(UnknownOutcome(error).into()))
+        Err(KeyError::Unavailable(UnknownOutcome(error).into()))
     }
 
     /// The lock is the digest's, so whoever committed has ended: no reply that was lost can come true later.

@@ -240,7 +240,7 @@ impl PostgresCatalog {
 
 /// Not to be tried again if it may have been done.
 fn unless_refused(error: sqlx::Error) -> CatalogError {
-    if is_refusal(&error) { failed(error) } else { CatalogError::Database(UnknownOutcome(error).into()) }
+    if is_refusal(&error) { failed(error) } else { CatalogError::Unavailable(UnknownOutcome(error).into()) }
 }
 
 /// Whether its version is free is for the unique index to say.

@@ -16,7 +16,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::queue_state::QueueState;
-use super::{maintenance, queue, usage};
+use super::{jobs, maintenance, queue, usage};
 
 /// How long anybody waits for what was left to do before.
 const AT_MOST: Duration = Duration::from_secs(5);
@@ -25,6 +25,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Something to do.
 pub(super) enum Chore {
+    /// Takes back that somebody worked on a job, which was stopped by no fault of its own.
+    GiveLifeBack { id: JobId },
     /// Gives up a job.
     Release { id: JobId, fence: Option<Fence> },
     /// Lets a job be claimed again that somebody has claimed who did not wait for it.
@@ -85,6 +87,7 @@ async fn work(mut chores: mpsc::UnboundedReceiver<Chore>, pool: PgPool, state: A
 
 async fn attempt(chore: &Chore, pool: &PgPool, state: &QueueState) -> Result<(), sqlx::Error> {
     match chore {
+        Chore::GiveLifeBack { id } => jobs::count_life(pool, *id, -1).await,
         Chore::Release { id, fence } => queue::release(pool, state, *id, *fence).await,
         Chore::PutBack { id, fence } => queue::put_back(pool, state, *id, *fence).await,
         Chore::TakeBack { job, token } => usage::take_back(pool, *job, *token).await,

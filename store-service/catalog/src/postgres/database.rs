@@ -34,6 +34,10 @@ const APPLICATION_LOCK: i32 = 7302;
 /// The whole of the lock of those who give up bytes, whose packages are of many applications.
 const PURGE_LOCK: i64 = 7303;
 
+/// What the server says where whoever looks after it has something to do: about connections, who may have one, resources, and
+/// its system.
+const CLASSES_OF_OUTAGE: [&str; 4] = ["08", "28", "53", "58"];
+
 /// How often something is done in all.
 const TRIES: u32 = 6;
 /// Before the second time; then twice as long each time, up to the last.
@@ -127,8 +131,10 @@ impl Failure for sqlx::Error {
             // or seemed to a server that did. Or it stops or starts.
             Self::Database(said) => match said.code().as_deref() {
                 Some("40001" | "40P01" | "25P03" | "57P01" | "57P02" | "57P03") => Again::Soon,
-                // Somebody else has the lock for too long.
-                Some("55P03") => Again::WhenItIsBack,
+                // Somebody else has the lock for too long, it takes too long, or the server only reads, as after a failover.
+                Some("55P03" | "57014" | "25006") => Again::WhenItIsBack,
+                // A server that is cut off, full, or has a bad disk, and one whose passwords are being changed.
+                Some(code) if CLASSES_OF_OUTAGE.iter().any(|class| code.starts_with(class)) => Again::WhenItIsBack,
                 _ => Again::Never,
             },
             // Whatever the connection was doing is rolled back.
@@ -148,7 +154,7 @@ impl Failure for Cause {
 impl Failure for CatalogError {
     fn again(&self) -> Again {
         match self {
-            Self::Database(cause) => cause.again(),
+            Self::Unavailable(cause) | Self::Database(cause) => cause.again(),
             _ => Again::Never,
         }
     }
@@ -166,7 +172,7 @@ impl Failure for ChangeError {
 impl Failure for QueueError {
     fn again(&self) -> Again {
         match self {
-            Self::Database(cause) => cause.again(),
+            Self::Unavailable(cause) | Self::Database(cause) => cause.again(),
             _ => Again::Never,
         }
     }
@@ -217,7 +223,7 @@ pub(super) async fn commit(pool: &PgPool, tx: Transaction<'_, Postgres>, proof: 
             Err(_) => sleep(ASKED_AGAIN).await,
         }
     }
-    Err(CatalogError::Database(UnknownOutcome(error).into()))
+    Err(CatalogError::Unavailable(UnknownOutcome(error).into()))
 }
 
 /// Whether a commit that failed was surely not done: the server had something against it.
@@ -244,17 +250,24 @@ pub(super) struct UnknownOutcome(#[source] pub(super) sqlx::Error);
 pub(super) fn failed(error: sqlx::Error) -> CatalogError {
     match &error {
         sqlx::Error::Database(said) if said.constraint() == Some("source_package_live") => CatalogError::AlreadyExists,
+        _ if is_away(&error) => CatalogError::Unavailable(error.into()),
         _ => CatalogError::Database(error.into()),
     }
 }
 
 pub(super) fn queue_failed(error: sqlx::Error) -> QueueError {
-    QueueError::Database(error.into())
+    if is_away(&error) { QueueError::Unavailable(error.into()) } else { QueueError::Database(error.into()) }
+}
+
+/// Whether the server is away, or cannot do it now.
+pub(super) fn is_away(error: &sqlx::Error) -> bool {
+    error.again() != Again::Never
 }
 
 /// What holds for tables with jobs in them, in the words of the queue.
 pub(super) fn from_catalog(error: CatalogError) -> QueueError {
     match error {
+        CatalogError::Unavailable(cause) => QueueError::Unavailable(cause),
         CatalogError::Database(cause) => QueueError::Database(cause),
         other => QueueError::Database(other.into()),
     }

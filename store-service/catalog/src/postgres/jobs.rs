@@ -230,7 +230,7 @@ pub(super) async fn record_acceptance(
 }
 
 /// Records one life more of an accepted upload, or one less.
-pub(super) async fn count_life(pool: &PgPool, id: JobId, by: i64) -> Result<(), CatalogError> {
+pub(super) async fn count_life(pool: &PgPool, id: JobId, by: i64) -> Result<(), sqlx::Error> {
     let counted = sqlx::query(
         "update job set lives = greatest(lives + $1, 0) where id = $2 and is_accepted and ended_ms is null",
     )
@@ -238,7 +238,7 @@ pub(super) async fn count_life(pool: &PgPool, id: JobId, by: i64) -> Result<(), 
     .bind(id.as_uuid())
     .execute(pool)
     .await;
-    counted.map(|_| ()).map_err(failed)
+    counted.map(|_| ())
 }
 
 /// A key that is there already is over its time, or stands for this very upload.

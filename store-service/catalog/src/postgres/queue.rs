@@ -27,7 +27,7 @@ use uuid::Uuid;
 use super::PostgresCatalog;
 use super::chores::{Chore, Chores};
 use super::database::{
-    ASKED_AFTER, ASKED_AGAIN, UnknownOutcome, failed, from_catalog, is_refusal, limit, queue_failed, retried,
+    ASKED_AFTER, ASKED_AGAIN, UnknownOutcome, failed, from_catalog, is_away, is_refusal, limit, queue_failed, retried,
 };
 use super::jobs::{self, Place};
 use super::queue_state::QueueState;
@@ -105,11 +105,16 @@ impl JobQueue for PostgresCatalog {
     }
 
     async fn begin_life(&self, id: JobId) -> Result<(), QueueError> {
-        retried!(while it is away, jobs::count_life(&self.pool, id, 1)).map_err(from_catalog)
+        retried!(while it is away, jobs::count_life(&self.pool, id, 1)).map_err(queue_failed)
     }
 
     async fn give_life_back(&self, id: JobId) -> Result<(), QueueError> {
-        jobs::count_life(&self.pool, id, -1).await.map_err(from_catalog)
+        let given = jobs::count_life(&self.pool, id, -1).await;
+        if given.as_ref().is_err_and(is_away) {
+            self.chores.add(Chore::GiveLifeBack { id });
+            return Ok(());
+        }
+        given.map_err(queue_failed)
     }
 
     async fn finish(&self, job: JobRecord, end: JobEnd, fence: Option<Fence>) -> Result<(), QueueError> {
@@ -477,7 +482,7 @@ async fn commit_end(pool: &PgPool, tx: Transaction<'_, Postgres>, id: JobId, end
             Err(_) => sleep(ASKED_AGAIN).await,
         }
     }
-    Err(QueueError::Database(UnknownOutcome(error).into()))
+    Err(QueueError::Unavailable(UnknownOutcome(error).into()))
 }
 
 /// Hears what other processes say, until it is stopped. Whatever comes, also that the connection broke, is a reason to look.

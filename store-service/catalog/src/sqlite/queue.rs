@@ -108,6 +108,7 @@ fn queue_failed(error: sqlx::Error) -> QueueError {
 
 fn from_catalog(error: CatalogError) -> QueueError {
     match error {
+        CatalogError::Unavailable(cause) => QueueError::Unavailable(cause),
         CatalogError::Database(cause) => QueueError::Database(cause),
         other => QueueError::Database(other.into()),
     }

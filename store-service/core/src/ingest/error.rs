@@ -111,9 +111,14 @@ pub enum IngestError {
 }
 
 impl IngestError {
-    /// Whether the storage is away, which it will not be for good.
+    /// Whether the storage or the database is away, which they will not be for good.
     pub(super) fn is_outage(&self) -> bool {
-        matches!(self, Self::Blob(BlobError::Unavailable(_)))
+        matches!(
+            self,
+            Self::Blob(BlobError::Unavailable(_))
+                | Self::Catalog(CatalogError::Unavailable(_))
+                | Self::Queue(QueueError::Unavailable(_))
+        )
     }
 
     /// What it is called in metrics.
@@ -179,9 +184,10 @@ impl From<CatalogError> for IngestError {
             CatalogError::InUse(pins) => Self::InUse(pins),
             CatalogError::QuotaExceeded(exceeded) => Self::QuotaExceeded(exceeded),
             CatalogError::Fenced => Self::ClaimLost,
-            failed @ (CatalogError::Busy | CatalogError::TooCostly | CatalogError::Database(_)) => {
-                Self::Catalog(failed)
-            }
+            failed @ (CatalogError::Busy
+            | CatalogError::TooCostly
+            | CatalogError::Unavailable(_)
+            | CatalogError::Database(_)) => Self::Catalog(failed),
         }
     }
 }
@@ -192,7 +198,7 @@ impl From<QueueError> for IngestError {
             QueueError::Full(exhausted) => Self::QueueFull(exhausted),
             QueueError::KeyReused => Self::KeyReused,
             QueueError::Fenced => Self::ClaimLost,
-            failed @ QueueError::Database(_) => Self::Queue(failed),
+            failed @ (QueueError::Unavailable(_) | QueueError::Database(_)) => Self::Queue(failed),
         }
     }
 }

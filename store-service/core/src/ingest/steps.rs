@@ -58,7 +58,7 @@ struct ReleaseOnDrop<'a, Q: JobQueue> {
 impl<Q: JobQueue> Drop for ReleaseOnDrop<'_, Q> {
     fn drop(&mut self) {
         let fence = self.job.leave();
-        if fence.is_some() || self.job.has_reached(Stage::Queued) {
+        if fence.is_some() || self.job.has_reached(Stage::Queued) || self.job.goes_on() {
             self.queue.release(self.job.id(), fence);
         }
     }
@@ -122,7 +122,7 @@ impl<V: Services> Ingest<V> {
     }
 
     /// What nobody was told of and did not begin in earnest leaves no trace; what was accepted and only has to stop with the
-    /// store, or for a storage that is away, is taken up again.
+    /// store, or for a storage or a database that is away, is taken up again.
     async fn record_failure(&self, job: &Job, error: &IngestError) {
         let mut state = job.record_state.lock().await;
         let is_known = *state == RecordState::Accepted || job.has_reached(Stage::Fetching);
@@ -397,7 +397,7 @@ impl<V: Services> Ingest<V> {
             Err(error) => {
                 // Only a clear refusal: a commit that reports a failure may yet be found done after a crash, and its row
                 // must then find its blob.
-                if is_new && !matches!(error, CatalogError::Database(_)) {
+                if is_new && !matches!(error, CatalogError::Unavailable(_) | CatalogError::Database(_)) {
                     free_unless_referenced(&self.blobs, &self.catalog, sha256).await;
                 }
                 Err(error.into())

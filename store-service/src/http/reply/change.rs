@@ -6,8 +6,8 @@ use linkgate_store_core::ingest::ports::{ChangeError, MAX_PINS, Pin};
 use linkgate_store_core::settings::QuotaExceeded;
 use serde_json::json;
 
-use super::blob_problem;
 use super::detail::pin_entry;
+use super::{blob_problem, catalog_problem, queue_problem};
 
 /// The problem to answer with.
 pub(in crate::http) fn change_problem(error: &ChangeError, zone: &TimeZone) -> Problem {
@@ -34,7 +34,8 @@ pub(in crate::http) fn change_problem(error: &ChangeError, zone: &TimeZone) -> P
         ChangeError::Deleted => Problem::new(ErrorCode::PackageDeleted),
         ChangeError::Purged => Problem::new(ErrorCode::PackagePurged),
         ChangeError::Blob(error) => blob_problem(error),
-        ChangeError::Catalog(_) | ChangeError::Queue(_) => Problem::new(ErrorCode::Internal),
+        ChangeError::Catalog(error) => catalog_problem(error),
+        ChangeError::Queue(error) => queue_problem(error),
     }
 }
 

@@ -162,6 +162,9 @@ pub enum KeyError {
     /// The key is not this process's any more: it showed no sign of life for so long that its key was swept.
     #[error("the object was given up, because its writer had shown no sign of life")]
     Lost,
+    /// The database is away, or cannot do it now. What was to be written may be written.
+    #[error("the database of object keys is away")]
+    Unavailable(#[source] Cause),
     /// The database failed. What was to be written may be written.
     #[error("the database of object keys failed")]
     Database(#[source] Cause),

@@ -470,7 +470,10 @@ pub enum CatalogError {
     /// What was asked for would take longer than anybody may hold the database.
     #[error("what is asked for takes too long")]
     TooCostly,
-    /// The database failed.
+    /// The database is away, or cannot do it now. What was to be changed may be changed.
+    #[error("the database is away")]
+    Unavailable(#[source] Cause),
+    /// The database failed. What was to be changed may be changed.
     #[error("the database failed")]
     Database(#[source] Cause),
 }

@@ -183,6 +183,9 @@ pub enum QueueError {
     /// Somebody else has claimed the job meanwhile, or it was taken off the queue.
     #[error("the job's claim has run out")]
     Fenced,
+    /// The database is away, or cannot do it now. What was to be changed may be changed.
+    #[error("the database is away")]
+    Unavailable(#[source] Cause),
     /// The database failed.
     #[error("the database failed")]
     Database(#[source] Cause),
