@@ -134,6 +134,9 @@ pub enum FormatError {
     /// A tar with the end of a zip among its last bytes: many readers would take it for a zip.
     #[error("it can be read as a zip as well; compress it, or let another member come last")]
     AlsoZip,
+    /// A compressed file or a zip whose first block is the header of a tar: many readers would take it for that.
+    #[error("it can be read as a tar as well; pack it anew")]
+    AlsoTar,
     /// A zip without a directory at its very end, or with another end in its comment.
     #[error("it does not end with a directory")]
     NoDirectory,
@@ -241,6 +244,9 @@ pub enum MemberError {
     /// The directory and the member's own header disagree.
     #[error("the directory says something else than the member")]
     Disagrees,
+    /// A stored member with what looks like its end within it, to who reads the archive as it comes.
+    #[error("it holds what some unpackers take for its end; pack it with Deflate")]
+    FalseEnd,
     /// It lies over another member.
     #[error("it lies over another member")]
     Overlaps,

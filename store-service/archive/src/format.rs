@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::tar::is_v7_header;
+use super::tar::{has_tar_checksum, is_v7_header};
 
 /// A format of packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -129,9 +129,8 @@ pub(super) const SNIFF_BYTES: usize = 512;
 
 /// The format of a file that begins with `head`: its first [`SNIFF_BYTES`], or all that it has.
 pub(super) fn sniff_format(head: &[u8]) -> Result<Format, LooksLike> {
-    let known: [(&[u8], Format); 6] = [
+    let known: [(&[u8], Format); 5] = [
         (b"\x1f\x8b", Format::TarGz),
-        (b"BZh", Format::TarBz2),
         (b"\xfd7zXZ\0", Format::TarXz),
         (b"\x28\xb5\x2f\xfd", Format::TarZst),
         (b"PK\x03\x04", Format::Zip),
@@ -139,6 +138,12 @@ pub(super) fn sniff_format(head: &[u8]) -> Result<Format, LooksLike> {
     ];
     if let Some((_, format)) = known.iter().find(|(magic, _)| head.starts_with(magic)) {
         return Ok(*format);
+    }
+    // Its first block, or its end where it has none: the letters before it may begin a name.
+    if let [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..]
+    | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] = head
+    {
+        return Ok(Format::TarBz2);
     }
     // A Zstandard file may begin with frames that hold no data.
     if let [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] = head {
@@ -149,6 +154,11 @@ pub(super) fn sniff_format(head: &[u8]) -> Result<Format, LooksLike> {
         _ if is_v7_header(head) => Ok(Format::Tar),
         _ => Err(guess_content(head)),
     }
+}
+
+/// Whether a file that begins so is a tar as well to readers that look for one first.
+pub(super) fn is_also_tar(format: Format, head: &[u8]) -> bool {
+    format != Format::Tar && has_tar_checksum(head)
 }
 
 /// What a file looks like that is no archive.
@@ -247,7 +257,9 @@ mod tests {
     #[test]
     fn archives_are_told_by_their_magic_and_by_nothing_else() {
         assert_eq!(sniff_format(b"\x1f\x8b\x08"), Ok(Format::TarGz));
-        assert_eq!(sniff_format(b"BZh9"), Ok(Format::TarBz2));
+        assert_eq!(sniff_format(b"BZh91AY&SY"), Ok(Format::TarBz2));
+        assert_eq!(sniff_format(b"BZh9\x17rE8P\x90"), Ok(Format::TarBz2));
+        assert_eq!(sniff_format(b"BZhang says"), Err(LooksLike::Text));
         assert_eq!(sniff_format(b"\xfd7zXZ\0"), Ok(Format::TarXz));
         assert_eq!(sniff_format(b"\x28\xb5\x2f\xfd"), Ok(Format::TarZst));
         assert_eq!(sniff_format(b"\x52\x2a\x4d\x18"), Ok(Format::TarZst));

@@ -33,7 +33,7 @@ pub use listed::{ListedKind, ListedMember};
 pub use resources::{Resources, Unmetered};
 pub use zip::inspect_zip;
 
-use format::{SNIFF_BYTES, sniff_format};
+use format::{SNIFF_BYTES, is_also_tar, sniff_format};
 use member_list::MemberSummary;
 use tar::TarSummary;
 use unpack::Unpacker;
@@ -180,6 +180,9 @@ impl Inspector {
         let State::Head(head) = &mut self.state else { return Ok(()) };
         let head = std::mem::take(head);
         match sniff_format(&head) {
+            Ok(format) if is_also_tar(format, &head) => {
+                return Err(ArchiveError::Format { format, error: FormatError::AlsoTar });
+            }
             Ok(Format::Zip) => self.state = State::Zip,
             Ok(format) => {
                 let mut unpacker = Unpacker::new(format, &self.limits);

@@ -18,8 +18,8 @@ use super::limits::Limits;
 use super::member_list::{MemberKind, MemberList, MemberSummary, is_description_name};
 use super::names::MemberPath;
 use extended::{Extended, Extension};
-pub(super) use header::is_v7_header;
 use header::{BLOCK_BYTES, Block, Header, HeaderError, Type};
+pub(super) use header::{has_tar_checksum, is_v7_header};
 use holes::holes_error;
 use sparse::{GnuMap, TextMap};
 

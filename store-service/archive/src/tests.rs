@@ -391,6 +391,36 @@ fn something_behind_the_end_is_refused() {
 }
 
 #[test]
+fn what_others_take_for_a_tar_is_refused() {
+    // A header that ends the beginning of another format, as the content of a field that it passes over.
+    let disguised = |beginning: &[u8], rest: &[u8]| {
+        let mut head = [0; 512];
+        head[..beginning.len()].copy_from_slice(beginning);
+        head[100..156].copy_from_slice(b"0000644\x000000000\x000000000\x0000000000000\x0000000000000\0        ");
+        head[257..265].copy_from_slice(b"ustar\x0000");
+        let sum: u32 = head.iter().map(|byte| u32::from(*byte)).sum();
+        head[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        [&head[..], rest].concat()
+    };
+    let hidden = tar(&[file("app_desc.yaml", DESCRIPTION)]);
+    let field_bytes = u16::try_from(500 + hidden.len()).unwrap().to_le_bytes();
+    let gzip = [&b"\x1f\x8b\x08\x04\0\0\0\0\0\x03"[..], &field_bytes].concat();
+    let content = gz(&good_tar());
+    let refused = disguised(&gzip, &[&hidden[..], &content[10..]].concat());
+    refuses(&refused, Format::TarGz, FormatError::AlsoTar);
+    let frame_bytes = u32::try_from(504 + hidden.len()).unwrap().to_le_bytes();
+    let frame = [&b"\x50\x2a\x4d\x18"[..], &frame_bytes].concat();
+    refuses(&disguised(&frame, &[hidden, zst(&good_tar())].concat()), Format::TarZst, FormatError::AlsoTar);
+    refuses(&disguised(b"PK\x03\x04", b"whatever follows"), Format::Zip, FormatError::AlsoTar);
+}
+
+#[test]
+fn a_name_that_begins_as_another_format_does_is_a_name() {
+    let plain = tar(&[file("BZhang/app_desc.yaml", DESCRIPTION)]);
+    assert_eq!(judge(&plain).map(|package| package.format), Ok(Format::Tar));
+}
+
+#[test]
 fn a_tar_that_others_take_for_a_zip_is_refused() {
     let zip = super::zip::tests::good_zip();
     // In a field of the last stream's header.

@@ -8,6 +8,7 @@
 
 mod content;
 mod directory;
+mod false_end;
 mod fields;
 mod members;
 

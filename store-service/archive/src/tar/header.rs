@@ -71,12 +71,18 @@ impl Dialect {
     /// Nothing for a magic that only some readers know.
     fn of(block: &Block) -> Option<Self> {
         match block.get(257..265) {
-            Some(b"ustar\x0000") => Some(Self::Posix),
+            // Some packers of .NET and of Java leave the version out, which all readers pass over.
+            Some(b"ustar\x0000" | b"ustar\0 \0" | b"ustar\0\0\0") => Some(Self::Posix),
             Some(b"ustar  \0") => Some(Self::Gnu),
             Some([b'u', b's', b't', b'a', b'r', ..]) | None => None,
             Some(_) => Some(Self::V7),
         }
     }
+}
+
+/// Whether readers that look for a tar before anything else would take a file for one that begins so.
+pub(crate) fn has_tar_checksum(head: &[u8]) -> bool {
+    head.first_chunk::<BLOCK_BYTES>().is_some_and(has_checksum)
 }
 
 /// Whether a file that begins so is a tar of v7, which only its checksum and the form of its numbers tell.
@@ -95,6 +101,10 @@ impl Header {
             Dialect::V7 if !is_v7_header(block) => return Err(HeaderError::Magic),
             _ if !has_checksum(block) => return Err(HeaderError::Checksum),
             _ => {}
+        }
+        // By star's mark, some readers take the last part of the prefix for times.
+        if dialect == Dialect::Posix && field(508..512) == b"tar\0" && field(475..476) != [0] {
+            return Err(HeaderError::Field);
         }
         let (name, prefix) = (parse_text(field(0..100)), parse_text(field(345..500)));
         let name = match (prefix, dialect) {

@@ -138,6 +138,30 @@ fn wrong_checksums_and_damaged_headers_are_refused_with_their_place() {
 }
 
 #[test]
+fn the_version_of_ustar_may_be_left_out() {
+    for version in [b"00", b" \0", b"\0\0"] {
+        let mut block = header(b"name", b'0', b"", 0);
+        block[263..265].copy_from_slice(version);
+        assert!(judge(&tar(&[with_checksum(block.clone())])).is_ok(), "{version:?}");
+        block[345..348].copy_from_slice(b"../");
+        member_refused("..//name", MemberError::Parent, &[with_checksum(block)]);
+    }
+}
+
+#[test]
+fn a_prefix_that_reaches_into_the_times_of_star_is_refused() {
+    let with_prefix = |bytes: usize, mark: &[u8; 4]| {
+        let mut block = header(b"x", b'0', b"", 0);
+        block[345..345 + bytes].fill(b'p');
+        block[508..512].copy_from_slice(mark);
+        tar(&[with_checksum(block)])
+    };
+    assert!(judge(&with_prefix(130, b"tar\0")).is_ok());
+    assert!(judge(&with_prefix(131, b"\0\0\0\0")).is_ok());
+    broken(FormatError::Header { at: 0 }, &with_prefix(131, b"tar\0"));
+}
+
+#[test]
 fn binary_sizes_are_read_and_absurd_ones_refused() {
     let sized = |size: [u8; 8]| {
         let mut block = header(b"a", b'0', b"", 0);

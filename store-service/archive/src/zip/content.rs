@@ -4,7 +4,8 @@ use std::io::BufRead;
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
-use super::directory::{Entry, Method};
+use super::directory::{DESCRIPTOR, Entry, Method};
+use super::false_end::FalseEnd;
 use super::{BUFFER_BYTES, format_error, read_error};
 use crate::error::{ArchiveError, FormatError, MemberError};
 use crate::resources::Resources;
@@ -59,9 +60,13 @@ impl<'a> Content<'a> {
     }
 
     fn copy_stored(&mut self, file: &mut impl BufRead, sink: &mut impl FnMut(&[u8])) -> Result<(), ArchiveError> {
+        let mut false_end = (self.entry.flags & DESCRIPTOR != 0).then(FalseEnd::default);
         while self.packed_left > 0 {
             let piece = next_piece(file, self.packed_left)?;
             let length = piece.len();
+            if false_end.as_mut().is_some_and(|end| end.is_in(piece)) {
+                return Err(ArchiveError::for_member(self.name, MemberError::FalseEnd));
+            }
             self.hand_on(length, piece, sink)?;
             self.consume(file, length);
         }

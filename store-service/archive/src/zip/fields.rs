@@ -94,6 +94,11 @@ impl<'a> Extra<'a> {
         (is_over(left.0) || repeats(content, &wide)).then_some(wide)
     }
 
+    /// Whether zip64 is there and leaves both sizes open, as a packer writes that cannot go back; so do the numbers beside it.
+    pub(super) fn leaves_sizes_open(&self, numbers: [u32; 2]) -> bool {
+        self.zip64 == Some(&[0xff; 16]) && numbers.iter().all(|number| [0, IN_ZIP64].contains(number))
+    }
+
     /// Whether zip64 was named at all.
     pub(super) fn has_zip64(&self) -> bool {
         self.zip64.is_some()
@@ -108,7 +113,10 @@ fn parse_unicode_path<'a>(content: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut sum = Crc::new();
     sum.update(name);
     let is_made_for_name = *version == 1 && Fields(crc).read_u32() == sum.sum();
-    let is_same = |(own, other): (&[u8], &[u8])| own == other || !other.is_ascii() && !is_description(own);
+    // A part that is none, or leads nowhere, is none to some readers: it is not another one, either.
+    let is_part = |part: &[u8]| !matches!(part, b"" | b"." | b"..");
+    let is_same =
+        |(own, other): (&[u8], &[u8])| own == other || is_part(own) && !other.is_ascii() && !is_description(own);
     let slashes = |name: &[u8]| name.iter().filter(|b| **b == b'/').count();
     let (own, other) = (name.split(|b| *b == b'/'), path.split(|b| *b == b'/'));
     let fits = slashes(name) == slashes(path) && own.zip(other).all(is_same);

@@ -125,7 +125,8 @@ impl<'a, R: Read + Seek> Members<'a, R> {
         // Whoever writes a descriptor may know the numbers only afterwards.
         let says_later = flags & DESCRIPTOR != 0;
         let extra = parse_extra(&extra, &name, at)?;
-        let sizes = extra.widen([size, packed]);
+        let is_open = says_later && extra.leaves_sizes_open([size, packed]);
+        let sizes = if is_open { Some([0; 2]) } else { extra.widen([size, packed]) };
         let fits = |own: u64, listed: u64| own == listed || says_later && own == 0;
         let agrees = flags == entry.flags
             && Method::from_number(method) == Ok(entry.method)

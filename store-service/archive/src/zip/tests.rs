@@ -302,6 +302,10 @@ fn a_name_in_utf8_that_is_another_one_is_refused() {
         (b"\xd4\xb4/", "\u{6e90}"),
         (b"app_desc.yaml", "\u{6e90}.yaml"),
         (b"\xd4\xb4.yaml", "app_desc.yaml"),
+        // A part that is none for some readers and a folder for others.
+        (b"./l", "\u{6e90}/l"),
+        (b"a//l", "a/\u{6e90}/l"),
+        (b"./app_desc.yaml", "\u{6e90}/app_desc.yaml"),
     ] {
         refused(with_path(name, path));
     }
@@ -381,6 +385,20 @@ fn numbers_that_come_later_may_be_left_out_but_not_be_others() {
     let mut member = made("m", b"content");
     member.own.push((14, vec![0; 12]));
     refuses_last(MemberError::Disagrees, member);
+}
+
+#[test]
+fn a_stored_member_has_no_end_within_it_for_readers_of_a_stream() {
+    let mark = b"PK\x07\x08";
+    let stored = |content: &[u8]| Made { method: 0, ..made("m", content) }.streamed(mark);
+    let first = [&mark[..], &crc(b"").to_le_bytes(), b"more"].concat();
+    refuses_last(MemberError::FalseEnd, stored(&first));
+    let later = [b"some", &mark[..], &crc(b"some").to_le_bytes()].concat();
+    refuses_last(MemberError::FalseEnd, stored(&later));
+    // The mark alone is none, and neither is one where the reader knows the length or finds the end in the data.
+    assert!(judge(&zip(&[stored(&[&mark[..], b"more than that"].concat())])).is_ok());
+    assert!(judge(&zip(&[Made { method: 0, ..made("m", &first) }])).is_ok());
+    assert!(judge(&zip(&[made("m", &first).streamed(mark)])).is_ok());
 }
 
 #[test]
@@ -503,6 +521,25 @@ fn descriptors_of_zip64_are_read_with_a_mark_or_without() {
             member.descriptor[last] = 1;
             refuses_member(&zip(&[member, next]), "m", MemberError::Disagrees);
         }
+    }
+}
+
+#[test]
+fn sizes_of_zip64_that_are_left_open_come_later() {
+    for own_sizes in [[0xff; 8], [0; 8]] {
+        let mut member = made("m", b"content").streamed(b"PK\x07\x08");
+        let [size, packed, _] = member.wide_numbers(0);
+        member.own.push((18, own_sizes.to_vec()));
+        member.own_extra = Some(zip64(&[u64::MAX; 2]));
+        member.descriptor =
+            [&b"PK\x07\x08"[..], &member.crc.to_le_bytes(), &[packed.to_le_bytes(), size.to_le_bytes()].concat()]
+                .concat();
+        assert_eq!(judge(&zip(std::slice::from_ref(&member))).unwrap().unpacked_bytes, 7);
+        // One of them said is said wrongly, and where nothing comes later they must be there.
+        let half = Made { own: vec![(14, vec![0; 12]), (18, vec![8, 0, 0, 0])], ..member.clone() };
+        refuses_last(MemberError::Disagrees, half);
+        let never = Made { flags: 0, descriptor: Vec::new(), ..member };
+        refuses_last(MemberError::Disagrees, never);
     }
 }
 

@@ -78,6 +78,7 @@ fn format_error(error: &FormatError) -> String {
         FormatError::Extended { at } => return format!("位于 {at} 的扩展头部存在歧义"),
         FormatError::Empty => "其中没有任何文件",
         FormatError::AlsoZip => "该文件也可以被当作 zip 读取，请压缩后上传，或让其他文件排在最后",
+        FormatError::AlsoTar => "该文件也可以被当作 tar 读取，请重新打包",
         FormatError::NoDirectory => "末尾没有目录",
         FormatError::Split => "不支持分卷压缩包",
         FormatError::Gap { at } => return format!("位于 {at} 的内容不属于任何文件"),
@@ -116,6 +117,7 @@ fn member_error(error: &MemberError) -> String {
         }
         MemberError::OtherName => "UTF-8 名称（扩展字段 0x7075）与文件名不一致，请重新打包",
         MemberError::Disagrees => "目录中的记录与文件自身的头部不一致",
+        MemberError::FalseEnd => "其中含有会被部分解包工具当作文件结尾的内容，请使用 Deflate 重新压缩",
         MemberError::Overlaps => "与其他文件重叠",
         MemberError::Corrupt => "数据已损坏",
     };
