@@ -1,11 +1,12 @@
 //! What the head of a request says, and what is judged by it alone.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::rc::Rc;
 
 use linkgate_contract::{
-    Action, BodyKind, Endpoint, ErrorCode, Fields, InvalidCallerCredential, MediaType, NoEndpoint, Operation, Problem,
-    Route, SIGNED_URL_PARAMETER, TenantId, headers, parse_body_fields, read_caller_credential,
+    Action, BodyKind, Endpoint, ErrorCode, Field, Fields, InvalidCallerCredential, MediaType, NoEndpoint, Operation,
+    Problem, Route, SIGNED_URL_PARAMETER, TenantId, headers, parse_body_fields, read_caller_credential,
 };
 use secrecy::SecretString;
 
@@ -75,6 +76,8 @@ pub(super) struct Request {
 const CROSS_SITE: &str = "cross_site";
 /// `per_connection_buffer_limit_bytes` of the reference wiring: what of a body waits there until it may go on.
 const PROXY_BUFFER_BYTES: usize = 1_114_112;
+/// A body that its sender holds back counts for this part of what it would be.
+const HELD_BACK: usize = 4;
 /// The largest body that is looked at for credentials that do not count there.
 const MISPLACED_BYTES: usize = 8 << 10;
 
@@ -169,7 +172,9 @@ impl Request {
             remove,
             reply_headers: std::mem::take(reply_headers),
             announced_bytes,
-            holds_back: head.first(HeaderField::Expect).is_some(),
+            holds_back: head
+                .first(HeaderField::Expect)
+                .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue")),
             raw_path: path.to_owned(),
             query,
         })
@@ -206,7 +211,7 @@ impl Request {
     fn presented_in_body<'a>(&self, body: &'a [u8]) -> Result<Fields<'a>, Interrupt> {
         let mut fields: Fields<'a> = query_fields(&self.stage, &self.query);
         match self.body_fields(body) {
-            Ok(of_body) => fields.extend(of_body),
+            Ok(of_body) => fields.extend(without_empty_credentials(of_body)),
             // A form has all that its caller has, who could not be told otherwise what is wrong with it.
             Err(problem) if self.is_form() => return Err(problem.into()),
             // JSON that cannot be read presents nothing; what is wrong with it is for those to know who are known.
@@ -251,7 +256,12 @@ impl Request {
     /// What the proxy may hold of a body that nobody reads yet.
     pub(super) fn proxy_bytes(&self) -> usize {
         let announced = self.announced_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX);
-        if self.is_streamed() && !self.holds_back { announced.min(PROXY_BUFFER_BYTES) } else { 0 }
+        match (self.is_streamed(), self.holds_back) {
+            (false, _) => 0,
+            (true, false) => announced.min(PROXY_BUFFER_BYTES),
+            // Who says so may send it all the same.
+            (true, true) => announced.min(PROXY_BUFFER_BYTES) / HELD_BACK,
+        }
     }
 
     pub(super) fn is_signed(&self) -> bool {
@@ -411,7 +421,19 @@ fn check_query(stage: &Stage, fields: &Fields<'_>, query: &[(String, String)]) -
 
 /// What the query says, where the policy lets it say anything.
 fn query_fields(stage: &Stage, query: &[(String, String)]) -> Fields<'static> {
-    if stage.authentication.from_query { fields_of_form(query.to_vec()) } else { Fields::default() }
+    if stage.authentication.from_query {
+        without_empty_credentials(fields_of_form(query.to_vec())).collect()
+    } else {
+        Fields::default()
+    }
+}
+
+/// A form has all of its fields, also those that its user left empty: they present nothing, and hide nothing that is elsewhere.
+fn without_empty_credentials<'a>(fields: Fields<'a>) -> impl Iterator<Item = (Cow<'a, str>, Field<'a>)> {
+    let is_empty = |name: &str, value: &Field<'_>| {
+        matches!(value, Field::Text(text) if text.is_empty()) && PRESENTING_NAMES.contains(&name)
+    };
+    fields.into_iter().filter(move |(name, value)| !is_empty(name, value))
 }
 
 /// The fingerprint of a header that says all there is: no cookie beside it, and no signature that serves only once.

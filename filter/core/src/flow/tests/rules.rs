@@ -151,6 +151,18 @@ fn credentials_in_a_body_are_taken_and_not_forwarded() {
     }
 }
 
+#[test]
+fn a_field_that_is_left_empty_hides_nothing() {
+    let gate = changed(|d| d["routes"]["authentication"] = json!({"credentials_from": ["header", "query", "body"]}));
+    let form = b"package_url=https%3A%2F%2Fexample.com%2Fa.tgz&version=1&bk_app_code=&app_code=apigw-api-test&app_secret=s3cret&bk_ticket=";
+    let target = format!("{PATH}?bk_ticket=t1cket&bk_token=");
+    let mut pairs = without_header(&target);
+    pairs.retain(|(name, _)| *name != b"content-type");
+    pairs.push((b"content-type", b"application/x-www-form-urlencoded"));
+    let forward = forwarded(judge(&gate, &pairs, form));
+    assert_eq!(forward.body.unwrap(), br#"{"package_url":"https://example.com/a.tgz","version":"1"}"#);
+}
+
 /// The upload of a caller who puts all of it into a form.
 fn multipart(more: &[(&str, &str)]) -> String {
     let own = [
