@@ -302,6 +302,24 @@ impl Request {
         }
     }
 
+    /// Whether it waits for its body, and nothing of that came.
+    pub fn is_silent(&self) -> bool {
+        self.received == 0 && matches!(self.stage, Stage::Body(_))
+    }
+
+    /// Nothing of its body came for a while; called on its behalf while the root's callback runs.
+    pub fn on_silence(&mut self) {
+        let head_bytes = || {
+            let headers = host::request_headers().unwrap_or_default();
+            headers.iter().map(|(name, value)| name.len() + value.len()).sum()
+        };
+        if let (Stage::Body(pending), Some(plugin)) = (&mut self.stage, &self.plugin)
+            && let Some(denial) = pending.hold_silent(&plugin.gate, head_bytes, host::client_address)
+        {
+            self.deny(&denial);
+        }
+    }
+
     /// Its body is there, or waited for no more.
     fn end_timing(&mut self) {
         if let (true, Some(plugin)) = (std::mem::take(&mut self.is_timed), &self.plugin) {

@@ -131,6 +131,7 @@ impl Plugin {
             self.unsent.borrow_mut().extend(self.gate.take_refreshes(now));
             self.give_up_overdue(now);
             self.give_up_slow_bodies(now);
+            self.hold_silent_requests();
         });
     }
 
@@ -209,6 +210,20 @@ impl Plugin {
                 && let Ok(mut request) = request.try_borrow_mut()
             {
                 let _ = host::on_behalf_of(id, self.root_id, || request.on_slow_body());
+            }
+        }
+    }
+
+    /// Holds requests whose bodies have not begun since the last tick or a little later.
+    fn hold_silent_requests(&self) {
+        let waiting: Vec<_> =
+            self.bodies.borrow().iter().map(|(id, (request, _))| (*id, Weak::clone(request))).collect();
+        for (id, request) in waiting {
+            if let Some(request) = request.upgrade()
+                && let Ok(mut request) = request.try_borrow_mut()
+                && request.is_silent()
+            {
+                let _ = host::on_behalf_of(id, self.root_id, || request.on_silence());
             }
         }
     }

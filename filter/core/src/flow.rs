@@ -107,7 +107,7 @@ struct Flow {
     /// The bytes that a signed URL was made for.
     expected_sha256: Option<Sha256>,
     body: Option<Vec<u8>>,
-    /// The bytes of the head of a stranger's request, and what it holds while it waits.
+    /// The bytes of the head of a stranger's request, or of one that is silent, and what it holds while it waits.
     head_bytes: usize,
     hold: Option<Hold>,
     record: Record,
@@ -180,7 +180,8 @@ impl Pending {
         self.0.advance(context, now)
     }
 
-    /// See `Flow::hold`. The head alone of a known caller is not counted: its body follows at once.
+    /// See `Flow::hold`. The head alone of a known caller is not counted at first: its body follows at once, or see
+    /// [`Self::hold_silent_in`].
     pub(crate) fn hold_in(
         &mut self,
         context: &Context,
@@ -189,6 +190,20 @@ impl Pending {
     ) -> Option<Denial> {
         let is_counted = received > 0 || self.0.caller.is_none();
         if is_counted { self.0.hold(context, received, address) } else { None }
+    }
+
+    /// Holds a request of which nothing but the head came for a while, unless it is held.
+    pub(crate) fn hold_silent_in(
+        &mut self,
+        context: &Context,
+        head_bytes: impl FnOnce() -> usize,
+        address: impl ClientAddress,
+    ) -> Option<Denial> {
+        if self.0.hold.is_some() {
+            return None;
+        }
+        self.0.head_bytes = head_bytes();
+        self.0.hold(context, 0, address)
     }
 
     pub(crate) fn deny_large_body(&self, context: &Context, received: usize) -> Option<Denial> {

@@ -87,6 +87,18 @@ impl Pending {
     pub fn hold(&mut self, gate: &Gate, received: usize, address: impl ClientAddress) -> Option<Denial> {
         self.hold_in(&gate.context, received, address)
     }
+
+    /// Holds the request though none of its body has come for a while, if nothing else has held it: whoever says nothing takes
+    /// a place as well. The denial, if there is none.
+    #[must_use]
+    pub fn hold_silent(
+        &mut self,
+        gate: &Gate,
+        head_bytes: impl FnOnce() -> usize,
+        address: impl ClientAddress,
+    ) -> Option<Denial> {
+        self.hold_silent_in(&gate.context, head_bytes, address)
+    }
 }
 
 impl Waiter {

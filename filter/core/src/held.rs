@@ -20,8 +20,9 @@ struct Amount {
 }
 
 const MIB: usize = 1 << 20;
-/// Of one address, before it is known who calls; of an IPv6 network of 64 bits.
-const PER_ADDRESS: Amount = Amount { requests: 256, bytes: 8 * MIB };
+/// Of one address, before it is known who calls; of an IPv6 network of 64 bits. Two workers let it wait for fewer answers of an
+/// identity service than Envoy lets all wait for.
+const PER_ADDRESS: Amount = Amount { requests: 128, bytes: 8 * MIB };
 /// Of all addresses together.
 const STRANGERS: Amount = Amount { requests: 1024, bytes: 32 * MIB };
 /// Of one calling app.

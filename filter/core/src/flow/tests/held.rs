@@ -101,14 +101,14 @@ fn an_address_at_its_bound_is_refused_and_other_callers_are_not() {
     let worker = worker();
     let gate = gate_of(&with_bkauth(), &worker);
     let (waiters, denial) = fill(&gate, b"192.0.2.1:4711");
-    assert_eq!(waiters.len(), 256);
+    assert_eq!(waiters.len(), 128);
     assert_eq!((denial.reply.status, denial.record.rule.as_str()), (429, "held_requests.address"));
     assert!(denial.reply.headers.contains(&("retry-after", "1".to_owned())));
     let counted = "linkgate.limited.rule.held_requests-address".to_owned();
     assert!(worker.take_counts().counters.contains(&(counted, 1)));
 
     let (others, _) = fill(&gate, b"192.0.2.2:4711");
-    assert_eq!(others.len(), 256, "another address has its own");
+    assert_eq!(others.len(), 128, "another address has its own");
     let pairs = pairs();
     let head = Head::new(&pairs, false, NOW, || [1; 16]);
     let Verdict::NeedBody(mut known) = gate.on_headers(&head) else { panic!("no body asked for") };
@@ -117,16 +117,65 @@ fn an_address_at_its_bound_is_refused_and_other_callers_are_not() {
     assert!(known.hold(&gate, 1_000, never).is_none());
 
     drop(waiters);
-    assert_eq!(fill(&gate, b"192.0.2.1:4711").0.len(), 256, "given back");
+    assert_eq!(fill(&gate, b"192.0.2.1:4711").0.len(), 128, "given back");
+}
+
+#[test]
+fn a_known_caller_who_says_nothing_holds_its_requests_all_the_same() {
+    let gate = gate();
+    let (pairs, mut waiting) = (pairs(), Vec::new());
+    let never = || panic!("the address of a known caller does not matter");
+    let denial = loop {
+        let head = Head::new(&pairs, false, NOW, || [1; 16]);
+        let Verdict::NeedBody(mut pending) = gate.on_headers(&head) else { panic!("no body asked for") };
+        assert!(pending.hold(&gate, 0, never).is_none(), "its body may follow at once");
+        if let Some(denial) = pending.hold_silent(&gate, || 1_000, never) {
+            break denial;
+        }
+        assert!(pending.hold_silent(&gate, || panic!("it is held"), never).is_none());
+        waiting.push(pending);
+    };
+    assert_eq!(waiting.len(), 512);
+    assert_eq!((denial.reply.status, denial.record.rule.as_str()), (429, "held_requests.app"));
+    waiting.pop();
+    let Verdict::NeedBody(mut next) = gate.on_headers(&Head::new(&pairs, false, NOW, || [1; 16])) else { panic!() };
+    assert!(next.hold(&gate, 1_000, never).is_none(), "given back");
 }
 
 #[test]
 fn all_strangers_at_their_bound_get_503_and_known_callers_are_served() {
     let gate = gate_of(&with_bkauth(), &worker());
-    let held: Vec<_> = (0..4).map(|n| fill(&gate, format!("192.0.2.{n}:1").as_bytes()).0).collect();
+    let held: Vec<_> = (0..8).map(|n| fill(&gate, format!("192.0.2.{n}:1").as_bytes()).0).collect();
     let (none, denial) = fill(&gate, b"192.0.2.9:1");
-    assert!(none.is_empty() && held.iter().all(|waiters| waiters.len() == 256));
+    assert!(none.is_empty() && held.iter().all(|waiters| waiters.len() == 128));
     assert_eq!((denial.reply.status, denial.record.rule.as_str()), (503, "held_requests.total"));
     assert!(denial.reply.body.contains("\"code\":1650300,") && !denial.reply.body.contains("a0"));
     assert!(matches!(judge(&gate, &pairs(), BODY.as_bytes()), Verdict::Allow(_)));
+}
+
+#[test]
+fn a_body_counts_while_its_caller_is_asked_about_also_if_its_sender_would_hold_it_back() {
+    let waiting = |expect: Option<&'static str>| {
+        let gate = gate_of(&with_bkauth(), &worker());
+        let target = PATH.replace("link/", "upload/a.tgz?version=1");
+        let mut waiters = Vec::new();
+        loop {
+            let header = json!({"bk_app_code": format!("a{}", waiters.len()), "bk_app_secret": "any"}).to_string();
+            let mut pairs = with("x-bkapi-authorization", header.as_bytes());
+            pairs.retain(|(name, _)| ![&b":method"[..], b":path", b"content-type"].contains(name));
+            pairs.extend([
+                (&b":method"[..], &b"PUT"[..]),
+                (b":path", target.as_bytes()),
+                (b"content-length", b"2000000"),
+            ]);
+            pairs.extend(expect.map(|value| (&b"expect"[..], value.as_bytes())));
+            let head = Head::new(&pairs, false, NOW, || [1; 16]);
+            let Verdict::NeedAnswer(mut waiter) = gate.on_headers(&head) else { panic!("nothing asked") };
+            if waiter.hold(&gate, 0, || b"192.0.2.1:4711".to_vec()).is_some() {
+                return waiters.len();
+            }
+            waiters.push(waiter);
+        }
+    };
+    assert_eq!((waiting(None), waiting(Some("x")), waiting(Some("100-Continue"))), (7, 7, 30));
 }
