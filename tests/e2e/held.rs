@@ -47,21 +47,35 @@ struct OpenStream {
 
 /// Opens as many streams on a connection as Envoy admits, each with a body that does not end.
 async fn open_streams(gateway: &Gateway, path: &str) -> (SendRequest<Bytes>, Vec<OpenStream>) {
+    let presented = |n: usize| json!({"bk_app_code": format!("a{n}")}).to_string();
+    let header = |n: usize| (!path.starts_with("/body")).then(|| presented(n));
+    open_streams_of(gateway, path, header, BODY).await
+}
+
+/// The same of callers with these headers, who send so many bytes.
+async fn open_streams_of(
+    gateway: &Gateway,
+    path: &str,
+    header: impl Fn(usize) -> Option<String>,
+    bytes: usize,
+) -> (SendRequest<Bytes>, Vec<OpenStream>) {
     let socket = TcpStream::connect(gateway.address()).await.unwrap();
     let (client, connection) = h2::client::handshake(socket).await.unwrap();
     tokio::spawn(connection);
     let mut client = client.ready().await.unwrap();
     let mut streams = Vec::new();
     for n in 0..32 {
-        let builder =
+        let mut builder =
             http::Request::post(format!("{}{path}", gateway.base())).header("content-type", "application/json");
-        let presented = json!({"bk_app_code": format!("a{n}")}).to_string();
-        let builder =
-            if path.starts_with("/body") { builder } else { builder.header("x-bkapi-authorization", presented) };
+        if let Some(presented) = header(n) {
+            builder = builder.header("x-bkapi-authorization", presented);
+        }
         let (answer, mut body) = client.send_request(builder.body(()).unwrap(), false).unwrap();
-        body.reserve_capacity(BODY);
-        // A stream that is refused already takes no more.
-        let _refused = body.send_data(Bytes::from(vec![b' '; BODY]), false);
+        if bytes > 0 {
+            body.reserve_capacity(bytes);
+            // A stream that is refused already takes no more.
+            let _refused = body.send_data(Bytes::from(vec![b' '; bytes]), false);
+        }
         streams.push(OpenStream { answer, _body: body });
         client = client.ready().await.unwrap();
     }
@@ -131,6 +145,21 @@ async fn bodies_of_strangers_are_held_up_to_a_bound() {
         one.status == 400
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_known_caller_who_sends_nothing_of_its_bodies_is_held_up_to_a_bound() {
+    /// Of one caller in a worker.
+    const MOST: usize = 512;
+    let recorder = Recorder::start().await;
+    let gateway = start(GatewayPlan::new().workers(1), &recorder).await;
+    let header = |_| Some(gateway.credentials().header());
+    let path = format!("/stag{UPLOAD}");
+    let connections = join_all((0..MOST / 32 + 2).map(|_| open_streams_of(&gateway, &path, header, 0))).await;
+    let (_clients, streams): (Vec<_>, Vec<_>) = connections.into_iter().unzip();
+    let (held, refused) = sort(streams.into_iter().flatten().collect(), MOST).await;
+    assert!(held.len() <= MOST, "{} are held", held.len());
+    assert!(refused.contains(&(429, "1".to_owned())), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
