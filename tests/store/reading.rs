@@ -57,6 +57,9 @@ async fn a_page_has_the_fields_of_uploads_in_their_order_and_the_newest_first() 
 
 #[tokio::test]
 async fn limits_and_offsets_mean_what_they_mean_to_the_reference() {
+    if linkgate_tests::engine::is_about_directories("it writes rows in SQLite's words") {
+        return;
+    }
     let (_source, store) = store().await;
     store.directory().execute(MANY).await;
     for (query, rows, next, previous) in [
@@ -109,6 +112,9 @@ async fn pages_lead_to_the_gateway_where_that_is_known() {
 
 #[tokio::test]
 async fn a_walk_in_any_order_shows_each_package_once() {
+    if linkgate_tests::engine::is_about_directories("it writes rows in SQLite's words") {
+        return;
+    }
     let (_source, store) = store().await;
     store.directory().execute(MANY).await;
     for order in ["package_size", "-package_size", "created", "-version_natural", "package_size,-updated", "operator"] {
@@ -158,6 +164,9 @@ async fn a_walk_by_id_is_not_disturbed_by_what_comes_in() {
 
 #[tokio::test]
 async fn every_term_must_occur_and_quotes_keep_a_phrase() {
+    if linkgate_tests::engine::is_about_directories("it writes rows in SQLite's words") {
+        return;
+    }
     let (_source, store) = store().await;
     store
         .directory()
@@ -256,6 +265,9 @@ async fn who_prefers_strict_handling_is_told_of_every_fault() {
 
 #[tokio::test]
 async fn a_package_is_shown_with_all_that_is_known_of_it() {
+    if linkgate_tests::engine::is_about_directories("it writes rows in SQLite's words") {
+        return;
+    }
     let (source, store) = store().await;
     let url = format!("{}?sign=s3cret", source.url());
     let uploaded = store.send(store.request(url).version("1.0")).await;

@@ -134,7 +134,7 @@ impl SharedServers {
     /// Deletes as a platform does it; how many rows that changed.
     pub(crate) async fn delete(&self, [app_code, module, version]: [&str; 3]) -> Result<u64, sqlx::Error> {
         let query = sqlx::query(
-            "update source_package set is_deleted = true
+            "update source_package set is_deleted = true, revision = revision + 1
              where app_code = $1 and module = $2 and version = $3 and not is_deleted",
         );
         let mut connection = PgConnection::connect(&self.postgres.address()).await?;
