@@ -63,6 +63,8 @@ const NUMBERS: [std::ops::Range<usize>; 5] = [100..108, 108..116, 116..124, 124.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Dialect {
     Posix,
+    /// POSIX without a version: some readers know no prefix then.
+    Unversioned,
     Gnu,
     V7,
 }
@@ -71,8 +73,9 @@ impl Dialect {
     /// Nothing for a magic that only some readers know.
     fn of(block: &Block) -> Option<Self> {
         match block.get(257..265) {
-            // Some packers of .NET and of Java leave the version out, which all readers pass over.
-            Some(b"ustar\x0000" | b"ustar\0 \0" | b"ustar\0\0\0") => Some(Self::Posix),
+            Some(b"ustar\x0000") => Some(Self::Posix),
+            // As some packers of .NET and of Java write it.
+            Some(b"ustar\0 \0" | b"ustar\0\0\0") => Some(Self::Unversioned),
             Some(b"ustar  \0") => Some(Self::Gnu),
             Some([b'u', b's', b't', b'a', b'r', ..]) | None => None,
             Some(_) => Some(Self::V7),

@@ -139,12 +139,13 @@ fn wrong_checksums_and_damaged_headers_are_refused_with_their_place() {
 
 #[test]
 fn the_version_of_ustar_may_be_left_out() {
-    for version in [b"00", b" \0", b"\0\0"] {
+    for version in [b" \0", b"\0\0"] {
         let mut block = header(b"name", b'0', b"", 0);
         block[263..265].copy_from_slice(version);
         assert!(judge(&tar(&[with_checksum(block.clone())])).is_ok(), "{version:?}");
-        block[345..348].copy_from_slice(b"../");
-        member_refused("..//name", MemberError::Parent, &[with_checksum(block)]);
+        // Some readers know no prefix then.
+        block[345..348].copy_from_slice(b"pre");
+        broken(FormatError::Header { at: 0 }, &tar(&[with_checksum(block)]));
     }
 }
 
