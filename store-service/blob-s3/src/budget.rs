@@ -74,14 +74,12 @@ impl Budget {
 
     /// Memory to write into, if there is some now.
     pub(crate) fn try_take(&self, bytes: usize) -> Option<Taken> {
-        let permit = Arc::clone(&self.filling).try_acquire_many_owned(kib(bytes)).ok()?;
-        Some(Taken { permit })
+        try_take(&self.filling, bytes)
     }
 
     /// Memory for the end of an archive, if there is some now.
     pub(crate) fn try_take_tail(&self, bytes: usize) -> Option<Taken> {
-        let permit = Arc::clone(&self.tails).try_acquire_many_owned(kib(bytes)).ok()?;
-        Some(Taken { permit })
+        try_take(&self.tails, bytes)
     }
 
     /// Memory for a part that is read back to be sent, which is at most as long as a part may be.
@@ -95,6 +93,11 @@ impl Budget {
     pub(crate) fn free_kib(&self) -> usize {
         self.filling.available_permits() + self.sending.available_permits()
     }
+}
+
+fn try_take(share: &Arc<Semaphore>, bytes: usize) -> Option<Taken> {
+    let permit = Arc::clone(share).try_acquire_many_owned(kib(bytes)).ok()?;
+    Some(Taken { permit })
 }
 
 fn kib(bytes: usize) -> u32 {
