@@ -84,11 +84,11 @@ pub(crate) fn start_error(what: &'static str, bucket: &str, error: &object_store
 }
 
 /// A database that fails says nothing about the storage, but blobs can neither be found nor stored without it: where it is away,
-/// they are as good as away.
+/// they are as good as away. So is a blob whose object was swept because its writer could not show a sign of life: with the
+/// database back, it can be written again.
 pub(crate) fn key_error(error: KeyError) -> BlobError {
     match error {
-        lost @ KeyError::Lost => BlobError::Io { doing: "publishing a blob", cause: io::Error::other(lost) },
-        away @ KeyError::Unavailable(_) => BlobError::Unavailable(away.into()),
+        away @ (KeyError::Unavailable(_) | KeyError::Lost) => BlobError::Unavailable(away.into()),
         failed @ KeyError::Database(_) => BlobError::Io { doing: "asking for a key", cause: io::Error::other(failed) },
     }
 }
@@ -191,5 +191,14 @@ mod tests {
         let refused = HttpError::new(HttpErrorKind::Connect, io::Error::other("refused"));
         let refused = object_store::Error::Generic { store: "S3", source: Box::new(refused) };
         assert!(matches!(blob_error("x", refused), BlobError::Unavailable(_)));
+    }
+
+    #[test]
+    fn a_blob_that_was_swept_while_its_database_was_away_is_written_again() {
+        let cause = || io::Error::other("x").into();
+        for outage in [KeyError::Lost, KeyError::Unavailable(cause())] {
+            assert!(matches!(key_error(outage), BlobError::Unavailable(_)));
+        }
+        assert!(matches!(key_error(KeyError::Database(cause())), BlobError::Io { .. }));
     }
 }
