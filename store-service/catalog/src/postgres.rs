@@ -51,6 +51,7 @@ use linkgate_store_core::ingest::ports::{
 use linkgate_store_core::settings::{Demand, QueueLimits, SourceOrigin, UsageOfTarget};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use crate::shared::{NewEvent, uploader};
@@ -75,6 +76,7 @@ pub struct PostgresCatalog {
     pool: PgPool,
     listening: PgPool,
     pages: Pages,
+    admitting: Arc<Semaphore>,
     state: Arc<QueueState>,
     chores: Chores,
     ended: EndedJobs,
@@ -197,8 +199,9 @@ impl PostgresCatalog {
         let (chores, working) = Chores::new(pool.clone(), Arc::clone(&state));
         let background = Arc::new(Background(Mutex::new(vec![tokio::spawn(working).abort_handle()])));
         let (pages, ended) = (Pages::new(pool.clone()), EndedJobs::new(limits.ended));
-        let nonces = Arc::new(NonceRows::new(limits.nonces));
-        Self { pool, listening, pages, state, chores, ended, nonces, background }
+        let (nonces, admitting) =
+            (Arc::new(NonceRows::new(limits.nonces)), Arc::new(Semaphore::new(queue::ADMITTED_AT_ONCE)));
+        Self { pool, listening, pages, admitting, state, chores, ended, nonces, background }
     }
 
     /// Hears what others say of jobs, until the last handle is gone.

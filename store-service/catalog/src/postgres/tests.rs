@@ -5,6 +5,7 @@ mod copies;
 mod cutting_proxy;
 mod idle;
 mod nonces;
+mod standing_still;
 
 use std::time::Duration;
 
