@@ -8,6 +8,7 @@ mod connections;
 mod database;
 mod kills;
 mod pauses;
+mod silence;
 mod storage;
 mod together;
 

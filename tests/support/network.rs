@@ -63,6 +63,11 @@ fn furnish(dir: &Path, addresses: &[&str]) {
     }
 }
 
+/// Takes an address from the machine, inside: whatever is sent to it vanishes from then on, and nothing says so.
+pub fn lose(address: &str) {
+    run("ip", &["address", "del", address, "dev", "lo"]);
+}
+
 fn run(program: &str, arguments: &[&str]) {
     let status = Command::new(program).args(arguments).status();
     assert!(status.is_ok_and(|status| status.success()), "`{program} {}` failed", arguments.join(" "));

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -46,7 +47,7 @@ impl CutCommits {
 
 /// A running one. Stops when dropped; its connections end with their stores.
 pub struct PostgresProxy {
-    port: u16,
+    address: SocketAddr,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
 }
@@ -64,17 +65,25 @@ impl PostgresProxy {
     /// # Panics
     /// If there is no port left.
     pub async fn before(server: PathBuf) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        Self::before_at(server, "127.0.0.1").await
+    }
+
+    /// The same at this address of this machine.
+    ///
+    /// # Panics
+    /// If it has no such address.
+    pub async fn before_at(server: PathBuf, ip: &str) -> Self {
+        let listener = TcpListener::bind((ip, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared { server: Mutex::new(server), plan: Mutex::default(), cuts: Mutex::default() });
         let task = tokio::spawn(serve(listener, Arc::clone(&shared)));
-        Self { port, shared, task }
+        Self { address, shared, task }
     }
 
     /// The database, by way of it.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", self.port)
+        format!("postgres://postgres@{}/postgres?sslmode=disable", self.address)
     }
 
     /// New connections go to the server at this socket from now on.

@@ -32,6 +32,7 @@ mod restore;
 mod schema;
 mod search;
 mod signing_keys;
+mod silence;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -174,7 +175,7 @@ impl PostgresCatalog {
         let options = options(address.clone());
         // Before anything is done.
         refuse_pooler(&options).await?;
-        let main = pool(CONNECTIONS).connect_with(options.clone()).await?;
+        let main = pool(CONNECTIONS, &options).connect_with(options.clone()).await?;
         schema::migrate(&address).await?;
         Ok(Self::begin(main, options, limits))
     }
@@ -187,14 +188,14 @@ impl PostgresCatalog {
     pub async fn attach(address: &str) -> Result<Self, PostgresStartError> {
         let address = parse(address)?;
         let options = options(address.clone());
-        let main = pool(CONNECTIONS).connect_with(options.clone()).await?;
+        let main = pool(CONNECTIONS, &options).connect_with(options.clone()).await?;
         schema::refuse_other_release(&address).await?;
         schema::refuse_half_restored(&main).await?;
         Ok(Self::begin(main, options, QueueLimits::default()))
     }
 
     fn begin(pool: PgPool, options: PgConnectOptions, limits: QueueLimits) -> Self {
-        let listening = database::pool(1).connect_lazy_with(options);
+        let listening = database::pool(1, &options).connect_lazy_with(options);
         let state = Arc::new(QueueState::new(limits));
         let (chores, working) = Chores::new(pool.clone(), Arc::clone(&state));
         let background = Arc::new(Background(Mutex::new(vec![tokio::spawn(working).abort_handle()])));

@@ -6,13 +6,16 @@
 //! server gave up for others' sake is begun again, a few times. A commit whose reply was lost is asked after: its event is
 //! there or it is not.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use linkgate_store_core::ingest::ports::{CatalogError, Cause, ChangeError, QueueError};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tokio::time::sleep;
+use tracing::debug;
 
+use super::silence::end_if_silent;
 use crate::shared::NewEvent;
 
 /// Connections of one process, but for the one that listens.
@@ -76,8 +79,22 @@ pub(super) fn options(options: PgConnectOptions) -> PgConnectOptions {
 }
 
 /// As many connections as that.
-pub(super) fn pool(size: u32) -> PgPoolOptions {
-    PgPoolOptions::new().max_connections(size).acquire_timeout(ACQUIRE_TIMEOUT)
+pub(super) fn pool(size: u32, options: &PgConnectOptions) -> PgPoolOptions {
+    let server = options.get_socket().is_none().then(|| Arc::new((options.get_host().to_owned(), options.get_port())));
+    PgPoolOptions::new().max_connections(size).acquire_timeout(ACQUIRE_TIMEOUT).after_connect(move |_, _| {
+        let server = server.clone();
+        Box::pin(async move {
+            let Some(server) = server else { return Ok(()) };
+            let (host, port) = &*server;
+            // It is a connection all the same.
+            if let Err(e) = end_if_silent(host, *port).await {
+                debug!(
+                    "A connection to the database will not end by itself if the machine of the database vanishes: {e}"
+                );
+            }
+            Ok(())
+        })
+    })
 }
 
 /// How often something was tried.
