@@ -189,7 +189,7 @@ impl Filled {
     async fn in_postgresql(packages: u64) -> Self {
         let servers = Replicas::start().await.expect("PostgreSQL and SeaweedFS");
         let source = FakeSource::serving("").await;
-        let settings = servers.settings(&source, &Reached::default());
+        let settings = servers.settings(&source.host(), &Reached::default());
         let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
         StoreProcess::start(&servers.next_data_dir(), &settings).stop();
         let begun = Instant::now();

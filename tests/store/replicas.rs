@@ -69,7 +69,7 @@ async fn assert_done(store: &StoreProcess, accepted: &Reply) -> i64 {
 
 /// What a store says that does not start.
 fn refusal(replicas: &Replicas, source: &FakeSource, reached: &Reached) -> Finished {
-    let (settings, mint) = (replicas.settings(source, reached), replicas.mint());
+    let (settings, mint) = (replicas.settings(&source.host(), reached), replicas.mint());
     let keys = mint.setting();
     let own = [("LINKGATE_JWT_PUBLIC_KEYS", keys.as_str()), ("LINKGATE_STORE_LISTEN", "127.0.0.1:0")];
     let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).chain(own).collect();

@@ -31,6 +31,21 @@ impl Message {
     /// # Errors
     /// A connection that breaks off, or a message that is not as above.
     pub async fn read(stream: &mut BufReader<TcpStream>) -> Result<Option<Self>> {
+        let Some(mut message) = Self::read_head(stream).await? else { return Ok(None) };
+        let length = message.body_length()?;
+        if length > MAX_BODY {
+            return Err(ErrorKind::InvalidData.into());
+        }
+        message.body = vec![0; length];
+        stream.read_exact(&mut message.body).await?;
+        Ok(Some(message))
+    }
+
+    /// Reads the next message of a connection but for its body, which is still to come.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn read_head(stream: &mut BufReader<TcpStream>) -> Result<Option<Self>> {
         let mut head = stream.take(MAX_HEAD);
         let Some(first) = line(&mut head).await? else { return Ok(None) };
         let mut headers = HeaderMap::new();
@@ -40,13 +55,19 @@ impl Message {
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(Error::other)?;
             headers.append(name, HeaderValue::from_bytes(value.trim().as_bytes()).map_err(Error::other)?);
         }
-        let length = headers.get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
-        if headers.contains_key("transfer-encoding") || length.is_some_and(|length: usize| length > MAX_BODY) {
+        Ok(Some(Self { first, headers, body: Vec::new() }))
+    }
+
+    /// How many bytes of body it has.
+    ///
+    /// # Errors
+    /// A body in chunks.
+    pub fn body_length(&self) -> Result<usize> {
+        if self.headers.contains_key("transfer-encoding") {
             return Err(ErrorKind::InvalidData.into());
         }
-        let mut body = vec![0; length.unwrap_or_default()];
-        stream.read_exact(&mut body).await?;
-        Ok(Some(Self { first, headers, body }))
+        let length = self.headers.get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
+        Ok(length.unwrap_or_default())
     }
 
     /// The status, if it is a reply.

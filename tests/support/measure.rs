@@ -11,9 +11,13 @@ const TICK: Duration = Duration::from_millis(10);
 /// `--flag N`.
 #[must_use]
 pub fn number(flag: &str, default: u64) -> u64 {
-    let args: Vec<String> = std::env::args().collect();
-    let value = args.iter().position(|arg| arg == flag).and_then(|at| args.get(at + 1));
-    value.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{flag} takes a number")))
+    text(flag).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{flag} takes a number")))
+}
+
+/// `--flag TEXT`.
+#[must_use]
+pub fn text(flag: &str) -> Option<String> {
+    std::env::args().skip_while(|arg| arg != flag).nth(1)
 }
 
 /// The one in the middle; of an even number, the greater of the two.

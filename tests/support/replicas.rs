@@ -96,9 +96,9 @@ impl Replicas {
         Some(Self { postgres, weed, keys, mint, dir, started: Cell::new(0) })
     }
 
-    /// The settings of a store on these servers.
+    /// The settings of a store on these servers, that gets packages from these hosts.
     #[must_use]
-    pub fn settings(&self, source: &FakeSource, reached: &Reached) -> Vec<(&'static str, String)> {
+    pub fn settings(&self, hosts: &str, reached: &Reached) -> Vec<(&'static str, String)> {
         let Reached { database, endpoint, settings } = reached;
         let mut all = BTreeMap::from([
             ("LINKGATE_DATABASE_URL", database.clone().unwrap_or_else(|| self.postgres.address())),
@@ -108,8 +108,8 @@ impl Replicas {
             ("LINKGATE_S3_ACCESS_KEY_ID", KEY_ID.to_owned()),
             ("LINKGATE_S3_SECRET_ACCESS_KEY", SECRET.to_owned()),
             ("LINKGATE_STORE_JOB_LEASE_S", LEASE_S.to_string()),
-            ("LINKGATE_FETCH_ALLOWED_HOSTS", source.host()),
-            ("LINKGATE_FETCH_PRIVATE_HOSTS", source.host()),
+            ("LINKGATE_FETCH_ALLOWED_HOSTS", hosts.to_owned()),
+            ("LINKGATE_FETCH_PRIVATE_HOSTS", hosts.to_owned()),
             ("LINKGATE_FETCH_RETRY_DELAY_MS", "1".to_owned()),
             // A source is held back for as long as a test takes.
             ("LINKGATE_FETCH_IDLE_TIMEOUT_S", "600".to_owned()),
@@ -151,7 +151,7 @@ impl Replicas {
         source: &FakeSource,
         reached: &Reached,
     ) -> impl FnOnce() -> StoreProcess + Send + use<> {
-        let (settings, data_dir, mint) = (self.settings(source, reached), self.next_data_dir(), self.mint());
+        let (settings, data_dir, mint) = (self.settings(&source.host(), reached), self.next_data_dir(), self.mint());
         let program = program.to_owned();
         move || {
             let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -162,7 +162,7 @@ impl Replicas {
     /// Runs a command of such a program on what is shared, to its end.
     #[must_use]
     pub fn command_of(&self, program: &str, arguments: &[&str], source: &FakeSource) -> Finished {
-        let settings = self.settings(source, &Reached::default());
+        let settings = self.settings(&source.host(), &Reached::default());
         let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
         process::command_of(program, &self.next_data_dir(), arguments, &settings)
     }

@@ -78,6 +78,9 @@ pub enum Bench {
     },
     /// What stores cost that share a database and a bucket, beside rclone and curl
     Shared {
+        /// One part of it alone
+        #[arg(long, value_parser = ["ingest", "many", "growth", "idle"])]
+        only: Option<String>,
         /// The size of the package
         #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=16_384))]
         mib: u32,
@@ -165,8 +168,9 @@ pub fn bench(workspace: &Workspace, bench: &Bench) -> Outcome<()> {
             }
             run(&mut command)
         }
-        Bench::Shared { mib, rounds } => {
+        Bench::Shared { only, mib, rounds } => {
             let mut command = beside(workspace, "shared", &[("--mib", mib), ("--rounds", rounds)])?;
+            command.args(only.iter().flat_map(|part| ["--only", part]));
             let fetched = [("LINKGATE_WEED", find_weed(workspace)), ("LINKGATE_RCLONE", find_rclone(workspace))];
             run(command.envs(fetched.into_iter().filter_map(|(name, path)| Some((name, path?)))))
         }

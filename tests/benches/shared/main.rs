@@ -1,6 +1,6 @@
 //! What stores cost that share a database and a bucket, beside what others cost for the same.
 //!
-//! `cargo xtask bench shared` fetches SeaweedFS and rclone and says where they are; `--mib`, `--rounds`. A package goes from a source on
+//! `cargo xtask bench shared` fetches SeaweedFS and rclone and says where they are; `--mib`, `--rounds`, `--only`. A package goes from a source on
 //! this machine into a server that keeps nothing, which shows what a client costs, and into SeaweedFS, which takes more than all its
 //! clients. Promises: what every store replies is held against what was sent, and a wrong one ends the run with an error. Asserts
 //! nothing about time: a target that was missed is said.
@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use linkgate_tests::figures::Chart;
-use linkgate_tests::measure::{cpu_time, median, number};
-use linkgate_tests::{Behaviour, Bulk, FakeSource, Reached, Replicas, StoreProcess, unknown_formats_allowed};
+use linkgate_tests::measure::{cpu_time, median, number, text};
+use linkgate_tests::{Behaviour, Bulk, FakeSource, Nginx, Reached, Replicas, StoreProcess, unknown_formats_allowed};
 
 use crate::peers::{curl_into, rclone_into};
 use crate::sink::Sink;
@@ -42,11 +42,21 @@ async fn main() {
     let (mib, rounds) = (number("--mib", 1_024), number("--rounds", 3).max(1));
     let Some(servers) = Replicas::start().await else { std::process::exit(2) };
     let sink = Sink::start().await;
+    let only = text("--only");
+    let is_wanted = |part| only.as_deref().is_none_or(|only| only == part);
     println!("{:<44}{:>10}{:>12}{:>10}{:>12}", "what", "MB/s", "CPU s/GiB", "peak MiB", "target");
-    measure_ingest(&servers, &sink, mib, rounds).await;
-    measure_many(&servers, &sink).await;
-    measure_growth(&servers, &sink).await;
-    measure_idle(&servers).await;
+    if is_wanted("ingest") {
+        measure_ingest(&servers, &sink, mib, rounds).await;
+    }
+    if is_wanted("many") {
+        measure_many(&servers, &sink).await;
+    }
+    if is_wanted("growth") {
+        measure_growth(&servers, &sink).await;
+    }
+    if is_wanted("idle") {
+        measure_idle(&servers).await;
+    }
 }
 
 /// What a transfer came to.
@@ -78,13 +88,12 @@ impl Measured {
 /// A store that is there for this alone, with its usual settings.
 fn start_store(
     servers: &Replicas,
-    sources: &[FakeSource],
+    hosts: &[String],
     more: &[(&'static str, String)],
     sink: Option<&Sink>,
 ) -> StoreProcess {
     let reached = Reached { endpoint: sink.map(Sink::endpoint), settings: more.to_vec(), ..Reached::default() };
-    let hosts = sources.iter().map(FakeSource::host).collect::<Vec<_>>().join(",");
-    let mut settings = servers.settings(&sources[0], &reached);
+    let mut settings = servers.settings(&hosts.join(","), &reached);
     // What tests are quicker with.
     settings.retain(|(name, _)| {
         ![
@@ -95,11 +104,6 @@ fn start_store(
         ]
         .contains(name)
     });
-    for (name, value) in &mut settings {
-        if ["LINKGATE_FETCH_ALLOWED_HOSTS", "LINKGATE_FETCH_PRIVATE_HOSTS"].contains(name) {
-            value.clone_from(&hosts);
-        }
-    }
     let mut settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
     settings.extend([
         ("LINKGATE_FETCH_MAX_BYTES", "17179869184"),
@@ -110,18 +114,18 @@ fn start_store(
 
 async fn measure_ingest(servers: &Replicas, sink: &Sink, mib: u64, rounds: u64) {
     let bulk = Bulk::tar_gz(u32::try_from(mib).expect("--mib is smaller"));
-    let source = FakeSource::start(bulk.served(Duration::ZERO)).await;
-    let sources = [source];
-    let file = tempfile::NamedTempFile::new().unwrap();
-    bulk.write_to(file.path());
+    // A web server takes the least of the time that is to be the clients', and one that nobody holds back.
+    let source = Nginx::start("sendfile on;").await;
+    let file = source.file("/example.tar.gz");
+    bulk.write_to(&file);
     let mut all = [const { Vec::new() }; 4];
     // One round first that does not count.
     for round in 0..=rounds {
         let measured = [
-            Some(take_in(servers, &sources, Some(sink), &bulk, round).await),
-            rclone_into(&sink.endpoint(), &sources[0].url()).await,
-            Some(take_in(servers, &sources, None, &bulk, round).await),
-            curl_into(&servers.weed.endpoint(), file.path()).await,
+            Some(take_in(servers, &source, Some(sink), &bulk, round).await),
+            rclone_into(&sink.endpoint(), &source.url_of("/example.tar.gz")).await,
+            Some(take_in(servers, &source, None, &bulk, round).await),
+            curl_into(&servers.weed.endpoint(), &file).await,
         ];
         for (measured, all) in measured.into_iter().zip(&mut all).filter(|_| round > 0) {
             all.extend(measured);
@@ -148,11 +152,11 @@ async fn measure_ingest(servers: &Replicas, sink: &Sink, mib: u64, rounds: u64) 
 
 /// A fresh store takes the package in; the same bytes are another version of a module that is new with each round, and are
 /// deleted behind it, so that they are stored again.
-async fn take_in(servers: &Replicas, sources: &[FakeSource], sink: Option<&Sink>, bulk: &Bulk, round: u64) -> Measured {
-    let store = start_store(servers, sources, &[], sink);
+async fn take_in(servers: &Replicas, source: &Nginx, sink: Option<&Sink>, bulk: &Bulk, round: u64) -> Measured {
+    let store = start_store(servers, &[source.host()], &[], sink);
     servers.execute("delete from source_package").await;
     servers.execute("delete from blob").await;
-    let request = store.request(sources[0].url()).version(&format!("1.0.{round}"));
+    let request = store.request(source.url_of("/example.tar.gz")).version(&format!("1.0.{round}"));
     let (begun, before) = (Instant::now(), cpu_time(store.pid()));
     let reply = request.send(store.base()).await;
     let (took, cpu) = (begun.elapsed(), cpu_time(store.pid()) - before);
@@ -170,6 +174,10 @@ async fn start_sources() -> Vec<FakeSource> {
         sources.push(FakeSource::start_at(&format!("127.0.0.{number}:0"), Behaviour::Status(404)).await);
     }
     sources
+}
+
+fn hosts_of(sources: &[FakeSource]) -> Vec<String> {
+    sources.iter().map(FakeSource::host).collect()
 }
 
 /// Asks for packages that all differ, at once, and waits for all of them.
@@ -210,7 +218,7 @@ async fn measure_many(servers: &Replicas, sink: &Sink) {
     const UPLOADS: usize = 64;
     const BYTES: u64 = 64 << 20;
     let sources = start_sources().await;
-    let store = [start_store(servers, &sources, &[], Some(sink))];
+    let store = [start_store(servers, &hosts_of(&sources), &[], Some(sink))];
     let before = cpu_time(store[0].pid());
     let took = take_in_at_once(&store, &sources, UPLOADS, BYTES, Duration::ZERO).await;
     let cpu = cpu_time(store[0].pid()) - before;
@@ -228,7 +236,7 @@ async fn measure_growth(servers: &Replicas, sink: &Sink) {
             ["LINKGATE_STORE_MAX_UPLOADS", "LINKGATE_STORE_MAX_UPLOADS_PER_HOST", "LINKGATE_STORE_MAX_UPLOADS_PER_APP"]
                 .map(|name| (name, (count * PLACES).to_string()));
         let more = [&places[..], &[("LINKGATE_STORE_QUEUE_TIMEOUT_S", "60".to_owned())]].concat();
-        let stores: Vec<_> = (0..count).map(|_| start_store(servers, &sources, &more, Some(sink))).collect();
+        let stores: Vec<_> = (0..count).map(|_| start_store(servers, &hosts_of(&sources), &more, Some(sink))).collect();
         // What each does once, such as to connect, is no part of it.
         take_in_at_once(&stores, &sources, count * PLACES, 1 << 20, Duration::ZERO).await;
         let uploads = STORES * PLACES * 8;
@@ -243,7 +251,7 @@ async fn measure_growth(servers: &Replicas, sink: &Sink) {
 /// How often a store that has nothing to do asks the database, and what.
 async fn measure_idle(servers: &Replicas) {
     let sources = start_sources().await;
-    let _store = start_store(servers, &sources, &[], None);
+    let _store = start_store(servers, &hosts_of(&sources), &[], None);
     for setting in ["alter system set log_statement = 'all'", "select pg_reload_conf()"] {
         servers.execute(setting).await;
     }

@@ -3,21 +3,23 @@
 //! Small objects are kept, for a store tries at start whether a bucket gives back what it took.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use bytes::{Buf, Bytes, BytesMut};
-use futures_util::TryStreamExt as _;
-use http::{Method, StatusCode};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Response, StatusCode};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
-use warp::Filter as _;
-use warp::path::FullPath;
-use warp::reply::Response;
 
+use linkgate_tests::http1::Message;
 use linkgate_tests::weed::BUCKET;
 
 /// What is kept whole.
 const SMALL: usize = 64 << 10;
+/// What is read at a time: as little of the time as can be is to be that of this server.
+const READ: usize = 256 << 10;
 const ETAG: &str = "\"0123456789abcdef0123456789abcdef\"";
 
 /// An object: how long it is, and as much of it as is kept.
@@ -49,25 +51,15 @@ impl Drop for Sink {
 
 impl Sink {
     pub async fn start() -> Self {
-        let contents = Arc::new(Mutex::new(Contents::default()));
-        let query = warp::query::raw().or_else(|_| async { Ok::<_, warp::Rejection>((String::new(),)) });
-        let serve = warp::method()
-            .and(warp::path::full())
-            .and(query)
-            .and(warp::header::optional::<String>("range"))
-            .and(warp::body::stream())
-            .then(move |method, path: FullPath, query: String, range: Option<String>, body| {
-                let contents = Arc::clone(&contents);
-                async move {
-                    let sent = swallow(body).await;
-                    let query: HashMap<_, _> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-                    let key = path.as_str().trim_start_matches('/').trim_start_matches(BUCKET).trim_start_matches('/');
-                    contents.lock().unwrap().answer(&method, key, &query, range.as_deref(), sent)
-                }
-            });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(warp::serve(serve).incoming(listener).run());
+        let contents = Arc::new(Mutex::new(Contents::default()));
+        let serving = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // Its client may go away at any time.
+                tokio::spawn(serve(stream, Arc::clone(&contents)));
+            }
+        });
         Self { address, serving }
     }
 
@@ -76,28 +68,71 @@ impl Sink {
     }
 }
 
-async fn swallow<B: Buf>(body: impl futures_util::Stream<Item = Result<B, warp::Error>>) -> Object {
-    let (mut size, mut kept, mut body) = (0, BytesMut::new(), Box::pin(body));
-    while let Ok(Some(mut piece)) = body.try_next().await {
-        size += piece.remaining() as u64;
-        if size <= SMALL as u64 {
-            kept.extend_from_slice(&piece.copy_to_bytes(piece.remaining()));
+async fn serve(stream: TcpStream, contents: Arc<Mutex<Contents>>) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut stream = BufReader::with_capacity(READ, stream);
+    while let Some(head) = Message::read_head(&mut stream).await? {
+        if head.headers.contains_key("expect") {
+            stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
+        let sent = swallow(&mut stream, head.body_length()?).await?;
+        let mut words = head.first.split(' ');
+        let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let query = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        let key = path.trim_start_matches('/').trim_start_matches(BUCKET).trim_start_matches('/');
+        let reply = contents.lock().unwrap().answer(method, key, &query, range_of(&head.headers), sent);
+        stream.write_all(&in_bytes(&reply, method == "HEAD")).await?;
     }
-    Object { size, kept: kept.freeze() }
+    Ok(())
+}
+
+async fn swallow(stream: &mut BufReader<TcpStream>, length: usize) -> io::Result<Object> {
+    let (mut left, mut kept) = (length, BytesMut::new());
+    while left > 0 {
+        let piece = stream.fill_buf().await?;
+        let piece = &piece[..piece.len().min(left)];
+        if piece.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if length <= SMALL {
+            kept.extend_from_slice(piece);
+        }
+        left -= piece.len();
+        let taken = piece.len();
+        stream.consume(taken);
+    }
+    Ok(Object { size: length as u64, kept: kept.freeze() })
+}
+
+fn range_of(headers: &HeaderMap) -> Option<&str> {
+    headers.get("range")?.to_str().ok()
+}
+
+/// A reply as it is sent. One without a length of its own has that of its body.
+fn in_bytes(reply: &Response<Bytes>, is_head: bool) -> Vec<u8> {
+    let mut text = format!("HTTP/1.1 {}\r\n", reply.status());
+    if !reply.headers().contains_key("content-length") && reply.status() != StatusCode::NO_CONTENT {
+        text += &format!("content-length: {}\r\n", reply.body().len());
+    }
+    for (name, value) in reply.headers() {
+        text += &format!("{name}: {}\r\n", value.to_str().unwrap_or_default());
+    }
+    let body = if is_head { &[] } else { &reply.body()[..] };
+    [text.as_bytes(), b"\r\n", body].concat()
 }
 
 impl Contents {
     fn answer(
         &mut self,
-        method: &Method,
+        method: &str,
         key: &str,
         query: &HashMap<String, String>,
         range: Option<&str>,
         sent: Object,
-    ) -> Response {
+    ) -> Response<Bytes> {
         let upload = query.get("uploadId");
-        match (method.as_str(), upload) {
+        match (method, upload) {
             ("POST", None) if query.contains_key("uploads") => {
                 self.begun += 1;
                 let id = self.begun.to_string();
@@ -158,12 +193,12 @@ impl Contents {
 }
 
 /// The object, or a range of it; the length alone counts where it is not kept.
-fn tell(object: &Object, range: Option<&str>) -> Response {
+fn tell(object: &Object, range: Option<&str>) -> Response<Bytes> {
     let asked = range.and_then(|range| {
         let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
         Some((first.parse::<usize>().ok()?, last.parse::<usize>().ok()?.min(object.kept.len().saturating_sub(1))))
     });
-    let reply = http::Response::builder().header("etag", ETAG).header("last-modified", "Thu, 01 Jan 2026 00:00:00 GMT");
+    let reply = Response::builder().header("etag", ETAG).header("last-modified", "Thu, 01 Jan 2026 00:00:00 GMT");
     let reply = match asked {
         Some((first, last)) if first <= last => reply
             .status(206)
@@ -172,14 +207,14 @@ fn tell(object: &Object, range: Option<&str>) -> Response {
             .body(object.kept.slice(first..=last)),
         _ => reply.header("content-length", object.size).body(object.kept.clone()),
     };
-    reply.unwrap().map(Into::into)
+    reply.unwrap()
 }
 
-fn xml(text: &str) -> Response {
+fn xml(text: &str) -> Response<Bytes> {
     let text = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>{text}");
-    http::Response::builder().header("content-type", "application/xml").body(text.into()).unwrap()
+    Response::builder().header("content-type", "application/xml").body(text.into()).unwrap()
 }
 
-fn status(status: StatusCode) -> Response {
-    http::Response::builder().status(status).header("etag", ETAG).body(Bytes::new().into()).unwrap()
+fn status(status: StatusCode) -> Response<Bytes> {
+    Response::builder().status(status).header("etag", ETAG).body(Bytes::new()).unwrap()
 }
