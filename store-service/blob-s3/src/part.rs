@@ -9,13 +9,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use linkgate_store_core::block::{BLOCK_BYTES, Block};
 use linkgate_store_core::ingest::ports::BlobError;
 use object_store::PutPayload;
 
 use super::budget::{Budget, Taken};
-
-/// How much is read from a file at a time.
-const READ: usize = 1 << 20;
 
 /// A part that is being filled or sent.
 pub(crate) struct Part {
@@ -96,11 +94,11 @@ async fn temp_file(dir: &Path) -> Result<Arc<File>, BlobError> {
 fn read_back(mut file: &File, len: usize) -> std::io::Result<Vec<Bytes>> {
     file.seek(SeekFrom::Start(0))?;
     (0..len)
-        .step_by(READ)
+        .step_by(BLOCK_BYTES)
         .map(|at| {
-            let mut piece = vec![0; READ.min(len - at)];
-            file.read_exact_at(&mut piece, at as u64)?;
-            Ok(Bytes::from(piece))
+            let mut block = Block::take();
+            block.fill_by(len - at, |into| file.read_exact_at(into, at as u64))?;
+            Ok(block.freeze())
         })
         .collect()
 }

@@ -6,13 +6,14 @@
 //!
 //! What several adapters and the service need is here as well, for they all use the core anyway, and a crate of its own would
 //! only add an arrow to each of them: [`data_dir`] (the locked directory, modes of files, durable renames), [`failpoint`]
-//! (steps at which tests kill the store), [`budget`] (who may hold how much), [`keyed_locks`] (one at a time of a name), [`hasher`] (digests), [`conditions`] (what must be true of a package
+//! (steps at which tests kill the store), [`budget`] (who may hold how much), [`block`] (memory for packages on their way), [`keyed_locks`] (one at a time of a name), [`hasher`] (digests), [`conditions`] (what must be true of a package
 //! before it is changed), [`metrics`] and [`trace`] (what the use case counts and times), [`sealing`] (callers' credentials while
 //! they wait), [`settings`] (what the operator decides), [`version_order`] (which version comes after which), [`attest`] (signed statements of where packages came from),
 //! [`signed_url`] (links for others) and [`own_key`] (what both sign with). [`download`] reads packages, [`lifecycle`] is what
 //! callers do to them, [`retention`] what the operator's rules do, and [`maintenance`] what is done to them when nobody uploads.
 
 pub mod attest;
+pub mod block;
 pub mod budget;
 pub mod conditions;
 pub mod csrf;
