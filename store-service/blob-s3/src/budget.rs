@@ -3,7 +3,7 @@
 //! Promises: it is bounded, whatever comes. Nobody waits for memory to write into: who gets none now uses a file. Memory is
 //! given for whole parts, since half-filled ones that waited for each other would wait for ever. A part that went into a file
 //! must be in memory while it is sent, and waits for that; a share is set apart for it, which only those hold who are sending.
-//! The ends of archives have a share beside it, since they are held for longer than any part.
+//! The ends of archives have a share beside it, since they are held for longer than any part; and so has what waits for its digest.
 
 use std::sync::Arc;
 
@@ -20,14 +20,15 @@ const LONGER: usize = 8;
 /// The most parts that S3 takes.
 pub(crate) const MOST_PARTS: usize = 10_000;
 
-/// Beside all parts, this share of their memory is for the ends of archives.
-const TAILS: usize = 8;
+/// Beside all parts, this share of their memory is for the ends of archives, and as much for what waits for its digest.
+const BESIDE: usize = 8;
 
 /// The memory of uploads.
 pub(crate) struct Budget {
     filling: Arc<Semaphore>,
     sending: Arc<Semaphore>,
     tails: Arc<Semaphore>,
+    ahead: Arc<Semaphore>,
     part_bytes: usize,
     sending_bytes: usize,
 }
@@ -53,7 +54,8 @@ impl Budget {
         Self {
             filling: semaphore(memory.bytes - sending_bytes),
             sending: semaphore(sending_bytes),
-            tails: semaphore(memory.bytes / TAILS),
+            tails: semaphore(memory.bytes / BESIDE),
+            ahead: semaphore(memory.bytes / BESIDE),
             part_bytes: memory.part_bytes,
             sending_bytes,
         }
@@ -80,6 +82,11 @@ impl Budget {
     /// Memory for the end of an archive, if there is some now.
     pub(crate) fn try_take_tail(&self, bytes: usize) -> Option<Taken> {
         try_take(&self.tails, bytes)
+    }
+
+    /// Memory for what waits for its digest, if there is some now.
+    pub(crate) fn try_take_ahead(&self, bytes: usize) -> Option<Taken> {
+        try_take(&self.ahead, bytes)
     }
 
     /// Memory for a part that is read back to be sent, which is at most as long as a part may be.

@@ -2,29 +2,36 @@
 //!
 //! Promises: every byte counts once, in order. It is made in a thread, for it takes as much of a core as all else that an upload needs of
 //! one, and the runtime has the fewest threads that can do that. At most [`QUEUED`] pieces and the one that is hashed are held
-//! for it, which others hold as well. The thread ends with its handle.
+//! for it, or [`AHEAD`] while few uploads are made. The thread ends with its handle.
 
 use bytes::Bytes;
 use linkgate_contract::Sha256;
+use linkgate_store_core::block::BLOCK_BYTES;
 use linkgate_store_core::hasher::Hasher;
 use linkgate_store_core::ingest::ports::BlobError;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::budget::{Budget, Taken};
+
 /// They bridge the time when either side is held up.
 const QUEUED: usize = 2;
+/// As many bridge the time for which the kernel lets another thread have the processor.
+const AHEAD: usize = 16;
 
 /// The digest of what has come until now.
 pub(crate) struct Digest {
     pieces: mpsc::Sender<Bytes>,
     thread: JoinHandle<Sha256>,
+    _ahead: Option<Taken>,
 }
 
 impl Digest {
     /// Of no bytes yet. Called within the runtime.
-    pub(crate) fn begin() -> Self {
-        let (pieces, queue) = mpsc::channel(QUEUED);
-        Self { pieces, thread: spawn_blocking(move || hash_all(queue)) }
+    pub(crate) fn begin(budget: &Budget) -> Self {
+        let ahead = budget.try_take_ahead(AHEAD * BLOCK_BYTES);
+        let (pieces, queue) = mpsc::channel(if ahead.is_some() { AHEAD } else { QUEUED });
+        Self { pieces, thread: spawn_blocking(move || hash_all(queue)), _ahead: ahead }
     }
 
     pub(crate) async fn update(&self, piece: Bytes) -> Result<(), BlobError> {
@@ -51,18 +58,20 @@ mod tests {
     use aws_lc_rs::digest::{SHA256, digest as digest_of};
 
     use super::*;
+    use crate::settings::Memory;
 
     #[tokio::test]
     async fn pieces_have_the_digest_of_all_bytes_in_their_order() {
         let all: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
+        let budget = Budget::new(&Memory { bytes: 32 << 20, ..Memory::with_temp_dir("/tmp".into()) });
         for piece_bytes in [1_000, 33_333, 100_000] {
-            let digest = Digest::begin();
+            let digest = Digest::begin(&budget);
             for piece in all.chunks(piece_bytes) {
                 digest.update(Bytes::copy_from_slice(piece)).await.unwrap();
             }
             assert_eq!(digest.finish().await.unwrap().as_bytes()[..], *digest_of(&SHA256, &all).as_ref());
         }
         let of_nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        assert_eq!(Digest::begin().finish().await.unwrap().to_string(), of_nothing);
+        assert_eq!(Digest::begin(&budget).finish().await.unwrap().to_string(), of_nothing);
     }
 }

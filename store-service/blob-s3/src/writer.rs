@@ -34,16 +34,8 @@ pub struct S3BlobWriter<K: BlobKeys> {
 impl<K: BlobKeys> S3BlobWriter<K> {
     /// Called within the runtime.
     pub(crate) fn new(shared: Arc<Shared<K>>, announced: Option<u64>) -> Self {
-        Self {
-            sending: None,
-            shared,
-            digest: Digest::begin(),
-            size_bytes: 0,
-            announced,
-            part: None,
-            parts: 0,
-            tail: Tail::default(),
-        }
+        let digest = Digest::begin(&shared.budget);
+        Self { sending: None, shared, digest, size_bytes: 0, announced, part: None, parts: 0, tail: Tail::default() }
     }
 
     async fn fill(&mut self, mut bytes: Bytes) -> Result<(), BlobError> {

@@ -43,7 +43,7 @@ pub(super) const SECRET: &str = "LINKGATE_S3_SECRET_ACCESS_KEY";
 /// `LINKGATE_S3_SECRET_ACCESS_KEY_FILE`: a file with the same, which the store's user alone may read. Default none.
 pub(super) const SECRET_FILE: &str = "LINKGATE_S3_SECRET_ACCESS_KEY_FILE";
 /// `LINKGATE_S3_MEMORY_BYTES`: what all uploads together hold in memory on their way into the bucket, and an eighth
-/// of that for the ends of zip archives; what finds no place there goes through temporary files in the data directory. Bytes, 33554432–1099511627776. Default `67108864`.
+/// of that each for the ends of zip archives and for what waits for its digest; what finds no place there goes through temporary files in the data directory. Bytes, 33554432–1099511627776. Default `67108864`.
 pub(super) const MEMORY: &str = "LINKGATE_S3_MEMORY_BYTES";
 
 /// `LINKGATE_S3_ENCRYPTION`: how the storage is to encrypt what it stores: `AES256`, with keys of its own, or
