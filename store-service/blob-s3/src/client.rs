@@ -24,7 +24,7 @@ use object_store::{
 use secrecy::ExposeSecret as _;
 use tokio::time::timeout;
 
-use super::error::{S3StartError, STATUS, blob_error, tag, told, wrong_size};
+use super::error::{S3StartError, STATUS, blob_error, tag, told, upload_error, wrong_size};
 use super::settings::{Encryption, S3Credentials, S3Settings, UrlStyle};
 
 /// What the client calls the setting for which it has no other word.
@@ -121,13 +121,13 @@ impl Bucket {
         bytes: PutPayload,
     ) -> Result<PartId, BlobError> {
         let part = self.s3.put_part(&path(&upload.key), &upload.id, number, bytes).await;
-        part.map_err(|e| blob_error("writing a part", e))
+        part.map_err(|e| upload_error("writing a part", e))
     }
 
     /// Makes an object of the parts, and sees it there.
     pub(crate) async fn complete(&self, upload: &Upload, parts: Vec<PartId>, size_bytes: u64) -> Result<(), BlobError> {
         let done = self.s3.complete_multipart(&path(&upload.key), &upload.id, parts).await;
-        self.settle(&upload.key, size_bytes, done.map(drop).map_err(|e| blob_error("completing an upload", e))).await
+        self.settle(&upload.key, size_bytes, done.map(drop).map_err(|e| upload_error("completing an upload", e))).await
     }
 
     /// A reply that was lost says nothing; the object does. Nobody else writes to its key, so one with so many bytes is ours.

@@ -13,6 +13,8 @@ use super::settings::InvalidS3Settings;
 
 /// How long a text of others may be that is passed on.
 const TOLD: usize = 300;
+/// What the storage says of an upload that has ended.
+const NO_SUCH_UPLOAD: &str = "NoSuchUpload";
 /// How the client begins what it says of a refusal.
 pub(crate) const STATUS: &str = "Server returned non-2xx status code: ";
 
@@ -72,6 +74,12 @@ pub(crate) fn blob_error(doing: &'static str, error: object_store::Error) -> Blo
     BlobError::Io { doing, cause: io::Error::other(said) }
 }
 
+/// Sorts a failure of an upload in parts. Nobody ends one but its writer, and whoever sweeps what writers left that seem dead.
+pub(crate) fn upload_error(doing: &'static str, error: object_store::Error) -> BlobError {
+    let is_ended = causes(&error).any(|cause| tag(&cause.to_string(), "Code") == Some(NO_SUCH_UPLOAD));
+    if is_ended { BlobError::Swept } else { blob_error(doing, error) }
+}
+
 /// Sorts a failure of the first write.
 pub(crate) fn start_error(what: &'static str, bucket: &str, error: &object_store::Error) -> S3StartError {
     use object_store::Error as E;
@@ -84,11 +92,11 @@ pub(crate) fn start_error(what: &'static str, bucket: &str, error: &object_store
 }
 
 /// A database that fails says nothing about the storage, but blobs can neither be found nor stored without it: where it is away,
-/// they are as good as away. So is a blob whose object was swept because its writer could not show a sign of life: with the
-/// database back, it can be written again.
+/// they are as good as away.
 pub(crate) fn key_error(error: KeyError) -> BlobError {
     match error {
-        away @ (KeyError::Unavailable(_) | KeyError::Lost) => BlobError::Unavailable(away.into()),
+        KeyError::Lost => BlobError::Swept,
+        away @ KeyError::Unavailable(_) => BlobError::Unavailable(away.into()),
         failed @ KeyError::Database(_) => BlobError::Io { doing: "asking for a key", cause: io::Error::other(failed) },
     }
 }
@@ -194,11 +202,12 @@ mod tests {
     }
 
     #[test]
-    fn a_blob_that_was_swept_while_its_database_was_away_is_written_again() {
-        let cause = || io::Error::other("x").into();
-        for outage in [KeyError::Lost, KeyError::Unavailable(cause())] {
-            assert!(matches!(key_error(outage), BlobError::Unavailable(_)));
-        }
-        assert!(matches!(key_error(KeyError::Database(cause())), BlobError::Io { .. }));
+    fn an_upload_that_was_swept_is_told_from_a_bucket_that_is_not_there() {
+        let missing = |code: &str| {
+            let source = status("404 Not Found", &format!("<Error><Code>{code}</Code></Error>")).into();
+            object_store::Error::NotFound { path: "x".to_owned(), source }
+        };
+        assert!(matches!(upload_error("x", missing("NoSuchUpload")), BlobError::Swept));
+        assert!(matches!(upload_error("x", missing("NoSuchBucket")), BlobError::NotFound));
     }
 }

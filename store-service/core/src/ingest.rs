@@ -331,7 +331,7 @@ impl<V: Services> Ingest<V> {
         match outcome {
             Ok(row) => Some(JobEnd::Done(row.clone())),
             Err(IngestError::Stopping | IngestError::ClaimLost) => None,
-            Err(error) if error.is_outage() && job.goes_on() => None,
+            Err(error) if error.may_be_done_again() && job.goes_on() => None,
             Err(error) => {
                 let failure = Failure::from_problem(&(self.rules.explain)(error));
                 let is_wanted = !matches!(error, IngestError::Cancelled);

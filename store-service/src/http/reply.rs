@@ -345,6 +345,13 @@ fn blob_problem(error: &BlobError) -> Problem {
             ErrorCode::Unavailable,
             Text::fixed("对象存储暂时不可用，请稍后重试", "The object storage does not answer, try again later"),
         ),
+        BlobError::Swept => Problem::with_detail(
+            ErrorCode::Unavailable,
+            Text::fixed(
+                "存储服务与数据库断开过久，请重新上传",
+                "The store was cut off from its database for too long, upload the package again",
+            ),
+        ),
         BlobError::NotFound | BlobError::Io { .. } | BlobError::WriterGone => Problem::new(ErrorCode::ObjectStore),
     }
 }
@@ -671,6 +678,7 @@ mod tests {
             (IngestError::Blob(BlobError::NoSpace(io())), C::InsufficientStorage),
             (IngestError::Blob(BlobError::Io { doing: "SECRET", cause: io() }), C::ObjectStore),
             (IngestError::Blob(BlobError::Unavailable(io().into())), C::Unavailable),
+            (IngestError::Blob(BlobError::Swept), C::Unavailable),
             (IngestError::Blob(BlobError::WriterGone), C::ObjectStore),
             (IngestError::Catalog(CatalogError::Database(io().into())), C::Internal),
             (IngestError::Catalog(CatalogError::Unavailable(io().into())), C::Unavailable),

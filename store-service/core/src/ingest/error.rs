@@ -121,6 +121,11 @@ impl IngestError {
         )
     }
 
+    /// Whether an upload that was accepted is done again, as often as its lives allow: what failed is over by then.
+    pub(super) fn may_be_done_again(&self) -> bool {
+        self.is_outage() || matches!(self, Self::Blob(BlobError::Swept))
+    }
+
     /// What it is called in metrics.
     pub(super) fn kind(&self) -> &'static str {
         match self {

@@ -209,6 +209,9 @@ pub enum BlobError {
     /// The storage does not answer, or not well, however often it was asked. Later it may.
     #[error("the storage does not answer")]
     Unavailable(#[source] Cause),
+    /// What was written is gone: another process swept it, because its writer had shown no sign of life. It can be written again.
+    #[error("what was written was swept, because its writer had shown no sign of life")]
+    Swept,
     /// Anything else that the storage says.
     #[error("{doing} failed")]
     Io {
