@@ -52,13 +52,12 @@ use linkgate_store_core::ingest::ports::{
 use linkgate_store_core::settings::{Demand, QueueLimits, SourceOrigin, UsageOfTarget};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
-use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use crate::shared::{NewEvent, uploader};
 pub use blob_keys::PostgresBlobKeys;
 use chores::Chores;
-use database::{CONNECTIONS, begin_for, commit, failed, options, pool, retried};
+use database::{CONNECTIONS, Waiting, commit, failed, options, pool, retried};
 use ended::EndedJobs;
 pub use maintenance::PostgresLease;
 use nonces::NonceRows;
@@ -77,7 +76,7 @@ pub struct PostgresCatalog {
     pool: PgPool,
     listening: PgPool,
     pages: Pages,
-    admitting: Arc<Semaphore>,
+    waiting: Waiting,
     state: Arc<QueueState>,
     chores: Chores,
     ended: EndedJobs,
@@ -200,9 +199,8 @@ impl PostgresCatalog {
         let (chores, working) = Chores::new(pool.clone(), Arc::clone(&state));
         let background = Arc::new(Background(Mutex::new(vec![tokio::spawn(working).abort_handle()])));
         let (pages, ended) = (Pages::new(pool.clone()), EndedJobs::new(limits.ended));
-        let (nonces, admitting) =
-            (Arc::new(NonceRows::new(limits.nonces)), Arc::new(Semaphore::new(queue::ADMITTED_AT_ONCE)));
-        Self { pool, listening, pages, admitting, state, chores, ended, nonces, background }
+        let (nonces, waiting) = (Arc::new(NonceRows::new(limits.nonces)), Waiting::new(pool.clone()));
+        Self { pool, listening, pages, waiting, state, chores, ended, nonces, background }
     }
 
     /// Hears what others say of jobs, until the last handle is gone.
@@ -241,7 +239,7 @@ impl PostgresCatalog {
         fence: Option<Fence>,
     ) -> Result<(Recorded, i64), CatalogError> {
         let (now, begun) = (now_ms(), Instant::now());
-        let mut tx = begin_for(&self.pool, package.target.app.as_str()).await.map_err(failed)?;
+        let mut tx = self.waiting.begin_for(package.target.app.as_str()).await.map_err(failed)?;
         let waited = begun.elapsed();
         if !jobs::may_end(&mut tx, job.view.id, fence, self.state.process).await.map_err(failed)? {
             return Err(CatalogError::Fenced);
@@ -340,7 +338,7 @@ impl Catalog for PostgresCatalog {
 
     async fn reserve(&self, claim: QuotaClaim) -> Result<PostgresReservation, CatalogError> {
         let QueueState { process, limits, .. } = &*self.state;
-        PostgresReservation::make(claim, self.pool.clone(), *process, limits.lease, self.chores.clone()).await
+        PostgresReservation::make(claim, self.waiting.clone(), *process, limits.lease, self.chores.clone()).await
     }
 
     async fn protecting_pins(&self, target: &ModuleRef, version: &PackageVersion) -> Result<Vec<Pin>, CatalogError> {

@@ -15,7 +15,7 @@ use linkgate_store_core::version_order::natural_key;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, Row as _, Transaction};
 
-use super::database::{UnknownOutcome, begin_for, begin_purge, commit, failed, is_refusal, retried};
+use super::database::{UnknownOutcome, begin_purge, commit, failed, is_refusal, retried};
 use super::events;
 use super::search::search_text;
 use super::{PostgresCatalog, cleanup, pins, usage};
@@ -98,7 +98,7 @@ impl Changes for PostgresCatalog {
 impl PostgresCatalog {
     async fn try_delete(&self, change: &Change, deletion: Deletion) -> Result<PackageDetail, ChangeError> {
         let (now, Change { target, actor, .. }) = (now_ms(), change);
-        let mut tx = begin_for(&self.pool, target.app.as_str()).await.map_err(failed)?;
+        let mut tx = self.waiting.begin_for(target.app.as_str()).await.map_err(failed)?;
         let seen = find_as_seen(&mut tx, change, now).await?;
         if seen.row.is_deleted {
             return Ok(seen);
@@ -129,7 +129,7 @@ impl PostgresCatalog {
         quota: &Quota,
     ) -> Result<PackageDetail, ChangeError> {
         let (now, Change { target, actor, .. }) = (now_ms(), change);
-        let mut tx = begin_for(&self.pool, target.app.as_str()).await.map_err(failed)?;
+        let mut tx = self.waiting.begin_for(target.app.as_str()).await.map_err(failed)?;
         let seen = find_as_seen(&mut tx, change, now).await?;
         if !seen.row.is_deleted {
             return Ok(seen);
@@ -154,7 +154,7 @@ impl PostgresCatalog {
 
     async fn try_pin(&self, change: &Change, pin: &NewPin) -> Result<(PackageDetail, Pin), ChangeError> {
         let now = now_ms();
-        let mut tx = begin_for(&self.pool, change.target.app.as_str()).await.map_err(failed)?;
+        let mut tx = self.waiting.begin_for(change.target.app.as_str()).await.map_err(failed)?;
         let seen = find_as_seen(&mut tx, change, now).await?;
         if seen.row.is_deleted {
             return Err(if seen.purged_ms.is_some() { ChangeError::Purged } else { ChangeError::Deleted });
@@ -173,7 +173,7 @@ impl PostgresCatalog {
 
     async fn try_unpin(&self, change: &Change, name: &PinName) -> Result<(PackageDetail, Pin), ChangeError> {
         let now = now_ms();
-        let mut tx = begin_for(&self.pool, change.target.app.as_str()).await.map_err(failed)?;
+        let mut tx = self.waiting.begin_for(change.target.app.as_str()).await.map_err(failed)?;
         let seen = find_as_seen(&mut tx, change, now).await?;
         let pin = seen.pins.iter().find(|pin| pin.name == *name).cloned().ok_or(ChangeError::NoPin)?;
         pins::remove(&mut tx, change.id, name).await.map_err(failed)?;
@@ -202,7 +202,7 @@ impl PostgresCatalog {
     }
 
     async fn try_clean_up(&self, cleanup: &Cleanup, actor: &Actor) -> Result<(), ChangeError> {
-        let mut tx = begin_for(&self.pool, cleanup.target.app.as_str()).await.map_err(failed)?;
+        let mut tx = self.waiting.begin_for(cleanup.target.app.as_str()).await.map_err(failed)?;
         let proof = cleanup::clean_up(&mut tx, cleanup, actor, now_ms()).await?;
         reached(Step::CleanupDue);
         match proof {

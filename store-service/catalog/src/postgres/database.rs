@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use linkgate_store_core::ingest::ports::{CatalogError, Cause, ChangeError, QueueError};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
-use tokio::time::sleep;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use super::silence::end_if_silent;
@@ -20,6 +21,9 @@ use crate::shared::NewEvent;
 
 /// Connections of one process, but for the one that listens.
 pub(super) const CONNECTIONS: u32 = 5;
+/// How many of them may wait for what others have locked, in whatever process: whoever stands still while it has something locked
+/// must not have all connections of the others wait for it.
+const MAY_WAIT: usize = 2;
 /// How long to wait for one of them.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What holds for every connection, unless a transaction says otherwise, and whatever the server's own settings are. The server
@@ -95,6 +99,13 @@ pub(super) fn pool(size: u32, options: &PgConnectOptions) -> PgPoolOptions {
             Ok(())
         })
     })
+}
+
+/// Those of a process who wait for what others have locked. A copy has the same places.
+#[derive(Clone)]
+pub(super) struct Waiting {
+    pool: PgPool,
+    places: Arc<Semaphore>,
 }
 
 /// How often something was tried.
@@ -195,8 +206,28 @@ impl Failure for QueueError {
     }
 }
 
-/// Begins a transaction that changes packages of this application, once nobody else does.
-pub(super) async fn begin_for<'p>(pool: &'p PgPool, app_code: &str) -> Result<Transaction<'p, Postgres>, sqlx::Error> {
+impl Waiting {
+    pub(super) fn new(pool: PgPool) -> Self {
+        Self { pool, places: Arc::new(Semaphore::new(MAY_WAIT)) }
+    }
+
+    /// Begins a transaction that changes packages of this application, once nobody else does.
+    pub(super) async fn begin_for(&self, app_code: &str) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
+        let _place = self.place().await?;
+        begin_for(&self.pool, app_code).await
+    }
+
+    /// Whoever holds this may wait on one of the connections.
+    pub(super) async fn place(&self) -> Result<SemaphorePermit<'_>, sqlx::Error> {
+        match timeout(ACQUIRE_TIMEOUT, self.places.acquire()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            // Nobody closes it, so it is its time that is over.
+            Ok(Err(_)) | Err(_) => Err(sqlx::Error::PoolTimedOut),
+        }
+    }
+}
+
+async fn begin_for<'p>(pool: &'p PgPool, app_code: &str) -> Result<Transaction<'p, Postgres>, sqlx::Error> {
     let mut tx = pool.begin().await?;
     lock_application(&mut tx, app_code).await?;
     Ok(tx)

@@ -27,16 +27,12 @@ use uuid::Uuid;
 use super::PostgresCatalog;
 use super::chores::{Chore, Chores};
 use super::database::{
-    ACQUIRE_TIMEOUT, ASKED_AFTER, ASKED_AGAIN, UnknownOutcome, failed, from_catalog, is_away, is_refusal, limit,
-    queue_failed, retried,
+    ASKED_AFTER, ASKED_AGAIN, UnknownOutcome, failed, from_catalog, is_away, is_refusal, limit, queue_failed, retried,
 };
 use super::jobs::{self, Place};
 use super::queue_state::QueueState;
 use crate::shared::{owner_text, signed, unsigned};
 
-/// Jobs of this process that are judged at once. Who judges waits for all others who do, in whatever process: one that stands
-/// still meanwhile must not have all connections of the others wait for it.
-pub(super) const ADMITTED_AT_ONCE: usize = 2;
 /// Where processes tell each other that something may have become claimable.
 const CHANNEL: &str = "linkgate_queue";
 /// How often everybody looks all the same.
@@ -189,9 +185,7 @@ impl JobQueue for PostgresCatalog {
 impl PostgresCatalog {
     async fn try_enqueue(&self, job: &NewJob) -> Result<Enqueued, QueueError> {
         let (process, lease) = (self.state.process, self.state.limits.lease);
-        let admitted = timeout(ACQUIRE_TIMEOUT, self.admitting.acquire()).await;
-        // Nobody closes it.
-        let Ok(Ok(_admitted)) = admitted else { return Err(queue_failed(sqlx::Error::PoolTimedOut)) };
+        let _place = self.waiting.place().await.map_err(queue_failed)?;
         let mut tx = self.pool.begin().await.map_err(queue_failed)?;
         let (verdict, joined) = admit(&mut tx, job, &self.state).await.map_err(queue_failed)?;
         let QueueLimits { queued, queued_per_app, .. } = self.state.limits;

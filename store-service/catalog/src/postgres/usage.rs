@@ -13,14 +13,14 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::chores::{Chore, Chores};
-use super::database::{begin_for, failed, retried};
+use super::database::{Waiting, failed, retried};
 use crate::rows::read_usage;
 use crate::shared::{signed, unsigned};
 
 /// What one upload has announced; taken back when it is dropped.
 pub struct PostgresReservation {
     claim: QuotaClaim,
-    pool: PgPool,
+    waiting: Waiting,
     process: Uuid,
     lease: Duration,
     token: Uuid,
@@ -30,7 +30,7 @@ pub struct PostgresReservation {
 impl PostgresReservation {
     pub(super) async fn make(
         claim: QuotaClaim,
-        pool: PgPool,
+        waiting: Waiting,
         process: Uuid,
         lease: Duration,
         chores: Chores,
@@ -38,7 +38,7 @@ impl PostgresReservation {
         // What this process has taken back no longer counts.
         chores.are_done().await;
         let (bytes, token) = (claim.bytes, Uuid::new_v4());
-        let reservation = Self { claim, pool, process, lease, token, chores };
+        let reservation = Self { claim, waiting, process, lease, token, chores };
         reservation.announce(bytes).await?;
         Ok(reservation)
     }
@@ -51,7 +51,7 @@ impl PostgresReservation {
     /// whoever records a package is judged once more.
     async fn try_announce(&self, bytes: u64) -> Result<(), CatalogError> {
         let QuotaClaim { job, target, version, quota, .. } = &self.claim;
-        let mut tx = begin_for(&self.pool, target.app.as_str()).await.map_err(failed)?;
+        let mut tx = self.waiting.begin_for(target.app.as_str()).await.map_err(failed)?;
         sqlx::query("set local synchronous_commit = off").execute(&mut *tx).await.map_err(failed)?;
         let replaced = live_bytes(&mut tx, target, version).await.map_err(failed)?;
         let used = beside(&mut tx, *job, target, version).await.map_err(failed)?;

@@ -4,13 +4,14 @@ use linkgate_store_core::ingest::ports::CatalogReader as _;
 
 use super::*;
 
-const WAITING: &str = "select count(*) from pg_locks where locktype = 'advisory' and classid = 7301 and not granted";
+const WAITING: &str = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
 
-/// So many at least wait to be judged.
-async fn wait_for_waiting(server: &PostgresServer, count: i64) {
-    while ask::<i64>(server, WAITING).await < count {
+/// Two wait for what this locks, and whoever only asks need not.
+async fn assert_others_can_ask(server: &PostgresServer, catalog: &PostgresCatalog) {
+    while ask::<i64>(server, WAITING).await < 2 {
         yield_now().await;
     }
+    assert!(!catalog.is_referenced(&package(b"x", "1").sha256).await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -25,10 +26,28 @@ async fn one_that_stands_still_while_it_judges_leaves_the_others_connections_for
         let (catalog, job) = (catalog.clone(), job(number, &number.to_string(), &number.to_string()));
         waiting.spawn(async move { catalog.enqueue(job).await });
     }
-    wait_for_waiting(&server, 2).await;
-    assert!(!catalog.is_referenced(&package(b"x", "1").sha256).await.unwrap(), "whoever only asks need not wait");
+    assert_others_can_ask(&server, &catalog).await;
     judging.rollback().await.unwrap();
     while let Some(enqueued) = waiting.join_next().await {
         assert!(matches!(enqueued.unwrap(), Ok(Enqueued::Queued)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_stands_still_while_it_changes_packages_leaves_them_some_as_well() {
+    let Some((server, [catalog])) = processes(LIMITS).await else { return };
+    let mut still = PgConnection::connect(&server.address()).await.unwrap();
+    let mut changing = still.begin().await.unwrap();
+    let lock = sqlx::query("select pg_advisory_xact_lock(7302, hashtext($1))").bind(example_target().app.as_str());
+    lock.execute(&mut *changing).await.unwrap();
+    let mut waiting = JoinSet::new();
+    for _ in 0..20 {
+        let catalog = catalog.clone();
+        waiting.spawn(async move { catalog.waiting.begin_for(example_target().app.as_str()).await.map(drop) });
+    }
+    assert_others_can_ask(&server, &catalog).await;
+    changing.rollback().await.unwrap();
+    while let Some(begun) = waiting.join_next().await {
+        begun.unwrap().unwrap();
     }
 }
