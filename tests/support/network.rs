@@ -22,6 +22,16 @@ const INSIDE: &str = "LINKGATE_TEST_INSIDE";
 /// Runs this test inside a network in which this machine has these addresses, on the loopback device. `test` is the whole
 /// name of the test, by which it is found again.
 pub fn inside<F: Future<Output = ()>>(test: &str, addresses: &[&str], body: impl FnOnce() -> F) {
+    inside_with(test, addresses, Vec::new, body);
+}
+
+/// The same with what is made outside first, which is told inside by variables of the environment.
+pub fn inside_with<F: Future<Output = ()>, O: IntoIterator<Item = (&'static str, String)>>(
+    test: &str,
+    addresses: &[&str],
+    outside: impl FnOnce() -> O,
+    body: impl FnOnce() -> F,
+) {
     if std::env::var_os(INSIDE).is_some() {
         let dir = tempfile::tempdir().unwrap();
         furnish(dir.path(), addresses);
@@ -34,7 +44,7 @@ pub fn inside<F: Future<Output = ()>>(test: &str, addresses: &[&str], body: impl
         command.arg("--map-root-user");
     }
     command.args(["--mount", "--net", "--"]).arg(again).args(["--exact", test, "--nocapture"]);
-    let output = command.env(INSIDE, "1").output().expect("`unshare` of util-linux is needed");
+    let output = command.env(INSIDE, "1").envs(outside()).output().expect("`unshare` of util-linux is needed");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     println!("{out}");
     eprintln!("{err}");

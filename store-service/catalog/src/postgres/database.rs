@@ -84,20 +84,13 @@ pub(super) fn options(options: PgConnectOptions) -> PgConnectOptions {
 
 /// As many connections as that.
 pub(super) fn pool(size: u32, options: &PgConnectOptions) -> PgPoolOptions {
-    let server = options.get_socket().is_none().then(|| Arc::new((options.get_host().to_owned(), options.get_port())));
+    let port = options.get_port();
     PgPoolOptions::new().max_connections(size).acquire_timeout(ACQUIRE_TIMEOUT).after_connect(move |_, _| {
-        let server = server.clone();
-        Box::pin(async move {
-            let Some(server) = server else { return Ok(()) };
-            let (host, port) = &*server;
-            // It is a connection all the same.
-            if let Err(e) = end_if_silent(host, *port).await {
-                debug!(
-                    "A connection to the database will not end by itself if the machine of the database vanishes: {e}"
-                );
-            }
-            Ok(())
-        })
+        // It is a connection all the same.
+        if let Err(e) = end_if_silent(port) {
+            debug!("A connection to the database will not end by itself if the machine of the database vanishes: {e}");
+        }
+        Box::pin(async { Ok(()) })
     })
 }
 
