@@ -178,7 +178,7 @@ impl JobQueue for PostgresCatalog {
     }
 
     async fn unfinished(&self) -> Result<Vec<JobRecord>, QueueError> {
-        jobs::unfinished(&self.pool).await.map_err(from_catalog)
+        retried!(while it is away, jobs::unfinished(&self.pool)).map_err(from_catalog)
     }
 }
 
