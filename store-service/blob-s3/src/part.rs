@@ -96,8 +96,14 @@ fn read_back(mut file: &File, len: usize) -> std::io::Result<Vec<Bytes>> {
     (0..len)
         .step_by(BLOCK_BYTES)
         .map(|at| {
+            // Less than a block counts as its bytes, so it must not hold a whole one.
+            if len - at < BLOCK_BYTES {
+                let mut rest = vec![0; len - at];
+                file.read_exact_at(&mut rest, at as u64)?;
+                return Ok(Bytes::from(rest));
+            }
             let mut block = Block::take();
-            block.fill_by(len - at, |into| file.read_exact_at(into, at as u64))?;
+            block.fill_by(BLOCK_BYTES, |into| file.read_exact_at(into, at as u64))?;
             Ok(block.freeze())
         })
         .collect()

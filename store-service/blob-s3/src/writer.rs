@@ -34,7 +34,7 @@ pub struct S3BlobWriter<K: BlobKeys> {
 impl<K: BlobKeys> S3BlobWriter<K> {
     /// Called within the runtime.
     pub(crate) fn new(shared: Arc<Shared<K>>, announced: Option<u64>) -> Self {
-        let digest = Digest::begin(&shared.budget);
+        let digest = Digest::begin(&shared.budget, announced);
         Self { sending: None, shared, digest, size_bytes: 0, announced, part: None, parts: 0, tail: Tail::default() }
     }
 

@@ -16,7 +16,7 @@ use crate::block::Block;
 /// How long bytes wait for more of them: nobody notices, and the threads beside are not woken for every packet.
 const LINGER: Duration = Duration::from_millis(100);
 
-/// The block that is being filled. Each upload holds up to four: one is filled, two wait, one is hashed and written.
+/// The block that is being filled. An upload holds a few more: some wait for whoever hashes, writes or inspects them.
 #[derive(Default)]
 pub(super) struct Blocks {
     open: Option<Block>,
