@@ -12,7 +12,7 @@ use crate::Measured;
 /// The time that a shell's children used stands in the second line of what `times` prints.
 const SCRIPT: &str = "set -e\n\"$@\" >&2\ntimes";
 
-/// `None` where it is not there.
+/// With the settings that it has by itself, but for what it would ask the server first. `None` where it is not there.
 pub async fn rclone_into(endpoint: &str, url: &str) -> Option<Measured> {
     let rclone = std::env::var_os("LINKGATE_RCLONE")?.into_string().ok()?;
     let bucket = format!("bench:{BUCKET}/copied");
@@ -42,7 +42,7 @@ async fn run(mut command: Command) -> Measured {
     for proxy in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
         command.env_remove(proxy);
     }
-    // The source and the server run in this process: waiting must not hold its thread.
+    // A server may run in this process: waiting must not hold its thread.
     let run = move || (Instant::now(), command.output().unwrap(), Instant::now());
     let (begun, output, ended) = tokio::task::spawn_blocking(run).await.unwrap();
     assert!(output.status.success(), "{output:?}");

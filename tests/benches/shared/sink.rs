@@ -29,6 +29,12 @@ struct Object {
     kept: Bytes,
 }
 
+impl Object {
+    fn is_kept(&self) -> bool {
+        self.kept.len() as u64 == self.size
+    }
+}
+
 #[derive(Default)]
 struct Contents {
     objects: HashMap<String, Object>,
@@ -187,7 +193,14 @@ impl Contents {
                     "<ListMultipartUploadsResult><Bucket>{BUCKET}</Bucket><IsTruncated>false</IsTruncated>{open}</ListMultipartUploadsResult>"
                 ))
             }
-            _ => self.objects.get(key).map_or_else(|| status(StatusCode::NOT_FOUND), |object| tell(object, range)),
+            _ => self.find(method, key, range),
+        }
+    }
+
+    fn find(&self, method: &str, key: &str, range: Option<&str>) -> Response<Bytes> {
+        match self.objects.get(key) {
+            Some(object) if method == "HEAD" || object.is_kept() => tell(object, range),
+            _ => status(StatusCode::NOT_FOUND),
         }
     }
 }
@@ -200,7 +213,7 @@ fn tell(object: &Object, range: Option<&str>) -> Response<Bytes> {
     });
     let reply = Response::builder().header("etag", ETAG).header("last-modified", "Thu, 01 Jan 2026 00:00:00 GMT");
     let reply = match asked {
-        Some((first, last)) if first <= last => reply
+        Some((first, last)) if first <= last && last < object.kept.len() => reply
             .status(206)
             .header("content-range", format!("bytes {first}-{last}/{}", object.size))
             .header("content-length", last + 1 - first)
