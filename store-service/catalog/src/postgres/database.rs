@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use linkgate_store_core::ingest::ports::{CatalogError, Cause, ChangeError, QueueError};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
@@ -25,7 +25,7 @@ pub(super) const CONNECTIONS: u32 = 5;
 /// must not have all connections of the others wait for it.
 const MAY_WAIT: usize = 2;
 /// How long to wait for one of them.
-pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What holds for every connection, unless a transaction says otherwise, and whatever the server's own settings are. The server
 /// gives up what lasts longer: a process that was stopped in a transaction must not hold a lock for good, nor for as long as others
 /// wait for it. Whoever has waited for a lock must see what was committed meanwhile.
@@ -211,12 +211,17 @@ impl Waiting {
     }
 
     /// Whoever holds this may wait on one of the connections.
-    pub(super) async fn place(&self) -> Result<SemaphorePermit<'_>, sqlx::Error> {
-        match timeout(ACQUIRE_TIMEOUT, self.places.acquire()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            // Nobody closes it, so it is its time that is over.
-            Ok(Err(_)) | Err(_) => Err(sqlx::Error::PoolTimedOut),
-        }
+    pub(super) async fn place(&self) -> Result<OwnedSemaphorePermit, sqlx::Error> {
+        place_of(&self.places).await
+    }
+}
+
+/// One of these places, which is waited for as long as for a connection.
+pub(super) async fn place_of(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, sqlx::Error> {
+    match timeout(ACQUIRE_TIMEOUT, Arc::clone(places).acquire_owned()).await {
+        Ok(Ok(permit)) => Ok(permit),
+        // Nobody closes it, so it is its time that is over.
+        Ok(Err(_)) | Err(_) => Err(sqlx::Error::PoolTimedOut),
     }
 }
 

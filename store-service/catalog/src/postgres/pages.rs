@@ -8,9 +8,8 @@ use std::sync::Arc;
 use linkgate_store_core::ingest::ports::CatalogError;
 use sqlx::{PgPool, Postgres, Transaction};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
 
-use super::database::{ACQUIRE_TIMEOUT, failed};
+use super::database::{failed, place_of};
 
 /// Pages that are read at once.
 const READERS: usize = 2;
@@ -40,13 +39,12 @@ impl Pages {
 
     /// Begins one, once there are few enough others.
     pub(super) async fn begin(&self) -> Result<Reading<'_>, CatalogError> {
-        let reader = timeout(ACQUIRE_TIMEOUT, Arc::clone(&self.readers).acquire_owned()).await;
-        // Nobody closes it.
-        let Ok(Ok(reader)) = reader else { return Err(CatalogError::Busy) };
-        let tx = self.pool.begin_with(BEGIN).await.map_err(|error| match error {
+        let busy = |error| match error {
             sqlx::Error::PoolTimedOut => CatalogError::Busy,
             other => failed(other),
-        })?;
+        };
+        let reader = place_of(&self.readers).await.map_err(busy)?;
+        let tx = self.pool.begin_with(BEGIN).await.map_err(busy)?;
         Ok(Reading { tx, _reader: reader })
     }
 }
