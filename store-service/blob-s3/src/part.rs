@@ -103,7 +103,7 @@ fn read_back(mut file: &File, len: usize) -> std::io::Result<Vec<Bytes>> {
                 return Ok(Bytes::from(rest));
             }
             let mut block = Block::take();
-            block.fill_by(BLOCK_BYTES, |into| file.read_exact_at(into, at as u64))?;
+            block.fill_by(|into| file.read_exact_at(into, at as u64))?;
             Ok(block.freeze())
         })
         .collect()

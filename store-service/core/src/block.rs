@@ -6,7 +6,6 @@
 //!
 //! Promises: there are never more blocks than were used at once, and none once nobody uses any.
 
-use std::convert::Infallible;
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -74,23 +73,20 @@ impl Block {
 
     /// Takes as many bytes as fit, and says how many those are.
     pub fn fill(&mut self, bytes: &[u8]) -> usize {
-        let fits = self.rest().len().min(bytes.len());
-        let Ok(()) = self.fill_by(fits, |into| {
-            into.copy_from_slice(bytes.split_at(fits).0);
-            Ok::<(), Infallible>(())
-        });
+        let rest = self.rest();
+        let fits = rest.len().min(bytes.len());
+        rest.split_at_mut(fits).0.copy_from_slice(bytes.split_at(fits).0);
+        self.filled += fits;
         fits
     }
 
-    /// Has so many bytes written into it by somebody else, or as many as fit. Takes none if that fails.
+    /// Has all that is free of it written by somebody else.
     ///
     /// # Errors
-    /// What the writing failed by.
-    pub fn fill_by<E>(&mut self, bytes: usize, write: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<(), E> {
-        let rest = self.rest();
-        let fits = rest.len().min(bytes);
-        write(rest.split_at_mut(fits).0)?;
-        self.filled += fits;
+    /// What the writing failed by; nothing is in it of that then.
+    pub fn fill_by<E>(&mut self, write: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<(), E> {
+        write(self.rest())?;
+        self.filled = BLOCK_BYTES;
         Ok(())
     }
 

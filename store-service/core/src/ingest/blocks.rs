@@ -86,6 +86,16 @@ mod tests {
         assert!(passed(&[]).is_empty());
     }
 
+    #[test]
+    fn what_leaves_early_does_not_cost_a_block_of_its_own() {
+        let mut blocks = Blocks::default();
+        for _ in 0..2 {
+            assert!(blocks.fill(&mut Bytes::from_static(b"x")).is_none());
+            let block = blocks.open.as_ref().unwrap().as_ref().as_ptr();
+            assert_ne!(blocks.take().unwrap().as_ptr(), block);
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_is_here_waits_for_a_while_and_nothing_is_hurried_when_nothing_is_here() {
         let mut blocks = Blocks::default();
