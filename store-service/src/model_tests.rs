@@ -393,7 +393,7 @@ fn job() -> JobRecord {
         client_address: String::new(),
         sealed: None,
     };
-    JobRecord { view, request, keys: Vec::new(), lives: 0, upload_key: None }
+    JobRecord { view, request, keys: Vec::new(), lives: 0, upload_key: None, is_queued: true }
 }
 
 /// As many as are asked for, or few enough for every day.

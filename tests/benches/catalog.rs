@@ -214,7 +214,7 @@ fn new_package(target: &ModuleRef, number: u32) -> (NewPackage, JobRecord) {
         client_address: String::new(),
         sealed: None,
     };
-    (new, JobRecord { view, request, keys: Vec::new(), lives: 0, upload_key: None })
+    (new, JobRecord { view, request, keys: Vec::new(), lives: 0, upload_key: None, is_queued: true })
 }
 
 /// Copies the first package until there are so many.

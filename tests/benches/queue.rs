@@ -250,7 +250,7 @@ fn new_job(caller: &str) -> NewJob {
         sealed: None,
     };
     NewJob {
-        record: JobRecord { view, request, keys: Vec::new(), lives: 0, upload_key: None },
+        record: JobRecord { view, request, keys: Vec::new(), lives: 0, upload_key: None, is_queued: true },
         key: UploadKey(Sha256::from_bytes(digest)),
         host: "example.com".to_owned(),
         is_resumed: false,

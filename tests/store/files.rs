@@ -233,22 +233,22 @@ async fn a_file_over_the_limit_is_refused_by_what_it_announces_or_when_it_is_ove
 }
 
 /// A request whose body is sent by hand.
-struct ByHand(BufReader<TcpStream>);
+pub(crate) struct ByHand(BufReader<TcpStream>);
 
 impl ByHand {
-    async fn begin(store: &TestStore, token: &str, query: &str, more: &str) -> Self {
-        let address = store.base().trim_start_matches("http://");
+    pub(crate) async fn begin(base: &str, token: &str, query: &str, more: &str) -> Self {
+        let address = base.trim_start_matches("http://");
         let mut connection = Self(BufReader::new(TcpStream::connect(address).await.unwrap()));
         let head = format!("POST {PACKAGES}?{query} HTTP/1.1\r\nhost: store\r\nx-bkapi-jwt: {token}\r\n{more}\r\n");
         connection.send(head.as_bytes()).await;
         connection
     }
 
-    async fn send(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).await.unwrap();
     }
 
-    async fn read(&mut self) -> Message {
+    pub(crate) async fn read(&mut self) -> Message {
         let read = tokio::time::timeout(Duration::from_secs(30), Message::read(&mut self.0)).await;
         read.expect("an answer").unwrap().expect("an answer")
     }
@@ -278,7 +278,7 @@ async fn a_file_that_is_cut_off_leaves_nothing() {
     let store = store().await;
     let package = package_of_size(600_000);
     for more in ["content-length: 600000\r\n", "transfer-encoding: chunked\r\n"] {
-        let mut caller = ByHand::begin(&store, &store.mint().token(), NAMED, more).await;
+        let mut caller = ByHand::begin(store.base(), &store.mint().token(), NAMED, more).await;
         if more.starts_with("transfer") {
             caller.send(b"927c0\r\n").await;
         }
@@ -296,7 +296,7 @@ async fn a_file_that_is_cut_off_leaves_nothing() {
 #[tokio::test]
 async fn a_caller_who_is_silent_or_slow_is_given_up() {
     let idle = TestStore::with(|config| config.fetch.idle_timeout = Duration::from_millis(300)).await;
-    let mut caller = ByHand::begin(&idle, &idle.mint().token(), NAMED, "content-length: 9\r\n").await;
+    let mut caller = ByHand::begin(idle.base(), &idle.mint().token(), NAMED, "content-length: 9\r\n").await;
     assert_eq!(caller.read().await.status(), 408);
     idle.directory().assert_empty().await;
 
@@ -304,13 +304,13 @@ async fn a_caller_who_is_silent_or_slow_is_given_up() {
         (config.fetch.min_rate, config.fetch.min_rate_window) = (1 << 30, Duration::from_millis(1));
     })
     .await;
-    let mut caller = ByHand::begin(&slow, &slow.mint().token(), NAMED, "content-length: 1000000\r\n").await;
+    let mut caller = ByHand::begin(slow.base(), &slow.mint().token(), NAMED, "content-length: 1000000\r\n").await;
     assert_eq!(caller.read_dripping().await.status(), 408);
 
     let late = TestStore::with(|config| config.fetch.total_timeout = Duration::from_millis(300)).await;
     let request = bare(&late, NAMED, b"").in_english().chunked();
     assert_ne!(late.send(request).await.status, 200, "an empty file is none");
-    let mut caller = ByHand::begin(&late, &late.mint().token(), NAMED, "content-length: 9\r\n").await;
+    let mut caller = ByHand::begin(late.base(), &late.mint().token(), NAMED, "content-length: 9\r\n").await;
     caller.send(b"x").await;
     assert_eq!(caller.read().await.status(), 408);
     late.directory().assert_empty().await;
@@ -331,7 +331,7 @@ async fn files_that_come_have_bounds_of_their_own_and_hold_up_no_downloads() {
     let mut callers = Vec::new();
     for app in ["one", "two"] {
         let token = store.mint().token_of(app);
-        let mut caller = ByHand::begin(&store, &token, NAMED, "content-length: 600000\r\n").await;
+        let mut caller = ByHand::begin(store.base(), &token, NAMED, "content-length: 600000\r\n").await;
         caller.send(&package_of_size(600_000)[..300_000]).await;
         callers.push(caller);
     }
@@ -452,13 +452,13 @@ async fn a_refusal_comes_before_the_first_byte_where_the_caller_waits_for_a_word
     let package = package_of_size(200_000);
     let more = format!("content-length: {}\r\nexpect: 100-continue\r\n", package.len());
     let token = store.mint().token();
-    let mut caller = ByHand::begin(&store, &token, NAMED, &more).await;
+    let mut caller = ByHand::begin(store.base(), &token, NAMED, &more).await;
     assert_eq!(caller.read().await.status(), 100);
     caller.send(&package).await;
     assert_eq!(caller.read().await.status(), 200);
-    let mut refused = ByHand::begin(&store, &token, NAMED, &more).await;
+    let mut refused = ByHand::begin(store.base(), &token, NAMED, &more).await;
     assert_eq!(refused.read().await.status(), 400, "the version is there");
-    let mut nobody = ByHand::begin(&store, "x", NAMED, &more).await;
+    let mut nobody = ByHand::begin(store.base(), "x", NAMED, &more).await;
     assert_eq!(nobody.read().await.status(), 401);
 }
 
@@ -468,7 +468,8 @@ async fn a_caller_who_sends_on_reads_why_it_was_refused() {
     let package = package_of_size(3_000_000);
     assert_eq!(store.send(bare(&store, NAMED, &package)).await.status, 200);
     let mut caller =
-        ByHand::begin(&store, &store.mint().token(), NAMED, &format!("content-length: {}\r\n", package.len())).await;
+        ByHand::begin(store.base(), &store.mint().token(), NAMED, &format!("content-length: {}\r\n", package.len()))
+            .await;
     caller.send(&package).await;
     assert_eq!(caller.read().await.status(), 400);
 }
@@ -479,7 +480,7 @@ async fn a_file_that_comes_while_the_store_stops_is_cancelled_and_leaves_nothing
         return;
     }
     let mut store = TestStore::with(|config| config.server.shutdown_grace = Duration::ZERO).await;
-    let mut caller = ByHand::begin(&store, &store.mint().token(), NAMED, "content-length: 600000\r\n").await;
+    let mut caller = ByHand::begin(store.base(), &store.mint().token(), NAMED, "content-length: 600000\r\n").await;
     caller.send(&package_of_size(600_000)[..300_000]).await;
     wait_until_it_comes(&store).await;
     store.begin_stop();

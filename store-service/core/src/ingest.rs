@@ -154,7 +154,7 @@ impl Known {
 }
 
 /// How long an `Idempotency-Key` stands for its request.
-const KEY_LIFE_MS: i64 = 24 * 60 * 60 * 1_000;
+pub const KEY_LIFE_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// Ingests packages, over whatever source, blob store, catalog and queue it is given.
 pub struct Ingest<V: Services> {

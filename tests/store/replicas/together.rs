@@ -1,9 +1,11 @@
 //! Stores that are asked for the same at the same time.
 
-use linkgate_tests::{Behaviour, FakeSource, Replicas, StoreProcess, another_package_of_size};
+use linkgate_tests::{Behaviour, FakeSource, Replicas, StoreProcess, another_package_of_size, wait_until_holds};
+use sqlx::Connection as _;
 use tokio::join;
 
 use super::{accepted, assert_done, holding, package, with_long_lease};
+use crate::files::ByHand;
 
 async fn two(replicas: &Replicas, source: &FakeSource) -> [StoreProcess; 2] {
     [(); 2].map(|()| replicas.store(source, &with_long_lease()))
@@ -29,7 +31,7 @@ async fn the_same_upload_at_two_stores_is_one_download_and_one_answer() {
     let both_ask = async {
         source.wait_for_requests(1).await;
         // The second one has joined the first, or asks for it.
-        linkgate_tests::wait_until_holds("both stores work on it", async || {
+        wait_until_holds("both stores work on it", async || {
             let mut working = 0;
             for store in &stores {
                 let metrics = store.get("/metrics").await.body;
@@ -68,6 +70,61 @@ async fn one_key_at_two_stores_stands_for_one_upload() {
     assert_eq!(changed.json()["code"], "IDEMPOTENCY_KEY_REUSED", "{}", changed.body);
     assert_eq!(source.requests().len(), 1, "one download");
     assert_one(&replicas, stores, &source).await;
+}
+
+/// Files that both stores are about to record, whichever looked first whether their key is known.
+async fn both_record(replicas: &Replicas, callers: &mut [ByHand], file: &[u8]) {
+    let mut connection = replicas.connect().await.unwrap();
+    sqlx::query("select pg_advisory_lock(7302, hashtext('app_code'))").execute(&mut connection).await.unwrap();
+    for caller in callers.iter_mut() {
+        caller.send(file).await;
+    }
+    wait_until_holds("both are about to record it", async || {
+        replicas.ask::<i64>("select count(*) from pg_locks where classid = 7302 and not granted").await
+            == callers.len() as i64
+    })
+    .await;
+    connection.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_comes_to_two_stores_under_one_key_is_stored_once() {
+    let Some(replicas) = Replicas::start().await else { return };
+    let source = holding(0).await;
+    let stores = two(&replicas, &source).await;
+    let (file, token) = (package(0), replicas.mint().token());
+    let length = file.len();
+    let requests = [
+        ("version=1&filename=a.tgz", ""),
+        ("version=2&filename=a.tgz", "if-none-match: *\r\n"),
+        ("version=3&filename=a.tgz&allow_overwrite=true", ""),
+    ];
+    for (query, more) in requests {
+        let head = format!("content-length: {length}\r\nexpect: 100-continue\r\nidempotency-key: {query}\r\n{more}");
+        let begin = async |store: &StoreProcess, query: &str| {
+            let mut caller = ByHand::begin(store.base(), &token, query, &head).await;
+            assert_eq!(caller.read().await.status(), 100, "{query}");
+            caller
+        };
+        let mut same = [begin(&stores[0], query).await, begin(&stores[1], query).await];
+        let mut another = begin(&stores[1], &query.replace("a.tgz", "b.tgz")).await;
+        both_record(&replicas, &mut same, &file).await;
+        let [first, second] = [same[0].read().await, same[1].read().await];
+        assert_eq!((first.status(), second.status()), (200, 200), "{query}: {first:?} {second:?}");
+        assert_eq!(first.body, second.body, "{query}");
+        another.send(&file).await;
+        let reused = another.read().await;
+        assert_eq!(reused.status(), 422, "{query}: {reused:?}");
+    }
+    let events = stores[0].send(stores[0].reading("events/")).await.json();
+    let actions: Vec<_> =
+        events["results"].as_array().expect("events").iter().map(|event| event["action"].clone()).collect();
+    assert_eq!(actions, ["upload"; 3], "{events}");
+    for store in stores {
+        store.stop();
+    }
+    let left = replicas.collect(&source).await;
+    assert_eq!((left.rows.len(), left.blobs.len()), (3, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,10 +4,10 @@
 //! overwritten then, for a link may hold a signature. Only the last claim of a job ends it.
 
 use linkgate_contract::{CredentialName, JobId, ModuleRef, PackageVersion, Sha256};
-use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
     CatalogError, Fence, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView, NewJob, PackageRow, UploadKey,
 };
+use linkgate_store_core::ingest::{KEY_LIFE_MS, now_ms};
 use linkgate_store_core::sealing::Sealed;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row as _};
@@ -58,7 +58,8 @@ pub(super) async fn may_end(
     }
 }
 
-/// Records that an upload ended, within the transaction that records what it made.
+/// Records that an upload ended, within the transaction that records what it made. The keys of one that is done are recorded
+/// apart from it.
 pub(super) async fn record_end(
     tx: &mut PgConnection,
     job: &JobRecord,
@@ -91,7 +92,7 @@ pub(super) async fn record_end(
         .execute(&mut *tx)
         .await?;
     match end {
-        JobEnd::Done(_) => record_keys(tx, job, now).await,
+        JobEnd::Done(_) => Ok(()),
         // Who tries again means to.
         JobEnd::Failed(_) | JobEnd::Cancelled(_) => {
             sqlx::query("delete from job_key where job_id = $1").bind(view.id.as_uuid()).execute(tx).await?;
@@ -241,8 +242,8 @@ pub(super) async fn count_life(pool: &PgPool, id: JobId, by: i64) -> Result<(), 
     counted.map(|_| ())
 }
 
-/// A key that is there already is over its time, or stands for this very upload.
-async fn record_keys(tx: &mut PgConnection, job: &JobRecord, now: i64) -> Result<(), sqlx::Error> {
+/// A key that is there already is over its time, stands for this very upload, or for a file that came while this one was queued.
+pub(super) async fn record_keys(tx: &mut PgConnection, job: &JobRecord, now: i64) -> Result<(), sqlx::Error> {
     for JobKey { key, fingerprint } in &job.keys {
         sqlx::query(
             "insert into job_key as known (key, fingerprint, job_id, created_ms) values ($1, $2, $3, $4)
@@ -256,6 +257,30 @@ async fn record_keys(tx: &mut PgConnection, job: &JobRecord, now: i64) -> Result
         .await?;
     }
     Ok(())
+}
+
+/// Records the keys of an upload that no queue keeps apart from others with the same ones. `false` if one of them stands for another
+/// one.
+pub(super) async fn take_keys(tx: &mut PgConnection, job: &JobRecord, now: i64) -> Result<bool, sqlx::Error> {
+    for JobKey { key, fingerprint } in &job.keys {
+        // Waits for whoever is about to record it.
+        let taken = sqlx::query(
+            "insert into job_key as known (key, fingerprint, job_id, created_ms) values ($1, $2, $3, $4)
+             on conflict (key) do update set fingerprint = $2, job_id = $3, created_ms = $4
+                where known.job_id = $3 or known.created_ms <= $5",
+        )
+        .bind(&key.as_bytes()[..])
+        .bind(&fingerprint.as_bytes()[..])
+        .bind(job.view.id.as_uuid())
+        .bind(now)
+        .bind(now - KEY_LIFE_MS)
+        .execute(&mut *tx)
+        .await?;
+        if taken.rows_affected() == 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// An upload by its name, if it was accepted or has ended.
@@ -406,7 +431,7 @@ pub(super) async fn expire(pool: &PgPool, before_ms: i64) -> Result<u64, Catalog
 fn read_record(row: &PgRow) -> Result<JobRecord, sqlx::Error> {
     let request = read_request(row)?;
     let lives = small(row.try_get("lives")?)?;
-    Ok(JobRecord { view: read_view(row)?, request, keys: Vec::new(), lives, upload_key: None })
+    Ok(JobRecord { view: read_view(row)?, request, keys: Vec::new(), lives, upload_key: None, is_queued: true })
 }
 
 fn read_view(row: &PgRow) -> Result<JobView, sqlx::Error> {

@@ -4,6 +4,7 @@ mod blob_keys;
 mod copies;
 mod cutting_proxy;
 mod idle;
+mod keys;
 mod nonces;
 mod standing_still;
 

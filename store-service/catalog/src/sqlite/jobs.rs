@@ -4,8 +4,8 @@
 //! overwritten then, for a link may hold a signature.
 
 use linkgate_contract::{CredentialName, JobId, ModuleRef, Sha256};
-use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{CatalogError, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView};
+use linkgate_store_core::ingest::{KEY_LIFE_MS, now_ms};
 use linkgate_store_core::sealing::Sealed;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
@@ -55,7 +55,7 @@ pub(super) async fn record_end(
         .execute(&mut **tx)
         .await?;
     match end {
-        JobEnd::Done(_) => record_keys(tx, job, now).await,
+        JobEnd::Done(_) => Ok(()),
         // Who tries again means to.
         JobEnd::Failed(_) | JobEnd::Cancelled(_) => {
             sqlx::query("delete from job_key where job_id = ?").bind(view.id.to_string()).execute(&mut **tx).await?;
@@ -106,8 +106,12 @@ pub(super) async fn count_life(writer: &SqlitePool, id: JobId, by: i32) -> Resul
     counted.map(|_| ()).map_err(failed)
 }
 
-/// A key that is there already is over its time, or stands for this very upload.
-async fn record_keys(tx: &mut Transaction<'_, Sqlite>, job: &JobRecord, now: i64) -> Result<(), sqlx::Error> {
+/// A key that is there already is over its time, stands for this very upload, or for a file that came while this one was queued.
+pub(super) async fn record_keys(
+    tx: &mut Transaction<'_, Sqlite>,
+    job: &JobRecord,
+    now: i64,
+) -> Result<(), sqlx::Error> {
     for JobKey { key, fingerprint } in &job.keys {
         sqlx::query(
             "insert into job_key (key, fingerprint, job_id, created_ms) values (?1, ?2, ?3, ?4)
@@ -121,6 +125,33 @@ async fn record_keys(tx: &mut Transaction<'_, Sqlite>, job: &JobRecord, now: i64
         .await?;
     }
     Ok(())
+}
+
+/// Records the keys of an upload that no queue keeps apart from others with the same ones. `false` if one of them stands for another
+/// one.
+pub(super) async fn take_keys(
+    tx: &mut Transaction<'_, Sqlite>,
+    job: &JobRecord,
+    now: i64,
+) -> Result<bool, sqlx::Error> {
+    for JobKey { key, fingerprint } in &job.keys {
+        let taken = sqlx::query(
+            "insert into job_key (key, fingerprint, job_id, created_ms) values (?1, ?2, ?3, ?4)
+             on conflict (key) do update set fingerprint = ?2, job_id = ?3, created_ms = ?4
+                where job_id = ?3 or created_ms <= ?5",
+        )
+        .bind(&key.as_bytes()[..])
+        .bind(&fingerprint.as_bytes()[..])
+        .bind(job.view.id.to_string())
+        .bind(now)
+        .bind(now - KEY_LIFE_MS)
+        .execute(&mut **tx)
+        .await?;
+        if taken.rows_affected() == 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// An upload by its name.
@@ -215,7 +246,14 @@ pub(super) async fn expire(pool: &SqlitePool, before_ms: i64) -> Result<u64, Cat
 
 fn read_record(row: &SqliteRow) -> Result<JobRecord, sqlx::Error> {
     let request = read_request(row)?;
-    Ok(JobRecord { view: read_view(row)?, request, keys: Vec::new(), lives: row.try_get("lives")?, upload_key: None })
+    Ok(JobRecord {
+        view: read_view(row)?,
+        request,
+        keys: Vec::new(),
+        lives: row.try_get("lives")?,
+        upload_key: None,
+        is_queued: true,
+    })
 }
 
 fn read_view(row: &SqliteRow) -> Result<JobView, sqlx::Error> {

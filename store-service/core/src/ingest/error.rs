@@ -188,6 +188,7 @@ impl From<CatalogError> for IngestError {
             CatalogError::Condition(not_met) => Self::Condition(not_met),
             CatalogError::InUse(pins) => Self::InUse(pins),
             CatalogError::QuotaExceeded(exceeded) => Self::QuotaExceeded(exceeded),
+            CatalogError::KeyTaken => Self::KeyReused,
             CatalogError::Fenced => Self::ClaimLost,
             failed @ (CatalogError::Busy
             | CatalogError::TooCostly

@@ -307,7 +307,8 @@ impl<R: PackageRequest> Job<R> {
             sealed: self.sealed.clone(),
         };
         let (lives, upload_key) = (self.lives.load(Ordering::Relaxed), Some(self.key));
-        JobRecord { view: self.view(), request, keys: self.keys().clone(), lives, upload_key }
+        let (keys, is_queued) = (self.keys().clone(), R::IS_QUEUED);
+        JobRecord { view: self.view(), request, keys, lives, upload_key, is_queued }
     }
 }
 

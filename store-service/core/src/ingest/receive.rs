@@ -16,7 +16,7 @@ use tracing::Instrument as _;
 use super::job::{Job, RecordState, Stage};
 use super::ports::{
     BlobStore as _, BytesFrom, Catalog as _, Chunk, FileBody, FileError, FinishedBlob as _, JobEnd, JobKey,
-    JobQueue as _, NewPackage, PackageRow, Services, SourceError,
+    JobQueue as _, LivePackage, NewPackage, PackageRow, Services, SourceError,
 };
 use super::provenance::Arrived;
 use super::request::{FileRequest, PackageRequest as _};
@@ -96,21 +96,21 @@ impl<V: Services> Ingest<V> {
     ) -> Result<Option<PackageRow>, IngestError> {
         let request = &upload.request;
         let Some(version) = request.version().filter(|_| request.is_complete) else { return Ok(None) };
-        if let Some(key) = key
-            && self.catalog.find_job_by_key(key, now_ms() - KEY_LIFE_MS).await?.is_some()
-        {
-            return Ok(None);
-        }
         let live = self.catalog.find_live(&upload.target, version).await?;
-        request.conditions.judge(live.as_ref().map(|live| live.existing()).as_ref())?;
-        let Some(live) = live.filter(|_| !request.allow_overwrite()) else { return Ok(None) };
-        if !request.returns_existing || request.digests().any(|digest| digest != live.row.sha256) {
-            return Err(IngestError::AlreadyExists);
+        let answer = judge_early(request, live);
+        // After the look at the version: whoever recorded that has recorded its key as well.
+        match key {
+            Some(key) if !matches!(answer, Ok(None)) && self.is_known(key).await? => Ok(None),
+            _ => answer,
         }
-        Ok(request.digests().next().map(|_| live.row))
     }
 
-    /// Nobody else has the key between the look at it and the record.
+    async fn is_known(&self, key: Sha256) -> Result<bool, IngestError> {
+        Ok(self.catalog.find_job_by_key(key, now_ms() - KEY_LIFE_MS).await?.is_some())
+    }
+
+    /// Nobody else here has the key between the look at it and the record. Who sent the same to another process may be answered
+    /// there meanwhile: what is against this one then is that one's package.
     async fn publish_file(
         &self,
         job: &Job<FileRequest>,
@@ -128,7 +128,24 @@ impl<V: Services> Ingest<V> {
                 return Ok(row);
             }
             job.add_key(key, &job.upload.owner())?;
+            let published = self.publish_or_find(job, finished, package).await;
+            let Err(refused) = published else { return published };
+            return match self.find_answer(key).await {
+                Ok(Some(row)) => Ok(row),
+                Err(reused @ IngestError::KeyReused) => Err(reused),
+                Ok(None) | Err(_) => Err(refused),
+            };
         }
+        self.publish_or_find(job, finished, package).await
+    }
+
+    /// Publishes a file, unless it is there already and its caller is content with that.
+    async fn publish_or_find(
+        &self,
+        job: &Job<FileRequest>,
+        finished: Finished<V>,
+        package: NewPackage,
+    ) -> Result<PackageRow, IngestError> {
         if !job.upload.request.returns_existing || job.upload.request.allow_overwrite() {
             return self.publish(job, finished, package).await;
         }
@@ -164,6 +181,16 @@ impl<V: Services> Ingest<V> {
         let end = self.catalog.find_job(id).await?.and_then(|view| view.end);
         Ok(end.and_then(|end| if let JobEnd::Done(row) = end { Some(row) } else { None }))
     }
+}
+
+/// What can be told of a file before a byte of it is read.
+fn judge_early(request: &FileRequest, live: Option<LivePackage>) -> Result<Option<PackageRow>, IngestError> {
+    request.conditions.judge(live.as_ref().map(LivePackage::existing).as_ref())?;
+    let Some(live) = live.filter(|_| !request.allow_overwrite()) else { return Ok(None) };
+    if !request.returns_existing || request.digests().any(|digest| digest != live.row.sha256) {
+        return Err(IngestError::AlreadyExists);
+    }
+    Ok(request.digests().next().map(|_| live.row))
 }
 
 /// The request and its bytes, by which a key's second use is told from another request.

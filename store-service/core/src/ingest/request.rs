@@ -6,6 +6,9 @@ use crate::conditions::Conditions;
 
 /// What an upload asks for.
 pub trait PackageRequest: Send + Sync + 'static {
+    /// Whether it waits for its turn, and is one upload with all that are equal.
+    const IS_QUEUED: bool;
+
     /// The version; `None`: the package itself says.
     fn version(&self) -> Option<&PackageVersion>;
     /// Whether a package of the same version is replaced.
@@ -53,6 +56,8 @@ impl FileRequest {
 }
 
 impl PackageRequest for UploadByLinkRequest {
+    const IS_QUEUED: bool = true;
+
     fn version(&self) -> Option<&PackageVersion> {
         self.version.as_ref()
     }
@@ -83,6 +88,8 @@ impl PackageRequest for UploadByLinkRequest {
 }
 
 impl PackageRequest for FileRequest {
+    const IS_QUEUED: bool = false;
+
     fn version(&self) -> Option<&PackageVersion> {
         self.fields.version.as_ref()
     }

@@ -12,8 +12,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use linkgate_archive::{Format, Package};
 use linkgate_contract::{
-    CallerApp, CredentialName, JobId, ModuleName, ModuleRef, Operator, PackageId, PackageVersion, PinName, Sha256,
-    SignedNonce, TenantId,
+    AppCode, CallerApp, CredentialName, JobId, ModuleName, ModuleRef, Operator, PackageId, PackageVersion, PinName,
+    Sha256, SignedNonce, TenantId,
 };
 
 use crate::budget::{Bounds, Exhausted, Owner};
@@ -83,7 +83,7 @@ pub fn job(number: u8, host: &str, caller: &str) -> NewJob {
         sealed: Some(Sealed::from_bytes(vec![number, 0, 255])),
     };
     NewJob {
-        record: JobRecord { view, request, keys: Vec::new(), lives: 0, upload_key: None },
+        record: JobRecord { view, request, keys: Vec::new(), lives: 0, upload_key: None, is_queued: true },
         key: UploadKey(Sha256::from_bytes([number; 32])),
         host: host.to_owned(),
         is_resumed: false,
@@ -626,6 +626,33 @@ pub async fn packages_are_recorded<A: Adapters>() {
     assert_eq!(catalog.references_after("").await.unwrap().len(), 2);
 }
 
+/// Where no queue keeps uploads apart, a key goes to the first that is recorded, whichever applications they are for.
+pub async fn a_key_goes_to_the_first_that_is_recorded<A: Adapters>() {
+    let adapters = A::create(LIMITS).await;
+    let catalog = adapters.catalog();
+    let key = |number| JobKey { key: Sha256::from_bytes([number; 32]), fingerprint: Sha256::from_bytes([1; 32]) };
+    let record = async |app: &str, keys: &[u8]| {
+        let target = ModuleRef { app: AppCode::new(app).unwrap(), module: example_target().module };
+        let mut job = job(1, "h", "a").record;
+        job.view.target = target.clone();
+        job.keys = keys.iter().map(|number| key(*number)).collect();
+        job.is_queued = false;
+        let recorded = catalog.record(NewPackage { target, ..package(b"bytes", "1") }, job.clone(), None).await;
+        recorded.map(|_| job.view.id)
+    };
+    let (first, second) = tokio::join!(record("one", &[7]), record("other", &[7]));
+    let done = match (first, second) {
+        (Ok(done), Err(CatalogError::KeyTaken)) | (Err(CatalogError::KeyTaken), Ok(done)) => done,
+        both => panic!("one of them has the key: {both:?}"),
+    };
+    assert_eq!(catalog.find_job_by_key(key(7).key, 0).await.unwrap(), Some((done, key(7).fingerprint)));
+    let late = record("late", &[8, 7]).await;
+    assert!(matches!(late, Err(CatalogError::KeyTaken)), "{late:?}");
+    assert_eq!(catalog.find_job_by_key(key(8).key, 0).await.unwrap(), None, "nothing of it is recorded");
+    assert_eq!(catalog.reference(&digest(b"bytes")).await.unwrap().unwrap().rows, 1);
+    record("late", &[8]).await.unwrap();
+}
+
 /// Bytes are found again in the module that has them, with the upload that downloaded them, however often they are reused.
 pub async fn stored_bytes_have_their_origin<A: Adapters>() {
     let adapters = A::create(LIMITS).await;
@@ -1012,7 +1039,7 @@ macro_rules! conformance_tests {
             limits_hold, turns_are_kept, callers_have_shares, accepted_jobs_count_for_their_caller,
             resumed_jobs_begin_a_few_at_a_time, so_many_ended_jobs_are_remembered, withdrawn_jobs_are_gone, equal_uploads_are_one_job, old_claims_are_fenced,
             heartbeats_tell_progress_and_cancellation, accepted_jobs_outlive_their_process,
-            blobs_are_committed_by_digest, abandoned_writers_leave_nothing, packages_are_recorded, what_is_recorded_counts_once,
+            blobs_are_committed_by_digest, abandoned_writers_leave_nothing, packages_are_recorded, a_key_goes_to_the_first_that_is_recorded, what_is_recorded_counts_once,
             conditions_are_judged_where_a_package_is_recorded,
             stored_bytes_have_their_origin, a_package_is_read_in_its_own_module_alone, packages_are_listed_in_order, walks_by_id_stay_where_they_are,
             packages_are_found_by_what_they_are, details_and_sums_are_of_the_module, a_nonce_serves_once, a_late_nonce_is_refused,

@@ -47,7 +47,8 @@ pub trait Catalog: CatalogReader {
     /// Records a package, its module if that is new, and its job as done, in one transaction.
     ///
     /// [`CatalogError::Condition`] if the package's conditions are not met by the row that it would replace, and
-    /// [`CatalogError::Fenced`] if the job has a claim and this fence is not that of its last one: nothing is recorded.
+    /// [`CatalogError::Fenced`] if the job has a claim and this fence is not that of its last one: nothing is recorded. So it is with
+    /// [`CatalogError::KeyTaken`] if a key of a job that is not queued stands for another one by then.
     fn record(
         &self,
         package: NewPackage,
@@ -461,6 +462,9 @@ pub enum CatalogError {
     /// Its module or application keeps as much as it may.
     #[error("a quota is used up: {0}")]
     QuotaExceeded(QuotaExceeded),
+    /// A key of the upload stands for another one.
+    #[error("the Idempotency-Key stands for another upload")]
+    KeyTaken,
     /// Somebody else has claimed the job meanwhile, or it was taken off the queue.
     #[error("the job's claim has run out")]
     Fenced,

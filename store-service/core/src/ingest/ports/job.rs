@@ -141,4 +141,6 @@ pub struct JobRecord {
     pub lives: u32,
     /// What makes it the same as another one; `None` if that is to be left as it was recorded.
     pub upload_key: Option<UploadKey>,
+    /// Whether the queue keeps it apart from others with the same keys.
+    pub is_queued: bool,
 }
