@@ -3,7 +3,7 @@
 //! Promises: an upload that was accepted is found again after a crash, until it has ended; what it took to run it is
 //! overwritten then, for a link may hold a signature. Only the last claim of a job ends it.
 
-use linkgate_contract::{CredentialName, JobId, ModuleRef, PackageVersion, Sha256};
+use linkgate_contract::{CredentialName, JobId, ModuleRef, PackageUrl, PackageVersion, Sha256};
 use linkgate_store_core::ingest::ports::{
     CatalogError, Fence, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView, NewJob, PackageRow, UploadKey,
 };
@@ -194,10 +194,10 @@ pub(super) async fn record_acceptance(
     let query = sqlx::query_scalar(
         "insert into job (id, app_code, module, is_accepted, request, private_hosts, opaque, source_url, caller_app,
                           operator, request_id, created_ms, lives, tenant_id, credentials, sealed_credential, client_address,
-                          process, lease_until, state, queue_no, epoch)
+                          process, lease_until, state, queue_no, epoch, host)
          values ($1, $2, $3, true, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
                  clock_timestamp() + $18, case when $19 then 'waiting' else 'parked' end,
-                 case when $19 then nextval('job_turn') end, case when $19 then nextval('job_turn') else 0 end)
+                 case when $19 then nextval('job_turn') end, case when $19 then nextval('job_turn') else 0 end, $20)
          on conflict (id) do update set is_accepted = true, request = excluded.request,
             private_hosts = excluded.private_hosts, opaque = excluded.opaque, credentials = excluded.credentials,
             sealed_credential = excluded.sealed_credential, lives = excluded.lives
@@ -224,10 +224,16 @@ pub(super) async fn record_acceptance(
         .bind(process)
         .bind(lease)
         .bind(place == Place::Queue)
+        .bind(source_host(request))
         .fetch_optional(&mut *tx)
         .await?;
     record_keys(tx, job, now_ms()).await?;
     Ok(is_new == Some(true))
+}
+
+/// Where it downloads from. What follows another upload is bound by that, too, once its process is gone and it waits for its own turn.
+fn source_host(request: &JobRequest) -> Option<String> {
+    PackageUrl::new(&request.source_url).ok().map(|url| url.host().to_string())
 }
 
 /// Records one life more of an accepted upload, or one less.

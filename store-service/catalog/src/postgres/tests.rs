@@ -3,6 +3,7 @@
 mod blob_keys;
 mod copies;
 mod cutting_proxy;
+mod followers;
 mod idle;
 mod keys;
 mod nonces;
