@@ -102,6 +102,19 @@ async fn a_head_without_an_end_is_refused() {
 }
 
 #[tokio::test]
+async fn a_head_may_be_long() {
+    let package = package_of_size(5_000);
+    for (length, is_read) in [(120_000, true), (300_000, false)] {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nx: {}\r\n\r\n", package.len(), "y".repeat(length));
+        let source = FakeSource::start(Behaviour::Raw([head.as_bytes(), &package].concat())).await;
+        let store = store_of(&source).await;
+        let reply = store.send(store.request(source.url())).await;
+        assert_eq!(reply.status, if is_read { 200 } else { 502 }, "{length}: {reply:?}");
+        assert_eq!(store.stored_files().len(), usize::from(is_read));
+    }
+}
+
+#[tokio::test]
 async fn promises_of_a_reply_without_an_end_are_refused() {
     let large = format!("HTTP/1.1 103 Early Hints\r\nx: {}\r\n\r\n", "y".repeat(100_000));
     let no_http = format!("{UNREACHABLE}: the answer of the source is no valid HTTP");

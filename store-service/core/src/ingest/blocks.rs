@@ -1,6 +1,6 @@
 //! Gathers what comes from the network, so that what an upload holds in memory does not depend on how its source sends.
 //!
-//! The HTTP client reads into buffers of up to 400 KiB and gives away a part of one, however small, that keeps all of it. Copied
+//! The HTTP client reads into buffers of up to 128 KiB and gives away a part of one, however small, that keeps all of it. Copied
 //! into a block at once, the client uses its buffer again.
 //!
 //! Promises: all bytes, in order, in whole blocks; what a slow source sent is passed on after [`LINGER`], as less than a block.

@@ -27,6 +27,8 @@ pub(super) const USER_AGENT: &str = concat!("linkgate-store/", env!("CARGO_PKG_V
 const MAX_INTERIM: usize = 16;
 /// Bytes until a reply's body begins. The library bounds each single head by less.
 const MAX_HEAD_BYTES: usize = 1 << 20;
+/// What is read at a time at the most, and how long a head may be. By itself the library takes three times that for each download.
+const READ_BYTES: usize = 128 << 10;
 /// Space for the headers of a request, so that they leave together with its first line.
 const REQUEST_BYTES: usize = 4 << 10;
 
@@ -117,7 +119,8 @@ async fn exchange(
 ) -> Result<(http::Response<Incoming>, Connection), Cause> {
     let head = Arc::new(HeadCount::default());
     let stream = with_first_line(stream, &method, target, &head).await?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let (mut sender, connection) =
+        http1::Builder::new().max_buf_size(READ_BYTES).handshake(TokioIo::new(stream)).await?;
     // Its error comes as that of the reply.
     let driver = tokio::spawn(async move { drop(connection.with_upgrades().await) });
     let reply = sender.send_request(request(method, headers, &head));
