@@ -46,8 +46,8 @@ use linkgate_store_core::failpoint::{Step, reached};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
     Catalog, CatalogError, Chore, EventAction, EventPage, EventQuery, Fence, JobEnd, JobRecord, LivePackage,
-    Maintenance, ModuleSums, NewPackage, PackageDetail, PackagePage, PackageQuery, PackageReader, PackageRow,
-    PackageSums, Pin, QuotaClaim, Recorded, StoredFile, StoredPackage, Turn,
+    Maintenance, ModuleSums, NewPackage, PackageDetail, PackagePage, PackageQuery, PackageReader, PackageSums, Pin,
+    QuotaClaim, Recorded, StoredFile, StoredPackage, Turn,
 };
 use linkgate_store_core::settings::{Demand, QueueLimits, SourceOrigin, UsageOfTarget};
 use sqlx::postgres::PgConnectOptions;
@@ -57,7 +57,7 @@ use tokio::task::AbortHandle;
 use crate::shared::{NewEvent, uploader};
 pub use blob_keys::PostgresBlobKeys;
 use chores::Chores;
-use database::{CONNECTIONS, Proof, Waiting, commit, failed, options, pool, retried};
+use database::{CONNECTIONS, Waiting, commit, failed, options, pool, retried};
 use ended::EndedJobs;
 pub use maintenance::PostgresLease;
 use nonces::NonceRows;
@@ -253,6 +253,20 @@ impl PostgresCatalog {
             None => (packages::insert(&mut tx, package, now).await, None, EventAction::Upload),
         };
         let recorded = Recorded { row: row.map_err(failed)?, replaced, waited };
+        self.end_record(tx, package, job, &recorded, action, now).await?;
+        Ok((recorded, now))
+    }
+
+    /// Records all that comes with a package, and commits.
+    async fn end_record(
+        &self,
+        mut tx: Transaction<'_, Postgres>,
+        package: &NewPackage,
+        job: &JobRecord,
+        recorded: &Recorded,
+        action: EventAction,
+        now: i64,
+    ) -> Result<(), CatalogError> {
         if package.registers_module {
             packages::register_module(&mut tx, package, now).await.map_err(failed)?;
         }
@@ -261,29 +275,13 @@ impl PostgresCatalog {
         let event = NewEvent { before: recorded.replaced, ..event };
         let proof = events::record(&mut tx, &event, now).await.map_err(failed)?;
         provenance::record(&mut tx, recorded.row.id.row(), job, &package.provenance).await.map_err(failed)?;
-        self.end_record(tx, job, &recorded.row, &proof, now).await?;
-        Ok((recorded, now))
-    }
-
-    /// Records the end of the job that made a package, and commits.
-    async fn end_record(
-        &self,
-        mut tx: Transaction<'_, Postgres>,
-        job: &JobRecord,
-        row: &PackageRow,
-        proof: &Proof,
-        now: i64,
-    ) -> Result<(), CatalogError> {
-        jobs::record_end(&mut tx, job, &JobEnd::Done(row.clone()), now).await.map_err(failed)?;
-        if job.is_queued {
-            jobs::record_keys(&mut tx, job, now).await.map_err(failed)?;
-        } else if !jobs::take_keys(&mut tx, job, now).await.map_err(failed)? {
+        if !jobs::record_end(&mut tx, job, &JobEnd::Done(recorded.row.clone()), now).await.map_err(failed)? {
             return Err(CatalogError::KeyTaken);
         }
         self.ended.add(&mut tx, &job.request).await.map_err(failed)?;
         usage::forget(&mut tx, job.view.id).await.map_err(failed)?;
         reached(Step::CommitDue);
-        commit(&self.pool, tx, proof).await?;
+        commit(&self.pool, tx, &proof).await?;
         reached(Step::Committed);
         Ok(())
     }

@@ -243,10 +243,7 @@ impl Catalog for SqliteCatalog {
         NewEvent { before: replaced, ..event }.record(&mut tx, now).await.map_err(failed)?;
         provenance::record(&mut tx, recorded.row.id.row(), &job, &package.provenance).await.map_err(failed)?;
         let end = JobEnd::Done(recorded.row.clone());
-        jobs::record_end(&mut tx, &job, &end, now).await.map_err(failed)?;
-        if job.is_queued {
-            jobs::record_keys(&mut tx, &job, now).await.map_err(failed)?;
-        } else if !jobs::take_keys(&mut tx, &job, now).await.map_err(failed)? {
+        if !jobs::record_end(&mut tx, &job, &end, now).await.map_err(failed)? {
             return Err(CatalogError::KeyTaken);
         }
         self.ended.add(&mut tx, &job.request).await.map_err(failed)?;

@@ -58,14 +58,14 @@ pub(super) async fn may_end(
     }
 }
 
-/// Records that an upload ended, within the transaction that records what it made. The keys of one that is done are recorded
-/// apart from it.
+/// Records that an upload ended, within the transaction that records what it made. `false` if it is done and a key of it stands for
+/// another one, see [`record_keys`].
 pub(super) async fn record_end(
     tx: &mut PgConnection,
     job: &JobRecord,
     end: &JobEnd,
     now: i64,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
     let JobRecord { view, request, .. } = job;
     let outcome = match end {
         JobEnd::Done(entry) => serde_json::to_string(entry),
@@ -92,11 +92,11 @@ pub(super) async fn record_end(
         .execute(&mut *tx)
         .await?;
     match end {
-        JobEnd::Done(_) => Ok(()),
+        JobEnd::Done(_) => record_keys(tx, job, now).await,
         // Who tries again means to.
         JobEnd::Failed(_) | JobEnd::Cancelled(_) => {
             sqlx::query("delete from job_key where job_id = $1").bind(view.id.as_uuid()).execute(tx).await?;
-            Ok(())
+            Ok(true)
         }
     }
 }
@@ -249,40 +249,24 @@ pub(super) async fn count_life(pool: &PgPool, id: JobId, by: i64) -> Result<(), 
 }
 
 /// A key that is there already is over its time, stands for this very upload, or for a file that came while this one was queued.
-pub(super) async fn record_keys(tx: &mut PgConnection, job: &JobRecord, now: i64) -> Result<(), sqlx::Error> {
-    for JobKey { key, fingerprint } in &job.keys {
-        sqlx::query(
-            "insert into job_key as known (key, fingerprint, job_id, created_ms) values ($1, $2, $3, $4)
-             on conflict (key) do update set fingerprint = $2, job_id = $3, created_ms = $4 where known.job_id <> $3",
-        )
-        .bind(&key.as_bytes()[..])
-        .bind(&fingerprint.as_bytes()[..])
-        .bind(job.view.id.as_uuid())
-        .bind(now)
-        .execute(&mut *tx)
-        .await?;
-    }
-    Ok(())
-}
-
-/// Records the keys of an upload that no queue keeps apart from others with the same ones. `false` if one of them stands for another
-/// one.
-pub(super) async fn take_keys(tx: &mut PgConnection, job: &JobRecord, now: i64) -> Result<bool, sqlx::Error> {
+/// `false` if this one is not queued, and one of its keys stands for another upload.
+async fn record_keys(tx: &mut PgConnection, job: &JobRecord, now: i64) -> Result<bool, sqlx::Error> {
     for JobKey { key, fingerprint } in &job.keys {
         // Waits for whoever is about to record it.
-        let taken = sqlx::query(
+        let recorded = sqlx::query(
             "insert into job_key as known (key, fingerprint, job_id, created_ms) values ($1, $2, $3, $4)
              on conflict (key) do update set fingerprint = $2, job_id = $3, created_ms = $4
-                where known.job_id = $3 or known.created_ms <= $5",
+                where known.job_id <> $3 and ($5 or known.created_ms <= $6)",
         )
         .bind(&key.as_bytes()[..])
         .bind(&fingerprint.as_bytes()[..])
         .bind(job.view.id.as_uuid())
         .bind(now)
+        .bind(job.is_queued)
         .bind(now - KEY_LIFE_MS)
         .execute(&mut *tx)
         .await?;
-        if taken.rows_affected() == 0 {
+        if recorded.rows_affected() == 0 && !job.is_queued {
             return Ok(false);
         }
     }

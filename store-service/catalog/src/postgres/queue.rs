@@ -252,9 +252,6 @@ impl PostgresCatalog {
             return Err(QueueError::Fenced);
         }
         jobs::record_end(&mut tx, job, end, now).await.map_err(queue_failed)?;
-        if matches!(end, JobEnd::Done(_)) {
-            jobs::record_keys(&mut tx, job, now).await.map_err(queue_failed)?;
-        }
         self.ended.add(&mut tx, &job.request).await.map_err(queue_failed)?;
         commit_end(&self.pool, tx, job.view.id, end).await?;
         Ok(now)

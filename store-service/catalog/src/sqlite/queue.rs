@@ -56,9 +56,6 @@ impl JobQueue for SqliteCatalog {
         let now = now_ms();
         let mut tx = self.writer.begin_with(BEGIN).await.map_err(queue_failed)?;
         jobs::record_end(&mut tx, &job, &end, now).await.map_err(queue_failed)?;
-        if matches!(end, JobEnd::Done(_)) {
-            jobs::record_keys(&mut tx, &job, now).await.map_err(queue_failed)?;
-        }
         self.ended.add(&mut tx, &job.request).await.map_err(queue_failed)?;
         tx.commit().await.map_err(queue_failed)?;
         ending.end(job.view, end, now);
