@@ -25,12 +25,10 @@ mod vars;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use linkgate_archive::Limits;
 use linkgate_fetch::FetchConfig;
-use linkgate_store_core::sealing::SealingKey;
 use linkgate_store_core::settings::{InspectionRules, ModuleRules, QuotaRules, RetentionRules};
 
 pub use auth::{AuthConfig, InvalidKey, TrustedKey, TrustedKeys};
@@ -80,9 +78,7 @@ pub struct Config {
     /// `LINKGATE_TIME_ZONE`: zone in which replies show times; the zone database is built in. IANA name. Default
     /// `Asia/Shanghai`.
     pub time_zone: TimeZone,
-    /// What seals callers' credentials, see `sealing`.
-    pub sealing_key: Option<Arc<SealingKey>>,
-    /// What it signs with.
+    /// What it signs and seals with.
     pub keys: KeyConfig,
     /// Where callers reach the gateway, see `links`.
     pub public_url: Option<String>,
@@ -299,7 +295,6 @@ impl Config {
             data_dir,
             min_free_bytes: reader.number(MIN_FREE, 64 << 20, 0..=1 << 50),
             time_zone: read_time_zone(&mut reader),
-            sealing_key: sealing::read_sealing_key(&mut reader),
             keys: KeyConfig::read_settings(&mut reader, is_shared),
             public_url: links::read_public_url(&mut reader),
             maintenance: MaintenanceConfig::read_settings(&mut reader),

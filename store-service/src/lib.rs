@@ -31,8 +31,8 @@ use std::time::Duration;
 use linkgate_blob::DirectoryBlobStore;
 use linkgate_blob_s3::{S3BlobStore, S3StartError};
 use linkgate_catalog::{
-    CatalogStartError, PostgresBlobKeys, PostgresCatalog, PostgresStartError, ReplicaAbout, SigningKeyError,
-    SigningPurpose, SqliteCatalog,
+    CatalogStartError, PostgresBlobKeys, PostgresCatalog, PostgresStartError, ReplicaAbout, SealingKeyError,
+    SigningKeyError, SigningPurpose, SqliteCatalog,
 };
 use linkgate_fetch::{ClientError, HttpSource};
 use linkgate_store_core::attest::{self, Signer};
@@ -105,6 +105,12 @@ pub enum StartError {
          take the place of another, name the old one in LINKGATE_STORE_REPLACED_KEYS"
     )]
     SharedKey(SigningKeyError),
+    /// What it seals with, held against what the others seal with.
+    #[error(
+        "{0}. Give all of them the same LINKGATE_STORE_SEALING_KEY_FILE; to exchange the key, write the new one on a line before \
+         it, and if it is lost, name it in LINKGATE_STORE_REPLACED_KEYS: what it has sealed ends as failed"
+    )]
+    SharedSealing(SealingKeyError),
     /// Whatever needs random numbers.
     #[error("the system has no random numbers")]
     Random(#[from] aws_lc_rs::error::Unspecified),
@@ -124,6 +130,15 @@ impl From<SigningKeyError> for StartError {
         match error {
             SigningKeyError::Database(error) => Self::Database(error.into()),
             other @ SigningKeyError::Other { .. } => Self::SharedKey(other),
+        }
+    }
+}
+
+impl From<SealingKeyError> for StartError {
+    fn from(error: SealingKeyError) -> Self {
+        match error {
+            SealingKeyError::Database(error) => Self::Database(error.into()),
+            missing @ SealingKeyError::Missing { .. } => Self::SharedSealing(missing),
         }
     }
 }
@@ -164,7 +179,7 @@ pub async fn run(
             let address = listener.local_addr().map_err(StartError::Listener)?;
             let (keys, limits) = (config.keys.clone(), config.server.queue);
             let opened = open_shared(data_dir, shared, keys, limits, about(address)).await?;
-            if config.sealing_key.is_none() {
+            if config.keys.sealing.is_empty() {
                 warn!("Links of accepted uploads can be read in PostgreSQL: LINKGATE_STORE_SEALING_KEY is not set");
             }
             serve_with::<Shared>(opened, listener, config, shutdown).await
@@ -207,6 +222,7 @@ async fn connect(
             catalog.agree_on_key(purpose, key.id(), &keys.replaced).await?;
         }
     }
+    catalog.agree_on_sealing(&keys.sealing.ids(), &keys.replaced).await?;
     let blobs = S3BlobStore::open(&shared.bucket, catalog.blob_keys()).await?;
     catalog.announce(about).await?;
     info!("Packages are in the bucket `{}`, the catalog is in PostgreSQL", shared.bucket.bucket);
@@ -238,7 +254,7 @@ async fn serve_with<V: Services<Source = HttpSource>>(
     }
     let source = HttpSource::new(config.fetch.clone())?;
     let metrics = Metrics::new(data_dir.path());
-    let sealer = Sealer::new(config.sealing_key.as_deref())?;
+    let sealer = Sealer::new(&config.keys.sealing)?;
     let rules = Rules {
         files: file_rules(&config),
         modules: config.modules,

@@ -203,6 +203,27 @@ async fn under_another_key_the_upload_fails_with_the_reason_and_no_request() {
 }
 
 #[tokio::test]
+async fn before_its_own_key_a_new_one_is_put_and_the_upload_goes_on() {
+    if linkgate_tests::engine::is_about_directories("the stores of a database are told of another key by a setting") {
+        return;
+    }
+    let (source, data) = (FakeSource::start(Behaviour::Held(package_of("x"))).await, tempfile::tempdir().unwrap());
+    let (old, marker) = (new_key(), format!("Bearer {}", random()));
+    let mut first = sealing_store(&source, data.path(), &old, None);
+    let accepted = first.send(bringing(&first, source.url(), &marker).header("prefer", "respond-async")).await;
+    assert_eq!(accepted.status, 202, "{accepted:?}");
+    source.wait_for_requests(1).await;
+    first.kill_9();
+    let both = format!("{}\n{old}", new_key());
+    let next = sealing_store(&source, data.path(), &both, Some(&first.mint().setting()));
+    source.wait_for_requests(2).await;
+    source.release();
+    let done = ended(next.base(), &accepted, first.mint()).await;
+    assert_eq!(done["state"], "done", "{done}");
+    assert_eq!(shown(&source, "authorization"), [Some(marker.clone()), Some(marker)]);
+}
+
+#[tokio::test]
 async fn an_idempotency_key_stands_for_one_credential_also_after_a_restart() {
     let (source, data) = (FakeSource::serving(package_of("x")).await, tempfile::tempdir().unwrap());
     let key = new_key();

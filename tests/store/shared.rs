@@ -181,6 +181,31 @@ async fn a_store_with_another_key_is_refused_unless_that_is_to_replace_the_one_o
     assert!(left_behind.err.contains(&new.ids[0]), "{}", left_behind.err);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_cannot_open_what_the_others_seal_is_refused() {
+    let Some((_postgres, _weed, _keys, settings)) = servers().await else { return };
+    let (dir, source) = (tempfile::tempdir().unwrap(), FakeSource::serving(package_of("x")).await);
+    let [old, new] = ["01d5ea15", "0e35ea15"].map(|digits| digits.repeat(8));
+    let with = |keys: &[&str]| [&settings[..], &[("LINKGATE_STORE_SEALING_KEY", keys.join("\n"))]].concat();
+    start(&source, &dir.path().join("one"), &with(&[&old])).stop();
+
+    let other_dir = dir.path().join("other");
+    for lacking in [settings.clone(), with(&[&new])] {
+        let said = refused(&other_dir, &lacking);
+        assert_eq!(said.code(), 1);
+        for part in ["seal with the key", "LINKGATE_STORE_SEALING_KEY_FILE", "LINKGATE_STORE_REPLACED_KEYS"] {
+            assert!(said.err.contains(part), "{part} in {}", said.err);
+        }
+        assert!(!said.err.contains("5ea15"), "{}", said.err);
+    }
+    start(&source, &other_dir, &with(&[&new, &old])).stop();
+    assert_eq!(refused(&dir.path().join("one"), &with(&[&old])).code(), 1, "it was left behind");
+    let lost = refused(&other_dir, &with(&[&old])).err;
+    let id = lost.split_once("with the key ").unwrap().1.split_once(',').unwrap().0;
+    let gives_it_up = [&settings[..], &[("LINKGATE_STORE_REPLACED_KEYS", id.to_owned())]].concat();
+    start(&source, &other_dir, &gives_it_up).stop();
+}
+
 #[tokio::test]
 async fn stores_that_share_are_not_started_without_a_key_or_with_one_that_others_can_read() {
     use std::os::unix::fs::PermissionsExt as _;

@@ -20,7 +20,7 @@ pub mod testing;
 
 pub use postgres::{
     CatalogRestoreError, PostgresBlobKeys, PostgresCatalog, PostgresLease, PostgresReservation, PostgresStartError,
-    Replica, ReplicaAbout, ReplicaState, RestoreBegun, SigningKeyError, SigningPurpose,
+    Replica, ReplicaAbout, ReplicaState, RestoreBegun, SealingKeyError, SigningKeyError, SigningPurpose,
 };
 pub use shared::{EventFilter, EventLog, EventRecord};
 pub use sqlite::{CatalogStartError, SqliteCatalog, SqliteReader, SqliteReservation};

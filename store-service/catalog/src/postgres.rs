@@ -30,6 +30,7 @@ mod reader;
 mod replicas;
 mod restore;
 mod schema;
+mod sealing_keys;
 mod search;
 mod signing_keys;
 mod silence;
@@ -67,6 +68,7 @@ use pooler::refuse_pooler;
 use queue_state::QueueState;
 pub use replicas::{Replica, ReplicaAbout, ReplicaState};
 pub use restore::{CatalogRestoreError, RestoreBegun};
+pub use sealing_keys::SealingKeyError;
 pub use signing_keys::{SigningKeyError, SigningPurpose};
 pub use usage::PostgresReservation;
 
@@ -230,6 +232,14 @@ impl PostgresCatalog {
         replaced: &[String],
     ) -> Result<(), SigningKeyError> {
         signing_keys::agree(&self.pool, purpose, key_id, replaced).await
+    }
+
+    /// Holds what this process seals with against that of the others: the ids of its keys, of which the first one seals.
+    ///
+    /// # Errors
+    /// [`SealingKeyError`] if the others seal with a key that is none of these and was not given up, or that is not known.
+    pub async fn agree_on_sealing(&self, held: &[String], given_up: &[String]) -> Result<(), SealingKeyError> {
+        sealing_keys::agree(&self.pool, held, given_up).await
     }
 
     async fn try_record(

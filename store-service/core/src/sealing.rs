@@ -3,7 +3,7 @@
 //! Promises: what is written down of a credential is sealed (AES-256-GCM, a fresh nonce each time) under a key that stands in no file
 //! of the store, and opens for the job alone for which it was sealed. Without that key nothing of it is written down. Two of
 //! them are compared by a keyed hash, from which nobody without the key can tell a guess. With that key what was asked for is
-//! sealed in the same way.
+//! sealed in the same way. A key is exchanged while uploads wait: the new one seals, and the old one still opens.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,27 +16,52 @@ use base64::engine::general_purpose::STANDARD;
 use linkgate_contract::{JobId, Sha256};
 use secrecy::{ExposeSecret as _, SecretBox, SecretString};
 
-/// The key that the operator gives to seal with.
+/// The keys that the operator gives, or none: the first one seals, and what was sealed opens with each of them.
+#[derive(Debug, Default)]
+pub struct SealingKeys(Vec<SealingKey>);
+
 #[derive(Debug)]
-pub struct SealingKey(SecretBox<[u8; KEY_BYTES]>);
+struct SealingKey(SecretBox<[u8; KEY_BYTES]>);
 
 const KEY_BYTES: usize = 32;
 /// What a sealed request begins with. One that is not is a JSON object.
 const SEALED_REQUEST: &str = "sealed:";
 
-/// The text is no key.
+/// The text is no key, nor several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be 64 hexadecimal digits that nobody can guess, as `openssl rand -hex 32` prints them")]
+#[error(
+    "must be 64 hexadecimal digits that nobody can guess, as `openssl rand -hex 32` prints them; an older key may follow on a \
+     line of its own"
+)]
 pub struct InvalidSealingKey;
 
-impl SealingKey {
-    /// Reads a key.
+impl SealingKeys {
+    /// Reads one key, or several with space between them.
     ///
     /// # Errors
     /// [`InvalidSealingKey`].
     pub fn parse(text: &SecretString) -> Result<Self, InvalidSealingKey> {
+        let keys: Vec<_> = text.expose_secret().split_whitespace().map(SealingKey::parse).collect::<Result<_, _>>()?;
+        if keys.is_empty() { Err(InvalidSealingKey) } else { Ok(Self(keys)) }
+    }
+
+    /// Whether nothing can be sealed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// By which others know them, and learn nothing of them.
+    #[must_use]
+    pub fn ids(&self) -> Vec<String> {
+        self.0.iter().map(|key| hex::encode(key.derive("linkgate: id"))).collect()
+    }
+}
+
+impl SealingKey {
+    fn parse(text: &str) -> Result<Self, InvalidSealingKey> {
         let mut key = [0; KEY_BYTES];
-        hex::decode_to_slice(text.expose_secret().trim(), &mut key).map_err(|_| InvalidSealingKey)?;
+        hex::decode_to_slice(text, &mut key).map_err(|_| InvalidSealingKey)?;
         // Nobody's digits are all the same.
         if key.iter().all(|byte| key.first() == Some(byte)) {
             Err(InvalidSealingKey)
@@ -56,7 +81,8 @@ impl SealingKey {
 pub struct Sealer(Arc<Keys>);
 
 struct Keys {
-    seal: Option<RandomizedNonceKey>,
+    /// The first one seals.
+    seal: Vec<RandomizedNonceKey>,
     compare: hmac::Key,
 }
 
@@ -79,27 +105,24 @@ pub struct Sealed(Vec<u8>);
 pub struct CannotOpen;
 
 impl Sealer {
-    /// One that seals with this key; without one it only compares, by a key that ends with it.
+    /// One that seals with these keys; without one it only compares, by a key that ends with it.
     ///
     /// # Errors
     /// If the system has no random numbers.
-    pub fn new(key: Option<&SealingKey>) -> Result<Self, Unspecified> {
-        let keys = match key {
-            Some(key) => Keys {
-                seal: Some(RandomizedNonceKey::new(&AES_256_GCM, key.derive("linkgate: seal").as_ref())?),
-                compare: hmac::Key::new(HMAC_SHA256, key.derive("linkgate: compare").as_ref()),
-            },
-            None => {
-                Keys { seal: None, compare: hmac::Key::generate(HMAC_SHA256, &aws_lc_rs::rand::SystemRandom::new())? }
-            }
+    pub fn new(keys: &SealingKeys) -> Result<Self, Unspecified> {
+        let sealing = |key: &SealingKey| RandomizedNonceKey::new(&AES_256_GCM, key.derive("linkgate: seal").as_ref());
+        // By the oldest: what was compared before a new key came is compared as it was.
+        let compare = match keys.0.last() {
+            Some(key) => hmac::Key::new(HMAC_SHA256, key.derive("linkgate: compare").as_ref()),
+            None => hmac::Key::generate(HMAC_SHA256, &aws_lc_rs::rand::SystemRandom::new())?,
         };
-        Ok(Self(Arc::new(keys)))
+        Ok(Self(Arc::new(Keys { seal: keys.0.iter().map(sealing).collect::<Result<_, _>>()?, compare })))
     }
 
     /// Whether anything can be written down.
     #[must_use]
     pub fn can_seal(&self) -> bool {
-        self.0.seal.is_some()
+        !self.0.seal.is_empty()
     }
 
     /// Takes what a caller sent.
@@ -135,17 +158,18 @@ impl Sealer {
 
     fn seal_text(&self, bound_to: Aad<String>, text: &str) -> Option<Vec<u8>> {
         let mut bytes = text.as_bytes().to_vec();
-        let nonce = self.0.seal.as_ref()?.seal_in_place_append_tag(bound_to, &mut bytes).ok()?;
+        let nonce = self.0.seal.first()?.seal_in_place_append_tag(bound_to, &mut bytes).ok()?;
         Some([&nonce.as_ref()[..], &bytes].concat())
     }
 
     fn open_text(&self, bound_to: Aad<String>, sealed: &[u8]) -> Result<String, CannotOpen> {
         let (nonce, bytes) = sealed.split_at_checked(NONCE_LEN).ok_or(CannotOpen)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| CannotOpen)?;
-        let mut bytes = bytes.to_vec();
-        let key = self.0.seal.as_ref().ok_or(CannotOpen)?;
-        let opened = key.open_in_place(nonce, bound_to, &mut bytes).map_err(|_| CannotOpen)?;
-        std::str::from_utf8(opened).map(str::to_owned).map_err(|_| CannotOpen)
+        let open = |key: &RandomizedNonceKey| {
+            let (nonce, mut bytes) = (Nonce::try_assume_unique_for_key(nonce).ok()?, bytes.to_vec());
+            let opened = key.open_in_place(nonce, Aad::from(bound_to.as_ref()), &mut bytes).ok()?;
+            std::str::from_utf8(opened).ok().map(str::to_owned)
+        };
+        self.0.seal.iter().find_map(open).ok_or(CannotOpen)
     }
 }
 
@@ -193,8 +217,17 @@ impl fmt::Debug for Sealed {
 mod tests {
     use super::*;
 
-    fn key(digits: &str) -> SealingKey {
-        SealingKey::parse(&digits.repeat(16).into()).unwrap()
+    fn keys(digits: &[&str]) -> SealingKeys {
+        let lines: Vec<_> = digits.iter().map(|digits| digits.repeat(16)).collect();
+        SealingKeys::parse(&lines.join("\n").into()).unwrap()
+    }
+
+    fn sealer(digits: &[&str]) -> Sealer {
+        Sealer::new(&keys(digits)).unwrap()
+    }
+
+    fn keyless() -> Sealer {
+        Sealer::new(&SealingKeys::default()).unwrap()
     }
 
     fn id(last: u8) -> JobId {
@@ -203,7 +236,7 @@ mod tests {
 
     #[test]
     fn what_was_sealed_opens_for_its_job_and_with_its_key_alone() {
-        let (sealer, again) = (Sealer::new(Some(&key("01ab"))).unwrap(), Sealer::new(Some(&key("01ab"))).unwrap());
+        let (sealer, again, other) = (sealer(&["01ab"]), sealer(&["01ab"]), sealer(&["01ac"]));
         let own = sealer.take("Bearer s3cret".into());
         let sealed = sealer.seal(id(1), &own).unwrap();
         let opened = again.open(id(1), &sealed).unwrap();
@@ -211,8 +244,7 @@ mod tests {
         assert_ne!(sealer.seal(id(1), &own).unwrap(), sealed, "with another nonce");
         assert!(!sealed.as_bytes().windows(6).any(|part| part == b"s3cret"));
         assert_eq!(sealer.open(id(2), &sealed).unwrap_err(), CannotOpen);
-        assert!(Sealer::new(Some(&key("01ac"))).unwrap().open(id(1), &sealed).is_err());
-        assert!(Sealer::new(None).unwrap().open(id(1), &sealed).is_err());
+        assert!(other.open(id(1), &sealed).is_err() && keyless().open(id(1), &sealed).is_err());
         for at in 0..sealed.as_bytes().len() {
             let mut bytes = sealed.as_bytes().to_vec();
             bytes[at] ^= 1;
@@ -224,8 +256,24 @@ mod tests {
     }
 
     #[test]
+    fn the_first_key_seals_and_each_opens() {
+        let (old, both, new) = (sealer(&["01ab"]), sealer(&["02ab", "01ab"]), sealer(&["02ab"]));
+        for (from, to, opens) in [(&old, &both, true), (&both, &new, true), (&both, &old, false), (&old, &new, false)] {
+            let (own, request) = (from.take("Bearer s3cret".into()), from.seal_request(id(1), "{}").unwrap());
+            assert_eq!(to.open(id(1), &from.seal(id(1), &own).unwrap()).is_ok(), opens);
+            assert_eq!(to.open_request(id(1), &request).is_ok(), opens);
+        }
+        let fingerprint = |sealer: &Sealer| sealer.take("Bearer s3cret".into()).fingerprint;
+        assert_eq!(fingerprint(&old), fingerprint(&both));
+        assert_ne!(fingerprint(&new), fingerprint(&both));
+        let ids = keys(&["02ab", "01ab"]).ids();
+        assert_eq!((ids.len(), &ids[1..]), (2, &keys(&["01ab"]).ids()[..]));
+        assert!(ids[0] != ids[1] && ids.iter().all(|id| id.len() == 64 && !"02ab".repeat(16).contains(id)));
+    }
+
+    #[test]
     fn a_request_opens_for_its_job_and_with_its_key_alone_and_one_that_is_not_sealed_as_it_is() {
-        let (sealer, none) = (Sealer::new(Some(&key("01ab"))).unwrap(), Sealer::new(None).unwrap());
+        let (sealer, none) = (sealer(&["01ab"]), keyless());
         let body = r#"{"package_url": "https://h/p?sig=s3cret"}"#;
         let sealed = sealer.seal_request(id(1), body).unwrap();
         assert!(sealed.starts_with("sealed:") && !sealed.contains("s3cret"), "{sealed}");
@@ -243,25 +291,28 @@ mod tests {
 
     #[test]
     fn without_a_key_nothing_is_sealed_and_two_are_compared_all_the_same() {
-        let sealer = Sealer::new(None).unwrap();
+        let sealer = keyless();
         let fingerprint = |value: &str| sealer.take(value.into()).fingerprint;
         assert!(!sealer.can_seal() && sealer.seal(id(1), &sealer.take("a".into())).is_none());
         assert_eq!(fingerprint("Bearer a"), fingerprint("Bearer a"));
         assert_ne!(fingerprint("Bearer a"), fingerprint("Bearer b"));
-        assert_ne!(fingerprint("a"), Sealer::new(None).unwrap().take("a".into()).fingerprint, "nobody else can tell");
+        assert_ne!(fingerprint("a"), keyless().take("a".into()).fingerprint, "nobody else can tell");
     }
 
     #[test]
     fn a_key_is_32_bytes_that_were_not_made_up() {
-        for bad in ["", "x", &"0".repeat(64), &"ab".repeat(32), &"01".repeat(31), &"0g".repeat(32)] {
-            assert_eq!(SealingKey::parse(&(*bad).into()).unwrap_err(), InvalidSealingKey, "{bad}");
+        let good = "01ab".repeat(16);
+        for bad in ["", "\n", "x", &"0".repeat(64), &"ab".repeat(32), &"01".repeat(31), &"0g".repeat(32)] {
+            assert_eq!(SealingKeys::parse(&(*bad).into()).unwrap_err(), InvalidSealingKey, "{bad}");
+            let behind = SealingKeys::parse(&format!("{good}\n{bad}").into());
+            assert_eq!(behind.is_err(), !bad.trim().is_empty(), "{bad}");
         }
-        assert!(SealingKey::parse(&format!("{}\n", "01ab".repeat(16)).into()).is_ok());
+        assert!(SealingKeys::parse(&format!("{good}\n").into()).is_ok());
     }
 
     #[test]
     fn no_secret_is_shown() {
-        let (key, sealer) = (key("5ec2"), Sealer::new(Some(&key("5ec2"))).unwrap());
+        let (key, sealer) = (keys(&["5ec2"]), sealer(&["5ec2"]));
         let own = sealer.take("Bearer s3cret".into());
         let shown = format!("{key:?} {sealer:?} {own:?} {:?}", sealer.seal(id(1), &own));
         assert!(!shown.contains("s3cret") && !shown.contains("5ec2") && !shown.contains("94"), "{shown}");

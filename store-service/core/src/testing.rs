@@ -11,7 +11,7 @@ use linkgate_contract::{
 
 use crate::ingest::ports::{JobState, JobView};
 use crate::ingest::{Allowance, Rules, Upload, now_ms};
-use crate::sealing::Sealer;
+use crate::sealing::{Sealer, SealingKeys};
 use crate::settings::{FileRules, InspectionRules, ModuleRules, QueueLimits, QuotaRules};
 
 /// An upload that may overwrite.
@@ -74,7 +74,7 @@ pub fn lenient_rules() -> Rules {
         queue: QueueLimits::default(),
         max_lives: 3,
         allowed_hosts: AllowList::default(),
-        sealer: Sealer::new(None).unwrap(),
+        sealer: Sealer::new(&SealingKeys::default()).unwrap(),
         explain: |_| Problem::new(ErrorCode::Internal),
     }
 }

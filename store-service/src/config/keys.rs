@@ -1,4 +1,4 @@
-//! The private keys that the store signs with, where the operator gives them.
+//! The private keys that the store signs with, where the operator gives them, and those that it seals with.
 //!
 //! Promises: stores that share what they store are given both, or refuse to start: with keys of their own, what one of them
 //! signs would be worth nothing at the others.
@@ -7,10 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use linkgate_store_core::own_key::{KeyFiles, OwnKey};
+use linkgate_store_core::sealing::SealingKeys;
 use linkgate_store_core::{attest, signed_url};
 use secrecy::ExposeSecret as _;
 
 use super::private_file::read_private_file;
+use super::sealing::read_sealing_keys;
 use super::shared::DATABASE_URL;
 use super::vars::{Reader, Vars};
 
@@ -35,6 +37,8 @@ pub struct KeyConfig {
     pub statements: Option<Arc<OwnKey>>,
     /// What signs URLs; `None`: the data directory's own key.
     pub urls: Option<Arc<OwnKey>>,
+    /// What seals requests and callers' credentials, see `sealing`.
+    pub sealing: Arc<SealingKeys>,
     /// Ids of keys whose place these take.
     pub replaced: Vec<String>,
 }
@@ -44,6 +48,7 @@ impl KeyConfig {
         Self {
             statements: read_key(reader, STATEMENTS, is_shared, ("statements", attest::KEY_FILES)),
             urls: read_key(reader, URLS, is_shared, ("urls", signed_url::KEY_FILES)),
+            sealing: read_sealing_keys(reader),
             replaced: read_replaced(reader, is_shared),
         }
     }

@@ -7,6 +7,7 @@ mod followers;
 mod idle;
 mod keys;
 mod nonces;
+mod sealing_keys;
 mod standing_still;
 
 use std::time::Duration;

@@ -26,7 +26,7 @@ mod tests {
     use linkgate_contract::CredentialName;
 
     use super::*;
-    use crate::sealing::Sealer;
+    use crate::sealing::{Sealer, SealingKeys};
     use crate::testing::example_upload;
 
     #[test]
@@ -38,7 +38,7 @@ mod tests {
         may_more.allowance.opaque = true;
         let (mut named, mut own, mut other_own) = (upload.clone(), upload.clone(), upload.clone());
         named.allowance.credentials = vec![CredentialName::new("nexus").unwrap()];
-        let sealer = Sealer::new(None).unwrap();
+        let sealer = Sealer::new(&SealingKeys::default()).unwrap();
         own.callers_own = Some(sealer.take("Bearer a".into()));
         other_own.callers_own = Some(sealer.take("Bearer b".into()));
         assert_ne!(own.key(), other_own.key());
