@@ -9,6 +9,7 @@ mod blob_keys;
 mod changes;
 mod chores;
 mod cleanup;
+mod columns;
 mod database;
 mod details;
 mod ended;

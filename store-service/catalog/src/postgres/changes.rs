@@ -15,6 +15,7 @@ use linkgate_store_core::version_order::natural_key;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, Row as _, Transaction};
 
+use super::columns::{columns, select};
 use super::database::{UnknownOutcome, begin_purge, commit, failed, is_refusal, retried};
 use super::events;
 use super::search::search_text;
@@ -218,8 +219,9 @@ impl PostgresCatalog {
     async fn try_purge_due(&self, now_ms: i64) -> Result<Vec<Purged>, CatalogError> {
         let mut tx = begin_purge(&self.pool).await.map_err(failed)?;
         let text = format!(
-            "select * from source_package where {DUE} order by purge_after_ms nulls first, id limit $2
-             for update skip locked"
+            "select {} from source_package where {DUE} order by purge_after_ms nulls first, id limit $2
+             for update skip locked",
+            columns!(package)
         );
         let due = sqlx::query(sqlx::AssertSqlSafe(text)).bind(now_ms).bind(PURGED_AT_A_TIME);
         let due = due.fetch_all(&mut *tx).await.map_err(failed)?;
@@ -266,12 +268,17 @@ async fn mark_live(
 }
 
 /// A package of this module.
-const FIND: &str = "select source_package.*, source_url from source_package left join provenance on package_id = id
-    where id = $1 and app_code = $2 and module = $3";
+const FIND: &str = select!(
+    package,
+    ", source_url from source_package left join provenance on package_id = id
+    where id = $1 and app_code = $2 and module = $3"
+);
 /// The same, for whoever is about to change it: a purge, which is of all applications, leaves it or comes first.
-const FIND_TO_CHANGE: &str =
-    "select source_package.*, source_url from source_package left join provenance on package_id = id
-    where id = $1 and app_code = $2 and module = $3 for update of source_package";
+const FIND_TO_CHANGE: &str = select!(
+    package,
+    ", source_url from source_package left join provenance on package_id = id
+    where id = $1 and app_code = $2 and module = $3 for update of source_package"
+);
 
 /// A package of this module, as it is now.
 pub(super) async fn find(

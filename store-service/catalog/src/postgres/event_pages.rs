@@ -4,6 +4,7 @@ use linkgate_contract::ModuleRef;
 use linkgate_store_core::ingest::ports::{COUNTED, CatalogError, Count, EventPage, EventQuery};
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
+use super::columns::select;
 use super::pages::{Pages, page_failed};
 use crate::rows::read_event;
 use crate::shared::{signed, unsigned};
@@ -33,7 +34,7 @@ async fn read_page(
 
 /// One row more than the page has, to see whether there is one.
 fn page(target: &ModuleRef, query: &EventQuery) -> QueryBuilder<Postgres> {
-    let mut sql = QueryBuilder::new("select *");
+    let mut sql = QueryBuilder::new(select!(event, ""));
     push_conditions(&mut sql, target, query);
     if let Some(before) = query.before {
         sql.push(" and id + 0 < ").push_bind(before);

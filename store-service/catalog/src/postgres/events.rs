@@ -7,6 +7,7 @@ use linkgate_store_core::ingest::ports::{Actor, CatalogError};
 use sqlx::{PgConnection, PgPool};
 
 use super::PostgresCatalog;
+use super::columns::select;
 use super::database::{Proof, failed};
 use crate::rows::read_event_record;
 use crate::shared::{EventFilter, EventLog, EventRecord, NewEvent};
@@ -48,11 +49,12 @@ impl EventLog for PostgresCatalog {
         after: i64,
         limit: u32,
     ) -> Result<Vec<EventRecord>, CatalogError> {
-        let rows = sqlx::query(
-            "select *, to_char(to_timestamp(at_ms / 1000.0) at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') as at
+        let rows = sqlx::query(select!(
+            event,
+            ", to_char(to_timestamp(at_ms / 1000.0) at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') as at
              from event
-             where id > $1 and ($2 is null or app_code = $2) and ($3 is null or module = $3) order by id limit $4",
-        )
+             where id > $1 and ($2 is null or app_code = $2) and ($3 is null or module = $3) order by id limit $4"
+        ))
         .bind(after)
         .bind(&filter.app_code)
         .bind(&filter.module)

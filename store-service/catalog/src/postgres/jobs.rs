@@ -13,6 +13,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
+use super::columns::select;
 use super::database::{failed, limit, small};
 use crate::rows::{read_module, read_request};
 use crate::shared::{
@@ -275,7 +276,7 @@ async fn record_keys(tx: &mut PgConnection, job: &JobRecord, now: i64) -> Result
 
 /// An upload by its name, if it was accepted or has ended.
 pub(super) async fn find(pool: &PgPool, id: JobId) -> Result<Option<JobView>, CatalogError> {
-    let query = sqlx::query("select * from job where id = $1 and (is_accepted or ended_ms is not null)");
+    let query = sqlx::query(select!(job, " from job where id = $1 and (is_accepted or ended_ms is not null)"));
     let row = query.bind(id.as_uuid()).fetch_optional(pool).await;
     row.map_err(failed)?.as_ref().map(read_view).transpose().map_err(failed)
 }
@@ -287,10 +288,11 @@ pub(super) async fn find_equal_done(
     target: &ModuleRef,
     since_ms: i64,
 ) -> Result<Option<PackageRow>, CatalogError> {
-    let query = sqlx::query(
-        "select * from job where app_code = $1 and module = $2 and upload_key = $3 and state = 'done' and ended_ms >= $4
-         order by ended_ms desc limit 1",
-    );
+    let query = sqlx::query(select!(
+        job,
+        " from job where app_code = $1 and module = $2 and upload_key = $3 and state = 'done' and ended_ms >= $4
+         order by ended_ms desc limit 1"
+    ));
     let query = query.bind(target.app.as_str()).bind(target.module.as_str()).bind(&key.0.as_bytes()[..]);
     let row = query.bind(since_ms).fetch_optional(pool).await.map_err(failed)?;
     let view = row.as_ref().map(read_view).transpose().map_err(failed)?;
@@ -302,10 +304,11 @@ pub(super) async fn find_equal_done(
 
 /// Uploads of a module, the latest first.
 pub(super) async fn list(pool: &PgPool, target: &ModuleRef, limit: u32) -> Result<Vec<JobView>, CatalogError> {
-    let rows = sqlx::query(
-        "select * from job where app_code = $1 and module = $2 and (is_accepted or ended_ms is not null)
-         order by id desc limit $3",
-    )
+    let rows = sqlx::query(select!(
+        job,
+        " from job where app_code = $1 and module = $2 and (is_accepted or ended_ms is not null)
+         order by id desc limit $3"
+    ))
     .bind(target.app.as_str())
     .bind(target.module.as_str())
     .bind(i64::from(limit))
@@ -316,13 +319,13 @@ pub(super) async fn list(pool: &PgPool, target: &ModuleRef, limit: u32) -> Resul
 
 /// Uploads by their names, whatever has come of them. Those that are not there are left out.
 pub(super) async fn find_all(pool: &PgPool, ids: &[Uuid]) -> Result<Vec<JobView>, sqlx::Error> {
-    let rows = sqlx::query("select * from job where id = any($1)").bind(ids).fetch_all(pool).await?;
+    let rows = sqlx::query(select!(job, " from job where id = any($1)")).bind(ids).fetch_all(pool).await?;
     rows.iter().map(read_view).collect()
 }
 
 /// What it takes to run an accepted upload.
 pub(super) async fn find_record(pool: &PgPool, id: JobId) -> Result<Option<JobRecord>, sqlx::Error> {
-    let query = sqlx::query("select * from job where id = $1 and is_accepted and ended_ms is null");
+    let query = sqlx::query(select!(job, " from job where id = $1 and is_accepted and ended_ms is null"));
     query.bind(id.as_uuid()).fetch_optional(pool).await?.as_ref().map(read_record).transpose()
 }
 
@@ -353,10 +356,11 @@ pub(super) async fn find_by_key(
 
 /// Uploads that were accepted, have not ended and are in no process's name.
 pub(super) async fn unfinished(pool: &PgPool) -> Result<Vec<JobRecord>, CatalogError> {
-    let rows = sqlx::query(
-        "select * from job where is_accepted and process is null and state in ('waiting', 'ready')
-         order by lives, created_ms, id",
-    )
+    let rows = sqlx::query(select!(
+        job,
+        " from job where is_accepted and process is null and state in ('waiting', 'ready')
+         order by lives, created_ms, id"
+    ))
     .fetch_all(pool)
     .await
     .map_err(failed)?;

@@ -12,6 +12,7 @@ use linkgate_store_core::version_order::natural_key;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{PgPool, Postgres, Row as _, Transaction};
 
+use super::columns::{columns, select};
 use super::database::{failed, storable};
 use super::search::search_text;
 use crate::rows::{read_file, read_row, read_stored};
@@ -69,9 +70,10 @@ pub(super) async fn find_live_package(
     target: &ModuleRef,
     version: &PackageVersion,
 ) -> Result<Option<LivePackage>, CatalogError> {
-    let row = sqlx::query(
-        "select * from source_package where app_code = $1 and module = $2 and version = $3 and not is_deleted",
-    )
+    let row = sqlx::query(select!(
+        package,
+        " from source_package where app_code = $1 and module = $2 and version = $3 and not is_deleted"
+    ))
     .bind(target.app.as_str())
     .bind(target.module.as_str())
     .bind(version.as_str())
@@ -125,12 +127,13 @@ pub(super) async fn insert(
     entry: &NewPackage,
     now: i64,
 ) -> Result<PackageRow, sqlx::Error> {
-    let query = sqlx::query(
+    let query = sqlx::query(concat!(
         "insert into source_package
             (package_name, size_bytes, sha256, operator, created_ms, updated_ms, format, relative_path, meta_info,
              declared_version, entries, unpacked_bytes, search_text, app_code, module, version, version_key)
-         values ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) returning *",
-    );
+         values ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) returning ",
+        columns!(package)
+    ));
     let row = bind_package(query, entry, now)?
         .bind(entry.target.app.as_str())
         .bind(entry.target.module.as_str())
@@ -147,13 +150,14 @@ pub(super) async fn replace(
     entry: &NewPackage,
     now: i64,
 ) -> Result<PackageRow, sqlx::Error> {
-    let query = sqlx::query(
+    let query = sqlx::query(concat!(
         "update source_package
          set package_name = $1, size_bytes = $2, sha256 = $3, operator = $4, updated_ms = $5, format = $6,
              relative_path = $7, meta_info = $8, declared_version = $9, entries = $10, unpacked_bytes = $11,
              search_text = $12, revision = revision + 1
-         where id = $13 returning *",
-    );
+         where id = $13 returning ",
+        columns!(package)
+    ));
     let row = bind_package(query, entry, now)?.bind(id).fetch_one(&mut **tx).await?;
     read_row(&row)
 }

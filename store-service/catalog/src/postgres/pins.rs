@@ -8,11 +8,12 @@ use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{CatalogError, Change, NewPin, Pin};
 use sqlx::PgConnection;
 
+use super::columns::select;
 use super::pages::{Pages, page_failed};
 
 /// Pins that count.
 pub(super) async fn in_force(connection: &mut PgConnection, id: PackageId, now: i64) -> Result<Vec<Pin>, sqlx::Error> {
-    let query = "select * from pin where package_id = $1 and (until_ms is null or until_ms > $2) order by name";
+    let query = select!(pin, " from pin where package_id = $1 and (until_ms is null or until_ms > $2) order by name");
     let rows = sqlx::query(query).bind(id.row()).bind(now).fetch_all(connection).await?;
     rows.iter().map(read_pin).collect()
 }
@@ -45,11 +46,12 @@ pub(super) async fn protecting(
     version: &PackageVersion,
     now: i64,
 ) -> Result<Vec<Pin>, sqlx::Error> {
-    let rows = sqlx::query(
-        "select pin.* from source_package join pin on package_id = id
+    let rows = sqlx::query(select!(
+        pin,
+        " from source_package join pin on package_id = id
          where app_code = $1 and module = $2 and version = $3 and not is_deleted and protect_bytes
-             and (until_ms is null or until_ms > $4) order by name",
-    )
+             and (until_ms is null or until_ms > $4) order by name"
+    ))
     .bind(target.app.as_str())
     .bind(target.module.as_str())
     .bind(version.as_str())

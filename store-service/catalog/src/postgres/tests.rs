@@ -6,6 +6,7 @@ mod cutting_proxy;
 mod followers;
 mod idle;
 mod keys;
+mod later_columns;
 mod nonces;
 mod sealing_keys;
 mod standing_still;
