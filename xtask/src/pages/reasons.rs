@@ -30,7 +30,7 @@ const SOURCE: &str = "
 502 `SOURCE_UNREACHABLE` says `The package_url could not be read: …` (`无法读取源码包下载地址：…`), in the caller's language.
 ";
 const REASONS: &str = "filter/core/src/reason.rs";
-const REPLIES: &str = "store-service/src/http/reply.rs";
+const REPLIES: &str = "store-service/src/http/reply/source.rs";
 const CALLS: &str = "filter/core/src/services/question.rs";
 const MARKS: &str = "filter/core/src/rules/tenants.rs";
 const JWT: &str = "parameter jwt is invalid: ";

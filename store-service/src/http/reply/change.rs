@@ -7,7 +7,7 @@ use linkgate_store_core::settings::QuotaExceeded;
 use serde_json::json;
 
 use super::detail::pin_entry;
-use super::{blob_problem, catalog_problem, queue_problem};
+use super::storage::{blob_problem, catalog_problem, queue_problem};
 
 /// The problem to answer with.
 pub(in crate::http) fn change_problem(error: &ChangeError, zone: &TimeZone) -> Problem {
