@@ -160,7 +160,8 @@ impl Failure for sqlx::Error {
             },
             // Whatever the connection was doing is rolled back.
             Self::Io(_) => Again::Soon,
-            Self::PoolTimedOut => Again::WhenItIsBack,
+            // What stands before a server that is away closes a connection before the server has said a word.
+            Self::PoolTimedOut | Self::Protocol(_) | Self::Tls(_) => Again::WhenItIsBack,
             _ => Again::Never,
         }
     }
