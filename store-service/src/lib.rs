@@ -11,6 +11,7 @@ pub mod commands;
 pub mod config;
 pub mod telemetry;
 
+mod bucket;
 #[cfg(test)]
 mod conformance_tests;
 mod http;
@@ -55,6 +56,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
+use bucket::open_bucket;
 use config::{Config, KeyConfig, MaintenanceConfig, ServerTls, SharedConfig};
 
 /// What one machine needs: a directory and SQLite.
@@ -107,8 +109,9 @@ pub enum StartError {
     SharedKey(SigningKeyError),
     /// What it seals with, held against what the others seal with.
     #[error(
-        "{0}. Give all of them the same LINKGATE_STORE_SEALING_KEY_FILE; to exchange the key, write the new one on a line before \
-         it, and if it is lost, name it in LINKGATE_STORE_REPLACED_KEYS: what it has sealed ends as failed"
+        "{0}. Give all of them the same LINKGATE_STORE_SEALING_KEY_FILE. To exchange the key, write the new one on a line behind \
+         it, at all of them, and then before it; if the old one is lost, name it in LINKGATE_STORE_REPLACED_KEYS, and what it has \
+         sealed ends as failed"
     )]
     SharedSealing(SealingKeyError),
     /// Whatever needs random numbers.
@@ -222,8 +225,9 @@ async fn connect(
             catalog.agree_on_key(purpose, key.id(), &keys.replaced).await?;
         }
     }
+    let blobs = open_bucket(&shared.bucket, &catalog).await?;
+    // Last, for with this one's key the others may have to go on.
     catalog.agree_on_sealing(&keys.sealing.ids(), &keys.replaced).await?;
-    let blobs = S3BlobStore::open(&shared.bucket, catalog.blob_keys()).await?;
     catalog.announce(about).await?;
     info!("Packages are in the bucket `{}`, the catalog is in PostgreSQL", shared.bucket.bucket);
     Ok(Opened { data_dir, blobs, catalog })

@@ -182,6 +182,43 @@ async fn a_store_with_another_key_is_refused_unless_that_is_to_replace_the_one_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_store_with_another_bucket_or_another_ones_is_refused() {
+    let Some((_postgres, weed, _keys, settings)) = servers().await else { return };
+    let (dir, source) = (tempfile::tempdir().unwrap(), FakeSource::serving(package_of("x")).await);
+    let (another, other_dir) = (PostgresServer::start(), dir.path().join("other"));
+    let with = |changed: &'static str, value: &str| -> Vec<(&'static str, String)> {
+        let own = settings.iter().filter(|(name, _)| *name != changed).cloned();
+        own.chain([(changed, value.to_owned())]).collect()
+    };
+    let store = start(&source, &dir.path().join("one"), &settings);
+    assert_eq!(store.send(store.request(source.url())).await.status, 200);
+    store.stop();
+    let objects = weed.objects().await;
+
+    let empty = Weed::start().await.expect("there is one");
+    let [elsewhere, below, anothers] = [
+        with("LINKGATE_S3_ENDPOINT", &empty.endpoint()),
+        with("LINKGATE_S3_PREFIX", "elsewhere/"),
+        with("LINKGATE_DATABASE_URL", &another.address()),
+    ];
+    for (settings, why) in [
+        (&elsewhere, "the packages of this database are not there"),
+        (&below, "the packages of this database are not there"),
+        (&anothers, "the packages there are of another database"),
+    ] {
+        let said = refused(&other_dir, settings);
+        assert!(said.code() == 1 && said.err.contains(why), "{}", said.err);
+        let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        for command in [&["verify", "--repair"][..], &["gc"]] {
+            let said = command_with(&other_dir, command, &settings);
+            assert!(said.code() == 2 && (said.err.contains(why) || said.err.contains("no store")), "{}", said.err);
+        }
+    }
+    assert_eq!((weed.objects().await, empty.objects().await), (objects, Vec::new()));
+    start(&source, &dir.path().join("one"), &settings).stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_cannot_open_what_the_others_seal_is_refused() {
     let Some((_postgres, _weed, _keys, settings)) = servers().await else { return };
     let (dir, source) = (tempfile::tempdir().unwrap(), FakeSource::serving(package_of("x")).await);

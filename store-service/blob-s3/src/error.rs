@@ -10,6 +10,7 @@ use linkgate_store_core::ingest::ports::{BlobError, KeyError};
 use object_store::client::{HttpError, HttpErrorKind};
 
 use super::settings::InvalidS3Settings;
+use super::tie::NotTied;
 
 /// How long a text of others may be that is passed on.
 const TOLD: usize = 300;
@@ -52,6 +53,9 @@ pub enum S3StartError {
     /// The directory for parts cannot be written.
     #[error("the directory for parts of uploads cannot be written")]
     TempDir(#[source] io::Error),
+    /// It is not the bucket of this database.
+    #[error(transparent)]
+    NotTied(#[from] NotTied),
     /// The database of keys.
     #[error("the keys of objects cannot be recorded")]
     Keys(#[from] KeyError),

@@ -71,11 +71,14 @@ impl<K: BlobKeys> Shared<K> {
         Ok(self.cleaner.bucket.size(&object.key).await? == Some(object.size_bytes))
     }
 
+    fn named(&self, name: &str) -> ObjectKey {
+        ObjectKey::from_text(format!("{}{name}", self.prefix))
+    }
+
     async fn check(&self) -> Result<(), BlobError> {
         self.cleaner.keys.beat(self.cleaner.holder).await.map_err(key_error)?;
         // Always the same one, so that nothing is left which somebody would have to look for.
-        let probe = ObjectKey::from_text(format!("{}ready", self.prefix));
-        self.cleaner.bucket.put_unseen(&probe, Bytes::from_static(b"ready?")).await
+        self.cleaner.bucket.put_unseen(&self.named("ready"), Bytes::from_static(b"ready?")).await
     }
 }
 
@@ -111,6 +114,19 @@ impl<K: BlobKeys> S3BlobStore<K> {
     /// [`BlobError`] if the storage cannot say.
     pub async fn is_unused(&self) -> Result<bool, BlobError> {
         self.shared.cleaner.bucket.is_empty(&ObjectKey::folder(&self.shared.prefix)).await
+    }
+
+    pub(crate) fn bucket(&self) -> &Bucket {
+        &self.shared.cleaner.bucket
+    }
+
+    pub(crate) fn keys(&self) -> &K {
+        &self.shared.cleaner.keys
+    }
+
+    /// An object of this name, which is no blob's.
+    pub(crate) fn named(&self, name: &str) -> ObjectKey {
+        self.shared.named(name)
     }
 
     /// Releases what was held, for a process that ends: it would count until its signs of life have run out otherwise.

@@ -19,8 +19,9 @@ mod tables;
 pub mod testing;
 
 pub use postgres::{
-    CatalogRestoreError, PostgresBlobKeys, PostgresCatalog, PostgresLease, PostgresReservation, PostgresStartError,
-    Replica, ReplicaAbout, ReplicaState, RestoreBegun, SealingKeyError, SigningKeyError, SigningPurpose,
+    BucketMark, CatalogRestoreError, PostgresBlobKeys, PostgresCatalog, PostgresLease, PostgresReservation,
+    PostgresStartError, Replica, ReplicaAbout, ReplicaState, RestoreBegun, SealingKeyError, SigningKeyError,
+    SigningPurpose,
 };
 pub use shared::{EventFilter, EventLog, EventRecord};
 pub use sqlite::{CatalogStartError, SqliteCatalog, SqliteReader, SqliteReservation};

@@ -6,6 +6,7 @@
 //! begins with, is refused.
 
 mod blob_keys;
+mod bucket_mark;
 mod changes;
 mod chores;
 mod cleanup;
@@ -58,6 +59,7 @@ use tokio::task::AbortHandle;
 
 use crate::shared::{NewEvent, uploader};
 pub use blob_keys::PostgresBlobKeys;
+pub use bucket_mark::BucketMark;
 use chores::Chores;
 use database::{CONNECTIONS, Waiting, commit, failed, options, pool, retried};
 use ended::EndedJobs;

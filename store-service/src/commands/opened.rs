@@ -5,14 +5,14 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use linkgate_blob::DirectoryBlobStore;
-use linkgate_blob_s3::S3BlobStore;
-use linkgate_catalog::{PostgresBlobKeys, PostgresCatalog, SqliteCatalog, SqliteReader};
+use linkgate_catalog::{PostgresCatalog, SqliteCatalog, SqliteReader};
 use linkgate_store_core::data_dir::{DIR_MODE, DataDir, catalog_path, refuse_half_restored};
 use linkgate_store_core::ingest::ports::CatalogReader as _;
 use linkgate_store_core::maintenance::{MaintenanceError, at};
 use linkgate_store_core::settings::QueueLimits;
 use secrecy::ExposeSecret as _;
 
+use crate::bucket::{SharedBlobs, open_bucket};
 use crate::config::{CommandConfig, SharedConfig};
 
 /// Opens a data directory that no other process uses.
@@ -39,7 +39,7 @@ pub(super) async fn open_catalog_beside(dir: &Path) -> Result<SqliteReader, Main
 
 /// What stores share.
 pub(super) struct Shared {
-    pub(super) blobs: S3BlobStore<PostgresBlobKeys>,
+    pub(super) blobs: SharedBlobs,
     pub(super) catalog: PostgresCatalog,
 }
 
@@ -50,7 +50,7 @@ impl Shared {
         // Parts of uploads that find no place in memory go there, and nobody may have started a store here.
         let data_dir = &config.data_dir;
         DirBuilder::new().recursive(true).mode(DIR_MODE).create(data_dir).map_err(at(data_dir))?;
-        let blobs = S3BlobStore::open(&shared.bucket, catalog.blob_keys()).await;
+        let blobs = open_bucket(&shared.bucket, &catalog).await;
         Ok(Self { blobs: blobs.map_err(|e| MaintenanceError::OpenBucket(e.into()))?, catalog })
     }
 

@@ -10,7 +10,7 @@ use std::{fs, io};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use linkgate_blob::DirectoryBlobStore;
 use linkgate_blob_s3::{Imported, S3BlobStore};
-use linkgate_catalog::{PostgresBlobKeys, PostgresCatalog, RestoreBegun, SqliteCatalog};
+use linkgate_catalog::{PostgresCatalog, RestoreBegun, SqliteCatalog};
 use linkgate_contract::Sha256;
 use linkgate_store_core::data_dir::{DataDir, catalog_path, make_dir, statements_path};
 use linkgate_store_core::ingest::ports::{BlobStore as _, Catalog as _, CatalogReader as _, CatalogSum, Cause};
@@ -21,6 +21,7 @@ use tracing::{info, warn};
 
 use super::opened::open_beside;
 use super::say;
+use crate::bucket::{SharedBlobs, tie_bucket};
 use crate::config::{CommandConfig, SharedConfig};
 
 /// Packages that are copied at once.
@@ -136,18 +137,23 @@ async fn open_bucket(
     shared: &SharedConfig,
     catalog: &PostgresCatalog,
     begun: RestoreBegun,
-) -> Result<S3BlobStore<PostgresBlobKeys>, MaintenanceError> {
+) -> Result<SharedBlobs, MaintenanceError> {
     let blobs = S3BlobStore::open(&shared.bucket, catalog.blob_keys()).await;
     let blobs = blobs.map_err(|e| MaintenanceError::OpenBucket(e.into()))?;
     if begun == RestoreBegun::Now && !blobs.is_unused().await? {
         return Err(refused("the bucket holds packages below this prefix already: restore below another one"));
     }
+    if begun == RestoreBegun::Now {
+        // It may have been restored into another one, and that was given up.
+        catalog.give_bucket_up().await.map_err(|e| MaintenanceError::Open(e.into()))?;
+    }
+    tie_bucket(&blobs, catalog).await.map_err(|e| MaintenanceError::OpenBucket(e.into()))?;
     Ok(blobs)
 }
 
 /// Where it is restored.
 struct Target {
-    blobs: S3BlobStore<PostgresBlobKeys>,
+    blobs: SharedBlobs,
     catalog: PostgresCatalog,
 }
 

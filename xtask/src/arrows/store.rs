@@ -6,9 +6,10 @@ use super::modules::Table;
 /// Modules of the service. `main` and `commands` need its wiring, for the runtime.
 pub(super) const SERVICE: Table = &[
     ("main", &["commands", "config", "telemetry", "lib"]),
-    ("commands", &["config", "telemetry", "lib"]),
+    ("commands", &["bucket", "config", "telemetry", "lib"]),
     ("http", &["config"]),
     ("telemetry", &["config"]),
+    ("bucket", &[]),
     ("config", &[]),
 ];
 

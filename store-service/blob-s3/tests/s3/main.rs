@@ -10,4 +10,5 @@ mod leftovers;
 mod outages;
 mod round_trip;
 mod start;
+mod tie;
 mod transfer;

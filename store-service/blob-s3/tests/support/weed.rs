@@ -152,7 +152,8 @@ impl Weed {
                 match is_folder {
                     true if key == ".uploads" => {}
                     true => folders.push(path),
-                    false if key.ends_with("/ready") => {}
+                    // What readiness is tried with, and what says whose the bucket is.
+                    false if ["ready", "database"].contains(&key.rsplit('/').next().unwrap_or_default()) => {}
                     false => objects.push(key),
                 }
             }

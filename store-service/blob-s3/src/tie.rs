@@ -1,0 +1,72 @@
+//! Which database the packages of a bucket are of.
+//!
+//! Promises: a bucket that is another one's, or another one than before, is refused before anything in it is read or deleted:
+//! what is not found there would be taken for lost, and what is found there for nobody's.
+
+use bytes::Bytes;
+use linkgate_store_core::ingest::ports::{BlobError, BlobKeys, BlobObject, ObjectKey};
+
+use super::error::{S3StartError, chain};
+use super::store::S3BlobStore;
+
+/// What there is to say of a bucket that is not the one of this database.
+#[derive(Debug, thiserror::Error)]
+pub enum NotTied {
+    /// It is another one's.
+    #[error(
+        "the packages there are of another database, by the object `{key}`: give each database a bucket or a prefix of its own. If \
+         the other database is gone and nothing there is needed, delete that object"
+    )]
+    OtherDatabase {
+        /// What says so.
+        key: ObjectKey,
+    },
+    /// It is not the one that this database had.
+    #[error(
+        "the packages of this database are not there, for it has no object `{key}`: correct LINKGATE_S3_BUCKET, LINKGATE_S3_PREFIX \
+         or LINKGATE_S3_ENDPOINT. If all of its objects were moved there, write `{id}` into that object"
+    )]
+    OtherBucket {
+        /// What is missing.
+        key: ObjectKey,
+        /// What it is to say.
+        id: String,
+    },
+}
+
+impl<K: BlobKeys> S3BlobStore<K> {
+    /// Holds the bucket against its database, which is known by this id. One that no bucket `is_marked` for yet takes this one,
+    /// unless its packages are not in there.
+    ///
+    /// # Errors
+    /// [`S3StartError::NotTied`], or why it cannot be found out.
+    pub async fn tie(&self, id: &str, is_marked: bool) -> Result<(), S3StartError> {
+        let (bucket, key) = (self.bucket(), self.named("database"));
+        let unknown =
+            |error: BlobError| S3StartError::Unusable { what: "say whose its packages are", said: chain(&error) };
+        let said = bucket.read_all(&key).await.map_err(unknown)?;
+        let is_ours = said.as_ref().map(|said| said.trim_ascii() == id.as_bytes());
+        match is_ours {
+            Some(true) => return Ok(()),
+            Some(false) => return Err(NotTied::OtherDatabase { key }.into()),
+            None if is_marked => return Err(NotTied::OtherBucket { key, id: id.to_owned() }.into()),
+            None => {}
+        }
+        if let Some(object) = self.any_object().await?
+            && bucket.size(&object.key).await.map_err(unknown)? != Some(object.size_bytes)
+        {
+            return Err(NotTied::OtherBucket { key, id: id.to_owned() }.into());
+        }
+        bucket.put_unseen(&key, Bytes::copy_from_slice(id.as_bytes())).await.map_err(unknown)
+    }
+
+    /// One of the objects that the database knows, if there are any.
+    async fn any_object(&self) -> Result<Option<BlobObject>, S3StartError> {
+        for part in 0..=u8::MAX {
+            if let Some(found) = self.keys().list(part, None).await?.into_iter().next() {
+                return Ok(Some(found.object));
+            }
+        }
+        Ok(None)
+    }
+}
