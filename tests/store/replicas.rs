@@ -8,6 +8,7 @@ mod connections;
 mod database;
 mod kills;
 mod pauses;
+mod settings;
 mod silence;
 mod storage;
 mod together;

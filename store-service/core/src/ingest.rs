@@ -63,6 +63,7 @@ use ports::{
     Services,
 };
 pub use request::{FileRequest, PackageRequest};
+use take_up::LeftToOthers;
 
 /// A package to ingest.
 #[derive(Clone, Debug)]
@@ -172,6 +173,7 @@ pub struct Ingest<V: Services> {
     /// Callers who look inside a package.
     listings: Budget,
     uploads: TaskTracker,
+    left_to_others: LeftToOthers,
     stop: CancellationToken,
     metrics: Metrics,
     _dispatcher: DropGuard,
@@ -204,6 +206,7 @@ impl<V: Services> Ingest<V> {
             file_keys: KeyedLocks::default(),
             listings: Budget::new(members::LISTINGS),
             uploads,
+            left_to_others: LeftToOthers::default(),
             stop,
             metrics,
             _dispatcher,

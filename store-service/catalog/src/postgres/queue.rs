@@ -31,6 +31,7 @@ use super::database::{
 };
 use super::jobs::{self, Place};
 use super::queue_state::QueueState;
+use super::replicas;
 use crate::shared::{owner_text, signed, unsigned};
 
 /// Where processes tell each other that something may have become claimable.
@@ -179,6 +180,10 @@ impl JobQueue for PostgresCatalog {
 
     async fn unfinished(&self) -> Result<Vec<JobRecord>, QueueError> {
         retried!(while it is away, jobs::unfinished(&self.pool)).map_err(from_catalog)
+    }
+
+    async fn has_others(&self) -> Result<bool, QueueError> {
+        replicas::has_others(&self.pool, self.state.process).await.map_err(queue_failed)
     }
 }
 

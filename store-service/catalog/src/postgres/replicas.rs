@@ -166,6 +166,13 @@ fn read(row: &PgRow) -> Result<Replica, sqlx::Error> {
     })
 }
 
+/// Whether there is another one that runs.
+pub(super) async fn has_others(pool: &PgPool, process: Uuid) -> Result<bool, sqlx::Error> {
+    let query = "select exists(select from replica
+        where holder <> $1 and seen_at > clock_timestamp() - make_interval(secs => $2))";
+    sqlx::query_scalar(query).bind(process).bind(SILENT_AFTER_S as f64).fetch_one(pool).await
+}
+
 /// Forgets as well who has not been seen for a day.
 async fn begin(pool: &PgPool, process: Uuid, about: &ReplicaAbout) -> Result<(), sqlx::Error> {
     let begin = sqlx::query(

@@ -100,6 +100,10 @@ impl JobQueue for SqliteCatalog {
         left.retain(|job| !self.claims.has(job.view.id));
         Ok(left)
     }
+
+    async fn has_others(&self) -> Result<bool, QueueError> {
+        Ok(false)
+    }
 }
 
 fn queue_failed(error: sqlx::Error) -> QueueError {

@@ -2,16 +2,38 @@
 //!
 //! Promises: every job that was accepted and has not ended begins again, under its old id; what has come of it before
 //! is not used. One that may not be done any more ends with the reason, and so does one whose process ended too often while
-//! it was worked on.
+//! it was worked on. Where other processes are alive that may be allowed it, by other settings, they get it first.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use linkgate_contract::{JobId, MediaType, Problem, UploadByLinkRequest};
+use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use super::job::{Job, RecordState};
 use super::ports::{Claim, Failure, Fence, JobEnd, JobQueue as _, JobRecord, JobRequest, QueueError, Services};
 use super::{Ingest, IngestError, Upload, chain};
+
+/// For so many leases a job is left to others. Each that refuses it, too, gets it again after one.
+const LEASES_FOR_OTHERS: u32 = 10;
+/// Between two jobs that are left to others, so that a process which may do nothing claims less than those that may.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Jobs that were left to others, and since when.
+#[derive(Default)]
+pub(super) struct LeftToOthers(Mutex<HashMap<JobId, Instant>>);
+
+impl LeftToOthers {
+    /// Whether a job may be left to others once more, for as long as that since the first time.
+    fn may_be_left(&self, id: JobId, at_most: Duration) -> bool {
+        // Nothing in here panics half-way.
+        let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        left.retain(|_, since| since.elapsed() < at_most.saturating_mul(2));
+        left.entry(id).or_insert_with(Instant::now).elapsed() < at_most
+    }
+}
 
 impl<V: Services> Ingest<V> {
     /// Begins those again that nobody works on. Called once, before anybody can ask for more.
@@ -57,12 +79,26 @@ impl<V: Services> Ingest<V> {
                 }
                 Ok(())
             }
+            Err(problem) if self.is_for_others(id).await? => {
+                warn!(job.id = %id, error = problem.code().name(), "Job `{id}` was accepted before, and this store may not do it; it is left to others");
+                if let Some(fence) = fence {
+                    sleep(PAUSE).await;
+                    self.catalog.release(id, Some(fence));
+                }
+                Ok(())
+            }
             Err(problem) => {
                 let failure = Failure::from_problem(&problem);
                 warn!(job.id = %id, error = failure.code, "Job `{id}` was accepted before and may not be done any more; it ends as failed");
                 self.catalog.finish(record, JobEnd::Failed(failure), fence).await
             }
         }
+    }
+
+    /// Whether others may be allowed what this store is not: they may have been given other settings, or other keys.
+    async fn is_for_others(&self, id: JobId) -> Result<bool, QueueError> {
+        let at_most = self.rules.queue.lease.saturating_mul(LEASES_FOR_OTHERS);
+        Ok(self.catalog.has_others().await? && self.left_to_others.may_be_left(id, at_most))
     }
 
     /// Its work may be what ended them all.

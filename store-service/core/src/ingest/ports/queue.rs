@@ -83,6 +83,8 @@ pub trait JobQueue: Clone + Send + Sync + 'static {
     /// Jobs that were accepted, have not ended and that nobody works on: those of a process that died. Those with the fewest
     /// lives first, and of these the oldest.
     fn unfinished(&self) -> impl Future<Output = Result<Vec<JobRecord>, QueueError>> + Send;
+    /// Whether other processes are alive that claim the same jobs.
+    fn has_others(&self) -> impl Future<Output = Result<bool, QueueError>> + Send;
 }
 
 /// A job to be queued.
