@@ -60,9 +60,10 @@ pub async fn serve<V: Services>(
     });
     if drained.await.is_err() {
         warn!("Cancelling uploads that did not finish within {:?}", config.shutdown_grace);
-        ingest.stop();
-        ingest.idle().await;
     }
+    // Also where none is left: what is claimed from now on is given back, and has lost nothing by it.
+    ingest.stop();
+    ingest.idle().await;
     open.close();
     if timeout(LAST_WORDS, open.wait()).await.is_err() {
         cut.cancel();
