@@ -83,7 +83,8 @@ impl ObjectFile {
             return Ok(held);
         }
         let end = self.place.saturating_add(READ_AHEAD).min(self.tail.start());
-        let read = self.runtime.block_on(self.bucket.read(&self.key, self.place..end)).map_err(io::Error::other)?;
+        let read =
+            self.runtime.block_on(self.bucket.read(&self.key, self.place..end)).map_err(BlobError::into_read_error)?;
         self.ahead = (self.place, read.clone());
         Ok(read)
     }

@@ -212,3 +212,29 @@ async fn an_upload_that_followed_another_one_is_done_like_that_one_when_its_stor
     let left = replicas.collect(&source).await;
     assert_eq!((left.rows.len(), left.blobs.len()), (1, 1));
 }
+
+/// How a store ends an upload whose storage is away.
+const AWAY: &str = "update job set state = 'failed', ended_ms = created_ms + 1, ended_at = clock_timestamp(), request = null,
+        private_hosts = null, credentials = null, sealed_credential = null, process = null, holder = null, lease_until = null,
+        outcome = '{\"code\": \"SERVICE_UNAVAILABLE\", \"zh\": \"-\", \"en\": \"The object storage does not answer\"}'
+    where not is_accepted and state = 'claimed'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accepted_upload_does_not_fail_with_one_that_it_followed_and_whose_store_lost_its_storage() {
+    let Some(replicas) = Replicas::start().await else { return };
+    let source = holding(0).await;
+    let [one, other] = two(&replicas, &source).await;
+    let waits = tokio::spawn(one.request(source.url()).in_english().try_send_owned(one.base()));
+    source.wait_for_requests(1).await;
+    let follows = accepted(&other, other.request(source.url())).await;
+    assert_eq!(replicas.execute(AWAY).await, 1);
+    source.wait_for_requests(2).await;
+    source.release();
+    assert_done(&other, &follows).await;
+    // Whatever this one is told: what it waited for was taken away behind its store's back.
+    waits.await.unwrap().unwrap();
+    one.stop();
+    other.stop();
+    let left = replicas.collect(&source).await;
+    assert_eq!((left.rows.len(), left.blobs.len()), (1, 1));
+}

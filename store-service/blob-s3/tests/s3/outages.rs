@@ -1,11 +1,13 @@
 //! A storage that is away, and replies that get lost.
 
+use std::io::Read as _;
 use std::time::{Duration, SystemTime};
 
 use linkgate_blob_s3::{S3BlobStore, S3Settings};
 use linkgate_store_core::ingest::ports::{
-    BlobError, BlobReader as _, BlobStore as _, BlobWriter as _, FinishedBlob as _,
+    AWAY, BlobError, BlobReader as _, BlobStore as _, BlobWriter as _, FinishedBlob as _,
 };
+use tokio::task::spawn_blocking;
 
 use crate::support::proxy::{Cut, Proxy};
 use crate::support::{PART, Stage, Store, bytes, finish, put, read, settings, wait_until, write};
@@ -24,6 +26,7 @@ async fn while_the_storage_is_away_everything_says_so_and_nothing_is_left_afterw
     let mut half = store.open_writer(None).await.unwrap();
     write(&mut half, &bytes(2 * PART)).await;
     let finished = finish(&store, b"finished", None).await;
+    let long = finish(&store, &bytes(PART), None).await;
     wait_until(async || match stage.weed.open_uploads().await.len() {
         1 => Ok(()),
         open => Err(format!("{open} uploads are open")),
@@ -38,9 +41,11 @@ async fn while_the_storage_is_away_everything_says_so_and_nothing_is_left_afterw
     assert!(matches!(opened, Err(BlobError::Unavailable(_))), "{opened:?}");
     assert!(matches!(looked, Err(BlobError::Unavailable(_))), "{looked:?}");
     assert!(matches!(store.check().await, Err(BlobError::Unavailable(_))));
+    let unread = spawn_blocking(move || long.open_seekable().unwrap().read(&mut [0])).await.unwrap();
+    assert_eq!(unread.unwrap_err().kind(), AWAY);
     drop(finished);
     wait_until(async || match store.sweep_abandoned(SystemTime::now(), true).await.unwrap().files {
-        3 => Ok(()),
+        4 => Ok(()),
         files => Err(format!("{files} are given up")),
     })
     .await;

@@ -334,3 +334,15 @@ pub(super) fn limit(number: usize) -> i64 {
 pub(super) fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_closes_before_the_server_has_said_a_word_is_away() {
+        let closed = sqlx::Error::Protocol("unexpected response from SSLRequest: 0x00".into());
+        assert!(matches!(failed(closed), CatalogError::Unavailable(_)));
+        assert!(matches!(failed(sqlx::Error::RowNotFound), CatalogError::Database(_)));
+    }
+}

@@ -3,7 +3,7 @@
 //! Promises: whoever asks here for what is done elsewhere hears how it ends, whichever process brings it to its end. A job that
 //! does the same as one elsewhere ends like it, and is done here if that one goes away without an end.
 
-use linkgate_contract::JobId;
+use linkgate_contract::{ErrorCode, JobId};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -61,7 +61,8 @@ impl<V: Services> Ingest<V> {
         self.end_elsewhere(id, |_| {}).await.map(drop)
     }
 
-    /// Waits for the end of a job that does the same. `None` if it went away without one, or this one has its own turn meanwhile.
+    /// Waits for the end of a job that does the same. `None` if it went away without one, or this one has its own turn meanwhile; or
+    /// if it failed for a reason that may be over, or another store's, for one that somebody was told will be done.
     pub(super) async fn follow(&self, job: &Job, other: JobId) -> Result<Option<JobEnd>, IngestError> {
         job.reach(Stage::Queued);
         let show = |view: &JobView| {
@@ -69,7 +70,7 @@ impl<V: Services> Ingest<V> {
             job.progress.set_total(view.total_bytes);
         };
         tokio::select! {
-            end = self.end_elsewhere(other, show) => Ok(end?),
+            end = self.end_elsewhere(other, show) => Ok(end?.filter(|end| !(job.goes_on() && is_for_now(end)))),
             () = job.claimed() => Ok(None),
             () = self.catalog.cancel_requested(job.id()) => Err(IngestError::Cancelled),
             reason = self.stopped(job) => Err(reason),
@@ -128,6 +129,12 @@ impl<V: Services> Ingest<V> {
         }
         Ok(self.catalog.find_job(id).await?.and_then(|view| view.end))
     }
+}
+
+/// Whether the same may be done well now, or at another store.
+fn is_for_now(end: &JobEnd) -> bool {
+    const CODES: [ErrorCode; 3] = [ErrorCode::Unavailable, ErrorCode::InsufficientStorage, ErrorCode::TooManyUploads];
+    matches!(end, JobEnd::Failed(failure) if CODES.iter().any(|code| code.name() == failure.code))
 }
 
 fn outcome(end: JobEnd) -> Result<PackageRow, IngestError> {

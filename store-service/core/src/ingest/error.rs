@@ -3,7 +3,7 @@
 use linkgate_archive::{ArchiveError, Format};
 use linkgate_contract::{Language, NameTooLong, Sha256};
 
-use super::ports::{BlobError, CatalogError, Failure, FileError, Pin, QueueError, SourceError};
+use super::ports::{AWAY, BlobError, CatalogError, Failure, FileError, Pin, QueueError, SourceError};
 use crate::budget::Exhausted;
 use crate::conditions::NotMet;
 use crate::settings::{QuotaExceeded, SourceOrigin};
@@ -176,6 +176,7 @@ impl From<ArchiveError> for IngestError {
         match error {
             // There was no memory for it in time: others have it all.
             ArchiveError::Interrupted => Self::Busy,
+            ArchiveError::Io(AWAY) => Self::Blob(BlobError::Unavailable("the bytes cannot be read back".into())),
             refused => Self::Archive(refused),
         }
     }
@@ -218,4 +219,19 @@ pub enum NotReady {
     /// The catalog cannot be written.
     #[error("the catalog cannot be written")]
     Catalog(#[source] CatalogError),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn a_package_that_cannot_be_read_back_for_now_is_an_outage() {
+        let read = |error: BlobError| IngestError::from(ArchiveError::Io(error.into_read_error().kind()));
+        assert!(read(BlobError::Unavailable("away".into())).is_outage());
+        let broken = read(BlobError::from_io("reading a blob", Error::from(ErrorKind::InvalidData)));
+        assert!(matches!(broken, IngestError::Archive(ArchiveError::Io(ErrorKind::Other))), "{broken:?}");
+    }
 }

@@ -103,7 +103,7 @@ impl<B: BlobStore> Ranges<B> {
             let mut reader = self.blobs.open(self.sha256, Some(self.at..end)).await?;
             reader.read_chunk(BLOCK).await
         });
-        let bytes = bytes.map_err(io::Error::other)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        let bytes = bytes.map_err(BlobError::into_read_error)?.ok_or(io::ErrorKind::UnexpectedEof)?;
         self.block = Block { begin: self.at, bytes };
         Ok(())
     }

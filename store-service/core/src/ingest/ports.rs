@@ -16,8 +16,8 @@ mod packages;
 mod queue;
 
 pub use blob::{
-    BlobError, BlobExport, BlobReader, BlobStat, BlobStore, BlobWriter, Exported, FinishedBlob, Listed, ShownAs, Swept,
-    UnknownObject,
+    AWAY, BlobError, BlobExport, BlobReader, BlobStat, BlobStore, BlobWriter, Exported, FinishedBlob, Listed, ShownAs,
+    Swept, UnknownObject,
 };
 pub use blob_keys::{
     BlobKeys, BlobObject, HoldId, KeyError, KeyHolder, ObjectKey, OpenUpload, Published, PublishedObject,

@@ -226,7 +226,17 @@ pub enum BlobError {
     WriterGone,
 }
 
+/// What a reader says of a storage that is away. Who inspects what it reads keeps no more of an error than its kind.
+pub const AWAY: io::ErrorKind = io::ErrorKind::HostUnreachable;
+
 impl BlobError {
+    /// As a reader has it.
+    #[must_use]
+    pub fn into_read_error(self) -> io::Error {
+        let kind = if matches!(self, Self::Unavailable(_)) { AWAY } else { io::ErrorKind::Other };
+        io::Error::new(kind, self)
+    }
+
     /// Sorts a failure of the disk.
     #[must_use]
     pub fn from_io(doing: &'static str, cause: io::Error) -> Self {
