@@ -6,12 +6,13 @@
 //! server gave up for others' sake is begun again, a few times. A commit whose reply was lost is asked after: its event is
 //! there or it is not.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use linkgate_store_core::ingest::ports::{CatalogError, Cause, ChangeError, QueueError};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tracing::debug;
@@ -86,12 +87,26 @@ pub(super) fn options(options: PgConnectOptions) -> PgConnectOptions {
 pub(super) fn pool(size: u32, options: &PgConnectOptions) -> PgPoolOptions {
     let port = options.get_port();
     PgPoolOptions::new().max_connections(size).acquire_timeout(ACQUIRE_TIMEOUT).after_connect(move |_, _| {
-        // It is a connection all the same.
-        if let Err(e) = end_if_silent(port) {
-            debug!("A connection to the database will not end by itself if the machine of the database vanishes: {e}");
-        }
+        let_end_if_silent(port);
         Box::pin(async { Ok(()) })
     })
+}
+
+/// One that is no pool's.
+pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    let connecting = timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options));
+    let silent =
+        |_| io::Error::new(io::ErrorKind::TimedOut, format!("no answer came in {} s", ACQUIRE_TIMEOUT.as_secs()));
+    let connection = connecting.await.map_err(silent)??;
+    let_end_if_silent(options.get_port());
+    Ok(connection)
+}
+
+fn let_end_if_silent(port: u16) {
+    // It is a connection all the same.
+    if let Err(e) = end_if_silent(port) {
+        debug!("A connection to the database will not end by itself if the machine of the database vanishes: {e}");
+    }
 }
 
 /// Those of a process who wait for what others have locked. A copy has the same places.

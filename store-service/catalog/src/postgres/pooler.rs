@@ -7,14 +7,15 @@ use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{Connection as _, PgConnection, Row as _, raw_sql};
 
 use super::PostgresStartError;
+use super::database::connect;
 
 /// How often two connections are held against each other: others may ask in between.
 const TIMES: u32 = 4;
 
 /// Refuses a pooler that cannot be used.
 pub(super) async fn refuse_pooler(options: &PgConnectOptions) -> Result<(), PostgresStartError> {
-    let mut one = PgConnection::connect_with(options).await?;
-    let mut other = PgConnection::connect_with(options).await?;
+    let mut one = connect(options).await?;
+    let mut other = connect(options).await?;
     for _ in 0..TIMES {
         // Two that are open at once are two of the server's, unless somebody lends them out by turns.
         if backend(&mut one).await? == backend(&mut other).await? {

@@ -6,6 +6,7 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection, PgPool};
 
+use super::database::connect;
 use super::{PostgresStartError, restore};
 
 /// The first release that has all that is asked of it.
@@ -18,7 +19,7 @@ fn migrations() -> Migrator {
 
 /// The lock of migrations is the connection's, and they may take long: nothing bounds them but the server's own settings.
 pub(super) async fn migrate(address: &PgConnectOptions) -> Result<(), PostgresStartError> {
-    let mut connection = PgConnection::connect_with(address).await?;
+    let mut connection = connect(address).await?;
     refuse_unfit(&mut connection).await?;
     // The release after this one may be here already: what it added is made for this one to work on (migrations/README.md).
     migrations().set_ignore_missing(true).run(&mut connection).await?;
@@ -28,7 +29,7 @@ pub(super) async fn migrate(address: &PgConnectOptions) -> Result<(), PostgresSt
 
 /// Refuses a database that lacks what this release works on.
 pub(super) async fn refuse_other_release(address: &PgConnectOptions) -> Result<(), PostgresStartError> {
-    let mut connection = PgConnection::connect_with(address).await?;
+    let mut connection = connect(address).await?;
     refuse_unfit(&mut connection).await?;
     let is_made: bool =
         sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(&mut connection).await?;

@@ -2,6 +2,8 @@
 
 use linkgate_store_core::ingest::ports::CatalogReader as _;
 
+use tokio::net::TcpListener;
+
 use super::*;
 
 const WAITING: &str = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
@@ -50,4 +52,12 @@ async fn one_that_stands_still_while_it_changes_packages_leaves_them_some_as_wel
     while let Some(begun) = waiting.join_next().await {
         begun.unwrap().unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_takes_a_connection_and_says_nothing_holds_nobody_up() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("postgres://user@{}/database?sslmode=disable", silent.local_addr().unwrap());
+    let refused = PostgresCatalog::connect(&address, LIMITS).await.err().unwrap();
+    assert!(refused.to_string().contains("no answer came in"), "{refused}");
 }
