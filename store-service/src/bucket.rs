@@ -18,8 +18,6 @@ pub(crate) async fn open_bucket(settings: &S3Settings, catalog: &PostgresCatalog
 pub(crate) async fn tie_bucket(blobs: &SharedBlobs, catalog: &PostgresCatalog) -> Result<(), S3StartError> {
     let mark = catalog.bucket_mark().await.map_err(|e| KeyError::Database(e.into()))?;
     blobs.tie(&mark.id.to_string(), mark.is_written).await?;
-    if !mark.is_written {
-        mark.note_written().await.map_err(|e| KeyError::Database(e.into()))?;
-    }
+    mark.note_written().await.map_err(|e| KeyError::Database(e.into()))?;
     Ok(())
 }

@@ -15,11 +15,14 @@ pub enum NotTied {
     /// It is another one's.
     #[error(
         "the packages there are of another database, by the object `{key}`: give each database a bucket or a prefix of its own. If \
-         the other database is gone and nothing there is needed, delete that object"
+         this is that database, taken back to a time before the object was written, write `{id}` into it; if that one is gone and \
+         nothing there is needed, delete it"
     )]
     OtherDatabase {
         /// What says so.
         key: ObjectKey,
+        /// What it is to say.
+        id: String,
     },
     /// It is not the one that this database had.
     #[error(
@@ -44,11 +47,9 @@ impl<K: BlobKeys> S3BlobStore<K> {
         let (bucket, key) = (self.bucket(), self.named("database"));
         let unknown =
             |error: BlobError| S3StartError::Unusable { what: "say whose its packages are", said: chain(&error) };
-        let said = bucket.read_all(&key).await.map_err(unknown)?;
-        let is_ours = said.as_ref().map(|said| said.trim_ascii() == id.as_bytes());
-        match is_ours {
-            Some(true) => return Ok(()),
-            Some(false) => return Err(NotTied::OtherDatabase { key }.into()),
+        match bucket.read_all(&key).await.map_err(unknown)? {
+            Some(said) if said.trim_ascii() == id.as_bytes() => return Ok(()),
+            Some(_) => return Err(NotTied::OtherDatabase { key, id: id.to_owned() }.into()),
             None if is_marked => return Err(NotTied::OtherBucket { key, id: id.to_owned() }.into()),
             None => {}
         }

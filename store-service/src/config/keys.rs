@@ -24,7 +24,7 @@ pub(super) const STATEMENTS: &str = "LINKGATE_STORE_STATEMENT_KEY_FILE";
 /// the first start.
 pub(super) const URLS: &str = "LINKGATE_STORE_URL_KEY_FILE";
 /// `LINKGATE_STORE_REPLACED_KEYS`: ids of keys whose place the given ones take, for a rotation. Ids as `linkgate keys
-/// id` prints them, with commas between. Default none.
+/// id` prints them, and of a sealing key as the refusal to start names it, with commas between. Default none.
 pub(super) const REPLACED: &str = "LINKGATE_STORE_REPLACED_KEYS";
 
 /// Digits of an id, which is a SHA-256.

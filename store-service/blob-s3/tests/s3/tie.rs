@@ -28,7 +28,7 @@ async fn a_bucket_that_is_anothers_or_another_one_is_refused() {
     for is_marked in [true, false] {
         stage.store.tie(OURS, is_marked).await.unwrap();
         let refused = refusal(&stage.store, ANOTHERS, is_marked).await;
-        assert!(matches!(&refused, NotTied::OtherDatabase { key } if key.as_str() == "stores/one/database"));
+        assert!(matches!(&refused, NotTied::OtherDatabase { key, .. } if key.as_str() == "stores/one/database"));
     }
     let elsewhere = below(&stage, "stores/two/", stage.keys.clone()).await;
     let refused = refusal(&elsewhere, OURS, true).await.to_string();
