@@ -9,6 +9,9 @@ use linkgate_store_core::ingest::ports::{BlobError, BlobKeys, BlobObject, Object
 use super::error::{S3StartError, chain};
 use super::store::S3BlobStore;
 
+/// Objects that are looked for before a bucket is marked.
+const LOOKED_FOR: usize = 16;
+
 /// What there is to say of a bucket that is not the one of this database.
 #[derive(Debug, thiserror::Error)]
 pub enum NotTied {
@@ -53,21 +56,28 @@ impl<K: BlobKeys> S3BlobStore<K> {
             None if is_marked => return Err(NotTied::OtherBucket { key, id: id.to_owned() }.into()),
             None => {}
         }
-        if let Some(object) = self.any_object().await?
-            && bucket.size(&object.key).await.map_err(unknown)? != Some(object.size_bytes)
-        {
+        let known = self.some_objects().await?;
+        let mut is_one_there = known.is_empty();
+        for object in known {
+            // One alone may be what was lost.
+            is_one_there = is_one_there || bucket.size(&object.key).await.map_err(unknown)?.is_some();
+        }
+        if !is_one_there {
             return Err(NotTied::OtherBucket { key, id: id.to_owned() }.into());
         }
         bucket.put_unseen(&key, Bytes::copy_from_slice(id.as_bytes())).await.map_err(unknown)
     }
 
-    /// One of the objects that the database knows, if there are any.
-    async fn any_object(&self) -> Result<Option<BlobObject>, S3StartError> {
+    /// Some of the objects that the database knows.
+    async fn some_objects(&self) -> Result<Vec<BlobObject>, S3StartError> {
+        let mut some = Vec::new();
         for part in 0..=u8::MAX {
-            if let Some(found) = self.keys().list(part, None).await?.into_iter().next() {
-                return Ok(Some(found.object));
+            some.extend(self.keys().list(part, None).await?.into_iter().map(|found| found.object));
+            if some.len() >= LOOKED_FOR {
+                break;
             }
         }
-        Ok(None)
+        some.truncate(LOOKED_FOR);
+        Ok(some)
     }
 }

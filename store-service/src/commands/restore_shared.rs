@@ -143,10 +143,6 @@ async fn open_bucket(
     if begun == RestoreBegun::Now && !blobs.is_unused().await? {
         return Err(refused("the bucket holds packages below this prefix already: restore below another one"));
     }
-    if begun == RestoreBegun::Now {
-        // It may have been restored into another one, and that was given up.
-        catalog.give_bucket_up().await.map_err(|e| MaintenanceError::Open(e.into()))?;
-    }
     tie_bucket(&blobs, catalog).await.map_err(|e| MaintenanceError::OpenBucket(e.into()))?;
     Ok(blobs)
 }

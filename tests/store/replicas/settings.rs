@@ -2,7 +2,7 @@
 
 use linkgate_tests::{Reached, Replicas, StoreProcess, wait_until};
 
-use super::{accepted, assert_done, ended, holding};
+use super::{accepted, assert_done, ended, holding, with_long_lease};
 
 /// Waits until one of these stores has left a job to others.
 async fn left_to_others(stores: &[StoreProcess]) {
@@ -19,6 +19,13 @@ fn allowing_nothing() -> Reached {
     Reached::with("LINKGATE_FETCH_ALLOWED_HOSTS", "elsewhere.example.com")
 }
 
+/// The same, and they leave to others for longer what they may not do.
+fn allowing_nothing_for_long() -> Reached {
+    let mut reached = with_long_lease();
+    reached.settings.extend(allowing_nothing().settings);
+    reached
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_accepted_upload_that_one_store_may_not_do_is_left_to_one_that_may() {
     let Some(replicas) = Replicas::start().await else { return };
@@ -27,7 +34,7 @@ async fn an_accepted_upload_that_one_store_may_not_do_is_left_to_one_that_may() 
     let upload = accepted(&dying, dying.request(source.url())).await;
     source.wait_for_requests(1).await;
     // Two, so that each knows of another one that lives.
-    let forbidden = [replicas.store(&source, &allowing_nothing()), replicas.store(&source, &allowing_nothing())];
+    let forbidden = [(), ()].map(|()| replicas.store(&source, &allowing_nothing_for_long()));
     dying.kill_9();
     left_to_others(&forbidden).await;
     let allowed = replicas.store(&source, &Reached::default());

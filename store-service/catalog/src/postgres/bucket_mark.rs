@@ -51,12 +51,4 @@ impl PostgresCatalog {
         let row = sqlx::query(LOCK).fetch_one(&mut *tx).await?;
         BucketMark::read(&row, Some(tx))
     }
-
-    /// Gives up the bucket of a database that has no packages.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn give_bucket_up(&self) -> Result<(), sqlx::Error> {
-        sqlx::query("update bucket_mark set is_written = false").execute(&self.pool).await.map(drop)
-    }
 }

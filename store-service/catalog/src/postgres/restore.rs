@@ -107,6 +107,8 @@ impl PostgresCatalog {
         }
         let mark = sqlx::query("insert into restore (backup) values ($1)").bind(backup.sha256.to_string());
         mark.execute(&mut *tx).await?;
+        // An attempt that was given up, or a store that has stored nothing, may have had another bucket.
+        sqlx::query("update bucket_mark set is_written = false").execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(RestoreBegun::Now)
     }

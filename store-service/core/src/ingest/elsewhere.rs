@@ -70,7 +70,10 @@ impl<V: Services> Ingest<V> {
             job.progress.set_total(view.total_bytes);
         };
         tokio::select! {
-            end = self.end_elsewhere(other, show) => Ok(end?.filter(|end| !(job.goes_on() && is_for_now(end)))),
+            end = self.end_elsewhere(other, show) => {
+                let has_another_turn = other != job.id() && job.goes_on();
+                Ok(end?.filter(|end| !(has_another_turn && is_for_now(end))))
+            }
             () = job.claimed() => Ok(None),
             () = self.catalog.cancel_requested(job.id()) => Err(IngestError::Cancelled),
             reason = self.stopped(job) => Err(reason),

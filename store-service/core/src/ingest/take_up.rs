@@ -18,20 +18,25 @@ use super::{Ingest, IngestError, Upload, chain};
 
 /// For so many leases a job is left to others. Each that refuses it, too, gets it again after one.
 const LEASES_FOR_OTHERS: u32 = 10;
-/// Between two jobs that are left to others, so that a process which may do nothing claims less than those that may.
+/// One that did not come again for so many was worked on meanwhile.
+const LEASES_UNTIL_FORGOTTEN: u32 = 3;
+/// How long a job is kept that is left to others, so that those who may not do it do not pass it to and fro all the time.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Jobs that were left to others, and since when.
+/// Jobs that were left to others: since when, and when last.
 #[derive(Default)]
-pub(super) struct LeftToOthers(Mutex<HashMap<JobId, Instant>>);
+pub(super) struct LeftToOthers(Mutex<HashMap<JobId, (Instant, Instant)>>);
 
 impl LeftToOthers {
-    /// Whether a job may be left to others once more, for as long as that since the first time.
-    fn may_be_left(&self, id: JobId, at_most: Duration) -> bool {
+    /// Whether a job may be left to others once more.
+    fn may_be_left(&self, id: JobId, lease: Duration) -> bool {
         // Nothing in here panics half-way.
         let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        left.retain(|_, since| since.elapsed() < at_most.saturating_mul(2));
-        left.entry(id).or_insert_with(Instant::now).elapsed() < at_most
+        left.retain(|_, (_, last)| last.elapsed() < lease.saturating_mul(LEASES_UNTIL_FORGOTTEN));
+        let now = Instant::now();
+        let (since, last) = left.entry(id).or_insert((now, now));
+        *last = now;
+        since.elapsed() < lease.saturating_mul(LEASES_FOR_OTHERS)
     }
 }
 
@@ -82,8 +87,7 @@ impl<V: Services> Ingest<V> {
             Err(problem) if self.is_for_others(id).await? => {
                 warn!(job.id = %id, error = problem.code().name(), "Job `{id}` was accepted before, and this store may not do it; it is left to others");
                 if let Some(fence) = fence {
-                    sleep(PAUSE).await;
-                    self.catalog.release(id, Some(fence));
+                    self.give_back_soon(id, fence);
                 }
                 Ok(())
             }
@@ -97,8 +101,16 @@ impl<V: Services> Ingest<V> {
 
     /// Whether others may be allowed what this store is not: they may have been given other settings, or other keys.
     async fn is_for_others(&self, id: JobId) -> Result<bool, QueueError> {
-        let at_most = self.rules.queue.lease.saturating_mul(LEASES_FOR_OTHERS);
-        Ok(self.catalog.has_others().await? && self.left_to_others.may_be_left(id, at_most))
+        Ok(self.catalog.has_others().await? && self.left_to_others.may_be_left(id, self.rules.queue.lease))
+    }
+
+    /// Beside what else is claimed.
+    fn give_back_soon(&self, id: JobId, fence: Fence) {
+        let (catalog, stop) = (self.catalog.clone(), self.stop.clone());
+        tokio::spawn(async move {
+            stop.run_until_cancelled(sleep(PAUSE)).await;
+            catalog.release(id, Some(fence));
+        });
     }
 
     /// Its work may be what ended them all.
