@@ -30,10 +30,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linkgate_blob::DirectoryBlobStore;
-use linkgate_blob_s3::{S3BlobStore, S3StartError};
+use linkgate_blob_s3::S3StartError;
 use linkgate_catalog::{
-    CatalogStartError, PostgresBlobKeys, PostgresCatalog, PostgresStartError, ReplicaAbout, SealingKeyError,
-    SigningKeyError, SigningPurpose, SqliteCatalog,
+    CatalogStartError, PostgresCatalog, PostgresStartError, ReplicaAbout, SealingKeyError, SigningKeyError,
+    SigningPurpose, SqliteCatalog,
 };
 use linkgate_fetch::{ClientError, HttpSource};
 use linkgate_store_core::attest::{self, Signer};
@@ -56,7 +56,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
-use bucket::open_bucket;
+use bucket::{SharedBlobs, open_bucket};
 use config::{Config, KeyConfig, MaintenanceConfig, ServerTls, SharedConfig};
 
 /// What one machine needs: a directory and SQLite.
@@ -73,7 +73,7 @@ struct Shared;
 
 impl Services for Shared {
     type Source = HttpSource;
-    type Blobs = S3BlobStore<PostgresBlobKeys>;
+    type Blobs = SharedBlobs;
     type Catalog = PostgresCatalog;
 }
 

@@ -61,7 +61,7 @@ async fn try_parts(bucket: &Bucket, key: &ObjectKey) -> Result<(), S3StartError>
     completed.map_err(unusable("make an object of parts"))
 }
 
-fn unusable(what: &'static str) -> impl FnOnce(BlobError) -> S3StartError {
+pub(crate) fn unusable(what: &'static str) -> impl FnOnce(BlobError) -> S3StartError {
     move |error| S3StartError::Unusable { what, said: chain(&error) }
 }
 

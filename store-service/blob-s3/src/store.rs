@@ -35,7 +35,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Packages in a bucket. A copy is another handle on the same packages.
 pub struct S3BlobStore<K> {
-    shared: Arc<Shared<K>>,
+    pub(crate) shared: Arc<Shared<K>>,
 }
 
 /// What all handles and writers share.
@@ -71,7 +71,8 @@ impl<K: BlobKeys> Shared<K> {
         Ok(self.cleaner.bucket.size(&object.key).await? == Some(object.size_bytes))
     }
 
-    fn named(&self, name: &str) -> ObjectKey {
+    /// An object of this name, which is no blob's.
+    pub(crate) fn named(&self, name: &str) -> ObjectKey {
         ObjectKey::from_text(format!("{}{name}", self.prefix))
     }
 
@@ -114,19 +115,6 @@ impl<K: BlobKeys> S3BlobStore<K> {
     /// [`BlobError`] if the storage cannot say.
     pub async fn is_unused(&self) -> Result<bool, BlobError> {
         self.shared.cleaner.bucket.is_empty(&ObjectKey::folder(&self.shared.prefix)).await
-    }
-
-    pub(crate) fn bucket(&self) -> &Bucket {
-        &self.shared.cleaner.bucket
-    }
-
-    pub(crate) fn keys(&self) -> &K {
-        &self.shared.cleaner.keys
-    }
-
-    /// An object of this name, which is no blob's.
-    pub(crate) fn named(&self, name: &str) -> ObjectKey {
-        self.shared.named(name)
     }
 
     /// Releases what was held, for a process that ends: it would count until its signs of life have run out otherwise.

@@ -4,11 +4,14 @@
 //! what is not found there would be taken for lost, and what is found there for nobody's.
 
 use bytes::Bytes;
-use linkgate_store_core::ingest::ports::{BlobError, BlobKeys, BlobObject, ObjectKey};
+use linkgate_store_core::ingest::ports::{BlobKeys, BlobObject, ObjectKey};
 
-use super::error::{S3StartError, chain};
+use super::error::S3StartError;
+use super::probe::unusable;
 use super::store::S3BlobStore;
 
+/// What a storage is asked here.
+const ASKED: &str = "say whose its packages are";
 /// Objects that are looked for before a bucket is marked.
 const LOOKED_FOR: usize = 16;
 
@@ -47,32 +50,35 @@ impl<K: BlobKeys> S3BlobStore<K> {
     /// # Errors
     /// [`S3StartError::NotTied`], or why it cannot be found out.
     pub async fn tie(&self, id: &str, is_marked: bool) -> Result<(), S3StartError> {
-        let (bucket, key) = (self.bucket(), self.named("database"));
-        let unknown =
-            |error: BlobError| S3StartError::Unusable { what: "say whose its packages are", said: chain(&error) };
-        match bucket.read_all(&key).await.map_err(unknown)? {
+        let (bucket, key) = (&self.shared.cleaner.bucket, self.shared.named("database"));
+        match bucket.read_all(&key).await.map_err(unusable(ASKED))? {
             Some(said) if said.trim_ascii() == id.as_bytes() => return Ok(()),
             Some(_) => return Err(NotTied::OtherDatabase { key, id: id.to_owned() }.into()),
             None if is_marked => return Err(NotTied::OtherBucket { key, id: id.to_owned() }.into()),
             None => {}
         }
-        let known = self.some_objects().await?;
-        let mut is_one_there = known.is_empty();
-        for object in known {
-            // One alone may be what was lost.
-            is_one_there = is_one_there || bucket.size(&object.key).await.map_err(unknown)?.is_some();
-        }
-        if !is_one_there {
+        if self.lacks_known_objects().await? {
             return Err(NotTied::OtherBucket { key, id: id.to_owned() }.into());
         }
-        bucket.put_unseen(&key, Bytes::copy_from_slice(id.as_bytes())).await.map_err(unknown)
+        bucket.put_unseen(&key, Bytes::copy_from_slice(id.as_bytes())).await.map_err(unusable(ASKED))
+    }
+
+    /// Whether there is none of some objects that the database knows: one alone may be what was lost.
+    async fn lacks_known_objects(&self) -> Result<bool, S3StartError> {
+        let known = self.some_objects().await?;
+        for object in &known {
+            if self.shared.cleaner.bucket.size(&object.key).await.map_err(unusable(ASKED))?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(!known.is_empty())
     }
 
     /// Some of the objects that the database knows.
     async fn some_objects(&self) -> Result<Vec<BlobObject>, S3StartError> {
         let mut some = Vec::new();
         for part in 0..=u8::MAX {
-            some.extend(self.keys().list(part, None).await?.into_iter().map(|found| found.object));
+            some.extend(self.shared.cleaner.keys.list(part, None).await?.into_iter().map(|found| found.object));
             if some.len() >= LOOKED_FOR {
                 break;
             }
