@@ -9,6 +9,7 @@
 //! nothing of the bytes of blobs or of HTTP, but PostgreSQL knows which object of an object storage holds which blob
 //! ([`BlobKeys`](linkgate_store_core::ingest::ports::BlobKeys)).
 
+mod again;
 mod postgres;
 mod rows;
 mod shared;

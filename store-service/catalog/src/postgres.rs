@@ -57,11 +57,12 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tokio::task::AbortHandle;
 
+use crate::again::retried;
 use crate::shared::{NewEvent, uploader};
 pub use blob_keys::PostgresBlobKeys;
 pub use bucket_mark::BucketMark;
 use chores::Chores;
-use database::{CONNECTIONS, Waiting, commit, failed, options, pool, retried};
+use database::{CONNECTIONS, Waiting, commit, failed, options, pool};
 use ended::EndedJobs;
 pub use maintenance::PostgresLease;
 use nonces::NonceRows;

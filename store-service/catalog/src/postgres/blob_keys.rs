@@ -25,7 +25,8 @@ use sqlx::{PgConnection, PgPool, Postgres, Row as _, Transaction};
 use tokio::time::sleep;
 
 use super::PostgresCatalog;
-use super::database::{ASKED_AFTER, ASKED_AGAIN, Again, Failure, UnknownOutcome, is_away, is_refusal, retried};
+use super::database::{ASKED_AFTER, ASKED_AGAIN, UnknownOutcome, is_refusal};
+use crate::again::{Again, Failure, is_away, retried};
 use crate::shared::{signed, unsigned};
 
 /// See the module.

@@ -16,10 +16,11 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, Row as _, Transaction};
 
 use super::columns::{columns, select};
-use super::database::{UnknownOutcome, begin_purge, commit, failed, is_refusal, retried};
+use super::database::{UnknownOutcome, begin_purge, commit, failed, is_refusal};
 use super::events;
 use super::search::search_text;
 use super::{PostgresCatalog, cleanup, pins, usage};
+use crate::again::retried;
 use crate::rows::read_detail;
 use crate::shared::{NewEvent, says_the_same, unsigned};
 

@@ -1,5 +1,5 @@
-//! What every table and every handle of the database shares: how it is reached, how long anybody waits, what is done once
-//! more when it fails, and how its failures are read.
+//! What every table and every handle of the database shares: how it is reached, how long anybody waits,
+//! and how its failures are read.
 //!
 //! Promises: nobody waits without end, neither for a connection nor for a statement. What changes packages of one application
 //! is done one after the other, by whatever process, so what a change judges is what it changes. A transaction that the
@@ -8,9 +8,9 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use linkgate_store_core::ingest::ports::{CatalogError, Cause, ChangeError, QueueError};
+use linkgate_store_core::ingest::ports::CatalogError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -18,6 +18,7 @@ use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use super::silence::end_if_silent;
+use crate::again::is_away;
 use crate::shared::NewEvent;
 
 /// Connections of one process, but for the one that listens.
@@ -42,41 +43,9 @@ const APPLICATION_LOCK: i32 = 7302;
 /// The whole of the lock of those who give up bytes, whose packages are of many applications.
 const PURGE_LOCK: i64 = 7303;
 
-/// What the server says where whoever looks after it has something to do: about connections, who may have one, resources, and
-/// its system.
-const CLASSES_OF_OUTAGE: [&str; 4] = ["08", "28", "53", "58"];
-
-/// How often something is done in all.
-const TRIES: u32 = 6;
-/// Before the second time; then twice as long each time, up to the last.
-const FIRST_WAIT: Duration = Duration::from_millis(20);
-const LAST_WAIT: Duration = Duration::from_secs(1);
-/// How long the server may be away before an upload, or the end of a job, is given up.
-const AWAY_AT_MOST: Duration = Duration::from_secs(30);
 /// How often a commit is asked after, and how long after each time that nobody answers.
 pub(super) const ASKED_AFTER: u32 = 20;
 pub(super) const ASKED_AGAIN: Duration = Duration::from_secs(1);
-
-/// Does something that begins a transaction of its own, and does it again where that may help: a few times, or with `while it
-/// is away` for as long as that may be.
-macro_rules! retried {
-    (while it is away, $attempt:expr) => {
-        $crate::postgres::database::retried!($crate::postgres::database::Tries::while_it_is_away(), $attempt)
-    };
-    ($attempt:expr) => {
-        $crate::postgres::database::retried!($crate::postgres::database::Tries::default(), $attempt)
-    };
-    ($tries:expr, $attempt:expr) => {{
-        let mut tries = $tries;
-        loop {
-            match $attempt.await {
-                Err(error) if tries.go_on(&error).await => {}
-                done => break done,
-            }
-        }
-    }};
-}
-pub(super) use retried;
 
 /// How to reach it.
 pub(super) fn options(options: PgConnectOptions) -> PgConnectOptions {
@@ -114,105 +83,6 @@ fn let_end_if_silent(port: u16) {
 pub(super) struct Waiting {
     pool: PgPool,
     places: Arc<Semaphore>,
-}
-
-/// How often something was tried.
-#[derive(Default)]
-pub(super) struct Tries {
-    tried: u32,
-    /// Until when to wait for a server that is away.
-    until: Option<Instant>,
-}
-
-impl Tries {
-    /// Of what would cost an upload if it failed: those that were accepted may not fail because a server was restarted.
-    pub(super) fn while_it_is_away() -> Self {
-        Self { tried: 0, until: Some(Instant::now() + AWAY_AT_MOST) }
-    }
-
-    /// Whether to try again, once the wait before it is over.
-    pub(super) async fn go_on(&mut self, error: &impl Failure) -> bool {
-        self.tried += 1;
-        let goes_on = match (error.again(), self.until) {
-            (Again::Never, _) | (Again::WhenItIsBack, None) => false,
-            (Again::Soon, None) => self.tried < TRIES,
-            (Again::Soon | Again::WhenItIsBack, Some(until)) => Instant::now() < until,
-        };
-        if goes_on {
-            sleep((FIRST_WAIT * 2_u32.saturating_pow(self.tried - 1)).min(LAST_WAIT)).await;
-        }
-        goes_on
-    }
-}
-
-/// Whether to do something again that was surely not done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Again {
-    Never,
-    Soon,
-    /// The server is away, or as good as that.
-    WhenItIsBack,
-}
-
-/// Why something was not done.
-pub(super) trait Failure {
-    /// Whether it helps to do it again.
-    fn again(&self) -> Again;
-}
-
-impl Failure for sqlx::Error {
-    fn again(&self) -> Again {
-        match self {
-            // The server gave it up for others: two that cannot both be first, two that wait for each other, one that stood still,
-            // or seemed to a server that did. Or it stops or starts.
-            Self::Database(said) => match said.code().as_deref() {
-                Some("40001" | "40P01" | "25P03" | "57P01" | "57P02" | "57P03") => Again::Soon,
-                // Somebody else has the lock for too long, it takes too long, or the server only reads, as after a failover.
-                Some("55P03" | "57014" | "25006") => Again::WhenItIsBack,
-                // A server that is cut off, full, or has a bad disk, and one whose passwords are being changed.
-                Some(code) if CLASSES_OF_OUTAGE.iter().any(|class| code.starts_with(class)) => Again::WhenItIsBack,
-                _ => Again::Never,
-            },
-            // Whatever the connection was doing is rolled back.
-            Self::Io(_) => Again::Soon,
-            // What stands before a server that is away closes a connection before the server has said a word.
-            Self::PoolTimedOut | Self::Protocol(_) | Self::Tls(_) => Again::WhenItIsBack,
-            _ => Again::Never,
-        }
-    }
-}
-
-impl Failure for Cause {
-    fn again(&self) -> Again {
-        self.downcast_ref::<sqlx::Error>().map_or(Again::Never, sqlx::Error::again)
-    }
-}
-
-impl Failure for CatalogError {
-    fn again(&self) -> Again {
-        match self {
-            Self::Unavailable(cause) | Self::Database(cause) => cause.again(),
-            _ => Again::Never,
-        }
-    }
-}
-
-impl Failure for ChangeError {
-    fn again(&self) -> Again {
-        match self {
-            Self::Catalog(error) => error.again(),
-            _ => Again::Never,
-        }
-    }
-}
-
-impl Failure for QueueError {
-    fn again(&self) -> Again {
-        match self {
-            Self::Unavailable(cause) | Self::Database(cause) => cause.again(),
-            _ => Again::Never,
-        }
-    }
 }
 
 impl Waiting {
@@ -314,24 +184,6 @@ pub(super) fn failed(error: sqlx::Error) -> CatalogError {
         sqlx::Error::Database(said) if said.constraint() == Some("source_package_live") => CatalogError::AlreadyExists,
         _ if is_away(&error) => CatalogError::Unavailable(error.into()),
         _ => CatalogError::Database(error.into()),
-    }
-}
-
-pub(super) fn queue_failed(error: sqlx::Error) -> QueueError {
-    if is_away(&error) { QueueError::Unavailable(error.into()) } else { QueueError::Database(error.into()) }
-}
-
-/// Whether the server is away, or cannot do it now.
-pub(super) fn is_away(error: &sqlx::Error) -> bool {
-    error.again() != Again::Never
-}
-
-/// What holds for tables with jobs in them, in the words of the queue.
-pub(super) fn from_catalog(error: CatalogError) -> QueueError {
-    match error {
-        CatalogError::Unavailable(cause) => QueueError::Unavailable(cause),
-        CatalogError::Database(cause) => QueueError::Database(cause),
-        other => QueueError::Database(other.into()),
     }
 }
 

@@ -11,7 +11,8 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::PostgresCatalog;
-use super::database::{Again, Failure, failed, limit, retried};
+use super::database::{failed, limit};
+use crate::again::{Again, Failure, retried};
 use crate::shared::{RowBudget, account};
 
 /// Nonces that are forgotten in one transaction.

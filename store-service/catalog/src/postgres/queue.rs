@@ -26,12 +26,11 @@ use uuid::Uuid;
 
 use super::PostgresCatalog;
 use super::chores::{Chore, Chores};
-use super::database::{
-    ASKED_AFTER, ASKED_AGAIN, UnknownOutcome, failed, from_catalog, is_away, is_refusal, limit, queue_failed, retried,
-};
+use super::database::{ASKED_AFTER, ASKED_AGAIN, UnknownOutcome, failed, is_refusal, limit};
 use super::jobs::{self, Place};
 use super::queue_state::QueueState;
 use super::replicas;
+use crate::again::{from_catalog, is_away, queue_failed, retried};
 use crate::shared::{owner_text, signed, unsigned};
 
 /// Where processes tell each other that something may have become claimable.

@@ -13,7 +13,8 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::chores::{Chore, Chores};
-use super::database::{Waiting, failed, retried};
+use super::database::{Waiting, failed};
+use crate::again::retried;
 use crate::rows::read_usage;
 use crate::shared::{signed, unsigned};
 
