@@ -27,6 +27,7 @@ mod inside;
 mod jobs;
 mod lifecycle;
 mod lives;
+mod locked;
 mod metrics;
 mod modules;
 mod moving;

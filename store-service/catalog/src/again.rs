@@ -5,18 +5,26 @@
 use std::time::{Duration, Instant};
 
 use linkgate_store_core::ingest::ports::{CatalogError, Cause, ChangeError, QueueError};
+use sqlx::error::DatabaseError;
+use sqlx::sqlite::SqliteError;
 use tokio::time::sleep;
 
 /// What the server says where whoever looks after it has something to do: about connections, who may have one, resources, and
 /// its system.
 const CLASSES_OF_OUTAGE: [&str; 4] = ["08", "28", "53", "58"];
 
+/// What SQLite says where whoever looks after its disk has something to do, or something else uses the database at this moment: a
+/// lock that somebody has, memory, a disk that only reads, fails or is full, and files that cannot be opened.
+const SQLITE_OUTAGES: [u32; 7] = [5, 6, 7, 8, 10, 13, 14];
+/// The part of its codes that says which of them it is.
+const SQLITE_KIND: u32 = 0xff;
+
 /// How often something is done in all.
 const TRIES: u32 = 6;
 /// Before the second time; then twice as long each time, up to the last.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 const LAST_WAIT: Duration = Duration::from_secs(1);
-/// How long the server may be away before an upload, or the end of a job, is given up.
+/// How long the database may be away before an upload, or the end of a job, is given up.
 const AWAY_AT_MOST: Duration = Duration::from_secs(30);
 
 /// Does something that begins a transaction of its own, and does it again where that may help: a few times, or with `while it
@@ -87,22 +95,37 @@ pub(crate) trait Failure {
 impl Failure for sqlx::Error {
     fn again(&self) -> Again {
         match self {
-            // The server gave it up for others: two that cannot both be first, two that wait for each other, one that stood still,
-            // or seemed to a server that did. Or it stops or starts.
-            Self::Database(said) => match said.code().as_deref() {
-                Some("40001" | "40P01" | "25P03" | "57P01" | "57P02" | "57P03") => Again::Soon,
-                // Somebody else has the lock for too long, it takes too long, or the server only reads, as after a failover.
-                Some("55P03" | "57014" | "25006") => Again::WhenItIsBack,
-                // A server that is cut off, full, or has a bad disk, and one whose passwords are being changed.
-                Some(code) if CLASSES_OF_OUTAGE.iter().any(|class| code.starts_with(class)) => Again::WhenItIsBack,
-                _ => Again::Never,
-            },
+            Self::Database(said) => again(said.as_ref()),
             // Whatever the connection was doing is rolled back.
             Self::Io(_) => Again::Soon,
             // What stands before a server that is away closes a connection before the server has said a word.
             Self::PoolTimedOut | Self::Protocol(_) | Self::Tls(_) => Again::WhenItIsBack,
             _ => Again::Never,
         }
+    }
+}
+
+fn again(said: &dyn DatabaseError) -> Again {
+    let code = said.code();
+    let code = code.as_deref().unwrap_or_default();
+    if said.try_downcast_ref::<SqliteError>().is_some() { again_in_sqlite(code) } else { again_in_postgres(code) }
+}
+
+fn again_in_sqlite(code: &str) -> Again {
+    let kind = code.parse::<u32>().map(|code| code & SQLITE_KIND);
+    if kind.is_ok_and(|kind| SQLITE_OUTAGES.contains(&kind)) { Again::WhenItIsBack } else { Again::Never }
+}
+
+fn again_in_postgres(code: &str) -> Again {
+    match code {
+        // The server gave it up for others: two that cannot both be first, two that wait for each other, one that stood still,
+        // or seemed to a server that did. Or it stops or starts.
+        "40001" | "40P01" | "25P03" | "57P01" | "57P02" | "57P03" => Again::Soon,
+        // Somebody else has the lock for too long, it takes too long, or the server only reads, as after a failover.
+        "55P03" | "57014" | "25006" => Again::WhenItIsBack,
+        // A server that is cut off, full, or has a bad disk, and one whose passwords are being changed.
+        code if CLASSES_OF_OUTAGE.iter().any(|class| code.starts_with(class)) => Again::WhenItIsBack,
+        _ => Again::Never,
     }
 }
 
@@ -155,5 +178,29 @@ pub(crate) fn from_catalog(error: CatalogError) -> QueueError {
         CatalogError::Unavailable(cause) => QueueError::Unavailable(cause),
         CatalogError::Database(cause) => QueueError::Database(cause),
         other => QueueError::Database(other.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::sqlite::SqliteConnectOptions;
+    use sqlx::{ConnectOptions as _, Executor as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn of_sqlite_a_lock_and_a_full_disk_are_for_now_and_a_wrong_statement_is_not() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let options = SqliteConnectOptions::new().filename(file.path()).busy_timeout(Duration::ZERO);
+        let (mut one, mut other) = (options.connect().await.unwrap(), options.connect().await.unwrap());
+        one.execute("create table t (x); begin immediate").await.unwrap();
+        let locked = other.execute("insert into t values (1)").await.unwrap_err();
+        assert_eq!(locked.again(), Again::WhenItIsBack, "{locked}");
+        one.execute("commit; pragma max_page_count = 2").await.unwrap();
+        let full = one.execute("insert into t values (zeroblob(100000))").await.unwrap_err();
+        assert_eq!(full.again(), Again::WhenItIsBack, "{full}");
+        let wrong = one.execute("insert into nothing values (1)").await.unwrap_err();
+        assert_eq!(wrong.again(), Again::Never, "{wrong}");
+        assert!(matches!(queue_failed(full), QueueError::Unavailable(_)));
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use linkgate_contract::{
-    CallerApp, Fields, JobState, ModuleRef, PackageId, PackageVersion, Sha256, TenantId, read_version_field,
+    CallerApp, Fields, JobState, ModuleRef, PackageId, PackageUrl, PackageVersion, Sha256, TenantId, read_version_field,
 };
 use linkgate_store_core::budget::{Exhausted, Owner};
 use linkgate_store_core::ingest::ports::{
@@ -178,6 +178,11 @@ impl RowBudget {
     pub(crate) fn exhausted(&self) -> Exhausted {
         Exhausted::Sum { bound: self.bound }
     }
+}
+
+/// Where it downloads from. What follows another upload is bound by that, too, once its process is gone and it waits for its own turn.
+pub(crate) fn source_host(request: &JobRequest) -> Option<String> {
+    PackageUrl::new(&request.source_url).ok().map(|url| url.host().to_string())
 }
 
 pub(crate) fn read_end(state: JobState, outcome: Option<&str>) -> Result<Option<JobEnd>, sqlx::Error> {

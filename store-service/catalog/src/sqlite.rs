@@ -48,6 +48,7 @@ use sqlx::sqlite::{SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{Connection as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::Mutex;
 
+use crate::again::retried;
 use crate::shared::{NewEvent, uploader};
 use claims::ClaimTable;
 use database::{ACQUIRE_TIMEOUT, BEGIN, failed, options, temp_directory};
@@ -134,6 +135,48 @@ impl SqliteCatalog {
     pub(crate) async fn begin_copy(&self) -> Result<Transaction<'_, Sqlite>, sqlx::Error> {
         self.writer.begin_with(BEGIN).await
     }
+
+    /// Records a package in a transaction of its own, and says when.
+    async fn try_record(&self, package: &NewPackage, job: &JobRecord) -> Result<(Recorded, i64), CatalogError> {
+        let _turn = self.recording.lock().await;
+        let (now, begun) = (now_ms(), Instant::now());
+        let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
+        let waited = begun.elapsed();
+        let live = packages::find_live(&mut tx, package).await.map_err(failed)?;
+        let protecting = pins::protecting(&mut tx, &package.target, &package.version, now).await.map_err(failed)?;
+        package.conditions.judge(live.as_ref().map(Live::existing).as_ref())?;
+        let demand = Demand::of_package(package.size_bytes, live.as_ref().map(|live| live.size_bytes));
+        if live.is_none() || package.allow_overwrite {
+            let used = usage::of_target(&mut tx, &package.target).await.map_err(failed)?;
+            let used = self.announced.beside(job.view.id, &package.target, &package.version, used);
+            package.quota.judge(used, demand).map_err(CatalogError::QuotaExceeded)?;
+        }
+        let (row, replaced, action) = match live {
+            Some(_) if !package.allow_overwrite => return Err(CatalogError::AlreadyExists),
+            Some(_) if !protecting.is_empty() => return Err(CatalogError::InUse(protecting)),
+            Some(Live { id, sha256, .. }) => {
+                (packages::replace(&mut tx, id, package, now).await, sha256, EventAction::Overwrite)
+            }
+            None => (packages::insert(&mut tx, package, now).await, None, EventAction::Upload),
+        };
+        if package.registers_module {
+            packages::register_module(&mut tx, package, now).await.map_err(failed)?;
+        }
+        let recorded = Recorded { row: row.map_err(failed)?, replaced, waited };
+        let actor = uploader(job);
+        let event = NewEvent::about(action, &package.target, &recorded.row, &actor);
+        NewEvent { before: replaced, ..event }.record(&mut tx, now).await.map_err(failed)?;
+        provenance::record(&mut tx, recorded.row.id.row(), job, &package.provenance).await.map_err(failed)?;
+        let end = JobEnd::Done(recorded.row.clone());
+        if !jobs::record_end(&mut tx, job, &end, now).await.map_err(failed)? {
+            return Err(CatalogError::KeyTaken);
+        }
+        self.ended.add(&mut tx, &job.request).await.map_err(failed)?;
+        reached(Step::CommitDue);
+        tx.commit().await.map_err(failed)?;
+        reached(Step::Committed);
+        Ok((recorded, now))
+    }
 }
 
 /// All that make a database fit for this release.
@@ -213,45 +256,9 @@ impl Catalog for SqliteCatalog {
         fence: Option<Fence>,
     ) -> Result<Recorded, CatalogError> {
         let ending = self.claims.begin_end(job.view.id, fence).map_err(fenced)?;
-        let _turn = self.recording.lock().await;
-        let (now, begun) = (now_ms(), Instant::now());
-        let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
-        let waited = begun.elapsed();
-        let live = packages::find_live(&mut tx, &package).await.map_err(failed)?;
-        let protecting = pins::protecting(&mut tx, &package.target, &package.version, now).await.map_err(failed)?;
-        package.conditions.judge(live.as_ref().map(Live::existing).as_ref())?;
-        let demand = Demand::of_package(package.size_bytes, live.as_ref().map(|live| live.size_bytes));
-        if live.is_none() || package.allow_overwrite {
-            let used = usage::of_target(&mut tx, &package.target).await.map_err(failed)?;
-            let used = self.announced.beside(job.view.id, &package.target, &package.version, used);
-            package.quota.judge(used, demand).map_err(CatalogError::QuotaExceeded)?;
-        }
-        let (row, replaced, action) = match live {
-            Some(_) if !package.allow_overwrite => return Err(CatalogError::AlreadyExists),
-            Some(_) if !protecting.is_empty() => return Err(CatalogError::InUse(protecting)),
-            Some(Live { id, sha256, .. }) => {
-                (packages::replace(&mut tx, id, &package, now).await, sha256, EventAction::Overwrite)
-            }
-            None => (packages::insert(&mut tx, &package, now).await, None, EventAction::Upload),
-        };
-        if package.registers_module {
-            packages::register_module(&mut tx, &package, now).await.map_err(failed)?;
-        }
-        let recorded = Recorded { row: row.map_err(failed)?, replaced, waited };
-        let actor = uploader(&job);
-        let event = NewEvent::about(action, &package.target, &recorded.row, &actor);
-        NewEvent { before: replaced, ..event }.record(&mut tx, now).await.map_err(failed)?;
-        provenance::record(&mut tx, recorded.row.id.row(), &job, &package.provenance).await.map_err(failed)?;
-        let end = JobEnd::Done(recorded.row.clone());
-        if !jobs::record_end(&mut tx, &job, &end, now).await.map_err(failed)? {
-            return Err(CatalogError::KeyTaken);
-        }
-        self.ended.add(&mut tx, &job.request).await.map_err(failed)?;
-        reached(Step::CommitDue);
-        tx.commit().await.map_err(failed)?;
-        reached(Step::Committed);
+        let (recorded, now) = retried!(while it is away, self.try_record(&package, &job))?;
         self.announced.forget(job.view.id);
-        ending.end(job.view, end, now);
+        ending.end(job.view, JobEnd::Done(recorded.row.clone()), now);
         Ok(recorded)
     }
 

@@ -22,6 +22,7 @@ mod job;
 mod jobs;
 mod log;
 mod members;
+mod outage;
 pub mod ports;
 mod provenance;
 mod quota;
@@ -58,6 +59,7 @@ use job::{Job, RecordState, Stage};
 pub use jobs::Live;
 use jobs::{Jobs, Listed};
 pub use linkgate_fetch::chain;
+use outage::Outage;
 use ports::{
     BlobStore, Catalog as _, Failure, HolderId, JobEnd, JobKey, JobQueue as _, JobView, PackageRow, QueueError,
     Services,
@@ -174,6 +176,7 @@ pub struct Ingest<V: Services> {
     listings: Budget,
     uploads: TaskTracker,
     left_to_others: LeftToOthers,
+    outage: Outage,
     stop: CancellationToken,
     metrics: Metrics,
     _dispatcher: DropGuard,
@@ -207,6 +210,7 @@ impl<V: Services> Ingest<V> {
             listings: Budget::new(members::LISTINGS),
             uploads,
             left_to_others: LeftToOthers::default(),
+            outage: Outage::default(),
             stop,
             metrics,
             _dispatcher,

@@ -3,7 +3,7 @@
 //! Promises: an upload that was accepted is found again after a crash, until it has ended; what it took to run it is
 //! overwritten then, for a link may hold a signature. Only the last claim of a job ends it.
 
-use linkgate_contract::{CredentialName, JobId, ModuleRef, PackageUrl, PackageVersion, Sha256};
+use linkgate_contract::{CredentialName, JobId, ModuleRef, PackageVersion, Sha256};
 use linkgate_store_core::ingest::ports::{
     CatalogError, Fence, JobEnd, JobKey, JobRecord, JobRequest, JobState, JobView, NewJob, PackageRow, UploadKey,
 };
@@ -17,7 +17,8 @@ use super::columns::select;
 use super::database::{failed, limit, small};
 use crate::rows::{read_module, read_request};
 use crate::shared::{
-    caller_text, json_text, named_version, owner_text, read_end, signed, tenant_text, undecodable, unsigned,
+    caller_text, json_text, named_version, owner_text, read_end, signed, source_host, tenant_text, undecodable,
+    unsigned,
 };
 
 /// States of jobs that have not ended.
@@ -230,11 +231,6 @@ pub(super) async fn record_acceptance(
         .await?;
     record_keys(tx, job, now_ms()).await?;
     Ok(is_new == Some(true))
-}
-
-/// Where it downloads from. What follows another upload is bound by that, too, once its process is gone and it waits for its own turn.
-fn source_host(request: &JobRequest) -> Option<String> {
-    PackageUrl::new(&request.source_url).ok().map(|url| url.host().to_string())
 }
 
 /// Records one life more of an accepted upload, or one less.

@@ -1,7 +1,8 @@
 //! The jobs that wait or run, in the memory of the one process that has the database.
 //!
 //! Promises what the port asks for: limits in all, by host and by caller, turns, leases, fences. Costs no commit: a job
-//! that was accepted is in the database beside this, and every other one ends with the process that its caller talks to.
+//! that was accepted is in the database beside this, and every other one ends with the process that its caller talks to. One
+//! that was accepted stays here until it has ended, whatever becomes of the work on it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,9 +19,9 @@ use linkgate_store_core::ingest::ports::{
 };
 use linkgate_store_core::settings::QueueLimits;
 
-use crate::shared::named_version;
+use crate::shared::{named_version, source_host};
 
-/// All jobs that have not ended. A copy is another handle on the same.
+/// All jobs that have not ended, but for those that were not accepted and follow others. A copy is another handle on the same.
 #[derive(Clone)]
 pub(super) struct ClaimTable(Arc<Shared>);
 
@@ -59,13 +60,24 @@ struct Entry {
     host: String,
     owner: Owner,
     is_resumed: bool,
+    is_accepted: bool,
     is_cancelled: bool,
-    /// Whether it counts as running.
-    has_slot: bool,
+    place: Place,
     /// Claims so far.
     epoch: u64,
     lease: Option<Lease>,
     view: watch::Sender<JobView>,
+}
+
+/// Where a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Nowhere: it was accepted, and its own task has it, which waits for no turn. It may follow another one.
+    Parked,
+    /// It waits.
+    Queue,
+    /// It counts as running.
+    Slot,
 }
 
 struct Lease {
@@ -88,27 +100,21 @@ impl ClaimTable {
     }
 
     pub(super) fn enqueue(&self, job: NewJob) -> Result<Enqueued, QueueError> {
-        let NewJob { record, key, host, is_resumed } = job;
-        let owner = record.request.owner();
+        let owner = job.record.request.owner();
         let mut state = self.state();
-        if let Some(joined) = state.find_equal(key, &record)? {
+        if let Some(joined) = state.find_equal(job.key, &job.record)? {
+            if job.is_resumed && !state.jobs.contains_key(&job.record.view.id) {
+                state.add(job);
+            }
             return Ok(Enqueued::Joined(joined));
         }
-        let waits = !state.may_run(&host, &owner, &self.0.limits);
-        if waits && !is_resumed {
+        let waits = !state.may_run(&job.host, &owner, &self.0.limits);
+        if waits && !job.is_resumed {
             state.waiting.check(&owner, 1, self.0.limits.queue_bounds()).map_err(QueueError::Full)?;
         }
-        let id = record.view.id;
-        let view = watch::Sender::new(record.view.clone());
-        for key in &record.keys {
-            state.by_key.insert(key.key, (*key, id));
-        }
-        state.by_upload.insert(key, id);
-        state.waiting.add(&owner, 1);
-        let (is_cancelled, has_slot, epoch, lease) = (false, false, 0, None);
-        let entry = Entry { record, key, host, owner, is_resumed, is_cancelled, has_slot, epoch, lease, view };
-        state.jobs.insert(id, entry);
-        state.queue.push_back(id);
+        let id = job.record.view.id;
+        state.add(job);
+        state.put_on_queue(id);
         state.let_in(&self.0.limits);
         drop(state);
         self.0.changed.notify_one();
@@ -149,11 +155,37 @@ impl ClaimTable {
     }
 
     pub(super) fn withdraw(&self, id: JobId) -> bool {
-        self.take_out(id, |entry| entry.lease.is_none()).is_some()
+        self.give_up(id, |entry| entry.lease.is_none() && entry.place != Place::Parked, |_, _| {})
     }
 
     pub(super) fn release(&self, id: JobId, fence: Option<Fence>) {
-        self.take_out(id, |entry| entry.lease.as_ref().map(|lease| lease.fence) == fence);
+        self.give_up(id, |entry| entry.lease.as_ref().map(|lease| lease.fence) == fence, State::queue_again);
+    }
+
+    /// It goes on without its caller from now on.
+    pub(super) fn accept(&self, record: JobRecord) {
+        let mut state = self.state();
+        let id = record.view.id;
+        match state.jobs.get_mut(&id) {
+            Some(entry) => {
+                (entry.is_accepted, entry.record) = (true, record);
+                if entry.place != Place::Parked {
+                    state.announce(id);
+                }
+            }
+            None => {
+                if let (Some(key), Some(host)) = (record.upload_key, source_host(&record.request)) {
+                    state.add(NewJob { record, key, host, is_resumed: true });
+                }
+            }
+        }
+    }
+
+    /// How often a process began to work on it, from now on.
+    pub(super) fn count_life(&self, id: JobId, by: i32) {
+        if let Some(entry) = self.state().jobs.get_mut(&id) {
+            entry.record.lives = entry.record.lives.saturating_add_signed(by);
+        }
     }
 
     pub(super) fn cancel(&self, id: JobId) -> bool {
@@ -161,7 +193,9 @@ impl ClaimTable {
     }
 
     pub(super) fn watch(&self, id: JobId) -> Option<watch::Receiver<JobView>> {
-        self.state().jobs.get(&id).map(|entry| entry.view.subscribe())
+        let state = self.state();
+        let entry = state.jobs.get(&id).filter(|entry| entry.place != Place::Parked);
+        entry.map(|entry| entry.view.subscribe())
     }
 
     pub(super) fn has(&self, id: JobId) -> bool {
@@ -187,12 +221,29 @@ impl ClaimTable {
         Ok(Ending { table: self.clone(), id, fence })
     }
 
-    /// Takes a job off the table, if it is as it should be, and lets in whoever waited for its slot.
-    fn take_out(&self, id: JobId, may_go: impl FnOnce(&Entry) -> bool) -> Option<Entry> {
+    /// Gives a job up, if it is as it should be: one that was accepted is kept in this way, every other one is gone.
+    fn give_up(&self, id: JobId, may_go: impl FnOnce(&Entry) -> bool, keep: impl FnOnce(&mut State, JobId)) -> bool {
+        let mut state = self.state();
+        let Some(entry) = state.jobs.get(&id).filter(|entry| may_go(entry)) else { return false };
+        if entry.is_accepted {
+            state.leave_place(id);
+            keep(&mut state, id);
+        } else {
+            state.remove(id);
+        }
+        state.let_in(&self.0.limits);
+        drop(state);
+        self.0.changed.notify_one();
+        true
+    }
+
+    /// Takes a job off the table, and lets in whoever waited for its slot.
+    fn take_out(&self, id: JobId) -> Option<Entry> {
         let gone = {
             let mut state = self.state();
-            let may_go = state.jobs.get(&id).is_some_and(may_go);
-            if may_go { state.remove(id, &self.0.limits) } else { None }
+            let gone = state.remove(id);
+            state.let_in(&self.0.limits);
+            gone
         };
         self.0.changed.notify_one();
         gone
@@ -207,7 +258,7 @@ impl ClaimTable {
 impl Ending {
     /// The end is written: the job leaves the table, and who watches it is told.
     pub(super) fn end(self, view: JobView, end: JobEnd, ended_ms: i64) {
-        if let Some(entry) = self.table.take_out(self.id, |_| true) {
+        if let Some(entry) = self.table.take_out(self.id) {
             entry.view.send_replace(JobView { state: end.state(), ended_ms: Some(ended_ms), end: Some(end), ..view });
         }
     }
@@ -247,7 +298,7 @@ impl State {
         while let Some(at) = self.next_in_turn(limits) {
             let Some(id) = self.queue.remove(at) else { return };
             let Some(entry) = self.jobs.get_mut(&id) else { continue };
-            entry.has_slot = true;
+            entry.place = Place::Slot;
             self.resumed.running += usize::from(entry.is_resumed);
             self.waiting.remove(&entry.owner, 1);
             self.running.add(&entry.owner, 1);
@@ -297,24 +348,79 @@ impl State {
         leases.filter(|lease| !lease.is_ending).map(|lease| lease.until).min()
     }
 
-    fn remove(&mut self, id: JobId, limits: &QueueLimits) -> Option<Entry> {
-        let entry = self.jobs.remove(&id)?;
-        self.by_upload.remove(&entry.key);
+    /// One that is nowhere yet. What is known of it already, it keeps.
+    fn add(&mut self, job: NewJob) {
+        let NewJob { record, key, host, is_resumed } = job;
+        let (id, owner) = (record.view.id, record.request.owner());
+        self.leave_place(id);
+        let known = self.jobs.remove(&id);
+        let (epoch, is_cancelled) = known.as_ref().map_or((0, false), |known| (known.epoch, known.is_cancelled));
+        let is_accepted = is_resumed || known.is_some_and(|known| known.is_accepted);
+        let view = watch::Sender::new(record.view.clone());
+        let (place, lease) = (Place::Parked, None);
+        let entry =
+            Entry { record, key, host, owner, is_resumed, is_accepted, is_cancelled, place, epoch, lease, view };
+        self.jobs.insert(id, entry);
+    }
+
+    fn put_on_queue(&mut self, id: JobId) {
+        let Some(entry) = self.jobs.get_mut(&id) else { return };
+        entry.place = Place::Queue;
+        self.waiting.add(&entry.owner, 1);
+        self.queue.push_back(id);
+        self.by_upload.entry(entry.key).or_insert(id);
+        self.announce(id);
+    }
+
+    /// Whoever has one of its keys is led to it.
+    fn announce(&mut self, id: JobId) {
+        let keys = self.jobs.get(&id).into_iter().flat_map(|entry| &entry.record.keys);
+        for key in keys {
+            self.by_key.entry(key.key).or_insert((*key, id));
+        }
+    }
+
+    /// It waits for its turn once more, however many wait.
+    fn queue_again(&mut self, id: JobId) {
+        if let Some(entry) = self.jobs.get_mut(&id) {
+            entry.is_resumed = true;
+            entry.view.send_replace(entry.record.view.clone());
+            self.put_on_queue(id);
+        }
+    }
+
+    fn remove(&mut self, id: JobId) -> Option<Entry> {
+        let entry = self.jobs.get(&id)?;
+        let has_run = entry.is_resumed && entry.place == Place::Slot;
+        self.resumed.ended = self.resumed.ended.saturating_add(usize::from(has_run));
+        self.leave_place(id);
+        self.jobs.remove(&id)
+    }
+
+    /// Nobody is led to it any more, and what it took up is free.
+    fn leave_place(&mut self, id: JobId) {
+        let Some(entry) = self.jobs.get_mut(&id) else { return };
+        if self.by_upload.get(&entry.key) == Some(&id) {
+            self.by_upload.remove(&entry.key);
+        }
         for key in &entry.record.keys {
-            self.by_key.remove(&key.key);
+            if self.by_key.get(&key.key).is_some_and(|(_, found)| *found == id) {
+                self.by_key.remove(&key.key);
+            }
         }
-        if entry.has_slot {
-            self.ready.retain(|ready| *ready != id);
-            self.running.remove(&entry.owner, 1);
-            let resumed = usize::from(entry.is_resumed);
-            self.resumed.running = self.resumed.running.saturating_sub(resumed);
-            self.resumed.ended = self.resumed.ended.saturating_add(resumed);
-            self.hosts.remove(&entry.host, 1);
-            self.let_in(limits);
-        } else {
-            self.waiting.remove(&entry.owner, 1);
-            self.queue.retain(|queued| *queued != id);
+        entry.lease = None;
+        match std::mem::replace(&mut entry.place, Place::Parked) {
+            Place::Parked => {}
+            Place::Queue => {
+                self.waiting.remove(&entry.owner, 1);
+                self.queue.retain(|queued| *queued != id);
+            }
+            Place::Slot => {
+                self.ready.retain(|ready| *ready != id);
+                self.running.remove(&entry.owner, 1);
+                self.hosts.remove(&entry.host, 1);
+                self.resumed.running = self.resumed.running.saturating_sub(usize::from(entry.is_resumed));
+            }
         }
-        Some(entry)
     }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use linkgate_store_core::ingest::ports::CatalogError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
 
+use crate::again::is_away;
+
 /// How long to wait for a connection, or for another process (a backup, a shell) to release the database.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -38,6 +40,7 @@ pub(super) fn failed(error: sqlx::Error) -> CatalogError {
     // Postgres names the broken constraint, SQLite does not; so there is one unique rule per table.
     match &error {
         sqlx::Error::Database(e) if e.is_unique_violation() => CatalogError::AlreadyExists,
+        _ if is_away(&error) => CatalogError::Unavailable(error.into()),
         _ => CatalogError::Database(error.into()),
     }
 }

@@ -4,14 +4,15 @@ use linkgate_contract::{JobId, ModuleRef, PackageVersion, Sha256};
 use linkgate_store_core::failpoint::{Step, reached};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
-    BeatReply, CatalogError, Claim, Enqueued, Fence, Heartbeat, HolderId, JobEnd, JobQueue, JobRecord, JobView, NewJob,
-    PackageRow, QueueError, UploadKey,
+    BeatReply, Claim, Enqueued, Fence, Heartbeat, HolderId, JobEnd, JobQueue, JobRecord, JobView, NewJob, PackageRow,
+    QueueError, UploadKey,
 };
 use tokio::sync::watch;
 
 use super::SqliteCatalog;
 use super::database::BEGIN;
 use super::jobs;
+use crate::again::{from_catalog, queue_failed, retried};
 
 impl JobQueue for SqliteCatalog {
     async fn enqueue(&self, job: NewJob) -> Result<Enqueued, QueueError> {
@@ -35,29 +36,26 @@ impl JobQueue for SqliteCatalog {
     }
 
     async fn accept(&self, job: JobRecord) -> Result<(), QueueError> {
-        let mut tx = self.writer.begin_with(BEGIN).await.map_err(queue_failed)?;
-        jobs::record_acceptance(&mut tx, &job).await.map_err(queue_failed)?;
-        reached(Step::AcceptDue);
-        tx.commit().await.map_err(queue_failed)?;
-        reached(Step::Accepted);
+        retried!(while it is away, self.try_accept(&job))?;
+        self.claims.accept(job);
         Ok(())
     }
 
     async fn begin_life(&self, id: JobId) -> Result<(), QueueError> {
-        jobs::count_life(&self.writer, id, 1).await.map_err(from_catalog)
+        retried!(while it is away, jobs::count_life(&self.writer, id, 1)).map_err(from_catalog)?;
+        self.claims.count_life(id, 1);
+        Ok(())
     }
 
     async fn give_life_back(&self, id: JobId) -> Result<(), QueueError> {
+        // Whatever becomes of the rest, this process does not count it any more.
+        self.claims.count_life(id, -1);
         jobs::count_life(&self.writer, id, -1).await.map_err(from_catalog)
     }
 
     async fn finish(&self, job: JobRecord, end: JobEnd, fence: Option<Fence>) -> Result<(), QueueError> {
         let ending = self.claims.begin_end(job.view.id, fence)?;
-        let now = now_ms();
-        let mut tx = self.writer.begin_with(BEGIN).await.map_err(queue_failed)?;
-        jobs::record_end(&mut tx, &job, &end, now).await.map_err(queue_failed)?;
-        self.ended.add(&mut tx, &job.request).await.map_err(queue_failed)?;
-        tx.commit().await.map_err(queue_failed)?;
+        let now = retried!(while it is away, self.try_finish(&job, &end))?;
         ending.end(job.view, end, now);
         Ok(())
     }
@@ -106,14 +104,23 @@ impl JobQueue for SqliteCatalog {
     }
 }
 
-fn queue_failed(error: sqlx::Error) -> QueueError {
-    QueueError::Database(error.into())
-}
+impl SqliteCatalog {
+    async fn try_accept(&self, job: &JobRecord) -> Result<(), QueueError> {
+        let mut tx = self.writer.begin_with(BEGIN).await.map_err(queue_failed)?;
+        jobs::record_acceptance(&mut tx, job).await.map_err(queue_failed)?;
+        reached(Step::AcceptDue);
+        tx.commit().await.map_err(queue_failed)?;
+        reached(Step::Accepted);
+        Ok(())
+    }
 
-fn from_catalog(error: CatalogError) -> QueueError {
-    match error {
-        CatalogError::Unavailable(cause) => QueueError::Unavailable(cause),
-        CatalogError::Database(cause) => QueueError::Database(cause),
-        other => QueueError::Database(other.into()),
+    /// When it ended.
+    async fn try_finish(&self, job: &JobRecord, end: &JobEnd) -> Result<i64, QueueError> {
+        let now = now_ms();
+        let mut tx = self.writer.begin_with(BEGIN).await.map_err(queue_failed)?;
+        jobs::record_end(&mut tx, job, end, now).await.map_err(queue_failed)?;
+        self.ended.add(&mut tx, &job.request).await.map_err(queue_failed)?;
+        tx.commit().await.map_err(queue_failed)?;
+        Ok(now)
     }
 }

@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
+use super::outage::{Outage, wait_out};
 use super::ports::{BeatReply, Claim, Fence, Heartbeat, HolderId, JobQueue, Services};
 use super::{Ingest, Live, chain};
 
@@ -19,16 +20,25 @@ const BEATS_PER_LEASE: u32 = 6;
 /// How long to wait before a queue that failed is asked again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Begins both, until `ended`.
+/// Begins all of it, until `ended`.
 pub(super) fn start<V: Services>(ingest: &Arc<Ingest<V>>, holder: HolderId, ended: CancellationToken) {
     let (queue, beats) = (ingest.catalog.clone(), ingest.rules.queue.lease / BEATS_PER_LEASE);
-    tokio::spawn(ended.clone().run_until_cancelled_owned(claim_jobs(Arc::downgrade(ingest), queue, holder)));
+    let (outage, stop) = (ingest.outage.clone(), ingest.stop.clone());
+    // What is claimed once it stops would only be given back.
+    let claiming = claim_jobs(Arc::downgrade(ingest), queue, outage.clone(), holder);
+    tokio::spawn(ended.clone().run_until_cancelled_owned(stop.clone().run_until_cancelled_owned(claiming)));
+    let waiting = wait_out(Arc::downgrade(ingest), outage);
+    tokio::spawn(ended.clone().run_until_cancelled_owned(stop.run_until_cancelled_owned(waiting)));
     tokio::spawn(ended.run_until_cancelled_owned(send_heartbeats(Arc::downgrade(ingest), beats)));
 }
 
-async fn claim_jobs<V: Services>(ingest: Weak<Ingest<V>>, queue: V::Catalog, holder: HolderId) {
+async fn claim_jobs<V: Services>(ingest: Weak<Ingest<V>>, queue: V::Catalog, outage: Outage, holder: HolderId) {
     loop {
-        let claimed = queue.claim(holder).await;
+        outage.over().await;
+        let claimed = tokio::select! {
+            claimed = queue.claim(holder) => claimed,
+            _ = outage.begun() => continue,
+        };
         let Some(ingest) = ingest.upgrade() else { return };
         match claimed {
             Ok(claim) => hand_over(&ingest, claim).await,

@@ -3,6 +3,7 @@
 use linkgate_archive::{ArchiveError, Format};
 use linkgate_contract::{Language, NameTooLong, Sha256};
 
+use super::outage::Away;
 use super::ports::{AWAY, BlobError, CatalogError, Failure, FileError, Pin, QueueError, SourceError};
 use crate::budget::Exhausted;
 use crate::conditions::NotMet;
@@ -111,19 +112,20 @@ pub enum IngestError {
 }
 
 impl IngestError {
-    /// Whether the storage or the database is away, which they will not be for good.
-    pub(super) fn is_outage(&self) -> bool {
-        matches!(
-            self,
-            Self::Blob(BlobError::Unavailable(_))
-                | Self::Catalog(CatalogError::Unavailable(_))
-                | Self::Queue(QueueError::Unavailable(_))
-        )
+    /// The storage or the database, if it is away, which it will not be for good.
+    pub(super) fn away(&self) -> Option<Away> {
+        match self {
+            Self::Blob(BlobError::Unavailable(_)) => Some(Away::Blobs),
+            Self::Catalog(CatalogError::Unavailable(_)) | Self::Queue(QueueError::Unavailable(_)) => {
+                Some(Away::Catalog)
+            }
+            _ => None,
+        }
     }
 
     /// Whether an upload that was accepted is done again, as often as its lives allow: what failed is over by then.
     pub(super) fn may_be_done_again(&self) -> bool {
-        self.is_outage() || matches!(self, Self::Blob(BlobError::Swept))
+        self.away().is_some() || matches!(self, Self::Blob(BlobError::Swept))
     }
 
     /// What it is called in metrics.
@@ -230,7 +232,7 @@ mod tests {
     #[test]
     fn a_package_that_cannot_be_read_back_for_now_is_an_outage() {
         let read = |error: BlobError| IngestError::from(ArchiveError::Io(error.into_read_error().kind()));
-        assert!(read(BlobError::Unavailable("away".into())).is_outage());
+        assert!(read(BlobError::Unavailable("away".into())).away().is_some());
         let broken = read(BlobError::from_io("reading a blob", Error::from(ErrorKind::InvalidData)));
         assert!(matches!(broken, IngestError::Archive(ArchiveError::Io(ErrorKind::Other))), "{broken:?}");
     }

@@ -11,6 +11,7 @@ use super::blocks::Blocks;
 use super::inspection::StreamInspection;
 use super::job::{Job, RecordState, Stage};
 use super::log::log_end;
+use super::outage::Away;
 use super::ports::{
     Access, BlobStore, BlobWriter, BytesFrom, Catalog, CatalogError, CatalogReader, Chunk, Enqueued, FetchRequest,
     Fetched, FinishedBlob, JobQueue, NewJob, NewPackage, PackageRow, Recorded, Services, Source, SourceError,
@@ -126,13 +127,19 @@ impl<V: Services> Ingest<V> {
     async fn record_failure(&self, job: &Job, error: &IngestError) {
         let mut state = job.record_state.lock().await;
         let is_known = *state == RecordState::Accepted || job.has_reached(Stage::Fetching);
+        let mut away = error.away();
         if let Some(end) = self.end(job, Err(error)).filter(|_| is_known)
             && let Err(e) = self.catalog.finish(job.record(), end, job.fence()).await
         {
             let id = job.id();
-            error!(job.id = %id, error = chain(&e), "Cannot record the end of job `{id}`; if it was accepted, the next start begins it again");
+            error!(job.id = %id, error = chain(&e), "Cannot record the end of job `{id}`; if it was accepted, it is begun again");
+            away = away.or(IngestError::from(e).away());
         }
-        let is_no_fault_of_its_own = matches!(error, IngestError::Stopping) || error.is_outage();
+        // One that only waited has learned nothing.
+        if let Some(away) = away.filter(|_| is_known) {
+            self.outage.note(away);
+        }
+        let is_no_fault_of_its_own = matches!(error, IngestError::Stopping) || error.away().is_some();
         if *state == RecordState::Accepted && job.has_reached(Stage::Fetching) && is_no_fault_of_its_own {
             self.give_life_back(job).await;
         }
@@ -218,7 +225,9 @@ impl<V: Services> Ingest<V> {
             tokio::select! {
                 () = job.claimed() => Ok(Enqueued::Queued),
                 gone = self.is_gone_elsewhere(job.id()) => gone.map(|()| Enqueued::Joined(job.id())).map_err(Into::into),
-                () = job.queue_timed_out(self.rules.queue.queue_timeout) => Err(IngestError::Busy),
+                () = job.queue_timed_out(self.rules.queue.queue_timeout) => {
+                    Err(self.outage.away().map_or(IngestError::Busy, Away::into_error))
+                }
             }
         };
         let waited = tokio::select! {

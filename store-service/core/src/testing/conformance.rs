@@ -384,6 +384,57 @@ pub async fn heartbeats_tell_progress_and_cancellation<A: Adapters>() {
     assert!(claim(&queue, HolderId::random()).await.is_cancelled, "it was cancelled while it waited");
 }
 
+/// A job that was accepted and is given up is claimed again, with all that it takes; every other one is gone. Where there are several
+/// processes, others have it first.
+pub async fn accepted_jobs_are_claimed_again<A: Adapters>() {
+    let adapters = A::create(LIMITS).await;
+    let (queue, holder) = (adapters.catalog(), HolderId::random());
+    let (accepted, other) = (job(1, "h", "a"), job(2, "h", "a"));
+    enqueue(&queue, &accepted).await;
+    queue.accept(accepted.record.clone()).await.unwrap();
+    let first = claim(&queue, holder).await;
+    for counted in [1, 1, 2] {
+        queue.begin_life(id(&accepted)).await.unwrap();
+        if counted == 1 {
+            queue.give_life_back(id(&accepted)).await.unwrap();
+        }
+    }
+    enqueue(&queue, &other).await;
+    let unwanted = claim(&queue, holder).await;
+    queue.release(id(&other), Some(unwanted.fence));
+    queue.release(id(&accepted), Some(first.fence));
+    let again = claim(&queue, holder).await;
+    assert_eq!((again.record.view.id, &again.record.request), (id(&accepted), &accepted.record.request));
+    assert_eq!(again.record.lives, 1, "two were given back");
+    assert!(again.fence != first.fence);
+    queue.release(id(&accepted), Some(first.fence));
+    let beat = Heartbeat { fence: again.fence, view: again.record.view.clone() };
+    assert_eq!(queue.heartbeat(vec![beat]).await.unwrap(), [BeatReply::Extended], "an old claim gives nothing up");
+    queue.finish(again.record, failed(), Some(again.fence)).await.unwrap();
+    queue.release(id(&accepted), Some(again.fence));
+    assert!(nothing_to_claim(&queue).await, "one has ended, and of the other nobody was told");
+}
+
+/// The same of one that was given up before it was claimed.
+pub async fn accepted_jobs_that_were_withdrawn_are_queued_again<A: Adapters>() {
+    let adapters = A::create(LIMITS).await;
+    let (queue, holder) = (adapters.catalog(), HolderId::random());
+    let running = [job(1, "h", "a"), job(2, "h", "a")];
+    for job in &running {
+        enqueue(&queue, job).await;
+    }
+    let first = claim(&queue, holder).await;
+    claim(&queue, holder).await;
+    let waits = job(3, "h", "a");
+    enqueue(&queue, &waits).await;
+    queue.accept(waits.record.clone()).await.unwrap();
+    assert!(queue.withdraw(id(&waits)).await.unwrap());
+    queue.release(first.record.view.id, Some(first.fence));
+    assert!(nothing_to_claim(&queue).await, "it is its own task's");
+    queue.release(id(&waits), None);
+    assert_eq!(claim(&queue, holder).await.record.view.id, id(&waits));
+}
+
 /// A job that was accepted outlives the process that worked on it; every other one does not.
 pub async fn accepted_jobs_outlive_their_process<A: Adapters>() {
     let adapters = A::create(LIMITS).await;
@@ -1027,12 +1078,16 @@ pub async fn publishing_and_collecting_lose_nothing<A: Adapters>() {
 }
 
 /// Names adapters to the suite: one test for each of its functions. With `of one process`, whose locks keep all others
-/// apart, also what holds of blobs that get a name again; adapters of several processes need blobs that never do.
+/// apart, also what holds of blobs that get a name again, and of jobs that nobody else can claim; adapters of several processes need
+/// blobs that never do.
 #[macro_export]
 macro_rules! conformance_tests {
     ($adapters:ty, of one process) => {
         $crate::conformance_tests! { $adapters }
-        $crate::conformance_tests! { $adapters: publishing_and_collecting_lose_nothing }
+        $crate::conformance_tests! { $adapters:
+            publishing_and_collecting_lose_nothing, accepted_jobs_are_claimed_again,
+            accepted_jobs_that_were_withdrawn_are_queued_again
+        }
     };
     ($adapters:ty) => {
         $crate::conformance_tests! { $adapters:

@@ -47,7 +47,7 @@ pub(super) fn queue_problem(error: &QueueError) -> Problem {
 fn database_away() -> Problem {
     Problem::with_detail(
         ErrorCode::Unavailable,
-        Text::fixed("数据库暂时不可用，请稍后重试", "The database does not answer, try again later"),
+        Text::fixed("数据库暂时不可用，请稍后重试", "The database cannot be used at the moment, try again later"),
     )
 }
 
@@ -57,7 +57,10 @@ pub(super) fn blob_problem(error: &BlobError) -> Problem {
         BlobError::NoSpace(_) => Problem::new(ErrorCode::InsufficientStorage),
         BlobError::Unavailable(_) => Problem::with_detail(
             ErrorCode::Unavailable,
-            Text::fixed("对象存储暂时不可用，请稍后重试", "The object storage does not answer, try again later"),
+            Text::fixed(
+                "对象存储暂时不可用，请稍后重试",
+                "The object storage cannot be used at the moment, try again later",
+            ),
         ),
         BlobError::Swept => Problem::with_detail(
             ErrorCode::Unavailable,

@@ -28,8 +28,8 @@ pub trait JobQueue: Clone + Send + Sync + 'static {
     /// Takes a job that still waits off the queue; `false` if it is claimed, and then it is to be released, or was never there.
     fn withdraw(&self, id: JobId) -> impl Future<Output = Result<bool, QueueError>> + Send;
     /// Gives up a job that has no end, whether this was its claim, or it is in the name of this process without one. One that was
-    /// accepted is claimed again: in an adapter of one process after its next start. Does nothing once the job has ended, or where
-    /// another claim is good, so it is safe to call whenever its worker goes away.
+    /// accepted is claimed again. Does nothing once the job has ended, or where another claim is good, so it is safe to call whenever
+    /// its worker goes away.
     fn release(&self, id: JobId, fence: Option<Fence>);
     /// Records that a job goes on without its caller: from here on it survives whatever happens to the store. Recorded
     /// again, it gets further keys.

@@ -1,0 +1,73 @@
+//! A database that something else has locked, as a shell or a copy may.
+
+use std::path::Path;
+use std::time::Duration;
+
+use linkgate_tests::wait::wait_until;
+use linkgate_tests::{Behaviour, FakeSource, StoreProcess, package_of_size, sha256_hex};
+use reqwest::Method;
+use serde_json::Value;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Executor as _, SqliteConnection};
+use tokio::time::sleep;
+
+/// What a store says when it has waited for the database as long as it does.
+const GIVES_UP: &str = "No upload is begun until the storage and the database can be written";
+
+/// Locks the database of a store as long as it lives.
+async fn lock(data: &Path) -> SqliteConnection {
+    let file = SqliteConnectOptions::new().filename(data.join("catalog.sqlite3"));
+    let mut other = file.busy_timeout(Duration::from_secs(60)).connect().await.unwrap();
+    other.execute("begin immediate").await.unwrap();
+    other
+}
+
+#[tokio::test]
+async fn an_upload_waits_longer_for_the_database_than_one_statement_does() {
+    let package = package_of_size(300_000);
+    let source = FakeSource::start(Behaviour::Held(package.clone())).await;
+    let data = tempfile::tempdir().unwrap();
+    let store = StoreProcess::trusting(&source, data.path(), &[]);
+    let upload = tokio::spawn(store.request(source.url()).try_send_owned(store.base()));
+    source.wait_for_requests(1).await;
+    let other = lock(data.path()).await;
+    source.release();
+    // The driver gives a statement up after five.
+    sleep(Duration::from_secs(8)).await;
+    assert!(!upload.is_finished());
+    drop(other);
+    let reply = upload.await.unwrap().unwrap();
+    assert_eq!((reply.status, &reply.json()["sha256_signature"]), (200, &Value::from(sha256_hex(&package))));
+    store.stop();
+}
+
+#[tokio::test]
+async fn an_accepted_upload_outlasts_a_database_that_is_locked_for_long() {
+    let package = package_of_size(300_000);
+    let source = FakeSource::start(Behaviour::Held(package.clone())).await;
+    let data = tempfile::tempdir().unwrap();
+    let store = StoreProcess::trusting(&source, data.path(), &[("LINKGATE_STORE_MAX_UPLOAD_LIVES", "1")]);
+    let accepted = store.send(store.request(source.url()).header("prefer", "respond-async")).await;
+    assert_eq!(accepted.status, 202, "{}", accepted.body);
+    let place = format!("link/{}", accepted.header("location").unwrap());
+    let told = async || store.send(store.below(Method::GET, &place)).await.json();
+    source.wait_for_requests(1).await;
+    let other = lock(data.path()).await;
+    source.release();
+    store.log_with(GIVES_UP).await;
+    wait_until(async || match told().await {
+        document if document["state"] == "queued" => Ok(()),
+        document => Err(format!("it waits for its turn again: {document}")),
+    })
+    .await;
+    assert_eq!(source.requests().len(), 1, "nothing is downloaded that cannot be recorded");
+    drop(other);
+    let done = wait_until(async || match told().await {
+        document if document["ended"] == Value::Null => Err(format!("it did not end: {document}")),
+        document => Ok(document),
+    })
+    .await;
+    assert_eq!(done["package"]["sha256_signature"], sha256_hex(&package), "{done}");
+    assert_eq!(source.requests().len(), 2, "it was downloaded once more");
+    store.stop();
+}
