@@ -14,6 +14,8 @@ use super::tie::NotTied;
 
 /// How long a text of others may be that is passed on.
 const TOLD: usize = 300;
+/// What the storage says of credentials that are over, beside its statuses of refusal: others take their place.
+const OLD_CREDENTIALS: [&str; 3] = ["ExpiredToken", "RequestExpired", "TokenRefreshRequired"];
 /// What the storage says of an upload that has ended.
 const NO_SUCH_UPLOAD: &str = "NoSuchUpload";
 /// How the client begins what it says of a refusal.
@@ -156,7 +158,8 @@ pub(crate) fn tag<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     rest.split_once(&format!("</{name}>")).map(|(inner, _)| inner)
 }
 
-/// Nobody answered, or somebody who could not do it now.
+/// Nobody answered, or somebody who could not do it now, or takes this store for nobody: whoever looks after the credentials, the
+/// rights or the clock has something to do, and the bytes are as they were.
 fn is_outage(error: &object_store::Error) -> bool {
     causes(error).any(|cause| match cause.downcast_ref::<HttpError>() {
         Some(http) => http.kind() != HttpErrorKind::Decode,
@@ -166,9 +169,10 @@ fn is_outage(error: &object_store::Error) -> bool {
 }
 
 fn is_outage_by_text(text: &str) -> bool {
-    let status = text.strip_prefix(STATUS);
-    let is_for_now = |status: &str| status.starts_with('5') || status.starts_with("429") || status.starts_with("408");
-    status.is_some_and(is_for_now) || text.starts_with("Server returned error response")
+    const FOR_NOW: [&str; 5] = ["5", "429", "408", "401", "403"];
+    let Some(said) = text.strip_prefix(STATUS) else { return text.starts_with("Server returned error response") };
+    let is_old = || tag(said, "Code").is_some_and(|code| OLD_CREDENTIALS.contains(&code));
+    FOR_NOW.iter().any(|status| said.starts_with(status)) || is_old()
 }
 
 fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
@@ -196,9 +200,12 @@ mod tests {
 
     #[test]
     fn an_outage_is_told_from_a_refusal() {
-        for outage in ["503 Service Unavailable", "500 Internal Server Error", "429 Too Many Requests"] {
+        for outage in ["503 Service Unavailable", "500 Internal Server Error", "429 Too Many Requests", "403 Forbidden"]
+        {
             assert!(matches!(blob_error("x", status(outage, "")), BlobError::Unavailable(_)), "{outage}");
         }
+        let expired = status("400 Bad Request", "<Error><Code>ExpiredToken</Code></Error>");
+        assert!(matches!(blob_error("x", expired), BlobError::Unavailable(_)));
         assert!(matches!(blob_error("x", status("400 Bad Request", "503")), BlobError::Io { .. }));
         let refused = HttpError::new(HttpErrorKind::Connect, io::Error::other("refused"));
         let refused = object_store::Error::Generic { store: "S3", source: Box::new(refused) };

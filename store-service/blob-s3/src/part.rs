@@ -15,6 +15,9 @@ use object_store::PutPayload;
 
 use super::budget::{Budget, Taken};
 
+/// So many bytes are tried.
+const TRIED: usize = 64 << 10;
+
 /// A part that is being filled or sent.
 pub(crate) struct Part {
     content: Content,
@@ -44,7 +47,8 @@ impl Part {
         {
             let (file, pieces) = (temp_file(temp_dir).await?, std::mem::take(pieces));
             let into = Arc::clone(&file);
-            blocking("writing a part", move || pieces.iter().try_for_each(|piece| (&*into).write_all(piece))).await?;
+            on_own_disk("writing a part", move || pieces.iter().try_for_each(|piece| (&*into).write_all(piece)))
+                .await?;
             self.content = Content::File(file);
         }
         self.capacity = capacity;
@@ -67,7 +71,7 @@ impl Part {
             Content::Memory { pieces, .. } => pieces.push(piece),
             Content::File(file) => {
                 let file = Arc::clone(file);
-                blocking("writing a part", move || (&*file).write_all(&piece)).await?;
+                on_own_disk("writing a part", move || (&*file).write_all(&piece)).await?;
             }
         }
         Ok(())
@@ -80,7 +84,7 @@ impl Part {
             Content::File(file) => file,
         };
         let taken = budget.take_to_send(self.len).await?;
-        let pieces = blocking("reading a part", move || read_back(&file, self.len)).await?;
+        let pieces = on_own_disk("reading a part", move || read_back(&file, self.len)).await?;
         Ok((pieces.into_iter().collect(), taken))
     }
 }
@@ -88,7 +92,7 @@ impl Part {
 /// One that is gone with whoever has it open.
 async fn temp_file(dir: &Path) -> Result<Arc<File>, BlobError> {
     let dir = dir.to_owned();
-    blocking("making a temporary file", move || tempfile::tempfile_in(dir)).await.map(Arc::new)
+    on_own_disk("making a temporary file", move || tempfile::tempfile_in(dir)).await.map(Arc::new)
 }
 
 fn read_back(mut file: &File, len: usize) -> std::io::Result<Vec<Bytes>> {
@@ -107,6 +111,20 @@ fn read_back(mut file: &File, len: usize) -> std::io::Result<Vec<Bytes>> {
             Ok(block.freeze())
         })
         .collect()
+}
+
+/// Tries that a part would find place in a file.
+pub(crate) async fn try_file(temp_dir: &Path) -> Result<(), BlobError> {
+    let file = temp_file(temp_dir).await?;
+    on_own_disk("writing a part", move || (&*file).write_all(&[0; TRIED])).await
+}
+
+/// Whatever is wrong with this store's own disk, the bucket is well, and so may be other stores: it is for now.
+async fn on_own_disk<T: Send + 'static>(
+    doing: &'static str,
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, BlobError> {
+    blocking(doing, work).await.map_err(|e| BlobError::Unavailable(e.into()))
 }
 
 /// Runs what waits for the disk where it may.
@@ -173,6 +191,8 @@ mod tests {
         let budget = Budget::new(&Memory::with_temp_dir("/nowhere".into()));
         let _all: Vec<_> = std::iter::from_fn(|| budget.try_take(1 << 20)).collect();
         let refused = Part::begin(&budget, Path::new("/nowhere"), 1).await;
-        assert!(matches!(refused, Err(BlobError::Io { doing: "making a temporary file", .. })));
+        assert!(matches!(refused, Err(BlobError::Unavailable(_))));
+        assert!(try_file(Path::new("/nowhere")).await.is_err());
+        try_file(&std::env::temp_dir()).await.unwrap();
     }
 }

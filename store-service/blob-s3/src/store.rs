@@ -23,6 +23,7 @@ use super::finished::S3FinishedBlob;
 use super::hold::{Holds, S3Hold};
 use super::keeper::{Cleaner, Keeper};
 use super::list::{list_blobs, stat};
+use super::part::try_file;
 use super::probe::probe;
 use super::reader::S3BlobReader;
 use super::settings::S3Settings;
@@ -77,6 +78,7 @@ impl<K: BlobKeys> Shared<K> {
     }
 
     async fn check(&self) -> Result<(), BlobError> {
+        try_file(&self.temp_dir).await?;
         self.cleaner.keys.beat(self.cleaner.holder).await.map_err(key_error)?;
         // Always the same one, so that nothing is left which somebody would have to look for.
         self.cleaner.bucket.put_unseen(&self.named("ready"), Bytes::from_static(b"ready?")).await

@@ -12,6 +12,8 @@ use super::{accepted, assert_done, holding, idle, package, refusal, view};
 
 /// Uploads at once.
 const AT_ONCE: usize = 6;
+/// What a store says once an upload has failed because of its storage.
+const NOT_BEGUN: &str = "No upload is begun until the storage and the database can be written";
 /// What an open list without anything on it says.
 const NO_UPLOADS: &str = "<?xml version=\"1.0\"?><ListMultipartUploadsResult></ListMultipartUploadsResult>";
 
@@ -107,9 +109,10 @@ async fn callers_are_told_while_the_storage_is_away_and_served_once_it_is_back()
     assert_eq!((listed.status, &listed.json()["count"]), (200, &1.into()), "what needs no bytes goes on");
     let before = source.requests().len();
     let upload = accepted(&store, store.request(source.url()).version("accepted")).await;
-    // It was given up once, and is taken up again.
-    source.wait_for_requests(before + 2).await;
-    assert_eq!(view(&store, &upload).await.json()["ended"], Value::Null);
+    let waited = store.send(store.request(source.url()).version("waited").in_english()).await;
+    assert_eq!((waited.status, &waited.json()["code"]), (503, &"SERVICE_UNAVAILABLE".into()), "{}", waited.body);
+    assert_eq!(source.requests().len(), before, "nothing is downloaded that cannot be stored");
+    assert_eq!(view(&store, &upload).await.json()["state"], "queued");
     replicas.weed.resume().await;
     // A storage that has just begun answers this store in time sooner or later.
     wait_until_holds("readiness", async || store.get("/readyz").await.status == 200).await;
@@ -209,4 +212,24 @@ async fn a_list_that_lags_hides_nothing_that_anybody_needs() {
     assert_eq!((look.left_over(), look.rows.len(), look.objects.len()), (Vec::new(), 1, 2));
     looking.stop();
     assert_only(&replicas, &source, store, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accepted_upload_outlasts_credentials_and_rights_that_are_taken_away() {
+    let Some(replicas) = Replicas::start().await else { return };
+    let (proxy, reached) = behind(&replicas).await;
+    for (number, status) in [403, 401].into_iter().enumerate() {
+        let source = holding(number).await;
+        let store = replicas.store(&source, &reached);
+        let upload = accepted(&store, store.request(source.url()).version(&number.to_string())).await;
+        source.wait_for_requests(1).await;
+        proxy.set(vec![Rule::all(&[], Fate::Status(status))]);
+        source.release();
+        store.log_with(NOT_BEGUN).await;
+        assert_eq!(store.get("/readyz").await.status, 503);
+        assert_eq!(view(&store, &upload).await.json()["ended"], Value::Null);
+        proxy.set(Vec::new());
+        assert_done(&store, &upload).await;
+        assert_only(&replicas, &source, store, number + 1).await;
+    }
 }

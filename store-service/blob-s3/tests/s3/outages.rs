@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::time::{Duration, SystemTime};
 
-use linkgate_blob_s3::{S3BlobStore, S3Settings};
+use linkgate_blob_s3::{Memory, S3BlobStore, S3Settings};
 use linkgate_store_core::ingest::ports::{
     AWAY, BlobError, BlobReader as _, BlobStore as _, BlobWriter as _, FinishedBlob as _,
 };
@@ -171,4 +171,18 @@ async fn a_download_goes_on_where_its_connection_broke() {
         Ok::<_, BlobError>(())
     };
     assert!(failed.await.is_err(), "half of it is not all of it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_of_the_stores_own_that_cannot_be_written_is_an_outage_and_no_fault_of_a_blob() {
+    let Some(stage) = Stage::set().await else { return };
+    let own = tempfile::tempdir().unwrap();
+    let memory = Memory { temp_dir: own.path().join("parts"), ..stage.settings().memory };
+    std::fs::create_dir(&memory.temp_dir).unwrap();
+    let settings = S3Settings { memory: memory.clone(), ..stage.settings() };
+    let store = S3BlobStore::open(&settings, stage.keys.clone()).await.unwrap();
+    std::fs::remove_dir(&memory.temp_dir).unwrap();
+    assert!(matches!(store.check().await, Err(BlobError::Unavailable(_))));
+    std::fs::create_dir(&memory.temp_dir).unwrap();
+    store.check().await.unwrap();
 }
