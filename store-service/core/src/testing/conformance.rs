@@ -188,7 +188,8 @@ macro_rules! conformance_tests {
             blobs_are_committed_by_digest, abandoned_writers_leave_nothing, packages_are_recorded, a_key_goes_to_the_first_that_is_recorded, what_is_recorded_counts_once,
             conditions_are_judged_where_a_package_is_recorded,
             stored_bytes_have_their_origin, a_package_is_read_in_its_own_module_alone, packages_are_listed_in_order, walks_by_id_stay_where_they_are,
-            packages_are_found_by_what_they_are, details_and_sums_are_of_the_module, a_nonce_serves_once, a_late_nonce_is_refused,
+            packages_are_found_by_what_they_are, details_and_sums_are_of_the_module, modules_are_listed_by_name,
+            pinned_packages_are_told, jobs_are_listed_by_module, a_nonce_serves_once, a_late_nonce_is_refused,
             nonces_are_bounded
         }
     };
@@ -203,4 +204,26 @@ macro_rules! conformance_tests {
             }
         )*
     };
+}
+
+#[cfg(test)]
+mod tests {
+    /// One that is forgotten there would be compiled, and never run.
+    #[test]
+    fn every_test_of_the_suite_is_named_to_the_adapters() {
+        let (_, named) = include_str!("conformance.rs").split_once("macro_rules! conformance_tests").unwrap();
+        let suite = [
+            include_str!("conformance/blobs.rs"),
+            include_str!("conformance/jobs.rs"),
+            include_str!("conformance/lists.rs"),
+            include_str!("conformance/nonces.rs"),
+            include_str!("conformance/packages.rs"),
+        ];
+        let tests = suite.iter().flat_map(|text| text.split("pub async fn ").skip(1));
+        let tests: Vec<_> = tests.filter_map(|rest| rest.split_once("<A: Adapters>()")).map(|(name, _)| name).collect();
+        assert!(tests.len() > 30, "{tests:?}");
+        let is_named = |test: &str| named.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == test);
+        let forgotten: Vec<_> = tests.into_iter().filter(|test| !is_named(test)).collect();
+        assert!(forgotten.is_empty(), "{forgotten:?}");
+    }
 }

@@ -1,5 +1,7 @@
 //! Packages, modules and events, as they are listed.
 
+use std::collections::HashSet;
+
 use linkgate_archive::Format;
 use linkgate_contract::{ModuleName, ModuleRef, Operator, PackageId, PackageVersion, PinName};
 
@@ -188,17 +190,17 @@ pub async fn pinned_packages_are_told<A: Adapters>() {
     let page = catalog.list_packages(&target, &ordered(PackageKey::Id, false)).await.unwrap();
     let ids: Vec<_> = page.rows.iter().map(|row| row.id).collect();
     let actor = Actor { app: None, operator: None, request_id: String::new(), client_address: String::new() };
-    for (id, until_ms) in [(ids[0], None), (ids[1], Some(1))] {
-        let change = Change { target: target.clone(), id, conditions: Conditions::default(), actor: actor.clone() };
-        let pin = NewPin {
-            name: PinName::new("release").unwrap(),
-            until_ms,
-            protect_bytes: false,
-            by: Operator::new("admin").unwrap(),
-        };
-        catalog.pin(&change, pin).await.unwrap();
+    let change = |id| Change { target: target.clone(), id, conditions: Conditions::default(), actor: actor.clone() };
+    let name = PinName::new("release").unwrap();
+    let by = Operator::new("admin").unwrap();
+    for id in &ids[..2] {
+        let pin = NewPin { name: name.clone(), until_ms: None, protect_bytes: false, by: by.clone() };
+        catalog.pin(&change(*id), pin).await.unwrap();
     }
-    assert_eq!(catalog.pinned_among(&target, &ids).await.unwrap(), [ids[0]], "the time of the other pin is over");
+    let told: HashSet<_> = catalog.pinned_among(&target, &ids).await.unwrap().into_iter().collect();
+    assert_eq!(told, HashSet::from([ids[0], ids[1]]));
+    catalog.unpin(&change(ids[1]), &name).await.unwrap();
+    assert_eq!(catalog.pinned_among(&target, &ids).await.unwrap(), [ids[0]], "the other one has no pin any more");
     assert_eq!(catalog.pinned_among(&target, &ids[1..]).await.unwrap(), []);
     assert_eq!(catalog.pinned_among(&target, &[]).await.unwrap(), []);
     assert_eq!(catalog.pinned_among(&other, &ids).await.unwrap(), [], "they are of another module");
