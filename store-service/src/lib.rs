@@ -26,6 +26,7 @@ mod postgres_conformance_tests;
 
 use std::net::SocketAddr;
 use std::panic::resume_unwind;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +55,7 @@ use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use bucket::{SharedBlobs, open_bucket};
@@ -163,7 +165,8 @@ pub fn runtime() -> std::io::Result<Runtime> {
     builder.worker_threads(cores.div_ceil(2)).max_blocking_threads(BLOCKING_THREADS).enable_all().build()
 }
 
-/// Serves until `shutdown` is ready; then running uploads get [`config::ServerConfig::shutdown_grace`] to finish.
+/// Serves until `shutdown` is ready; then running uploads get [`config::ServerConfig::shutdown_grace`] to finish. A start that waits,
+/// as for a database that others bring up to date, ends at once.
 ///
 /// # Errors
 /// [`StartError`] says why it cannot start. Once it serves, nothing ends it but `shutdown`.
@@ -173,15 +176,24 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), StartError> {
     let data_dir = DataDir::lock(&config.data_dir)?;
+    let mut shutdown = pin!(shutdown);
     match config.shared.clone() {
         None => {
-            let opened = open_embedded(data_dir, &config).await?;
+            let opened = tokio::select! {
+                opened = open_embedded(data_dir, &config) => opened?,
+                () = &mut shutdown => return Ok(()),
+            };
             serve_with::<Embedded>(opened, listener, config, shutdown).await
         }
         Some(shared) => {
             let address = listener.local_addr().map_err(StartError::Listener)?;
             let (keys, limits) = (config.keys.clone(), config.server.queue);
-            let opened = open_shared(data_dir, shared, keys, limits, about(address)).await?;
+            let cancel = CancellationToken::new();
+            let _cancelled = cancel.clone().drop_guard();
+            let opened = tokio::select! {
+                opened = open_shared(data_dir, shared, keys, limits, about(address), cancel) => opened?,
+                () = &mut shutdown => return Ok(()),
+            };
             if config.keys.sealing.is_empty() {
                 warn!("Links of accepted uploads can be read in PostgreSQL: LINKGATE_STORE_SEALING_KEY is not set");
             }
@@ -196,18 +208,25 @@ async fn open_embedded(data_dir: DataDir, config: &Config) -> Result<Opened<Embe
     Ok(Opened { data_dir, blobs, catalog })
 }
 
-/// Opened by a thread of its own, once: whoever runs a store may send that to another thread, and the compiler cannot see that
-/// what connects may be sent, too (rust-lang/rust#100013).
+/// Opened by a thread of its own, once, until it is cancelled: whoever runs a store may send that to another thread, and the compiler
+/// cannot see that what connects may be sent, too (rust-lang/rust#100013).
 async fn open_shared(
     data_dir: DataDir,
     shared: SharedConfig,
     keys: KeyConfig,
     limits: QueueLimits,
     about: ReplicaAbout,
+    cancel: CancellationToken,
 ) -> Result<Opened<Shared>, StartError> {
     let runtime = Handle::current();
-    let opening = spawn_blocking(move || runtime.block_on(connect(data_dir, &shared, &keys, limits, about)));
-    opening.await.unwrap_or_else(|panicked| resume_unwind(panicked.into_panic()))
+    let opening = spawn_blocking(move || {
+        let connecting = connect(data_dir, &shared, &keys, limits, about);
+        runtime.block_on(cancel.run_until_cancelled(connecting))
+    });
+    match opening.await.unwrap_or_else(|panicked| resume_unwind(panicked.into_panic())) {
+        Some(opened) => opened,
+        None => std::future::pending().await,
+    }
 }
 
 /// The data directory holds what is this store's own: parts of uploads that find no place in memory, and the public halves of

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -70,12 +70,15 @@ pub fn command_of(program: &str, data_dir: &Path, arguments: &[&str], settings: 
     let mut command = Command::new(binary(program));
     command.args(arguments).env_clear().env("LINKGATE_DATA_DIR", data_dir).stdin(Stdio::null());
     command.envs(engine::settings(data_dir, settings)).envs(settings.iter().copied());
-    let output = command.output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Finished { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    Finished::of(command.output().unwrap())
 }
 
 impl Finished {
+    fn of(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
     /// The exit code, after showing the rest to whoever reads a failing test.
     #[must_use]
     pub fn code(&self) -> i32 {
@@ -124,6 +127,24 @@ pub async fn kill_in_start(
     before.await;
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+/// Starts a store and asks it to end before it serves, once it has come as far as this waits for. What it says, and how it ends.
+///
+/// # Panics
+/// If it cannot be started.
+pub async fn terminate_in_start(
+    data_dir: &Path,
+    settings: &[(&str, &str)],
+    has_come_far: impl Future<Output = ()>,
+) -> Finished {
+    let mint = TokenMint::new();
+    let mut starting = serving(SHIPPED, data_dir, settings, &mint);
+    let child = starting.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    has_come_far.await;
+    signal_to(&child, "-TERM");
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output()).await.unwrap();
+    Finished::of(output.unwrap())
 }
 
 impl TestStack<Process> {
@@ -240,8 +261,7 @@ impl TestStack<Process> {
     }
 
     fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args([signal, &self.size.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+        signal_to(&self.size.child, signal);
     }
 
     /// Waits until it ends by itself.
@@ -288,6 +308,11 @@ impl Drop for Process {
         let _ended = self.child.kill();
         let _reaped = self.child.wait();
     }
+}
+
+fn signal_to(child: &Child, signal: &str) {
+    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
 }
 
 fn read_lines(stderr: std::process::ChildStderr) -> mpsc::Receiver<String> {

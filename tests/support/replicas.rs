@@ -228,15 +228,6 @@ impl Replicas {
         Ok(Shared { rows, modules, blobs, other_keys, jobs, objects, open_uploads })
     }
 
-    /// Waits until no job is under way any more, in whatever process.
-    pub async fn wait_until_jobs_ended(&self) {
-        wait_until(async || match self.look().await.map_err(|e| e.to_string())?.unfinished() {
-            0 => Ok(()),
-            jobs => Err(format!("{jobs} jobs do not end")),
-        })
-        .await;
-    }
-
     /// Lets the leases of all who hold keys or maintain what is shared run out. Those that live say so again.
     pub async fn let_holders_expire(&self) {
         self.execute("update blob_holder set alive_until = alive_until - interval '1 hour'").await;

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use linkgate_tests::process::terminate_in_start;
 use linkgate_tests::replicas::LEASE_S;
-use linkgate_tests::{FakeSource, PostgresProxy, Reached, Replicas, StoreProcess, wait_until};
+use linkgate_tests::{FakeSource, PostgresProxy, Reached, Replicas, StoreProcess, wait_until, wait_until_holds};
+use sqlx::Executor as _;
 use tokio::time::sleep;
 
 use super::{LONG_LEASE_S, accepted, assert_done, ended, holding, package, with_long_lease};
@@ -185,4 +187,21 @@ async fn an_accepted_upload_goes_on_when_the_database_was_away_at_its_end() {
     let left = replicas.collect(&source).await;
     assert_eq!((left.rows.len(), left.blobs.len()), (1, 1));
     assert_eq!(replicas.ask::<i64>("select lives from job").await, 1, "it was no fault of the upload");
+}
+
+/// Else whoever stops it waits for as long as the database lets a start wait, and reads of a failure then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_waits_for_the_database_ends_when_it_is_asked_to() {
+    let Some(replicas) = Replicas::start().await else { return };
+    let source = FakeSource::serving(package(0)).await;
+    replicas.store(&source, &Reached::default()).stop();
+    let mut others = replicas.connect().await.unwrap();
+    others.execute("begin; lock table signing_key in access exclusive mode").await.unwrap();
+    let waits = "select exists(select from pg_locks where relation = 'signing_key'::regclass and not granted)";
+    let settings = replicas.settings(&source.host(), &Reached::default());
+    let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let has_come_far = wait_until_holds("the start", async || replicas.ask::<bool>(waits).await);
+    let ended = terminate_in_start(&replicas.next_data_dir(), &settings, has_come_far).await;
+    assert_eq!(ended.code(), 0, "{}", ended.err);
+    assert!(ended.err.contains("Stopping: SIGTERM"), "{}", ended.err);
 }
