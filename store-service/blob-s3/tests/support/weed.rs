@@ -63,6 +63,9 @@ fn free_ports() -> Vec<u16> {
     listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
 }
 
+/// So many times its bucket is looked for before it is made for it.
+const MISSED: usize = 250;
+
 impl Weed {
     /// `None`, and says so, where there is none.
     pub async fn start() -> Option<Self> {
@@ -99,11 +102,19 @@ impl Weed {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = Running(command.spawn().expect("LINKGATE_WEED names a program"));
         let folder = format!("/buckets/{BUCKET}/?limit=1");
+        let mut missed = 0;
         let started = wait_until(async || match child.0.try_wait().unwrap() {
             Some(ended) => Ok(Err(format!("SeaweedFS has {ended}"))),
             None => match (self.get(0, "/healthz").await, self.get(1, &folder).await) {
                 (Some((200, _)), Some((200, _))) => Ok(Ok(())),
-                seen => Err(format!("SeaweedFS is not ready: {seen:?}")),
+                seen => {
+                    missed += usize::from(matches!(seen, (Some((200, _)), Some((404, _)))));
+                    // It makes the bucket once it serves, and gives that up where its parts find each other late.
+                    if missed == MISSED {
+                        self.ask(1, "POST", &format!("/buckets/{BUCKET}/"), "").await;
+                    }
+                    Err(format!("SeaweedFS is not ready: {seen:?}"))
+                }
             },
         })
         .await;
