@@ -16,6 +16,7 @@ mod details;
 mod ended;
 mod event_pages;
 mod events;
+mod hints;
 mod jobs;
 mod lists;
 mod maintenance;
@@ -211,8 +212,8 @@ impl PostgresCatalog {
 
     /// Hears what others say of jobs, until the last handle is gone.
     fn work_on_jobs(&self) {
-        let hearing = tokio::spawn(queue::listen(self.listening.clone(), Arc::clone(&self.state)));
-        let looking = tokio::spawn(queue::look_after_watched(self.pool.clone(), Arc::clone(&self.state)));
+        let hearing = tokio::spawn(hints::listen(self.listening.clone(), Arc::clone(&self.state)));
+        let looking = tokio::spawn(hints::look_after_watched(self.pool.clone(), Arc::clone(&self.state)));
         self.background.add([hearing.abort_handle(), looking.abort_handle()]);
     }
 

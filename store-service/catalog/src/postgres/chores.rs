@@ -16,7 +16,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::queue_state::QueueState;
-use super::{jobs, maintenance, queue, usage};
+use super::{hints, jobs, maintenance, queue, usage};
 
 /// How long anybody waits for what was left to do before.
 const AT_MOST: Duration = Duration::from_secs(5);
@@ -92,7 +92,7 @@ async fn attempt(chore: &Chore, pool: &PgPool, state: &QueueState) -> Result<(),
         Chore::PutBack { id, fence } => queue::put_back(pool, state, *id, *fence).await,
         Chore::TakeBack { job, token } => usage::take_back(pool, *job, *token).await,
         Chore::EndMaintenance { what } => maintenance::end(pool, state.process, what).await,
-        Chore::Tell => queue::tell_others(pool, state).await,
+        Chore::Tell => hints::tell_others(pool, state).await,
         Chore::Done(_) => Ok(()),
     }
 }
