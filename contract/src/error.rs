@@ -100,8 +100,8 @@ codes! {
     Unavailable => "SERVICE_UNAVAILABLE", 503, None, "服务正在停止，请重试", "The service is stopping, try again";
     /// The caller, or another one who may, cancelled the upload.
     UploadCancelled => "UPLOAD_CANCELLED", 409, None, "上传已被取消", "The upload was cancelled";
-    /// The store ended too often while it worked on the upload.
-    UploadAbandoned => "UPLOAD_ABANDONED", 500, None, "服务多次在处理该上传时异常退出，已放弃该上传", "The service ended several times while it worked on the upload, and gave it up";
+    /// The store ended or failed too often while it worked on the upload.
+    UploadAbandoned => "UPLOAD_ABANDONED", 500, None, "服务多次在处理该上传时异常退出或失败，已放弃该上传", "The service ended or failed several times while it worked on the upload, and gave it up";
     /// The key stands for another request.
     IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED", 422, None, "该 Idempotency-Key 已用于另一个请求", "The Idempotency-Key was used for another request";
     /// A fault of ours.

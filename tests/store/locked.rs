@@ -46,7 +46,8 @@ async fn an_accepted_upload_outlasts_a_database_that_is_locked_for_long() {
     let package = package_of_size(300_000);
     let source = FakeSource::start(Behaviour::Held(package.clone())).await;
     let data = tempfile::tempdir().unwrap();
-    let store = StoreProcess::trusting(&source, data.path(), &[("LINKGATE_STORE_MAX_UPLOAD_LIVES", "1")]);
+    let settings = [("LINKGATE_STORE_MAX_UPLOAD_LIVES", "1"), ("LINKGATE_STORE_QUEUE_TIMEOUT_S", "1")];
+    let store = StoreProcess::trusting(&source, data.path(), &settings);
     let accepted = store.send(store.request(source.url()).header("prefer", "respond-async")).await;
     assert_eq!(accepted.status, 202, "{}", accepted.body);
     let place = format!("link/{}", accepted.header("location").unwrap());
@@ -60,6 +61,8 @@ async fn an_accepted_upload_outlasts_a_database_that_is_locked_for_long() {
         document => Err(format!("it waits for its turn again: {document}")),
     })
     .await;
+    let waits = store.send(store.request(source.url()).in_english()).await;
+    assert_eq!((waits.status, &waits.json()["code"]), (503, &"SERVICE_UNAVAILABLE".into()), "{}", waits.body);
     assert_eq!(source.requests().len(), 1, "nothing is downloaded that cannot be recorded");
     drop(other);
     let done = wait_until(async || match told().await {

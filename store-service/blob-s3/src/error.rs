@@ -16,6 +16,8 @@ use super::tie::NotTied;
 const TOLD: usize = 300;
 /// What the storage says of credentials that are over, beside its statuses of refusal: others take their place.
 const OLD_CREDENTIALS: [&str; 3] = ["ExpiredToken", "RequestExpired", "TokenRefreshRequired"];
+/// What some storages say by the status of a refusal where no more may be stored.
+const QUOTA: &str = "QuotaExceeded";
 /// What the storage says of an upload that has ended.
 const NO_SUCH_UPLOAD: &str = "NoSuchUpload";
 /// How the client begins what it says of a refusal.
@@ -171,8 +173,11 @@ fn is_outage(error: &object_store::Error) -> bool {
 fn is_outage_by_text(text: &str) -> bool {
     const FOR_NOW: [&str; 5] = ["5", "429", "408", "401", "403"];
     let Some(said) = text.strip_prefix(STATUS) else { return text.starts_with("Server returned error response") };
-    let is_old = || tag(said, "Code").is_some_and(|code| OLD_CREDENTIALS.contains(&code));
-    FOR_NOW.iter().any(|status| said.starts_with(status)) || is_old()
+    match tag(said, "Code") {
+        Some(QUOTA) => false,
+        Some(code) if OLD_CREDENTIALS.contains(&code) => true,
+        _ => FOR_NOW.iter().any(|status| said.starts_with(status)),
+    }
 }
 
 fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
@@ -204,6 +209,8 @@ mod tests {
         {
             assert!(matches!(blob_error("x", status(outage, "")), BlobError::Unavailable(_)), "{outage}");
         }
+        let full = status("403 Forbidden", "<Error><Code>QuotaExceeded</Code></Error>");
+        assert!(matches!(blob_error("x", full), BlobError::Io { .. }), "it is not over by itself");
         let expired = status("400 Bad Request", "<Error><Code>ExpiredToken</Code></Error>");
         assert!(matches!(blob_error("x", expired), BlobError::Unavailable(_)));
         assert!(matches!(blob_error("x", status("400 Bad Request", "503")), BlobError::Io { .. }));

@@ -81,7 +81,9 @@ impl<K: BlobKeys> Shared<K> {
         try_file(&self.temp_dir).await?;
         self.cleaner.keys.beat(self.cleaner.holder).await.map_err(key_error)?;
         // Always the same one, so that nothing is left which somebody would have to look for.
-        self.cleaner.bucket.put_unseen(&self.named("ready"), Bytes::from_static(b"ready?")).await
+        let (key, bytes) = (self.named("ready"), Bytes::from_static(b"ready?"));
+        self.cleaner.bucket.put_unseen(&key, bytes).await?;
+        self.cleaner.bucket.size(&key).await.map(drop)
     }
 }
 

@@ -59,6 +59,7 @@ use job::{Job, RecordState, Stage};
 pub use jobs::Live;
 use jobs::{Jobs, Listed};
 pub use linkgate_fetch::chain;
+pub use outage::Away;
 use outage::Outage;
 use ports::{
     BlobStore, Catalog as _, Failure, HolderId, JobEnd, JobKey, JobQueue as _, JobView, PackageRow, QueueError,
@@ -283,7 +284,12 @@ impl<V: Services> Ingest<V> {
         if let Some(sealed) = self.rules.sealer.seal_request(record.view.id, &record.request.body) {
             record.request.body = sealed;
         }
-        self.catalog.accept(record).await?;
+        if let Err(e) = self.catalog.accept(record).await {
+            if *record_state == RecordState::New {
+                live.job.restore_queue_timeout();
+            }
+            return Err(e.into());
+        }
         *record_state = RecordState::Accepted;
         Ok(true)
     }

@@ -8,7 +8,7 @@ use linkgate_tests::{Behaviour, FakeSource, Fate, Reached, Replicas, Rule, S3Pro
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::{accepted, assert_done, holding, idle, package, refusal, view};
+use super::{accepted, assert_done, ended, holding, idle, package, refusal, view};
 
 /// Uploads at once.
 const AT_ONCE: usize = 6;
@@ -232,4 +232,23 @@ async fn an_accepted_upload_outlasts_credentials_and_rights_that_are_taken_away(
         assert_done(&store, &upload).await;
         assert_only(&replicas, &source, store, number + 1).await;
     }
+}
+
+/// What is wrong with it may be the upload itself, and nobody may download it for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_the_storage_never_takes_though_it_is_well_is_given_up() {
+    let Some(replicas) = Replicas::start().await else { return };
+    let (proxy, reached) = behind(&replicas).await;
+    let source = FakeSource::serving(package(0)).await;
+    let store = replicas.store(&source, &impatient(&reached));
+    proxy.set(vec![Rule::all(&["/ready"], Fate::Late(Duration::ZERO)), Rule::all(&["PUT "], Fate::Status(403))]);
+    let upload = accepted(&store, store.request(source.url()).version("1")).await;
+    let failed = ended(&store, &upload).await;
+    assert_eq!(failed["error"]["code"], "UPLOAD_ABANDONED", "{failed}");
+    assert_eq!(source.requests().len(), 3, "as many as it has lives");
+    assert_eq!(store.get("/readyz").await.status, 200);
+    proxy.set(Vec::new());
+    let taken = store.send(store.request(source.url()).version("2")).await;
+    assert_eq!(taken.status, 200, "{}", taken.body);
+    assert_only(&replicas, &source, store, 1).await;
 }

@@ -110,6 +110,13 @@ impl JobQueue for PostgresCatalog {
         given.map_err(queue_failed)
     }
 
+    /// What is in nobody's name anybody may claim.
+    fn adopt(&self, _: JobRecord) {}
+
+    async fn stay_alive(&self) -> Result<(), QueueError> {
+        retried!(stay_alive(&self.pool, &self.state)).map_err(queue_failed)
+    }
+
     async fn finish(&self, job: JobRecord, end: JobEnd, fence: Option<Fence>) -> Result<(), QueueError> {
         let ended_ms = retried!(while it is away, self.try_finish(&job, &end, fence))?;
         self.has_ended(job.view, end, ended_ms);
@@ -345,6 +352,16 @@ async fn claim(
     let Some(row) = row else { return Ok(None) };
     let fence = Fence { holder, epoch: unsigned(row.try_get("epoch")?)? };
     Ok(Some((JobId::from_uuid(row.try_get("id")?), fence, row.try_get("is_cancelled")?)))
+}
+
+/// As a claim does before it looks, and under the same lock.
+async fn stay_alive(pool: &PgPool, state: &QueueState) -> Result<(), sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    let lock = "select set_config('synchronous_commit', 'off', true), pg_advisory_xact_lock(7301, 0)";
+    sqlx::query(lock).execute(&mut *tx).await?;
+    let alive = sqlx::query("select take_back($1, $2)").bind(state.process).bind(state.limits.lease);
+    alive.execute(&mut *tx).await?;
+    tx.commit().await
 }
 
 /// Which claims are good still, and whether somebody asks for the ends of their jobs.

@@ -162,13 +162,18 @@ impl ClaimTable {
         self.give_up(id, |entry| entry.lease.as_ref().map(|lease| lease.fence) == fence, State::queue_again);
     }
 
-    /// It goes on without its caller from now on.
+    /// It goes on without its caller from now on. Each request that waits for it may say so, with a key of its own.
     pub(super) fn accept(&self, record: JobRecord) {
         let mut state = self.state();
         let id = record.view.id;
         match state.jobs.get_mut(&id) {
             Some(entry) => {
-                (entry.is_accepted, entry.record) = (true, record);
+                (entry.is_accepted, entry.record.lives) = (true, record.lives);
+                for key in record.keys {
+                    if !entry.record.keys.contains(&key) {
+                        entry.record.keys.push(key);
+                    }
+                }
                 if entry.place != Place::Parked {
                     state.announce(id);
                 }
@@ -181,11 +186,16 @@ impl ClaimTable {
         }
     }
 
-    /// How often a process began to work on it, from now on.
+    /// Counts a life more of it, or one less.
     pub(super) fn count_life(&self, id: JobId, by: i32) {
         if let Some(entry) = self.state().jobs.get_mut(&id) {
             entry.record.lives = entry.record.lives.saturating_add_signed(by);
         }
+    }
+
+    /// How often a process began to work on it.
+    pub(super) fn lives(&self, id: JobId) -> Option<u32> {
+        self.state().jobs.get(&id).map(|entry| entry.record.lives)
     }
 
     pub(super) fn cancel(&self, id: JobId) -> bool {

@@ -97,10 +97,10 @@ pub(super) async fn record_acceptance(tx: &mut Transaction<'_, Sqlite>, job: &Jo
     record_keys(tx, job, now_ms()).await.map(drop)
 }
 
-/// Records one life more of an accepted upload, or one less.
-pub(super) async fn count_life(writer: &SqlitePool, id: JobId, by: i32) -> Result<(), CatalogError> {
-    let counted = sqlx::query("update job set lives = max(lives + ?, 0) where id = ? and state is null")
-        .bind(by)
+/// Records how many lives an accepted upload has had.
+pub(super) async fn record_lives(writer: &SqlitePool, id: JobId, lives: u32) -> Result<(), CatalogError> {
+    let counted = sqlx::query("update job set lives = ? where id = ? and state is null")
+        .bind(lives)
         .bind(id.to_string())
         .execute(writer)
         .await;

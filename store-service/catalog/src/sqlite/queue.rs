@@ -1,18 +1,24 @@
 //! The queue of jobs: in memory as long as a job waits or runs, in SQLite what must outlive this process.
 
+use std::time::Duration;
+
 use linkgate_contract::{JobId, ModuleRef, PackageVersion, Sha256};
 use linkgate_store_core::failpoint::{Step, reached};
 use linkgate_store_core::ingest::now_ms;
 use linkgate_store_core::ingest::ports::{
-    BeatReply, Claim, Enqueued, Fence, Heartbeat, HolderId, JobEnd, JobQueue, JobRecord, JobView, NewJob, PackageRow,
-    QueueError, UploadKey,
+    BeatReply, CatalogError, Claim, Enqueued, Fence, Heartbeat, HolderId, JobEnd, JobQueue, JobRecord, JobView, NewJob,
+    PackageRow, QueueError, UploadKey,
 };
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 use super::SqliteCatalog;
 use super::database::BEGIN;
 use super::jobs;
 use crate::again::{from_catalog, queue_failed, retried};
+
+/// How long after a failure what must be written is written again.
+const RECORD_AGAIN: Duration = Duration::from_secs(1);
 
 impl JobQueue for SqliteCatalog {
     async fn enqueue(&self, job: NewJob) -> Result<Enqueued, QueueError> {
@@ -42,15 +48,31 @@ impl JobQueue for SqliteCatalog {
     }
 
     async fn begin_life(&self, id: JobId) -> Result<(), QueueError> {
-        retried!(while it is away, jobs::count_life(&self.writer, id, 1)).map_err(from_catalog)?;
         self.claims.count_life(id, 1);
-        Ok(())
+        let counted = retried!(while it is away, self.record_lives(id)).map_err(from_catalog);
+        if counted.is_err() {
+            self.claims.count_life(id, -1);
+        }
+        counted
     }
 
     async fn give_life_back(&self, id: JobId) -> Result<(), QueueError> {
-        // Whatever becomes of the rest, this process does not count it any more.
         self.claims.count_life(id, -1);
-        jobs::count_life(&self.writer, id, -1).await.map_err(from_catalog)
+        match self.record_lives(id).await {
+            Err(CatalogError::Unavailable(_)) => {
+                tokio::spawn(self.clone().record_lives_later(id));
+                Ok(())
+            }
+            recorded => recorded.map_err(from_catalog),
+        }
+    }
+
+    fn adopt(&self, job: JobRecord) {
+        self.claims.accept(job);
+    }
+
+    async fn stay_alive(&self) -> Result<(), QueueError> {
+        Ok(())
     }
 
     async fn finish(&self, job: JobRecord, end: JobEnd, fence: Option<Fence>) -> Result<(), QueueError> {
@@ -112,6 +134,21 @@ impl SqliteCatalog {
         tx.commit().await.map_err(queue_failed)?;
         reached(Step::Accepted);
         Ok(())
+    }
+
+    /// Writes down what this process counts.
+    async fn record_lives(&self, id: JobId) -> Result<(), CatalogError> {
+        match self.claims.lives(id) {
+            Some(lives) => jobs::record_lives(&self.writer, id, lives).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Once the database is back, or nobody has the job any more.
+    async fn record_lives_later(self, id: JobId) {
+        while !self.writer.is_closed() && self.record_lives(id).await.is_err() {
+            sleep(RECORD_AGAIN).await;
+        }
     }
 
     /// When it ended.

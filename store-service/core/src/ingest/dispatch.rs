@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use linkgate_contract::JobId;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
@@ -25,16 +25,26 @@ pub(super) fn start<V: Services>(ingest: &Arc<Ingest<V>>, holder: HolderId, ende
     let (queue, beats) = (ingest.catalog.clone(), ingest.rules.queue.lease / BEATS_PER_LEASE);
     let (outage, stop) = (ingest.outage.clone(), ingest.stop.clone());
     // What is claimed once it stops would only be given back.
-    let claiming = claim_jobs(Arc::downgrade(ingest), queue, outage.clone(), holder);
+    let claiming = claim_jobs(Arc::downgrade(ingest), queue, outage.clone(), holder, beats);
     tokio::spawn(ended.clone().run_until_cancelled_owned(stop.clone().run_until_cancelled_owned(claiming)));
     let waiting = wait_out(Arc::downgrade(ingest), outage);
     tokio::spawn(ended.clone().run_until_cancelled_owned(stop.run_until_cancelled_owned(waiting)));
     tokio::spawn(ended.run_until_cancelled_owned(send_heartbeats(Arc::downgrade(ingest), beats)));
 }
 
-async fn claim_jobs<V: Services>(ingest: Weak<Ingest<V>>, queue: V::Catalog, outage: Outage, holder: HolderId) {
+async fn claim_jobs<V: Services>(
+    ingest: Weak<Ingest<V>>,
+    queue: V::Catalog,
+    outage: Outage,
+    holder: HolderId,
+    beats: Duration,
+) {
     loop {
-        outage.over().await;
+        while timeout(beats, outage.over()).await.is_err() {
+            if let Err(e) = queue.stay_alive().await {
+                warn!(error = chain(&e), "Cannot say that this store is alive; trying again");
+            }
+        }
         let claimed = tokio::select! {
             claimed = queue.claim(holder) => claimed,
             _ = outage.begun() => continue,

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::job::{Job, RecordState, Stage};
+use super::outage::Away;
 use super::ports::{Catalog as _, JobEnd, JobQueue as _, JobView, PackageRow, QueueError, Services};
 use super::{Ingest, IngestError};
 
@@ -33,6 +34,7 @@ impl<V: Services> Ingest<V> {
             Some(end) => Some(end.clone()),
             None => tokio::select! {
                 end = self.end_elsewhere(view.id, |_| {}) => end?,
+                away = self.is_away_for_long() => return Err(IngestError::Away(away)),
                 () = self.stop.cancelled() => return Err(IngestError::Stopping),
             },
         };
@@ -76,8 +78,16 @@ impl<V: Services> Ingest<V> {
             }
             () = job.claimed() => Ok(None),
             () = self.catalog.cancel_requested(job.id()) => Err(IngestError::Cancelled),
+            // The other one may wait for what is away.
+            away = self.gives_up_waiting(job) => Err(IngestError::Away(away)),
             reason = self.stopped(job) => Err(reason),
         }
+    }
+
+    /// Resolves when something is away that whoever asks may wait for, and has waited for as long as for a turn.
+    async fn is_away_for_long(&self) -> Away {
+        sleep(self.rules.queue.queue_timeout).await;
+        self.outage.begun().await
     }
 
     /// Ends a job like the one that did the same. That one may be this job itself, which another process has ended.

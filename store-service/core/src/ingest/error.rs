@@ -100,19 +100,22 @@ pub enum IngestError {
     /// Another process has claimed the job: this one had shown no sign of life for too long.
     #[error("another process works on the upload now")]
     ClaimLost,
-    /// The store ended so often while it worked on this that it does not try again.
-    #[error("the store ended {lives} times while it worked on the upload")]
+    /// The store ended or failed so often while it worked on this that it does not try again.
+    #[error("the store ended or failed {lives} times while it worked on the upload")]
     GivenUp {
         /// How often.
         lives: u32,
     },
+    /// What it needs was away when another upload needed it, and is not back.
+    #[error("{0} was away when another upload needed it, and is not back")]
+    Away(Away),
     /// The store is stopping.
     #[error("the store is stopping")]
     Stopping,
 }
 
 impl IngestError {
-    /// The storage or the database, if it is away, which it will not be for good.
+    /// What this shows to be away, which it will not be for good.
     pub(super) fn away(&self) -> Option<Away> {
         match self {
             Self::Blob(BlobError::Unavailable(_)) => Some(Away::Blobs),
@@ -125,7 +128,7 @@ impl IngestError {
 
     /// Whether an upload that was accepted is done again, as often as its lives allow: what failed is over by then.
     pub(super) fn may_be_done_again(&self) -> bool {
-        self.away().is_some() || matches!(self, Self::Blob(BlobError::Swept))
+        self.away().is_some() || matches!(self, Self::Away(_) | Self::Blob(BlobError::Swept))
     }
 
     /// What it is called in metrics.
@@ -153,6 +156,7 @@ impl IngestError {
             | Self::Catalog(_)
             | Self::Queue(_)
             | Self::JoinedFailed(_)
+            | Self::Away(_)
             | Self::GivenUp { .. } => "failed",
             Self::Archive(_) => "package_refused",
             Self::NoSealingKey | Self::SealLost => "source_credential",

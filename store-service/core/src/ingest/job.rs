@@ -255,6 +255,11 @@ impl<R: PackageRequest> Job<R> {
         self.has_no_queue_timeout.store(true, Ordering::Relaxed);
     }
 
+    /// Nobody could be told so.
+    pub(super) fn restore_queue_timeout(&self) {
+        self.has_no_queue_timeout.store(false, Ordering::Relaxed);
+    }
+
     /// Whether somebody was told that it goes on.
     pub(super) fn goes_on(&self) -> bool {
         self.has_no_queue_timeout.load(Ordering::Relaxed)
@@ -262,11 +267,11 @@ impl<R: PackageRequest> Job<R> {
 
     /// Resolves when it has waited long enough.
     pub(super) async fn queue_timed_out(&self, timeout: Duration) {
-        if !self.has_no_queue_timeout.load(Ordering::Relaxed) {
+        loop {
             tokio::time::sleep(timeout).await;
-        }
-        if self.has_no_queue_timeout.load(Ordering::Relaxed) {
-            std::future::pending().await
+            if !self.goes_on() {
+                return;
+            }
         }
     }
 

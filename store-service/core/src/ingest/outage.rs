@@ -3,6 +3,7 @@
 //! Promises: this process claims nothing until both can be written again, and then not at once after the failure: what fails
 //! though all seems well is not downloaded again and again. What was accepted and failed for this is claimed again then.
 
+use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use super::ports::{BlobError, QueueError, Services};
+use super::job::{Job, RecordState};
+use super::ports::Services;
 use super::{Ingest, IngestError};
 
 /// After the first outage; then twice as long each time, up to the last. No longer than callers wait for their turn.
@@ -18,13 +20,17 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(10);
 /// After so long without one, an outage is the first again.
 const CALM: Duration = Duration::from_secs(60);
+/// How often a job is looked at that may be accepted meanwhile.
+const LOOK_FOR_ACCEPTANCE: Duration = Duration::from_millis(200);
 /// How often it is asked whether what was away is back.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// What was away.
+/// What is away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Away {
+pub enum Away {
+    /// The storage.
     Blobs,
+    /// The database.
     Catalog,
 }
 
@@ -37,23 +43,25 @@ struct State {
     away: Option<Away>,
     /// How many uploads have failed for it.
     failures: u64,
+    /// Whether it was away still when it was looked for.
+    is_seen: bool,
 }
 
-impl Away {
-    /// Why an upload does not begin.
-    pub(super) fn into_error(self) -> IngestError {
-        const WHY: &str = "it was away when an upload needed it, and is not back";
-        match self {
-            Self::Blobs => IngestError::Blob(BlobError::Unavailable(WHY.into())),
-            Self::Catalog => IngestError::Queue(QueueError::Unavailable(WHY.into())),
-        }
+impl fmt::Display for Away {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Blobs => "the storage",
+            Self::Catalog => "the database",
+        })
     }
 }
 
 impl Outage {
     /// An upload failed for it.
     pub(super) fn note(&self, away: Away) {
-        self.0.send_modify(|state| *state = State { away: Some(away), failures: state.failures.wrapping_add(1) });
+        self.0.send_modify(|state| {
+            (state.away, state.failures) = (Some(away), state.failures.wrapping_add(1));
+        });
     }
 
     /// What is away.
@@ -61,9 +69,18 @@ impl Outage {
         self.0.borrow().away
     }
 
-    /// Waits until something is away, and says how many uploads have failed.
-    pub(super) async fn begun(&self) -> u64 {
-        self.wait_for(|state| state.away.is_some()).await.failures
+    /// Waits until something is, and says what.
+    pub(super) async fn begun(&self) -> Away {
+        self.wait_for(|state| state.away.is_some()).await.away.unwrap_or(Away::Catalog)
+    }
+
+    /// The same of what is not back at once.
+    pub(super) async fn lasts(&self) -> Away {
+        self.wait_for(|state| state.is_seen).await.away.unwrap_or(Away::Catalog)
+    }
+
+    fn confirm(&self) {
+        self.0.send_modify(|state| state.is_seen = true);
     }
 
     /// Waits until nothing is.
@@ -71,15 +88,15 @@ impl Outage {
         self.wait_for(|state| state.away.is_none()).await;
     }
 
-    /// All is well, unless more uploads have failed.
-    fn end(&self, failures: u64) {
+    /// All is well, unless more than so many uploads have failed. Says whether it is.
+    fn end(&self, failures: u64) -> bool {
         self.0.send_if_modified(|state| {
             let is_over = state.failures == failures;
             if is_over {
-                state.away = None;
+                (state.away, state.is_seen) = (None, false);
             }
             is_over
-        });
+        })
     }
 
     async fn wait_for(&self, mut is_so: impl FnMut(&State) -> bool) -> State {
@@ -93,19 +110,21 @@ impl Outage {
 pub(super) async fn wait_out<V: Services>(ingest: Weak<Ingest<V>>, outage: Outage) {
     let (mut pause, mut last) = (FIRST_PAUSE, None::<Instant>);
     loop {
-        let failures = outage.begun().await;
+        let failures = outage.wait_for(|state| state.away.is_some()).await.failures;
         if last.is_none_or(|last| last.elapsed() > CALM) {
             pause = FIRST_PAUSE;
         }
         warn!(
             "No upload is begun until the storage and the database can be written: one of them was away when an upload needed it"
         );
-        sleep(pause).await;
         while !is_ready(&ingest).await {
+            outage.confirm();
             sleep(LOOK_EVERY).await;
         }
-        outage.end(failures);
-        info!("The storage and the database can be written; uploads are begun again");
+        sleep(pause).await;
+        if outage.end(failures) {
+            info!("The storage and the database can be written; uploads are begun again");
+        }
         (pause, last) = ((pause * 2).min(LAST_PAUSE), Some(Instant::now()));
     }
 }
@@ -115,5 +134,33 @@ async fn is_ready<V: Services>(ingest: &Weak<Ingest<V>>) -> bool {
     match ingest.upgrade() {
         Some(ingest) => ingest.ready().await.is_ok(),
         None => true,
+    }
+}
+
+impl<V: Services> Ingest<V> {
+    /// Waits, while something is away, for a job that has no place on the queue. What goes on without its caller does not wait here:
+    /// given up, it is claimed again by whoever can do it.
+    ///
+    /// # Errors
+    /// [`IngestError::Away`] once it is that, or its caller has waited for long enough.
+    pub(super) async fn wait_until_back(&self, job: &Job) -> Result<(), IngestError> {
+        tokio::select! {
+            () = self.outage.over() => Ok(()),
+            away = self.gives_up_waiting(job) => Err(IngestError::Away(away)),
+            () = is_accepted(job) => self.outage.away().map_or(Ok(()), |away| Err(IngestError::Away(away))),
+            reason = self.stopped(job) => Err(reason),
+        }
+    }
+
+    /// Resolves when a caller has waited for as long as for a turn, and something is away.
+    pub(super) async fn gives_up_waiting(&self, job: &Job) -> Away {
+        job.queue_timed_out(self.rules.queue.queue_timeout).await;
+        self.outage.begun().await
+    }
+}
+
+async fn is_accepted(job: &Job) {
+    while *job.record_state.lock().await != RecordState::Accepted {
+        sleep(LOOK_FOR_ACCEPTANCE).await;
     }
 }

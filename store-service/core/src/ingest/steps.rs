@@ -14,8 +14,8 @@ use super::log::log_end;
 use super::outage::Away;
 use super::ports::{
     Access, BlobStore, BlobWriter, BytesFrom, Catalog, CatalogError, CatalogReader, Chunk, Enqueued, FetchRequest,
-    Fetched, FinishedBlob, JobQueue, NewJob, NewPackage, PackageRow, Recorded, Services, Source, SourceError,
-    SourceStream, StoredPackage,
+    Fetched, FinishedBlob, JobEnd, JobQueue, NewJob, NewPackage, PackageRow, QueueError, Recorded, Services, Source,
+    SourceError, SourceStream, StoredPackage,
 };
 use super::provenance::Arrived;
 use super::{Ingest, IngestError, PackageRequest, Upload, chain, free_unless_referenced};
@@ -127,23 +127,41 @@ impl<V: Services> Ingest<V> {
     async fn record_failure(&self, job: &Job, error: &IngestError) {
         let mut state = job.record_state.lock().await;
         let is_known = *state == RecordState::Accepted || job.has_reached(Stage::Fetching);
-        let mut away = error.away();
-        if let Some(end) = self.end(job, Err(error)).filter(|_| is_known)
-            && let Err(e) = self.catalog.finish(job.record(), end, job.fence()).await
-        {
-            let id = job.id();
-            error!(job.id = %id, error = chain(&e), "Cannot record the end of job `{id}`; if it was accepted, it is begun again");
-            away = away.or(IngestError::from(e).away());
-        }
-        // One that only waited has learned nothing.
-        if let Some(away) = away.filter(|_| is_known) {
+        if let Some(away) = error.away().filter(|_| is_known) {
             self.outage.note(away);
         }
-        let is_no_fault_of_its_own = matches!(error, IngestError::Stopping) || error.away().is_some();
-        if *state == RecordState::Accepted && job.has_reached(Stage::Fetching) && is_no_fault_of_its_own {
+        if is_known && let Some(end) = self.end(job, Err(error)) {
+            self.record_end(job, end, *state).await;
+        }
+        if *state == RecordState::Accepted
+            && job.has_reached(Stage::Fetching)
+            && self.is_no_fault_of_its_own(error).await
+        {
             self.give_life_back(job).await;
         }
         *state = RecordState::Ended;
+    }
+
+    /// What nobody was told of is not worth waiting for a database that is away.
+    async fn record_end(&self, job: &Job, end: JobEnd, state: RecordState) {
+        if state != RecordState::Accepted && self.outage.away() == Some(Away::Catalog) {
+            return;
+        }
+        let (id, is_cancelled) = (job.id(), matches!(end, JobEnd::Cancelled(_)));
+        let Err(e) = self.catalog.finish(job.record(), end, job.fence()).await else { return };
+        error!(job.id = %id, error = chain(&e), "Cannot record the end of job `{id}`; if it was accepted, it is begun again");
+        if !matches!(e, QueueError::Fenced) {
+            self.outage.note(Away::Catalog);
+        }
+        if is_cancelled {
+            // Whoever claims it again hears of it, if the database can note that.
+            let _is_noted = self.catalog.cancel(id).await;
+        }
+    }
+
+    /// What fails though all seems well may be the fault of the upload: its lives say how often that is tried.
+    async fn is_no_fault_of_its_own(&self, error: &IngestError) -> bool {
+        matches!(error, IngestError::Stopping) || error.away().is_some() && self.ready().await.is_err()
     }
 
     async fn give_life_back(&self, job: &Job) {
@@ -213,6 +231,10 @@ impl<V: Services> Ingest<V> {
         if job.fence().is_some() {
             return Ok(Enqueued::Queued);
         }
+        while self.outage.away().is_some() {
+            job.reach(Stage::Queued);
+            self.wait_until_back(job).await?;
+        }
         let host = job.upload.request.package_url.host().to_string();
         let is_resumed = *job.record_state.lock().await == RecordState::Accepted;
         let (record, key) = (job.record(), job.upload_key());
@@ -225,9 +247,9 @@ impl<V: Services> Ingest<V> {
             tokio::select! {
                 () = job.claimed() => Ok(Enqueued::Queued),
                 gone = self.is_gone_elsewhere(job.id()) => gone.map(|()| Enqueued::Joined(job.id())).map_err(Into::into),
-                () = job.queue_timed_out(self.rules.queue.queue_timeout) => {
-                    Err(self.outage.away().map_or(IngestError::Busy, Away::into_error))
-                }
+                () = job.queue_timed_out(self.rules.queue.queue_timeout) => Err(IngestError::Busy),
+                // Another store may be able to do it, or its caller to ask that one.
+                away = self.outage.lasts() => Err(IngestError::Away(away)),
             }
         };
         let waited = tokio::select! {

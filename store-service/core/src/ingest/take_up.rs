@@ -47,7 +47,7 @@ impl<V: Services> Ingest<V> {
     /// If the catalog fails.
     pub async fn resume(self: &Arc<Self>) -> Result<(), QueueError> {
         for record in self.catalog.unfinished().await? {
-            match self.take_up(record, None).await {
+            match self.take_up(record, None, false).await {
                 // Another process, or this one, has claimed it meanwhile.
                 Ok(()) | Err(QueueError::Fenced) => {}
                 Err(error) => return Err(error),
@@ -58,13 +58,19 @@ impl<V: Services> Ingest<V> {
 
     /// Works on a job that this process has claimed and does not know: its own is gone.
     pub(super) async fn take_over(self: &Arc<Self>, claim: Claim) {
-        let id = claim.record.view.id;
-        if let Err(e) = self.take_up(claim.record, Some(claim.fence)).await {
+        let Claim { record, fence, is_cancelled } = claim;
+        let id = record.view.id;
+        if let Err(e) = self.take_up(record, Some(fence), is_cancelled).await {
             error!(job.id = %id, error = chain(&e), "Cannot take over job `{id}`; it is claimed again when its lease runs out");
         }
     }
 
-    async fn take_up(self: &Arc<Self>, record: JobRecord, fence: Option<Fence>) -> Result<(), QueueError> {
+    async fn take_up(
+        self: &Arc<Self>,
+        record: JobRecord,
+        fence: Option<Fence>,
+        is_cancelled: bool,
+    ) -> Result<(), QueueError> {
         let (id, created_ms, lives) = (record.view.id, record.view.created_ms, record.lives);
         if lives >= self.rules.max_lives {
             return self.give_up(record, fence).await;
@@ -74,8 +80,12 @@ impl<V: Services> Ingest<V> {
                 info!(job.id = %id, request.id = upload.request_id, "Took job `{id}` up again, which was accepted before");
                 let job = Job::new(id, upload, created_ms, RecordState::Accepted);
                 let job = job.with_lives(lives).sealed_by(&self.rules.sealer);
-                if let Some(fence) = fence {
-                    job.hand_claim(fence);
+                match fence {
+                    Some(fence) => _ = job.hand_claim(fence),
+                    None => self.catalog.adopt(job.record()),
+                }
+                if is_cancelled {
+                    job.cancel.cancel();
                 }
                 // Its keys lead to it through the catalog. A store that starts may find it waiting and claim it at the same time.
                 let listed = self.jobs.list_own(job, |job, listed| self.spawn(job, listed));
@@ -122,7 +132,7 @@ impl<V: Services> Ingest<V> {
             app.code = record.view.target.app.as_str(),
             package.url = record.request.source_url,
             job.lives = lives,
-            "Gave up job `{id}`: the store ended {lives} times while it worked on it; look why before you let it be uploaded again"
+            "Gave up job `{id}`: the store ended or failed {lives} times while it worked on it; look why before you let it be uploaded again"
         );
         let failure = Failure::from_problem(&(self.rules.explain)(&IngestError::GivenUp { lives }));
         self.catalog.finish(record, JobEnd::Failed(failure), fence).await

@@ -177,7 +177,8 @@ macro_rules! conformance_tests {
         $crate::conformance_tests! { $adapters }
         $crate::conformance_tests! { $adapters:
             publishing_and_collecting_lose_nothing, accepted_jobs_are_claimed_again,
-            accepted_jobs_that_were_withdrawn_are_queued_again
+            accepted_jobs_that_were_withdrawn_are_queued_again, accepted_jobs_in_hand_are_queued_when_they_are_given_up,
+            accepted_jobs_are_known_by_what_they_were_queued_with
         }
     };
     ($adapters:ty) => {

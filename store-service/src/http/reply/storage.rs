@@ -3,7 +3,7 @@
 use linkgate_contract::{ErrorCode, Problem, Text};
 use linkgate_store_core::download::DownloadError;
 use linkgate_store_core::ingest::ports::{BlobError, CatalogError, QueueError};
-use linkgate_store_core::ingest::{NotReady, chain};
+use linkgate_store_core::ingest::{Away, NotReady, chain};
 use tracing::error;
 
 /// What a caller reads where packages could not be looked up.
@@ -44,6 +44,24 @@ pub(super) fn queue_problem(error: &QueueError) -> Problem {
     }
 }
 
+/// What a caller reads whose upload is not begun.
+pub(super) fn away_problem(away: Away) -> Problem {
+    match away {
+        Away::Blobs => storage_away(),
+        Away::Catalog => database_away(),
+    }
+}
+
+fn storage_away() -> Problem {
+    Problem::with_detail(
+        ErrorCode::Unavailable,
+        Text::fixed(
+            "对象存储暂时不可用，请稍后重试",
+            "The object storage cannot be used at the moment, try again later",
+        ),
+    )
+}
+
 fn database_away() -> Problem {
     Problem::with_detail(
         ErrorCode::Unavailable,
@@ -55,13 +73,7 @@ fn database_away() -> Problem {
 pub(super) fn blob_problem(error: &BlobError) -> Problem {
     match error {
         BlobError::NoSpace(_) => Problem::new(ErrorCode::InsufficientStorage),
-        BlobError::Unavailable(_) => Problem::with_detail(
-            ErrorCode::Unavailable,
-            Text::fixed(
-                "对象存储暂时不可用，请稍后重试",
-                "The object storage cannot be used at the moment, try again later",
-            ),
-        ),
+        BlobError::Unavailable(_) => storage_away(),
         BlobError::Swept => Problem::with_detail(
             ErrorCode::Unavailable,
             Text::fixed(

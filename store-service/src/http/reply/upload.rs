@@ -10,7 +10,7 @@ use super::change::{protected, quota_exceeded};
 use super::package::archive_problem;
 use super::request::used_up;
 use super::source::{size_mismatch, source_problem, too_large};
-use super::storage::{blob_problem, catalog_problem, queue_problem};
+use super::storage::{away_problem, blob_problem, catalog_problem, queue_problem};
 use crate::http::body::BodyError;
 
 /// What a caller reads of an upload that failed.
@@ -52,8 +52,8 @@ pub(in crate::http) fn ingest_problem(error: &IngestError) -> Problem {
         IngestError::GivenUp { lives } => Problem::with_detail(
             ErrorCode::UploadAbandoned,
             Text::made(
-                format!("服务 {lives} 次在处理该上传时异常退出，已放弃该上传"),
-                format!("The service ended {lives} times while it worked on the upload, and gave it up"),
+                format!("服务 {lives} 次在处理该上传时异常退出或失败，已放弃该上传"),
+                format!("The service ended or failed {lives} times while it worked on the upload, and gave it up"),
             ),
         ),
         IngestError::NoSealingKey => no_sealing_key(),
@@ -66,6 +66,7 @@ pub(in crate::http) fn ingest_problem(error: &IngestError) -> Problem {
         ),
         IngestError::Cancelled => Problem::new(ErrorCode::UploadCancelled),
         IngestError::KeyReused => Problem::new(ErrorCode::IdempotencyKeyReused),
+        IngestError::Away(away) => away_problem(*away),
         IngestError::ClaimLost | IngestError::Stopping => Problem::new(ErrorCode::Unavailable),
     }
 }

@@ -61,3 +61,19 @@ async fn a_database_that_takes_a_connection_and_says_nothing_holds_nobody_up() {
     let refused = PostgresCatalog::connect(&address, LIMITS).await.err().unwrap();
     assert!(refused.to_string().contains("no answer came in"), "{refused}");
 }
+
+/// A process that claims nothing for a while has what waits and what is announced in its name all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_only_says_that_it_is_alive_keeps_what_is_its_own() {
+    let Some((server, [one])) = processes(LIMITS).await else { return };
+    enqueue(&one, &job(1, "h", "a")).await;
+    let _reserved = one.reserve(announcement(9, 30, 100)).await.unwrap();
+    let mut connection = PgConnection::connect(&server.address()).await.unwrap();
+    let soon = "clock_timestamp() + interval '1 minute'";
+    let shorten = format!("update job set lease_until = {soon}; update reservation set lease_until = {soon}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(shorten)).execute(&mut connection).await.unwrap();
+    one.stay_alive().await.unwrap();
+    let long = "select (select lease_until from job) > clock_timestamp() + interval '30 minutes'
+        and (select lease_until from reservation) > clock_timestamp() + interval '30 minutes'";
+    assert!(ask::<bool>(&server, long).await);
+}

@@ -39,6 +39,12 @@ pub trait JobQueue: Clone + Send + Sync + 'static {
     fn begin_life(&self, id: JobId) -> impl Future<Output = Result<(), QueueError>> + Send;
     /// Takes that back: the process stops, and nothing about the job made it.
     fn give_life_back(&self, id: JobId) -> impl Future<Output = Result<(), QueueError>> + Send;
+    /// This process has a job in hand that was accepted before, and that it has not claimed: it may have to give it up before it
+    /// has a place on the queue.
+    fn adopt(&self, job: JobRecord);
+    /// Says that this process is alive, for what is reserved, waits and follows in its name, while it claims nothing. Whoever claims
+    /// says so by that.
+    fn stay_alive(&self) -> impl Future<Output = Result<(), QueueError>> + Send;
     /// Records that a job ended without a package. Its keys are free again.
     ///
     /// [`QueueError::Fenced`] if this fence is not that of its last claim: nothing is recorded.

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use linkgate_contract::{ModuleName, ModuleRef, PackageVersion, Sha256};
+use serde_json::json;
 
 use super::{Adapters, LIMITS, claim, enqueue, failed, id, job, nothing_to_claim, package};
 use crate::budget::{Bounds, Exhausted};
 use crate::ingest::ports::{
-    BeatReply, Catalog, CatalogError, Claim, Enqueued, Heartbeat, HolderId, JobEnd, JobKey, JobQueue, JobState,
-    JobView, Maintenance as _, NewJob, QueueError,
+    BeatReply, Catalog, CatalogError, Claim, Enqueued, Heartbeat, HolderId, JobEnd, JobKey, JobQueue, JobRecord,
+    JobRequest, JobState, JobView, Maintenance as _, NewJob, QueueError,
 };
 use crate::settings::QueueLimits;
 use crate::testing::example_target;
@@ -324,6 +325,49 @@ pub async fn accepted_jobs_that_were_withdrawn_are_queued_again<A: Adapters>() {
     assert!(nothing_to_claim(&queue).await, "it is its own task's");
     queue.release(id(&waits), None);
     assert_eq!(claim(&queue, holder).await.record.view.id, id(&waits));
+}
+
+/// The same of one that has no place on the queue yet, since its process has only just begun.
+pub async fn accepted_jobs_in_hand_are_queued_when_they_are_given_up<A: Adapters>() {
+    let adapters = A::create(LIMITS).await;
+    let (queue, in_hand) = (adapters.catalog(), job(1, "h", "a"));
+    let record = JobRecord { upload_key: Some(in_hand.key), ..in_hand.record.clone() };
+    queue.accept(record.clone()).await.unwrap();
+    drop(queue);
+    let adapters = adapters.reopen(LIMITS).await;
+    let queue = adapters.catalog();
+    queue.adopt(record);
+    assert!(queue.unfinished().await.unwrap().is_empty(), "this process has it");
+    assert!(nothing_to_claim(&queue).await);
+    queue.release(id(&in_hand), None);
+    let claimed = claim(&queue, HolderId::random()).await;
+    assert_eq!(claimed.record.view.id, id(&in_hand));
+    assert_eq!(queue.enqueue(in_hand.clone()).await.unwrap(), Enqueued::Joined(id(&in_hand)));
+}
+
+/// What a job is known by, it is known by until it ends, whatever is said of it in between; and not afterwards.
+pub async fn accepted_jobs_are_known_by_what_they_were_queued_with<A: Adapters>() {
+    let adapters = A::create(LIMITS).await;
+    let (queue, holder) = (adapters.catalog(), HolderId::random());
+    let key = JobKey { key: Sha256::from_bytes([7; 32]), fingerprint: Sha256::from_bytes([1; 32]) };
+    let mut first = job(1, "h", "a");
+    first.record.keys.push(key);
+    first.record.request.body = json!({"version": "1.0"}).to_string();
+    enqueue(&queue, &first).await;
+    let sealed = JobRequest { body: "sealed".to_owned(), ..first.record.request.clone() };
+    queue.accept(JobRecord { keys: Vec::new(), request: sealed, ..first.record.clone() }).await.unwrap();
+    let versions = queue.uploading(&example_target()).await.unwrap();
+    assert_eq!(versions, [PackageVersion::new("1.0").unwrap()]);
+    let mut second = job(2, "h", "a");
+    second.record.keys.push(key);
+    assert_eq!(queue.enqueue(second.clone()).await.unwrap(), Enqueued::Joined(id(&first)));
+    let claimed = claim(&queue, holder).await;
+    queue.release(id(&first), Some(claimed.fence));
+    assert_eq!(queue.enqueue(second.clone()).await.unwrap(), Enqueued::Joined(id(&first)));
+    let again = claim(&queue, holder).await;
+    queue.accept(JobRecord { keys: Vec::new(), ..again.record.clone() }).await.unwrap();
+    queue.finish(again.record, failed(), Some(again.fence)).await.unwrap();
+    enqueue(&queue, &second).await;
 }
 
 /// A job that was accepted outlives the process that worked on it; every other one does not.
