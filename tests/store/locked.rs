@@ -65,12 +65,21 @@ async fn an_accepted_upload_outlasts_a_database_that_is_locked_for_long() {
     assert_eq!((waits.status, &waits.json()["code"]), (503, &"SERVICE_UNAVAILABLE".into()), "{}", waits.body);
     assert_eq!(source.requests().len(), 1, "nothing is downloaded that cannot be recorded");
     drop(other);
+    // Whether the store has looked again or not.
+    let again = store.send(store.request(source.url()).header("prefer", "respond-async")).await;
+    assert_eq!(again.status, 202, "{}", again.body);
     let done = wait_until(async || match told().await {
         document if document["ended"] == Value::Null => Err(format!("it did not end: {document}")),
         document => Ok(document),
     })
     .await;
     assert_eq!(done["package"]["sha256_signature"], sha256_hex(&package), "{done}");
+    let same = format!("link/{}", again.header("location").unwrap());
+    wait_until(async || match store.send(store.below(Method::GET, &same)).await.json() {
+        document if document["state"] == "done" => Ok(()),
+        document => Err(format!("it ends like the first one: {document}")),
+    })
+    .await;
     assert_eq!(source.requests().len(), 2, "it was downloaded once more");
     store.stop();
 }

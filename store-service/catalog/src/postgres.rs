@@ -389,9 +389,10 @@ impl Catalog for PostgresCatalog {
         provenance::find_statement(&self.pool, target, id).await
     }
 
-    /// A statement that changes nothing, which neither a standby nor a database that may only be read takes.
+    /// Writes that this process is alive, which neither a standby nor a database that may only be read takes; nor one that is full.
     async fn check(&self) -> Result<(), CatalogError> {
-        let done = sqlx::query("delete from reservation where job_id = $1").bind(uuid::Uuid::nil()).execute(&self.pool);
+        let alive = "update replica set seen_at = clock_timestamp() where holder = $1";
+        let done = sqlx::query(alive).bind(self.state.process).execute(&self.pool);
         done.await.map(|_| ()).map_err(failed)
     }
 }

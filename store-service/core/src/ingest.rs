@@ -291,6 +291,8 @@ impl<V: Services> Ingest<V> {
             return Err(e.into());
         }
         *record_state = RecordState::Accepted;
+        // Another one that asked for it may have failed to have it accepted.
+        live.job.lift_queue_timeout();
         Ok(true)
     }
 

@@ -199,7 +199,7 @@ pub(super) async fn record_acceptance(
                           process, lease_until, state, queue_no, epoch, host)
          values ($1, $2, $3, true, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
                  clock_timestamp() + $18, case when $19 then 'waiting' else 'parked' end,
-                 case when $19 then nextval('job_turn') end, case when $19 then nextval('job_turn') else 0 end, $20)
+                 nextval('job_turn'), case when $19 then nextval('job_turn') else 0 end, $20)
          on conflict (id) do update set is_accepted = true, request = excluded.request,
             private_hosts = excluded.private_hosts, opaque = excluded.opaque, credentials = excluded.credentials,
             sealed_credential = excluded.sealed_credential, lives = excluded.lives

@@ -298,35 +298,47 @@ async fn admit(tx: &mut PgConnection, job: &NewJob, state: &QueueState) -> Resul
 
 /// A claim on its way to whoever waits for it.
 struct Handed {
-    claim: Option<Claim>,
+    claim: Option<(Claim, Whose)>,
     chores: Chores,
+}
+
+/// Whose job was claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// It waits at this process.
+    Own,
+    /// Any process may have it.
+    Anybodys,
 }
 
 impl Handed {
     fn take(mut self) -> Option<Claim> {
-        self.claim.take()
+        self.claim.take().map(|(claim, _)| claim)
     }
 }
 
 impl Drop for Handed {
     fn drop(&mut self) {
-        if let Some(claim) = self.claim.take() {
-            self.chores.add(Chore::PutBack { id: claim.record.view.id, fence: claim.fence });
-        }
+        let Some((claim, whose)) = self.claim.take() else { return };
+        let (id, fence) = (claim.record.view.id, claim.fence);
+        self.chores.add(match whose {
+            Whose::Own => Chore::PutBack { id, fence },
+            Whose::Anybodys => Chore::Release { id, fence: Some(fence) },
+        });
     }
 }
 
-async fn ask(pool: &PgPool, state: &QueueState, holder: HolderId) -> Result<Option<Claim>, sqlx::Error> {
+async fn ask(pool: &PgPool, state: &QueueState, holder: HolderId) -> Result<Option<(Claim, Whose)>, sqlx::Error> {
     loop {
         let Some((id, fence, is_cancelled)) = claim(pool, state, holder).await? else { return Ok(None) };
-        let record = match state.own(id) {
-            Some(record) => Some(record),
-            None => jobs::find_record(pool, id).await?,
+        let found = match state.own(id) {
+            Some(record) => Some((record, Whose::Own)),
+            None => jobs::find_record(pool, id).await?.map(|record| (record, Whose::Anybodys)),
         };
-        if let Some(record) = record {
+        if let Some((record, whose)) = found {
             state.keep(&record);
             state.count_as_queued(id);
-            return Ok(Some(Claim { record, fence, is_cancelled }));
+            return Ok(Some((Claim { record, fence, is_cancelled }, whose)));
         }
         // Nobody was told of it, and nobody here knows it: its enqueuing was given up.
         release(pool, state, id, Some(fence)).await?;
@@ -399,7 +411,7 @@ async fn withdraw(pool: &PgPool, process: Uuid, id: JobId) -> Result<bool, sqlx:
         "with gone as (
             delete from job where id = $1 and process = $2 and state in ('waiting', 'ready') and not is_accepted returning 1
          ), parked as (
-            update job set state = 'parked', queue_no = null, ready_no = null
+            update job set state = 'parked', ready_no = null
             where id = $1 and process = $2 and state in ('waiting', 'ready') and is_accepted returning 1
          )
          select exists(select from gone) or exists(select from parked)",
@@ -426,7 +438,8 @@ pub(super) async fn release(
             delete from job where id in (select id from given_up) and not is_accepted returning 1
          ), free as (
             update job set state = 'waiting', phase = 'queued', process = null, holder = null, lease_until = null,
-                ready_no = null, resumed_at = clock_timestamp(), released_by = $4
+                ready_no = null, resumed_at = clock_timestamp(), released_by = $4,
+                queue_no = coalesce(queue_no, nextval('job_turn'))
             where id in (select id from given_up) and is_accepted returning 1
          )
          select exists(select from gone) or exists(select from free)",

@@ -46,8 +46,9 @@ async fn claim_jobs<V: Services>(
             }
         }
         let claimed = tokio::select! {
-            claimed = queue.claim(holder) => claimed,
+            biased;
             _ = outage.begun() => continue,
+            claimed = queue.claim(holder) => claimed,
         };
         let Some(ingest) = ingest.upgrade() else { return };
         match claimed {

@@ -87,7 +87,7 @@ impl<V: Services> Ingest<V> {
     /// Resolves when something is away that whoever asks may wait for, and has waited for as long as for a turn.
     async fn is_away_for_long(&self) -> Away {
         sleep(self.rules.queue.queue_timeout).await;
-        self.outage.begun().await
+        self.outage.lasts().await
     }
 
     /// Ends a job like the one that did the same. That one may be this job itself, which another process has ended.

@@ -11,17 +11,15 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use super::job::{Job, RecordState};
+use super::Ingest;
+use super::job::Job;
 use super::ports::Services;
-use super::{Ingest, IngestError};
 
 /// After the first outage; then twice as long each time, up to the last. No longer than callers wait for their turn.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(10);
 /// After so long without one, an outage is the first again.
 const CALM: Duration = Duration::from_secs(60);
-/// How often a job is looked at that may be accepted meanwhile.
-const LOOK_FOR_ACCEPTANCE: Duration = Duration::from_millis(200);
 /// How often it is asked whether what was away is back.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -77,6 +75,17 @@ impl Outage {
     /// The same of what is not back at once.
     pub(super) async fn lasts(&self) -> Away {
         self.wait_for(|state| state.is_seen).await.away.unwrap_or(Away::Catalog)
+    }
+
+    /// Waits until that has been so for a while.
+    pub(super) async fn lasts_for(&self, time: Duration) -> Away {
+        loop {
+            let away = self.lasts().await;
+            sleep(time).await;
+            if self.0.borrow().is_seen {
+                return away;
+            }
+        }
     }
 
     fn confirm(&self) {
@@ -138,29 +147,9 @@ async fn is_ready<V: Services>(ingest: &Weak<Ingest<V>>) -> bool {
 }
 
 impl<V: Services> Ingest<V> {
-    /// Waits, while something is away, for a job that has no place on the queue. What goes on without its caller does not wait here:
-    /// given up, it is claimed again by whoever can do it.
-    ///
-    /// # Errors
-    /// [`IngestError::Away`] once it is that, or its caller has waited for long enough.
-    pub(super) async fn wait_until_back(&self, job: &Job) -> Result<(), IngestError> {
-        tokio::select! {
-            () = self.outage.over() => Ok(()),
-            away = self.gives_up_waiting(job) => Err(IngestError::Away(away)),
-            () = is_accepted(job) => self.outage.away().map_or(Ok(()), |away| Err(IngestError::Away(away))),
-            reason = self.stopped(job) => Err(reason),
-        }
-    }
-
-    /// Resolves when a caller has waited for as long as for a turn, and something is away.
+    /// Resolves when a caller has waited for as long as for a turn, and something is away that is not back at once.
     pub(super) async fn gives_up_waiting(&self, job: &Job) -> Away {
         job.queue_timed_out(self.rules.queue.queue_timeout).await;
-        self.outage.begun().await
-    }
-}
-
-async fn is_accepted(job: &Job) {
-    while *job.record_state.lock().await != RecordState::Accepted {
-        sleep(LOOK_FOR_ACCEPTANCE).await;
+        self.outage.lasts().await
     }
 }

@@ -1,10 +1,11 @@
 //! The steps of an upload, in their order.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use linkgate_archive::{Format, Limits, Opaque, Package};
-use linkgate_contract::{CallerApp, ModuleRef, Sha256};
+use linkgate_contract::{CallerApp, JobId, ModuleRef, Sha256};
 use tracing::{error, warn};
 
 use super::blocks::Blocks;
@@ -28,6 +29,9 @@ type Writer<V> = <<V as Services>::Blobs as BlobStore>::Writer;
 pub(super) type Finished<V> = <<V as Services>::Blobs as BlobStore>::Finished;
 pub(super) type Reservation<V> = <<V as Services>::Catalog as Catalog>::Reservation;
 type BlobLock<V> = <<V as Services>::Catalog as CatalogReader>::BlobLock;
+
+/// A job that finds at once that it must wait for what is away may be accepted before it is given up.
+const TO_ACCEPT: Duration = Duration::from_secs(1);
 
 /// What gives the bytes of an upload, in order.
 pub(super) trait Incoming: Send {
@@ -130,8 +134,10 @@ impl<V: Services> Ingest<V> {
         if let Some(away) = error.away().filter(|_| is_known) {
             self.outage.note(away);
         }
-        if is_known && let Some(end) = self.end(job, Err(error)) {
-            self.record_end(job, end, *state).await;
+        match self.end(job, Err(error)).filter(|_| is_known) {
+            Some(end) => self.record_end(job, end, *state).await,
+            None if *state == RecordState::Accepted && job.cancel.is_cancelled() => self.ask_for_end(job.id()).await,
+            None => {}
         }
         if *state == RecordState::Accepted
             && job.has_reached(Stage::Fetching)
@@ -154,14 +160,24 @@ impl<V: Services> Ingest<V> {
             self.outage.note(Away::Catalog);
         }
         if is_cancelled {
-            // Whoever claims it again hears of it, if the database can note that.
-            let _is_noted = self.catalog.cancel(id).await;
+            self.ask_for_end(id).await;
         }
     }
 
-    /// What fails though all seems well may be the fault of the upload: its lives say how often that is tried.
+    /// Of a job that goes on though it was cancelled.
+    async fn ask_for_end(&self, id: JobId) {
+        if let Err(e) = self.catalog.cancel(id).await {
+            warn!(job.id = %id, error = chain(&e), "Cannot record that job `{id}` was cancelled; it may be begun again");
+        }
+    }
+
+    /// What the storage does not take though all seems well may be the fault of the upload: its lives say how often that is tried.
     async fn is_no_fault_of_its_own(&self, error: &IngestError) -> bool {
-        matches!(error, IngestError::Stopping) || error.away().is_some() && self.ready().await.is_err()
+        match error.away() {
+            Some(Away::Blobs) => self.ready().await.is_err(),
+            Some(Away::Catalog) => true,
+            None => matches!(error, IngestError::Stopping),
+        }
     }
 
     async fn give_life_back(&self, job: &Job) {
@@ -231,10 +247,6 @@ impl<V: Services> Ingest<V> {
         if job.fence().is_some() {
             return Ok(Enqueued::Queued);
         }
-        while self.outage.away().is_some() {
-            job.reach(Stage::Queued);
-            self.wait_until_back(job).await?;
-        }
         let host = job.upload.request.package_url.host().to_string();
         let is_resumed = *job.record_state.lock().await == RecordState::Accepted;
         let (record, key) = (job.record(), job.upload_key());
@@ -249,7 +261,7 @@ impl<V: Services> Ingest<V> {
                 gone = self.is_gone_elsewhere(job.id()) => gone.map(|()| Enqueued::Joined(job.id())).map_err(Into::into),
                 () = job.queue_timed_out(self.rules.queue.queue_timeout) => Err(IngestError::Busy),
                 // Another store may be able to do it, or its caller to ask that one.
-                away = self.outage.lasts() => Err(IngestError::Away(away)),
+                away = self.outage.lasts_for(TO_ACCEPT) => Err(IngestError::Away(away)),
             }
         };
         let waited = tokio::select! {
