@@ -280,6 +280,8 @@ impl<V: Services> Ingest<V> {
         if *record_state == RecordState::Ended {
             return Ok(false);
         }
+        // Another one that asked for the same may have failed to have it accepted meanwhile.
+        live.job.lift_queue_timeout();
         let mut record = live.job.record();
         if let Some(sealed) = self.rules.sealer.seal_request(record.view.id, &record.request.body) {
             record.request.body = sealed;
@@ -291,8 +293,6 @@ impl<V: Services> Ingest<V> {
             return Err(e.into());
         }
         *record_state = RecordState::Accepted;
-        // Another one that asked for it may have failed to have it accepted.
-        live.job.lift_queue_timeout();
         Ok(true)
     }
 

@@ -123,6 +123,12 @@ impl JobQueue for PostgresCatalog {
         Ok(())
     }
 
+    async fn finish_at_once(&self, job: JobRecord, end: JobEnd, fence: Option<Fence>) -> Result<(), QueueError> {
+        let ended_ms = retried!(self.try_finish(&job, &end, fence))?;
+        self.has_ended(job.view, end, ended_ms);
+        Ok(())
+    }
+
     async fn cancel(&self, id: JobId) -> Result<bool, QueueError> {
         let state = retried!(ask_for_end(&self.pool, id)).map_err(queue_failed)?;
         // Whoever has it follows an equal one, and listens.
@@ -213,7 +219,7 @@ impl PostgresCatalog {
         let (pool, state, chores) = (self.pool.clone(), Arc::clone(&self.state), self.chores.clone());
         tokio::spawn(async move {
             let asked = ask(&pool, &state, holder).await;
-            let asked = asked.map(|claim| claim.map(|claim| Handed { claim: Some(claim), chores }));
+            let asked = asked.map(|claim| claim.map(|claim| Handed { claim: Some(claim), state, chores }));
             let _put_back_if_nobody_waits = sender.send(asked);
         });
         match receiver.await {
@@ -299,6 +305,7 @@ async fn admit(tx: &mut PgConnection, job: &NewJob, state: &QueueState) -> Resul
 /// A claim on its way to whoever waits for it.
 struct Handed {
     claim: Option<(Claim, Whose)>,
+    state: Arc<QueueState>,
     chores: Chores,
 }
 
@@ -323,7 +330,10 @@ impl Drop for Handed {
         let (id, fence) = (claim.record.view.id, claim.fence);
         self.chores.add(match whose {
             Whose::Own => Chore::PutBack { id, fence },
-            Whose::Anybodys => Chore::Release { id, fence: Some(fence) },
+            Whose::Anybodys => {
+                self.state.forget(id);
+                Chore::Release { id, fence: Some(fence) }
+            }
         });
     }
 }

@@ -82,6 +82,13 @@ impl JobQueue for SqliteCatalog {
         Ok(())
     }
 
+    async fn finish_at_once(&self, job: JobRecord, end: JobEnd, fence: Option<Fence>) -> Result<(), QueueError> {
+        let ending = self.claims.begin_end(job.view.id, fence)?;
+        let now = self.try_finish(&job, &end).await?;
+        ending.end(job.view, end, now);
+        Ok(())
+    }
+
     async fn cancel(&self, id: JobId) -> Result<bool, QueueError> {
         Ok(self.claims.cancel(id))
     }

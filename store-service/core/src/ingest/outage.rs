@@ -8,20 +8,19 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::Ingest;
 use super::job::Job;
 use super::ports::Services;
 
-/// After the first outage; then twice as long each time, up to the last. No longer than callers wait for their turn.
+/// After an outage; then twice as long each time that another one comes before a package was stored, up to the last. No longer than
+/// callers wait for their turn.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(10);
-/// After so long without one, an outage is the first again.
-const CALM: Duration = Duration::from_secs(60);
 /// How often it is asked whether what was away is back.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What is away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +42,8 @@ struct State {
     failures: u64,
     /// Whether it was away still when it was looked for.
     is_seen: bool,
+    /// Whether a package was stored since the last outage.
+    has_stored: bool,
 }
 
 impl fmt::Display for Away {
@@ -62,9 +63,10 @@ impl Outage {
         });
     }
 
-    /// What is away.
-    pub(super) fn away(&self) -> Option<Away> {
-        self.0.borrow().away
+    /// What is away, and was when it was looked for.
+    pub(super) fn seen(&self) -> Option<Away> {
+        let state = *self.0.borrow();
+        state.away.filter(|_| state.is_seen)
     }
 
     /// Waits until something is, and says what.
@@ -88,8 +90,13 @@ impl Outage {
         }
     }
 
-    fn confirm(&self) {
-        self.0.send_modify(|state| state.is_seen = true);
+    /// A package was stored.
+    pub(super) fn has_stored(&self) {
+        self.0.send_if_modified(|state| !std::mem::replace(&mut state.has_stored, true));
+    }
+
+    fn has_looked(&self, is_seen: bool) {
+        self.0.send_modify(|state| state.is_seen = is_seen);
     }
 
     /// Waits until nothing is.
@@ -102,7 +109,7 @@ impl Outage {
         self.0.send_if_modified(|state| {
             let is_over = state.failures == failures;
             if is_over {
-                (state.away, state.is_seen) = (None, false);
+                (state.away, state.has_stored) = (None, false);
             }
             is_over
         })
@@ -117,24 +124,23 @@ impl Outage {
 
 /// Waits out one outage after the other.
 pub(super) async fn wait_out<V: Services>(ingest: Weak<Ingest<V>>, outage: Outage) {
-    let (mut pause, mut last) = (FIRST_PAUSE, None::<Instant>);
+    let mut pause = FIRST_PAUSE;
     loop {
-        let failures = outage.wait_for(|state| state.away.is_some()).await.failures;
-        if last.is_none_or(|last| last.elapsed() > CALM) {
-            pause = FIRST_PAUSE;
-        }
+        let State { failures, has_stored, .. } = outage.wait_for(|state| state.away.is_some()).await;
+        pause = if has_stored { FIRST_PAUSE } else { pause };
         warn!(
             "No upload is begun until the storage and the database can be written: one of them was away when an upload needed it"
         );
         while !is_ready(&ingest).await {
-            outage.confirm();
+            outage.has_looked(true);
             sleep(LOOK_EVERY).await;
         }
+        outage.has_looked(false);
         sleep(pause).await;
         if outage.end(failures) {
             info!("The storage and the database can be written; uploads are begun again");
         }
-        (pause, last) = ((pause * 2).min(LAST_PAUSE), Some(Instant::now()));
+        pause = (pause * 2).min(LAST_PAUSE);
     }
 }
 

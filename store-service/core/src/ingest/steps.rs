@@ -148,14 +148,17 @@ impl<V: Services> Ingest<V> {
         *state = RecordState::Ended;
     }
 
-    /// What nobody was told of is not worth waiting for a database that is away.
+    /// Only for one that was accepted it is worth waiting for a database that is away.
     async fn record_end(&self, job: &Job, end: JobEnd, state: RecordState) {
-        if state != RecordState::Accepted && self.outage.away() == Some(Away::Catalog) {
+        let (id, is_cancelled) = (job.id(), matches!(end, JobEnd::Cancelled(_)));
+        if state != RecordState::Accepted {
+            if let Err(e) = self.catalog.finish_at_once(job.record(), end, job.fence()).await {
+                warn!(job.id = %id, error = chain(&e), "Cannot record the end of job `{id}`; nobody was told that it goes on");
+            }
             return;
         }
-        let (id, is_cancelled) = (job.id(), matches!(end, JobEnd::Cancelled(_)));
         let Err(e) = self.catalog.finish(job.record(), end, job.fence()).await else { return };
-        error!(job.id = %id, error = chain(&e), "Cannot record the end of job `{id}`; if it was accepted, it is begun again");
+        error!(job.id = %id, error = chain(&e), "Cannot record the end of job `{id}`, which was accepted; it is begun again");
         if !matches!(e, QueueError::Fenced) {
             self.outage.note(Away::Catalog);
         }
@@ -247,6 +250,9 @@ impl<V: Services> Ingest<V> {
         if job.fence().is_some() {
             return Ok(Enqueued::Queued);
         }
+        if let Some(away) = self.outage.seen().filter(|_| !job.goes_on()) {
+            return Err(IngestError::Away(away));
+        }
         let host = job.upload.request.package_url.host().to_string();
         let is_resumed = *job.record_state.lock().await == RecordState::Accepted;
         let (record, key) = (job.record(), job.upload_key());
@@ -255,24 +261,37 @@ impl<V: Services> Ingest<V> {
             return Ok(enqueued);
         }
         job.reach(Stage::Queued);
-        let turn = async {
-            tokio::select! {
-                () = job.claimed() => Ok(Enqueued::Queued),
-                gone = self.is_gone_elsewhere(job.id()) => gone.map(|()| Enqueued::Joined(job.id())).map_err(Into::into),
-                () = job.queue_timed_out(self.rules.queue.queue_timeout) => Err(IngestError::Busy),
-                // Another store may be able to do it, or its caller to ask that one.
-                away = self.outage.lasts_for(TO_ACCEPT) => Err(IngestError::Away(away)),
-            }
-        };
-        let waited = tokio::select! {
-            turn = self.metrics.queued(turn) => turn,
-            reason = self.stopped(job) => Err(reason),
-        };
+        let waited = self.wait_for_turn(job).await;
         if waited.is_err() {
             // If it was claimed this very moment, or this fails, it is given up when its work ends.
             let _is_withdrawn_now = self.catalog.withdraw(job.id()).await;
         }
         waited
+    }
+
+    async fn wait_for_turn(&self, job: &Job) -> Result<Enqueued, IngestError> {
+        loop {
+            let turn = async {
+                tokio::select! {
+                    () = job.claimed() => Ok(Enqueued::Queued),
+                    gone = self.is_gone_elsewhere(job.id()) => gone.map(|()| Enqueued::Joined(job.id())).map_err(Into::into),
+                    () = job.queue_timed_out(self.rules.queue.queue_timeout) => Err(IngestError::Busy),
+                    // Another store may be able to do it, or its caller to ask that one.
+                    away = self.outage.lasts_for(TO_ACCEPT) => Err(IngestError::Away(away)),
+                }
+            };
+            let waited = tokio::select! {
+                turn = self.metrics.queued(turn) => turn,
+                reason = self.stopped(job) => Err(reason),
+            };
+            if let Err(IngestError::Busy | IngestError::Away(_)) = waited {
+                // Whoever has it accepted at this very moment comes first, and then it has no timeout.
+                drop(job.record_state.lock().await);
+            }
+            if !matches!(waited, Err(IngestError::Busy)) || !job.goes_on() {
+                return waited;
+            }
+        }
     }
 
     /// Fetches, hashes, writes and inspects in one pass.
@@ -427,6 +446,7 @@ impl<V: Services> Ingest<V> {
         match self.metrics.timed("record", self.catalog.record(package, job.record(), job.fence())).await {
             Ok(Recorded { row, replaced, waited }) => {
                 self.metrics.waited_for_database(waited);
+                self.outage.has_stored();
                 *state = RecordState::Ended;
                 drop(state);
                 self.attach_statements(sha256).await;

@@ -150,7 +150,8 @@ impl MayFail {
         match self {
             Self::Never => false,
             Self::Stopping => status == 503 && code == Some("SERVICE_UNAVAILABLE"),
-            Self::Always => status >= 500,
+            // A store that stood still finds that it has waited for its turn to read for long enough.
+            Self::Always => status >= 500 || status == 429 && code == Some("TOO_MANY_REQUESTS"),
         }
     }
 }

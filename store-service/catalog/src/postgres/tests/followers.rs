@@ -59,4 +59,5 @@ async fn a_claim_of_anybodys_job_for_which_nobody_waits_is_for_others() {
         yield_now().await;
     }
     assert_eq!(claim(&third).await.record.view.id, id(&anybodys));
+    assert!(other.state.own(id(&anybodys)).is_none(), "it knows nothing of it that may be old");
 }

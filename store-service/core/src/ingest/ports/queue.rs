@@ -54,6 +54,13 @@ pub trait JobQueue: Clone + Send + Sync + 'static {
         end: JobEnd,
         fence: Option<Fence>,
     ) -> impl Future<Output = Result<(), QueueError>> + Send;
+    /// The same of one that nobody was told goes on: it is not worth waiting for a database that is away.
+    fn finish_at_once(
+        &self,
+        job: JobRecord,
+        end: JobEnd,
+        fence: Option<Fence>,
+    ) -> impl Future<Output = Result<(), QueueError>> + Send;
     /// Asks for a job's end. Its worker hears of it by its next heartbeat, or when the job is claimed. `false` if there is
     /// no such job, or it has ended.
     fn cancel(&self, id: JobId) -> impl Future<Output = Result<bool, QueueError>> + Send;
