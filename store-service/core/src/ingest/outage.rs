@@ -126,22 +126,28 @@ impl Outage {
 pub(super) async fn wait_out<V: Services>(ingest: Weak<Ingest<V>>, outage: Outage) {
     let mut pause = FIRST_PAUSE;
     loop {
-        let State { failures, has_stored, .. } = outage.wait_for(|state| state.away.is_some()).await;
+        let State { has_stored, .. } = outage.wait_for(|state| state.away.is_some()).await;
         pause = if has_stored { FIRST_PAUSE } else { pause };
         warn!(
             "No upload is begun until the storage and the database can be written: one of them was away when an upload needed it"
         );
-        while !is_ready(&ingest).await {
-            outage.has_looked(true);
-            sleep(LOOK_EVERY).await;
-        }
-        outage.has_looked(false);
-        sleep(pause).await;
-        if outage.end(failures) {
-            info!("The storage and the database can be written; uploads are begun again");
-        }
+        // What fails meanwhile is of the same outage.
+        while !wait_out_one(&ingest, &outage, pause).await {}
+        info!("The storage and the database can be written; uploads are begun again");
         pause = (pause * 2).min(LAST_PAUSE);
     }
+}
+
+/// Whether it is over, once a check passes and the pause after it: not if uploads have failed meanwhile.
+async fn wait_out_one<V: Services>(ingest: &Weak<Ingest<V>>, outage: &Outage, pause: Duration) -> bool {
+    let State { failures, .. } = *outage.0.borrow();
+    while !is_ready(ingest).await {
+        outage.has_looked(true);
+        sleep(LOOK_EVERY).await;
+    }
+    outage.has_looked(false);
+    sleep(pause).await;
+    outage.end(failures)
 }
 
 /// Whether a package could be taken, or nobody would take one any more.
