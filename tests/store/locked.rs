@@ -11,8 +11,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Executor as _, SqliteConnection};
 use tokio::time::sleep;
 
-/// What a store says when it has waited for the database as long as it does.
-const GIVES_UP: &str = "No upload is begun until the storage and the database can be written";
+use crate::NOT_BEGUN;
 
 /// Locks the database of a store as long as it lives.
 async fn lock(data: &Path) -> SqliteConnection {
@@ -55,7 +54,7 @@ async fn an_accepted_upload_outlasts_a_database_that_is_locked_for_long() {
     source.wait_for_requests(1).await;
     let other = lock(data.path()).await;
     source.release();
-    store.log_with(GIVES_UP).await;
+    store.log_with(NOT_BEGUN).await;
     wait_until(async || match told().await {
         document if document["state"] == "queued" => Ok(()),
         document => Err(format!("it waits for its turn again: {document}")),

@@ -60,6 +60,9 @@ mod writers;
 use linkgate_tests::{LinkRequestBuilder, Reply, TestStore};
 use serde_json::{Value, json};
 
+/// What a store says once an upload has failed because its database or its storage was away.
+const NOT_BEGUN: &str = "No upload is begun until the storage and the database can be written";
+
 /// A refusal's whole reply: status, headers and body.
 #[track_caller]
 fn assert_problem(reply: &Reply, status: u16, number: Option<&str>, body: &Value) {

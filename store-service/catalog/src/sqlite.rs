@@ -282,10 +282,7 @@ impl Catalog for SqliteCatalog {
         // An open database goes on working after its file was removed, and everything recorded then is lost. Its file must
         // not be opened to find out: closing it would drop SQLite's own locks.
         tokio::fs::metadata(&self.path).await.map_err(|e| CatalogError::Database(e.into()))?;
-        let mut tx = self.writer.begin_with(BEGIN).await.map_err(failed)?;
-        // It is written whatever it was, and nobody reads it.
-        sqlx::query("pragma user_version = 0").execute(&mut *tx).await.map_err(failed)?;
-        tx.commit().await.map_err(failed)
+        self.settle().await
     }
 }
 

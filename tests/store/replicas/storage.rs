@@ -9,11 +9,10 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use super::{accepted, assert_done, ended, holding, idle, package, refusal, view};
+use crate::NOT_BEGUN;
 
 /// Uploads at once.
 const AT_ONCE: usize = 6;
-/// What a store says once an upload has failed because of its storage.
-const NOT_BEGUN: &str = "No upload is begun until the storage and the database can be written";
 /// What an open list without anything on it says.
 const NO_UPLOADS: &str = "<?xml version=\"1.0\"?><ListMultipartUploadsResult></ListMultipartUploadsResult>";
 

@@ -29,13 +29,16 @@ use super::hints::{tell_all, tell_others};
 use super::jobs::{self, Place};
 use super::queue_state::QueueState;
 use super::replicas;
-use crate::again::{from_catalog, is_away, queue_failed, retried};
+use crate::again::{Tries, from_catalog, is_away, queue_failed, retried};
 use crate::shared::{owner_text, signed, unsigned};
 
 /// How often everybody looks all the same.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How often at most, however short the leases are.
 const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(50);
+
+/// The first half of the lock of the queue, which its functions in the server take.
+const QUEUE_LOCK: i32 = 7301;
 
 impl JobQueue for PostgresCatalog {
     async fn enqueue(&self, job: NewJob) -> Result<Enqueued, QueueError> {
@@ -88,9 +91,7 @@ impl JobQueue for PostgresCatalog {
     }
 
     fn release(&self, id: JobId, fence: Option<Fence>) {
-        // Claimed here before that is done, it is nobody's any more, unless it was accepted.
-        self.state.forget(id);
-        self.chores.add(Chore::Release { id, fence });
+        give_up(&self.state, &self.chores, id, fence);
     }
 
     async fn accept(&self, job: JobRecord) -> Result<(), QueueError> {
@@ -118,15 +119,11 @@ impl JobQueue for PostgresCatalog {
     }
 
     async fn finish(&self, job: JobRecord, end: JobEnd, fence: Option<Fence>) -> Result<(), QueueError> {
-        let ended_ms = retried!(while it is away, self.try_finish(&job, &end, fence))?;
-        self.has_ended(job.view, end, ended_ms);
-        Ok(())
+        self.end_job(job, end, fence, Tries::while_it_is_away()).await
     }
 
     async fn finish_at_once(&self, job: JobRecord, end: JobEnd, fence: Option<Fence>) -> Result<(), QueueError> {
-        let ended_ms = retried!(self.try_finish(&job, &end, fence))?;
-        self.has_ended(job.view, end, ended_ms);
-        Ok(())
+        self.end_job(job, end, fence, Tries::default()).await
     }
 
     async fn cancel(&self, id: JobId) -> Result<bool, QueueError> {
@@ -254,6 +251,12 @@ impl PostgresCatalog {
         Ok(())
     }
 
+    async fn end_job(&self, job: JobRecord, end: JobEnd, fence: Option<Fence>, tries: Tries) -> Result<(), QueueError> {
+        let ended_ms = retried!(tries, self.try_finish(&job, &end, fence))?;
+        self.has_ended(job.view, end, ended_ms);
+        Ok(())
+    }
+
     /// When it ended.
     async fn try_finish(&self, job: &JobRecord, end: &JobEnd, fence: Option<Fence>) -> Result<i64, QueueError> {
         let now = now_ms();
@@ -328,14 +331,17 @@ impl Drop for Handed {
     fn drop(&mut self) {
         let Some((claim, whose)) = self.claim.take() else { return };
         let (id, fence) = (claim.record.view.id, claim.fence);
-        self.chores.add(match whose {
-            Whose::Own => Chore::PutBack { id, fence },
-            Whose::Anybodys => {
-                self.state.forget(id);
-                Chore::Release { id, fence: Some(fence) }
-            }
-        });
+        match whose {
+            Whose::Own => self.chores.add(Chore::PutBack { id, fence }),
+            Whose::Anybodys => give_up(&self.state, &self.chores, id, Some(fence)),
+        }
     }
+}
+
+/// Claimed here before that is done, it is nobody's any more, unless it was accepted.
+fn give_up(state: &QueueState, chores: &Chores, id: JobId, fence: Option<Fence>) {
+    state.forget(id);
+    chores.add(Chore::Release { id, fence });
 }
 
 async fn ask(pool: &PgPool, state: &QueueState, holder: HolderId) -> Result<Option<(Claim, Whose)>, sqlx::Error> {
@@ -379,8 +385,8 @@ async fn claim(
 /// As a claim does before it looks, and under the same lock.
 async fn stay_alive(pool: &PgPool, state: &QueueState) -> Result<(), sqlx::Error> {
     let mut tx = pool.begin().await?;
-    let lock = "select set_config('synchronous_commit', 'off', true), pg_advisory_xact_lock(7301, 0)";
-    sqlx::query(lock).execute(&mut *tx).await?;
+    let lock = "select set_config('synchronous_commit', 'off', true), pg_advisory_xact_lock($1, 0)";
+    sqlx::query(lock).bind(QUEUE_LOCK).execute(&mut *tx).await?;
     let alive = sqlx::query("select take_back($1, $2)").bind(state.process).bind(state.limits.lease);
     alive.execute(&mut *tx).await?;
     tx.commit().await

@@ -103,9 +103,6 @@ impl ClaimTable {
         let owner = job.record.request.owner();
         let mut state = self.state();
         if let Some(joined) = state.find_equal(job.key, &job.record)? {
-            if job.is_resumed && !state.jobs.contains_key(&job.record.view.id) {
-                state.add(job);
-            }
             return Ok(Enqueued::Joined(joined));
         }
         let waits = !state.may_run(&job.host, &owner, &self.0.limits);

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use super::SqliteCatalog;
 use super::database::BEGIN;
 use super::jobs;
-use crate::again::{from_catalog, queue_failed, retried};
+use crate::again::{Tries, from_catalog, queue_failed, retried};
 
 /// How long after a failure what must be written is written again.
 const RECORD_AGAIN: Duration = Duration::from_secs(1);
@@ -76,17 +76,11 @@ impl JobQueue for SqliteCatalog {
     }
 
     async fn finish(&self, job: JobRecord, end: JobEnd, fence: Option<Fence>) -> Result<(), QueueError> {
-        let ending = self.claims.begin_end(job.view.id, fence)?;
-        let now = retried!(while it is away, self.try_finish(&job, &end))?;
-        ending.end(job.view, end, now);
-        Ok(())
+        self.end_job(job, end, fence, Tries::while_it_is_away()).await
     }
 
     async fn finish_at_once(&self, job: JobRecord, end: JobEnd, fence: Option<Fence>) -> Result<(), QueueError> {
-        let ending = self.claims.begin_end(job.view.id, fence)?;
-        let now = self.try_finish(&job, &end).await?;
-        ending.end(job.view, end, now);
-        Ok(())
+        self.end_job(job, end, fence, Tries::default()).await
     }
 
     async fn cancel(&self, id: JobId) -> Result<bool, QueueError> {
@@ -156,6 +150,13 @@ impl SqliteCatalog {
         while !self.writer.is_closed() && self.record_lives(id).await.is_err() {
             sleep(RECORD_AGAIN).await;
         }
+    }
+
+    async fn end_job(&self, job: JobRecord, end: JobEnd, fence: Option<Fence>, tries: Tries) -> Result<(), QueueError> {
+        let ending = self.claims.begin_end(job.view.id, fence)?;
+        let now = retried!(tries, self.try_finish(&job, &end))?;
+        ending.end(job.view, end, now);
+        Ok(())
     }
 
     /// When it ended.

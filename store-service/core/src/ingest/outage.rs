@@ -36,7 +36,7 @@ pub enum Away {
 pub(super) struct Outage(Arc<watch::Sender<State>>);
 
 #[derive(Clone, Copy, Default)]
-struct State {
+pub(super) struct State {
     away: Option<Away>,
     /// How many uploads have failed for it.
     failures: u64,
@@ -69,12 +69,12 @@ impl Outage {
         state.away.filter(|_| state.is_seen)
     }
 
-    /// Waits until something is, and says what.
-    pub(super) async fn begun(&self) -> Away {
-        self.wait_for(|state| state.away.is_some()).await.away.unwrap_or(Away::Catalog)
+    /// Waits until something is.
+    pub(super) async fn begun(&self) -> State {
+        self.wait_for(|state| state.away.is_some()).await
     }
 
-    /// The same of what is not back at once.
+    /// Waits until something is that is not back at once, and says what.
     pub(super) async fn lasts(&self) -> Away {
         self.wait_for(|state| state.is_seen).await.away.unwrap_or(Away::Catalog)
     }
@@ -82,9 +82,9 @@ impl Outage {
     /// Waits until that has been so for a while.
     pub(super) async fn lasts_for(&self, time: Duration) -> Away {
         loop {
-            let away = self.lasts().await;
+            self.lasts().await;
             sleep(time).await;
-            if self.0.borrow().is_seen {
+            if let Some(away) = self.seen() {
                 return away;
             }
         }
@@ -126,8 +126,9 @@ impl Outage {
 pub(super) async fn wait_out<V: Services>(ingest: Weak<Ingest<V>>, outage: Outage) {
     let mut pause = FIRST_PAUSE;
     loop {
-        let State { has_stored, .. } = outage.wait_for(|state| state.away.is_some()).await;
-        pause = if has_stored { FIRST_PAUSE } else { pause };
+        if outage.begun().await.has_stored {
+            pause = FIRST_PAUSE;
+        }
         warn!(
             "No upload is begun until the storage and the database can be written: one of them was away when an upload needed it"
         );
@@ -140,7 +141,7 @@ pub(super) async fn wait_out<V: Services>(ingest: Weak<Ingest<V>>, outage: Outag
 
 /// Whether it is over, once a check passes and the pause after it: not if uploads have failed meanwhile.
 async fn wait_out_one<V: Services>(ingest: &Weak<Ingest<V>>, outage: &Outage, pause: Duration) -> bool {
-    let State { failures, .. } = *outage.0.borrow();
+    let failures = outage.0.borrow().failures;
     while !is_ready(ingest).await {
         outage.has_looked(true);
         sleep(LOOK_EVERY).await;
